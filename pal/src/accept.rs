@@ -1,0 +1,129 @@
+//! Whether this device takes an image, by the image's own header. What a job document says is not asked here.
+
+use crate::error::Refusal;
+use crate::hardware::HardwareId;
+use crate::header::{Component, Header};
+use crate::layout::SlotId;
+use crate::version::Version;
+
+/// Which versions replace the running one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionRule {
+    /// Only later ones.
+    Newer,
+    /// Any: the same and earlier ones too.
+    Any,
+}
+
+/// What a device accepts in one slot.
+#[derive(Clone, Copy, Debug)]
+pub struct Accept<'a> {
+    /// The board.
+    pub hardware: &'a HardwareId,
+    /// The part that is updated.
+    pub component: Component,
+    /// The version that runs, `None` if the running program has no header: then every version is newer.
+    pub running_version: Option<Version>,
+    /// How the versions must compare.
+    pub version_rule: VersionRule,
+    /// The least security counter.
+    pub security_counter_min: u32,
+    /// The slot the image goes to.
+    pub slot: SlotId,
+}
+
+impl Header {
+    /// Whether a device takes this image, announced as `image_bytes` long.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that names the first rule broken: component, hardware, slot link, length, security counter, version.
+    pub fn check(&self, accept: &Accept<'_>, image_bytes: u32) -> Result<(), Refusal> {
+        if self.component != accept.component {
+            return Err(Refusal::WrongComponent { got: self.component });
+        }
+        if self.hardware != *accept.hardware {
+            return Err(Refusal::WrongHardware { got: self.hardware });
+        }
+        if !self.link.allows(accept.slot) {
+            return Err(Refusal::WrongSlotLink { slot: accept.slot });
+        }
+        if self.image_bytes() != image_bytes {
+            return Err(Refusal::ImageLengthMismatch { announced: image_bytes, header: self.image_bytes() });
+        }
+        if self.security_counter < accept.security_counter_min {
+            let (have, got) = (accept.security_counter_min, self.security_counter);
+            return Err(Refusal::SecurityCounterTooLow { have, got });
+        }
+        match (accept.version_rule, accept.running_version) {
+            (VersionRule::Newer, Some(have)) if self.version <= have => {
+                Err(Refusal::VersionNotNewer { have, got: self.version })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::header::{Body, Link};
+
+    fn sample() -> Header {
+        Header {
+            component: Component::System,
+            link: Link::Only(SlotId::B),
+            hardware: HardwareId::new("esp32c3-devkit").unwrap(),
+            version: Version::new(1, 2, 0x0003_0201),
+            security_counter: 5,
+            load_address: 0x0801_0200,
+            body: Body::new(512, 100_000).unwrap(),
+            release_id: 0x1122_3344_5566_7788,
+        }
+    }
+
+    fn accept(hardware: &HardwareId) -> Accept<'_> {
+        Accept {
+            hardware,
+            component: Component::System,
+            running_version: Some(Version::new(1, 2, 0)),
+            version_rule: VersionRule::Newer,
+            security_counter_min: 5,
+            slot: SlotId::B,
+        }
+    }
+
+    #[test]
+    fn a_fitting_image_is_taken() {
+        let header = sample();
+        assert_eq!(header.check(&accept(&header.hardware), 100_512), Ok(()));
+    }
+
+    #[test]
+    fn each_rule_refuses_under_its_own_name() {
+        let header = sample();
+        let accept = accept(&header.hardware);
+        let other = HardwareId::new("esp32c3").unwrap();
+        let refused = |accept: Accept<'_>| header.check(&accept, 100_512).unwrap_err();
+        assert_eq!(refused(Accept { hardware: &other, ..accept }), Refusal::WrongHardware { got: header.hardware });
+        let app = Accept { component: Component::App, ..accept };
+        assert_eq!(refused(app), Refusal::WrongComponent { got: Component::System });
+        assert_eq!(refused(Accept { slot: SlotId::A, ..accept }), Refusal::WrongSlotLink { slot: SlotId::A });
+        let counter = Accept { security_counter_min: 6, ..accept };
+        assert_eq!(refused(counter), Refusal::SecurityCounterTooLow { have: 6, got: 5 });
+        let mismatch = header.check(&accept, 100_511);
+        assert_eq!(mismatch, Err(Refusal::ImageLengthMismatch { announced: 100_511, header: 100_512 }));
+    }
+
+    #[test]
+    fn only_a_newer_version_passes_unless_the_rule_is_any() {
+        let header = sample();
+        for have in [header.version, Version::new(1, 3, 0)] {
+            let same = Accept { running_version: Some(have), ..accept(&header.hardware) };
+            let refused = Refusal::VersionNotNewer { have, got: header.version };
+            assert_eq!(header.check(&same, 100_512), Err(refused));
+            assert_eq!(header.check(&Accept { version_rule: VersionRule::Any, ..same }, 100_512), Ok(()));
+        }
+        let unknown = Accept { running_version: None, ..accept(&header.hardware) };
+        assert_eq!(header.check(&unknown, 100_512), Ok(()));
+    }
+}

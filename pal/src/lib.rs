@@ -1,0 +1,60 @@
+//! What a device can do: image header, flash slots, journal, boot record and signatures.
+//!
+//! The crate knows nothing of jobs, networks or JSON. The agent drives [`Platform`]; [`Native`] implements it over
+//! any NOR flash. A tour, in the order of an update:
+//!
+//! * [`flash`]: the three operations everything stands on, and a barrier; [`layout`] says what lies where.
+//! * [`header`]: the first bytes of every image; [`accept`]: the check that decides whether this device takes it.
+//! * `slots`: writes blocks into the slot that does not run, and reads back what it wrote.
+//! * [`digest`]: SHA-256 over flash, in steps. [`signature`]: who may sign, and whether they did.
+//! * `records`: payloads that survive a power cut at any moment. The journal is one, [`boot_record`] the other.
+//! * [`platform`]: the trait and its errors. [`native`]: the implementation.
+//! * [`file`](mod@file): a flash that is a file, for Linux devices and tests (feature `std`).
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+mod bytes;
+mod crc;
+mod der;
+mod keys;
+mod records;
+mod slots;
+
+pub mod accept;
+pub mod boot_record;
+pub mod digest;
+pub mod error;
+#[cfg(any(test, feature = "std"))]
+pub mod file;
+pub mod flash;
+pub mod hardware;
+pub mod header;
+pub mod layout;
+pub mod native;
+pub mod platform;
+pub mod signature;
+pub mod version;
+
+#[cfg(test)]
+mod testing;
+
+pub use accept::{Accept, VersionRule};
+pub use boot_record::{BootRecord, BootRecords, Trial};
+pub use digest::Digest;
+pub use error::{Fault, Refusal};
+#[cfg(any(test, feature = "std"))]
+pub use file::FileFlash;
+pub use flash::{Async, Blocking, Flash, now};
+pub use hardware::HardwareId;
+pub use header::{Component, HEADER_BYTES, Header, HeaderError, Link};
+pub use layout::{Geometry, Layout, LayoutError, Region, SlotId};
+pub use native::{Config, ConfigError, Native};
+pub use platform::{Begun, BootState, NoWatchdog, Platform, Reset, Signature, Watchdog};
+pub use records::PAYLOAD_BYTES_MAX as JOURNAL_PAYLOAD_BYTES_MAX;
+pub use signature::{Key, KeyError, KeySet, SignatureKind, SignatureRefusal, Verifier};
+pub use slots::read_header;
+pub use version::{Version, VersionTextInvalid};

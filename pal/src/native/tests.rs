@@ -1,0 +1,350 @@
+//! The rules of `native`: who may begin, what is sealed, what a verdict changes. Boots are in the tests of `ota-boot`.
+
+use super::*;
+use crate::header::{HeaderError, Link};
+use crate::signature::{KeySet, SignatureKind, SignatureRefusal};
+use crate::testing::{CUTS, Op, Ram, header, image, public_key, run, sha256, sign, signing_key};
+use crate::version::Version;
+use proptest::prelude::*;
+use std::vec::Vec;
+
+const SECTOR: usize = 1024;
+const SLOT_BYTES: u32 = 6 * SECTOR as u32;
+
+type Nor = Ram<1, 4, SECTOR>;
+type Device<'a> = Native<&'a mut Nor, KeySet<1>, NoReset>;
+
+struct NoReset;
+
+impl Reset for NoReset {
+    fn reset(&mut self) {}
+}
+
+fn config(flash: &Nor, running: SlotId) -> Config {
+    Config {
+        layout: Layout::split(Geometry::of(flash)).unwrap(),
+        hardware: HardwareId::new("board").unwrap(),
+        component: Component::App,
+        version_rule: VersionRule::Newer,
+        security_counter_min: 0,
+        running,
+        trial_attempts: TRIAL_ATTEMPTS_DEFAULT,
+    }
+}
+
+fn device(flash: &mut Nor, running: SlotId) -> Device<'_> {
+    let mut keys = KeySet::new();
+    keys.add(public_key("key", &signing_key("key"))).unwrap();
+    let config = config(flash, running);
+    Native::new(flash, keys, NoReset, NoWatchdog, config).unwrap()
+}
+
+/// A flash with version 1.0.1 in slot A.
+fn flash() -> Nor {
+    let mut flash = Nor::new(16);
+    let at = Layout::split(Geometry::of(&flash)).unwrap().slot(SlotId::A).offset_bytes();
+    run(flash.write(at, &running_image())).unwrap();
+    flash.ops.clear();
+    flash
+}
+
+fn running_image() -> Vec<u8> {
+    image(&header(Version::new(1, 0, 1), 1000))
+}
+
+fn new_header() -> Header {
+    header(Version::new(1, 0, 2), 2345)
+}
+
+fn receive(device: &mut Device<'_>, image: &[u8]) -> Begun {
+    let begun = run(device.begin(image.len() as u32, 0)).unwrap();
+    for (index, block) in image.chunks(512).enumerate() {
+        run(device.write(index as u32 * 512, block)).unwrap();
+    }
+    begun
+}
+
+fn seal(device: &mut Device<'_>, signed: &[u8]) -> Result<Digest, Refusal> {
+    let der = sign(&signing_key("key"), &sha256(signed));
+    run(device.seal(&Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der }))
+}
+
+fn record(flash: &mut Nor) -> BootRecord {
+    let layout = config(flash, SlotId::A).layout;
+    run(BootRecords::new(&layout).load(flash)).unwrap()
+}
+
+fn put_record(flash: &mut Nor, record: BootRecord) {
+    let layout = config(flash, SlotId::A).layout;
+    run(BootRecords::new(&layout).store(flash, &record)).unwrap();
+}
+
+fn trial_started() -> BootRecord {
+    let trial = Trial::Started { slot: SlotId::B, digest: Digest([1; 32]), image_bytes: 9, attempts_left: 2 };
+    BootRecord { confirmed: SlotId::A, trial }
+}
+
+#[test]
+fn a_configuration_that_does_not_fit_is_refused() {
+    for got in [0, 16] {
+        let mut flash = flash();
+        let config = Config { trial_attempts: got, ..config(&flash, SlotId::A) };
+        let refused = Native::new(&mut flash, KeySet::<1>::new(), NoReset, NoWatchdog, config).err();
+        assert_eq!(refused, Some(ConfigError::TrialAttempts { got }));
+    }
+    let config = config(&flash(), SlotId::A);
+    let mut smaller = Nor::new(15);
+    let refused = Native::new(&mut smaller, KeySet::<1>::new(), NoReset, NoWatchdog, config).err();
+    assert!(matches!(refused, Some(ConfigError::Layout(LayoutError::OutOfRange { .. }))), "{refused:?}");
+}
+
+#[test]
+fn a_good_image_is_received_sealed_and_activated_once() {
+    let mut flash = flash();
+    let image = image(&new_header());
+    let mut device = device(&mut flash, SlotId::A);
+    let begun = receive(&mut device, &image);
+    assert_eq!(begun, Begun { slot: SlotId::B, frontier_bytes: 0 });
+    assert_eq!(run(device.check_header()), Ok(new_header()));
+    let digest = seal(&mut device, &image).unwrap();
+    assert_eq!(digest, sha256(&image));
+    assert_eq!(run(device.write(0, &[0; 4])), Err(Fault::NothingBegun), "a sealed image is not written");
+
+    let image_bytes = image.len() as u32;
+    run(device.activate(SlotId::B, &digest, image_bytes)).unwrap();
+    let trial = Trial::Pending { slot: SlotId::B, digest, image_bytes, attempts_left: 3 };
+    assert_eq!(run(device.boot_state()).unwrap().trial, trial);
+    device.flash.ops.clear();
+    run(device.activate(SlotId::B, &digest, image_bytes)).unwrap();
+    assert_eq!(device.flash.ops, [], "activating again changes nothing");
+    assert_eq!(run(device.begin(image_bytes, 0)), Err(Refusal::TrialRunning), "the slot is promised");
+}
+
+#[test]
+fn lengths_that_do_not_fit_the_slot_are_refused() {
+    let mut flash = flash();
+    let mut device = device(&mut flash, SlotId::A);
+    assert_eq!(run(device.begin(0, 0)), Err(Refusal::ImageEmpty));
+    let got = SLOT_BYTES + 1;
+    assert_eq!(run(device.begin(got, 0)), Err(Refusal::ImageTooLarge { got, max: SLOT_BYTES }));
+    assert!(run(device.begin(SLOT_BYTES, 0)).is_ok());
+}
+
+#[test]
+fn kept_bytes_are_rounded_down_to_a_sector_and_never_exceed_the_image() {
+    let mut flash = flash();
+    let mut device = device(&mut flash, SlotId::A);
+    let sector = SECTOR as u32;
+    for (keep_bytes, frontier_bytes) in [(0, 0), (sector - 1, 0), (sector, sector), (2600, 2048), (u32::MAX, 2048)] {
+        let begun = run(device.begin(3000, keep_bytes)).unwrap();
+        assert_eq!(begun.frontier_bytes, frontier_bytes, "{keep_bytes}");
+    }
+}
+
+#[test]
+fn without_an_image_begun_nothing_is_written_or_sealed() {
+    let mut flash = flash();
+    let mut device = device(&mut flash, SlotId::A);
+    assert_eq!(run(device.write(0, &[0; 4])), Err(Fault::NothingBegun));
+    assert_eq!(run(device.erase_ahead()), Err(Fault::NothingBegun));
+    assert_eq!(run(device.hash_ahead(0)), Err(Fault::NothingBegun));
+    assert_eq!(run(device.check_header()), Err(Refusal::Fault(Fault::NothingBegun)));
+    assert_eq!(seal(&mut device, b""), Err(Refusal::Fault(Fault::NothingBegun)));
+}
+
+#[test]
+fn a_tampered_image_is_not_sealed() {
+    let mut flash = flash();
+    let genuine = image(&new_header());
+    let mut tampered = genuine.clone();
+    *tampered.last_mut().unwrap() ^= 1;
+    let mut device = device(&mut flash, SlotId::A);
+    receive(&mut device, &tampered);
+    assert_eq!(seal(&mut device, &genuine), Err(Refusal::Signature(SignatureRefusal::SignatureInvalid)));
+}
+
+#[test]
+fn a_flash_that_changed_after_the_seal_is_not_activated() {
+    let mut flash = flash();
+    let image = image(&new_header());
+    let mut device = device(&mut flash, SlotId::A);
+    receive(&mut device, &image);
+    let digest = seal(&mut device, &image).unwrap();
+    let at = device.config.layout.slot(SlotId::B).offset_bytes() as usize + 1000;
+    device.flash.bytes[at] ^= 1;
+    let refused = run(device.activate(SlotId::B, &digest, image.len() as u32));
+    assert_eq!(refused, Err(Refusal::DigestMismatch { slot: SlotId::B }));
+    assert_eq!(record(&mut flash), BootRecord::NEW_DEVICE);
+}
+
+#[test]
+fn a_signed_image_that_this_device_does_not_take_is_not_sealed() {
+    let good = new_header();
+    let older = Header { version: Version::new(1, 0, 1), ..good };
+    let foreign = Header { hardware: HardwareId::new("other").unwrap(), ..good };
+    let linked = Header { link: Link::Only(SlotId::A), ..good };
+    let (have, got) = (older.version, older.version);
+    for (header, refusal) in [
+        (older, Refusal::VersionNotNewer { have, got }),
+        (foreign, Refusal::WrongHardware { got: foreign.hardware }),
+        (linked, Refusal::WrongSlotLink { slot: SlotId::B }),
+    ] {
+        let mut flash = flash();
+        let image = image(&header);
+        let mut device = device(&mut flash, SlotId::A);
+        receive(&mut device, &image);
+        assert_eq!(run(device.check_header()), Err(refusal));
+        assert_eq!(seal(&mut device, &image), Err(refusal));
+    }
+    let mut flash = flash();
+    let mut device = device(&mut flash, SlotId::A);
+    receive(&mut device, &[0xFF; 1024]);
+    let refusal = Refusal::ImageHeaderInvalid(HeaderError::NotAnImage { magic: [0xFF; 4] });
+    assert_eq!(seal(&mut device, &[0xFF; 1024]), Err(refusal));
+}
+
+#[test]
+fn the_security_counter_never_falls_below_the_running_image_nor_the_configured_one() {
+    let running = Header { security_counter: 4, ..header(Version::new(1, 0, 1), 1000) };
+    for (configured, have) in [(0, 4), (6, 6)] {
+        let mut flash = Nor::new(16);
+        let config = Config { security_counter_min: configured, ..config(&flash, SlotId::A) };
+        run(flash.write(config.layout.slot(SlotId::A).offset_bytes(), &image(&running))).unwrap();
+        let offered = image(&Header { security_counter: 3, ..new_header() });
+        let mut device = device(&mut flash, SlotId::A);
+        device.config = config;
+        receive(&mut device, &offered);
+        assert_eq!(run(device.check_header()), Err(Refusal::SecurityCounterTooLow { have, got: 3 }));
+    }
+}
+
+#[test]
+fn the_running_slot_is_never_activated_nor_touched_on_trial() {
+    let mut flash = flash();
+    let digest = Digest([1; 32]);
+    let refused = run(device(&mut flash, SlotId::A).activate(SlotId::A, &digest, 9));
+    assert_eq!(refused, Err(Refusal::SlotRuns { slot: SlotId::A }));
+    // On trial from B, and rolled back but not reset: A is the confirmed image.
+    put_record(&mut flash, trial_started());
+    for _ in 0..2 {
+        let mut device = device(&mut flash, SlotId::B);
+        assert_eq!(run(device.begin(1000, 0)), Err(Refusal::TrialRunning));
+        assert_eq!(run(device.activate(SlotId::A, &digest, 9)), Err(Refusal::TrialRunning));
+        run(device.roll_back(7)).unwrap();
+    }
+}
+
+#[test]
+fn confirming_makes_the_running_slot_the_confirmed_one_and_repeats_harmlessly() {
+    let mut flash = flash();
+    put_record(&mut flash, trial_started());
+    run(device(&mut flash, SlotId::B).confirm()).unwrap();
+    let confirmed = BootRecord { confirmed: SlotId::B, trial: Trial::None };
+    assert_eq!(record(&mut flash), confirmed);
+    flash.ops.clear();
+    run(device(&mut flash, SlotId::B).confirm()).unwrap();
+    assert_eq!(flash.ops, []);
+    assert_eq!(run(device(&mut flash, SlotId::B).roll_back(1)), Err(Fault::NoTrialRuns));
+}
+
+#[test]
+fn a_roll_back_keeps_its_first_reason_and_cannot_be_confirmed() {
+    let mut flash = flash();
+    put_record(&mut flash, trial_started());
+    let mut device = device(&mut flash, SlotId::B);
+    run(device.roll_back(0x0601)).unwrap();
+    run(device.roll_back(0x0602)).unwrap();
+    assert_eq!(run(device.confirm()), Err(Fault::NoTrialRuns));
+    let trial = Trial::Ended { slot: SlotId::B, digest: Digest([1; 32]), reason: 0x0601, started: true };
+    assert_eq!(record(&mut flash), BootRecord { confirmed: SlotId::A, trial });
+}
+
+#[test]
+fn an_image_that_is_not_on_trial_cannot_be_confirmed() {
+    let mut flash = flash();
+    assert_eq!(run(device(&mut flash, SlotId::B).confirm()), Err(Fault::NoTrialRuns));
+    assert_eq!(record(&mut flash), BootRecord::NEW_DEVICE);
+}
+
+#[test]
+fn a_cut_in_a_verdict_leaves_the_trial_or_the_verdict() {
+    for (operation, cut) in (0..4).flat_map(|operation| CUTS.map(|cut| (operation, cut))) {
+        let mut flash = flash();
+        put_record(&mut flash, trial_started());
+        flash.power_on();
+        flash.cut = Some((operation, cut));
+        let confirmed = run(device(&mut flash, SlotId::B).confirm());
+        flash.power_on();
+        let new = BootRecord { confirmed: SlotId::B, trial: Trial::None };
+        let found = record(&mut flash);
+        assert!(found == new || (found == trial_started() && confirmed.is_err()), "{operation} {cut:?}: {found:?}");
+        run(device(&mut flash, SlotId::B).confirm()).unwrap();
+        assert_eq!(record(&mut flash), new);
+    }
+}
+
+#[test]
+fn only_the_signed_and_confirmed_image_runs_already() {
+    let mut flash = flash();
+    let running = running_image();
+    let len = running.len() as u32;
+    let ask = |flash: &mut Nor, image_bytes, signed: &[u8], running| {
+        let der = sign(&signing_key("key"), &sha256(signed));
+        let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der };
+        run(device(flash, running).runs_already(image_bytes, &signature)).unwrap()
+    };
+    assert_eq!(ask(&mut flash, len, &running, SlotId::A), Some(sha256(&running)));
+    assert_eq!(ask(&mut flash, len + 1, &running, SlotId::A), None, "another length");
+    assert_eq!(ask(&mut flash, len, b"another image", SlotId::A), None, "another image's signature");
+    put_record(&mut flash, BootRecord { confirmed: SlotId::B, trial: Trial::None });
+    assert_eq!(ask(&mut flash, len, &running, SlotId::A), None, "not confirmed");
+}
+
+#[test]
+fn the_journal_is_durable_with_the_blocks_before_it() {
+    let mut flash = flash();
+    let mut device = device(&mut flash, SlotId::A);
+    let mut out = [0; 16];
+    assert_eq!(run(device.load_journal(&mut out)), Ok(0));
+    receive(&mut device, &[1; 512]);
+    run(device.store_journal(b"frontier 512")).unwrap();
+    assert_eq!(run(device.load_journal(&mut out)), Ok(12));
+    assert_eq!(&out[..12], b"frontier 512");
+    let last_block = flash.ops.iter().rposition(|op| matches!(op, Op::Write(at) if *at >= 4096)).unwrap();
+    assert_eq!(flash.ops[last_block + 1], Op::Sync);
+    assert_eq!(flash.ops.last(), Some(&Op::Sync));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn any_flash_contents_are_a_boot_state_or_a_fault(bytes in proptest::collection::vec(any::<u8>(), 16 * SECTOR)) {
+        let mut flash = Nor::holding(bytes);
+        let mut device = device(&mut flash, SlotId::A);
+        let _ = run(device.boot_state());
+        let _ = run(device.load_journal(&mut [0; 192]));
+        let _ = run(device.begin(1000, 0));
+        let _ = run(device.check_header());
+    }
+}
+
+#[test]
+fn no_future_holds_a_large_buffer() {
+    // On a host with 64-bit pointers; two chunks would not fit.
+    const FUTURE_BYTES_MAX: usize = 1280;
+    fn bytes(future: impl Future) -> usize {
+        size_of_val(&future)
+    }
+    let mut flash = flash();
+    let mut device = device(&mut flash, SlotId::A);
+    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &[] };
+    let digest = Digest([0; 32]);
+    let sizes = [
+        bytes(device.store_journal(&[])),
+        bytes(device.write(0, &[])),
+        bytes(device.seal(&signature)),
+        bytes(device.activate(SlotId::B, &digest, 1)),
+        bytes(device.roll_back(1)),
+    ];
+    assert!(sizes.iter().all(|size| *size <= FUTURE_BYTES_MAX), "{sizes:?}");
+}

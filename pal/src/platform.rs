@@ -1,0 +1,170 @@
+//! The trait the agent drives, and the two hooks a board fills in. What a device *can* do; when to do it is the agent's.
+
+use crate::boot_record::Trial;
+use crate::digest::Digest;
+use crate::error::{Fault, Refusal};
+use crate::header::Header;
+use crate::layout::SlotId;
+use crate::signature::SignatureKind;
+
+/// How a device starts its boot selector again.
+pub trait Reset {
+    /// Resets. Real hardware does not return; a host process exits; a simulated device returns to its test.
+    fn reset(&mut self);
+}
+
+/// A watchdog that long work must feed.
+pub trait Watchdog {
+    /// Says that the program is alive.
+    fn feed(&mut self);
+}
+
+/// The watchdog of a device that has none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoWatchdog;
+
+impl Watchdog for NoWatchdog {
+    fn feed(&mut self) {}
+}
+
+/// What is known after a boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BootState {
+    /// The slot this program runs from, as the boot selector said.
+    pub running: SlotId,
+    /// The slot that is booted when no trial is on.
+    pub confirmed: SlotId,
+    /// The trial, or how the last one ended.
+    pub trial: Trial,
+    /// The running image's header, `None` if it does not start with one.
+    pub running_header: Option<Header>,
+}
+
+/// Where an image that was begun goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// The slot it goes to.
+    pub slot: SlotId,
+    /// Bytes that are kept from an earlier run; everything from here on must be written.
+    pub frontier_bytes: u32,
+}
+
+/// A signature as a job carries it, after base64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signature<'a> {
+    /// The kind the job names; it must be one the key can make.
+    pub kind: SignatureKind,
+    /// The key the job names. It only says which key is tried first.
+    pub key_id: Option<&'a str>,
+    /// The DER bytes.
+    pub der: &'a [u8],
+}
+
+/// Everything the agent asks of a device.
+///
+/// One image is received at a time, into the slot that does not run. Writes may come in any order; the boot record is
+/// written by [`activate`](Self::activate), last of all. Offsets count from the start of the image.
+#[allow(async_fn_in_trait)]
+pub trait Platform {
+    /// What booted, and how the last trial stands. Dropped: nothing happened.
+    ///
+    /// # Errors
+    /// [`Fault`] if flash cannot be read or the boot record is not understood.
+    async fn boot_state(&mut self) -> Result<BootState, Fault>;
+
+    /// The digest of the first `image_bytes` of the running slot. Dropped: nothing happened.
+    ///
+    /// # Errors
+    /// [`Fault::OutOfRange`] beyond the slot, [`Fault::Read`].
+    async fn running_digest(&mut self, image_bytes: u32) -> Result<Digest, Fault>;
+
+    /// Copies the newest journal payload to the start of `out` and returns its length, 0 if none is stored. Dropped:
+    /// nothing happened.
+    ///
+    /// # Errors
+    /// [`Fault::JournalBufferTooSmall`], [`Fault::Read`].
+    async fn load_journal(&mut self, out: &mut [u8]) -> Result<usize, Fault>;
+
+    /// Stores a journal payload: durable, with all writes before it, when this returns. At every moment before, the
+    /// earlier payload is what [`load_journal`](Self::load_journal) finds. Dropped: the earlier or the new one is found.
+    ///
+    /// # Errors
+    /// [`Fault::JournalPayloadTooLong`], and the flash's own.
+    async fn store_journal(&mut self, payload: &[u8]) -> Result<(), Fault>;
+
+    /// Starts receiving an image of `image_bytes` into the slot that does not run; of an earlier run `keep_bytes`,
+    /// rounded down to a sector, are taken as written. Changes no flash. An image that was being received is given up.
+    /// Dropped: nothing happened.
+    ///
+    /// # Errors
+    /// [`Refusal::ImageEmpty`], [`Refusal::ImageTooLarge`], [`Refusal::TrialRunning`] while there is no slot to spare.
+    async fn begin(&mut self, image_bytes: u32, keep_bytes: u32) -> Result<Begun, Refusal>;
+
+    /// Writes a block and returns when it reads back. `offset_bytes` is a multiple of the flash word; only the block that
+    /// ends the image may have a ragged length. A block is written once between two `begin`s. Dropped, or failed: the
+    /// block's place holds anything; `begin` again, keeping what lies below it.
+    ///
+    /// # Errors
+    /// [`Fault::OutOfRange`], [`Fault::NotAligned`], [`Fault::NothingBegun`], and the flash's own.
+    async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), Fault>;
+
+    /// Erases one sector ahead of the writes; `true` if there is more to do now. Dropped: the sector is erased again.
+    ///
+    /// # Errors
+    /// [`Fault::NothingBegun`], [`Fault::Erase`].
+    async fn erase_ahead(&mut self) -> Result<bool, Fault>;
+
+    /// Hashes a step of what lies below `frontier_bytes`, from flash; `true` if there is more to do now. Everything below
+    /// must have been written. Dropped: the next call goes on.
+    ///
+    /// # Errors
+    /// [`Fault::NothingBegun`], [`Fault::Read`].
+    async fn hash_ahead(&mut self, frontier_bytes: u32) -> Result<bool, Fault>;
+
+    /// Checks the received image's header, once its first bytes are written. Saves bandwidth, decides nothing:
+    /// [`seal`](Self::seal) checks again. Dropped: nothing happened.
+    ///
+    /// # Errors
+    /// The [`Refusal`] of the header's check.
+    async fn check_header(&mut self) -> Result<Header, Refusal>;
+
+    /// Decides over the received image: hashes it from flash, verifies the signature, checks the header. The digest is the
+    /// seal that [`activate`](Self::activate) asks for; nothing more can be written then. Dropped: not sealed, call again.
+    ///
+    /// # Errors
+    /// [`Refusal::Signature`], the refusals of the header's check, or a fault.
+    async fn seal(&mut self, signature: &Signature<'_>) -> Result<Digest, Refusal>;
+
+    /// The running image's digest, if it is confirmed, has this length, and is what `signature` signs; otherwise `None`.
+    /// Dropped: nothing happened.
+    ///
+    /// # Errors
+    /// [`Fault`] if flash cannot be read.
+    async fn runs_already(&mut self, image_bytes: u32, signature: &Signature<'_>) -> Result<Option<Digest>, Fault>;
+
+    /// Gives a sealed image its trial at the next reset: hashes the slot again, then writes the boot record. Calling again
+    /// changes nothing. Dropped: the trial is on or it is not; call again.
+    ///
+    /// # Errors
+    /// [`Refusal::SlotRuns`], [`Refusal::TrialRunning`], [`Refusal::DigestMismatch`], or a fault.
+    async fn activate(&mut self, slot: SlotId, digest: &Digest, image_bytes: u32) -> Result<(), Refusal>;
+
+    /// Makes the running image the confirmed one. Calling again changes nothing. Dropped: confirmed or not; call again.
+    ///
+    /// # Errors
+    /// [`Fault::NoTrialRuns`] after [`roll_back`](Self::roll_back), or the flash's own.
+    async fn confirm(&mut self) -> Result<(), Fault>;
+
+    /// Ends the running trial for `reason`; the caller resets. The first reason stays, calling again changes nothing.
+    /// Dropped: ended or not; call again.
+    ///
+    /// # Errors
+    /// [`Fault::NoTrialRuns`] if the running image is not on trial, or the flash's own.
+    async fn roll_back(&mut self, reason: u16) -> Result<(), Fault>;
+
+    /// Feeds the watchdog.
+    fn feed_watchdog(&mut self);
+
+    /// Resets the device. Real hardware never returns; a host process exits; a simulated device returns.
+    fn reset(&mut self);
+}

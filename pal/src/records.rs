@@ -1,0 +1,357 @@
+//! Payloads that survive a power cut at any moment: the journal and the boot record are two of these.
+//!
+//! Records are appended to a sector, each with a sequence number and a CRC; the newest valid one counts. A full sector is
+//! followed by the next of the region, which is erased first: the sector that holds the newest record never is. After a
+//! boot nobody can tell words that are erased from words that a cut left half written, so the first record of every life
+//! starts a fresh sector: no word is ever written twice. The price is one erase in each life that stores anything.
+
+use crate::bytes::{put, u16_at, u32_at};
+use crate::crc::crc32;
+use crate::error::Fault;
+use crate::flash::{self, Flash};
+use crate::layout::Region;
+
+/// The longest payload, in bytes.
+pub const PAYLOAD_BYTES_MAX: usize = 192;
+
+/// The room of one record: header and payload, whole words of every flash supported.
+pub(crate) const RECORD_BYTES: usize = 224;
+
+/// Sectors that a region of records needs: one keeps the newest record while the other is erased.
+pub(crate) const SECTORS_MIN: u32 = 2;
+
+const FORMAT: u8 = 1;
+
+// Offsets in a record; numbers are little endian. The CRC covers everything behind it up to the end of the payload.
+const AT_SEQUENCE: usize = 4;
+const AT_KIND: usize = 8;
+const AT_FORMAT: usize = 9;
+const AT_PAYLOAD_LEN: usize = 10;
+const AT_PAYLOAD: usize = 12;
+
+const _: () =
+    assert!(AT_PAYLOAD + PAYLOAD_BYTES_MAX <= RECORD_BYTES && RECORD_BYTES.is_multiple_of(flash::WORD_BYTES_MAX));
+
+/// What a record is for. A number in flash, unlike erased (0xFF) and cleared (0x00) bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Boot = 0x42,
+    Journal = 0x4A,
+}
+
+/// A region of records of one kind.
+#[derive(Debug)]
+pub(crate) struct Records {
+    region: Region,
+    kind: Kind,
+    /// Unknown after a boot, and while a store is under way: one that fails or is dropped is found out by looking.
+    head: Option<Head>,
+}
+
+/// Where the newest record is, and where the next one may go.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    sector: u32,
+    sequence: u32,
+    /// Index of the sector's first record room that is surely erased; at or beyond the sector's last: there is none.
+    free: u32,
+}
+
+/// The newest record found.
+#[derive(Clone, Copy)]
+struct Newest {
+    sector: u32,
+    at: u32,
+    sequence: u32,
+}
+
+impl Records {
+    pub(crate) const fn new(region: Region, kind: Kind) -> Self {
+        Self { region, kind, head: None }
+    }
+
+    /// Copies the newest payload to the start of `out`; its length, or `None` if there is no valid record. Dropped:
+    /// nothing happened.
+    pub(crate) async fn load<F: Flash>(&mut self, flash: &mut F, out: &mut [u8]) -> Result<Option<usize>, Fault> {
+        let mut record = [0; RECORD_BYTES];
+        let Some(newest) = self.newest(flash, &mut record).await? else {
+            return Ok(None);
+        };
+        flash::read(flash, newest.at, &mut record).await?;
+        // It was valid a moment ago: flash that answers differently each time is a read fault.
+        let (_, payload) = parse(&record, self.kind).ok_or(Fault::Read { offset_bytes: newest.at })?;
+        let (got, need) = (out.len(), payload.len());
+        out.get_mut(..need).ok_or(Fault::JournalBufferTooSmall { got, need })?.copy_from_slice(payload);
+        Ok(Some(need))
+    }
+
+    /// Appends a record; durable when this returns, after everything written before. Dropped or failed: the earlier or the
+    /// new payload is the newest.
+    pub(crate) async fn store<F: Flash>(&mut self, flash: &mut F, payload: &[u8]) -> Result<(), Fault> {
+        let mut record = [0; RECORD_BYTES];
+        let head = match self.head.take() {
+            Some(head) => head,
+            None => self.head_after_boot::<F>(self.newest(flash, &mut record).await?),
+        };
+        let sequence = head.sequence.wrapping_add(1);
+        let len = emit(&mut record, self.kind, sequence, payload)?.next_multiple_of(flash::word_bytes::<F>() as usize);
+        let (sector, index) = match head.free < records_in_sector::<F>() {
+            true => (head.sector, head.free),
+            false => ((head.sector + 1) % self.sectors::<F>(), 0),
+        };
+        // What the record tells of must be durable before the record can be.
+        flash::sync(flash).await?;
+        if index == 0 {
+            flash::erase_sector(flash, self.at::<F>(sector, 0)).await?;
+        }
+        flash::write(flash, self.at::<F>(sector, index), &record[..len]).await?;
+        flash::sync(flash).await?;
+        self.head = Some(Head { sector, sequence, free: index + 1 });
+        Ok(())
+    }
+
+    /// Where to go on after a boot: no room of any sector is known to be erased.
+    fn head_after_boot<F: Flash>(&self, newest: Option<Newest>) -> Head {
+        let free = u32::MAX;
+        match newest {
+            Some(Newest { sector, sequence, .. }) => Head { sector, sequence, free },
+            None => Head { sector: self.sectors::<F>() - 1, sequence: 0, free },
+        }
+    }
+
+    /// Looks at every record room of the region, one after the other in `room`.
+    async fn newest<F: Flash>(&self, flash: &mut F, room: &mut [u8; RECORD_BYTES]) -> Result<Option<Newest>, Fault> {
+        let mut newest: Option<Newest> = None;
+        for sector in 0..self.sectors::<F>() {
+            for index in 0..records_in_sector::<F>() {
+                let at = self.at::<F>(sector, index);
+                flash::read(flash, at, room).await?;
+                let Some((sequence, _)) = parse(room, self.kind) else {
+                    continue;
+                };
+                if newest.is_none_or(|newest| is_later(sequence, newest.sequence)) {
+                    newest = Some(Newest { sector, at, sequence });
+                }
+            }
+        }
+        Ok(newest)
+    }
+
+    fn sectors<F: Flash>(&self) -> u32 {
+        self.region.len_bytes() / F::ERASE_SIZE as u32
+    }
+
+    fn at<F: Flash>(&self, sector: u32, index: u32) -> u32 {
+        self.region.at(sector * F::ERASE_SIZE as u32 + index * RECORD_BYTES as u32)
+    }
+}
+
+fn records_in_sector<F: Flash>() -> u32 {
+    (F::ERASE_SIZE / RECORD_BYTES) as u32
+}
+
+/// Whether `a` comes after `b`, also across the end of the numbers.
+fn is_later(a: u32, b: u32) -> bool {
+    a != b && a.wrapping_sub(b) < 1 << 31
+}
+
+/// Fills `record`; its length without the padding.
+fn emit(record: &mut [u8; RECORD_BYTES], kind: Kind, sequence: u32, payload: &[u8]) -> Result<usize, Fault> {
+    let (got, max) = (payload.len(), PAYLOAD_BYTES_MAX);
+    if got > max {
+        return Err(Fault::JournalPayloadTooLong { got, max });
+    }
+    let end = AT_PAYLOAD + got;
+    record.fill(0xFF);
+    put(record, AT_SEQUENCE, &sequence.to_le_bytes());
+    record[AT_KIND] = kind as u8;
+    record[AT_FORMAT] = FORMAT;
+    put(record, AT_PAYLOAD_LEN, &(got as u16).to_le_bytes());
+    put(record, AT_PAYLOAD, payload);
+    let crc = crc32(&record[AT_SEQUENCE..end]);
+    put(record, 0, &crc.to_le_bytes());
+    Ok(end)
+}
+
+fn parse(record: &[u8; RECORD_BYTES], kind: Kind) -> Option<(u32, &[u8])> {
+    if record[AT_KIND] != kind as u8 || record[AT_FORMAT] != FORMAT {
+        return None;
+    }
+    let payload_len = usize::from(u16_at(record, AT_PAYLOAD_LEN));
+    if payload_len > PAYLOAD_BYTES_MAX {
+        return None;
+    }
+    let (_, covered) = record[..AT_PAYLOAD + payload_len].split_at(AT_SEQUENCE);
+    let intact = u32_at(record, 0) == crc32(covered);
+    intact.then(|| (u32_at(record, AT_SEQUENCE), &record[AT_PAYLOAD..AT_PAYLOAD + payload_len]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{CUTS, Op, Ram, run};
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    const SECTORS: usize = 2;
+
+    fn region<const E: usize>() -> Region {
+        Region::new(0, (SECTORS * E) as u32)
+    }
+
+    fn journal<const E: usize>() -> Records {
+        Records::new(region::<E>(), Kind::Journal)
+    }
+
+    fn load<F: Flash>(records: &mut Records, flash: &mut F) -> Result<Option<Vec<u8>>, Fault> {
+        let mut out = [0; PAYLOAD_BYTES_MAX];
+        let len = run(records.load(flash, &mut out))?;
+        Ok(len.map(|len| out[..len].to_vec()))
+    }
+
+    /// A payload that names its number and has a length of its own.
+    fn payload(number: u8) -> Vec<u8> {
+        (0..1 + number % PAYLOAD_BYTES_MAX as u8).map(|index| number ^ index).collect()
+    }
+
+    fn the_newest_payload_is_found<const R: usize, const W: usize, const E: usize>() {
+        let mut flash = Ram::<R, W, E>::new(SECTORS);
+        assert_eq!(load(&mut journal::<E>(), &mut flash), Ok(None));
+        let mut records = journal::<E>();
+        for number in 1..=60 {
+            run(records.store(&mut flash, &payload(number))).unwrap();
+            assert_eq!(load(&mut records, &mut flash), Ok(Some(payload(number))), "same life, W {W} E {E}");
+            assert_eq!(load(&mut journal::<E>(), &mut flash), Ok(Some(payload(number))), "next life");
+            if number % 7 == 0 {
+                records = journal::<E>();
+            }
+        }
+    }
+
+    #[test]
+    fn the_newest_payload_is_found_on_every_geometry() {
+        the_newest_payload_is_found::<1, 1, 256>();
+        the_newest_payload_is_found::<1, 4, 4096>();
+        the_newest_payload_is_found::<4, 1, 4096>();
+        the_newest_payload_is_found::<1, 8, 2048>();
+        the_newest_payload_is_found::<4, 16, 512>();
+        the_newest_payload_is_found::<32, 32, 1024>();
+    }
+
+    /// Cuts each operation of a store in each way, and lets a second store follow it, cut as well.
+    fn a_cut_leaves_the_old_or_the_new<const W: usize, const E: usize>() {
+        for earlier in 0..12 {
+            for (operation, cut) in (0..4).flat_map(|operation| CUTS.map(|cut| (operation, cut))) {
+                let mut flash = Ram::<1, W, E>::new(SECTORS);
+                let mut records = journal::<E>();
+                for number in 0..earlier {
+                    run(records.store(&mut flash, &payload(number))).unwrap();
+                }
+                let mut allowed = [None, Some(payload(100))];
+                if earlier > 0 {
+                    allowed[0] = Some(payload(earlier - 1));
+                }
+                flash.power_on();
+                flash.cut = Some((operation, cut));
+                let stored = run(records.store(&mut flash, &payload(100)));
+                flash.power_on();
+                let found = load(&mut journal::<E>(), &mut flash).unwrap();
+                assert!(allowed.contains(&found), "{earlier} {operation} {cut:?}: {found:?}");
+                assert!(stored.is_err() || found == allowed[1]);
+
+                let mut records = journal::<E>();
+                flash.cut = Some((operation, cut));
+                let _ = run(records.store(&mut flash, &payload(101)));
+                flash.power_on();
+                let again = load(&mut journal::<E>(), &mut flash).unwrap();
+                assert!(again == found || again == Some(payload(101)), "{earlier} {operation} {cut:?}: {again:?}");
+                run(journal::<E>().store(&mut flash, &payload(102))).unwrap();
+                assert_eq!(load(&mut journal::<E>(), &mut flash), Ok(Some(payload(102))));
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_anywhere_in_a_store_leaves_the_old_payload_or_the_new() {
+        a_cut_leaves_the_old_or_the_new::<1, 1024>();
+        a_cut_leaves_the_old_or_the_new::<4, 256>();
+        a_cut_leaves_the_old_or_the_new::<8, 4096>();
+        a_cut_leaves_the_old_or_the_new::<16, 512>();
+        a_cut_leaves_the_old_or_the_new::<32, 1024>();
+    }
+
+    #[test]
+    fn a_store_that_failed_is_looked_up_and_not_guessed() {
+        for (operation, cut) in (0..4).flat_map(|operation| CUTS.map(|cut| (operation, cut))) {
+            let mut flash = Ram::<1, 4, 1024>::new(SECTORS);
+            let mut records = journal::<1024>();
+            run(records.store(&mut flash, b"one")).unwrap();
+            flash.power_on();
+            flash.cut = Some((operation, cut));
+            let _ = run(records.store(&mut flash, b"two"));
+            flash.power_on(); // no new life: the same Records goes on
+            run(records.store(&mut flash, b"three")).unwrap();
+            assert_eq!(load(&mut journal::<1024>(), &mut flash).unwrap().as_deref(), Some(&b"three"[..]));
+        }
+    }
+
+    #[test]
+    fn what_was_written_before_is_durable_before_the_record() {
+        let mut flash = Ram::<1, 4, 1024>::new(SECTORS);
+        run(journal::<1024>().store(&mut flash, b"x")).unwrap();
+        assert_eq!(flash.ops, [Op::Sync, Op::Erase(0), Op::Write(0), Op::Sync]);
+    }
+
+    #[test]
+    fn a_record_that_does_not_read_back_is_not_stored() {
+        let mut flash = Ram::<1, 4, 1024>::new(SECTORS);
+        flash.stuck = Some(AT_PAYLOAD);
+        let stored = run(journal::<1024>().store(&mut flash, b"abcd"));
+        assert!(matches!(stored, Err(Fault::ReadBack { .. })), "{stored:?}");
+        assert_eq!(load(&mut journal::<1024>(), &mut flash), Ok(None));
+    }
+
+    #[test]
+    fn the_sequence_goes_on_across_the_end_of_its_numbers() {
+        assert!(is_later(0, u32::MAX) && !is_later(u32::MAX, 0));
+        assert!(is_later(2, 1) && !is_later(1, 1));
+    }
+
+    #[test]
+    fn payloads_that_do_not_fit_are_refused_with_their_lengths() {
+        let mut flash = Ram::<1, 4, 1024>::new(SECTORS);
+        let long = [0; PAYLOAD_BYTES_MAX + 1];
+        let refused = run(journal::<1024>().store(&mut flash, &long));
+        assert_eq!(refused, Err(Fault::JournalPayloadTooLong { got: 193, max: 192 }));
+        run(journal::<1024>().store(&mut flash, &long[1..])).unwrap();
+        let small = run(journal::<1024>().load(&mut flash, &mut [0; 191]));
+        assert_eq!(small, Err(Fault::JournalBufferTooSmall { got: 191, need: 192 }));
+    }
+
+    #[test]
+    fn records_of_another_kind_are_not_ours() {
+        let mut flash = Ram::<1, 4, 1024>::new(SECTORS);
+        run(Records::new(region::<1024>(), Kind::Boot).store(&mut flash, b"boot")).unwrap();
+        assert_eq!(load(&mut journal::<1024>(), &mut flash), Ok(None));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_flash_contents_load_or_not_and_take_a_record(bytes in proptest::collection::vec(any::<u8>(), 2048)) {
+            let mut flash = Ram::<1, 4, 1024>::holding(bytes);
+            let _ = load(&mut journal::<1024>(), &mut flash);
+            run(journal::<1024>().store(&mut flash, b"new")).unwrap();
+            prop_assert_eq!(load(&mut journal::<1024>(), &mut flash).unwrap().unwrap(), b"new");
+        }
+
+        #[test]
+        fn any_record_of_our_kind_parses_or_not(mut record: [u8; 32], len in 0_u16..300) {
+            let mut whole = [0; RECORD_BYTES];
+            put(&mut record, AT_KIND, &[Kind::Journal as u8, FORMAT]);
+            put(&mut record, AT_PAYLOAD_LEN, &len.to_le_bytes());
+            put(&mut whole, 0, &record);
+            let _ = parse(&whole, Kind::Journal);
+        }
+    }
+}
