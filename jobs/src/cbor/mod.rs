@@ -1,0 +1,333 @@
+//! The part of CBOR that streams need: reading, without recursion. Writing is next door.
+//! Strings in several pieces are stepped over, not taken. Source: RFC 8949.
+
+mod write;
+
+pub(crate) use write::Writer;
+
+use crate::error::ParseError;
+use crate::json::in_range;
+use crate::limits::CBOR_DEPTH_MAX;
+use crate::text::Escaped;
+
+const UNSIGNED: u8 = 0;
+const BYTES: u8 = 2;
+const TEXT: u8 = 3;
+pub(crate) const ARRAY: u8 = 4;
+const MAP: u8 = 5;
+const TAG: u8 = 6;
+const SIMPLE: u8 = 7;
+
+const BREAK: u8 = 0xFF;
+const NULL: u8 = 0xF6;
+
+/// One well-formed item, nested no deeper than [`CBOR_DEPTH_MAX`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cbor<'a>(&'a [u8]);
+
+#[derive(Clone, Copy, Debug)]
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+/// The head of an item; a length of `None` is indefinite.
+#[derive(Clone, Copy)]
+struct Head {
+    major: u8,
+    value: Option<u64>,
+}
+
+/// The containers around the current place, and how many items each of them still waits for.
+#[derive(Default)]
+struct Levels {
+    left: [Option<u64>; CBOR_DEPTH_MAX],
+    depth: usize,
+}
+
+impl Levels {
+    /// Goes into a container of `len` items. Whether it is complete already.
+    fn open(&mut self, len: Option<u64>) -> Result<bool, ParseError> {
+        if len == Some(0) {
+            return Ok(true);
+        }
+        let too_deep = ParseError::TooDeep { max: CBOR_DEPTH_MAX };
+        *self.left.get_mut(self.depth).ok_or(too_deep)? = len;
+        self.depth += 1;
+        Ok(false)
+    }
+
+    /// Leaves a container of indefinite length. Whether it was one.
+    fn close(&mut self) -> bool {
+        let is_indefinite = self.depth > 0 && self.left[self.depth - 1].is_none();
+        self.depth -= usize::from(is_indefinite);
+        is_indefinite
+    }
+
+    /// Counts a complete item, and the containers that it completes. Whether that was the outermost.
+    fn count(&mut self) -> bool {
+        while self.depth > 0 {
+            match &mut self.left[self.depth - 1] {
+                None => return false,
+                Some(left) => *left -= 1,
+            }
+            if self.left[self.depth - 1] != Some(0) {
+                return false;
+            }
+            self.depth -= 1;
+        }
+        true
+    }
+}
+
+impl<'a> Reader<'a> {
+    fn refused(&self) -> ParseError {
+        ParseError::NotCbor { at: self.at }
+    }
+
+    fn take(&mut self, count: u64) -> Result<&'a [u8], ParseError> {
+        let end = usize::try_from(count).ok().and_then(|count| self.at.checked_add(count));
+        let taken = end.and_then(|end| self.bytes.get(self.at..end));
+        let taken = taken.ok_or(ParseError::NotCbor { at: self.bytes.len() })?;
+        self.at += taken.len();
+        Ok(taken)
+    }
+
+    fn head(&mut self) -> Result<Head, ParseError> {
+        let refused = self.refused();
+        let first = self.take(1)?[0];
+        let major = first >> 5;
+        let value = match first & 0x1F {
+            small @ 0..=23 => Some(u64::from(small)),
+            wide @ 24..=27 => {
+                let bytes = self.take(1 << (wide - 24))?;
+                Some(bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+            }
+            31 if !matches!(major, UNSIGNED | 1 | TAG) => None,
+            _ => return Err(refused),
+        };
+        Ok(Head { major, value })
+    }
+
+    /// Steps over one item.
+    fn skip(&mut self) -> Result<(), ParseError> {
+        let mut levels = Levels::default();
+        loop {
+            let at = self.at;
+            let head = self.head()?;
+            let is_complete = match (head.major, head.value) {
+                (BYTES | TEXT, Some(len)) => self.take(len).map(|_| true)?,
+                (BYTES | TEXT, None) => self.pieces(head.major).map(|()| true)?,
+                (ARRAY, len) => levels.open(len)?,
+                // A count that overflows is never reached: the bytes end before.
+                (MAP, pairs) => levels.open(pairs.map(|pairs| pairs.saturating_mul(2)))?,
+                (TAG, _) => false, // the item that it tags follows
+                (SIMPLE, None) if levels.close() => true,
+                (SIMPLE, None) => return Err(ParseError::NotCbor { at }),
+                _ => true,
+            };
+            if is_complete && levels.count() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Steps over the pieces of a string.
+    fn pieces(&mut self, major: u8) -> Result<(), ParseError> {
+        loop {
+            let at = self.at;
+            match self.head()? {
+                Head { major: SIMPLE, value: None } => return Ok(()),
+                Head { major: piece, value: Some(len) } if piece == major => drop(self.take(len)?),
+                _ => return Err(ParseError::NotCbor { at }),
+            }
+        }
+    }
+}
+
+impl<'a> Cbor<'a> {
+    /// Checks that `bytes` are one item and nothing more.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let mut reader = Reader { bytes, at: 0 };
+        reader.skip()?;
+        if reader.at < bytes.len() { Err(reader.refused()) } else { Ok(Self(bytes)) }
+    }
+
+    /// The items of a container; keys and values in turn, of a map. Nothing of anything else.
+    pub(crate) fn items(self, container: u8) -> Items<'a> {
+        let mut reader = Reader { bytes: self.0, at: 0 };
+        let left = match reader.head() {
+            Ok(Head { major: ARRAY, value }) if container == ARRAY => value,
+            Ok(Head { major: MAP, value }) if container == MAP => value.map(|pairs| pairs.saturating_mul(2)),
+            _ => Some(0),
+        };
+        Items { reader, left }
+    }
+
+    /// The value of a map's key; `None` where it is absent or null.
+    ///
+    /// Errors: [`ParseError::Twice`].
+    pub(crate) fn member(self, key: &'static str) -> Result<Option<Self>, ParseError> {
+        let mut items = self.items(MAP);
+        let mut found = None;
+        while let (Some(known), Some(value)) = (items.next(), items.next()) {
+            if known.string(TEXT) == Some(key.as_bytes()) && found.replace(value).is_some() {
+                return Err(ParseError::Twice { field: key });
+            }
+        }
+        Ok(found.filter(|value: &Cbor<'_>| value.0 != [NULL]))
+    }
+
+    pub(crate) fn is_map(self) -> bool {
+        self.0[0] >> 5 == MAP
+    }
+
+    /// The elements of an array.
+    pub(crate) fn elements(self, field: &'static str) -> Result<Items<'a>, ParseError> {
+        if self.0[0] >> 5 != ARRAY {
+            return Err(ParseError::WrongType { field });
+        }
+        Ok(self.items(ARRAY))
+    }
+
+    pub(crate) fn number(self, field: &'static str, min: u64, max: u64) -> Result<u64, ParseError> {
+        match (Reader { bytes: self.0, at: 0 }).head() {
+            Ok(Head { major: UNSIGNED, value: Some(got) }) => in_range(field, got, min, max),
+            _ => Err(ParseError::WrongType { field }),
+        }
+    }
+
+    pub(crate) fn text(self, field: &'static str) -> Result<Escaped<'a>, ParseError> {
+        let bytes = self.string(TEXT).ok_or(ParseError::WrongType { field })?;
+        let text = core::str::from_utf8(bytes).map_err(|_| ParseError::WrongType { field })?;
+        Ok(Escaped::plain_of(field, text))
+    }
+
+    pub(crate) fn bytes(self, field: &'static str) -> Result<&'a [u8], ParseError> {
+        self.string(BYTES).ok_or(ParseError::WrongType { field })
+    }
+
+    fn string(self, major: u8) -> Option<&'a [u8]> {
+        let mut reader = Reader { bytes: self.0, at: 0 };
+        match reader.head().ok()? {
+            Head { major: found, value: Some(len) } if found == major => reader.take(len).ok(),
+            _ => None,
+        }
+    }
+}
+
+/// The items of a container.
+#[derive(Clone, Debug)]
+pub(crate) struct Items<'a> {
+    reader: Reader<'a>,
+    left: Option<u64>,
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = Cbor<'a>;
+
+    fn next(&mut self) -> Option<Cbor<'a>> {
+        match &mut self.left {
+            Some(0) => return None,
+            Some(left) => *left -= 1,
+            None if self.reader.bytes.get(self.reader.at) == Some(&BREAK) => return None,
+            None => {}
+        }
+        let start = self.reader.at;
+        self.reader.skip().ok()?; // the whole was skipped before, so this cannot fail
+        self.reader.bytes.get(start..self.reader.at).map(Cbor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{vec, vec::Vec};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn members_are_found_in_any_order_and_whatever_lies_between() {
+        // {"x": [1, {"f": 9}], "f": 7, "n": null}
+        let bytes = b"\xa3\x61x\x82\x01\xa1\x61f\x09\x61f\x07\x61n\xf6";
+        let map = Cbor::parse(bytes).unwrap();
+        assert_eq!(map.member("f").unwrap().unwrap().number("f", 0, 255), Ok(7));
+        assert!(map.member("n").unwrap().is_none() && map.member("y").unwrap().is_none());
+        let twice = Cbor::parse(b"\xa2\x61f\x01\x61f\x02").unwrap();
+        assert_eq!(twice.member("f").err(), Some(ParseError::Twice { field: "f" }));
+    }
+
+    #[test]
+    fn lengths_may_be_indefinite_and_numbers_wide() {
+        // {_ "f": 7 in eight bytes, "u": (_ "ab"), "l": [_ 1, 2], "t": 1(2)}
+        let bytes = b"\xbf\x61f\x1b\0\0\0\0\0\0\0\x07\x61u\x7f\x62ab\xff\x61l\x9f\x01\x02\xff\x61t\xc1\x02\xff";
+        let map = Cbor::parse(bytes).unwrap();
+        assert_eq!(map.member("f").unwrap().unwrap().number("f", 0, 255), Ok(7));
+        assert_eq!(map.member("l").unwrap().unwrap().elements("l").unwrap().count(), 2);
+        assert_eq!(map.member("u").unwrap().unwrap().text("u"), Err(ParseError::WrongType { field: "u" }));
+    }
+
+    #[test]
+    fn what_is_not_one_item_is_refused_at_the_byte() {
+        for (bytes, at) in [
+            (&b""[..], 0),
+            (b"\xa1", 1),
+            (b"\xa1\x61f", 3),
+            (b"\x42\x00", 2),
+            (b"\x18", 1),
+            (b"\x1c", 0),
+            (b"\x1f", 0),
+            (b"\xff", 0),
+            (b"\x01\x01", 1),
+            (b"\x9f\x01", 2),
+            (b"\x82\x01\xff", 2),
+            (b"\x5f\x61a\xff", 1),
+            (b"\x5b\xff\xff\xff\xff\xff\xff\xff\xff", 9),
+            (b"\xdf", 0),
+            (b"\xc1", 1),
+            (b"\xbb\xff\xff\xff\xff\xff\xff\xff\xff\x01", 10),
+        ] {
+            assert_eq!(Cbor::parse(bytes).err(), Some(ParseError::NotCbor { at }), "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn eight_levels_are_taken_and_nine_are_not_however_many_thousands_follow() {
+        let nested = |levels| [vec![0x81; levels], vec![0x01]].concat();
+        assert!(Cbor::parse(&nested(8)).is_ok());
+        for levels in [9, 50_000] {
+            assert_eq!(Cbor::parse(&nested(levels)).err(), Some(ParseError::TooDeep { max: 8 }));
+        }
+        assert!(Cbor::parse(&[vec![0xC1; 50_000], vec![0x01]].concat()).is_ok(), "tags cost no level");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2048))]
+
+        /// The oracle is minicbor. It reads the texts that it steps over, which ours does not: they become byte strings.
+        #[test]
+        fn what_is_taken_is_taken_by_another_parser(mut bytes in proptest::collection::vec(any::<u8>(), 0..24)) {
+            for byte in bytes.iter_mut().filter(|byte| **byte >> 5 == TEXT) {
+                *byte = BYTES << 5 | *byte & 0x1F;
+            }
+            if Cbor::parse(&bytes).is_ok() {
+                let mut theirs = minicbor::Decoder::new(&bytes);
+                prop_assert!(theirs.skip().is_ok());
+                prop_assert_eq!(theirs.position(), bytes.len());
+            }
+        }
+
+        #[test]
+        fn what_another_writer_writes_is_read(number: u64, text: std::string::String, bytes: Vec<u8>) {
+            let mut theirs = minicbor::Encoder::new(Vec::new());
+            theirs.begin_map().unwrap().str("n").unwrap().u64(number).unwrap();
+            theirs.str("t").unwrap().str(&text).unwrap().str("b").unwrap().bytes(&bytes).unwrap().end().unwrap();
+            let theirs = theirs.into_writer();
+            let map = Cbor::parse(&theirs).unwrap();
+            prop_assert_eq!(map.member("n").unwrap().unwrap().number("n", 0, u64::MAX), Ok(number));
+            prop_assert!(map.member("t").unwrap().unwrap().text("t").unwrap() == text.as_str());
+            prop_assert_eq!(map.member("b").unwrap().unwrap().bytes("b"), Ok(&bytes[..]));
+        }
+    }
+}

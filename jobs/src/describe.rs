@@ -1,0 +1,213 @@
+//! DescribeJobExecution: topics `jobs/{jobId}/get` and its answer, which `start-next` and `notify-next` share.
+
+use crate::envelope::{Answered, Asked, emit, token};
+use crate::error::{EmitError, ParseError};
+use crate::execution::Execution;
+use crate::json::RawJson;
+use crate::text::{self, Escaped};
+
+/// Asks for an execution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Describe<'a> {
+    /// Which attempt; the newest when absent.
+    pub execution_number: Option<u64>,
+    /// Whether the answer brings the job document.
+    pub include_document: bool,
+    /// Comes back with the answer.
+    pub client_token: Option<Escaped<'a>>,
+}
+
+impl Default for Describe<'_> {
+    /// What AWS understands by an empty request: the newest attempt, with its document.
+    fn default() -> Self {
+        Self { execution_number: None, include_document: true, client_token: None }
+    }
+}
+
+impl<'a> Describe<'a> {
+    /// Reads the request.
+    ///
+    /// Errors: [`ParseError`].
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let asked = Asked::read(RawJson::parse(bytes)?)?;
+        Ok(Self {
+            execution_number: asked.execution_number,
+            include_document: asked.include_job_document.unwrap_or(true),
+            client_token: token(asked.client_token)?,
+        })
+    }
+
+    /// Writes the request and returns its length.
+    ///
+    /// Errors: [`EmitError::BufferTooSmall`].
+    pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
+        let asked = Asked {
+            execution_number: self.execution_number,
+            include_job_document: (!self.include_document).then_some(false),
+            client_token: self.client_token.map(text::Wire),
+            ..Asked::default()
+        };
+        emit(&asked, out)
+    }
+}
+
+/// An execution, or that there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Described<'a> {
+    /// Absent when nothing is pending.
+    pub execution: Option<Execution<'a>>,
+    /// Seconds since 1970.
+    pub timestamp: Option<u64>,
+    /// From the request; a notification has none.
+    pub client_token: Option<Escaped<'a>>,
+}
+
+/// What `start-next/accepted`, `$next/get/accepted` and `notify-next` say.
+pub type NextJob<'a> = Described<'a>;
+
+impl<'a> Described<'a> {
+    /// Reads the answer. An execution `{}` is none, as an absent one.
+    ///
+    /// Errors: [`ParseError`]; [`job_of`](crate::job_of) tells whose message it was.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let json = RawJson::parse(bytes)?;
+        let answered = Answered::read(json)?;
+        let execution = json.member("execution")?.filter(|execution| !is_empty(*execution));
+        Ok(Self {
+            execution: execution.map(Execution::read).transpose()?,
+            timestamp: answered.timestamp,
+            client_token: token(answered.client_token)?,
+        })
+    }
+
+    /// Writes the answer and returns its length.
+    ///
+    /// Errors: [`EmitError::BufferTooSmall`].
+    pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
+        let answered = Answered {
+            execution: self.execution.as_ref().map(Execution::wire),
+            timestamp: self.timestamp,
+            client_token: self.client_token.map(text::Wire),
+            ..Answered::default()
+        };
+        emit(&answered, out)
+    }
+}
+
+fn is_empty(json: RawJson<'_>) -> bool {
+    json.is_object() && json.members().next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{format, string::String};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ids::JobId;
+    use crate::status::Status;
+
+    /// Source: aws/aws-iot-device-sdk-js-v2, samples/node/jobs/README.md, a session with AWS: `start-next/accepted`.
+    const STARTED: &[u8] = br#"{"clientToken":"21113e5d-00ca-4fe3-bd00-2a5ce7bbe94a","timestamp":1719943388,"execution":{"jobId":"Job1","status":"IN_PROGRESS","queuedAt":1719940994,"startedAt":1719943388,"lastUpdatedAt":1719943388,"versionNumber":2,"executionNumber":1,"jobDocument":{"ToDo":"Reboot"}}}"#;
+    /// Source: the same: `notify-next`.
+    const NEXT: &[u8] = br#"{"timestamp":1719943955,"execution":{"jobId":"Job2","status":"QUEUED","queuedAt":1719941716,"lastUpdatedAt":1719941716,"versionNumber":1,"executionNumber":1,"jobDocument":{"ToDo":"Delete Root User"}}}"#;
+    /// Source: the same: `notify-next` when the last job is done.
+    const NONE: &[u8] = br#"{"timestamp":1719948116}"#;
+
+    #[test]
+    fn the_answers_of_a_real_session_are_read() {
+        let started = Described::parse(STARTED).unwrap();
+        assert_eq!(started.client_token.unwrap(), "21113e5d-00ca-4fe3-bd00-2a5ce7bbe94a");
+        let execution = started.execution.unwrap();
+        assert_eq!(execution.job_id.as_str(), "Job1");
+        assert_eq!((execution.status, execution.version_number), (Status::InProgress, 2));
+        assert_eq!((execution.queued_at, execution.started_at), (Some(1_719_940_994), Some(1_719_943_388)));
+        assert_eq!(execution.document.unwrap().as_str(), r#"{"ToDo":"Reboot"}"#);
+        assert_eq!(execution.thing_name, None);
+        let next = Described::parse(NEXT).unwrap();
+        assert_eq!(next.execution.unwrap().document.unwrap().as_str(), r#"{"ToDo":"Delete Root User"}"#);
+        assert_eq!(Described::parse(NONE), Ok(Described { timestamp: Some(1_719_948_116), ..Described::default() }));
+    }
+
+    #[test]
+    fn what_is_written_means_what_a_real_session_says() {
+        let mut out = [0; 512];
+        for golden in [STARTED, NEXT, NONE] {
+            let len = Described::parse(golden).unwrap().emit(&mut out).unwrap();
+            let ours: serde_json::Value = serde_json::from_slice(&out[..len]).unwrap();
+            assert_eq!(ours, serde_json::from_slice::<serde_json::Value>(golden).unwrap());
+        }
+    }
+
+    #[test]
+    fn no_execution_has_three_spellings() {
+        for text in ["{}", r#"{"execution":null}"#, r#"{"execution":{}}"#] {
+            assert_eq!(Described::parse(text.as_bytes()), Ok(Described::default()), "{text}");
+        }
+        let wrong = Err(ParseError::WrongType { field: "execution" });
+        assert_eq!(Described::parse(br#"{"execution":"none"}"#), wrong);
+    }
+
+    #[test]
+    fn a_document_of_somebody_else_goes_through_untouched() {
+        let document = r#"{ "steps":[1.50, -0e1, "\u0041\/\ud83d\ude00"],"execution":{"jobId":"x"}, "": null }"#;
+        let text = format!(
+            r#"{{"execution":{{"jobId":"j","status":"QUEUED","versionNumber":1,"jobDocument" : {document} }}}}"#
+        );
+        let described = Described::parse(text.as_bytes()).unwrap();
+        assert_eq!(described.execution.as_ref().unwrap().document.unwrap().as_str(), document);
+        let mut out = [0; 512];
+        let len = described.emit(&mut out).unwrap();
+        assert!(core::str::from_utf8(&out[..len]).unwrap().contains(document));
+        assert_eq!(Described::parse(&out[..len]).unwrap(), described);
+    }
+
+    #[test]
+    fn the_request_asks_for_the_document_unless_told_otherwise() {
+        let mut out = [0; 128];
+        for (text, request) in [
+            ("{}", Describe::default()),
+            (r#"{"includeJobDocument":false}"#, Describe { include_document: false, ..Describe::default() }),
+            (
+                r#"{"executionNumber":3,"clientToken":"t"}"#,
+                Describe { execution_number: Some(3), client_token: Some("t".into()), ..Describe::default() },
+            ),
+        ] {
+            assert_eq!(Describe::parse(text.as_bytes()), Ok(request.clone()));
+            let len = request.emit(&mut out).unwrap();
+            assert_eq!(core::str::from_utf8(&out[..len]), Ok(text));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_execution_comes_back_as_it_was(
+            job in "[a-zA-Z0-9_-]{1,64}", thing in proptest::option::of("[a-zA-Z0-9:_-]{1,128}"), version: u64,
+            times: [Option<u64>; 4], number: Option<u64>, text: String, token in proptest::option::of(any::<String>()),
+        ) {
+            let document = serde_json::to_string(&[text]).unwrap();
+            let described = Described {
+                execution: Some(Execution {
+                    job_id: JobId::new(&job).unwrap(),
+                    thing_name: thing.as_deref(),
+                    status: Status::InProgress,
+                    status_details: Some(RawJson::parse(b"{}").unwrap()),
+                    queued_at: times[0],
+                    started_at: times[1],
+                    last_updated_at: times[2],
+                    version_number: version,
+                    execution_number: number,
+                    approximate_seconds_before_timed_out: times[3],
+                    document: Some(RawJson::parse(document.as_bytes()).unwrap()),
+                }),
+                timestamp: times[0],
+                client_token: token.as_deref().map(Escaped::plain),
+            };
+            let mut out = [0; 4096];
+            let len = described.emit(&mut out).unwrap();
+            prop_assert!(serde_json::from_slice::<serde_json::Value>(&out[..len]).is_ok());
+            prop_assert_eq!(Described::parse(&out[..len]).unwrap(), described);
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Status details: what a device tells about its work, pairs of text inside AWS's limits. Also the keys that our agent
+//! uses; what it says under them is the agent's.
+
+use crate::error::{EmitError, FieldError, ParseError};
+use crate::ids;
+use crate::json::RawJson;
+use crate::limits::DETAIL_KEY_BYTES_MAX;
+use crate::reason::Reason;
+use crate::text::Escaped;
+
+/// Key: how far an update is, one of [`SelfTest`]. Source: the AWS OTA agent.
+pub const SELF_TEST: &str = "self_test";
+/// Key: blocks received of blocks in all, `64/256`. Source: the AWS OTA agent.
+pub const RECEIVE: &str = "receive";
+/// Key: why it ended, [`Reason::name`].
+pub const REASON: &str = "reason";
+/// Key: the same as a number, [`Reason::code_text`].
+pub const CODE: &str = "code";
+/// Key: the version of the image that runs.
+pub const VERSION: &str = "version";
+
+/// How far an update is, under the key [`SELF_TEST`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SelfTest {
+    /// The image is on its way.
+    Receiving,
+    /// The image is verified and will be started.
+    Ready,
+    /// The image runs on trial.
+    Active,
+    /// The image is confirmed.
+    Accepted,
+    /// The image was not good.
+    Rejected,
+    /// The update was given up.
+    Aborted,
+}
+
+impl SelfTest {
+    /// The value on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            SelfTest::Receiving => "receiving",
+            SelfTest::Ready => "ready",
+            SelfTest::Active => "active",
+            SelfTest::Accepted => "accepted",
+            SelfTest::Rejected => "rejected",
+            SelfTest::Aborted => "aborted",
+        }
+    }
+}
+
+/// Writes an object of details into a buffer, pair by pair.
+#[derive(Debug)]
+pub struct Details<'b> {
+    out: &'b mut [u8],
+    /// Always room for the closing brace behind it, once a pair is in.
+    len: usize,
+}
+
+impl<'b> Details<'b> {
+    /// No details yet.
+    pub const fn new(out: &'b mut [u8]) -> Self {
+        Self { out, len: 0 }
+    }
+
+    /// Adds a pair.
+    ///
+    /// Errors: [`FieldError`] unless the key is 1 to 128 letters, digits, `:`, `_`, `-` and the value has a character
+    /// and no control character; [`EmitError::BufferTooSmall`]. The details are unchanged then.
+    /// Source: AWS IoT API, `DetailsKey` and `DetailsValue`.
+    pub fn push(&mut self, key: &str, value: &str) -> Result<(), EmitError> {
+        check_key(key)?;
+        check_value(value)?;
+        let have = self.out.len();
+        let too_small = EmitError::BufferTooSmall { have };
+        let opener = if self.len == 0 { b'{' } else { b',' };
+        let mut at = self.len;
+        for (mark, text) in [(opener, key), (b':', value)] {
+            *self.out.get_mut(at).ok_or(too_small)? = mark;
+            at += 1;
+            at += serde_json_core::to_slice(text, &mut self.out[at..]).map_err(|_| too_small)?;
+        }
+        if at == have {
+            return Err(too_small);
+        }
+        self.len = at;
+        Ok(())
+    }
+
+    /// Adds how many blocks of how many are in flash.
+    ///
+    /// Errors: [`EmitError::BufferTooSmall`].
+    pub fn push_receive(&mut self, done_blocks: u32, total_blocks: u32) -> Result<(), EmitError> {
+        let mut text = [0; RECEIVE_BYTES_MAX];
+        let mut at = write_decimal(&mut text, RECEIVE_BYTES_MAX, total_blocks) - 1;
+        text[at] = b'/';
+        at = write_decimal(&mut text, at, done_blocks);
+        self.push(RECEIVE, core::str::from_utf8(&text[at..]).expect("digits and a slash are ASCII"))
+    }
+
+    /// Adds the reason, as name and as code.
+    ///
+    /// Errors: [`EmitError::BufferTooSmall`].
+    pub fn push_reason(&mut self, reason: Reason) -> Result<(), EmitError> {
+        self.push(REASON, reason.name())?;
+        self.push(CODE, reason.code_text().as_str())
+    }
+
+    /// The object.
+    pub fn finish(self) -> RawJson<'b> {
+        if self.len == 0 {
+            return RawJson::written("{}");
+        }
+        self.out[self.len] = b'}';
+        let text = core::str::from_utf8(&self.out[..=self.len]);
+        RawJson::written(text.expect("made of keys and values, which are text"))
+    }
+}
+
+/// Two numbers of ten digits and a slash.
+const RECEIVE_BYTES_MAX: usize = 21;
+
+/// Writes `number` so that it ends before `end`, and returns where it begins.
+fn write_decimal(text: &mut [u8], end: usize, mut number: u32) -> usize {
+    let mut at = end;
+    loop {
+        at -= 1;
+        text[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return at;
+        }
+    }
+}
+
+/// The pairs of a details object, checked one by one.
+///
+/// Errors, for a pair: [`ParseError::WrongType`] for a value that is no string, [`ParseError::Field`] for a key or a
+/// value that AWS does not take. Anything but an object has no pairs.
+pub fn details<'a>(json: RawJson<'a>) -> impl Iterator<Item = Result<(&'a str, Escaped<'a>), ParseError>> {
+    json.members().map(|(key, value)| {
+        check_key(key.as_raw())?;
+        let value = value.text(VALUE)?;
+        check_chars(value.chars())?;
+        Ok((key.as_raw(), value))
+    })
+}
+
+const KEY: &str = "statusDetails key";
+const VALUE: &str = "statusDetails value";
+
+fn check_key(key: &str) -> Result<(), FieldError> {
+    ids::check(KEY, key, DETAIL_KEY_BYTES_MAX, b":_-")
+}
+
+fn check_value(value: &str) -> Result<(), FieldError> {
+    check_chars(value.chars())
+}
+
+fn check_chars(chars: impl Iterator<Item = char>) -> Result<(), FieldError> {
+    let mut at = 0;
+    for char in chars {
+        if is_other(char) {
+            return Err(FieldError::Character { field: VALUE, at });
+        }
+        at += char.len_utf8();
+    }
+    if at == 0 { Err(FieldError::Empty { field: VALUE }) } else { Ok(()) }
+}
+
+/// Unicode's general category C as far as it is stable: controls, formats, private use.
+fn is_other(char: char) -> bool {
+    char.is_control()
+        || matches!(char,
+            '\u{AD}' | '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
+            | '\u{E000}'..='\u{F8FF}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0001}' | '\u{E0020}'..='\u{E007F}' | '\u{F0000}'..)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{string::String, string::ToString, vec::Vec};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn pairs_become_an_object_of_strings() {
+        let mut out = [0; 128];
+        let mut details = Details::new(&mut out);
+        details.push(SELF_TEST, SelfTest::Receiving.as_str()).unwrap();
+        details.push_receive(64, 256).unwrap();
+        details.push("say", "\"hi\" \u{e9}").unwrap();
+        let want = r#"{"self_test":"receiving","receive":"64/256","say":"\"hi\" é"}"#;
+        assert_eq!(details.finish().as_str(), want);
+        assert_eq!(Details::new(&mut []).finish().as_str(), "{}");
+    }
+
+    #[test]
+    fn a_reason_is_told_by_name_and_code() {
+        let mut out = [0; 64];
+        let mut details = Details::new(&mut out);
+        details.push_reason(Reason::SignatureInvalid).unwrap();
+        assert_eq!(details.finish().as_str(), r#"{"reason":"SignatureInvalid","code":"0x0501"}"#);
+    }
+
+    #[test]
+    fn the_largest_numbers_fit() {
+        let mut out = [0; 64];
+        let mut details = Details::new(&mut out);
+        details.push_receive(0, u32::MAX).unwrap();
+        assert_eq!(details.finish().as_str(), r#"{"receive":"0/4294967295"}"#);
+        let mut details = Details::new(&mut out);
+        details.push_receive(u32::MAX, u32::MAX).unwrap();
+        assert_eq!(details.finish().as_str(), r#"{"receive":"4294967295/4294967295"}"#);
+    }
+
+    #[test]
+    fn what_aws_does_not_take_is_refused_and_changes_nothing() {
+        let mut out = [0; 300];
+        let mut details = Details::new(&mut out);
+        details.push("a", "1").unwrap();
+        for (key, value, error) in [
+            ("", "v", FieldError::Empty { field: KEY }),
+            ("a b", "v", FieldError::Character { field: KEY, at: 1 }),
+            (&"k".repeat(129), "v", FieldError::TooLong { field: KEY, got: 129, max: 128 }),
+            ("k", "", FieldError::Empty { field: VALUE }),
+            ("k", "ab\n", FieldError::Character { field: VALUE, at: 2 }),
+            ("k", "\u{e9}\u{200b}", FieldError::Character { field: VALUE, at: 2 }),
+        ] {
+            assert_eq!(details.push(key, value), Err(EmitError::Field(error)), "{key} {value}");
+        }
+        details.push(&"k".repeat(128), "v").unwrap();
+        assert!(details.finish().as_str().starts_with("{\"a\":\"1\",\"kkk"));
+    }
+
+    #[test]
+    fn a_pair_that_does_not_fit_leaves_the_others_whole() {
+        for have in 0..17 {
+            let mut out = [0; 17];
+            let mut details = Details::new(&mut out[..have]);
+            let first = details.push("a", "1");
+            assert_eq!(first.is_ok(), have >= 9, "{have}");
+            let second = details.push("b", "2");
+            assert_eq!(second.err(), Some(EmitError::BufferTooSmall { have }), "{have}");
+            assert_eq!(details.finish().as_str(), if have >= 9 { r#"{"a":"1"}"# } else { "{}" });
+        }
+    }
+
+    #[test]
+    fn pairs_are_read_back_and_bad_ones_refused_one_by_one() {
+        let json = br#"{"a":"1\/2","b":3,"c":"","d e":"x","f":"ok","g":{"h":"i"}}"#;
+        let pairs: Vec<_> = details(RawJson::parse(json).unwrap()).collect();
+        let field = |error| Err(ParseError::Field(error));
+        assert_eq!(
+            pairs,
+            [
+                Ok(("a", Escaped::plain("1/2"))),
+                Err(ParseError::WrongType { field: VALUE }),
+                field(FieldError::Empty { field: VALUE }),
+                field(FieldError::Character { field: KEY, at: 1 }),
+                Ok(("f", Escaped::plain("ok"))),
+                Err(ParseError::WrongType { field: VALUE }),
+            ]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(pairs in proptest::collection::vec(("[a-zA-Z0-9:_-]{1,128}", "\\P{C}{1,40}"), 0..4)) {
+            let mut out = [0; 2048];
+            let mut written = Details::new(&mut out);
+            for (key, value) in &pairs {
+                written.push(key, value).unwrap();
+            }
+            let read: Result<Vec<(String, String)>, _> = details(written.finish())
+                .map(|pair| pair.map(|(key, value)| (key.to_string(), value.to_string())))
+                .collect();
+            prop_assert_eq!(read.unwrap(), pairs);
+        }
+    }
+}

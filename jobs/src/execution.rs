@@ -1,0 +1,347 @@
+//! An execution as the service tells it: whole, as its state, or as a line of a list. Not a message of its own.
+
+use serde::{Serialize, Serializer};
+
+use crate::envelope::{self, State};
+use crate::error::ParseError;
+use crate::ids::{JobId, ThingName};
+use crate::json::{self, RawJson};
+use crate::scan::Scanner;
+use crate::status::Status;
+
+/// A job's execution at one thing. Unit of all times: seconds since 1970.
+///
+/// Source: AWS IoT developer guide, "JobExecution". `thingName` is absent in what AWS sends over MQTT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Execution<'a> {
+    /// The job.
+    pub job_id: JobId,
+    /// The thing.
+    pub thing_name: Option<&'a str>,
+    /// Where it stands.
+    pub status: Status,
+    /// What the device said last.
+    pub status_details: Option<RawJson<'a>>,
+    /// When it was queued.
+    pub queued_at: Option<u64>,
+    /// When it was started.
+    pub started_at: Option<u64>,
+    /// When it was updated last.
+    pub last_updated_at: Option<u64>,
+    /// Starts at 1 and grows by one with every update.
+    pub version_number: u64,
+    /// Which attempt at this thing.
+    pub execution_number: Option<u64>,
+    /// Unit: seconds, give or take a minute.
+    pub approximate_seconds_before_timed_out: Option<u64>,
+    /// The job document, untouched; absent where it was not asked for.
+    pub document: Option<RawJson<'a>>,
+}
+
+impl<'a> Execution<'a> {
+    pub(crate) fn read(json: RawJson<'a>) -> Result<Self, ParseError> {
+        let state: State<'a> = envelope::read(json, "execution")?;
+        if let Some(thing) = state.thing_name {
+            ThingName::check(thing)?;
+        }
+        Ok(Self {
+            job_id: state.job()?,
+            thing_name: state.thing_name,
+            status: state.status()?,
+            status_details: json.member("statusDetails")?,
+            queued_at: state.queued_at,
+            started_at: state.started_at,
+            last_updated_at: state.last_updated_at,
+            version_number: state.version()?,
+            execution_number: state.execution_number,
+            approximate_seconds_before_timed_out: state.approximate_seconds_before_timed_out,
+            document: json.member("jobDocument")?,
+        })
+    }
+
+    pub(crate) fn wire(&self) -> State<'_> {
+        State {
+            job_id: Some(self.job_id.as_str()),
+            thing_name: self.thing_name,
+            status: Some(self.status.as_str()),
+            status_details: self.status_details.map(json::Wire),
+            queued_at: self.queued_at,
+            started_at: self.started_at,
+            last_updated_at: self.last_updated_at,
+            version_number: Some(self.version_number),
+            execution_number: self.execution_number,
+            approximate_seconds_before_timed_out: self.approximate_seconds_before_timed_out,
+            job_document: self.document.map(json::Wire),
+        }
+    }
+}
+
+/// Where an execution stands, in an answer to an update.
+///
+/// Source: AWS IoT developer guide, "JobExecutionState".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecutionState<'a> {
+    /// Where it stands.
+    pub status: Status,
+    /// What the device said last.
+    pub status_details: Option<RawJson<'a>>,
+    /// Its version now.
+    pub version_number: u64,
+}
+
+impl<'a> ExecutionState<'a> {
+    pub(crate) fn read(json: RawJson<'a>) -> Result<Self, ParseError> {
+        let state: State<'a> = envelope::read(json, "executionState")?;
+        Ok(Self {
+            status: state.status()?,
+            status_details: json.member("statusDetails")?,
+            version_number: state.version()?,
+        })
+    }
+
+    pub(crate) fn wire(&self) -> State<'a> {
+        State {
+            status: Some(self.status.as_str()),
+            status_details: self.status_details.map(json::Wire),
+            version_number: Some(self.version_number),
+            ..State::default()
+        }
+    }
+}
+
+/// An execution in a list. Unit of all times: seconds since 1970.
+///
+/// Source: AWS IoT developer guide, "JobExecutionSummary".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The job.
+    pub job_id: JobId,
+    /// When it was queued.
+    pub queued_at: Option<u64>,
+    /// When it was started.
+    pub started_at: Option<u64>,
+    /// When it was updated last.
+    pub last_updated_at: Option<u64>,
+    /// Its version now.
+    pub version_number: u64,
+    /// Which attempt at this thing.
+    pub execution_number: Option<u64>,
+}
+
+impl Summary {
+    fn read(json: RawJson<'_>) -> Result<Self, ParseError> {
+        let state: State<'_> = envelope::read(json, "summary")?;
+        Ok(Self {
+            job_id: state.job()?,
+            queued_at: state.queued_at,
+            started_at: state.started_at,
+            last_updated_at: state.last_updated_at,
+            version_number: state.version()?,
+            execution_number: state.execution_number,
+        })
+    }
+
+    fn wire(&self) -> State<'_> {
+        State {
+            job_id: Some(self.job_id.as_str()),
+            queued_at: self.queued_at,
+            started_at: self.started_at,
+            last_updated_at: self.last_updated_at,
+            version_number: Some(self.version_number),
+            execution_number: self.execution_number,
+            ..State::default()
+        }
+    }
+}
+
+/// A list of executions: read from its message one by one, or given to be written. It costs no memory either way.
+#[derive(Clone, Copy, Debug)]
+pub struct Summaries<'a>(List<'a>);
+
+#[derive(Clone, Copy, Debug)]
+enum List<'a> {
+    Read(RawJson<'a>),
+    Given(&'a [Summary]),
+}
+
+impl<'a> Summaries<'a> {
+    /// A list to write.
+    pub const fn new(summaries: &'a [Summary]) -> Self {
+        Self(List::Given(summaries))
+    }
+
+    /// The array of this name; an empty list where it is absent.
+    pub(crate) fn read(object: RawJson<'a>, field: &'static str) -> Result<Self, ParseError> {
+        match object.member(field)? {
+            None => Ok(Self::new(&[])),
+            Some(array) if array.is_array() => Ok(Self(List::Read(array))),
+            Some(_) => Err(ParseError::WrongType { field }),
+        }
+    }
+
+    /// The executions, in the service's order; a line that cannot be read is an error of its own.
+    pub fn iter(&self) -> impl Iterator<Item = Result<Summary, ParseError>> + use<'a> {
+        let (read, given) = match self.0 {
+            List::Read(array) => (Some(array), [].as_slice()),
+            List::Given(given) => (None, given),
+        };
+        let read = read.into_iter().flat_map(|array| array.elements()).map(Summary::read);
+        read.chain(given.iter().cloned().map(Ok))
+    }
+
+    /// Whether the list has no line.
+    pub fn is_empty(&self) -> bool {
+        match self.0 {
+            List::Read(array) => array.elements().next().is_none(),
+            List::Given(given) => given.is_empty(),
+        }
+    }
+}
+
+impl Serialize for Summaries<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            List::Read(array) => json::Wire(array).serialize(serializer),
+            List::Given(given) => serializer.collect_seq(given.iter().map(Summary::wire)),
+        }
+    }
+}
+
+impl State<'_> {
+    fn job(&self) -> Result<JobId, ParseError> {
+        Ok(JobId::new(self.job_id.ok_or(ParseError::Missing { field: "jobId" })?)?)
+    }
+
+    fn status(&self) -> Result<Status, ParseError> {
+        let name = self.status.ok_or(ParseError::Missing { field: "status" })?;
+        Status::parse(name).ok_or(ParseError::Invalid { field: "status" })
+    }
+
+    fn version(&self) -> Result<u64, ParseError> {
+        self.version_number.ok_or(ParseError::Missing { field: "versionNumber" })
+    }
+}
+
+/// The job that a message with an execution is about, even where the rest of it cannot be read.
+///
+/// A job whose document is nested too deeply, or broken, can be refused at the service only by its name. Found as long
+/// as the name stands before what is broken, and AWS writes it first.
+pub fn job_of(message: &[u8]) -> Option<JobId> {
+    let text = match core::str::from_utf8(message) {
+        Ok(text) => text,
+        Err(error) => core::str::from_utf8(message.get(..error.valid_up_to())?).ok()?,
+    };
+    let mut scanner = Scanner::new(text);
+    enter(&mut scanner, "execution")?;
+    enter(&mut scanner, "jobId")?;
+    let id = scanner.value().ok()?;
+    JobId::new(id.strip_prefix('"')?.strip_suffix('"')?).ok()
+}
+
+/// Steps into an object and up to the value of `key`.
+fn enter(scanner: &mut Scanner<'_>, key: &str) -> Option<()> {
+    scanner.space();
+    if scanner.peek() != Some(b'{') {
+        return None;
+    }
+    loop {
+        scanner.step(); // over the brace, then over each comma
+        scanner.space();
+        if scanner.key().ok()? == key {
+            scanner.space();
+            return Some(());
+        }
+        scanner.value().ok()?;
+        scanner.space();
+        if scanner.peek() != Some(b',') {
+            return None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Execution<'_>, ParseError> {
+        Execution::read(RawJson::parse(text.as_bytes())?)
+    }
+
+    #[test]
+    fn what_a_device_cannot_do_without_is_missed_by_name() {
+        for (text, field) in [
+            (r#"{"status":"QUEUED","versionNumber":1}"#, "jobId"),
+            (r#"{"jobId":"j","versionNumber":1}"#, "status"),
+            (r#"{"jobId":"j","status":"QUEUED","versionNumber":null}"#, "versionNumber"),
+        ] {
+            assert_eq!(read(text), Err(ParseError::Missing { field }), "{text}");
+        }
+        let least = read(r#"{"jobId":"j","status":"QUEUED","versionNumber":1}"#).unwrap();
+        assert_eq!((least.queued_at, least.document, least.thing_name), (None, None, None));
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_by_name() {
+        let with = |more: &str| format!(r#"{{"jobId":"j","status":"QUEUED","versionNumber":1{more}}}"#);
+        let text = with(r#","queuedAt":"yesterday""#);
+        assert_eq!(read(&text), Err(ParseError::WrongType { field: "execution" }));
+        let text = with(r#","jobDocument":{},"jobDocument":{}"#);
+        assert_eq!(read(&text), Err(ParseError::Twice { field: "jobDocument" }));
+        let text = r#"{"jobId":"j","status":"SLEEPING","versionNumber":1}"#;
+        assert_eq!(read(text), Err(ParseError::Invalid { field: "status" }));
+        assert!(matches!(read("[]"), Err(ParseError::WrongType { field: "execution" })));
+    }
+
+    #[test]
+    fn names_of_full_length_fit_and_longer_ones_are_refused_by_number() {
+        let text = |job: usize, thing: usize| {
+            let (job, thing) = ("j".repeat(job), "t".repeat(thing));
+            format!(r#"{{"jobId":"{job}","thingName":"{thing}","status":"QUEUED","versionNumber":1}}"#)
+        };
+        assert_eq!(read(&text(64, 128)).unwrap().thing_name.unwrap().len(), 128);
+        let too_long = |field, got, max| Err(ParseError::Field(crate::error::FieldError::TooLong { field, got, max }));
+        assert_eq!(read(&text(65, 128)), too_long("jobId", 65, 64));
+        assert_eq!(read(&text(64, 129)), too_long("thingName", 129, 128));
+    }
+
+    #[test]
+    fn times_of_the_size_of_milliseconds_do_not_overflow() {
+        let text = r#"{"jobId":"j","status":"QUEUED","versionNumber":9223372036854775807,"queuedAt":1602795143000}"#;
+        let execution = read(text).unwrap();
+        assert_eq!((execution.queued_at, execution.version_number), (Some(1_602_795_143_000), i64::MAX as u64));
+    }
+
+    #[test]
+    fn the_job_of_a_message_that_cannot_be_read_has_a_name() {
+        let deep = "[".repeat(50_000);
+        for broken in [deep.as_str(), "{\"a\":nil}", "", "\"\\x"] {
+            let text = format!(
+                r#"{{"timestamp":1,"execution":{{"status":"QUEUED","jobId":"AFR_OTA-7","jobDocument":{broken}"#
+            );
+            assert_eq!(job_of(text.as_bytes()), JobId::new("AFR_OTA-7").ok(), "{broken:.9}");
+        }
+        assert_eq!(job_of(b"{\"execution\":{\"jobId\":\"a\",\"x\":\"\xff"), JobId::new("a").ok());
+        for text in [
+            "",
+            "{}",
+            "[]",
+            r#"{"execution":{}}"#,
+            r#"{"execution":{"jobId":7}}"#,
+            r#"{"jobId":"a"}"#,
+            r#"{"execution":{"jobId":"a/b"}}"#,
+        ] {
+            assert_eq!(job_of(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_have_a_job_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = job_of(&bytes);
+        }
+    }
+}

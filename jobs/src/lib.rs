@@ -1,0 +1,67 @@
+//! WORDS: every message of AWS IoT Jobs and of MQTT file delivery, both directions, and the reason codes.
+//!
+//! | what | where |
+//! |-|-|
+//! | names, topics, filters | [`ids`], [`topic`], [`filter`] |
+//! | requests and their answers | [`get`], [`start_next`], [`describe`], [`update`], [`rejected`] |
+//! | what the service says unasked | [`notify`] |
+//! | an execution, its states, its details | [`execution`], [`status`], [`details`] |
+//! | the job document of an update | [`document`] |
+//! | files over MQTT | [`stream`] |
+//! | why a job did not go well | [`reason`] |
+//!
+//! Every message borrows from its bytes, reads with `parse` and writes with `emit`; a device uses one half, the service
+//! the other. serde-json-core carries the typed envelopes. What it cannot do is done by one scanner, in `scan`: slices
+//! handed on untouched ([`RawJson`]), escapes ([`Escaped`]), a bound on depth, keys that nobody knows beforehand.
+//!
+//! No heap, no clock, no recursion, no byte trusted. Which message follows which is not here.
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod base64;
+mod cbor;
+pub mod codes;
+pub mod describe;
+pub mod details;
+pub mod document;
+mod envelope;
+pub mod error;
+pub mod execution;
+pub mod filter;
+pub mod get;
+pub mod ids;
+pub mod json;
+pub mod limits;
+pub mod notify;
+pub mod reason;
+pub mod rejected;
+mod scan;
+pub mod start_next;
+pub mod status;
+pub mod stream;
+pub mod text;
+pub mod topic;
+pub mod update;
+
+pub use codes::{RejectCode, StreamRejectCode};
+pub use describe::{Describe, Described, NextJob};
+pub use details::Details;
+pub use document::Document;
+pub use error::{EmitError, FieldError, ParseError};
+pub use execution::{Execution, ExecutionState, Summaries, Summary, job_of};
+pub use filter::Filter;
+pub use get::{Get, PendingJobs};
+pub use ids::{JobId, StreamName, ThingName};
+pub use json::RawJson;
+pub use notify::Notify;
+pub use reason::Reason;
+pub use rejected::Rejected;
+pub use start_next::StartNext;
+pub use status::Status;
+pub use text::Escaped;
+pub use topic::{Answer, Encoding, JobRef, JobsTopic, StreamTopic, Topic, TopicError};
+pub use update::{Update, Updated};

@@ -1,0 +1,111 @@
+//! The list of pending executions changed: topic `jobs/notify`. The next one is a [`Described`](crate::Described).
+
+use crate::envelope::{Answered, JobsByStatus, emit};
+use crate::error::{EmitError, ParseError};
+use crate::execution::Summaries;
+use crate::json::RawJson;
+
+/// All pending executions, those in progress first.
+#[derive(Clone, Copy, Debug)]
+pub struct Notify<'a> {
+    /// In progress.
+    pub in_progress: Summaries<'a>,
+    /// Queued.
+    pub queued: Summaries<'a>,
+    /// Seconds since 1970.
+    pub timestamp: Option<u64>,
+}
+
+impl<'a> Notify<'a> {
+    /// Reads the notification; the lists are read when they are iterated.
+    ///
+    /// Errors: [`ParseError`].
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let json = RawJson::parse(bytes)?;
+        let answered = Answered::read(json)?;
+        let jobs = json.member("jobs")?.ok_or(ParseError::Missing { field: "jobs" })?;
+        if !jobs.is_object() {
+            return Err(ParseError::WrongType { field: "jobs" });
+        }
+        Ok(Self {
+            in_progress: Summaries::read(jobs, "IN_PROGRESS")?,
+            queued: Summaries::read(jobs, "QUEUED")?,
+            timestamp: answered.timestamp,
+        })
+    }
+
+    /// Writes the notification, without the key of an empty list, and returns its length.
+    ///
+    /// Errors: [`EmitError::BufferTooSmall`].
+    pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
+        let listed = |list: Summaries<'a>| (!list.is_empty()).then_some(list);
+        let jobs = JobsByStatus { in_progress: listed(self.in_progress), queued: listed(self.queued) };
+        let answered = Answered { timestamp: self.timestamp, jobs: Some(jobs), ..Answered::default() };
+        emit(&answered, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// Source: AWS IoT developer guide, "Jobs notifications".
+    const GUIDE: &[u8] = br#"{
+  "timestamp" : 10011,
+  "jobs" : {
+    "IN_PROGRESS" : [ {
+      "jobId" : "other-job",
+      "queuedAt" : 10003,
+      "lastUpdatedAt" : 10009,
+      "executionNumber" : 1,
+      "versionNumber" : 1
+    } ],
+    "QUEUED" : [ {
+      "jobId" : "this-job",
+      "queuedAt" : 10011,
+      "lastUpdatedAt" : 10011,
+      "executionNumber" : 1,
+      "versionNumber" : 0
+    } ]
+  }
+}"#;
+    /// Source: aws/aws-iot-device-sdk-js-v2, samples/node/jobs/README.md, a session with AWS.
+    const TWO: &[u8] = br#"{"timestamp":1719941716,"jobs":{"QUEUED":[{"jobId":"Job1","queuedAt":1719940994,"lastUpdatedAt":1719940994,"executionNumber":1,"versionNumber":1},{"jobId":"Job2","queuedAt":1719941716,"lastUpdatedAt":1719941716,"executionNumber":1,"versionNumber":1}]}}"#;
+    /// Source: the same, when the last job is done.
+    const EMPTY: &[u8] = br#"{"timestamp":1719948116,"jobs":{}}"#;
+
+    #[test]
+    fn the_lists_of_a_real_session_and_of_the_guide_are_read() {
+        let notify = Notify::parse(TWO).unwrap();
+        let jobs: Vec<_> = notify.queued.iter().map(|line| line.unwrap().job_id).collect();
+        assert_eq!(jobs.iter().map(|job| job.as_str()).collect::<Vec<_>>(), ["Job1", "Job2"]);
+        assert!(notify.in_progress.is_empty());
+        let notify = Notify::parse(GUIDE).unwrap();
+        assert_eq!(notify.in_progress.iter().next().unwrap().unwrap().job_id.as_str(), "other-job");
+        assert_eq!(notify.queued.iter().next().unwrap().unwrap().version_number, 0);
+        let notify = Notify::parse(EMPTY).unwrap();
+        assert!(notify.queued.is_empty() && notify.in_progress.is_empty());
+    }
+
+    #[test]
+    fn what_is_written_is_what_a_real_session_says_to_the_byte() {
+        let mut out = [0; 512];
+        let len = Notify::parse(EMPTY).unwrap().emit(&mut out).unwrap();
+        assert_eq!(&out[..len], EMPTY);
+        let lines: Vec<_> = Notify::parse(TWO).unwrap().queued.iter().map(Result::unwrap).collect();
+        let notify =
+            Notify { in_progress: Summaries::new(&[]), queued: Summaries::new(&lines), timestamp: Some(1_719_941_716) };
+        let len = notify.emit(&mut out).unwrap();
+        let ours: serde_json::Value = serde_json::from_slice(&out[..len]).unwrap();
+        assert_eq!(ours, serde_json::from_slice::<serde_json::Value>(TWO).unwrap());
+    }
+
+    #[test]
+    fn what_has_no_lists_is_refused_by_name() {
+        assert_eq!(Notify::parse(b"{}").err(), Some(ParseError::Missing { field: "jobs" }));
+        assert_eq!(Notify::parse(br#"{"jobs":[]}"#).err(), Some(ParseError::WrongType { field: "jobs" }));
+        assert_eq!(Notify::parse(br#"{"jobs":{"QUEUED":7}}"#).err(), Some(ParseError::WrongType { field: "QUEUED" }));
+    }
+}

@@ -1,0 +1,239 @@
+//! Why a job did not go well, as a stable code and name that the service sees. What to do about it is not here.
+
+use core::fmt;
+
+use crate::status::Status;
+
+/// Declares the reasons once: variant, code, documentation.
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal,)+) => {
+        /// Why a job was refused or failed.
+        ///
+        /// A code is given once and never reused; its high byte is the family.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $name = $code,)+
+        }
+
+        /// Every reason with its name, in the order of the codes.
+        const TABLE: &[(Reason, &str)] = &[$((Reason::$name, stringify!($name)),)+];
+    };
+}
+
+reasons! {
+    /// The job document is larger than the device can receive.
+    DocumentTooLarge = 0x0101,
+    /// The job document is not JSON.
+    DocumentNotJson = 0x0102,
+    /// The job document is nested deeper than [`DEPTH_MAX`](crate::limits::DEPTH_MAX).
+    DocumentTooDeep = 0x0103,
+    /// The job document lacks a field.
+    DocumentFieldMissing = 0x0104,
+    /// A field of the job document has a value that it cannot have.
+    DocumentFieldInvalid = 0x0105,
+    /// A field of the job document is longer than it may be.
+    DocumentFieldTooLong = 0x0106,
+    /// The job document offers no protocol that the device speaks.
+    UnknownProtocol = 0x0107,
+    /// The file is signed with an algorithm that the device does not know.
+    UnknownSignatureKind = 0x0108,
+    /// The file is not signed.
+    SignatureMissing = 0x0109,
+    /// The file is signed over SHA-1.
+    SignatureSha1Refused = 0x010A,
+    /// None of the job's files is meant for this device.
+    NoFileForThisDevice = 0x010B,
+    /// The URL's scheme or host is not on the device's list.
+    UrlNotAllowed = 0x010C,
+
+    /// The image has no bytes.
+    ImageEmpty = 0x0201,
+    /// The image does not fit into the slot.
+    ImageTooLargeForSlot = 0x0202,
+    /// The image does not begin with a valid header.
+    ImageHeaderInvalid = 0x0203,
+    /// The image is for other hardware.
+    WrongHardware = 0x0204,
+    /// The image is another component.
+    WrongComponent = 0x0205,
+    /// The image is not newer than the running one.
+    VersionNotNewer = 0x0206,
+    /// The image's security counter is below the device's.
+    SecurityCounterTooLow = 0x0207,
+    /// The image is linked for another slot.
+    WrongSlotLink = 0x0208,
+    /// The image's header and the job document differ about its length.
+    ImageLengthMismatch = 0x0209,
+    /// The image has more blocks than a stream request can address.
+    TooManyBlocks = 0x020A,
+
+    /// The bytes stopped coming.
+    TransferTimedOut = 0x0301,
+    /// The file ended before its announced size.
+    ImageTooShort = 0x0302,
+    /// The stream service does not know the stream or the file.
+    StreamNotFound = 0x0303,
+    /// The stream service refused, or answered what cannot be read.
+    StreamRefused = 0x0304,
+    /// The HTTP server answered 401 or 403; the URL may have expired.
+    HttpForbidden = 0x0305,
+    /// The HTTP server answered 404 or 410.
+    HttpNotFound = 0x0306,
+    /// The HTTP server answered 416.
+    HttpRangeNotSatisfiable = 0x0307,
+    /// The HTTP server answered 200 where 206 was due.
+    HttpRangeIgnored = 0x0308,
+    /// The HTTP body ended early.
+    HttpBodyTooShort = 0x0309,
+    /// The HTTP server answered with another status.
+    HttpStatus = 0x030A,
+    /// The HTTP server could not be reached.
+    HttpUnreachable = 0x030B,
+    /// The HTTP server's answer is not HTTP as the device understands it.
+    HttpProtocol = 0x030C,
+
+    /// A write to flash failed.
+    FlashWriteFailed = 0x0401,
+    /// An erase of flash failed.
+    FlashEraseFailed = 0x0402,
+    /// A read of flash failed.
+    FlashReadFailed = 0x0403,
+    /// What was read back is not what was written.
+    ReadBackMismatch = 0x0404,
+    /// The journal could not be written.
+    JournalFailed = 0x0405,
+    /// The boot record could not be written or read.
+    BootRecordFailed = 0x0406,
+
+    /// The signature does not match image and key.
+    SignatureInvalid = 0x0501,
+    /// The signature is not base64 of the DER form that its kind asks for.
+    SignatureMalformed = 0x0502,
+    /// No key of the device has made the signature.
+    UnknownKey = 0x0503,
+    /// The image's digest is not the expected one.
+    DigestMismatch = 0x0504,
+
+    /// The new image's own test failed.
+    SelfTestFailed = 0x0601,
+    /// The new image's own test gave no verdict in time.
+    SelfTestTimedOut = 0x0602,
+    /// The new image was started too often without a verdict.
+    TrialAttemptsExhausted = 0x0603,
+    /// The new image is damaged in flash.
+    TrialImageCorrupt = 0x0604,
+    /// The previous image runs again, and nobody said why.
+    RolledBack = 0x0605,
+
+    /// A person at the device ended the update.
+    AbortedByUser = 0x0701,
+}
+
+/// Codes from here on are failures of the device or of the way to it; below, the job itself is refused.
+const FIRST_FAILURE: u16 = 0x0300;
+
+impl Reason {
+    /// The stable code.
+    pub const fn code(self) -> u16 {
+        self as u16
+    }
+
+    /// The stable name, as in the source.
+    pub fn name(self) -> &'static str {
+        TABLE.iter().find(|(reason, _)| *reason == self).map_or("", |(_, name)| name)
+    }
+
+    /// The reason with this code; `None` if there is none (a newer image may know more).
+    pub fn from_code(code: u16) -> Option<Self> {
+        TABLE.iter().map(|(reason, _)| *reason).find(|reason| reason.code() == code)
+    }
+
+    /// The execution status that goes with the reason: `REJECTED` when the job cannot be meant for this device,
+    /// `FAILED` when it was tried.
+    pub const fn status(self) -> Status {
+        if self.code() < FIRST_FAILURE { Status::Rejected } else { Status::Failed }
+    }
+
+    /// The code as people read it: `0x0501`.
+    pub fn code_text(self) -> CodeText {
+        let code = self.code();
+        let mut text = *b"0x0000";
+        for (at, digit) in text[2..].iter_mut().enumerate() {
+            let nibble = (code >> (12 - 4 * at)) & 0xF;
+            *digit = b"0123456789ABCDEF"[usize::from(nibble)];
+        }
+        CodeText(text)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        f.write_str(" ")?;
+        f.write_str(self.code_text().as_str())
+    }
+}
+
+/// Six characters that show a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodeText([u8; 6]);
+
+impl CodeText {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.0).expect("hexadecimal digits are ASCII")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{format, string::ToString, vec::Vec};
+
+    use super::*;
+
+    #[test]
+    fn codes_rise_so_that_none_is_given_twice() {
+        let codes: Vec<u16> = TABLE.iter().map(|(reason, _)| reason.code()).collect();
+        assert!(codes.windows(2).all(|pair| pair[0] < pair[1]), "{codes:x?}");
+        assert_eq!(codes.len(), 50);
+    }
+
+    #[test]
+    fn every_reason_comes_back_from_its_code() {
+        for (reason, name) in TABLE {
+            assert_eq!(Reason::from_code(reason.code()), Some(*reason));
+            assert_eq!(reason.name(), *name);
+            assert_eq!(format!("{reason:?}"), *name);
+        }
+        assert_eq!(Reason::from_code(0), None);
+        assert_eq!(Reason::from_code(0x0702), None);
+    }
+
+    #[test]
+    fn the_codes_that_fleets_have_seen_stay() {
+        for (reason, code) in [
+            (Reason::DocumentTooLarge, 0x0101),
+            (Reason::UrlNotAllowed, 0x010C),
+            (Reason::TooManyBlocks, 0x020A),
+            (Reason::HttpProtocol, 0x030C),
+            (Reason::BootRecordFailed, 0x0406),
+            (Reason::DigestMismatch, 0x0504),
+            (Reason::RolledBack, 0x0605),
+            (Reason::AbortedByUser, 0x0701),
+        ] {
+            assert_eq!(reason.code(), code);
+        }
+        assert_eq!(Reason::SignatureInvalid.to_string(), "SignatureInvalid 0x0501");
+        assert_eq!(Reason::NoFileForThisDevice.to_string(), "NoFileForThisDevice 0x010B");
+    }
+
+    #[test]
+    fn a_job_that_cannot_be_meant_for_us_is_rejected_and_the_rest_fails() {
+        for (reason, _) in TABLE {
+            let rejected = matches!(reason.code() >> 8, 1 | 2);
+            let status = if rejected { Status::Rejected } else { Status::Failed };
+            assert_eq!(reason.status(), status, "{reason}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The refusal of any request of the Jobs API: topics that end in `/rejected`.
+
+use crate::codes::RejectCode;
+use crate::envelope::{Answered, emit, token};
+use crate::error::{EmitError, ParseError};
+use crate::execution::ExecutionState;
+use crate::json::RawJson;
+use crate::text::{self, Escaped};
+
+/// A request was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected<'a> {
+    /// Why.
+    pub code: RejectCode,
+    /// For people; AWS does not document the texts.
+    pub message: Option<Escaped<'a>>,
+    /// Seconds since 1970.
+    pub timestamp: Option<u64>,
+    /// From the request.
+    pub client_token: Option<Escaped<'a>>,
+    /// Where the execution stands; only with `InvalidStateTransition` and `VersionMismatch`.
+    pub state: Option<ExecutionState<'a>>,
+}
+
+impl<'a> Rejected<'a> {
+    /// Reads the refusal. A code that is not known is [`RejectCode::Unknown`].
+    ///
+    /// Errors: [`ParseError`].
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let json = RawJson::parse(bytes)?;
+        let answered = Answered::read(json)?;
+        let code = answered.code.ok_or(ParseError::Missing { field: "code" })?;
+        Ok(Self {
+            code: RejectCode::parse(code),
+            message: answered.message.map(|message| message.taken("message")).transpose()?,
+            timestamp: answered.timestamp,
+            client_token: token(answered.client_token)?,
+            state: json.member("executionState")?.map(ExecutionState::read).transpose()?,
+        })
+    }
+
+    /// Writes the refusal and returns its length.
+    ///
+    /// Errors: [`EmitError::BufferTooSmall`].
+    pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
+        let answered = Answered {
+            code: Some(self.code.as_str()),
+            message: self.message.map(text::Wire),
+            timestamp: self.timestamp,
+            client_token: self.client_token.map(text::Wire),
+            execution_state: self.state.as_ref().map(ExecutionState::wire),
+            ..Answered::default()
+        };
+        emit(&answered, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::Status;
+
+    /// Source: issue 95 of aws/aws-iot-device-sdk-cpp-v2 for the message; the developer guide's "ErrorResponse" for the rest.
+    const NULL_STATUS: &[u8] = br#"{"code":"InvalidRequest","message":"Value null at 'status' failed to satisfy constraint: Member must not be null","timestamp":1602795143,"clientToken":"t"}"#;
+
+    #[test]
+    fn a_real_refusal_is_read() {
+        let rejected = Rejected::parse(NULL_STATUS).unwrap();
+        assert_eq!(rejected.code, RejectCode::InvalidRequest);
+        assert!(
+            rejected.message.unwrap() == "Value null at 'status' failed to satisfy constraint: Member must not be null"
+        );
+        assert_eq!((rejected.timestamp, rejected.state), (Some(1_602_795_143), None));
+    }
+
+    #[test]
+    fn a_refusal_comes_back_as_it_was_with_every_code() {
+        let state = ExecutionState { status: Status::TimedOut, status_details: None, version_number: 9 };
+        let mut out = [0; 256];
+        for code in RejectCode::ALL {
+            let rejected = Rejected {
+                code: *code,
+                message: Some("version 8 was \"expected\"".into()),
+                timestamp: Some(1),
+                client_token: Some("t".into()),
+                state: Some(state.clone()),
+            };
+            let len = rejected.emit(&mut out).unwrap();
+            assert!(serde_json::from_slice::<serde_json::Value>(&out[..len]).is_ok());
+            assert_eq!(Rejected::parse(&out[..len]), Ok(rejected));
+        }
+    }
+
+    #[test]
+    fn a_code_of_tomorrow_is_unknown_and_no_code_is_an_error() {
+        let rejected = Rejected::parse(br#"{"code":"Teapot"}"#).unwrap();
+        assert_eq!((rejected.code, rejected.message), (RejectCode::Unknown, None));
+        assert_eq!(Rejected::parse(b"{}"), Err(ParseError::Missing { field: "code" }));
+    }
+}

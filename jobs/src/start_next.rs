@@ -1,0 +1,72 @@
+//! StartNextPendingJobExecution: topic `jobs/start-next`. Its answer is a [`Described`](crate::Described).
+
+use crate::envelope::{Asked, emit, token};
+use crate::error::{EmitError, ParseError};
+use crate::json::{self, RawJson};
+use crate::text::{self, Escaped};
+
+/// Asks to start the first pending execution.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StartNext<'a> {
+    /// The execution's first details, an object of strings.
+    pub status_details: Option<RawJson<'a>>,
+    /// Starts a timer for the next step. Unit: minutes.
+    pub step_timeout_minutes: Option<i64>,
+    /// Comes back with the answer.
+    pub client_token: Option<Escaped<'a>>,
+}
+
+impl<'a> StartNext<'a> {
+    /// Reads the request.
+    ///
+    /// Errors: [`ParseError`].
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let json = RawJson::parse(bytes)?;
+        let asked = Asked::read(json)?;
+        Ok(Self {
+            status_details: json.member("statusDetails")?,
+            step_timeout_minutes: asked.step_timeout_in_minutes,
+            client_token: token(asked.client_token)?,
+        })
+    }
+
+    /// Writes the request and returns its length.
+    ///
+    /// Errors: [`EmitError::BufferTooSmall`].
+    pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
+        let asked = Asked {
+            status_details: self.status_details.map(json::Wire),
+            step_timeout_in_minutes: self.step_timeout_minutes,
+            client_token: self.client_token.map(text::Wire),
+            ..Asked::default()
+        };
+        emit(&asked, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_comes_back_as_it_was() {
+        let details = RawJson::parse(br#"{"self_test":"receiving"}"#).unwrap();
+        let request =
+            StartNext { status_details: Some(details), step_timeout_minutes: Some(-1), client_token: Some("t".into()) };
+        let mut out = [0; 128];
+        for request in [request, StartNext::default()] {
+            let len = request.emit(&mut out).unwrap();
+            assert!(serde_json::from_slice::<serde_json::Value>(&out[..len]).unwrap().is_object());
+            assert_eq!(StartNext::parse(&out[..len]), Ok(request));
+        }
+    }
+
+    /// Source: AWS IoT developer guide, "Jobs device MQTT API operations", StartNextPendingJobExecution, with 5 for `long`.
+    #[test]
+    fn the_request_of_the_guide_is_read() {
+        let request = br#"{ "statusDetails": { "string": "job-execution-state" }, "stepTimeoutInMinutes": 5, "clientToken": "string" }"#;
+        let request = StartNext::parse(request).unwrap();
+        assert_eq!(request.status_details.unwrap().as_str(), r#"{ "string": "job-execution-state" }"#);
+        assert_eq!(request.step_timeout_minutes, Some(5));
+    }
+}

@@ -1,0 +1,273 @@
+//! Asks for blocks of a file: topic `streams/{stream}/get/{encoding}`.
+
+use serde::Serialize;
+
+use crate::cbor::{Cbor, Writer};
+use crate::envelope;
+use crate::error::{EmitError, ParseError};
+use crate::json::RawJson;
+use crate::limits::{
+    BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BLOCK_COUNT_MAX, BLOCK_OFFSET_MAX, FILE_ID_MAX, STREAM_VERSION_MAX,
+};
+use crate::stream::Bitmap;
+use crate::stream::value::{self, Value, check_range, number, object, required};
+use crate::text::{self, Escaped};
+
+/// Asks for blocks of a file. Each comes as one [`Data`](crate::stream::Data).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Get<'a> {
+    /// `c`: comes back with every block, at most 64 bytes.
+    pub token: Option<Escaped<'a>>,
+    /// `s`: the stream's version, if it must be this one.
+    pub version: Option<u32>,
+    /// `f`: the file, 0..=255.
+    pub file_id: u32,
+    /// `l`: length of a block. Unit: bytes, 256..=131,072.
+    pub block_bytes: u32,
+    /// `o`: where to begin. Unit: blocks, 0..=98,304.
+    pub offset_blocks: u32,
+    /// `n`: at most so many blocks, 0..=98,304; as many as make 128 KiB when absent.
+    pub count: Option<u32>,
+    /// `b`: only these blocks from the offset on.
+    pub bitmap: Option<Bitmap<'a>>,
+}
+
+impl<'a> Get<'a> {
+    /// Reads a request in CBOR.
+    ///
+    /// Errors: [`ParseError`]; as a [`StreamRejectCode`](crate::StreamRejectCode) it is what the device should hear.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        Self::read(Cbor::parse(bytes)?)
+    }
+
+    /// Reads a request in JSON.
+    ///
+    /// Errors: as [`Self::parse`].
+    pub fn parse_json(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        Self::read(RawJson::parse(bytes)?)
+    }
+
+    /// Any order and any surplus of keys is taken: a C client sends `b` as four ASCII characters and relies on `n`.
+    fn read(message: impl Value<'a>) -> Result<Self, ParseError> {
+        let message = object(message)?;
+        Ok(Self {
+            token: value::token(message, "c")?,
+            version: number(message, "s", 0, STREAM_VERSION_MAX)?,
+            file_id: required(message, "f", 0, FILE_ID_MAX)?,
+            block_bytes: required(message, "l", BLOCK_BYTES_MIN, BLOCK_BYTES_MAX)?,
+            offset_blocks: number(message, "o", 0, BLOCK_OFFSET_MAX)?.unwrap_or(0),
+            count: number(message, "n", 0, BLOCK_COUNT_MAX)?,
+            bitmap: message.member("b")?.map(|bitmap| bitmap.bitmap("b")).transpose()?,
+        })
+    }
+
+    /// Writes the request in CBOR and returns its length.
+    ///
+    /// Errors: [`EmitError`], also for a number outside its range.
+    pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
+        self.check()?;
+        let mut writer = Writer::new(out);
+        let optional = [self.token.is_some(), self.version.is_some(), self.count.is_some(), self.bitmap.is_some()];
+        writer.map(3 + optional.into_iter().filter(|there| *there).count())?;
+        if let Some(token) = &self.token {
+            writer.text("c", token)?;
+        }
+        if let Some(version) = self.version {
+            writer.number("s", version)?;
+        }
+        writer.number("f", self.file_id)?;
+        writer.number("l", self.block_bytes)?;
+        writer.number("o", self.offset_blocks)?;
+        if let Some(count) = self.count {
+            writer.number("n", count)?;
+        }
+        if let Some(bitmap) = &self.bitmap {
+            writer.bytes_from("b", bitmap.len_bytes(), bitmap.bytes())?;
+        }
+        Ok(writer.len())
+    }
+
+    /// Writes the request in JSON and returns its length.
+    ///
+    /// Errors: as [`Self::emit`].
+    pub fn emit_json(&self, out: &mut [u8]) -> Result<usize, EmitError> {
+        self.check()?;
+        let wire = Wire {
+            c: self.token.map(text::Wire),
+            s: self.version,
+            f: self.file_id,
+            l: self.block_bytes,
+            o: self.offset_blocks,
+            n: self.count,
+            b: self.bitmap,
+        };
+        envelope::emit(&wire, out)
+    }
+
+    fn check(&self) -> Result<(), EmitError> {
+        value::check_token(self.token.as_ref())?;
+        check_range("s", self.version.unwrap_or(0), 0, STREAM_VERSION_MAX)?;
+        check_range("f", self.file_id, 0, FILE_ID_MAX)?;
+        check_range("l", self.block_bytes, BLOCK_BYTES_MIN, BLOCK_BYTES_MAX)?;
+        check_range("o", self.offset_blocks, 0, BLOCK_OFFSET_MAX)?;
+        check_range("n", self.count.unwrap_or(0), 0, BLOCK_COUNT_MAX)
+    }
+
+    /// The blocks that are asked for, in rising order, the file's end not considered.
+    ///
+    /// Without `n` as many as make 128 KiB. Source: AWS IoT developer guide, GetStream.
+    pub fn wanted(&self) -> impl Iterator<Item = u32> + use<'a> {
+        let (offset, bitmap) = (self.offset_blocks, self.bitmap);
+        let count = self.count.unwrap_or(BLOCK_BYTES_MAX / self.block_bytes.max(1));
+        let in_a_row = 0..if bitmap.is_none() { count } else { 0 };
+        let marked = bitmap.into_iter().flat_map(|bitmap| bitmap.ones());
+        in_a_row.chain(marked).take(count as usize).map(move |block| offset + block)
+    }
+}
+
+#[derive(Serialize)]
+struct Wire<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    c: Option<text::Wire<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    s: Option<u32>,
+    f: u32,
+    l: u32,
+    o: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    b: Option<Bitmap<'a>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{string::String, vec, vec::Vec};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::StreamRejectCode;
+    use crate::error::FieldError;
+
+    /// Source: AWS IoT developer guide, "Build a bitmap for a GetStream request", without its comments.
+    const GUIDE: &[u8] = br#"{
+    "c" : "1",
+    "s" : 1,
+    "l" : 256,
+    "f" : 1,
+    "o" : 20,
+    "n" : 32,
+    "b" : "0x130080"
+}"#;
+    /// Source: aws/aws-iot-core-mqtt-file-streams-embedded-c, test/unit-test/downloader_utest.c, with a block size that AWS takes.
+    const C_JSON: &[u8] = br#"{"s": 1,"f": 4,"l": 4096,"o": 2,"n": 1}"#;
+    /// Source: the same repository, source/MQTTFileDownloader_cbor.c: keys, order and constants of its encoder.
+    const C_CBOR: &[u8] = b"\xa6\x61c\x63rdy\x61f\x04\x61l\x19\x10\x00\x61o\x02\x61b\x44MQ==\x61n\x01";
+
+    fn get() -> Get<'static> {
+        Get { token: None, version: None, file_id: 0, block_bytes: 4096, offset_blocks: 0, count: None, bitmap: None }
+    }
+
+    #[test]
+    fn the_request_of_the_guide_asks_for_its_four_blocks() {
+        let get = Get::parse_json(GUIDE).unwrap();
+        assert_eq!((get.file_id, get.block_bytes, get.offset_blocks, get.count), (1, 256, 20, Some(32)));
+        assert_eq!((get.token.unwrap().as_plain(), get.version), (Some("1"), Some(1)));
+        assert_eq!(get.wanted().collect::<Vec<_>>(), [20, 21, 24, 43]);
+    }
+
+    #[test]
+    fn the_requests_of_the_c_client_are_taken() {
+        let json = Get::parse_json(C_JSON).unwrap();
+        assert_eq!((json.file_id, json.version, json.token), (4, Some(1), None));
+        assert_eq!(json.wanted().collect::<Vec<_>>(), [2]);
+        let cbor = Get::parse(C_CBOR).unwrap();
+        assert_eq!((cbor.file_id, cbor.block_bytes, cbor.token.unwrap().as_plain()), (4, 4096, Some("rdy")));
+        assert_eq!(cbor.bitmap, Some(Bitmap::new(b"MQ==").unwrap()));
+        assert_eq!(cbor.wanted().collect::<Vec<_>>(), [2], "b has more bits, n ends it");
+    }
+
+    #[test]
+    fn without_a_count_as_many_as_make_128_kib_are_wanted() {
+        assert_eq!(get().wanted().count(), 32);
+        assert_eq!(Get { block_bytes: 131_072, ..get() }.wanted().count(), 1);
+        let full = [0xFF; 64];
+        let marked = Get { bitmap: Some(Bitmap::new(&full).unwrap()), ..get() };
+        assert_eq!(marked.wanted().count(), 32);
+        assert_eq!(Get { count: Some(0), ..get() }.wanted().count(), 0);
+        let last = Get { offset_blocks: 98_304, count: Some(98_304), ..get() };
+        assert_eq!(last.wanted().last(), Some(196_607));
+    }
+
+    #[test]
+    fn a_number_outside_its_range_has_a_code_of_its_own() {
+        use StreamRejectCode as Code;
+        for (text, code) in [
+            (r#"{"f":0,"l":255}"#, Code::BlockSizeOutOfBounds),
+            (r#"{"f":0,"l":131073}"#, Code::BlockSizeOutOfBounds),
+            (r#"{"f":0,"l":256,"o":98305}"#, Code::OffsetOutOfBounds),
+            (r#"{"f":0,"l":256,"n":98305}"#, Code::BlockCountLimitExceeded),
+            (r#"{"f":256,"l":256}"#, Code::InvalidRequest),
+            (r#"{"f":0,"l":256,"s":65536}"#, Code::InvalidRequest),
+            (r#"{"f":0,"l":256,"b":"130080"}"#, Code::InvalidRequest),
+            (r#"{"l":256}"#, Code::InvalidRequest),
+            (r#"{"f":0}"#, Code::InvalidRequest),
+            ("[]", Code::InvalidRequest),
+            ("", Code::InvalidJson),
+        ] {
+            let error = Get::parse_json(text.as_bytes()).unwrap_err();
+            assert_eq!(Code::from(error), code, "{text}");
+        }
+        assert_eq!(Get::parse(b"\xa1"), Err(ParseError::NotCbor { at: 1 }));
+        let long = Get { token: Some("t".into()), ..get() };
+        let text = "t".repeat(65);
+        let long = Get { token: Some(text.as_str().into()), ..long };
+        let error = FieldError::TooLong { field: "c", got: 65, max: 64 };
+        assert_eq!(long.emit(&mut [0; 256]), Err(error.into()));
+        assert_eq!(
+            Get { block_bytes: 255, ..get() }.emit(&mut [0; 64]).err(),
+            Some(EmitError::OutOfRange { field: "l", got: 255, min: 256, max: 131_072 })
+        );
+    }
+
+    #[test]
+    fn a_bitmap_too_long_has_a_code_of_its_own() {
+        let mut bytes = vec![0xA3, 0x61, b'f', 0, 0x61, b'l', 0x19, 1, 0, 0x61, b'b', 0x59, 0x30, 0x00];
+        bytes.resize(bytes.len() + 12_288, 0);
+        let error = Get::parse(&bytes).unwrap_err();
+        assert_eq!(StreamRejectCode::from(error), StreamRejectCode::BlockBitmapLimitExceeded);
+    }
+
+    proptest! {
+        #[test]
+        fn a_request_comes_back_as_it_was_in_both_encodings(
+            token in proptest::option::of("[\\PC]{0,16}"), version in proptest::option::of(0u32..=65_535), file_id in 0u32..256,
+            block_bytes in 256u32..=131_072, offset_blocks in 0u32..=98_304, count in proptest::option::of(0u32..=98_304),
+            bitmap: Option<[u8; 13]>,
+        ) {
+            let get = Get {
+                token: token.as_deref().map(Escaped::plain), version, file_id, block_bytes, offset_blocks, count,
+                bitmap: bitmap.as_ref().map(|bytes| Bitmap::new(bytes).unwrap()),
+            };
+            let mut out = [0; 256];
+            let len = get.emit(&mut out).unwrap();
+            prop_assert!(minicbor::Decoder::new(&out[..len]).skip().is_ok());
+            prop_assert_eq!(Get::parse(&out[..len]).unwrap(), get.clone());
+            let len = get.emit_json(&mut out).unwrap();
+            prop_assert!(serde_json::from_slice::<serde_json::Value>(&out[..len]).is_ok());
+            prop_assert_eq!(Get::parse_json(&out[..len]).unwrap(), get.clone());
+            prop_assert_eq!(get.emit_json(&mut out[..len - 1]), Err(EmitError::BufferTooSmall { have: len - 1 }));
+        }
+
+        #[test]
+        fn what_another_writer_writes_is_read(file_id in 0u8..=255, block_bytes in 256u32..=131_072, offset in 0u32..=98_304, more: String) {
+            let mut theirs = minicbor::Encoder::new(Vec::new());
+            theirs.begin_map().unwrap().str("o").unwrap().u32(offset).unwrap().str("x").unwrap().str(&more).unwrap();
+            theirs.str("l").unwrap().u64(block_bytes.into()).unwrap().str("f").unwrap().u8(file_id).unwrap().end().unwrap();
+            let theirs = theirs.into_writer();
+            let get = Get::parse(&theirs).unwrap();
+            prop_assert_eq!((get.file_id, get.block_bytes, get.offset_blocks), (file_id.into(), block_bytes, offset));
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! File delivery over MQTT: a device asks for blocks of a file, each comes as one message. In CBOR and in JSON.
+//!
+//! Source: AWS IoT developer guide, "MQTT-based file delivery".
+
+mod bitmap;
+mod data;
+mod describe;
+mod description;
+mod get;
+mod rejected;
+mod value;
+
+pub use bitmap::Bitmap;
+pub use data::Data;
+pub use describe::Describe;
+pub use description::{Description, Files, StreamFile, StreamFiles};
+pub use get::Get;
+pub use rejected::Rejected;

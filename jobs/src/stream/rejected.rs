@@ -1,0 +1,148 @@
+//! The refusal of a request for a stream: topic `streams/{stream}/rejected/{encoding}`.
+
+use serde::Serialize;
+
+use crate::cbor::{Cbor, Writer};
+use crate::codes::StreamRejectCode;
+use crate::envelope;
+use crate::error::{EmitError, ParseError};
+use crate::json::RawJson;
+use crate::stream::value::{self, Value, object};
+use crate::text::{Escaped, Wire as Text};
+
+/// A request was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected<'a> {
+    /// `o`: why.
+    pub code: StreamRejectCode,
+    /// `m`: for people.
+    pub message: Option<Escaped<'a>>,
+    /// `c`: from the request.
+    pub token: Option<Escaped<'a>>,
+}
+
+impl<'a> Rejected<'a> {
+    /// Reads a refusal in CBOR. A code that is not known is [`StreamRejectCode::Unknown`].
+    ///
+    /// Errors: [`ParseError`].
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        Self::read(Cbor::parse(bytes)?)
+    }
+
+    /// Reads a refusal in JSON.
+    ///
+    /// Errors: as [`Self::parse`].
+    pub fn parse_json(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        Self::read(RawJson::parse(bytes)?)
+    }
+
+    /// Long names are those of an older protocol; AWS's pages show both.
+    fn read(message: impl Value<'a>) -> Result<Self, ParseError> {
+        let message = object(message)?;
+        let code = text(message, "o", "code")?.ok_or(ParseError::Missing { field: "o" })?;
+        let token = text(message, "c", "clientToken")?;
+        value::check_token(token.as_ref())?;
+        Ok(Self {
+            code: code.as_plain().map_or(StreamRejectCode::Unknown, StreamRejectCode::parse),
+            message: text(message, "m", "message")?,
+            token,
+        })
+    }
+
+    /// Writes the refusal in CBOR and returns its length.
+    ///
+    /// Errors: [`EmitError`].
+    pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
+        value::check_token(self.token.as_ref())?;
+        let mut writer = Writer::new(out);
+        writer.map(1 + usize::from(self.message.is_some()) + usize::from(self.token.is_some()))?;
+        writer.text("o", &Escaped::plain(self.code.as_str()))?;
+        if let Some(message) = &self.message {
+            writer.text("m", message)?;
+        }
+        if let Some(token) = &self.token {
+            writer.text("c", token)?;
+        }
+        Ok(writer.len())
+    }
+
+    /// Writes the refusal in JSON and returns its length.
+    ///
+    /// Errors: as [`Self::emit`].
+    pub fn emit_json(&self, out: &mut [u8]) -> Result<usize, EmitError> {
+        value::check_token(self.token.as_ref())?;
+        let wire = Wire { o: self.code.as_str(), m: self.message.map(Text), c: self.token.map(Text) };
+        envelope::emit(&wire, out)
+    }
+}
+
+/// The text under either name.
+fn text<'a>(
+    message: impl Value<'a>,
+    short: &'static str,
+    long: &'static str,
+) -> Result<Option<Escaped<'a>>, ParseError> {
+    match message.member(short)? {
+        Some(value) => value.text(short).map(Some),
+        None => message.member(long)?.map(|value| value.text(long)).transpose(),
+    }
+}
+
+#[derive(Serialize)]
+struct Wire<'a> {
+    o: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    m: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    c: Option<Text<'a>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Source: AWS IoT developer guide, "Handling errors from AWS IoT MQTT-based file delivery".
+    const GUIDE: &[u8] = br#"{
+    "o": "BlockSizeOutOfBounds",
+    "m": "The block size is out of bounds",
+    "c": "1bb8aaa1-5c18-4d21-80c2-0b44fee10380"
+}"#;
+    /// The long names that the same page allows.
+    const LONG: &[u8] = br#"{"code":"ResourceNotFound","message":"gone","clientToken":"t"}"#;
+
+    #[test]
+    fn short_and_long_names_are_read() {
+        let rejected = Rejected::parse_json(GUIDE).unwrap();
+        assert_eq!(rejected.code, StreamRejectCode::BlockSizeOutOfBounds);
+        assert_eq!(rejected.message.unwrap(), "The block size is out of bounds");
+        assert_eq!(rejected.token.unwrap(), "1bb8aaa1-5c18-4d21-80c2-0b44fee10380");
+        let rejected = Rejected::parse_json(LONG).unwrap();
+        assert_eq!(rejected.code, StreamRejectCode::ResourceNotFound);
+        assert!(rejected.message.unwrap() == "gone" && rejected.token.unwrap() == "t");
+        // {"code": "InvalidCbor"}
+        let rejected = Rejected::parse(b"\xa1\x64code\x6bInvalidCbor").unwrap();
+        assert_eq!(rejected.code, StreamRejectCode::InvalidCbor);
+    }
+
+    #[test]
+    fn a_refusal_comes_back_as_it_was_with_every_code_in_both_encodings() {
+        let mut out = [0; 128];
+        for code in StreamRejectCode::ALL {
+            for (message, token) in [(Some("m\"m".into()), None), (None, Some("t".into()))] {
+                let rejected = Rejected { code: *code, message, token };
+                let len = rejected.emit(&mut out).unwrap();
+                assert!(minicbor::Decoder::new(&out[..len]).skip().is_ok());
+                assert_eq!(Rejected::parse(&out[..len]), Ok(rejected.clone()));
+                let len = rejected.emit_json(&mut out).unwrap();
+                assert_eq!(Rejected::parse_json(&out[..len]), Ok(rejected));
+            }
+        }
+    }
+
+    #[test]
+    fn a_code_of_tomorrow_is_unknown_and_no_code_is_an_error() {
+        assert_eq!(Rejected::parse_json(br#"{"o":"Teapot"}"#).unwrap().code, StreamRejectCode::Unknown);
+        assert_eq!(Rejected::parse(b"\xa0"), Err(ParseError::Missing { field: "o" }));
+        assert_eq!(Rejected::parse(b"\xa1\x61o\x02"), Err(ParseError::WrongType { field: "o" }));
+    }
+}

@@ -1,0 +1,313 @@
+//! Text as it stands in a message: escapes are resolved when it is read, not before, and cost no buffer.
+
+use core::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json_core::str::EscapedStr;
+
+use crate::base64::{self, Base64Error};
+use crate::error::{FieldError, ParseError};
+
+/// A text of a message, borrowed. It compares, prints and iterates as the characters that are meant.
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<'a> {
+    /// The field that it came from, for refusals.
+    field: &'static str,
+    text: &'a str,
+    form: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Characters stand for themselves.
+    Plain,
+    /// As between the quotes of a JSON string.
+    Json,
+}
+
+impl<'a> Escaped<'a> {
+    /// A text of our own, without escapes: `text` is what is meant.
+    pub const fn plain(text: &'a str) -> Self {
+        Self::plain_of("text", text)
+    }
+
+    /// A text without escapes that came in under this name.
+    pub(crate) const fn plain_of(field: &'static str, text: &'a str) -> Self {
+        Self { field, text, form: Form::Plain }
+    }
+
+    /// What stands between the quotes of a JSON string, which the scanner has seen.
+    ///
+    /// Errors: [`ParseError::LoneSurrogate`], which JSON's grammar allows and no text can hold.
+    pub(crate) fn json(field: &'static str, text: &'a str) -> Result<Self, ParseError> {
+        let form = if text.contains('\\') { Form::Json } else { Form::Plain };
+        let escaped = Self { field, text, form };
+        let mut chars = escaped.chars();
+        while let Some(char) = chars.decode() {
+            char.ok_or(ParseError::LoneSurrogate { field })?;
+        }
+        Ok(escaped)
+    }
+
+    /// The characters that are meant.
+    pub fn chars(&self) -> Chars<'a> {
+        Chars { rest: self.text.chars(), form: self.form }
+    }
+
+    /// The text itself where nothing in it is escaped.
+    pub fn as_plain(&self) -> Option<&'a str> {
+        (self.form == Form::Plain).then_some(self.text)
+    }
+
+    /// Length of the characters that are meant. Unit: bytes of UTF-8.
+    pub fn len(&self) -> usize {
+        self.chars().map(char::len_utf8).sum()
+    }
+
+    /// Whether no character is meant.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Writes the characters that are meant to `out` and returns them.
+    ///
+    /// Errors: [`FieldError::TooLong`] with the field's name if `out` is too small; nothing is cut.
+    pub fn unescape<'o>(&self, out: &'o mut [u8]) -> Result<&'o str, FieldError> {
+        let (got, max) = (self.len(), out.len());
+        let out = out.get_mut(..got).ok_or(FieldError::TooLong { field: self.field, got, max })?;
+        let mut at = 0;
+        for char in self.chars() {
+            at += char.encode_utf8(&mut out[at..]).len();
+        }
+        Ok(core::str::from_utf8(out).expect("characters were written one after another"))
+    }
+}
+
+impl Escaped<'_> {
+    /// Writes the bytes that the text stands for in base64 to `out` and returns how many they are.
+    ///
+    /// Errors: [`ParseError::NotBase64`] with the field's name, [`FieldError::TooLong`] if `out` is too small.
+    pub fn decode_base64(&self, out: &mut [u8]) -> Result<usize, ParseError> {
+        let (field, max) = (self.field, out.len());
+        // What is not ASCII becomes a byte that base64 does not have.
+        let bytes = self.chars().map(|char| u8::try_from(char).unwrap_or(u8::MAX));
+        base64::decode_from(bytes, out).map_err(|error| match error {
+            Base64Error::Invalid { at } => ParseError::NotBase64 { field, at },
+            Base64Error::BufferTooSmall { .. } => {
+                let padding = self.chars().filter(|char| *char == '=').count();
+                FieldError::TooLong { field, got: (self.len() / 4 * 3).saturating_sub(padding), max }.into()
+            }
+        })
+    }
+}
+
+impl<'a> From<&'a str> for Escaped<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::plain(text)
+    }
+}
+
+impl PartialEq for Escaped<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.chars().eq(other.chars())
+    }
+}
+
+impl Eq for Escaped<'_> {}
+
+impl PartialEq<str> for Escaped<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.chars().eq(other.chars())
+    }
+}
+
+impl PartialEq<&str> for Escaped<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        self == *other
+    }
+}
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        self.chars().try_for_each(|char| f.write_char(char))
+    }
+}
+
+/// The characters of an [`Escaped`]. It ends at what cannot be read, and stays at the end.
+#[derive(Clone, Debug)]
+pub struct Chars<'a> {
+    rest: core::str::Chars<'a>,
+    form: Form,
+}
+
+impl Chars<'_> {
+    /// The next character; `Some(None)` for an escape that stands for none.
+    fn decode(&mut self) -> Option<Option<char>> {
+        let char = self.rest.next()?;
+        if self.form == Form::Plain || char != '\\' {
+            return Some(Some(char));
+        }
+        Some(match self.rest.next() {
+            Some('b') => Some('\u{8}'),
+            Some('f') => Some('\u{c}'),
+            Some('n') => Some('\n'),
+            Some('r') => Some('\r'),
+            Some('t') => Some('\t'),
+            Some('u') => self.unicode(),
+            other => other, // quote, backslash and slash stand for themselves
+        })
+    }
+
+    /// The character of `\u` and four digits; of two such when the first is half of a pair. Source: RFC 8259, section 7.
+    fn unicode(&mut self) -> Option<char> {
+        let first = self.hex4()?;
+        if !(0xD800..0xDC00).contains(&first) {
+            return char::from_u32(first); // none for the second half of a pair alone
+        }
+        if self.rest.next() != Some('\\') || self.rest.next() != Some('u') {
+            return None;
+        }
+        let second = self.hex4()?.checked_sub(0xDC00).filter(|low| *low < 0x400)?;
+        char::from_u32(0x1_0000 + ((first - 0xD800) << 10) + second)
+    }
+
+    fn hex4(&mut self) -> Option<u32> {
+        (0..4).try_fold(0, |code, _| Some(code << 4 | self.rest.next()?.to_digit(16)?))
+    }
+}
+
+impl Iterator for Chars<'_> {
+    type Item = char;
+
+    fn next(&mut self) -> Option<char> {
+        let char = self.decode().flatten();
+        if char.is_none() {
+            self.rest = "".chars();
+        }
+        char
+    }
+}
+
+/// A text in an envelope. Going out, serde-json-core escapes what is plain and passes on what is escaped already;
+/// coming in, it leaves escapes as they are.
+pub(crate) struct Wire<'a>(pub(crate) Escaped<'a>);
+
+impl<'a> Wire<'a> {
+    /// The text that came in, with the name of its field.
+    ///
+    /// Errors: [`ParseError::LoneSurrogate`].
+    pub(crate) fn taken(self, field: &'static str) -> Result<Escaped<'a>, ParseError> {
+        Escaped::json(field, self.0.text)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Wire<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&str>::deserialize(deserializer).map(|text| Wire(Escaped::plain(text)))
+    }
+}
+
+impl Serialize for Wire<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.form {
+            Form::Plain => serializer.serialize_str(self.0.text),
+            Form::Json => EscapedStr(self.0.text).serialize(serializer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::{String, ToString};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn json(contents: &str) -> Result<Escaped<'_>, ParseError> {
+        Escaped::json("field", contents)
+    }
+
+    /// The query of a presigned URL as PHP and Go encoders escape it: slashes and ampersands.
+    #[test]
+    fn a_presigned_url_arrives_unescaped() {
+        let url =
+            json(r"https:\/\/bucket.s3.amazonaws.com\/fw.bin?X-Amz-Algorithm=A\u0026X-Amz-Expires=3600\u0026x=\u003d");
+        let want = "https://bucket.s3.amazonaws.com/fw.bin?X-Amz-Algorithm=A&X-Amz-Expires=3600&x==";
+        let url = url.unwrap();
+        assert_eq!(url, want);
+        assert_eq!(url.to_string(), want);
+        let mut out = [0; 128];
+        assert_eq!(url.unescape(&mut out), Ok(want));
+        assert_eq!(url.as_plain(), None);
+    }
+
+    #[test]
+    fn every_escape_of_the_grammar_is_resolved() {
+        assert_eq!(json(r#"\"\\\/\b\f\n\r\t\u00e9\u20AC"#).unwrap(), "\"\\/\u{8}\u{c}\n\r\t\u{e9}\u{20ac}");
+        assert_eq!(json(r"\ud83d\ude00!").unwrap(), "\u{1f600}!");
+        assert_eq!(json(r"\uDBFF\uDFFF").unwrap(), "\u{10ffff}");
+        assert_eq!(json("plain \u{e9}").unwrap().as_plain(), Some("plain \u{e9}"));
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_refused_by_name() {
+        for contents in [r"\ud83d", r"a\ud83db", r"\ude00", r"\ud83d\n", r"\ud83d\u0041", r"\ud83d\ud83d"] {
+            assert_eq!(json(contents), Err(ParseError::LoneSurrogate { field: "field" }), "{contents}");
+        }
+    }
+
+    #[test]
+    fn a_buffer_too_small_is_named_with_the_length_that_would_do() {
+        let error = FieldError::TooLong { field: "field", got: 3, max: 2 };
+        assert_eq!(json(r"a\u00e9").unwrap().unescape(&mut [0; 2]), Err(error));
+        assert_eq!(json(r"a\u00e9").unwrap().unescape(&mut [0; 3]), Ok("a\u{e9}"));
+    }
+
+    #[test]
+    fn base64_is_decoded_through_its_escapes() {
+        let mut out = [0; 6];
+        assert_eq!(json(r"\/\/9v\u0059g==").unwrap().decode_base64(&mut out), Ok(4));
+        assert_eq!(out[..4], [0xFF, 0xFF, 0x6F, 0x62]);
+        let wrong = ParseError::NotBase64 { field: "field", at: 3 };
+        assert_eq!(json("Zm9\u{e9}").unwrap().decode_base64(&mut out), Err(wrong));
+        let error = FieldError::TooLong { field: "field", got: 3, max: 2 };
+        assert_eq!(json("Zm9v").unwrap().decode_base64(&mut out[..2]), Err(error.into()));
+    }
+
+    #[test]
+    fn what_cannot_be_read_ends_the_iteration_for_good() {
+        let broken = Escaped { field: "field", text: r"a\ud83dbc", form: Form::Json };
+        let mut chars = broken.chars();
+        assert_eq!((chars.next(), chars.next(), chars.next()), (Some('a'), None, None));
+    }
+
+    proptest! {
+        #[test]
+        fn plain_text_comes_back_through_another_encoder(text in any::<String>()) {
+            let encoded = serde_json::to_string(&text).unwrap();
+            let escaped = json(&encoded[1..encoded.len() - 1]).unwrap();
+            prop_assert!(escaped == text.as_str());
+            prop_assert_eq!(escaped.len(), text.len());
+        }
+
+        #[test]
+        fn what_goes_out_is_read_by_another_decoder(text in any::<String>()) {
+            let mut out = [0; 4096];
+            let len = serde_json_core::to_slice(&Wire(Escaped::plain(&text)), &mut out).unwrap();
+            prop_assert_eq!(&serde_json::from_slice::<String>(&out[..len]).unwrap(), &text);
+            let contents = core::str::from_utf8(&out[1..len - 1]).unwrap();
+            let mut again = [0; 4096];
+            let again_len = serde_json_core::to_slice(&Wire(json(contents).unwrap()), &mut again).unwrap();
+            prop_assert_eq!(&again[..again_len], &out[..len]);
+        }
+
+        #[test]
+        fn any_contents_that_the_scanner_takes_end(contents in r"(\\u[dD][89a-fA-F][0-9a-f]{2}|[a-z]|\\n){0,12}") {
+            if let Ok(text) = json(&contents) {
+                prop_assert!(text.chars().count() <= contents.len());
+            }
+        }
+    }
+}

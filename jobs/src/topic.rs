@@ -1,0 +1,389 @@
+//! Every topic of the Jobs API and of streams, read and written. Filters are next door, in `filter`.
+
+use core::fmt::{self, Write};
+
+use crate::error::FieldError;
+use crate::ids::{JobId, StreamName, ThingName};
+use crate::limits::TOPIC_BYTES_MAX;
+
+pub(crate) const PREFIX: &str = "$aws/things/";
+
+/// What a topic below `$aws/things/{thing}/` is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic<'a> {
+    /// The Jobs API.
+    Jobs(JobsTopic<'a>),
+    /// File delivery.
+    Stream {
+        /// The stream's name.
+        stream: &'a str,
+        /// Which message.
+        topic: StreamTopic,
+        /// How it is encoded.
+        encoding: Encoding,
+    },
+}
+
+/// A topic of the Jobs API. Where an answer is possible, `None` is the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobsTopic<'a> {
+    /// The list of pending executions has another member.
+    Notify,
+    /// Another execution is first in the list.
+    NotifyNext,
+    /// The list of pending executions.
+    Get(Option<Answer>),
+    /// Start the first pending execution.
+    StartNext(Option<Answer>),
+    /// Describe an execution.
+    Describe(JobRef<'a>, Option<Answer>),
+    /// Update the execution of the job with this id.
+    Update(&'a str, Option<Answer>),
+}
+
+/// How the service answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It did what was asked.
+    Accepted,
+    /// It did not.
+    Rejected,
+}
+
+/// The job that a description is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobRef<'a> {
+    /// The first pending one, `$next`.
+    Next,
+    /// The one with this id.
+    Id(&'a str),
+}
+
+/// A message of file delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamTopic {
+    /// Asks which files there are.
+    Describe,
+    /// Asks for blocks.
+    Get,
+    /// Which files there are.
+    Description,
+    /// One block.
+    Data,
+    /// A request was refused.
+    Rejected,
+}
+
+/// How a stream message is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// RFC 8259.
+    Json,
+    /// RFC 8949.
+    Cbor,
+}
+
+/// A topic that is none of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopicError {
+    /// Not a topic of jobs or streams.
+    Foreign,
+    /// Below `jobs/` or `streams/`, and no message of the protocol. AWS answers `InvalidTopic`.
+    Unknown,
+    /// Longer than any topic of the protocol.
+    TooLong {
+        /// Bytes that it has.
+        got: usize,
+        /// [`TOPIC_BYTES_MAX`].
+        max: usize,
+    },
+    /// The thing, the job or the stream has a name that none can have.
+    Name(FieldError),
+}
+
+impl From<FieldError> for TopicError {
+    fn from(error: FieldError) -> Self {
+        TopicError::Name(error)
+    }
+}
+
+impl fmt::Display for TopicError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TopicError::Foreign => f.write_str("not a topic of jobs or streams"),
+            TopicError::Unknown => f.write_str("no message of the protocol has this topic"),
+            TopicError::TooLong { got, max } => {
+                write!(f, "the topic has {got} bytes, at most {max} are taken")
+            }
+            TopicError::Name(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for TopicError {}
+
+impl<'a> Topic<'a> {
+    /// Splits a topic into the thing's name and what it is for.
+    ///
+    /// Errors: [`TopicError`].
+    pub fn parse(topic: &'a str) -> Result<(&'a str, Topic<'a>), TopicError> {
+        let below = topic.strip_prefix(PREFIX).ok_or(TopicError::Foreign)?;
+        let (thing, below) = below.split_once('/').ok_or(TopicError::Foreign)?;
+        let (room, below) = below.split_once('/').ok_or(TopicError::Foreign)?;
+        if !matches!(room, "jobs" | "streams") {
+            return Err(TopicError::Foreign);
+        }
+        if topic.len() > TOPIC_BYTES_MAX {
+            return Err(TopicError::TooLong { got: topic.len(), max: TOPIC_BYTES_MAX });
+        }
+        ThingName::check(thing)?;
+        let topic = if room == "jobs" { Self::jobs(below) } else { Self::stream(below) }?;
+        Ok((thing, topic))
+    }
+
+    fn jobs(below: &'a str) -> Result<Self, TopicError> {
+        let (first, rest) = match below.split_once('/') {
+            Some((first, rest)) => (first, Some(rest)),
+            None => (below, None),
+        };
+        Ok(Topic::Jobs(match (first, rest) {
+            ("notify", None) => JobsTopic::Notify,
+            ("notify-next", None) => JobsTopic::NotifyNext,
+            ("get", _) if is_answer(rest) => JobsTopic::Get(answer(rest)?),
+            ("start-next", _) if is_answer(rest) => JobsTopic::StartNext(answer(rest)?),
+            (job, Some(rest)) => return Self::job(job, rest),
+            (_, None) => return Err(TopicError::Unknown),
+        }))
+    }
+
+    fn job(job: &'a str, rest: &'a str) -> Result<Self, TopicError> {
+        let (verb, rest) = match rest.split_once('/') {
+            Some((verb, rest)) => (verb, Some(rest)),
+            None => (rest, None),
+        };
+        if !matches!(verb, "get" | "update") {
+            return Err(TopicError::Unknown);
+        }
+        let answer = answer(rest)?;
+        if verb == "get" && job == "$next" {
+            return Ok(Topic::Jobs(JobsTopic::Describe(JobRef::Next, answer)));
+        }
+        JobId::check(job)?;
+        Ok(Topic::Jobs(match verb {
+            "get" => JobsTopic::Describe(JobRef::Id(job), answer),
+            _ => JobsTopic::Update(job, answer),
+        }))
+    }
+
+    fn stream(below: &'a str) -> Result<Self, TopicError> {
+        let mut parts = below.split('/');
+        let (stream, verb, encoding) = (parts.next(), parts.next(), parts.next());
+        let (Some(stream), Some(verb), Some(encoding), None) = (stream, verb, encoding, parts.next()) else {
+            return Err(TopicError::Unknown);
+        };
+        let (topic, _) = find(&STREAM_TOPICS, verb).ok_or(TopicError::Unknown)?;
+        let (encoding, _) = find(&ENCODINGS, encoding).ok_or(TopicError::Unknown)?;
+        StreamName::check(stream)?;
+        Ok(Topic::Stream { stream, topic, encoding })
+    }
+
+    /// Writes the topic for `thing`, at most [`TOPIC_BYTES_MAX`] bytes when the names have legal lengths.
+    ///
+    /// Errors: those of `out`.
+    pub fn write(&self, thing: &str, out: &mut impl Write) -> fmt::Result {
+        match *self {
+            Topic::Jobs(jobs) => jobs.write(thing, out),
+            Topic::Stream { stream, topic, encoding } => {
+                let (verb, form) = (name(&STREAM_TOPICS, topic), name(&ENCODINGS, encoding));
+                join(out, &[PREFIX, thing, "/streams/", stream, "/", verb, "/", form])
+            }
+        }
+    }
+}
+
+impl JobsTopic<'_> {
+    fn write(self, thing: &str, out: &mut dyn Write) -> fmt::Result {
+        let (job, verb, answer) = match self {
+            JobsTopic::Notify => ("", "notify", None),
+            JobsTopic::NotifyNext => ("", "notify-next", None),
+            JobsTopic::Get(answer) => ("", "get", answer),
+            JobsTopic::StartNext(answer) => ("", "start-next", answer),
+            JobsTopic::Describe(JobRef::Next, answer) => ("$next", "get", answer),
+            JobsTopic::Describe(JobRef::Id(job), answer) => (job, "get", answer),
+            JobsTopic::Update(job, answer) => (job, "update", answer),
+        };
+        let slash = if job.is_empty() { "" } else { "/" };
+        let answer = match answer {
+            None => "",
+            Some(Answer::Accepted) => "/accepted",
+            Some(Answer::Rejected) => "/rejected",
+        };
+        join(out, &[PREFIX, thing, "/jobs/", job, slash, verb, answer])
+    }
+}
+
+const STREAM_TOPICS: [(StreamTopic, &str); 5] = [
+    (StreamTopic::Describe, "describe"),
+    (StreamTopic::Get, "get"),
+    (StreamTopic::Description, "description"),
+    (StreamTopic::Data, "data"),
+    (StreamTopic::Rejected, "rejected"),
+];
+
+const ENCODINGS: [(Encoding, &str); 2] = [(Encoding::Json, "json"), (Encoding::Cbor, "cbor")];
+
+fn find<T: Copy>(table: &[(T, &'static str)], name: &str) -> Option<(T, &'static str)> {
+    table.iter().find(|(_, known)| *known == name).copied()
+}
+
+fn name<T: Copy + PartialEq>(table: &[(T, &'static str)], value: T) -> &'static str {
+    table.iter().find(|(known, _)| *known == value).map_or("", |(_, name)| name)
+}
+
+fn is_answer(rest: Option<&str>) -> bool {
+    matches!(rest, None | Some("accepted" | "rejected"))
+}
+
+fn answer(rest: Option<&str>) -> Result<Option<Answer>, TopicError> {
+    match rest {
+        None => Ok(None),
+        Some("accepted") => Ok(Some(Answer::Accepted)),
+        Some("rejected") => Ok(Some(Answer::Rejected)),
+        Some(_) => Err(TopicError::Unknown),
+    }
+}
+
+pub(crate) fn join(out: &mut dyn Write, parts: &[&str]) -> fmt::Result {
+    parts.iter().try_for_each(|part| out.write_str(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+    use std::string::String;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn jobs(below: &str) -> Result<String, TopicError> {
+        let topic = format!("$aws/things/lamp/jobs/{below}");
+        Topic::parse(&topic).map(|(thing, topic)| format!("{thing} {topic:?}"))
+    }
+
+    /// Source: AWS IoT developer guide, "Reserved topics", jobs and MQTT-based file delivery.
+    #[test]
+    fn every_topic_of_the_guide_is_read_and_written() {
+        use Answer::{Accepted, Rejected};
+        use JobsTopic::{Describe, Get, Notify, NotifyNext, StartNext, Update};
+        let jobs = [
+            ("notify", Notify),
+            ("notify-next", NotifyNext),
+            ("get", Get(None)),
+            ("get/accepted", Get(Some(Accepted))),
+            ("get/rejected", Get(Some(Rejected))),
+            ("start-next", StartNext(None)),
+            ("start-next/accepted", StartNext(Some(Accepted))),
+            ("start-next/rejected", StartNext(Some(Rejected))),
+            ("job-1/get", Describe(JobRef::Id("job-1"), None)),
+            ("job-1/get/accepted", Describe(JobRef::Id("job-1"), Some(Accepted))),
+            ("job-1/get/rejected", Describe(JobRef::Id("job-1"), Some(Rejected))),
+            ("$next/get", Describe(JobRef::Next, None)),
+            ("$next/get/accepted", Describe(JobRef::Next, Some(Accepted))),
+            ("job-1/update", Update("job-1", None)),
+            ("job-1/update/accepted", Update("job-1", Some(Accepted))),
+            ("job-1/update/rejected", Update("job-1", Some(Rejected))),
+        ];
+        for (below, want) in jobs {
+            check(&format!("$aws/things/lamp/jobs/{below}"), Topic::Jobs(want));
+        }
+        for (topic, verb) in STREAM_TOPICS {
+            for (encoding, form) in ENCODINGS {
+                let text = format!("$aws/things/lamp/streams/AFR_OTA-1/{verb}/{form}");
+                check(&text, Topic::Stream { stream: "AFR_OTA-1", topic, encoding });
+            }
+        }
+    }
+
+    fn check(text: &str, want: Topic<'_>) {
+        assert_eq!(Topic::parse(text), Ok(("lamp", want)), "{text}");
+        let mut out = String::new();
+        want.write("lamp", &mut out).unwrap();
+        assert_eq!(out, text);
+    }
+
+    #[test]
+    fn jobs_may_be_named_like_verbs() {
+        assert_eq!(jobs("get/get").unwrap(), r#"lamp Jobs(Describe(Id("get"), None))"#);
+        assert_eq!(jobs("notify/update/accepted").unwrap(), r#"lamp Jobs(Update("notify", Some(Accepted)))"#);
+        assert_eq!(jobs("start-next/get").unwrap(), r#"lamp Jobs(Describe(Id("start-next"), None))"#);
+    }
+
+    #[test]
+    fn what_is_no_topic_of_the_protocol_is_told_apart() {
+        for below in
+            ["", "x", "notify/accepted", "get/accepted/x", "job-1/delete", "job-1/get/x", "job-1/update/accepted/x"]
+        {
+            assert_eq!(jobs(below), Err(TopicError::Unknown), "{below}");
+        }
+        for topic in [
+            "",
+            "$aws/things/lamp",
+            "$aws/things/lamp/shadow/update",
+            "things/lamp/jobs/get",
+            "$aws/events/job/a/completed",
+        ] {
+            assert_eq!(Topic::parse(topic), Err(TopicError::Foreign), "{topic}");
+        }
+        for below in ["s/get", "s/get/xml", "s/put/json", "s/get/json/x"] {
+            let topic = format!("$aws/things/lamp/streams/{below}");
+            assert_eq!(Topic::parse(&topic), Err(TopicError::Unknown), "{below}");
+        }
+    }
+
+    #[test]
+    fn names_that_none_can_have_are_refused_by_name() {
+        let character = |field, at| Err(TopicError::Name(FieldError::Character { field, at }));
+        assert_eq!(jobs("$next/update"), character("jobId", 0));
+        assert_eq!(jobs("a+b/get"), character("jobId", 1));
+        assert_eq!(Topic::parse("$aws/things/+/jobs/notify").map(|_| String::new()), character("thingName", 0));
+        let long = format!("{}/get", "j".repeat(65));
+        assert_eq!(jobs(&long), Err(TopicError::Name(FieldError::TooLong { field: "jobId", got: 65, max: 64 })));
+        let long = format!("$aws/things/lamp/jobs/{}", "x".repeat(400));
+        assert_eq!(Topic::parse(&long), Err(TopicError::TooLong { got: 422, max: TOPIC_BYTES_MAX }));
+    }
+
+    #[test]
+    fn names_of_full_length_make_topics_that_fit() {
+        let (thing, job, stream) = ("t".repeat(128), "j".repeat(64), "s".repeat(128));
+        let update = Topic::Jobs(JobsTopic::Update(&job, Some(Answer::Accepted)));
+        let description = Topic::Stream { stream: &stream, topic: StreamTopic::Description, encoding: Encoding::Cbor };
+        for topic in [update, description] {
+            let mut out = heapless::String::<TOPIC_BYTES_MAX>::new();
+            topic.write(&thing, &mut out).unwrap();
+            assert_eq!(Topic::parse(&out), Ok((thing.as_str(), topic)));
+        }
+        assert_eq!(TOPIC_BYTES_MAX, 294);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1024))]
+
+        #[test]
+        fn a_topic_that_is_read_is_written_the_same(
+            text in r"\$aws/things/[a-z:]{1,3}/(jobs|streams)/(([$a-z]{1,5}|\$next|get|start-next)/)?(get|update|data|notify)(/(accepted|json|cbor|x))?"
+        ) {
+            if let Ok((thing, topic)) = Topic::parse(&text) {
+                let mut out = String::new();
+                topic.write(thing, &mut out).unwrap();
+                prop_assert_eq!(out, text);
+            }
+        }
+
+        #[test]
+        fn any_text_is_a_topic_or_none(text in "\\PC{0,300}") {
+            let _ = Topic::parse(&text);
+            let _ = Topic::parse(&format!("$aws/things/lamp/jobs/{text}"));
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! UpdateJobExecution: topics `jobs/{jobId}/update` and `jobs/{jobId}/update/accepted`.
+
+use crate::envelope::{Answered, Asked, emit, token};
+use crate::error::{EmitError, ParseError};
+use crate::execution::ExecutionState;
+use crate::json::{self, RawJson, digits};
+use crate::status::Status;
+use crate::text::{self, Escaped};
+
+/// Says where an execution stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update<'a> {
+    /// A device may set IN_PROGRESS, SUCCEEDED, FAILED and REJECTED; the service refuses the others.
+    pub status: Status,
+    /// Replaces the details, an object of strings; absent, they stay.
+    pub status_details: Option<RawJson<'a>>,
+    /// The version that the device believes in.
+    pub expected_version: Option<u64>,
+    /// Which attempt; the newest when absent.
+    pub execution_number: Option<u64>,
+    /// Whether the answer brings the execution's state.
+    pub include_state: bool,
+    /// Whether the answer brings the job document.
+    pub include_document: bool,
+    /// Starts a timer for the next step. Unit: minutes.
+    pub step_timeout_minutes: Option<i64>,
+    /// Comes back with the answer.
+    pub client_token: Option<Escaped<'a>>,
+}
+
+impl<'a> Update<'a> {
+    /// An update that says `status` and nothing else.
+    pub const fn new(status: Status) -> Self {
+        Self {
+            status,
+            status_details: None,
+            expected_version: None,
+            execution_number: None,
+            include_state: false,
+            include_document: false,
+            step_timeout_minutes: None,
+            client_token: None,
+        }
+    }
+
+    /// Reads the request. `expectedVersion` is taken as number and as string: AWS's examples show one, its SDKs send
+    /// the other.
+    ///
+    /// Errors: [`ParseError`].
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let json = RawJson::parse(bytes)?;
+        let asked = Asked::read(json)?;
+        let status = asked.status.ok_or(ParseError::Missing { field: "status" })?;
+        Ok(Self {
+            status: Status::parse(status).ok_or(ParseError::Invalid { field: "status" })?,
+            status_details: json.member("statusDetails")?,
+            expected_version: json.member("expectedVersion")?.map(version).transpose()?,
+            execution_number: asked.execution_number,
+            include_state: asked.include_job_execution_state.unwrap_or(false),
+            include_document: asked.include_job_document.unwrap_or(false),
+            step_timeout_minutes: asked.step_timeout_in_minutes,
+            client_token: token(asked.client_token)?,
+        })
+    }
+
+    /// Writes the request and returns its length.
+    ///
+    /// Errors: [`EmitError::BufferTooSmall`].
+    pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
+        let asked = Asked {
+            status: Some(self.status.as_str()),
+            status_details: self.status_details.map(json::Wire),
+            expected_version: self.expected_version,
+            execution_number: self.execution_number,
+            include_job_execution_state: self.include_state.then_some(true),
+            include_job_document: self.include_document.then_some(true),
+            step_timeout_in_minutes: self.step_timeout_minutes,
+            client_token: self.client_token.map(text::Wire),
+        };
+        emit(&asked, out)
+    }
+}
+
+fn version(json: RawJson<'_>) -> Result<u64, ParseError> {
+    const FIELD: &str = "expectedVersion";
+    const VERSION_MAX: u64 = i64::MAX as u64; // AWS's model: a long
+    let wrong = ParseError::WrongType { field: FIELD };
+    if !json.as_str().starts_with('"') {
+        return json.number(FIELD, 0, VERSION_MAX);
+    }
+    let text = json.text(FIELD)?.as_plain().ok_or(wrong)?;
+    json::in_range(FIELD, digits(text).ok_or(wrong)?, 0, VERSION_MAX)
+}
+
+/// The service took an update.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Updated<'a> {
+    /// The execution's state, if it was asked for.
+    pub state: Option<ExecutionState<'a>>,
+    /// The job document, if it was asked for, untouched.
+    pub document: Option<RawJson<'a>>,
+    /// Seconds since 1970.
+    pub timestamp: Option<u64>,
+    /// From the request.
+    pub client_token: Option<Escaped<'a>>,
+}
+
+impl<'a> Updated<'a> {
+    /// Reads the answer.
+    ///
+    /// Errors: [`ParseError`].
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let json = RawJson::parse(bytes)?;
+        let answered = Answered::read(json)?;
+        Ok(Self {
+            state: json.member("executionState")?.map(ExecutionState::read).transpose()?,
+            document: json.member("jobDocument")?,
+            timestamp: answered.timestamp,
+            client_token: token(answered.client_token)?,
+        })
+    }
+
+    /// Writes the answer and returns its length.
+    ///
+    /// Errors: [`EmitError::BufferTooSmall`].
+    pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
+        let answered = Answered {
+            execution_state: self.state.as_ref().map(ExecutionState::wire),
+            job_document: self.document.map(json::Wire),
+            timestamp: self.timestamp,
+            client_token: self.client_token.map(text::Wire),
+            ..Answered::default()
+        };
+        emit(&answered, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::String;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::FieldError;
+
+    /// The shape of AWS IoT developer guide, "Jobs device MQTT API operations", UpdateJobExecution: the version is in quotes.
+    const WITH_STRING: &[u8] = br#"{ "status":"SUCCEEDED", "expectedVersion":"1", "clientToken":"client-001" }"#;
+    /// Source: aws/aws-iot-device-sdk-js-v2, samples/node/jobs/README.md, a session with AWS.
+    const ACCEPTED: &[u8] = br#"{"clientToken":"c75bfd7d-233d-47a2-8004-2ca20e5e84bf","timestamp":1719943955}"#;
+
+    #[test]
+    fn the_expected_version_is_taken_as_string_and_as_number() {
+        let update = Update::parse(WITH_STRING).unwrap();
+        assert_eq!((update.status, update.expected_version), (Status::Succeeded, Some(1)));
+        let update = Update::parse(br#"{"status":"SUCCEEDED","expectedVersion":1}"#).unwrap();
+        assert_eq!(update.expected_version, Some(1));
+        let mut out = [0; 128];
+        let len = update.emit(&mut out).unwrap();
+        assert_eq!(&out[..len], br#"{"status":"SUCCEEDED","expectedVersion":1}"#);
+    }
+
+    #[test]
+    fn an_expected_version_that_is_none_is_refused_by_name() {
+        let wrong = ParseError::WrongType { field: "expectedVersion" };
+        let out_of_range =
+            ParseError::OutOfRange { field: "expectedVersion", got: 1 << 63, min: 0, max: i64::MAX as u64 };
+        for (version, error) in [
+            ("\"\"", wrong),
+            ("\"one\"", wrong),
+            ("\"1.0\"", wrong),
+            ("-1", wrong),
+            ("1.0", wrong),
+            ("true", wrong),
+            ("[1]", wrong),
+            ("9223372036854775808", out_of_range),
+            ("\"9223372036854775808\"", out_of_range),
+        ] {
+            let text = std::format!(r#"{{"status":"FAILED","expectedVersion":{version}}}"#);
+            assert_eq!(Update::parse(text.as_bytes()), Err(error), "{version}");
+        }
+    }
+
+    #[test]
+    fn a_status_is_required_and_known() {
+        assert_eq!(Update::parse(b"{}"), Err(ParseError::Missing { field: "status" }));
+        assert_eq!(Update::parse(br#"{"status":null}"#), Err(ParseError::Missing { field: "status" }));
+        assert_eq!(Update::parse(br#"{"status":"DONE"}"#), Err(ParseError::Invalid { field: "status" }));
+        assert_eq!(Update::parse(br#"{"status":7}"#), Err(ParseError::WrongType { field: "message" }));
+    }
+
+    #[test]
+    fn the_answer_of_a_real_session_is_read() {
+        let updated = Updated::parse(ACCEPTED).unwrap();
+        assert_eq!((updated.timestamp, updated.state.is_none()), (Some(1_719_943_955), true));
+        assert_eq!(updated.client_token.unwrap(), "c75bfd7d-233d-47a2-8004-2ca20e5e84bf");
+    }
+
+    #[test]
+    fn an_answer_with_state_and_document_comes_back_as_it_was() {
+        let updated = Updated {
+            state: Some(ExecutionState {
+                status: Status::InProgress,
+                status_details: Some(RawJson::parse(br#"{"receive":"64/256"}"#).unwrap()),
+                version_number: 3,
+            }),
+            document: Some(RawJson::parse(br#"{"any":[1]}"#).unwrap()),
+            timestamp: Some(1),
+            client_token: None,
+        };
+        let mut out = [0; 256];
+        let len = updated.emit(&mut out).unwrap();
+        let text = br#"{"timestamp":1,"executionState":{"status":"IN_PROGRESS","statusDetails":{"receive":"64/256"},"versionNumber":3},"jobDocument":{"any":[1]}}"#;
+        assert_eq!(&out[..len], text);
+        assert_eq!(Updated::parse(text), Ok(updated));
+    }
+
+    proptest! {
+        #[test]
+        fn an_update_comes_back_as_it_was(
+            status in 0usize..8, version in proptest::option::of(0..=i64::MAX as u64), number: Option<u64>,
+            flags: [bool; 2], minutes: Option<i64>, token in proptest::option::of(any::<String>()), value in "\\PC{1,20}",
+        ) {
+            use Status::{Canceled, Failed, InProgress, Queued, Rejected, Removed, Succeeded, TimedOut};
+            let mut room = [0; 256];
+            let mut details = crate::Details::new(&mut room);
+            let fits: Result<(), crate::EmitError> = details.push("key", &value);
+            prop_assume!(!matches!(fits, Err(crate::EmitError::Field(FieldError::Character { .. }))));
+            let update = Update {
+                status: [Queued, InProgress, Succeeded, Failed, TimedOut, Rejected, Removed, Canceled][status],
+                status_details: Some(details.finish()),
+                expected_version: version,
+                execution_number: number,
+                include_state: flags[0],
+                include_document: flags[1],
+                step_timeout_minutes: minutes.filter(|minutes| *minutes != i64::MIN),
+                client_token: token.as_deref().map(Escaped::plain),
+            };
+            let mut out = [0; 4096];
+            let len = update.emit(&mut out).unwrap();
+            prop_assert!(serde_json::from_slice::<serde_json::Value>(&out[..len]).is_ok());
+            prop_assert_eq!(Update::parse(&out[..len]).unwrap(), update);
+        }
+    }
+}
