@@ -1,0 +1,63 @@
+//! What the agent asks of the application that it lives in.
+
+use ota_jobs::JobId;
+
+use crate::machine::{Notice, Progress};
+
+/// The application's verdict on the image that runs on trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SelfTest {
+    /// Not known yet: asked again soon, until the trial's deadline.
+    Running,
+    /// Keep the image.
+    Passed,
+    /// Bring the previous image back.
+    Failed,
+}
+
+/// The application around the agent. Every method returns quickly: the agent waits for it.
+pub trait Application {
+    /// The verdict on the running image, asked several times a second while it is on trial.
+    ///
+    /// `connected` tells whether the service is reachable: an outage alone should not bring a good image down.
+    fn self_test(&mut self, connected: bool) -> SelfTest;
+
+    /// Something happened.
+    fn on_notice(&mut self, notice: Notice) {
+        let _ = notice;
+    }
+
+    /// Another block is in flash.
+    fn on_progress(&mut self, progress: Progress) {
+        let _ = progress;
+    }
+
+    /// There is no connection to the broker, and why; the agent tries again after a while.
+    fn on_disconnected(&mut self, why: &dyn core::fmt::Debug) {
+        let _ = why;
+    }
+
+    /// A message that is not the agent's came in over the shared connection.
+    fn on_message(&mut self, topic: &str, payload: &[u8]) {
+        let _ = (topic, payload);
+    }
+
+    /// The service offers a job that is no firmware update; `document` as it came. The agent leaves it alone.
+    fn on_custom_job(&mut self, job: &JobId, document: &[u8]) {
+        let _ = (job, document);
+    }
+
+    /// One of the agent's own messages passed, for a log.
+    fn on_traffic(&mut self, way: Way, topic: &str, payload: &[u8]) {
+        let _ = (way, topic, payload);
+    }
+}
+
+/// Which way a message went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From the device.
+    Out,
+    /// To the device.
+    In,
+}

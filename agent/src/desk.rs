@@ -1,0 +1,93 @@
+//! Where the document of the job at hand lies: the caller's buffer, and what is looked up in it again and again.
+//! Kept as it came; fields are read when they are needed, so that no second copy of them exists.
+
+use heapless::String;
+use ota_jobs::{Document, RawJson, Reason, StreamName};
+use ota_pal::{Signature, SignatureKind};
+
+use crate::machine::Task;
+use crate::plan::{self, SIGNATURE_BYTES_MAX};
+
+/// A key's name longer than this is not looked for: the name only says which key is tried first.
+const KEY_ID_BYTES_MAX: usize = 32;
+
+pub(crate) struct Desk<'b> {
+    buffer: &'b mut [u8],
+    len: usize,
+}
+
+/// A signature, with the memory that its parts lie in.
+pub(crate) struct Signed {
+    key_id: String<KEY_ID_BYTES_MAX>,
+    der: [u8; SIGNATURE_BYTES_MAX],
+    der_len: usize,
+}
+
+impl Signed {
+    pub(crate) fn signature(&self) -> Signature<'_> {
+        Signature {
+            kind: SignatureKind::Sha256Ecdsa,
+            key_id: Some(self.key_id.as_str()).filter(|id| !id.is_empty()),
+            der: &self.der[..self.der_len],
+        }
+    }
+}
+
+impl<'b> Desk<'b> {
+    pub(crate) fn new(buffer: &'b mut [u8]) -> Self {
+        Self { buffer, len: 0 }
+    }
+
+    /// Keeps `document` instead of the one before.
+    pub(crate) fn put(&mut self, document: RawJson<'_>) -> Result<(), Reason> {
+        let bytes = document.as_bytes();
+        let room = self.buffer.get_mut(..bytes.len()).ok_or(Reason::DocumentTooLarge)?;
+        room.copy_from_slice(bytes);
+        self.len = bytes.len();
+        Ok(())
+    }
+
+    pub(crate) fn task(&self) -> Task {
+        match self.document() {
+            Ok(None) => Task::Foreign,
+            Ok(Some(document)) => plan::plan(&document).map_or_else(Task::Refused, Task::Update),
+            Err(reason) => Task::Refused(reason),
+        }
+    }
+
+    pub(crate) fn signed(&self) -> Result<Signed, Reason> {
+        let document = self.update()?;
+        let file = plan::firmware(&document)?;
+        let mut der = [0; SIGNATURE_BYTES_MAX];
+        let der_len = plan::signature(file, &mut der)?.len();
+        let mut key_id = String::new();
+        if let Some(name) = &file.cert_file {
+            let fits = name.chars().try_for_each(|char| key_id.push(char));
+            if fits.is_err() {
+                key_id.clear();
+            }
+        }
+        Ok(Signed { key_id, der, der_len })
+    }
+
+    /// The stream and the number of the file in it.
+    pub(crate) fn stream(&self) -> Option<(StreamName, u32)> {
+        let document = self.update().ok()?;
+        let file_id = plan::firmware(&document).ok()?.file_id;
+        Some((document.stream_name?, file_id))
+    }
+
+    pub(crate) fn url_into(&self, buffer: &mut [u8]) -> Result<usize, Reason> {
+        let document = self.update()?;
+        let url = plan::firmware(&document)?.update_data_url.as_ref().ok_or(Reason::UrlNotAllowed)?;
+        url.unescape(buffer).map(str::len).map_err(|_| Reason::DocumentFieldTooLong)
+    }
+
+    fn update(&self) -> Result<Document<'_>, Reason> {
+        self.document()?.ok_or(Reason::NoFileForThisDevice)
+    }
+
+    fn document(&self) -> Result<Option<Document<'_>>, Reason> {
+        Ok(Document::parse(RawJson::parse(&self.buffer[..self.len])?)?)
+    }
+}

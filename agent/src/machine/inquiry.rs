@@ -1,0 +1,170 @@
+//! Asking the service for the next job, and finding the name of a job whose document cannot be had or read, so that the
+//! service hears why: the job is asked for once more without its document.
+
+use ota_jobs::Reason;
+
+use super::event::{Execution, Message};
+use super::time::{Backoff, Dice, Instant};
+
+/// Unanswered questions before the suspicion that the answer does not fit into the receive buffer.
+const UNANSWERED_MAX: u8 = 2;
+
+/// The state of the question.
+#[derive(Clone, Debug)]
+pub(super) struct Inquiry {
+    state: State,
+    unanswered: u8,
+    /// An answer came and could not be read.
+    unreadable: Option<Reason>,
+    /// The service named this job without its document, and never with it.
+    suspect: Option<Execution>,
+    backoff: Backoff,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    /// Nothing to ask before this moment, or ever.
+    Quiet(Option<Instant>),
+    Asked {
+        document: bool,
+        until: Instant,
+    },
+}
+
+impl Inquiry {
+    pub(super) fn new() -> Self {
+        Self { state: State::Quiet(None), unanswered: 0, unreadable: None, suspect: None, backoff: Backoff::new() }
+    }
+
+    /// Ask from `at` on, unless a question is out already.
+    pub(super) fn ask_at(&mut self, at: Instant) {
+        if let State::Quiet(due) = &mut self.state {
+            *due = Some(due.map_or(at, |due| due.min(at)));
+        }
+    }
+
+    /// The connection is gone, and with it question and answer.
+    pub(super) fn disconnected(&mut self) {
+        *self = Self::new();
+    }
+
+    /// An answer came; the next question is due at `next`.
+    pub(super) fn answered(&mut self, next: Option<Instant>) {
+        *self = Self::new();
+        self.state = State::Quiet(next);
+    }
+
+    /// The service refused; ask again after a growing wait.
+    pub(super) fn refused(&mut self, now: Instant, dice: &mut Dice) {
+        self.state = State::Quiet(Some(now.plus_ms(self.backoff.next_wait_ms(dice.roll()))));
+    }
+
+    /// An answer came that cannot be read: ask for the job's name only.
+    pub(super) fn unreadable(&mut self, reason: Reason, now: Instant) {
+        self.unreadable = Some(reason);
+        self.state = State::Quiet(Some(now));
+    }
+
+    /// The next job exists, and came without its document. Returns what is wrong with that job if that is known; else
+    /// it is asked for once more in full.
+    pub(super) fn withheld(&mut self, execution: Execution, now: Instant) -> Option<(Execution, Reason)> {
+        if let Some(reason) = self.unreadable.take() {
+            return Some((execution, reason));
+        }
+        self.suspect = Some(execution);
+        self.state = State::Quiet(Some(now));
+        None
+    }
+
+    pub(super) fn message(&mut self, now: Instant, answer_wait_ms: u64, token: u32) -> Option<Message<'static>> {
+        match self.state {
+            State::Quiet(Some(due)) if due <= now => {
+                let name_only = self.unreadable.is_some() || self.unanswered >= UNANSWERED_MAX;
+                let document = self.suspect.is_some() || !name_only;
+                self.state = State::Asked { document, until: now.plus_ms(answer_wait_ms) };
+                Some(Message::NextJob { token, document })
+            }
+            State::Quiet(_) | State::Asked { .. } => None,
+        }
+    }
+
+    /// Looks at the clock. Returns the job whose document is too large for the receive buffer: its name arrived, and
+    /// the answer with the document did not, three times on a live connection.
+    pub(super) fn expire(&mut self, now: Instant) -> Option<(Execution, Reason)> {
+        let State::Asked { document, until } = self.state else { return None };
+        if now < until {
+            return None;
+        }
+        self.state = State::Quiet(Some(now));
+        if document && self.suspect.is_some() {
+            return self.suspect.take().map(|execution| (execution, Reason::DocumentTooLarge));
+        }
+        self.unanswered = if document { self.unanswered + 1 } else { 0 };
+        None
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::Quiet(due) => due,
+            State::Asked { until, .. } => Some(until),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ota_jobs::{JobId, Status};
+
+    const WAIT: u64 = 5_000;
+
+    fn job() -> Execution {
+        Execution { job: JobId::new("large").expect("a plain id"), status: Status::Queued, version: 1 }
+    }
+
+    fn asks_with_document(inquiry: &mut Inquiry, now: Instant) -> Option<bool> {
+        inquiry.message(now, WAIT, 1).map(|message| matches!(message, Message::NextJob { document: true, .. }))
+    }
+
+    #[test]
+    fn a_document_that_never_arrives_is_too_large_once_the_jobs_name_did() {
+        let mut inquiry = Inquiry::new();
+        let mut now = Instant::from_ms(0);
+        inquiry.ask_at(now);
+        for with_document in [true, true, false] {
+            assert_eq!(asks_with_document(&mut inquiry, now), Some(with_document));
+            if with_document {
+                now = now.plus_ms(WAIT);
+                assert!(inquiry.expire(now).is_none());
+            }
+        }
+        assert!(inquiry.withheld(job(), now).is_none());
+        assert_eq!(asks_with_document(&mut inquiry, now), Some(true));
+        let (execution, reason) = inquiry.expire(now.plus_ms(WAIT)).expect("silent a third time");
+        assert_eq!((execution.job, reason), (job().job, Reason::DocumentTooLarge));
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_read_costs_the_job_its_name_and_the_service_hears_why() {
+        let mut inquiry = Inquiry::new();
+        let now = Instant::from_ms(0);
+        inquiry.ask_at(now);
+        assert_eq!(asks_with_document(&mut inquiry, now), Some(true));
+        inquiry.unreadable(Reason::DocumentTooDeep, now);
+        assert_eq!(asks_with_document(&mut inquiry, now), Some(false));
+        let (_, reason) = inquiry.withheld(job(), now).expect("known to be unreadable");
+        assert_eq!(reason, Reason::DocumentTooDeep);
+    }
+
+    #[test]
+    fn a_service_that_is_silent_altogether_is_asked_for_ever() {
+        let mut inquiry = Inquiry::new();
+        let mut now = Instant::from_ms(0);
+        inquiry.ask_at(now);
+        for _ in 0..10 {
+            assert!(inquiry.message(now, WAIT, 1).is_some());
+            now = now.plus_ms(WAIT);
+            assert!(inquiry.expire(now).is_none());
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What the machine writes into the journal, and reads back after a reset. A wire format that lies in flash:
+//! fixed size, little endian, version first. The platform adds sequence number and CRC and knows none of this.
+
+use ota_jobs::{JobId, Reason};
+
+/// Bytes of an encoded record, always.
+pub const RECORD_BYTES: usize = 120;
+const FORMAT: u8 = 1;
+
+const RECEIVING: u8 = 1;
+const ACTIVATING: u8 = 2;
+const SUCCEEDED: u8 = 3;
+const FAILED: u8 = 4;
+
+/// The job that is not settled yet, and how far it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The job as the service calls it.
+    pub job: JobId,
+    /// Started by the application: nobody waits for a report.
+    pub local: bool,
+    /// Ties progress to one file: another size, file or signature gives another number.
+    pub fingerprint: u32,
+    /// Bytes of the whole file.
+    pub image_bytes: u32,
+    /// How far it came.
+    pub phase: Phase,
+}
+
+/// How far a job came, as far as a reset must know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// All bytes before the frontier are in flash.
+    Receiving {
+        /// In bytes from the start of the file.
+        frontier_bytes: u32,
+    },
+    /// Verified; the boot record is being written, or was.
+    Activating {
+        /// The slot that holds the image.
+        slot: u8,
+        /// SHA-256 of the whole file.
+        digest: [u8; 32],
+    },
+    /// Decided; the service has yet to hear it.
+    Concluded(Outcome),
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The image of the job runs and is confirmed.
+    Succeeded,
+    /// It does not, and why.
+    Failed(Reason),
+}
+
+impl Record {
+    /// The record as bytes for the journal.
+    pub fn encode(&self) -> [u8; RECORD_BYTES] {
+        let mut out = [0; RECORD_BYTES];
+        let job = self.job.as_str().as_bytes();
+        out[0] = FORMAT;
+        out[2] = self.local as u8;
+        out[3] = job.len() as u8;
+        out[4..8].copy_from_slice(&self.fingerprint.to_le_bytes());
+        out[8..12].copy_from_slice(&self.image_bytes.to_le_bytes());
+        out[56..56 + job.len()].copy_from_slice(job);
+        out[1] = match self.phase {
+            Phase::Receiving { frontier_bytes } => {
+                out[12..16].copy_from_slice(&frontier_bytes.to_le_bytes());
+                RECEIVING
+            }
+            Phase::Activating { slot, digest } => {
+                out[16] = slot;
+                out[24..56].copy_from_slice(&digest);
+                ACTIVATING
+            }
+            Phase::Concluded(Outcome::Succeeded) => SUCCEEDED,
+            Phase::Concluded(Outcome::Failed(reason)) => {
+                out[18..20].copy_from_slice(&reason.code().to_le_bytes());
+                FAILED
+            }
+        };
+        out
+    }
+
+    /// The record that `bytes` hold; `None` for anything else, which is how an empty journal reads.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; RECORD_BYTES] = bytes.try_into().ok()?;
+        if bytes[0] != FORMAT {
+            return None;
+        }
+        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let phase = match bytes[1] {
+            RECEIVING => Phase::Receiving { frontier_bytes: word(12) },
+            ACTIVATING => Phase::Activating { slot: bytes[16], digest: bytes[24..56].try_into().ok()? },
+            SUCCEEDED => Phase::Concluded(Outcome::Succeeded),
+            FAILED => Phase::Concluded(Outcome::Failed(Reason::from_code(u16::from_le_bytes([bytes[18], bytes[19]]))?)),
+            _ => return None,
+        };
+        let local = bytes[2] != 0;
+        let name = core::str::from_utf8(bytes[56..].get(..usize::from(bytes[3]))?).ok()?;
+        Some(Self { job: JobId::new(name).ok()?, local, fingerprint: word(4), image_bytes: word(8), phase })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(phase: Phase) -> Record {
+        Record {
+            job: JobId::new("AFR_OTA-7").expect("a plain id"),
+            local: false,
+            fingerprint: 0x1122_3344,
+            image_bytes: 70_000,
+            phase,
+        }
+    }
+
+    #[test]
+    fn every_phase_comes_back_as_it_was() {
+        for phase in [
+            Phase::Receiving { frontier_bytes: 65_536 },
+            Phase::Activating { slot: 1, digest: [0xA5; 32] },
+            Phase::Concluded(Outcome::Succeeded),
+            Phase::Concluded(Outcome::Failed(Reason::SelfTestFailed)),
+        ] {
+            assert_eq!(Record::decode(&record(phase).encode()), Some(record(phase)));
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_version_1_stay_what_they_are() {
+        let bytes = record(Phase::Concluded(Outcome::Failed(Reason::SelfTestFailed))).encode();
+        assert_eq!(bytes[..20], [1, 4, 0, 9, 0x44, 0x33, 0x22, 0x11, 0x70, 0x11, 1, 0, 0, 0, 0, 0, 0, 0, 0x01, 0x06]);
+        assert_eq!(&bytes[56..65], b"AFR_OTA-7");
+    }
+
+    #[test]
+    fn nothing_else_reads_as_a_record() {
+        let good = record(Phase::Concluded(Outcome::Succeeded)).encode();
+        assert_eq!(Record::decode(&[]), None);
+        assert_eq!(Record::decode(&good[..RECORD_BYTES - 1]), None);
+        for (at, value) in [(0, 2), (0, 0xFF), (1, 0), (1, 9), (3, 65), (3, 0)] {
+            let mut bad = good;
+            bad[at] = value;
+            assert_eq!(Record::decode(&bad), None, "byte {at} = {value}");
+        }
+    }
+}

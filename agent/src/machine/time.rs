@@ -1,0 +1,100 @@
+//! Time as the machine sees it: an instant is a number that the caller passes in. No clock is read here.
+//! Also the waiting that grows: back-off with jitter.
+
+/// A moment, in milliseconds since any fixed origin that the caller keeps to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Instant {
+    ms: u64,
+}
+
+impl Instant {
+    /// The moment `ms` milliseconds after the origin.
+    pub const fn from_ms(ms: u64) -> Self {
+        Self { ms }
+    }
+
+    /// Milliseconds since the origin.
+    pub const fn as_ms(self) -> u64 {
+        self.ms
+    }
+
+    /// The moment `ms` milliseconds later; the far end of time when that overflows.
+    pub const fn plus_ms(self, ms: u64) -> Self {
+        Self { ms: self.ms.saturating_add(ms) }
+    }
+
+    /// Milliseconds since `earlier`; 0 when that lies ahead.
+    pub const fn since(self, earlier: Instant) -> u64 {
+        self.ms.saturating_sub(earlier.ms)
+    }
+}
+
+/// Dice for jitter and client tokens: xorshift64, seeded by the caller. Not for secrets.
+#[derive(Clone, Debug)]
+pub(super) struct Dice {
+    state: u64,
+}
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Self {
+        // Zero is the one state that xorshift never leaves.
+        Self { state: seed ^ 0x9E37_79B9_7F4A_7C15 | 1 }
+    }
+
+    pub(super) fn roll(&mut self) -> u32 {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        (self.state >> 32) as u32
+    }
+}
+
+/// The first wait after a failure.
+const BACKOFF_MS_MIN: u32 = 1_000;
+/// No wait is longer than this, jitter aside.
+const BACKOFF_MS_MAX: u32 = 60_000;
+
+/// Waits that double from one to sixty seconds, each shortened by up to a quarter, so that a fleet does not retry in step.
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    next_ms: u32,
+}
+
+impl Backoff {
+    /// Starts at the shortest wait.
+    pub const fn new() -> Self {
+        Self { next_ms: BACKOFF_MS_MIN }
+    }
+
+    /// The next wait in milliseconds; `random` spreads it.
+    pub fn next_wait_ms(&mut self, random: u32) -> u64 {
+        let wait = self.next_ms;
+        self.next_ms = (wait * 2).min(BACKOFF_MS_MAX);
+        u64::from(wait - random % (wait / 4))
+    }
+
+    /// Back to the shortest wait, after a success.
+    pub fn reset(&mut self) {
+        *self = Self::new();
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_a_minute_and_start_over_after_a_success() {
+        let mut backoff = Backoff::new();
+        let waits: [u64; 8] = core::array::from_fn(|_| backoff.next_wait_ms(0));
+        assert_eq!(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
+        backoff.reset();
+        assert_eq!(backoff.next_wait_ms(249), 751);
+    }
+}

@@ -1,0 +1,42 @@
+//! The platform's errors in the words that the service hears.
+
+use ota_jobs::Reason;
+use ota_pal::{Fault, Refusal, SignatureRefusal};
+
+/// The reason for a fault of the device itself.
+pub(crate) fn of_fault(fault: Fault) -> Reason {
+    match fault {
+        Fault::Read { .. } => Reason::FlashReadFailed,
+        Fault::Erase { .. } => Reason::FlashEraseFailed,
+        Fault::ReadBack { .. } => Reason::ReadBackMismatch,
+        Fault::Write { .. }
+        | Fault::Sync
+        | Fault::OutOfRange { .. }
+        | Fault::NotAligned { .. }
+        | Fault::NothingBegun => Reason::FlashWriteFailed,
+        Fault::JournalPayloadTooLong { .. } | Fault::JournalBufferTooSmall { .. } => Reason::JournalFailed,
+        Fault::BootRecordInvalid { .. } | Fault::NoTrialRuns => Reason::BootRecordFailed,
+    }
+}
+
+/// The reason for not taking an image.
+pub(crate) fn of_refusal(refusal: Refusal) -> Reason {
+    match refusal {
+        Refusal::Fault(fault) => of_fault(fault),
+        Refusal::ImageEmpty => Reason::ImageEmpty,
+        Refusal::ImageTooLarge { .. } => Reason::ImageTooLargeForSlot,
+        Refusal::TrialRunning | Refusal::SlotRuns { .. } => Reason::BootRecordFailed,
+        Refusal::DigestMismatch { .. } => Reason::DigestMismatch,
+        Refusal::ImageHeaderInvalid(_) => Reason::ImageHeaderInvalid,
+        Refusal::WrongHardware { .. } => Reason::WrongHardware,
+        Refusal::WrongComponent { .. } => Reason::WrongComponent,
+        Refusal::VersionNotNewer { .. } => Reason::VersionNotNewer,
+        Refusal::SecurityCounterTooLow { .. } => Reason::SecurityCounterTooLow,
+        Refusal::WrongSlotLink { .. } => Reason::WrongSlotLink,
+        Refusal::ImageLengthMismatch { .. } => Reason::ImageLengthMismatch,
+        Refusal::Signature(SignatureRefusal::SignatureInvalid) => Reason::SignatureInvalid,
+        Refusal::Signature(SignatureRefusal::SignatureMalformed { .. }) => Reason::SignatureMalformed,
+        Refusal::Signature(SignatureRefusal::UnknownKey) => Reason::UnknownKey,
+        Refusal::Signature(SignatureRefusal::KindUnsupported { .. }) => Reason::UnknownSignatureKind,
+    }
+}

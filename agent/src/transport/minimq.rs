@@ -1,0 +1,83 @@
+//! The default MQTT adapter: minimq behind the [`Mqtt`] and [`Broker`] traits.
+
+use embedded_io_async::{ErrorType, Read, Write};
+use heapless::Vec;
+use minimq::{Connection, Error, PeerError, PubError, Publication, QoS, Session, SubscriptionOptions, TopicFilter};
+
+use super::{Broker, Connector, Inbound, Mqtt};
+
+/// Filters of one SUBSCRIBE. Source: AWS IoT Core, MQTT limits.
+const FILTERS_MAX: usize = 8;
+
+/// A broker that is reached through `connector` and spoken to through `session`.
+pub struct Minimq<'s, 'buf, C> {
+    /// Lives as long as the device; its receive buffer bounds the largest message.
+    pub session: &'s mut Session<'buf>,
+    /// Makes the connection.
+    pub connector: C,
+    /// The broker's name; its certificate is verified against it.
+    pub host: &'s str,
+    /// Its port.
+    pub port: u16,
+    /// Whether the connection is encrypted. Only a broker on this very machine may do without.
+    pub tls: bool,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum ConnectError<C, I> {
+    /// The stream could not be made.
+    Connector(C),
+    /// The broker did not take us.
+    Mqtt(Error<I>),
+}
+
+impl<'buf, C: Connector> Broker for Minimq<'_, 'buf, C> {
+    type Connection<'c>
+        = Connection<'c, 'buf, C::Stream>
+    where
+        Self: 'c;
+    type Error = ConnectError<C::Error, <C::Stream as ErrorType>::Error>;
+
+    async fn connect(&mut self) -> Result<Self::Connection<'_>, Self::Error> {
+        let stream = self.connector.connect(self.host, self.port, self.tls).await.map_err(ConnectError::Connector)?;
+        self.session.connect(stream).await.map_err(ConnectError::Mqtt)
+    }
+}
+
+impl<IO: Read + Write> Mqtt for Connection<'_, '_, IO> {
+    type Error = Error<IO::Error>;
+
+    async fn subscribe(&mut self, filters: &[&str]) -> Result<(), Self::Error> {
+        // The default of minimq is at most once, which would lose jobs.
+        let options = SubscriptionOptions::default().maximum_qos(QoS::AtLeastOnce);
+        let mut wanted: Vec<TopicFilter<'_>, FILTERS_MAX> = Vec::new();
+        for filter in filters {
+            wanted.push(TopicFilter::new(filter).options(options)).map_err(|_| Error::InvalidRequest)?;
+        }
+        let subscription = Connection::subscribe(self, &wanted, &[]).await?;
+        // A refusal does not name its operation: whatever is refused while this one is pending counts as its own.
+        while self.is_pending(&subscription) {
+            self.poll().await?;
+        }
+        Ok(())
+    }
+
+    async fn publish(&mut self, topic: &str, payload: &[u8], assured: bool) -> Result<(), Self::Error> {
+        let qos = if assured { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+        match Connection::publish(self, Publication::bytes(topic, payload).qos(qos)).await {
+            Ok(_) => Ok(()),
+            Err(PubError::Session(error)) => Err(error),
+            Err(PubError::Payload(())) => Err(Error::Resource(minimq::ResourceError::BufferTooSmall)),
+        }
+    }
+
+    async fn receive(&mut self) -> Result<Option<Inbound<'_>>, Self::Error> {
+        match self.poll().await {
+            Ok(message) => Ok(message.map(|message| Inbound { topic: message.topic(), payload: message.payload() })),
+            // A policy refused one publish and the connection lives: the missing answer is noticed above.
+            Err(Error::Peer(PeerError::Rejected(_))) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
