@@ -14,6 +14,8 @@ const KEY_ID_BYTES_MAX: usize = 32;
 pub(crate) struct Desk<'b> {
     buffer: &'b mut [u8],
     len: usize,
+    /// Needed for every block, so it is looked up once: the stream, and the number of the file in it.
+    stream: Option<(StreamName, u32)>,
 }
 
 /// A signature, with the memory that its parts lie in.
@@ -35,7 +37,7 @@ impl Signed {
 
 impl<'b> Desk<'b> {
     pub(crate) fn new(buffer: &'b mut [u8]) -> Self {
-        Self { buffer, len: 0 }
+        Self { buffer, len: 0, stream: None }
     }
 
     /// Keeps `document` instead of the one before.
@@ -44,6 +46,7 @@ impl<'b> Desk<'b> {
         let room = self.buffer.get_mut(..bytes.len()).ok_or(Reason::DocumentTooLarge)?;
         room.copy_from_slice(bytes);
         self.len = bytes.len();
+        self.stream = self.find_stream();
         Ok(())
     }
 
@@ -71,7 +74,11 @@ impl<'b> Desk<'b> {
     }
 
     /// The stream and the number of the file in it.
-    pub(crate) fn stream(&self) -> Option<(StreamName, u32)> {
+    pub(crate) fn stream(&self) -> Option<(&str, u32)> {
+        self.stream.as_ref().map(|(name, file_id)| (name.as_str(), *file_id))
+    }
+
+    fn find_stream(&self) -> Option<(StreamName, u32)> {
         let document = self.update().ok()?;
         let file_id = plan::firmware(&document).ok()?.file_id;
         Some((document.stream_name?, file_id))

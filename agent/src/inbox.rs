@@ -4,8 +4,8 @@
 use heapless::String;
 use ota_jobs::limits::TOPIC_BYTES_MAX;
 use ota_jobs::{
-    Answer, Described, Encoding, Escaped, Filter, JobRef, JobsTopic, Notify, RawJson, Rejected, StreamTopic, ThingName,
-    Topic, Updated, stream,
+    Answer, Described, Encoding, Escaped, Filter, JobRef, JobsTopic, Notify, RawJson, Reason, Rejected, StreamTopic,
+    ThingName, Topic, Updated, stream,
 };
 
 use crate::desk::Desk;
@@ -49,7 +49,9 @@ pub(crate) fn read<'m>(topic: Topic<'_>, payload: &'m [u8], desk: &Desk<'_>) -> 
 fn read_jobs<'m>(topic: JobsTopic<'_>, payload: &'m [u8]) -> Heard<'m> {
     match topic {
         JobsTopic::Notify => Notify::parse(payload).map_or(Heard::Nothing, |_| Heard::Event(Event::JobsChanged)),
-        JobsTopic::NotifyNext | JobsTopic::Describe(JobRef::Next, Some(Answer::Accepted)) => read_next(payload),
+        // Said unasked: what cannot be read is at least a hint to ask.
+        JobsTopic::NotifyNext => read_next(payload, |_| Event::JobsChanged),
+        JobsTopic::Describe(JobRef::Next, Some(Answer::Accepted)) => read_next(payload, Event::OfferUnreadable),
         JobsTopic::Describe(JobRef::Next, Some(Answer::Rejected)) => {
             read_rejected(payload, |rejected, _| Event::OfferRefused(rejected.code))
         }
@@ -69,9 +71,9 @@ fn read_jobs<'m>(topic: JobsTopic<'_>, payload: &'m [u8]) -> Heard<'m> {
     }
 }
 
-fn read_next(payload: &[u8]) -> Heard<'_> {
+fn read_next(payload: &[u8], unreadable: impl FnOnce(Reason) -> Event) -> Heard<'_> {
     match Described::parse(payload) {
-        Err(error) => Heard::Event(Event::OfferUnreadable(error.into())),
+        Err(error) => Heard::Event(unreadable(error.into())),
         Ok(Described { execution: None, .. }) => Heard::Event(Event::NoJob),
         Ok(Described { execution: Some(execution), .. }) => {
             let document = execution.document;
@@ -104,7 +106,7 @@ fn read_rejected(payload: &[u8], event: impl FnOnce(&Rejected<'_>, u32) -> Event
 
 fn read_stream<'m>(name: &str, topic: StreamTopic, payload: &'m [u8], desk: &Desk<'_>) -> Heard<'m> {
     let Some((ours, file_id)) = desk.stream() else { return Heard::Nothing };
-    if ours.as_str() != name {
+    if ours != name {
         return Heard::Nothing;
     }
     match topic {

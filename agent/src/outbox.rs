@@ -126,7 +126,7 @@ fn blocks(
         bitmap,
     };
     let len = get.emit(out).expect("a request of blocks fits every message");
-    let topic = Topic::Stream { stream: name.as_str(), topic: StreamTopic::Get, encoding: Encoding::Cbor };
+    let topic = Topic::Stream { stream: name, topic: StreamTopic::Get, encoding: Encoding::Cbor };
     Some(outgoing(topic, thing, len, false))
 }
 

@@ -1,7 +1,7 @@
 //! From a job document to what the machine works with: which file is ours, and can this device ever take it?
 
 use ota_jobs::document::{File, SignatureKind};
-use ota_jobs::{Document, Reason, base64};
+use ota_jobs::{Document, Reason};
 
 use crate::machine::{Plan, Sources};
 
@@ -35,9 +35,7 @@ pub(crate) fn signature<'o>(file: &File<'_>, out: &'o mut [u8; SIGNATURE_BYTES_M
         SignatureKind::Sha1Ecdsa | SignatureKind::Sha1Rsa => return Err(Reason::SignatureSha1Refused),
         SignatureKind::Sha256Rsa => return Err(Reason::UnknownSignatureKind),
     }
-    let mut text = [0; 128];
-    let text = signature.base64.unescape(&mut text).map_err(|_| Reason::SignatureMalformed)?;
-    let len = base64::decode(text.as_bytes(), out).map_err(|_| Reason::SignatureMalformed)?;
+    let len = signature.base64.decode_base64(out).map_err(|_| Reason::SignatureMalformed)?;
     Ok(&out[..len])
 }
 

@@ -18,7 +18,7 @@ pub enum Event {
     Offer(Offer),
     /// The service has no job.
     NoJob,
-    /// The service named a job in words that cannot be read, and why.
+    /// The answer to our question cannot be read, and why.
     OfferUnreadable(Reason),
     /// The service refused to name a job.
     OfferRefused(RejectCode),

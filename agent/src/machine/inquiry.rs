@@ -8,14 +8,16 @@ use super::time::{Backoff, Dice, Instant};
 
 /// Unanswered questions before the suspicion that the answer does not fit into the receive buffer.
 const UNANSWERED_MAX: u8 = 2;
+/// Unreadable answers in a row before it is the job that cannot be read, and not an accident.
+const UNREADABLE_MAX: u8 = 3;
 
 /// The state of the question.
 #[derive(Clone, Debug)]
 pub(super) struct Inquiry {
     state: State,
     unanswered: u8,
-    /// An answer came and could not be read.
-    unreadable: Option<Reason>,
+    /// Answers in a row that could not be read, and what was wrong with the last.
+    unreadable: Option<(u8, Reason)>,
     /// The service named this job without its document, and never with it.
     suspect: Option<Execution>,
     backoff: Backoff,
@@ -59,16 +61,23 @@ impl Inquiry {
         self.state = State::Quiet(Some(now.plus_ms(self.backoff.next_wait_ms(dice.roll()))));
     }
 
-    /// An answer came that cannot be read: ask for the job's name only.
+    /// The answer came and cannot be read: ask again, and after a few of them for the job's name only.
     pub(super) fn unreadable(&mut self, reason: Reason, now: Instant) {
-        self.unreadable = Some(reason);
-        self.state = State::Quiet(Some(now));
+        if let State::Asked { document: true, .. } = self.state {
+            let before = self.unreadable.map_or(0, |(count, _)| count);
+            self.unreadable = Some((before + 1, reason));
+            self.state = State::Quiet(Some(now));
+        }
+    }
+
+    fn gives_up_reading(&self) -> Option<Reason> {
+        self.unreadable.filter(|(count, _)| *count >= UNREADABLE_MAX).map(|(_, reason)| reason)
     }
 
     /// The next job exists, and came without its document. Returns what is wrong with that job if that is known; else
     /// it is asked for once more in full.
     pub(super) fn withheld(&mut self, execution: Execution, now: Instant) -> Option<(Execution, Reason)> {
-        if let Some(reason) = self.unreadable.take() {
+        if let Some(reason) = self.gives_up_reading() {
             return Some((execution, reason));
         }
         self.suspect = Some(execution);
@@ -79,7 +88,7 @@ impl Inquiry {
     pub(super) fn message(&mut self, now: Instant, answer_wait_ms: u64, token: u32) -> Option<Message<'static>> {
         match self.state {
             State::Quiet(Some(due)) if due <= now => {
-                let name_only = self.unreadable.is_some() || self.unanswered >= UNANSWERED_MAX;
+                let name_only = self.gives_up_reading().is_some() || self.unanswered >= UNANSWERED_MAX;
                 let document = self.suspect.is_some() || !name_only;
                 self.state = State::Asked { document, until: now.plus_ms(answer_wait_ms) };
                 Some(Message::NextJob { token, document })
@@ -145,15 +154,30 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_cannot_be_read_costs_the_job_its_name_and_the_service_hears_why() {
+    fn a_job_that_cannot_be_read_again_and_again_is_refused_by_the_name_that_was_asked_for() {
         let mut inquiry = Inquiry::new();
         let now = Instant::from_ms(0);
         inquiry.ask_at(now);
-        assert_eq!(asks_with_document(&mut inquiry, now), Some(true));
-        inquiry.unreadable(Reason::DocumentTooDeep, now);
+        for _ in 0..UNREADABLE_MAX {
+            assert_eq!(asks_with_document(&mut inquiry, now), Some(true));
+            inquiry.unreadable(Reason::DocumentTooDeep, now);
+        }
         assert_eq!(asks_with_document(&mut inquiry, now), Some(false));
         let (_, reason) = inquiry.withheld(job(), now).expect("known to be unreadable");
         assert_eq!(reason, Reason::DocumentTooDeep);
+    }
+
+    #[test]
+    fn one_unreadable_answer_is_an_accident() {
+        let mut inquiry = Inquiry::new();
+        let now = Instant::from_ms(0);
+        inquiry.ask_at(now);
+        inquiry.unreadable(Reason::DocumentNotJson, now); // nobody asked
+        for _ in 1..UNREADABLE_MAX {
+            assert_eq!(asks_with_document(&mut inquiry, now), Some(true));
+            inquiry.unreadable(Reason::DocumentNotJson, now);
+        }
+        assert_eq!(asks_with_document(&mut inquiry, now), Some(true));
     }
 
     #[test]
