@@ -1,0 +1,15 @@
+//! The `ota` command; everything is in `ota_cloud::tool`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match ota_cloud::tool::run(ota_cloud::tool::Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("ota: {failed}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The embedded broker: the `mqtt5` crate on a loopback port of our choice, with our policy.
+//! Nothing of the job service is here; it is an ordinary client of this broker.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqtt5::broker::auth::{AuthProvider, AuthResult};
+use mqtt5::broker::config::StorageConfig;
+use mqtt5::broker::{BrokerConfig, BrokerShutdownHandle, MqttBroker};
+use mqtt5::packet::connect::ConnectPacket;
+use mqtt5::protocol::v5::reason_codes::ReasonCode;
+use tokio::task::JoinHandle;
+
+use super::gate::{Gate, Who, may_use, thing_of};
+use super::{SERVICE, ServeError};
+use crate::limits::{CONNECTIONS_MAX, MQTT_PACKET_BYTES_MAX};
+
+/// How long a session outlives its connection. Source: AWS IoT Core, persistent session default, one hour.
+const SESSION_EXPIRY: Duration = Duration::from_secs(3600);
+/// AWS IoT Core has no QoS 2.
+const QOS_MAX: u8 = 1;
+/// Retained messages in all; the protocol itself needs none.
+const RETAINED_MAX: usize = 1000;
+
+/// A running broker.
+pub struct Embedded {
+    /// Where it listens.
+    pub address: SocketAddr,
+    shutdown: BrokerShutdownHandle,
+    task: JoinHandle<()>,
+}
+
+impl Embedded {
+    /// Starts a broker that listens when this returns.
+    ///
+    /// Errors: `Broker` with the crate's reason, for example an address in use.
+    pub async fn start(bind: SocketAddr, gate: Arc<Gate>) -> Result<Self, ServeError> {
+        let failed = |error: mqtt5::MqttError| ServeError::Broker(error.to_string());
+        let broker = MqttBroker::with_config(config(bind)).await.map_err(failed)?;
+        let mut broker = broker.with_auth_provider(Arc::new(Policy(gate)));
+        let address = broker.local_addr().ok_or_else(|| ServeError::Broker("no listener".to_owned()))?;
+        let shutdown = broker.shutdown_handle();
+        let mut ready = broker.ready_receiver();
+        let task = tokio::spawn(async move {
+            if let Err(error) = broker.run().await {
+                super::log::problem(format_args!("the broker stopped: {error}"));
+            }
+        });
+        ready.wait_for(|ready| *ready).await.map_err(|_| ServeError::Broker("it did not start".to_owned()))?;
+        Ok(Self { address, shutdown, task })
+    }
+
+    /// Closes the listener and the connections.
+    ///
+    /// Dropping it leaves the broker stopping by itself.
+    pub async fn stop(self, patience: Duration) {
+        self.shutdown.shutdown();
+        let mut task = self.task;
+        if tokio::time::timeout(patience, &mut task).await.is_err() {
+            task.abort();
+        }
+    }
+}
+
+fn config(bind: SocketAddr) -> BrokerConfig {
+    BrokerConfig::default()
+        .with_bind_address(bind)
+        .with_max_clients(CONNECTIONS_MAX)
+        .with_max_packet_size(MQTT_PACKET_BYTES_MAX as usize)
+        .with_maximum_qos(QOS_MAX)
+        .with_session_expiry(SESSION_EXPIRY)
+        .with_max_retained_messages(RETAINED_MAX)
+        .with_sys_topics_enabled(false)
+        .with_storage(StorageConfig::new().with_persistence(false))
+}
+
+/// Our policy in the broker crate's words.
+struct Policy(Arc<Gate>);
+
+type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+impl AuthProvider for Policy {
+    fn authenticate<'a>(
+        &'a self,
+        connect: &'a ConnectPacket,
+        address: SocketAddr,
+    ) -> Later<'a, mqtt5::Result<AuthResult>> {
+        let password = connect.password.as_deref().unwrap_or_default();
+        let who = self.0.admit(address, &connect.client_id, connect.username.as_deref(), password);
+        let result = match who {
+            Some(Who::Service) => AuthResult::success_with_user(SERVICE),
+            Some(Who::Thing(thing)) => AuthResult::success_with_user(thing),
+            None => AuthResult::fail(ReasonCode::NotAuthorized),
+        };
+        Box::pin(async move { Ok(result) })
+    }
+
+    fn authorize_publish<'a>(&'a self, client: &str, user: Option<&'a str>, topic: &'a str) -> Later<'a, bool> {
+        let allowed = allowed(client, user, topic);
+        Box::pin(async move { allowed })
+    }
+
+    fn authorize_subscribe<'a>(&'a self, client: &str, user: Option<&'a str>, filter: &'a str) -> Later<'a, bool> {
+        let allowed = allowed(client, user, filter);
+        Box::pin(async move { allowed })
+    }
+}
+
+fn allowed(client: &str, user: Option<&str>, filter: &str) -> bool {
+    match user {
+        Some(SERVICE) if client == SERVICE => true,
+        user => may_use(user.unwrap_or(thing_of(client)), filter),
+    }
+}

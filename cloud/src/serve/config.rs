@@ -1,0 +1,139 @@
+//! How the service is set up, what of it makes no sense, and why it may not start. Nothing is started here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::log::Format;
+use super::tls::{self, TlsFiles};
+use super::transport::BrokerAddress;
+use crate::store::StoreError;
+
+/// How the service is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Everything durable; made if it is not there.
+    pub data: PathBuf,
+    /// Where the embedded broker listens; port 0 takes a free one.
+    pub mqtt: SocketAddr,
+    /// Where images and admin requests are served; port 0 takes a free one.
+    pub http: SocketAddr,
+    /// Present: mutual TLS for MQTT, HTTPS for the rest.
+    pub tls: Option<TlsFiles>,
+    /// A broker to use instead of the embedded one.
+    pub broker: Option<ExternalBroker>,
+    /// Delay what exceeds AWS's bytes per second and thing.
+    pub aws_limits: bool,
+    /// Scheme, host and port that devices reach the image server by; its own address unless given.
+    pub public_http: Option<String>,
+    /// How log lines look.
+    pub format: Format,
+    /// How large the database may grow. Unit: bytes.
+    pub database_bytes_max: u64,
+    /// How long a signed URL is good.
+    pub url_life: Duration,
+}
+
+/// A broker that somebody else runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalBroker {
+    /// `mqtt://host:port` or `mqtts://host:port`, with `user:password@` if needed.
+    pub url: String,
+    /// Who signs its certificate; needed for `mqtts`.
+    pub ca: Option<PathBuf>,
+    /// Certificate and key of the service, for mutual TLS.
+    pub own: Option<(PathBuf, PathBuf)>,
+}
+
+/// Why the service did not start.
+#[derive(Debug)]
+pub enum ServeError {
+    /// A PEM file cannot be used.
+    Tls {
+        /// Which.
+        file: PathBuf,
+        /// The reason.
+        why: String,
+    },
+    /// The broker cannot be used.
+    Broker(String),
+    /// No place to listen.
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// The system's reason.
+        error: std::io::Error,
+    },
+    /// An option makes no sense.
+    Option(String),
+    /// The data directory cannot be used.
+    Store(StoreError),
+}
+
+impl std::fmt::Display for ServeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tls { file, why } => write!(f, "{}: {why}", file.display()),
+            Self::Broker(why) => write!(f, "broker: {why}"),
+            Self::Bind { address, error } => write!(f, "cannot listen on {address}: {error}"),
+            Self::Option(why) => f.write_str(why),
+            Self::Store(error) => write!(f, "data directory: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+impl From<StoreError> for ServeError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl ExternalBroker {
+    /// Reads the URL and the files.
+    pub(super) fn address(&self) -> Result<BrokerAddress, ServeError> {
+        let bad = || ServeError::Option(format!("not mqtt://host:port or mqtts://host:port: {}", self.url));
+        let (scheme, rest) = self.url.split_once("://").ok_or_else(bad)?;
+        let (login, place) = match rest.rsplit_once('@') {
+            Some((login, place)) => (login.split_once(':'), place),
+            None => (None, rest),
+        };
+        let (host, port) = place.trim_end_matches('/').rsplit_once(':').ok_or_else(bad)?;
+        let tls = match scheme {
+            "mqtt" => None,
+            "mqtts" => Some(self.tls()?),
+            _ => return Err(bad()),
+        };
+        Ok(BrokerAddress {
+            host: host.to_owned(),
+            port: port.parse().map_err(|_| bad())?,
+            tls,
+            login: login.map(|(user, password)| (user.to_owned(), password.to_owned())),
+            resume: true,
+        })
+    }
+
+    fn tls(&self) -> Result<Arc<rustls::ClientConfig>, ServeError> {
+        let ca = self.ca.as_ref().ok_or_else(|| ServeError::Option("mqtts:// needs --broker-ca".to_owned()))?;
+        tls::client(ca, self.own.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path())))
+    }
+}
+
+/// What signed URLs begin with.
+pub(super) fn public_base(config: &Config, http: SocketAddr) -> Result<String, ServeError> {
+    if let Some(base) = &config.public_http {
+        let base = base.trim_end_matches('/');
+        let host = base.strip_prefix("http://").or_else(|| base.strip_prefix("https://")).unwrap_or_default();
+        let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:[]/".contains(c);
+        return match !host.is_empty() && host.chars().all(plain) {
+            true => Ok(base.to_owned()),
+            false => Err(ServeError::Option(format!("not http://host:port or https://host:port: {base}"))),
+        };
+    }
+    if http.ip().is_unspecified() {
+        return Err(ServeError::Option(format!("--http {http} needs --public-http: which address do devices use?")));
+    }
+    Ok(format!("{}://{http}", if config.tls.is_some() { "https" } else { "http" }))
+}

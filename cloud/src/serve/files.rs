@@ -1,0 +1,221 @@
+//! The data directory: image files, secrets. A file has its final name only when all of it is on the disk.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ring::digest::{Context, SHA256};
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::hex;
+use crate::limits::IMAGE_BYTES_MAX;
+use crate::store::StoreError;
+
+/// Random bytes of an image id; ids are 32 digits.
+const ID_BYTES: usize = 16;
+/// Only the owner reads secrets.
+const SECRET_MODE: u32 = 0o600;
+
+/// The files below one directory.
+#[derive(Clone, Debug)]
+pub struct Files {
+    dir: PathBuf,
+}
+
+/// What an upload turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its new id.
+    pub id: String,
+    /// Its length.
+    pub size_bytes: u64,
+    /// SHA-256, lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// Why an upload failed.
+#[derive(Debug)]
+pub enum UploadError {
+    /// More bytes than an image may have.
+    TooLarge {
+        /// The bound.
+        max: u64,
+    },
+    /// The disk is full, or another trouble of the disk.
+    Store(StoreError),
+}
+
+impl From<std::io::Error> for UploadError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl Files {
+    /// Makes the directories that are not there, and removes what an interrupted upload left.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(dir.join("images"))?;
+        let files = Self { dir: dir.to_owned() };
+        for entry in std::fs::read_dir(dir.join("images"))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "part") {
+                std::fs::remove_file(path)?;
+            }
+        }
+        Ok(files)
+    }
+
+    /// Begins an upload.
+    pub fn begin(&self) -> Result<Upload, StoreError> {
+        let id = random_hex::<ID_BYTES>();
+        let path = self.dir.join("images").join(format!("{id}.part"));
+        let file = File::create_new(&path)?;
+        Ok(Upload { id, path, file, size_bytes: 0, digest: Context::new(&SHA256) })
+    }
+
+    /// The open file of an image, for reading at any place.
+    ///
+    /// `image_id` is from the store, never from outside: it becomes part of a path.
+    pub fn image(&self, image_id: &str) -> Result<Arc<File>, StoreError> {
+        Ok(Arc::new(File::open(self.dir.join("images").join(image_id))?))
+    }
+
+    /// A secret of `LEN` random bytes, kept as text in a file only the owner can read; made when it is not there.
+    ///
+    /// Errors: `Io` with `InvalidData` if the file holds something else.
+    pub fn secret<const LEN: usize>(&self, name: &str) -> Result<[u8; LEN], StoreError> {
+        let path = self.dir.join(name);
+        if !path.exists() {
+            write_secret(&path, &random_hex::<LEN>())?;
+        }
+        let mut text = String::new();
+        File::open(&path)?.read_to_string(&mut text)?;
+        let bytes = hex::decode(text.trim_end()).and_then(|bytes| bytes.try_into().ok());
+        bytes
+            .ok_or_else(|| StoreError::Io(std::io::Error::new(ErrorKind::InvalidData, format!("not a secret: {name}"))))
+    }
+}
+
+/// An image that is on its way in; unless it is finished, dropping it removes it.
+pub struct Upload {
+    id: String,
+    path: PathBuf,
+    file: File,
+    size_bytes: u64,
+    digest: Context,
+}
+
+impl Upload {
+    /// Takes the next bytes. Blocks for the disk.
+    ///
+    /// Errors: `TooLarge`; `Store` with `Full`.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
+        self.size_bytes += bytes.len() as u64;
+        if self.size_bytes > IMAGE_BYTES_MAX {
+            return Err(UploadError::TooLarge { max: IMAGE_BYTES_MAX });
+        }
+        self.digest.update(bytes);
+        Ok(self.file.write_all(bytes)?)
+    }
+
+    /// Gives the file its name, durably. Blocks for the disk.
+    pub fn finish(mut self) -> Result<Stored, UploadError> {
+        self.file.sync_all()?;
+        let target = self.path.with_extension("");
+        std::fs::rename(&self.path, &target)?;
+        if let Some(dir) = target.parent() {
+            File::open(dir)?.sync_all()?;
+        }
+        let digest = std::mem::replace(&mut self.digest, Context::new(&SHA256)).finish();
+        Ok(Stored { id: self.id.clone(), size_bytes: self.size_bytes, sha256: hex::encode(digest.as_ref()) })
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        // After `finish` there is no file of this name; otherwise `Files::open` tries again at the next start.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// A power cut leaves no half secret: the file is complete before it has its name.
+fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
+    let part = path.with_extension("part");
+    let mut file = File::options().write(true).create(true).truncate(true).mode(SECRET_MODE).open(&part)?;
+    file.write_all(text.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()?;
+    std::fs::rename(&part, path)
+}
+
+/// Reads exactly `len` bytes at `offset`, away from the runtime's threads.
+///
+/// Errors: `Io` with `UnexpectedEof` if the file is shorter.
+pub async fn read_at(file: &Arc<File>, offset: u64, len: usize) -> Result<Bytes, StoreError> {
+    let file = Arc::clone(file);
+    let read = tokio::task::spawn_blocking(move || {
+        let mut bytes = vec![0; len];
+        file.read_exact_at(&mut bytes, offset).map(|()| Bytes::from(bytes))
+    });
+    Ok(read.await.map_err(std::io::Error::other)??)
+}
+
+/// `LEN` random bytes as text.
+pub fn random_hex<const LEN: usize>() -> String {
+    let mut bytes = [0; LEN];
+    SystemRandom::new().fill(&mut bytes).expect("the system has randomness");
+    hex::encode(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TempDir;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn an_upload_has_a_name_only_when_it_is_complete() {
+        let dir = TempDir::new();
+        let files = Files::open(dir.path()).unwrap();
+        let listed = || std::fs::read_dir(dir.path().join("images")).unwrap().count();
+        let mut upload = files.begin().unwrap();
+        upload.write(b"abc").unwrap();
+        drop(upload);
+        assert_eq!(listed(), 0, "given up");
+        let mut upload = files.begin().unwrap();
+        upload.write(b"ab").unwrap();
+        upload.write(b"c").unwrap();
+        let stored = upload.finish().unwrap();
+        assert_eq!(stored.size_bytes, 3);
+        // FIPS 180-4, example "abc".
+        assert_eq!(stored.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(std::fs::read(dir.path().join("images").join(&stored.id)).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn what_an_interrupted_upload_left_is_gone_after_a_restart() {
+        let dir = TempDir::new();
+        std::fs::create_dir_all(dir.path().join("images")).unwrap();
+        std::fs::write(dir.path().join("images/0123.part"), b"half").unwrap();
+        std::fs::write(dir.path().join("images/4567"), b"whole").unwrap();
+        Files::open(dir.path()).unwrap();
+        let names: Vec<_> =
+            std::fs::read_dir(dir.path().join("images")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["4567"]);
+    }
+
+    #[test]
+    fn a_secret_stays_and_is_the_owners_alone() {
+        let dir = TempDir::new();
+        let files = Files::open(dir.path()).unwrap();
+        let first: [u8; 32] = files.secret("token").unwrap();
+        assert_eq!(first, files.secret::<32>("token").unwrap());
+        let mode = std::fs::metadata(dir.path().join("token")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, SECRET_MODE);
+        std::fs::write(dir.path().join("token"), "something else").unwrap();
+        assert!(files.secret::<32>("token").is_err());
+    }
+}

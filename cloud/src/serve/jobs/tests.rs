@@ -1,0 +1,245 @@
+//! The job service over a real store: what a device is answered, and who is told.
+
+use ota_jobs::{RejectCode, Status};
+
+use super::super::rules::{Change, StepTimer};
+use super::*;
+use crate::limits::DATABASE_BYTES_MAX;
+use crate::testing::TempDir;
+
+const NOW_S: u64 = 1_700_000_000;
+
+struct World {
+    dir: TempDir,
+    jobs: Jobs,
+}
+
+impl World {
+    async fn new() -> Self {
+        let dir = TempDir::new();
+        let jobs = open(&dir, DATABASE_BYTES_MAX).await;
+        Self { dir, jobs }
+    }
+
+    async fn create(&self, id: &str) -> Vec<Told> {
+        self.jobs.create(id, &order(), NOW_S).await.unwrap()
+    }
+
+    async fn ask(&self, request: Request) -> Reply {
+        self.jobs.handle("lamp", request, NOW_S).await.0
+    }
+
+    async fn update(&self, id: &str, change: Change) -> (Reply, Vec<Told>) {
+        let job_id = id.to_owned();
+        let request = Request::Update { job_id, change, include_state: true, include_document: false };
+        self.jobs.handle("lamp", request, NOW_S).await
+    }
+}
+
+async fn open(dir: &TempDir, bytes_max: u64) -> Jobs {
+    let store = Store::open(dir.path(), bytes_max).await.unwrap();
+    let signer = Signer::new(&[1; 32], "http://h:1".into(), std::time::Duration::from_secs(60));
+    Jobs::new(store, signer)
+}
+
+/// Spaces, order of keys and numbers as nobody would write them again.
+const DOCUMENT: &str = r#"{"with": {"z": 1.50,"a":[1, 2]},"do":"blink"}"#;
+
+fn raw(text: &str) -> Option<Box<serde_json::value::RawValue>> {
+    Some(serde_json::value::RawValue::from_string(text.to_owned()).unwrap())
+}
+
+fn order() -> NewJob {
+    NewJob { things: vec!["lamp".into()], document: raw(DOCUMENT), ..NewJob::default() }
+}
+
+fn to(status: Status) -> Change {
+    Change { status, details: None, expected_version: None, number: None, step_timer: StepTimer::Keep }
+}
+
+fn code(reply: &Reply) -> Option<RejectCode> {
+    match reply {
+        Reply::Refused(refusal) => Some(refusal.code),
+        _ => None,
+    }
+}
+
+fn told(told: &[Told]) -> Vec<String> {
+    let name = |told: &Told| match told {
+        Told::List { pending, .. } => format!("list {}", pending.len()),
+        Told::First { first, .. } => {
+            let id = first.as_ref().map_or("nothing", |first| first.execution.job_id.as_str());
+            format!("first {id}")
+        }
+    };
+    told.iter().map(name).collect()
+}
+
+const NEXT: Request = Request::Describe { job_id: None, number: None, include_document: true };
+
+fn describe(id: &str) -> Request {
+    Request::Describe { job_id: Some(id.to_owned()), number: None, include_document: true }
+}
+
+#[tokio::test]
+async fn an_empty_queue_has_nothing_to_start_or_to_show() {
+    let world = World::new().await;
+    let start = Request::StartNext { details: None, step_timer: StepTimer::Keep };
+    assert_eq!(world.ask(Request::Pending).await, Reply::Pending(vec![]));
+    assert_eq!(world.ask(start).await, Reply::Execution(None));
+    assert_eq!(world.ask(NEXT).await, Reply::Execution(None));
+    assert_eq!(code(&world.ask(describe("none")).await), Some(RejectCode::ResourceNotFound));
+    assert_eq!(code(&world.update("none", to(Status::Failed)).await.0), Some(RejectCode::ResourceNotFound));
+}
+
+#[tokio::test]
+async fn a_job_runs_from_its_creation_to_its_end_and_each_step_tells_whom_it_must() {
+    let world = World::new().await;
+    assert_eq!(told(&world.create("one").await), ["list 1", "first one"]);
+    assert_eq!(told(&world.create("two").await), ["list 2"]);
+    let start = Request::StartNext { details: Some(r#"{"a":"1"}"#.into()), step_timer: StepTimer::Keep };
+    let (reply, news) = world.jobs.handle("lamp", start.clone(), NOW_S).await;
+    assert_eq!(told(&news), Vec::<String>::new());
+    let Reply::Execution(Some(shown)) = reply else { panic!("{reply:?}") };
+    assert_eq!((shown.execution.job_id.as_str(), shown.execution.version), ("one", 2));
+    assert_eq!(shown.document.as_deref(), Some(DOCUMENT));
+    // Again: the same one, and its details stay.
+    let other = Request::StartNext { details: Some("{}".into()), step_timer: StepTimer::Keep };
+    let Reply::Execution(Some(again)) = world.ask(other).await else { panic!() };
+    assert_eq!((again.execution.version, again.execution.details.as_deref()), (2, Some(r#"{"a":"1"}"#)));
+    let (_, news) = world.update("one", to(Status::Succeeded)).await;
+    assert_eq!(told(&news), ["list 1", "first two"]);
+    assert_eq!(code(&world.ask(describe("one")).await), Some(RejectCode::TerminalStateReached));
+    let (_, news) = world.update("two", to(Status::Rejected)).await;
+    assert_eq!(told(&news), ["list 0", "first nothing"]);
+}
+
+#[tokio::test]
+async fn a_job_that_overtakes_is_announced_as_first_and_listed_first() {
+    let world = World::new().await;
+    for id in ["one", "two", "three"] {
+        world.create(id).await;
+    }
+    world.update("one", to(Status::Succeeded)).await;
+    let (_, news) = world.update("three", to(Status::InProgress)).await;
+    assert_eq!(told(&news), ["first three"]);
+    let Reply::Pending(list) = world.ask(Request::Pending).await else { panic!() };
+    let ids: Vec<&str> = list.iter().map(|e| e.job_id.as_str()).collect();
+    assert_eq!(ids, ["three", "two"]);
+}
+
+#[tokio::test]
+async fn what_another_thing_has_to_do_is_nobody_elses_business() {
+    let world = World::new().await;
+    world.create("one").await;
+    let (reply, _) = world.jobs.handle("door", describe("one"), NOW_S).await;
+    assert_eq!(code(&reply), Some(RejectCode::ResourceNotFound));
+    let (reply, _) = world.jobs.handle("door", NEXT, NOW_S).await;
+    assert_eq!(reply, Reply::Execution(None));
+}
+
+#[tokio::test]
+async fn cancelling_tells_the_thing_and_ends_what_was_queued() {
+    let world = World::new().await;
+    world.create("one").await;
+    world.create("two").await;
+    assert_eq!(told(&world.jobs.cancel("one", false, NOW_S).await.unwrap()), ["list 1", "first two"]);
+    let (reply, _) = world.update("one", to(Status::Succeeded)).await;
+    let Reply::Refused(refusal) = reply else { panic!("{reply:?}") };
+    assert_eq!(refusal.code, RejectCode::InvalidStateTransition);
+    assert_eq!(refusal.state.map(|e| e.status), Some(Status::Canceled));
+    world.update("two", to(Status::InProgress)).await;
+    assert_eq!(told(&world.jobs.cancel("two", false, NOW_S).await.unwrap()), Vec::<String>::new());
+    assert_eq!(told(&world.jobs.cancel("two", true, NOW_S).await.unwrap()), ["list 0", "first nothing"]);
+    assert!(matches!(world.jobs.cancel("none", true, NOW_S).await, Err(AdminError::NoJob(_))));
+}
+
+#[tokio::test]
+async fn a_timer_that_ran_out_ends_the_execution_and_tells_the_thing() {
+    let world = World::new().await;
+    let timed = NewJob { timeout_minutes: Some(1), ..order() };
+    world.jobs.create("one", &timed, NOW_S).await.unwrap();
+    world.update("one", to(Status::InProgress)).await;
+    assert!(world.jobs.time_out(NOW_S + 59).await.unwrap().is_empty());
+    assert_eq!(told(&world.jobs.time_out(NOW_S + 60).await.unwrap()), ["list 0", "first nothing"]);
+    let stored = world.jobs.store.execution("lamp", "one").await.unwrap().unwrap();
+    assert_eq!((stored.status, stored.version), (Status::TimedOut, 3));
+}
+
+#[tokio::test]
+async fn after_a_restart_everything_is_as_it_was() {
+    let world = World::new().await;
+    world.create("one").await;
+    world.create("two").await;
+    let details = Some(r#"{"self_test":"active"}"#.to_owned());
+    world.update("one", Change { details, ..to(Status::InProgress) }).await;
+    let before = world.ask(Request::Pending).await;
+    let events = world.jobs.store.events_after(0, None).await.unwrap();
+    world.jobs.store.close().await;
+    let jobs = open(&world.dir, DATABASE_BYTES_MAX).await;
+    assert_eq!(jobs.handle("lamp", Request::Pending, NOW_S).await.0, before);
+    assert_eq!(jobs.store.events_after(0, None).await.unwrap(), events);
+    assert!(matches!(jobs.create("one", &order(), NOW_S).await, Err(AdminError::Store(StoreError::JobExists { .. }))));
+}
+
+/// The database refuses to grow: a real SQLITE_FULL, in the middle of the service's life.
+#[tokio::test]
+async fn a_full_disk_is_an_internal_error_and_nothing_is_lost_or_half_done() {
+    let world = World::new().await;
+    world.create("one").await;
+    world.jobs.store.close().await;
+    let full = open(&world.dir, 4096).await;
+    let wide = Some(format!(r#"{{"text":"{}"}}"#, "x".repeat(20_000)));
+    let request = Request::Update {
+        job_id: "one".into(),
+        change: Change { details: wide, ..to(Status::InProgress) },
+        include_state: true,
+        include_document: false,
+    };
+    let (reply, news) = full.handle("lamp", request.clone(), NOW_S).await;
+    assert_eq!((code(&reply), news), (Some(RejectCode::InternalError), vec![]));
+    let Reply::Execution(Some(shown)) = full.handle("lamp", describe("one"), NOW_S).await.0 else { panic!() };
+    assert_eq!((shown.execution.status, shown.execution.version), (Status::Queued, 1));
+    assert!(matches!(full.create("two", &big_order(), NOW_S).await, Err(AdminError::Store(StoreError::Full))));
+    full.store.close().await;
+    let free = open(&world.dir, DATABASE_BYTES_MAX).await;
+    assert_eq!(code(&free.handle("lamp", request, NOW_S).await.0), None);
+}
+
+fn big_order() -> NewJob {
+    NewJob { document: raw(&format!(r#"{{"text":"{}"}}"#, "y".repeat(20_000))), ..order() }
+}
+
+#[tokio::test]
+async fn a_change_of_a_version_that_is_gone_is_not_written() {
+    let world = World::new().await;
+    world.create("one").await;
+    let store = &world.jobs.store;
+    let queued = store.execution("lamp", "one").await.unwrap().unwrap();
+    let next = rules::update(&queued, to(Status::InProgress), None, NOW_S).unwrap();
+    store.save_execution(&next, &note(&next)).await.unwrap();
+    let late = rules::update(&queued, to(Status::Failed), None, NOW_S).unwrap();
+    assert!(matches!(store.save_execution(&late, &note(&late)).await, Err(StoreError::Stale)));
+    assert_eq!(store.execution("lamp", "one").await.unwrap(), Some(next));
+}
+
+#[tokio::test]
+async fn orders_that_make_no_sense_are_refused_with_what_is_wrong() {
+    let world = World::new().await;
+    let bad = [
+        ("a b", order(), "jobId"),
+        ("one", NewJob { things: vec![], ..order() }, "0 things"),
+        ("one", NewJob { things: vec!["x/y".into()], ..order() }, "thingName"),
+        ("one", NewJob { things: vec!["x".into(), "x".into()], ..order() }, "twice"),
+        ("one", NewJob { document: None, ..order() }, "either"),
+        ("one", NewJob { document: raw("[1]"), ..order() }, "object"),
+        ("one", NewJob { document: raw(&format!(r#"{{"x":"{}"}}"#, "z".repeat(40_000))), ..order() }, "40008"),
+        ("one", NewJob { timeout_minutes: Some(0), ..order() }, "0 minutes"),
+    ];
+    for (id, order, want) in bad {
+        match world.jobs.create(id, &order, NOW_S).await {
+            Err(AdminError::Bad(text)) => assert!(text.contains(want), "{text} has no {want}"),
+            other => panic!("{want}: {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Stream requests, a lane a thing: within a lane one after the other, in their order and at AWS's pace if asked for;
+//! no thing waits for another.
+
+use std::collections::HashMap;
+
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::task::JoinSet;
+
+use super::log::{Direction, Log, problem};
+use super::pace::Pace;
+use super::streams::{Streams, serve};
+use super::transport::{Incoming, Publisher};
+use crate::limits::{AWS_BYTES_PER_SECOND, STREAM_LANE_IDLE, STREAM_LANES_MAX, STREAM_REQUESTS_WAITING_MAX};
+
+/// All lanes. Dropping it ends them.
+pub struct Lanes {
+    open: HashMap<String, mpsc::Sender<Incoming>>,
+    tasks: JoinSet<()>,
+    worker: Worker,
+}
+
+/// What each lane needs.
+#[derive(Clone)]
+struct Worker {
+    streams: Streams,
+    publisher: Publisher,
+    log: Log,
+    aws_limits: bool,
+}
+
+impl Lanes {
+    /// No lanes yet.
+    pub fn new(streams: Streams, publisher: Publisher, log: Log, aws_limits: bool) -> Self {
+        let worker = Worker { streams, publisher, log, aws_limits };
+        Self { open: HashMap::new(), tasks: JoinSet::new(), worker }
+    }
+
+    /// Hands a request to the thing's lane; one too many is not answered, and the device asks again.
+    pub fn send(&mut self, thing: &str, request: Incoming) {
+        let request = match self.open.get(thing) {
+            None => request,
+            Some(lane) => match lane.try_send(request) {
+                Ok(()) => return,
+                Err(TrySendError::Closed(request)) => request,
+                Err(TrySendError::Full(_)) => {
+                    problem(format_args!("a stream request of {thing} is dropped: {STREAM_REQUESTS_WAITING_MAX} wait"));
+                    return;
+                }
+            },
+        };
+        self.begin(thing, request);
+    }
+
+    fn begin(&mut self, thing: &str, request: Incoming) {
+        while self.tasks.try_join_next().is_some() {}
+        if self.open.len() >= STREAM_LANES_MAX {
+            self.open.retain(|_, lane| !lane.is_closed());
+        }
+        if self.open.len() >= STREAM_LANES_MAX {
+            problem(format_args!("a stream request of {thing} is dropped: {STREAM_LANES_MAX} things are served"));
+            return;
+        }
+        let (lane, requests) = mpsc::channel(STREAM_REQUESTS_WAITING_MAX);
+        lane.try_send(request).expect("a new lane has room");
+        self.open.insert(thing.to_owned(), lane);
+        self.tasks.spawn(work(self.worker.clone(), thing.to_owned(), requests));
+    }
+}
+
+/// Serves one thing until it is idle for long.
+async fn work(worker: Worker, thing: String, mut requests: mpsc::Receiver<Incoming>) {
+    let mut pace = worker.aws_limits.then(|| Pace::new(AWS_BYTES_PER_SECOND));
+    loop {
+        match tokio::time::timeout(STREAM_LANE_IDLE, requests.recv()).await {
+            Ok(Some(request)) => one(&worker, &thing, &request, &mut pace).await,
+            Ok(None) => return,
+            // What came in at the last moment is still served: closing refuses only what comes later.
+            Err(_) => requests.close(),
+        }
+    }
+}
+
+async fn one(worker: &Worker, thing: &str, request: &Incoming, pace: &mut Option<Pace>) {
+    let text = serve(&worker.streams, &worker.publisher, thing, request, pace).await;
+    worker.log.message(Direction::In, &request.topic, thing, &text);
+}

@@ -1,0 +1,148 @@
+//! What the service says while it works: one line a message on stdout, troubles on stderr.
+//! A writer thread of its own does the writing, so that a slow reader never holds up a device.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use serde::Serialize;
+
+use crate::clock::now_ms;
+use crate::limits::{LOG_LINES_WAITING_MAX, QUOTE_CHARS_MAX};
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line: `t` (milliseconds since 1970), `dir`, `topic`, `thing`, `text`.
+    Json,
+    /// No line a message.
+    Quiet,
+}
+
+/// Which way a message went, seen from the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From a device.
+    In,
+    /// To a device.
+    Out,
+}
+
+/// Writes lines; clones write to the same place.
+#[derive(Clone, Debug)]
+pub struct Log {
+    format: Format,
+    lines: SyncSender<String>,
+    dropped: Arc<AtomicU64>,
+    writer: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    t: u64,
+    dir: &'a str,
+    topic: &'a str,
+    thing: &'a str,
+    text: &'a str,
+}
+
+impl Log {
+    /// A log to stdout.
+    pub fn new(format: Format) -> Self {
+        let (lines, rest) = sync_channel(LOG_LINES_WAITING_MAX);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&dropped);
+        let writer = std::thread::spawn(move || write_all(&rest, &counter));
+        Self { format, lines, dropped, writer: Arc::new(Mutex::new(Some(writer))) }
+    }
+
+    /// One message between a thing and the service.
+    pub fn message(&self, direction: Direction, topic: &str, thing: &str, text: &str) {
+        let dir = match direction {
+            Direction::In => "in",
+            Direction::Out => "out",
+        };
+        let t = now_ms();
+        let line = match self.format {
+            Format::Json => serde_json::to_string(&Line { t, dir, topic, thing, text }).expect("plain text is JSON"),
+            Format::Text => format!("{} {dir:<3} {topic}  {text}", time_of_day(t)),
+            Format::Quiet => return,
+        };
+        self.line(line);
+    }
+
+    /// A line as it is, for the one that says that the service is ready.
+    pub fn line(&self, line: String) {
+        if let Err(TrySendError::Full(_)) = self.lines.try_send(line) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns when all lines so far are written. Blocks; nothing may be logged afterwards.
+    pub fn finish(self) {
+        let Self { lines, writer, .. } = self;
+        drop(lines);
+        let writer = writer.lock().ok().and_then(|mut writer| writer.take());
+        // Others may still hold clones: their lines are written while they live, and nobody waits for them.
+        if let Some(writer) = writer {
+            let deadline = std::time::Instant::now() + crate::limits::STOP_TIMEOUT / 4;
+            while !writer.is_finished() && std::time::Instant::now() < deadline {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+        }
+    }
+}
+
+fn write_all(lines: &Receiver<String>, dropped: &AtomicU64) {
+    let mut out = std::io::stdout();
+    for line in lines {
+        let lost = dropped.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            problem(format_args!("{lost} log lines were dropped, stdout is read too slowly"));
+        }
+        // A reader that went away is no reason to stop serving devices.
+        let _ = writeln!(out, "{line}");
+        let _ = out.flush();
+    }
+}
+
+/// Says on stderr what went wrong; never fails itself.
+pub fn problem(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "ota-cloud: {text}");
+}
+
+/// Text of a device as it may stand in a line: control characters replaced, cut at a named length.
+pub fn quote(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let plain = |c: char| if c.is_control() || c == '\u{FFFD}' { '.' } else { c };
+    let mut quoted: String = text.chars().take(QUOTE_CHARS_MAX).map(plain).collect();
+    if text.chars().nth(QUOTE_CHARS_MAX).is_some() {
+        quoted.push_str("...");
+    }
+    quoted
+}
+
+fn time_of_day(t: u64) -> String {
+    let (s, ms) = (t / 1000 % 86_400, t % 1000);
+    format!("{:02}:{:02}:{:02}.{ms:03}", s / 3600, s / 60 % 60, s % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quote_cannot_break_a_line_or_flood_it() {
+        assert_eq!(quote(b"a\nb\x1b[2Jc\xff"), "a.b.[2Jc.");
+        assert_eq!(quote(&[b'x'; 5000]).len(), QUOTE_CHARS_MAX + 3);
+    }
+
+    #[test]
+    fn the_time_of_day_is_read_from_milliseconds() {
+        assert_eq!(time_of_day(86_400_000 * 19_000 + 3_723_045), "01:02:03.045");
+    }
+}

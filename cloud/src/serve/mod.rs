@@ -1,0 +1,253 @@
+//! `ota-cloud serve`: starts the parts, ties them together, and stops them.
+//!
+//! broker (embedded or external) <- `transport` <- `service` -> `jobs` (rules over the store) and `streams` (blocks of
+//! files); beside them the HTTP listener: images by signed URL, and the admin requests.
+
+mod admin;
+#[cfg(feature = "broker")]
+mod broker;
+mod config;
+mod document;
+mod files;
+#[cfg(feature = "broker")]
+mod front;
+#[cfg(feature = "broker")]
+mod gate;
+mod http;
+mod jobs;
+mod lanes;
+mod listener;
+mod log;
+#[cfg(feature = "broker")]
+mod name;
+mod orders;
+mod pace;
+mod plan;
+mod range;
+mod rules;
+mod service;
+mod signed_url;
+mod streams;
+mod tls;
+mod transport;
+mod wire;
+
+pub use config::{Config, ExternalBroker, ServeError};
+pub use log::Format;
+pub use tls::TlsFiles;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ring::digest::{SHA256, digest};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use self::config::public_base;
+use self::files::Files;
+
+use self::log::Log;
+use self::service::JobsHandle;
+use self::signed_url::Signer;
+use self::transport::{BrokerAddress, Publisher};
+use crate::limits::{DATABASE_BYTES_MAX, START_TIMEOUT, STOP_TIMEOUT, URL_LIFE_DEFAULT};
+use crate::store::Store;
+
+/// Client id of the service at any broker, and its user name at the embedded one.
+const SERVICE: &str = "ota-cloud";
+/// Length of the admin token. Unit: random bytes.
+const TOKEN_BYTES: usize = 32;
+
+/// What the HTTP handlers share.
+struct App {
+    store: Store,
+    files: Files,
+    jobs: JobsHandle,
+    signer: Signer,
+    token_digest: Vec<u8>,
+    log: Log,
+}
+
+/// A running service.
+pub struct Service {
+    /// Where devices find the broker.
+    pub mqtt: String,
+    /// Where devices and `ota` find HTTP.
+    pub http: SocketAddr,
+    tasks: JoinSet<()>,
+    publisher: Publisher,
+    subscribed: watch::Receiver<bool>,
+    store: Store,
+    log: Log,
+    #[cfg(feature = "broker")]
+    embedded: Option<broker::Embedded>,
+}
+
+impl Service {
+    /// Starts everything; when this returns, both listeners are open and the subscriptions stand.
+    ///
+    /// Errors: see [`ServeError`]. Dropping it before it returns stops what was started.
+    pub async fn start(config: Config) -> Result<Self, ServeError> {
+        let files = Files::open(&config.data)?;
+        let store = Store::open(&config.data, config.database_bytes_max).await?;
+        let listener = bind(config.http).await?;
+        let http = listener.local_addr().map_err(|error| ServeError::Bind { address: config.http, error })?;
+        let base = public_base(&config, http)?;
+        let signer = Signer::new(&files.secret("url-key")?, base, config.url_life);
+        let token: [u8; TOKEN_BYTES] = files.secret("token")?;
+        let token_digest = digest(&SHA256, crate::hex::encode(&token).as_bytes()).as_ref().to_vec();
+        let log = Log::new(config.format);
+
+        let mut tasks = JoinSet::new();
+        let broker = start_broker(&config, &mut tasks).await?;
+        let (publisher, connection) = transport::connect(&broker.address, &service::FILTERS);
+        let subscribed = connection.subscribed();
+        let jobs = service::spawn(
+            &mut tasks,
+            connection,
+            service::Parts {
+                store: store.clone(),
+                files: files.clone(),
+                signer: signer.clone(),
+                publisher: publisher.clone(),
+                log: log.clone(),
+                aws_limits: config.aws_limits,
+            },
+        );
+        wait_until_subscribed(subscribed.clone()).await?;
+        let app = App { store: store.clone(), files, jobs, signer, token_digest, log: log.clone() };
+        serve_http(&mut tasks, listener, config.tls.as_ref(), http::router(Arc::new(app)))?;
+        Ok(Self {
+            mqtt: broker.shown,
+            http,
+            tasks,
+            publisher,
+            subscribed,
+            store,
+            log,
+            #[cfg(feature = "broker")]
+            embedded: broker.embedded,
+        })
+    }
+
+    /// Prints the one line that says where everything is.
+    pub fn announce(&self) {
+        self.log.line(format!("ready mqtt={} http={}", self.mqtt, self.http));
+    }
+
+    /// Stops within a second; what was answered is on the disk already.
+    pub async fn stop(mut self) {
+        let goodbye = async {
+            self.publisher.disconnect().await;
+            // The connection is over when nobody can say any more whether it is subscribed.
+            while self.subscribed.changed().await.is_ok() {}
+        };
+        let _ = tokio::time::timeout(STOP_TIMEOUT / 4, goodbye).await;
+        self.tasks.shutdown().await;
+        #[cfg(feature = "broker")]
+        if let Some(embedded) = self.embedded.take() {
+            embedded.stop(STOP_TIMEOUT / 4).await;
+        }
+        // A writer in the middle of its transaction finishes it, or the next start finds it undone.
+        let _ = tokio::time::timeout(STOP_TIMEOUT / 4, self.store.close()).await;
+        self.log.finish();
+    }
+}
+
+/// The broker in use.
+struct Broker {
+    address: BrokerAddress,
+    shown: String,
+    #[cfg(feature = "broker")]
+    embedded: Option<broker::Embedded>,
+}
+
+async fn start_broker(config: &Config, tasks: &mut JoinSet<()>) -> Result<Broker, ServeError> {
+    match &config.broker {
+        Some(external) => external_broker(external),
+        None => embedded_broker(config, tasks).await,
+    }
+}
+
+fn external_broker(external: &ExternalBroker) -> Result<Broker, ServeError> {
+    let address = external.address()?;
+    let shown = format!("{}:{}", address.host, address.port);
+    Ok(Broker {
+        address,
+        shown,
+        #[cfg(feature = "broker")]
+        embedded: None,
+    })
+}
+
+/// With TLS the broker itself listens on a loopback port of its own, and the front on the address that was asked for.
+#[cfg(feature = "broker")]
+async fn embedded_broker(config: &Config, tasks: &mut JoinSet<()>) -> Result<Broker, ServeError> {
+    let gate = Arc::new(gate::Gate::new(config.tls.is_some()));
+    let inside = match config.tls {
+        Some(_) => SocketAddr::from(([127, 0, 0, 1], 0)),
+        None => config.mqtt,
+    };
+    let embedded = broker::Embedded::start(inside, Arc::clone(&gate)).await?;
+    let mut shown = embedded.address;
+    if let Some(files) = &config.tls {
+        let acceptor = TlsAcceptor::from(tls::mutual(files)?);
+        let listener = bind(config.mqtt).await?;
+        shown = listener.local_addr().map_err(|error| ServeError::Bind { address: config.mqtt, error })?;
+        tasks.spawn(front::serve(listener, acceptor, embedded.address, Arc::clone(&gate)));
+    }
+    let host = match embedded.address.ip() {
+        ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        ip => ip.to_string(),
+    };
+    let login = Some((SERVICE.to_owned(), gate.password().to_owned()));
+    let address = BrokerAddress { host, port: embedded.address.port(), tls: None, login, resume: false };
+    Ok(Broker { address, shown: shown.to_string(), embedded: Some(embedded) })
+}
+
+#[cfg(not(feature = "broker"))]
+async fn embedded_broker(_: &Config, _: &mut JoinSet<()>) -> Result<Broker, ServeError> {
+    Err(ServeError::Option("built without the embedded broker: --broker is needed".to_owned()))
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|error| ServeError::Bind { address, error })
+}
+
+async fn wait_until_subscribed(mut subscribed: watch::Receiver<bool>) -> Result<(), ServeError> {
+    let wait = tokio::time::timeout(START_TIMEOUT, subscribed.wait_for(|yes| *yes)).await;
+    match wait {
+        Ok(Ok(_)) => Ok(()),
+        _ => Err(ServeError::Broker(format!("no subscription within {START_TIMEOUT:?}"))),
+    }
+}
+
+fn serve_http(
+    tasks: &mut JoinSet<()>,
+    listener: TcpListener,
+    tls: Option<&TlsFiles>,
+    router: axum::Router,
+) -> Result<(), ServeError> {
+    match tls {
+        None => {
+            tasks.spawn(async move {
+                if let Err(error) = axum::serve(listener, router).await {
+                    log::problem(format_args!("http stopped: {error}"));
+                }
+            });
+        }
+        Some(files) => {
+            let acceptor = TlsAcceptor::from(tls::server_only(files)?);
+            let listener = listener::TlsListener::new(listener, acceptor);
+            let listener = listener.map_err(|error| ServeError::Option(error.to_string()))?;
+            tasks.spawn(async move {
+                if let Err(error) = axum::serve(listener, router).await {
+                    log::problem(format_args!("https stopped: {error}"));
+                }
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! The `Range` header of RFC 9110, section 14: one range of bytes; several, or other units, are as if not asked.
+
+/// What part of a file is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// All of it: status 200.
+    All,
+    /// This part: status 206.
+    Part {
+        /// First byte.
+        first: u64,
+        /// Last byte, at least `first`, inside the file.
+        last: u64,
+    },
+    /// Nothing of it exists: status 416.
+    Nothing,
+}
+
+/// Reads the header's value for a file of `size_bytes`.
+pub fn parse(value: Option<&str>, size_bytes: u64) -> Asked {
+    let Some(spec) = value.and_then(|value| value.trim().strip_prefix("bytes=")) else { return Asked::All };
+    let Some((first, last)) = spec.split_once('-') else { return Asked::All };
+    match (number(first), number(last)) {
+        (Some(first), Some(last)) if first <= last => part(first, last, size_bytes),
+        (Some(first), None) if last.trim().is_empty() => part(first, u64::MAX, size_bytes),
+        (None, Some(count)) if first.trim().is_empty() => suffix(count, size_bytes),
+        _ => Asked::All,
+    }
+}
+
+fn number(text: &str) -> Option<u64> {
+    let text = text.trim();
+    // `parse` alone would take a sign.
+    text.bytes().all(|c| c.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+fn part(first: u64, last: u64, size_bytes: u64) -> Asked {
+    if first >= size_bytes {
+        return Asked::Nothing;
+    }
+    Asked::Part { first, last: last.min(size_bytes - 1) }
+}
+
+fn suffix(count: u64, size_bytes: u64) -> Asked {
+    match count.min(size_bytes) {
+        0 => Asked::Nothing,
+        count => Asked::Part { first: size_bytes - count, last: size_bytes - 1 },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_as_the_rfc_says() {
+        let part = |first, last| Asked::Part { first, last };
+        for (value, want) in [
+            ("bytes=0-0", part(0, 0)),
+            ("bytes=0-499", part(0, 499)),
+            ("bytes=500-999", part(500, 999)),
+            ("bytes=500-5000", part(500, 999)),
+            ("bytes=999-", part(999, 999)),
+            ("bytes=-1", part(999, 999)),
+            ("bytes=-5000", part(0, 999)),
+            ("bytes=1000-", Asked::Nothing),
+            ("bytes=1000-2000", Asked::Nothing),
+            ("bytes=-0", Asked::Nothing),
+            ("bytes=9-3", Asked::All),
+            ("bytes=0-1,5-6", Asked::All),
+            ("bytes=-", Asked::All),
+            ("bytes=+1-2", Asked::All),
+            ("bytes=1-x", Asked::All),
+            ("bytes=99999999999999999999-", Asked::All),
+            ("lines=0-1", Asked::All),
+            ("", Asked::All),
+        ] {
+            assert_eq!(parse(Some(value), 1000), want, "{value}");
+        }
+        assert_eq!(parse(None, 1000), Asked::All);
+        assert_eq!(parse(Some("bytes=0-"), 0), Asked::Nothing);
+    }
+}

@@ -1,0 +1,114 @@
+//! URLs that are a permission: whoever holds one may read one image until it expires.
+//! HMAC-SHA256 over path and expiry with a key that stays in the data directory.
+
+use std::time::Duration;
+
+use ring::hmac;
+
+use crate::hex;
+
+/// Length of the key. Unit: bytes.
+pub const KEY_BYTES: usize = 32;
+
+/// Makes and checks signed URLs.
+#[derive(Clone, Debug)]
+pub struct Signer {
+    key: hmac::Key,
+    base: String,
+    life: Duration,
+}
+
+/// Why a URL gives no permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UrlRefusal {
+    /// It was good once.
+    Expired {
+        /// Seconds since 1970.
+        at_s: u64,
+    },
+    /// Its signature is not ours.
+    Forged,
+}
+
+impl std::fmt::Display for UrlRefusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Expired { at_s } => write!(f, "the URL expired at {at_s}"),
+            Self::Forged => f.write_str("the signature is not valid"),
+        }
+    }
+}
+
+impl Signer {
+    /// `base`: scheme, host and port that devices reach the image server by, without a slash at the end.
+    pub fn new(key: &[u8; KEY_BYTES], base: String, life: Duration) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, key), base, life }
+    }
+
+    /// A URL for this image, good from now on for the configured life.
+    pub fn url(&self, image_id: &str, now_s: u64) -> String {
+        let expires_s = now_s.saturating_add(self.life.as_secs());
+        let signature = hmac::sign(&self.key, message(image_id, expires_s).as_bytes());
+        format!("{}/images/{image_id}?expires={expires_s}&signature={}", self.base, hex::encode(signature.as_ref()))
+    }
+
+    /// Checks what came with a request.
+    ///
+    /// Errors: `Forged` before `Expired`, so that an expiry is only told to who held a good URL.
+    pub fn check(&self, image_id: &str, expires_s: u64, signature: &str, now_s: u64) -> Result<(), UrlRefusal> {
+        let signature = hex::decode(signature).ok_or(UrlRefusal::Forged)?;
+        let message = message(image_id, expires_s);
+        hmac::verify(&self.key, message.as_bytes(), &signature).map_err(|_| UrlRefusal::Forged)?;
+        if now_s >= expires_s {
+            return Err(UrlRefusal::Expired { at_s: expires_s });
+        }
+        Ok(())
+    }
+}
+
+fn message(image_id: &str, expires_s: u64) -> String {
+    format!("/images/{image_id}\n{expires_s}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_S: u64 = 1_700_000_000;
+
+    fn signer() -> Signer {
+        Signer::new(&[7; KEY_BYTES], "http://127.0.0.1:1".into(), Duration::from_secs(60))
+    }
+
+    fn signature(url: &str) -> String {
+        url.split_once("signature=").unwrap().1.to_owned()
+    }
+
+    #[test]
+    fn a_url_is_good_until_its_last_second() {
+        let signer = signer();
+        let url = signer.url("abc", NOW_S);
+        assert!(url.starts_with("http://127.0.0.1:1/images/abc?expires=1700000060&signature="));
+        assert_eq!(signer.check("abc", NOW_S + 60, &signature(&url), NOW_S + 59), Ok(()));
+        let late = signer.check("abc", NOW_S + 60, &signature(&url), NOW_S + 60);
+        assert_eq!(late, Err(UrlRefusal::Expired { at_s: NOW_S + 60 }));
+    }
+
+    #[test]
+    fn another_image_time_or_signature_is_forged() {
+        let signer = signer();
+        let good = signature(&signer.url("abc", NOW_S));
+        let mut flipped = good.clone().into_bytes();
+        flipped[0] = if flipped[0] == b'0' { b'1' } else { b'0' };
+        let flipped = String::from_utf8(flipped).unwrap();
+        for (id, expires_s, signature) in [
+            ("abd", NOW_S + 60, good.as_str()),
+            ("abc", NOW_S + 61, good.as_str()),
+            ("abc", NOW_S + 60, flipped.as_str()),
+            ("abc", NOW_S + 60, ""),
+            ("abc", NOW_S + 60, "zz"),
+        ] {
+            assert_eq!(signer.check(id, expires_s, signature, NOW_S), Err(UrlRefusal::Forged), "{id} {expires_s}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The stream service: which files a stream has, and blocks of them, in CBOR and in JSON.
+//! Which blocks those are is decided in `plan.rs`.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use ota_jobs::stream::{Data, Describe, Description, Get, Rejected, StreamFile, StreamFiles};
+use ota_jobs::{EmitError, Encoding, Escaped, ParseError, StreamRejectCode, StreamTopic, Topic};
+
+use super::files::{Files, read_at};
+use super::log::problem;
+use super::pace::Pace;
+use super::plan::{Block, blocks, runs};
+use super::transport::{Incoming, Outgoing, Publisher};
+use super::wire::written;
+use crate::limits::STREAMS_CACHED_MAX;
+use crate::store::{Store, StoreError};
+
+/// Every stream has this version: it never changes after its job was created. The C library's JSON client asks for it.
+const STREAM_VERSION: u32 = 1;
+/// Room for everything of a data message but its payload, a token full of escapes included. Unit: bytes.
+const HEAD_BYTES: usize = 512;
+
+/// The streams, with their files held open.
+#[derive(Clone)]
+pub struct Streams {
+    store: Store,
+    files: Files,
+    open: Arc<Mutex<HashMap<Name, Arc<Vec<OpenFile>>>>>,
+}
+
+/// A thing and a stream of its.
+type Name = (String, String);
+
+/// One file of a stream.
+struct OpenFile {
+    file_id: u32,
+    size_bytes: u64,
+    file: Arc<File>,
+}
+
+/// Why a request got no blocks.
+struct Refused<'a> {
+    code: StreamRejectCode,
+    message: String,
+    token: Option<Escaped<'a>>,
+}
+
+impl Streams {
+    /// The streams of this store.
+    pub fn new(store: Store, files: Files) -> Self {
+        Self { store, files, open: Arc::default() }
+    }
+
+    /// The files of a stream that a job of this thing carries; none if there is no such stream.
+    async fn files_of(&self, thing: &str, stream: &str) -> Result<Arc<Vec<OpenFile>>, StoreError> {
+        let key = (thing.to_owned(), stream.to_owned());
+        if let Some(found) = self.open.lock().expect("nobody panics with it").get(&key) {
+            return Ok(Arc::clone(found));
+        }
+        let mut files = Vec::new();
+        for file in self.store.stream_files(thing, stream).await? {
+            let open = self.files.image(&file.image_id)?;
+            files.push(OpenFile { file_id: file.file_id, size_bytes: file.size_bytes, file: open });
+        }
+        let files = Arc::new(files);
+        // A stream that is not there yet may come.
+        if !files.is_empty() {
+            let mut open = self.open.lock().expect("nobody panics with it");
+            if open.len() >= STREAMS_CACHED_MAX {
+                open.clear();
+            }
+            open.insert(key, Arc::clone(&files));
+        }
+        Ok(files)
+    }
+}
+
+/// Answers one request; returns a line about it for the log.
+///
+/// Dropping it: some of the blocks may have left, and the device asks for the others again.
+pub async fn serve(
+    streams: &Streams,
+    publisher: &Publisher,
+    thing: &str,
+    request: &Incoming,
+    pace: &mut Option<Pace>,
+) -> String {
+    let Ok((_, Topic::Stream { stream, topic, encoding })) = Topic::parse(&request.topic) else {
+        return "not a stream request".to_owned();
+    };
+    let call = Call { streams, publisher, thing, stream, encoding };
+    let answered = match topic {
+        StreamTopic::Get => call.get(&request.payload, pace).await,
+        _ => call.describe(&request.payload).await,
+    };
+    match answered {
+        Ok(text) => text,
+        Err(refused) => {
+            let text = format!("{}: {}", refused.code, refused.message);
+            call.refuse(refused).await;
+            text
+        }
+    }
+}
+
+/// One request's surroundings.
+struct Call<'a> {
+    streams: &'a Streams,
+    publisher: &'a Publisher,
+    thing: &'a str,
+    stream: &'a str,
+    encoding: Encoding,
+}
+
+impl Call<'_> {
+    async fn get<'p>(&self, payload: &'p [u8], pace: &mut Option<Pace>) -> Result<String, Refused<'p>> {
+        let get = match self.encoding {
+            Encoding::Cbor => Get::parse(payload),
+            Encoding::Json => Get::parse_json(payload),
+        };
+        let get = get.map_err(|error| unreadable(self.encoding, payload, error))?;
+        let refused = |code, message| Refused { code, message, token: get.token };
+        let files = self.files(get.token).await?;
+        if let Some(version) = get.version.filter(|version| *version != STREAM_VERSION) {
+            let message = format!("version {version} is asked for, there is {STREAM_VERSION}");
+            return Err(refused(StreamRejectCode::VersionMismatch, message));
+        }
+        let file = files.iter().find(|file| file.file_id == get.file_id);
+        let file = file.ok_or_else(|| {
+            refused(StreamRejectCode::ResourceNotFound, format!("the stream has no file {}", get.file_id))
+        })?;
+        let begin = u64::from(get.offset_blocks) * u64::from(get.block_bytes);
+        if begin >= file.size_bytes {
+            let message = format!("offset {begin} in a file of {} bytes", file.size_bytes);
+            return Err(refused(StreamRejectCode::OffsetOutOfBounds, message));
+        }
+        self.send(&get, file, pace).await
+    }
+
+    /// Publishes the blocks: one read a run of neighbours, one message a block.
+    async fn send<'p>(&self, get: &Get<'p>, file: &OpenFile, pace: &mut Option<Pace>) -> Result<String, Refused<'p>> {
+        let found = blocks(get, file.size_bytes);
+        let topic = self.topic(StreamTopic::Data);
+        let mut sent_bytes = 0;
+        for run in runs(&found) {
+            let len: usize = run.iter().map(|block| block.len_bytes as usize).sum();
+            let bytes = read_at(&file.file, run[0].offset_bytes, len).await;
+            let bytes = bytes.map_err(|error| internal(&error, get.token))?;
+            sent_bytes += len;
+            for block in run {
+                let from = usize::try_from(block.offset_bytes - run[0].offset_bytes).expect("inside the run");
+                let payload = bytes.slice(from..from + block.len_bytes as usize);
+                let payload = self.data(get, block, &payload).map_err(|error| internal(&error, get.token))?;
+                if let Some(pace) = pace {
+                    pace.wait(payload.len()).await;
+                }
+                self.publisher.publish(Outgoing { topic: topic.clone(), payload, acknowledged: false }).await;
+            }
+        }
+        let (id, count, block_bytes, offset) = (get.file_id, found.len(), get.block_bytes, get.offset_blocks);
+        Ok(format!("file {id}: {count} blocks of {block_bytes} from {offset}, {sent_bytes} bytes sent"))
+    }
+
+    fn data(&self, get: &Get<'_>, block: &Block, payload: &[u8]) -> Result<Bytes, EmitError> {
+        let data =
+            Data { token: get.token, file_id: get.file_id, block_bytes: block.len_bytes, index: block.index, payload };
+        let body_bytes = match self.encoding {
+            Encoding::Cbor => payload.len(),
+            Encoding::Json => ota_jobs::base64::encoded_len(payload.len()),
+        };
+        let mut buffer = vec![0; body_bytes + HEAD_BYTES];
+        let len = match self.encoding {
+            Encoding::Cbor => data.emit(&mut buffer)?,
+            Encoding::Json => data.emit_json(&mut buffer)?,
+        };
+        buffer.truncate(len);
+        Ok(Bytes::from(buffer))
+    }
+
+    async fn describe<'p>(&self, payload: &'p [u8]) -> Result<String, Refused<'p>> {
+        let describe = match self.encoding {
+            Encoding::Cbor => Describe::parse(payload),
+            Encoding::Json => Describe::parse_json(payload),
+        };
+        let token = describe.map_err(|error| unreadable(self.encoding, payload, error))?.token;
+        let files = self.files(token).await?;
+        let listed: Vec<StreamFile> = files.iter().map(listed).collect();
+        let description = Description { token, version: STREAM_VERSION, text: None, files: StreamFiles::new(&listed) };
+        let payload = match self.encoding {
+            Encoding::Cbor => written(|out| description.emit(out)),
+            Encoding::Json => written(|out| description.emit_json(out)),
+        };
+        let payload = payload.map_err(|error| internal(&error, token))?;
+        let topic = self.topic(StreamTopic::Description);
+        self.publisher.publish(Outgoing { topic, payload, acknowledged: true }).await;
+        Ok(format!("described: {} files", files.len()))
+    }
+
+    async fn files<'p>(&self, token: Option<Escaped<'p>>) -> Result<Arc<Vec<OpenFile>>, Refused<'p>> {
+        let files = self.streams.files_of(self.thing, self.stream).await;
+        let files = files.map_err(|error| internal(&error, token))?;
+        if files.is_empty() {
+            let message = format!("{} has no stream {}", self.thing, self.stream);
+            return Err(Refused { code: StreamRejectCode::ResourceNotFound, message, token });
+        }
+        Ok(files)
+    }
+
+    async fn refuse(&self, refused: Refused<'_>) {
+        let (code, token) = (refused.code, refused.token);
+        let rejected = Rejected { code, message: Some(Escaped::plain(&refused.message)), token };
+        let payload = match self.encoding {
+            Encoding::Cbor => written(|out| rejected.emit(out)),
+            Encoding::Json => written(|out| rejected.emit_json(out)),
+        };
+        let topic = self.topic(StreamTopic::Rejected);
+        match payload {
+            Ok(payload) => self.publisher.publish(Outgoing { topic, payload, acknowledged: true }).await,
+            Err(error) => problem(format_args!("refusal to {}: {error}", self.thing)),
+        }
+    }
+
+    fn topic(&self, topic: StreamTopic) -> String {
+        let mut text = String::new();
+        let topic = Topic::Stream { stream: self.stream, topic, encoding: self.encoding };
+        topic.write(self.thing, &mut text).expect("a string takes everything");
+        text
+    }
+}
+
+fn listed(file: &OpenFile) -> StreamFile {
+    // Images are far smaller than 4 GiB, see `IMAGE_BYTES_MAX`.
+    StreamFile { file_id: file.file_id, file_size: u32::try_from(file.size_bytes).unwrap_or(u32::MAX) }
+}
+
+fn unreadable(encoding: Encoding, payload: &[u8], error: ParseError) -> Refused<'_> {
+    // A description needs nothing but the token: what is readable of the request at all, is read so.
+    let described = match encoding {
+        Encoding::Cbor => Describe::parse(payload),
+        Encoding::Json => Describe::parse_json(payload),
+    };
+    let token = described.ok().and_then(|describe| describe.token);
+    Refused { code: StreamRejectCode::from(error), message: error.to_string(), token }
+}
+
+fn internal<'a>(error: &dyn std::fmt::Display, token: Option<Escaped<'a>>) -> Refused<'a> {
+    problem(format_args!("stream: {error}"));
+    let message = "the service cannot read it now".to_owned();
+    Refused { code: StreamRejectCode::InternalError, message, token }
+}

@@ -1,0 +1,98 @@
+//! TLS settings from PEM files: the server's side with or without client certificates, and the client's side.
+//! One provider, ring; the server is always verified.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+#[cfg(feature = "broker")]
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use super::ServeError;
+
+/// The files of one side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Own certificate, then its issuers. PEM.
+    pub cert: PathBuf,
+    /// Its private key. PEM.
+    pub key: PathBuf,
+    /// Who signs the other side's certificates. PEM.
+    pub ca: PathBuf,
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// The broker's side: a client without a certificate of our authority does not get in.
+///
+/// Errors: `Tls` with the file's name.
+#[cfg(feature = "broker")]
+pub fn mutual(files: &TlsFiles) -> Result<Arc<ServerConfig>, ServeError> {
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(&files.ca)?), provider())
+        .build()
+        .map_err(|error| refused(&files.ca, &error))?;
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| refused(&files.cert, &error))?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(certificates(&files.cert)?, key(&files.key)?)
+        .map_err(|error| refused(&files.cert, &error))?;
+    Ok(Arc::new(config))
+}
+
+/// The image server's side: it shows its certificate and asks for none, the signed URL is the permission.
+pub fn server_only(files: &TlsFiles) -> Result<Arc<ServerConfig>, ServeError> {
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| refused(&files.cert, &error))?
+        .with_no_client_auth()
+        .with_single_cert(certificates(&files.cert)?, key(&files.key)?)
+        .map_err(|error| refused(&files.cert, &error))?;
+    Ok(Arc::new(config))
+}
+
+/// The service's side towards an external broker.
+///
+/// `own`: certificate and key for mutual TLS.
+pub fn client(ca: &Path, own: Option<(&Path, &Path)>) -> Result<Arc<ClientConfig>, ServeError> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| refused(ca, &error))?
+        .with_root_certificates(roots(ca)?);
+    let config = match own {
+        None => builder.with_no_client_auth(),
+        Some((cert, private)) => {
+            builder.with_client_auth_cert(certificates(cert)?, key(private)?).map_err(|error| refused(cert, &error))?
+        }
+    };
+    Ok(Arc::new(config))
+}
+
+fn refused(file: &Path, error: &dyn std::fmt::Display) -> ServeError {
+    ServeError::Tls { file: file.to_owned(), why: error.to_string() }
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, ServeError> {
+    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let certificates = read.map_err(|error| refused(file, &error))?;
+    if certificates.is_empty() {
+        return Err(refused(file, &"no certificate in it"));
+    }
+    Ok(certificates)
+}
+
+fn key(file: &Path) -> Result<PrivateKeyDer<'static>, ServeError> {
+    PrivateKeyDer::from_pem_file(file).map_err(|error| refused(file, &error))
+}
+
+fn roots(file: &Path) -> Result<RootCertStore, ServeError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(file)? {
+        roots.add(certificate).map_err(|error| refused(file, &error))?;
+    }
+    Ok(roots)
+}

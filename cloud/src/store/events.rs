@@ -1,0 +1,73 @@
+//! The audit: events are added in the transaction of the change they tell of, read by number, and waited for.
+
+use std::time::Duration;
+
+use sqlx::Row;
+
+use super::{Store, StoreError, Tx, int, uint};
+use crate::clock::now_ms;
+use crate::limits::EVENTS_PER_ANSWER_MAX;
+use crate::model::{Event, Note};
+
+/// Adds one event to the running transaction; returns its number for [`Store::announce`].
+pub(super) async fn add(tx: &mut Tx<'_>, note: &Note) -> Result<i64, StoreError> {
+    let done = sqlx::query("INSERT INTO events (at_ms, kind, job_id, thing, text) VALUES ($1, $2, $3, $4, $5)")
+        .bind(int(now_ms()))
+        .bind(note.kind)
+        .bind(note.job_id.as_deref())
+        .bind(note.thing.as_deref())
+        .bind(note.text.as_str())
+        .execute(&mut **tx)
+        .await?;
+    Ok(done.last_insert_rowid())
+}
+
+impl Store {
+    /// Wakes those who wait for events; after the commit.
+    pub(super) fn announce(&self, seq: i64) {
+        self.newest.send_if_modified(|newest| {
+            let grows = seq > *newest;
+            *newest = seq.max(*newest);
+            grows
+        });
+    }
+
+    /// The events after number `after`, oldest first, at most a named bound of them.
+    ///
+    /// `job_id`: only those of one job.
+    pub async fn events_after(&self, after: i64, job_id: Option<&str>) -> Result<Vec<Event>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT seq, at_ms, kind, job_id, thing, text FROM events
+             WHERE seq > $1 AND ($2 IS NULL OR job_id = $2) ORDER BY seq LIMIT $3",
+        )
+        .bind(after)
+        .bind(job_id)
+        .bind(EVENTS_PER_ANSWER_MAX)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(event).collect()
+    }
+
+    /// Waits until there is an event after number `after`, at most for `wait`; returns the newest number.
+    ///
+    /// Dropping it does nothing.
+    pub async fn wait_for_event(&self, after: i64, wait: Duration) -> i64 {
+        let mut newest = self.newest.subscribe();
+        let found = tokio::time::timeout(wait, newest.wait_for(|seq| *seq > after)).await;
+        match found {
+            Ok(Ok(seq)) => *seq,
+            _ => after,
+        }
+    }
+}
+
+fn event(row: &sqlx::sqlite::SqliteRow) -> Result<Event, StoreError> {
+    Ok(Event {
+        seq: row.try_get(0)?,
+        at_ms: uint(row.try_get(1)?, "at_ms")?,
+        kind: row.try_get(2)?,
+        job_id: row.try_get(3)?,
+        thing: row.try_get(4)?,
+        text: row.try_get(5)?,
+    })
+}

@@ -1,0 +1,75 @@
+//! Images and the streams that carry them. The bytes are files; only what is known about them is here.
+
+use sqlx::Row;
+
+use super::{Store, StoreError, events, int, uint};
+use crate::clock::now_s;
+use crate::model::{Image, Note, StreamFile};
+
+impl Store {
+    /// Remembers an image whose file is complete.
+    pub async fn add_image(&self, image: &Image) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query(
+            "INSERT INTO images (id, name, size_bytes, sha256, signature, created_at_s) VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(image.id.as_str())
+        .bind(image.name.as_str())
+        .bind(int(image.size_bytes))
+        .bind(image.sha256.as_str())
+        .bind(image.signature.as_deref())
+        .bind(int(now_s()))
+        .execute(&mut *tx)
+        .await?;
+        let text = format!("{} of {} bytes, sha256 {}", image.name, image.size_bytes, image.sha256);
+        let note = Note { kind: "image", job_id: None, thing: None, text };
+        let seq = events::add(&mut tx, &note).await?;
+        tx.commit().await?;
+        self.announce(seq);
+        Ok(())
+    }
+
+    /// The image of that id.
+    pub async fn image(&self, id: &str) -> Result<Option<Image>, StoreError> {
+        let row = sqlx::query("SELECT id, name, size_bytes, sha256, signature FROM images WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.as_ref().map(image).transpose()
+    }
+
+    /// The files of a stream, if a job that carries it was created for this thing; none otherwise.
+    pub async fn stream_files(&self, thing: &str, stream: &str) -> Result<Vec<StreamFile>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT f.file_id, f.image_id, i.size_bytes FROM stream_files f
+             JOIN images i ON i.id = f.image_id
+             JOIN jobs j ON j.stream = f.stream
+             JOIN executions e ON e.job_id = j.id
+             WHERE f.stream = $1 AND e.thing = $2 ORDER BY f.file_id",
+        )
+        .bind(stream)
+        .bind(thing)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(stream_file).collect()
+    }
+}
+
+fn image(row: &sqlx::sqlite::SqliteRow) -> Result<Image, StoreError> {
+    Ok(Image {
+        id: row.try_get(0)?,
+        name: row.try_get(1)?,
+        size_bytes: uint(row.try_get(2)?, "size_bytes")?,
+        sha256: row.try_get(3)?,
+        signature: row.try_get(4)?,
+    })
+}
+
+fn stream_file(row: &sqlx::sqlite::SqliteRow) -> Result<StreamFile, StoreError> {
+    let file_id = u32::try_from(row.try_get::<i64, _>(0)?);
+    Ok(StreamFile {
+        file_id: file_id.map_err(|_| StoreError::Damaged { column: "file_id" })?,
+        image_id: row.try_get(1)?,
+        size_bytes: uint(row.try_get(2)?, "size_bytes")?,
+    })
+}

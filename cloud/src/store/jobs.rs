@@ -1,0 +1,161 @@
+//! Jobs: creation with everything that belongs to it in one transaction, cancellation, and looking them up.
+
+use sqlx::Row;
+
+use super::{Store, StoreError, Tx, events, int, uint, uint_opt};
+use crate::limits::JOBS_LISTED_MAX;
+use crate::model::{Job, Note};
+
+/// What a job is made of besides itself.
+#[derive(Clone, Debug)]
+pub struct Created<'a> {
+    /// The job.
+    pub job: &'a Job,
+    /// Who gets an execution.
+    pub things: &'a [String],
+    /// File ids and images of its stream.
+    pub files: &'a [(u32, String)],
+}
+
+/// One job of a list, with the number of executions in each status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobSummary {
+    /// The job's id.
+    pub id: String,
+    /// Was it cancelled?
+    pub canceled: bool,
+    /// Seconds since 1970.
+    pub created_at_s: u64,
+    /// Status in AWS's words, and how many.
+    pub counts: Vec<(String, u64)>,
+}
+
+impl Store {
+    /// Stores a job, its stream and one queued execution a thing; all of it or nothing.
+    ///
+    /// Errors: `JobExists`; `Full`.
+    pub async fn create_job(&self, created: &Created<'_>) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin().await?;
+        insert_job(&mut tx, created.job).await?;
+        for (file_id, image_id) in created.files {
+            sqlx::query("INSERT INTO stream_files (stream, file_id, image_id) VALUES ($1, $2, $3)")
+                .bind(created.job.stream.as_deref())
+                .bind(i64::from(*file_id))
+                .bind(image_id.as_str())
+                .execute(&mut *tx)
+                .await?;
+        }
+        let mut newest = 0;
+        for thing in created.things {
+            newest = insert_execution(&mut tx, created.job, thing).await?;
+        }
+        tx.commit().await?;
+        self.announce(newest);
+        Ok(())
+    }
+
+    /// The job of that id.
+    pub async fn job(&self, id: &str) -> Result<Option<Job>, StoreError> {
+        let row = sqlx::query("SELECT id, document, stream, timeout_s, canceled, created_at_s FROM jobs WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.as_ref().map(job).transpose()
+    }
+
+    /// The newest jobs, newest first, at most a named bound of them.
+    pub async fn jobs(&self) -> Result<Vec<JobSummary>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT j.id, j.canceled, j.created_at_s, e.status, COUNT(e.seq) FROM
+             (SELECT * FROM jobs ORDER BY seq DESC LIMIT $1) j
+             LEFT JOIN executions e ON e.job_id = j.id GROUP BY j.id, e.status ORDER BY j.seq DESC, e.status",
+        )
+        .bind(JOBS_LISTED_MAX)
+        .fetch_all(&self.pool)
+        .await?;
+        let mut jobs: Vec<JobSummary> = Vec::new();
+        for row in &rows {
+            add_row(&mut jobs, row)?;
+        }
+        Ok(jobs)
+    }
+
+    /// Marks a job as cancelled. What becomes of its executions is the caller's part.
+    pub async fn mark_canceled(&self, id: &str) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query("UPDATE jobs SET canceled = 1 WHERE id = $1").bind(id).execute(&mut *tx).await?;
+        let note = Note { kind: "job", job_id: Some(id.to_owned()), thing: None, text: "cancelled".to_owned() };
+        let seq = events::add(&mut tx, &note).await?;
+        tx.commit().await?;
+        self.announce(seq);
+        Ok(())
+    }
+}
+
+async fn insert_job(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO jobs (id, document, stream, timeout_s, canceled, created_at_s) VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(job.id.as_str())
+    .bind(job.document.as_str())
+    .bind(job.stream.as_deref())
+    .bind(job.timeout_s.map(int))
+    .bind(job.canceled)
+    .bind(int(job.created_at_s))
+    .execute(&mut **tx)
+    .await
+    .map_err(|error| match &error {
+        sqlx::Error::Database(e) if e.is_unique_violation() => StoreError::JobExists { id: job.id.clone() },
+        _ => error.into(),
+    })?;
+    Ok(())
+}
+
+async fn insert_execution(tx: &mut Tx<'_>, job: &Job, thing: &str) -> Result<i64, StoreError> {
+    let at_s = int(job.created_at_s);
+    sqlx::query("INSERT OR IGNORE INTO things (name, created_at_s) VALUES ($1, $2)")
+        .bind(thing)
+        .bind(at_s)
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query(
+        "INSERT INTO executions (job_id, thing, number, status, queued_at_s, updated_at_s, version)
+         VALUES ($1, $2, 1, 'QUEUED', $3, $3, 1)",
+    )
+    .bind(job.id.as_str())
+    .bind(thing)
+    .bind(at_s)
+    .execute(&mut **tx)
+    .await?;
+    let note = Note {
+        kind: "execution",
+        job_id: Some(job.id.clone()),
+        thing: Some(thing.to_owned()),
+        text: "QUEUED".to_owned(),
+    };
+    events::add(tx, &note).await
+}
+
+fn job(row: &sqlx::sqlite::SqliteRow) -> Result<Job, StoreError> {
+    Ok(Job {
+        id: row.try_get(0)?,
+        document: row.try_get(1)?,
+        stream: row.try_get(2)?,
+        timeout_s: uint_opt(row.try_get(3)?, "timeout_s")?,
+        canceled: row.try_get(4)?,
+        created_at_s: uint(row.try_get(5)?, "created_at_s")?,
+    })
+}
+
+fn add_row(jobs: &mut Vec<JobSummary>, row: &sqlx::sqlite::SqliteRow) -> Result<(), StoreError> {
+    let id: String = row.try_get(0)?;
+    if jobs.last().is_none_or(|last| last.id != id) {
+        let created_at_s = uint(row.try_get(2)?, "created_at_s")?;
+        jobs.push(JobSummary { id, canceled: row.try_get(1)?, created_at_s, counts: Vec::new() });
+    }
+    let status: Option<String> = row.try_get(3)?;
+    if let (Some(status), Some(last)) = (status, jobs.last_mut()) {
+        last.counts.push((status, uint(row.try_get(4)?, "count")?));
+    }
+    Ok(())
+}

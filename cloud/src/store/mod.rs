@@ -1,0 +1,158 @@
+//! The store: SQLite through sqlx, one writer, every change a transaction that is on the disk before it is answered.
+//! Here are opening, errors and the row of an event; the tables' own files are beside. No rule of the protocol is here.
+
+mod events;
+mod executions;
+mod images;
+mod jobs;
+
+pub use jobs::{Created, JobSummary};
+
+use std::path::Path;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{SqlitePool, Transaction};
+use tokio::sync::watch;
+
+/// Version of `schema.sql` that this program writes.
+const SCHEMA_VERSION: i64 = 1;
+/// SQLite's page size, set before the first table. Unit: bytes.
+const PAGE_BYTES: u64 = 4096;
+/// SQLite's primary result code for a full disk or a reached quota.
+const SQLITE_FULL: i64 = 13;
+
+/// The durable half of the service.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: SqlitePool,
+    /// Number of the newest event, for those who wait for one.
+    newest: watch::Sender<i64>,
+}
+
+/// Why the store could not do what it was asked.
+#[derive(Debug)]
+pub enum StoreError {
+    /// The disk or the database quota is full; nothing was changed.
+    Full,
+    /// A job of that id exists.
+    JobExists {
+        /// The id.
+        id: String,
+    },
+    /// The execution changed since it was read; nothing was changed.
+    Stale,
+    /// The file was written by a newer program.
+    SchemaTooNew {
+        /// Its version.
+        got: i64,
+        /// The newest that this program knows.
+        max: i64,
+    },
+    /// A row holds what this program never writes.
+    Damaged {
+        /// The column.
+        column: &'static str,
+    },
+    /// SQLite refused for another reason.
+    Database(sqlx::Error),
+    /// A file of the data directory could not be used.
+    Io(std::io::Error),
+}
+
+impl std::fmt::Display for StoreError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Full => f.write_str("the disk or the database quota is full"),
+            Self::JobExists { id } => write!(f, "job {id} exists"),
+            Self::Stale => f.write_str("the execution changed meanwhile"),
+            Self::SchemaTooNew { got, max } => {
+                write!(f, "database version {got}, this program knows {max}")
+            }
+            Self::Damaged { column } => write!(f, "damaged database: column {column}"),
+            Self::Database(error) => write!(f, "database: {error}"),
+            Self::Io(error) => write!(f, "file: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|e| e.code());
+        let code = code.and_then(|c| c.parse::<i64>().ok());
+        match code {
+            // The low byte of an extended result code is the primary one.
+            Some(code) if code & 0xFF == SQLITE_FULL => Self::Full,
+            _ => Self::Database(error),
+        }
+    }
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl Store {
+    /// Opens `dir/cloud.db`, makes it if it is not there.
+    ///
+    /// `bytes_max`: the database refuses to grow beyond that, with [`StoreError::Full`].
+    /// Errors: `SchemaTooNew` for a file of a newer program; `Database`.
+    pub async fn open(dir: &Path, bytes_max: u64) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(dir.join("cloud.db"))
+            .create_if_missing(true)
+            .page_size(u32::try_from(PAGE_BYTES).expect("4096 fits"))
+            .journal_mode(SqliteJournalMode::Wal)
+            // A report that was answered is a report that survives the power cut.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .pragma("max_page_count", (bytes_max / PAGE_BYTES).max(1).to_string());
+        // One connection: SQLite has one writer anyway, and readers here are short.
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+        let store = Self { pool, newest: watch::channel(0).0 };
+        store.prepare_schema().await?;
+        let newest: (Option<i64>,) = sqlx::query_as("SELECT MAX(seq) FROM events").fetch_one(&store.pool).await?;
+        store.newest.send_replace(newest.0.unwrap_or(0));
+        Ok(store)
+    }
+
+    /// Closes the file; what was answered before is on the disk already.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    async fn prepare_schema(&self) -> Result<(), StoreError> {
+        let (got,): (i64,) = sqlx::query_as("PRAGMA user_version").fetch_one(&self.pool).await?;
+        match got {
+            SCHEMA_VERSION => Ok(()),
+            0 => {
+                let mut tx = self.pool.begin().await?;
+                sqlx::raw_sql(include_str!("schema.sql")).execute(&mut *tx).await?;
+                sqlx::raw_sql("PRAGMA user_version = 1").execute(&mut *tx).await?;
+                Ok(tx.commit().await?)
+            }
+            got => Err(StoreError::SchemaTooNew { got, max: SCHEMA_VERSION }),
+        }
+    }
+}
+
+type Tx<'c> = Transaction<'c, sqlx::Sqlite>;
+
+/// SQLite's integers are signed; times, sizes and versions of ours are far below the edge.
+fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn uint(value: i64, column: &'static str) -> Result<u64, StoreError> {
+    u64::try_from(value).map_err(|_| StoreError::Damaged { column })
+}
+
+fn uint_opt(value: Option<i64>, column: &'static str) -> Result<Option<u64>, StoreError> {
+    value.map(|v| uint(v, column)).transpose()
+}

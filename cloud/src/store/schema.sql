@@ -1,0 +1,63 @@
+-- Everything the service knows, schema version 1 (PRAGMA user_version).
+-- Times: *_at_s and *_deadline_s are seconds since 1970, *_at_ms milliseconds.
+
+CREATE TABLE things (
+    name             TEXT PRIMARY KEY,
+    created_at_s     INTEGER NOT NULL
+);
+
+-- An uploaded file; its bytes are images/<id> below the data directory.
+CREATE TABLE images (
+    id               TEXT PRIMARY KEY,
+    name             TEXT NOT NULL,
+    size_bytes       INTEGER NOT NULL,
+    sha256           TEXT NOT NULL,
+    signature        TEXT,
+    created_at_s     INTEGER NOT NULL
+);
+
+CREATE TABLE jobs (
+    seq              INTEGER PRIMARY KEY AUTOINCREMENT,
+    id               TEXT NOT NULL UNIQUE,
+    document         TEXT NOT NULL,
+    stream           TEXT UNIQUE,
+    timeout_s        INTEGER,
+    canceled         INTEGER NOT NULL DEFAULT 0,
+    created_at_s     INTEGER NOT NULL
+);
+
+-- The files of the stream of one job.
+CREATE TABLE stream_files (
+    stream           TEXT NOT NULL REFERENCES jobs(stream),
+    file_id          INTEGER NOT NULL,
+    image_id         TEXT NOT NULL REFERENCES images(id),
+    PRIMARY KEY (stream, file_id)
+) WITHOUT ROWID;
+
+CREATE TABLE executions (
+    seq              INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id           TEXT NOT NULL REFERENCES jobs(id),
+    thing            TEXT NOT NULL REFERENCES things(name),
+    number           INTEGER NOT NULL,
+    status           TEXT NOT NULL,
+    details          TEXT,
+    queued_at_s      INTEGER NOT NULL,
+    started_at_s     INTEGER,
+    updated_at_s     INTEGER NOT NULL,
+    version          INTEGER NOT NULL,
+    job_deadline_s   INTEGER,
+    step_deadline_s  INTEGER,
+    UNIQUE (job_id, thing)
+);
+CREATE INDEX executions_of_thing ON executions (thing, status);
+CREATE INDEX executions_by_status ON executions (status);
+
+-- The audit: what happened, in order, for ever.
+CREATE TABLE events (
+    seq              INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_ms            INTEGER NOT NULL,
+    kind             TEXT NOT NULL,
+    job_id           TEXT,
+    thing            TEXT,
+    text             TEXT NOT NULL
+);

@@ -1,0 +1,140 @@
+//! The admin requests from the client's side: the token, TLS, and refusals as text.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use serde::de::DeserializeOwned;
+use ureq::http::Response;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body};
+
+use super::Failed;
+use crate::api::Failure;
+use crate::limits::EVENTS_WAIT_MAX;
+
+/// Longest time for one request without a body; the event feed waits for most of it.
+const REQUEST_TIMEOUT: Duration = EVENTS_WAIT_MAX.saturating_add(Duration::from_secs(10));
+/// Longest time for an upload.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
+/// Largest answer. Unit: bytes.
+const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Where the service is and how to be let in.
+#[derive(Debug, Args)]
+pub struct Server {
+    /// The service's HTTP address, as its ready line says it.
+    #[arg(long, global = true, env = "OTA_SERVER", default_value = "http://127.0.0.1:8080")]
+    server: String,
+    /// The file `token` of the service's data directory.
+    #[arg(long, global = true, env = "OTA_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// Who signs the service's certificate, PEM; needed for https.
+    #[arg(long, global = true, env = "OTA_CA")]
+    ca: Option<PathBuf>,
+}
+
+/// A ready client.
+pub struct Client {
+    agent: Agent,
+    base: String,
+    bearer: String,
+}
+
+impl Server {
+    /// Reads the token and the authority's certificate.
+    pub fn client(&self) -> Result<Client, Failed> {
+        let path = self.token_file.as_ref();
+        let path = path.ok_or_else(|| Failed::new("--token-file or OTA_TOKEN_FILE is needed"))?;
+        let token = std::fs::read_to_string(path).map_err(|error| Failed::file(path, &error))?;
+        let mut config = Agent::config_builder().http_status_as_error(false);
+        if self.server.starts_with("https://") {
+            config = config.tls_config(self.tls()?);
+        }
+        let base = self.server.trim_end_matches('/').to_owned();
+        Ok(Client { agent: config.build().new_agent(), base, bearer: format!("Bearer {}", token.trim()) })
+    }
+
+    fn tls(&self) -> Result<TlsConfig, Failed> {
+        let path = self.ca.as_ref().ok_or_else(|| Failed::new("https needs --ca or OTA_CA"))?;
+        let pem = super::read(path)?;
+        let certificates: Vec<Certificate<'static>> = parse_pem(&pem)
+            .filter_map(|item| match item {
+                Ok(PemItem::Certificate(certificate)) => Some(certificate),
+                _ => None,
+            })
+            .collect();
+        if certificates.is_empty() {
+            return Err(Failed::file(path, &"no certificate in it"));
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        Ok(TlsConfig::builder()
+            .root_certs(RootCerts::Specific(Arc::new(certificates)))
+            .unversioned_rustls_crypto_provider(provider)
+            .build())
+    }
+}
+
+impl Client {
+    /// `GET`.
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failed> {
+        let request = self.agent.get(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
+        let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
+        parse(&self.accepted(request.call())?)
+    }
+
+    /// `PUT` of a JSON body.
+    pub fn put(&self, path: &str, body: &impl serde::Serialize) -> Result<(), Failed> {
+        let body = serde_json::to_vec(body).map_err(|error| Failed::new(error.to_string()))?;
+        let request = self.agent.put(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
+        let request = request.header("Content-Type", "application/json");
+        let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
+        self.accepted(request.send(&body[..])).map(drop)
+    }
+
+    /// `PUT` of a file with headers of its own.
+    pub fn upload<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        bytes: &[u8],
+        extra: Option<(&str, &str)>,
+    ) -> Result<T, Failed> {
+        let mut request = self.agent.put(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
+        if let Some((name, value)) = extra {
+            request = request.header(name, value);
+        }
+        let request = request.config().timeout_global(Some(UPLOAD_TIMEOUT)).build();
+        parse(&self.accepted(request.send(bytes))?)
+    }
+
+    /// `POST` without a body.
+    pub fn post(&self, path: &str) -> Result<(), Failed> {
+        let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
+        let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
+        self.accepted(request.send_empty()).map(drop)
+    }
+
+    fn accepted(&self, sent: Result<Response<Body>, ureq::Error>) -> Result<Vec<u8>, Failed> {
+        let mut response = sent.map_err(|error| Failed::new(format!("{}: {error}", self.base)))?;
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
+        let body = body.map_err(|error| Failed::new(format!("{}: {error}", self.base)))?;
+        if response.status().is_success() {
+            return Ok(body);
+        }
+        let failure = serde_json::from_slice::<Failure>(&body).map(|failure| failure.error);
+        let text = failure.unwrap_or_else(|_| String::from_utf8_lossy(&body).trim().to_owned());
+        Err(Failed::new(format!("{}: {text}", response.status())))
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failed> {
+    serde_json::from_slice(body).map_err(|error| Failed::new(format!("the answer is not understood: {error}")))
+}
+
+/// A piece of a path, with everything but letters, digits and `-_.~` escaped (RFC 3986, section 2.3).
+pub fn escape(text: &str) -> String {
+    let plain = |c: u8| c.is_ascii_alphanumeric() || b"-_.~".contains(&c);
+    let escaped = |c: u8| if plain(c) { char::from(c).to_string() } else { format!("%{c:02X}") };
+    text.bytes().map(escaped).collect()
+}

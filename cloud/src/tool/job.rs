@@ -1,0 +1,179 @@
+//! `ota job`: create, list, show, watch and cancel, through the admin requests of the service.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::client::{Client, Server, escape};
+use super::{Failed, read, say, signature_path};
+use crate::api::{ExecutionView, JobList, JobView, NewFile, NewJob, Protocol, SIGNATURE_HEADER};
+use crate::limits::EVENTS_WAIT_MAX;
+use crate::model::{Event, Image};
+
+#[derive(Debug, Subcommand)]
+pub enum JobCommand {
+    /// Upload images and create a job for things.
+    Create(Create),
+    /// List the newest jobs.
+    List,
+    /// Print a job, its document and its executions.
+    Show {
+        /// The job.
+        id: String,
+    },
+    /// Follow a job until every execution ended; succeeds only if all of them did.
+    Watch {
+        /// The job.
+        id: String,
+    },
+    /// Cancel what is queued.
+    Cancel {
+        /// The job.
+        id: String,
+        /// Also what is in progress.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// Upload images and create a job for things.
+#[derive(Debug, Args)]
+pub struct Create {
+    /// Things that shall do it.
+    #[arg(long = "thing", required = true, num_args = 1..)]
+    things: Vec<String>,
+    /// Images, in the order of their file ids; the signature is the file of that name with `.sig`.
+    #[arg(long = "image", required_unless_present = "document", num_args = 1..)]
+    images: Vec<PathBuf>,
+    /// A job document of your own instead, a JSON object.
+    #[arg(long, conflicts_with = "images")]
+    document: Option<PathBuf>,
+    /// How devices may fetch the image.
+    #[arg(long, value_enum, default_value = "mqtt")]
+    protocol: ProtocolName,
+    /// The job's id; a random one unless given.
+    #[arg(long)]
+    id: Option<String>,
+    /// The device's name of the key: `certfile` in the document.
+    #[arg(long)]
+    key_name: Option<String>,
+    /// How long an execution may be in progress. Minutes.
+    #[arg(long)]
+    timeout_minutes: Option<u64>,
+    /// Images without a signature are meant to be so.
+    #[arg(long)]
+    unsigned: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ProtocolName {
+    Mqtt,
+    Http,
+    Both,
+}
+
+impl JobCommand {
+    /// Runs the command.
+    pub fn run(self, server: &Server) -> Result<(), Failed> {
+        let client = server.client()?;
+        match self {
+            Self::Create(create) => create.run(&client),
+            Self::List => list(&client),
+            Self::Show { id } => show(&client, &id),
+            Self::Watch { id } => watch(&client, &id),
+            Self::Cancel { id, force } => client.post(&format!("/api/jobs/{}/cancel?force={force}", escape(&id))),
+        }
+    }
+}
+
+impl Create {
+    fn run(self, client: &Client) -> Result<(), Failed> {
+        let files = self.images.iter().map(|image| self.upload(client, image)).collect::<Result<_, _>>()?;
+        let document = self.document.as_deref().map(document).transpose()?;
+        let protocols = match self.protocol {
+            ProtocolName::Mqtt => vec![Protocol::Mqtt],
+            ProtocolName::Http => vec![Protocol::Http],
+            ProtocolName::Both => vec![Protocol::Mqtt, Protocol::Http],
+        };
+        let id = self.id.clone().unwrap_or_else(crate::ids::job_id);
+        let timeout_minutes = self.timeout_minutes;
+        let job = NewJob { things: self.things, files, protocols, document, timeout_minutes };
+        client.put(&format!("/api/jobs/{}", escape(&id)), &job)?;
+        say(id);
+        Ok(())
+    }
+
+    fn upload(&self, client: &Client, path: &Path) -> Result<NewFile, Failed> {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| Failed::file(path, &"not a file name"))?;
+        let signature = self.signature(path)?;
+        let extra = signature.as_deref().map(|text| (SIGNATURE_HEADER, text));
+        let image: Image = client.upload(&format!("/api/images/{}", escape(name)), &read(path)?, extra)?;
+        let key_name = self.key_name.clone();
+        Ok(NewFile { image: image.id, file_id: None, file_path: None, key_name, file_type: None })
+    }
+
+    fn signature(&self, image: &Path) -> Result<Option<String>, Failed> {
+        let path = signature_path(image);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.unsigned => Ok(None),
+            Err(error) => Err(Failed::file(&path, &format!("{error}; sign it, or say --unsigned"))),
+        }
+    }
+}
+
+fn document(path: &Path) -> Result<Box<serde_json::value::RawValue>, Failed> {
+    serde_json::from_slice(&read(path)?).map_err(|error| Failed::file(path, &error))
+}
+
+fn list(client: &Client) -> Result<(), Failed> {
+    let list: JobList = client.get("/api/jobs")?;
+    for job in list.jobs {
+        let counts: Vec<String> = job.executions.iter().map(|(status, count)| format!("{status} {count}")).collect();
+        say(format_args!("{}  {}  {}", job.id, job.status, counts.join(", ")));
+    }
+    Ok(())
+}
+
+fn show(client: &Client, id: &str) -> Result<(), Failed> {
+    let job: JobView = client.get(&format!("/api/jobs/{}", escape(id)))?;
+    say(format_args!("{}  {}", job.id, job.status));
+    say(format_args!("document {}", job.document));
+    for execution in &job.executions {
+        say(line(execution));
+    }
+    Ok(())
+}
+
+fn line(execution: &ExecutionView) -> String {
+    let details = execution.details.as_ref().map_or("", |details| details.get());
+    format!("{}  {}  version {}  {details}", execution.thing, execution.status, execution.version)
+}
+
+fn watch(client: &Client, id: &str) -> Result<(), Failed> {
+    let id = escape(id);
+    let mut after = 0;
+    loop {
+        // Looked at before the events: one that ends the job in between is seen in the next round.
+        let job: JobView = client.get(&format!("/api/jobs/{id}"))?;
+        let ended = job.executions.iter().all(|execution| execution.terminal);
+        let wait_s = if ended { 0 } else { EVENTS_WAIT_MAX.as_secs() };
+        let events: Vec<Event> = client.get(&format!("/api/events?job={id}&after={after}&wait_s={wait_s}"))?;
+        for event in &events {
+            say(format_args!("{}  {}", event.thing.as_deref().unwrap_or("-"), event.text));
+            after = event.seq;
+        }
+        if ended && events.is_empty() {
+            return verdict(&job);
+        }
+    }
+}
+
+fn verdict(job: &JobView) -> Result<(), Failed> {
+    let failed: Vec<String> = job.executions.iter().filter(|e| e.status != "SUCCEEDED").map(line).collect();
+    match failed.is_empty() && !job.executions.is_empty() {
+        true => Ok(()),
+        false => Err(Failed::new(format!("{} did not succeed: {}", job.id, failed.join("; ")))),
+    }
+}

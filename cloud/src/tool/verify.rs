@@ -1,0 +1,58 @@
+//! `ota verify`: the check that a device makes, with the device's own verifier.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ota_pal::{Digest, Header, Key, KeySet, SignatureKind, SignatureRefusal, Verifier};
+use p256::pkcs8::{DecodePublicKey, EncodePublicKey};
+use ring::digest::{SHA256, digest};
+
+use super::{Failed, read, say, signature_path};
+use crate::base64;
+
+/// Check an image against a public key.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Public key, SubjectPublicKeyInfo PEM, from `ota keygen`.
+    #[arg(long)]
+    key: PathBuf,
+    /// The image.
+    image: PathBuf,
+    /// Its signature; the image's name with `.sig` unless given.
+    signature: Option<PathBuf>,
+}
+
+impl Verify {
+    /// Says `good` and succeeds, or fails and says why.
+    pub fn run(&self) -> Result<(), Failed> {
+        let image = read(&self.image)?;
+        let path = self.signature.clone().unwrap_or_else(|| signature_path(&self.image));
+        let text = String::from_utf8(read(&path)?).map_err(|error| Failed::file(&path, &error))?;
+        let signature = base64::decode(text.trim()).ok_or_else(|| Failed::file(&path, &"not base64"))?;
+        let hash = digest(&SHA256, &image);
+        let digest = Digest(hash.as_ref().try_into().expect("SHA-256 has 32 bytes"));
+        let verified = self.keys()?.verify(None, SignatureKind::Sha256Ecdsa, &digest, &signature);
+        verified.map_err(|refusal| Failed::file(&self.image, &named(refusal)))?;
+        let header = Header::parse(&image).map_err(|error| Failed::file(&self.image, &format!("{error:?}")))?;
+        say(format_args!("good: version {} for {}, sha256 {digest}", header.version, header.hardware));
+        Ok(())
+    }
+
+    fn keys(&self) -> Result<KeySet<1>, Failed> {
+        let pem = std::fs::read_to_string(&self.key).map_err(|error| Failed::file(&self.key, &error))?;
+        let public = p256::PublicKey::from_public_key_pem(&pem).map_err(|error| Failed::file(&self.key, &error))?;
+        let der = public.to_public_key_der().map_err(|error| Failed::file(&self.key, &error))?;
+        let key = Key::new("key", der.as_bytes()).map_err(|error| Failed::file(&self.key, &format!("{error:?}")))?;
+        let mut keys = KeySet::new();
+        keys.add(key).expect("there is room for one");
+        Ok(keys)
+    }
+}
+
+fn named(refusal: SignatureRefusal) -> String {
+    match refusal {
+        SignatureRefusal::SignatureInvalid => "the signature is not of this key over this file".to_owned(),
+        SignatureRefusal::SignatureMalformed { at_bytes } => format!("the signature is malformed at byte {at_bytes}"),
+        other => format!("{other:?}"),
+    }
+}

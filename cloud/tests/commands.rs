@@ -1,0 +1,183 @@
+//! Both programs as people run them: exit codes, files, the ready line, signals.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Device, TempDir};
+
+/// `ota` with these arguments, separated by spaces.
+fn ota(arguments: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ota"));
+    for name in ["OTA_SERVER", "OTA_TOKEN_FILE", "OTA_CA"] {
+        command.env_remove(name);
+    }
+    command.args(arguments.split(' ')).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn done(arguments: &str) -> String {
+    let output = ota(arguments);
+    assert!(output.status.success(), "ota {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    stdout(&output)
+}
+
+/// A key pair and a signed image in `dir`.
+fn signed(dir: &Path) {
+    let at = dir.display();
+    std::fs::write(dir.join("body"), common::pattern(50_000)).unwrap();
+    done(&format!("keygen --out {at}"));
+    done(&format!("sign --key {at}/private.pem --version 2.1.0 --hardware board-7 {at}/body {at}/fw.img"));
+}
+
+#[test]
+fn what_is_signed_verifies_and_what_was_touched_does_not() {
+    let dir = TempDir::new();
+    let at = dir.path().display();
+    signed(dir.path());
+    let mode = std::fs::metadata(dir.path().join("private.pem")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(done(&format!("verify --key {at}/public.pem {at}/fw.img")).starts_with("good: version 2.1.0 for board-7"));
+    let info = done(&format!("image info {at}/fw.img"));
+    for line in ["version: 2.1.0", "hardware: board-7", "component: app", "body: 50000 bytes at 512"] {
+        assert!(info.contains(line), "{info}");
+    }
+    let mut image = std::fs::read(dir.path().join("fw.img")).unwrap();
+    assert!(image[512..] == common::pattern(50_000));
+    *image.last_mut().unwrap() ^= 1;
+    std::fs::write(dir.path().join("bad.img"), image).unwrap();
+    let output = ota(&format!("verify --key {at}/public.pem {at}/bad.img {at}/fw.img.sig"));
+    assert_eq!((output.status.code(), stdout(&output)), (Some(1), String::new()));
+    let output = ota(&format!("keygen --out {at}"));
+    assert_eq!(output.status.code(), Some(1), "a key is never overwritten");
+}
+
+#[test]
+fn wrong_usage_and_a_missing_server_have_exit_codes_of_their_own() {
+    assert_eq!(ota("sign --version x").status.code(), Some(2));
+    assert_eq!(ota("nonsense").status.code(), Some(2));
+    assert_eq!(ota("job list").status.code(), Some(1), "no token");
+    let dir = TempDir::new();
+    std::fs::write(dir.path().join("token"), "00").unwrap();
+    let token = format!("--token-file {}/token", dir.path().display());
+    assert_eq!(ota(&format!("job list {token} --server http://127.0.0.1:1")).status.code(), Some(1));
+    assert_eq!(ota(&format!("job list {token} --server https://127.0.0.1:1")).status.code(), Some(1), "no authority");
+}
+
+/// `ota-cloud serve` as a process; killed when dropped.
+struct Served {
+    child: Child,
+    lines: BufReader<std::process::ChildStdout>,
+    mqtt: u16,
+    http: String,
+}
+
+impl Served {
+    fn start(dir: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ota-cloud"))
+            .args(["serve", "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log", "json", "--data"])
+            .arg(dir)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut ready = String::new();
+        lines.read_line(&mut ready).unwrap();
+        let (mqtt, http) = ready.trim().strip_prefix("ready mqtt=").unwrap().split_once(" http=").unwrap();
+        let (mqtt, http) = (mqtt.rsplit_once(':').unwrap().1.parse().unwrap(), http.to_owned());
+        Self { child, lines, mqtt, http }
+    }
+
+    /// Asks it to end; what it had said since, and how long it took.
+    fn terminate(mut self) -> (String, Duration) {
+        let begin = Instant::now();
+        Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(self.child.wait().unwrap().success());
+        let took = begin.elapsed();
+        let mut rest = String::new();
+        while self.lines.read_line(&mut rest).unwrap() > 0 {}
+        (rest, took)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_created_and_watched_to_its_end_good_or_bad() {
+    let dir = TempDir::new();
+    let at = dir.path().display();
+    signed(dir.path());
+    let served = Served::start(&dir.path().join("data"));
+    let server = format!("--server http://{} --token-file {at}/data/token", served.http);
+    for (status, code) in [("SUCCEEDED", 0), ("FAILED", 1)] {
+        let id = done(&format!("job create --thing lamp --image {at}/fw.img --protocol both {server}"));
+        let id = id.trim().to_owned();
+        let (mut device, granted) = Device::connect(served.mqtt, "lamp", "$aws/things/lamp/#").await;
+        assert!(granted);
+        let watch = format!("job watch {id} {server}");
+        let watch = tokio::task::spawn_blocking(move || ota(&watch));
+        device.publish("$aws/things/lamp/jobs/start-next", "{}").await;
+        device.next("/start-next/accepted").await;
+        let report = format!(r#"{{"status":"{status}","statusDetails":{{"reason":"because"}}}}"#);
+        device.publish(&format!("$aws/things/lamp/jobs/{id}/update"), report).await;
+        device.next("/update/accepted").await;
+        let output = tokio::time::timeout(common::PATIENCE, watch).await.unwrap().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{status}");
+        let said = stdout(&output);
+        for word in ["QUEUED", "IN_PROGRESS", status, "because"] {
+            assert!(said.contains(word), "no {word} in {said}");
+        }
+        assert!(done(&format!("job show {id} {server}")).contains(status));
+        assert!(done(&format!("job list {server}")).contains(&format!("{id}  COMPLETED")));
+    }
+    assert_eq!(ota(&format!("job show none {server}")).status.code(), Some(1));
+    let queued = done(&format!("job create --thing door --image {at}/fw.img --id late {server}"));
+    assert_eq!(queued, "late\n");
+    done(&format!("job cancel late {server}"));
+    assert_eq!(ota(&format!("job watch late {server}")).status.code(), Some(1));
+
+    let (lines, took) = served.terminate();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    let lines: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let started = lines.iter().find(|line| line["topic"] == "$aws/things/lamp/jobs/start-next").unwrap();
+    assert_eq!((&started["dir"], &started["thing"], &started["text"]), (&"in".into(), &"lamp".into(), &"{}".into()));
+    assert!(started["t"].as_u64().unwrap() > 1_700_000_000_000);
+    assert!(lines.iter().any(|line| line["dir"] == "out" && line["topic"] == "$aws/things/lamp/jobs/notify-next"));
+}
+
+#[test]
+fn options_that_make_no_sense_are_named() {
+    let dir = TempDir::new();
+    let serve = |more: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ota-cloud"));
+        let fixed = format!("serve --data {} {more}", dir.path().display());
+        let output = command.args(fixed.split(' ')).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for (more, code, word) in [
+        ("--http 0.0.0.0:0", 1, "--public-http"),
+        ("--http 127.0.0.1:0 --broker mqtts://localhost:1", 1, "--broker-ca"),
+        ("--http 127.0.0.1:0 --broker tcp://localhost:1", 1, "mqtt://host:port"),
+        ("--http 127.0.0.1:0 --public-http ftp://x", 1, "http://host:port"),
+        ("--http 127.0.0.1:0 --tls-cert none --tls-key none --tls-ca none", 1, "none"),
+        ("--tls-cert only", 2, "--tls-key"),
+        ("--url-seconds 0", 2, "--url-seconds"),
+    ] {
+        let (got, said) = serve(more);
+        assert!(got == Some(code) && said.contains(word), "{more}: {got:?} {said}");
+    }
+}

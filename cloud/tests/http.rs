@@ -1,0 +1,110 @@
+//! The HTTP listener with a client written by hand: ranges, signed URLs, the admin token.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Device, TempDir, World, config, path_of, pattern, request};
+
+/// A service with one image of this many bytes in an HTTP job, and the path of its signed URL.
+async fn with_url(dir: &TempDir, len: usize, life: Duration) -> (World, String) {
+    let world = World::start(ota_cloud::serve::Config { url_life: life, ..config(dir.path()) }).await;
+    let image = world.upload(&pattern(len)).await;
+    world.job("one", &image, r#"["HTTP"]"#).await;
+    let mut device = Device::lamp(&world).await;
+    device.publish("$aws/things/lamp/jobs/one/get", "{}").await;
+    let described = device.json("/one/get/accepted").await;
+    let url = &described["execution"]["jobDocument"]["afr_ota"]["files"][0]["update_data_url"];
+    let path = path_of(url.as_str().unwrap()).to_owned();
+    (world, path)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_comes_whole_in_parts_and_by_its_head() {
+    let dir = TempDir::new();
+    let (world, path) = with_url(&dir, 200_000, Duration::from_secs(60)).await;
+    let bytes = pattern(200_000);
+    let whole = request(world.service.http, "GET", &path, "", b"").await;
+    assert_eq!((whole.status, whole.body == bytes), (200, true));
+    assert_eq!(whole.header("accept-ranges"), Some("bytes"));
+    let part = request(world.service.http, "GET", &path, "Range: bytes=4096-8191\r\n", b"").await;
+    assert_eq!((part.status, part.body == bytes[4096..8192]), (206, true));
+    assert_eq!(part.header("content-range"), Some("bytes 4096-8191/200000"));
+    assert_eq!(part.header("content-length"), Some("4096"));
+    let tail = request(world.service.http, "GET", &path, "Range: bytes=199999-300000\r\n", b"").await;
+    assert_eq!((tail.status, tail.header("content-range")), (206, Some("bytes 199999-199999/200000")));
+    let beyond = request(world.service.http, "GET", &path, "Range: bytes=200000-\r\n", b"").await;
+    assert_eq!((beyond.status, beyond.header("content-range")), (416, Some("bytes */200000")));
+    let other = request(world.service.http, "GET", &path, "Range: bytes=0-1\r\nIf-Range: \"old\"\r\n", b"").await;
+    assert_eq!((other.status, other.body.len()), (200, 200_000));
+    let head = request(world.service.http, "HEAD", &path, "", b"").await;
+    assert_eq!((head.status, head.body.len(), head.header("content-length")), (200, 0, Some("200000")));
+    world.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_url_is_no_permission_when_it_is_forged_expired_or_bare() {
+    let dir = TempDir::new();
+    let (world, path) = with_url(&dir, 1000, Duration::from_secs(1)).await;
+    let to = world.service.http;
+    let bare = path.split('?').next().unwrap();
+    assert_eq!(request(to, "GET", bare, "", b"").await.status, 403);
+    let later = path.replace("expires=", "expires=9");
+    assert_eq!(request(to, "GET", &later, "", b"").await.status, 403);
+    let other = path.replacen("/images/", "/images/0", 1);
+    assert_eq!(request(to, "GET", &other, "", b"").await.status, 403);
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    let late = request(to, "GET", &path, "", b"").await;
+    assert_eq!((late.status, late.text().contains("expired")), (403, true));
+    world.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_gone_is_not_found() {
+    let dir = TempDir::new();
+    let (world, path) = with_url(&dir, 1000, Duration::from_secs(60)).await;
+    for entry in std::fs::read_dir(dir.path().join("images")).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    assert_eq!(request(world.service.http, "GET", &path, "", b"").await.status, 404);
+    world.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_requests_need_the_token_and_say_what_is_wrong() {
+    let dir = TempDir::new();
+    let world = World::start(config(dir.path())).await;
+    let to = world.service.http;
+    assert_eq!(request(to, "GET", "/api/jobs", "", b"").await.status, 401);
+    assert_eq!(request(to, "GET", "/api/jobs", "Authorization: Bearer 00\r\n", b"").await.status, 401);
+    let token = format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", world.token);
+    assert_eq!(request(to, "GET", "/api/jobs/none", &token, b"").await.status, 404);
+    assert_eq!(request(to, "POST", "/api/jobs/none/cancel", &token, b"").await.status, 404);
+    let order = br#"{"things":["lamp"],"files":[{"image":"none"}]}"#;
+    let answer = request(to, "PUT", "/api/jobs/one", &token, order).await;
+    assert_eq!((answer.status, answer.text()), (400, r#"{"error":"there is no image none"}"#.to_owned()));
+    let image = world.upload(b"image").await;
+    world.job("one", &image, r#"["MQTT"]"#).await;
+    let order = format!(r#"{{"things":["lamp"],"files":[{{"image":"{image}"}}]}}"#);
+    assert_eq!(request(to, "PUT", "/api/jobs/one", &token, order.as_bytes()).await.status, 409);
+    world.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_event_feed_waits_for_what_comes() {
+    let dir = TempDir::new();
+    let world = World::start(config(dir.path())).await;
+    let image = world.upload(b"image").await;
+    let feed = world.admin("GET", "/api/events?job=one&wait_s=10", "", b"");
+    let create = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        world.job("other", &image, r#"["MQTT"]"#).await;
+        world.job("one", &image, r#"["MQTT"]"#).await;
+    };
+    let (events, ()) = tokio::join!(feed, create);
+    let events: serde_json::Value = serde_json::from_slice(&events).unwrap();
+    assert_eq!((&events[0]["job_id"], &events[0]["text"]), (&"one".into(), &"QUEUED".into()));
+    world.service.stop().await;
+}

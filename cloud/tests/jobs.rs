@@ -1,0 +1,145 @@
+//! The job service through the real embedded broker, seen by a foreign MQTT client; and through a restart.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Device, TempDir, World, config};
+
+const QUIET: Duration = Duration::from_millis(300);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_takes_a_job_from_the_notification_to_its_end() {
+    let dir = TempDir::new();
+    let world = World::start(config(dir.path())).await;
+    let mut device = Device::lamp(&world).await;
+    device.publish("$aws/things/lamp/jobs/$next/get", r#"{"clientToken":"empty"}"#).await;
+    let nothing = device.json("/$next/get/accepted").await;
+    assert_eq!(nothing["clientToken"], "empty");
+    assert!(nothing.get("execution").is_none());
+
+    let image = world.upload(&common::pattern(10_000)).await;
+    world.job("one", &image, r#"["MQTT","HTTP"]"#).await;
+    let told = device.json("/notify-next").await;
+    let document = &told["execution"]["jobDocument"]["afr_ota"];
+    assert_eq!(document["protocols"], serde_json::json!(["MQTT", "HTTP"]));
+    assert_eq!(document["files"][0]["filesize"], 10_000);
+    assert_eq!(document["files"][0]["sig-sha256-ecdsa"], "MEUC");
+    assert_eq!(document["streamname"].as_str().unwrap().len(), 44);
+    assert!(document["files"][0]["update_data_url"].as_str().unwrap().starts_with("http://127.0.0.1:"));
+
+    device.publish("$aws/things/lamp/jobs/start-next", r#"{"statusDetails":{"self_test":"receiving"}}"#).await;
+    let started = device.json("/start-next/accepted").await;
+    assert_eq!(started["execution"]["versionNumber"], 2);
+    let stale = r#"{"status":"SUCCEEDED","expectedVersion":"1","clientToken":"s"}"#;
+    device.publish("$aws/things/lamp/jobs/one/update", stale).await;
+    let refused = device.json("/one/update/rejected").await;
+    assert_eq!((refused["code"].as_str(), refused["clientToken"].as_str()), (Some("VersionMismatch"), Some("s")));
+    assert_eq!(refused["executionState"]["status"], "IN_PROGRESS");
+    let done = r#"{"status":"SUCCEEDED","expectedVersion":2,"includeJobExecutionState":true}"#;
+    device.publish("$aws/things/lamp/jobs/one/update", done).await;
+    let accepted = device.json("/one/update/accepted").await;
+    assert_eq!(accepted["executionState"]["status"], "SUCCEEDED");
+    assert_eq!(accepted["executionState"]["statusDetails"]["self_test"], "receiving");
+    let told = device.json("/notify-next").await;
+    assert_eq!(told.as_object().unwrap().len(), 1, "only a timestamp: {told}");
+    world.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_is_refused_by_name_and_the_service_lives_on() {
+    let dir = TempDir::new();
+    let world = World::start(config(dir.path())).await;
+    let mut device = Device::lamp(&world).await;
+    for (topic, payload, end, code) in [
+        ("jobs/get", &b"\xff\xfe"[..], "/get/rejected", "InvalidJson"),
+        ("jobs/one/update", b"{}", "/update/rejected", "InvalidRequest"),
+        ("jobs/one/update", br#"{"status":"FAILED"}"#, "/update/rejected", "ResourceNotFound"),
+        ("jobs/one/destroy", b"{}", "/destroy/rejected", "InvalidTopic"),
+        ("jobs/$next/update", b"{}", "/$next/update/rejected", "InvalidTopic"),
+    ] {
+        device.publish(&format!("$aws/things/lamp/{topic}"), payload).await;
+        assert_eq!(device.json(end).await["code"], code, "{topic}");
+    }
+    device.publish("$aws/things/lamp/jobs/get", "{}").await;
+    assert_eq!(device.json("/get/accepted").await["queuedJobs"], serde_json::json!([]));
+    world.service.stop().await;
+}
+
+/// A broker that sends us our own answers back would otherwise get an answer to each, for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_looks_like_an_answer_is_never_answered() {
+    let dir = TempDir::new();
+    let world = World::start(config(dir.path())).await;
+    let mut device = Device::lamp(&world).await;
+    for topic in ["get/accepted", "one/update/rejected", "junk/more/rejected", "notify"] {
+        device.publish(&format!("$aws/things/lamp/jobs/{topic}"), "{}").await;
+        assert!(!device.hears(&format!("{topic}/rejected"), QUIET).await, "{topic}");
+    }
+    world.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_hears_and_says_nothing_in_a_things_name() {
+    let dir = TempDir::new();
+    let world = World::start(config(dir.path())).await;
+    let mut lamp = Device::lamp(&world).await;
+    for filter in ["$aws/#", "$aws/things/lamp/jobs/#", "$aws/things/+/jobs/get/accepted", "$share/g/$aws/#"] {
+        let (_, granted) = Device::connect(world.port(), "eve", filter).await;
+        assert!(!granted, "{filter}");
+    }
+    let (mut eve, granted) = Device::connect(world.port(), "eve", "#").await;
+    assert!(granted);
+    lamp.publish("$aws/things/lamp/jobs/get", "{}").await;
+    lamp.next("/get/accepted").await;
+    assert!(!eve.hears("", QUIET).await, "the wildcard shows nothing of $aws");
+    eve.publish("$aws/things/lamp/jobs/get", "{}").await;
+    assert!(!lamp.hears("/accepted", QUIET).await);
+    world.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_service_knows_the_job_and_the_device_goes_on() {
+    let dir = TempDir::new();
+    let world = World::start(config(dir.path())).await;
+    let image = world.upload(b"image").await;
+    world.job("one", &image, r#"["MQTT"]"#).await;
+    let mut device = Device::lamp(&world).await;
+    device.publish("$aws/things/lamp/jobs/start-next", "{}").await;
+    let before = device.json("/start-next/accepted").await;
+    let token = world.token.clone();
+    let begin = std::time::Instant::now();
+    world.service.stop().await;
+    assert!(begin.elapsed() < Duration::from_secs(1), "stopped in {:?}", begin.elapsed());
+
+    let world = World::start(config(dir.path())).await;
+    assert_eq!(world.token, token);
+    let mut device = Device::lamp(&world).await;
+    device.publish("$aws/things/lamp/jobs/$next/get", "{}").await;
+    assert_eq!(device.json("/$next/get/accepted").await["execution"], before["execution"]);
+    world.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_told_to_the_device_and_the_job_is_not_lost() {
+    let dir = TempDir::new();
+    let world = World::start(config(dir.path())).await;
+    let image = world.upload(b"image").await;
+    world.job("one", &image, r#"["MQTT"]"#).await;
+    world.service.stop().await;
+
+    let world = World::start(ota_cloud::serve::Config { database_bytes_max: 4096, ..config(dir.path()) }).await;
+    let mut device = Device::lamp(&world).await;
+    let wide = format!(r#"{{"status":"IN_PROGRESS","statusDetails":{{"text":"{}"}}}}"#, "x".repeat(20_000));
+    device.publish("$aws/things/lamp/jobs/one/update", &wide).await;
+    assert_eq!(device.json("/one/update/rejected").await["code"], "InternalError");
+    world.service.stop().await;
+
+    let world = World::start(config(dir.path())).await;
+    let mut device = Device::lamp(&world).await;
+    device.publish("$aws/things/lamp/jobs/one/update", &wide).await;
+    device.next("/one/update/accepted").await;
+    world.service.stop().await;
+}

@@ -1,0 +1,69 @@
+//! The service as a client of a broker that somebody else runs: Debian's mosquitto, where it is installed.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use common::{Device, TempDir, World, config};
+use ota_cloud::serve::{Config, ExternalBroker};
+
+/// Debian puts it where the PATH of ordinary users does not look.
+const PROGRAMS: [&str; 2] = ["mosquitto", "/usr/sbin/mosquitto"];
+
+struct Mosquitto(Child);
+
+impl Mosquitto {
+    /// `None` where it is not installed.
+    fn start(dir: &TempDir, port: u16) -> Option<Self> {
+        let file = dir.path().join("mosquitto.conf");
+        std::fs::write(&file, format!("listener {port} 127.0.0.1\nallow_anonymous true\n")).unwrap();
+        PROGRAMS.iter().find_map(|program| {
+            let quiet = Command::new(program).arg("-c").arg(&file).stderr(Stdio::null()).stdout(Stdio::null()).spawn();
+            quiet.ok().map(Self)
+        })
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_works_at_mosquitto_and_comes_back_to_it() {
+    let dir = TempDir::new();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let Some(broker) = Mosquitto::start(&dir, port) else {
+        println!("mosquitto is not installed: nothing was tested");
+        return;
+    };
+    let url = format!("mqtt://127.0.0.1:{port}");
+    let external = Some(ExternalBroker { url, ca: None, own: None });
+    let world = World::start(Config { broker: external, ..config(dir.path()) }).await;
+    let (mut device, _) = Device::connect(port, "lamp", "$aws/things/lamp/#").await;
+    let image = world.upload(b"image").await;
+    world.job("one", &image, r#"["MQTT"]"#).await;
+    assert_eq!(device.json("/notify-next").await["execution"]["jobId"], "one");
+
+    drop(broker);
+    let _broker = Mosquitto::start(&dir, port).unwrap();
+    let mut answered = false;
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let (mut device, granted) = Device::connect(port, "lamp", "$aws/things/lamp/#").await;
+        if granted {
+            device.publish("$aws/things/lamp/jobs/get", "{}").await;
+            answered = device.hears("/get/accepted", Duration::from_millis(300)).await;
+        }
+        if answered {
+            break;
+        }
+    }
+    assert!(answered, "the service did not come back");
+    world.service.stop().await;
+}

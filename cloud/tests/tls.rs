@@ -1,0 +1,136 @@
+//! Mutual TLS at the embedded broker and HTTPS for images, with certificates made here.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Device, TempDir, World, config, pattern};
+use ota_cloud::serve::{Config, TlsFiles};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
+use rumqttc::v5::MqttOptions;
+use rumqttc::{TlsConfiguration, Transport};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// Certificate and key, PEM, of this common name.
+    fn issue(&self, name: &str, hosts: &[&str]) -> (String, String) {
+        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let mut params = CertificateParams::new(hosts).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn pem(&self) -> String {
+        self.0.pem()
+    }
+}
+
+fn secured(dir: &Path, authority: &Authority) -> Config {
+    let (cert, key) = authority.issue("service", &["127.0.0.1"]);
+    let files = TlsFiles { cert: dir.join("cert.pem"), key: dir.join("key.pem"), ca: dir.join("ca.pem") };
+    std::fs::write(&files.cert, cert).unwrap();
+    std::fs::write(&files.key, key).unwrap();
+    std::fs::write(&files.ca, authority.pem()).unwrap();
+    Config { tls: Some(files), ..config(dir) }
+}
+
+/// A device's settings; `own`: its certificate and key.
+fn options(port: u16, client_id: &str, authority: &Authority, own: Option<&(String, String)>) -> MqttOptions {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let builder = builder.with_root_certificates(roots);
+    let tls = match own {
+        None => builder.with_no_client_auth(),
+        Some((cert, key)) => {
+            let cert = CertificateDer::from_pem_slice(cert.as_bytes()).unwrap();
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+            builder.with_client_auth_cert(vec![cert], key).unwrap()
+        }
+    };
+    let mut options = MqttOptions::new(client_id, "127.0.0.1", port);
+    options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(tls))));
+    options
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_the_thing_that_its_certificate_names() {
+    let (dir, authority) = (TempDir::new(), Authority::new());
+    let world = World::start(secured(dir.path(), &authority)).await;
+    let own = authority.issue("lamp", &[]);
+    let filter = "$aws/things/lamp/#";
+    let (mut device, granted) = Device::with(options(world.port(), "lamp", &authority, Some(&own)), filter).await;
+    assert!(granted);
+    device.publish("$aws/things/lamp/jobs/get", "{}").await;
+    device.next("/get/accepted").await;
+
+    let (_, granted) = Device::with(options(world.port(), "lamp", &authority, None), filter).await;
+    assert!(!granted, "no certificate");
+    let other = authority.issue("door", &[]);
+    let (_, granted) = Device::with(options(world.port(), "lamp", &authority, Some(&other)), filter).await;
+    assert!(!granted, "another thing's certificate");
+    let foreign = Authority::new().issue("lamp", &[]);
+    let (_, granted) = Device::with(options(world.port(), "lamp", &authority, Some(&foreign)), filter).await;
+    assert!(!granted, "a certificate of another authority");
+    world.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_and_admin_requests_come_over_https() {
+    let (dir, authority) = (TempDir::new(), Authority::new());
+    let world = World::start(secured(dir.path(), &authority)).await;
+    let bytes = pattern(100_000);
+    let (base, bearer, ca) = (format!("https://{}", world.service.http), world.token.clone(), authority.pem());
+    let upload = bytes.clone();
+    let url = tokio::task::spawn_blocking(move || {
+        let agent = agent(&ca);
+        let put = |path: &str, body: &[u8]| {
+            let request = agent.put(format!("{base}{path}")).header("Authorization", format!("Bearer {bearer}"));
+            let request = request.header("Content-Type", "application/json");
+            request.send(body).unwrap().body_mut().read_to_string().unwrap()
+        };
+        let image: serde_json::Value = serde_json::from_str(&put("/api/images/fw.img", &upload)).unwrap();
+        let files = format!(r#"{{"things":["lamp"],"files":[{{"image":{}}}],"protocols":["HTTP"]}}"#, image["id"]);
+        put("/api/jobs/one", files.as_bytes());
+    });
+    url.await.unwrap();
+    let own = authority.issue("lamp", &[]);
+    let options = options(world.port(), "lamp", &authority, Some(&own));
+    let (mut device, _) = Device::with(options, "$aws/things/lamp/#").await;
+    device.publish("$aws/things/lamp/jobs/one/get", "{}").await;
+    let described = device.json("/one/get/accepted").await;
+    let url = &described["execution"]["jobDocument"]["afr_ota"]["files"][0]["update_data_url"];
+    let (url, ca) = (url.as_str().unwrap().to_owned(), authority.pem());
+    assert!(url.starts_with("https://127.0.0.1:"), "{url}");
+    let got =
+        tokio::task::spawn_blocking(move || agent(&ca).get(&url).call().unwrap().body_mut().read_to_vec().unwrap());
+    assert!(got.await.unwrap() == bytes);
+    world.service.stop().await;
+}
+
+fn agent(ca: &str) -> ureq::Agent {
+    let ca = ureq::tls::Certificate::from_pem(ca.as_bytes()).unwrap();
+    let tls = ureq::tls::TlsConfig::builder()
+        .root_certs(ureq::tls::RootCerts::Specific(Arc::new(vec![ca])))
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build();
+    let timeout = Some(Duration::from_secs(10));
+    ureq::Agent::config_builder().tls_config(tls).timeout_global(timeout).build().new_agent()
+}
