@@ -10,7 +10,7 @@ use super::{Config, FETCHES_MAX, JOURNAL_EVERY_BYTES, Progress};
 
 /// The last block that a stream request can name. Source: AWS IoT, GetStream, offset `o`.
 const STREAM_BLOCKS_MAX: u32 = 98_304;
-/// One refusal or one short block may be an accident; three in a row, without a good block between, are not.
+/// One refusal or one block of a wrong length may be an accident; three in a row, without a good block between, are not.
 const ACCIDENTS_MAX: u8 = 3;
 
 /// Work for the platform while blocks come in, most urgent first.
@@ -39,9 +39,11 @@ pub(super) struct Transfer {
     spare: Option<Source>,
     silence_ms_max: u64,
     quiet_since: Instant,
-    /// Refusals or short blocks since the last good block.
+    /// Refusals since the last good block.
     refusals: u8,
-    short_blocks: u8,
+    /// Blocks of a wrong length since the last good one, and what that means for the file.
+    misfits: u8,
+    misfit: Reason,
     fetch_failures: u8,
     fetch_at: Instant,
     backoff: Backoff,
@@ -64,7 +66,8 @@ impl Transfer {
             silence_ms_max: config.silence_ms_max,
             quiet_since: Instant::default(),
             refusals: 0,
-            short_blocks: 0,
+            misfits: 0,
+            misfit: Reason::ImageLengthMismatch,
             fetch_failures: 0,
             fetch_at: Instant::default(),
             backoff: Backoff::new(),
@@ -132,14 +135,15 @@ impl Transfer {
                 self.pending = Some(block);
                 self.quiet_since = now;
                 self.refusals = 0;
-                self.short_blocks = 0;
+                self.misfits = 0;
                 self.fetch_failures = 0;
                 self.backoff.reset();
             }
-            Err(BlockRefusal::WrongLength { got, want }) if got < want => {
-                self.short_blocks = self.short_blocks.saturating_add(1);
+            Err(BlockRefusal::WrongLength { got, want }) => {
+                self.misfits = self.misfits.saturating_add(1);
+                self.misfit = if got < want { Reason::ImageTooShort } else { Reason::ImageLengthMismatch };
             }
-            Err(BlockRefusal::Duplicate | BlockRefusal::OutOfRange | BlockRefusal::WrongLength { .. }) => {}
+            Err(BlockRefusal::Duplicate | BlockRefusal::OutOfRange) => {}
         }
     }
 
@@ -241,8 +245,8 @@ impl Transfer {
         if self.source != Source::Stream {
             return;
         }
-        if self.window.expire(now) && self.short_blocks >= ACCIDENTS_MAX {
-            self.turn_away(Reason::ImageTooShort);
+        if self.window.expire(now) && self.misfits >= ACCIDENTS_MAX {
+            self.turn_away(self.misfit);
         }
         if now.since(self.quiet_since) >= self.silence_ms_max {
             self.turn_away(Reason::TransferTimedOut);

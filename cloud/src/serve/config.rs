@@ -1,13 +1,14 @@
 //! How the service is set up, what of it makes no sense, and why it may not start. Nothing is started here.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::log::Format;
 use super::tls::{self, TlsFiles};
 use super::transport::BrokerAddress;
+use crate::limits::{DATABASE_BYTES_MAX, URL_LIFE_DEFAULT};
 use crate::store::StoreError;
 
 /// How the service is set up.
@@ -33,6 +34,25 @@ pub struct Config {
     pub database_bytes_max: u64,
     /// How long a signed URL is good.
     pub url_life: Duration,
+}
+
+impl Config {
+    /// A service on this machine: free ports of the loopback address, no TLS, an embedded broker, no log.
+    pub fn local(data: &Path) -> Self {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            data: data.to_owned(),
+            mqtt: free,
+            http: free,
+            tls: None,
+            broker: None,
+            aws_limits: false,
+            public_http: None,
+            format: Format::Quiet,
+            database_bytes_max: DATABASE_BYTES_MAX,
+            url_life: URL_LIFE_DEFAULT,
+        }
+    }
 }
 
 /// A broker that somebody else runs.

@@ -52,7 +52,7 @@ use self::log::Log;
 use self::service::JobsHandle;
 use self::signed_url::Signer;
 use self::transport::{BrokerAddress, Publisher};
-use crate::limits::{DATABASE_BYTES_MAX, START_TIMEOUT, STOP_TIMEOUT, URL_LIFE_DEFAULT};
+use crate::limits::{START_TIMEOUT, STOP_TIMEOUT};
 use crate::store::Store;
 
 /// Client id of the service at any broker, and its user name at the embedded one.
