@@ -1,0 +1,68 @@
+//! The processes of the demo: started with a pipe that ends them when this one ends, and read line by line.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use crate::Error;
+
+/// A folder that goes when it is dropped.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// Makes a folder of this process's own below `parent`.
+    pub fn new(parent: &Path) -> Result<Self, Error> {
+        let path = parent.join(format!("demo-run-{}", std::process::id()));
+        fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            eprintln!("demo: {} stays: {error}", self.0.display());
+        }
+    }
+}
+
+/// A running program, which ends when this is dropped.
+pub struct Process {
+    child: Child,
+    /// Its end tells the program that we are gone, however we went.
+    _leash: Option<ChildStdin>,
+    lines: Lines<BufReader<ChildStdout>>,
+    name: String,
+}
+
+impl Process {
+    /// Starts `program`.
+    pub fn start<A: AsRef<OsStr>>(program: &Path, arguments: impl IntoIterator<Item = A>) -> Result<Self, Error> {
+        let name = program.file_name().and_then(OsStr::to_str).unwrap_or("program").to_owned();
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
+        let leash = child.stdin.take();
+        let out = child.stdout.take().ok_or("a process without standard output")?;
+        Ok(Self { child, _leash: leash, lines: BufReader::new(out).lines(), name })
+    }
+
+    /// Its next line. Dropping the future loses nothing.
+    ///
+    /// Errors: the program ended.
+    pub async fn line(&mut self) -> Result<String, Error> {
+        match self.lines.next_line().await? {
+            Some(line) => Ok(line),
+            None => Err(format!("{} ended: {}", self.name, self.child.wait().await?).into()),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The story: jobs are created, the device and the service are watched, and what happened is held against the flash.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ota_examples::device::HARDWARE;
+
+use crate::build::{Programs, RELEASES};
+use crate::certificates::{Authority, Identity};
+use crate::claims::{Claim, Expected, table};
+use crate::processes::{Folder, Process};
+use crate::screen::Screen;
+use crate::view::{Uptime, View};
+use crate::{Error, Options, Protocol};
+
+/// An update that is not over by then is not going to be.
+const STEP_WAIT: Duration = Duration::from_secs(120);
+const READY_WAIT: Duration = Duration::from_secs(20);
+const FLUSH_EVERY: Duration = Duration::from_millis(50);
+
+/// The programs, files and processes that every chapter shares.
+struct Stage {
+    programs: Programs,
+    folder: Folder,
+    images: PathBuf,
+    service: Process,
+    mqtt: String,
+    http: String,
+    tls: Option<(Authority, Identity)>,
+    payload: Option<Vec<u8>>,
+}
+
+/// Tells the story; true if all of it came true.
+pub async fn tell(options: &Options, screen: &mut Screen) -> Result<bool, Error> {
+    let mut stage = Stage::set(options, screen).await?;
+    let protocols = options.protocol.map_or(vec![Protocol::Mqtt, Protocol::Http], |one| vec![one]);
+    let mut claims = Vec::new();
+    let mut devices = Vec::new();
+    for protocol in &protocols {
+        let last = protocols.last() == Some(protocol);
+        let (device, mut told) = stage.chapter(*protocol, last, screen).await?;
+        claims.append(&mut told);
+        devices.push(device);
+    }
+    let all = table(&claims, screen);
+    if !options.once {
+        stage.stay(&mut devices, screen).await?;
+    }
+    Ok(all)
+}
+
+impl Stage {
+    async fn set(options: &Options, screen: &mut Screen) -> Result<Self, Error> {
+        let payload = options.image.as_deref().map(fs::read).transpose()?;
+        let programs = Programs::beside_this_one()?;
+        screen.say("building the service, the boot selector and three versions of the device ...");
+        programs.build()?;
+        let images = programs.images();
+        fs::create_dir_all(&images)?;
+        let folder = Folder::new(&programs.path(""))?;
+        make_images(&programs, &images, folder.path(), payload.as_deref())?;
+
+        let tls = match options.broker {
+            Some(_) => None,
+            None => {
+                let authority = Authority::new(folder.path())?;
+                let server = authority.server(folder.path())?;
+                Some((authority, server))
+            }
+        };
+        let arguments = service_arguments(folder.path(), tls.as_ref(), options.broker.as_deref());
+        let mut service = Process::start(&programs.path("ota-cloud"), arguments)?;
+        let (mqtt, http) = tokio::time::timeout(READY_WAIT, ready(&mut service)).await??;
+        let mqtt = options.broker.as_deref().map_or(mqtt, |url| url.trim_start_matches("mqtt://").to_owned());
+        Ok(Self { programs, folder, images, service, mqtt, http, tls, payload })
+    }
+
+    /// One device from its first program to the last job of the chapter.
+    async fn chapter(
+        &mut self,
+        protocol: Protocol,
+        last: bool,
+        screen: &mut Screen,
+    ) -> Result<(Device, Vec<Claim>), Error> {
+        let name = protocol.name();
+        screen.chapter(&format!("An update over {}, then one that is bad", name.to_uppercase()));
+        let mut device = self.start_device(&format!("demo-{name}"))?;
+        let good = Expected { status: "SUCCEEDED", reason: "accepted", version: "2.0.0", image_runs: true };
+        let bad = Expected { status: "FAILED", reason: "SelfTestFailed", version: "2.0.0", image_runs: false };
+        let forged = Expected { status: "FAILED", reason: "SignatureInvalid", version: "2.0.0", image_runs: false };
+        let mut claims = vec![
+            self.step(&mut device, protocol, &format!("v2-{name}"), "v2.img", good, screen).await?,
+            self.step(&mut device, protocol, &format!("v3-{name}"), "v3.img", bad, screen).await?,
+        ];
+        if last {
+            screen.chapter("A tampered image: one bit is not what was signed");
+            let job = format!("forged-{name}");
+            claims.push(self.step(&mut device, protocol, &job, "forged.img", forged, screen).await?);
+        }
+        Ok((device, claims))
+    }
+
+    fn start_device(&self, thing: &str) -> Result<Device, Error> {
+        let flash = self.folder.path().join(format!("{thing}.flash"));
+        let selector = self.programs.path("boot-selector");
+        let image = self.images.join("v1.img");
+        let installed =
+            std::process::Command::new(&selector).arg("--flash").arg(&flash).arg("--install").arg(image).output()?;
+        if !installed.status.success() {
+            return Err(String::from_utf8_lossy(&installed.stderr).into_owned().into());
+        }
+        let mut arguments: Vec<String> = vec!["--flash".into(), path(&flash), "--leave-with-parent".into()];
+        arguments.extend(["--endpoint", &self.mqtt, "--thing", thing, "--allow-host", "127.0.0.1"].map(str::to_owned));
+        arguments.extend(["--update-key".into(), path(&self.images.join("public.pem"))]);
+        if let Some((authority, _)) = &self.tls {
+            let own = authority.client(self.folder.path(), thing)?;
+            arguments.extend(["--ca".into(), path(&authority.certificate)]);
+            arguments.extend(["--cert".into(), path(&own.certificate), "--key".into(), path(&own.key)]);
+        }
+        let process = Process::start(&selector, arguments)?;
+        Ok(Device { process, thing: thing.to_owned(), flash, view: View::default(), up: Uptime::default() })
+    }
+
+    /// One job, from its creation until the device has nothing left to report.
+    async fn step(
+        &mut self,
+        device: &mut Device,
+        protocol: Protocol,
+        job: &str,
+        image: &str,
+        expected: Expected,
+        screen: &mut Screen,
+    ) -> Result<Claim, Error> {
+        let image = self.images.join(image);
+        screen.say("");
+        screen.cloud(&format!("job {job} is created"));
+        let id = ["--id", job, "--protocol", protocol.name(), "--thing", &device.thing];
+        self.job(&[&["create", "--image", &path(&image)][..], &id[..]].concat())?;
+        tokio::time::timeout(STEP_WAIT, self.watch(device, screen))
+            .await
+            .map_err(|_| format!("job {job} was not over after {} s", STEP_WAIT.as_secs()))??;
+        let said = self.job(&["show", job])?;
+        let said = said.lines().find(|line| line.starts_with(&device.thing)).unwrap_or_default();
+        Claim::check(job, image, expected, said, &device.flash, self.payload.as_deref(), device.up.take())
+    }
+
+    /// Shows what both sides print until the device has settled its job.
+    async fn watch(&mut self, device: &mut Device, screen: &mut Screen) -> Result<(), Error> {
+        let Device { process, thing, view, up, .. } = device;
+        loop {
+            tokio::select! {
+                line = process.line() => {
+                    if view.device(&line?, up, screen) {
+                        return Ok(());
+                    }
+                }
+                line = self.service.line() => view.cloud(&line?, thing, screen),
+                () = tokio::time::sleep(FLUSH_EVERY) => view.flush(screen),
+            }
+        }
+    }
+
+    fn job(&self, arguments: &[&str]) -> Result<String, Error> {
+        let mut whole = self.server_arguments();
+        whole.push("job".into());
+        whole.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        let whole: Vec<&str> = whole.iter().map(String::as_str).collect();
+        self.programs.ota(&whole)
+    }
+
+    fn server_arguments(&self) -> Vec<String> {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let token = self.folder.path().join("cloud").join("token");
+        let mut arguments =
+            vec!["--server".into(), format!("{scheme}://{}", self.http), "--token-file".into(), path(&token)];
+        if let Some((authority, _)) = &self.tls {
+            arguments.extend(["--ca".into(), path(&authority.certificate)]);
+        }
+        arguments
+    }
+
+    /// Goes on showing both sides until Ctrl-C, which drops this future.
+    async fn stay(&mut self, devices: &mut [Device], screen: &mut Screen) -> Result<(), Error> {
+        let Some(device) = devices.first_mut() else { return Ok(()) };
+        screen.say("\nService and device stay up; Ctrl-C ends them. The next job:\n");
+        let program = path(&self.programs.path("ota"));
+        screen.say(&format!("  {program} {} \\", self.server_arguments().join(" ")));
+        let image = path(&self.images.join("v3.img"));
+        screen.say(&format!("    job create --thing {} --image {image}", device.thing));
+        loop {
+            self.watch(device, screen).await?;
+        }
+    }
+}
+
+/// A device: its boot selector's process, and its flash.
+struct Device {
+    process: Process,
+    thing: String,
+    flash: PathBuf,
+    view: View,
+    up: Uptime,
+}
+
+fn make_images(programs: &Programs, images: &Path, secret: &Path, payload: Option<&[u8]>) -> Result<(), Error> {
+    programs.ota(&["keygen", "--out", &path(secret)])?;
+    let (key, public) = key_files(secret)?;
+    fs::copy(public, images.join("public.pem"))?;
+    for release in &RELEASES {
+        let major = &release.version[..1];
+        let program = secret.join("program");
+        programs.build_device(release, payload, &program)?;
+        let image = images.join(format!("v{major}.img"));
+        let about = ["sign", "--key", &path(&key), "--version", release.version, "--hardware", HARDWARE];
+        programs.ota(&[&about[..], &[&path(&program), &path(&image)]].concat())?;
+    }
+    let mut forged = fs::read(images.join("v3.img"))?;
+    let middle = forged.len() / 2;
+    forged[middle] ^= 1;
+    fs::write(images.join("forged.img"), forged)?;
+    fs::copy(images.join("v3.img.sig"), images.join("forged.img.sig"))?;
+    Ok(())
+}
+
+/// The private and the public key that `ota keygen` wrote.
+fn key_files(folder: &Path) -> Result<(PathBuf, PathBuf), Error> {
+    Ok((folder.join("private.pem"), folder.join("public.pem")))
+}
+
+fn service_arguments(folder: &Path, tls: Option<&(Authority, Identity)>, broker: Option<&str>) -> Vec<String> {
+    let mut arguments: Vec<String> = vec!["serve".into(), "--data".into(), path(&folder.join("cloud"))];
+    arguments.extend(["--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log", "json"].map(str::to_owned));
+    if let Some((authority, server)) = tls {
+        arguments.extend(["--tls-cert".into(), path(&server.certificate), "--tls-key".into(), path(&server.key)]);
+        arguments.extend(["--tls-ca".into(), path(&authority.certificate)]);
+    }
+    if let Some(broker) = broker {
+        arguments.extend(["--broker".into(), broker.to_owned()]);
+    }
+    arguments
+}
+
+/// Waits for the service to say where it listens.
+async fn ready(service: &mut Process) -> Result<(String, String), Error> {
+    loop {
+        let line = service.line().await?;
+        let Some(rest) = line.strip_prefix("ready mqtt=") else { continue };
+        let (mqtt, http) = rest.split_once(" http=").ok_or("a ready line without an HTTP address")?;
+        return Ok((mqtt.to_owned(), http.to_owned()));
+    }
+}
+
+fn path(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

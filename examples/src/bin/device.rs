@@ -1,0 +1,28 @@
+//! The device program that every slot holds. Its versions differ in two things that are given when it is built:
+//! `OTA_DEVICE_VERSION`, and `OTA_DEVICE_SELF_TEST`, which is `pass` unless it is `fail`.
+
+use clap::Parser;
+use ota_agent::SelfTest;
+use ota_examples::device::{Error, Options, Printing, run};
+use ota_examples::lines::{Kind, print};
+use ota_examples::parent::leave_with_parent;
+
+const VERSION: &str = match option_env!("OTA_DEVICE_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};
+const SELF_TEST: &str = match option_env!("OTA_DEVICE_SELF_TEST") {
+    Some(verdict) => verdict,
+    None => "pass",
+};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let options = Options::parse();
+    if options.leave_with_parent {
+        leave_with_parent();
+    }
+    print(Kind::Start, "", VERSION);
+    let verdict = if SELF_TEST == "fail" { SelfTest::Failed } else { SelfTest::Passed };
+    run(options, Printing::new(VERSION, verdict)).await
+}

@@ -1,0 +1,114 @@
+//! TCP and TLS for a host: the agent's [`Connector`] over tokio and rustls. The server is always verified, against the CA
+//! that the caller names; a client certificate is shown if there is one.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use embedded_io_adapters::tokio_1::FromTokio;
+use ota_agent::transport::Connector;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// Bytes read ahead: minimq reads its headers byte by byte.
+const READ_AHEAD_BYTES: usize = 16 * 1024;
+
+/// A stream, encrypted or not.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
+/// Makes connections; cheap to clone.
+#[derive(Clone)]
+pub struct Network {
+    tls: Option<TlsConnector>,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum NetworkError {
+    /// TLS is wanted and no CA was named.
+    NoCa,
+    /// The name cannot be in a certificate.
+    ServerName,
+    /// The network, or the server's certificate.
+    Io(io::Error),
+}
+
+/// Certificates that cannot be used.
+#[derive(Debug)]
+pub struct CertificateError {
+    what: String,
+}
+
+impl fmt::Display for CertificateError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for CertificateError {}
+
+impl Network {
+    /// A network without TLS: for a broker on this very machine.
+    pub fn plain() -> Self {
+        Self { tls: None }
+    }
+
+    /// A network that trusts the CA in `ca`, and shows the certificate and key in `identity`. All are PEM files.
+    pub fn with_tls(ca: &Path, identity: Option<(&Path, &Path)>) -> Result<Self, CertificateError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(ca)? {
+            roots.add(certificate).map_err(|error| refuse(ca, &error))?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| refuse(ca, &error))?
+            .with_root_certificates(roots);
+        let config = match identity {
+            None => config.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let chain = certificates(certificate)?;
+                let secret = fs::read(key).map_err(|error| refuse(key, &error))?;
+                let secret = PrivateKeyDer::from_pem_slice(&secret).map_err(|error| refuse(key, &error))?;
+                config.with_client_auth_cert(chain, secret).map_err(|error| refuse(certificate, &error))?
+            }
+        };
+        Ok(Self { tls: Some(TlsConnector::from(Arc::new(config))) })
+    }
+}
+
+impl Connector for Network {
+    type Stream = FromTokio<BufReader<Box<dyn Stream>>>;
+    type Error = NetworkError;
+
+    async fn connect(&mut self, host: &str, port: u16, tls: bool) -> Result<Self::Stream, Self::Error> {
+        let tcp = TcpStream::connect((host, port)).await.map_err(NetworkError::Io)?;
+        tcp.set_nodelay(true).map_err(NetworkError::Io)?;
+        let stream: Box<dyn Stream> = if tls {
+            let connector = self.tls.as_ref().ok_or(NetworkError::NoCa)?;
+            let name = ServerName::try_from(host.to_owned()).map_err(|_| NetworkError::ServerName)?;
+            Box::new(connector.connect(name, tcp).await.map_err(NetworkError::Io)?)
+        } else {
+            Box::new(tcp)
+        };
+        Ok(FromTokio::new(BufReader::with_capacity(READ_AHEAD_BYTES, stream)))
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let pem = fs::read(path).map_err(|error| refuse(path, &error))?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let chain = chain.map_err(|error| refuse(path, &error))?;
+    if chain.is_empty() { Err(refuse(path, &"no certificate in it")) } else { Ok(chain) }
+}
+
+fn refuse(path: &Path, error: &dyn fmt::Display) -> CertificateError {
+    CertificateError { what: format!("{}: {error}", path.display()) }
+}

@@ -1,0 +1,226 @@
+//! A Linux device: the agent over TCP or TLS, with its slots in a flash file. The program `device` is this module and
+//! its version; every slot of the flash holds one such program, whole.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Parser;
+use minimq::{Buffers, ConfigBuilder, Session};
+use ota_agent::transport::http::AllowedHosts;
+use ota_agent::transport::minimq::Minimq;
+use ota_agent::{Agent, Application, Config, Notice, Progress, SelfTest, Way, machine, pump};
+use ota_jobs::ThingName;
+use ota_pal::{
+    Component, FileFlash, Geometry, HardwareId, Key, KeySet, Layout, Native, NoWatchdog, Reset, SlotId, VersionRule,
+};
+
+use crate::connect::Network;
+use crate::lines::{Kind, now_ms, print};
+
+/// The board that images must be signed for.
+pub const HARDWARE: &str = "demo-linux";
+/// Two slots of 16 MiB less a little, and two sectors each for journal and boot record.
+pub const FLASH_BYTES: u32 = 32 * 1024 * 1024;
+/// Word and sector of the flash file.
+pub type Flash = FileFlash<4, 4096>;
+
+/// The exit status that means: start me again through the boot selector.
+pub const EXIT_RESET: i32 = 75;
+
+const BLOCK_BYTES: usize = 4096;
+/// One block, and what MQTT and CBOR put around it.
+const RECEIVE_BYTES: usize = BLOCK_BYTES + 512;
+const SEND_BYTES: usize = 2048;
+const DOCUMENT_BYTES: usize = 4096;
+const KEEP_ALIVE_S: u16 = 30;
+
+/// What a device is told at its start. The boot selector adds `--slot`.
+#[derive(Clone, Debug, Parser)]
+pub struct Options {
+    /// The broker, as HOST:PORT.
+    #[arg(long)]
+    pub endpoint: String,
+    /// The thing's name; also the MQTT client id, unless --client-id says otherwise.
+    #[arg(long)]
+    pub thing: String,
+    /// The MQTT client id.
+    #[arg(long)]
+    pub client_id: Option<String>,
+    /// The CA that broker and image server are verified against (PEM). Without it there is no TLS.
+    #[arg(long)]
+    pub ca: Option<PathBuf>,
+    /// The device's certificate (PEM).
+    #[arg(long, requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// The device's private key (PEM).
+    #[arg(long, requires = "cert")]
+    pub key: Option<PathBuf>,
+    /// The public key that images must be signed with (PEM); may be given several times.
+    #[arg(long, required = true)]
+    pub update_key: Vec<PathBuf>,
+    /// A server that images may come from over HTTP; ".example.com" is everything below it. May be given several times.
+    #[arg(long)]
+    pub allow_host: Vec<String>,
+    /// Take images over HTTP where a job offers both.
+    #[arg(long)]
+    pub prefer_http: bool,
+    /// The flash file.
+    #[arg(long)]
+    pub flash: PathBuf,
+    /// The slot that this program was booted from; the boot selector says it.
+    #[arg(long, default_value = "a", value_parser = parse_slot)]
+    pub slot: SlotId,
+    /// End when standard input does.
+    #[arg(long)]
+    pub leave_with_parent: bool,
+}
+
+/// What the device cannot start without.
+pub type Error = Box<dyn std::error::Error>;
+
+/// The layout of the flash file.
+pub fn layout() -> Layout {
+    let geometry = Geometry { word_bytes: 4, erase_bytes: 4096, capacity_bytes: FLASH_BYTES };
+    Layout::split(geometry).expect("32 MiB hold two slots and four sectors")
+}
+
+/// "a" or "b".
+pub fn parse_slot(text: &str) -> Result<SlotId, String> {
+    match text {
+        "a" => Ok(SlotId::A),
+        "b" => Ok(SlotId::B),
+        _ => Err(format!("{text:?} is no slot: a or b")),
+    }
+}
+
+/// Runs the device until it resets, which ends the process with [`EXIT_RESET`].
+///
+/// Errors: what is wrong with the options, in words.
+pub async fn run(options: Options, application: impl Application) -> Result<(), Error> {
+    let (host, port) = options.endpoint.rsplit_once(':').ok_or("--endpoint is HOST:PORT")?;
+    let port = port.parse().map_err(|_| "--endpoint ends with a port number")?;
+    let identity = options.cert.as_deref().zip(options.key.as_deref());
+    let network = match &options.ca {
+        Some(ca) => Network::with_tls(ca, identity)?,
+        None => Network::plain(),
+    };
+    let tls = options.ca.is_some();
+
+    let mut document = [0; DOCUMENT_BYTES];
+    let mut agent = start(&options, application, &mut document).await?;
+    let (mut receive, mut send, mut block) = ([0; RECEIVE_BYTES], [0; SEND_BYTES], [0; BLOCK_BYTES]);
+    let client_id = options.client_id.as_deref().unwrap_or(&options.thing);
+    let session = ConfigBuilder::new(Buffers::new(&mut receive, &mut send))
+        .client_id(client_id)
+        .map_err(|error| format!("--client-id: {error}"))?
+        .keepalive_interval(KEEP_ALIVE_S);
+    let mut broker = Minimq { session: &mut Session::new(session), connector: network.clone(), host, port, tls };
+    let names: Vec<&str> = options.allow_host.iter().map(String::as_str).collect();
+    let hosts = AllowedHosts { names: &names, plain: !tls };
+    let mut web = pump::Web { connector: network, hosts, buffer: &mut block };
+    pump::run(&mut agent, &mut broker, Some(&mut web)).await;
+    Ok(())
+}
+
+async fn start<'b, A: Application>(
+    options: &Options,
+    application: A,
+    document: &'b mut [u8],
+) -> Result<Agent<'b, impl ota_pal::Platform + use<A>, A>, Error> {
+    let platform = ota_pal::Config {
+        layout: layout(),
+        hardware: HardwareId::new(HARDWARE)?,
+        component: Component::App,
+        version_rule: VersionRule::Newer,
+        security_counter_min: 0,
+        running: options.slot,
+        trial_attempts: ota_pal::native::TRIAL_ATTEMPTS_DEFAULT,
+    };
+    let flash = Flash::open(&options.flash, FLASH_BYTES)?;
+    let platform = Native::new(flash, keys(&options.update_key)?, Exit, NoWatchdog, platform)?;
+    let mut config = Config::new(BLOCK_BYTES as u32).expect("4 KiB is a block");
+    config.prefer_http = options.prefer_http;
+    let thing = ThingName::new(&options.thing).map_err(|error| format!("--thing: {error:?}"))?;
+    let now = machine::Instant::from_ms(embassy_time::Instant::now().as_millis());
+    let agent = Agent::start(config, thing, platform, application, document, now_ms(), now).await;
+    agent.map_err(|error| format!("the flash cannot be used: {error:?}").into())
+}
+
+/// The keys in PEM files, each named after its file.
+fn keys(paths: &[PathBuf]) -> Result<KeySet<4>, Error> {
+    use rustls::pki_types::SubjectPublicKeyInfoDer;
+    use rustls::pki_types::pem::PemObject;
+    let mut keys = KeySet::new();
+    for path in paths {
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+        let pem = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let der =
+            SubjectPublicKeyInfoDer::from_pem_slice(&pem).map_err(|error| format!("{}: {error}", path.display()))?;
+        keys.add(Key::new(name, &der)?)?;
+    }
+    Ok(keys)
+}
+
+/// A reset of this process: the boot selector, its parent, starts over.
+struct Exit;
+
+impl Reset for Exit {
+    fn reset(&mut self) {
+        std::process::exit(EXIT_RESET);
+    }
+}
+
+/// An application that prints what happens, and whose self-test ends as it was built to.
+pub struct Printing {
+    /// The version that was compiled in.
+    pub version: &'static str,
+    /// The verdict.
+    pub verdict: SelfTest,
+    told_percent: Option<u64>,
+}
+
+impl Printing {
+    /// Version `version`, whose self-test ends with `verdict`.
+    pub fn new(version: &'static str, verdict: SelfTest) -> Self {
+        Self { version, verdict, told_percent: None }
+    }
+}
+
+impl Application for Printing {
+    fn self_test(&mut self, connected: bool) -> SelfTest {
+        // This device is only worth keeping if it can be updated again.
+        if connected { self.verdict } else { SelfTest::Running }
+    }
+
+    fn on_notice(&mut self, notice: Notice) {
+        print(Kind::Notice, "", &format!("{notice:?}"));
+    }
+
+    fn on_progress(&mut self, progress: Progress) {
+        let percent = u64::from(progress.done_bytes) * 100 / u64::from(progress.total_bytes);
+        if self.told_percent.replace(percent) != Some(percent) {
+            let Progress { done_bytes, total_bytes, rate_bytes_per_s, left_ms, .. } = progress;
+            let left = left_ms.map_or_else(|| "?".into(), |left| left.to_string());
+            print(Kind::Progress, "", &format!("{done_bytes} {total_bytes} {rate_bytes_per_s} {left}"));
+        }
+    }
+
+    fn on_disconnected(&mut self, why: &dyn std::fmt::Debug) {
+        print(Kind::Notice, "", &format!("disconnected: {why:?}"));
+    }
+
+    fn on_traffic(&mut self, way: Way, topic: &str, payload: &[u8]) {
+        if topic.contains("/streams/") {
+            return; // a line for each block would hide everything else
+        }
+        let kind = match way {
+            Way::Out => Kind::Out,
+            Way::In => Kind::In,
+        };
+        print(kind, topic, &String::from_utf8_lossy(payload));
+    }
+
+    fn on_custom_job(&mut self, job: &ota_jobs::JobId, _document: &[u8]) {
+        print(Kind::Notice, "", &format!("job {job} is not an update: left alone"));
+    }
+}

@@ -1,0 +1,142 @@
+//! A device on the bench: a flash file in a folder that goes when the rig does, keys made on the spot, and images that
+//! are nothing but a header and a few bytes. For the examples; a real device has none of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ota_boot::boot;
+use ota_pal::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
+use ota_pal::{
+    Component, FileFlash, Flash, Geometry, HardwareId, Header, Key, KeySet, Layout, Link, Native, NoWatchdog, Platform,
+    Reset, Signature, SignatureKind, SlotId, Version, VersionRule, now, read_header,
+};
+use p256::ecdsa::signature::hazmat::PrehashSigner;
+use p256::ecdsa::{Signature as Ecdsa, SigningKey};
+use sha2::{Digest, Sha256};
+
+use crate::device::Error;
+
+/// The board that images are made for.
+pub const HARDWARE: &str = "bench";
+const FLASH_BYTES: u32 = 256 * 1024;
+const BODY_BYTES: usize = 3000;
+
+type Nor = FileFlash<4, 4096>;
+type Keys = KeySet<1>;
+
+/// A reset that only says so.
+pub struct Noted;
+
+impl Reset for Noted {
+    fn reset(&mut self) {}
+}
+
+/// A device on the bench.
+pub struct Device {
+    folder: PathBuf,
+    key: SigningKey,
+}
+
+impl Device {
+    /// An empty device in a folder of its own.
+    pub fn new(name: &str) -> Result<Self, Error> {
+        let folder = std::env::temp_dir().join(format!("ota-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder)?;
+        let mut seed = [0; 32];
+        fs::File::open("/dev/urandom").and_then(|mut random| std::io::Read::read_exact(&mut random, &mut seed))?;
+        Ok(Self { folder, key: SigningKey::from_slice(&seed)? })
+    }
+
+    /// Where its flash lies; there is room for other files.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The platform of the program in slot `running`.
+    pub fn platform(&self, running: SlotId) -> Result<Native<Nor, Keys, Noted>, Error> {
+        let mut keys = Keys::new();
+        keys.add(Key::new("bench", self.key.verifying_key().to_sec1_point(false).as_bytes())?)?;
+        let config = ota_pal::Config {
+            layout: layout()?,
+            hardware: HardwareId::new(HARDWARE)?,
+            component: Component::App,
+            version_rule: VersionRule::Newer,
+            security_counter_min: 0,
+            running,
+            trial_attempts: ota_pal::native::TRIAL_ATTEMPTS_DEFAULT,
+        };
+        Ok(Native::new(self.flash()?, keys, Noted, NoWatchdog, config)?)
+    }
+
+    /// Writes the first image to slot A, as a factory does.
+    pub fn install(&self, version: &str) -> Result<(), Error> {
+        let mut image = image(version)?;
+        image.resize(image.len().next_multiple_of(4), 0xFF);
+        let at = layout()?.slot(SlotId::A).offset_bytes();
+        let mut flash = self.flash()?;
+        let written = now(Flash::write(&mut flash, at, &image)).ok_or("a file is always ready")?;
+        written.map_err(|error| format!("{error:?}").into())
+    }
+
+    /// Receives an image, verifies it and puts it on trial, as the agent does.
+    pub fn activate(&self, version: &str) -> Result<(), Error> {
+        let image = image(version)?;
+        let digest: [u8; 32] = Sha256::digest(&image).into();
+        let signature: Ecdsa = self.key.sign_prehash(&digest)?;
+        let der = signature.to_der();
+        let mut platform = self.platform(SlotId::A)?;
+        let trial = now(async {
+            let begun = platform.begin(image.len() as u32, 0).await?;
+            platform.write(0, &image).await?;
+            let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: der.as_bytes() };
+            let sealed = platform.seal(&signature).await?;
+            platform.activate(begun.slot, &sealed, image.len() as u32).await
+        });
+        Ok(trial.ok_or("a file is always ready")??)
+    }
+
+    /// Resets: the slot that the boot selector starts.
+    pub fn boot(&self) -> Result<SlotId, Error> {
+        let booted = now(boot(&mut self.flash()?, &layout()?, &mut NoWatchdog)).ok_or("a file is always ready")?;
+        Ok(booted.map_err(|error| format!("{error:?}"))?.slot)
+    }
+
+    /// The version of the image in `slot`.
+    pub fn version(&self, slot: SlotId) -> Result<String, Error> {
+        let header = now(read_header(&mut self.flash()?, layout()?.slot(slot))).ok_or("a file is always ready")?;
+        Ok(header??.version.to_string())
+    }
+
+    fn flash(&self) -> Result<Nor, Error> {
+        Ok(Nor::open(&self.folder.join("flash"), FLASH_BYTES)?)
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.folder) {
+            eprintln!("{} stays: {error}", self.folder.display());
+        }
+    }
+}
+
+fn layout() -> Result<Layout, Error> {
+    Ok(Layout::split(Geometry { word_bytes: 4, erase_bytes: 4096, capacity_bytes: FLASH_BYTES })?)
+}
+
+fn image(version: &str) -> Result<Vec<u8>, Error> {
+    let header = Header {
+        component: Component::App,
+        link: Link::Any,
+        hardware: HardwareId::new(HARDWARE)?,
+        version: version.parse::<Version>()?,
+        security_counter: 0,
+        load_address: 0,
+        body: Body::new(BODY_OFFSET_DEFAULT_BYTES, BODY_BYTES as u32)?,
+        release_id: 1,
+    };
+    let mut image = header.emit().to_vec();
+    image.resize(BODY_OFFSET_DEFAULT_BYTES as usize, 0);
+    image.resize(BODY_OFFSET_DEFAULT_BYTES as usize + BODY_BYTES, 0xA5);
+    Ok(image)
+}

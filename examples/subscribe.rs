@@ -1,0 +1,68 @@
+//! A device subscribes to its job topics and asks for its next job: `cargo run --example subscribe`.
+//! The service runs in the same program here; take the endpoint of yours instead.
+
+use minimq::{Buffers, ConfigBuilder, Session};
+use ota_agent::transport::minimq::Minimq;
+use ota_agent::{Agent, Application, Config, Instant, Notice, SelfTest, Way, pump};
+use ota_cloud::serve::{Config as Setup, Service};
+use ota_examples::connect::Network;
+use ota_examples::device::Error;
+use ota_examples::rig::Device;
+use ota_jobs::ThingName;
+
+/// Prints what happens, and leaves once the service has answered.
+struct Listener {
+    answered: tokio::sync::mpsc::UnboundedSender<()>,
+}
+
+impl Application for Listener {
+    fn self_test(&mut self, _connected: bool) -> SelfTest {
+        SelfTest::Passed
+    }
+
+    fn on_traffic(&mut self, way: Way, topic: &str, payload: &[u8]) {
+        println!("{way:?} {topic} {}", String::from_utf8_lossy(payload));
+    }
+
+    fn on_notice(&mut self, notice: Notice) {
+        println!("{notice:?}");
+        if notice == Notice::NoUpdate {
+            // The receiver is gone only when the program is about to end.
+            let _ = self.answered.send(());
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let device = Device::new("subscribe")?;
+    let service = Service::start(Setup::local(device.folder())).await?;
+    let (host, port) = service.mqtt.rsplit_once(':').ok_or("an address without a port")?;
+
+    // 1. The agent gets what it needs: settings, its thing's name, the platform, your application, a buffer.
+    let (answered, mut until) = tokio::sync::mpsc::unbounded_channel();
+    let mut document = [0; 2048];
+    let thing = ThingName::new("kitchen")?;
+    let config = Config::new(4096).expect("4 KiB is a block");
+    let platform = device.platform(ota_pal::SlotId::A)?;
+    let seed = ota_examples::lines::now_ms();
+    let agent =
+        Agent::start(config, thing, platform, Listener { answered }, &mut document, seed, Instant::from_ms(0)).await;
+    let mut agent = agent.map_err(|error| format!("{error:?}"))?;
+
+    // 2. A connection: buffers of a block and 512 bytes, any transport.
+    let (mut receive, mut send) = ([0; 4096 + 512], [0; 2048]);
+    let session =
+        ConfigBuilder::new(Buffers::new(&mut receive, &mut send)).client_id("kitchen")?.keepalive_interval(30);
+    let network = Network::plain();
+    let mut broker =
+        Minimq { session: &mut Session::new(session), connector: network, host, port: port.parse()?, tls: false };
+
+    // 3. The pump connects, subscribes, asks, and would go on for ever.
+    tokio::select! {
+        () = pump::run(&mut agent, &mut broker, None::<&mut pump::Web<'_, Network>>) => {}
+        _ = until.recv() => {}
+    }
+    service.stop().await;
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! The Linux device's connections: the server is verified against the CA that was named and the name that was dialled,
+//! and nothing that is sent can be read on the way.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+use minimq::{Buffers, ConfigBuilder, Session};
+use ota_agent::transport::minimq::Minimq;
+use ota_agent::transport::{Broker, Connector, Mqtt};
+use ota_cloud::serve::{Config, Service, TlsFiles};
+use ota_examples::connect::Network;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+const MARKER: &str = "in-plain-sight";
+
+/// A folder with a CA, and a certificate for "localhost" and one for the thing "kitchen".
+struct Scene(PathBuf);
+
+impl Scene {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("ota-encrypted-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        std::fs::write(folder.join("ca.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+        let issuer = Issuer::new(params, key);
+        for (name, hosts) in [("server", vec!["localhost".to_owned()]), ("kitchen", Vec::new())] {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(hosts).unwrap();
+            params.distinguished_name.push(DnType::CommonName, name);
+            std::fs::write(folder.join(format!("{name}.pem")), params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
+            std::fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+        }
+        Self(folder)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    async fn service(&self) -> (Service, u16) {
+        let tls = TlsFiles { cert: self.file("server.pem"), key: self.file("server.key"), ca: self.file("ca.pem") };
+        let service = Service::start(Config { tls: Some(tls), ..Config::local(&self.0) }).await.unwrap();
+        let port = service.mqtt.rsplit_once(':').unwrap().1.parse().unwrap();
+        (service, port)
+    }
+
+    fn device(&self, ca: &Path) -> Network {
+        Network::with_tls(ca, Some((&self.file("kitchen.pem"), &self.file("kitchen.key")))).unwrap()
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Publishes the marker through `network` to `port`; the connection must come up.
+async fn publish(network: Network, port: u16, tls: bool) {
+    let (mut receive, mut send) = ([0; 512], [0; 512]);
+    let config = ConfigBuilder::new(Buffers::new(&mut receive, &mut send)).client_id("kitchen").unwrap();
+    let mut session = Session::new(config);
+    let mut broker = Minimq { session: &mut session, connector: network, host: "localhost", port, tls };
+    let mut connection = broker.connect().await.unwrap();
+    Mqtt::subscribe(&mut connection, &["kitchen/door"]).await.unwrap();
+    Mqtt::publish(&mut connection, "kitchen/door", MARKER.as_bytes(), true).await.unwrap();
+    loop {
+        if let Some(message) = connection.receive().await.unwrap() {
+            return assert_eq!(message.payload, MARKER.as_bytes());
+        }
+    }
+}
+
+/// A port that passes everything on to `port`, and every byte that passed.
+async fn tapped(port: u16) -> (u16, mpsc::UnboundedReceiver<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let tap = listener.local_addr().unwrap().port();
+    let (heard, bytes) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let (device, _) = listener.accept().await.unwrap();
+        let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let (from_device, to_device) = device.into_split();
+        let (from_server, to_server) = server.into_split();
+        for (mut from, mut to) in [(from_device, to_server), (from_server, to_device)] {
+            let heard = heard.clone();
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                while let Ok(count @ 1..) = from.read(&mut buffer).await {
+                    heard.send(buffer[..count].to_vec()).unwrap();
+                    if to.write_all(&buffer[..count]).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (tap, bytes)
+}
+
+fn shows_marker(bytes: &mut mpsc::UnboundedReceiver<Vec<u8>>) -> bool {
+    let mut all = Vec::new();
+    while let Ok(mut some) = bytes.try_recv() {
+        all.append(&mut some);
+    }
+    assert!(all.len() > 100, "the tap heard the connection");
+    all.windows(MARKER.len()).any(|window| window == MARKER.as_bytes())
+}
+
+#[tokio::test]
+async fn what_passes_the_wire_cannot_be_read() {
+    let scene = Scene::new("tap");
+    let (service, port) = scene.service().await;
+    let (tap, mut bytes) = tapped(port).await;
+    publish(scene.device(&scene.file("ca.pem")), tap, true).await;
+    assert!(!shows_marker(&mut bytes));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn the_tap_would_have_seen_it() {
+    let scene = Scene::new("plain");
+    let service = Service::start(Config::local(&scene.0)).await.unwrap();
+    let (tap, mut bytes) = tapped(service.mqtt.rsplit_once(':').unwrap().1.parse().unwrap()).await;
+    publish(Network::plain(), tap, false).await;
+    assert!(shows_marker(&mut bytes));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_of_another_ca_or_of_another_name_is_refused() {
+    let (scene, other) = (Scene::new("ours"), Scene::new("theirs"));
+    let (service, port) = scene.service().await;
+    assert!(scene.device(&scene.file("ca.pem")).connect("localhost", port, true).await.is_ok());
+    assert!(scene.device(&other.file("ca.pem")).connect("localhost", port, true).await.is_err());
+    assert!(scene.device(&scene.file("ca.pem")).connect("127.0.0.1", port, true).await.is_err());
+    assert!(Network::plain().connect("localhost", port, true).await.is_err(), "TLS without a CA is no TLS");
+    service.stop().await;
+}
