@@ -1,0 +1,210 @@
+//! The whole agent over a flash, a clock and a network that exist only as addresses: nothing can be optimised away, and
+//! nothing but the agent and what it needs is linked. Never run.
+#![no_std]
+#![no_main]
+
+use core::convert::Infallible;
+use core::future::Future;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+
+use embassy_time_driver::Driver;
+use embedded_io_async::{ErrorType, Read, Write};
+use embedded_storage::nor_flash::{self, NorFlash, ReadNorFlash};
+use minimq::{Buffers, ConfigBuilder, Session};
+use ota_agent::machine::Machine;
+use ota_agent::transport::Connector;
+use ota_agent::transport::http::AllowedHosts;
+use ota_agent::transport::minimq::Minimq;
+use ota_agent::{Agent, Application, Config, Instant, SelfTest, pump};
+use ota_jobs::ThingName;
+use ota_pal::{
+    Blocking, Component, Geometry, HardwareId, Key, KeySet, Layout, Native, NoWatchdog, Reset, SlotId, VersionRule,
+};
+
+/// Stands for the hardware: the optimiser must believe that anything is read here.
+const DEVICE: *mut u8 = 0x4000_0000 as *mut u8;
+
+fn read_device(bytes: &mut [u8]) {
+    for byte in bytes {
+        *byte = unsafe { DEVICE.read_volatile() };
+    }
+}
+
+fn write_device(bytes: &[u8]) {
+    for byte in bytes {
+        unsafe { DEVICE.write_volatile(*byte) };
+    }
+}
+
+struct Clock;
+embassy_time_driver::time_driver_impl!(static CLOCK: Clock = Clock);
+
+impl Driver for Clock {
+    fn now(&self) -> u64 {
+        let mut bytes = [0; 8];
+        read_device(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    fn schedule_wake(&self, at: u64, _waker: &Waker) {
+        write_device(&at.to_le_bytes());
+    }
+}
+
+struct Flash;
+
+impl nor_flash::ErrorType for Flash {
+    type Error = Infallible;
+}
+
+impl ReadNorFlash for Flash {
+    const READ_SIZE: usize = 1;
+
+    fn read(&mut self, _offset: u32, bytes: &mut [u8]) -> Result<(), Infallible> {
+        read_device(bytes);
+        Ok(())
+    }
+
+    fn capacity(&self) -> usize {
+        0x10_0000
+    }
+}
+
+impl NorFlash for Flash {
+    const WRITE_SIZE: usize = 4;
+    const ERASE_SIZE: usize = 4096;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), Infallible> {
+        write_device(&from.to_le_bytes());
+        write_device(&to.to_le_bytes());
+        Ok(())
+    }
+
+    fn write(&mut self, _offset: u32, bytes: &[u8]) -> Result<(), Infallible> {
+        write_device(bytes);
+        Ok(())
+    }
+}
+
+struct Wire;
+
+impl ErrorType for Wire {
+    type Error = embedded_io_async::ErrorKind;
+}
+
+impl Read for Wire {
+    async fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Self::Error> {
+        read_device(bytes);
+        Ok(bytes.len())
+    }
+}
+
+impl Write for Wire {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
+        write_device(bytes);
+        Ok(bytes.len())
+    }
+
+    async fn flush(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+struct Network;
+
+impl Connector for Network {
+    type Stream = Wire;
+    type Error = ();
+
+    async fn connect(&mut self, host: &str, port: u16, tls: bool) -> Result<Wire, ()> {
+        write_device(host.as_bytes());
+        write_device(&[port as u8, tls as u8]);
+        Ok(Wire)
+    }
+}
+
+struct Board;
+
+impl Reset for Board {
+    fn reset(&mut self) {
+        write_device(&[1]);
+    }
+}
+
+impl Application for Board {
+    fn self_test(&mut self, connected: bool) -> SelfTest {
+        if connected { SelfTest::Passed } else { SelfTest::Running }
+    }
+}
+
+type Platform = Native<Blocking<Flash>, KeySet<2>, Board>;
+
+fn platform() -> Option<Platform> {
+    let geometry = Geometry { word_bytes: 4, erase_bytes: 4096, capacity_bytes: 0x10_0000 };
+    let config = ota_pal::Config {
+        layout: Layout::split(geometry).ok()?,
+        hardware: HardwareId::new("board").ok()?,
+        component: Component::App,
+        version_rule: VersionRule::Newer,
+        security_counter_min: 0,
+        running: SlotId::A,
+        trial_attempts: 3,
+    };
+    let mut keys = KeySet::new();
+    let mut point = [0; 65];
+    read_device(&mut point);
+    keys.add(Key::new("release", &point).ok()?).ok()?;
+    Native::new(Blocking(Flash), keys, Board, NoWatchdog, config).ok()
+}
+
+async fn device(buffers: &mut [[u8; 4608]; 4]) -> Option<()> {
+    let [document, receive, send, block] = buffers;
+    let thing = ThingName::new("board").ok()?;
+    let agent = Agent::start(Config::new(4096).ok()?, thing, platform()?, Board, document, 1, Instant::from_ms(0));
+    let mut agent = agent.await.ok()?;
+    let session = ConfigBuilder::new(Buffers::new(receive, send)).client_id("board").ok()?;
+    let mut session = Session::new(session);
+    let mut broker = Minimq { session: &mut session, connector: Network, host: "broker", port: 8883, tls: true };
+    let hosts = AllowedHosts { names: &["images"], plain: false };
+    let mut web = pump::Web { connector: Network, hosts, buffer: block };
+    pump::run(&mut agent, &mut broker, Some(&mut web)).await;
+    Some(())
+}
+
+const fn future_bytes<'a, F: Future>(_: &impl Fn(&'a mut [[u8; 4608]; 4]) -> F) -> usize {
+    size_of::<F>()
+}
+
+/// Read by the host from the symbols' bytes.
+#[used]
+#[unsafe(no_mangle)]
+static MACHINE_BYTES: usize = size_of::<Machine>();
+/// The agent and all that it awaits, the MQTT session included, the caller's buffers not.
+#[used]
+#[unsafe(no_mangle)]
+static FUTURE_BYTES: usize = future_bytes(&device);
+#[used]
+#[unsafe(no_mangle)]
+static SESSION_BYTES: usize = size_of::<Session<'static>>();
+#[used]
+#[unsafe(no_mangle)]
+static PLATFORM_BYTES: usize = size_of::<Platform>();
+
+#[unsafe(no_mangle)]
+extern "C" fn _start() -> ! {
+    let mut buffers = [[0; 4608]; 4];
+    let mut device = pin!(device(&mut buffers));
+    let mut context = Context::from_waker(Waker::noop());
+    while device.as_mut().poll(&mut context) == Poll::Pending {}
+    loop {
+        write_device(&[0]);
+    }
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {
+        write_device(&[2]);
+    }
+}

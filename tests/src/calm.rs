@@ -1,0 +1,59 @@
+//! A calm day, for tests that script what goes wrong on it one thing at a time.
+
+use ota_agent::Notice;
+use ota_pal::{Header, SlotId};
+
+use crate::job::{Kind, Order, Route};
+use crate::world::{Ended, Flow, Setup, World};
+
+/// The image of [`order`], but for its patch: 98 blocks, the last one short.
+pub const IMAGE_BYTES: u32 = 100_000;
+/// More than any update takes, its trial included.
+pub const WHILE_MS: u64 = 900_000;
+
+/// A world with the agent's defaults.
+pub fn world() -> World {
+    World::new(Setup::new(1))
+}
+
+/// A job over MQTT whose image is version 1.0.`patch`, `patch` bytes longer than [`IMAGE_BYTES`].
+pub fn order(id: &str, kind: Kind, patch: u32) -> Order {
+    Order { id: id.into(), kind, route: Route::Mqtt, patch, image_bytes: IMAGE_BYTES + patch }
+}
+
+/// As [`order`], over HTTP.
+pub fn http_order(id: &str, kind: Kind, patch: u32) -> Order {
+    Order { route: Route::Http, ..order(id, kind, patch) }
+}
+
+/// Runs until nothing more happens. Panics if that takes for ever, or if anything happened that must not.
+pub fn run(world: &mut World) {
+    let ended = world.run(WHILE_MS, |_| Flow::Go);
+    assert_eq!(world.checks.violations, [] as [String; 0]);
+    assert_eq!(ended, Ended::Quiet);
+}
+
+/// A world after its one job, called `job`, whose image was version 1.0.2.
+pub fn world_after(kind: Kind) -> World {
+    let mut world = world();
+    world.create(&order("job", kind, 2));
+    run(&mut world);
+    world
+}
+
+/// The confirmed slot, and the patch of the version in it.
+pub fn confirmed(world: &World) -> (SlotId, u32) {
+    let slot = world.device.record().confirmed;
+    let at = world.device.layout.slot(slot).offset_bytes();
+    let header = Header::parse(&world.device.nor.bytes(at, 64)).expect("a confirmed image has a header");
+    (slot, header.version.patch)
+}
+
+/// What the application heard, without digests.
+pub fn heard(world: &World) -> Vec<Notice> {
+    let plain = |notice: &Notice| match *notice {
+        Notice::VerifySucceeded { .. } => Notice::VerifySucceeded { digest: [0; 32] },
+        other => other,
+    };
+    world.notices().iter().map(plain).collect()
+}

@@ -1,0 +1,80 @@
+//! What lies in flash, and what runs from it.
+
+use std::ops::Range;
+
+use ota_boot::Boot;
+use ota_pal::{BootRecord, Digest, Region, Trial};
+
+use super::{Checks, Release};
+use crate::device::Device;
+use crate::job::Kind;
+
+/// How long after its end at the service a job may still be activated by a device that is connected: the answer that says
+/// so may get lost and refused many times.
+const CANCEL_MS_MAX: u64 = 180_000;
+
+impl Release {
+    /// Whether a device may run it: what its sources serve is what was signed, by the right key, for this board.
+    pub(super) fn may_run(&self) -> bool {
+        matches!(self.kind, Kind::Good | Kind::FailsItsTest | Kind::HangsInItsTest)
+    }
+}
+
+impl Checks {
+    pub(super) fn the_running_image_was_verified_and_is_confirmed_or_on_trial(&mut self, device: &Device, boot: &Boot) {
+        let digest = device.image_digest(boot.slot);
+        let verified = |release: &Release| release.may_run() && Some(release.digest) == digest;
+        if digest != self.factory && !self.releases.iter().any(verified) {
+            self.violated("the running image was verified", format!("slot {} holds {digest:?}", boot.slot));
+        }
+        let BootRecord { confirmed, trial } = device.record();
+        let on_trial = matches!(trial, Trial::Started { slot, .. } if slot == boot.slot);
+        if boot.slot != confirmed && !on_trial {
+            self.violated("the running image is confirmed or on trial", format!("slot {}, {trial:?}", boot.slot));
+        }
+    }
+
+    /// Touches come in their order: the guarded slot changes where the boot record was written between them.
+    pub(super) fn the_confirmed_slot_is_never_touched(&mut self, device: &Device, touched: &[Range<u32>], now_ms: u64) {
+        let BootRecord { confirmed, trial } = device.record();
+        for range in touched {
+            if lies_in(range, device.layout.boot_record()) {
+                self.confirmed = confirmed;
+                self.a_job_that_was_taken_back_is_not_activated(&trial, now_ms);
+                self.an_image_whose_trial_ended_is_not_tried_again(&trial);
+            }
+            if lies_in(range, device.layout.slot(self.confirmed)) {
+                self.violated("the confirmed slot is never touched", format!("{range:?} in slot {}", self.confirmed));
+            }
+        }
+    }
+
+    fn a_job_that_was_taken_back_is_not_activated(&mut self, trial: &Trial, now_ms: u64) {
+        let Trial::Pending { digest, .. } = trial else { return };
+        let Some(since_ms) = self.connected_since_ms else { return };
+        let Some(Release { job, taken_back_ms: Some(at_ms), .. }) = self.release(digest) else { return };
+        if now_ms > since_ms.max(*at_ms) + CANCEL_MS_MAX {
+            let what = format!("{job} ended at {at_ms} ms, activated at {now_ms} ms");
+            self.violated("a job that was taken back is not activated", what);
+        }
+    }
+
+    fn an_image_whose_trial_ended_is_not_tried_again(&mut self, trial: &Trial) {
+        match trial {
+            Trial::Ended { digest, .. } => self.ended.push(*digest),
+            // Where the journal failed, nobody remembers.
+            Trial::Pending { digest, .. } if self.ended.contains(digest) && !self.flash_failed() => {
+                self.violated("an image whose trial ended is not tried again", format!("{digest}"));
+            }
+            Trial::None | Trial::Pending { .. } | Trial::Started { .. } => {}
+        }
+    }
+
+    fn release(&self, digest: &Digest) -> Option<&Release> {
+        self.releases.iter().find(|release| release.digest == *digest)
+    }
+}
+
+fn lies_in(range: &Range<u32>, region: Region) -> bool {
+    range.start < region.offset_bytes() + region.len_bytes() && region.offset_bytes() < range.end
+}

@@ -1,0 +1,160 @@
+//! What must never happen in a life, each as a sentence that the world holds against what it sees. A violation is kept,
+//! not thrown, so that a life runs on and shows what becomes of it.
+
+mod flash;
+mod progress;
+mod words;
+
+use ota_agent::machine::{Notice, WINDOW_BLOCKS};
+use ota_agent::{Config, Progress, StartRefused};
+use ota_boot::Boot;
+use ota_jobs::Reason;
+use ota_pal::{Digest, SlotId};
+use sha2::{Digest as _, Sha256};
+
+use crate::device::Device;
+use crate::job::{Job, Kind};
+use crate::service::Service;
+
+/// A job as the checks know it.
+struct Release {
+    job: String,
+    kind: Kind,
+    /// Of the file that its sources serve.
+    digest: Digest,
+    image_bytes: u32,
+    taken_back_ms: Option<u64>,
+}
+
+/// The judge of one world.
+pub struct Checks {
+    /// What should not have happened, in sentences.
+    pub violations: Vec<String>,
+    /// Everything that the application heard, in order.
+    pub notices: Vec<Notice>,
+    /// How far downloads were, in order; only of the newest boot.
+    pub progress: Vec<Progress>,
+    /// Updates that the application started in vain.
+    pub refused: Vec<StartRefused>,
+    /// Reasons that this life's accidents excuse, beside those that the jobs earn.
+    pub excuses: Vec<Reason>,
+    releases: Vec<Release>,
+    factory: Option<Digest>,
+    window_bytes: u32,
+    /// The slot that must not be touched, as the newest boot record says.
+    confirmed: SlotId,
+    /// Images whose trial ended without a confirmation.
+    ended: Vec<Digest>,
+    connected_since_ms: Option<u64>,
+    words_read: usize,
+    pace: progress::Pacing,
+}
+
+impl Checks {
+    /// A judge who has seen nothing.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            violations: Vec::new(),
+            notices: Vec::new(),
+            progress: Vec::new(),
+            refused: Vec::new(),
+            excuses: Vec::new(),
+            releases: Vec::new(),
+            factory: None,
+            window_bytes: WINDOW_BLOCKS * config.block_bytes,
+            confirmed: SlotId::A,
+            ended: Vec::new(),
+            connected_since_ms: None,
+            words_read: 0,
+            pace: progress::Pacing::default(),
+        }
+    }
+
+    /// The device left the factory.
+    pub fn factory(&mut self, device: &Device) {
+        self.factory = device.image_digest(SlotId::A);
+    }
+
+    /// A job was made.
+    pub fn released(&mut self, job: &Job) {
+        self.releases.push(Release {
+            job: job.id.clone(),
+            kind: job.kind,
+            digest: Digest(Sha256::digest(&job.file).into()),
+            image_bytes: job.announced_bytes,
+            taken_back_ms: None,
+        });
+    }
+
+    /// The service took a job back.
+    pub fn taken_back(&mut self, id: &str, now_ms: u64) {
+        if let Some(release) = self.releases.iter_mut().find(|release| release.job == id) {
+            release.taken_back_ms.get_or_insert(now_ms);
+        }
+    }
+
+    /// The connection came or went.
+    pub fn connected(&mut self, since_ms: Option<u64>) {
+        self.connected_since_ms = since_ms;
+    }
+
+    /// A program was chosen to start.
+    pub fn booted(&mut self, device: &Device, boot: &Boot, now_ms: u64) {
+        self.touched(device, now_ms); // by the selector
+        self.the_running_image_was_verified_and_is_confirmed_or_on_trial(device, boot);
+        self.connected_since_ms = None;
+        self.pace.booted();
+        self.progress.clear();
+    }
+
+    /// The flash may have been touched.
+    pub fn touched(&mut self, device: &Device, now_ms: u64) {
+        let touched = device.nor.touched();
+        if !touched.is_empty() {
+            self.the_confirmed_slot_is_never_touched(device, &touched, now_ms);
+        }
+    }
+
+    /// The device sent a message.
+    pub fn said(&mut self, topic: &str, payload: &[u8], now_ms: u64) {
+        self.progress_is_reported_every_five_per_cent_or_ten_seconds(topic, payload, now_ms);
+    }
+
+    /// The service heard something.
+    pub fn heard(&mut self, service: &Service, device: &Device) {
+        self.a_request_never_asks_for_more_than_128_kib(service);
+        for at in self.words_read..service.words.len() {
+            self.an_update_names_the_version_that_it_expects(&service.words[at]);
+            self.all_final_words_about_a_job_are_the_same(&service.words[..=at]);
+            self.a_final_word_is_true(&service.words[at], device);
+            self.a_final_word_has_a_reason_that_the_job_earned(&service.words[at]);
+        }
+        self.words_read = service.words.len();
+    }
+
+    /// The application heard of progress.
+    pub fn progressed(&mut self, progress: Progress) {
+        self.progress_never_falls_and_never_passes_the_whole(progress);
+        self.progress.push(progress);
+    }
+
+    /// The application heard a notice.
+    pub fn noticed(&mut self, notice: Notice, now_ms: u64) {
+        self.a_download_goes_on_where_the_reset_found_it(notice, now_ms);
+        self.notices.push(notice);
+    }
+
+    /// The application asked for an update, and was refused.
+    pub fn refused_to_start(&mut self, refused: StartRefused) {
+        self.refused.push(refused);
+    }
+
+    /// Whether this life's flash refused an operation.
+    fn flash_failed(&self) -> bool {
+        self.excuses.contains(&Reason::FlashWriteFailed)
+    }
+
+    fn violated(&mut self, sentence: &str, what: String) {
+        self.violations.push(format!("{sentence}: {what}"));
+    }
+}

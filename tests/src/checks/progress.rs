@@ -1,0 +1,105 @@
+//! How far downloads are, what is told of it, and where they go on after a reset.
+
+use ota_agent::Progress;
+use ota_agent::machine::Notice;
+use ota_jobs::{Status, Topic, Update};
+
+use super::Checks;
+use crate::nor::SECTOR_BYTES;
+
+/// What the journal may be behind. Source: the agent makes progress durable whenever the frontier moved this far.
+const JOURNAL_EVERY_BYTES: u32 = 65_536;
+/// Steps of five per cent in a whole.
+const STEPS: usize = 20;
+const REPORT_EVERY_MS: u64 = 10_000;
+
+/// What is known of the download at hand.
+#[derive(Default)]
+pub(super) struct Pacing {
+    /// Bytes of the image that is being fetched, its name here.
+    image_bytes: u32,
+    /// How far it was before the last reset.
+    reached_bytes: u32,
+    done_bytes: u32,
+    started_ms: u64,
+    /// What the service was told in this boot, each once.
+    told: Vec<String>,
+    rebooted: bool,
+}
+
+impl Pacing {
+    pub(super) fn booted(&mut self) {
+        self.reached_bytes = self.reached_bytes.max(self.done_bytes);
+        self.done_bytes = 0;
+        self.told.clear();
+        self.rebooted = true;
+    }
+
+    fn forget(&mut self) {
+        *self = Self { told: std::mem::take(&mut self.told), ..Self::default() };
+    }
+}
+
+impl Checks {
+    pub(super) fn progress_never_falls_and_never_passes_the_whole(&mut self, progress: Progress) {
+        let Progress { done_bytes, total_bytes, .. } = progress;
+        if done_bytes < self.pace.done_bytes || done_bytes > total_bytes {
+            let what = format!("{done_bytes} of {total_bytes} after {}", self.pace.done_bytes);
+            self.violated("progress never falls and never passes the whole", what);
+        }
+        self.pace.done_bytes = done_bytes;
+    }
+
+    /// After a reset at most a window, a sector and what the journal is behind are fetched again.
+    pub(super) fn a_download_goes_on_where_the_reset_found_it(&mut self, notice: Notice, now_ms: u64) {
+        match notice {
+            Notice::UpdateAvailable { image_bytes } if image_bytes != self.pace.image_bytes => {
+                self.pace.forget();
+                self.pace.image_bytes = image_bytes;
+            }
+            Notice::DownloadStarted { resumed_bytes } => self.resumed(resumed_bytes, now_ms),
+            Notice::Concluded(_) | Notice::Withdrawn | Notice::Settled => self.pace.forget(),
+            _ => {}
+        }
+    }
+
+    fn resumed(&mut self, resumed_bytes: u32, now_ms: u64) {
+        let again_max = JOURNAL_EVERY_BYTES + SECTOR_BYTES as u32 + self.window_bytes;
+        let reached_bytes = self.pace.reached_bytes;
+        if self.pace.rebooted && reached_bytes.saturating_sub(resumed_bytes) > again_max {
+            let what = format!("at {resumed_bytes} after {reached_bytes}, at most {again_max} again");
+            self.violated("a download goes on where the reset found it", what);
+        }
+        self.pace.done_bytes = resumed_bytes;
+        self.pace.started_ms = now_ms;
+        self.pace.told.clear();
+    }
+
+    /// Counted, because a word may wait for its turn: so many steps, so many waits, the first and the last one.
+    pub(super) fn progress_is_reported_every_five_per_cent_or_ten_seconds(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        now_ms: u64,
+    ) {
+        let Some(receive) = receive_of(topic, payload) else { return };
+        if self.pace.told.contains(&receive) {
+            return; // the same word once more: its answer got lost
+        }
+        self.pace.told.push(receive);
+        let waits = (now_ms - self.pace.started_ms.min(now_ms)) / REPORT_EVERY_MS;
+        let told_max = 2 + STEPS + waits as usize;
+        if self.pace.told.len() > told_max {
+            let what = format!("{} words, at most {told_max}", self.pace.told.len());
+            self.violated("progress is reported every five per cent or ten seconds", what);
+        }
+    }
+}
+
+/// What an update says of blocks received.
+fn receive_of(topic: &str, payload: &[u8]) -> Option<String> {
+    let Ok((_, Topic::Jobs(ota_jobs::JobsTopic::Update(_, None)))) = Topic::parse(topic) else { return None };
+    let update = Update::parse(payload).ok().filter(|update| update.status == Status::InProgress)?;
+    let receive = update.status_details?.member("receive").ok()??.text("receive").ok()?;
+    receive.as_plain().map(str::to_owned)
+}

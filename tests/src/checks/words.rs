@@ -1,0 +1,88 @@
+//! What the service is told.
+
+use ota_jobs::{Reason, Status};
+use ota_pal::Trial;
+
+use super::{Checks, Release};
+use crate::device::Device;
+use crate::service::{Service, Word};
+use crate::stream::REQUEST_BYTES_MAX;
+
+impl Word {
+    /// The reason in its details.
+    pub fn reason(&self) -> Option<Reason> {
+        let detail = |key| self.details.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str());
+        let code = u16::from_str_radix(detail("code")?.strip_prefix("0x")?, 16).ok()?;
+        Reason::from_code(code).filter(|reason| detail("reason") == Some(reason.name()))
+    }
+}
+
+impl Checks {
+    pub(super) fn a_request_never_asks_for_more_than_128_kib(&mut self, service: &Service) {
+        if service.largest_request_bytes > REQUEST_BYTES_MAX {
+            let what = format!("{} bytes", service.largest_request_bytes);
+            self.violated("a request never asks for more than 128 KiB", what);
+        }
+    }
+
+    pub(super) fn an_update_names_the_version_that_it_expects(&mut self, word: &Word) {
+        if word.expected_version.is_none() {
+            self.violated("an update names the version that it expects", format!("{word:?}"));
+        }
+    }
+
+    /// Said again because an answer got lost, a final word must be the same; and only one is taken.
+    pub(super) fn all_final_words_about_a_job_are_the_same(&mut self, words: &[Word]) {
+        let Some((word, earlier)) = words.split_last().filter(|(word, _)| word.status.is_terminal()) else { return };
+        let mut earlier = earlier.iter().filter(|other| other.job == word.job && other.status.is_terminal());
+        let is_other = |other: &&Word| (other.status, other.reason()) != (word.status, word.reason());
+        // An image that failed its flash in one life may succeed in the next, as long as nobody took the word.
+        let excused = self.flash_failed();
+        if let Some(other) = earlier.clone().find(is_other).filter(|_| !excused) {
+            self.violated("all final words about a job are the same", format!("{other:?}, then {word:?}"));
+        }
+        if word.taken && earlier.any(|other| other.taken) {
+            self.violated("one final word about a job is taken", format!("{word:?}"));
+        }
+    }
+
+    /// SUCCEEDED exactly when the job's image runs and is confirmed.
+    pub(super) fn a_final_word_is_true(&mut self, word: &Word, device: &Device) {
+        let Some(release) = self.final_word_about(word) else { return };
+        let record = device.record();
+        let runs = device.digest(record.confirmed, release.image_bytes.min(slot_bytes(device))) == release.digest;
+        let on_trial = match record.trial {
+            Trial::Pending { digest, .. } | Trial::Started { digest, .. } => digest == release.digest,
+            Trial::None | Trial::Ended { .. } => false,
+        };
+        if (word.status == Status::Succeeded) != runs || on_trial {
+            self.violated("a final word is true", format!("{word:?}, runs: {runs}, on trial: {on_trial}"));
+        }
+    }
+
+    pub(super) fn a_final_word_has_a_reason_that_the_job_earned(&mut self, word: &Word) {
+        let Some(release) = self.final_word_about(word) else { return };
+        let earned = release.kind.reasons();
+        let kind = release.kind;
+        let fits = match (word.status, word.reason()) {
+            (Status::Succeeded, None) => earned.is_empty(),
+            (status, Some(reason)) => {
+                status == reason.status() && (earned.contains(&reason) || self.excuses.contains(&reason))
+            }
+            (_, None) => false,
+        };
+        if !fits {
+            self.violated("a final word has a reason that the job earned", format!("{kind:?}: {word:?}"));
+        }
+    }
+
+    /// The job that a word ends.
+    fn final_word_about(&self, word: &Word) -> Option<&Release> {
+        let of_job = |release: &&Release| release.job == word.job;
+        self.releases.iter().find(of_job).filter(|_| word.taken && word.status.is_terminal())
+    }
+}
+
+fn slot_bytes(device: &Device) -> u32 {
+    device.layout.slot(ota_pal::SlotId::A).len_bytes()
+}

@@ -1,0 +1,235 @@
+//! The course of the world: from boot to boot, from moment to moment, each of which brings one thing about. It does what
+//! the agent's own pump does, but that time does not pass by itself.
+
+use std::rc::Rc;
+
+use ota_agent::machine::Event;
+use ota_agent::{Instant, MESSAGE_BYTES_MAX};
+use ota_jobs::Status;
+use ota_pal::now;
+
+use crate::device::{DOCUMENT_BYTES, Program};
+use crate::network::Happening;
+use crate::service::Reply;
+use crate::web::Part;
+use crate::world::{Act, Ended, Flow, World};
+
+/// How often the application of an image on trial is asked for its verdict.
+const TRIAL_TURN_MS: u64 = 500;
+/// How long a device takes to start, and to connect.
+const BOOT_MS: u64 = 150;
+/// More steps in one run are a loop without end.
+const STEPS_MAX: u64 = 300_000;
+/// More messages at one moment are an agent that never falls silent: a window of blocks, asked for one by one, and some.
+const MESSAGES_AT_ONCE_MAX: u32 = 200;
+
+enum Boot {
+    Ended(Ended),
+    Again,
+}
+
+impl World {
+    /// Lets time pass until nothing more happens, `limit_ms` are over, or `hook`, asked before every step, says so.
+    pub fn run(&mut self, limit_ms: u64, mut hook: impl FnMut(&mut World) -> Flow) -> Ended {
+        let end_ms = self.now_ms + limit_ms;
+        loop {
+            let boot = self.boot(end_ms, &mut hook);
+            self.network.drop_connection();
+            (self.connected, self.body) = (false, None);
+            if let Boot::Ended(ended) = boot {
+                return ended;
+            }
+        }
+    }
+
+    /// From one boot to the next.
+    fn boot(&mut self, end_ms: u64, hook: &mut impl FnMut(&mut World) -> Flow) -> Boot {
+        self.boots += 1;
+        self.now_ms += BOOT_MS;
+        let Some(boot) = self.device.boot() else { return Boot::Again };
+        let boot = boot.expect("a confirmed image can always be started");
+        self.checks.booted(&self.device, &boot, self.now_ms);
+        let mut document = [0; DOCUMENT_BYTES];
+        let seed = self.dice.roll();
+        let Some(agent) = self.device.start(&boot, &mut document, seed, self.now_ms) else { return Boot::Again };
+        let mut agent = agent.expect("the device reads its own records");
+        self.network.at(self.now_ms + BOOT_MS, Happening::Connected);
+        loop {
+            let powered = self.settle(&mut agent);
+            self.observe(&mut agent);
+            if !powered || agent.is_reset() {
+                return Boot::Again;
+            }
+            if hook(self) == Flow::Stop {
+                return Boot::Ended(Ended::Stopped);
+            }
+            match self.pass(&mut agent, end_ms) {
+                None => {}
+                Some(ended) => return ended,
+            }
+        }
+    }
+
+    /// Goes to the next moment and lets happen what it brings. `Some` where that ends the boot.
+    fn pass(&mut self, agent: &mut Program<'_>, end_ms: u64) -> Option<Boot> {
+        self.steps += 1;
+        assert!(self.steps < STEPS_MAX, "the world turns and turns");
+        if let Some(act) = self.acts.pop_front() {
+            return self.befall(agent, act);
+        }
+        let Some(next_ms) = self.next_ms(agent) else { return Some(Boot::Ended(Ended::Quiet)) };
+        if next_ms > end_ms {
+            return Some(Boot::Ended(Ended::Late));
+        }
+        self.now_ms = self.now_ms.max(next_ms);
+        let happening = self.network.take(self.now_ms)?;
+        let powered = self.happen(agent, happening);
+        self.observe(agent);
+        (!powered).then_some(Boot::Again)
+    }
+
+    fn next_ms(&self, agent: &Program<'_>) -> Option<u64> {
+        let trial = agent.is_testing().then_some(self.now_ms + TRIAL_TURN_MS);
+        let deadline = agent.deadline().map(Instant::as_ms);
+        [trial, deadline, self.network.next_ms(), self.alarm_ms].into_iter().flatten().min()
+    }
+
+    fn instant(&self) -> Instant {
+        Instant::from_ms(self.now_ms)
+    }
+
+    /// Lets the agent do and send all that is due. False when the power went.
+    fn settle(&mut self, agent: &mut Program<'_>) -> bool {
+        let mut buffer = [0; MESSAGE_BYTES_MAX];
+        for sent in 0.. {
+            assert!(sent < MESSAGES_AT_ONCE_MAX, "the agent sends and sends");
+            if now(agent.work(self.instant())).is_none() {
+                return false;
+            }
+            let message = if agent.is_reset() { None } else { agent.message(self.instant(), &mut buffer) };
+            let Some(message) = message else { break };
+            self.checks.said(&message.topic, &buffer[..message.len], self.now_ms);
+            self.network.send_up(&message.topic, &buffer[..message.len], message.assured, self.now_ms);
+        }
+        self.tend_body(agent);
+        true
+    }
+
+    /// Opens the HTTP body that the agent wants, closes the one that it does not want any more.
+    fn tend_body(&mut self, agent: &Program<'_>) {
+        match (agent.fetch(self.instant()).filter(|_| self.connected), self.body) {
+            (Some(range), None) => {
+                let file = self.file_at(agent);
+                let delay_ms = self.network.weather.delay_ms;
+                self.bodies += 1;
+                self.body = Some(self.bodies);
+                for (after_ms, part) in self.web.body(file, range, delay_ms, &mut self.dice) {
+                    self.network.at(self.now_ms + after_ms, Happening::Fetched { body: self.bodies, part });
+                }
+            }
+            (None, Some(_)) => self.close_body(),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+    }
+
+    fn close_body(&mut self) {
+        self.body = None;
+        self.network.drop_body();
+    }
+
+    fn file_at(&self, agent: &Program<'_>) -> Option<Rc<[u8]>> {
+        let mut url = [0; DOCUMENT_BYTES];
+        let len = agent.url_into(&mut url).ok()?;
+        let job = self.service.entries.iter().map(|entry| &entry.job).find(|job| job.url.as_bytes() == &url[..len])?;
+        Some(job.file.clone())
+    }
+
+    /// False when the power went.
+    fn happen(&mut self, agent: &mut Program<'_>, happening: Happening) -> bool {
+        let at = self.instant();
+        match happening {
+            Happening::Connected => {
+                self.connected = true;
+                self.network.filters = agent.filters().iter().map(|filter| filter.as_str().to_owned()).collect();
+                self.checks.connected(Some(self.now_ms));
+                now(agent.on(Event::Connected, at)).is_some()
+            }
+            Happening::Up { topic, payload } => {
+                self.messages += 1;
+                let replies = self.service.handle(&topic, &payload, self.now_ms);
+                self.checks.heard(&self.service, &self.device);
+                self.send_down(&replies);
+                true
+            }
+            Happening::Down { topic, payload } => {
+                self.messages += 1;
+                now(agent.on_message(&topic, &payload, at)).is_some()
+            }
+            Happening::Fetched { body, part } if self.body == Some(body) => self.fetched(agent, part),
+            Happening::Fetched { .. } => true,
+        }
+    }
+
+    fn fetched(&mut self, agent: &mut Program<'_>, part: Part) -> bool {
+        let at = self.instant();
+        match part {
+            Part::Block { index, file, bytes } => now(agent.on_block(index, &file[bytes], at)).is_some(),
+            Part::Over => {
+                self.body = None;
+                true
+            }
+            Part::Failed(reason) => {
+                self.body = None;
+                now(agent.on(Event::FetchFailed(reason), at)).is_some()
+            }
+        }
+    }
+
+    fn befall(&mut self, agent: &mut Program<'_>, act: Act) -> Option<Boot> {
+        let at = self.instant();
+        let powered = match act {
+            Act::Reset => return Some(Boot::Again),
+            Act::Disconnect { ms } => {
+                self.connected = false;
+                self.checks.connected(None);
+                self.body = None;
+                self.network.drop_connection();
+                self.network.at(self.now_ms + ms, Happening::Connected);
+                now(agent.on(Event::Disconnected, at)).is_some()
+            }
+            Act::Abort => now(agent.on(Event::Abort, at)).is_some(),
+            Act::UpdateNow(document) => {
+                let started = now(agent.update_now(document.as_bytes(), at));
+                if let Some(Err(refused)) = started {
+                    self.checks.refused_to_start(refused);
+                }
+                started.is_some()
+            }
+            Act::Inject(Reply { topic, payload, .. }) => now(agent.on_message(&topic, &payload, at)).is_some(),
+        };
+        self.observe(agent);
+        (!powered).then_some(Boot::Again)
+    }
+
+    pub(crate) fn send_down(&mut self, replies: &[Reply]) {
+        for reply in replies.iter().filter(|_| self.connected) {
+            self.network.send_down(reply, self.now_ms);
+        }
+    }
+
+    /// Collects what the application heard and what was done to the flash.
+    fn observe(&mut self, agent: &mut Program<'_>) {
+        let app = agent.application();
+        for progress in app.progress.drain(..) {
+            self.checks.progressed(progress);
+        }
+        for notice in app.notices.drain(..) {
+            self.checks.noticed(notice, self.now_ms);
+        }
+        let custom: Vec<String> = app.custom.drain(..).collect();
+        self.checks.touched(&self.device, self.now_ms);
+        for id in custom {
+            self.take_back(&id, Status::Succeeded); // the application did it
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Dice that fall the same way again: everything that is left to chance in a life comes from its seed.
+
+/// A stream of numbers that a seed decides: splitmix64. Not for secrets.
+///
+/// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.
+#[derive(Clone, Debug)]
+pub struct Dice {
+    state: u64,
+}
+
+impl Dice {
+    /// The stream of `seed`.
+    pub const fn new(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
+    /// Dice of their own, so that what one part of the world rolls does not change what another sees.
+    pub fn split(&mut self) -> Self {
+        Self::new(self.roll())
+    }
+
+    /// The next number.
+    pub fn roll(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ mixed >> 31
+    }
+
+    /// A number below `end`; 0 when `end` is 0.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.roll().checked_rem(end).unwrap_or(0)
+    }
+
+    /// A number from `low` to `high`, both included.
+    pub fn between(&mut self, low: u64, high: u64) -> u64 {
+        low + self.below(high - low + 1)
+    }
+
+    /// True in `percent` of a hundred times.
+    pub fn percent(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    /// One of `choices`, which are not none.
+    pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len() as u64) as usize]
+    }
+
+    /// `len` bytes of noise.
+    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+        let words = (0..len.div_ceil(8)).flat_map(|_| self.roll().to_le_bytes());
+        words.take(len).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_falls_the_same_way() {
+        let (mut one, mut two) = (Dice::new(7), Dice::new(7));
+        assert_eq!(one.bytes(33), two.bytes(33));
+        assert_ne!(Dice::new(7).roll(), Dice::new(8).roll());
+    }
+
+    #[test]
+    fn a_share_of_a_hundred_is_about_that_share() {
+        let mut dice = Dice::new(1);
+        let hits = (0..10_000).filter(|_| dice.percent(30)).count();
+        assert!((2_800..3_200).contains(&hits), "{hits}");
+    }
+}

@@ -1,0 +1,70 @@
+//! Images of the world: whole files with our header, whose behaviour on trial stands in the header itself, so that
+//! whatever runs is what flash says, and nothing else.
+
+use ota_pal::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
+use ota_pal::{Component, HardwareId, Header, Link, Version};
+
+use crate::dice::Dice;
+
+/// The board that all devices of the world are.
+pub const BOARD: &str = "board";
+
+/// What an image does when it runs on trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Passes its test at once.
+    Passes,
+    /// Fails it.
+    Fails,
+    /// Never says anything.
+    Hangs,
+}
+
+impl Behaviour {
+    /// The behaviour of the image with this header.
+    pub fn of(header: &Header) -> Self {
+        match header.release_id {
+            1 => Self::Fails,
+            2 => Self::Hangs,
+            _ => Self::Passes,
+        }
+    }
+
+    const fn release_id(self) -> u64 {
+        match self {
+            Self::Passes => 0,
+            Self::Fails => 1,
+            Self::Hangs => 2,
+        }
+    }
+}
+
+/// The name of a board. Panics on what is no name.
+pub fn hardware(board: &str) -> HardwareId {
+    HardwareId::new(board).expect("a short plain word")
+}
+
+/// The header of an app of `image_bytes` for [`BOARD`], version 1.0.`patch`, that runs from any slot.
+///
+/// `image_bytes` is more than [`BODY_OFFSET_DEFAULT_BYTES`].
+pub fn header(patch: u32, image_bytes: u32, behaviour: Behaviour) -> Header {
+    let body_bytes = image_bytes - BODY_OFFSET_DEFAULT_BYTES;
+    Header {
+        component: Component::App,
+        link: Link::Any,
+        hardware: hardware(BOARD),
+        version: Version::new(1, 0, patch),
+        security_counter: 0,
+        load_address: 0,
+        body: Body::new(BODY_OFFSET_DEFAULT_BYTES, body_bytes).expect("longer than its header"),
+        release_id: behaviour.release_id(),
+    }
+}
+
+/// The file of `header`: zeros up to the body, and a body of noise.
+pub fn image(header: &Header, dice: &mut Dice) -> Vec<u8> {
+    let mut file = header.emit().to_vec();
+    file.resize(header.body.offset_bytes() as usize, 0);
+    file.extend(dice.bytes(header.body.len_bytes() as usize));
+    file
+}

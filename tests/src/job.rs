@@ -1,0 +1,273 @@
+//! Jobs of the world: a document, the file that its sources really serve, and the words that may end it. The documents
+//! are spelled here by hand, so that no emitter of ours vouches for a parser of ours.
+
+use std::rc::Rc;
+
+use ota_jobs::{Reason, base64};
+
+use crate::dice::Dice;
+use crate::image::{Behaviour, header, image};
+use crate::verifier::{KEY_ID, Signer};
+
+/// What is wrong with a job, if anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing.
+    Good,
+    /// The image fails its own test.
+    FailsItsTest,
+    /// The image never ends its own test.
+    HangsInItsTest,
+    /// A byte of the file is not what was signed.
+    Tampered,
+    /// Somebody else's key signed it.
+    ForeignKey,
+    /// It is not signed.
+    Unsigned,
+    /// The signature is no base64.
+    SignatureGarbled,
+    /// It is signed over SHA-1.
+    SignedWithSha1,
+    /// It is signed by an algorithm that nobody knows.
+    SignedSomehow,
+    /// The image is for another board.
+    WrongHardware,
+    /// The image is as old as the running one.
+    NotNewer,
+    /// The file is no image.
+    NotAnImage,
+    /// The document announces another length than the image's header.
+    OtherLength,
+    /// The document announces more than a slot holds.
+    TooLarge,
+    /// The document announces no bytes.
+    Empty,
+    /// The file ends before its announced size.
+    Short,
+    /// The document offers no protocol that is known.
+    UnknownProtocol,
+    /// All files of the document are of another type.
+    OtherFileType,
+    /// The document does not fit the agent's buffer.
+    DocumentTooLarge,
+    /// The document does not fit the receive buffer: no message with it arrives.
+    DocumentUndeliverable,
+    /// The document is nested a thousand levels deep.
+    DocumentTooDeep,
+    /// A custom job: the application's.
+    Custom,
+}
+
+impl Kind {
+    /// All that an agent has to end by itself.
+    pub const ALL: [Kind; 21] = [
+        Kind::Good,
+        Kind::FailsItsTest,
+        Kind::HangsInItsTest,
+        Kind::Tampered,
+        Kind::ForeignKey,
+        Kind::Unsigned,
+        Kind::SignatureGarbled,
+        Kind::SignedWithSha1,
+        Kind::SignedSomehow,
+        Kind::WrongHardware,
+        Kind::NotNewer,
+        Kind::NotAnImage,
+        Kind::OtherLength,
+        Kind::TooLarge,
+        Kind::Empty,
+        Kind::Short,
+        Kind::UnknownProtocol,
+        Kind::OtherFileType,
+        Kind::DocumentTooLarge,
+        Kind::DocumentUndeliverable,
+        Kind::DocumentTooDeep,
+    ];
+
+    /// Why the service should hear that the job did not go well; nothing for a job that goes well. On a calm day it is the
+    /// first; a document that cannot be read anyway may be given up for the last thing that was wrong on the way to it.
+    pub const fn reasons(self) -> &'static [Reason] {
+        match self {
+            Kind::Good | Kind::Custom => &[],
+            Kind::FailsItsTest => &[Reason::SelfTestFailed],
+            Kind::HangsInItsTest => &[Reason::SelfTestTimedOut],
+            Kind::Tampered | Kind::ForeignKey => &[Reason::SignatureInvalid],
+            Kind::Unsigned => &[Reason::SignatureMissing],
+            Kind::SignatureGarbled => &[Reason::SignatureMalformed],
+            Kind::SignedWithSha1 => &[Reason::SignatureSha1Refused],
+            Kind::SignedSomehow => &[Reason::UnknownSignatureKind],
+            Kind::WrongHardware => &[Reason::WrongHardware],
+            Kind::NotNewer => &[Reason::VersionNotNewer],
+            Kind::NotAnImage => &[Reason::ImageHeaderInvalid],
+            Kind::OtherLength => &[Reason::ImageLengthMismatch],
+            Kind::TooLarge => &[Reason::ImageTooLargeForSlot],
+            Kind::Empty => &[Reason::ImageEmpty],
+            Kind::Short => &[Reason::ImageTooShort],
+            Kind::UnknownProtocol => &[Reason::UnknownProtocol],
+            Kind::OtherFileType => &[Reason::NoFileForThisDevice],
+            Kind::DocumentTooLarge => &[Reason::DocumentTooLarge],
+            Kind::DocumentUndeliverable => &[Reason::DocumentTooLarge, Reason::DocumentNotJson],
+            Kind::DocumentTooDeep => &[Reason::DocumentTooDeep, Reason::DocumentNotJson, Reason::DocumentTooLarge],
+        }
+    }
+
+    const fn behaviour(self) -> Behaviour {
+        match self {
+            Kind::FailsItsTest => Behaviour::Fails,
+            Kind::HangsInItsTest => Behaviour::Hangs,
+            _ => Behaviour::Passes,
+        }
+    }
+}
+
+/// The ways to a job's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// A stream.
+    Mqtt,
+    /// A URL.
+    Http,
+    /// Either.
+    Both,
+}
+
+/// What a job is made from.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Its id.
+    pub id: String,
+    /// What is wrong with it.
+    pub kind: Kind,
+    /// The ways to its file.
+    pub route: Route,
+    /// Version 1.0.`patch`.
+    pub patch: u32,
+    /// Bytes of the image, more than its header and a sector.
+    pub image_bytes: u32,
+}
+
+/// A job as the service has it.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Its id.
+    pub id: String,
+    /// What is wrong with it.
+    pub kind: Kind,
+    /// Its document.
+    pub document: String,
+    /// The name of its stream.
+    pub stream: String,
+    /// The file's number in the stream.
+    pub file_id: u32,
+    /// Where the file lies.
+    pub url: String,
+    /// What the sources serve.
+    pub file: Rc<[u8]>,
+    /// What the document says of its size.
+    pub announced_bytes: u32,
+}
+
+/// A document over this does not fit the agent; see [`crate::device::DOCUMENT_BYTES`].
+const PADDING_TOO_LARGE: usize = 1_100;
+/// A document over this does not fit any receive buffer; see [`crate::device::receive_bytes`].
+const PADDING_UNDELIVERABLE: usize = 8_000;
+const LEVELS_TOO_DEEP: usize = 400;
+/// Larger than every slot of the world.
+const BYTES_TOO_LARGE: u32 = 16 * 1024 * 1024;
+
+/// Makes the job; `ours` is the key that devices trust.
+pub fn job(order: &Order, ours: &Signer, dice: &mut Dice) -> Job {
+    let Order { id, kind, route, patch, image_bytes } = order;
+    let mut header = header(*patch, *image_bytes, kind.behaviour());
+    if *kind == Kind::WrongHardware {
+        header.hardware = crate::image::hardware("other");
+    }
+    let mut file = match kind {
+        Kind::NotAnImage => dice.bytes(*image_bytes as usize),
+        _ => image(&header, dice),
+    };
+    let signature = match kind {
+        Kind::ForeignKey => Signer::new("foreign", matches!(ours, Signer::Real(_))).sign(&file),
+        _ => ours.sign(&file),
+    };
+    let announced_bytes = match kind {
+        Kind::TooLarge => BYTES_TOO_LARGE,
+        Kind::Empty => 0,
+        Kind::OtherLength => image_bytes - 1,
+        _ => *image_bytes,
+    };
+    match kind {
+        Kind::Tampered => {
+            let at = dice.between(512, u64::from(*image_bytes) - 1) as usize;
+            file[at] ^= 1 << dice.below(8);
+        }
+        Kind::Short => file.truncate(dice.between(1, u64::from(*image_bytes) - 1) as usize),
+        _ => {}
+    }
+    let stream = format!("AFR_OTA-{:036x}", dice.roll());
+    let file_id = dice.below(256) as u32;
+    let url = format!("https://bucket.example/{id}/fw.bin?X-Amz-Signature={:016x}&v=1", dice.roll());
+    let mut job = Job {
+        id: id.clone(),
+        kind: *kind,
+        document: String::new(),
+        stream,
+        file_id,
+        url,
+        file: file.into(),
+        announced_bytes,
+    };
+    job.document = document(&job, *route, &signature);
+    job
+}
+
+fn document(job: &Job, route: Route, signature: &[u8]) -> String {
+    let Job { kind, stream, file_id, announced_bytes, .. } = job;
+    let protocols = match (kind, route) {
+        (Kind::UnknownProtocol, _) => r#""CARRIER_PIGEON""#,
+        (_, Route::Mqtt) => r#""MQTT""#,
+        (_, Route::Http) => r#""HTTP""#,
+        (_, Route::Both) => r#""MQTT","HTTP""#,
+    };
+    // As AWS spells it: the slashes of a URL in escapes.
+    let url = job.url.replace('/', r"\/").replace('&', r"\u0026");
+    let (stream, url) = match route {
+        Route::Mqtt => (format!(r#""streamname":"{stream}","#), String::from(r#""update_data_url":null"#)),
+        Route::Http => (String::new(), format!(r#""update_data_url":"{url}","auth_scheme":"aws.s3.presigned""#)),
+        Route::Both => (format!(r#""streamname":"{stream}","#), format!(r#""update_data_url":"{url}""#)),
+    };
+    let file_type = if *kind == Kind::OtherFileType { 7 } else { 0 };
+    let signature = signature_member(*kind, signature);
+    let surplus = surplus(*kind);
+    if *kind == Kind::Custom {
+        return String::from(r#"{"operation":"reboot"}"#);
+    }
+    format!(
+        r#"{{"afr_ota":{{"protocols":[{protocols}],{stream}"files":[{{"filepath":"fw.bin","filesize":{announced_bytes},"fileid":{file_id},"certfile":"{KEY_ID}","fileType":{file_type},{url},{signature}}}]}}{surplus}}}"#
+    )
+}
+
+fn signature_member(kind: Kind, signature: &[u8]) -> String {
+    let mut text = [0; 128];
+    let len = base64::encode(signature, &mut text).expect("a signature is short");
+    let text = std::str::from_utf8(&text[..len]).expect("base64 is ASCII");
+    match kind {
+        Kind::Unsigned => String::from(r#""sig--":null"#),
+        Kind::SignatureGarbled => String::from(r#""sig-sha256-ecdsa":"not base64!""#),
+        Kind::SignedWithSha1 => format!(r#""sig-sha1-ecdsa":"{text}""#),
+        Kind::SignedSomehow => format!(r#""sig-md5-dsa":"{text}""#),
+        _ => format!(r#""sig-sha256-ecdsa":"{text}""#),
+    }
+}
+
+fn surplus(kind: Kind) -> String {
+    let padding = |len| format!(r#","padding":"{}""#, "x".repeat(len));
+    match kind {
+        Kind::DocumentTooLarge => padding(PADDING_TOO_LARGE),
+        Kind::DocumentUndeliverable => padding(PADDING_UNDELIVERABLE),
+        Kind::DocumentTooDeep => {
+            format!(r#","deep":{}{}"#, "[".repeat(LEVELS_TOO_DEEP), "]".repeat(LEVELS_TOO_DEEP))
+        }
+        _ => String::new(),
+    }
+}

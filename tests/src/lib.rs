@@ -1,0 +1,28 @@
+//! The simulated WORLD: a device with its flash and its boot selector, a service, the network between them, and the time
+//! that passes, all from one seed and in one thread. The agent, the platform and the messages in it are the real ones.
+//!
+//! * [`dice`]: chance. [`nor`]: flash that fails and loses power. [`image`], [`verifier`], [`job`]: what is released.
+//! * [`service`], [`stream`], [`web`]: the other end, scripted. [`network`], [`spoil`]: the way there.
+//! * [`device`]: what boots. [`world`]: all of it, and its course. [`checks`]: what must never happen. [`life`]: a life from a seed.
+//!
+//! * [`calm`]: days without a storm, for tests that script their own.
+//!
+//! The proofs that run in it are the files of `tests/tests`.
+
+pub mod calm;
+pub mod checks;
+mod course;
+pub mod device;
+pub mod dice;
+pub mod image;
+pub mod job;
+pub mod life;
+pub mod network;
+pub mod nor;
+pub mod service;
+pub mod spoil;
+pub mod stream;
+pub mod verifier;
+pub mod web;
+mod wire;
+pub mod world;

@@ -1,0 +1,239 @@
+//! One life from a seed: a storm, in which jobs come and everything else goes wrong, and a calm after it, in which the
+//! last job is a good one. What is true of every life is said at the end of [`live`], and in `checks`.
+
+use ota_agent::{Config, Discovery};
+use ota_jobs::{Reason, Status};
+
+use crate::dice::Dice;
+use crate::job::{Kind, Order, Route};
+use crate::network::Weather;
+use crate::nor::{Mishap, SECTOR_BYTES};
+use crate::service::Mood;
+use crate::world::{Act, Ended, Flow, Setup, World};
+
+/// The last job of every life, a good one.
+pub const LAST_JOB: &str = "last";
+/// So long after the storm every job has ended: the longest wait of the agent is its trial, and a minute between tries.
+const CALM_MS_MAX: u64 = 900_000;
+/// How often a life looks whether all is done.
+const LOOK_EVERY_MS: u64 = 20_000;
+const SLOT_SECTORS: usize = 40;
+
+/// Something that a life has in store.
+#[derive(Clone, Debug)]
+enum Deed {
+    Create(Order),
+    /// The service ends a job that is open.
+    TakeBack(Status),
+    Device(Act),
+    Flash(Mishap),
+    /// No block passes for a while.
+    Silence {
+        ms: u64,
+    },
+    Calm(Order),
+}
+
+/// What a life had in it.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// What should not have happened, and did.
+    pub violations: Vec<String>,
+    /// How often the device started.
+    pub boots: u32,
+    /// Messages that arrived.
+    pub messages: u64,
+    /// Steps that it took.
+    pub steps: u64,
+    /// Jobs and how they ended.
+    pub jobs: Vec<(Kind, Status)>,
+}
+
+/// Lives the life of `seed`.
+pub fn live(seed: u64) -> Account {
+    let mut dice = Dice::new(seed);
+    let mut world = World::new(setup(seed, &mut dice));
+    world.network.weather = weather(&mut dice);
+    world.service.mood = mood(&mut dice);
+    world.web.failures = dice.pick(&[0, 0, 10, 50]);
+    let mut script = script(&mut dice);
+    world.checks.excuses = excuses(&script, &world);
+    script.reverse();
+    let calm_ms = script.first().map_or(0, |(at_ms, _)| *at_ms);
+    let limit_ms = calm_ms + CALM_MS_MAX;
+    world.alarm_ms = script.last().map(|(at_ms, _)| *at_ms);
+    let ended = world.run(limit_ms, |world| turn(world, &mut script, &mut dice));
+    the_calm_ends_every_job(&mut world, ended);
+    account(world)
+}
+
+fn account(world: World) -> Account {
+    let jobs = world.service.entries.iter().map(|entry| (entry.job.kind, entry.status)).collect();
+    Account {
+        violations: world.checks.violations,
+        boots: world.boots,
+        messages: world.messages,
+        steps: world.steps,
+        jobs,
+    }
+}
+
+/// Does what is due, and says when to ask again.
+fn turn(world: &mut World, script: &mut Vec<(u64, Deed)>, dice: &mut Dice) -> Flow {
+    while let Some((_, deed)) = script.pop_if(|(at_ms, _)| *at_ms <= world.now_ms) {
+        perform(world, deed, dice);
+    }
+    if world.alarm_ms.is_none_or(|at_ms| at_ms <= world.now_ms) {
+        let next = script.last().map(|(at_ms, _)| *at_ms);
+        world.alarm_ms = Some(next.unwrap_or(world.now_ms + LOOK_EVERY_MS));
+        if next.is_none() && world.service.is_settled() {
+            return Flow::Stop;
+        }
+    }
+    Flow::Go
+}
+
+fn perform(world: &mut World, deed: Deed, dice: &mut Dice) {
+    match deed {
+        Deed::Create(order) => world.create(&order),
+        Deed::TakeBack(status) => {
+            let open = world.service.entries.iter().filter(|entry| !entry.status.is_terminal());
+            let open: Vec<String> = open.map(|entry| entry.job.id.clone()).collect();
+            if !open.is_empty() {
+                let at = dice.below(open.len() as u64) as usize;
+                world.take_back(&open[at], status);
+            }
+        }
+        Deed::Device(act) => world.act(act),
+        Deed::Flash(mishap) => world.device.nor.plan(mishap),
+        Deed::Silence { ms } => world.network.silent_until_ms = world.now_ms + ms,
+        Deed::Calm(order) => {
+            world.network.weather = Weather::CALM;
+            world.network.silent_until_ms = 0;
+            world.service.mood = Mood::default();
+            world.web.failures = 0;
+            world.device.nor.plan_nothing();
+            world.create(&order);
+        }
+    }
+}
+
+fn the_calm_ends_every_job(world: &mut World, ended: Ended) {
+    let open = world.service.entries.iter().filter(|entry| !entry.status.is_terminal());
+    let open: Vec<String> =
+        open.map(|entry| format!("{} {:?} {}", entry.job.id, entry.job.kind, entry.status)).collect();
+    if ended == Ended::Late || !open.is_empty() {
+        world.checks.violations.push(format!("the calm ends every job: {ended:?}, {open:?}"));
+    }
+    let (status, reason) = world.verdict(LAST_JOB);
+    if status != Status::Succeeded {
+        world.checks.violations.push(format!("after all that a good job works: {status} {reason:?}"));
+    }
+}
+
+// What a seed decides.
+
+fn setup(seed: u64, dice: &mut Dice) -> Setup {
+    let mut config = Config::new(dice.pick(&[256, 1_024, 1_024, 4_096])).expect("block sizes that AWS takes");
+    config.trial_ms_max = 60_000;
+    config.prefer_http = dice.percent(50);
+    config.window_bytes_start = dice.pick(&[8_192, 131_072, 524_288]);
+    if dice.percent(30) {
+        config.discovery = Discovery::Polled { every_ms: dice.between(1_000, 60_000) };
+    }
+    let thing = if dice.percent(20) { "t".repeat(128) } else { String::from("thing") };
+    Setup { thing, config, slot_sectors: SLOT_SECTORS, real_signatures: dice.percent(3), seed }
+}
+
+fn weather(dice: &mut Dice) -> Weather {
+    if dice.percent(20) {
+        return Weather::CALM;
+    }
+    let jitter_ms = dice.pick(&[0, 20, 400]);
+    let delay_ms = dice.between(1, 300);
+    let (loss, duplicates, reorder) = (dice.below(31), dice.pick(&[0, 0, 5, 20]), dice.pick(&[0, 0, 5, 30]));
+    let (garbage, block_ms) = (dice.pick(&[0, 0, 2, 10]), dice.pick(&[0, 2, 8, 20]));
+    Weather { delay_ms, jitter_ms, block_ms, loss, duplicates, reorder, garbage }
+}
+
+fn mood(dice: &mut Dice) -> Mood {
+    let mut share = |max| if dice.percent(50) { 0 } else { dice.below(max) };
+    Mood { refuses: share(20), mismatches: share(20), forgets: share(10), ignores: share(10) }
+}
+
+/// What is done and when, the earliest first: jobs at intervals, and around each of them what goes wrong.
+fn script(dice: &mut Dice) -> Vec<(u64, Deed)> {
+    let mut script = Vec::new();
+    let mut at_ms = dice.below(2_000);
+    let jobs = dice.between(1, 4) as u32;
+    for number in 0..jobs {
+        script.push((at_ms, Deed::Create(order(number, dice))));
+        for _ in 0..dice.below(4) {
+            let scale_ms = dice.pick(&[300, 2_000, 10_000, 40_000]);
+            script.push((at_ms + dice.below(scale_ms), deed(dice)));
+        }
+        let scale_ms = dice.pick(&[1_000, 20_000, 90_000]);
+        at_ms += dice.below(scale_ms);
+    }
+    script.sort_by_key(|(at_ms, _)| *at_ms);
+    let end_ms = script.last().map_or(0, |(at_ms, _)| *at_ms) + dice.below(60_000);
+    let last = Order { id: LAST_JOB.into(), patch: 2 + jobs, kind: Kind::Good, ..order(jobs, dice) };
+    script.push((end_ms, Deed::Calm(last)));
+    script
+}
+
+fn order(number: u32, dice: &mut Dice) -> Order {
+    let kind = match dice.below(10) {
+        0..5 => Kind::Good,
+        5 => dice.pick(&[Kind::FailsItsTest, Kind::HangsInItsTest, Kind::Custom]),
+        _ => dice.pick(&Kind::ALL),
+    };
+    let stem = if dice.percent(20) { "j".repeat(60) } else { String::from("job") };
+    let max_bytes = dice.pick(&[2_000, 20_000, 100_000, (SLOT_SECTORS * SECTOR_BYTES) as u64]);
+    // No two images of a life are equally long: their sizes tell them apart.
+    let image_bytes = dice.between(600, max_bytes) as u32 / 8 * 8 + number;
+    Order {
+        id: format!("{stem}-{number}"),
+        kind,
+        route: dice.pick(&[Route::Mqtt, Route::Mqtt, Route::Http, Route::Both]),
+        patch: if kind == Kind::NotNewer { 1 } else { 2 + number },
+        image_bytes: image_bytes.min((SLOT_SECTORS * SECTOR_BYTES) as u32),
+    }
+}
+
+fn deed(dice: &mut Dice) -> Deed {
+    match dice.below(10) {
+        0..2 => Deed::Device(Act::Disconnect { ms: dice.pick(&[50, 1_000, 20_000]) }),
+        2..4 => Deed::Device(Act::Reset),
+        4..6 => Deed::Flash(Mishap::Cut { at: dice.below(30) as u32, done: dice.percent(50) }),
+        6 => Deed::Flash(Mishap::Fail { at: dice.below(30) as u32 }),
+        7 => Deed::TakeBack(dice.pick(&[Status::Canceled, Status::TimedOut, Status::Removed])),
+        8 => Deed::Silence { ms: dice.between(500, 30_000) },
+        _ if dice.percent(20) => Deed::Device(Act::Abort),
+        _ => Deed::TakeBack(Status::Canceled),
+    }
+}
+
+/// The reasons that the accidents of a life excuse in a job that did nothing to earn them.
+fn excuses(script: &[(u64, Deed)], world: &World) -> Vec<Reason> {
+    let resets =
+        script.iter().filter(|(_, deed)| matches!(deed, Deed::Device(Act::Reset) | Deed::Flash(Mishap::Cut { .. })));
+    let mut excuses = Vec::new();
+    if resets.count() >= 2 {
+        excuses.push(Reason::TrialAttemptsExhausted);
+    }
+    if script.iter().any(|(_, deed)| matches!(deed, Deed::Device(Act::Abort))) {
+        excuses.push(Reason::AbortedByUser);
+    }
+    if script.iter().any(|(_, deed)| matches!(deed, Deed::Flash(Mishap::Fail { .. }))) {
+        excuses.extend([Reason::FlashWriteFailed, Reason::FlashEraseFailed, Reason::JournalFailed]);
+        excuses.extend([Reason::BootRecordFailed, Reason::TrialAttemptsExhausted]);
+    }
+    if world.network.weather.garbage > 0 {
+        excuses.push(Reason::ImageTooShort); // three short blocks in a row are taken for the end of the file
+    }
+    if world.web.failures > 0 {
+        excuses.extend([Reason::HttpUnreachable, Reason::HttpBodyTooShort, Reason::HttpStatus, Reason::HttpProtocol]);
+    }
+    excuses
+}

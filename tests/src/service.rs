@@ -1,0 +1,297 @@
+//! The other end, scripted: AWS IoT Jobs for one thing, by AWS's rules for versions, order and notices. It reads and
+//! writes with the jobs crate, and answers badly as often as its mood says. File delivery is in `stream`.
+
+use ota_jobs::{
+    Answer, Describe, Described, Escaped, ExecutionState, JobRef, JobsTopic, Notify, RejectCode, Rejected, Status,
+    Summaries, Summary, Topic, Update, Updated,
+};
+
+use crate::dice::Dice;
+use crate::job::Job;
+use crate::wire::{PLACE_OF_DOCUMENT, execution, pairs, seconds, state, summary};
+
+/// Room for the largest answer.
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
+
+/// A message to the device.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Its topic.
+    pub topic: String,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+    /// Whether it arrives unless the connection goes.
+    pub assured: bool,
+}
+
+/// How the service treats requests. All in per cent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mood {
+    /// Refused with InternalError or RequestThrottled.
+    pub refuses: u64,
+    /// Updates refused with a VersionMismatch that is none.
+    pub mismatches: u64,
+    /// Done, and never answered.
+    pub forgets: u64,
+    /// Neither done nor answered.
+    pub ignores: u64,
+}
+
+/// An execution.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Of this job.
+    pub job: Job,
+    /// Where it stands.
+    pub status: Status,
+    /// Counts its updates.
+    pub version: u64,
+    /// What the device said last.
+    pub details: Vec<(String, String)>,
+    /// When the service itself ended it.
+    pub taken_back_ms: Option<u64>,
+}
+
+/// An update as the device sent it.
+#[derive(Clone, Debug)]
+pub struct Word {
+    /// About this job.
+    pub job: String,
+    /// What it says.
+    pub status: Status,
+    /// Its details.
+    pub details: Vec<(String, String)>,
+    /// The version that it expects.
+    pub expected_version: Option<u64>,
+    /// Whether it was taken.
+    pub taken: bool,
+    /// When it came.
+    pub at_ms: u64,
+}
+
+/// The service.
+pub struct Service {
+    thing: String,
+    dice: Dice,
+    /// How it treats requests.
+    pub mood: Mood,
+    /// All executions, oldest first.
+    pub entries: Vec<Entry>,
+    /// All updates that came.
+    pub words: Vec<Word>,
+    /// Bytes of the largest request for blocks.
+    pub largest_request_bytes: u64,
+    first: Option<String>,
+}
+
+impl Entry {
+    /// The value of a detail.
+    pub fn detail(&self, key: &str) -> Option<&str> {
+        self.details.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
+}
+
+impl Service {
+    /// A service that knows `thing`, in a good mood.
+    pub fn new(thing: &str, dice: Dice) -> Self {
+        let (mood, thing) = (Mood::default(), thing.to_owned());
+        Self { thing, dice, mood, entries: Vec::new(), words: Vec::new(), largest_request_bytes: 0, first: None }
+    }
+
+    /// The execution of a job.
+    pub fn entry(&self, id: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.job.id == id)
+    }
+
+    /// Whether no execution waits for the device.
+    pub fn is_settled(&self) -> bool {
+        self.entries.iter().all(|entry| entry.status.is_terminal())
+    }
+
+    /// Queues a job.
+    pub fn create(&mut self, job: Job, now_ms: u64) -> Vec<Reply> {
+        let (status, version, details, taken_back_ms) = (Status::Queued, 1, Vec::new(), None);
+        self.entries.push(Entry { job, status, version, details, taken_back_ms });
+        self.changed(true, now_ms)
+    }
+
+    /// Ends a job from this side, by force. Nothing on one that is over.
+    pub fn take_back(&mut self, id: &str, status: Status, now_ms: u64) -> Vec<Reply> {
+        let Some(entry) = self.open(id) else { return Vec::new() };
+        entry.status = status;
+        entry.version += 1;
+        entry.taken_back_ms = Some(now_ms);
+        self.changed(true, now_ms)
+    }
+
+    /// Answers a request of the device.
+    pub fn handle(&mut self, topic: &str, payload: &[u8], now_ms: u64) -> Vec<Reply> {
+        let Ok((thing, topic)) = Topic::parse(topic) else { return Vec::new() };
+        if thing != self.thing || self.dice.percent(self.mood.ignores) {
+            return Vec::new();
+        }
+        let replies = match topic {
+            Topic::Jobs(JobsTopic::Describe(job, None)) => self.describe(job, payload, now_ms),
+            Topic::Jobs(JobsTopic::Update(job, None)) => self.update(job, payload, now_ms),
+            Topic::Stream { stream, topic, encoding } => self.deliver(stream, topic, encoding, payload),
+            Topic::Jobs(_) => Vec::new(), // our agent asks nothing else
+        };
+        if self.dice.percent(self.mood.forgets) { Vec::new() } else { replies }
+    }
+
+    fn describe(&mut self, job: JobRef<'_>, payload: &[u8], now_ms: u64) -> Vec<Reply> {
+        let Ok(request) = Describe::parse(payload) else { return Vec::new() };
+        let topic = |answer| Topic::Jobs(JobsTopic::Describe(job, Some(answer)));
+        if let Some(code) = self.temper() {
+            return vec![self.rejected(topic(Answer::Rejected), code, request.client_token, None, now_ms)];
+        }
+        let entry = match job {
+            JobRef::Next => self.next(),
+            JobRef::Id(id) => self.entry(id),
+        };
+        let refusal = match (job, entry) {
+            (JobRef::Id(_), None) => Some(RejectCode::ResourceNotFound),
+            (JobRef::Id(_), Some(entry)) if entry.status.is_terminal() => Some(RejectCode::TerminalStateReached),
+            _ => None,
+        };
+        if let Some(code) = refusal {
+            return vec![self.rejected(topic(Answer::Rejected), code, request.client_token, None, now_ms)];
+        }
+        let entry = entry.map(|entry| (entry, request.include_document));
+        vec![self.described(topic(Answer::Accepted), entry, request.client_token, now_ms)]
+    }
+
+    fn update(&mut self, id: &str, payload: &[u8], now_ms: u64) -> Vec<Reply> {
+        let Ok(update) = Update::parse(payload) else { return Vec::new() };
+        let topic = |answer| Topic::Jobs(JobsTopic::Update(id, Some(answer)));
+        let refusal = self.update_refusal(id, &update);
+        let taken = refusal.is_none();
+        let details = update.status_details.map_or_else(Vec::new, pairs);
+        self.words.push(Word {
+            job: id.to_owned(),
+            status: update.status,
+            details: details.clone(),
+            expected_version: update.expected_version,
+            taken,
+            at_ms: now_ms,
+        });
+        if let Some(code) = refusal {
+            let with_state = matches!(code, RejectCode::VersionMismatch | RejectCode::InvalidStateTransition);
+            let state = self.entry(id).filter(|_| with_state).map(state);
+            return vec![self.rejected(topic(Answer::Rejected), code, update.client_token, state, now_ms)];
+        }
+        let entry = self.open(id).expect("it was not refused");
+        entry.status = update.status;
+        entry.version += 1;
+        entry.details = details;
+        let state = update.include_state.then(|| state(entry));
+        let answer =
+            Updated { state, document: None, timestamp: Some(seconds(now_ms)), client_token: update.client_token };
+        let mut replies = vec![self.reply(topic(Answer::Accepted), |out| answer.emit(out))];
+        replies.extend(self.changed(update.status.is_terminal(), now_ms));
+        replies
+    }
+
+    fn update_refusal(&mut self, id: &str, update: &Update<'_>) -> Option<RejectCode> {
+        if let Some(code) = self.temper() {
+            return Some(code);
+        }
+        let spiteful = self.dice.percent(self.mood.mismatches);
+        let Some(entry) = self.entry(id) else { return Some(RejectCode::ResourceNotFound) };
+        let device_may_set =
+            matches!(update.status, Status::InProgress | Status::Succeeded | Status::Failed | Status::Rejected);
+        match update.expected_version {
+            _ if !device_may_set => Some(RejectCode::InvalidRequest),
+            _ if entry.status.is_terminal() => Some(RejectCode::InvalidStateTransition),
+            Some(version) if version != entry.version => Some(RejectCode::VersionMismatch),
+            _ if spiteful => Some(RejectCode::VersionMismatch),
+            _ => None,
+        }
+    }
+
+    fn temper(&mut self) -> Option<RejectCode> {
+        let code = self.dice.pick(&[RejectCode::InternalError, RejectCode::RequestThrottled]);
+        self.dice.percent(self.mood.refuses).then_some(code)
+    }
+
+    /// IN_PROGRESS before QUEUED, then the oldest.
+    fn next(&self) -> Option<&Entry> {
+        let with = |status| self.entries.iter().find(move |entry| entry.status == status);
+        with(Status::InProgress).or_else(|| with(Status::Queued))
+    }
+
+    fn open(&mut self, id: &str) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| entry.job.id == id && !entry.status.is_terminal())
+    }
+
+    /// The notices that a change causes: one when the list got longer or shorter, one when its first member is another.
+    fn changed(&mut self, members: bool, now_ms: u64) -> Vec<Reply> {
+        let mut replies = Vec::new();
+        let timestamp = Some(seconds(now_ms));
+        if members {
+            let listed = |status| -> Vec<Summary> {
+                self.entries.iter().filter(|entry| entry.status == status).map(summary).collect()
+            };
+            let (started, queued) = (listed(Status::InProgress), listed(Status::Queued));
+            let notify = Notify { in_progress: Summaries::new(&started), queued: Summaries::new(&queued), timestamp };
+            replies.push(self.reply(Topic::Jobs(JobsTopic::Notify), |out| notify.emit(out)));
+        }
+        let first = self.next().map(|entry| entry.job.id.clone());
+        if first != self.first {
+            let next = self.next().map(|entry| (entry, true));
+            replies.push(self.described(Topic::Jobs(JobsTopic::NotifyNext), next, None, now_ms));
+            self.first = first;
+        }
+        replies
+    }
+
+    /// Tells an execution, with its document if asked for: untouched, also where it is more than our own parser takes.
+    fn described(
+        &self,
+        topic: Topic<'_>,
+        entry: Option<(&Entry, bool)>,
+        client_token: Option<Escaped<'_>>,
+        now_ms: u64,
+    ) -> Reply {
+        let execution = entry.map(|(entry, with_document)| execution(entry, with_document));
+        let answer = Described { execution, timestamp: Some(seconds(now_ms)), client_token };
+        let mut reply = self.reply(topic, |out| answer.emit(out));
+        if let Some((entry, true)) = entry {
+            let text = String::from_utf8(reply.payload).expect("JSON is text");
+            reply.payload = text.replace(PLACE_OF_DOCUMENT, &entry.job.document).into_bytes();
+        }
+        reply
+    }
+
+    fn rejected(
+        &self,
+        topic: Topic<'_>,
+        code: RejectCode,
+        client_token: Option<Escaped<'_>>,
+        state: Option<ExecutionState<'_>>,
+        now_ms: u64,
+    ) -> Reply {
+        let message = Some(Escaped::plain("no"));
+        let rejected = Rejected { code, message, timestamp: Some(seconds(now_ms)), client_token, state };
+        self.reply(topic, |out| rejected.emit(out))
+    }
+
+    fn reply<E: std::fmt::Debug>(&self, topic: Topic<'_>, emit: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Reply {
+        let mut payload = vec![0; ANSWER_BYTES_MAX];
+        let len = emit(&mut payload).expect("there is room");
+        payload.truncate(len);
+        Reply { topic: self.topic(topic), payload, assured: true }
+    }
+
+    /// The topic's text for the thing.
+    pub(crate) fn topic(&self, topic: Topic<'_>) -> String {
+        let mut text = String::new();
+        topic.write(&self.thing, &mut text).expect("a string takes all");
+        text
+    }
+
+    /// An accident of the stream service, as often as of the job service.
+    pub(crate) fn stream_accident(&mut self) -> bool {
+        self.dice.percent(self.mood.refuses)
+    }
+}

@@ -1,0 +1,42 @@
+//! Garbage that looks like traffic: what a message can become on a bad way or in bad hands, without becoming another
+//! true message. Lies that are well-formed are the tests' own business.
+
+use ota_jobs::stream::Data;
+
+use crate::dice::Dice;
+
+/// A spoiled copy of a message.
+pub fn spoiled(topic: &str, payload: &[u8], dice: &mut Dice) -> Vec<u8> {
+    let block = topic.ends_with("/data/cbor").then(|| Data::parse(payload).ok()).flatten();
+    match (dice.below(5), block) {
+        (0, _) => noise(dice),
+        (1, Some(data)) => emit(Data { file_id: (data.file_id + 1) % 256, ..data }),
+        (2, Some(data)) => emit(Data { index: 1_000_000 + dice.below(1_000) as u32, ..data }),
+        (3, Some(data)) => shorter(data, dice),
+        _ => truncated(payload, dice),
+    }
+}
+
+/// A few bytes that mean nothing.
+pub fn noise(dice: &mut Dice) -> Vec<u8> {
+    let len = dice.below(64) as usize;
+    dice.bytes(len)
+}
+
+/// The message without its end: never a whole value, since both encodings are one value with its length or its brackets.
+pub fn truncated(payload: &[u8], dice: &mut Dice) -> Vec<u8> {
+    let end = dice.below(payload.len() as u64) as usize;
+    payload[..end].to_vec()
+}
+
+fn shorter(data: Data<'_>, dice: &mut Dice) -> Vec<u8> {
+    let len = dice.below(data.payload.len() as u64) as usize;
+    emit(Data { payload: &data.payload[..len], block_bytes: len as u32, ..data })
+}
+
+fn emit(data: Data<'_>) -> Vec<u8> {
+    let mut out = vec![0; data.payload.len() + 64];
+    let len = data.emit(&mut out).expect("a block that was one before");
+    out.truncate(len);
+    out
+}

@@ -1,0 +1,103 @@
+//! The HTTP side, one body at a time: which parts of it arrive when, and what goes wrong with it. The HTTP protocol itself
+//! is tested with the client, in the agent; here bodies are what the client makes of them.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use ota_agent::transport::http;
+use ota_jobs::Reason;
+
+use crate::dice::Dice;
+
+/// A piece of a body.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// A block.
+    Block {
+        /// Its number.
+        index: u32,
+        /// The file that it is of.
+        file: Rc<[u8]>,
+        /// Its bytes in the file.
+        bytes: Range<usize>,
+    },
+    /// The body ends before its time, or there is none.
+    Failed(Reason),
+    /// All blocks came.
+    Over,
+}
+
+/// What the server is like.
+#[derive(Clone, Debug, Default)]
+pub struct Web {
+    /// Bodies in a hundred that end early, and why they may.
+    pub failures: u64,
+    /// Every body fails like this.
+    pub always: Option<Reason>,
+    /// Each of the next bodies fails like this, one after another.
+    pub next: Vec<Reason>,
+    /// The next body ends after so many of a hundred blocks, and every later one fails like this.
+    pub cut_at_percent: Option<(u64, Reason)>,
+}
+
+/// Between two blocks.
+const BLOCK_MS: u64 = 4;
+/// Until a server that went silent is given up; the pump's own patience.
+const SILENCE_MS: u64 = 10_000;
+/// What a server can do to a body, as the client calls it.
+const ACCIDENTS: [Reason; 4] =
+    [Reason::HttpUnreachable, Reason::HttpBodyTooShort, Reason::HttpStatus, Reason::HttpProtocol];
+
+impl Web {
+    /// The parts of a body that was asked for now, and after how many milliseconds each arrives. `file` is `None` where
+    /// there is no such URL.
+    pub fn body(
+        &mut self,
+        file: Option<Rc<[u8]>>,
+        range: http::Range,
+        delay_ms: u64,
+        dice: &mut Dice,
+    ) -> Vec<(u64, Part)> {
+        let Some(file) = file else { return vec![(delay_ms, Part::Failed(Reason::HttpNotFound))] };
+        let planned = if self.next.is_empty() { self.always } else { Some(self.next.remove(0)) };
+        let total = file.len() as u64;
+        let refusal = match planned {
+            Some(reason) => Some(reason),
+            // As the client says it: Content-Range names the file's true length.
+            None if total < u64::from(range.image_bytes) => Some(Reason::ImageTooShort),
+            None if total > u64::from(range.image_bytes) => Some(Reason::ImageLengthMismatch),
+            None => None,
+        };
+        if let Some(reason) = refusal {
+            return vec![(delay_ms, Part::Failed(reason))];
+        }
+        let mut parts = whole(&file, range, delay_ms);
+        if let Some((percent, reason)) = self.cut_at_percent.take() {
+            parts.truncate(parts.len() * percent as usize / 100);
+            self.always = Some(reason);
+            let last_ms = parts.last().map_or(delay_ms, |(at_ms, _)| *at_ms);
+            parts.push((last_ms, Part::Failed(Reason::HttpBodyTooShort)));
+        }
+        if dice.percent(self.failures) {
+            parts.truncate(dice.below(parts.len() as u64) as usize);
+            let reason = dice.pick(&ACCIDENTS);
+            let silence_ms = if reason == Reason::HttpUnreachable { SILENCE_MS } else { 0 };
+            let last_ms = parts.last().map_or(delay_ms, |(at_ms, _)| *at_ms);
+            parts.push((last_ms + silence_ms, Part::Failed(reason)));
+        }
+        parts
+    }
+}
+
+fn whole(file: &Rc<[u8]>, range: http::Range, delay_ms: u64) -> Vec<(u64, Part)> {
+    let block = range.block_bytes as usize;
+    let starts = (range.from_bytes as usize..range.image_bytes as usize).step_by(block);
+    let blocks = starts.zip(1..).map(|(from, number)| {
+        let bytes = from..file.len().min(from + block);
+        (delay_ms + number * BLOCK_MS, Part::Block { index: (from / block) as u32, file: file.clone(), bytes })
+    });
+    let mut parts: Vec<(u64, Part)> = blocks.collect();
+    let last_ms = parts.last().map_or(delay_ms, |(at_ms, _)| *at_ms);
+    parts.push((last_ms, Part::Over));
+    parts
+}

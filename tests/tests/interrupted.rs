@@ -1,0 +1,216 @@
+//! One update, and one interruption at every single point of it: the connection, the device, the power, the job itself.
+
+use ota_agent::Notice;
+use ota_jobs::{Reason, Status};
+use ota_pal::{SlotId, Trial};
+use ota_tests::calm::{WHILE_MS, confirmed, world};
+use ota_tests::job::{Kind, Order, Route};
+use ota_tests::nor::Mishap;
+use ota_tests::world::{Act, Ended, Flow, World};
+
+/// Three sectors, twelve blocks: an update short enough to be interrupted everywhere.
+fn short(id: &str, kind: Kind, patch: u32, route: Route) -> Order {
+    Order { id: id.into(), kind, route, patch, image_bytes: 12_000 + patch }
+}
+
+/// A world with this job in it, run with `disturb` asked before every step.
+fn disturbed(kind: Kind, route: Route, mut disturb: impl FnMut(&mut World)) -> World {
+    let mut world = world();
+    world.create(&short("job", kind, 2, route));
+    let ended = world.run(WHILE_MS, |world| {
+        disturb(world);
+        Flow::Go
+    });
+    assert_eq!(world.checks.violations, [] as [String; 0]);
+    assert_eq!(ended, Ended::Quiet);
+    world
+}
+
+/// Does something once, as soon as it is `due`.
+fn once(due: impl Fn(&World) -> bool, mut act: impl FnMut(&mut World)) -> impl FnMut(&mut World) {
+    let mut is_done = false;
+    move |world| {
+        if !is_done && due(world) {
+            is_done = true;
+            act(world);
+        }
+    }
+}
+
+const ROUTES: [Route; 2] = [Route::Mqtt, Route::Http];
+
+#[test]
+fn the_update_succeeds_wherever_the_connection_breaks() {
+    for route in ROUTES {
+        let steps = disturbed(Kind::Good, route, |_| {}).steps;
+        for at in 0..steps {
+            let cut = once(|world| world.steps == at, |world| world.act(Act::Disconnect { ms: 700 }));
+            let world = disturbed(Kind::Good, route, cut);
+            assert_eq!(world.verdict("job"), (Status::Succeeded, None), "{route:?}, step {at}");
+        }
+    }
+}
+
+#[test]
+fn the_update_succeeds_wherever_the_device_is_reset() {
+    for route in ROUTES {
+        let steps = disturbed(Kind::Good, route, |_| {}).steps;
+        for at in 0..steps {
+            let world = disturbed(Kind::Good, route, once(|world| world.steps == at, |world| world.act(Act::Reset)));
+            assert_eq!(world.verdict("job"), (Status::Succeeded, None), "{route:?}, step {at}");
+            assert_eq!(confirmed(&world), (SlotId::B, 2), "{route:?}, step {at}");
+        }
+    }
+}
+
+#[test]
+fn a_bad_image_is_tried_once_and_told_as_it_is_wherever_the_device_is_reset() {
+    let steps = disturbed(Kind::FailsItsTest, Route::Mqtt, |_| {}).steps;
+    for at in 0..steps {
+        let reset = once(|world| world.steps == at, |world| world.act(Act::Reset));
+        let world = disturbed(Kind::FailsItsTest, Route::Mqtt, reset);
+        let tried = world.notices().iter().filter(|notice| **notice == Notice::Activated);
+        assert_eq!(tried.count(), 1, "step {at}: one trial");
+        assert_eq!(world.verdict("job"), (Status::Failed, Some(Reason::SelfTestFailed)), "step {at}");
+        assert_eq!(confirmed(&world), (SlotId::A, 1), "step {at}");
+    }
+}
+
+#[test]
+fn an_image_that_is_reset_again_and_again_without_a_verdict_is_given_up() {
+    let mut world = world();
+    world.checks.excuses.push(Reason::TrialAttemptsExhausted);
+    world.create(&short("job", Kind::HangsInItsTest, 2, Route::Mqtt));
+    let ended = world.run(WHILE_MS, |world| {
+        let on_trial = matches!(world.device.record().trial, Trial::Started { .. });
+        if on_trial && world.steps.is_multiple_of(10) {
+            world.act(Act::Reset);
+        }
+        Flow::Go
+    });
+    assert_eq!(ended, Ended::Quiet);
+    assert_eq!(world.checks.violations, [] as [String; 0]);
+    assert_eq!(world.verdict("job"), (Status::Failed, Some(Reason::TrialAttemptsExhausted)));
+    assert_eq!((confirmed(&world), world.boots), ((SlotId::A, 1), 5), "one before, three on trial, one after");
+}
+
+/// As many as an update of this size can have, and then some: beyond the last one nothing is cut.
+const OPERATIONS_MAX: u32 = 60;
+
+#[test]
+fn the_truth_is_told_whichever_flash_operation_the_power_goes_at() {
+    for (kind, verdict) in
+        [(Kind::Good, (Status::Succeeded, None)), (Kind::FailsItsTest, (Status::Failed, Some(Reason::SelfTestFailed)))]
+    {
+        let mut boots = 0;
+        for at in 0..OPERATIONS_MAX {
+            for done in [false, true] {
+                let cut = once(|_| true, |world| world.device.nor.plan(Mishap::Cut { at, done }));
+                let world = disturbed(kind, Route::Mqtt, cut);
+                assert_eq!(world.verdict("job"), verdict, "{kind:?}, operation {at}, done: {done}");
+                boots += world.boots;
+            }
+        }
+        assert!(boots > 2 * OPERATIONS_MAX * 2, "the cuts were felt: {boots} boots");
+    }
+}
+
+/// What the service may hear when the flash refuses an operation.
+const FLASH_REASONS: [Reason; 5] = [
+    Reason::FlashWriteFailed,
+    Reason::FlashEraseFailed,
+    Reason::JournalFailed,
+    Reason::BootRecordFailed,
+    Reason::TrialAttemptsExhausted,
+];
+
+#[test]
+fn the_truth_is_told_and_the_next_job_works_whichever_flash_operation_fails() {
+    for at in 0..OPERATIONS_MAX {
+        let mut world = world();
+        world.checks.excuses = FLASH_REASONS.to_vec();
+        world.create(&short("job", Kind::Good, 2, Route::Mqtt));
+        world.create(&short("next", Kind::Good, 3, Route::Mqtt));
+        world.device.nor.plan(Mishap::Fail { at });
+        let ended = world.run(WHILE_MS, |_| Flow::Go);
+        assert_eq!(world.checks.violations, [] as [String; 0], "operation {at}");
+        assert_eq!(ended, Ended::Quiet, "operation {at}");
+        let good = ["job", "next"].iter().filter(|id| world.verdict(id).0 == Status::Succeeded);
+        assert!(good.count() >= 1, "operation {at}: one of them met no failure");
+    }
+}
+
+#[test]
+fn a_trial_goes_on_after_a_boot_that_could_not_be_counted() {
+    let mut world = world();
+    world.create(&short("job", Kind::HangsInItsTest, 2, Route::Mqtt));
+    let on_trial = |world: &World| matches!(world.device.record().trial, Trial::Started { .. });
+    let mut reset = once(on_trial, |world| {
+        world.device.nor.plan(Mishap::Fail { at: 0 }); // the selector's: it starts the confirmed image instead
+        world.act(Act::Reset);
+    });
+    let ended = world.run(WHILE_MS, |world| {
+        reset(world);
+        Flow::Go
+    });
+    assert_eq!(world.checks.violations, [] as [String; 0]);
+    assert_eq!((ended, world.verdict("job")), (Ended::Quiet, (Status::Failed, Some(Reason::SelfTestTimedOut))));
+}
+
+#[test]
+fn a_job_cancelled_before_activation_ends_without_a_trial_and_later_the_trial_ends_as_it_must() {
+    let steps = disturbed(Kind::Good, Route::Mqtt, |_| {}).steps;
+    let mut tried = 0;
+    for at in 0..steps {
+        let mut activated = false;
+        let cancel = |world: &mut World| world.take_back("job", Status::Canceled);
+        let mut cancel = once(|world| world.steps == at, cancel);
+        let mut told_ms = None;
+        let world = disturbed(Kind::Good, Route::Mqtt, |world| {
+            let canceled = world.service.entry("job").is_some_and(|entry| entry.status == Status::Canceled);
+            let pending = matches!(world.device.record().trial, Trial::Pending { .. });
+            if canceled && !activated && pending {
+                let after_ms = world.now_ms - told_ms.unwrap_or(world.now_ms);
+                assert!(after_ms < 200, "step {at}: activated {after_ms} ms after it was cancelled");
+            }
+            activated |= pending;
+            cancel(world);
+            told_ms = told_ms.or(world.service.entry("job").and_then(|entry| entry.taken_back_ms));
+        });
+        assert_eq!(world.verdict("job").0, if told_ms.is_some() { Status::Canceled } else { Status::Succeeded });
+        assert_eq!(confirmed(&world).1, if activated { 2 } else { 1 }, "step {at}");
+        tried += u32::from(activated);
+    }
+    assert!((1..steps as u32).contains(&tried), "some were cancelled in time: {tried} of {steps}");
+}
+
+#[test]
+fn a_job_that_supersedes_another_at_any_point_succeeds() {
+    let steps = disturbed(Kind::Good, Route::Mqtt, |_| {}).steps;
+    for at in 0..steps {
+        let supersede = |world: &mut World| {
+            world.take_back("job", Status::Canceled);
+            world.create(&short("next", Kind::Good, 3, Route::Mqtt));
+        };
+        let world = disturbed(Kind::Good, Route::Mqtt, once(|world| world.steps == at, supersede));
+        assert_eq!(world.verdict("next"), (Status::Succeeded, None), "step {at}");
+        assert_eq!(confirmed(&world).1, 3, "step {at}");
+    }
+}
+
+#[test]
+fn a_download_goes_on_after_a_reset_where_the_journal_says() {
+    let mut world = world();
+    world.create(&Order { image_bytes: 150_002, ..short("job", Kind::Good, 2, Route::Mqtt) });
+    let mut reset = once(|world| world.checks.progress.len() == 100, |world| world.act(Act::Reset));
+    world.run(WHILE_MS, |world| {
+        reset(world);
+        Flow::Go
+    });
+    let resumed = world.notices().iter().filter_map(|notice| match notice {
+        Notice::DownloadStarted { resumed_bytes } => Some(*resumed_bytes),
+        _ => None,
+    });
+    assert_eq!(resumed.collect::<Vec<_>>(), [0, 65_536], "made durable every 64 KiB; 100 KiB had come");
+    assert_eq!(world.verdict("job"), (Status::Succeeded, None));
+}

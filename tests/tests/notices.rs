@@ -1,0 +1,138 @@
+//! What application and service hear of an update, word by word, on a calm day.
+
+use ota_agent::machine::Outcome;
+use ota_agent::{Notice, Progress};
+use ota_jobs::{Reason, Status};
+use ota_tests::calm::{IMAGE_BYTES, WHILE_MS, heard, http_order, order, run, world, world_after};
+use ota_tests::job::{Kind, Order};
+use ota_tests::service::Word;
+use ota_tests::world::{Ended, Flow, Setup, World};
+
+const SIZE: u32 = IMAGE_BYTES + 2;
+
+/// After a job: the agent asks for the next one, and the service tells twice that there is none, unasked and asked.
+const NOTHING_MORE: [Notice; 4] = [Notice::Settled, Notice::CheckStarted, Notice::NoUpdate, Notice::NoUpdate];
+
+const DOWNLOAD: [Notice; 5] = [
+    Notice::CheckStarted,
+    Notice::UpdateAvailable { image_bytes: SIZE },
+    Notice::DownloadStarted { resumed_bytes: 0 },
+    Notice::DownloadSucceeded,
+    Notice::VerifyStarted,
+];
+
+fn verified() -> Vec<Notice> {
+    [&DOWNLOAD[..], &[Notice::VerifySucceeded { digest: [0; 32] }, Notice::Activated, Notice::SelfTestStarted]].concat()
+}
+
+/// Status and details of all words about the job, as `STATUS key=value ..`.
+fn trace(world: &World) -> Vec<String> {
+    let line = |word: &Word| {
+        let details: Vec<String> = word.details.iter().map(|(key, value)| format!(" {key}={value}")).collect();
+        format!("{}{}", word.status, details.concat())
+    };
+    world.service.words.iter().map(line).collect()
+}
+
+#[test]
+fn the_application_hears_of_a_good_update_in_this_order() {
+    let end = [Notice::Confirmed, Notice::Concluded(Outcome::Succeeded)];
+    assert_eq!(heard(&world_after(Kind::Good)), [&verified()[..], &end, &NOTHING_MORE].concat());
+}
+
+#[test]
+fn the_application_hears_of_an_image_that_fails_its_test_in_this_order() {
+    let reason = Reason::SelfTestFailed;
+    let end = [Notice::RollingBack(reason), Notice::Concluded(Outcome::Failed(reason))];
+    assert_eq!(heard(&world_after(Kind::FailsItsTest)), [&verified()[..], &end, &NOTHING_MORE].concat());
+}
+
+#[test]
+fn one_flipped_bit_is_a_failed_verification() {
+    let reason = Reason::SignatureInvalid;
+    let end = [Notice::VerifyFailed(reason), Notice::Concluded(Outcome::Failed(reason))];
+    assert_eq!(heard(&world_after(Kind::Tampered)), [&DOWNLOAD[..], &end, &NOTHING_MORE].concat());
+}
+
+#[test]
+fn a_server_cut_off_half_way_is_a_failed_download_with_bytes_and_cause() {
+    let mut world = world();
+    world.web.cut_at_percent = Some((50, Reason::HttpNotFound));
+    world.checks.excuses.push(Reason::HttpNotFound);
+    world.create(&http_order("job", Kind::Good, 2));
+    run(&mut world);
+    let failed = Notice::DownloadFailed { done_bytes: 49 * 1_024, reason: Reason::HttpNotFound };
+    assert!(world.notices().contains(&failed), "half of 98 blocks: {:?}", world.notices());
+    assert_eq!(world.verdict("job"), (Status::Failed, Some(Reason::HttpNotFound)));
+}
+
+#[test]
+fn an_empty_queue_is_no_update() {
+    let mut world = world();
+    run(&mut world);
+    assert_eq!(world.notices(), [Notice::CheckStarted, Notice::NoUpdate]);
+}
+
+#[test]
+fn a_service_that_refuses_is_a_failed_check_and_is_asked_again_after_growing_waits() {
+    let mut world = world();
+    world.service.mood.refuses = 100;
+    assert_eq!(world.run(30_000, |_| Flow::Go), Ended::Late);
+    for pair in world.notices().chunks(2) {
+        assert!(matches!(pair, [Notice::CheckStarted, Notice::CheckFailed(_)]), "{pair:?}");
+    }
+    assert!((5..=6).contains(&(world.notices().len() / 2)), "at 0, 1, 3, 7 and 15 seconds, less what chance takes off");
+}
+
+#[test]
+fn the_service_hears_of_a_good_update_in_these_words() {
+    let trace = trace(&world_after(Kind::Good));
+    let (progress, end) = trace.split_at(trace.len() - 2);
+    assert_eq!(end, ["IN_PROGRESS self_test=ready", "SUCCEEDED self_test=accepted reason=accepted"]);
+    assert!(progress.iter().all(|word| word.starts_with("IN_PROGRESS self_test=receiving receive=")), "{progress:#?}");
+}
+
+#[test]
+fn the_service_hears_of_an_image_that_fails_its_test_in_these_words() {
+    let trace = trace(&world_after(Kind::FailsItsTest));
+    assert_eq!(trace.last().map(String::as_str), Some("FAILED self_test=rejected reason=SelfTestFailed code=0x0601"));
+}
+
+#[test]
+fn the_service_hears_of_a_trial_that_takes_its_time() {
+    let trace = trace(&world_after(Kind::HangsInItsTest));
+    let end = [
+        "IN_PROGRESS self_test=ready",
+        "IN_PROGRESS self_test=active",
+        "FAILED self_test=rejected reason=SelfTestTimedOut code=0x0602",
+    ];
+    assert_eq!(trace[trace.len() - 3..], end);
+}
+
+#[test]
+fn the_service_hears_of_progress_first_and_then_every_five_per_cent() {
+    let mut world = World::new(Setup { slot_sectors: 160, ..Setup::new(1) });
+    world.create(&Order { image_bytes: 600 * 1_024, ..order("job", Kind::Good, 2) });
+    run(&mut world);
+    let told = world.service.words.iter().filter_map(|word| {
+        let (_, receive) = word.details.iter().find(|(key, _)| key == "receive")?;
+        receive.strip_suffix("/600")?.parse::<u32>().ok()
+    });
+    let told: Vec<u32> = told.collect();
+    let far_enough = |pair: &[u32]| (pair[1] - pair[0]) * 100 >= 5 * 600;
+    assert!(told.first() == Some(&0) && told.len() > 5 && told.windows(2).all(far_enough), "{told:?}");
+}
+
+#[test]
+fn progress_rises_to_the_size_of_the_file() {
+    let mut world = world();
+    world.create(&order("job", Kind::Good, 2));
+    let mut seen: Vec<Progress> = Vec::new();
+    world.run(WHILE_MS, |world| {
+        seen.append(&mut world.checks.progress);
+        Flow::Go
+    });
+    assert!(seen.is_sorted_by_key(|progress| progress.done_bytes));
+    assert!(seen.iter().all(|progress| progress.total_bytes == SIZE));
+    assert_eq!(seen.last().map(|last| (last.done_bytes, last.blocks)), Some((SIZE, 98)));
+}

@@ -1,0 +1,80 @@
+//! The agent by itself in five steps, as an application has it that owns its connection: no world around it, only a service
+//! at the other end of a function call.
+
+use std::rc::Rc;
+
+use ota_agent::machine::Event;
+use ota_agent::{Agent, Application, Config, Instant, MESSAGE_BYTES_MAX, SelfTest};
+use ota_jobs::{Status, ThingName};
+use ota_pal::{Platform, SlotId, now};
+use ota_tests::device::Device;
+use ota_tests::dice::Dice;
+use ota_tests::job::{Kind, Order, Route, job};
+use ota_tests::service::Service;
+use ota_tests::verifier::Signer;
+
+/// What a user writes.
+struct Pump;
+
+impl Application for Pump {
+    fn self_test(&mut self, connected: bool) -> SelfTest {
+        if connected { SelfTest::Passed } else { SelfTest::Running }
+    }
+}
+
+/// A blocking platform's futures never wait.
+fn done<T>(future: impl Future<Output = T>) -> T {
+    now(future).expect("memory never waits")
+}
+
+/// Carries messages both ways until the agent is silent, or resets.
+fn carry<P: Platform>(agent: &mut Agent<'_, P, Pump>, service: &mut Service, at: Instant) {
+    let mut buffer = [0; MESSAGE_BYTES_MAX];
+    done(agent.work(at));
+    while !agent.is_reset()
+        && let Some(message) = agent.message(at, &mut buffer)
+    {
+        for reply in service.handle(&message.topic, &buffer[..message.len], at.as_ms()) {
+            done(agent.on_message(&reply.topic, &reply.payload, at));
+        }
+        done(agent.work(at));
+    }
+}
+
+#[test]
+fn a_device_is_updated_in_five_steps() {
+    let mut dice = Dice::new(1);
+    let signer = Rc::new(Signer::new("ours", true));
+    let config = Config::new(4_096).expect("a block size that AWS takes");
+    let device = Device::new("thing", config.clone(), 16, signer.clone(), &mut dice);
+
+    // 1. Connect. Here the service is at hand; elsewhere it is behind a broker.
+    let mut service = Service::new("thing", Dice::new(2));
+    let order = Order { id: "job".into(), kind: Kind::Good, route: Route::Mqtt, patch: 2, image_bytes: 50_000 };
+    service.create(job(&order, &signer, &mut dice), 0);
+
+    let mut running = Vec::new();
+    for at_ms in [0, 10_000] {
+        let at = Instant::from_ms(at_ms);
+        let boot = device.boot().expect("the power stays").expect("there is an image");
+        running.push((boot.slot, boot.header.version.patch));
+
+        // 2. Make the agent: your buffer, your platform, your thing's name, your application.
+        let mut document = [0; 2_048];
+        let thing = ThingName::new("thing").expect("a plain name");
+        let start = Agent::start(config.clone(), thing, device.platform(boot.slot), Pump, &mut document, at_ms, at);
+        let mut agent = done(start).expect("the device reads its own flash");
+
+        // 3. Subscribe to its topics, and tell it that you did.
+        assert_eq!(agent.filters()[0], "$aws/things/thing/jobs/notify");
+        done(agent.on(Event::Connected, at));
+
+        // 4. Carry messages; the application is called on the way.
+        carry(&mut agent, &mut service, at);
+
+        // 5. It activates the image and resets; the new one tests itself and tells the service.
+    }
+    assert_eq!(running, [(SlotId::A, 1), (SlotId::B, 2)]);
+    assert_eq!(service.entries[0].status, Status::Succeeded);
+    assert_eq!(device.record().confirmed, SlotId::B);
+}
