@@ -42,7 +42,7 @@ fn manifest(room: &str) -> toml::Table {
 fn dependencies(room: &str, default: bool) -> BTreeSet<String> {
     let manifest = manifest(room);
     let table = manifest["dependencies"].as_table().expect("a table of dependencies");
-    let on_default_path = |value: &toml::Value| !value.get("optional").is_some_and(|flag| flag.as_bool() == Some(true));
+    let on_default_path = |value: &toml::Value| value.get("optional").is_none_or(|flag| flag.as_bool() != Some(true));
     table.iter().filter(|(_, value)| !default || on_default_path(value)).map(|(name, _)| name.clone()).collect()
 }
 

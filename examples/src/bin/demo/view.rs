@@ -63,7 +63,7 @@ impl View {
             Kind::In => self.message(Message { device: true, to_cloud: false, topic, text: summary(&text) }, screen),
             Kind::Start => self.say(&started(&text, at_ms, up), screen),
             Kind::Boot if text == "reset" => self.say(&reset(at_ms, up), screen),
-            Kind::Boot => self.say(&format!("selector {text}"), screen),
+            Kind::Boot => self.say(&text.replace("version ", "v"), screen),
             Kind::Progress => {
                 if let Some(download) = download(&text) {
                     screen.download(download);
@@ -147,8 +147,8 @@ fn started(version: &str, at_ms: u64, up: &mut Uptime) -> String {
     up.started_ms = Some(at_ms);
     up.reset_took_ms = up.reset_took_ms.or(took);
     match took {
-        Some(ms) => format!("version {version} runs, {ms} ms after reset"),
-        None => format!("version {version} runs"),
+        Some(ms) => format!("v{version} runs, {ms} ms after reset"),
+        None => format!("v{version} runs"),
     }
 }
 
