@@ -232,6 +232,9 @@ fn excuses(script: &[(u64, Deed)], world: &World) -> Vec<Reason> {
     if world.network.weather.garbage > 0 {
         excuses.push(Reason::ImageTooShort); // three short blocks in a row are taken for the end of the file
     }
+    if world.service.mood.forgets + world.service.mood.ignores > 0 {
+        excuses.push(Reason::DocumentTooLarge); // three answers lost in a row look like one that does not fit
+    }
     if world.web.failures > 0 {
         excuses.extend([Reason::HttpUnreachable, Reason::HttpBodyTooShort, Reason::HttpStatus, Reason::HttpProtocol]);
     }

@@ -6,12 +6,17 @@ use ota_jobs::{Reason, StreamRejectCode};
 use super::event::{Done, Plan};
 use super::time::{Backoff, Instant};
 use super::window::{Block, BlockRefusal, BlockRequest, Window};
-use super::{Config, FETCHES_MAX, JOURNAL_EVERY_BYTES, Progress};
+use super::{Config, Progress};
 
 /// The last block that a stream request can name. Source: AWS IoT, GetStream, offset `o`.
 const STREAM_BLOCKS_MAX: u32 = 98_304;
 /// One refusal or one block of a wrong length may be an accident; three in a row, without a good block between, are not.
 const ACCIDENTS_MAX: u8 = 3;
+
+/// Progress is made durable whenever the frontier moved this far.
+const JOURNAL_EVERY_BYTES: u32 = 65_536;
+/// Answers of HTTP in a row without a byte before the other source is tried, or the job fails.
+const FETCHES_MAX: u8 = 5;
 
 /// Work for the platform while blocks come in, most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
