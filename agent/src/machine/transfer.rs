@@ -36,6 +36,14 @@ enum Source {
     Failed(Reason),
 }
 
+/// A block that came with a wrong length, again and again without a good one between: the file is not what was announced.
+#[derive(Clone, Copy, Debug)]
+struct Misfit {
+    index: u32,
+    count: u8,
+    reason: Reason,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Transfer {
     window: Window,
@@ -46,9 +54,7 @@ pub(super) struct Transfer {
     quiet_since: Instant,
     /// Refusals since the last good block.
     refusals: u8,
-    /// Blocks of a wrong length since the last good one, and what that means for the file.
-    misfits: u8,
-    misfit: Reason,
+    misfit: Option<Misfit>,
     fetch_failures: u8,
     fetch_at: Instant,
     backoff: Backoff,
@@ -71,8 +77,7 @@ impl Transfer {
             silence_ms_max: config.silence_ms_max,
             quiet_since: Instant::default(),
             refusals: 0,
-            misfits: 0,
-            misfit: Reason::ImageLengthMismatch,
+            misfit: None,
             fetch_failures: 0,
             fetch_at: Instant::default(),
             backoff: Backoff::new(),
@@ -140,13 +145,14 @@ impl Transfer {
                 self.pending = Some(block);
                 self.quiet_since = now;
                 self.refusals = 0;
-                self.misfits = 0;
+                self.misfit = None;
                 self.fetch_failures = 0;
                 self.backoff.reset();
             }
             Err(BlockRefusal::WrongLength { got, want }) => {
-                self.misfits = self.misfits.saturating_add(1);
-                self.misfit = if got < want { Reason::ImageTooShort } else { Reason::ImageLengthMismatch };
+                let reason = if got < want { Reason::ImageTooShort } else { Reason::ImageLengthMismatch };
+                let before = self.misfit.filter(|misfit| misfit.index == index).map_or(0, |misfit| misfit.count);
+                self.misfit = Some(Misfit { index, count: before.saturating_add(1), reason });
             }
             Err(BlockRefusal::Duplicate | BlockRefusal::OutOfRange) => {}
         }
@@ -250,8 +256,11 @@ impl Transfer {
         if self.source != Source::Stream {
             return;
         }
-        if self.window.expire(now) && self.misfits >= ACCIDENTS_MAX {
-            self.turn_away(self.misfit);
+        if self.window.expire(now)
+            && let Some(misfit) = self.misfit
+            && misfit.count >= ACCIDENTS_MAX
+        {
+            self.turn_away(misfit.reason);
         }
         if now.since(self.quiet_since) >= self.silence_ms_max {
             self.turn_away(Reason::TransferTimedOut);
