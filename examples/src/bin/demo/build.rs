@@ -1,6 +1,7 @@
 //! Builds the programs of the demo, and the images from them: three versions of the device program, signed.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -77,10 +78,19 @@ impl Programs {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
         build.args(["build", "--quiet", "--profile", &self.profile]).args(arguments).envs(settings.iter().copied());
+        for (name, _) in env::vars_os().filter(|(name, _)| is_about_this_package(name)) {
+            build.env_remove(name);
+        }
         if let Some(target) = self.folder.parent() {
             build.arg("--target-dir").arg(target);
         }
         let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status()?;
         if status.success() { Ok(()) } else { Err(format!("cargo build {}: {status}", arguments.join(" ")).into()) }
     }
+}
+
+/// Whether `cargo run` set this variable for us. Build scripts that watch it, ring's for one, would run again for it, and
+/// what depends on them would be compiled again.
+fn is_about_this_package(variable: &OsStr) -> bool {
+    variable.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
 }
