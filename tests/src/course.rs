@@ -6,10 +6,11 @@ use std::rc::Rc;
 use ota_agent::machine::Event;
 use ota_agent::{Instant, MESSAGE_BYTES_MAX};
 use ota_jobs::Status;
-use ota_pal::now;
+use ota_pal::{Flash, now};
 
 use crate::device::{DOCUMENT_BYTES, Program};
 use crate::network::Happening;
+use crate::nor::with_view;
 use crate::service::Reply;
 use crate::web::Part;
 use crate::world::{Act, Ended, Flow, World};
@@ -44,6 +45,10 @@ impl World {
 
     /// From one boot to the next.
     fn boot(&mut self, end_ms: u64, hook: &mut impl FnMut(&mut World) -> Flow) -> Boot {
+        with_view!(self.device.nor, flash => self.boot_on(flash, end_ms, hook))
+    }
+
+    fn boot_on<F: Flash>(&mut self, flash: F, end_ms: u64, hook: &mut impl FnMut(&mut World) -> Flow) -> Boot {
         self.boots += 1;
         self.now_ms += BOOT_MS;
         let Some(boot) = self.device.boot() else { return Boot::Again };
@@ -51,7 +56,7 @@ impl World {
         self.checks.booted(&self.device, &boot, self.now_ms);
         let mut document = [0; DOCUMENT_BYTES];
         let seed = self.dice.roll();
-        let Some(agent) = self.device.start(&boot, &mut document, seed, self.now_ms) else { return Boot::Again };
+        let Some(agent) = self.device.start(flash, &boot, &mut document, seed, self.now_ms) else { return Boot::Again };
         let mut agent = agent.expect("the device reads its own records");
         self.network.at(self.now_ms + BOOT_MS, Happening::Connected);
         loop {
@@ -71,7 +76,7 @@ impl World {
     }
 
     /// Goes to the next moment and lets happen what it brings. `Some` where that ends the boot.
-    fn pass(&mut self, agent: &mut Program<'_>, end_ms: u64) -> Option<Boot> {
+    fn pass<F: Flash>(&mut self, agent: &mut Program<'_, F>, end_ms: u64) -> Option<Boot> {
         self.steps += 1;
         assert!(self.steps < STEPS_MAX, "the world turns and turns");
         if let Some(act) = self.acts.pop_front() {
@@ -88,7 +93,7 @@ impl World {
         (!powered).then_some(Boot::Again)
     }
 
-    fn next_ms(&self, agent: &Program<'_>) -> Option<u64> {
+    fn next_ms<F: Flash>(&self, agent: &Program<'_, F>) -> Option<u64> {
         let trial = agent.is_testing().then_some(self.now_ms + TRIAL_TURN_MS);
         let deadline = agent.deadline().map(Instant::as_ms);
         [trial, deadline, self.network.next_ms(), self.alarm_ms].into_iter().flatten().min()
@@ -99,7 +104,7 @@ impl World {
     }
 
     /// Lets the agent do and send all that is due. False when the power went.
-    fn settle(&mut self, agent: &mut Program<'_>) -> bool {
+    fn settle<F: Flash>(&mut self, agent: &mut Program<'_, F>) -> bool {
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         for sent in 0.. {
             assert!(sent < MESSAGES_AT_ONCE_MAX, "the agent sends and sends");
@@ -116,7 +121,7 @@ impl World {
     }
 
     /// Opens the HTTP body that the agent wants, closes the one that it does not want any more.
-    fn tend_body(&mut self, agent: &Program<'_>) {
+    fn tend_body<F: Flash>(&mut self, agent: &Program<'_, F>) {
         match (agent.fetch(self.instant()).filter(|_| self.connected), self.body) {
             (Some(range), None) => {
                 let file = self.file_at(agent);
@@ -137,7 +142,7 @@ impl World {
         self.network.drop_body();
     }
 
-    fn file_at(&self, agent: &Program<'_>) -> Option<Rc<[u8]>> {
+    fn file_at<F: Flash>(&self, agent: &Program<'_, F>) -> Option<Rc<[u8]>> {
         let mut url = [0; DOCUMENT_BYTES];
         let len = agent.url_into(&mut url).ok()?;
         let job = self.service.entries.iter().map(|entry| &entry.job).find(|job| job.url.as_bytes() == &url[..len])?;
@@ -145,7 +150,7 @@ impl World {
     }
 
     /// False when the power went.
-    fn happen(&mut self, agent: &mut Program<'_>, happening: Happening) -> bool {
+    fn happen<F: Flash>(&mut self, agent: &mut Program<'_, F>, happening: Happening) -> bool {
         let at = self.instant();
         match happening {
             Happening::Connected => {
@@ -170,7 +175,7 @@ impl World {
         }
     }
 
-    fn fetched(&mut self, agent: &mut Program<'_>, part: Part) -> bool {
+    fn fetched<F: Flash>(&mut self, agent: &mut Program<'_, F>, part: Part) -> bool {
         let at = self.instant();
         match part {
             Part::Block { index, file, bytes } => now(agent.on_block(index, &file[bytes], at)).is_some(),
@@ -185,7 +190,7 @@ impl World {
         }
     }
 
-    fn befall(&mut self, agent: &mut Program<'_>, act: Act) -> Option<Boot> {
+    fn befall<F: Flash>(&mut self, agent: &mut Program<'_, F>, act: Act) -> Option<Boot> {
         let at = self.instant();
         let powered = match act {
             Act::Reset => return Some(Boot::Again),
@@ -218,7 +223,7 @@ impl World {
     }
 
     /// Collects what the application heard and what was done to the flash.
-    fn observe(&mut self, agent: &mut Program<'_>) {
+    fn observe<F: Flash>(&mut self, agent: &mut Program<'_, F>) {
         let app = agent.application();
         for progress in app.progress.drain(..) {
             self.checks.progressed(progress);

@@ -8,15 +8,15 @@ use ota_agent::{Agent, Application, Config, Instant, Progress, SelfTest, StartEr
 use ota_boot::{Boot, BootError};
 use ota_jobs::{JobId, ThingName};
 use ota_pal::{
-    BootRecord, BootRecords, Component, Digest, Geometry, Layout, Native, NoWatchdog, Region, Reset, SlotId,
-    VersionRule, now,
+    BootRecord, BootRecords, Component, Digest, Flash, Geometry, HEADER_BYTES, Layout, Native, NoWatchdog, Region,
+    Reset, SlotId, VersionRule, now,
 };
 use sha2::{Digest as _, Sha256};
 
 use crate::dice::Dice;
 use crate::image::{BOARD, Behaviour, hardware, header, image};
-use crate::nor::{Nor, SECTOR_BYTES};
-use crate::verifier::Signer;
+use crate::nor::{Chip, Nor, with_view};
+use crate::verifier::{Signer, WorldVerifier};
 
 /// The agent's buffer for the document of the job at hand.
 pub const DOCUMENT_BYTES: usize = 1_024;
@@ -39,10 +39,10 @@ impl Reset for Button {
 }
 
 /// The platform of the world's devices.
-pub type Board = Native<Nor, crate::verifier::WorldVerifier, Button>;
+pub type Board<F> = Native<F, WorldVerifier, Button>;
 
 /// What the world's agents are.
-pub type Program<'b> = Agent<'b, Board, App>;
+pub type Program<'b, F> = Agent<'b, Board<F>, App>;
 
 /// The flash, and what is known of the device without looking into it.
 pub struct Device {
@@ -59,10 +59,17 @@ pub struct Device {
 }
 
 impl Device {
-    /// A new device with slots of `slot_sectors`; version 1.0.1 runs from slot A.
-    pub fn new(thing: &str, config: Config, slot_sectors: usize, signer: Rc<Signer>, dice: &mut Dice) -> Self {
-        let nor = Nor::new(RECORD_SECTORS + 2 * slot_sectors);
-        let layout = Layout::split(Geometry::of(&nor)).expect("slots of whole sectors");
+    /// A new device with slots of so many sectors of the chip; version 1.0.1 runs from slot A.
+    pub fn new(
+        thing: &str,
+        config: Config,
+        (chip, slot_sectors): (Chip, usize),
+        signer: Rc<Signer>,
+        dice: &mut Dice,
+    ) -> Self {
+        let nor = Nor::new(chip, RECORD_SECTORS + 2 * slot_sectors);
+        let geometry = with_view!(nor, flash => Geometry::of(&flash));
+        let layout = Layout::split(geometry).expect("slots of whole sectors");
         let factory = image(&header(1, FACTORY_BYTES, Behaviour::Passes), dice);
         nor.burn(layout.slot(SlotId::A).offset_bytes(), &factory);
         Self { nor, layout, signer, thing: thing.to_owned(), config }
@@ -71,26 +78,27 @@ impl Device {
     /// The reset: power is back, and the boot selector chooses. `None` when the power goes meanwhile.
     pub fn boot(&self) -> Option<Result<Boot, BootError>> {
         self.nor.power_on();
-        now(ota_boot::boot(&mut self.nor.clone(), &self.layout, &mut NoWatchdog))
+        with_view!(self.nor, flash => now(ota_boot::boot(&mut flash, &self.layout, &mut NoWatchdog)))
     }
 
     /// The program that was booted starts. `None` when the power goes meanwhile.
-    pub fn start<'b>(
+    pub fn start<'b, F: Flash>(
         &self,
+        flash: F,
         boot: &Boot,
         document: &'b mut [u8],
         seed: u64,
         now_ms: u64,
-    ) -> Option<Result<Program<'b>, StartError>> {
+    ) -> Option<Result<Program<'b, F>, StartError>> {
         let thing = ThingName::new(&self.thing).expect("a plain name");
         let app = App::new(Behaviour::of(&boot.header));
-        let platform = self.platform(boot.slot);
+        let platform = self.platform(flash, boot.slot);
         let at = Instant::from_ms(now_ms);
         now(Agent::start(self.config.clone(), thing, platform, app, document, seed, at))
     }
 
     /// The platform of the program in slot `running`.
-    pub fn platform(&self, running: SlotId) -> Board {
+    pub fn platform<F: Flash>(&self, flash: F, running: SlotId) -> Board<F> {
         let config = ota_pal::Config {
             layout: self.layout,
             hardware: hardware(BOARD),
@@ -100,12 +108,12 @@ impl Device {
             running,
             trial_attempts: ota_pal::native::TRIAL_ATTEMPTS_DEFAULT,
         };
-        Native::new(self.nor.clone(), self.signer.verifier(), Button, NoWatchdog, config).expect("the layout fits")
+        Native::new(flash, self.signer.verifier(), Button, NoWatchdog, config).expect("the layout fits")
     }
 
     /// What the boot record says.
     pub fn record(&self) -> BootRecord {
-        let loaded = now(BootRecords::new(&self.layout).load(&mut self.nor.clone()));
+        let loaded = with_view!(self.nor, flash => now(BootRecords::new(&self.layout).load(&mut flash)));
         loaded.expect("reading never waits").expect("the selector and the agent write only valid records")
     }
 
@@ -118,7 +126,7 @@ impl Device {
     /// The hash of the image in a slot, as long as its header says; `None` without a header.
     pub fn image_digest(&self, slot: SlotId) -> Option<Digest> {
         let region: Region = self.layout.slot(slot);
-        let header = ota_pal::Header::parse(&self.nor.bytes(region.offset_bytes(), SECTOR_BYTES as u32)).ok()?;
+        let header = ota_pal::Header::parse(&self.nor.bytes(region.offset_bytes(), HEADER_BYTES as u32)).ok()?;
         (header.image_bytes() <= region.len_bytes()).then(|| self.digest(slot, header.image_bytes()))
     }
 }

@@ -7,7 +7,7 @@ use ota_jobs::{Reason, Status};
 use crate::dice::Dice;
 use crate::job::{Kind, Order, Route};
 use crate::network::Weather;
-use crate::nor::{Mishap, SECTOR_BYTES};
+use crate::nor::{Mishap, PLAIN, Tear};
 use crate::service::Mood;
 use crate::world::{Act, Ended, Flow, Setup, World};
 
@@ -18,6 +18,7 @@ const CALM_MS_MAX: u64 = 900_000;
 /// How often a life looks whether all is done.
 const LOOK_EVERY_MS: u64 = 20_000;
 const SLOT_SECTORS: usize = 40;
+const SLOT_BYTES: u64 = (SLOT_SECTORS * PLAIN.sector_bytes) as u64;
 
 /// Something that a life has in store.
 #[derive(Clone, Debug)]
@@ -105,14 +106,14 @@ fn perform(world: &mut World, deed: Deed, dice: &mut Dice) {
             }
         }
         Deed::Device(act) => world.act(act),
-        Deed::Flash(mishap) => world.device.nor.plan(mishap),
+        Deed::Flash(mishap) => world.device.nor.plan([mishap]),
         Deed::Silence { ms } => world.network.silent_until_ms = world.now_ms + ms,
         Deed::Calm(order) => {
             world.network.weather = Weather::CALM;
             world.network.silent_until_ms = 0;
             world.service.mood = Mood::default();
             world.web.failures = 0;
-            world.device.nor.plan_nothing();
+            world.device.nor.plan([]);
             world.create(&order);
         }
     }
@@ -142,7 +143,7 @@ fn setup(seed: u64, dice: &mut Dice) -> Setup {
         config.discovery = Discovery::Polled { every_ms: dice.between(1_000, 60_000) };
     }
     let thing = if dice.percent(20) { "t".repeat(128) } else { String::from("thing") };
-    Setup { thing, config, slot_sectors: SLOT_SECTORS, real_signatures: dice.percent(3), seed }
+    Setup { thing, config, chip: PLAIN, slot_sectors: SLOT_SECTORS, real_signatures: dice.percent(3), seed }
 }
 
 fn weather(dice: &mut Dice) -> Weather {
@@ -189,7 +190,7 @@ fn order(number: u32, dice: &mut Dice) -> Order {
         _ => dice.pick(&Kind::ALL),
     };
     let stem = if dice.percent(20) { "j".repeat(60) } else { String::from("job") };
-    let max_bytes = dice.pick(&[2_000, 20_000, 100_000, (SLOT_SECTORS * SECTOR_BYTES) as u64]);
+    let max_bytes = dice.pick(&[2_000, 20_000, 100_000, SLOT_BYTES]);
     // No two images of a life are equally long: their sizes tell them apart.
     let image_bytes = dice.between(600, max_bytes) as u32 / 8 * 8 + number;
     Order {
@@ -197,7 +198,7 @@ fn order(number: u32, dice: &mut Dice) -> Order {
         kind,
         route: dice.pick(&[Route::Mqtt, Route::Mqtt, Route::Http, Route::Both]),
         patch: if kind == Kind::NotNewer { 1 } else { 2 + number },
-        image_bytes: image_bytes.min((SLOT_SECTORS * SECTOR_BYTES) as u32),
+        image_bytes: image_bytes.min(SLOT_BYTES as u32),
     }
 }
 
@@ -205,7 +206,7 @@ fn deed(dice: &mut Dice) -> Deed {
     match dice.below(10) {
         0..2 => Deed::Device(Act::Disconnect { ms: dice.pick(&[50, 1_000, 20_000]) }),
         2..4 => Deed::Device(Act::Reset),
-        4..6 => Deed::Flash(Mishap::Cut { at: dice.below(30) as u32, done: dice.percent(50) }),
+        4..6 => Deed::Flash(Mishap::Cut { at: dice.below(30) as u32, tear: dice.pick(&Tear::ALL) }),
         6 => Deed::Flash(Mishap::Fail { at: dice.below(30) as u32 }),
         7 => Deed::TakeBack(dice.pick(&[Status::Canceled, Status::TimedOut, Status::Removed])),
         8 => Deed::Silence { ms: dice.between(500, 30_000) },

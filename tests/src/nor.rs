@@ -1,6 +1,10 @@
 //! NOR flash in memory. It outlives the programs that run from it, remembers who touched what, and fails or loses power
 //! on demand. What lies in it is pal's business.
 
+mod chip;
+mod memory;
+mod mishap;
+
 use std::cell::RefCell;
 use std::future::pending;
 use std::ops::Range;
@@ -9,66 +13,35 @@ use std::rc::Rc;
 use embedded_storage::nor_flash::NorFlashErrorKind;
 use ota_pal::Flash;
 
-/// Unit of reads and writes.
-pub const WORD_BYTES: usize = 4;
-/// Unit of erases.
-pub const SECTOR_BYTES: usize = 4096;
+use memory::{Fate, Memory};
 
-/// A flash; its clones are the same flash.
+pub(crate) use chip::with_view;
+pub use chip::{CHIPS, Chip, PLAIN};
+pub use mishap::{Mishap, Tear};
+
+/// A flash; its clones are the same flash. Programs use it through a [`View`].
 #[derive(Clone)]
 pub struct Nor(Rc<RefCell<Memory>>);
 
-/// What comes over the next operations that change the flash. Operations count from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mishap {
-    /// The operation is refused and changes nothing; the device goes on.
-    Fail {
-        /// Which operation.
-        at: u32,
-    },
-    /// The power goes at the operation: it never returns, and neither does anything after it.
-    Cut {
-        /// Which operation.
-        at: u32,
-        /// Whether it was done.
-        done: bool,
-    },
-}
-
-struct Memory {
-    bytes: Vec<u8>,
-    /// Words that were written since their sector was erased.
-    used: Vec<bool>,
-    touched: Vec<Range<u32>>,
-    mishap: Option<Mishap>,
-    dark: bool,
-}
-
-/// What becomes of one operation.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Done,
-    Failed,
-    /// Nobody hears how it ended.
-    Lost {
-        done: bool,
-    },
-}
-
 impl Nor {
-    /// An erased flash.
-    pub fn new(sectors: usize) -> Self {
-        let len = sectors * SECTOR_BYTES;
-        let (bytes, used) = (vec![0xFF; len], vec![false; len / WORD_BYTES]);
-        Self(Rc::new(RefCell::new(Memory { bytes, used, touched: Vec::new(), mishap: None, dark: false })))
+    /// An erased flash of so many sectors.
+    pub fn new(chip: Chip, sectors: usize) -> Self {
+        Self(Rc::new(RefCell::new(Memory::new(chip, sectors))))
+    }
+
+    /// What it is.
+    pub fn chip(&self) -> Chip {
+        self.0.borrow().chip
+    }
+
+    /// Its size in bytes.
+    pub fn capacity(&self) -> usize {
+        self.0.borrow().bytes.len()
     }
 
     /// Puts `bytes` there as a factory does: no operation, nobody's touch.
     pub fn burn(&self, offset_bytes: u32, bytes: &[u8]) {
-        let mut memory = self.0.borrow_mut();
-        let at = offset_bytes as usize;
-        memory.bytes[at..at + bytes.len()].copy_from_slice(bytes);
-        memory.used[at / WORD_BYTES..(at + bytes.len()).div_ceil(WORD_BYTES)].fill(true);
+        self.0.borrow_mut().burn(offset_bytes as usize, bytes);
     }
 
     /// A copy of what lies there.
@@ -77,19 +50,29 @@ impl Nor {
         self.0.borrow().bytes[from..from + len_bytes as usize].to_vec()
     }
 
-    /// Plans a mishap instead of the one that was planned.
-    pub fn plan(&self, mishap: Mishap) {
-        self.0.borrow_mut().mishap = Some(mishap);
+    /// Plans mishaps instead of those that were planned: each counts from the one before it.
+    pub fn plan(&self, mishaps: impl IntoIterator<Item = Mishap>) {
+        self.0.borrow_mut().mishaps = mishaps.into_iter().collect();
     }
 
-    /// Nothing more goes wrong.
-    pub fn plan_nothing(&self) {
-        self.0.borrow_mut().mishap = None;
+    /// Whether a mishap is still to come.
+    pub fn is_mishap_due(&self) -> bool {
+        !self.0.borrow().mishaps.is_empty()
     }
 
     /// The power is back, or the device was reset.
     pub fn power_on(&self) {
         self.0.borrow_mut().dark = false;
+    }
+
+    /// Writes and erases since the flash was made; one that nobody heard the end of counts.
+    pub fn operations(&self) -> u32 {
+        self.0.borrow().operations
+    }
+
+    /// How often the sector that was erased most was erased.
+    pub fn erases_max(&self) -> u32 {
+        self.0.borrow().erases.iter().copied().max().unwrap_or(0)
     }
 
     /// The ranges that were written or erased since the last call, in order.
@@ -98,83 +81,41 @@ impl Nor {
     }
 }
 
-impl Memory {
-    fn fate(&mut self, range: Range<u32>) -> Fate {
-        let fate = self.befalls();
-        if matches!(fate, Fate::Done | Fate::Lost { done: true }) {
-            self.touched.push(range);
-        }
-        fate
-    }
+/// The flash as a driver with these units hands it out. They must be its chip's.
+pub struct View<const WORD: usize, const SECTOR: usize>(pub Nor);
 
-    fn befalls(&mut self) -> Fate {
-        let (fate, next) = match self.mishap {
-            _ if self.dark => return Fate::Lost { done: false },
-            None => return Fate::Done,
-            Some(Mishap::Fail { at: 0 }) => (Fate::Failed, None),
-            Some(Mishap::Cut { at: 0, done }) => (Fate::Lost { done }, None),
-            Some(Mishap::Fail { at }) => (Fate::Done, Some(Mishap::Fail { at: at - 1 })),
-            Some(Mishap::Cut { at, done }) => (Fate::Done, Some(Mishap::Cut { at: at - 1, done })),
-        };
-        self.mishap = next;
-        self.dark = matches!(fate, Fate::Lost { .. });
-        fate
-    }
-
-    fn write(&mut self, at: usize, bytes: &[u8]) -> Fate {
-        assert!(at.is_multiple_of(WORD_BYTES) && bytes.len().is_multiple_of(WORD_BYTES), "{} at {at}", bytes.len());
-        let fate = self.fate(at as u32..(at + bytes.len()) as u32);
-        if matches!(fate, Fate::Done | Fate::Lost { done: true }) {
-            let words = &mut self.used[at / WORD_BYTES..(at + bytes.len()) / WORD_BYTES];
-            assert!(!words.contains(&true), "a word is written twice at {at}");
-            words.fill(true);
-            self.bytes[at..at + bytes.len()].iter_mut().zip(bytes).for_each(|(old, new)| *old &= new);
-        }
-        fate
-    }
-
-    fn erase(&mut self, range: Range<usize>) -> Fate {
-        assert!(range.start.is_multiple_of(SECTOR_BYTES) && range.end.is_multiple_of(SECTOR_BYTES), "{range:?}");
-        let fate = self.fate(range.start as u32..range.end as u32);
-        if matches!(fate, Fate::Done | Fate::Lost { done: true }) {
-            self.used[range.start / WORD_BYTES..range.end / WORD_BYTES].fill(false);
-            self.bytes[range].fill(0xFF);
-        }
-        fate
-    }
-}
+/// A view of a flash of the [`PLAIN`] kind.
+pub type PlainView = View<{ PLAIN.word_bytes }, { PLAIN.sector_bytes }>;
 
 async fn told(fate: Fate) -> Result<(), NorFlashErrorKind> {
     match fate {
-        Fate::Done => Ok(()),
+        Fate::Done | Fate::Ignored => Ok(()),
         Fate::Failed => Err(NorFlashErrorKind::Other),
-        Fate::Lost { .. } => pending().await,
+        Fate::Dark | Fate::Cut(_) => pending().await,
     }
 }
 
-impl Flash for Nor {
-    const READ_SIZE: usize = WORD_BYTES;
-    const WRITE_SIZE: usize = WORD_BYTES;
-    const ERASE_SIZE: usize = SECTOR_BYTES;
+impl<const WORD: usize, const SECTOR: usize> Flash for View<WORD, SECTOR> {
+    const READ_SIZE: usize = WORD;
+    const WRITE_SIZE: usize = WORD;
+    const ERASE_SIZE: usize = SECTOR;
 
     fn capacity(&self) -> usize {
-        self.0.borrow().bytes.len()
+        self.0.capacity()
     }
 
     async fn read(&mut self, offset_bytes: u32, out: &mut [u8]) -> Result<(), NorFlashErrorKind> {
-        let at = offset_bytes as usize;
-        assert!(at.is_multiple_of(WORD_BYTES) && out.len().is_multiple_of(WORD_BYTES), "{} at {at}", out.len());
-        out.copy_from_slice(&self.0.borrow().bytes[at..at + out.len()]);
+        self.0.0.borrow_mut().read(offset_bytes as usize, out);
         Ok(())
     }
 
     async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
-        let fate = self.0.borrow_mut().write(offset_bytes as usize, bytes);
+        let fate = self.0.0.borrow_mut().write(offset_bytes as usize, bytes);
         told(fate).await
     }
 
     async fn erase(&mut self, from_bytes: u32, to_bytes: u32) -> Result<(), NorFlashErrorKind> {
-        let fate = self.0.borrow_mut().erase(from_bytes as usize..to_bytes as usize);
+        let fate = self.0.0.borrow_mut().erase(from_bytes as usize..to_bytes as usize);
         told(fate).await
     }
 
@@ -188,26 +129,139 @@ mod tests {
     use super::*;
     use ota_pal::now;
 
+    fn flash() -> PlainView {
+        View(Nor::new(PLAIN, 2))
+    }
+
+    fn cut(at: u32, tear: Tear) -> [Mishap; 1] {
+        [Mishap::Cut { at, tear }]
+    }
+
     #[test]
-    fn a_cut_operation_never_returns_and_the_flash_keeps_what_was_done() {
-        for done in [false, true] {
-            let mut flash = Nor::new(1);
-            flash.plan(Mishap::Cut { at: 1, done });
+    fn a_cut_operation_never_returns_and_nothing_comes_after_it() {
+        for (tear, left) in [(Tear::Before, [0xFF; 4]), (Tear::After, [2; 4])] {
+            let mut flash = flash();
+            flash.0.plan(cut(1, tear));
             assert_eq!(now(flash.write(0, &[1; 4])), Some(Ok(())));
             assert_eq!(now(flash.write(4, &[2; 4])), None);
             assert_eq!(now(flash.write(8, &[3; 4])), None);
-            flash.power_on();
+            flash.0.power_on();
             assert_eq!(now(flash.write(8, &[3; 4])), Some(Ok(())));
-            assert_eq!(flash.bytes(0, 12), [[1; 4], if done { [2; 4] } else { [0xFF; 4] }, [3; 4]].concat());
+            assert_eq!(flash.0.bytes(0, 12), [[1; 4], left, [3; 4]].concat());
+            assert_eq!(flash.0.operations(), 3);
         }
     }
 
     #[test]
+    fn the_next_mishap_counts_from_the_one_before() {
+        let mut flash = flash();
+        flash.0.plan([Mishap::Cut { at: 1, tear: Tear::Before }, Mishap::Fail { at: 1 }]);
+        assert_eq!(now(flash.write(0, &[1; 4])), Some(Ok(())));
+        assert_eq!(now(flash.write(4, &[1; 4])), None);
+        flash.0.power_on();
+        assert_eq!(now(flash.write(4, &[1; 4])), Some(Ok(())));
+        assert!(flash.0.is_mishap_due());
+        assert_eq!(now(flash.write(8, &[1; 4])), Some(Err(NorFlashErrorKind::Other)));
+        assert!(!flash.0.is_mishap_due());
+    }
+
+    #[test]
+    fn a_torn_write_leaves_some_of_it() {
+        for (tear, at) in
+            [Tear::Head, Tear::Tail, Tear::Bits].into_iter().flat_map(|tear| (0..8).map(move |at| (tear, at)))
+        {
+            let mut flash = flash();
+            for word in 0..at {
+                assert_eq!(now(flash.write(4096 + 4 * word, &[0; 4])), Some(Ok(())));
+            }
+            flash.0.plan(cut(0, tear));
+            assert_eq!(now(flash.write(0, &[0; 64])), None);
+            let cleared: u32 = flash.0.bytes(0, 64).iter().map(|byte| byte.count_zeros()).sum();
+            assert!((1..512).contains(&cleared), "{tear:?}: {cleared}");
+        }
+    }
+
+    #[test]
+    fn a_torn_erase_leaves_some_of_what_was_there() {
+        for tear in [Tear::Head, Tear::Tail, Tear::Bits] {
+            let mut flash = flash();
+            flash.0.burn(0, &[0; 4096]);
+            flash.0.plan(cut(0, tear));
+            assert_eq!(now(flash.erase(0, 4096)), None);
+            let set: u32 = flash.0.bytes(0, 4096).iter().map(|byte| byte.count_ones()).sum();
+            assert!((1..4096 * 8).contains(&set), "{tear:?}: {set}");
+        }
+    }
+
+    #[test]
+    fn unstable_bits_read_differently_until_they_are_erased() {
+        let mut flash = flash();
+        flash.0.plan(cut(0, Tear::Unstable));
+        assert_eq!(now(flash.write(0, &[0; 64])), None);
+        flash.0.power_on();
+        let mut read = || {
+            let mut out = [0; 64];
+            assert_eq!(now(flash.read(0, &mut out)), Some(Ok(())));
+            out
+        };
+        assert_ne!(read(), read());
+        assert_eq!(now(flash.erase(0, 4096)), Some(Ok(())));
+        let mut out = [0; 64];
+        assert_eq!(now(flash.read(0, &mut out)), Some(Ok(())));
+        assert_eq!(out, [0xFF; 64]);
+    }
+
+    #[test]
+    #[should_panic(expected = "not erased")]
+    fn what_a_cut_erase_left_is_not_erased_whatever_it_reads() {
+        let mut flash = flash();
+        flash.0.plan(cut(0, Tear::After));
+        assert_eq!(now(flash.erase(0, 4096)), None);
+        flash.0.power_on();
+        let _ = now(flash.write(0, &[0; 4]));
+    }
+
+    #[test]
+    #[should_panic(expected = "not erased")]
+    fn no_word_is_written_twice() {
+        let mut flash = flash();
+        assert_eq!(now(flash.write(0, &[1; 4])), Some(Ok(())));
+        let _ = now(flash.write(0, &[1; 4]));
+    }
+
+    #[test]
+    fn a_long_erase_can_stop_between_the_sectors_of_the_part() {
+        let chip = CHIPS.into_iter().find(|chip| chip.parts.len() > 1).expect("there is one");
+        let mut flash: View<4, 65_536> = View(Nor::new(chip, 2));
+        flash.0.burn(0, &[0; 131_072]);
+        flash.0.plan(cut(0, Tear::Between));
+        assert_eq!(now(flash.erase(0, 65_536)), None);
+        let bytes = flash.0.bytes(0, 65_536);
+        let erased = bytes.iter().take_while(|byte| **byte == 0xFF).count();
+        assert!((1..4).any(|parts| erased == parts * 16_384), "{erased}");
+        assert!(bytes[erased..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
     fn a_failed_operation_changes_nothing_and_the_next_one_works() {
-        let mut flash = Nor::new(1);
-        flash.plan(Mishap::Fail { at: 0 });
+        let mut flash = flash();
+        flash.0.plan([Mishap::Fail { at: 0 }]);
         assert!(now(flash.erase(0, 4096)).is_some_and(|result| result.is_err()));
         assert_eq!(now(flash.erase(0, 4096)), Some(Ok(())));
-        assert_eq!(flash.touched(), vec![0..4096; 1]);
+        assert_eq!(flash.0.touched(), vec![0..4096; 1]);
+        assert_eq!(flash.0.erases_max(), 1);
+    }
+
+    #[test]
+    fn an_ignored_operation_is_called_done_and_a_misread_flips_one_bit_once() {
+        let mut flash = flash();
+        flash.0.plan([Mishap::Ignore { at: 0 }, Mishap::Misread { at: 1 }]);
+        assert_eq!(now(flash.write(0, &[0; 4])), Some(Ok(())));
+        let mut read = || {
+            let mut out = [0; 4];
+            assert_eq!(now(flash.read(0, &mut out)), Some(Ok(())));
+            u32::from_le_bytes(out).count_zeros()
+        };
+        assert_eq!([read(), read(), read()], [0, 1, 0]);
     }
 }

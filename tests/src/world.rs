@@ -13,6 +13,7 @@ use crate::device::{Device, receive_bytes};
 use crate::dice::Dice;
 use crate::job::{self, Job};
 use crate::network::Network;
+use crate::nor::{Chip, PLAIN};
 use crate::service::{Reply, Service};
 use crate::verifier::Signer;
 use crate::web::Web;
@@ -23,6 +24,8 @@ pub struct Setup {
     pub thing: String,
     /// The agent's settings.
     pub config: Config,
+    /// The flash.
+    pub chip: Chip,
     /// Sectors of a slot.
     pub slot_sectors: usize,
     /// Whether signatures are P-256.
@@ -36,7 +39,7 @@ impl Setup {
     pub fn new(seed: u64) -> Self {
         let mut config = Config::new(1_024).expect("a block size that AWS takes");
         config.trial_ms_max = 60_000;
-        Self { thing: "thing".into(), config, slot_sectors: 40, real_signatures: false, seed }
+        Self { thing: "thing".into(), config, chip: PLAIN, slot_sectors: 40, real_signatures: false, seed }
     }
 }
 
@@ -114,8 +117,8 @@ impl World {
         let mut dice = Dice::new(setup.seed);
         let signer = Rc::new(Signer::new("ours", setup.real_signatures));
         let receive_bytes = receive_bytes(setup.config.block_bytes);
-        let checks = Checks::new(&setup.config);
-        let device = Device::new(&setup.thing, setup.config, setup.slot_sectors, signer, &mut dice);
+        let checks = Checks::new(&setup.config, setup.chip);
+        let device = Device::new(&setup.thing, setup.config, (setup.chip, setup.slot_sectors), signer, &mut dice);
         let mut world = Self {
             service: Service::new(&setup.thing, dice.split()),
             network: Network::new(receive_bytes, dice.split()),

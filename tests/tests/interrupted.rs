@@ -5,7 +5,7 @@ use ota_jobs::{Reason, Status};
 use ota_pal::{SlotId, Trial};
 use ota_tests::calm::{WHILE_MS, confirmed, world};
 use ota_tests::job::{Kind, Order, Route};
-use ota_tests::nor::Mishap;
+use ota_tests::nor::{Mishap, Tear};
 use ota_tests::world::{Act, Ended, Flow, World};
 
 /// Three sectors, twelve blocks: an update short enough to be interrupted everywhere.
@@ -104,10 +104,10 @@ fn the_truth_is_told_whichever_flash_operation_the_power_goes_at() {
     {
         let mut boots = 0;
         for at in 0..OPERATIONS_MAX {
-            for done in [false, true] {
-                let cut = once(|_| true, |world| world.device.nor.plan(Mishap::Cut { at, done }));
+            for tear in Tear::ALL {
+                let cut = once(|_| true, |world| world.device.nor.plan([Mishap::Cut { at, tear }]));
                 let world = disturbed(kind, Route::Mqtt, cut);
-                assert_eq!(world.verdict("job"), verdict, "{kind:?}, operation {at}, done: {done}");
+                assert_eq!(world.verdict("job"), verdict, "{kind:?}, operation {at}, {tear:?}");
                 boots += world.boots;
             }
         }
@@ -131,7 +131,7 @@ fn the_truth_is_told_and_the_next_job_works_whichever_flash_operation_fails() {
         world.checks.excuses = FLASH_REASONS.to_vec();
         world.create(&short("job", Kind::Good, 2, Route::Mqtt));
         world.create(&short("next", Kind::Good, 3, Route::Mqtt));
-        world.device.nor.plan(Mishap::Fail { at });
+        world.device.nor.plan([Mishap::Fail { at }]);
         let ended = world.run(WHILE_MS, |_| Flow::Go);
         assert_eq!(world.checks.violations, [] as [String; 0], "operation {at}");
         assert_eq!(ended, Ended::Quiet, "operation {at}");
@@ -146,7 +146,7 @@ fn a_trial_goes_on_after_a_boot_that_could_not_be_counted() {
     world.create(&short("job", Kind::HangsInItsTest, 2, Route::Mqtt));
     let on_trial = |world: &World| matches!(world.device.record().trial, Trial::Started { .. });
     let mut reset = once(on_trial, |world| {
-        world.device.nor.plan(Mishap::Fail { at: 0 }); // the selector's: it starts the confirmed image instead
+        world.device.nor.plan([Mishap::Fail { at: 0 }]); // the selector's: it starts the confirmed image instead
         world.act(Act::Reset);
     });
     let ended = world.run(WHILE_MS, |world| {

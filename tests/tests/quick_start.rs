@@ -10,6 +10,7 @@ use ota_pal::{Platform, SlotId, now};
 use ota_tests::device::Device;
 use ota_tests::dice::Dice;
 use ota_tests::job::{Kind, Order, Route, job};
+use ota_tests::nor::{PLAIN, PlainView, View};
 use ota_tests::service::Service;
 use ota_tests::verifier::Signer;
 
@@ -46,7 +47,7 @@ fn a_device_is_updated_in_five_steps() {
     let mut dice = Dice::new(1);
     let signer = Rc::new(Signer::new("ours", true));
     let config = Config::new(4_096).expect("a block size that AWS takes");
-    let device = Device::new("thing", config.clone(), 16, signer.clone(), &mut dice);
+    let device = Device::new("thing", config.clone(), (PLAIN, 16), signer.clone(), &mut dice);
 
     // 1. Connect. Here the service is at hand; elsewhere it is behind a broker.
     let mut service = Service::new("thing", Dice::new(2));
@@ -62,7 +63,9 @@ fn a_device_is_updated_in_five_steps() {
         // 2. Make the agent: your buffer, your platform, your thing's name, your application.
         let mut document = [0; 2_048];
         let thing = ThingName::new("thing").expect("a plain name");
-        let start = Agent::start(config.clone(), thing, device.platform(boot.slot), Pump, &mut document, at_ms, at);
+        let flash: PlainView = View(device.nor.clone());
+        let start =
+            Agent::start(config.clone(), thing, device.platform(flash, boot.slot), Pump, &mut document, at_ms, at);
         let mut agent = done(start).expect("the device reads its own flash");
 
         // 3. Subscribe to its topics, and tell it that you did.

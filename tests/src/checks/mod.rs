@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::device::Device;
 use crate::job::{Job, Kind};
+use crate::nor::Chip;
 use crate::service::Service;
 
 /// A job as the checks know it.
@@ -41,6 +42,7 @@ pub struct Checks {
     releases: Vec<Release>,
     factory: Option<Digest>,
     window_bytes: u32,
+    sector_bytes: u32,
     /// The slot that must not be touched, as the newest boot record says.
     confirmed: SlotId,
     /// Images whose trial ended without a confirmation.
@@ -52,7 +54,7 @@ pub struct Checks {
 
 impl Checks {
     /// A judge who has seen nothing.
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, chip: Chip) -> Self {
         Self {
             violations: Vec::new(),
             notices: Vec::new(),
@@ -62,6 +64,7 @@ impl Checks {
             releases: Vec::new(),
             factory: None,
             window_bytes: WINDOW_BLOCKS * config.block_bytes,
+            sector_bytes: chip.sector_bytes as u32,
             confirmed: SlotId::A,
             ended: Vec::new(),
             connected_since_ms: None,

@@ -5,7 +5,6 @@ use ota_agent::machine::Notice;
 use ota_jobs::{Status, Topic, Update};
 
 use super::Checks;
-use crate::nor::SECTOR_BYTES;
 
 /// What the journal may be behind. Source: the agent makes progress durable whenever the frontier moved this far.
 const JOURNAL_EVERY_BYTES: u32 = 65_536;
@@ -64,7 +63,7 @@ impl Checks {
     }
 
     fn resumed(&mut self, resumed_bytes: u32, now_ms: u64) {
-        let again_max = JOURNAL_EVERY_BYTES + SECTOR_BYTES as u32 + self.window_bytes;
+        let again_max = JOURNAL_EVERY_BYTES + self.sector_bytes + self.window_bytes;
         let reached_bytes = self.pace.reached_bytes;
         if self.pace.rebooted && reached_bytes.saturating_sub(resumed_bytes) > again_max {
             let what = format!("at {resumed_bytes} after {reached_bytes}, at most {again_max} again");
