@@ -12,6 +12,7 @@
 pub mod calm;
 pub mod checks;
 mod course;
+pub mod cuts;
 pub mod device;
 pub mod dice;
 pub mod image;

@@ -107,7 +107,6 @@ impl Memory {
         // Something is done, and something is not.
         let done = 1 + dice.below(len.saturating_sub(1) as u64) as usize;
         let parts = self.first_parts(range, &mut dice).unwrap_or(done);
-        let mut all = |_| 0xFF;
         let mut head = |offset| if offset < done { 0xFF } else { 0 };
         let mut tail = |offset| if offset >= len - done { 0xFF } else { 0 };
         let mut between = |offset| if offset < parts { 0xFF } else { 0 };
@@ -117,12 +116,16 @@ impl Memory {
             Fate::Cut(Tear::Tail) => &mut tail,
             Fate::Cut(Tear::Between) => &mut between,
             Fate::Cut(Tear::Bits | Tear::Unstable) => &mut bits,
-            _ => &mut all,
+            Fate::Done | Fate::Failed | Fate::Ignored | Fate::Dark | Fate::Cut(Tear::Before | Tear::After) => {
+                &mut |_| 0xFF
+            }
         };
         for offset in 0..len {
             let address = range.start + offset;
             let bits = wanted(offset, self.bytes[address]);
-            self.unstable.remove(&address);
+            if !self.unstable.is_empty() {
+                self.unstable.remove(&address);
+            }
             let flipped = bits & mask(offset);
             self.bytes[address] ^= flipped;
             if fate == Fate::Cut(Tear::Unstable) && flipped != bits {

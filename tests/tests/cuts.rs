@@ -1,0 +1,136 @@
+//! The power goes at every flash operation of every story, in every way, on every chip; and goes again while the device
+//! recovers. Nothing bricks, nothing lies, nothing is forgotten.
+//!
+//! A part runs by default. `CUTS=all` runs every case (with `--release`, some minutes), `CUT=good/4x4096/3:Head` one.
+
+use std::env;
+
+use ota_tests::cuts::{Case, STORIES, Story, tell};
+use ota_tests::dice::Dice;
+use ota_tests::nor::{CHIPS, Chip, PLAIN, Tear};
+
+/// A default run tells one of so many pairs of cuts; a prime, so that it meets every way.
+const PART_OF_TWO: u32 = 53;
+
+/// What `CUTS` may say, and nothing else.
+fn all() -> bool {
+    match env::var("CUTS").as_deref() {
+        Ok("all") => true,
+        Ok(other) => panic!("CUTS is `all` or not set, not `{other}`"),
+        Err(_) => false,
+    }
+}
+
+/// What was told, and what was wrong with it.
+#[derive(Default)]
+struct Tally {
+    cases: u64,
+    operations: u64,
+    complaints: Vec<String>,
+}
+
+impl Tally {
+    /// Tells a case; how many operations it had.
+    fn tell(&mut self, case: &Case) -> u32 {
+        let told = tell(case);
+        self.cases += 1;
+        self.operations += u64::from(told.operations);
+        if !told.complaints.is_empty() {
+            let again = format!("CUT={case} cargo test -p ota-tests --test cuts");
+            self.complaints.push(format!("{again}\n  {}\n", told.complaints.join("\n  ")));
+        }
+        told.operations
+    }
+
+    fn close(self, what: &str) {
+        println!("{what}: {} cases, {} operations, {} violations", self.cases, self.operations, self.complaints.len());
+        let first: String = self.complaints.iter().take(10).cloned().collect();
+        assert!(self.complaints.is_empty(), "{} cases went wrong, the first of them:\n{first}", self.complaints.len());
+    }
+}
+
+fn case(story: &'static Story, chip: Chip, cuts: &[(u32, Tear)]) -> Case {
+    Case { story, chip, cuts: cuts.to_vec() }
+}
+
+/// Tells what each of these has to tell, side by side, and what came of all.
+fn side_by_side<T: Copy + Send>(these: impl IntoIterator<Item = T>, tell: impl Fn(&mut Tally, T) + Sync) -> Tally {
+    let mut whole = Tally::default();
+    std::thread::scope(|scope| {
+        let tell = &tell;
+        let one = |this| {
+            scope.spawn(move || {
+                let mut tally = Tally::default();
+                tell(&mut tally, this);
+                tally
+            })
+        };
+        let threads: Vec<_> = these.into_iter().map(one).collect();
+        for thread in threads {
+            let mut part = thread.join().expect("what panics in a case is a complaint");
+            whole.cases += part.cases;
+            whole.operations += part.operations;
+            whole.complaints.append(&mut part.complaints);
+        }
+    });
+    whole
+}
+
+/// Whether a default run tells this one of `in_how_many`: by turns, so that all ways come up.
+fn is_told(turn: u32, in_how_many: u32) -> bool {
+    all() || turn.is_multiple_of(in_how_many)
+}
+
+#[test]
+fn the_truth_survives_a_cut_at_every_operation_in_every_way_on_every_chip() {
+    if let Ok(text) = env::var("CUT") {
+        let case: Case = text.parse().unwrap_or_else(|_| panic!("`{text}` is no case: see tests/src/cuts.rs"));
+        let mut tally = Tally::default();
+        tally.tell(&case);
+        return tally.close(&text);
+    }
+    let tally = side_by_side(CHIPS, |tally, chip| {
+        for story in &STORIES {
+            let operations = tally.tell(&case(story, chip, &[]));
+            for (at, (way, tear)) in (0..operations).flat_map(|at| (0..).zip(Tear::ALL).map(move |tear| (at, tear))) {
+                if is_told(at + way, Tear::ALL.len() as u32) {
+                    tally.tell(&case(story, chip, &[(at, tear)]));
+                }
+            }
+        }
+    });
+    tally.close("one cut");
+}
+
+/// Every second cut after every first one, in the stories that are short.
+#[test]
+fn the_truth_survives_a_second_cut_while_the_device_recovers() {
+    let tally = side_by_side(STORIES.iter().filter(|story| story.is_short()), |tally, story| {
+        let operations = tally.tell(&case(story, PLAIN, &[]));
+        let mut turn = 0;
+        for (first, tear) in (0..operations).flat_map(|at| Tear::ALL.map(|tear| (at, tear))) {
+            let told = if all() { tally.tell(&case(story, PLAIN, &[(first, tear)])) } else { operations };
+            for (second, again) in (0..told - first.min(told)).flat_map(|at| Tear::ALL.map(|tear| (at, tear))) {
+                turn += 1;
+                if is_told(turn, PART_OF_TWO) {
+                    tally.tell(&case(story, PLAIN, &[(first, tear), (second, again)]));
+                }
+            }
+        }
+    });
+    tally.close("two cuts");
+}
+
+#[test]
+fn the_truth_survives_three_cuts_and_more_from_a_seed() {
+    let tally = side_by_side(0..2, |tally, seed| {
+        let mut dice = Dice::new(seed);
+        for _ in 0..if all() { 10_000 } else { 150 } {
+            let story = &STORIES[dice.below(STORIES.len() as u64) as usize];
+            let cuts: Vec<_> =
+                (0..dice.between(3, 8)).map(|_| (dice.below(40) as u32, dice.pick(&Tear::ALL))).collect();
+            tally.tell(&case(story, dice.pick(&CHIPS), &cuts));
+        }
+    });
+    tally.close("three to eight cuts");
+}
