@@ -228,6 +228,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
                 self.reset = true;
                 break;
             };
+            self.platform.feed_watchdog();
             self.machine.on(Event::Done(done), now);
             if let (Done::Written(_), Some(progress)) = (done, self.machine.progress()) {
                 self.application.on_progress(progress);
@@ -283,12 +284,20 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             }
             Operation::Seal => self.seal().await,
             Operation::Activate { slot, digest, image_bytes } => {
-                let activated = platform.activate(slot_id(slot), &ota_pal::Digest(digest), image_bytes).await;
-                activated.map_or_else(refusal, |()| Done::Activated)
+                let digest = ota_pal::Digest(digest);
+                match platform.activate(slot_id(slot), &digest, image_bytes).await {
+                    Ok(()) => Done::Activated,
+                    // A store that failed may have been done all the same: then the trial comes at the next reset.
+                    Err(_) if is_pending(platform, &digest).await => Done::Activated,
+                    Err(refused) => refusal(refused),
+                }
             }
             Operation::Confirm => platform.confirm().await.map_or_else(fault, |()| Done::Confirmed),
             Operation::RollBack(reason) => {
                 platform.roll_back(reason.code()).await.map_or_else(fault, |()| Done::RolledBack)
+            }
+            Operation::Abandon { slot } => {
+                platform.abandon(slot_id(slot)).await.map_or_else(refusal, |()| Done::Abandoned)
             }
             Operation::Reset => {
                 platform.reset();
@@ -311,6 +320,11 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         let sealed = self.platform.seal(&signed.signature()).await;
         sealed.map_or_else(|refusal| Done::Failed(of_refusal(refusal)), |digest| Done::Sealed { digest: digest.0 })
     }
+}
+
+async fn is_pending<P: Platform>(platform: &mut P, wanted: &ota_pal::Digest) -> bool {
+    let state = platform.boot_state().await;
+    state.is_ok_and(|state| matches!(state.trial, ota_pal::Trial::Pending { digest, .. } if digest == *wanted))
 }
 
 async fn read_boot<P: Platform>(platform: &mut P) -> Result<(Option<Record>, Boot), Fault> {

@@ -19,6 +19,8 @@ use crate::transport::{Broker, Connector, Mqtt};
 const CONNECT_WAIT: Duration = Duration::from_secs(20);
 /// An HTTP server that sends nothing for so long is given up.
 const HTTP_WAIT: Duration = Duration::from_secs(10);
+/// A broker that does not answer a subscription for so long is left.
+const SUBSCRIBE_WAIT: Duration = Duration::from_secs(30);
 /// How often the application is asked for its verdict.
 const TRIAL_TURN: Duration = Duration::from_millis(100);
 
@@ -102,7 +104,9 @@ impl<P: Platform, A: Application, M: Mqtt> Pump<'_, '_, P, A, M> {
         let filters = self.agent.filters();
         let mut names: heapless::Vec<&str, 8> = heapless::Vec::new();
         names.extend(filters.iter().map(|filter| filter.as_str()));
-        self.connection.subscribe(&names).await?;
+        let subscribed = with_timeout(SUBSCRIBE_WAIT, self.connection.subscribe(&names));
+        let Ok(subscribed) = alongside(self.agent, subscribed).await else { return Ok(()) };
+        subscribed?;
         backoff.reset();
         self.agent.on(Event::Connected, now()).await;
         while !self.agent.is_reset() {

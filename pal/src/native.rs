@@ -5,7 +5,7 @@ use crate::accept::{Accept, VersionRule};
 use crate::boot_record::{BootRecord, BootRecords, TRIAL_ATTEMPTS_MAX, Trial};
 use crate::digest::{self, Digest};
 use crate::error::{Fault, Refusal};
-use crate::flash::Flash;
+use crate::flash::{self, Flash};
 use crate::hardware::HardwareId;
 use crate::header::{Component, Header};
 use crate::layout::{Geometry, Layout, LayoutError, Region, SlotId};
@@ -144,13 +144,17 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog> Platform for Native<F, V, R, 
     }
 
     async fn begin(&mut self, image_bytes: u32, keep_bytes: u32) -> Result<Begun, Refusal> {
-        let slot = self.record_at_rest().await?.confirmed.other();
+        let record = self.record_at_rest().await?;
+        let slot = record.confirmed.other();
         let region = self.config.layout.slot(slot);
         if image_bytes == 0 {
             return Err(Refusal::ImageEmpty);
         }
         if image_bytes > region.len_bytes() {
             return Err(Refusal::ImageTooLarge { got: image_bytes, max: region.len_bytes() });
+        }
+        if let Trial::Ended { .. } = record.trial {
+            self.store_record(record.confirmed, Trial::None).await?; // it is not the trial of what comes now
         }
         let keep_bytes = keep_bytes.min(image_bytes);
         let frontier_bytes = keep_bytes - keep_bytes % F::ERASE_SIZE as u32;
@@ -244,6 +248,15 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog> Platform for Native<F, V, R, 
             Trial::Ended { slot, .. } if slot == self.config.running => Ok(()),
             _ => Err(Fault::NoTrialRuns),
         }
+    }
+
+    async fn abandon(&mut self, slot: SlotId) -> Result<(), Refusal> {
+        let record = self.boot.load(&mut self.flash).await?;
+        if slot == self.config.running || slot == record.confirmed {
+            return Err(Refusal::SlotRuns { slot });
+        }
+        self.incoming = None;
+        Ok(flash::erase_sector(&mut self.flash, self.config.layout.slot(slot).at(0)).await?)
     }
 
     fn feed_watchdog(&mut self) {

@@ -93,8 +93,8 @@ pub trait Platform {
     async fn store_journal(&mut self, payload: &[u8]) -> Result<(), Fault>;
 
     /// Starts receiving an image of `image_bytes` into the slot that does not run; of an earlier run `keep_bytes`,
-    /// rounded down to a sector, are taken as written. Changes no flash. An image that was being received is given up.
-    /// Dropped: nothing happened.
+    /// rounded down to a sector, are taken as written. The slots stay as they are, the trial of an earlier image that
+    /// ended is forgotten. An image that was being received is given up. Dropped: nothing happened, or that.
     ///
     /// # Errors
     /// [`Refusal::ImageEmpty`], [`Refusal::ImageTooLarge`], [`Refusal::TrialRunning`] while there is no slot to spare.
@@ -161,6 +161,14 @@ pub trait Platform {
     /// # Errors
     /// [`Fault::NoTrialRuns`] if the running image is not on trial, or the flash's own.
     async fn roll_back(&mut self, reason: u16) -> Result<(), Fault>;
+
+    /// Makes the image in `slot` one that cannot be started: erases its first sector. For an image whose trial the boot
+    /// selector can neither count nor end, because its records cannot be written any more. Calling again changes nothing.
+    /// Dropped: done or not; call again.
+    ///
+    /// # Errors
+    /// [`Refusal::SlotRuns`] for the running slot and the confirmed one, or the flash's own.
+    async fn abandon(&mut self, slot: SlotId) -> Result<(), Refusal>;
 
     /// Feeds the watchdog.
     fn feed_watchdog(&mut self);

@@ -119,13 +119,19 @@ impl Records {
         }
     }
 
-    /// Looks at every record room of the region, one after the other in `room`.
+    /// Looks at every record room of the region, one after the other in `room`. What cannot be read is no record: flash
+    /// with error correction refuses to read a word that a cut left half written. Fails if nothing at all can be read.
     async fn newest<F: Flash>(&self, flash: &mut F, room: &mut [u8; RECORD_BYTES]) -> Result<Option<Newest>, Fault> {
         let mut newest: Option<Newest> = None;
+        let (mut readable, mut unread) = (false, Ok(None));
         for sector in 0..self.sectors::<F>() {
             for index in 0..records_in_sector::<F>() {
                 let at = self.at::<F>(sector, index);
-                flash::read(flash, at, room).await?;
+                if let Err(fault) = flash::read(flash, at, room).await {
+                    unread = Err(fault);
+                    continue;
+                }
+                readable = true;
                 let Some((sequence, _)) = parse(room, self.kind) else {
                     continue;
                 };
@@ -134,7 +140,7 @@ impl Records {
                 }
             }
         }
-        Ok(newest)
+        if readable { Ok(newest) } else { unread }
     }
 
     fn sectors<F: Flash>(&self) -> u32 {

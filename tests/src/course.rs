@@ -126,9 +126,10 @@ impl World {
             (Some(range), None) => {
                 let file = self.file_at(agent);
                 let delay_ms = self.network.weather.delay_ms;
+                let documents = self.service.documents.get();
                 self.bodies += 1;
                 self.body = Some(self.bodies);
-                for (after_ms, part) in self.web.body(file, range, delay_ms, &mut self.dice) {
+                for (after_ms, part) in self.web.body(file, range, (delay_ms, documents), &mut self.dice) {
                     self.network.at(self.now_ms + after_ms, Happening::Fetched { body: self.bodies, part });
                 }
             }

@@ -5,8 +5,10 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 
+use ota_boot::REASON_ATTEMPTS_EXHAUSTED;
 use ota_jobs::{Reason, Status};
 use ota_pal::Trial;
+use ota_pal::native::TRIAL_ATTEMPTS_DEFAULT;
 
 use crate::calm::{WHILE_MS, confirmed};
 use crate::job::{Kind, Order, Route};
@@ -142,6 +144,9 @@ fn told(case: &Case) -> Told {
     setup.config.window_bytes_start = WINDOW_BYTES;
     let mut world = World::new(setup);
     world.checks.excuses.push(Reason::AbortedByUser);
+    if case.cuts.len() >= TRIAL_ATTEMPTS_DEFAULT.into() {
+        world.checks.excuses.push(Reason::TrialAttemptsExhausted);
+    }
     world.create(&order(JOB, case.story, NEW));
     world.device.nor.plan(case.cuts.iter().map(|(at, tear)| Mishap::Cut { at: *at, tear: *tear }));
     let mut middle = case.story.middle;
@@ -153,14 +158,15 @@ fn told(case: &Case) -> Told {
         Flow::Go
     });
     let operations = world.device.nor.operations();
-    let mut complaints = the_story_ends_as_it_must(case.story, &world, ended);
+    let mut complaints = the_story_ends_as_it_must(case, &world, ended);
     complaints.extend(no_sector_is_erased_more_than_its_share(&world));
     complaints.extend(the_next_job_works(&mut world));
     complaints.append(&mut world.checks.violations);
     Told { operations, complaints }
 }
 
-fn the_story_ends_as_it_must(story: &Story, world: &World, ended: Ended) -> Vec<String> {
+fn the_story_ends_as_it_must(Case { story, cuts, .. }: &Case, world: &World, ended: Ended) -> Vec<String> {
+    let cuts = cuts.len();
     let (status, reason) = world.verdict(JOB);
     let (_, patch) = confirmed(world);
     let record = world.device.record();
@@ -169,7 +175,13 @@ fn the_story_ends_as_it_must(story: &Story, world: &World, ended: Ended) -> Vec<
         complaints.push(format!("a story ends: {ended:?}"));
     }
     let reason = reason.filter(|_| status == Status::Failed);
-    if !story.ends.contains(&(status, reason, patch)) {
+    let gave_up = [Status::Failed, Status::Canceled].contains(&status) && patch == OLD;
+    let ends = match record.trial {
+        // As many cuts as a trial has boots, each in one of them, end it without a verdict.
+        Trial::Ended { reason: REASON_ATTEMPTS_EXHAUSTED, .. } => gave_up && cuts >= TRIAL_ATTEMPTS_DEFAULT.into(),
+        _ => story.ends.contains(&(status, reason, patch)),
+    };
+    if !ends {
         complaints.push(format!("the job and the device tell one truth: {status} {reason:?}, 1.0.{patch} runs"));
     }
     if matches!(record.trial, Trial::Pending { .. } | Trial::Started { .. }) {

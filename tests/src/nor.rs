@@ -90,7 +90,7 @@ pub type PlainView = View<{ PLAIN.word_bytes }, { PLAIN.sector_bytes }>;
 async fn told(fate: Fate) -> Result<(), NorFlashErrorKind> {
     match fate {
         Fate::Done | Fate::Ignored => Ok(()),
-        Fate::Failed => Err(NorFlashErrorKind::Other),
+        Fate::Failed | Fate::Denied => Err(NorFlashErrorKind::Other),
         Fate::Dark | Fate::Cut(_) => pending().await,
     }
 }
@@ -105,8 +105,8 @@ impl<const WORD: usize, const SECTOR: usize> Flash for View<WORD, SECTOR> {
     }
 
     async fn read(&mut self, offset_bytes: u32, out: &mut [u8]) -> Result<(), NorFlashErrorKind> {
-        self.0.0.borrow_mut().read(offset_bytes as usize, out);
-        Ok(())
+        let readable = self.0.0.borrow_mut().read(offset_bytes as usize, out);
+        if readable { Ok(()) } else { Err(NorFlashErrorKind::Other) }
     }
 
     async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
@@ -209,6 +209,19 @@ mod tests {
         let mut out = [0; 64];
         assert_eq!(now(flash.read(0, &mut out)), Some(Ok(())));
         assert_eq!(out, [0xFF; 64]);
+    }
+
+    #[test]
+    fn words_that_error_correction_gave_up_are_read_again_once_they_are_erased() {
+        let mut flash = flash();
+        flash.0.plan(cut(0, Tear::Unreadable));
+        assert_eq!(now(flash.write(0, &[0; 64])), None);
+        flash.0.power_on();
+        let mut out = [0; 64];
+        assert_eq!(now(flash.read(0, &mut out)), Some(Err(NorFlashErrorKind::Other)));
+        assert_eq!(now(flash.read(64, &mut out)), Some(Ok(())));
+        assert_eq!(now(flash.erase(0, 4096)), Some(Ok(())));
+        assert_eq!(now(flash.read(0, &mut out)), Some(Ok(())));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The other end, scripted: AWS IoT Jobs for one thing, by AWS's rules for versions, order and notices. It reads and
 //! writes with the jobs crate, and answers badly as often as its mood says. File delivery is in `stream`.
 
+use std::cell::Cell;
+
 use ota_jobs::{
     Answer, Describe, Described, Escaped, ExecutionState, JobRef, JobsTopic, Notify, RejectCode, Rejected, Status,
     Summaries, Summary, Topic, Update, Updated,
@@ -81,6 +83,10 @@ pub struct Service {
     pub words: Vec<Word>,
     /// Bytes of the largest request for blocks.
     pub largest_request_bytes: u64,
+    /// How often it was asked for a job.
+    pub questions: u32,
+    /// How often it told a job with its document.
+    pub documents: Cell<u32>,
     first: Option<String>,
 }
 
@@ -95,7 +101,17 @@ impl Service {
     /// A service that knows `thing`, in a good mood.
     pub fn new(thing: &str, dice: Dice) -> Self {
         let (mood, thing) = (Mood::default(), thing.to_owned());
-        Self { thing, dice, mood, entries: Vec::new(), words: Vec::new(), largest_request_bytes: 0, first: None }
+        Self {
+            thing,
+            dice,
+            mood,
+            entries: Vec::new(),
+            words: Vec::new(),
+            largest_request_bytes: 0,
+            questions: 0,
+            documents: Cell::new(0),
+            first: None,
+        }
     }
 
     /// The execution of a job.
@@ -140,6 +156,7 @@ impl Service {
     }
 
     fn describe(&mut self, job: JobRef<'_>, payload: &[u8], now_ms: u64) -> Vec<Reply> {
+        self.questions += 1;
         let Ok(request) = Describe::parse(payload) else { return Vec::new() };
         let topic = |answer| Topic::Jobs(JobsTopic::Describe(job, Some(answer)));
         if let Some(code) = self.temper() {
@@ -257,6 +274,7 @@ impl Service {
         let answer = Described { execution, timestamp: Some(seconds(now_ms)), client_token };
         let mut reply = self.reply(topic, |out| answer.emit(out));
         if let Some((entry, true)) = entry {
+            self.documents.set(self.documents.get() + 1);
             let text = String::from_utf8(reply.payload).expect("JSON is text");
             reply.payload = text.replace(PLACE_OF_DOCUMENT, &entry.job.document).into_bytes();
         }

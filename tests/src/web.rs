@@ -36,6 +36,8 @@ pub struct Web {
     pub always: Option<Reason>,
     /// Each of the next bodies fails like this, one after another.
     pub next: Vec<Reason>,
+    /// URLs are forbidden until the service has told so many documents.
+    pub expired_before_document: u32,
     /// The next body ends after so many of a hundred blocks, and every later one fails like this.
     pub cut_at_percent: Option<(u64, Reason)>,
 }
@@ -49,15 +51,18 @@ const ACCIDENTS: [Reason; 4] =
     [Reason::HttpUnreachable, Reason::HttpBodyTooShort, Reason::HttpStatus, Reason::HttpProtocol];
 
 impl Web {
-    /// The parts of a body that was asked for now, and after how many milliseconds each arrives. `file` is `None` where
-    /// there is no such URL.
+    /// The parts of a body that was asked for now, and after how many milliseconds each arrives, on a way that takes
+    /// `delay_ms` and after the service told so many `documents`. `file` is `None` where there is no such URL.
     pub fn body(
         &mut self,
         file: Option<Rc<[u8]>>,
         range: http::Range,
-        delay_ms: u64,
+        (delay_ms, documents): (u64, u32),
         dice: &mut Dice,
     ) -> Vec<(u64, Part)> {
+        if documents < self.expired_before_document {
+            return vec![(delay_ms, Part::Failed(Reason::HttpForbidden))];
+        }
         let Some(file) = file else { return vec![(delay_ms, Part::Failed(Reason::HttpNotFound))] };
         let planned = if self.next.is_empty() { self.always } else { Some(self.next.remove(0)) };
         let total = file.len() as u64;

@@ -5,7 +5,7 @@ use ota_agent::Notice;
 use ota_jobs::stream::{Data, Rejected};
 use ota_jobs::{Reason, Status, StreamRejectCode};
 use ota_pal::SlotId;
-use ota_tests::calm::{WHILE_MS, confirmed, order, run, world};
+use ota_tests::calm::{WHILE_MS, confirmed, http_order, order, run, world};
 use ota_tests::dice::Dice;
 use ota_tests::job::{Job, Kind, Order, Route};
 use ota_tests::service::Reply;
@@ -300,6 +300,43 @@ fn a_server_that_answers_badly_once_is_asked_again() {
         world.create(&Order { route: Route::Http, ..order("job", Kind::Good, 2) });
         run(&mut world);
         assert_eq!(world.verdict("job"), (Status::Succeeded, None), "{reason}");
+    }
+}
+
+#[test]
+fn a_url_that_expires_again_and_again_is_asked_for_again_and_again() {
+    let mut world = world();
+    world.create(&http_order("job", Kind::Good, 2));
+    let mut expiries = vec![75_000, 50_000, 25_000, 1];
+    let ended = world.run(WHILE_MS, |world| {
+        let done_bytes = world.checks.progress.last().map_or(0, |progress| progress.done_bytes);
+        if expiries.pop_if(|at_bytes| done_bytes >= *at_bytes).is_some() {
+            world.web.expired_before_document = world.service.documents.get() + 1;
+            world.act(Act::Disconnect { ms: 2_000 });
+        }
+        Flow::Go
+    });
+    assert_eq!(world.checks.violations, [] as [String; 0]);
+    assert_eq!((ended, expiries.len(), world.verdict("job")), (Ended::Quiet, 0, (Status::Succeeded, None)));
+}
+
+#[test]
+fn a_server_that_is_away_for_minutes_is_waited_for_and_not_for_ever() {
+    for (back_ms, verdict) in
+        [(200_000, (Status::Succeeded, None)), (u64::MAX, (Status::Failed, Some(Reason::HttpUnreachable)))]
+    {
+        let mut world = world();
+        world.web.always = Some(Reason::HttpUnreachable);
+        world.create(&http_order("job", Kind::Good, 2));
+        world.checks.excuses.push(Reason::HttpUnreachable);
+        let ended = world.run(WHILE_MS, |world| {
+            if world.now_ms >= back_ms {
+                world.web.always = None;
+            }
+            Flow::Go
+        });
+        assert_eq!(world.checks.violations, [] as [String; 0]);
+        assert_eq!((ended, world.verdict("job")), (Ended::Quiet, verdict));
     }
 }
 

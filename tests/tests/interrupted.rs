@@ -140,6 +140,57 @@ fn the_truth_is_told_and_the_next_job_works_whichever_flash_operation_fails() {
     }
 }
 
+/// What the service may hear when an operation was done and called failed.
+#[test]
+fn the_truth_is_told_whichever_flash_operation_is_done_and_called_failed() {
+    for at in 0..OPERATIONS_MAX {
+        let mut world = world();
+        world.checks.excuses = FLASH_REASONS.to_vec();
+        world.create(&short("job", Kind::Good, 2, Route::Mqtt));
+        world.device.nor.plan([Mishap::Deny { at }]);
+        let ended = world.run(WHILE_MS, |_| Flow::Go);
+        assert_eq!(world.checks.violations, [] as [String; 0], "operation {at}");
+        world.act(Act::Reset); // what was put on trial unknowingly would start now
+        world.run(WHILE_MS, |_| Flow::Go);
+        let (patch, status) = (confirmed(&world).1, world.verdict("job").0);
+        let truth = (Status::Succeeded, 2) == (status, patch) || (Status::Failed, 1) == (status, patch);
+        assert!(truth && ended == Ended::Quiet, "operation {at}: {status}, 1.0.{patch} runs");
+    }
+}
+
+#[test]
+fn a_boot_record_that_wears_out_during_a_trial_ends_the_job_and_not_the_device() {
+    let mut world = world();
+    world.checks.excuses = FLASH_REASONS.to_vec();
+    world.create(&short("job", Kind::Good, 2, Route::Mqtt));
+    let region = world.device.layout.boot_record();
+    let range = (region.offset_bytes(), region.offset_bytes() + region.len_bytes());
+    let pending = |world: &World| matches!(world.device.record().trial, Trial::Pending { .. });
+    let mut wear = once(pending, |world| world.device.nor.plan([Mishap::WearOut { at: 0, range }]));
+    let ended = world.run(WHILE_MS, |world| {
+        wear(world);
+        Flow::Go
+    });
+    assert_eq!(world.checks.violations, [] as [String; 0]);
+    assert_eq!((ended, confirmed(&world).1), (Ended::Quiet, 1));
+    assert_eq!(world.verdict("job"), (Status::Failed, Some(Reason::BootRecordFailed)));
+    assert!(world.boots < 10, "{} boots", world.boots);
+}
+
+#[test]
+fn while_a_trial_runs_whose_job_is_over_the_service_is_left_in_peace() {
+    let mut world = world();
+    world.create(&short("job", Kind::HangsInItsTest, 2, Route::Mqtt));
+    let on_trial = |world: &World| matches!(world.device.record().trial, Trial::Started { .. }) && world.steps > 60;
+    let mut cancel = once(on_trial, |world| world.take_back("job", Status::Canceled));
+    let ended = world.run(WHILE_MS, |world| {
+        cancel(world);
+        Flow::Go
+    });
+    assert_eq!((ended, world.verdict("job").0, confirmed(&world).1), (Ended::Quiet, Status::Canceled, 1));
+    assert!(world.service.questions < 12, "{} questions", world.service.questions);
+}
+
 #[test]
 fn a_trial_goes_on_after_a_boot_that_could_not_be_counted() {
     let mut world = world();

@@ -7,6 +7,10 @@ use super::control::Step;
 use super::journal::{Outcome, Phase, Record};
 use super::time::Instant;
 
+/// Boots in which a trial may fail to start before the job has failed: a boot selector whose records cannot be written
+/// would start the old image for ever.
+const BOOTS_MAX: u8 = 5;
+
 /// What the device knows of itself at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Boot {
@@ -45,12 +49,16 @@ pub(super) enum Beginning {
 }
 
 pub(super) fn beginning(record: &Record, boot: &Boot, testing_until: Instant) -> Beginning {
-    let (slot, digest) = match record.phase {
+    let (slot, digest, boots) = match record.phase {
         Phase::Receiving { .. } if boot.trial != Trial::Running => return Beginning::WhenOffered,
         // An image on trial that the journal does not know as activated: its test is due all the same.
         Phase::Receiving { .. } => return Beginning::At(Step::Testing { until: testing_until }),
+        // The service heard, or will, that it failed: what runs all the same must go.
+        Phase::Concluded(Outcome::Failed(reason)) if boot.trial == Trial::Running => {
+            return Beginning::At(Step::RollingBack(reason));
+        }
         Phase::Concluded(outcome) => return Beginning::At(Step::Reporting(outcome)),
-        Phase::Activating { slot, digest } => (slot, digest),
+        Phase::Activating { slot, digest, boots } => (slot, digest, boots),
     };
     let runs = boot.running == slot && boot.digest == Some(digest);
     Beginning::At(match boot.trial {
@@ -61,8 +69,9 @@ pub(super) fn beginning(record: &Record, boot: &Boot, testing_until: Instant) ->
         }
         // Another image took the slot over: what the job brought is not there any more.
         _ if boot.running == slot => Step::Concluding(Outcome::Failed(Reason::DigestMismatch)),
-        // No trial started: the power went between journal and boot record.
-        Trial::None | Trial::Running | Trial::Ended { .. } => Step::Activating { slot, digest },
+        // No trial started: the power went between journal and boot record, or the boot selector cannot store its count.
+        _ if boots >= BOOTS_MAX => Step::Abandoning { slot },
+        Trial::None | Trial::Running | Trial::Ended { .. } => Step::Deciding { slot, digest, boots: boots + 1 },
     })
 }
 
@@ -85,11 +94,11 @@ mod tests {
 
     #[test]
     fn the_decision_is_by_running_slot_and_digest() {
-        let activating = Phase::Activating { slot: 1, digest: DIGEST };
+        let activating = Phase::Activating { slot: 1, digest: DIGEST, boots: 0 };
         let ended = |slot, digest| Trial::Ended { slot, digest, reason: Reason::SelfTestFailed };
         let succeeded = Some(Step::Concluding(Outcome::Succeeded));
         let failed = |reason| Some(Step::Concluding(Outcome::Failed(reason)));
-        let again = Some(Step::Activating { slot: 1, digest: DIGEST });
+        let again = Some(Step::Deciding { slot: 1, digest: DIGEST, boots: 1 });
         let testing = Some(Step::Testing { until: UNTIL });
         for (running, digest, trial, want) in [
             (1, DIGEST, Trial::None, succeeded), // power failed between confirmation and report
@@ -101,7 +110,12 @@ mod tests {
         ] {
             assert_eq!(step(activating, running, digest, trial), want, "{running} {trial:?}");
         }
+        let often = Phase::Activating { slot: 1, digest: DIGEST, boots: BOOTS_MAX };
+        assert_eq!(step(often, 0, [0; 32], Trial::None), Some(Step::Abandoning { slot: 1 }));
+        assert_eq!(step(often, 1, DIGEST, Trial::Running), testing);
         let outcome = Outcome::Failed(Reason::ImageTooShort);
+        let back = Some(Step::RollingBack(Reason::ImageTooShort));
+        assert_eq!(step(Phase::Concluded(outcome), 1, DIGEST, Trial::Running), back);
         assert_eq!(step(Phase::Concluded(outcome), 0, DIGEST, Trial::None), Some(Step::Reporting(outcome)));
         assert_eq!(step(Phase::Receiving { frontier_bytes: 4096 }, 0, DIGEST, Trial::None), None);
     }

@@ -20,7 +20,8 @@ pub(super) enum Step {
     /// Read back, hashed, verified.
     Sealing { slot: u8 },
     /// The journal takes the decision to activate, before the boot record does.
-    Deciding { slot: u8, digest: [u8; 32] },
+    /// `boots` have passed since it first did, and the boot selector did not start the trial.
+    Deciding { slot: u8, digest: [u8; 32], boots: u8 },
     /// The boot record takes it. From here on the trial runs, whatever the service says.
     Activating { slot: u8, digest: [u8; 32] },
     /// The next boot decides. The last word may still leave until then.
@@ -31,6 +32,8 @@ pub(super) enum Step {
     Confirming,
     /// The boot record takes the verdict, and the previous image comes back.
     RollingBack(Reason),
+    /// The image of a trial that never started goes, so that it never will.
+    Abandoning { slot: u8 },
     /// The journal takes the outcome, before the service hears it.
     Concluding(Outcome),
     /// The service hears it, until it says that it did.
@@ -57,6 +60,7 @@ impl Step {
             | Step::Testing { .. }
             | Step::Confirming
             | Step::RollingBack(_)
+            | Step::Abandoning { .. }
             | Step::Concluding(_)
             | Step::Reporting(_)
             | Step::Settling => false,
@@ -80,20 +84,22 @@ impl Step {
             (Step::Receiving { .. }, D::Written(_) | D::HeaderFits | D::Ahead(_) | D::Journaled) => return None,
             (Step::Receiving { .. }, D::Failed(reason)) => failed(reason),
 
-            (Step::Sealing { slot }, D::Sealed { digest }) => Step::Deciding { slot, digest },
+            (Step::Sealing { slot }, D::Sealed { digest }) => Step::Deciding { slot, digest, boots: 0 },
             (Step::Sealing { .. }, D::Failed(reason)) => failed(reason), // nothing was activated yet
 
-            (Step::Deciding { slot, digest }, D::Journaled) => Step::Activating { slot, digest },
+            (Step::Deciding { slot, digest, .. }, D::Journaled) => Step::Activating { slot, digest },
             (Step::Deciding { .. }, D::Failed(reason)) => failed(reason),
 
             (Step::Activating { .. }, D::Activated) => Step::Leaving { until: now.plus_ms(LAST_WORD_MS) },
-            (Step::Activating { .. }, D::Failed(reason)) => failed(reason), // the boot record still names the old image
+            (Step::Activating { .. }, D::Failed(reason)) => failed(reason), // the platform made sure that no trial is on
 
             (Step::Confirming, D::Confirmed) => Step::Concluding(Outcome::Succeeded),
             (Step::Confirming, D::Failed(reason)) => Step::RollingBack(reason), // an image that cannot be kept is not kept
 
             // Also when the record could not be written: the boot selector ends the trial when its attempts run out.
             (Step::RollingBack(_), D::RolledBack | D::Failed(_)) => Step::Leaving { until: now },
+
+            (Step::Abandoning { .. }, D::Abandoned | D::Failed(_)) => failed(Reason::BootRecordFailed),
 
             // Also when the journal failed: boot record and digest tell the same truth after a reset.
             (Step::Concluding(outcome), D::Journaled | D::Failed(_)) => Step::Reporting(outcome),
@@ -113,6 +119,7 @@ impl Step {
                 | Step::Testing { .. }
                 | Step::Confirming
                 | Step::RollingBack(_)
+                | Step::Abandoning { .. }
                 | Step::Concluding(_)
                 | Step::Reporting(_)
                 | Step::Settling,
@@ -136,6 +143,7 @@ impl Step {
             | Step::Leaving { .. }
             | Step::Confirming
             | Step::RollingBack(_)
+            | Step::Abandoning { .. }
             | Step::Concluding(_)
             | Step::Settling => None,
         }
@@ -145,7 +153,7 @@ impl Step {
     pub(super) fn phase(&self) -> Option<Phase> {
         match *self {
             Step::Claiming { keep_bytes } => Some(Phase::Receiving { frontier_bytes: keep_bytes }),
-            Step::Deciding { slot, digest } => Some(Phase::Activating { slot, digest }),
+            Step::Deciding { slot, digest, boots } => Some(Phase::Activating { slot, digest, boots }),
             Step::Concluding(outcome) => Some(Phase::Concluded(outcome)),
             Step::Comparing
             | Step::Beginning { .. }
@@ -156,6 +164,7 @@ impl Step {
             | Step::Testing { .. }
             | Step::Confirming
             | Step::RollingBack(_)
+            | Step::Abandoning { .. }
             | Step::Reporting(_)
             | Step::Settling => None,
         }

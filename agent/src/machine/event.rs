@@ -165,6 +165,11 @@ pub enum Operation {
     Confirm,
     /// End the trial of the running image.
     RollBack(Reason),
+    /// Make the image in this slot one that cannot be started.
+    Abandon {
+        /// The slot, which does not run.
+        slot: u8,
+    },
     /// Start again through the boot selector.
     Reset,
 }
@@ -200,6 +205,8 @@ pub enum Done {
     Confirmed,
     /// The next boot runs the previous image.
     RolledBack,
+    /// The image cannot be started any more.
+    Abandoned,
     /// It was refused or failed.
     Failed(Reason),
 }

@@ -8,6 +8,8 @@ use super::time::{Backoff, Dice, Instant};
 
 /// Unanswered questions before the suspicion that the answer does not fit into the receive buffer.
 const UNANSWERED_MAX: u8 = 2;
+/// Waits that the document of a suspect is given before it is called too large.
+const SUSPECT_WAITS: u64 = 4;
 /// Unreadable answers in a row before it is the job that cannot be read, and not an accident.
 const UNREADABLE_MAX: u8 = 3;
 
@@ -61,13 +63,15 @@ impl Inquiry {
         self.state = State::Quiet(Some(now.plus_ms(self.backoff.next_wait_ms(dice.roll()))));
     }
 
-    /// The answer came and cannot be read: ask again, and after a few of them for the job's name only.
-    pub(super) fn unreadable(&mut self, reason: Reason, now: Instant) {
-        if let State::Asked { document: true, .. } = self.state {
-            let before = self.unreadable.map_or(0, |(count, _)| count);
-            self.unreadable = Some((before + 1, reason));
-            self.state = State::Quiet(Some(now));
-        }
+    /// The answer came and cannot be read: ask again, and after a few of them for the job's name only. Returns the job, and
+    /// what is wrong with it, if its name is known already.
+    pub(super) fn unreadable(&mut self, reason: Reason, now: Instant) -> Option<(Execution, Reason)> {
+        let State::Asked { document: true, .. } = self.state else { return None };
+        let before = self.unreadable.map_or(0, |(count, _)| count);
+        self.unreadable = Some((before.saturating_add(1), reason));
+        self.state = State::Quiet(Some(now));
+        let reason = self.gives_up_reading()?;
+        self.suspect.take().map(|execution| (execution, reason))
     }
 
     fn gives_up_reading(&self) -> Option<Reason> {
@@ -90,7 +94,9 @@ impl Inquiry {
             State::Quiet(Some(due)) if due <= now => {
                 let name_only = self.gives_up_reading().is_some() || self.unanswered >= UNANSWERED_MAX;
                 let document = self.suspect.is_some() || !name_only;
-                self.state = State::Asked { document, until: now.plus_ms(answer_wait_ms) };
+                // A service that is only slow gets longer each time.
+                let waits = if self.suspect.is_some() { SUSPECT_WAITS } else { 1 + u64::from(self.unanswered) };
+                self.state = State::Asked { document, until: now.plus_ms(answer_wait_ms * waits) };
                 Some(Message::NextJob { token, document })
             }
             State::Quiet(_) | State::Asked { .. } => None,
@@ -108,7 +114,7 @@ impl Inquiry {
         if document && self.suspect.is_some() {
             return self.suspect.take().map(|execution| (execution, Reason::DocumentTooLarge));
         }
-        self.unanswered = if document { self.unanswered + 1 } else { 0 };
+        self.unanswered = if document { self.unanswered.saturating_add(1) } else { 0 };
         None
     }
 
@@ -143,13 +149,13 @@ mod tests {
         for with_document in [true, true, false] {
             assert_eq!(asks_with_document(&mut inquiry, now), Some(with_document));
             if with_document {
-                now = now.plus_ms(WAIT);
+                now = now.plus_ms(2 * WAIT);
                 assert!(inquiry.expire(now).is_none());
             }
         }
         assert!(inquiry.withheld(job(), now).is_none());
         assert_eq!(asks_with_document(&mut inquiry, now), Some(true));
-        let (execution, reason) = inquiry.expire(now.plus_ms(WAIT)).expect("silent a third time");
+        let (execution, reason) = inquiry.expire(now.plus_ms(SUSPECT_WAITS * WAIT)).expect("silent a third time");
         assert_eq!((execution.job, reason), (job().job, Reason::DocumentTooLarge));
     }
 
@@ -187,7 +193,7 @@ mod tests {
         inquiry.ask_at(now);
         for _ in 0..10 {
             assert!(inquiry.message(now, WAIT, 1).is_some());
-            now = now.plus_ms(WAIT);
+            now = now.plus_ms(3 * WAIT);
             assert!(inquiry.expire(now).is_none());
         }
     }

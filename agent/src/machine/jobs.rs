@@ -55,6 +55,12 @@ impl Machine {
         self.tell(Notice::CheckFailed(code));
     }
 
+    pub(super) fn offer_unreadable(&mut self, reason: Reason, now: Instant) {
+        if let Some((execution, reason)) = self.inquiry.unreadable(reason, now) {
+            self.refuse(execution, reason, now);
+        }
+    }
+
     pub(super) fn offered(&mut self, offer: Offer, now: Instant) {
         let Offer { execution, task } = offer;
         if let Some(work) = self.work() {
@@ -164,7 +170,8 @@ impl Machine {
             (None | Some(Verdict::Open), _) => {}
             (Some(Verdict::Settled | Verdict::Gone), Step::Reporting(_)) => self.go(Step::Settling, now),
             (Some(Verdict::Gone), step) if step.can_be_withdrawn() => self.interrupt(Interrupt::Withdrawn, now),
-            (Some(Verdict::Settled | Verdict::Gone), _) => {} // the trial goes on, and its truth is told at its end
+            // The trial goes on, and its truth is told at its end.
+            (Some(Verdict::Settled | Verdict::Gone), _) => work.reporter.hush(),
         }
     }
 }

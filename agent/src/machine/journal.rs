@@ -41,6 +41,8 @@ pub enum Phase {
         slot: u8,
         /// SHA-256 of the whole file.
         digest: [u8; 32],
+        /// Boots since, in which the boot selector did not start the trial.
+        boots: u8,
     },
     /// Decided; the service has yet to hear it.
     Concluded(Outcome),
@@ -71,8 +73,9 @@ impl Record {
                 out[12..16].copy_from_slice(&frontier_bytes.to_le_bytes());
                 RECEIVING
             }
-            Phase::Activating { slot, digest } => {
+            Phase::Activating { slot, digest, boots } => {
                 out[16] = slot;
+                out[17] = boots;
                 out[24..56].copy_from_slice(&digest);
                 ACTIVATING
             }
@@ -94,7 +97,9 @@ impl Record {
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let phase = match bytes[1] {
             RECEIVING => Phase::Receiving { frontier_bytes: word(12) },
-            ACTIVATING => Phase::Activating { slot: bytes[16], digest: bytes[24..56].try_into().ok()? },
+            ACTIVATING => {
+                Phase::Activating { slot: bytes[16], digest: bytes[24..56].try_into().ok()?, boots: bytes[17] }
+            }
             SUCCEEDED => Phase::Concluded(Outcome::Succeeded),
             FAILED => Phase::Concluded(Outcome::Failed(Reason::from_code(u16::from_le_bytes([bytes[18], bytes[19]]))?)),
             _ => return None,
@@ -123,7 +128,7 @@ mod tests {
     fn every_phase_comes_back_as_it_was() {
         for phase in [
             Phase::Receiving { frontier_bytes: 65_536 },
-            Phase::Activating { slot: 1, digest: [0xA5; 32] },
+            Phase::Activating { slot: 1, digest: [0xA5; 32], boots: 2 },
             Phase::Concluded(Outcome::Succeeded),
             Phase::Concluded(Outcome::Failed(Reason::SelfTestFailed)),
         ] {

@@ -112,7 +112,7 @@ impl Machine {
             Event::JobsChanged => self.look_again(now),
             Event::Offer(offer) => self.offered(offer, now),
             Event::NoJob => self.no_job(now),
-            Event::OfferUnreadable(reason) => self.inquiry.unreadable(reason, now),
+            Event::OfferUnreadable(reason) => self.offer_unreadable(reason, now),
             Event::OfferRefused(code) => self.offer_refused(code, now),
             Event::Described(execution) => self.described(&execution, now),
             Event::UpdateAccepted { token, version } => {
@@ -163,6 +163,7 @@ impl Machine {
             Step::Leaving { .. } => Operation::Reset,
             Step::Confirming => Operation::Confirm,
             Step::RollingBack(reason) => Operation::RollBack(reason),
+            Step::Abandoning { slot } => Operation::Abandon { slot },
             Step::Settling => Operation::Journal(None),
             Step::Testing { .. } | Step::Reporting(_) => return None,
         };
@@ -268,7 +269,8 @@ impl Machine {
     }
 }
 
-/// A full queue drops the notice: the shell takes them all after every event.
+/// The shell takes all notices after every event, and no event makes more than the queue holds.
 fn note(notices: &mut Deque<Notice, NOTICES_MAX>, notice: Notice) {
-    let _ = notices.push_back(notice);
+    let kept = notices.push_back(notice);
+    debug_assert!(kept.is_ok(), "the notices of one event fit");
 }

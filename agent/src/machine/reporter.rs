@@ -29,6 +29,8 @@ pub(super) struct Reporter {
     /// When progress was last sent, and how far it was.
     told: Option<(Instant, u32)>,
     fresh_document: bool,
+    /// The execution is over at the service: only the final word makes it worth asking again.
+    over: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +38,8 @@ struct Flight {
     token: u32,
     /// `None`: a description.
     report: Option<Report>,
+    /// Whether the document was asked for.
+    document: bool,
     until: Instant,
 }
 
@@ -50,6 +54,7 @@ impl Reporter {
             backoff: Backoff::new(),
             told: None,
             fresh_document: false,
+            over: false,
         }
     }
 
@@ -75,9 +80,13 @@ impl Reporter {
         self.version = None;
     }
 
+    /// The service knows of nothing to work on any more, and the device still has to: nothing is said before the end.
+    pub(super) fn hush(&mut self) {
+        self.over = true;
+    }
+
     /// The URL expired: ask for the job with its document.
     pub(super) fn refresh_document(&mut self) {
-        self.version = None;
         self.fresh_document = true;
     }
 
@@ -102,24 +111,26 @@ impl Reporter {
         answer_wait_ms: u64,
         token: u32,
     ) -> Option<Message<'m>> {
-        if self.flight.is_some() || now < self.not_before {
+        if self.flight.is_some() || now < self.not_before || self.is_silent() {
             return None;
         }
         let until = now.plus_ms(answer_wait_ms);
-        let Some(expected_version) = self.version else {
-            self.flight = Some(Flight { token, report: None, until });
-            return Some(Message::Describe { job, token, document: self.fresh_document });
+        let document = self.fresh_document;
+        let Some(expected_version) = self.version.filter(|_| !document) else {
+            self.flight = Some(Flight { token, report: None, document, until });
+            return Some(Message::Describe { job, token, document });
         };
         let report = self.due.take()?;
-        self.flight = Some(Flight { token, report: Some(report), until });
+        self.flight = Some(Flight { token, report: Some(report), document, until });
         Some(Message::Update { job, token, expected_version, report })
     }
 
     pub(super) fn described(&mut self, status: Status, version: u64) -> Verdict {
-        if let Some(Flight { report: None, .. }) = self.flight {
+        if let Some(Flight { report: None, document, .. }) = self.flight {
             self.flight = None;
+            // Whether it came with it or not: a service that withholds it is not asked on and on.
+            self.fresh_document &= !document;
         }
-        self.fresh_document = false;
         self.stands(status, version)
     }
 
@@ -127,7 +138,7 @@ impl Reporter {
         let Some(flight) = self.take(token) else { return Verdict::Open };
         self.backoff.reset();
         // Each update adds one; the answer's own number is better where it is there.
-        self.version = version.or(self.version.map(|version| version + 1));
+        self.version = version.or(self.version.map(|version| version.saturating_add(1)));
         match flight.report {
             Some(Report::Final(_)) => Verdict::Settled,
             Some(_) | None => Verdict::Open,
@@ -178,9 +189,14 @@ impl Reporter {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.flight {
             Some(flight) => Some(flight.until),
-            None if self.due.is_some() || self.version.is_none() => Some(self.not_before),
+            None if self.is_silent() => None,
+            None if self.due.is_some() || self.version.is_none() || self.fresh_document => Some(self.not_before),
             None => None,
         }
+    }
+
+    fn is_silent(&self) -> bool {
+        self.over && !matches!(self.due, Some(Report::Final(_)))
     }
 
     fn take(&mut self, token: u32) -> Option<Flight> {

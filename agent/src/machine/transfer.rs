@@ -15,8 +15,13 @@ const ACCIDENTS_MAX: u8 = 3;
 
 /// Progress is made durable whenever the frontier moved this far.
 const JOURNAL_EVERY_BYTES: u32 = 65_536;
-/// Answers of HTTP in a row without a byte before the other source is tried, or the job fails.
+/// Failures of HTTP in a row without a block before the other source is tried, where there is one. Where there is none,
+/// the server is waited for as long as a silent stream is.
 const FETCHES_MAX: u8 = 5;
+/// Servers that forbid what the document named: the second time with the URL of a fresh document.
+const FORBIDDEN_MAX: u8 = 2;
+/// How long a fresh document is waited for before the old URL is tried again.
+const FRESH_DOCUMENT_MS: u64 = 60_000;
 
 /// Work for the platform while blocks come in, most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +61,7 @@ pub(super) struct Transfer {
     refusals: u8,
     misfit: Option<Misfit>,
     fetch_failures: u8,
+    forbidden: u8,
     fetch_at: Instant,
     backoff: Backoff,
     chore: Option<Chore>,
@@ -79,6 +85,7 @@ impl Transfer {
             refusals: 0,
             misfit: None,
             fetch_failures: 0,
+            forbidden: 0,
             fetch_at: Instant::default(),
             backoff: Backoff::new(),
             chore: None,
@@ -147,6 +154,7 @@ impl Transfer {
                 self.refusals = 0;
                 self.misfit = None;
                 self.fetch_failures = 0;
+                self.forbidden = 0;
                 self.backoff.reset();
             }
             Err(BlockRefusal::WrongLength { got, want }) => {
@@ -169,8 +177,8 @@ impl Transfer {
             StreamRejectCode::InternalError => return, // passes; the blocks are asked for again after a silence
             _ => Reason::StreamRefused,
         };
-        self.refusals += 1;
         if self.source == Source::Stream {
+            self.refusals = self.refusals.saturating_add(1);
             self.window.ask_again();
             if self.refusals >= ACCIDENTS_MAX {
                 self.turn_away(reason);
@@ -185,27 +193,32 @@ impl Transfer {
         wanted.then(|| self.window.frontier_bytes())
     }
 
-    /// Returns whether a fresh URL may help.
+    /// Returns whether a fresh URL may help; it is waited for then.
     pub(super) fn fetch_failed(&mut self, reason: Reason, now: Instant, random: u32) -> bool {
         if self.source != Source::Http {
             return false;
         }
-        self.fetch_failures += 1;
-        self.fetch_at = now.plus_ms(self.backoff.next_wait_ms(random));
-        let expired = reason == Reason::HttpForbidden;
-        let tries = match reason {
+        if reason == Reason::HttpForbidden {
+            self.forbidden += 1;
+            self.fetch_at = now.plus_ms(FRESH_DOCUMENT_MS);
+        } else {
+            self.fetch_failures = self.fetch_failures.saturating_add(1);
+            self.fetch_at = now.plus_ms(self.backoff.next_wait_ms(random));
+        }
+        let given_up = match reason {
             // The answer of a server that works: asking again changes nothing.
             Reason::HttpNotFound
             | Reason::HttpRangeNotSatisfiable
             | Reason::HttpRangeIgnored
-            | Reason::UrlNotAllowed => 1,
-            Reason::HttpForbidden => 2, // the second with a fresh URL
-            _ => FETCHES_MAX,
+            | Reason::UrlNotAllowed => true,
+            Reason::HttpForbidden => self.forbidden >= FORBIDDEN_MAX,
+            _ if self.fetch_failures < FETCHES_MAX => false,
+            _ => self.spare.is_some() || now.since(self.quiet_since) >= self.silence_ms_max,
         };
-        if self.fetch_failures >= tries {
+        if given_up {
             self.turn_away(reason);
         }
-        expired && self.source == Source::Http
+        reason == Reason::HttpForbidden && self.source == Source::Http
     }
 
     /// The document came again, and its URL with it.

@@ -52,7 +52,10 @@ impl Checks {
         let record = device.record();
         let runs = device.digest(record.confirmed, release.image_bytes.min(slot_bytes(device))) == release.digest;
         let on_trial = match record.trial {
-            Trial::Pending { digest, .. } | Trial::Started { digest, .. } => digest == release.digest,
+            // An image that is not there any more cannot be tried: the boot selector hashes it first.
+            Trial::Pending { slot, digest, .. } | Trial::Started { slot, digest, .. } => {
+                digest == release.digest && device.image_digest(slot) == Some(digest)
+            }
             Trial::None | Trial::Ended { .. } => false,
         };
         if (word.status == Status::Succeeded) != runs || on_trial {

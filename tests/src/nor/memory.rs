@@ -1,6 +1,6 @@
 //! The cells: what operations do to them, and what torn ones leave.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
 use crate::dice::Dice;
@@ -19,6 +19,10 @@ pub(super) struct Memory {
     used: Vec<bool>,
     /// Bits that read differently each time, by address.
     unstable: BTreeMap<usize, u8>,
+    /// Bytes that refuse to be read.
+    unreadable: BTreeSet<usize>,
+    /// No sector in it can be erased.
+    worn: Range<usize>,
     dice: Dice,
 }
 
@@ -27,6 +31,8 @@ pub(super) struct Memory {
 pub(super) enum Fate {
     Done,
     Failed,
+    /// Done, and called failed.
+    Denied,
     Ignored,
     /// The power had gone before.
     Dark,
@@ -49,6 +55,8 @@ impl Memory {
             touched: Vec::new(),
             used: vec![false; len / chip.word_bytes],
             unstable: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
+            worn: 0..0,
             dice: Dice::new(0),
         }
     }
@@ -58,7 +66,8 @@ impl Memory {
         self.words(&(at..at + bytes.len())).fill(true);
     }
 
-    pub(super) fn read(&mut self, at: usize, out: &mut [u8]) {
+    /// Whether it can be read.
+    pub(super) fn read(&mut self, at: usize, out: &mut [u8]) -> bool {
         self.is_aligned(&(at..at + out.len()), self.chip.word_bytes);
         out.copy_from_slice(&self.bytes[at..at + out.len()]);
         for (address, mask) in self.unstable.range(at..at + out.len()) {
@@ -73,6 +82,7 @@ impl Memory {
             Some(Mishap::Misread { at }) if *at > 0 => *at -= 1,
             _ => {}
         }
+        self.unreadable.range(at..at + out.len()).next().is_none()
     }
 
     pub(super) fn write(&mut self, at: usize, bytes: &[u8]) -> Fate {
@@ -89,7 +99,10 @@ impl Memory {
 
     pub(super) fn erase(&mut self, range: Range<usize>) -> Fate {
         self.is_aligned(&range, self.chip.sector_bytes);
-        let fate = self.fate();
+        let fate = match self.fate() {
+            Fate::Done if self.worn.contains(&range.start) => Fate::Failed,
+            fate => fate,
+        };
         if self.begins(fate, &range) {
             let sector_bytes = self.chip.sector_bytes;
             self.erases[range.start / sector_bytes..range.end / sector_bytes].iter_mut().for_each(|count| *count += 1);
@@ -115,10 +128,13 @@ impl Memory {
             Fate::Cut(Tear::Head) => &mut head,
             Fate::Cut(Tear::Tail) => &mut tail,
             Fate::Cut(Tear::Between) => &mut between,
-            Fate::Cut(Tear::Bits | Tear::Unstable) => &mut bits,
-            Fate::Done | Fate::Failed | Fate::Ignored | Fate::Dark | Fate::Cut(Tear::Before | Tear::After) => {
-                &mut |_| 0xFF
-            }
+            Fate::Cut(Tear::Bits | Tear::Unstable | Tear::Unreadable) => &mut bits,
+            Fate::Done
+            | Fate::Failed
+            | Fate::Denied
+            | Fate::Ignored
+            | Fate::Dark
+            | Fate::Cut(Tear::Before | Tear::After) => &mut |_| 0xFF,
         };
         for offset in 0..len {
             let address = range.start + offset;
@@ -126,10 +142,16 @@ impl Memory {
             if !self.unstable.is_empty() {
                 self.unstable.remove(&address);
             }
+            if !self.unreadable.is_empty() {
+                self.unreadable.remove(&address);
+            }
             let flipped = bits & mask(offset);
             self.bytes[address] ^= flipped;
             if fate == Fate::Cut(Tear::Unstable) && flipped != bits {
                 self.unstable.insert(address, bits);
+            }
+            if fate == Fate::Cut(Tear::Unreadable) && flipped != bits {
+                self.unreadable.insert(address);
             }
         }
     }
@@ -158,6 +180,13 @@ impl Memory {
         let (fate, at) = match self.mishaps.front_mut() {
             None | Some(Mishap::Misread { .. }) => return Fate::Done,
             Some(Mishap::Fail { at }) => (Fate::Failed, at),
+            Some(Mishap::Deny { at }) => (Fate::Denied, at),
+            Some(Mishap::WearOut { at, range: (from, to) }) => {
+                if *at == 0 {
+                    self.worn = *from as usize..*to as usize;
+                }
+                (Fate::Done, at)
+            }
             Some(Mishap::Ignore { at }) => (Fate::Ignored, at),
             Some(Mishap::Cut { at, tear }) => (Fate::Cut(*tear), at),
         };
@@ -173,7 +202,7 @@ impl Memory {
     /// Whether the operation reaches the cells; if so, they are touched.
     fn begins(&mut self, fate: Fate, range: &Range<usize>) -> bool {
         let begins = match fate {
-            Fate::Done => true,
+            Fate::Done | Fate::Denied => true,
             Fate::Failed | Fate::Ignored | Fate::Dark => false,
             Fate::Cut(tear) => tear != Tear::Before,
         };

@@ -8,6 +8,18 @@ pub enum Mishap {
         /// Which operation.
         at: u32,
     },
+    /// The operation is done, and called refused.
+    Deny {
+        /// Which operation.
+        at: u32,
+    },
+    /// From this operation on, no sector in this range can be erased any more.
+    WearOut {
+        /// Which operation.
+        at: u32,
+        /// In bytes from the start of the flash.
+        range: (u32, u32),
+    },
     /// The operation is called done, and changes nothing.
     Ignore {
         /// Which operation.
@@ -40,6 +52,8 @@ pub enum Tear {
     Bits,
     /// Some of the bits are done, and some read differently each time.
     Unstable,
+    /// Some of the bits are done, and the part's error correction refuses to read the words until they are erased.
+    Unreadable,
     /// An erase that spans sectors of the part stops between two of them. Elsewhere it is as [`Tear::Head`].
     Between,
     /// It is done, and nobody heard. What an erase leaves then may be too weak to keep a write.
@@ -48,6 +62,14 @@ pub enum Tear {
 
 impl Tear {
     /// All of them.
-    pub const ALL: [Tear; 7] =
-        [Tear::Before, Tear::Head, Tear::Tail, Tear::Bits, Tear::Unstable, Tear::Between, Tear::After];
+    pub const ALL: [Tear; 8] = [
+        Tear::Before,
+        Tear::Head,
+        Tear::Tail,
+        Tear::Bits,
+        Tear::Unstable,
+        Tear::Unreadable,
+        Tear::Between,
+        Tear::After,
+    ];
 }
