@@ -3,7 +3,7 @@
 
 use heapless::String;
 use ota_jobs::limits::TOPIC_BYTES_MAX;
-use ota_jobs::{JobId, RawJson, Reason, ThingName, Topic};
+use ota_jobs::{Document, JobId, RawJson, Reason, ThingName, Topic};
 use ota_pal::{Fault, Platform, SlotId};
 
 use crate::application::{Application, SelfTest, Way};
@@ -89,11 +89,13 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             return Err(StartRefused::Busy);
         }
         let document = RawJson::parse(document).map_err(|error| StartRefused::Document(error.into()))?;
+        if let Ok(false) = Document::is_update(document) {
+            return Err(StartRefused::NotAnUpdate);
+        }
         self.desk.put(document).map_err(StartRefused::Document)?;
-        match self.desk.task() {
-            Task::Update(plan) => self.machine.update_now(plan, now),
-            Task::Refused(reason) => return Err(StartRefused::Document(reason)),
-            Task::Foreign | Task::Withheld => return Err(StartRefused::NotAnUpdate),
+        match self.desk.plan() {
+            Ok(plan) => self.machine.update_now(plan, now),
+            Err(reason) => return Err(StartRefused::Document(reason)),
         };
         self.work(now).await;
         Ok(())
@@ -207,14 +209,12 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     }
 
     fn read_document(&mut self, job: &JobId, document: RawJson<'_>) -> Task {
-        if let Err(reason) = self.desk.put(document) {
-            return Task::Refused(reason);
-        }
-        let task = self.desk.task();
-        if let Task::Foreign = task {
+        // Looked at where it lies: a job that is not ours may be larger than our buffer.
+        if let Ok(false) = Document::is_update(document) {
             self.application.on_custom_job(job, document.as_bytes());
+            return Task::Foreign;
         }
-        task
+        self.desk.put(document).and_then(|()| self.desk.plan()).map_or_else(Task::Refused, Task::Update)
     }
 
     async fn work_with(&mut self, block: &[u8], now: Instant) {

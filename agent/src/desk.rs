@@ -5,7 +5,7 @@ use heapless::String;
 use ota_jobs::{Document, RawJson, Reason, StreamName};
 use ota_pal::{Signature, SignatureKind};
 
-use crate::machine::Task;
+use crate::machine::Plan;
 use crate::plan::{self, SIGNATURE_BYTES_MAX};
 
 /// A key's name longer than this is not looked for: the name only says which key is tried first.
@@ -50,12 +50,9 @@ impl<'b> Desk<'b> {
         Ok(())
     }
 
-    pub(crate) fn task(&self) -> Task {
-        match self.document() {
-            Ok(None) => Task::Foreign,
-            Ok(Some(document)) => plan::plan(&document).map_or_else(Task::Refused, Task::Update),
-            Err(reason) => Task::Refused(reason),
-        }
+    /// What the document asks for; it is known to be an update.
+    pub(crate) fn plan(&self) -> Result<Plan, Reason> {
+        plan::plan(&self.update()?)
     }
 
     pub(crate) fn signed(&self) -> Result<Signed, Reason> {
@@ -91,10 +88,7 @@ impl<'b> Desk<'b> {
     }
 
     fn update(&self) -> Result<Document<'_>, Reason> {
-        self.document()?.ok_or(Reason::NoFileForThisDevice)
-    }
-
-    fn document(&self) -> Result<Option<Document<'_>>, Reason> {
-        Ok(Document::parse(RawJson::parse(&self.buffer[..self.len])?)?)
+        let document = Document::parse(RawJson::parse(&self.buffer[..self.len])?)?;
+        document.ok_or(Reason::NoFileForThisDevice)
     }
 }

@@ -45,6 +45,13 @@ impl<'a> Document<'a> {
         document.member("afr_ota")?.map(Self::read).transpose()
     }
 
+    /// Whether a job document is an update of this kind, without reading it further.
+    ///
+    /// Errors: [`ParseError`] if that cannot be told.
+    pub fn is_update(document: RawJson<'_>) -> Result<bool, ParseError> {
+        Ok(document.member("afr_ota")?.is_some())
+    }
+
     fn read(ota: RawJson<'a>) -> Result<Self, ParseError> {
         if !ota.is_object() {
             return Err(ParseError::WrongType { field: "afr_ota" });
