@@ -85,8 +85,11 @@ fn copy(top: &Path) -> Outcome<PathBuf> {
     Ok(copy)
 }
 
-/// Whether the row's test fails once the row's change is made; the change is taken back.
+/// Whether the row's test passes as things are, and fails once the row's change is made; the change is taken back.
 fn is_red(row: &Row, copy: &Path, target: &Path) -> Outcome<bool> {
+    if !passes(row, copy, target)? {
+        return Err(format!("{}: the test is red without any change", row.id).into());
+    }
     let file = copy.join(&row.file);
     let before = fs::read_to_string(&file)?;
     let places = before.matches(&row.this).count();
@@ -94,11 +97,16 @@ fn is_red(row: &Row, copy: &Path, target: &Path) -> Outcome<bool> {
         return Err(format!("{}: {:?} stands {places} times in {}", row.id, row.this, row.file).into());
     }
     fs::write(&file, before.replace(&row.this, &row.becomes))?;
-    let arguments = row.test.split_whitespace();
-    let test =
-        Command::new("cargo").arg("test").args(arguments).arg("--target-dir").arg(target).current_dir(copy).output();
+    let passes = passes(row, copy, target);
     fs::write(&file, before)?;
-    let test = test?;
+    Ok(!passes?)
+}
+
+/// Whether the row's test passes in the copy.
+fn passes(row: &Row, copy: &Path, target: &Path) -> Outcome<bool> {
+    let mut test = Command::new("cargo");
+    test.arg("test").args(row.test.split_whitespace()).arg("--target-dir").arg(target);
+    let test = test.current_dir(copy).output()?;
     let said = String::from_utf8_lossy(&test.stdout);
     // A change that does not compile shows nothing, and neither does a test that was not there.
     let ran = said.contains("test result:")
@@ -107,5 +115,5 @@ fn is_red(row: &Row, copy: &Path, target: &Path) -> Outcome<bool> {
         let why = String::from_utf8_lossy(&test.stderr);
         return Err(format!("{}: no test ran: {}", row.id, why.lines().last().unwrap_or_default()).into());
     }
-    Ok(said.contains("test result: FAILED"))
+    Ok(!said.contains("test result: FAILED"))
 }
