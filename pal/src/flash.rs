@@ -151,9 +151,22 @@ pub(crate) async fn read<F: Flash>(flash: &mut F, at: u32, out: &mut [u8]) -> Re
     flash.read(at, out).await.map_err(|_| Fault::Read { offset_bytes: at })
 }
 
-/// Erases the sector at `at`. Dropped: its content is unknown.
+/// Erases the sector at `at`, and returns only when it reads as erased: a write to what is not would be lost, or worse.
+/// Dropped: its content is unknown.
 pub(crate) async fn erase_sector<F: Flash>(flash: &mut F, at: u32) -> Result<(), Fault> {
-    flash.erase(at, at + F::ERASE_SIZE as u32).await.map_err(|_| Fault::Erase { offset_bytes: at })
+    let end = at + F::ERASE_SIZE as u32;
+    flash.erase(at, end).await.map_err(|_| Fault::Erase { offset_bytes: at })?;
+    let mut offset_bytes = at;
+    while offset_bytes < end {
+        let mut found = [0; CHUNK_BYTES];
+        let len = CHUNK_BYTES.min((end - offset_bytes) as usize);
+        read(flash, offset_bytes, &mut found[..len]).await?;
+        if found[..len].iter().any(|byte| *byte != 0xFF) {
+            return Err(Fault::Erase { offset_bytes });
+        }
+        offset_bytes += len as u32;
+    }
+    Ok(())
 }
 
 /// Makes everything before durable. Dropped: it may not be.

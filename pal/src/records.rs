@@ -77,8 +77,8 @@ impl Records {
         let Some(newest) = self.newest(flash, &mut record).await? else {
             return Ok(None);
         };
-        flash::read(flash, newest.at, &mut record).await?;
         // It was valid a moment ago: flash that answers differently each time is a read fault.
+        self.read(flash, newest.at, &mut record).await?.ok_or(Fault::Read { offset_bytes: newest.at })?;
         let (_, payload) = parse(&record, self.kind).ok_or(Fault::Read { offset_bytes: newest.at })?;
         let (got, need) = (out.len(), payload.len());
         out.get_mut(..need).ok_or(Fault::JournalBufferTooSmall { got, need })?.copy_from_slice(payload);
@@ -127,20 +127,41 @@ impl Records {
         for sector in 0..self.sectors::<F>() {
             for index in 0..records_in_sector::<F>() {
                 let at = self.at::<F>(sector, index);
-                if let Err(fault) = flash::read(flash, at, room).await {
-                    unread = Err(fault);
-                    continue;
-                }
-                readable = true;
-                let Some((sequence, _)) = parse(room, self.kind) else {
-                    continue;
+                let sequence = match self.read(flash, at, room).await {
+                    Ok(sequence) => sequence,
+                    Err(fault) => {
+                        unread = Err(fault);
+                        continue;
+                    }
                 };
+                readable = true;
+                let Some(sequence) = sequence else { continue };
                 if newest.is_none_or(|newest| is_later(sequence, newest.sequence)) {
                     newest = Some(Newest { sector, at, sequence });
                 }
             }
         }
         if readable { Ok(newest) } else { unread }
+    }
+
+    /// Reads a room, and the sequence number of the record in it if there is a valid one. What is neither valid nor erased
+    /// is read once more: a bit misread must not bring an older record back.
+    async fn read<F: Flash>(
+        &self,
+        flash: &mut F,
+        at: u32,
+        room: &mut [u8; RECORD_BYTES],
+    ) -> Result<Option<u32>, Fault> {
+        for _ in 0..2 {
+            flash::read(flash, at, room).await?;
+            if let Some((sequence, _)) = parse(room, self.kind) {
+                return Ok(Some(sequence));
+            }
+            if room.iter().all(|byte| *byte == 0xFF) {
+                break;
+            }
+        }
+        Ok(None)
     }
 
     fn sectors<F: Flash>(&self) -> u32 {

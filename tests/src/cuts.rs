@@ -1,5 +1,6 @@
-//! Stories of an update that are told again with the power cut: at every flash operation, in every way, on every chip.
-//! A case is written `good/4x4096/3:Head,7:Bits`: story, chip, and the cuts, each counted from the one before.
+//! Stories of an update that are told again with the power cut, or the flash failing: at every flash operation, in every
+//! way, on every chip. A case is written `good/4x4096/3:Head,7:Fail`: story, chip, and the blows, each counted from the
+//! one before.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +25,8 @@ const LONG_IMAGE_BYTES: u32 = 70_000;
 /// The job of the story, and the good one after it.
 const JOB: &str = "job";
 const NEXT: &str = "next";
+/// The job that supersedes the story's.
+const NEWER: &str = "newer";
 
 /// Something that happens to the world.
 type Deed = fn(&mut World);
@@ -41,6 +44,20 @@ pub struct Story {
     /// How it may end when the power is cut: what the job says, and the patch of the version that runs.
     ends: &'static [(Status, Option<Reason>, u32)],
 }
+
+/// What the service may hear of a flash that fails.
+const FAULTS: [Reason; 10] = [
+    Reason::ReadBackMismatch,
+    Reason::ImageHeaderInvalid, // one bit of it, misread after the signature was found good
+    Reason::FlashWriteFailed,
+    Reason::FlashEraseFailed,
+    Reason::FlashReadFailed,
+    Reason::JournalFailed,
+    Reason::BootRecordFailed,
+    Reason::SignatureInvalid,
+    Reason::DigestMismatch,
+    Reason::TrialImageCorrupt,
+];
 
 impl Story {
     /// Whether it is told in a few dozen operations.
@@ -89,7 +106,7 @@ pub const STORIES: [Story; 8] = [
         name: "supersede",
         middle: Some((4_096, |world| {
             world.take_back(JOB, Status::Canceled);
-            world.create(&order("newer", &GOOD, 3));
+            world.create(&order(NEWER, &GOOD, 3));
         })),
         ends: &[(Status::Canceled, None, 3)],
         ..GOOD
@@ -109,8 +126,52 @@ pub struct Case {
     pub story: &'static Story,
     /// The device's flash.
     pub chip: Chip,
-    /// Operation and tear of each cut, counted from the one before.
-    pub cuts: Vec<(u32, Tear)>,
+    /// What comes over it, and at which operation, counted from the one before.
+    pub blows: Vec<(u32, Blow)>,
+}
+
+/// What comes over a flash operation, or a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blow {
+    /// The power goes.
+    Cut(Tear),
+    /// It is refused.
+    Fail,
+    /// It is done, and called refused.
+    Deny,
+    /// It is called done, and nothing happens.
+    Ignore,
+    /// A read flips a bit. The number counts reads.
+    Misread,
+}
+
+impl Blow {
+    const FAULTS: [(&str, Blow); 4] =
+        [("Fail", Blow::Fail), ("Deny", Blow::Deny), ("Ignore", Blow::Ignore), ("Misread", Blow::Misread)];
+
+    fn mishap(self, at: u32) -> Mishap {
+        match self {
+            Blow::Cut(tear) => Mishap::Cut { at, tear },
+            Blow::Fail => Mishap::Fail { at },
+            Blow::Deny => Mishap::Deny { at },
+            Blow::Ignore => Mishap::Ignore { at },
+            Blow::Misread => Mishap::Misread { at },
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        let tear = Tear::ALL.into_iter().find(|tear| format!("{tear:?}") == name).map(Blow::Cut);
+        tear.or(Self::FAULTS.into_iter().find(|(known, _)| *known == name).map(|(_, blow)| blow))
+    }
+}
+
+impl fmt::Display for Blow {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Blow::Cut(tear) => write!(out, "{tear:?}"),
+            fault => write!(out, "{fault:?}"),
+        }
+    }
 }
 
 /// What came of a case.
@@ -144,11 +205,14 @@ fn told(case: &Case) -> Told {
     setup.config.window_bytes_start = WINDOW_BYTES;
     let mut world = World::new(setup);
     world.checks.excuses.push(Reason::AbortedByUser);
-    if case.cuts.len() >= TRIAL_ATTEMPTS_DEFAULT.into() {
+    if case.blows.len() >= TRIAL_ATTEMPTS_DEFAULT.into() {
         world.checks.excuses.push(Reason::TrialAttemptsExhausted);
     }
+    if case.has_faults() {
+        world.checks.excuses.extend(FAULTS);
+    }
     world.create(&order(JOB, case.story, NEW));
-    world.device.nor.plan(case.cuts.iter().map(|(at, tear)| Mishap::Cut { at: *at, tear: *tear }));
+    world.device.nor.plan(case.blows.iter().map(|(at, blow)| blow.mishap(*at)));
     let mut middle = case.story.middle;
     let ended = world.run(WHILE_MS, |world| {
         let done_bytes = world.checks.progress.last().map_or(0, |progress| progress.done_bytes);
@@ -165,8 +229,7 @@ fn told(case: &Case) -> Told {
     Told { operations, complaints }
 }
 
-fn the_story_ends_as_it_must(Case { story, cuts, .. }: &Case, world: &World, ended: Ended) -> Vec<String> {
-    let cuts = cuts.len();
+fn the_story_ends_as_it_must(case: &Case, world: &World, ended: Ended) -> Vec<String> {
     let (status, reason) = world.verdict(JOB);
     let (_, patch) = confirmed(world);
     let record = world.device.record();
@@ -175,11 +238,14 @@ fn the_story_ends_as_it_must(Case { story, cuts, .. }: &Case, world: &World, end
         complaints.push(format!("a story ends: {ended:?}"));
     }
     let reason = reason.filter(|_| status == Status::Failed);
-    let gave_up = [Status::Failed, Status::Canceled].contains(&status) && patch == OLD;
+    let gave_up = [Status::Failed, Status::Rejected, Status::Canceled].contains(&status) && patch == OLD;
     let ends = match record.trial {
         // As many cuts as a trial has boots, each in one of them, end it without a verdict.
-        Trial::Ended { reason: REASON_ATTEMPTS_EXHAUSTED, .. } => gave_up && cuts >= TRIAL_ATTEMPTS_DEFAULT.into(),
-        _ => story.ends.contains(&(status, reason, patch)),
+        Trial::Ended { reason: REASON_ATTEMPTS_EXHAUSTED, .. } => {
+            gave_up && case.blows.len() >= TRIAL_ATTEMPTS_DEFAULT.into()
+        }
+        _ if case.has_faults() && [JOB, NEWER].iter().any(|id| failed_for_a_fault(world, id)) => gave_up,
+        _ => case.story.ends.contains(&(status, reason, patch)),
     };
     if !ends {
         complaints.push(format!("the job and the device tell one truth: {status} {reason:?}, 1.0.{patch} runs"));
@@ -188,6 +254,11 @@ fn the_story_ends_as_it_must(Case { story, cuts, .. }: &Case, world: &World, end
         complaints.push(format!("no trial is left over: {record:?}"));
     }
     complaints
+}
+
+fn failed_for_a_fault(world: &World, id: &str) -> bool {
+    let ended = world.service.entry(id).map(|_| world.verdict(id));
+    matches!(ended, Some((Status::Failed | Status::Rejected, Some(reason))) if FAULTS.contains(&reason))
 }
 
 /// Each life of a device starts one fresh sector of the journal and one of the boot record at most, and erases a sector
@@ -207,11 +278,18 @@ fn the_next_job_works(world: &mut World) -> Option<String> {
     (!works).then(|| format!("the next job works: {ended:?} {verdict:?}, 1.0.{patch} runs"))
 }
 
+impl Case {
+    /// Whether the device is told what is not so, or refused what it asks for.
+    fn has_faults(&self) -> bool {
+        self.blows.iter().any(|(_, blow)| !matches!(blow, Blow::Cut(_)))
+    }
+}
+
 impl fmt::Display for Case {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}/{}x{}/", self.story.name, self.chip.word_bytes, self.chip.sector_bytes)?;
-        let cuts: Vec<String> = self.cuts.iter().map(|(at, tear)| format!("{at}:{tear:?}")).collect();
-        out.write_str(&cuts.join(","))
+        let blows: Vec<String> = self.blows.iter().map(|(at, blow)| format!("{at}:{blow}")).collect();
+        out.write_str(&blows.join(","))
     }
 }
 
@@ -223,17 +301,16 @@ impl FromStr for Case {
     type Err = NoCase;
 
     fn from_str(text: &str) -> Result<Self, NoCase> {
-        let [story, chip, cuts] = text.split('/').collect::<Vec<_>>()[..] else { return Err(NoCase) };
+        let [story, chip, blows] = text.split('/').collect::<Vec<_>>()[..] else { return Err(NoCase) };
         let story = STORIES.iter().find(|known| known.name == story).ok_or(NoCase)?;
         let units = |chip: &Chip| format!("{}x{}", chip.word_bytes, chip.sector_bytes);
         let chip = CHIPS.into_iter().find(|known| units(known) == chip).ok_or(NoCase)?;
-        let cut = |text: &str| {
-            let (at, tear) = text.split_once(':').ok_or(NoCase)?;
-            let tear = Tear::ALL.into_iter().find(|known| format!("{known:?}") == tear).ok_or(NoCase)?;
-            Ok((at.parse().map_err(|_| NoCase)?, tear))
+        let blow = |text: &str| {
+            let (at, blow) = text.split_once(':').ok_or(NoCase)?;
+            Ok((at.parse().map_err(|_| NoCase)?, Blow::named(blow).ok_or(NoCase)?))
         };
-        let cuts = cuts.split(',').filter(|cut| !cut.is_empty()).map(cut).collect::<Result<_, _>>()?;
-        Ok(Self { story, chip, cuts })
+        let blows = blows.split(',').filter(|blow| !blow.is_empty()).map(blow).collect::<Result<_, _>>()?;
+        Ok(Self { story, chip, blows })
     }
 }
 
@@ -243,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_case_reads_back_as_it_is_written() {
-        for text in ["good/4x4096/3:Head,7:Bits", "resume/32x131072/", "bad/1x4096/0:Unstable"] {
+        for text in ["good/4x4096/3:Head,7:Bits", "resume/32x131072/", "bad/1x4096/0:Unstable,2:Misread"] {
             let case: Case = text.parse().expect("a case");
             assert_eq!(case.to_string(), text);
         }

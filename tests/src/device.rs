@@ -113,7 +113,8 @@ impl Device {
 
     /// What the boot record says.
     pub fn record(&self) -> BootRecord {
-        let loaded = with_view!(self.nor, flash => now(BootRecords::new(&self.layout).load(&mut flash)));
+        let load = || with_view!(self.nor, flash => now(BootRecords::new(&self.layout).load(&mut flash)));
+        let loaded = self.nor.in_peace(load);
         loaded.expect("reading never waits").expect("the selector and the agent write only valid records")
     }
 

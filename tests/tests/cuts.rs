@@ -1,13 +1,16 @@
 //! The power goes at every flash operation of every story, in every way, on every chip; and goes again while the device
-//! recovers. Nothing bricks, nothing lies, nothing is forgotten.
+//! recovers; and the flash fails, or says that it did not. Nothing bricks, nothing lies, nothing is forgotten.
 //!
 //! A part runs by default. `CUTS=all` runs every case (with `--release`, some minutes), `CUT=good/4x4096/3:Head` one.
 
 use std::env;
 
-use ota_tests::cuts::{Case, STORIES, Story, tell};
+use ota_tests::cuts::{Blow, Case, STORIES, Story, tell};
 use ota_tests::dice::Dice;
 use ota_tests::nor::{CHIPS, Chip, PLAIN, Tear};
+
+/// Reads of a short story, and some.
+const READS: u32 = 2_000;
 
 /// A default run tells one of so many pairs of cuts; a prime, so that it meets every way.
 const PART_OF_TWO: u32 = 53;
@@ -50,7 +53,7 @@ impl Tally {
 }
 
 fn case(story: &'static Story, chip: Chip, cuts: &[(u32, Tear)]) -> Case {
-    Case { story, chip, cuts: cuts.to_vec() }
+    Case { story, chip, blows: cuts.iter().map(|(at, tear)| (*at, Blow::Cut(*tear))).collect() }
 }
 
 /// Tells what each of these has to tell, side by side, and what came of all.
@@ -100,6 +103,22 @@ fn the_truth_survives_a_cut_at_every_operation_in_every_way_on_every_chip() {
         }
     });
     tally.close("one cut");
+}
+
+#[test]
+fn the_truth_survives_a_flash_that_fails_or_lies_at_every_operation() {
+    let tally = side_by_side(STORIES.iter().filter(|story| story.is_short()), |tally, story| {
+        let operations = tally.tell(&case(story, PLAIN, &[]));
+        for (at, blow) in (0..operations).flat_map(|at| [Blow::Fail, Blow::Deny, Blow::Ignore].map(|blow| (at, blow))) {
+            tally.tell(&Case { story, chip: PLAIN, blows: vec![(at, blow)] });
+        }
+        for at in 0..READS {
+            if is_told(at, 5) {
+                tally.tell(&Case { story, chip: PLAIN, blows: vec![(at, Blow::Misread)] });
+            }
+        }
+    });
+    tally.close("one fault");
 }
 
 /// Every second cut after every first one, in the stories that are short.

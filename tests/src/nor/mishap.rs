@@ -61,7 +61,7 @@ pub enum Tear {
 }
 
 impl Tear {
-    /// All of them.
+    /// All ways.
     pub const ALL: [Tear; 8] = [
         Tear::Before,
         Tear::Head,
