@@ -260,6 +260,28 @@ fn a_roll_back_keeps_its_first_reason_and_cannot_be_confirmed() {
 }
 
 #[test]
+fn a_trial_that_ended_is_forgotten_when_the_next_image_begins() {
+    let mut flash = flash();
+    let trial = Trial::Ended { slot: SlotId::B, digest: Digest([1; 32]), reason: 0x0601, started: true };
+    put_record(&mut flash, BootRecord { confirmed: SlotId::A, trial });
+    run(device(&mut flash, SlotId::A).begin(1000, 0)).unwrap();
+    assert_eq!(record(&mut flash), BootRecord::NEW_DEVICE);
+}
+
+#[test]
+fn an_abandoned_image_is_none_and_the_running_and_the_confirmed_one_cannot_be_abandoned() {
+    let mut flash = flash();
+    put_record(&mut flash, trial_started());
+    assert_eq!(run(device(&mut flash, SlotId::B).abandon(SlotId::A)), Err(Refusal::SlotRuns { slot: SlotId::A }));
+    assert_eq!(run(device(&mut flash, SlotId::B).abandon(SlotId::B)), Err(Refusal::SlotRuns { slot: SlotId::B }));
+    let mut device = device(&mut flash, SlotId::A);
+    let region = device.config.layout.slot(SlotId::B);
+    run(device.flash.write(region.offset_bytes(), &new_header().emit())).unwrap();
+    run(device.abandon(SlotId::B)).unwrap();
+    assert_eq!(run(read_header(&mut device.flash, region)), Ok(Err(HeaderError::NotAnImage { magic: [0xFF; 4] })));
+}
+
+#[test]
 fn an_image_that_is_not_on_trial_cannot_be_confirmed() {
     let mut flash = flash();
     assert_eq!(run(device(&mut flash, SlotId::B).confirm()), Err(Fault::NoTrialRuns));
