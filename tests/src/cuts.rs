@@ -46,9 +46,8 @@ pub struct Story {
 }
 
 /// What the service may hear of a flash that fails.
-const FAULTS: [Reason; 10] = [
+const FAULTS: [Reason; 9] = [
     Reason::ReadBackMismatch,
-    Reason::ImageHeaderInvalid, // one bit of it, misread after the signature was found good
     Reason::FlashWriteFailed,
     Reason::FlashEraseFailed,
     Reason::FlashReadFailed,
@@ -238,7 +237,7 @@ fn the_story_ends_as_it_must(case: &Case, world: &World, ended: Ended) -> Vec<St
         complaints.push(format!("a story ends: {ended:?}"));
     }
     let reason = reason.filter(|_| status == Status::Failed);
-    let gave_up = [Status::Failed, Status::Rejected, Status::Canceled].contains(&status) && patch == OLD;
+    let gave_up = [Status::Failed, Status::Canceled].contains(&status) && patch == OLD;
     let ends = match record.trial {
         // As many cuts as a trial has boots, each in one of them, end it without a verdict.
         Trial::Ended { reason: REASON_ATTEMPTS_EXHAUSTED, .. } => {
@@ -258,7 +257,7 @@ fn the_story_ends_as_it_must(case: &Case, world: &World, ended: Ended) -> Vec<St
 
 fn failed_for_a_fault(world: &World, id: &str) -> bool {
     let ended = world.service.entry(id).map(|_| world.verdict(id));
-    matches!(ended, Some((Status::Failed | Status::Rejected, Some(reason))) if FAULTS.contains(&reason))
+    matches!(ended, Some((Status::Failed, Some(reason))) if FAULTS.contains(&reason))
 }
 
 /// Each life of a device starts one fresh sector of the journal and one of the boot record at most, and erases a sector
