@@ -5,11 +5,11 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use clap::Parser;
-use ota_boot::{Boot, boot};
+use ota_boot::{Boot, BootError, boot};
 use ota_examples::device::{EXIT_RESET, Error, FLASH_BYTES, Flash, layout};
 use ota_examples::lines::{Kind, print};
 use ota_examples::parent::leave_with_parent;
@@ -36,8 +36,17 @@ struct Options {
     device: Vec<String>,
 }
 
-fn main() -> Result<(), Error> {
-    let options = Options::parse();
+fn main() -> ExitCode {
+    match run_for_good(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("boot-selector: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_for_good(options: &Options) -> Result<(), Error> {
     if let Some(image) = &options.install {
         return install(&options.flash, image);
     }
@@ -46,7 +55,7 @@ fn main() -> Result<(), Error> {
     }
     loop {
         let (program, slot) = select(&options.flash)?;
-        let status = run(&program, slot, &options)?;
+        let status = run(&program, slot, options)?;
         fs::remove_file(&program)?;
         match status.code() {
             Some(0) => return Ok(()),
@@ -64,7 +73,8 @@ fn select(path: &Path) -> Result<(PathBuf, &'static str), Error> {
     let mut flash = Flash::open(path, FLASH_BYTES)?;
     let layout = layout();
     let choice = now(boot(&mut flash, &layout, &mut NoWatchdog)).expect("a file is always ready");
-    let Boot { slot, header, cause } = choice.map_err(|error| format!("nothing to boot: {error:?}"))?;
+    let Boot { slot, header, cause } =
+        choice.map_err(|error| format!("{}: {}", path.display(), why_nothing_boots(error)))?;
     let name = match slot {
         SlotId::A => "a",
         SlotId::B => "b",
@@ -75,6 +85,13 @@ fn select(path: &Path) -> Result<(PathBuf, &'static str), Error> {
     Ok((program, name))
 }
 
+fn why_nothing_boots(error: BootError) -> String {
+    match error {
+        BootError::Fault(fault) => format!("the boot record cannot be read: {fault}"),
+        BootError::NoBootableImage => "no image in the slot that is to be booted; --install puts one there".into(),
+    }
+}
+
 fn take_out(flash: &mut Flash, slot: Region, header: &Header, program: &Path) -> Result<(), Error> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o755).open(program)?;
     let mut buffer = vec![0; COPY_BYTES];
@@ -82,7 +99,7 @@ fn take_out(flash: &mut Flash, slot: Region, header: &Header, program: &Path) ->
     while at < header.image_bytes() {
         let len = buffer.len().min((header.image_bytes() - at) as usize);
         let read = now(flash.read(slot.offset_bytes() + at, &mut buffer[..len])).expect("a file is always ready");
-        read.map_err(|error| format!("the flash cannot be read: {error:?}"))?;
+        read.map_err(|error| format!("the flash cannot be read: {error}"))?;
         file.write_all(&buffer[..len])?;
         at += len as u32;
     }
@@ -100,12 +117,11 @@ fn run(program: &Path, slot: &str, options: &Options) -> Result<ExitStatus, Erro
 
 /// Writes a device's first program: what a factory does over a debug probe.
 fn install(path: &Path, image: &Path) -> Result<(), Error> {
-    let bytes = fs::read(image)?;
-    let header = Header::parse(&bytes).map_err(|error| format!("{}: {error}", image.display()))?;
+    let bytes = fs::read(image).map_err(|error| format!("{}: {error}", image.display()))?;
+    let header = Header::parse(&bytes)
+        .map_err(|error| format!("{}: not an image that `ota sign` made, {error}", image.display()))?;
     let slot = layout().slot(SlotId::A);
-    if header.image_bytes() as usize != bytes.len() || header.image_bytes() > slot.len_bytes() {
-        return Err(format!("{}: {} bytes do not fit the slot or the header", image.display(), bytes.len()).into());
-    }
+    check_length(&header, bytes.len(), slot).map_err(|error| format!("{}: {error}", image.display()))?;
     let mut flash = Flash::open(path, FLASH_BYTES)?;
     let words = bytes.len().next_multiple_of(Flash::WRITE_SIZE);
     let mut padded = bytes;
@@ -116,7 +132,18 @@ fn install(path: &Path, image: &Path) -> Result<(), Error> {
         flash.write(slot.offset_bytes(), &padded).await?;
         flash.sync().await
     });
-    written.expect("a file is always ready").map_err(|error| format!("the flash cannot be written: {error:?}"))?;
+    written.expect("a file is always ready").map_err(|error| format!("the flash cannot be written: {error}"))?;
     print(Kind::Boot, "", &format!("installed version {} in slot a", header.version));
+    Ok(())
+}
+
+fn check_length(header: &Header, got_bytes: usize, slot: Region) -> Result<(), Error> {
+    let (says_bytes, slot_bytes) = (header.image_bytes(), slot.len_bytes());
+    if says_bytes as usize != got_bytes {
+        return Err(format!("{got_bytes} bytes, its header says {says_bytes}").into());
+    }
+    if says_bytes > slot_bytes {
+        return Err(format!("{says_bytes} bytes, a slot holds {slot_bytes}").into());
+    }
     Ok(())
 }

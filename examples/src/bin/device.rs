@@ -1,6 +1,8 @@
 //! The device program that every slot holds. Its versions differ in two things that are given when it is built:
 //! `OTA_DEVICE_VERSION`, and `OTA_DEVICE_SELF_TEST`, which is `pass` unless it is `fail`.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 use ota_agent::SelfTest;
 use ota_examples::device::{Error, Options, Printing, run};
@@ -17,7 +19,17 @@ const SELF_TEST: &str = match option_env!("OTA_DEVICE_SELF_TEST") {
 };
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+async fn main() -> ExitCode {
+    match start().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("device: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start() -> Result<(), Error> {
     let options = Options::parse();
     if options.leave_with_parent {
         leave_with_parent();

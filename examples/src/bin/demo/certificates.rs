@@ -1,6 +1,8 @@
 //! Certificates that live as long as the demo: one CA, the server, and a device.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
@@ -63,7 +65,32 @@ impl Authority {
         let identity =
             Identity { certificate: folder.join(format!("{name}.pem")), key: folder.join(format!("{name}.key.pem")) };
         fs::write(&identity.certificate, params.signed_by(&key, &self.issuer)?.pem())?;
-        fs::write(&identity.key, key.serialize_pem())?;
+        write_secret(&identity.key, &key.serialize_pem())?;
         Ok(identity)
+    }
+}
+
+/// Writes what only its owner may read, from its first byte on.
+fn write_secret(path: &Path, text: &str) -> Result<(), Error> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    Ok(file.write_all(text.as_bytes())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::processes::Folder;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn keys_are_for_their_owner_alone() -> Result<(), Error> {
+        let folder = Folder::new(&std::env::temp_dir())?;
+        let authority = Authority::new(folder.path())?;
+        let (server, device) = (authority.server(folder.path())?, authority.client(folder.path(), "kitchen")?);
+        for key in [server.key, device.key] {
+            assert_eq!(fs::metadata(key)?.permissions().mode() & 0o777, 0o600);
+        }
+        assert_eq!(fs::metadata(folder.path())?.permissions().mode() & 0o777, 0o700);
+        Ok(())
     }
 }

@@ -10,6 +10,7 @@ use ota_pal::{BootRecords, Fault, Flash as _, now, read_header};
 use sha2::{Digest, Sha256};
 
 use crate::Error;
+use crate::hints;
 use crate::screen::Screen;
 use crate::view::Uptime;
 
@@ -32,6 +33,20 @@ struct Sums {
     in_flash: String,
 }
 
+/// Where in which flash file an image lies.
+struct Place {
+    flash: PathBuf,
+    offset_bytes: u32,
+    len_bytes: usize,
+}
+
+/// The image that the boot selector would start.
+struct Running {
+    version: String,
+    place: Place,
+    bytes: Vec<u8>,
+}
+
 /// What a job should come to, and what it came to.
 pub struct Claim {
     job: String,
@@ -41,6 +56,7 @@ pub struct Claim {
     flash_says: String,
     image_sums: Option<Sums>,
     payload_sums: Option<Sums>,
+    place: Place,
     up: Uptime,
     holds: bool,
 }
@@ -56,7 +72,7 @@ impl Claim {
         payload: Option<&[u8]>,
         up: Uptime,
     ) -> Result<Self, Error> {
-        let (version, in_flash) = running_image(flash)?;
+        let Running { version, place, bytes: in_flash } = running_image(flash)?;
         let image_sums = match expected.image_runs {
             true => Some(Sums { given: sum(&fs::read(&image)?), in_flash: sum(&in_flash) }),
             false => None,
@@ -70,18 +86,18 @@ impl Claim {
         let holds = reported && version == expected.version && same(&image_sums) && same(&payload_sums);
         let job_says = if reported { expected.status.to_owned() } else { format!("not {}", expected.status) };
         let (job, flash_says) = (job.to_owned(), format!("v{version}"));
-        Ok(Self { job, image, expected, job_says, flash_says, image_sums, payload_sums, up, holds })
+        Ok(Self { job, image, expected, job_says, flash_says, image_sums, payload_sums, place, up, holds })
     }
 }
 
-/// Shows what happened; true if all of it is what should.
-pub fn table(claims: &[Claim], screen: &mut Screen) -> bool {
+/// Shows what happened; true if all of it is what should. Flash files that stay can be summed up by hand, too.
+pub fn table(claims: &[Claim], flash_stays: bool, screen: &mut Screen) -> bool {
     screen.say("\nWhat happened");
     let row = |cells: [&str; 7]| {
         let [job, says, flash, reason, up, reset, holds] = cells;
         format!("{job:<12} {says:<13} {flash:<7} {reason:<17} {up:>8} {reset:>8}  {holds}")
     };
-    screen.say(&row(["job", "job says", "flash", "reason", "up ms", "reset ms", "as expected"]));
+    screen.say(&row(["job", "job says", "flash", "reason", "up ms", "reset ms", "ok"]));
     for claim in claims {
         let ms = |value: Option<u64>| value.map_or("-".into(), |ms| ms.to_string());
         let (up, reset) = (ms(claim.up.old_image_ms), ms(claim.up.reset_took_ms));
@@ -90,15 +106,7 @@ pub fn table(claims: &[Claim], screen: &mut Screen) -> bool {
         screen.say(&row([job, job_says, flash_says, expected.reason, &up, &reset, holds]));
     }
     for claim in claims {
-        if let Some(sums) = &claim.image_sums {
-            let file = claim.image.file_name().unwrap_or_default().to_string_lossy();
-            screen.say(&format!("\nsha256 of {file} as signed, and as {} left it in the flash:", claim.job));
-            screen.say(&format!("  {}\n  {}", sums.given, sums.in_flash));
-        }
-        if let Some(sums) = &claim.payload_sums {
-            screen.say("sha256 of the file of --image, and of its bytes in the flash:");
-            screen.say(&format!("  {}\n  {}", sums.given, sums.in_flash));
-        }
+        show_sums(claim, flash_stays, screen);
     }
     screen.say("");
     for claim in claims {
@@ -107,10 +115,28 @@ pub fn table(claims: &[Claim], screen: &mut Screen) -> bool {
     claims.iter().all(|claim| claim.holds)
 }
 
+fn show_sums(claim: &Claim, flash_stays: bool, screen: &mut Screen) {
+    if let Some(sums) = &claim.image_sums {
+        let file = claim.image.file_name().unwrap_or_default().to_string_lossy();
+        screen.say(&format!("\nsha256 of {file} as signed, and as {} left it in the flash:", claim.job));
+        screen.say(&format!("  {}\n  {}", sums.given, sums.in_flash));
+        screen.say("to be checked with");
+        screen.say(&hints::file_sum(&claim.image));
+        if flash_stays {
+            let Place { flash, offset_bytes, len_bytes } = &claim.place;
+            screen.say(&hints::flash_sum(flash, *offset_bytes, *len_bytes).join("\n"));
+        }
+    }
+    if let Some(sums) = &claim.payload_sums {
+        screen.say("sha256 of the file of --image, and of its bytes in the flash:");
+        screen.say(&format!("  {}\n  {}", sums.given, sums.in_flash));
+    }
+}
+
 /// Version and bytes of the image that the boot selector would start, read from the flash file.
-fn running_image(flash: &Path) -> Result<(String, Vec<u8>), Error> {
+fn running_image(path: &Path) -> Result<Running, Error> {
     const FILE: &str = "a file is always ready";
-    let mut flash = Flash::open(flash, FLASH_BYTES)?;
+    let mut flash = Flash::open(path, FLASH_BYTES)?;
     let layout = layout();
     let record = now(BootRecords::new(&layout).load(&mut flash)).ok_or(FILE)??;
     let slot = match select(&record) {
@@ -123,7 +149,8 @@ fn running_image(flash: &Path) -> Result<(String, Vec<u8>), Error> {
     let mut bytes = vec![0; header.image_bytes() as usize];
     let read = now(flash.read(region.offset_bytes(), &mut bytes)).ok_or(FILE)?;
     read.map_err(|_| Fault::Read { offset_bytes: region.offset_bytes() })?;
-    Ok((header.version.to_string(), bytes))
+    let place = Place { flash: path.to_owned(), offset_bytes: region.offset_bytes(), len_bytes: bytes.len() };
+    Ok(Running { version: header.version.to_string(), place, bytes })
 }
 
 fn sum(bytes: &[u8]) -> String {

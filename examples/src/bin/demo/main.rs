@@ -3,7 +3,10 @@
 
 mod build;
 mod certificates;
+mod check;
 mod claims;
+mod hints;
+mod interrupt;
 mod processes;
 mod screen;
 mod story;
@@ -14,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 
+use crate::interrupt::{Interrupted, Signals};
 use crate::screen::Screen;
 
 /// What goes wrong before or during the story, in words.
@@ -54,27 +58,34 @@ impl Protocol {
     }
 }
 
-/// The exit status after Ctrl-C, as shells have it.
-const INTERRUPTED: u8 = 130;
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    // Before anything else: from here on a signal ends nothing half-way.
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => return failed(&error.into()),
+    };
     let options = Options::parse();
     let mut screen = Screen::new();
     let outcome = tokio::select! {
+        // First the signal: what it did to a child is no news then.
+        biased;
+        interrupted = signals.next() => Err(interrupted.into()),
         outcome = story::tell(&options, &mut screen) => outcome,
-        _ = tokio::signal::ctrl_c() => {
-            // The story was dropped: its processes ended with it, and its folder is gone.
-            eprintln!("\ninterrupted: nothing is left behind");
-            return ExitCode::from(INTERRUPTED);
-        }
     };
+    // The story was dropped by now: its processes ended with it, and its folder is gone.
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("demo: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &Error) -> ExitCode {
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        eprintln!("\n{interrupted}: nothing is left behind");
+        return ExitCode::from(interrupted.exit_status());
+    }
+    eprintln!("demo: {error}");
+    ExitCode::FAILURE
 }

@@ -1,23 +1,32 @@
 //! The processes of the demo: started with a pipe that ends them when this one ends, and read line by line.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::Error;
+use crate::interrupt::Interrupted;
 
-/// A folder that goes when it is dropped.
+/// How often a folder is removed again: a process that was just killed may have put a last file into it.
+const REMOVALS_MAX: u32 = 20;
+const REMOVAL_PAUSE: Duration = Duration::from_millis(50);
+
+/// A folder for its owner's eyes that goes when it is dropped.
 pub struct Folder(PathBuf);
 
 impl Folder {
     /// Makes a folder of this process's own below `parent`.
     pub fn new(parent: &Path) -> Result<Self, Error> {
         let path = parent.join(format!("demo-run-{}", std::process::id()));
-        fs::create_dir_all(&path)?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        made.map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Self(path))
     }
 
@@ -29,6 +38,12 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
+        for _ in 1..REMOVALS_MAX {
+            if fs::remove_dir_all(&self.0).is_ok() {
+                return;
+            }
+            thread::sleep(REMOVAL_PAUSE);
+        }
         if let Err(error) = fs::remove_dir_all(&self.0) {
             eprintln!("demo: {} stays: {error}", self.0.display());
         }
@@ -60,9 +75,11 @@ impl Process {
     ///
     /// Errors: the program ended.
     pub async fn line(&mut self) -> Result<String, Error> {
-        match self.lines.next_line().await? {
-            Some(line) => Ok(line),
-            None => Err(format!("{} ended: {}", self.name, self.child.wait().await?).into()),
+        if let Some(line) = self.lines.next_line().await? {
+            return Ok(line);
         }
+        let status = self.child.wait().await?;
+        let failed = || format!("{} ended: {status}", self.name).into();
+        Err(Interrupted::ended(status).map_or_else(failed, Error::from))
     }
 }

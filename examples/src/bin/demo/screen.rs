@@ -96,7 +96,7 @@ impl Screen {
         let full = usize::try_from(percent).unwrap_or(100) * BAR_COLUMNS / 100;
         let bar = format!("{:#<full$}{:.<rest$}", "", "", rest = BAR_COLUMNS - full);
         let left = left_ms.map_or("  ? s".into(), |ms| format!("{}.{} s", ms / 1000, ms % 1000 / 100));
-        format!("{bar} {} kB {}.{} MB/s {left}", done_bytes / 1000, rate / 1_000_000, rate % 1_000_000 / 100_000)
+        format!("{bar} {} kB {} MB/s {left}", done_bytes / 1000, rate_text(rate))
     }
 
     fn clock(&self) -> String {
@@ -108,6 +108,14 @@ impl Screen {
             println!();
             self.bar = false;
         }
+    }
+}
+
+/// Megabytes per second.
+fn rate_text(rate_bytes_per_s: u64) -> String {
+    match rate_bytes_per_s {
+        0 => "?".into(),
+        rate => format!("{}.{}", rate / 1_000_000, rate % 1_000_000 / 100_000),
     }
 }
 
@@ -136,6 +144,11 @@ fn wrap(text: &str, columns: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_that_is_not_known_yet_is_no_number() {
+        assert_eq!([0, 1, 25_250_000].map(rate_text), ["?", "0.0", "25.2"]);
+    }
 
     #[test]
     fn text_is_broken_at_spaces_and_no_line_is_too_long() {

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use ota_examples::device::HARDWARE;
 
-use crate::build::{Programs, RELEASES};
+use crate::build::{NEXT_RELEASE, Programs, RELEASES, Release};
 use crate::certificates::{Authority, Identity};
+use crate::check;
 use crate::claims::{Claim, Expected, table};
+use crate::hints;
 use crate::processes::{Folder, Process};
 use crate::screen::Screen;
 use crate::view::{Uptime, View};
@@ -20,11 +22,13 @@ const READY_WAIT: Duration = Duration::from_secs(20);
 const FLUSH_EVERY: Duration = Duration::from_millis(50);
 
 /// The programs, files and processes that every chapter shares.
+///
+/// The service comes before the folder: it is ended before its files are removed.
 struct Stage {
+    service: Process,
     programs: Programs,
     folder: Folder,
     images: PathBuf,
-    service: Process,
     mqtt: String,
     http: String,
     tls: Option<(Authority, Identity)>,
@@ -43,23 +47,29 @@ pub async fn tell(options: &Options, screen: &mut Screen) -> Result<bool, Error>
         claims.append(&mut told);
         devices.push(device);
     }
-    let all = table(&claims, screen);
+    let all = table(&claims, !options.once, screen);
     if !options.once {
-        stage.stay(&mut devices, screen).await?;
+        stage.stay(&mut devices, protocols[0], screen).await?;
     }
     Ok(all)
 }
 
 impl Stage {
     async fn set(options: &Options, screen: &mut Screen) -> Result<Self, Error> {
-        let payload = options.image.as_deref().map(fs::read).transpose()?;
         let programs = Programs::beside_this_one()?;
-        screen.say("building the service, the boot selector and three versions of the device ...");
-        programs.build()?;
-        let images = programs.images();
-        fs::create_dir_all(&images)?;
+        let payload = options.image.as_deref().map(|file| check::image(file, programs.device_bytes())).transpose()?;
+        let broker = match &options.broker {
+            Some(url) => Some(check::broker(url).await?),
+            None => None,
+        };
+        // Only who stays has time for a release more.
+        let releases = if options.once { RELEASES.to_vec() } else { [&RELEASES[..], &[NEXT_RELEASE]].concat() };
+        let count = releases.len();
+        screen.say(&format!("building the service, the boot selector and {count} versions of the device ..."));
+        programs.build().await?;
+        let images = emptied(programs.images())?;
         let folder = Folder::new(&programs.path(""))?;
-        make_images(&programs, &images, folder.path(), payload.as_deref())?;
+        make_images(&programs, &releases, &images, folder.path(), payload.as_deref()).await?;
 
         let tls = match options.broker {
             Some(_) => None,
@@ -71,9 +81,10 @@ impl Stage {
         };
         let arguments = service_arguments(folder.path(), tls.as_ref(), options.broker.as_deref());
         let mut service = Process::start(&programs.path("ota-cloud"), arguments)?;
-        let (mqtt, http) = tokio::time::timeout(READY_WAIT, ready(&mut service)).await??;
-        let mqtt = options.broker.as_deref().map_or(mqtt, |url| url.trim_start_matches("mqtt://").to_owned());
-        Ok(Self { programs, folder, images, service, mqtt, http, tls, payload })
+        let listening = tokio::time::timeout(READY_WAIT, ready(&mut service)).await;
+        let (mqtt, http) =
+            listening.map_err(|_| format!("the service was not ready after {} s", READY_WAIT.as_secs()))??;
+        Ok(Self { service, programs, folder, images, mqtt: broker.unwrap_or(mqtt), http, tls, payload })
     }
 
     /// One device from its first program to the last job of the chapter.
@@ -85,7 +96,7 @@ impl Stage {
     ) -> Result<(Device, Vec<Claim>), Error> {
         let name = protocol.name();
         screen.chapter(&format!("An update over {}, then one that is bad", name.to_uppercase()));
-        let mut device = self.start_device(&format!("demo-{name}"))?;
+        let mut device = self.start_device(&format!("demo-{name}")).await?;
         let good = Expected { status: "SUCCEEDED", reason: "accepted", version: "2.0.0", image_runs: true };
         let bad = Expected { status: "FAILED", reason: "SelfTestFailed", version: "2.0.0", image_runs: false };
         let forged = Expected { status: "FAILED", reason: "SignatureInvalid", version: "2.0.0", image_runs: false };
@@ -101,15 +112,12 @@ impl Stage {
         Ok((device, claims))
     }
 
-    fn start_device(&self, thing: &str) -> Result<Device, Error> {
+    async fn start_device(&self, thing: &str) -> Result<Device, Error> {
         let flash = self.folder.path().join(format!("{thing}.flash"));
         let selector = self.programs.path("boot-selector");
         let image = self.images.join("v1.img");
-        let installed =
-            std::process::Command::new(&selector).arg("--flash").arg(&flash).arg("--install").arg(image).output()?;
-        if !installed.status.success() {
-            return Err(String::from_utf8_lossy(&installed.stderr).into_owned().into());
-        }
+        let first = ["--flash", &path(&flash), "--install", &path(&image)];
+        self.programs.run("boot-selector", &first).await?;
         let mut arguments: Vec<String> = vec!["--flash".into(), path(&flash), "--leave-with-parent".into()];
         arguments.extend(["--endpoint", &self.mqtt, "--thing", thing, "--allow-host", "127.0.0.1"].map(str::to_owned));
         arguments.extend(["--update-key".into(), path(&self.images.join("public.pem"))]);
@@ -136,11 +144,11 @@ impl Stage {
         screen.say("");
         screen.cloud(&format!("job {job} is created"));
         let id = ["--id", job, "--protocol", protocol.name(), "--thing", &device.thing];
-        self.job(&[&["create", "--image", &path(&image)][..], &id[..]].concat())?;
+        self.job(&[&["create", "--image", &path(&image)][..], &id[..]].concat()).await?;
         tokio::time::timeout(STEP_WAIT, self.watch(device, screen))
             .await
             .map_err(|_| format!("job {job} was not over after {} s", STEP_WAIT.as_secs()))??;
-        let said = self.job(&["show", job])?;
+        let said = self.job(&["show", job]).await?;
         let said = said.lines().find(|line| line.starts_with(&device.thing)).unwrap_or_default();
         Claim::check(job, image, expected, said, &device.flash, self.payload.as_deref(), device.up.take())
     }
@@ -161,33 +169,46 @@ impl Stage {
         }
     }
 
-    fn job(&self, arguments: &[&str]) -> Result<String, Error> {
+    async fn job(&self, arguments: &[&str]) -> Result<String, Error> {
         let mut whole = self.server_arguments();
         whole.push("job".into());
         whole.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         let whole: Vec<&str> = whole.iter().map(String::as_str).collect();
-        self.programs.ota(&whole)
+        self.programs.ota(&whole).await
     }
 
     fn server_arguments(&self) -> Vec<String> {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        let token = self.folder.path().join("cloud").join("token");
-        let mut arguments =
-            vec!["--server".into(), format!("{scheme}://{}", self.http), "--token-file".into(), path(&token)];
+        let mut arguments = vec!["--server".into(), self.url(), "--token-file".into(), path(&self.token())];
         if let Some((authority, _)) = &self.tls {
             arguments.extend(["--ca".into(), path(&authority.certificate)]);
         }
         arguments
     }
 
-    /// Goes on showing both sides until Ctrl-C, which drops this future.
-    async fn stay(&mut self, devices: &mut [Device], screen: &mut Screen) -> Result<(), Error> {
+    fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.http)
+    }
+
+    fn token(&self) -> PathBuf {
+        self.folder.path().join("cloud").join("token")
+    }
+
+    /// Goes on showing both sides until a signal, which drops this future.
+    async fn stay(&mut self, devices: &mut [Device], protocol: Protocol, screen: &mut Screen) -> Result<(), Error> {
         let Some(device) = devices.first_mut() else { return Ok(()) };
-        screen.say("\nService and device stay up; Ctrl-C ends them. The next job:\n");
-        let program = path(&self.programs.path("ota"));
-        screen.say(&format!("  {program} {} \\", self.server_arguments().join(" ")));
-        let image = path(&self.images.join("v3.img"));
-        screen.say(&format!("    job create --thing {} --image {image}", device.thing));
+        screen.say("\nService and device stay up; Ctrl-C ends them. A next job, typed in a second");
+        screen.say("terminal in this folder:\n");
+        let (url, token, ota) = (self.url(), self.token(), self.programs.path("ota"));
+        let ca = self.tls.as_ref().map(|(authority, _)| authority.certificate.as_path());
+        let service = hints::Service { url: &url, token: &token, ca };
+        let image = self.images.join(NEXT_RELEASE.image_name());
+        screen.say(&hints::next_job(&service, &ota, &device.thing, protocol, &image).join("\n"));
+        screen.say(&format!(
+            "\nThe device will fetch it, start it, find it good and keep it: v{} runs",
+            NEXT_RELEASE.version
+        ));
+        screen.say("and the job ends as SUCCEEDED. v2.img as next-2 is REJECTED then: it is older.\n");
         loop {
             self.watch(device, screen).await?;
         }
@@ -203,17 +224,31 @@ struct Device {
     up: Uptime,
 }
 
-fn make_images(programs: &Programs, images: &Path, secret: &Path, payload: Option<&[u8]>) -> Result<(), Error> {
-    programs.ota(&["keygen", "--out", &path(secret)])?;
+/// The folder at `path`, with nothing in it: an image of an earlier run is signed with a key that is gone.
+fn emptied(path: PathBuf) -> Result<PathBuf, Error> {
+    if path.exists() {
+        fs::remove_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(path)
+}
+
+async fn make_images(
+    programs: &Programs,
+    releases: &[Release],
+    images: &Path,
+    secret: &Path,
+    payload: Option<&[u8]>,
+) -> Result<(), Error> {
+    programs.ota(&["keygen", "--out", &path(secret)]).await?;
     let (key, public) = key_files(secret)?;
     fs::copy(public, images.join("public.pem"))?;
-    for release in &RELEASES {
-        let major = &release.version[..1];
+    for release in releases {
         let program = secret.join("program");
-        programs.build_device(release, payload, &program)?;
-        let image = images.join(format!("v{major}.img"));
+        programs.build_device(release, payload, &program).await?;
+        let image = images.join(release.image_name());
         let about = ["sign", "--key", &path(&key), "--version", release.version, "--hardware", HARDWARE];
-        programs.ota(&[&about[..], &[&path(&program), &path(&image)]].concat())?;
+        programs.ota(&[&about[..], &[&path(&program), &path(&image)]].concat()).await?;
     }
     let mut forged = fs::read(images.join("v3.img"))?;
     let middle = forged.len() / 2;

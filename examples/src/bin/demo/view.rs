@@ -10,6 +10,10 @@ use crate::screen::{Download, Screen};
 /// Both ends of a message are read within this time, or it is shown with one.
 const PAIR_WAIT: Duration = Duration::from_millis(150);
 
+/// What `<- jobs/ID/update/accepted` leaves for the id in the device's column.
+const ID_COLUMNS: usize = 11;
+const ID_HEAD_COLUMNS: usize = 3;
+
 /// What the device said last that later lines are counted from.
 #[derive(Default)]
 pub struct Uptime {
@@ -186,16 +190,31 @@ fn words(notice: &str) -> Option<String> {
     })
 }
 
-/// A topic without what all of them have in common.
-fn short(topic: &str) -> &str {
-    topic.strip_prefix("$aws/things/").and_then(|rest| rest.split_once('/')).map_or(topic, |(_, rest)| rest)
+/// A topic without what all of them have in common, and with a job's id that fits the column.
+fn short(topic: &str) -> String {
+    let rest = topic.strip_prefix("$aws/things/").and_then(|rest| rest.split_once('/')).map_or(topic, |(_, rest)| rest);
+    let levels: Vec<String> = rest.split('/').map(elided).collect();
+    levels.join("/")
+}
+
+/// An id with its middle left out, if the device's column would break it: the end is what differs.
+fn elided(id: &str) -> String {
+    let chars: Vec<char> = id.chars().collect();
+    if chars.len() <= ID_COLUMNS {
+        return id.to_owned();
+    }
+    let (head, tail) = (&chars[..ID_HEAD_COLUMNS], &chars[chars.len() - (ID_COLUMNS - ID_HEAD_COLUMNS - 2)..]);
+    head.iter().chain(&['.', '.']).chain(tail).collect()
 }
 
 /// What a person wants to know of a message.
 fn summary(payload: &str) -> String {
     let names = ["jobId", "status", "receive", "self_test", "reason", "code", "message"];
-    let words: Vec<String> = names.iter().filter_map(|name| string_field(payload, name)).collect();
-    words.join(" ")
+    let word = |name: &&str| {
+        let text = string_field(payload, name)?;
+        Some(if **name == *"jobId" { elided(&text) } else { text })
+    };
+    names.iter().filter_map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// The first string with this name in a JSON text that one of our own programs wrote.
@@ -209,5 +228,18 @@ fn string_field(json: &str, name: &str) -> Option<String> {
             '\\' => text.push(chars.next()?),
             char => text.push(char),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_job_id_keeps_its_end_and_a_short_one_stays() {
+        let topic = "$aws/things/demo-mqtt/jobs/AFR_OTA-7f0f2a1e-aaaa-bbbb-cccc-0123456789ab/update/accepted";
+        assert_eq!(short(topic), "jobs/AFR..6789ab/update/accepted");
+        assert_eq!(short("$aws/things/demo-http/jobs/forged-http/update"), "jobs/forged-http/update");
+        assert_eq!(summary(r#"{"jobId":"AFR_OTA-0123456789","status":"QUEUED"}"#), "AFR..456789 QUEUED");
     }
 }
