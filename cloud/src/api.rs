@@ -68,6 +68,23 @@ pub struct Cancel {
     pub force: bool,
 }
 
+/// Answer to `PUT /api/jobs/{id}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Created {
+    /// Things of the job that said nothing since the service started, at most a named number of them.
+    #[serde(default)]
+    pub unheard: Vec<String>,
+}
+
+/// Answer to `POST /api/jobs/{id}/cancel`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Canceled {
+    /// Executions that it ended.
+    pub canceled: u64,
+    /// Executions in progress that go on, because it was not by force.
+    pub left_in_progress: u64,
+}
+
 /// Query of `GET /api/events`; the answer is a list of [`crate::model::Event`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Feed {
@@ -114,7 +131,7 @@ impl JobRow {
 }
 
 /// Source: AWS IoT Jobs, job states.
-fn job_status(canceled: bool, done: bool) -> &'static str {
+pub(crate) fn job_status(canceled: bool, done: bool) -> &'static str {
     match (canceled, done) {
         (true, _) => "CANCELED",
         (false, true) => "COMPLETED",

@@ -2,7 +2,8 @@
 //!
 //! A tour:
 //! - [`serve`]: the service. A device's request comes in through `serve::transport`, is sorted in `serve::service`,
-//!   decided by `serve::rules` (pure) and `serve::jobs` over the [`store`], or answered with blocks by `serve::streams`;
+//!   taken by `serve::worker`, decided by `serve::rules` (pure) and `serve::jobs` over the [`store`], or answered with
+//!   blocks by `serve::streams`;
 //!   `serve::http` serves images by signed URL.
 //! - [`store`]: SQLite. What was answered is on the disk.
 //! - `tool`: `ota keygen`, `sign`, `verify`, `image info` and `job`.

@@ -7,6 +7,14 @@ use std::time::Duration;
 /// A stream block of 128 KiB in base64, and room for topic and properties. AWS itself takes 128 KiB of payload.
 pub const MQTT_PACKET_BYTES_MAX: u32 = 192 * 1024;
 
+/// Longest topic of a request; a longer one could not be answered below it. Unit: bytes.
+///
+/// Source: AWS IoT Core, "maximum topic size", 256 bytes of UTF-8. The longest of ours has 209.
+pub const TOPIC_BYTES_MAX: usize = 256;
+
+/// Longest client token that is sent back. Unit: bytes. Source: AWS IoT API, `ClientToken`, 1..=64.
+pub const CLIENT_TOKEN_BYTES_MAX: usize = 64;
+
 /// Largest answer to one stream request. Unit: bytes of file content.
 ///
 /// Source: AWS IoT developer guide, "MQTT-based file delivery", GetStream: at most 128 KB a request.
@@ -52,6 +60,24 @@ pub const DATABASE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// Job requests that wait for the store; more are answered `RequestThrottled`.
 pub const JOB_REQUESTS_WAITING_MAX: usize = 1024;
 
+/// Things of one order that wait to be told; beyond that all things with work are gone through instead.
+pub const THINGS_UNTOLD_MAX: usize = 65_536;
+
+/// Things with work that are read from the store at once, to be told again.
+pub const THINGS_READ_MAX: usize = 256;
+
+/// Executions that one transaction changes; requests of devices are answered between two of them.
+pub const CHANGES_AT_ONCE_MAX: usize = 100;
+
+/// Pause before a notification is tried again that the connection had no room for.
+pub const TELL_RETRY: Duration = Duration::from_millis(10);
+
+/// Names of things that were heard of since the start; when it is full, nobody is missed any more.
+pub const THINGS_HEARD_MAX: usize = 65_536;
+
+/// Names in a note about things that were never heard of.
+pub const THINGS_NOTED_MAX: usize = 10;
+
 /// Stream requests of one thing that wait; more are not answered, as AWS does, and the device asks again.
 pub const STREAM_REQUESTS_WAITING_MAX: usize = 64;
 
@@ -76,6 +102,9 @@ pub const LOG_LINES_WAITING_MAX: usize = 16_384;
 /// Longest text of a log line or event that quotes a device. Unit: characters.
 pub const QUOTE_CHARS_MAX: usize = 160;
 
+/// Newest events of one execution that the audit keeps: one thing cannot fill the database for the others.
+pub const EVENTS_PER_EXECUTION_MAX: u64 = 200;
+
 /// Events that one answer of the event feed carries.
 pub const EVENTS_PER_ANSWER_MAX: i64 = 500;
 
@@ -94,8 +123,14 @@ pub const HTTP_CHUNK_BYTES: usize = 64 * 1024;
 /// How long a TLS handshake may take.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections that one listener holds at the same time.
+/// Connections that one listener holds at the same time, if the system grants the files for them.
 pub const CONNECTIONS_MAX: usize = 10_000;
+
+/// How long a client may take to send the head of an HTTP request, the wait between two requests included.
+pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pause between two log lines about the same shortage.
+pub const SHORTAGE_LINE_EVERY: Duration = Duration::from_secs(60);
 
 /// Pause before the service tries a lost broker again.
 pub const BROKER_RETRY: Duration = Duration::from_secs(1);

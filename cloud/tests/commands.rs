@@ -61,6 +61,81 @@ fn what_is_signed_verifies_and_what_was_touched_does_not() {
     assert_eq!(output.status.code(), Some(1), "a key is never overwritten");
 }
 
+/// How it failed, and in which words.
+fn failed(arguments: &str) -> String {
+    let output = ota(arguments);
+    assert_eq!(output.status.code(), Some(1), "ota {arguments}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn a_key_pair_has_the_public_half_as_a_device_takes_it() {
+    use p256::pkcs8::DecodePublicKey;
+    let dir = TempDir::new();
+    let said = done(&format!("keygen --out {}", dir.path().display()));
+    let der = std::fs::read(dir.path().join("public.der")).unwrap();
+    assert!(der.len() == 91 && said.contains("public.der (the same, 91 bytes of DER"), "{} {said}", der.len());
+    let pem = std::fs::read_to_string(dir.path().join("public.pem")).unwrap();
+    let key = p256::PublicKey::from_public_key_pem(&pem).unwrap();
+    assert_eq!(p256::PublicKey::from_public_key_der(&der).unwrap(), key);
+}
+
+#[test]
+fn signing_overwrites_nothing_that_it_reads_and_signs_nothing_twice() {
+    let dir = TempDir::new();
+    let at = dir.path().display();
+    signed(dir.path());
+    let body = std::fs::read(dir.path().join("body")).unwrap();
+    let secret = std::fs::read(dir.path().join("private.pem")).unwrap();
+    std::fs::copy(dir.path().join("body"), dir.path().join("x.sig")).unwrap();
+    std::os::unix::fs::symlink(dir.path().join("body"), dir.path().join("link")).unwrap();
+    let sign = |key: &str, names: &str| {
+        failed(&format!(
+            "sign --key {at}/{key}.pem --version 2.1.0 --hardware board-7 {}",
+            names.replace('@', &format!("{at}"))
+        ))
+    };
+    for names in ["@/body @/body", "@/body @/./body", "@/body @/link", "@/x.sig @/x"] {
+        assert!(sign("private", names).contains("the input would be overwritten"), "{names}");
+    }
+    assert!(sign("private", "@/body @/private.pem").contains("the key would be overwritten"));
+    assert!(sign("private", "@/fw.img @/twice.img").contains("an image of ours already"));
+    assert!(sign("public", "@/body @/other.img").contains("this is a public key"));
+    assert!(std::fs::read(dir.path().join("body")).unwrap() == body);
+    assert!(std::fs::read(dir.path().join("private.pem")).unwrap() == secret);
+}
+
+#[test]
+fn what_makes_no_job_is_named_before_anything_is_sent() {
+    let dir = TempDir::new();
+    let at = dir.path().display();
+    signed(dir.path());
+    std::fs::write(dir.path().join("token"), "00\n").unwrap();
+    std::fs::write(dir.path().join("bad.img"), std::fs::read(dir.path().join("fw.img")).unwrap()).unwrap();
+    std::fs::write(dir.path().join("bad.img.sig"), "not base64 of DER").unwrap();
+    let create = |image: &str, more: &str| {
+        failed(&format!("job create --thing lamp --image {at}/{image} --token-file {at}/token --server {more}"))
+    };
+    let nowhere = "http://127.0.0.1:1";
+    for (image, more, words) in [
+        ("none.img", nowhere, "none.img: No such file"),
+        ("body", nowhere, "body: no image of ours"),
+        ("bad.img", nowhere, "bad.img.sig: no signature"),
+        ("fw.img", "127.0.0.1:8080", "127.0.0.1:8080: http:// is missing"),
+        // These get as far as the server that is not there.
+        ("body", "http://127.0.0.1:1 --raw --unsigned", "http://127.0.0.1:1: "),
+        ("bad.img", "http://127.0.0.1:1 --raw", "http://127.0.0.1:1: "),
+    ] {
+        let said = create(image, more);
+        assert!(said.contains(words), "{image} {more}: {said}");
+    }
+    for text in ["", "-----BEGIN PRIVATE KEY-----"] {
+        std::fs::write(dir.path().join("token"), text).unwrap();
+        let said = create("fw.img", nowhere);
+        assert!(said.contains("token: holds no token") && !said.contains("BEGIN"), "{said}");
+    }
+}
+
 #[test]
 fn wrong_usage_and_a_missing_server_have_exit_codes_of_their_own() {
     assert_eq!(ota("sign --version x").status.code(), Some(2));
@@ -123,6 +198,7 @@ async fn a_job_is_created_and_watched_to_its_end_good_or_bad() {
     signed(dir.path());
     let served = Served::start(&dir.path().join("data"));
     let server = format!("--server http://{} --token-file {at}/data/token", served.http);
+    let mut ended = String::new();
     for (status, code) in [("SUCCEEDED", 0), ("FAILED", 1)] {
         let id = done(&format!("job create --thing lamp --image {at}/fw.img --protocol both {server}"));
         let id = id.trim().to_owned();
@@ -143,12 +219,34 @@ async fn a_job_is_created_and_watched_to_its_end_good_or_bad() {
         }
         assert!(done(&format!("job show {id} {server}")).contains(status));
         assert!(done(&format!("job list {server}")).contains(&format!("{id}  COMPLETED")));
+        ended = id;
     }
     assert_eq!(ota(&format!("job show none {server}")).status.code(), Some(1));
-    let queued = done(&format!("job create --thing door --image {at}/fw.img --id late {server}"));
-    assert_eq!(queued, "late\n");
-    done(&format!("job cancel late {server}"));
+    let over = failed(&format!("job cancel {ended} --force {server}"));
+    assert!(over.contains(&format!("job {ended} is COMPLETED")), "{over}");
+    let create = |things: &str, id: &str| {
+        let output = ota(&format!("job create --thing {things} --image {at}/fw.img --id {id} {server}"));
+        assert_eq!(stdout(&output), format!("{id}\n"));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let noted = create("door lamp", "late");
+    assert!(noted.contains("heard nothing of the thing door") && !noted.contains("lamp"), "{noted}");
+    let (mut device, _) = Device::connect(served.mqtt, "lamp", "$aws/things/lamp/#").await;
+    device.publish("$aws/things/lamp/jobs/start-next", "{}").await;
+    device.next("/start-next/accepted").await;
+    assert_eq!(create("door lamp", "later"), noted);
+    let canceled = done(&format!("job cancel late {server}"));
+    assert_eq!(canceled, "1 cancelled\n1 left IN_PROGRESS, --force cancels them too\n");
+    assert_eq!(done(&format!("job cancel late --force {server}")), "1 cancelled\n");
     assert_eq!(ota(&format!("job watch late {server}")).status.code(), Some(1));
+
+    let second = Command::new(env!("CARGO_BIN_EXE_ota-cloud"))
+        .args(["serve", "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data", &format!("{at}/data")])
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert!(said.contains(&format!("data directory {at}/data is in use")), "{said}");
 
     let (lines, took) = served.terminate();
     assert!(took < Duration::from_secs(1), "{took:?}");
@@ -180,4 +278,7 @@ fn options_that_make_no_sense_are_named() {
         let (got, said) = serve(more);
         assert!(got == Some(code) && said.contains(word), "{more}: {got:?} {said}");
     }
+    let output = Command::new(env!("CARGO_BIN_EXE_ota-cloud")).args(["serve", "--data", "/proc/x"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("data directory /proc/x: "), "{said}");
 }

@@ -7,6 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Device, TempDir, World, config, path_of, pattern, request};
+use ota_cloud::limits::HTTP_HEAD_TIMEOUT;
 
 /// A service with one image of this many bytes in an HTTP job, and the path of its signed URL.
 async fn with_url(dir: &TempDir, len: usize, life: Duration) -> (World, String) {
@@ -85,6 +86,11 @@ async fn the_admin_requests_need_the_token_and_say_what_is_wrong() {
     let order = br#"{"things":["lamp"],"files":[{"image":"none"}]}"#;
     let answer = request(to, "PUT", "/api/jobs/one", &token, order).await;
     assert_eq!((answer.status, answer.text()), (400, r#"{"error":"there is no image none"}"#.to_owned()));
+    for (signature, word) in [("M\u{e4}UC", "not ASCII"), ("", "is empty")] {
+        let headers = format!("{token}ota-signature: {signature}\r\n");
+        let answer = request(to, "PUT", "/api/images/fw.img", &headers, b"image").await;
+        assert!(answer.status == 400 && answer.text().contains(word), "{signature}: {}", answer.text());
+    }
     let image = world.upload(b"image").await;
     world.job("one", &image, r#"["MQTT"]"#).await;
     let order = format!(r#"{{"things":["lamp"],"files":[{{"image":"{image}"}}]}}"#);
@@ -106,5 +112,30 @@ async fn the_event_feed_waits_for_what_comes() {
     let (events, ()) = tokio::join!(feed, create);
     let events: serde_json::Value = serde_json::from_slice(&events).unwrap();
     assert_eq!((&events[0]["job_id"], &events[0]["text"]), (&"one".into(), &"QUEUED".into()));
+    world.service.stop().await;
+}
+
+/// A connection costs a file, whether or not anybody says anything on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_a_whole_request_is_closed_and_a_busy_one_is_not() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let dir = TempDir::new();
+    let world = World::start(config(dir.path())).await;
+    let mut silent = tokio::net::TcpStream::connect(world.service.http).await.unwrap();
+    let mut half = tokio::net::TcpStream::connect(world.service.http).await.unwrap();
+    half.write_all(b"GET /api/jobs HTTP/1.1\r\nHost: x\r\n").await.unwrap();
+    // The event feed says nothing for longer than a head may take.
+    let wait = HTTP_HEAD_TIMEOUT + Duration::from_secs(2);
+    let headers = format!("Authorization: Bearer {}\r\n", world.token);
+    let mut feed = tokio::net::TcpStream::connect(world.service.http).await.unwrap();
+    let request = format!("GET /api/events?wait_s={} HTTP/1.1\r\nHost: x\r\n{headers}\r\n", wait.as_secs());
+    feed.write_all(request.as_bytes()).await.unwrap();
+    let mut rest = [0; 1000];
+    for socket in [&mut silent, &mut half] {
+        let ended = tokio::time::timeout(wait, socket.read(&mut rest)).await;
+        assert!(ended.is_ok(), "it stays open");
+    }
+    let count = tokio::time::timeout(wait, feed.read(&mut rest)).await.unwrap().unwrap();
+    assert!(rest[..count].starts_with(b"HTTP/1.1 200"));
     world.service.stop().await;
 }

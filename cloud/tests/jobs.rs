@@ -68,6 +68,28 @@ async fn garbage_is_refused_by_name_and_the_service_lives_on() {
     world.service.stop().await;
 }
 
+/// What cannot be answered must not break the connection that everybody's answers go through.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_no_packet_can_answer_costs_nobody_else_an_answer() {
+    let dir = TempDir::new();
+    let world = World::start(config(dir.path())).await;
+    let mut lamp = Device::lamp(&world).await;
+    let (mut mallory, _) = Device::connect(world.port(), "mallory", "$aws/things/mallory/#").await;
+    let start = "$aws/things/mallory/jobs/";
+    let long = |len: usize| format!("{start}{}", "x".repeat(len - start.len()));
+    let token = format!(r#"{{"clientToken":"{}"}}"#, "t".repeat(196_493));
+    for (topic, payload) in [(long(65_527), "{}"), (long(65_535), "{}"), (format!("{start}get"), token.as_str())] {
+        mallory.publish(&topic, payload).await;
+        tokio::time::sleep(QUIET).await;
+        lamp.publish("$aws/things/lamp/jobs/get", "{}").await;
+        lamp.next("/get/accepted").await;
+    }
+    let refused = mallory.json("/get/rejected").await;
+    assert_eq!(refused["message"], "clientToken has 196493 bytes, at most 64");
+    assert!(refused.get("clientToken").is_none());
+    world.service.stop().await;
+}
+
 /// A broker that sends us our own answers back would otherwise get an answer to each, for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_looks_like_an_answer_is_never_answered() {
@@ -89,6 +111,10 @@ async fn a_stranger_hears_and_says_nothing_in_a_things_name() {
     for filter in ["$aws/#", "$aws/things/lamp/jobs/#", "$aws/things/+/jobs/get/accepted", "$share/g/$aws/#"] {
         let (_, granted) = Device::connect(world.port(), "eve", filter).await;
         assert!(!granted, "{filter}");
+    }
+    for (id, filter) in [("+", "$aws/things/+/jobs/#"), ("+.x", "$aws/things/+/#"), ("#", "$aws/things/lamp/#")] {
+        let (_, granted) = Device::connect(world.port(), id, filter).await;
+        assert!(!granted, "{id} has {filter}");
     }
     let (mut eve, granted) = Device::connect(world.port(), "eve", "#").await;
     assert!(granted);

@@ -89,6 +89,14 @@ async fn a_device_is_the_thing_that_its_certificate_names() {
     let foreign = Authority::new().issue("lamp", &[]);
     let (_, granted) = Device::with(options(world.port(), "lamp", &authority, Some(&foreign)), filter).await;
     assert!(!granted, "a certificate of another authority");
+    let wild = authority.issue("+", &[]);
+    let (_, granted) = Device::with(options(world.port(), "+", &authority, Some(&wild)), "$aws/things/+/#").await;
+    assert!(!granted, "a certificate that names everybody");
+    let long = "t".repeat(128);
+    let own = authority.issue(&long, &[]);
+    let filter = format!("$aws/things/{long}/#");
+    let (_, granted) = Device::with(options(world.port(), &long, &authority, Some(&own)), &filter).await;
+    assert!(granted, "the longest name that a thing can have");
     world.service.stop().await;
 }
 

@@ -48,7 +48,15 @@ async fn only_with_token(State(app): State<Arc<App>>, request: Request, next: Ne
 }
 
 async fn upload(State(app): State<Arc<App>>, Path(name): Path<String>, headers: HeaderMap, body: Body) -> Response {
-    let signature = headers.get(SIGNATURE_HEADER).map(|value| value.to_str().unwrap_or_default().to_owned());
+    let Ok(signature) = headers.get(SIGNATURE_HEADER).map(|value| value.to_str().map(str::to_owned)).transpose() else {
+        return failure(StatusCode::BAD_REQUEST, &format!("{SIGNATURE_HEADER} is not base64: it is not ASCII"));
+    };
+    if signature.as_deref() == Some("") {
+        return failure(
+            StatusCode::BAD_REQUEST,
+            &format!("{SIGNATURE_HEADER} is empty: leave it out, or sign the image"),
+        );
+    }
     if name.len() > NAME_BYTES_MAX {
         return failure(StatusCode::BAD_REQUEST, &format!("name of {} bytes, at most {NAME_BYTES_MAX}", name.len()));
     }
@@ -81,14 +89,14 @@ async fn receive(app: &App, name: String, signature: Option<String>, body: Body)
 
 async fn create(State(app): State<Arc<App>>, Path(id): Path<String>, Json(job): Json<NewJob>) -> Response {
     match app.jobs.create(id, job).await {
-        Ok(()) => StatusCode::CREATED.into_response(),
+        Ok(created) => (StatusCode::CREATED, Json(created)).into_response(),
         Err(error) => refused(&error),
     }
 }
 
 async fn cancel(State(app): State<Arc<App>>, Path(id): Path<String>, Query(cancel): Query<Cancel>) -> Response {
     match app.jobs.cancel(id, cancel.force).await {
-        Ok(()) => StatusCode::OK.into_response(),
+        Ok(canceled) => Json(canceled).into_response(),
         Err(error) => refused(&error),
     }
 }
@@ -135,6 +143,7 @@ fn refused(error: &AdminError) -> Response {
     match error {
         AdminError::Bad(text) => failure(StatusCode::BAD_REQUEST, text),
         AdminError::NoJob(id) => failure(StatusCode::NOT_FOUND, &format!("there is no job {id}")),
+        AdminError::Ended { id, status } => failure(StatusCode::CONFLICT, &format!("job {id} is {status}")),
         AdminError::Stopping => failure(StatusCode::SERVICE_UNAVAILABLE, "the service is stopping"),
         AdminError::Store(error) => stored(error),
     }

@@ -15,6 +15,7 @@ use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use tokio::task::JoinHandle;
 
 use super::gate::{Gate, Who, may_use, thing_of};
+use super::log::{problem, quote};
 use super::{SERVICE, ServeError};
 use crate::limits::{CONNECTIONS_MAX, MQTT_PACKET_BYTES_MAX};
 
@@ -46,7 +47,7 @@ impl Embedded {
         let mut ready = broker.ready_receiver();
         let task = tokio::spawn(async move {
             if let Err(error) = broker.run().await {
-                super::log::problem(format_args!("the broker stopped: {error}"));
+                problem(format_args!("the broker stopped: {error}"));
             }
         });
         ready.wait_for(|ready| *ready).await.map_err(|_| ServeError::Broker("it did not start".to_owned()))?;
@@ -90,6 +91,9 @@ impl AuthProvider for Policy {
     ) -> Later<'a, mqtt5::Result<AuthResult>> {
         let password = connect.password.as_deref().unwrap_or_default();
         let who = self.0.admit(address, &connect.client_id, connect.username.as_deref(), password);
+        if who.is_none() {
+            problem(not_let_in(&connect.client_id, address));
+        }
         let result = match who {
             Some(Who::Service) => AuthResult::success_with_user(SERVICE),
             Some(Who::Thing(thing)) => AuthResult::success_with_user(thing),
@@ -99,19 +103,49 @@ impl AuthProvider for Policy {
     }
 
     fn authorize_publish<'a>(&'a self, client: &str, user: Option<&'a str>, topic: &'a str) -> Later<'a, bool> {
-        let allowed = allowed(client, user, topic);
+        let allowed = allowed(client, user, "publish to", topic);
         Box::pin(async move { allowed })
     }
 
     fn authorize_subscribe<'a>(&'a self, client: &str, user: Option<&'a str>, filter: &'a str) -> Later<'a, bool> {
-        let allowed = allowed(client, user, filter);
+        let allowed = allowed(client, user, "subscription to", filter);
         Box::pin(async move { allowed })
     }
 }
 
-fn allowed(client: &str, user: Option<&str>, filter: &str) -> bool {
-    match user {
+fn allowed(client: &str, user: Option<&str>, what: &str, filter: &str) -> bool {
+    let allowed = match user {
         Some(SERVICE) if client == SERVICE => true,
         user => may_use(user.unwrap_or(thing_of(client)), filter),
+    };
+    if !allowed {
+        problem(refused(client, what, filter));
+    }
+    allowed
+}
+
+fn not_let_in(client: &str, address: SocketAddr) -> String {
+    let client = quote(client.as_bytes());
+    format!("the broker does not let in the client {client} from {address}: no thing's name, or not its own")
+}
+
+/// One line, whatever the client calls itself and asks for.
+fn refused(client: &str, what: &str, filter: &str) -> String {
+    format!("the broker refuses the client {} a {what} {}", quote(client.as_bytes()), quote(filter.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::QUOTE_CHARS_MAX;
+
+    #[test]
+    fn a_refusal_is_one_bounded_line_that_names_client_and_topic() {
+        let line = refused("lamp", "publish to", "$aws/things/door/jobs/get");
+        assert_eq!(line, "the broker refuses the client lamp a publish to $aws/things/door/jobs/get");
+        let line = not_let_in("+\n", SocketAddr::from(([127, 0, 0, 1], 9)));
+        assert_eq!(line, "the broker does not let in the client +. from 127.0.0.1:9: no thing's name, or not its own");
+        let line = refused("l\n\x1b[31m", "subscription to", &"x".repeat(60_000));
+        assert!(line.len() < 2 * QUOTE_CHARS_MAX && !line.chars().any(char::is_control), "{line}");
     }
 }

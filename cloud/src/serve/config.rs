@@ -88,7 +88,17 @@ pub enum ServeError {
     /// An option makes no sense.
     Option(String),
     /// The data directory cannot be used.
-    Store(StoreError),
+    Data {
+        /// Which.
+        dir: PathBuf,
+        /// The reason.
+        error: StoreError,
+    },
+    /// Another service works on this data directory: two would answer the same things from one queue.
+    InUse {
+        /// Which.
+        dir: PathBuf,
+    },
 }
 
 impl std::fmt::Display for ServeError {
@@ -98,18 +108,13 @@ impl std::fmt::Display for ServeError {
             Self::Broker(why) => write!(f, "broker: {why}"),
             Self::Bind { address, error } => write!(f, "cannot listen on {address}: {error}"),
             Self::Option(why) => f.write_str(why),
-            Self::Store(error) => write!(f, "data directory: {error}"),
+            Self::Data { dir, error } => write!(f, "data directory {}: {error}", dir.display()),
+            Self::InUse { dir } => write!(f, "data directory {} is in use by another ota-cloud serve", dir.display()),
         }
     }
 }
 
 impl std::error::Error for ServeError {}
-
-impl From<StoreError> for ServeError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
 
 impl ExternalBroker {
     /// Reads the URL and the files.

@@ -1,6 +1,6 @@
 //! The data directory: image files, secrets. A file has its final name only when all of it is on the disk.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -51,6 +51,18 @@ pub enum UploadError {
 impl From<std::io::Error> for UploadError {
     fn from(error: std::io::Error) -> Self {
         Self::Store(error.into())
+    }
+}
+
+/// Takes the data directory for this service alone, as long as the file that is returned is open; makes it if it is not
+/// there. `None`: another service has it.
+pub fn lock(dir: &Path) -> Result<Option<File>, StoreError> {
+    std::fs::create_dir_all(dir)?;
+    let file = File::options().write(true).create(true).truncate(false).mode(SECRET_MODE).open(dir.join("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error.into()),
     }
 }
 
@@ -205,6 +217,16 @@ mod tests {
         let names: Vec<_> =
             std::fs::read_dir(dir.path().join("images")).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["4567"]);
+    }
+
+    #[test]
+    fn a_data_directory_has_one_service_at_a_time() {
+        let dir = TempDir::new();
+        let first = lock(&dir.path().join("new")).unwrap();
+        assert!(first.is_some());
+        assert!(lock(&dir.path().join("new")).unwrap().is_none());
+        drop(first);
+        assert!(lock(&dir.path().join("new")).unwrap().is_some());
     }
 
     #[test]

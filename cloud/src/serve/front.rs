@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
-use super::gate::Gate;
+use super::gate::{Gate, is_thing};
 use super::name::common_name;
-use crate::limits::{CONNECTIONS_MAX, TLS_HANDSHAKE_TIMEOUT};
+use super::places::Places;
+use crate::limits::TLS_HANDSHAKE_TIMEOUT;
 
 /// Bytes that are under way in each direction of one connection.
 const COPY_BYTES: usize = 16 * 1024;
@@ -21,15 +21,10 @@ const COPY_BYTES: usize = 16 * 1024;
 ///
 /// Dropping it closes the listener, and each connection when its task is next polled by the ending runtime.
 pub async fn serve(listener: TcpListener, acceptor: TlsAcceptor, broker: SocketAddr, gate: Arc<Gate>) {
-    let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut places = Places::new(listener, "mqtt over TLS");
     let mut open = tokio::task::JoinSet::new();
     loop {
-        let place = Arc::clone(&free).acquire_owned().await.expect("it is never closed");
-        let Ok((socket, _)) = listener.accept().await else {
-            // Out of file descriptors, or a peer that left already: neither is a reason to stop.
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            continue;
-        };
+        let (socket, place) = places.next().await;
         let (acceptor, gate) = (acceptor.clone(), Arc::clone(&gate));
         open.spawn(async move {
             if let Err(error) = connection(socket, &acceptor, broker, &gate).await {
@@ -48,6 +43,10 @@ async fn connection(socket: TcpStream, acceptor: &TlsAcceptor, broker: SocketAdd
     let certificate = device.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let thing = certificate.and_then(common_name);
     let thing = thing.ok_or_else(|| std::io::Error::other("the client certificate has no common name"))?;
+    if !is_thing(&thing) {
+        let text = format!("no thing can have the certificate's common name {}", super::log::quote(thing.as_bytes()));
+        return Err(std::io::Error::other(text));
+    }
 
     let inside = TcpSocket::new_v4()?;
     inside.bind((Ipv4Addr::LOCALHOST, 0).into())?;

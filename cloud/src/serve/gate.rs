@@ -2,6 +2,7 @@
 //!
 //! A client belongs to a thing: over TLS to the one its certificate's common name names, without TLS to the one its
 //! client id names. A client id is the thing's name, or the name, a dot and anything, for a second connection.
+//! The name has to be one that a thing can have: `+` would be a wildcard for everybody's topics.
 //! A thing publishes and subscribes below `$aws/things/{thing}/` and on topics without `$`. Only the service,
 //! known by a password made at start, has everything.
 
@@ -9,6 +10,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
+use ota_jobs::ThingName;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::SERVICE;
@@ -75,13 +77,18 @@ impl Gate {
             Some(fronted) => fronted.lock().expect("nobody panics with it").get(&address)?.clone(),
             None => named.to_owned(),
         };
-        (thing == named).then_some(Who::Thing(thing))
+        (thing == named && is_thing(named)).then_some(Who::Thing(thing))
     }
 }
 
 /// The thing that a client id belongs to. A thing's name has no dot, so the rest is free.
 pub fn thing_of(client_id: &str) -> &str {
     client_id.split_once('.').map_or(client_id, |(thing, _)| thing)
+}
+
+/// Is it a name that a thing can have, without a wildcard or a level in it?
+pub fn is_thing(name: &str) -> bool {
+    ThingName::new(name).is_ok()
 }
 
 /// May this thing's client publish to this topic, or subscribe to this filter?
@@ -92,7 +99,7 @@ pub fn may_use(thing: &str, filter: &str) -> bool {
         return true;
     }
     let rest = filter.strip_prefix("$aws/things/").and_then(|rest| rest.strip_prefix(thing));
-    rest.is_some_and(|rest| rest.starts_with('/'))
+    is_thing(thing) && rest.is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// The filter inside a shared subscription (MQTT 5, section 4.8.2), or the filter.
@@ -130,6 +137,20 @@ mod tests {
         ] {
             assert_eq!(may_use("lamp", filter), allowed, "{filter}");
         }
+    }
+
+    #[test]
+    fn a_client_whose_name_no_thing_can_have_is_not_let_in() {
+        let gate = Gate::new(false);
+        for id in ["+", "+.x", "#", "", ".x", "a/b", "$SYS", "a b", "l\u{e4}mp", &"t".repeat(129)] {
+            assert_eq!(gate.admit(here(), id, None, b""), None, "{id}");
+            assert!(!may_use(thing_of(id), &format!("$aws/things/{}/jobs/#", thing_of(id))), "{id}");
+        }
+        let long = "t".repeat(128);
+        assert_eq!(gate.admit(here(), &long, None, b""), Some(Who::Thing(long.clone())));
+        let behind_tls = Gate::new(true);
+        behind_tls.announce(here(), "+".into());
+        assert_eq!(behind_tls.admit(here(), "+", None, b""), None);
     }
 
     #[test]

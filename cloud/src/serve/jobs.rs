@@ -1,17 +1,20 @@
 //! The job service: what becomes of a device's request, and of an order, over the store. The rules are in `rules.rs`,
 //! the words of the wire in `wire.rs`; no network here.
 //!
-//! One task owns this and handles one thing after the other: answers and notifications leave in the order of the changes.
+//! One task owns this and handles one thing after the other: answers leave in the order of the changes. What one device's
+//! request changes is told right behind its answer; whom an order concerns waits in `teller.rs`.
 
 use ota_jobs::RejectCode;
 
 use super::document::with_urls;
 use super::log::problem;
 use super::orders::{self, AdminError, note};
-use super::rules::{self, Change, Refusal, StepTimer};
+use super::rules::{self, Change, News, Refusal, StepTimer};
 use super::signed_url::Signer;
-use crate::api::NewJob;
-use crate::model::{Execution, Job};
+use super::teller::{Due, First};
+use crate::api::{Canceled, NewJob, job_status};
+use crate::limits::{CHANGES_AT_ONCE_MAX, THINGS_READ_MAX};
+use crate::model::{Execution, Job, Note};
 use crate::store::{Store, StoreError};
 
 /// A device's request, understood.
@@ -94,6 +97,17 @@ pub enum Told {
     },
 }
 
+/// A job that is being cancelled, some executions at a time: devices are answered in between.
+#[derive(Debug)]
+pub struct Cancellation {
+    /// What was done so far.
+    pub done: Canceled,
+    id: String,
+    force: bool,
+    /// The last thing that was looked at.
+    after: String,
+}
+
 /// The job service without its network.
 #[derive(Clone, Debug)]
 pub struct Jobs {
@@ -154,7 +168,13 @@ impl Jobs {
             }
             Request::Update { job_id, change, include_state, include_document } => {
                 let (next, told) = self.update(thing, &job_id, change, now_s).await?;
-                let document = if include_document { Some(self.document(&job_id, now_s).await?) } else { None };
+                // The change is made: without the document the answer is still the truth, and the others must be told.
+                let document = match include_document {
+                    true => {
+                        self.document(&job_id, now_s).await.inspect_err(|e| problem(format_args!("document: {e}"))).ok()
+                    }
+                    false => None,
+                };
                 Ok((Reply::Updated { state: include_state.then_some(next), document }, told))
             }
         }
@@ -216,20 +236,14 @@ impl Jobs {
         self.store.save_execution(next, &note(next)).await?;
         let after = rules::requeued(before, next);
         // The change is made: what cannot be told now, the device finds when it asks.
-        Ok(self.told(&next.thing, before, &after, now_s).await.unwrap_or_else(|error| {
+        let news = rules::news(before, &after);
+        Ok(self.tell(&next.thing, news, &after, now_s).await.unwrap_or_else(|error| {
             problem(format_args!("notification of {}: {error}", next.thing));
             Vec::new()
         }))
     }
 
-    async fn told(
-        &self,
-        thing: &str,
-        before: &[Execution],
-        after: &[Execution],
-        now_s: u64,
-    ) -> Result<Vec<Told>, StoreError> {
-        let news = rules::news(before, after);
+    async fn tell(&self, thing: &str, news: News, after: &[Execution], now_s: u64) -> Result<Vec<Told>, StoreError> {
         let mut told = Vec::new();
         if news.list {
             told.push(Told::List { thing: thing.to_owned(), pending: after.to_vec() });
@@ -244,46 +258,91 @@ impl Jobs {
         Ok(told)
     }
 
-    /// Creates a job; says who has to be told.
+    /// Creates a job; says who has to be told. Once the job is stored, nothing fails any more.
     ///
     /// Errors: see [`orders::create`].
-    pub async fn create(&self, id: &str, order: &NewJob, now_s: u64) -> Result<Vec<Told>, AdminError> {
+    pub async fn create(&self, id: &str, order: &NewJob) -> Result<Vec<Due>, AdminError> {
         orders::create(&self.store, id, order).await?;
-        let mut told = Vec::new();
-        for thing in &order.things {
-            let after = self.store.pending(thing).await?;
-            let before: Vec<Execution> = after.iter().filter(|e| e.job_id != id).cloned().collect();
-            told.extend(self.told(thing, &before, &after, now_s).await?);
-        }
-        Ok(told)
+        let first = First::If(id.to_owned());
+        Ok(order.things.iter().map(|thing| Due { thing: thing.clone(), list: true, first: first.clone() }).collect())
     }
 
-    /// Cancels a job's queued executions, by force also those in progress; says who has to be told.
+    /// Begins to cancel a job: its queued executions, by force also those in progress.
     ///
-    /// Errors: `NoJob`; `Store`, and then some executions may be cancelled already: it can be repeated.
-    pub async fn cancel(&self, id: &str, force: bool, now_s: u64) -> Result<Vec<Told>, AdminError> {
-        self.store.job(id).await?.ok_or_else(|| AdminError::NoJob(id.to_owned()))?;
-        self.store.mark_canceled(id).await?;
-        let mut told = Vec::new();
-        for execution in self.store.executions_of(id).await? {
-            if let Some(next) = rules::cancel(&execution, force, now_s) {
-                let before = self.store.pending(&execution.thing).await?;
-                told.extend(self.save(&before, &next, now_s).await?);
-            }
+    /// Errors: `NoJob`; `Ended` if nothing of it is pending; `Store`, and then nothing was changed.
+    pub async fn begin_cancel(&self, id: &str, force: bool) -> Result<Cancellation, AdminError> {
+        let job = self.store.job(id).await?.ok_or_else(|| AdminError::NoJob(id.to_owned()))?;
+        if self.store.unended(id, "", 1).await?.is_empty() {
+            return Err(AdminError::Ended { id: id.to_owned(), status: job_status(job.canceled, true) });
         }
-        Ok(told)
+        self.store.mark_canceled(id).await?;
+        Ok(Cancellation { id: id.to_owned(), force, after: String::new(), done: Canceled::default() })
     }
 
-    /// Ends executions whose timer ran out; says who has to be told.
-    pub async fn time_out(&self, now_s: u64) -> Result<Vec<Told>, StoreError> {
-        let mut told = Vec::new();
-        for execution in self.store.overdue(now_s).await? {
-            if let Some(next) = rules::time_out(&execution, now_s) {
-                let before = self.store.pending(&execution.thing).await?;
-                told.extend(self.save(&before, &next, now_s).await?);
+    /// Cancels the next executions in one transaction; says who has to be told, and `None` when all are through.
+    ///
+    /// Errors: nothing was changed, but by the calls before: it can be ordered again.
+    pub async fn cancel_some(&self, order: &mut Cancellation, now_s: u64) -> Result<Option<Vec<Due>>, StoreError> {
+        let found = self.store.unended(&order.id, &order.after, CHANGES_AT_ONCE_MAX).await?;
+        let Some(last) = found.last() else { return Ok(None) };
+        let after = last.thing.clone();
+        let ended: Vec<Execution> = found.iter().filter_map(|e| rules::cancel(e, order.force, now_s)).collect();
+        let left = found.len() - ended.len();
+        let due = self.end_all(ended).await?;
+        order.after = after;
+        order.done.canceled += due.len() as u64;
+        order.done.left_in_progress += left as u64;
+        Ok(Some(due))
+    }
+
+    /// Ends executions whose timer ran out, at most as many as one transaction changes; says who has to be told.
+    ///
+    /// Errors: nothing was changed.
+    pub async fn time_out(&self, now_s: u64) -> Result<Vec<Due>, StoreError> {
+        let found = self.store.overdue(now_s, CHANGES_AT_ONCE_MAX).await?;
+        self.end_all(found.iter().filter_map(|execution| rules::time_out(execution, now_s)).collect()).await
+    }
+
+    /// Writes the ends of executions of different things in one transaction.
+    async fn end_all(&self, ended: Vec<Execution>) -> Result<Vec<Due>, StoreError> {
+        let mut due = Vec::with_capacity(ended.len());
+        for next in &ended {
+            due.push(self.due_after(next).await);
+        }
+        let changes: Vec<(Execution, Note)> = ended.into_iter().map(|next| (next.clone(), note(&next))).collect();
+        let written = self.store.save_executions(&changes).await?;
+        Ok(due.into_iter().zip(written).filter_map(|(due, written)| written.then_some(due)).collect())
+    }
+
+    /// What one thing will have to be told; everything, if its queue cannot be read now.
+    async fn due_after(&self, next: &Execution) -> Due {
+        match self.store.pending(&next.thing).await {
+            Ok(before) => {
+                let news = rules::news(&before, &rules::requeued(&before, next));
+                let first = if news.first { First::Other } else { First::Same };
+                Due { thing: next.thing.clone(), list: news.list, first }
+            }
+            Err(error) => {
+                problem(format_args!("queue of {}: {error}", next.thing));
+                Due::all(next.thing.clone())
             }
         }
-        Ok(told)
+    }
+
+    /// The notifications for a thing that waited to be told, as its queue is now.
+    pub async fn notifications(&self, due: &Due, now_s: u64) -> Result<Vec<Told>, StoreError> {
+        let pending = self.store.pending(&due.thing).await?;
+        let first = match &due.first {
+            First::Same => false,
+            First::If(id) => pending.first().is_some_and(|first| first.job_id == *id),
+            First::Other => true,
+        };
+        self.tell(&due.thing, News { list: due.list, first }, &pending, now_s).await
+    }
+
+    /// The next things that have something to do, in the order of their names, those after `thing`.
+    pub async fn things_with_work(&self, thing: &str) -> Result<Vec<String>, StoreError> {
+        self.store.things_with_work(thing, THINGS_READ_MAX).await
     }
 
     async fn shown(&self, execution: Execution, include_document: bool, now_s: u64) -> Result<Shown, StoreError> {

@@ -69,7 +69,7 @@ impl Log {
         let t = now_ms();
         let line = match self.format {
             Format::Json => serde_json::to_string(&Line { t, dir, topic, thing, text }).expect("plain text is JSON"),
-            Format::Text => format!("{} {dir:<3} {topic}  {text}", time_of_day(t)),
+            Format::Text => text_line(t, dir, topic, text),
             Format::Quiet => return,
         };
         self.line(line);
@@ -95,6 +95,11 @@ impl Log {
             }
         }
     }
+}
+
+/// Topics are a device's words as payloads are: MQTT lets them have line breaks.
+fn text_line(t: u64, dir: &str, topic: &str, text: &str) -> String {
+    format!("{} {dir:<3} {}  {text}", time_of_day(t), quote(topic.as_bytes()))
 }
 
 fn write_all(lines: &Receiver<String>, dropped: &AtomicU64) {
@@ -139,6 +144,13 @@ mod tests {
     fn a_quote_cannot_break_a_line_or_flood_it() {
         assert_eq!(quote(b"a\nb\x1b[2Jc\xff"), "a.b.[2Jc.");
         assert_eq!(quote(&[b'x'; 5000]).len(), QUOTE_CHARS_MAX + 3);
+    }
+
+    #[test]
+    fn a_topic_cannot_forge_a_line() {
+        let topic = "$aws/things/lamp/jobs/x\n12:00:00.000 in  $aws/things/door\x1b[31m/get";
+        let line = text_line(0, "in", topic, "{}");
+        assert_eq!(line, "00:00:00.000 in  $aws/things/lamp/jobs/x.12:00:00.000 in  $aws/things/door.[31m/get  {}");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `ota-cloud serve`: starts the parts, ties them together, and stops them.
 //!
-//! broker (embedded or external) <- `transport` <- `service` -> `jobs` (rules over the store) and `streams` (blocks of
-//! files); beside them the HTTP listener: images by signed URL, and the admin requests.
+//! broker (embedded or external) <- `transport` <- `service` -> `worker` (one task: `jobs`, the rules over the store, and
+//! `teller`, who is told what) and `streams` (blocks of files); beside them the HTTP listener: images by signed URL, and
+//! the admin requests.
 
 mod admin;
 #[cfg(feature = "broker")]
@@ -13,6 +14,7 @@ mod files;
 mod front;
 #[cfg(feature = "broker")]
 mod gate;
+mod heard;
 mod http;
 mod jobs;
 mod lanes;
@@ -22,15 +24,18 @@ mod log;
 mod name;
 mod orders;
 mod pace;
+mod places;
 mod plan;
 mod range;
 mod rules;
 mod service;
 mod signed_url;
 mod streams;
+mod teller;
 mod tls;
 mod transport;
 mod wire;
+mod worker;
 
 pub use config::{Config, ExternalBroker, ServeError};
 pub use log::Format;
@@ -81,6 +86,8 @@ pub struct Service {
     subscribed: watch::Receiver<bool>,
     store: Store,
     log: Log,
+    /// Released last.
+    _lock: std::fs::File,
     #[cfg(feature = "broker")]
     embedded: Option<broker::Embedded>,
 }
@@ -90,13 +97,16 @@ impl Service {
     ///
     /// Errors: see [`ServeError`]. Dropping it before it returns stops what was started.
     pub async fn start(config: Config) -> Result<Self, ServeError> {
-        let files = Files::open(&config.data)?;
-        let store = Store::open(&config.data, config.database_bytes_max).await?;
+        let unusable = |error| ServeError::Data { dir: config.data.clone(), error };
+        let lock = files::lock(&config.data).map_err(unusable)?;
+        let lock = lock.ok_or_else(|| ServeError::InUse { dir: config.data.clone() })?;
+        let files = Files::open(&config.data).map_err(unusable)?;
+        let store = Store::open(&config.data, config.database_bytes_max).await.map_err(unusable)?;
         let listener = bind(config.http).await?;
         let http = listener.local_addr().map_err(|error| ServeError::Bind { address: config.http, error })?;
         let base = public_base(&config, http)?;
-        let signer = Signer::new(&files.secret("url-key")?, base, config.url_life);
-        let token: [u8; TOKEN_BYTES] = files.secret("token")?;
+        let signer = Signer::new(&files.secret("url-key").map_err(unusable)?, base, config.url_life);
+        let token: [u8; TOKEN_BYTES] = files.secret("token").map_err(unusable)?;
         let token_digest = digest(&SHA256, crate::hex::encode(&token).as_bytes()).as_ref().to_vec();
         let log = Log::new(config.format);
 
@@ -127,6 +137,7 @@ impl Service {
             subscribed,
             store,
             log,
+            _lock: lock,
             #[cfg(feature = "broker")]
             embedded: broker.embedded,
         })
@@ -230,24 +241,7 @@ fn serve_http(
     tls: Option<&TlsFiles>,
     router: axum::Router,
 ) -> Result<(), ServeError> {
-    match tls {
-        None => {
-            tasks.spawn(async move {
-                if let Err(error) = axum::serve(listener, router).await {
-                    log::problem(format_args!("http stopped: {error}"));
-                }
-            });
-        }
-        Some(files) => {
-            let acceptor = TlsAcceptor::from(tls::server_only(files)?);
-            let listener = listener::TlsListener::new(listener, acceptor);
-            let listener = listener.map_err(|error| ServeError::Option(error.to_string()))?;
-            tasks.spawn(async move {
-                if let Err(error) = axum::serve(listener, router).await {
-                    log::problem(format_args!("https stopped: {error}"));
-                }
-            });
-        }
-    }
+    let acceptor = tls.map(tls::server_only).transpose()?.map(TlsAcceptor::from);
+    tasks.spawn(listener::serve(listener, acceptor, router));
     Ok(())
 }

@@ -7,7 +7,7 @@ const COMMON_NAME: [u8; 5] = [0x06, 0x03, 0x55, 0x04, 0x03];
 /// The string types that a common name comes in: UTF8String, PrintableString, IA5String.
 const STRINGS: [u8; 3] = [0x0C, 0x13, 0x16];
 /// Longest common name. Source: RFC 5280, ub-common-name is 64; AWS thing names have 128.
-const NAME_BYTES_MAX: usize = 127;
+const NAME_BYTES_MAX: usize = 128;
 
 /// The first common name of the subject; `None` if there is none, or it is empty, or not plain text.
 ///
@@ -75,6 +75,9 @@ mod tests {
     fn the_name_is_found_among_other_attributes() {
         assert_eq!(common_name(&certificate(Some("lamp-7"))), Some("lamp-7".to_owned()));
         assert_eq!(common_name(&certificate(None)), None);
+        let longest = "t".repeat(128);
+        assert_eq!(common_name(&certificate(Some(&longest))), Some(longest));
+        assert_eq!(common_name(&certificate(Some(&"t".repeat(129)))), None);
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! What people order: a job is checked, written down and queued for its things, or cancelled.
 //! Who has to be told is the caller's part.
 
-use ota_jobs::{JobId, RawJson, ThingName};
+use std::collections::HashSet;
+
+use ota_jobs::{FieldError, JobId, RawJson, ThingName};
 
 use super::document::{self, DocumentFile};
+use super::log::quote;
 use crate::api::{NewFile, NewJob, Protocol};
 use crate::clock::now_s;
 use crate::ids::stream_name;
@@ -21,6 +24,13 @@ pub enum AdminError {
     Bad(String),
     /// There is no such job.
     NoJob(String),
+    /// The job is over already, nothing of it can be cancelled.
+    Ended {
+        /// The job.
+        id: String,
+        /// How it ended.
+        status: &'static str,
+    },
     /// The service is on its way out.
     Stopping,
     /// The store has trouble.
@@ -71,9 +81,10 @@ fn check(id: &str, order: &NewJob) -> Result<(), AdminError> {
     if order.things.is_empty() || order.things.len() > THINGS_MAX {
         return Err(bad(format!("{} things, 1 to {THINGS_MAX} are taken", order.things.len())));
     }
+    let mut seen = HashSet::new();
     for (place, thing) in order.things.iter().enumerate() {
-        ThingName::new(thing).map_err(|error| bad(format!("thing {place}: {error}")))?;
-        if order.things[..place].contains(thing) {
+        ThingName::new(thing).map_err(|error| bad(unfit(place, thing, &error)))?;
+        if !seen.insert(thing) {
             return Err(bad(format!("thing {thing} is named twice")));
         }
     }
@@ -89,6 +100,10 @@ fn check(id: &str, order: &NewJob) -> Result<(), AdminError> {
         }
         _ => Ok(()),
     }
+}
+
+fn unfit(place: usize, thing: &str, error: &FieldError) -> String {
+    format!("thing {place}, \"{}\": {error}", quote(thing.as_bytes()))
 }
 
 /// A file of the order with the image it names.
@@ -137,11 +152,11 @@ fn write(order: &NewJob, stream: &str, files: &[Found<'_>]) -> Result<String, Ad
     Ok(document::write(protocols, stream, &documents))
 }
 
-/// What the audit says about an execution that changed.
+/// What the audit says about an execution that changed; the device's details are quoted, not kept.
 pub fn note(execution: &Execution) -> Note {
     let status = execution.status.as_str();
     let text = match &execution.details {
-        Some(details) => format!("{status} {details}"),
+        Some(details) => format!("{status} {}", quote(details.as_bytes())),
         None => status.to_owned(),
     };
     let (job_id, thing) = (Some(execution.job_id.clone()), Some(execution.thing.clone()));

@@ -1,13 +1,13 @@
-//! Where messages are sorted: job requests to one task in their order, stream requests to a lane a thing;
+//! Where messages are sorted: job requests to `worker.rs` in their order, stream requests to a lane a thing;
 //! and where answers and notifications leave. Nothing is decided here.
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
 
 use ota_jobs::{JobsTopic, RejectCode, StreamTopic, Topic, TopicError};
 
 use super::files::Files;
+use super::heard::Heard;
 use super::jobs::{Jobs, Told};
 use super::lanes::Lanes;
 use super::log::{Direction, Log, problem, quote};
@@ -17,9 +17,10 @@ use super::signed_url::Signer;
 use super::streams::Streams;
 use super::transport::{Connection, Incoming, Outgoing, Publisher};
 use super::wire;
-use crate::api::NewJob;
+use super::worker::Worker;
+use crate::api::{Canceled, Created, NewJob};
 use crate::clock::now_s;
-use crate::limits::{JOB_REQUESTS_WAITING_MAX, TIMER_TICK};
+use crate::limits::{JOB_REQUESTS_WAITING_MAX, TOPIC_BYTES_MAX};
 use crate::store::Store;
 
 /// What the service subscribes to.
@@ -42,37 +43,45 @@ pub struct Parts {
     pub aws_limits: bool,
 }
 
-enum Command {
+/// What the worker is asked for.
+pub enum Command {
+    /// By a device.
     Message(Incoming),
-    Create { id: String, order: Box<NewJob>, done: oneshot::Sender<Result<(), AdminError>> },
-    Cancel { id: String, force: bool, done: oneshot::Sender<Result<(), AdminError>> },
+    /// By an order: a new job.
+    Create { id: String, order: Box<NewJob>, done: Answer<()> },
+    /// By an order: the end of a job.
+    Cancel { id: String, force: bool, done: Answer<Canceled> },
 }
+
+/// Where the outcome of an order goes. Whoever asked may have gone away meanwhile; what was done stays done.
+pub type Answer<T> = oneshot::Sender<Result<T, AdminError>>;
 
 /// How the admin requests reach the job service.
 #[derive(Clone, Debug)]
 pub struct JobsHandle {
     commands: mpsc::Sender<Command>,
+    heard: Heard,
 }
 
 impl JobsHandle {
-    /// Creates a job; the things are told when this returns.
+    /// Creates a job; it is stored when this returns, and the things are told one after the other: those that are there
+    /// at once, and all that have work again whenever the broker was lost.
     ///
     /// Errors: see [`AdminError`]. Dropping it does not undo the job.
-    pub async fn create(&self, id: String, order: NewJob) -> Result<(), AdminError> {
-        self.ask(|done| Command::Create { id, order: Box::new(order), done }).await
+    pub async fn create(&self, id: String, order: NewJob) -> Result<Created, AdminError> {
+        let unheard = self.heard.missing(&order.things);
+        self.ask(|done| Command::Create { id, order: Box::new(order), done }).await?;
+        Ok(Created { unheard })
     }
 
-    /// Cancels a job; the things are told when this returns.
+    /// Cancels a job; its executions are ended when this returns, and the things are told one after the other.
     ///
     /// Errors: see [`AdminError`]. Dropping it does not undo the cancellation.
-    pub async fn cancel(&self, id: String, force: bool) -> Result<(), AdminError> {
+    pub async fn cancel(&self, id: String, force: bool) -> Result<Canceled, AdminError> {
         self.ask(|done| Command::Cancel { id, force, done }).await
     }
 
-    async fn ask(
-        &self,
-        command: impl FnOnce(oneshot::Sender<Result<(), AdminError>>) -> Command,
-    ) -> Result<(), AdminError> {
+    async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, AdminError> {
         let (done, answer) = oneshot::channel();
         self.commands.send(command(done)).await.map_err(|_| AdminError::Stopping)?;
         answer.await.map_err(|_| AdminError::Stopping)?
@@ -85,41 +94,55 @@ pub fn spawn(tasks: &mut JoinSet<()>, connection: Connection, parts: Parts) -> J
     let outbox = Outbox { publisher: parts.publisher, log: parts.log.clone() };
     let streams = Streams::new(parts.store.clone(), parts.files);
     let lanes = Lanes::new(streams, outbox.publisher.clone(), parts.log.clone(), parts.aws_limits);
-    let mut sorter = Sorter { commands: commands.clone(), lanes, outbox: outbox.clone(), log: parts.log };
+    let (heard, subscribed) = (Heard::default(), connection.subscribed());
+    let mut sorter =
+        Sorter { commands: commands.clone(), lanes, outbox: outbox.clone(), log: parts.log, heard: heard.clone() };
     tasks.spawn(connection.run(move |message| sorter.sort(message)));
-    tasks.spawn(work(Jobs::new(parts.store, parts.signer), inbox, outbox));
-    JobsHandle { commands }
+    tasks.spawn(Worker::new(Jobs::new(parts.store, parts.signer), outbox, subscribed).run(inbox));
+    JobsHandle { commands, heard }
 }
 
 /// Sends and logs.
 #[derive(Clone)]
-struct Outbox {
-    publisher: Publisher,
-    log: Log,
+pub struct Outbox {
+    /// Where messages go.
+    pub publisher: Publisher,
+    /// Where lines go.
+    pub log: Log,
 }
 
 impl Outbox {
-    async fn send(&self, message: Outgoing) {
+    /// Waits for room.
+    pub async fn send(&self, message: Outgoing) {
         self.log_out(&message);
         self.publisher.publish(message).await;
     }
 
-    /// For those who must not wait; lost if the connection has too much to do.
-    fn try_send(&self, message: Outgoing) {
-        self.log_out(&message);
-        self.publisher.try_publish(message);
+    /// For those who must not wait; false if the connection had no room for it.
+    pub fn try_send(&self, message: Outgoing) -> bool {
+        let taken = self.publisher.try_publish(message.clone());
+        if taken {
+            self.log_out(&message);
+        }
+        taken
     }
 
     fn log_out(&self, message: &Outgoing) {
         self.log.message(Direction::Out, &message.topic, thing_in(&message.topic), &quote(&message.payload));
     }
 
-    async fn tell(&self, told: Vec<Told>) {
-        for told in &told {
-            match wire::notification(told, now_s()) {
-                Ok(message) => self.send(message).await,
-                Err(error) => problem(format_args!("notification: {error}")),
-            }
+    /// False if one of them had no room.
+    pub fn try_tell(&self, told: &[Told]) -> bool {
+        told.iter().filter_map(notification).all(|message| self.try_send(message))
+    }
+}
+
+fn notification(told: &Told) -> Option<Outgoing> {
+    match wire::notification(told, now_s()) {
+        Ok(message) => Some(message),
+        Err(error) => {
+            problem(format_args!("notification: {error}"));
+            None
         }
     }
 }
@@ -136,12 +159,21 @@ struct Sorter {
     lanes: Lanes,
     outbox: Outbox,
     log: Log,
+    heard: Heard,
 }
 
 impl Sorter {
     fn sort(&mut self, message: Incoming) {
+        if message.topic.len() > TOPIC_BYTES_MAX {
+            // No answer below it could be sent.
+            let (got, start) = (message.topic.len(), quote(message.topic.as_bytes()));
+            return problem(format_args!("a topic of {got} bytes is ignored, at most {TOPIC_BYTES_MAX}: {start}"));
+        }
         match Topic::parse(&message.topic) {
-            Ok((_, Topic::Jobs(topic))) if is_request(topic) => self.job_request(message),
+            Ok((thing, Topic::Jobs(topic))) if is_request(topic) => {
+                self.heard.add(thing);
+                self.job_request(message);
+            }
             Ok((thing, Topic::Stream { topic: StreamTopic::Get | StreamTopic::Describe, .. })) => {
                 let thing = thing.to_owned();
                 self.lanes.send(&thing, message);
@@ -164,8 +196,10 @@ impl Sorter {
     }
 
     fn refuse(&self, message: &Incoming, refusal: &Refusal) {
-        match wire::refusal(&message.topic, &message.payload, refusal, now_s()) {
-            Ok(answer) => self.outbox.try_send(answer),
+        let sent = wire::refusal(&message.topic, &message.payload, refusal, now_s()).map(|it| self.outbox.try_send(it));
+        match sent {
+            Ok(true) => {}
+            Ok(false) => problem(format_args!("a refusal to {} is lost: too much waits", thing_in(&message.topic))),
             Err(error) => problem(format_args!("refusal: {error}")),
         }
     }
@@ -176,66 +210,4 @@ fn is_request(topic: JobsTopic<'_>) -> bool {
         topic,
         JobsTopic::Get(None) | JobsTopic::StartNext(None) | JobsTopic::Describe(_, None) | JobsTopic::Update(_, None)
     )
-}
-
-/// The one task that changes executions.
-async fn work(jobs: Jobs, mut inbox: mpsc::Receiver<Command>, outbox: Outbox) {
-    let mut tick = interval(TIMER_TICK);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            command = inbox.recv() => match command {
-                Some(command) => carry_out(&jobs, command, &outbox).await,
-                None => return,
-            },
-            _ = tick.tick() => match jobs.time_out(now_s()).await {
-                Ok(told) => outbox.tell(told).await,
-                Err(error) => problem(format_args!("timers: {error}")),
-            },
-        }
-    }
-}
-
-async fn carry_out(jobs: &Jobs, command: Command, outbox: &Outbox) {
-    match command {
-        Command::Message(message) => answer(jobs, &message, outbox).await,
-        Command::Create { id, order, done } => {
-            let created = jobs.create(&id, &order, now_s()).await;
-            finish(created, done, outbox).await;
-        }
-        Command::Cancel { id, force, done } => {
-            let canceled = jobs.cancel(&id, force, now_s()).await;
-            finish(canceled, done, outbox).await;
-        }
-    }
-}
-
-async fn finish(done: Result<Vec<Told>, AdminError>, answer: oneshot::Sender<Result<(), AdminError>>, outbox: &Outbox) {
-    let result = match done {
-        Ok(told) => {
-            outbox.tell(told).await;
-            Ok(())
-        }
-        Err(error) => Err(error),
-    };
-    // Whoever asked may have gone away meanwhile; what was done stays done.
-    let _ = answer.send(result);
-}
-
-async fn answer(jobs: &Jobs, message: &Incoming, outbox: &Outbox) {
-    let Ok((thing, Topic::Jobs(topic))) = Topic::parse(&message.topic) else { return };
-    let now_s = now_s();
-    let (answer, told) = match wire::request(topic, &message.payload) {
-        Ok(request) => {
-            let (reply, told) = jobs.handle(thing, request, now_s).await;
-            (wire::answer(&message.topic, &message.payload, &reply, now_s), told)
-        }
-        Err(refusal) => (wire::refusal(&message.topic, &message.payload, &refusal, now_s), Vec::new()),
-    };
-    match answer {
-        Ok(answer) => outbox.send(answer).await,
-        Err(error) => problem(format_args!("answer to {thing}: {error}")),
-    }
-    // The answer first: a device that hears of the next job has heard of the end of this one.
-    outbox.tell(told).await;
 }

@@ -3,6 +3,7 @@
 //! and the two ends of every message come from different hands.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,11 +14,15 @@ use rumqttc::{Outgoing as Sent, TlsConfiguration, Transport};
 use tokio::sync::watch;
 
 use super::SERVICE;
-use super::log::problem;
+use super::log::{problem, quote};
 use crate::limits::{BROKER_RETRY, MQTT_PACKET_BYTES_MAX, PUBLISH_TIMEOUT, PUBLISHES_WAITING_MAX};
 
 /// How long an external broker keeps requests for a service that is away. Unit: seconds.
 const SESSION_EXPIRY_S: u32 = 3600;
+/// Longest topic that MQTT can carry. Source: MQTT 5, section 1.5.4. Unit: bytes.
+const MQTT_TOPIC_BYTES_MAX: usize = 65_535;
+/// What a publish has besides topic and payload: type, remaining length, length of the topic, packet id, no properties.
+const PUBLISH_FRAME_BYTES: usize = 1 + 4 + 2 + 2 + 1;
 /// Unit: seconds.
 const KEEP_ALIVE_S: u64 = 30;
 
@@ -56,17 +61,53 @@ pub struct Incoming {
     pub payload: Bytes,
 }
 
+/// The largest packet that both ends take; the broker says its own bound when it lets us in.
+#[derive(Clone)]
+struct PacketBound(Arc<AtomicU32>);
+
+impl PacketBound {
+    fn new() -> Self {
+        Self(Arc::new(AtomicU32::new(MQTT_PACKET_BYTES_MAX)))
+    }
+
+    fn learn(&self, broker: Option<u32>) {
+        let max = broker.map_or(MQTT_PACKET_BYTES_MAX, |broker| broker.min(MQTT_PACKET_BYTES_MAX));
+        self.0.store(max, Ordering::Relaxed);
+    }
+
+    /// The client crate gives up the whole connection for one message that does not fit, and a session that is resumed
+    /// would get it again, for ever: such a message must not reach it.
+    ///
+    /// Errors: what is too long, with the numbers.
+    fn check(&self, topic_bytes: usize, payload_bytes: usize) -> Result<(), String> {
+        if topic_bytes > MQTT_TOPIC_BYTES_MAX {
+            return Err(format!("a topic of {topic_bytes} bytes, MQTT carries {MQTT_TOPIC_BYTES_MAX}"));
+        }
+        let (got, max) = (PUBLISH_FRAME_BYTES + topic_bytes + payload_bytes, self.0.load(Ordering::Relaxed));
+        match got > max as usize {
+            true => Err(format!("a packet of {got} bytes, the connection carries {max}")),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Sends messages; clones share the connection.
 #[derive(Clone)]
-pub struct Publisher(AsyncClient);
+pub struct Publisher {
+    client: AsyncClient,
+    bound: PacketBound,
+}
 
 impl Publisher {
     /// Hands one message to the connection; waits a while if too many wait already, and then gives it up.
     ///
     /// Dropping it before it returns: the message was not taken.
     pub async fn publish(&self, message: Outgoing) {
-        let (qos, topic) = (qos(&message), message.topic.clone());
-        let sent = self.0.publish_bytes(message.topic, qos, false, message.payload);
+        if !self.fits(&message) {
+            return;
+        }
+        let (qos, topic) = (qos(&message), quote(message.topic.as_bytes()));
+        let sent = self.client.publish_bytes(message.topic, qos, false, message.payload);
         match tokio::time::timeout(PUBLISH_TIMEOUT, sent).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => problem(format_args!("publish to {topic}: {error}")),
@@ -74,18 +115,26 @@ impl Publisher {
         }
     }
 
-    /// Hands one message to the connection if it has room.
-    pub fn try_publish(&self, message: Outgoing) {
-        let (qos, topic) = (qos(&message), message.topic.clone());
-        if let Err(error) = self.0.try_publish(message.topic, qos, false, message.payload) {
-            problem(format_args!("publish to {topic}: {error}"));
+    /// Hands one message to the connection if it has room; says whether the message is dealt with, and false if there
+    /// was no room.
+    pub fn try_publish(&self, message: Outgoing) -> bool {
+        let qos = qos(&message);
+        // What never fits is dealt with: it was refused with a line.
+        !self.fits(&message) || self.client.try_publish(message.topic, qos, false, message.payload).is_ok()
+    }
+
+    fn fits(&self, message: &Outgoing) -> bool {
+        let checked = self.bound.check(message.topic.len(), message.payload.len());
+        if let Err(why) = &checked {
+            problem(format_args!("publish to {} is refused: {why}", quote(message.topic.as_bytes())));
         }
+        checked.is_ok()
     }
 
     /// Says goodbye to the broker.
     pub async fn disconnect(&self) {
         // Fails only if the connection's task is over, and then there is nobody to say goodbye to.
-        let _ = self.0.disconnect().await;
+        let _ = self.client.disconnect().await;
     }
 }
 
@@ -98,6 +147,7 @@ pub struct Connection {
     events: EventLoop,
     filters: Vec<Filter>,
     subscribed: watch::Sender<bool>,
+    bound: PacketBound,
 }
 
 /// Prepares a connection to a broker with these subscriptions.
@@ -120,7 +170,9 @@ pub fn connect(address: &BrokerAddress, filters: &[&str]) -> (Publisher, Connect
     network.set_tcp_nodelay(true);
     events.options.set_network_options(network);
     let filters = filters.iter().map(|filter| own_filter(filter)).collect();
-    (Publisher(client), Connection { events, filters, subscribed: watch::channel(false).0 })
+    let bound = PacketBound::new();
+    let publisher = Publisher { client, bound: bound.clone() };
+    (publisher, Connection { events, filters, subscribed: watch::channel(false).0, bound })
 }
 
 /// Our own answers are not sent back to us.
@@ -156,7 +208,9 @@ impl Connection {
 
     fn incoming(&mut self, packet: Packet, on_message: &mut impl FnMut(Incoming)) {
         match packet {
-            Packet::ConnAck(_) => {
+            Packet::ConnAck(answer) => {
+                self.bound.learn(answer.properties.and_then(|properties| properties.max_packet_size));
+                self.forget_what_does_not_fit();
                 // Ahead of all publishes that wait: `pending` is what the crate sends first.
                 let subscribe = Subscribe::new_many(self.filters.clone(), None);
                 self.events.pending.push_front(Request::Subscribe(subscribe));
@@ -175,5 +229,80 @@ impl Connection {
             },
             _ => {}
         }
+    }
+
+    /// A broker that came back may take less than it took before.
+    fn forget_what_does_not_fit(&mut self) {
+        let bound = &self.bound;
+        self.events.pending.retain(|request| match request {
+            Request::Publish(publish) => bound.check(publish.topic.len(), publish.payload.len()).is_ok(),
+            _ => true,
+        });
+    }
+}
+
+#[cfg(test)]
+impl Connection {
+    /// Topics of the messages that wait for a connection that is never made; they wait no longer.
+    pub fn waiting(&mut self) -> Vec<String> {
+        self.events.clean();
+        let topic = |request: Request| match request {
+            Request::Publish(publish) => String::from_utf8(publish.topic.to_vec()).ok(),
+            _ => None,
+        };
+        self.events.pending.drain(..).filter_map(topic).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(topic_bytes: usize, payload_bytes: usize) -> Outgoing {
+        Outgoing { topic: "t".repeat(topic_bytes), payload: vec![0; payload_bytes].into(), acknowledged: true }
+    }
+
+    fn unconnected() -> (Publisher, Connection) {
+        let address = BrokerAddress { host: "127.0.0.1".into(), port: 1, tls: None, login: None, resume: true };
+        connect(&address, &[])
+    }
+
+    #[tokio::test]
+    async fn a_message_that_no_packet_carries_never_reaches_the_connection() {
+        let (publisher, mut connection) = unconnected();
+        let max = MQTT_PACKET_BYTES_MAX as usize;
+        assert!(publisher.try_publish(message(MQTT_TOPIC_BYTES_MAX + 1, 0)));
+        publisher.publish(message(MQTT_TOPIC_BYTES_MAX + 1, 0)).await;
+        publisher.publish(message(20, max - 20)).await;
+        connection.events.clean();
+        assert_eq!(connection.events.pending.len(), 0);
+        publisher.publish(message(20, max - 20 - PUBLISH_FRAME_BYTES)).await;
+        connection.events.clean();
+        assert_eq!(connection.events.pending.len(), 1);
+    }
+
+    /// The largest message of all is encoded as the crate encodes it, and has no byte more than the bound.
+    #[test]
+    fn the_bound_counts_every_byte_of_a_packet() {
+        let message = message(300, 100_000);
+        let mut publish =
+            rumqttc::v5::mqttbytes::v5::Publish::new(message.topic, QoS::AtLeastOnce, message.payload, None);
+        publish.pkid = 1;
+        // One byte less: this packet's length takes three bytes and not four.
+        assert_eq!(publish.size(), PUBLISH_FRAME_BYTES + 300 + 100_000 - 1);
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_takes_less_is_sent_less_also_of_what_waited() {
+        let (publisher, mut connection) = unconnected();
+        publisher.publish(message(20, 1000)).await;
+        publisher.publish(message(20, 100)).await;
+        connection.events.clean();
+        connection.bound.learn(Some(500));
+        connection.forget_what_does_not_fit();
+        assert_eq!(connection.events.pending.len(), 1);
+        publisher.publish(message(20, 1000)).await;
+        connection.events.clean();
+        assert_eq!(connection.events.pending.len(), 1);
     }
 }

@@ -12,7 +12,9 @@ use ota_jobs::{
 use super::jobs::{Reply, Request, Shown, Told};
 use super::rules::{Change, Refusal, StepTimer};
 use super::transport::Outgoing;
-use crate::limits::{MQTT_PACKET_BYTES_MAX, PENDING_LISTED_MAX, STATUS_DETAILS_BYTES_MAX, TIMER_MINUTES};
+use crate::limits::{
+    CLIENT_TOKEN_BYTES_MAX, MQTT_PACKET_BYTES_MAX, PENDING_LISTED_MAX, STATUS_DETAILS_BYTES_MAX, TIMER_MINUTES,
+};
 use crate::model::Execution;
 
 /// The first buffer that a message is written to; it doubles until the message fits. Unit: bytes.
@@ -60,6 +62,7 @@ impl From<ParseError> for WireError {
 ///
 /// Errors: the refusal that it is answered with.
 pub fn request(topic: JobsTopic<'_>, payload: &[u8]) -> Result<Request, Refusal> {
+    check_token(payload)?;
     match topic {
         JobsTopic::Get(None) => Get::parse(payload).map(|_| Request::Pending).map_err(unreadable),
         JobsTopic::StartNext(None) => start_next(payload),
@@ -71,6 +74,17 @@ pub fn request(topic: JobsTopic<'_>, payload: &[u8]) -> Result<Request, Refusal>
 
 fn unreadable(error: ParseError) -> Refusal {
     Refusal::new(RejectCode::from(error), error.to_string())
+}
+
+/// The answer carries the token: one as long as a packet makes an answer that is longer than a packet.
+fn check_token(payload: &[u8]) -> Result<(), Refusal> {
+    match any_token(payload).map(|token| token.len()) {
+        Some(got) if got > CLIENT_TOKEN_BYTES_MAX => {
+            let text = format!("clientToken has {got} bytes, at most {CLIENT_TOKEN_BYTES_MAX}");
+            Err(Refusal::new(RejectCode::InvalidRequest, text))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn start_next(payload: &[u8]) -> Result<Request, Refusal> {
@@ -199,8 +213,13 @@ fn outgoing(topic: String, payload: Bytes) -> Outgoing {
     Outgoing { topic, payload, acknowledged: true }
 }
 
-/// The token of a request that may be unreadable otherwise.
+/// The token that an answer carries: one that was refused for its length is not sent back.
 fn token(payload: &[u8]) -> Option<Escaped<'_>> {
+    any_token(payload).filter(|token| token.len() <= CLIENT_TOKEN_BYTES_MAX)
+}
+
+/// The token of a request that may be unreadable otherwise.
+fn any_token(payload: &[u8]) -> Option<Escaped<'_>> {
     const FIELD: &str = "clientToken";
     RawJson::parse(payload).ok()?.member(FIELD).ok()??.text(FIELD).ok()
 }
@@ -254,8 +273,11 @@ fn summary(from: &Execution) -> Result<Summary, FieldError> {
     })
 }
 
-/// Writes a message into as much memory as it takes.
+/// Writes a message into as much memory as it takes, at most a packet.
+///
+/// Errors: `BufferTooSmall` for one that fits into no packet.
 pub fn written(emit: impl Fn(&mut [u8]) -> Result<usize, EmitError>) -> Result<Bytes, EmitError> {
+    let packet_bytes = MQTT_PACKET_BYTES_MAX as usize;
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         match emit(&mut buffer) {
@@ -263,8 +285,8 @@ pub fn written(emit: impl Fn(&mut [u8]) -> Result<usize, EmitError>) -> Result<B
                 buffer.truncate(len);
                 return Ok(Bytes::from(buffer));
             }
-            Err(EmitError::BufferTooSmall { .. }) if buffer.len() < MQTT_PACKET_BYTES_MAX as usize => {
-                buffer = vec![0; buffer.len() * 2];
+            Err(EmitError::BufferTooSmall { .. }) if buffer.len() < packet_bytes => {
+                buffer = vec![0; packet_bytes.min(buffer.len() * 2)];
             }
             Err(error) => return Err(error),
         }
@@ -388,6 +410,32 @@ mod tests {
             let code = ask(topic, payload).map_err(|refusal| refusal.code);
             assert_eq!(code, Err(want), "{}", &payload[..payload.len().min(60)]);
         }
+    }
+
+    #[test]
+    fn a_token_that_no_answer_can_carry_is_refused_and_not_sent_back() {
+        let topic = "$aws/things/lamp/jobs/get";
+        let with = |len: usize| format!(r#"{{"clientToken":"{}"}}"#, "t".repeat(len));
+        assert_eq!(ask(topic, &with(CLIENT_TOKEN_BYTES_MAX)), Ok(Request::Pending));
+        let long = with(196_493);
+        let refused = ask(topic, &long).unwrap_err();
+        assert_eq!(refused.code, RejectCode::InvalidRequest);
+        assert_eq!(refused.message, "clientToken has 196493 bytes, at most 64");
+        let (_, body) = text(super::refusal(topic, long.as_bytes(), &refused, NOW_S));
+        assert!(body.len() < 200 && !body.contains("ttt"), "{} bytes", body.len());
+    }
+
+    #[test]
+    fn what_fits_into_no_packet_is_not_written() {
+        let emit = |len: usize| {
+            move |out: &mut [u8]| match out.get(..len) {
+                Some(_) => Ok(len),
+                None => Err(EmitError::BufferTooSmall { have: out.len() }),
+            }
+        };
+        let max = MQTT_PACKET_BYTES_MAX as usize;
+        assert_eq!(written(emit(max)).unwrap().len(), max);
+        assert!(written(emit(max + 1)).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use sqlx::Row;
 
 use super::{Store, StoreError, Tx, int, uint};
 use crate::clock::now_ms;
-use crate::limits::EVENTS_PER_ANSWER_MAX;
+use crate::limits::{EVENTS_PER_ANSWER_MAX, EVENTS_PER_EXECUTION_MAX};
 use crate::model::{Event, Note};
 
 /// Adds one event to the running transaction; returns its number for [`Store::announce`].
@@ -20,6 +20,20 @@ pub(super) async fn add(tx: &mut Tx<'_>, note: &Note) -> Result<i64, StoreError>
         .execute(&mut **tx)
         .await?;
     Ok(done.last_insert_rowid())
+}
+
+/// Removes the oldest events of an execution that has more than a named number of them.
+pub(super) async fn prune(tx: &mut Tx<'_>, job_id: &str, thing: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "DELETE FROM events WHERE job_id = $1 AND thing = $2 AND seq <=
+         (SELECT seq FROM events WHERE job_id = $1 AND thing = $2 ORDER BY seq DESC LIMIT 1 OFFSET $3)",
+    )
+    .bind(job_id)
+    .bind(thing)
+    .bind(int(EVENTS_PER_EXECUTION_MAX))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 impl Store {

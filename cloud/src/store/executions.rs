@@ -4,7 +4,8 @@ use ota_jobs::Status;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Store, StoreError, events, int, uint, uint_opt};
+use super::{Store, StoreError, Tx, events, int, uint, uint_opt};
+use crate::limits::EVENTS_PER_EXECUTION_MAX;
 use crate::model::{Execution, Note};
 
 /// The columns of an execution, in the order that [`execution`] reads them.
@@ -48,12 +49,39 @@ impl Store {
         rows.iter().map(execution).collect()
     }
 
-    /// Executions in progress with a timer that ran out before `now_s`.
-    pub async fn overdue(&self, now_s: u64) -> Result<Vec<Execution>, StoreError> {
+    /// Executions of a job that did not end yet, in the order of their things' names, those after `thing`, at most `max`.
+    pub async fn unended(&self, job_id: &str, thing: &str, max: usize) -> Result<Vec<Execution>, StoreError> {
         let rows = sqlx::query(select!(
-            "WHERE status = 'IN_PROGRESS' AND (job_deadline_s <= $1 OR step_deadline_s <= $1) ORDER BY seq"
+            "WHERE job_id = $1 AND thing > $2 AND status IN ('IN_PROGRESS', 'QUEUED') ORDER BY thing LIMIT $3"
+        ))
+        .bind(job_id)
+        .bind(thing)
+        .bind(int(max as u64))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(execution).collect()
+    }
+
+    /// Names of things that have something to do, those after `thing`, at most `max`, in their order.
+    pub async fn things_with_work(&self, thing: &str, max: usize) -> Result<Vec<String>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT thing FROM executions
+             WHERE thing > $1 AND status IN ('IN_PROGRESS', 'QUEUED') ORDER BY thing LIMIT $2",
+        )
+        .bind(thing)
+        .bind(int(max as u64))
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+    }
+
+    /// Executions in progress with a timer that ran out before `now_s`, at most `max`.
+    pub async fn overdue(&self, now_s: u64, max: usize) -> Result<Vec<Execution>, StoreError> {
+        let rows = sqlx::query(select!(
+            "WHERE status = 'IN_PROGRESS' AND (job_deadline_s <= $1 OR step_deadline_s <= $1) ORDER BY seq LIMIT $2"
         ))
         .bind(int(now_s))
+        .bind(int(max as u64))
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(execution).collect()
@@ -64,28 +92,54 @@ impl Store {
     /// Errors: `Stale` unless the stored version is the one before; `Full`.
     pub async fn save_execution(&self, next: &Execution, note: &Note) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
-        let done = sqlx::query(
-            "UPDATE executions SET status = $1, details = $2, started_at_s = $3, updated_at_s = $4, version = $5,
-             job_deadline_s = $6, step_deadline_s = $7 WHERE seq = $8 AND version = $5 - 1",
-        )
-        .bind(next.status.as_str())
-        .bind(next.details.as_deref())
-        .bind(next.started_at_s.map(int))
-        .bind(int(next.updated_at_s))
-        .bind(int(next.version))
-        .bind(next.job_deadline_s.map(int))
-        .bind(next.step_deadline_s.map(int))
-        .bind(next.seq)
-        .execute(&mut *tx)
-        .await?;
-        if done.rows_affected() != 1 {
-            return Err(StoreError::Stale);
-        }
-        let seq = events::add(&mut tx, note).await?;
+        let seq = replace(&mut tx, next, note).await?.ok_or(StoreError::Stale)?;
         tx.commit().await?;
         self.announce(seq);
         Ok(())
     }
+
+    /// The same for many in one transaction; says of each whether it was written: one that is stale is left out.
+    ///
+    /// Errors: `Full` and others, and then nothing was changed.
+    pub async fn save_executions(&self, changes: &[(Execution, Note)]) -> Result<Vec<bool>, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let (mut written, mut newest) = (Vec::with_capacity(changes.len()), 0);
+        for (next, note) in changes {
+            let seq = replace(&mut tx, next, note).await?;
+            newest = seq.unwrap_or(newest);
+            written.push(seq.is_some());
+        }
+        tx.commit().await?;
+        self.announce(newest);
+        Ok(written)
+    }
+}
+
+/// Returns the number of the event; `None` if the stored version is another, and then nothing is changed.
+async fn replace(tx: &mut Tx<'_>, next: &Execution, note: &Note) -> Result<Option<i64>, StoreError> {
+    let done = sqlx::query(
+        "UPDATE executions SET status = $1, details = $2, started_at_s = $3, updated_at_s = $4, version = $5,
+         job_deadline_s = $6, step_deadline_s = $7 WHERE seq = $8 AND version = $5 - 1",
+    )
+    .bind(next.status.as_str())
+    .bind(next.details.as_deref())
+    .bind(next.started_at_s.map(int))
+    .bind(int(next.updated_at_s))
+    .bind(int(next.version))
+    .bind(next.job_deadline_s.map(int))
+    .bind(next.step_deadline_s.map(int))
+    .bind(next.seq)
+    .execute(&mut **tx)
+    .await?;
+    if done.rows_affected() != 1 {
+        return Ok(None);
+    }
+    let seq = events::add(tx, note).await?;
+    // Each version adds one event: before there are so many versions, there cannot be too many events.
+    if next.version > EVENTS_PER_EXECUTION_MAX {
+        events::prune(tx, &next.job_id, &next.thing).await?;
+    }
+    Ok(Some(seq))
 }
 
 fn execution(row: &SqliteRow) -> Result<Execution, StoreError> {

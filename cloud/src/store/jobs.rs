@@ -3,6 +3,7 @@
 use sqlx::Row;
 
 use super::{Store, StoreError, Tx, events, int, uint, uint_opt};
+use crate::clock::now_ms;
 use crate::limits::JOBS_LISTED_MAX;
 use crate::model::{Job, Note};
 
@@ -45,10 +46,7 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
         }
-        let mut newest = 0;
-        for thing in created.things {
-            newest = insert_execution(&mut tx, created.job, thing).await?;
-        }
+        let newest = insert_executions(&mut tx, created.job, created.things).await?;
         tx.commit().await?;
         self.announce(newest);
         Ok(())
@@ -111,29 +109,33 @@ async fn insert_job(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn insert_execution(tx: &mut Tx<'_>, job: &Job, thing: &str) -> Result<i64, StoreError> {
-    let at_s = int(job.created_at_s);
-    sqlx::query("INSERT OR IGNORE INTO things (name, created_at_s) VALUES ($1, $2)")
-        .bind(thing)
+/// One statement a table, however many things: SQLite takes the list apart, in its order.
+async fn insert_executions(tx: &mut Tx<'_>, job: &Job, things: &[String]) -> Result<i64, StoreError> {
+    let (at_s, list) = (int(job.created_at_s), serde_json::json!(things).to_string());
+    sqlx::query("INSERT OR IGNORE INTO things (name, created_at_s) SELECT value, $2 FROM json_each($1)")
+        .bind(&list)
         .bind(at_s)
         .execute(&mut **tx)
         .await?;
     sqlx::query(
         "INSERT INTO executions (job_id, thing, number, status, queued_at_s, updated_at_s, version)
-         VALUES ($1, $2, 1, 'QUEUED', $3, $3, 1)",
+         SELECT $1, value, 1, 'QUEUED', $2, $2, 1 FROM json_each($3) ORDER BY key",
     )
     .bind(job.id.as_str())
-    .bind(thing)
     .bind(at_s)
+    .bind(&list)
     .execute(&mut **tx)
     .await?;
-    let note = Note {
-        kind: "execution",
-        job_id: Some(job.id.clone()),
-        thing: Some(thing.to_owned()),
-        text: "QUEUED".to_owned(),
-    };
-    events::add(tx, &note).await
+    let done = sqlx::query(
+        "INSERT INTO events (at_ms, kind, job_id, thing, text)
+         SELECT $1, 'execution', $2, value, 'QUEUED' FROM json_each($3) ORDER BY key",
+    )
+    .bind(int(now_ms()))
+    .bind(job.id.as_str())
+    .bind(&list)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.last_insert_rowid())
 }
 
 fn job(row: &sqlx::sqlite::SqliteRow) -> Result<Job, StoreError> {

@@ -8,6 +8,8 @@ mod jobs;
 
 pub use jobs::{Created, JobSummary};
 
+use std::fs::{File, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -18,6 +20,8 @@ use tokio::sync::watch;
 const SCHEMA_VERSION: i64 = 1;
 /// SQLite's page size, set before the first table. Unit: bytes.
 const PAGE_BYTES: u64 = 4096;
+/// Only the owner reads the database.
+const DATABASE_MODE: u32 = 0o600;
 /// SQLite's primary result code for a full disk or a reached quota.
 const SQLITE_FULL: i64 = 13;
 
@@ -104,8 +108,10 @@ impl Store {
     /// `bytes_max`: the database refuses to grow beyond that, with [`StoreError::Full`].
     /// Errors: `SchemaTooNew` for a file of a newer program; `Database`.
     pub async fn open(dir: &Path, bytes_max: u64) -> Result<Self, StoreError> {
+        let path = dir.join("cloud.db");
+        make_private(&path)?;
         let options = SqliteConnectOptions::new()
-            .filename(dir.join("cloud.db"))
+            .filename(path)
             .create_if_missing(true)
             .page_size(u32::try_from(PAGE_BYTES).expect("4096 fits"))
             .journal_mode(SqliteJournalMode::Wal)
@@ -130,7 +136,7 @@ impl Store {
     async fn prepare_schema(&self) -> Result<(), StoreError> {
         let (got,): (i64,) = sqlx::query_as("PRAGMA user_version").fetch_one(&self.pool).await?;
         match got {
-            SCHEMA_VERSION => Ok(()),
+            SCHEMA_VERSION => self.add_index().await,
             0 => {
                 let mut tx = self.pool.begin().await?;
                 sqlx::raw_sql(include_str!("schema.sql")).execute(&mut *tx).await?;
@@ -140,6 +146,24 @@ impl Store {
             got => Err(StoreError::SchemaTooNew { got, max: SCHEMA_VERSION }),
         }
     }
+}
+
+impl Store {
+    /// What the first programs of this version did not make. Without it everything works, only slower: a database that is
+    /// full already must open.
+    async fn add_index(&self) -> Result<(), StoreError> {
+        let index = "CREATE INDEX IF NOT EXISTS events_of_execution ON events (job_id, thing)";
+        match sqlx::raw_sql(index).execute(&self.pool).await.map_err(StoreError::from) {
+            Ok(_) | Err(StoreError::Full) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// SQLite makes its file readable for everybody, and its journals like the file: document and details are nobody else's.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    File::options().append(true).create(true).mode(DATABASE_MODE).open(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(DATABASE_MODE))
 }
 
 type Tx<'c> = Transaction<'c, sqlx::Sqlite>;
@@ -155,4 +179,22 @@ fn uint(value: i64, column: &'static str) -> Result<u64, StoreError> {
 
 fn uint_opt(value: Option<i64>, column: &'static str) -> Result<Option<u64>, StoreError> {
     value.map(|v| uint(v, column)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TempDir;
+
+    #[tokio::test]
+    async fn the_database_is_its_owners_alone_also_one_that_was_not() {
+        let dir = TempDir::new();
+        std::fs::write(dir.path().join("cloud.db"), b"").unwrap();
+        std::fs::set_permissions(dir.path().join("cloud.db"), Permissions::from_mode(0o644)).unwrap();
+        let _store = Store::open(dir.path(), 1 << 20).await.unwrap();
+        for name in ["cloud.db", "cloud.db-wal", "cloud.db-shm"] {
+            let mode = std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, DATABASE_MODE, "{name}");
+        }
+    }
 }

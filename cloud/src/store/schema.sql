@@ -52,7 +52,7 @@ CREATE TABLE executions (
 CREATE INDEX executions_of_thing ON executions (thing, status);
 CREATE INDEX executions_by_status ON executions (status);
 
--- The audit: what happened, in order, for ever.
+-- The audit: what happened, in order; of each execution its newest events.
 CREATE TABLE events (
     seq              INTEGER PRIMARY KEY AUTOINCREMENT,
     at_ms            INTEGER NOT NULL,
@@ -61,3 +61,5 @@ CREATE TABLE events (
     thing            TEXT,
     text             TEXT NOT NULL
 );
+-- Stands also in a database of version 1 that was made without it: `Store::open` adds it.
+CREATE INDEX IF NOT EXISTS events_of_execution ON events (job_id, thing);

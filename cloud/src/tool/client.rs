@@ -1,6 +1,6 @@
 //! The admin requests from the client's side: the token, TLS, and refusals as text.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,13 +47,17 @@ impl Server {
     pub fn client(&self) -> Result<Client, Failed> {
         let path = self.token_file.as_ref();
         let path = path.ok_or_else(|| Failed::new("--token-file or OTA_TOKEN_FILE is needed"))?;
-        let token = std::fs::read_to_string(path).map_err(|error| Failed::file(path, &error))?;
+        let token = token(path)?;
+        let http = self.server.starts_with("http://") || self.server.starts_with("https://");
+        if !http {
+            return Err(Failed::new(format!("--server {}: http:// is missing, or https://", self.server)));
+        }
         let mut config = Agent::config_builder().http_status_as_error(false);
         if self.server.starts_with("https://") {
             config = config.tls_config(self.tls()?);
         }
         let base = self.server.trim_end_matches('/').to_owned();
-        Ok(Client { agent: config.build().new_agent(), base, bearer: format!("Bearer {}", token.trim()) })
+        Ok(Client { agent: config.build().new_agent(), base, bearer: format!("Bearer {token}") })
     }
 
     fn tls(&self) -> Result<TlsConfig, Failed> {
@@ -76,6 +80,16 @@ impl Server {
     }
 }
 
+/// The token is hexadecimal: anything else is another file, whose contents no server shall see.
+fn token(path: &Path) -> Result<String, Failed> {
+    let text = std::fs::read_to_string(path).map_err(|error| Failed::file(path, &error))?;
+    let token = text.trim();
+    match !token.is_empty() && token.bytes().all(|c| c.is_ascii_hexdigit()) {
+        true => Ok(token.to_owned()),
+        false => Err(Failed::file(path, &"holds no token: it is the file token of the service's data directory")),
+    }
+}
+
 impl Client {
     /// `GET`.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failed> {
@@ -85,12 +99,12 @@ impl Client {
     }
 
     /// `PUT` of a JSON body.
-    pub fn put(&self, path: &str, body: &impl serde::Serialize) -> Result<(), Failed> {
+    pub fn put<T: DeserializeOwned>(&self, path: &str, body: &impl serde::Serialize) -> Result<T, Failed> {
         let body = serde_json::to_vec(body).map_err(|error| Failed::new(error.to_string()))?;
         let request = self.agent.put(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
         let request = request.header("Content-Type", "application/json");
         let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
-        self.accepted(request.send(&body[..])).map(drop)
+        parse(&self.accepted(request.send(&body[..]))?)
     }
 
     /// `PUT` of a file with headers of its own.
@@ -109,10 +123,10 @@ impl Client {
     }
 
     /// `POST` without a body.
-    pub fn post(&self, path: &str) -> Result<(), Failed> {
+    pub fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failed> {
         let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
         let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
-        self.accepted(request.send_empty()).map(drop)
+        parse(&self.accepted(request.send_empty())?)
     }
 
     fn accepted(&self, sent: Result<Response<Body>, ureq::Error>) -> Result<Vec<u8>, Failed> {

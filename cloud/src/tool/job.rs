@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
+use p256::ecdsa::DerSignature;
 
 use super::client::{Client, Server, escape};
-use super::{Failed, read, say, signature_path};
-use crate::api::{ExecutionView, JobList, JobView, NewFile, NewJob, Protocol, SIGNATURE_HEADER};
+use super::{Failed, is_image, note, read, say, signature_path};
+use crate::api::{Canceled, Created, ExecutionView, JobList, JobView, NewFile, NewJob, Protocol, SIGNATURE_HEADER};
+use crate::base64;
 use crate::limits::EVENTS_WAIT_MAX;
 use crate::model::{Event, Image};
 
@@ -63,6 +65,9 @@ pub struct Create {
     /// Images without a signature are meant to be so.
     #[arg(long)]
     unsigned: bool,
+    /// Images without our header, and signatures of another kind, are meant to be so.
+    #[arg(long)]
+    raw: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -81,14 +86,16 @@ impl JobCommand {
             Self::List => list(&client),
             Self::Show { id } => show(&client, &id),
             Self::Watch { id } => watch(&client, &id),
-            Self::Cancel { id, force } => client.post(&format!("/api/jobs/{}/cancel?force={force}", escape(&id))),
+            Self::Cancel { id, force } => cancel(&client, &id, force),
         }
     }
 }
 
 impl Create {
     fn run(self, client: &Client) -> Result<(), Failed> {
-        let files = self.images.iter().map(|image| self.upload(client, image)).collect::<Result<_, _>>()?;
+        // All are looked at before the first is sent.
+        let images: Vec<Checked<'_>> = self.images.iter().map(|path| self.check(path)).collect::<Result<_, _>>()?;
+        let files = images.iter().map(|image| self.upload(client, image)).collect::<Result<_, _>>()?;
         let document = self.document.as_deref().map(document).transpose()?;
         let protocols = match self.protocol {
             ProtocolName::Mqtt => vec![Protocol::Mqtt],
@@ -98,17 +105,28 @@ impl Create {
         let id = self.id.clone().unwrap_or_else(crate::ids::job_id);
         let timeout_minutes = self.timeout_minutes;
         let job = NewJob { things: self.things, files, protocols, document, timeout_minutes };
-        client.put(&format!("/api/jobs/{}", escape(&id)), &job)?;
+        let created: Created = client.put(&format!("/api/jobs/{}", escape(&id)), &job)?;
+        for thing in &created.unheard {
+            note(format_args!("the service heard nothing of the thing {thing} since it started: is the name right?"));
+        }
         say(id);
         Ok(())
     }
 
-    fn upload(&self, client: &Client, path: &Path) -> Result<NewFile, Failed> {
+    fn check<'a>(&self, path: &'a Path) -> Result<Checked<'a>, Failed> {
         let name = path.file_name().and_then(|name| name.to_str());
         let name = name.ok_or_else(|| Failed::file(path, &"not a file name"))?;
-        let signature = self.signature(path)?;
-        let extra = signature.as_deref().map(|text| (SIGNATURE_HEADER, text));
-        let image: Image = client.upload(&format!("/api/images/{}", escape(name)), &read(path)?, extra)?;
+        let bytes = read(path)?;
+        if !self.raw && !is_image(&bytes) {
+            return Err(Failed::file(path, &"no image of ours: make one with ota sign, or say --raw"));
+        }
+        Ok(Checked { name, bytes, signature: self.signature(path)? })
+    }
+
+    fn upload(&self, client: &Client, image: &Checked<'_>) -> Result<NewFile, Failed> {
+        let extra = image.signature.as_deref().map(|text| (SIGNATURE_HEADER, text));
+        let path = format!("/api/images/{}", escape(image.name));
+        let image: Image = client.upload(&path, &image.bytes, extra)?;
         let key_name = self.key_name.clone();
         Ok(NewFile { image: image.id, file_id: None, file_path: None, key_name, file_type: None })
     }
@@ -116,11 +134,33 @@ impl Create {
     fn signature(&self, image: &Path) -> Result<Option<String>, Failed> {
         let path = signature_path(image);
         match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Ok(text) if self.raw || is_signature(text.trim()) => Ok(Some(text.trim().to_owned())),
+            Ok(_) => Err(Failed::file(&path, &"no signature, base64 of DER: sign the image again, or say --raw")),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.unsigned => Ok(None),
             Err(error) => Err(Failed::file(&path, &format!("{error}; sign it, or say --unsigned"))),
         }
     }
+}
+
+/// An image whose file was looked at.
+struct Checked<'a> {
+    name: &'a str,
+    bytes: Vec<u8>,
+    signature: Option<String>,
+}
+
+/// Is it the text of an ECDSA signature over P-256? Of which key and file, the device finds out.
+fn is_signature(text: &str) -> bool {
+    base64::decode(text).is_some_and(|der| DerSignature::from_bytes(&der).is_ok())
+}
+
+fn cancel(client: &Client, id: &str, force: bool) -> Result<(), Failed> {
+    let done: Canceled = client.post(&format!("/api/jobs/{}/cancel?force={force}", escape(id)))?;
+    say(format_args!("{} cancelled", done.canceled));
+    if done.left_in_progress > 0 {
+        say(format_args!("{} left IN_PROGRESS, --force cancels them too", done.left_in_progress));
+    }
+    Ok(())
 }
 
 fn document(path: &Path) -> Result<Box<serde_json::value::RawValue>, Failed> {

@@ -12,6 +12,8 @@ mod verify;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use ota_pal::Header;
+use ota_pal::header::HeaderError;
 
 /// Why a command failed, for people.
 #[derive(Debug)]
@@ -94,11 +96,22 @@ fn write(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failed> {
     std::fs::write(path, bytes).map_err(|error| Failed::file(path, &error))
 }
 
+/// Do these bytes begin as every image of ours does? What follows may still be damaged.
+fn is_image(bytes: &[u8]) -> bool {
+    !matches!(Header::parse(bytes), Err(HeaderError::NotAnImage { .. } | HeaderError::TooShort { .. }))
+}
+
 /// The signature file of an image stands beside it.
 fn signature_path(image: &std::path::Path) -> PathBuf {
     let mut name = image.as_os_str().to_owned();
     name.push(".sig");
     PathBuf::from(name)
+}
+
+/// A line beside the result, which goes on all the same.
+fn note(text: impl std::fmt::Display) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "ota: note: {text}");
 }
 
 /// A line of result; a reader that went away ends nothing.

@@ -1,6 +1,7 @@
 //! `ota sign`: any file becomes an image: our header, padding, the file; and a signature over all of it.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use ota_pal::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
@@ -10,7 +11,7 @@ use p256::ecdsa::{DerSignature, SigningKey};
 use p256::pkcs8::DecodePrivateKey;
 use ring::digest::{SHA256, digest};
 
-use super::{Failed, read, say, signature_path, write};
+use super::{Failed, is_image, read, say, signature_path, write};
 use crate::{base64, hex};
 
 /// Between header and body.
@@ -79,12 +80,25 @@ fn address(text: &str) -> Result<u32, String> {
     parsed.map_err(|error| error.to_string())
 }
 
+/// Also by another path, or through a link.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let id = |path: &Path| std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    one == other || id(one).is_some_and(|one| Some(one) == id(other))
+}
+
 impl Sign {
     /// Writes the image and its signature.
     pub fn run(&self) -> Result<(), Failed> {
-        let key = std::fs::read_to_string(&self.key).map_err(|error| Failed::file(&self.key, &error))?;
-        let key = SigningKey::from_pkcs8_pem(&key).map_err(|error| Failed::file(&self.key, &error))?;
-        let image = self.image(&read(&self.input)?)?;
+        let key = self.key()?;
+        self.check_paths()?;
+        let body = read(&self.input)?;
+        if is_image(&body) {
+            return Err(Failed::file(
+                &self.input,
+                &"it is an image of ours already: sign the file that it was made of",
+            ));
+        }
+        let image = self.image(&body)?;
         let digest = digest(&SHA256, &image);
         let signature: Result<DerSignature, _> = key.sign_prehash(digest.as_ref());
         let signature = signature.map_err(|error| Failed::new(error.to_string()))?;
@@ -97,6 +111,26 @@ impl Sign {
             image.len(),
             hex::encode(digest.as_ref())
         ));
+        Ok(())
+    }
+
+    fn key(&self) -> Result<SigningKey, Failed> {
+        let pem = std::fs::read_to_string(&self.key).map_err(|error| Failed::file(&self.key, &error))?;
+        if pem.contains("-----BEGIN PUBLIC KEY-----") {
+            return Err(Failed::file(&self.key, &"this is a public key, the private one signs"));
+        }
+        SigningKey::from_pkcs8_pem(&pem).map_err(|error| Failed::file(&self.key, &error))
+    }
+
+    /// Neither result may take the place of what it is made of.
+    fn check_paths(&self) -> Result<(), Failed> {
+        for output in [&self.output, &signature_path(&self.output)] {
+            for (source, what) in [(&self.input, "input"), (&self.key, "key")] {
+                if is_same_file(source, output) {
+                    return Err(Failed::file(output, &format!("the {what} would be overwritten: name another output")));
+                }
+            }
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use ota_jobs::{RejectCode, Status};
 
 use super::super::rules::{Change, StepTimer};
 use super::*;
-use crate::limits::DATABASE_BYTES_MAX;
+use crate::limits::{DATABASE_BYTES_MAX, EVENTS_PER_EXECUTION_MAX};
 use crate::testing::TempDir;
 
 const NOW_S: u64 = 1_700_000_000;
@@ -22,7 +22,27 @@ impl World {
     }
 
     async fn create(&self, id: &str) -> Vec<Told> {
-        self.jobs.create(id, &order(), NOW_S).await.unwrap()
+        let due = self.jobs.create(id, &order()).await.unwrap();
+        self.told(&due).await
+    }
+
+    /// What those who wait are told now.
+    async fn told(&self, due: &[Due]) -> Vec<Told> {
+        let mut told = Vec::new();
+        for due in due {
+            told.extend(self.jobs.notifications(due, NOW_S).await.unwrap());
+        }
+        told
+    }
+
+    /// Cancels a job to the end, as the worker does it.
+    async fn cancel(&self, id: &str, force: bool) -> (Vec<Told>, Canceled) {
+        let mut order = self.jobs.begin_cancel(id, force).await.unwrap();
+        let mut told = Vec::new();
+        while let Some(due) = self.jobs.cancel_some(&mut order, NOW_S).await.unwrap() {
+            told.extend(self.told(&due).await);
+        }
+        (told, order.done)
     }
 
     async fn ask(&self, request: Request) -> Reply {
@@ -143,25 +163,122 @@ async fn cancelling_tells_the_thing_and_ends_what_was_queued() {
     let world = World::new().await;
     world.create("one").await;
     world.create("two").await;
-    assert_eq!(told(&world.jobs.cancel("one", false, NOW_S).await.unwrap()), ["list 1", "first two"]);
+    assert_eq!(told(&world.cancel("one", false).await.0), ["list 1", "first two"]);
     let (reply, _) = world.update("one", to(Status::Succeeded)).await;
     let Reply::Refused(refusal) = reply else { panic!("{reply:?}") };
     assert_eq!(refusal.code, RejectCode::InvalidStateTransition);
     assert_eq!(refusal.state.map(|e| e.status), Some(Status::Canceled));
     world.update("two", to(Status::InProgress)).await;
-    assert_eq!(told(&world.jobs.cancel("two", false, NOW_S).await.unwrap()), Vec::<String>::new());
-    assert_eq!(told(&world.jobs.cancel("two", true, NOW_S).await.unwrap()), ["list 0", "first nothing"]);
-    assert!(matches!(world.jobs.cancel("none", true, NOW_S).await, Err(AdminError::NoJob(_))));
+    let (news, done) = world.cancel("two", false).await;
+    assert_eq!((told(&news), done), (vec![], Canceled { canceled: 0, left_in_progress: 1 }));
+    let (news, done) = world.cancel("two", true).await;
+    assert_eq!(told(&news), ["list 0", "first nothing"]);
+    assert_eq!(done, Canceled { canceled: 1, left_in_progress: 0 });
+    assert!(matches!(world.jobs.begin_cancel("none", true).await, Err(AdminError::NoJob(_))));
+}
+
+#[tokio::test]
+async fn a_job_that_is_over_cannot_be_cancelled_and_stays_what_it_is() {
+    let world = World::new().await;
+    world.create("one").await;
+    world.update("one", to(Status::Succeeded)).await;
+    for force in [false, true] {
+        match world.jobs.begin_cancel("one", force).await {
+            Err(AdminError::Ended { id, status }) => assert_eq!((id.as_str(), status), ("one", "COMPLETED")),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(!world.jobs.store.job("one").await.unwrap().unwrap().canceled);
+    world.create("two").await;
+    world.cancel("two", false).await;
+    assert!(matches!(world.jobs.begin_cancel("two", true).await, Err(AdminError::Ended { status: "CANCELED", .. })));
+}
+
+/// More than one transaction's worth, in another order than that of the names.
+fn fleet() -> Vec<String> {
+    (0..=2 * CHANGES_AT_ONCE_MAX).rev().map(|i| format!("t{i}")).collect()
+}
+
+#[tokio::test]
+async fn an_order_for_many_is_carried_out_in_pieces_and_misses_nobody() {
+    let world = World::new().await;
+    let things = fleet();
+    let due = world.jobs.create("one", &NewJob { things: things.clone(), ..order() }).await.unwrap();
+    assert_eq!(due.iter().map(|due| due.thing.clone()).collect::<Vec<_>>(), things);
+    let stored = world.jobs.store.executions_of("one").await.unwrap();
+    assert_eq!(stored.iter().map(|e| e.thing.clone()).collect::<Vec<_>>(), things, "in the order of the list");
+    assert_eq!(told(&world.told(&due[..1]).await), ["list 1", "first one"]);
+
+    let mut order = world.jobs.begin_cancel("one", false).await.unwrap();
+    let mut sizes = Vec::new();
+    while let Some(due) = world.jobs.cancel_some(&mut order, NOW_S).await.unwrap() {
+        sizes.push(due.len());
+    }
+    assert_eq!(sizes, [CHANGES_AT_ONCE_MAX, CHANGES_AT_ONCE_MAX, 1]);
+    assert_eq!(order.done.canceled, things.len() as u64);
+    let stored = world.jobs.store.executions_of("one").await.unwrap();
+    assert!(stored.iter().all(|e| e.status == Status::Canceled && e.version == 2));
+}
+
+#[tokio::test]
+async fn all_things_with_work_are_found_page_by_page() {
+    let world = World::new().await;
+    let mut things: Vec<String> = (0..THINGS_READ_MAX + 3).map(|i| format!("t{i}")).collect();
+    world.jobs.create("one", &NewJob { things: things.clone(), ..order() }).await.unwrap();
+    world.create("two").await;
+    world.update("two", to(Status::Failed)).await;
+    things.sort();
+    let first = world.jobs.things_with_work("").await.unwrap();
+    let rest = world.jobs.things_with_work(first.last().unwrap()).await.unwrap();
+    assert_eq!([first, rest.clone()].concat(), things);
+    assert_eq!(world.jobs.things_with_work(rest.last().unwrap()).await.unwrap(), Vec::<String>::new());
+}
+
+/// The database refuses to grow between two pieces: who was cancelled before is told, the others stay as they were.
+#[tokio::test]
+async fn an_order_that_fails_in_the_middle_keeps_what_was_done_and_whom_to_tell() {
+    let world = World::new().await;
+    world.jobs.create("one", &NewJob { things: fleet(), ..order() }).await.unwrap();
+    let mut order = world.jobs.begin_cancel("one", false).await.unwrap();
+    assert_eq!(world.jobs.cancel_some(&mut order, NOW_S).await.unwrap().unwrap().len(), CHANGES_AT_ONCE_MAX);
+    let before = order.done;
+    world.jobs.store.close().await;
+    let full = open(&world.dir, 4096).await;
+    assert!(matches!(full.cancel_some(&mut order, NOW_S).await, Err(StoreError::Full)));
+    assert_eq!(order.done, before);
+    full.store.close().await;
+    let free = open(&world.dir, DATABASE_BYTES_MAX).await;
+    assert_eq!(free.cancel_some(&mut order, NOW_S).await.unwrap().unwrap().len(), CHANGES_AT_ONCE_MAX);
+}
+
+#[tokio::test]
+async fn one_execution_leaves_a_bounded_audit_of_short_lines() {
+    let world = World::new().await;
+    world.create("other").await;
+    world.create("one").await;
+    let wide = Some(format!(r#"{{"text":"{}"}}"#, "x".repeat(30_000)));
+    for _ in 0..EVENTS_PER_EXECUTION_MAX + 30 {
+        let (reply, _) = world.update("one", Change { details: wide.clone(), ..to(Status::InProgress) }).await;
+        assert_eq!(code(&reply), None);
+    }
+    let mut events = world.jobs.store.events_after(0, Some("one")).await.unwrap();
+    assert_eq!(events.len() as u64, EVENTS_PER_EXECUTION_MAX);
+    let last = events.pop().unwrap();
+    assert!(last.text.starts_with(r#"IN_PROGRESS {"text":"xxx"#) && last.text.len() < 200, "{}", last.text);
+    let newest = world.jobs.store.events_after(last.seq - 1, None).await.unwrap();
+    assert_eq!(newest.len(), 1, "the oldest ones went");
+    assert_eq!(world.jobs.store.events_after(0, Some("other")).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn a_timer_that_ran_out_ends_the_execution_and_tells_the_thing() {
     let world = World::new().await;
     let timed = NewJob { timeout_minutes: Some(1), ..order() };
-    world.jobs.create("one", &timed, NOW_S).await.unwrap();
+    world.jobs.create("one", &timed).await.unwrap();
     world.update("one", to(Status::InProgress)).await;
     assert!(world.jobs.time_out(NOW_S + 59).await.unwrap().is_empty());
-    assert_eq!(told(&world.jobs.time_out(NOW_S + 60).await.unwrap()), ["list 0", "first nothing"]);
+    let due = world.jobs.time_out(NOW_S + 60).await.unwrap();
+    assert_eq!(told(&world.told(&due).await), ["list 0", "first nothing"]);
     let stored = world.jobs.store.execution("lamp", "one").await.unwrap().unwrap();
     assert_eq!((stored.status, stored.version), (Status::TimedOut, 3));
 }
@@ -179,7 +296,7 @@ async fn after_a_restart_everything_is_as_it_was() {
     let jobs = open(&world.dir, DATABASE_BYTES_MAX).await;
     assert_eq!(jobs.handle("lamp", Request::Pending, NOW_S).await.0, before);
     assert_eq!(jobs.store.events_after(0, None).await.unwrap(), events);
-    assert!(matches!(jobs.create("one", &order(), NOW_S).await, Err(AdminError::Store(StoreError::JobExists { .. }))));
+    assert!(matches!(jobs.create("one", &order()).await, Err(AdminError::Store(StoreError::JobExists { .. }))));
 }
 
 /// The database refuses to grow: a real SQLITE_FULL, in the middle of the service's life.
@@ -200,7 +317,7 @@ async fn a_full_disk_is_an_internal_error_and_nothing_is_lost_or_half_done() {
     assert_eq!((code(&reply), news), (Some(RejectCode::InternalError), vec![]));
     let Reply::Execution(Some(shown)) = full.handle("lamp", describe("one"), NOW_S).await.0 else { panic!() };
     assert_eq!((shown.execution.status, shown.execution.version), (Status::Queued, 1));
-    assert!(matches!(full.create("two", &big_order(), NOW_S).await, Err(AdminError::Store(StoreError::Full))));
+    assert!(matches!(full.create("two", &big_order()).await, Err(AdminError::Store(StoreError::Full))));
     full.store.close().await;
     let free = open(&world.dir, DATABASE_BYTES_MAX).await;
     assert_eq!(code(&free.handle("lamp", request, NOW_S).await.0), None);
@@ -229,7 +346,7 @@ async fn orders_that_make_no_sense_are_refused_with_what_is_wrong() {
     let bad = [
         ("a b", order(), "jobId"),
         ("one", NewJob { things: vec![], ..order() }, "0 things"),
-        ("one", NewJob { things: vec!["x/y".into()], ..order() }, "thingName"),
+        ("one", NewJob { things: vec!["x/y".into()], ..order() }, "thing 0, \"x/y\": thingName"),
         ("one", NewJob { things: vec!["x".into(), "x".into()], ..order() }, "twice"),
         ("one", NewJob { document: None, ..order() }, "either"),
         ("one", NewJob { document: raw("[1]"), ..order() }, "object"),
@@ -237,7 +354,7 @@ async fn orders_that_make_no_sense_are_refused_with_what_is_wrong() {
         ("one", NewJob { timeout_minutes: Some(0), ..order() }, "0 minutes"),
     ];
     for (id, order, want) in bad {
-        match world.jobs.create(id, &order, NOW_S).await {
+        match world.jobs.create(id, &order).await {
             Err(AdminError::Bad(text)) => assert!(text.contains(want), "{text} has no {want}"),
             other => panic!("{want}: {other:?}"),
         }

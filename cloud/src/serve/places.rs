@@ -1,0 +1,107 @@
+//! How many connections a listener holds: as many as are bounded, and no more than the system grants files for.
+//! Who comes later waits in the system's own queue; a shortage is said, once in a while.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::log::problem;
+use crate::limits::{CONNECTIONS_MAX, SHORTAGE_LINE_EVERY};
+
+/// Soft limit of open files where the system does not say it.
+const FILES_DEFAULT: usize = 1024;
+/// A listener takes a quarter: a connection may need a second file, and there are others.
+const FILES_SHARE: usize = 4;
+/// Before a connection is accepted again after an error.
+const ACCEPT_RETRY: Duration = Duration::from_millis(10);
+
+/// A listener with its places.
+pub struct Places {
+    listener: TcpListener,
+    name: &'static str,
+    max: usize,
+    free: Arc<Semaphore>,
+    said: Option<Instant>,
+}
+
+impl Places {
+    /// Places for a listener; `name` is what a log line calls it.
+    pub fn new(listener: TcpListener, name: &'static str) -> Self {
+        Self::with(listener, name, CONNECTIONS_MAX.min(files_max() / FILES_SHARE))
+    }
+
+    fn with(listener: TcpListener, name: &'static str, max: usize) -> Self {
+        Self { listener, name, max, free: Arc::new(Semaphore::new(max)), said: None }
+    }
+
+    /// The next connection, and its place, which is free again when that is dropped.
+    ///
+    /// Dropping it loses no connection that was not returned.
+    pub async fn next(&mut self) -> (TcpStream, OwnedSemaphorePermit) {
+        if self.free.available_permits() == 0 {
+            let max = self.max;
+            self.say(format_args!("all {max} connections are in use, others wait"));
+        }
+        let place = Arc::clone(&self.free).acquire_owned().await.expect("it is never closed");
+        loop {
+            match self.listener.accept().await {
+                Ok((socket, _)) => return (socket, place),
+                // Out of file descriptors, or a peer that left already: neither is a reason to stop.
+                Err(error) => {
+                    self.say(format_args!("no connection is accepted: {error}"));
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                }
+            }
+        }
+    }
+
+    fn say(&mut self, text: std::fmt::Arguments<'_>) {
+        if self.said.is_none_or(|at| at.elapsed() >= SHORTAGE_LINE_EVERY) {
+            self.said = Some(Instant::now());
+            problem(format_args!("{}: {text}", self.name));
+        }
+    }
+}
+
+/// How many files this process may open. Source: proc_pid_limits(5).
+fn files_max() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    soft_files_max(&limits).unwrap_or(FILES_DEFAULT)
+}
+
+fn soft_files_max(limits: &str) -> Option<usize> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    match line.split_whitespace().next()? {
+        "unlimited" => Some(usize::MAX),
+        number => number.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soft_limit_of_files_is_read() {
+        let limits = "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 524288               files\n";
+        assert_eq!(soft_files_max(limits), Some(1024));
+        assert_eq!(soft_files_max("Max open files unlimited unlimited files"), Some(usize::MAX));
+        assert_eq!(soft_files_max("nothing"), None);
+        assert!(files_max() > 0);
+    }
+
+    #[tokio::test]
+    async fn one_more_than_there_are_places_waits_until_one_is_free() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut places = Places::with(listener, "test", 1);
+        let _clients = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+        let (_socket, place) = places.next().await;
+        assert!(tokio::time::timeout(Duration::from_millis(50), places.next()).await.is_err());
+        assert!(places.said.is_some(), "it was said");
+        drop(place);
+        assert!(tokio::time::timeout(Duration::from_secs(5), places.next()).await.is_ok());
+    }
+}
