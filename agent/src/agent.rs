@@ -4,7 +4,7 @@
 use heapless::String;
 use ota_jobs::limits::TOPIC_BYTES_MAX;
 use ota_jobs::{Document, JobId, RawJson, Reason, ThingName, Topic};
-use ota_pal::{Fault, Platform, SlotId};
+use ota_pal::{Fault, ImageState, Platform, SlotId};
 
 use crate::application::{Application, SelfTest, Way};
 use crate::desk::Desk;
@@ -182,6 +182,13 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     /// Whether the running image is on trial and waits for the application's verdict.
     pub fn is_testing(&self) -> bool {
         self.machine.is_testing()
+    }
+
+    /// Where the running image stands, as the boot record says. Dropped: nothing happened.
+    ///
+    /// Errors: the platform's, if flash cannot be read.
+    pub async fn image_state(&mut self) -> Result<ImageState, Fault> {
+        Ok(self.platform.boot_state().await?.image_state())
     }
 
     /// Whether the platform was reset, and returned: only a simulated one does.

@@ -53,7 +53,7 @@ pub use hardware::HardwareId;
 pub use header::{Component, HEADER_BYTES, Header, HeaderError, Link};
 pub use layout::{Geometry, Layout, LayoutError, Region, SlotId};
 pub use native::{Config, ConfigError, Native};
-pub use platform::{Begun, BootState, NoWatchdog, Platform, Reset, Signature, Watchdog};
+pub use platform::{Begun, BootState, ImageState, NoWatchdog, Platform, Reset, Signature, Watchdog};
 pub use records::PAYLOAD_BYTES_MAX as JOURNAL_PAYLOAD_BYTES_MAX;
 pub use signature::{Key, KeyError, KeySet, SignatureKind, SignatureRefusal, Verifier};
 pub use slots::read_header;

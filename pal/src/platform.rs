@@ -40,6 +40,29 @@ pub struct BootState {
     pub running_header: Option<Header>,
 }
 
+/// Where the running image stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageState {
+    /// It stays: every boot without a trial starts it.
+    Confirmed,
+    /// It runs on trial and waits for a verdict.
+    OnTrial,
+    /// Its trial is over: the next boot starts the confirmed image.
+    RolledBack,
+}
+
+impl BootState {
+    /// Where the running image stands, as the boot record says.
+    #[must_use]
+    pub fn image_state(&self) -> ImageState {
+        match self.trial {
+            _ if self.running == self.confirmed => ImageState::Confirmed,
+            Trial::Pending { slot, .. } | Trial::Started { slot, .. } if slot == self.running => ImageState::OnTrial,
+            Trial::None | Trial::Pending { .. } | Trial::Started { .. } | Trial::Ended { .. } => ImageState::RolledBack,
+        }
+    }
+}
+
 /// Where an image that was begun goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Begun {

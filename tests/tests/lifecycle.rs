@@ -176,3 +176,15 @@ fn a_job_that_the_user_gives_up_is_aborted_and_the_old_image_stays() {
     assert_eq!(world.verdict("job"), (Status::Failed, Some(Reason::AbortedByUser)));
     assert_eq!((confirmed(&world), world.boots), ((SlotId::A, 1), 1));
 }
+
+#[test]
+fn the_image_goes_to_the_slot_that_does_not_run() {
+    let mut world = world();
+    for (patch, slot) in [(2, SlotId::B), (3, SlotId::A), (4, SlotId::B)] {
+        let running = confirmed(&world).0;
+        let before = world.device.image_digest(running);
+        world.create(&order(&format!("job-{patch}"), Kind::Good, patch));
+        run(&mut world);
+        assert_eq!((confirmed(&world), world.device.image_digest(running)), ((slot, patch), before));
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::header::{HeaderError, Link};
+use crate::platform::ImageState;
 use crate::signature::{KeySet, SignatureKind, SignatureRefusal};
 use crate::testing::{CUTS, Op, Ram, header, image, public_key, run, sha256, sign, signing_key};
 use crate::version::Version;
@@ -257,6 +258,24 @@ fn a_roll_back_keeps_its_first_reason_and_cannot_be_confirmed() {
     assert_eq!(run(device.confirm()), Err(Fault::NoTrialRuns));
     let trial = Trial::Ended { slot: SlotId::B, digest: Digest([1; 32]), reason: 0x0601, started: true };
     assert_eq!(record(&mut flash), BootRecord { confirmed: SlotId::A, trial });
+}
+
+#[test]
+fn the_state_of_the_running_image_is_what_the_boot_record_says() {
+    let trial = Trial::Ended { slot: SlotId::B, digest: Digest([1; 32]), reason: 7, started: true };
+    let ended = BootRecord { confirmed: SlotId::A, trial };
+    for (record, running, state) in [
+        (BootRecord::NEW_DEVICE, SlotId::A, ImageState::Confirmed),
+        (trial_started(), SlotId::A, ImageState::Confirmed),
+        (trial_started(), SlotId::B, ImageState::OnTrial),
+        (ended, SlotId::A, ImageState::Confirmed),
+        (ended, SlotId::B, ImageState::RolledBack),
+    ] {
+        let mut flash = flash();
+        put_record(&mut flash, record);
+        let found = run(device(&mut flash, running).boot_state()).unwrap();
+        assert_eq!((found.running, found.image_state()), (running, state), "{record:?}");
+    }
 }
 
 #[test]
