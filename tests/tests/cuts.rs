@@ -10,7 +10,7 @@ use ota_tests::dice::Dice;
 use ota_tests::nor::{CHIPS, Chip, PLAIN, Tear};
 
 /// So many complaints are enough to look at.
-const COMPLAINTS_MAX: usize = 10;
+const COMPLAINTS_MAX: usize = 3;
 
 /// Reads of a short story, and some.
 const READS: u32 = 2_000;
