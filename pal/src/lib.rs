@@ -9,7 +9,7 @@
 //! * [`digest`]: SHA-256 over flash, in steps. [`signature`]: who may sign, and whether they did.
 //! * `records`: payloads that survive a power cut at any moment. The journal is one, [`boot_record`] the other.
 //! * [`platform`]: the trait and its errors. [`native`]: the implementation.
-//! * [`file`](mod@file): a flash that is a file, for Linux devices and tests (feature `std`).
+//! * `file`: a flash that is a file, for Linux devices and tests (feature `std`).
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]

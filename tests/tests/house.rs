@@ -65,9 +65,9 @@ fn sources_of(folder: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// The lines that are code: no comment, and nothing from the first `#[cfg(test)]` on, where tests begin.
+/// The lines that are code: no comment, and nothing from where the tests begin.
 fn code(text: &str) -> impl Iterator<Item = &str> {
-    let code = text.split("#[cfg(test)]").next().unwrap_or(text);
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or(text);
     code.lines().filter(|line| !line.trim_start().starts_with("//"))
 }
 

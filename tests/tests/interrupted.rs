@@ -140,7 +140,6 @@ fn the_truth_is_told_and_the_next_job_works_whichever_flash_operation_fails() {
     }
 }
 
-/// What the service may hear when an operation was done and called failed.
 #[test]
 fn the_truth_is_told_whichever_flash_operation_is_done_and_called_failed() {
     for at in 0..OPERATIONS_MAX {

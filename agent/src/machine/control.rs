@@ -91,7 +91,7 @@ impl Step {
             (Step::Deciding { .. }, D::Failed(reason)) => failed(reason),
 
             (Step::Activating { .. }, D::Activated) => Step::Leaving { until: now.plus_ms(LAST_WORD_MS) },
-            (Step::Activating { .. }, D::Failed(reason)) => failed(reason), // the platform made sure that no trial is on
+            (Step::Activating { .. }, D::Failed(reason)) => failed(reason), // the shell looked: no trial is on
 
             (Step::Confirming, D::Confirmed) => Step::Concluding(Outcome::Succeeded),
             (Step::Confirming, D::Failed(reason)) => Step::RollingBack(reason), // an image that cannot be kept is not kept
@@ -99,6 +99,7 @@ impl Step {
             // Also when the record could not be written: the boot selector ends the trial when its attempts run out.
             (Step::RollingBack(_), D::RolledBack | D::Failed(_)) => Step::Leaving { until: now },
 
+            // Also when the image cannot be erased either: nothing is left to do from here.
             (Step::Abandoning { .. }, D::Abandoned | D::Failed(_)) => failed(Reason::BootRecordFailed),
 
             // Also when the journal failed: boot record and digest tell the same truth after a reset.
