@@ -2,6 +2,8 @@
 //! way, on every chip. A case is written `good/4x4096/3:Head,7:Fail`: story, chip, and the blows, each counted from the
 //! one before.
 
+mod story;
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
@@ -12,39 +14,15 @@ use ota_pal::Trial;
 use ota_pal::native::TRIAL_ATTEMPTS_DEFAULT;
 
 use crate::calm::{WHILE_MS, confirmed};
-use crate::job::{Kind, Order, Route};
-use crate::nor::{CHIPS, Chip, Mishap, Tear};
-use crate::world::{Act, Ended, Flow, Setup, World};
+use crate::nor::{Blow, CHIPS, Chip, Mishap, Tear};
+use crate::world::{Ended, Flow, Setup, World};
 
-/// Twelve blocks of 1 KiB, the last one short.
-const IMAGE_BYTES: u32 = 12_000;
+use story::{GOOD, IMAGE_BYTES, JOB, NEW, NEWER, NEXT, OLD, order};
+
+pub use story::{STORIES, Story};
+
 /// A small window: what happens in the middle is heard before the end.
 const WINDOW_BYTES: u32 = 2_048;
-/// More than the journal may be behind: a download of it goes on where a reset found it.
-const LONG_IMAGE_BYTES: u32 = 70_000;
-/// The job of the story, and the good one after it.
-const JOB: &str = "job";
-const NEXT: &str = "next";
-/// The job that supersedes the story's.
-const NEWER: &str = "newer";
-
-/// Something that happens to the world.
-type Deed = fn(&mut World);
-
-/// A story.
-#[derive(Debug)]
-pub struct Story {
-    /// Its name in a case.
-    pub name: &'static str,
-    kind: Kind,
-    route: Route,
-    image_bytes: u32,
-    /// What happens during the download, once, when so many bytes are in.
-    middle: Option<(u32, Deed)>,
-    /// How it may end when the power is cut: what the job says, and the patch of the version that runs.
-    ends: &'static [(Status, Option<Reason>, u32)],
-}
-
 /// What the service may hear of a flash that fails.
 const FAULTS: [Reason; 9] = [
     Reason::ReadBackMismatch,
@@ -58,66 +36,6 @@ const FAULTS: [Reason; 9] = [
     Reason::TrialImageCorrupt,
 ];
 
-impl Story {
-    /// Whether it is told in a few dozen operations.
-    pub fn is_short(&self) -> bool {
-        self.image_bytes == IMAGE_BYTES
-    }
-}
-
-const NEW: u32 = 2;
-const OLD: u32 = 1;
-const SUCCEEDED: (Status, Option<Reason>, u32) = (Status::Succeeded, None, NEW);
-
-const fn failed(reason: Reason) -> (Status, Option<Reason>, u32) {
-    (Status::Failed, Some(reason), OLD)
-}
-
-const GOOD: Story = Story {
-    name: "good",
-    kind: Kind::Good,
-    route: Route::Mqtt,
-    image_bytes: IMAGE_BYTES,
-    middle: None,
-    ends: &[SUCCEEDED],
-};
-
-/// All stories.
-pub const STORIES: [Story; 8] = [
-    GOOD,
-    Story { name: "http", route: Route::Http, ..GOOD },
-    Story { name: "bad", kind: Kind::FailsItsTest, ends: &[failed(Reason::SelfTestFailed)], ..GOOD },
-    Story { name: "hangs", kind: Kind::HangsInItsTest, ends: &[failed(Reason::SelfTestTimedOut)], ..GOOD },
-    // Whether the wish of the user is remembered is a matter of the moment: it is not in flash before the job is over.
-    Story {
-        name: "abort",
-        middle: Some((4_096, |world| world.act(Act::Abort))),
-        ends: &[failed(Reason::AbortedByUser), SUCCEEDED],
-        ..GOOD
-    },
-    Story {
-        name: "cancel",
-        middle: Some((4_096, |world| world.take_back(JOB, Status::Canceled))),
-        ends: &[(Status::Canceled, None, OLD)],
-        ..GOOD
-    },
-    Story {
-        name: "supersede",
-        middle: Some((4_096, |world| {
-            world.take_back(JOB, Status::Canceled);
-            world.create(&order(NEWER, &GOOD, 3));
-        })),
-        ends: &[(Status::Canceled, None, 3)],
-        ..GOOD
-    },
-    Story {
-        name: "resume",
-        image_bytes: LONG_IMAGE_BYTES,
-        middle: Some((68_000, |world| world.act(Act::Reset))),
-        ..GOOD
-    },
-];
-
 /// A story, a chip, and where the power goes.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -126,51 +44,7 @@ pub struct Case {
     /// The device's flash.
     pub chip: Chip,
     /// What comes over it, and at which operation, counted from the one before.
-    pub blows: Vec<(u32, Blow)>,
-}
-
-/// What comes over a flash operation, or a read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blow {
-    /// The power goes.
-    Cut(Tear),
-    /// It is refused.
-    Fail,
-    /// It is done, and called refused.
-    Deny,
-    /// It is called done, and nothing happens.
-    Ignore,
-    /// A read flips a bit. The number counts reads.
-    Misread,
-}
-
-impl Blow {
-    const FAULTS: [(&str, Blow); 4] =
-        [("Fail", Blow::Fail), ("Deny", Blow::Deny), ("Ignore", Blow::Ignore), ("Misread", Blow::Misread)];
-
-    fn mishap(self, at: u32) -> Mishap {
-        match self {
-            Blow::Cut(tear) => Mishap::Cut { at, tear },
-            Blow::Fail => Mishap::Fail { at },
-            Blow::Deny => Mishap::Deny { at },
-            Blow::Ignore => Mishap::Ignore { at },
-            Blow::Misread => Mishap::Misread { at },
-        }
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        let tear = Tear::ALL.into_iter().find(|tear| format!("{tear:?}") == name).map(Blow::Cut);
-        tear.or(Self::FAULTS.into_iter().find(|(known, _)| *known == name).map(|(_, blow)| blow))
-    }
-}
-
-impl fmt::Display for Blow {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Blow::Cut(tear) => write!(out, "{tear:?}"),
-            fault => write!(out, "{fault:?}"),
-        }
-    }
+    pub blows: Vec<Mishap>,
 }
 
 /// What came of a case.
@@ -180,10 +54,6 @@ pub struct Told {
     pub operations: u32,
     /// What must not be, in sentences.
     pub complaints: Vec<String>,
-}
-
-fn order(id: &str, story: &Story, patch: u32) -> Order {
-    Order { id: id.into(), kind: story.kind, route: story.route, patch, image_bytes: story.image_bytes + patch }
 }
 
 /// Tells a case, and after it the story of one more good job: no cut may have spoiled the device for it.
@@ -211,7 +81,7 @@ fn told(case: &Case) -> Told {
         world.checks.excuses.extend(FAULTS);
     }
     world.create(&order(JOB, case.story, NEW));
-    world.device.nor.plan(case.blows.iter().map(|(at, blow)| blow.mishap(*at)));
+    world.device.nor.plan(case.blows.iter().copied());
     let mut middle = case.story.middle;
     let ended = world.run(WHILE_MS, |world| {
         let done_bytes = world.checks.progress.last().map_or(0, |progress| progress.done_bytes);
@@ -280,14 +150,26 @@ fn the_next_job_works(world: &mut World) -> Option<String> {
 impl Case {
     /// Whether the device is told what is not so, or refused what it asks for.
     fn has_faults(&self) -> bool {
-        self.blows.iter().any(|(_, blow)| !matches!(blow, Blow::Cut(_)))
+        self.blows.iter().any(|mishap| !matches!(mishap.blow, Blow::Cut(_)))
+    }
+}
+
+/// All that a case can name.
+fn blows() -> impl Iterator<Item = Blow> {
+    [Blow::Fail, Blow::Deny, Blow::Ignore, Blow::Misread].into_iter().chain(Tear::ALL.map(Blow::Cut))
+}
+
+fn name(blow: Blow) -> String {
+    match blow {
+        Blow::Cut(tear) => format!("{tear:?}"),
+        fault => format!("{fault:?}"),
     }
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}/{}x{}/", self.story.name, self.chip.word_bytes, self.chip.sector_bytes)?;
-        let blows: Vec<String> = self.blows.iter().map(|(at, blow)| format!("{at}:{blow}")).collect();
+        let blows: Vec<String> = self.blows.iter().map(|Mishap { at, blow }| format!("{at}:{}", name(*blow))).collect();
         out.write_str(&blows.join(","))
     }
 }
@@ -300,15 +182,16 @@ impl FromStr for Case {
     type Err = NoCase;
 
     fn from_str(text: &str) -> Result<Self, NoCase> {
-        let [story, chip, blows] = text.split('/').collect::<Vec<_>>()[..] else { return Err(NoCase) };
+        let [story, chip, mishaps] = text.split('/').collect::<Vec<_>>()[..] else { return Err(NoCase) };
         let story = STORIES.iter().find(|known| known.name == story).ok_or(NoCase)?;
         let units = |chip: &Chip| format!("{}x{}", chip.word_bytes, chip.sector_bytes);
         let chip = CHIPS.into_iter().find(|known| units(known) == chip).ok_or(NoCase)?;
-        let blow = |text: &str| {
+        let mishap = |text: &str| {
             let (at, blow) = text.split_once(':').ok_or(NoCase)?;
-            Ok((at.parse().map_err(|_| NoCase)?, Blow::named(blow).ok_or(NoCase)?))
+            let blow = blows().find(|known| name(*known) == blow).ok_or(NoCase)?;
+            Ok(Mishap { at: at.parse().map_err(|_| NoCase)?, blow })
         };
-        let blows = blows.split(',').filter(|blow| !blow.is_empty()).map(blow).collect::<Result<_, _>>()?;
+        let blows = mishaps.split(',').filter(|text| !text.is_empty()).map(mishap).collect::<Result<_, _>>()?;
         Ok(Self { story, chip, blows })
     }
 }

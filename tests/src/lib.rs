@@ -4,8 +4,7 @@
 //! * [`dice`]: chance. [`nor`]: flash that fails and loses power. [`image`], [`verifier`], [`job`]: what is released.
 //! * [`service`], [`stream`], [`web`]: the other end, scripted. [`network`], [`spoil`]: the way there.
 //! * [`device`]: what boots. [`world`]: all of it, and its course. [`checks`]: what must never happen. [`life`]: a life from a seed.
-//!
-//! * [`calm`]: days without a storm, for tests that script their own.
+//! * [`cuts`]: stories with the power cut at every point. [`calm`]: days without a storm, for tests that script their own.
 //!
 //! The proofs that run in it are the files of `tests/tests`.
 

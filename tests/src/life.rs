@@ -7,7 +7,7 @@ use ota_jobs::{Reason, Status};
 use crate::dice::Dice;
 use crate::job::{Kind, Order, Route};
 use crate::network::Weather;
-use crate::nor::{Mishap, PLAIN, Tear};
+use crate::nor::{Blow, Mishap, PLAIN, Tear};
 use crate::service::Mood;
 use crate::world::{Act, Ended, Flow, Setup, World};
 
@@ -206,8 +206,8 @@ fn deed(dice: &mut Dice) -> Deed {
     match dice.below(10) {
         0..2 => Deed::Device(Act::Disconnect { ms: dice.pick(&[50, 1_000, 20_000]) }),
         2..4 => Deed::Device(Act::Reset),
-        4..6 => Deed::Flash(Mishap::Cut { at: dice.below(30) as u32, tear: dice.pick(&Tear::ALL) }),
-        6 => Deed::Flash(Mishap::Fail { at: dice.below(30) as u32 }),
+        4..6 => Deed::Flash(Mishap { at: dice.below(30) as u32, blow: Blow::Cut(dice.pick(&Tear::ALL)) }),
+        6 => Deed::Flash(Mishap { at: dice.below(30) as u32, blow: Blow::Fail }),
         7 => Deed::TakeBack(dice.pick(&[Status::Canceled, Status::TimedOut, Status::Removed])),
         8 => Deed::Silence { ms: dice.between(500, 30_000) },
         _ if dice.percent(20) => Deed::Device(Act::Abort),
@@ -217,8 +217,9 @@ fn deed(dice: &mut Dice) -> Deed {
 
 /// The reasons that the accidents of a life excuse in a job that did nothing to earn them.
 fn excuses(script: &[(u64, Deed)], world: &World) -> Vec<Reason> {
-    let resets =
-        script.iter().filter(|(_, deed)| matches!(deed, Deed::Device(Act::Reset) | Deed::Flash(Mishap::Cut { .. })));
+    let resets = script
+        .iter()
+        .filter(|(_, deed)| matches!(deed, Deed::Device(Act::Reset) | Deed::Flash(Mishap { blow: Blow::Cut(_), .. })));
     let mut excuses = Vec::new();
     if resets.count() >= 2 {
         excuses.push(Reason::TrialAttemptsExhausted);
@@ -226,7 +227,7 @@ fn excuses(script: &[(u64, Deed)], world: &World) -> Vec<Reason> {
     if script.iter().any(|(_, deed)| matches!(deed, Deed::Device(Act::Abort))) {
         excuses.push(Reason::AbortedByUser);
     }
-    if script.iter().any(|(_, deed)| matches!(deed, Deed::Flash(Mishap::Fail { .. }))) {
+    if script.iter().any(|(_, deed)| matches!(deed, Deed::Flash(Mishap { blow: Blow::Fail, .. }))) {
         excuses.extend([Reason::FlashWriteFailed, Reason::FlashEraseFailed, Reason::JournalFailed]);
         excuses.extend([Reason::BootRecordFailed, Reason::TrialAttemptsExhausted]);
     }

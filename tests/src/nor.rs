@@ -17,7 +17,7 @@ use memory::{Fate, Memory};
 
 pub(crate) use chip::with_view;
 pub use chip::{CHIPS, Chip, PLAIN};
-pub use mishap::{Mishap, Tear};
+pub use mishap::{Blow, Mishap, Tear};
 
 /// A flash; its clones are the same flash. Programs use it through a [`View`].
 #[derive(Clone)]
@@ -142,7 +142,7 @@ mod tests {
     }
 
     fn cut(at: u32, tear: Tear) -> [Mishap; 1] {
-        [Mishap::Cut { at, tear }]
+        [Mishap { at, blow: Blow::Cut(tear) }]
     }
 
     #[test]
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn the_next_mishap_counts_from_the_one_before() {
         let mut flash = flash();
-        flash.0.plan([Mishap::Cut { at: 1, tear: Tear::Before }, Mishap::Fail { at: 1 }]);
+        flash.0.plan([Mishap { at: 1, blow: Blow::Cut(Tear::Before) }, Mishap { at: 1, blow: Blow::Fail }]);
         assert_eq!(now(flash.write(0, &[1; 4])), Some(Ok(())));
         assert_eq!(now(flash.write(4, &[1; 4])), None);
         flash.0.power_on();
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn a_failed_operation_changes_nothing_and_the_next_one_works() {
         let mut flash = flash();
-        flash.0.plan([Mishap::Fail { at: 0 }]);
+        flash.0.plan([Mishap { at: 0, blow: Blow::Fail }]);
         assert!(now(flash.erase(0, 4096)).is_some_and(|result| result.is_err()));
         assert_eq!(now(flash.erase(0, 4096)), Some(Ok(())));
         assert_eq!(flash.0.touched(), vec![0..4096; 1]);
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn an_ignored_operation_is_called_done_and_a_misread_flips_one_bit_once() {
         let mut flash = flash();
-        flash.0.plan([Mishap::Ignore { at: 0 }, Mishap::Misread { at: 1 }]);
+        flash.0.plan([Mishap { at: 0, blow: Blow::Ignore }, Mishap { at: 1, blow: Blow::Misread }]);
         assert_eq!(now(flash.write(0, &[0; 4])), Some(Ok(())));
         let mut read = || {
             let mut out = [0; 4];

@@ -6,9 +6,9 @@
 use std::env;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ota_tests::cuts::{Blow, Case, STORIES, Story, tell};
+use ota_tests::cuts::{Case, STORIES, Story, tell};
 use ota_tests::dice::Dice;
-use ota_tests::nor::{CHIPS, Chip, PLAIN, Tear};
+use ota_tests::nor::{Blow, CHIPS, Chip, Mishap, PLAIN, Tear};
 
 /// So many complaints are enough to look at.
 const COMPLAINTS_MAX: usize = 3;
@@ -64,7 +64,7 @@ impl Tally {
 }
 
 fn case(story: &'static Story, chip: Chip, cuts: &[(u32, Tear)]) -> Case {
-    Case { story, chip, blows: cuts.iter().map(|(at, tear)| (*at, Blow::Cut(*tear))).collect() }
+    Case { story, chip, blows: cuts.iter().map(|(at, tear)| Mishap { at: *at, blow: Blow::Cut(*tear) }).collect() }
 }
 
 /// Tells what each of these has to tell, side by side, and what came of all.
@@ -121,11 +121,11 @@ fn the_truth_survives_a_flash_that_fails_or_lies_at_every_operation() {
     let tally = side_by_side(STORIES.iter().filter(|story| story.is_short()), |tally, story| {
         let operations = tally.tell(&case(story, PLAIN, &[]));
         for (at, blow) in (0..operations).flat_map(|at| [Blow::Fail, Blow::Deny, Blow::Ignore].map(|blow| (at, blow))) {
-            tally.tell(&Case { story, chip: PLAIN, blows: vec![(at, blow)] });
+            tally.tell(&Case { story, chip: PLAIN, blows: vec![Mishap { at, blow }] });
         }
         for at in 0..READS {
             if is_told(at, 5) {
-                tally.tell(&Case { story, chip: PLAIN, blows: vec![(at, Blow::Misread)] });
+                tally.tell(&Case { story, chip: PLAIN, blows: vec![Mishap { at, blow: Blow::Misread }] });
             }
         }
     });

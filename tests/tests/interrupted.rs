@@ -5,7 +5,7 @@ use ota_jobs::{Reason, Status};
 use ota_pal::{SlotId, Trial};
 use ota_tests::calm::{WHILE_MS, confirmed, world};
 use ota_tests::job::{Kind, Order, Route};
-use ota_tests::nor::{Mishap, Tear};
+use ota_tests::nor::{Blow, Mishap, Tear};
 use ota_tests::world::{Act, Ended, Flow, World};
 
 /// Three sectors, twelve blocks: an update short enough to be interrupted everywhere.
@@ -105,7 +105,7 @@ fn the_truth_is_told_whichever_flash_operation_the_power_goes_at() {
         let mut boots = 0;
         for at in 0..OPERATIONS_MAX {
             for tear in Tear::ALL {
-                let cut = once(|_| true, |world| world.device.nor.plan([Mishap::Cut { at, tear }]));
+                let cut = once(|_| true, |world| world.device.nor.plan([Mishap { at, blow: Blow::Cut(tear) }]));
                 let world = disturbed(kind, Route::Mqtt, cut);
                 assert_eq!(world.verdict("job"), verdict, "{kind:?}, operation {at}, {tear:?}");
                 boots += world.boots;
@@ -131,7 +131,7 @@ fn the_truth_is_told_and_the_next_job_works_whichever_flash_operation_fails() {
         world.checks.excuses = FLASH_REASONS.to_vec();
         world.create(&short("job", Kind::Good, 2, Route::Mqtt));
         world.create(&short("next", Kind::Good, 3, Route::Mqtt));
-        world.device.nor.plan([Mishap::Fail { at }]);
+        world.device.nor.plan([Mishap { at, blow: Blow::Fail }]);
         let ended = world.run(WHILE_MS, |_| Flow::Go);
         assert_eq!(world.checks.violations, [] as [String; 0], "operation {at}");
         assert_eq!(ended, Ended::Quiet, "operation {at}");
@@ -146,7 +146,7 @@ fn the_truth_is_told_whichever_flash_operation_is_done_and_called_failed() {
         let mut world = world();
         world.checks.excuses = FLASH_REASONS.to_vec();
         world.create(&short("job", Kind::Good, 2, Route::Mqtt));
-        world.device.nor.plan([Mishap::Deny { at }]);
+        world.device.nor.plan([Mishap { at, blow: Blow::Deny }]);
         let ended = world.run(WHILE_MS, |_| Flow::Go);
         assert_eq!(world.checks.violations, [] as [String; 0], "operation {at}");
         world.act(Act::Reset); // what was put on trial unknowingly would start now
@@ -163,9 +163,9 @@ fn a_boot_record_that_wears_out_during_a_trial_ends_the_job_and_not_the_device()
     world.checks.excuses = FLASH_REASONS.to_vec();
     world.create(&short("job", Kind::Good, 2, Route::Mqtt));
     let region = world.device.layout.boot_record();
-    let range = (region.offset_bytes(), region.offset_bytes() + region.len_bytes());
+    let wear_out = Blow::WearOut(region.offset_bytes(), region.offset_bytes() + region.len_bytes());
     let pending = |world: &World| matches!(world.device.record().trial, Trial::Pending { .. });
-    let mut wear = once(pending, |world| world.device.nor.plan([Mishap::WearOut { at: 0, range }]));
+    let mut wear = once(pending, |world| world.device.nor.plan([Mishap { at: 0, blow: wear_out }]));
     let ended = world.run(WHILE_MS, |world| {
         wear(world);
         Flow::Go
@@ -196,7 +196,7 @@ fn a_trial_goes_on_after_a_boot_that_could_not_be_counted() {
     world.create(&short("job", Kind::HangsInItsTest, 2, Route::Mqtt));
     let on_trial = |world: &World| matches!(world.device.record().trial, Trial::Started { .. });
     let mut reset = once(on_trial, |world| {
-        world.device.nor.plan([Mishap::Fail { at: 0 }]); // the selector's: it starts the confirmed image instead
+        world.device.nor.plan([Mishap { at: 0, blow: Blow::Fail }]); // the selector's: it starts the confirmed image instead
         world.act(Act::Reset);
     });
     let ended = world.run(WHILE_MS, |world| {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::dice::Dice;
 
-use super::{Chip, Mishap, Tear};
+use super::{Blow, Chip, Mishap, Tear};
 
 pub(super) struct Memory {
     pub(super) chip: Chip,
@@ -74,12 +74,12 @@ impl Memory {
             out[address - at] ^= mask & self.dice.roll() as u8;
         }
         match self.mishaps.front_mut() {
-            Some(Mishap::Misread { at: 0 }) if !out.is_empty() => {
+            Some(Mishap { at: 0, blow: Blow::Misread }) if !out.is_empty() => {
                 self.mishaps.pop_front();
                 let bit = self.dice.below(out.len() as u64 * 8) as usize;
                 out[bit / 8] ^= 1 << (bit % 8);
             }
-            Some(Mishap::Misread { at }) if *at > 0 => *at -= 1,
+            Some(Mishap { at, blow: Blow::Misread }) if *at > 0 => *at -= 1,
             _ => {}
         }
         self.unreadable.range(at..at + out.len()).next().is_none()
@@ -177,26 +177,29 @@ impl Memory {
             return Fate::Dark;
         }
         self.operations += 1;
-        let (fate, at) = match self.mishaps.front_mut() {
-            None | Some(Mishap::Misread { .. }) => return Fate::Done,
-            Some(Mishap::Fail { at }) => (Fate::Failed, at),
-            Some(Mishap::Deny { at }) => (Fate::Denied, at),
-            Some(Mishap::WearOut { at, range: (from, to) }) => {
-                if *at == 0 {
-                    self.worn = *from as usize..*to as usize;
-                }
-                (Fate::Done, at)
+        let blow = match self.mishaps.front_mut() {
+            None | Some(Mishap { blow: Blow::Misread, .. }) => return Fate::Done,
+            Some(Mishap { at, .. }) if *at > 0 => {
+                *at -= 1;
+                return Fate::Done;
             }
-            Some(Mishap::Ignore { at }) => (Fate::Ignored, at),
-            Some(Mishap::Cut { at, tear }) => (Fate::Cut(*tear), at),
+            Some(Mishap { blow, .. }) => *blow,
         };
-        if *at > 0 {
-            *at -= 1;
-            return Fate::Done;
-        }
         self.mishaps.pop_front();
-        self.dark = matches!(fate, Fate::Cut(_));
-        fate
+        match blow {
+            Blow::Fail => Fate::Failed,
+            Blow::Deny => Fate::Denied,
+            Blow::Ignore => Fate::Ignored,
+            Blow::Misread => Fate::Done,
+            Blow::WearOut(from, to) => {
+                self.worn = from as usize..to as usize;
+                Fate::Done
+            }
+            Blow::Cut(tear) => {
+                self.dark = true;
+                Fate::Cut(tear)
+            }
+        }
     }
 
     /// Whether the operation reaches the cells; if so, they are touched.

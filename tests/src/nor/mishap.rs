@@ -1,42 +1,29 @@
 //! What can go wrong with a flash.
 
-/// What comes over the next operations. Operations are writes and erases, and count from 0.
+/// What comes over one of the next operations, which are writes and erases and count from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mishap {
-    /// The operation is refused and changes nothing; the device goes on.
-    Fail {
-        /// Which operation.
-        at: u32,
-    },
-    /// The operation is done, and called refused.
-    Deny {
-        /// Which operation.
-        at: u32,
-    },
-    /// From this operation on, no sector in this range can be erased any more.
-    WearOut {
-        /// Which operation.
-        at: u32,
-        /// In bytes from the start of the flash.
-        range: (u32, u32),
-    },
-    /// The operation is called done, and changes nothing.
-    Ignore {
-        /// Which operation.
-        at: u32,
-    },
+pub struct Mishap {
+    /// Which operation; of a [`Blow::Misread`], which read.
+    pub at: u32,
+    /// What comes over it.
+    pub blow: Blow,
+}
+
+/// What can come over an operation, or a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blow {
+    /// It is refused and changes nothing; the device goes on.
+    Fail,
+    /// It is done, and called refused.
+    Deny,
+    /// It is called done, and changes nothing.
+    Ignore,
     /// One bit of what is read is not what lies there; read again, it is.
-    Misread {
-        /// Which read.
-        at: u32,
-    },
-    /// The power goes at the operation: it never returns, and neither does anything after it.
-    Cut {
-        /// Which operation.
-        at: u32,
-        /// What it leaves.
-        tear: Tear,
-    },
+    Misread,
+    /// From this operation on, no sector in this range, in bytes from the start of the flash, can be erased any more.
+    WearOut(u32, u32),
+    /// The power goes: it never returns, and neither does anything after it.
+    Cut(Tear),
 }
 
 /// What an operation leaves that the power went at.

@@ -1,0 +1,98 @@
+//! The stories: what is done in each, and how it must end.
+
+use ota_jobs::{Reason, Status};
+
+use crate::job::{Kind, Order, Route};
+use crate::world::{Act, World};
+
+/// Twelve blocks of 1 KiB, the last one short.
+pub(super) const IMAGE_BYTES: u32 = 12_000;
+/// More than the journal may be behind: a download of it goes on where a reset found it.
+const LONG_IMAGE_BYTES: u32 = 70_000;
+/// The job of the story, and the good one after it.
+pub(super) const JOB: &str = "job";
+pub(super) const NEXT: &str = "next";
+/// The job that supersedes the story's.
+pub(super) const NEWER: &str = "newer";
+
+/// Something that happens to the world.
+pub(super) type Deed = fn(&mut World);
+
+/// A story.
+#[derive(Debug)]
+pub struct Story {
+    /// Its name in a case.
+    pub name: &'static str,
+    kind: Kind,
+    route: Route,
+    pub(super) image_bytes: u32,
+    /// What happens during the download, once, when so many bytes are in.
+    pub(super) middle: Option<(u32, Deed)>,
+    /// How it may end when the power is cut: what the job says, and the patch of the version that runs.
+    pub(super) ends: &'static [(Status, Option<Reason>, u32)],
+}
+
+impl Story {
+    /// Whether it is told in a few dozen operations.
+    pub fn is_short(&self) -> bool {
+        self.image_bytes == IMAGE_BYTES
+    }
+}
+
+pub(super) const NEW: u32 = 2;
+pub(super) const OLD: u32 = 1;
+const SUCCEEDED: (Status, Option<Reason>, u32) = (Status::Succeeded, None, NEW);
+
+const fn failed(reason: Reason) -> (Status, Option<Reason>, u32) {
+    (Status::Failed, Some(reason), OLD)
+}
+
+pub(super) const GOOD: Story = Story {
+    name: "good",
+    kind: Kind::Good,
+    route: Route::Mqtt,
+    image_bytes: IMAGE_BYTES,
+    middle: None,
+    ends: &[SUCCEEDED],
+};
+
+/// All stories.
+pub const STORIES: [Story; 8] = [
+    GOOD,
+    Story { name: "http", route: Route::Http, ..GOOD },
+    Story { name: "bad", kind: Kind::FailsItsTest, ends: &[failed(Reason::SelfTestFailed)], ..GOOD },
+    Story { name: "hangs", kind: Kind::HangsInItsTest, ends: &[failed(Reason::SelfTestTimedOut)], ..GOOD },
+    // Whether the wish of the user is remembered is a matter of the moment: it is not in flash before the job is over.
+    Story {
+        name: "abort",
+        middle: Some((4_096, |world| world.act(Act::Abort))),
+        ends: &[failed(Reason::AbortedByUser), SUCCEEDED],
+        ..GOOD
+    },
+    Story {
+        name: "cancel",
+        middle: Some((4_096, |world| world.take_back(JOB, Status::Canceled))),
+        ends: &[(Status::Canceled, None, OLD)],
+        ..GOOD
+    },
+    Story {
+        name: "supersede",
+        middle: Some((4_096, |world| {
+            world.take_back(JOB, Status::Canceled);
+            world.create(&order(NEWER, &GOOD, 3));
+        })),
+        ends: &[(Status::Canceled, None, 3)],
+        ..GOOD
+    },
+    Story {
+        name: "resume",
+        image_bytes: LONG_IMAGE_BYTES,
+        middle: Some((68_000, |world| world.act(Act::Reset))),
+        ..GOOD
+    },
+];
+
+/// A job of the story's kind.
+pub(super) fn order(id: &str, story: &Story, patch: u32) -> Order {
+    Order { id: id.into(), kind: story.kind, route: story.route, patch, image_bytes: story.image_bytes + patch }
+}
