@@ -9,7 +9,8 @@ use ota_agent::{Agent, Application, Config, Instant, pump};
 use ota_jobs::ThingName;
 use ota_pal::native::TRIAL_ATTEMPTS_DEFAULT;
 use ota_pal::{
-    Component, Flash, Geometry, HardwareId, Key, KeySet, Layout, Native, Reset, SlotId, VersionRule, Watchdog,
+    Component, Flash, Geometry, HardwareId, Key, KeySet, Layout, Native, OwnSelector, Reset, SlotId, VersionRule,
+    Watchdog,
 };
 
 const BLOCK_BYTES: usize = 4096;
@@ -64,12 +65,13 @@ where
         component: Component::App,
         version_rule: VersionRule::Newer,
         security_counter_min: 0,
-        running,
+        key_epoch: 0,
         trial_attempts: TRIAL_ATTEMPTS_DEFAULT,
     };
     let mut keys = KeySet::<1>::new();
     keys.add(Key::new("release", public_key).ok()?).ok()?;
-    let platform = Native::new(flash, keys, reset, watchdog, settings).ok()?;
+    let selector = OwnSelector::new(&LAYOUT, running);
+    let platform = Native::new(flash, keys, reset, watchdog, settings, selector).ok()?;
 
     let mut document = [0; 2048]; // of the job at hand
     let (thing, config) = (ThingName::new("kitchen").ok()?, Config::new(BLOCK_BYTES as u32).ok()?);

@@ -38,9 +38,9 @@ pub enum StartRefused {
 
 /// An update agent: one per device and thing, as many per program as you like.
 pub struct Agent<'b, P, A> {
-    machine: Machine,
-    platform: P,
-    application: A,
+    pub(crate) machine: Machine,
+    pub(crate) platform: P,
+    pub(crate) application: A,
     thing: ThingName,
     desk: Desk<'b>,
     block_bytes: u32,
@@ -191,6 +191,12 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         Ok(self.platform.boot_state().await?.image_state())
     }
 
+    /// Resets, and remembers it: a simulated platform returns.
+    pub(crate) fn reset(&mut self) {
+        self.reset = true;
+        self.platform.reset();
+    }
+
     /// Whether the platform was reset, and returned: only a simulated one does.
     pub fn is_reset(&self) -> bool {
         self.reset
@@ -271,8 +277,9 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             Operation::Begin { image_bytes, keep_bytes } => {
                 let begun = platform.begin(image_bytes, keep_bytes).await;
                 begun.map_or_else(refusal, |begun| Done::Begun {
-                    slot: slot_number(begun.slot),
+                    slot: begun.slot.number(),
                     frontier_bytes: begun.frontier_bytes,
+                    evicted: begun.evicted.map(|version| (version.major, version.minor, version.patch)),
                 })
             }
             Operation::Write(wanted) => {
@@ -291,8 +298,9 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             }
             Operation::Seal => self.seal().await,
             Operation::Activate { slot, digest, image_bytes } => {
+                let Some(slot) = SlotId::from_number(slot) else { return Some(Done::Failed(Reason::BootRecordFailed)) };
                 let digest = ota_pal::Digest(digest);
-                match platform.activate(slot_id(slot), &digest, image_bytes).await {
+                match platform.activate(slot, &digest, image_bytes).await {
                     Ok(()) => Done::Activated,
                     // A store that failed may have been done all the same: then the trial comes at the next reset.
                     Err(_) if is_pending(platform, &digest).await => Done::Activated,
@@ -304,7 +312,8 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
                 platform.roll_back(reason.code()).await.map_or_else(fault, |()| Done::RolledBack)
             }
             Operation::Abandon { slot } => {
-                platform.abandon(slot_id(slot)).await.map_or_else(refusal, |()| Done::Abandoned)
+                let Some(slot) = SlotId::from_number(slot) else { return Some(Done::Failed(Reason::BootRecordFailed)) };
+                platform.abandon(slot).await.map_or_else(refusal, |()| Done::Abandoned)
             }
             Operation::Reset => {
                 platform.reset();
@@ -324,7 +333,8 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             Ok(signed) => signed,
             Err(reason) => return Done::Failed(reason),
         };
-        let sealed = self.platform.seal(&signed.signature()).await;
+        let source = self.machine.job().map_or("", JobId::as_str);
+        let sealed = self.platform.seal(&signed.signature(), source).await;
         sealed.map_or_else(|refusal| Done::Failed(of_refusal(refusal)), |digest| Done::Sealed { digest: digest.0 })
     }
 }
@@ -341,14 +351,12 @@ async fn read_boot<P: Platform>(platform: &mut P) -> Result<(Option<Record>, Boo
     let state = platform.boot_state().await?;
     // Hashing a slot takes long: only while it decides something.
     let digest = match &record {
-        Some(Record { phase: Phase::Activating { slot, .. }, image_bytes, .. })
-            if *slot == slot_number(state.running) =>
-        {
+        Some(Record { phase: Phase::Activating { slot, .. }, image_bytes, .. }) if *slot == state.running.number() => {
             Some(platform.running_digest(*image_bytes).await?.0)
         }
         _ => None,
     };
-    Ok((record, Boot { running: slot_number(state.running), digest, trial: trial(&state) }))
+    Ok((record, Boot { running: state.running.number(), digest, trial: trial(&state) }))
 }
 
 fn trial(state: &ota_pal::BootState) -> Trial {
@@ -356,21 +364,10 @@ fn trial(state: &ota_pal::BootState) -> Trial {
     match state.trial {
         T::Started { slot, .. } | T::Pending { slot, .. } if slot == state.running => Trial::Running,
         T::Ended { slot, digest, reason, .. } => Trial::Ended {
-            slot: slot_number(slot),
+            slot: slot.number(),
             digest: digest.0,
             reason: Reason::from_code(reason).unwrap_or(Reason::RolledBack),
         },
         T::None | T::Started { .. } | T::Pending { .. } => Trial::None,
     }
-}
-
-fn slot_number(slot: SlotId) -> u8 {
-    match slot {
-        SlotId::A => 0,
-        SlotId::B => 1,
-    }
-}
-
-fn slot_id(number: u8) -> SlotId {
-    if number == 0 { SlotId::A } else { SlotId::B }
 }

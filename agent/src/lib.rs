@@ -12,6 +12,7 @@
 
 mod agent;
 mod application;
+mod commands;
 mod decimal;
 mod desk;
 mod inbox;
@@ -24,4 +25,5 @@ pub mod transport;
 
 pub use agent::{Agent, MESSAGE_BYTES_MAX, Outgoing, StartError, StartRefused};
 pub use application::{Application, SelfTest, Way};
+pub use commands::CommandRefused;
 pub use machine::{Config, ConfigError, Discovery, Instant, Notice, Progress};

@@ -15,7 +15,9 @@ pub(crate) fn of_fault(fault: Fault) -> Reason {
         | Fault::NotAligned { .. }
         | Fault::NothingBegun => Reason::FlashWriteFailed,
         Fault::JournalPayloadTooLong { .. } | Fault::JournalBufferTooSmall { .. } => Reason::JournalFailed,
-        Fault::BootRecordInvalid { .. } | Fault::NoTrialRuns => Reason::BootRecordFailed,
+        Fault::BootRecordInvalid { .. } | Fault::MonotonicRecordInvalid { .. } | Fault::NoTrialRuns => {
+            Reason::BootRecordFailed
+        }
     }
 }
 
@@ -25,7 +27,12 @@ pub(crate) fn of_refusal(refusal: Refusal) -> Reason {
         Refusal::Fault(fault) => of_fault(fault),
         Refusal::ImageEmpty => Reason::ImageEmpty,
         Refusal::ImageTooLarge { .. } => Reason::ImageTooLargeForSlot,
-        Refusal::TrialRunning | Refusal::SlotRuns { .. } => Reason::BootRecordFailed,
+        Refusal::TrialRunning => Reason::TrialRunning,
+        Refusal::SlotRuns { .. } => Reason::SlotRuns,
+        Refusal::NoPreviousImage => Reason::NoPreviousImage,
+        Refusal::NoSuchImage { .. } => Reason::NoSuchImage,
+        Refusal::NoFactorySlot => Reason::NoFactorySlot,
+        Refusal::FactoryNotVerified => Reason::FactoryNotVerified,
         Refusal::DigestMismatch { .. } => Reason::DigestMismatch,
         Refusal::ImageHeaderInvalid(_) => Reason::ImageHeaderInvalid,
         Refusal::WrongHardware { .. } => Reason::WrongHardware,

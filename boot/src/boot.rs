@@ -1,8 +1,12 @@
 //! Carries a boot decision out: reads the record, hashes a slot on trial, stores the count, looks for an image that can run.
 
-use ota_pal::{BootRecord, BootRecords, Digest, Fault, Flash, Header, Layout, SlotId, Watchdog, digest, read_header};
+use ota_pal::{
+    BootRecord, BootRecords, Digest, Fault, Flash, Floor, Floors, Header, Image, Layout, SlotId, Standing, Trial,
+    Watchdog, digest, read_header,
+};
 
-use crate::select::{Decision, select};
+use crate::select::{Decision, fallback, select};
+use crate::wipe;
 
 /// The slot to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,18 +26,35 @@ pub enum Cause {
     Confirmed,
     /// It is on trial, and this boot was counted.
     Trial,
-    /// It is confirmed, and a trial of the other slot was ended at this boot; the boot record says why.
+    /// It is confirmed, and a trial of another slot was ended at this boot; the boot record says why.
     TrialEnded,
-    /// It is confirmed, and there is a trial whose count could not be stored: an uncounted trial could go on for ever.
-    TrialNotStored(Fault),
+    /// It is confirmed, and something that this boot had to store could not be stored. Without its count, a trial could go
+    /// on for ever: it waits.
+    NotStored(Fault),
+    /// The image of the confirmed slot cannot be started: this is the newest that can, and it is confirmed from now on.
+    FellBack {
+        /// The slot that was confirmed.
+        from: SlotId,
+    },
+    /// A factory reset was carried out at this boot.
+    FactoryReset,
+}
+
+/// How much of an image a boot looks at before it starts it. One on trial, or fallen back to, is always hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scrutiny {
+    /// Its header.
+    Header,
+    /// The whole of it, where the image database has its digest: a boot takes as long as hashing it does.
+    Whole,
 }
 
 /// Why nothing can be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BootError {
-    /// Flash cannot be read, or the boot record is not understood.
+    /// Flash cannot be read, or a record is not understood.
     Fault(Fault),
-    /// The confirmed slot does not start with the header of an image that runs there, and nobody verified the other one.
+    /// No slot holds an image that was verified, is whole, and may still run.
     NoBootableImage,
 }
 
@@ -43,65 +64,146 @@ impl From<Fault> for BootError {
     }
 }
 
-/// Chooses the slot to start, and stores what this boot changes before it returns. The watchdog is fed while a slot on
-/// trial is hashed.
+/// Chooses the slot to start, and stores what this boot changes before it returns. The watchdog is fed while a slot is
+/// hashed or erased.
 ///
-/// Dropped: a trial boot may have been counted.
+/// Dropped: a trial boot may have been counted, slots may have been erased for a factory reset.
 ///
 /// # Errors
 /// [`BootError`] if there is nothing to start.
-pub async fn boot<F: Flash, W: Watchdog>(flash: &mut F, layout: &Layout, watchdog: &mut W) -> Result<Boot, BootError> {
+pub async fn boot<F: Flash, W: Watchdog>(
+    flash: &mut F,
+    layout: &Layout,
+    watchdog: &mut W,
+    scrutiny: Scrutiny,
+) -> Result<Boot, BootError> {
     let mut records = BootRecords::new(layout);
     let record = records.load(flash).await?;
+    let mut selector = Selector { flash, layout, watchdog, records, record };
     let cause = match select(&record) {
         Decision::Confirmed => Cause::Confirmed,
-        Decision::GiveUp(ended) => end_trial(flash, &mut records, &ended).await,
-        Decision::Try { slot, digest, image_bytes, counted, corrupt } => {
-            match intact(flash, layout, slot, (digest, image_bytes), watchdog).await {
-                None => end_trial(flash, &mut records, &corrupt).await,
-                Some(header) => match records.store(flash, &counted).await {
-                    Ok(()) => return Ok(Boot { slot, header, cause: Cause::Trial }),
-                    Err(fault) => Cause::TrialNotStored(fault),
-                },
+        Decision::GiveUp(ended) => selector.end_trial(ended).await,
+        Decision::Try { counted, corrupt } => match selector.try_image(counted).await {
+            Some(Ok(boot)) => return Ok(boot),
+            Some(Err(fault)) => Cause::NotStored(fault),
+            None => selector.end_trial(corrupt).await,
+        },
+        Decision::Wipe => selector.factory_reset().await,
+    };
+    selector.start_confirmed(cause, scrutiny).await
+}
+
+struct Selector<'s, F, W> {
+    flash: &'s mut F,
+    layout: &'s Layout,
+    watchdog: &'s mut W,
+    records: BootRecords,
+    record: BootRecord,
+}
+
+impl<F: Flash, W: Watchdog> Selector<'_, F, W> {
+    /// Starts the image on trial, if its slot holds exactly that one: `None` if not, an error if the boot cannot be counted.
+    async fn try_image(&mut self, counted: Trial) -> Option<Result<Boot, Fault>> {
+        let Trial::Started { slot, digest, image_bytes, .. } = counted else { return None };
+        let header = self.intact(slot, digest, image_bytes).await?;
+        self.record.trial = counted;
+        let stored = self.records.store(self.flash, &self.record).await;
+        Some(stored.map(|()| Boot { slot, header, cause: Cause::Trial }))
+    }
+
+    async fn end_trial(&mut self, ended: Trial) -> Cause {
+        self.record.trial = ended;
+        if let Trial::Ended { slot, .. } = ended {
+            self.record.images.mark(slot, Standing::Failed);
+        }
+        self.store(Cause::TrialEnded).await
+    }
+
+    /// Erases everything but the factory's image, if that is whole; else the order is forgotten and the others stay.
+    async fn factory_reset(&mut self) -> Cause {
+        let factory = self.record.images.get(SlotId::FACTORY).copied();
+        let whole = match factory {
+            Some(Image { digest, image_bytes, .. }) => {
+                self.intact(SlotId::FACTORY, digest, image_bytes).await.is_some()
+            }
+            None => false,
+        };
+        if !whole {
+            self.record.wipe = false;
+            return self.store(Cause::Confirmed).await;
+        }
+        if let Err(fault) = wipe::erase_slots(self.flash, self.layout, self.watchdog).await {
+            return Cause::NotStored(fault);
+        }
+        self.record = BootRecord::new_device(SlotId::FACTORY);
+        self.record.images.set(SlotId::FACTORY, factory);
+        self.store(Cause::FactoryReset).await
+    }
+
+    async fn store(&mut self, cause: Cause) -> Cause {
+        match self.records.store(self.flash, &self.record).await {
+            Ok(()) => cause,
+            Err(fault) => Cause::NotStored(fault),
+        }
+    }
+
+    /// Starts the confirmed image, or the newest one that can be started instead.
+    async fn start_confirmed(&mut self, cause: Cause, scrutiny: Scrutiny) -> Result<Boot, BootError> {
+        let confirmed = self.record.confirmed;
+        let header = match (scrutiny, self.record.images.get(confirmed).copied()) {
+            (Scrutiny::Whole, Some(image)) => self.intact(confirmed, image.digest, image.image_bytes).await,
+            _ => self.runnable(confirmed).await,
+        };
+        match header {
+            Some(header) => Ok(Boot { slot: confirmed, header, cause }),
+            None => self.fall_back(confirmed).await,
+        }
+    }
+
+    async fn fall_back(&mut self, from: SlotId) -> Result<Boot, BootError> {
+        let floor = Floors::new(self.layout).load(self.flash).await?;
+        self.record.images.set(from, None);
+        while let Some(slot) = fallback(&self.record, floor.security_counter, |slot| slot == from) {
+            let Some(image) = self.record.images.get(slot).copied() else { break };
+            if let Some(header) = self.intact(slot, image.digest, image.image_bytes).await {
+                (self.record.confirmed, self.record.wipe) = (slot, false);
+                let cause = self.store(Cause::FellBack { from }).await;
+                return Ok(Boot { slot, header, cause });
+            }
+            self.record.images.set(slot, None);
+        }
+        self.last_resort(from, floor).await.ok_or(BootError::NoBootableImage)
+    }
+
+    /// The factory's image without a row: nobody verified it here, and nobody but the factory could write it.
+    async fn last_resort(&mut self, from: SlotId, floor: Floor) -> Option<Boot> {
+        let slot = SlotId::FACTORY;
+        let header = self.runnable(slot).await.filter(|_| slot != from)?;
+        if header.security_counter < floor.security_counter || self.record.images.get(slot).is_some() {
+            return None;
+        }
+        (self.record.confirmed, self.record.wipe) = (slot, false);
+        Some(Boot { slot, header, cause: self.store(Cause::FellBack { from }).await })
+    }
+
+    /// The header of the image in a slot, if the slot holds exactly this one. What does not is read once more: one bit
+    /// misread must not give up an image. A slot that cannot be read holds nothing.
+    async fn intact(&mut self, slot: SlotId, expected: Digest, image_bytes: u32) -> Option<Header> {
+        let header = self.runnable(slot).await?;
+        let region = self.layout.slot(slot);
+        for _ in 0..2 {
+            let found = digest::digest(self.flash, region, image_bytes, self.watchdog).await;
+            if found == Ok(expected) {
+                return Some(header);
             }
         }
-    };
-    start_confirmed(flash, layout, record.confirmed, cause).await
-}
-
-async fn end_trial<F: Flash>(flash: &mut F, records: &mut BootRecords, ended: &BootRecord) -> Cause {
-    match records.store(flash, ended).await {
-        Ok(()) => Cause::TrialEnded,
-        Err(fault) => Cause::TrialNotStored(fault),
+        None
     }
-}
 
-/// The header of the image on trial, if the slot holds exactly that image. A slot that cannot be read holds nothing.
-async fn intact<F: Flash, W: Watchdog>(
-    flash: &mut F,
-    layout: &Layout,
-    slot: SlotId,
-    (expected, image_bytes): (Digest, u32),
-    watchdog: &mut W,
-) -> Option<Header> {
-    let found = digest::digest(flash, layout.slot(slot), image_bytes, watchdog).await.ok()?;
-    let header = runnable(flash, layout, slot).await?;
-    (found == expected).then_some(header)
-}
-
-async fn start_confirmed<F: Flash>(
-    flash: &mut F,
-    layout: &Layout,
-    confirmed: SlotId,
-    cause: Cause,
-) -> Result<Boot, BootError> {
-    let header = runnable(flash, layout, confirmed).await.ok_or(BootError::NoBootableImage)?;
-    Ok(Boot { slot: confirmed, header, cause })
-}
-
-/// The header of the image in a slot, if there is one that is linked for it and fits.
-async fn runnable<F: Flash>(flash: &mut F, layout: &Layout, slot: SlotId) -> Option<Header> {
-    let region = layout.slot(slot);
-    let header = read_header(flash, region).await.ok()?.ok()?;
-    (header.link.allows(slot) && header.image_bytes() <= region.len_bytes()).then_some(header)
+    /// The header of the image in a slot, if there is one that is linked for it and fits.
+    async fn runnable(&mut self, slot: SlotId) -> Option<Header> {
+        let region = self.layout.slot(slot);
+        let header = read_header(self.flash, region).await.ok()?.ok()?;
+        (header.link.allows(slot) && header.image_bytes() <= region.len_bytes()).then_some(header)
+    }
 }

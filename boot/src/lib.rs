@@ -9,8 +9,12 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(test)]
+extern crate std;
+
 mod boot;
 mod select;
+mod wipe;
 
-pub use boot::{Boot, BootError, Cause, boot};
-pub use select::{Decision, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, select};
+pub use boot::{Boot, BootError, Cause, Scrutiny, boot};
+pub use select::{Decision, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, fallback, select};

@@ -1,6 +1,6 @@
 //! What a boot record asks for. Pure: flash is `boot`'s.
 
-use ota_pal::{BootRecord, Digest, SlotId, Trial};
+use ota_pal::{BootRecord, SlotId, Standing, Trial};
 
 /// The reason stored when a trial used up its boots without a verdict.
 pub const REASON_ATTEMPTS_EXHAUSTED: u16 = 0x0603;
@@ -15,24 +15,23 @@ pub enum Decision {
     Confirmed,
     /// If the slot still holds this image, store `counted` and boot it; otherwise store `corrupt` and boot the confirmed one.
     Try {
-        /// The slot on trial.
-        slot: SlotId,
-        /// What it must hold.
-        digest: Digest,
-        /// How long the image is.
-        image_bytes: u32,
-        /// The record with this boot counted.
-        counted: BootRecord,
-        /// The record that ends the trial because the image is damaged.
-        corrupt: BootRecord,
+        /// The trial with this boot counted.
+        counted: Trial,
+        /// The trial as it ends when the image is damaged.
+        corrupt: Trial,
     },
-    /// Store this record and boot the confirmed slot: the trial used up its boots.
-    GiveUp(BootRecord),
+    /// Store this end of the trial and boot the confirmed slot: the trial used up its boots.
+    GiveUp(Trial),
+    /// If the factory's image is whole, erase everything else, then boot it.
+    Wipe,
 }
 
 /// The decision for `record`: each trial boot is counted before it happens, so a trial that never speaks ends by itself.
 #[must_use]
 pub fn select(record: &BootRecord) -> Decision {
+    if record.wipe {
+        return Decision::Wipe;
+    }
     let (slot, digest, image_bytes, attempts_left, started) = match record.trial {
         Trial::None | Trial::Ended { .. } => return Decision::Confirmed,
         Trial::Pending { slot, digest, image_bytes, attempts_left } => {
@@ -40,29 +39,36 @@ pub fn select(record: &BootRecord) -> Decision {
         }
         Trial::Started { slot, digest, image_bytes, attempts_left } => (slot, digest, image_bytes, attempts_left, true),
     };
-    let confirmed = record.confirmed;
-    let ended = |reason| BootRecord { confirmed, trial: Trial::Ended { slot, digest, reason, started } };
+    let ended = |reason| Trial::Ended { slot, digest, reason, started };
     match attempts_left.checked_sub(1) {
         None => Decision::GiveUp(ended(REASON_ATTEMPTS_EXHAUSTED)),
         Some(attempts_left) => Decision::Try {
-            slot,
-            digest,
-            image_bytes,
-            counted: BootRecord { confirmed, trial: Trial::Started { slot, digest, image_bytes, attempts_left } },
+            counted: Trial::Started { slot, digest, image_bytes, attempts_left },
             corrupt: ended(REASON_TRIAL_IMAGE_CORRUPT),
         },
     }
 }
 
+/// The slot to try next when those that `failed` names cannot be started: the newest image that was confirmed once, then
+/// the factory's. None of them may be below this security counter.
+#[must_use]
+pub fn fallback(record: &BootRecord, security_counter_min: u32, failed: impl Fn(SlotId) -> bool) -> Option<SlotId> {
+    let factory = record.images.get(SlotId::FACTORY).filter(|image| {
+        image.standing == Standing::Good && image.security_counter >= security_counter_min && !failed(SlotId::FACTORY)
+    });
+    record.images.newest_good(security_counter_min, &failed).or(factory.map(|_| SlotId::FACTORY))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ota_pal::{Digest, Image, Images, Source, Version};
 
     const DIGEST: Digest = Digest([7; 32]);
     const SLOT: SlotId = SlotId::B;
 
     fn record(trial: Trial) -> BootRecord {
-        BootRecord { confirmed: SlotId::A, trial }
+        BootRecord { trial, ..BootRecord::new_device(SlotId::A) }
     }
 
     fn started(attempts_left: u8) -> Trial {
@@ -77,14 +83,14 @@ mod tests {
     fn a_trial_of_three_boots_is_given_exactly_three() {
         let mut record = record(Trial::Pending { slot: SLOT, digest: DIGEST, image_bytes: 100, attempts_left: 3 });
         for left in [2, 1, 0] {
-            let Decision::Try { slot, counted, .. } = select(&record) else { panic!("{record:?}") };
-            assert_eq!((slot, counted.trial), (SLOT, started(left)));
-            record = counted;
+            let Decision::Try { counted, .. } = select(&record) else { panic!("{record:?}") };
+            assert_eq!(counted, started(left));
+            record.trial = counted;
         }
         let Decision::GiveUp(given_up) = select(&record) else { panic!("{record:?}") };
-        assert_eq!(given_up.trial, ended(REASON_ATTEMPTS_EXHAUSTED, true));
-        assert_eq!(given_up.confirmed, SlotId::A);
-        assert_eq!(select(&given_up), Decision::Confirmed);
+        assert_eq!(given_up, ended(REASON_ATTEMPTS_EXHAUSTED, true));
+        record.trial = given_up;
+        assert_eq!(select(&record), Decision::Confirmed);
     }
 
     #[test]
@@ -92,7 +98,7 @@ mod tests {
         let pending = Trial::Pending { slot: SLOT, digest: DIGEST, image_bytes: 100, attempts_left: 1 };
         for (trial, has_run) in [(pending, false), (started(1), true)] {
             let Decision::Try { corrupt, .. } = select(&record(trial)) else { panic!("{trial:?}") };
-            assert_eq!(corrupt.trial, ended(REASON_TRIAL_IMAGE_CORRUPT, has_run));
+            assert_eq!(corrupt, ended(REASON_TRIAL_IMAGE_CORRUPT, has_run));
         }
     }
 
@@ -101,5 +107,38 @@ mod tests {
         for trial in [Trial::None, ended(1, true), ended(1, false)] {
             assert_eq!(select(&record(trial)), Decision::Confirmed);
         }
+    }
+
+    #[test]
+    fn a_factory_reset_comes_before_everything_else() {
+        let ordered = BootRecord { wipe: true, confirmed: SlotId::FACTORY, ..record(started(2)) };
+        assert_eq!(select(&ordered), Decision::Wipe);
+    }
+
+    #[test]
+    fn images_are_ranked_newest_first_and_the_factory_is_the_last() {
+        let image = |patch, standing| Image {
+            standing,
+            version: Version::new(1, 0, patch),
+            security_counter: patch,
+            image_bytes: 100,
+            digest: DIGEST,
+            source: Source::new(""),
+        };
+        let mut images = Images::NONE;
+        images.set(SlotId::A, Some(image(3, Standing::Good)));
+        images.set(SlotId::B, Some(image(4, Standing::Good)));
+        images.set(SlotId::C, Some(image(9, Standing::Failed)));
+        images.set(SlotId::FACTORY, Some(image(1, Standing::Good)));
+        let record = BootRecord { images, ..record(Trial::None) };
+        let mut failed = std::vec::Vec::new();
+        let mut ranked = std::vec::Vec::new();
+        while let Some(slot) = fallback(&record, 0, |slot| failed.contains(&slot)) {
+            ranked.push(slot);
+            failed.push(slot);
+        }
+        assert_eq!(ranked, [SlotId::B, SlotId::A, SlotId::FACTORY]);
+        assert_eq!(fallback(&record, 4, |slot| slot == SlotId::B), None, "none may still run");
+        assert_eq!(fallback(&record, 2, |slot| slot != SlotId::FACTORY), None, "nor may the factory's");
     }
 }

@@ -6,18 +6,18 @@ use std::path::PathBuf;
 
 use embedded_storage::nor_flash::NorFlashErrorKind;
 
-use ota_boot::{Boot, BootError, Cause, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, boot};
+use ota_boot::{Boot, BootError, Cause, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, Scrutiny, boot};
 use ota_pal::header::Body;
 use ota_pal::{
     Begun, BootRecord, Component, Config, Digest, Fault, FileFlash, Flash, Geometry, HardwareId, Header, Key, KeySet,
-    Layout, Link, Native, NoWatchdog, Platform, Reset, Signature, SignatureKind, SlotId, Trial, Version, VersionRule,
-    now,
+    Layout, Link, Native, NoWatchdog, OwnSelector, Platform, Reset, Signature, SignatureKind, SlotId, Trial, Version,
+    VersionRule, now,
 };
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use sha2::{Digest as _, Sha256};
 
-const CAPACITY_BYTES: u32 = 24 * 1024;
+const CAPACITY_BYTES: u32 = 26 * 1024;
 const BLOCK_BYTES: usize = 512;
 
 type Nor = FileFlash<8, 1024>;
@@ -72,7 +72,7 @@ impl Device {
     }
 
     fn boot(&self) -> Result<Boot, BootError> {
-        now(boot(&mut self.flash(), &self.layout(), &mut NoWatchdog)).unwrap()
+        now(boot(&mut self.flash(), &self.layout(), &mut NoWatchdog, Scrutiny::Header)).unwrap()
     }
 
     fn record(&self) -> BootRecord {
@@ -90,10 +90,11 @@ impl Device {
             component: Component::App,
             version_rule: VersionRule::Newer,
             security_counter_min: 0,
-            running,
+            key_epoch: 0,
             trial_attempts: 3,
         };
-        Native::new(self.flash(), keys, NoReset, NoWatchdog, config).unwrap()
+        let selector = OwnSelector::new(&config.layout, running);
+        Native::new(self.flash(), keys, NoReset, NoWatchdog, config, selector).unwrap()
     }
 
     /// Receives and activates version 1.0.`patch` from slot `running`.
@@ -106,7 +107,7 @@ impl Device {
         }
         let der = sign(&image);
         let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: Some("release"), der: &der };
-        let digest = now(program.seal(&signature)).unwrap().unwrap();
+        let digest = now(program.seal(&signature, "job")).unwrap().unwrap();
         now(program.activate(begun.slot, &digest, image.len() as u32)).unwrap().unwrap();
         digest
     }
@@ -172,7 +173,8 @@ fn a_bad_image_is_rolled_back_and_the_reason_stays() {
     now(device.start(SlotId::B).roll_back(0x0601)).unwrap().unwrap();
     assert_eq!(booted(&device), (SlotId::A, 1, Cause::Confirmed));
     let trial = Trial::Ended { slot: SlotId::B, digest, reason: 0x0601, started: true };
-    assert_eq!(device.record(), BootRecord { confirmed: SlotId::A, trial });
+    let record = device.record();
+    assert_eq!((record.confirmed, record.trial), (SlotId::A, trial));
     device.update(SlotId::A, 3);
     assert_eq!(booted(&device), (SlotId::B, 3, Cause::Trial));
 }
@@ -248,13 +250,13 @@ fn a_download_goes_on_after_a_reset_where_the_journal_says() {
     let mut frontier = [0; 4];
     assert_eq!(now(program.load_journal(&mut frontier)).unwrap(), Ok(4));
     let begun = now(program.begin(image_bytes, u32::from_le_bytes(frontier))).unwrap().unwrap();
-    assert_eq!(begun, Begun { slot: SlotId::B, frontier_bytes: 2048 });
+    assert_eq!(begun, Begun { slot: SlotId::B, frontier_bytes: 2048, evicted: None });
     for (index, block) in image.chunks(BLOCK_BYTES).enumerate().skip(4) {
         now(program.write((index * BLOCK_BYTES) as u32, block)).unwrap().unwrap();
     }
     let der = sign(&image);
     let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der };
-    assert_eq!(now(program.seal(&signature)).unwrap(), Ok(Digest(Sha256::digest(&image).into())));
+    assert_eq!(now(program.seal(&signature, "job")).unwrap(), Ok(Digest(Sha256::digest(&image).into())));
 }
 
 /// A flash whose boot record region takes no writes.
@@ -286,7 +288,8 @@ impl Flash for WornOut {
 fn a_trial_that_cannot_be_counted_is_not_started() {
     let device = Device::new("worn");
     device.update(SlotId::A, 2);
-    let boot = now(boot(&mut WornOut(device.flash()), &device.layout(), &mut NoWatchdog)).unwrap().unwrap();
+    let boot =
+        now(boot(&mut WornOut(device.flash()), &device.layout(), &mut NoWatchdog, Scrutiny::Header)).unwrap().unwrap();
     assert_eq!(boot.slot, SlotId::A);
-    assert!(matches!(boot.cause, Cause::TrialNotStored(Fault::Erase { .. })), "{:?}", boot.cause);
+    assert!(matches!(boot.cause, Cause::NotStored(Fault::Erase { .. })), "{:?}", boot.cause);
 }

@@ -11,7 +11,8 @@ use ota_agent::transport::minimq::Minimq;
 use ota_agent::{Agent, Application, Config, Notice, Progress, SelfTest, Way, machine, pump};
 use ota_jobs::ThingName;
 use ota_pal::{
-    Component, FileFlash, Geometry, HardwareId, Key, KeySet, Layout, Native, NoWatchdog, Reset, SlotId, VersionRule,
+    Component, FileFlash, Geometry, HardwareId, Key, KeySet, Layout, Native, NoWatchdog, OwnSelector, Reset, SlotId,
+    VersionRule,
 };
 
 use crate::connect::Network;
@@ -81,7 +82,7 @@ pub type Error = Box<dyn std::error::Error>;
 /// The layout of the flash file.
 pub fn layout() -> Layout {
     let geometry = Geometry { word_bytes: 4, erase_bytes: 4096, capacity_bytes: FLASH_BYTES };
-    Layout::split(geometry).expect("32 MiB hold two slots and four sectors")
+    Layout::split(geometry).expect("32 MiB hold two slots and six sectors")
 }
 
 /// "a" or "b".
@@ -133,11 +134,12 @@ async fn start<'b, A: Application>(
         component: Component::App,
         version_rule: VersionRule::Newer,
         security_counter_min: 0,
-        running: options.slot,
+        key_epoch: 0,
         trial_attempts: ota_pal::native::TRIAL_ATTEMPTS_DEFAULT,
     };
     let flash = Flash::open(&options.flash, FLASH_BYTES)?;
-    let platform = Native::new(flash, keys(&options.update_key)?, Exit, NoWatchdog, platform)?;
+    let selector = OwnSelector::new(&platform.layout, options.slot);
+    let platform = Native::new(flash, keys(&options.update_key)?, Exit, NoWatchdog, platform, selector)?;
     let mut config = Config::new(BLOCK_BYTES as u32).expect("4 KiB is a block");
     config.prefer_http = options.prefer_http;
     let thing = ThingName::new(&options.thing).map_err(|error| format!("--thing: {error:?}"))?;

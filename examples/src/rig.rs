@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ota_boot::boot;
+use ota_boot::{Scrutiny, boot};
 use ota_pal::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
 use ota_pal::{
-    Component, FileFlash, Flash, Geometry, HardwareId, Header, Key, KeySet, Layout, Link, Native, NoWatchdog, Platform,
-    Reset, Signature, SignatureKind, SlotId, Version, VersionRule, now, read_header,
+    Component, FileFlash, Flash, Geometry, HardwareId, Header, Key, KeySet, Layout, Link, Native, NoWatchdog,
+    OwnSelector, Platform, Reset, Signature, SignatureKind, SlotId, Version, VersionRule, now, read_header,
 };
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use p256::ecdsa::{Signature as Ecdsa, SigningKey};
@@ -62,10 +62,11 @@ impl Device {
             component: Component::App,
             version_rule: VersionRule::Newer,
             security_counter_min: 0,
-            running,
+            key_epoch: 0,
             trial_attempts: ota_pal::native::TRIAL_ATTEMPTS_DEFAULT,
         };
-        Ok(Native::new(self.flash()?, keys, Noted, NoWatchdog, config)?)
+        let selector = OwnSelector::new(&config.layout, running);
+        Ok(Native::new(self.flash()?, keys, Noted, NoWatchdog, config, selector)?)
     }
 
     /// Writes the first image to slot A, as a factory does.
@@ -89,7 +90,7 @@ impl Device {
             let begun = platform.begin(image.len() as u32, 0).await?;
             platform.write(0, &image).await?;
             let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: der.as_bytes() };
-            let sealed = platform.seal(&signature).await?;
+            let sealed = platform.seal(&signature, "bench").await?;
             platform.activate(begun.slot, &sealed, image.len() as u32).await
         });
         Ok(trial.ok_or("a file is always ready")??)
@@ -97,7 +98,9 @@ impl Device {
 
     /// Resets: the slot that the boot selector starts.
     pub fn boot(&self) -> Result<SlotId, Error> {
-        let booted = now(boot(&mut self.flash()?, &layout()?, &mut NoWatchdog)).ok_or("a file is always ready")?;
+        let (mut flash, layout) = (self.flash()?, layout()?);
+        let booted =
+            now(boot(&mut flash, &layout, &mut NoWatchdog, Scrutiny::Header)).ok_or("a file is always ready")?;
         Ok(booted.map_err(|error| format!("{error:?}"))?.slot)
     }
 

@@ -105,6 +105,20 @@ reasons! {
     JournalFailed = 0x0405,
     /// The boot record could not be written or read.
     BootRecordFailed = 0x0406,
+    /// The slot named runs, or is the one to fall back to.
+    SlotRuns = 0x0407,
+    /// An image is on trial, or about to be: there is no slot to spare.
+    TrialRunning = 0x0408,
+    /// No earlier image was confirmed, is whole, and may still run.
+    NoPreviousImage = 0x0409,
+    /// No slot holds an image of the version named.
+    NoSuchImage = 0x040A,
+    /// The device has no factory slot.
+    NoFactorySlot = 0x040B,
+    /// The signature of the factory image was never verified on this device.
+    FactoryNotVerified = 0x040C,
+    /// A job is at hand: what was commanded has to wait for its end.
+    Busy = 0x040D,
 
     /// The signature does not match image and key.
     SignatureInvalid = 0x0501,
@@ -196,7 +210,7 @@ mod tests {
     fn codes_rise_so_that_none_is_given_twice() {
         let codes: Vec<u16> = TABLE.iter().map(|(reason, _)| reason.code()).collect();
         assert!(codes.windows(2).all(|pair| pair[0] < pair[1]), "{codes:x?}");
-        assert_eq!(codes.len(), 50);
+        assert_eq!(codes.len(), 57);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use crate::error::Refusal;
 use crate::hardware::HardwareId;
-use crate::header::{Component, Header};
-use crate::layout::SlotId;
+use crate::header::Component;
+use crate::identity::Identity;
+use crate::slot::SlotId;
 use crate::version::Version;
 
 /// Which versions replace the running one.
@@ -32,8 +33,8 @@ pub struct Accept<'a> {
     pub slot: SlotId,
 }
 
-impl Header {
-    /// Whether a device takes this image, announced as `image_bytes` long.
+impl Identity {
+    /// Whether a device takes this image, announced as `image_bytes` long. What the image does not say yet passes.
     ///
     /// # Errors
     /// The [`Refusal`] that names the first rule broken: component, hardware, slot link, length, security counter, version.
@@ -47,11 +48,11 @@ impl Header {
         if !self.link.allows(accept.slot) {
             return Err(Refusal::WrongSlotLink { slot: accept.slot });
         }
-        if self.image_bytes() != image_bytes {
-            return Err(Refusal::ImageLengthMismatch { announced: image_bytes, header: self.image_bytes() });
+        if let Some(header) = self.image_bytes.filter(|header| *header != image_bytes) {
+            return Err(Refusal::ImageLengthMismatch { announced: image_bytes, header });
         }
-        if self.security_counter < accept.security_counter_min {
-            let (have, got) = (accept.security_counter_min, self.security_counter);
+        let have = accept.security_counter_min;
+        if let Some(got) = self.security_counter.filter(|got| *got < have) {
             return Err(Refusal::SecurityCounterTooLow { have, got });
         }
         match (accept.version_rule, accept.running_version) {
@@ -66,10 +67,10 @@ impl Header {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::header::{Body, Link};
+    use crate::header::{Body, Header, Link};
 
-    fn sample() -> Header {
-        Header {
+    fn sample() -> Identity {
+        Identity::from(Header {
             component: Component::System,
             link: Link::Only(SlotId::B),
             hardware: HardwareId::new("esp32c3-devkit").unwrap(),
@@ -78,7 +79,7 @@ mod tests {
             load_address: 0x0801_0200,
             body: Body::new(512, 100_000).unwrap(),
             release_id: 0x1122_3344_5566_7788,
-        }
+        })
     }
 
     fn accept(hardware: &HardwareId) -> Accept<'_> {
@@ -112,6 +113,13 @@ mod tests {
         assert_eq!(refused(counter), Refusal::SecurityCounterTooLow { have: 6, got: 5 });
         let mismatch = header.check(&accept, 100_511);
         assert_eq!(mismatch, Err(Refusal::ImageLengthMismatch { announced: 100_511, header: 100_512 }));
+    }
+
+    #[test]
+    fn what_an_image_does_not_say_yet_passes() {
+        let header = Identity { security_counter: None, image_bytes: None, ..sample() };
+        let strict = Accept { security_counter_min: u32::MAX, ..accept(&header.hardware) };
+        assert_eq!(header.check(&strict, 1), Ok(()));
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! The boot record: which slot is confirmed, and how a trial stands. Written by the agent and by boot selectors.
-//! Which slot to boot is decided in `ota-boot`, not here.
+//! The boot record: which slot is confirmed, how a trial stands, and what the slots hold. Written by the agent and by boot
+//! selectors. Which slot to boot is decided in `ota-boot`, not here.
 
 use crate::bytes::{put, take, u16_at, u32_at};
 use crate::digest::Digest;
 use crate::error::Fault;
 use crate::flash::Flash;
-use crate::layout::{Layout, SlotId};
+use crate::images::{self, Images, ROW_BYTES, ROWS_MAX};
+use crate::layout::Layout;
 use crate::records::{Kind, Records};
+use crate::slot::SlotId;
 
 /// The most boots a trial may be given.
 pub const TRIAL_ATTEMPTS_MAX: u8 = 15;
@@ -58,37 +60,43 @@ pub struct BootRecord {
     pub confirmed: SlotId,
     /// The trial.
     pub trial: Trial,
+    /// What the slots hold.
+    pub images: Images,
+    /// A factory reset is on: the boot selector erases all slots but the factory's, and all rows but its.
+    pub wipe: bool,
 }
 
 impl BootRecord {
-    /// The record of a device that never stored one: slot A is confirmed, there is no trial.
-    pub const NEW_DEVICE: Self = Self { confirmed: SlotId::A, trial: Trial::None };
+    /// The record of a device that stored none yet: this slot is confirmed, and nothing is known of the others.
+    #[must_use]
+    pub const fn new_device(confirmed: SlotId) -> Self {
+        Self { confirmed, trial: Trial::None, images: Images::NONE, wipe: false }
+    }
 }
 
 /// The boot record in flash: the newest one counts, and a cut while storing leaves the earlier one.
 #[derive(Debug)]
-pub struct BootRecords(Records);
+pub struct BootRecords {
+    records: Records,
+    /// Confirmed on a device that stored no record yet.
+    first: SlotId,
+}
 
 impl BootRecords {
     /// The boot record of a layout.
     #[must_use]
     pub const fn new(layout: &Layout) -> Self {
-        Self(Records::new(layout.boot_record(), Kind::Boot))
+        let first = if layout.factory().is_some() { SlotId::FACTORY } else { SlotId::A };
+        Self { records: Records::new(layout.boot_record(), Kind::Boot), first }
     }
 
-    /// The newest record, [`BootRecord::NEW_DEVICE`] if there is none. Dropped: nothing happened.
+    /// The newest record. If there is none, that of a new device: the factory slot is confirmed, or A where there is none.
+    /// Dropped: nothing happened.
     ///
     /// # Errors
     /// [`Fault::BootRecordInvalid`] for one that this program does not understand, [`Fault::Read`].
     pub async fn load<F: Flash>(&mut self, flash: &mut F) -> Result<BootRecord, Fault> {
-        let mut payload = [0; PAYLOAD_BYTES];
-        match self.0.load(flash, &mut payload).await {
-            Ok(None) => Ok(BootRecord::NEW_DEVICE),
-            Ok(Some(len)) => parse(&payload[..len]),
-            // Longer than ours: of a format to come.
-            Err(Fault::JournalBufferTooSmall { .. }) => Err(Fault::BootRecordInvalid { format: 0 }),
-            Err(fault) => Err(fault),
-        }
+        Ok(self.stored(flash).await?.unwrap_or(BootRecord::new_device(self.first)))
     }
 
     /// Stores `record`, durable when this returns, after everything written before. Dropped: the earlier or the new one is
@@ -97,19 +105,27 @@ impl BootRecords {
     /// # Errors
     /// The flash's own; the earlier or the new one is found then.
     pub async fn store<F: Flash>(&mut self, flash: &mut F, record: &BootRecord) -> Result<(), Fault> {
-        self.0.store(flash, &emit(record)).await
+        self.records.store_with(flash, |room| emit(record, room)).await
+    }
+
+    /// The newest record, `None` if none was ever stored.
+    pub(crate) async fn stored<F: Flash>(&mut self, flash: &mut F) -> Result<Option<BootRecord>, Fault> {
+        self.records.load_with(flash, parse).await?.transpose()
     }
 }
 
-const FORMAT: u8 = 1;
-const PAYLOAD_BYTES: usize = 44;
+const FORMAT: u8 = 2;
+/// Without rows.
+const FIXED_BYTES: usize = 44;
+/// The longest payload: a row for every slot.
+pub(crate) const PAYLOAD_BYTES_MAX: usize = FIXED_BYTES + ROWS_MAX * ROW_BYTES;
 
-// Offsets in the payload; numbers are little endian, what a trial does not use is zero.
+// Offsets in the payload; numbers are little endian, what a trial does not use is zero. The rows follow.
 const AT_CONFIRMED: usize = 1;
 const AT_TRIAL: usize = 2;
 const AT_SLOT: usize = 3;
 const AT_COUNT: usize = 4; // attempts left, or whether an ended trial had started
-const AT_ZERO: usize = 5;
+const AT_WIPE: usize = 5;
 const AT_REASON: usize = 6;
 const AT_IMAGE_BYTES: usize = 8;
 const AT_DIGEST: usize = 12;
@@ -119,17 +135,19 @@ const TRIAL_PENDING: u8 = 1;
 const TRIAL_STARTED: u8 = 2;
 const TRIAL_ENDED: u8 = 3;
 
-fn emit(record: &BootRecord) -> [u8; PAYLOAD_BYTES] {
-    let mut payload = [0; PAYLOAD_BYTES];
+/// Fills `payload`; its length.
+fn emit(record: &BootRecord, payload: &mut [u8]) -> usize {
+    payload[..FIXED_BYTES].fill(0);
     payload[0] = FORMAT;
-    payload[AT_CONFIRMED] = slot_number(record.confirmed);
+    payload[AT_CONFIRMED] = record.confirmed.number();
+    payload[AT_WIPE] = u8::from(record.wipe);
     let mut trial = |kind, slot, count, reason: u16, image_bytes: u32, digest: &Digest| {
         payload[AT_TRIAL] = kind;
-        payload[AT_SLOT] = slot_number(slot);
+        payload[AT_SLOT] = SlotId::number(slot);
         payload[AT_COUNT] = count;
-        put(&mut payload, AT_REASON, &reason.to_le_bytes());
-        put(&mut payload, AT_IMAGE_BYTES, &image_bytes.to_le_bytes());
-        put(&mut payload, AT_DIGEST, &digest.0);
+        put(payload, AT_REASON, &reason.to_le_bytes());
+        put(payload, AT_IMAGE_BYTES, &image_bytes.to_le_bytes());
+        put(payload, AT_DIGEST, &digest.0);
     };
     match &record.trial {
         Trial::None => {}
@@ -143,22 +161,41 @@ fn emit(record: &BootRecord) -> [u8; PAYLOAD_BYTES] {
             trial(TRIAL_ENDED, *slot, u8::from(*started), *reason, 0, digest);
         }
     }
-    payload
+    let mut len = FIXED_BYTES;
+    for (slot, image) in record.images.iter() {
+        put(payload, len, &images::emit(slot, image));
+        len += ROW_BYTES;
+    }
+    len
 }
 
 fn parse(payload: &[u8]) -> Result<BootRecord, Fault> {
     let invalid = Fault::BootRecordInvalid { format: payload.first().copied().unwrap_or_default() };
-    let payload: &[u8; PAYLOAD_BYTES] = payload.try_into().map_err(|_| invalid)?;
-    let confirmed = parse_slot(payload[AT_CONFIRMED]).ok_or(invalid)?;
-    let trial = parse_trial(payload).ok_or(invalid)?;
-    if payload[0] != FORMAT || payload[AT_ZERO] != 0 || slot_of(&trial) == Some(confirmed) {
+    let (fixed, rows) = payload.split_first_chunk().ok_or(invalid)?;
+    let confirmed = SlotId::from_number(fixed[AT_CONFIRMED]).ok_or(invalid)?;
+    let trial = parse_trial(fixed).ok_or(invalid)?;
+    let images = parse_rows(rows).ok_or(invalid)?;
+    if fixed[0] != FORMAT || fixed[AT_WIPE] > 1 || slot_of(&trial) == Some(confirmed) {
         return Err(invalid);
     }
-    Ok(BootRecord { confirmed, trial })
+    Ok(BootRecord { confirmed, trial, images, wipe: fixed[AT_WIPE] == 1 })
 }
 
-fn parse_trial(payload: &[u8; PAYLOAD_BYTES]) -> Option<Trial> {
-    let slot = parse_slot(payload[AT_SLOT])?;
+fn parse_rows(mut rows: &[u8]) -> Option<Images> {
+    let mut images = Images::NONE;
+    while let Some((row, rest)) = rows.split_first_chunk() {
+        let (slot, image) = images::parse(row)?;
+        if images.get(slot).is_some() {
+            return None;
+        }
+        images.set(slot, Some(image));
+        rows = rest;
+    }
+    rows.is_empty().then_some(images)
+}
+
+fn parse_trial(payload: &[u8; FIXED_BYTES]) -> Option<Trial> {
+    let slot = SlotId::from_number(payload[AT_SLOT])?;
     let digest = Digest(take(payload, AT_DIGEST));
     let image_bytes = u32_at(payload, AT_IMAGE_BYTES);
     let attempts_left = payload[AT_COUNT];
@@ -184,107 +221,109 @@ fn slot_of(trial: &Trial) -> Option<SlotId> {
     }
 }
 
-const fn slot_number(slot: SlotId) -> u8 {
-    match slot {
-        SlotId::A => 0,
-        SlotId::B => 1,
-    }
-}
-
-fn parse_slot(number: u8) -> Option<SlotId> {
-    match number {
-        0 => Some(SlotId::A),
-        1 => Some(SlotId::B),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::images::{Image, Source, Standing};
     use crate::layout::Geometry;
     use crate::testing::{CUTS, Ram, run};
+    use crate::version::Version;
     use proptest::prelude::*;
+    use std::vec::Vec;
 
     const DIGEST: Digest = Digest([0xD1; 32]);
+    const NEW_DEVICE: BootRecord = BootRecord::new_device(SlotId::A);
+
+    fn emitted(record: &BootRecord) -> Vec<u8> {
+        let mut payload = [0; PAYLOAD_BYTES_MAX];
+        let len = emit(record, &mut payload);
+        payload[..len].to_vec()
+    }
+
+    fn image(patch: u32) -> Image {
+        let version = Version::new(1, 0, patch);
+        let (digest, source) = (DIGEST, Source::new("job"));
+        Image { standing: Standing::Good, version, security_counter: 1, image_bytes: 2, digest, source }
+    }
 
     fn samples() -> [BootRecord; 4] {
         let (slot, digest, image_bytes) = (SlotId::B, DIGEST, 0x0102_0304);
+        let pending = Trial::Pending { slot, digest, image_bytes, attempts_left: TRIAL_ATTEMPTS_MAX };
+        let started = Trial::Started { slot, digest, image_bytes, attempts_left: 0 };
+        let ended = Trial::Ended { slot: SlotId::A, digest, reason: 0x0603, started: true };
+        let mut images = Images::NONE;
+        images.set(SlotId::B, Some(image(1)));
+        images.set(SlotId::FACTORY, Some(image(2)));
         [
-            BootRecord::NEW_DEVICE,
-            BootRecord {
-                confirmed: SlotId::A,
-                trial: Trial::Pending { slot, digest, image_bytes, attempts_left: TRIAL_ATTEMPTS_MAX },
-            },
-            BootRecord { confirmed: SlotId::A, trial: Trial::Started { slot, digest, image_bytes, attempts_left: 0 } },
-            BootRecord {
-                confirmed: SlotId::B,
-                trial: Trial::Ended { slot: SlotId::A, digest, reason: 0x0603, started: true },
-            },
+            NEW_DEVICE,
+            BootRecord { trial: pending, ..NEW_DEVICE },
+            BootRecord { trial: started, ..NEW_DEVICE },
+            BootRecord { confirmed: SlotId::FACTORY, trial: ended, images, wipe: true },
         ]
     }
 
     #[test]
     fn the_bytes_of_a_boot_record_never_change() {
-        let [none, pending, started, ended] = samples().map(|record| emit(&record));
-        let mut golden = [0; PAYLOAD_BYTES];
-        golden[0] = 1;
+        let [none, pending, started, ended] = samples().map(|record| emitted(&record));
+        let mut golden = [0; FIXED_BYTES];
+        golden[0] = 2;
         assert_eq!(none, golden);
         golden[AT_DIGEST..].fill(0xD1);
-        golden[..AT_DIGEST].copy_from_slice(&[1, 0, 1, 1, 15, 0, 0, 0, 4, 3, 2, 1]);
+        golden[..AT_DIGEST].copy_from_slice(&[2, 0, 1, 1, 15, 0, 0, 0, 4, 3, 2, 1]);
         assert_eq!(pending, golden);
-        golden[..AT_DIGEST].copy_from_slice(&[1, 0, 2, 1, 0, 0, 0, 0, 4, 3, 2, 1]);
+        golden[..AT_DIGEST].copy_from_slice(&[2, 0, 2, 1, 0, 0, 0, 0, 4, 3, 2, 1]);
         assert_eq!(started, golden);
-        golden[..AT_DIGEST].copy_from_slice(&[1, 1, 3, 0, 1, 0, 3, 6, 0, 0, 0, 0]);
-        assert_eq!(ended, golden);
+        golden[..AT_DIGEST].copy_from_slice(&[2, 15, 3, 0, 1, 1, 3, 6, 0, 0, 0, 0]);
+        assert_eq!(ended[..FIXED_BYTES], golden);
+        assert_eq!(ended[FIXED_BYTES..][..ROW_BYTES], images::emit(SlotId::B, &image(1)));
+        assert_eq!(ended[FIXED_BYTES + ROW_BYTES..], images::emit(SlotId::FACTORY, &image(2)));
     }
 
     #[test]
     fn a_record_reads_back_what_it_says() {
         for record in samples() {
-            assert_eq!(parse(&emit(&record)), Ok(record));
+            assert_eq!(parse(&emitted(&record)), Ok(record));
         }
     }
 
     #[test]
     fn an_unknown_or_contradictory_record_is_refused_with_its_format() {
-        let [_, pending, started, _] = samples().map(|record| emit(&record));
-        let refused = |mut payload: [u8; PAYLOAD_BYTES], at: usize, byte: u8| {
+        let [_, pending, started, ended] = samples().map(|record| emitted(&record));
+        let refused = |payload: &[u8], at: usize, byte: u8| {
+            let mut payload = payload.to_vec();
             payload[at] = byte;
             assert_eq!(parse(&payload), Err(Fault::BootRecordInvalid { format: payload[0] }), "byte {at} = {byte}");
         };
-        refused(pending, 0, 2);
-        refused(pending, AT_CONFIRMED, 1); // on trial and confirmed at once
-        refused(pending, AT_CONFIRMED, 2);
-        refused(pending, AT_TRIAL, 4);
-        refused(pending, AT_SLOT, 2);
-        refused(pending, AT_ZERO, 1);
-        refused(pending, AT_COUNT, TRIAL_ATTEMPTS_MAX + 1);
-        refused(started, AT_COUNT, TRIAL_ATTEMPTS_MAX + 1);
-        assert_eq!(parse(&pending[..43]), Err(Fault::BootRecordInvalid { format: 1 }));
+        refused(&pending, 0, 1);
+        refused(&pending, 0, 3);
+        refused(&pending, AT_CONFIRMED, 1); // on trial and confirmed at once
+        refused(&pending, AT_CONFIRMED, 4);
+        refused(&pending, AT_TRIAL, 4);
+        refused(&pending, AT_SLOT, 4);
+        refused(&pending, AT_WIPE, 2);
+        refused(&pending, AT_COUNT, TRIAL_ATTEMPTS_MAX + 1);
+        refused(&started, AT_COUNT, TRIAL_ATTEMPTS_MAX + 1);
+        refused(&ended, FIXED_BYTES, 15); // two rows of one slot
+        refused(&ended, FIXED_BYTES + 1, 9); // a row of no standing
+        for len in [1, FIXED_BYTES - 1, FIXED_BYTES + 1, FIXED_BYTES + ROW_BYTES - 1, ended.len() - 1] {
+            assert_eq!(parse(&ended[..len]), Err(Fault::BootRecordInvalid { format: 2 }), "{len} bytes");
+        }
         assert_eq!(parse(&[]), Err(Fault::BootRecordInvalid { format: 0 }));
     }
 
     #[test]
-    fn a_record_longer_than_ours_is_refused() {
-        let mut flash = Ram::<1, 4, 1024>::new(8);
-        let layout = Layout::split(Geometry::of(&flash)).unwrap();
-        let mut records = BootRecords::new(&layout);
-        run(records.0.store(&mut flash, &[2; PAYLOAD_BYTES + 1])).unwrap();
-        assert_eq!(run(records.load(&mut flash)), Err(Fault::BootRecordInvalid { format: 0 }));
-    }
-
-    #[test]
-    fn a_new_device_has_slot_a_confirmed() {
-        let mut flash = Ram::<1, 4, 1024>::new(8);
-        let layout = Layout::split(Geometry::of(&flash)).unwrap();
-        assert_eq!(run(BootRecords::new(&layout).load(&mut flash)), Ok(BootRecord::NEW_DEVICE));
+    fn a_new_device_has_slot_a_confirmed_or_the_factory_slot_where_there_is_one() {
+        let mut flash = Ram::<1, 4, 1024>::new(16);
+        for (factory, first) in [(false, SlotId::A), (true, SlotId::FACTORY)] {
+            let layout = Layout::divide(Geometry::of(&flash), 2, factory).unwrap();
+            assert_eq!(run(BootRecords::new(&layout).load(&mut flash)), Ok(BootRecord::new_device(first)));
+        }
     }
 
     fn a_cut_leaves_the_old_or_the_new<const W: usize>() {
         let [_, old, new, _] = samples();
         for (operation, cut) in (0..4).flat_map(|operation| CUTS.map(|cut| (operation, cut))) {
-            let mut flash = Ram::<1, W, 1024>::new(8);
+            let mut flash = Ram::<1, W, 1024>::new(10);
             let layout = Layout::split(Geometry::of(&flash)).unwrap();
             run(BootRecords::new(&layout).store(&mut flash, &old)).unwrap();
             flash.power_on();
@@ -307,15 +346,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_payload_parses_to_what_emits_it_or_is_refused(mut payload: [u8; PAYLOAD_BYTES]) {
-            payload[0] = FORMAT;
-            payload[AT_ZERO] = 0;
-            for at in [AT_CONFIRMED, AT_SLOT, AT_COUNT] {
-                payload[at] %= 2;
+        fn any_payload_parses_to_what_emits_it_or_is_refused(
+            mut fixed: [u8; FIXED_BYTES],
+            mut rows: [[u8; ROW_BYTES]; 2],
+        ) {
+            fixed[0] = FORMAT;
+            for at in [AT_CONFIRMED, AT_SLOT, AT_COUNT, AT_WIPE] {
+                fixed[at] %= 2;
             }
-            payload[AT_TRIAL] %= 4;
-            if let Ok(record) = parse(&payload) {
-                prop_assert_eq!(parse(&emit(&record)), Ok(record));
+            fixed[AT_TRIAL] %= 4;
+            for row in &mut rows {
+                (row[0], row[1], row[2], row[3]) = (row[0] % 4, row[1] % 4, row[2] % 3, 0);
+            }
+            if let Ok(record) = parse(&[&fixed[..], &rows.concat()].concat()) {
+                prop_assert_eq!(parse(&emitted(&record)), Ok(record));
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use crate::hardware::HardwareId;
 use crate::header::{Component, HeaderError};
-use crate::layout::SlotId;
 use crate::signature::SignatureRefusal;
+use crate::slot::SlotId;
 use crate::version::Version;
 
 /// Trouble of the device or of its caller; the image is not to blame. Offsets are absolute flash addresses in bytes
@@ -71,6 +71,11 @@ pub enum Fault {
         /// Its format number; 0 if it is longer than any this program knows.
         format: u8,
     },
+    /// A monotonic record that passes its CRC but is of an unknown format.
+    MonotonicRecordInvalid {
+        /// Its format number.
+        format: u8,
+    },
     /// A verdict on a trial, but the running image is not on trial.
     NoTrialRuns,
 }
@@ -101,6 +106,17 @@ pub enum Refusal {
         /// The slot named.
         slot: SlotId,
     },
+    /// There is no earlier image that was confirmed, is whole, and may still run.
+    NoPreviousImage,
+    /// No slot holds an image of this version.
+    NoSuchImage {
+        /// The version named.
+        version: Version,
+    },
+    /// This device has no factory slot.
+    NoFactorySlot,
+    /// The signature of the factory image was never verified here.
+    FactoryNotVerified,
     /// The image does not start with a header of ours.
     ImageHeaderInvalid(HeaderError),
     /// An image for other hardware.

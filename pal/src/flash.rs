@@ -153,20 +153,33 @@ pub(crate) async fn read<F: Flash>(flash: &mut F, at: u32, out: &mut [u8]) -> Re
 
 /// Erases the sector at `at`, and returns only when it reads as erased: a write to what is not would be lost, or worse.
 /// Dropped: its content is unknown.
-pub(crate) async fn erase_sector<F: Flash>(flash: &mut F, at: u32) -> Result<(), Fault> {
-    let end = at + F::ERASE_SIZE as u32;
-    flash.erase(at, end).await.map_err(|_| Fault::Erase { offset_bytes: at })?;
-    let mut offset_bytes = at;
-    while offset_bytes < end {
+///
+/// # Errors
+/// [`Fault::Erase`], [`Fault::Read`].
+pub async fn erase_sector<F: Flash>(flash: &mut F, at: u32) -> Result<(), Fault> {
+    flash.erase(at, at + F::ERASE_SIZE as u32).await.map_err(|_| Fault::Erase { offset_bytes: at })?;
+    match is_erased(flash, at, F::ERASE_SIZE as u32).await? {
+        true => Ok(()),
+        false => Err(Fault::Erase { offset_bytes: at }),
+    }
+}
+
+/// Whether `len_bytes` from `at` on, whole words, read as erased. What a cut erase left may read so and not be. Dropped:
+/// nothing happened.
+///
+/// # Errors
+/// [`Fault::Read`].
+pub async fn is_erased<F: Flash>(flash: &mut F, at: u32, len_bytes: u32) -> Result<bool, Fault> {
+    let end = at + len_bytes;
+    for offset_bytes in (at..end).step_by(CHUNK_BYTES) {
         let mut found = [0; CHUNK_BYTES];
         let len = CHUNK_BYTES.min((end - offset_bytes) as usize);
         read(flash, offset_bytes, &mut found[..len]).await?;
         if found[..len].iter().any(|byte| *byte != 0xFF) {
-            return Err(Fault::Erase { offset_bytes });
+            return Ok(false);
         }
-        offset_bytes += len as u32;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Makes everything before durable. Dropped: it may not be.

@@ -4,7 +4,7 @@
 use crate::bytes::{put, take, u16_at, u32_at};
 use crate::crc::crc32;
 use crate::hardware::{HARDWARE_ID_BYTES, HardwareId};
-use crate::layout::SlotId;
+use crate::slot::SlotId;
 use crate::version::Version;
 
 /// Length of an emitted header.
@@ -250,17 +250,14 @@ fn parse_component(number: u8) -> Result<Component, HeaderError> {
 const fn link_number(link: Link) -> u8 {
     match link {
         Link::Any => 0,
-        Link::Only(SlotId::A) => 1,
-        Link::Only(SlotId::B) => 2,
+        Link::Only(slot) => slot.number() + 1,
     }
 }
 
 fn parse_link(number: u8) -> Result<Link, HeaderError> {
     match number {
         0 => Ok(Link::Any),
-        1 => Ok(Link::Only(SlotId::A)),
-        2 => Ok(Link::Only(SlotId::B)),
-        got => Err(HeaderError::LinkUnknown { got }),
+        got => SlotId::from_number(got - 1).map(Link::Only).ok_or(HeaderError::LinkUnknown { got }),
     }
 }
 
@@ -311,7 +308,7 @@ mod tests {
         assert_eq!(Header::parse(&[0xFF; 64]), Err(HeaderError::NotAnImage { magic: [0xFF; 4] }));
         assert_eq!(patched(AT_FORMAT, 2), Err(HeaderError::FormatUnknown { got: 2 }));
         assert_eq!(patched(AT_COMPONENT, 9), Err(HeaderError::ComponentUnknown { got: 9 }));
-        assert_eq!(patched(AT_LINK, 3), Err(HeaderError::LinkUnknown { got: 3 }));
+        assert_eq!(patched(AT_LINK, 5), Err(HeaderError::LinkUnknown { got: 5 }));
         assert_eq!(patched(AT_RESERVED, 1), Err(HeaderError::ReservedNotZero { got: 1 }));
         // A byte behind the padding's first zero, a space, and no text at all.
         assert_eq!(patched(AT_HARDWARE + 15, b'x'), Err(HeaderError::HardwareIdInvalid));

@@ -7,7 +7,8 @@
 //! * [`header`]: the first bytes of every image; [`accept`]: the check that decides whether this device takes it.
 //! * `slots`: writes blocks into the slot that does not run, and reads back what it wrote.
 //! * [`digest`]: SHA-256 over flash, in steps. [`signature`]: who may sign, and whether they did.
-//! * `records`: payloads that survive a power cut at any moment. The journal is one, [`boot_record`] the other.
+//! * `records`: payloads that survive a power cut at any moment: the journal, [`boot_record`] with the database of
+//!   [`images`], and [`monotonic`], which is only ever raised.
 //! * [`platform`]: the trait and its errors. [`native`]: the implementation.
 //! * `file`: a flash that is a file, for Linux devices and tests (feature `std`).
 #![no_std]
@@ -25,36 +26,48 @@ mod records;
 mod slots;
 
 pub mod accept;
+pub mod boot_control;
 pub mod boot_record;
 pub mod digest;
 pub mod error;
 #[cfg(any(test, feature = "std"))]
 pub mod file;
 pub mod flash;
+pub mod foreign;
 pub mod hardware;
 pub mod header;
+pub mod identity;
+pub mod images;
 pub mod layout;
+pub mod monotonic;
 pub mod native;
 pub mod platform;
 pub mod signature;
+pub mod slot;
 pub mod version;
 
 #[cfg(test)]
 mod testing;
 
 pub use accept::{Accept, VersionRule};
+pub use boot_control::{BootControl, Change, Found, ImageFormat, OwnFormat, OwnSelector};
 pub use boot_record::{BootRecord, BootRecords, Trial};
 pub use digest::Digest;
 pub use error::{Fault, Refusal};
 #[cfg(any(test, feature = "std"))]
 pub use file::FileFlash;
-pub use flash::{Async, Blocking, Flash, now};
+pub use flash::{Async, Blocking, Flash, erase_sector, is_erased, now};
+pub use foreign::{Foreign, Loader, Word};
 pub use hardware::HardwareId;
 pub use header::{Component, HEADER_BYTES, Header, HeaderError, Link};
-pub use layout::{Geometry, Layout, LayoutError, Region, SlotId};
+pub use identity::{Extent, Identity};
+pub use images::{Image, Images, Source, Standing};
+pub use layout::{Geometry, Layout, LayoutError, RecordRegions, Region};
+pub use monotonic::{Floor, Floors};
 pub use native::{Config, ConfigError, Native};
 pub use platform::{Begun, BootState, ImageState, NoWatchdog, Platform, Reset, Signature, Watchdog};
 pub use records::PAYLOAD_BYTES_MAX as JOURNAL_PAYLOAD_BYTES_MAX;
 pub use signature::{Key, KeyError, KeySet, SignatureKind, SignatureRefusal, Verifier};
+pub use slot::{SLOTS_MAX, SlotId};
 pub use slots::read_header;
 pub use version::{Version, VersionTextInvalid};

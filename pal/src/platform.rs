@@ -3,9 +3,12 @@
 use crate::boot_record::Trial;
 use crate::digest::Digest;
 use crate::error::{Fault, Refusal};
-use crate::header::Header;
-use crate::layout::SlotId;
+use crate::identity::Identity;
+use crate::images::Images;
+use crate::monotonic::Floor;
 use crate::signature::SignatureKind;
+use crate::slot::SlotId;
+use crate::version::Version;
 
 /// How a device starts its boot selector again.
 pub trait Reset {
@@ -36,8 +39,10 @@ pub struct BootState {
     pub confirmed: SlotId,
     /// The trial, or how the last one ended.
     pub trial: Trial,
-    /// The running image's header, `None` if it does not start with one.
-    pub running_header: Option<Header>,
+    /// What the running image says of itself, `None` if it says nothing.
+    pub running_image: Option<Identity>,
+    /// The monotonic record, raised to what the running image asks for if it is confirmed; or why it could not be.
+    pub floor: Result<Floor, Fault>,
 }
 
 /// Where the running image stands.
@@ -70,6 +75,8 @@ pub struct Begun {
     pub slot: SlotId,
     /// Bytes that are kept from an earlier run; everything from here on must be written.
     pub frontier_bytes: u32,
+    /// The version of the image that had to make room: one that was confirmed once, and was the oldest of those.
+    pub evicted: Option<Version>,
 }
 
 /// A signature as a job carries it, after base64.
@@ -89,7 +96,8 @@ pub struct Signature<'a> {
 /// written by [`activate`](Self::activate), last of all. Offsets count from the start of the image.
 #[allow(async_fn_in_trait)]
 pub trait Platform {
-    /// What booted, and how the last trial stands. Dropped: nothing happened.
+    /// What booted, and how the last trial stands. Ends first what a cut left half done: the raise of the monotonic record
+    /// after a commit. Dropped: call again.
     ///
     /// # Errors
     /// [`Fault`] if flash cannot be read or the boot record is not understood.
@@ -115,9 +123,11 @@ pub trait Platform {
     /// [`Fault::JournalPayloadTooLong`], and the flash's own.
     async fn store_journal(&mut self, payload: &[u8]) -> Result<(), Fault>;
 
-    /// Starts receiving an image of `image_bytes` into the slot that does not run; of an earlier run `keep_bytes`,
-    /// rounded down to a sector, are taken as written. The slots stay as they are, the trial of an earlier image that
-    /// ended is forgotten. An image that was being received is given up. Dropped: nothing happened, or that.
+    /// Starts receiving an image of `image_bytes`; of an earlier run for as many bytes `keep_bytes`, rounded down to a
+    /// sector, are taken as written. It goes to the slot of that run; else to one that holds nothing, else to one whose
+    /// image failed, else to that of the oldest image: never to the running one, nor to the factory's. The slots stay as
+    /// they are, the trial of an earlier image that ended is forgotten. An image that was being received is given up.
+    /// Dropped: nothing happened, or that.
     ///
     /// # Errors
     /// [`Refusal::ImageEmpty`], [`Refusal::ImageTooLarge`], [`Refusal::TrialRunning`] while there is no slot to spare.
@@ -149,14 +159,15 @@ pub trait Platform {
     ///
     /// # Errors
     /// The [`Refusal`] of the header's check.
-    async fn check_header(&mut self) -> Result<Header, Refusal>;
+    async fn check_header(&mut self) -> Result<Identity, Refusal>;
 
     /// Decides over the received image: hashes it from flash, verifies the signature, checks the header. The digest is the
-    /// seal that [`activate`](Self::activate) asks for; nothing more can be written then. Dropped: not sealed, call again.
+    /// seal that [`activate`](Self::activate) asks for; nothing more can be written then. The database gets its row, with
+    /// the job that brought it as `source`. Dropped: not sealed, call again.
     ///
     /// # Errors
     /// [`Refusal::Signature`], the refusals of the header's check, or a fault.
-    async fn seal(&mut self, signature: &Signature<'_>) -> Result<Digest, Refusal>;
+    async fn seal(&mut self, signature: &Signature<'_>, source: &str) -> Result<Digest, Refusal>;
 
     /// The running image's digest, if it is confirmed, has this length, and is what `signature` signs; otherwise `None`.
     /// Dropped: nothing happened.
@@ -172,7 +183,9 @@ pub trait Platform {
     /// [`Refusal::SlotRuns`], [`Refusal::TrialRunning`], [`Refusal::DigestMismatch`], or a fault.
     async fn activate(&mut self, slot: SlotId, digest: &Digest, image_bytes: u32) -> Result<(), Refusal>;
 
-    /// Makes the running image the confirmed one. Calling again changes nothing. Dropped: confirmed or not; call again.
+    /// Makes the running image the confirmed one, and then raises the monotonic record to its security counter and to the
+    /// key epoch that this program asks for; a raise that fails is tried again by [`boot_state`](Self::boot_state). Calling
+    /// again changes nothing. Dropped: confirmed or not; call again.
     ///
     /// # Errors
     /// [`Fault::NoTrialRuns`] after [`roll_back`](Self::roll_back), or the flash's own.
@@ -192,6 +205,42 @@ pub trait Platform {
     /// # Errors
     /// [`Refusal::SlotRuns`] for the running slot and the confirmed one, or the flash's own.
     async fn abandon(&mut self, slot: SlotId) -> Result<(), Refusal>;
+
+    /// What the slots hold. Dropped: nothing happened.
+    ///
+    /// # Errors
+    /// [`Fault`] if flash cannot be read or the boot record is not understood.
+    async fn images(&mut self) -> Result<Images, Fault>;
+
+    /// Makes the newest earlier image that was confirmed once, is whole and may still run the confirmed one; the caller
+    /// resets. What runs now stays in its slot. Dropped: done or not; call again before a reset.
+    ///
+    /// # Errors
+    /// [`Refusal::NoPreviousImage`], [`Refusal::TrialRunning`] unless the running image is confirmed, or a fault. The device
+    /// goes on as it is.
+    async fn restore_previous(&mut self) -> Result<SlotId, Refusal>;
+
+    /// Erases the images of this version, and their rows. Dropped, or failed: they may be damaged; call again.
+    ///
+    /// # Errors
+    /// [`Refusal::NoSuchImage`], [`Refusal::SlotRuns`] for the running or confirmed image and the factory's,
+    /// [`Refusal::TrialRunning`] for the one on trial, or a fault.
+    async fn erase_images(&mut self, version: Version) -> Result<(), Refusal>;
+
+    /// Verifies the image in the factory slot, as [`seal`](Self::seal) does a received one, and keeps that in the database:
+    /// without it there is no factory reset. Dropped: call again.
+    ///
+    /// # Errors
+    /// [`Refusal::NoFactorySlot`], [`Refusal::Signature`], the refusals of the header's check, or a fault.
+    async fn verify_factory(&mut self, signature: &Signature<'_>) -> Result<Digest, Refusal>;
+
+    /// Orders a factory reset, which the boot selector carries out: all slots and rows but the factory's are erased, and its
+    /// image runs. The monotonic record stays. The caller resets. Dropped: ordered or not; call again.
+    ///
+    /// # Errors
+    /// [`Refusal::NoFactorySlot`], [`Refusal::FactoryNotVerified`], [`Refusal::DigestMismatch`] if its image was damaged,
+    /// [`Refusal::SecurityCounterTooLow`] if it may not run any more, or a fault.
+    async fn factory_reset(&mut self) -> Result<(), Refusal>;
 
     /// Feeds the watchdog.
     fn feed_watchdog(&mut self);

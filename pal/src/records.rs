@@ -1,9 +1,10 @@
-//! Payloads that survive a power cut at any moment: the journal and the boot record are two of these.
+//! Payloads that survive a power cut at any moment: journal, boot record and monotonic record are three of these.
 //!
-//! Records are appended to a sector, each with a sequence number and a CRC; the newest valid one counts. A full sector is
-//! followed by the next of the region, which is erased first: the sector that holds the newest record never is. After a
-//! boot nobody can tell words that are erased from words that a cut left half written, so the first record of every life
-//! starts a fresh sector: no word is ever written twice. The price is one erase in each life that stores anything.
+//! Records are appended to a bank, each with a sequence number and a CRC; the newest valid one counts. A bank is a sector, or
+//! as many as hold one record where sectors are small. A full bank is followed by the next of the region, which is erased
+//! first: the bank that holds the newest record never is. After a boot nobody can tell words that are erased from words
+//! that a cut left half written, so the first record of every life starts a fresh bank: no word is ever written twice. The
+//! price is one erase in each life that stores anything.
 
 use crate::bytes::{put, u16_at, u32_at};
 use crate::crc::crc32;
@@ -11,14 +12,19 @@ use crate::error::Fault;
 use crate::flash::{self, Flash};
 use crate::layout::Region;
 
-/// The longest payload, in bytes.
+/// The longest payload of the journal, in bytes.
 pub const PAYLOAD_BYTES_MAX: usize = 192;
 
-/// The room of one record: header and payload, whole words of every flash supported.
-pub(crate) const RECORD_BYTES: usize = 224;
+/// The longest record of any kind: header and payload.
+const RECORD_BYTES_MAX: usize = 480;
 
-/// Sectors that a region of records needs: one keeps the newest record while the other is erased.
-pub(crate) const SECTORS_MIN: u32 = 2;
+/// The smallest sector supported.
+pub(crate) const SECTOR_BYTES_MIN: u32 = 256;
+
+/// Sectors that a region of records needs: one bank keeps the newest record while the other is erased.
+pub(crate) const fn sectors_min(erase_bytes: u32) -> u32 {
+    2 * (RECORD_BYTES_MAX as u32).div_ceil(erase_bytes)
+}
 
 const FORMAT: u8 = 1;
 
@@ -29,15 +35,35 @@ const AT_FORMAT: usize = 9;
 const AT_PAYLOAD_LEN: usize = 10;
 const AT_PAYLOAD: usize = 12;
 
-const _: () =
-    assert!(AT_PAYLOAD + PAYLOAD_BYTES_MAX <= RECORD_BYTES && RECORD_BYTES.is_multiple_of(flash::WORD_BYTES_MAX));
-
 /// What a record is for. A number in flash, unlike erased (0xFF) and cleared (0x00) bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Boot = 0x42,
     Journal = 0x4A,
+    Monotonic = 0x4D,
 }
+
+impl Kind {
+    /// The longest payload of this kind.
+    const fn payload_bytes_max(self) -> usize {
+        match self {
+            Self::Boot => crate::boot_record::PAYLOAD_BYTES_MAX,
+            Self::Journal => PAYLOAD_BYTES_MAX,
+            Self::Monotonic => crate::monotonic::PAYLOAD_BYTES,
+        }
+    }
+
+    /// The room of one record: header and payload, whole words of every flash supported.
+    const fn room_bytes(self) -> usize {
+        (AT_PAYLOAD + self.payload_bytes_max()).next_multiple_of(flash::WORD_BYTES_MAX)
+    }
+}
+
+const _: () = assert!(
+    Kind::Boot.room_bytes() <= RECORD_BYTES_MAX
+        && Kind::Journal.room_bytes() <= RECORD_BYTES_MAX
+        && Kind::Monotonic.room_bytes() <= RECORD_BYTES_MAX
+);
 
 /// A region of records of one kind.
 #[derive(Debug)]
@@ -51,16 +77,16 @@ pub(crate) struct Records {
 /// Where the newest record is, and where the next one may go.
 #[derive(Clone, Copy, Debug)]
 struct Head {
-    sector: u32,
+    bank: u32,
     sequence: u32,
-    /// Index of the sector's first record room that is surely erased; at or beyond the sector's last: there is none.
+    /// Index of the bank's first record room that is surely erased; at or beyond the bank's last: there is none.
     free: u32,
 }
 
 /// The newest record found.
 #[derive(Clone, Copy)]
 struct Newest {
-    sector: u32,
+    bank: u32,
     at: u32,
     sequence: u32,
 }
@@ -73,40 +99,81 @@ impl Records {
     /// Copies the newest payload to the start of `out`; its length, or `None` if there is no valid record. Dropped:
     /// nothing happened.
     pub(crate) async fn load<F: Flash>(&mut self, flash: &mut F, out: &mut [u8]) -> Result<Option<usize>, Fault> {
-        let mut record = [0; RECORD_BYTES];
-        let Some(newest) = self.newest(flash, &mut record).await? else {
+        let copy = |payload: &[u8]| {
+            let (got, need) = (out.len(), payload.len());
+            out.get_mut(..need).ok_or(Fault::JournalBufferTooSmall { got, need })?.copy_from_slice(payload);
+            Ok(need)
+        };
+        self.load_with(flash, copy).await?.transpose()
+    }
+
+    /// What `read` makes of the newest payload; `None` if there is no valid record. Dropped: nothing happened.
+    pub(crate) async fn load_with<F: Flash, T>(
+        &mut self,
+        flash: &mut F,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, Fault> {
+        let mut record = [0; RECORD_BYTES_MAX];
+        let Some(Newest { at, .. }) = self.newest(flash, &mut record).await? else {
             return Ok(None);
         };
         // It was valid a moment ago: flash that answers differently each time is a read fault.
-        self.read(flash, newest.at, &mut record).await?.ok_or(Fault::Read { offset_bytes: newest.at })?;
-        let (_, payload) = parse(&record, self.kind).ok_or(Fault::Read { offset_bytes: newest.at })?;
-        let (got, need) = (out.len(), payload.len());
-        out.get_mut(..need).ok_or(Fault::JournalBufferTooSmall { got, need })?.copy_from_slice(payload);
-        Ok(Some(need))
+        self.read(flash, at, &mut record).await?.ok_or(Fault::Read { offset_bytes: at })?;
+        let (_, payload) = parse(&record, self.kind).ok_or(Fault::Read { offset_bytes: at })?;
+        Ok(Some(read(payload)))
     }
 
     /// Appends a record; durable when this returns, after everything written before. Dropped or failed: the earlier or the
     /// new payload is the newest.
     pub(crate) async fn store<F: Flash>(&mut self, flash: &mut F, payload: &[u8]) -> Result<(), Fault> {
-        let mut record = [0; RECORD_BYTES];
+        let (got, max) = (payload.len(), self.kind.payload_bytes_max());
+        if got > max {
+            return Err(Fault::JournalPayloadTooLong { got, max });
+        }
+        let fill = |room: &mut [u8]| {
+            put(room, 0, payload);
+            got
+        };
+        self.store_with(flash, fill).await
+    }
+
+    /// Appends a record whose payload `fill` writes into the room that its kind has; `fill` gives the length. Otherwise as
+    /// [`store`](Self::store).
+    pub(crate) async fn store_with<F: Flash>(
+        &mut self,
+        flash: &mut F,
+        fill: impl FnOnce(&mut [u8]) -> usize,
+    ) -> Result<(), Fault> {
+        let mut record = [0; RECORD_BYTES_MAX];
         let head = match self.head.take() {
             Some(head) => head,
             None => self.head_after_boot::<F>(self.newest(flash, &mut record).await?),
         };
         let sequence = head.sequence.wrapping_add(1);
-        let len = emit(&mut record, self.kind, sequence, payload)?.next_multiple_of(flash::word_bytes::<F>() as usize);
-        let (sector, index) = match head.free < records_in_sector::<F>() {
-            true => (head.sector, head.free),
-            false => ((head.sector + 1) % self.sectors::<F>(), 0),
+        record.fill(0xFF);
+        let payload_len = fill(&mut record[AT_PAYLOAD..AT_PAYLOAD + self.kind.payload_bytes_max()]);
+        let len =
+            emit(&mut record, self.kind, sequence, payload_len).next_multiple_of(flash::word_bytes::<F>() as usize);
+        let (bank, index) = match head.free < self.rooms_in_bank::<F>() {
+            true => (head.bank, head.free),
+            false => ((head.bank + 1) % self.banks::<F>(), 0),
         };
         // What the record tells of must be durable before the record can be.
         flash::sync(flash).await?;
         if index == 0 {
-            flash::erase_sector(flash, self.at::<F>(sector, 0)).await?;
+            self.erase(flash, bank).await?;
         }
-        flash::write(flash, self.at::<F>(sector, index), &record[..len]).await?;
+        flash::write(flash, self.at::<F>(bank, index), &record[..len]).await?;
         flash::sync(flash).await?;
-        self.head = Some(Head { sector, sequence, free: index + 1 });
+        self.head = Some(Head { bank, sequence, free: index + 1 });
+        Ok(())
+    }
+
+    async fn erase<F: Flash>(&self, flash: &mut F, bank: u32) -> Result<(), Fault> {
+        let (start, end) = (self.at::<F>(bank, 0), self.at::<F>(bank + 1, 0));
+        for at in (start..end).step_by(F::ERASE_SIZE) {
+            flash::erase_sector(flash, at).await?;
+        }
         Ok(())
     }
 
@@ -114,19 +181,23 @@ impl Records {
     fn head_after_boot<F: Flash>(&self, newest: Option<Newest>) -> Head {
         let free = u32::MAX;
         match newest {
-            Some(Newest { sector, sequence, .. }) => Head { sector, sequence, free },
-            None => Head { sector: self.sectors::<F>() - 1, sequence: 0, free },
+            Some(Newest { bank, sequence, .. }) => Head { bank, sequence, free },
+            None => Head { bank: self.banks::<F>() - 1, sequence: 0, free },
         }
     }
 
     /// Looks at every record room of the region, one after the other in `room`. What cannot be read is no record: flash
     /// with error correction refuses to read a word that a cut left half written. Fails if nothing at all can be read.
-    async fn newest<F: Flash>(&self, flash: &mut F, room: &mut [u8; RECORD_BYTES]) -> Result<Option<Newest>, Fault> {
+    async fn newest<F: Flash>(
+        &self,
+        flash: &mut F,
+        room: &mut [u8; RECORD_BYTES_MAX],
+    ) -> Result<Option<Newest>, Fault> {
         let mut newest: Option<Newest> = None;
         let (mut readable, mut unread) = (false, Ok(None));
-        for sector in 0..self.sectors::<F>() {
-            for index in 0..records_in_sector::<F>() {
-                let at = self.at::<F>(sector, index);
+        for bank in 0..self.banks::<F>() {
+            for index in 0..self.rooms_in_bank::<F>() {
+                let at = self.at::<F>(bank, index);
                 let sequence = match self.read(flash, at, room).await {
                     Ok(sequence) => sequence,
                     Err(fault) => {
@@ -137,7 +208,7 @@ impl Records {
                 readable = true;
                 let Some(sequence) = sequence else { continue };
                 if newest.is_none_or(|newest| is_later(sequence, newest.sequence)) {
-                    newest = Some(Newest { sector, at, sequence });
+                    newest = Some(Newest { bank, at, sequence });
                 }
             }
         }
@@ -150,8 +221,9 @@ impl Records {
         &self,
         flash: &mut F,
         at: u32,
-        room: &mut [u8; RECORD_BYTES],
+        room: &mut [u8; RECORD_BYTES_MAX],
     ) -> Result<Option<u32>, Fault> {
+        let room = &mut room[..self.kind.room_bytes()];
         for _ in 0..2 {
             flash::read(flash, at, room).await?;
             if let Some((sequence, _)) = parse(room, self.kind) {
@@ -164,17 +236,22 @@ impl Records {
         Ok(None)
     }
 
-    fn sectors<F: Flash>(&self) -> u32 {
-        self.region.len_bytes() / F::ERASE_SIZE as u32
+    /// Whole sectors that hold at least one record.
+    fn bank_bytes<F: Flash>(&self) -> u32 {
+        self.kind.room_bytes().next_multiple_of(F::ERASE_SIZE) as u32
     }
 
-    fn at<F: Flash>(&self, sector: u32, index: u32) -> u32 {
-        self.region.at(sector * F::ERASE_SIZE as u32 + index * RECORD_BYTES as u32)
+    fn banks<F: Flash>(&self) -> u32 {
+        self.region.len_bytes() / self.bank_bytes::<F>()
     }
-}
 
-fn records_in_sector<F: Flash>() -> u32 {
-    (F::ERASE_SIZE / RECORD_BYTES) as u32
+    fn rooms_in_bank<F: Flash>(&self) -> u32 {
+        self.bank_bytes::<F>() / self.kind.room_bytes() as u32
+    }
+
+    fn at<F: Flash>(&self, bank: u32, index: u32) -> u32 {
+        self.region.at(bank * self.bank_bytes::<F>() + index * self.kind.room_bytes() as u32)
+    }
 }
 
 /// Whether `a` comes after `b`, also across the end of the numbers.
@@ -182,30 +259,24 @@ fn is_later(a: u32, b: u32) -> bool {
     a != b && a.wrapping_sub(b) < 1 << 31
 }
 
-/// Fills `record`; its length without the padding.
-fn emit(record: &mut [u8; RECORD_BYTES], kind: Kind, sequence: u32, payload: &[u8]) -> Result<usize, Fault> {
-    let (got, max) = (payload.len(), PAYLOAD_BYTES_MAX);
-    if got > max {
-        return Err(Fault::JournalPayloadTooLong { got, max });
-    }
-    let end = AT_PAYLOAD + got;
-    record.fill(0xFF);
+/// Fills what stands around the payload; the record's length without the padding.
+fn emit(record: &mut [u8; RECORD_BYTES_MAX], kind: Kind, sequence: u32, payload_len: usize) -> usize {
+    let end = AT_PAYLOAD + payload_len;
     put(record, AT_SEQUENCE, &sequence.to_le_bytes());
     record[AT_KIND] = kind as u8;
     record[AT_FORMAT] = FORMAT;
-    put(record, AT_PAYLOAD_LEN, &(got as u16).to_le_bytes());
-    put(record, AT_PAYLOAD, payload);
+    put(record, AT_PAYLOAD_LEN, &(payload_len as u16).to_le_bytes());
     let crc = crc32(&record[AT_SEQUENCE..end]);
     put(record, 0, &crc.to_le_bytes());
-    Ok(end)
+    end
 }
 
-fn parse(record: &[u8; RECORD_BYTES], kind: Kind) -> Option<(u32, &[u8])> {
+fn parse(record: &[u8], kind: Kind) -> Option<(u32, &[u8])> {
     if record[AT_KIND] != kind as u8 || record[AT_FORMAT] != FORMAT {
         return None;
     }
     let payload_len = usize::from(u16_at(record, AT_PAYLOAD_LEN));
-    if payload_len > PAYLOAD_BYTES_MAX {
+    if payload_len > kind.payload_bytes_max() {
         return None;
     }
     let (_, covered) = record[..AT_PAYLOAD + payload_len].split_at(AT_SEQUENCE);
@@ -374,7 +445,7 @@ mod tests {
 
         #[test]
         fn any_record_of_our_kind_parses_or_not(mut record: [u8; 32], len in 0_u16..300) {
-            let mut whole = [0; RECORD_BYTES];
+            let mut whole = [0; RECORD_BYTES_MAX];
             put(&mut record, AT_KIND, &[Kind::Journal as u8, FORMAT]);
             put(&mut record, AT_PAYLOAD_LEN, &len.to_le_bytes());
             put(&mut whole, 0, &record);

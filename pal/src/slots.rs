@@ -5,8 +5,9 @@ use crate::digest::{Digest, Hashing};
 use crate::error::Fault;
 use crate::flash::{self, CHUNK_BYTES, Flash};
 use crate::header::{HEADER_BYTES, Header, HeaderError};
-use crate::layout::{Region, SlotId};
+use crate::layout::Region;
 use crate::platform::Watchdog;
+use crate::slot::SlotId;
 
 /// Sectors that are kept erased beyond the last one written: one erase hides behind the network, more would only wear the
 /// flash for a download that ends early.

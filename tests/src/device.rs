@@ -5,11 +5,11 @@ use std::rc::Rc;
 
 use ota_agent::machine::Notice;
 use ota_agent::{Agent, Application, Config, Instant, Progress, SelfTest, StartError};
-use ota_boot::{Boot, BootError};
+use ota_boot::{Boot, BootError, Scrutiny};
 use ota_jobs::{JobId, ThingName};
 use ota_pal::{
-    BootRecord, BootRecords, Component, Digest, Flash, Geometry, HEADER_BYTES, Layout, Native, NoWatchdog, Region,
-    Reset, SlotId, VersionRule, now,
+    BootRecord, BootRecords, Component, Digest, Flash, Geometry, HEADER_BYTES, Layout, Native, NoWatchdog, OwnSelector,
+    Region, Reset, SlotId, VersionRule, now,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -22,8 +22,8 @@ use crate::verifier::{Signer, WorldVerifier};
 pub const DOCUMENT_BYTES: usize = 1_024;
 /// Bytes of the image that the factory puts into slot A, version 1.0.1.
 const FACTORY_BYTES: u32 = 9_000;
-/// Sectors of boot record and journal together.
-const RECORD_SECTORS: usize = 4;
+/// The least that boot record, journal and monotonic record take together, if a sector holds a record.
+const RECORD_SECTORS: usize = 6;
 
 /// The receive buffer of a device with blocks of this size: a block and what stands around it, or a job.
 pub const fn receive_bytes(block_bytes: u32) -> usize {
@@ -78,7 +78,7 @@ impl Device {
     /// The reset: power is back, and the boot selector chooses. `None` when the power goes meanwhile.
     pub fn boot(&self) -> Option<Result<Boot, BootError>> {
         self.nor.power_on();
-        with_view!(self.nor, flash => now(ota_boot::boot(&mut flash, &self.layout, &mut NoWatchdog)))
+        with_view!(self.nor, flash => now(ota_boot::boot(&mut flash, &self.layout, &mut NoWatchdog, Scrutiny::Header)))
     }
 
     /// The program that was booted starts. `None` when the power goes meanwhile.
@@ -105,10 +105,11 @@ impl Device {
             component: Component::App,
             version_rule: VersionRule::Newer,
             security_counter_min: 0,
-            running,
+            key_epoch: 0,
             trial_attempts: ota_pal::native::TRIAL_ATTEMPTS_DEFAULT,
         };
-        Native::new(flash, self.signer.verifier(), Button, NoWatchdog, config).expect("the layout fits")
+        let selector = OwnSelector::new(&self.layout, running);
+        Native::new(flash, self.signer.verifier(), Button, NoWatchdog, config, selector).expect("the layout fits")
     }
 
     /// What the boot record says.

@@ -185,6 +185,8 @@ pub enum Done {
         slot: u8,
         /// From where bytes are missing.
         frontier_bytes: u32,
+        /// The version (major, minor, patch) of the earlier image that made room.
+        evicted: Option<(u16, u16, u32)>,
     },
     /// The block is in flash and read back.
     Written(Block),
@@ -282,6 +284,11 @@ pub enum Notice {
         /// What an earlier life fetched.
         resumed_bytes: u32,
     },
+    /// All slots held images that were confirmed once: the oldest made room.
+    StoreFull {
+        /// Its version: major, minor, patch.
+        evicted: (u16, u16, u32),
+    },
     /// All bytes are in flash.
     DownloadSucceeded,
     /// They are not and will not be.
@@ -314,4 +321,19 @@ pub enum Notice {
     Withdrawn,
     /// Nothing is left to do or to report for the job.
     Settled,
+    /// On command: the image in this slot was confirmed instead of the running one; the device is about to reset.
+    RolledBack {
+        /// The slot.
+        to: u8,
+    },
+    /// There is no way back on command, and why; the device goes on as it is.
+    RollbackFailed(Reason),
+    /// On command: the device is about to reset, and the boot selector restores the factory's image and erases all others.
+    FactoryReset,
+    /// There is no factory reset, and why; the device goes on as it is.
+    FactoryResetFailed(Reason),
+    /// On command: no slot holds an image of this version (major, minor, patch) any more.
+    ImageErased((u16, u16, u32)),
+    /// The images of a version were not erased, and why.
+    EraseFailed(Reason),
 }

@@ -249,6 +249,14 @@ impl Machine {
         matches!(self.control, Control::Idle)
     }
 
+    /// The job at hand, or the last word about it that is still to be settled.
+    pub fn job(&self) -> Option<&JobId> {
+        match &self.control {
+            Control::Idle => None,
+            Control::Working(work) => Some(&work.job),
+        }
+    }
+
     /// Whether the document of `job` should be kept: when it is the job at hand or none is.
     pub fn wants_document(&self, job: &JobId) -> bool {
         match &self.control {

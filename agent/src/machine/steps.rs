@@ -108,7 +108,10 @@ impl Machine {
         if let Some(next) = step.after(done, now) {
             self.announce(step, done);
             self.go(next, now);
-            if let Done::Begun { frontier_bytes, .. } = done {
+            if let Done::Begun { frontier_bytes, evicted, .. } = done {
+                if let Some(evicted) = evicted {
+                    self.tell(Notice::StoreFull { evicted });
+                }
                 self.begin_transfer(frontier_bytes, now);
             }
         }

@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use clap::Parser;
-use ota_boot::{Boot, BootError, boot};
+use ota_boot::{Boot, BootError, Scrutiny, boot};
 use ota_examples::device::{EXIT_RESET, Error, FLASH_BYTES, Flash, layout};
 use ota_examples::lines::{Kind, print};
 use ota_examples::parent::leave_with_parent;
@@ -55,7 +55,7 @@ fn run_for_good(options: &Options) -> Result<(), Error> {
     }
     loop {
         let (program, slot) = select(&options.flash)?;
-        let status = run(&program, slot, options)?;
+        let status = run(&program, &slot, options)?;
         fs::remove_file(&program)?;
         match status.code() {
             Some(0) => return Ok(()),
@@ -69,16 +69,13 @@ fn run_for_good(options: &Options) -> Result<(), Error> {
 }
 
 /// Picks the slot and takes its program out of the flash.
-fn select(path: &Path) -> Result<(PathBuf, &'static str), Error> {
+fn select(path: &Path) -> Result<(PathBuf, String), Error> {
     let mut flash = Flash::open(path, FLASH_BYTES)?;
     let layout = layout();
-    let choice = now(boot(&mut flash, &layout, &mut NoWatchdog)).expect("a file is always ready");
+    let choice = now(boot(&mut flash, &layout, &mut NoWatchdog, Scrutiny::Header)).expect("a file is always ready");
     let Boot { slot, header, cause } =
         choice.map_err(|error| format!("{}: {}", path.display(), why_nothing_boots(error)))?;
-    let name = match slot {
-        SlotId::A => "a",
-        SlotId::B => "b",
-    };
+    let name = slot.to_string().to_lowercase();
     print(Kind::Boot, "", &format!("boots slot {name}, version {} ({cause:?})", header.version));
     let program = path.with_extension(format!("slot-{name}"));
     take_out(&mut flash, layout.slot(slot), &header, &program)?;

@@ -1,16 +1,19 @@
 //! The rules of `native`: who may begin, what is sealed, what a verdict changes. Boots are in the tests of `ota-boot`.
 
 use super::*;
-use crate::header::{HeaderError, Link};
-use crate::platform::ImageState;
+use crate::boot_record::BootRecords;
+use crate::header::{Header, HeaderError, Link};
+use crate::platform::{Begun, ImageState, Platform};
 use crate::signature::{KeySet, SignatureKind, SignatureRefusal};
+use crate::slots::read_header;
 use crate::testing::{CUTS, Op, Ram, header, image, public_key, run, sha256, sign, signing_key};
 use crate::version::Version;
 use proptest::prelude::*;
 use std::vec::Vec;
 
+const NEW_DEVICE: BootRecord = BootRecord::new_device(SlotId::A);
 const SECTOR: usize = 1024;
-const SLOT_BYTES: u32 = 6 * SECTOR as u32;
+const SLOT_BYTES: u32 = 5 * SECTOR as u32;
 
 type Nor = Ram<1, 4, SECTOR>;
 type Device<'a> = Native<&'a mut Nor, KeySet<1>, NoReset>;
@@ -21,14 +24,14 @@ impl Reset for NoReset {
     fn reset(&mut self) {}
 }
 
-fn config(flash: &Nor, running: SlotId) -> Config {
+fn config(flash: &Nor) -> Config {
     Config {
         layout: Layout::split(Geometry::of(flash)).unwrap(),
         hardware: HardwareId::new("board").unwrap(),
         component: Component::App,
         version_rule: VersionRule::Newer,
         security_counter_min: 0,
-        running,
+        key_epoch: 0,
         trial_attempts: TRIAL_ATTEMPTS_DEFAULT,
     }
 }
@@ -36,8 +39,9 @@ fn config(flash: &Nor, running: SlotId) -> Config {
 fn device(flash: &mut Nor, running: SlotId) -> Device<'_> {
     let mut keys = KeySet::new();
     keys.add(public_key("key", &signing_key("key"))).unwrap();
-    let config = config(flash, running);
-    Native::new(flash, keys, NoReset, NoWatchdog, config).unwrap()
+    let config = config(flash);
+    let selector = OwnSelector::new(&config.layout, running);
+    Native::new(flash, keys, NoReset, NoWatchdog, config, selector).unwrap()
 }
 
 /// A flash with version 1.0.1 in slot A.
@@ -67,35 +71,51 @@ fn receive(device: &mut Device<'_>, image: &[u8]) -> Begun {
 
 fn seal(device: &mut Device<'_>, signed: &[u8]) -> Result<Digest, Refusal> {
     let der = sign(&signing_key("key"), &sha256(signed));
-    run(device.seal(&Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der }))
+    run(device.seal(&Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der }, "job-7"))
 }
 
 fn record(flash: &mut Nor) -> BootRecord {
-    let layout = config(flash, SlotId::A).layout;
+    let layout = config(flash).layout;
     run(BootRecords::new(&layout).load(flash)).unwrap()
 }
 
 fn put_record(flash: &mut Nor, record: BootRecord) {
-    let layout = config(flash, SlotId::A).layout;
+    let layout = config(flash).layout;
     run(BootRecords::new(&layout).store(flash, &record)).unwrap();
 }
 
 fn trial_started() -> BootRecord {
     let trial = Trial::Started { slot: SlotId::B, digest: Digest([1; 32]), image_bytes: 9, attempts_left: 2 };
-    BootRecord { confirmed: SlotId::A, trial }
+    BootRecord { confirmed: SlotId::A, trial, ..NEW_DEVICE }
 }
 
 #[test]
 fn a_configuration_that_does_not_fit_is_refused() {
     for got in [0, 16] {
         let mut flash = flash();
-        let config = Config { trial_attempts: got, ..config(&flash, SlotId::A) };
-        let refused = Native::new(&mut flash, KeySet::<1>::new(), NoReset, NoWatchdog, config).err();
+        let config = Config { trial_attempts: got, ..config(&flash) };
+        let refused = Native::new(
+            &mut flash,
+            KeySet::<1>::new(),
+            NoReset,
+            NoWatchdog,
+            config,
+            OwnSelector::new(&config.layout, SlotId::A),
+        )
+        .err();
         assert_eq!(refused, Some(ConfigError::TrialAttempts { got }));
     }
-    let config = config(&flash(), SlotId::A);
+    let config = config(&flash());
     let mut smaller = Nor::new(15);
-    let refused = Native::new(&mut smaller, KeySet::<1>::new(), NoReset, NoWatchdog, config).err();
+    let refused = Native::new(
+        &mut smaller,
+        KeySet::<1>::new(),
+        NoReset,
+        NoWatchdog,
+        config,
+        OwnSelector::new(&config.layout, SlotId::A),
+    )
+    .err();
     assert!(matches!(refused, Some(ConfigError::Layout(LayoutError::OutOfRange { .. }))), "{refused:?}");
 }
 
@@ -105,8 +125,8 @@ fn a_good_image_is_received_sealed_and_activated_once() {
     let image = image(&new_header());
     let mut device = device(&mut flash, SlotId::A);
     let begun = receive(&mut device, &image);
-    assert_eq!(begun, Begun { slot: SlotId::B, frontier_bytes: 0 });
-    assert_eq!(run(device.check_header()), Ok(new_header()));
+    assert_eq!(begun, Begun { slot: SlotId::B, frontier_bytes: 0, evicted: None });
+    assert_eq!(run(device.check_header()), Ok(new_header().into()));
     let digest = seal(&mut device, &image).unwrap();
     assert_eq!(digest, sha256(&image));
     assert_eq!(run(device.write(0, &[0; 4])), Err(Fault::NothingBegun), "a sealed image is not written");
@@ -175,7 +195,8 @@ fn a_flash_that_changed_after_the_seal_is_not_activated() {
     device.flash.bytes[at] ^= 1;
     let refused = run(device.activate(SlotId::B, &digest, image.len() as u32));
     assert_eq!(refused, Err(Refusal::DigestMismatch { slot: SlotId::B }));
-    assert_eq!(record(&mut flash), BootRecord::NEW_DEVICE);
+    let record = record(&mut flash);
+    assert_eq!((record.confirmed, record.trial), (SlotId::A, Trial::None));
 }
 
 #[test]
@@ -209,7 +230,7 @@ fn the_security_counter_never_falls_below_the_running_image_nor_the_configured_o
     let running = Header { security_counter: 4, ..header(Version::new(1, 0, 1), 1000) };
     for (configured, have) in [(0, 4), (6, 6)] {
         let mut flash = Nor::new(16);
-        let config = Config { security_counter_min: configured, ..config(&flash, SlotId::A) };
+        let config = Config { security_counter_min: configured, ..config(&flash) };
         run(flash.write(config.layout.slot(SlotId::A).offset_bytes(), &image(&running))).unwrap();
         let offered = image(&Header { security_counter: 3, ..new_header() });
         let mut device = device(&mut flash, SlotId::A);
@@ -240,7 +261,7 @@ fn confirming_makes_the_running_slot_the_confirmed_one_and_repeats_harmlessly() 
     let mut flash = flash();
     put_record(&mut flash, trial_started());
     run(device(&mut flash, SlotId::B).confirm()).unwrap();
-    let confirmed = BootRecord { confirmed: SlotId::B, trial: Trial::None };
+    let confirmed = BootRecord { confirmed: SlotId::B, trial: Trial::None, ..NEW_DEVICE };
     assert_eq!(record(&mut flash), confirmed);
     flash.ops.clear();
     run(device(&mut flash, SlotId::B).confirm()).unwrap();
@@ -257,15 +278,15 @@ fn a_roll_back_keeps_its_first_reason_and_cannot_be_confirmed() {
     run(device.roll_back(0x0602)).unwrap();
     assert_eq!(run(device.confirm()), Err(Fault::NoTrialRuns));
     let trial = Trial::Ended { slot: SlotId::B, digest: Digest([1; 32]), reason: 0x0601, started: true };
-    assert_eq!(record(&mut flash), BootRecord { confirmed: SlotId::A, trial });
+    assert_eq!(record(&mut flash), BootRecord { confirmed: SlotId::A, trial, ..NEW_DEVICE });
 }
 
 #[test]
 fn the_state_of_the_running_image_is_what_the_boot_record_says() {
     let trial = Trial::Ended { slot: SlotId::B, digest: Digest([1; 32]), reason: 7, started: true };
-    let ended = BootRecord { confirmed: SlotId::A, trial };
+    let ended = BootRecord { confirmed: SlotId::A, trial, ..NEW_DEVICE };
     for (record, running, state) in [
-        (BootRecord::NEW_DEVICE, SlotId::A, ImageState::Confirmed),
+        (NEW_DEVICE, SlotId::A, ImageState::Confirmed),
         (trial_started(), SlotId::A, ImageState::Confirmed),
         (trial_started(), SlotId::B, ImageState::OnTrial),
         (ended, SlotId::A, ImageState::Confirmed),
@@ -282,9 +303,9 @@ fn the_state_of_the_running_image_is_what_the_boot_record_says() {
 fn a_trial_that_ended_is_forgotten_when_the_next_image_begins() {
     let mut flash = flash();
     let trial = Trial::Ended { slot: SlotId::B, digest: Digest([1; 32]), reason: 0x0601, started: true };
-    put_record(&mut flash, BootRecord { confirmed: SlotId::A, trial });
+    put_record(&mut flash, BootRecord { confirmed: SlotId::A, trial, ..NEW_DEVICE });
     run(device(&mut flash, SlotId::A).begin(1000, 0)).unwrap();
-    assert_eq!(record(&mut flash), BootRecord::NEW_DEVICE);
+    assert_eq!(record(&mut flash).trial, Trial::None);
 }
 
 #[test]
@@ -304,7 +325,7 @@ fn an_abandoned_image_is_none_and_the_running_and_the_confirmed_one_cannot_be_ab
 fn an_image_that_is_not_on_trial_cannot_be_confirmed() {
     let mut flash = flash();
     assert_eq!(run(device(&mut flash, SlotId::B).confirm()), Err(Fault::NoTrialRuns));
-    assert_eq!(record(&mut flash), BootRecord::NEW_DEVICE);
+    assert_eq!(record(&mut flash), NEW_DEVICE);
 }
 
 #[test]
@@ -316,7 +337,7 @@ fn a_cut_in_a_verdict_leaves_the_trial_or_the_verdict() {
         flash.cut = Some((operation, cut));
         let confirmed = run(device(&mut flash, SlotId::B).confirm());
         flash.power_on();
-        let new = BootRecord { confirmed: SlotId::B, trial: Trial::None };
+        let new = BootRecord { confirmed: SlotId::B, trial: Trial::None, ..NEW_DEVICE };
         let found = record(&mut flash);
         assert!(found == new || (found == trial_started() && confirmed.is_err()), "{operation} {cut:?}: {found:?}");
         run(device(&mut flash, SlotId::B).confirm()).unwrap();
@@ -337,7 +358,7 @@ fn only_the_signed_and_confirmed_image_runs_already() {
     assert_eq!(ask(&mut flash, len, &running, SlotId::A), Some(sha256(&running)));
     assert_eq!(ask(&mut flash, len + 1, &running, SlotId::A), None, "another length");
     assert_eq!(ask(&mut flash, len, b"another image", SlotId::A), None, "another image's signature");
-    put_record(&mut flash, BootRecord { confirmed: SlotId::B, trial: Trial::None });
+    put_record(&mut flash, BootRecord { confirmed: SlotId::B, trial: Trial::None, ..NEW_DEVICE });
     assert_eq!(ask(&mut flash, len, &running, SlotId::A), None, "not confirmed");
 }
 
@@ -371,8 +392,8 @@ proptest! {
 
 #[test]
 fn no_future_holds_a_large_buffer() {
-    // On a host with 64-bit pointers; two chunks would not fit.
-    const FUTURE_BYTES_MAX: usize = 1280;
+    // On a host with 64-bit pointers: a boot record and what it is stored from, and no third of that size.
+    const FUTURE_BYTES_MAX: usize = 1920;
     fn bytes(future: impl Future) -> usize {
         size_of_val(&future)
     }
@@ -383,7 +404,7 @@ fn no_future_holds_a_large_buffer() {
     let sizes = [
         bytes(device.store_journal(&[])),
         bytes(device.write(0, &[])),
-        bytes(device.seal(&signature)),
+        bytes(device.seal(&signature, "job-7")),
         bytes(device.activate(SlotId::B, &digest, 1)),
         bytes(device.roll_back(1)),
     ];

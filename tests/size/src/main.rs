@@ -19,7 +19,7 @@ use ota_agent::transport::minimq::Minimq;
 use ota_agent::{Agent, Application, Config, Instant, SelfTest, pump};
 use ota_jobs::ThingName;
 use ota_pal::{
-    Blocking, Component, Geometry, HardwareId, Key, KeySet, Layout, Native, NoWatchdog, Reset, SlotId, VersionRule,
+    Blocking, Component, Geometry, HardwareId, Key, KeySet, Layout, Native, NoWatchdog, OwnSelector, Reset, SlotId, VersionRule,
 };
 
 /// Stands for the hardware: the optimiser must believe that anything is read here.
@@ -148,14 +148,15 @@ fn platform() -> Option<Platform> {
         component: Component::App,
         version_rule: VersionRule::Newer,
         security_counter_min: 0,
-        running: SlotId::A,
+        key_epoch: 0,
         trial_attempts: 3,
     };
     let mut keys = KeySet::new();
     let mut point = [0; 65];
     read_device(&mut point);
     keys.add(Key::new("release", &point).ok()?).ok()?;
-    Native::new(Blocking(Flash), keys, Board, NoWatchdog, config).ok()
+    let selector = OwnSelector::new(&config.layout, SlotId::A);
+    Native::new(Blocking(Flash), keys, Board, NoWatchdog, config, selector).ok()
 }
 
 async fn device(buffers: &mut [[u8; 4608]; 4]) -> Option<()> {

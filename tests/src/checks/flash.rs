@@ -27,7 +27,7 @@ impl Checks {
         if digest != self.factory && !self.releases.iter().any(verified) {
             self.violated("the running image was verified", format!("slot {} holds {digest:?}", boot.slot));
         }
-        let BootRecord { confirmed, trial } = device.record();
+        let BootRecord { confirmed, trial, .. } = device.record();
         let on_trial = matches!(trial, Trial::Started { slot, .. } if slot == boot.slot);
         if boot.slot != confirmed && !on_trial {
             self.violated("the running image is confirmed or on trial", format!("slot {}, {trial:?}", boot.slot));
@@ -36,7 +36,7 @@ impl Checks {
 
     /// Touches come in their order: the guarded slot changes where the boot record was written between them.
     pub(super) fn the_confirmed_slot_is_never_touched(&mut self, device: &Device, touched: &[Range<u32>], now_ms: u64) {
-        let BootRecord { confirmed, trial } = device.record();
+        let BootRecord { confirmed, trial, .. } = device.record();
         for range in touched {
             if lies_in(range, device.layout.boot_record()) {
                 self.confirmed = confirmed;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ota_boot::{Decision, select};
 use ota_examples::device::{FLASH_BYTES, Flash, layout};
-use ota_pal::{BootRecords, Fault, Flash as _, now, read_header};
+use ota_pal::{BootRecords, Fault, Flash as _, Trial, now, read_header};
 use sha2::{Digest, Sha256};
 
 use crate::Error;
@@ -140,8 +140,8 @@ fn running_image(path: &Path) -> Result<Running, Error> {
     let layout = layout();
     let record = now(BootRecords::new(&layout).load(&mut flash)).ok_or(FILE)??;
     let slot = match select(&record) {
-        Decision::Try { slot, .. } => slot,
-        Decision::Confirmed | Decision::GiveUp(_) => record.confirmed,
+        Decision::Try { counted: Trial::Started { slot, .. }, .. } => slot,
+        _ => record.confirmed,
     };
     let region = layout.slot(slot);
     let header = now(read_header(&mut flash, region)).ok_or(FILE)??;

@@ -1,0 +1,26 @@
+//! The erasing part of a factory reset. It can be cut anywhere and done again: what is erased already is passed over.
+
+use ota_pal::{Fault, Flash, Layout, Region, SlotId, Watchdog, erase_sector, is_erased};
+
+/// Erases all slots but the factory's.
+pub(crate) async fn erase_slots<F: Flash, W: Watchdog>(
+    flash: &mut F,
+    layout: &Layout,
+    watchdog: &mut W,
+) -> Result<(), Fault> {
+    for slot in layout.next_slots(SlotId::FACTORY) {
+        erase_region(flash, layout.slot(slot), watchdog).await?;
+    }
+    Ok(())
+}
+
+async fn erase_region<F: Flash, W: Watchdog>(flash: &mut F, region: Region, watchdog: &mut W) -> Result<(), Fault> {
+    for at in (0..region.len_bytes()).step_by(F::ERASE_SIZE) {
+        let sector = region.offset_bytes() + at;
+        if !is_erased(flash, sector, F::ERASE_SIZE as u32).await? {
+            erase_sector(flash, sector).await?;
+        }
+        watchdog.feed();
+    }
+    Ok(())
+}

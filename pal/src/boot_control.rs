@@ -1,0 +1,130 @@
+//! The door between the rules of `native` and a device's boot loader: ours here, others in `foreign`.
+
+use crate::boot_record::{BootRecord, BootRecords};
+use crate::error::{Fault, Refusal};
+use crate::flash::Flash;
+use crate::identity::{Extent, Identity};
+use crate::layout::{Layout, Region};
+use crate::platform::Watchdog;
+use crate::slot::SlotId;
+use crate::slots::read_header;
+
+/// What runs, and what the boot record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The slot whose image runs.
+    pub running: SlotId,
+    /// The boot record.
+    pub record: BootRecord,
+}
+
+/// What a new boot record is to bring about at the boot loader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    Note,
+    /// The next boot tries this slot.
+    Try(SlotId),
+    /// The running image, which is on trial, stays.
+    Keep,
+    /// The trial of the running image is over: the next boot starts the confirmed one.
+    Revert,
+    /// The next boot starts this slot, for good.
+    Switch(SlotId),
+}
+
+/// How a device's boot loader is told what to start, and what it says it did.
+#[allow(async_fn_in_trait)]
+pub trait BootControl {
+    /// How the images that this loader starts say what they are.
+    type Format: ImageFormat;
+
+    /// What runs, and the boot record, after finishing what a cut left half done between the record and the loader.
+    /// Dropped: call again.
+    ///
+    /// # Errors
+    /// [`Fault::BootRecordInvalid`], and the flash's own.
+    async fn load<F: Flash, W: Watchdog>(
+        &mut self,
+        flash: &mut F,
+        layout: &Layout,
+        watchdog: &mut W,
+    ) -> Result<Found, Fault>;
+
+    /// Stores `record` and tells the loader of `change`; durable when this returns. Calling again changes nothing. Dropped,
+    /// or failed: the next [`load`](Self::load) finds the earlier record or the new one.
+    ///
+    /// # Errors
+    /// The flash's own.
+    async fn store<F: Flash>(
+        &mut self,
+        flash: &mut F,
+        layout: &Layout,
+        record: &BootRecord,
+        change: Change,
+    ) -> Result<(), Fault>;
+
+    /// Where the image that goes by the name of `slot` lies. A loader that swaps has the running one always at one place.
+    fn region(&self, layout: &Layout, slot: SlotId) -> Region {
+        layout.slot(slot)
+    }
+}
+
+/// How images say what they are.
+#[allow(async_fn_in_trait)]
+pub trait ImageFormat {
+    /// What the image at the start of `region` says of itself, of which `extent` lies there. Dropped: nothing happened.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that names what is wrong with the image, or [`Fault::Read`].
+    async fn identity<F: Flash>(flash: &mut F, region: Region, extent: Extent) -> Result<Identity, Refusal>;
+}
+
+/// Our own boot selector, crate `ota-boot`: the boot record is all that it reads.
+#[derive(Debug)]
+pub struct OwnSelector {
+    running: SlotId,
+    records: BootRecords,
+}
+
+impl OwnSelector {
+    /// The selector of this layout, which started the program in `running`.
+    #[must_use]
+    pub const fn new(layout: &Layout, running: SlotId) -> Self {
+        Self { running, records: BootRecords::new(layout) }
+    }
+}
+
+impl BootControl for OwnSelector {
+    type Format = OwnFormat;
+
+    async fn load<F: Flash, W: Watchdog>(
+        &mut self,
+        flash: &mut F,
+        _layout: &Layout,
+        _watchdog: &mut W,
+    ) -> Result<Found, Fault> {
+        Ok(Found { running: self.running, record: self.records.load(flash).await? })
+    }
+
+    async fn store<F: Flash>(
+        &mut self,
+        flash: &mut F,
+        _layout: &Layout,
+        record: &BootRecord,
+        _change: Change,
+    ) -> Result<(), Fault> {
+        self.records.store(flash, record).await
+    }
+}
+
+/// Images that start with our own [`Header`](crate::Header).
+#[derive(Clone, Copy, Debug)]
+pub struct OwnFormat;
+
+impl ImageFormat for OwnFormat {
+    async fn identity<F: Flash>(flash: &mut F, region: Region, _extent: Extent) -> Result<Identity, Refusal> {
+        let header = read_header(flash, region).await?;
+        Ok(Identity::from(header.map_err(Refusal::ImageHeaderInvalid)?))
+    }
+}

@@ -1,0 +1,240 @@
+//! Boot loaders that are not ours: [`Foreign`] keeps our boot record beside the words that such a loader reads, because
+//! digest, reason and database have no place in them, and reconciles the two at every look. What a loader's words are is
+//! its adapter's, a [`Loader`].
+
+use crate::boot_control::{BootControl, Change, Found, ImageFormat};
+use crate::boot_record::{BootRecord, BootRecords, Trial};
+use crate::digest;
+use crate::error::Fault;
+use crate::flash::Flash;
+use crate::images::Standing;
+use crate::layout::{Layout, Region};
+use crate::platform::Watchdog;
+use crate::slot::SlotId;
+
+/// The reason stored when the loader went back from a trial and did not say why: a reset without a verdict.
+pub const REASON_LOADER_WENT_BACK: u16 = 0x0603;
+
+/// What a loader's words say of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// The next boot tries it.
+    Waiting,
+    /// It was started on trial, and has no verdict yet: the next boot goes back.
+    Trying,
+    /// It stays.
+    Kept,
+    /// It was tried, and given up.
+    GivenUp,
+    /// Nothing that can be read, or nothing at all.
+    Nothing,
+}
+
+/// The words of a boot loader. Each operation can be cut anywhere and done again; none loses the choice that stood before.
+#[allow(async_fn_in_trait)]
+pub trait Loader {
+    /// How the images that this loader starts say what they are.
+    type Format: ImageFormat;
+
+    /// Whether the loader swaps: the running image is always in the first region of the layout, and what is received goes
+    /// to the second. Slots A and B are names of images then, not of places.
+    const SWAPS: bool;
+
+    /// What the words say of `slot`, while the image of `running` runs. Dropped: nothing happened.
+    ///
+    /// # Errors
+    /// [`Fault::Read`].
+    async fn word<F: Flash>(&mut self, flash: &mut F, running: SlotId, slot: SlotId) -> Result<Word, Fault>;
+
+    /// Has the next boot try `slot`. Calling again changes nothing. Dropped: call again.
+    ///
+    /// # Errors
+    /// The flash's own.
+    async fn try_next<F: Flash>(&mut self, flash: &mut F, running: SlotId, slot: SlotId) -> Result<(), Fault>;
+
+    /// Keeps the running image, which is on trial. Calling again changes nothing. Dropped: call again.
+    ///
+    /// # Errors
+    /// The flash's own.
+    async fn keep<F: Flash>(&mut self, flash: &mut F, running: SlotId) -> Result<(), Fault>;
+
+    /// Gives up the running image, which is on trial. Calling again changes nothing. Dropped: call again.
+    ///
+    /// # Errors
+    /// The flash's own.
+    async fn give_up<F: Flash>(&mut self, flash: &mut F, running: SlotId) -> Result<(), Fault>;
+
+    /// Has every boot from now on start `slot`, which was kept once. Calling again changes nothing. Dropped: call again.
+    ///
+    /// # Errors
+    /// The flash's own.
+    async fn switch<F: Flash>(&mut self, flash: &mut F, running: SlotId, slot: SlotId) -> Result<(), Fault>;
+}
+
+/// A [`BootControl`] over the words of another loader.
+#[derive(Debug)]
+pub struct Foreign<L> {
+    loader: L,
+    records: BootRecords,
+    /// The slot whose image runs: what the board knows, or, with a loader that swaps, what was found out.
+    running: Option<SlotId>,
+}
+
+impl<L: Loader> Foreign<L> {
+    /// The loader of a part that runs in place; the board knows from which slot.
+    #[must_use]
+    pub const fn in_place(loader: L, layout: &Layout, running: SlotId) -> Self {
+        Self { loader, records: BootRecords::new(layout), running: Some(running) }
+    }
+
+    /// A loader that swaps: which image runs is found out by its digest.
+    #[must_use]
+    pub const fn swapping(loader: L, layout: &Layout) -> Self {
+        Self { loader, records: BootRecords::new(layout), running: None }
+    }
+
+    /// The slot whose image runs. With a loader that swaps it is the one on trial if its digest is what runs.
+    async fn find_running<F: Flash, W: Watchdog>(
+        &mut self,
+        flash: &mut F,
+        layout: &Layout,
+        watchdog: &mut W,
+        record: Option<&BootRecord>,
+    ) -> Result<SlotId, Fault> {
+        if let Some(running) = self.running {
+            return Ok(running);
+        }
+        let running = match record.map(|record| (record.confirmed, record.trial)) {
+            None => SlotId::A,
+            Some((
+                confirmed,
+                Trial::Pending { slot, digest, image_bytes, .. } | Trial::Started { slot, digest, image_bytes, .. },
+            )) => {
+                let found = digest::digest(flash, layout.slot(SlotId::A), image_bytes, watchdog).await?;
+                if found == digest { slot } else { confirmed }
+            }
+            Some((confirmed, Trial::None | Trial::Ended { .. })) => {
+                self.which_confirmed(flash, layout, watchdog, record, confirmed).await?
+            }
+        };
+        self.running = Some(running);
+        Ok(running)
+    }
+
+    /// Without a trial, the confirmed image runs, unless a switch between two is under way and not booted yet.
+    async fn which_confirmed<F: Flash, W: Watchdog>(
+        &mut self,
+        flash: &mut F,
+        layout: &Layout,
+        watchdog: &mut W,
+        record: Option<&BootRecord>,
+        confirmed: SlotId,
+    ) -> Result<SlotId, Fault> {
+        let Some(record) = record else { return Ok(confirmed) };
+        for (slot, image) in record.images.iter().filter(|(slot, _)| *slot != confirmed) {
+            let fits = image.image_bytes <= layout.slot(SlotId::A).len_bytes();
+            let counts = fits && matches!(image.standing, Standing::Good | Standing::Failed);
+            let primary = layout.slot(SlotId::A);
+            if counts && digest::digest(flash, primary, image.image_bytes, watchdog).await? == image.digest {
+                return Ok(slot);
+            }
+        }
+        Ok(confirmed)
+    }
+
+    /// What the loader did since the record was stored, as far as its words and what runs tell.
+    async fn reconciled<F: Flash>(
+        &mut self,
+        flash: &mut F,
+        running: SlotId,
+        record: &BootRecord,
+    ) -> Result<BootRecord, Fault> {
+        let mut record = *record;
+        match record.trial {
+            Trial::Pending { slot, digest, image_bytes, .. } | Trial::Started { slot, digest, image_bytes, .. }
+                if slot == running =>
+            {
+                record.trial = Trial::Started { slot, digest, image_bytes, attempts_left: 0 };
+                if self.loader.word(flash, running, slot).await? == Word::Kept {
+                    // The power went between the loader's word and our record.
+                    (record.confirmed, record.trial) = (slot, Trial::None);
+                    record.images.mark(slot, Standing::Good);
+                }
+            }
+            Trial::Pending { slot, digest, .. } => match self.loader.word(flash, running, slot).await? {
+                Word::GivenUp | Word::Trying => went_back(&mut record, slot, digest),
+                Word::Nothing | Word::Kept => self.loader.try_next(flash, running, slot).await?,
+                Word::Waiting => {}
+            },
+            Trial::Started { slot, digest, .. } => went_back(&mut record, slot, digest),
+            Trial::Ended { slot, .. } if slot == running => self.loader.give_up(flash, running).await?,
+            Trial::None if record.confirmed != running && !L::SWAPS => {
+                match self.loader.word(flash, running, running).await? {
+                    // Ours said "switch" before the loader heard it.
+                    Word::Kept if record.images.get(record.confirmed).is_some() => {
+                        self.loader.switch(flash, running, record.confirmed).await?;
+                    }
+                    // Somebody else switched.
+                    _ => record.confirmed = running,
+                }
+            }
+            Trial::None | Trial::Ended { .. } => {}
+        }
+        Ok(record)
+    }
+}
+
+fn went_back(record: &mut BootRecord, slot: SlotId, digest: crate::Digest) {
+    record.trial = Trial::Ended { slot, digest, reason: REASON_LOADER_WENT_BACK, started: true };
+    record.images.mark(slot, Standing::Failed);
+}
+
+impl<L: Loader> BootControl for Foreign<L> {
+    type Format = L::Format;
+
+    async fn load<F: Flash, W: Watchdog>(
+        &mut self,
+        flash: &mut F,
+        layout: &Layout,
+        watchdog: &mut W,
+    ) -> Result<Found, Fault> {
+        let stored = self.records.stored(flash).await?;
+        let running = self.find_running(flash, layout, watchdog, stored.as_ref()).await?;
+        let Some(stored) = stored else {
+            return Ok(Found { running, record: BootRecord::new_device(running) });
+        };
+        let record = self.reconciled(flash, running, &stored).await?;
+        if record != stored {
+            self.records.store(flash, &record).await?;
+        }
+        Ok(Found { running, record })
+    }
+
+    async fn store<F: Flash>(
+        &mut self,
+        flash: &mut F,
+        _layout: &Layout,
+        record: &BootRecord,
+        change: Change,
+    ) -> Result<(), Fault> {
+        let running = self.running.unwrap_or(record.confirmed);
+        if change == Change::Keep {
+            self.loader.keep(flash, running).await?;
+        }
+        self.records.store(flash, record).await?;
+        match change {
+            Change::Note | Change::Keep => Ok(()),
+            Change::Try(slot) => self.loader.try_next(flash, running, slot).await,
+            Change::Revert => self.loader.give_up(flash, running).await,
+            Change::Switch(slot) => self.loader.switch(flash, running, slot).await,
+        }
+    }
+
+    fn region(&self, layout: &Layout, slot: SlotId) -> Region {
+        match self.running {
+            Some(running) if L::SWAPS && slot == running => layout.slot(SlotId::A),
+            _ if L::SWAPS => layout.slot(SlotId::B),
+            _ => layout.slot(slot),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The images that a device keeps: which slot is written next, the way back, and the factory's.
+
+use super::Native;
+use super::update::row;
+use crate::boot_control::{BootControl, Change, Found};
+use crate::boot_record::Trial;
+use crate::digest::Digest;
+use crate::error::Refusal;
+use crate::flash::{self, Flash};
+use crate::identity::{Extent, Identity};
+use crate::images::{Image, Images, Standing};
+use crate::platform::{Reset, Signature, Watchdog};
+use crate::signature::Verifier;
+use crate::slot::SlotId;
+use crate::version::Version;
+
+impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, R, W, B> {
+    /// The slot for an image of `image_bytes`.
+    pub(super) fn slot_for(&self, running: SlotId, images: &Images, image_bytes: u32) -> Result<SlotId, Refusal> {
+        if image_bytes == 0 {
+            return Err(Refusal::ImageEmpty);
+        }
+        let fits = |slot: &SlotId| image_bytes <= self.region(*slot).len_bytes();
+        let slots = || self.config.layout.next_slots(running).filter(fits);
+        let standing = |slot: SlotId| images.get(slot).map(|image| image.standing);
+        let is_begun = |slot: &SlotId| matches!(standing(*slot), Some(Standing::Receiving | Standing::Verified));
+        let of_next = |slot: SlotId| slot == running || !fits(&slot);
+        slots()
+            .find(is_begun)
+            .or_else(|| slots().find(|slot| standing(*slot).is_none()))
+            .or_else(|| slots().find(|slot| standing(*slot) == Some(Standing::Failed)))
+            .or_else(|| images.oldest_good(of_next))
+            .ok_or_else(|| {
+                let lens = self.config.layout.next_slots(running).map(|slot| self.region(slot).len_bytes());
+                Refusal::ImageTooLarge { got: image_bytes, max: lens.max().unwrap_or(0) }
+            })
+    }
+
+    /// The row of the running image: a device was made with it, or had it before it had a database.
+    pub(super) async fn row_of_running(
+        &mut self,
+        running: SlotId,
+        identity: Option<Identity>,
+    ) -> Result<Option<Image>, Refusal> {
+        let Some((identity, image_bytes)) = identity.and_then(|identity| Some((identity, identity.image_bytes?)))
+        else {
+            return Ok(None);
+        };
+        let digest = self.hash(running, image_bytes).await?;
+        Ok(Some(row(&identity, Standing::Good, image_bytes, digest, "")))
+    }
+
+    /// The way back on command: the newest earlier image is confirmed instead of the running one. Damaged ones lose their
+    /// rows.
+    pub(super) async fn switch_to_previous(&mut self) -> Result<SlotId, Refusal> {
+        let Found { running, mut record } = self.at_rest().await?;
+        let floor = self.floors.load(&mut self.flash).await?;
+        while let Some(slot) = record.images.newest_good(floor.security_counter, |slot| slot == running) {
+            if self.is_whole(&record.images, slot).await? {
+                record.confirmed = slot;
+                self.store(&record, Change::Switch(slot)).await?;
+                return Ok(slot);
+            }
+            record.images.set(slot, None);
+        }
+        Err(Refusal::NoPreviousImage)
+    }
+
+    /// Whether a slot holds what its row says.
+    async fn is_whole(&mut self, images: &Images, slot: SlotId) -> Result<bool, Refusal> {
+        let Some(image) = images.get(slot) else { return Ok(false) };
+        Ok(self.hash(slot, image.image_bytes).await? == image.digest)
+    }
+
+    /// Erases every image of a version; the rows go last, so that a cut leaves what can be named again.
+    pub(super) async fn erase_version(&mut self, version: Version) -> Result<(), Refusal> {
+        let Found { running, mut record } = self.found().await?;
+        let is_it = |image: &Image| image.version == version && image.standing != Standing::Receiving;
+        let slots = record.images.slots(is_it);
+        if slots.iter().flatten().next().is_none() {
+            return Err(Refusal::NoSuchImage { version });
+        }
+        for slot in slots.into_iter().flatten() {
+            match record.trial {
+                _ if slot == running || slot == record.confirmed || slot.is_factory() => {
+                    return Err(Refusal::SlotRuns { slot });
+                }
+                Trial::Pending { slot: tried, .. } | Trial::Started { slot: tried, .. } if tried == slot => {
+                    return Err(Refusal::TrialRunning);
+                }
+                _ => {}
+            }
+            self.erase_image(slot).await?;
+            record.images.set(slot, None);
+        }
+        Ok(self.store(&record, Change::Note).await?)
+    }
+
+    async fn erase_image(&mut self, slot: SlotId) -> Result<(), Refusal> {
+        let region = self.region(slot);
+        for at in (0..region.len_bytes()).step_by(F::ERASE_SIZE) {
+            flash::erase_sector(&mut self.flash, region.at(at)).await?;
+            self.watchdog.feed();
+        }
+        Ok(())
+    }
+
+    /// Verifies the image in the factory slot and gives it its row.
+    pub(super) async fn seal_factory(&mut self, signature: &Signature<'_>) -> Result<Digest, Refusal> {
+        let slot = self.factory_slot()?;
+        let identity = self.identity(slot, Extent::Whole).await?;
+        let max = self.region(slot).len_bytes();
+        let image_bytes = identity.image_bytes.unwrap_or(max);
+        if image_bytes > max {
+            return Err(Refusal::ImageTooLarge { got: image_bytes, max });
+        }
+        let digest = self.hash(slot, image_bytes).await?;
+        self.verify(&digest, signature)?;
+        self.checked(slot, Extent::Whole, image_bytes, None).await?;
+        let mut record = self.found().await?.record;
+        let row = row(&identity, Standing::Good, image_bytes, digest, "");
+        if record.images.get(slot) != Some(&row) {
+            record.images.set(slot, Some(row));
+            self.store(&record, Change::Note).await?;
+        }
+        Ok(digest)
+    }
+
+    /// Orders a factory reset. The rows of the others stay until the boot selector has seen that the factory's image is
+    /// whole: they are the way out if it is not.
+    pub(super) async fn order_factory_reset(&mut self) -> Result<(), Refusal> {
+        let slot = self.factory_slot()?;
+        let mut record = self.found().await?.record;
+        let image = *record.images.get(slot).ok_or(Refusal::FactoryNotVerified)?;
+        let floor = self.floors.load(&mut self.flash).await?;
+        if image.security_counter < floor.security_counter {
+            let (have, got) = (floor.security_counter, image.security_counter);
+            return Err(Refusal::SecurityCounterTooLow { have, got });
+        }
+        if !self.is_whole(&record.images, slot).await? {
+            return Err(Refusal::DigestMismatch { slot });
+        }
+        self.incoming = None;
+        (record.confirmed, record.trial, record.wipe) = (slot, Trial::None, true);
+        Ok(self.store(&record, Change::Switch(slot)).await?)
+    }
+
+    fn factory_slot(&self) -> Result<SlotId, Refusal> {
+        self.config.layout.factory().map(|_| SlotId::FACTORY).ok_or(Refusal::NoFactorySlot)
+    }
+}

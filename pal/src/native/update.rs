@@ -1,0 +1,211 @@
+//! An update, step by step: received, sealed, tried, confirmed or rolled back.
+
+use super::Native;
+use crate::boot_control::{BootControl, Change, Found};
+use crate::boot_record::{BootRecord, Trial};
+use crate::digest::Digest;
+use crate::error::{Fault, Refusal};
+use crate::flash::{self, Flash};
+use crate::identity::{Extent, Identity};
+use crate::images::{Image, Images, Source, Standing};
+use crate::platform::{Begun, BootState, Platform, Reset, Signature, Watchdog};
+use crate::signature::Verifier;
+use crate::slot::SlotId;
+use crate::slots::Incoming;
+use crate::version::Version;
+
+impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for Native<F, V, R, W, B> {
+    async fn boot_state(&mut self) -> Result<BootState, Fault> {
+        let Found { running, record: BootRecord { confirmed, trial, .. } } = self.found().await?;
+        let running_image = self.running_identity(running).await?;
+        let floor = match running == confirmed {
+            true => self.raise_floor(running_image).await,
+            false => self.floors.load(&mut self.flash).await,
+        };
+        Ok(BootState { running, confirmed, trial, running_image, floor })
+    }
+
+    async fn running_digest(&mut self, image_bytes: u32) -> Result<Digest, Fault> {
+        let running = self.found().await?.running;
+        self.hash(running, image_bytes).await
+    }
+
+    async fn load_journal(&mut self, out: &mut [u8]) -> Result<usize, Fault> {
+        Ok(self.journal.load(&mut self.flash, out).await?.unwrap_or(0))
+    }
+
+    async fn store_journal(&mut self, payload: &[u8]) -> Result<(), Fault> {
+        self.journal.store(&mut self.flash, payload).await
+    }
+
+    async fn begin(&mut self, image_bytes: u32, keep_bytes: u32) -> Result<Begun, Refusal> {
+        let Found { running, mut record } = self.at_rest().await?;
+        let slot = self.slot_for(running, &record.images, image_bytes)?;
+        let earlier = record.images.get(slot);
+        let standing = earlier.filter(|earlier| earlier.image_bytes == image_bytes).map(|earlier| earlier.standing);
+        let keep_bytes = match standing {
+            Some(Standing::Receiving | Standing::Verified) => keep_bytes.min(image_bytes),
+            _ => 0,
+        };
+        let evicted = earlier.filter(|earlier| earlier.standing == Standing::Good).map(|earlier| earlier.version);
+        if standing != Some(Standing::Receiving) || record.trial != Trial::None {
+            record.trial = Trial::None; // it is not the trial of what comes now
+            record.images.set(slot, Some(Image::receiving(image_bytes)));
+            self.store(&record, Change::Note).await?;
+        }
+        let frontier_bytes = keep_bytes - keep_bytes % F::ERASE_SIZE as u32;
+        self.incoming = Some(Incoming::new(slot, self.region(slot), image_bytes, frontier_bytes));
+        Ok(Begun { slot, frontier_bytes, evicted })
+    }
+
+    async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), Fault> {
+        let incoming = self.incoming.as_mut().ok_or(Fault::NothingBegun)?;
+        incoming.write(&mut self.flash, offset_bytes, bytes).await
+    }
+
+    async fn erase_ahead(&mut self) -> Result<bool, Fault> {
+        let incoming = self.incoming.as_mut().ok_or(Fault::NothingBegun)?;
+        incoming.erase_ahead(&mut self.flash).await
+    }
+
+    async fn hash_ahead(&mut self, frontier_bytes: u32) -> Result<bool, Fault> {
+        let incoming = self.incoming.as_mut().ok_or(Fault::NothingBegun)?;
+        incoming.hash_ahead(&mut self.flash, frontier_bytes).await
+    }
+
+    async fn check_header(&mut self) -> Result<Identity, Refusal> {
+        let incoming = self.incoming.as_ref().ok_or(Fault::NothingBegun)?;
+        let (slot, image_bytes) = (incoming.slot, incoming.image_bytes);
+        let running = self.found().await?.running;
+        let running = self.running_identity(running).await?;
+        self.checked(slot, Extent::Head, image_bytes, running).await
+    }
+
+    async fn seal(&mut self, signature: &Signature<'_>, source: &str) -> Result<Digest, Refusal> {
+        let incoming = self.incoming.as_mut().ok_or(Fault::NothingBegun)?;
+        let (slot, image_bytes) = (incoming.slot, incoming.image_bytes);
+        let digest = incoming.digest(&mut self.flash, &mut self.watchdog).await?;
+        self.verify(&digest, signature)?;
+        let Found { running, mut record } = self.found().await?;
+        let running_image = self.running_identity(running).await?;
+        // The signature covers the header, so from here on it may be believed.
+        let identity = self.checked(slot, Extent::Whole, image_bytes, running_image).await?;
+        if record.images.get(running).is_none() {
+            record.images.set(running, self.row_of_running(running, running_image).await?);
+        }
+        record.images.set(slot, Some(row(&identity, Standing::Verified, image_bytes, digest, source)));
+        self.store(&record, Change::Note).await?;
+        self.incoming = None;
+        Ok(digest)
+    }
+
+    async fn runs_already(&mut self, image_bytes: u32, signature: &Signature<'_>) -> Result<Option<Digest>, Fault> {
+        let state = self.boot_state().await?;
+        let same_length = state.running_image.is_some_and(|image| image.image_bytes == Some(image_bytes));
+        if state.running != state.confirmed || !same_length {
+            return Ok(None);
+        }
+        let digest = self.running_digest(image_bytes).await?;
+        Ok(self.verify(&digest, signature).is_ok().then_some(digest))
+    }
+
+    async fn activate(&mut self, slot: SlotId, digest: &Digest, image_bytes: u32) -> Result<(), Refusal> {
+        let Found { running, mut record } = self.found().await?;
+        if slot == running {
+            return Err(Refusal::SlotRuns { slot });
+        }
+        match record.trial {
+            // Its trial is on already, and goes on at the next reset: the selector could not count it at this one.
+            Trial::Started { slot: tried, digest: held, .. } if tried == slot && held == *digest => return Ok(()),
+            Trial::Started { .. } => return Err(Refusal::TrialRunning),
+            _ if record.confirmed != running || record.wipe => return Err(Refusal::TrialRunning),
+            Trial::None | Trial::Pending { .. } | Trial::Ended { .. } => {}
+        }
+        if self.hash(slot, image_bytes).await? != *digest {
+            return Err(Refusal::DigestMismatch { slot });
+        }
+        let attempts_left = self.config.trial_attempts;
+        let trial = Trial::Pending { slot, digest: *digest, image_bytes, attempts_left };
+        if record.trial != trial {
+            record.trial = trial;
+            self.store(&record, Change::Try(slot)).await?;
+        }
+        Ok(())
+    }
+
+    async fn confirm(&mut self) -> Result<(), Fault> {
+        let Found { running, mut record } = self.found().await?;
+        match record.trial {
+            _ if record.confirmed == running => {}
+            Trial::Started { slot, .. } if slot == running => {
+                (record.confirmed, record.trial) = (running, Trial::None);
+                record.images.mark(running, Standing::Good);
+                self.store(&record, Change::Keep).await?;
+            }
+            _ => return Err(Fault::NoTrialRuns),
+        }
+        // It is confirmed, whatever becomes of the raise, which the next boot repeats.
+        if let Ok(running_image) = self.running_identity(running).await {
+            let _ = self.raise_floor(running_image).await;
+        }
+        Ok(())
+    }
+
+    async fn roll_back(&mut self, reason: u16) -> Result<(), Fault> {
+        let Found { running, mut record } = self.found().await?;
+        match record.trial {
+            Trial::Started { slot, digest, .. } if slot == running => {
+                record.trial = Trial::Ended { slot, digest, reason, started: true };
+                record.images.mark(slot, Standing::Failed);
+                self.store(&record, Change::Revert).await
+            }
+            Trial::Ended { slot, .. } if slot == running => Ok(()),
+            _ => Err(Fault::NoTrialRuns),
+        }
+    }
+
+    async fn abandon(&mut self, slot: SlotId) -> Result<(), Refusal> {
+        let Found { running, record } = self.found().await?;
+        if slot == running || slot == record.confirmed || slot.is_factory() {
+            return Err(Refusal::SlotRuns { slot });
+        }
+        self.incoming = None;
+        let start = self.region(slot).at(0);
+        Ok(flash::erase_sector(&mut self.flash, start).await?)
+    }
+
+    async fn images(&mut self) -> Result<Images, Fault> {
+        Ok(self.found().await?.record.images)
+    }
+
+    async fn restore_previous(&mut self) -> Result<SlotId, Refusal> {
+        self.switch_to_previous().await
+    }
+
+    async fn erase_images(&mut self, version: Version) -> Result<(), Refusal> {
+        self.erase_version(version).await
+    }
+
+    async fn verify_factory(&mut self, signature: &Signature<'_>) -> Result<Digest, Refusal> {
+        self.seal_factory(signature).await
+    }
+
+    async fn factory_reset(&mut self) -> Result<(), Refusal> {
+        self.order_factory_reset().await
+    }
+
+    fn feed_watchdog(&mut self) {
+        self.watchdog.feed();
+    }
+
+    fn reset(&mut self) {
+        self.reset.reset();
+    }
+}
+
+/// The row of an image whose whole extent was read.
+pub(super) fn row(identity: &Identity, standing: Standing, image_bytes: u32, digest: Digest, source: &str) -> Image {
+    let (version, source) = (identity.version, Source::new(source));
+    let security_counter = identity.security_counter.unwrap_or(0);
+    Image { standing, version, security_counter, image_bytes, digest, source }
+}
