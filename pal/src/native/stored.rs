@@ -149,3 +149,6 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         self.config.layout.factory().map(|_| SlotId::FACTORY).ok_or(Refusal::NoFactorySlot)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,20 +11,20 @@ use crate::version::Version;
 use proptest::prelude::*;
 use std::vec::Vec;
 
-const NEW_DEVICE: BootRecord = BootRecord::new_device(SlotId::A);
-const SECTOR: usize = 1024;
+pub(super) const NEW_DEVICE: BootRecord = BootRecord::new_device(SlotId::A);
+pub(super) const SECTOR: usize = 1024;
 const SLOT_BYTES: u32 = 5 * SECTOR as u32;
 
-type Nor = Ram<1, 4, SECTOR>;
-type Device<'a> = Native<&'a mut Nor, KeySet<1>, NoReset>;
+pub(super) type Nor = Ram<1, 4, SECTOR>;
+pub(super) type Device<'a> = Native<&'a mut Nor, KeySet<1>, NoReset>;
 
-struct NoReset;
+pub(super) struct NoReset;
 
 impl Reset for NoReset {
     fn reset(&mut self) {}
 }
 
-fn config(flash: &Nor) -> Config {
+pub(super) fn config(flash: &Nor) -> Config {
     Config {
         layout: Layout::split(Geometry::of(flash)).unwrap(),
         hardware: HardwareId::new("board").unwrap(),
@@ -36,7 +36,7 @@ fn config(flash: &Nor) -> Config {
     }
 }
 
-fn device(flash: &mut Nor, running: SlotId) -> Device<'_> {
+pub(super) fn device(flash: &mut Nor, running: SlotId) -> Device<'_> {
     let mut keys = KeySet::new();
     keys.add(public_key("key", &signing_key("key"))).unwrap();
     let config = config(flash);
@@ -45,7 +45,7 @@ fn device(flash: &mut Nor, running: SlotId) -> Device<'_> {
 }
 
 /// A flash with version 1.0.1 in slot A.
-fn flash() -> Nor {
+pub(super) fn flash() -> Nor {
     let mut flash = Nor::new(16);
     let at = Layout::split(Geometry::of(&flash)).unwrap().slot(SlotId::A).offset_bytes();
     run(flash.write(at, &running_image())).unwrap();
@@ -53,7 +53,7 @@ fn flash() -> Nor {
     flash
 }
 
-fn running_image() -> Vec<u8> {
+pub(super) fn running_image() -> Vec<u8> {
     image(&header(Version::new(1, 0, 1), 1000))
 }
 
@@ -61,7 +61,7 @@ fn new_header() -> Header {
     header(Version::new(1, 0, 2), 2345)
 }
 
-fn receive(device: &mut Device<'_>, image: &[u8]) -> Begun {
+pub(super) fn receive(device: &mut Device<'_>, image: &[u8]) -> Begun {
     let begun = run(device.begin(image.len() as u32, 0)).unwrap();
     for (index, block) in image.chunks(512).enumerate() {
         run(device.write(index as u32 * 512, block)).unwrap();
@@ -69,22 +69,22 @@ fn receive(device: &mut Device<'_>, image: &[u8]) -> Begun {
     begun
 }
 
-fn seal(device: &mut Device<'_>, signed: &[u8]) -> Result<Digest, Refusal> {
+pub(super) fn seal(device: &mut Device<'_>, signed: &[u8]) -> Result<Digest, Refusal> {
     let der = sign(&signing_key("key"), &sha256(signed));
     run(device.seal(&Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der }, "job-7"))
 }
 
-fn record(flash: &mut Nor) -> BootRecord {
+pub(super) fn record(flash: &mut Nor) -> BootRecord {
     let layout = config(flash).layout;
     run(BootRecords::new(&layout).load(flash)).unwrap()
 }
 
-fn put_record(flash: &mut Nor, record: BootRecord) {
+pub(super) fn put_record(flash: &mut Nor, record: BootRecord) {
     let layout = config(flash).layout;
     run(BootRecords::new(&layout).store(flash, &record)).unwrap();
 }
 
-fn trial_started() -> BootRecord {
+pub(super) fn trial_started() -> BootRecord {
     let trial = Trial::Started { slot: SlotId::B, digest: Digest([1; 32]), image_bytes: 9, attempts_left: 2 };
     BootRecord { confirmed: SlotId::A, trial, ..NEW_DEVICE }
 }

@@ -1,0 +1,293 @@
+//! The image database over whole updates, the way back on command, erasing, and the factory's image up to its order. What the
+//! boot selector makes of an order is in the tests of `ota-boot`.
+
+use super::super::tests::{Device, NoReset, Nor, SECTOR, receive, running_image, seal};
+use super::super::{Config, Native, OwnSelector, TRIAL_ATTEMPTS_DEFAULT};
+use crate::accept::VersionRule;
+use crate::boot_record::{BootRecord, BootRecords, Trial};
+use crate::digest::Digest;
+use crate::error::Refusal;
+use crate::flash::Flash;
+use crate::hardware::HardwareId;
+use crate::header::{Component, Header};
+use crate::images::{Images, Standing};
+use crate::layout::{Geometry, Layout};
+use crate::monotonic::{Floor, Floors};
+use crate::platform::{NoWatchdog, Platform, Signature};
+use crate::records::{Kind, Records};
+use crate::signature::{KeySet, SignatureKind, SignatureRefusal};
+use crate::slot::SlotId;
+use crate::testing::{CUTS, Ram, header, image, public_key, run, sha256, sign, signing_key};
+use crate::version::Version;
+use std::vec::Vec;
+
+/// A device with three slots and a factory's, on the same flash part as the others.
+fn layout() -> Layout {
+    Layout::divide(Geometry { word_bytes: 4, erase_bytes: SECTOR as u32, capacity_bytes: 26 * SECTOR as u32 }, 3, true)
+        .unwrap()
+}
+
+/// The program in `running` of such a device.
+fn device(flash: &mut Nor, running: SlotId) -> Device<'_> {
+    let mut keys = KeySet::new();
+    keys.add(public_key("key", &signing_key("key"))).unwrap();
+    let config = Config {
+        layout: layout(),
+        hardware: HardwareId::new("board").unwrap(),
+        component: Component::App,
+        version_rule: VersionRule::Newer,
+        security_counter_min: 0,
+        key_epoch: 0,
+        trial_attempts: TRIAL_ATTEMPTS_DEFAULT,
+    };
+    let selector = OwnSelector::new(&config.layout, running);
+    Native::new(flash, keys, NoReset, NoWatchdog, config, selector).unwrap()
+}
+
+/// As the factory made it: version 1.0.1 in the factory slot, and nothing else.
+fn flash() -> Nor {
+    let mut flash = Nor::new(26);
+    run(Flash::write(&mut flash, layout().slot(SlotId::FACTORY).offset_bytes(), &running_image())).unwrap();
+    flash
+}
+
+fn version(patch: u32, security_counter: u32) -> Header {
+    Header { security_counter, ..header(Version::new(1, 0, patch), 1345 + patch) }
+}
+
+fn record(flash: &mut Nor) -> BootRecord {
+    run(BootRecords::new(&layout()).load(flash)).unwrap()
+}
+
+/// From `running`: receives, tries and confirms an image; the slot that it runs from then.
+fn update(flash: &mut Nor, running: SlotId, header: Header) -> SlotId {
+    let image = image(&header);
+    let mut old = device(flash, running);
+    let begun = receive(&mut old, &image);
+    let digest = seal(&mut old, &image).unwrap();
+    run(old.activate(begun.slot, &digest, image.len() as u32)).unwrap();
+    let mut tried = record(flash);
+    let Trial::Pending { slot, digest, image_bytes, .. } = tried.trial else { panic!("{tried:?}") };
+    tried.trial = Trial::Started { slot, digest, image_bytes, attempts_left: 0 };
+    run(BootRecords::new(&layout()).store(flash, &tried)).unwrap();
+    run(device(flash, slot).confirm()).unwrap();
+    slot
+}
+
+fn rows(flash: &mut Nor) -> Vec<(SlotId, u32, Standing)> {
+    let images: Images = record(flash).images;
+    images.iter().map(|(slot, image)| (slot, image.version.patch, image.standing)).collect()
+}
+
+fn signature(image: &[u8]) -> Vec<u8> {
+    sign(&signing_key("key"), &sha256(image))
+}
+
+fn verify_factory(flash: &mut Nor, running: SlotId) -> Result<Digest, Refusal> {
+    let der = signature(&running_image());
+    run(device(flash, running).verify_factory(&Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der }))
+}
+
+#[test]
+fn every_image_gets_its_row_and_when_all_slots_are_good_the_oldest_makes_room() {
+    let mut flash = flash();
+    let mut running = SlotId::FACTORY;
+    for (patch, slot) in [(2, SlotId::A), (3, SlotId::B), (4, SlotId::C)] {
+        running = update(&mut flash, running, version(patch, 0));
+        assert_eq!(running, slot);
+    }
+    let factory = (SlotId::FACTORY, 1, Standing::Good);
+    let good = |slot, patch| (slot, patch, Standing::Good);
+    assert_eq!(rows(&mut flash), [good(SlotId::A, 2), good(SlotId::B, 3), good(SlotId::C, 4), factory]);
+    let begun = run(device(&mut flash, running).begin(1000, 0)).unwrap();
+    assert_eq!((begun.slot, begun.evicted), (SlotId::A, Some(Version::new(1, 0, 2))));
+    let again = run(device(&mut flash, running).begin(1000, 0)).unwrap();
+    assert_eq!((again.slot, again.evicted), (SlotId::A, None), "the same slot, and nobody leaves twice");
+    assert_eq!(rows(&mut flash)[0], (SlotId::A, 0, Standing::Receiving));
+    assert_eq!(record(&mut flash).images.get(SlotId::B).unwrap().source.as_str(), "job-7");
+}
+
+#[test]
+fn a_slot_whose_image_failed_is_taken_before_one_whose_image_was_good() {
+    let mut flash = flash();
+    let mut running = SlotId::FACTORY;
+    for patch in 2..5 {
+        running = update(&mut flash, running, version(patch, 0));
+    }
+    let mut record = record(&mut flash);
+    record.images.mark(SlotId::B, Standing::Failed);
+    run(BootRecords::new(&layout()).store(&mut flash, &record)).unwrap();
+    let begun = run(device(&mut flash, running).begin(1000, 0)).unwrap();
+    assert_eq!((begun.slot, begun.evicted), (SlotId::B, None));
+}
+
+#[test]
+fn what_another_length_left_is_not_kept() {
+    let mut flash = flash();
+    run(device(&mut flash, SlotId::FACTORY).begin(3000, 0)).unwrap();
+    let keep = |flash: &mut Nor, image_bytes| run(device(flash, SlotId::FACTORY).begin(image_bytes, 2048)).unwrap();
+    assert_eq!(keep(&mut flash, 3000).frontier_bytes, 2048);
+    assert_eq!(keep(&mut flash, 3001).frontier_bytes, 0);
+}
+
+#[test]
+fn the_way_back_leads_to_the_newest_whole_image_that_was_confirmed_once() {
+    let mut flash = flash();
+    let mut running = SlotId::FACTORY;
+    for patch in 2..5 {
+        running = update(&mut flash, running, version(patch, 0));
+    }
+    flash.bytes[layout().slot(SlotId::B).offset_bytes() as usize + 700] ^= 1;
+    assert_eq!(run(device(&mut flash, running).restore_previous()), Ok(SlotId::A), "B, the newer one, is damaged");
+    let record = record(&mut flash);
+    assert_eq!((record.confirmed, record.trial), (SlotId::A, Trial::None));
+    assert!(record.images.get(SlotId::B).is_none() && record.images.get(SlotId::C).is_some());
+    let refused = run(device(&mut flash, running).begin(1000, 0));
+    assert_eq!(refused, Err(Refusal::TrialRunning), "nothing is received before the reset");
+}
+
+#[test]
+fn without_an_earlier_image_there_is_no_way_back_and_the_device_goes_on() {
+    let mut flash = flash();
+    assert_eq!(run(device(&mut flash, SlotId::FACTORY).restore_previous()), Err(Refusal::NoPreviousImage));
+    let running = update(&mut flash, SlotId::FACTORY, version(2, 0));
+    let before = record(&mut flash);
+    assert_eq!(run(device(&mut flash, running).restore_previous()), Err(Refusal::NoPreviousImage));
+    assert_eq!(record(&mut flash), before);
+}
+
+#[test]
+fn the_way_back_never_leads_below_the_security_counter() {
+    let mut flash = flash();
+    let running = update(&mut flash, SlotId::FACTORY, version(2, 1));
+    let running = update(&mut flash, running, version(3, 2));
+    assert_eq!(run(Floors::new(&layout()).load(&mut flash)), Ok(Floor { security_counter: 2, key_epoch: 0 }));
+    assert_eq!(run(device(&mut flash, running).restore_previous()), Err(Refusal::NoPreviousImage));
+    let offered = image(&version(4, 1));
+    let mut device = device(&mut flash, running);
+    receive(&mut device, &offered);
+    assert_eq!(run(device.check_header()), Err(Refusal::SecurityCounterTooLow { have: 2, got: 1 }));
+}
+
+#[test]
+fn the_security_counter_is_raised_after_the_commit_and_a_cut_raise_is_repeated_at_the_next_boot() {
+    for (operation, cut) in (0..10).flat_map(|operation| CUTS.map(|cut| (operation, cut))) {
+        let mut flash = flash();
+        let image = image(&version(2, 7));
+        let mut old = device(&mut flash, SlotId::FACTORY);
+        receive(&mut old, &image);
+        let digest = seal(&mut old, &image).unwrap();
+        run(old.activate(SlotId::A, &digest, image.len() as u32)).unwrap();
+        let mut tried = record(&mut flash);
+        tried.trial = Trial::Started { slot: SlotId::A, digest, image_bytes: image.len() as u32, attempts_left: 0 };
+        run(BootRecords::new(&layout()).store(&mut flash, &tried)).unwrap();
+        let floor = |flash: &mut Nor| run(Floors::new(&layout()).load(flash)).unwrap().security_counter;
+        assert_eq!(floor(&mut flash), 0, "not before the commit");
+        flash.power_on();
+        flash.cut = Some((operation, cut));
+        let _ = run(device(&mut flash, SlotId::A).confirm());
+        flash.power_on();
+        if record(&mut flash).confirmed != SlotId::A {
+            assert_eq!(floor(&mut flash), 0, "{operation} {cut:?}");
+            continue;
+        }
+        let state = run(device(&mut flash, SlotId::A).boot_state()).unwrap();
+        assert_eq!(state.floor.map(|floor| floor.security_counter), Ok(7), "{operation} {cut:?}");
+        assert_eq!(floor(&mut flash), 7);
+    }
+}
+
+#[test]
+fn a_stored_version_is_erased_but_not_what_runs_nor_the_factorys() {
+    let mut flash = flash();
+    verify_factory(&mut flash, SlotId::FACTORY).unwrap();
+    let running = update(&mut flash, SlotId::FACTORY, version(2, 0));
+    let running = update(&mut flash, running, version(3, 0));
+    let mut device = device(&mut flash, running);
+    let refused = |slot| Err(Refusal::SlotRuns { slot });
+    assert_eq!(run(device.erase_images(Version::new(1, 0, 3))), refused(SlotId::B));
+    assert_eq!(run(device.erase_images(Version::new(1, 0, 1))), refused(SlotId::FACTORY));
+    let version = Version::new(9, 9, 9);
+    assert_eq!(run(device.erase_images(version)), Err(Refusal::NoSuchImage { version }));
+    run(device.erase_images(Version::new(1, 0, 2))).unwrap();
+    let region = layout().slot(SlotId::A);
+    let erased = &flash.bytes[region.offset_bytes() as usize..][..region.len_bytes() as usize];
+    assert!(erased.iter().all(|byte| *byte == 0xFF));
+    assert!(record(&mut flash).images.get(SlotId::A).is_none());
+}
+
+#[test]
+fn a_factory_reset_needs_a_verified_whole_and_allowed_image() {
+    let mut flash = flash();
+    let running = update(&mut flash, SlotId::FACTORY, version(2, 0));
+    let mut without = record(&mut flash);
+    without.images.set(SlotId::FACTORY, None);
+    run(BootRecords::new(&layout()).store(&mut flash, &without)).unwrap();
+    let order = |flash: &mut Nor| run(device(flash, running).factory_reset());
+    assert_eq!(order(&mut flash), Err(Refusal::FactoryNotVerified));
+    let der = signature(b"another image");
+    let foreign = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der };
+    let refused = run(device(&mut flash, running).verify_factory(&foreign));
+    assert_eq!(refused, Err(Refusal::Signature(SignatureRefusal::SignatureInvalid)));
+    assert_eq!(verify_factory(&mut flash, running), Ok(sha256(&running_image())));
+
+    let at = layout().slot(SlotId::FACTORY).offset_bytes() as usize + 700;
+    flash.bytes[at] ^= 1;
+    assert_eq!(order(&mut flash), Err(Refusal::DigestMismatch { slot: SlotId::FACTORY }));
+    flash.bytes[at] ^= 1;
+    assert_eq!(order(&mut flash), Ok(()));
+    let ordered = record(&mut flash);
+    assert_eq!((ordered.confirmed, ordered.wipe), (SlotId::FACTORY, true));
+
+    run(BootRecords::new(&layout()).store(&mut flash, &BootRecord { wipe: false, confirmed: running, ..ordered }))
+        .unwrap();
+    run(Floors::new(&layout()).raise(&mut flash, Floor { security_counter: 1, key_epoch: 0 })).unwrap();
+    assert_eq!(order(&mut flash), Err(Refusal::SecurityCounterTooLow { have: 1, got: 0 }));
+}
+
+#[test]
+fn a_device_without_a_factory_slot_says_so() {
+    let mut flash = super::super::tests::flash();
+    let mut device = super::super::tests::device(&mut flash, SlotId::A);
+    assert_eq!(run(device.factory_reset()), Err(Refusal::NoFactorySlot));
+    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &[] };
+    assert_eq!(run(device.verify_factory(&signature)), Err(Refusal::NoFactorySlot));
+}
+
+#[test]
+fn a_cut_anywhere_in_a_database_write_leaves_the_old_row_or_the_new() {
+    type Wide = Ram<1, 32, SECTOR>;
+    for (operation, cut) in (0..4).flat_map(|operation| CUTS.map(|cut| (operation, cut))) {
+        let mut flash = Wide::new(26);
+        let layout = Layout::divide(Geometry::of(&flash), 3, true).unwrap();
+        let mut records = BootRecords::new(&layout);
+        let mut old = BootRecord::new_device(SlotId::FACTORY);
+        old.images.set(SlotId::A, Some(crate::images::Image::receiving(1)));
+        let mut new = old;
+        new.images.set(SlotId::A, Some(crate::images::Image::receiving(2)));
+        run(records.store(&mut flash, &old)).unwrap();
+        flash.power_on();
+        flash.cut = Some((operation, cut));
+        let stored = run(records.store(&mut flash, &new));
+        flash.power_on();
+        let found = run(BootRecords::new(&layout).load(&mut flash)).unwrap();
+        assert!(found == new || (found == old && stored.is_err()), "{operation} {cut:?}: {found:?}");
+    }
+}
+
+#[test]
+fn a_row_that_nobody_understands_counts_as_none_and_everything_else_stays() {
+    let mut flash = flash();
+    let running = update(&mut flash, SlotId::FACTORY, version(2, 0));
+    let running = update(&mut flash, running, version(3, 0));
+    let layout = layout();
+    let mut records = Records::new(layout.boot_record(), Kind::Boot);
+    let mut payload = [0; 512];
+    let len = run(records.load(&mut flash, &mut payload)).unwrap().unwrap();
+    payload[44 + 1] = 9; // the first row, slot A's: it stands where no image does
+    run(records.store(&mut flash, &payload[..len])).unwrap();
+    assert_eq!(rows(&mut flash), [(SlotId::B, 3, Standing::Good), (SlotId::FACTORY, 1, Standing::Good)]);
+    assert_eq!(record(&mut flash).confirmed, running);
+    assert_eq!(run(device(&mut flash, running).restore_previous()), Err(Refusal::NoPreviousImage));
+    assert_eq!(update(&mut flash, running, version(4, 0)), SlotId::C);
+}
