@@ -1,148 +1,15 @@
 //! Whole updates over a flash file: received, sealed, activated, booted, then confirmed, rolled back, or left without a word.
-//! Every step opens the file anew, as a reset does.
 #![allow(clippy::unwrap_used)]
 
-use std::path::PathBuf;
+mod common;
 
+use common::{BLOCK_BYTES, Device, Nor, booted, image, sign};
 use embedded_storage::nor_flash::NorFlashErrorKind;
-
-use ota_boot::{Boot, BootError, Cause, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, Scrutiny, boot};
-use ota_pal::header::Body;
+use ota_boot::{BootError, Cause, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, Scrutiny, boot};
 use ota_pal::{
-    Begun, BootRecord, Component, Config, Digest, Fault, FileFlash, Flash, Geometry, HardwareId, Header, Key, KeySet,
-    Layout, Link, Native, NoWatchdog, OwnSelector, Platform, Reset, Signature, SignatureKind, SlotId, Trial, Version,
-    VersionRule, now,
+    Begun, Digest, Fault, Flash, Header, Link, NoWatchdog, Platform, Signature, SignatureKind, SlotId, Trial, now,
 };
-use p256::ecdsa::SigningKey;
-use p256::ecdsa::signature::hazmat::PrehashSigner;
 use sha2::{Digest as _, Sha256};
-
-const CAPACITY_BYTES: u32 = 26 * 1024;
-const BLOCK_BYTES: usize = 512;
-
-type Nor = FileFlash<8, 1024>;
-
-struct NoReset;
-
-impl Reset for NoReset {
-    fn reset(&mut self) {}
-}
-
-/// A device that is nothing but its flash file.
-struct Device(PathBuf);
-
-impl Drop for Device {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-impl Device {
-    /// A new device with version 1.0.1 in slot A.
-    fn new(test: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("ota-boot-{}-{test}", std::process::id()));
-        let _ = std::fs::remove_file(&path);
-        let device = Self(path);
-        device.burn(SlotId::A, &image(1));
-        device
-    }
-
-    fn flash(&self) -> Nor {
-        Nor::open(&self.0, CAPACITY_BYTES).unwrap()
-    }
-
-    fn layout(&self) -> Layout {
-        Layout::split(Geometry::of(&self.flash())).unwrap()
-    }
-
-    /// Writes an image as a factory does.
-    fn burn(&self, slot: SlotId, image: &[u8]) {
-        let (mut flash, at) = (self.flash(), self.layout().slot(slot).offset_bytes());
-        let mut padded = image.to_vec();
-        padded.resize(image.len().next_multiple_of(8), 0xFF);
-        now(Flash::write(&mut flash, at, &padded)).unwrap().unwrap();
-    }
-
-    /// Clears a byte of a slot behind everybody's back.
-    fn damage(&self, slot: SlotId, offset_bytes: u32) {
-        let at = self.layout().slot(slot).offset_bytes() + offset_bytes;
-        let mut bytes = std::fs::read(&self.0).unwrap();
-        bytes[at as usize] ^= 0x55;
-        std::fs::write(&self.0, bytes).unwrap();
-    }
-
-    fn boot(&self) -> Result<Boot, BootError> {
-        now(boot(&mut self.flash(), &self.layout(), &mut NoWatchdog, Scrutiny::Header)).unwrap()
-    }
-
-    fn record(&self) -> BootRecord {
-        now(ota_pal::BootRecords::new(&self.layout()).load(&mut self.flash())).unwrap().unwrap()
-    }
-
-    /// The program in slot `running` starts.
-    fn start(&self, running: SlotId) -> Native<Nor, KeySet<1>, NoReset> {
-        let public = signing_key().verifying_key().to_sec1_point(false);
-        let mut keys = KeySet::new();
-        keys.add(Key::new("release", public.as_bytes()).unwrap()).unwrap();
-        let config = Config {
-            layout: self.layout(),
-            hardware: HardwareId::new("board").unwrap(),
-            component: Component::App,
-            version_rule: VersionRule::Newer,
-            security_counter_min: 0,
-            key_epoch: 0,
-            trial_attempts: 3,
-        };
-        let selector = OwnSelector::new(&config.layout, running);
-        Native::new(self.flash(), keys, NoReset, NoWatchdog, config, selector).unwrap()
-    }
-
-    /// Receives and activates version 1.0.`patch` from slot `running`.
-    fn update(&self, running: SlotId, patch: u32) -> Digest {
-        let image = image(patch);
-        let mut program = self.start(running);
-        let begun = now(program.begin(image.len() as u32, 0)).unwrap().unwrap();
-        for (index, block) in image.chunks(BLOCK_BYTES).enumerate() {
-            now(program.write((index * BLOCK_BYTES) as u32, block)).unwrap().unwrap();
-        }
-        let der = sign(&image);
-        let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: Some("release"), der: &der };
-        let digest = now(program.seal(&signature, "job")).unwrap().unwrap();
-        now(program.activate(begun.slot, &digest, image.len() as u32)).unwrap().unwrap();
-        digest
-    }
-}
-
-fn signing_key() -> SigningKey {
-    SigningKey::from_slice(&Sha256::digest("release key of this run")).unwrap()
-}
-
-fn sign(image: &[u8]) -> Vec<u8> {
-    let signature: p256::ecdsa::Signature = signing_key().sign_prehash(&Sha256::digest(image)).unwrap();
-    signature.to_der().as_bytes().to_vec()
-}
-
-fn image(patch: u32) -> Vec<u8> {
-    let header = Header {
-        component: Component::App,
-        link: Link::Any,
-        hardware: HardwareId::new("board").unwrap(),
-        version: Version::new(1, 0, patch),
-        security_counter: 0,
-        load_address: 0,
-        body: Body::new(512, 3333).unwrap(),
-        release_id: u64::from(patch),
-    };
-    let mut image = header.emit().to_vec();
-    image.resize(512, 0);
-    image.resize(header.image_bytes() as usize, patch as u8);
-    image
-}
-
-fn booted(device: &Device) -> (SlotId, u32, Cause) {
-    let boot = device.boot().unwrap();
-    (boot.slot, boot.header.version.patch, boot.cause)
-}
 
 #[test]
 fn a_good_image_is_tried_confirmed_and_stays() {

@@ -1,0 +1,164 @@
+//! What is booted when the confirmed image is gone, and the factory reset: over a flash file, from reset to reset.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Device, booted, image, sign};
+use ota_boot::{BootError, Cause, Scrutiny};
+use ota_pal::{BootRecord, BootRecords, Floor, Floors, Platform, Signature, SignatureKind, SlotId, Standing, now};
+
+/// From `running`: an update to version 1.0.`patch`, tried and confirmed.
+fn updated(device: &Device, running: SlotId, patch: u32) -> SlotId {
+    device.update(running, patch);
+    let boot = device.boot().unwrap();
+    assert_eq!((boot.cause, boot.header.version.patch), (Cause::Trial, patch));
+    now(device.start(boot.slot).confirm()).unwrap().unwrap();
+    boot.slot
+}
+
+fn verify_factory(device: &Device, running: SlotId) {
+    let der = sign(&image(1));
+    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der };
+    now(device.start(running).verify_factory(&signature)).unwrap().unwrap();
+}
+
+fn versions(device: &Device) -> Vec<(SlotId, u32)> {
+    device.record().images.iter().map(|(slot, image)| (slot, image.version.patch)).collect()
+}
+
+#[test]
+fn a_device_without_a_record_boots_the_factorys_image_or_slot_a_where_there_is_none() {
+    let factory = Device::with_factory("fresh");
+    assert_eq!(booted(&factory), (SlotId::FACTORY, 1, Cause::Confirmed));
+    let without = Device::new("fresh-a");
+    assert_eq!(booted(&without), (SlotId::A, 1, Cause::Confirmed));
+}
+
+#[test]
+fn updates_leave_the_factory_slot_alone() {
+    let device = Device::with_factory("alone");
+    let mut running = SlotId::FACTORY;
+    for patch in 2..8 {
+        running = updated(&device, running, patch);
+        assert_ne!(running, SlotId::FACTORY);
+    }
+    let mut flash = device.flash();
+    let region = device.layout().slot(SlotId::FACTORY);
+    let mut found = vec![0; image(1).len().next_multiple_of(8)];
+    now(ota_pal::Flash::read(&mut flash, region.offset_bytes(), &mut found)).unwrap().unwrap();
+    assert_eq!(found[..image(1).len()], image(1));
+}
+
+#[test]
+fn when_the_confirmed_image_is_gone_the_newest_good_one_runs_and_is_confirmed_then_the_next_then_the_factorys() {
+    let device = Device::with_factory("ranked");
+    let b = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
+    let c = updated(&device, b, 4);
+    for (gone, next, patch) in [(c, b, 3), (b, SlotId::A, 2), (SlotId::A, SlotId::FACTORY, 1)] {
+        device.damage(gone, 0);
+        assert_eq!(booted(&device), (next, patch, Cause::FellBack { from: gone }));
+        assert_eq!(device.record().confirmed, next);
+        assert_eq!(booted(&device), (next, patch, Cause::Confirmed), "it stays");
+    }
+    device.damage(SlotId::FACTORY, 0);
+    assert_eq!(device.boot(), Err(BootError::NoBootableImage));
+}
+
+#[test]
+fn an_image_that_is_fallen_back_to_is_hashed_first() {
+    let device = Device::with_factory("hashed");
+    let b = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
+    device.damage(SlotId::A, 2000);
+    device.damage(b, 0);
+    assert_eq!(booted(&device), (SlotId::FACTORY, 1, Cause::FellBack { from: b }));
+}
+
+#[test]
+fn a_boot_that_looks_at_the_whole_image_sees_one_damaged_byte_in_its_middle() {
+    let device = Device::with_factory("whole");
+    let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
+    device.damage(running, 2000);
+    assert_eq!(booted(&device), (running, 3, Cause::Confirmed), "its header is whole");
+    let boot = device.boot_with(Scrutiny::Whole).unwrap();
+    assert_eq!((boot.slot, boot.cause), (SlotId::A, Cause::FellBack { from: running }));
+}
+
+#[test]
+fn nothing_below_the_security_counter_is_fallen_back_to() {
+    let device = Device::with_factory("counter");
+    let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
+    let floor = Floor { security_counter: 1, key_epoch: 0 };
+    now(Floors::new(&device.layout()).raise(&mut device.flash(), floor)).unwrap().unwrap();
+    device.damage(running, 0);
+    assert_eq!(device.boot(), Err(BootError::NoBootableImage));
+}
+
+#[test]
+fn the_way_back_on_command_boots_the_earlier_image_and_keeps_the_later_one() {
+    let device = Device::with_factory("back");
+    let b = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
+    assert_eq!(now(device.start(b).restore_previous()).unwrap(), Ok(SlotId::A));
+    assert_eq!(booted(&device), (SlotId::A, 2, Cause::Confirmed));
+    assert_eq!(device.record().images.get(b).unwrap().standing, Standing::Good);
+}
+
+#[test]
+fn a_factory_reset_leaves_nothing_but_the_factorys_image_and_the_monotonic_record() {
+    let device = Device::with_factory("reset");
+    let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
+    let floor = Floor { security_counter: 0, key_epoch: 3 };
+    now(Floors::new(&device.layout()).raise(&mut device.flash(), floor)).unwrap().unwrap();
+    verify_factory(&device, running);
+    now(device.start(running).factory_reset()).unwrap().unwrap();
+    assert_eq!(booted(&device), (SlotId::FACTORY, 1, Cause::FactoryReset));
+    assert_eq!(versions(&device), [(SlotId::FACTORY, 1)]);
+    for slot in [SlotId::A, SlotId::B, SlotId::C] {
+        let region = device.layout().slot(slot);
+        let mut flash = device.flash();
+        let erased = now(ota_pal::is_erased(&mut flash, region.offset_bytes(), region.len_bytes()));
+        assert_eq!(erased, Some(Ok(true)), "slot {slot}");
+    }
+    assert_eq!(now(Floors::new(&device.layout()).load(&mut device.flash())), Some(Ok(floor)));
+    assert_eq!(booted(&device), (SlotId::FACTORY, 1, Cause::Confirmed));
+    assert_eq!(updated(&device, SlotId::FACTORY, 4), SlotId::A, "and it can be updated again");
+}
+
+#[test]
+fn a_factory_image_that_is_damaged_when_the_order_is_carried_out_costs_no_other_image() {
+    let device = Device::with_factory("damaged");
+    let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
+    verify_factory(&device, running);
+    now(device.start(running).factory_reset()).unwrap().unwrap();
+    device.damage(SlotId::FACTORY, 0);
+    assert_eq!(booted(&device), (running, 3, Cause::FellBack { from: SlotId::FACTORY }));
+    assert!(!device.record().wipe);
+    assert_eq!(booted(&device), (running, 3, Cause::Confirmed));
+}
+
+#[test]
+fn a_sealed_image_is_not_booted_before_the_boot_record_names_it() {
+    let device = Device::new("sealed");
+    let mut program = device.start(SlotId::A);
+    let bytes = image(2);
+    now(program.begin(bytes.len() as u32, 0)).unwrap().unwrap();
+    for (index, block) in bytes.chunks(512).enumerate() {
+        now(program.write(index as u32 * 512, block)).unwrap().unwrap();
+    }
+    let der = sign(&bytes);
+    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der };
+    let digest = now(program.seal(&signature, "job")).unwrap().unwrap();
+    assert_eq!(booted(&device), (SlotId::A, 1, Cause::Confirmed));
+    now(program.activate(SlotId::B, &digest, bytes.len() as u32)).unwrap().unwrap();
+    assert_eq!(booted(&device), (SlotId::B, 2, Cause::Trial));
+}
+
+#[test]
+fn a_record_that_orders_a_reset_without_a_verified_factory_image_wipes_nothing() {
+    let device = Device::with_factory("order");
+    let running = updated(&device, SlotId::FACTORY, 2);
+    let mut ordered = BootRecord { wipe: true, confirmed: SlotId::FACTORY, ..device.record() };
+    ordered.images.set(SlotId::FACTORY, None);
+    now(BootRecords::new(&device.layout()).store(&mut device.flash(), &ordered)).unwrap().unwrap();
+    assert_eq!(booted(&device), (SlotId::FACTORY, 1, Cause::Confirmed));
+    assert!(device.record().images.get(running).is_some());
+}
