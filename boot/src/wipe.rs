@@ -17,7 +17,8 @@ pub(crate) async fn erase_slots<F: Flash, W: Watchdog>(
 async fn erase_region<F: Flash, W: Watchdog>(flash: &mut F, region: Region, watchdog: &mut W) -> Result<(), Fault> {
     for at in (0..region.len_bytes()).step_by(F::ERASE_SIZE) {
         let sector = region.offset_bytes() + at;
-        if !is_erased(flash, sector, F::ERASE_SIZE as u32).await? {
+        // A sector that a cut erase left unreadable is erased, too.
+        if is_erased(flash, sector, F::ERASE_SIZE as u32).await != Ok(true) {
             erase_sector(flash, sector).await?;
         }
         watchdog.feed();

@@ -204,6 +204,12 @@ impl Layout {
         }
     }
 
+    /// Sectors that the records of a divided flash take.
+    #[must_use]
+    pub const fn record_sectors(erase_bytes: u32) -> u32 {
+        3 * sectors_min(erase_bytes)
+    }
+
     const fn checked(self, geometry: Geometry) -> Result<Self, LayoutError> {
         match self.check(geometry) {
             Ok(()) => Ok(self),

@@ -1,7 +1,7 @@
 //! A calm day, for tests that script what goes wrong on it one thing at a time.
 
 use ota_agent::Notice;
-use ota_pal::{Header, SlotId};
+use ota_pal::{Floor, Header, SlotId};
 
 use crate::job::{Kind, Order, Route};
 use crate::world::{Ended, Flow, Setup, World};
@@ -18,7 +18,7 @@ pub fn world() -> World {
 
 /// A job over MQTT whose image is version 1.0.`patch`, `patch` bytes longer than [`IMAGE_BYTES`].
 pub fn order(id: &str, kind: Kind, patch: u32) -> Order {
-    Order { id: id.into(), kind, route: Route::Mqtt, patch, image_bytes: IMAGE_BYTES + patch }
+    Order { id: id.into(), kind, route: Route::Mqtt, patch, image_bytes: IMAGE_BYTES + patch, asks: Floor::default() }
 }
 
 /// As [`order`], over HTTP.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use ota_agent::machine::Event;
 use ota_agent::{Instant, MESSAGE_BYTES_MAX};
 use ota_jobs::Status;
-use ota_pal::{Flash, now};
+use ota_pal::{Flash, Signature, SignatureKind, SlotId, now};
 
 use crate::device::{DOCUMENT_BYTES, Program};
 use crate::network::Happening;
@@ -211,10 +211,20 @@ impl World {
                 }
                 started.is_some()
             }
+            Act::RollBack => now(agent.roll_back_now()).is_some(),
+            Act::FactoryReset => self.factory_reset(agent),
+            Act::Erase(version) => now(agent.erase_images(version)).is_some(),
             Act::Inject(Reply { topic, payload, .. }) => now(agent.on_message(&topic, &payload, at)).is_some(),
         };
         self.observe(agent);
         (!powered).then_some(Boot::Again)
+    }
+
+    /// Has the factory's image verified first, as is done once in a device's life.
+    fn factory_reset<F: Flash>(&mut self, agent: &mut Program<'_, F>) -> bool {
+        let der = self.device.nor.in_peace(|| self.device.signature_of(SlotId::FACTORY)).unwrap_or_default();
+        let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der };
+        now(agent.verify_factory(&signature)).is_some() && now(agent.factory_reset()).is_some()
     }
 
     pub(crate) fn send_down(&mut self, replies: &[Reply]) {

@@ -10,10 +10,11 @@ use std::str::FromStr;
 
 use ota_boot::REASON_ATTEMPTS_EXHAUSTED;
 use ota_jobs::{Reason, Status};
-use ota_pal::Trial;
 use ota_pal::native::TRIAL_ATTEMPTS_DEFAULT;
+use ota_pal::{Floor, Trial};
 
 use crate::calm::{WHILE_MS, confirmed};
+use crate::job::Order;
 use crate::nor::{Blow, CHIPS, Chip, Mishap, Tear};
 use crate::world::{Ended, Flow, Setup, World};
 
@@ -70,7 +71,7 @@ pub fn tell(case: &Case) -> Told {
 
 fn told(case: &Case) -> Told {
     let slot_sectors = (4 * IMAGE_BYTES).max(case.story.image_bytes + 1_024) as usize / case.chip.sector_bytes + 1;
-    let mut setup = Setup { chip: case.chip, slot_sectors, ..Setup::new(1) };
+    let mut setup = Setup { chip: case.chip, slot_sectors, factory_slot: case.story.factory_slot, ..Setup::new(1) };
     setup.config.window_bytes_start = WINDOW_BYTES;
     let mut world = World::new(setup);
     world.checks.excuses.push(Reason::AbortedByUser);
@@ -90,10 +91,18 @@ fn told(case: &Case) -> Told {
         }
         Flow::Go
     });
+    let ended = match case.story.after {
+        Some(act) if ended == Ended::Quiet => {
+            act(&mut world);
+            world.run(WHILE_MS, |_| Flow::Go)
+        }
+        _ => ended,
+    };
     let operations = world.device.nor.operations();
     let mut complaints = the_story_ends_as_it_must(case, &world, ended);
     complaints.extend(no_sector_is_erased_more_than_its_share(&world));
-    complaints.extend(the_next_job_works(&mut world));
+    complaints.extend(the_next_job_works(&mut world, case.story.asks));
+    complaints.extend(the_monotonic_record_is_what_was_committed(&world, case.story.asks));
     complaints.append(&mut world.checks.violations);
     Told { operations, complaints }
 }
@@ -138,9 +147,15 @@ fn no_sector_is_erased_more_than_its_share(world: &World) -> Option<String> {
         .then(|| format!("no sector is erased more than its share: {erases} times in {lives} lives"))
 }
 
-fn the_next_job_works(world: &mut World) -> Option<String> {
+/// The next job's image asks for what the story's asked for; where that was not committed, it is raised now.
+fn the_monotonic_record_is_what_was_committed(world: &World, asks: Floor) -> Option<String> {
+    let floor = world.device.floor();
+    (floor != asks).then(|| format!("the monotonic record is what was committed: {floor:?} instead of {asks:?}"))
+}
+
+fn the_next_job_works(world: &mut World, asks: Floor) -> Option<String> {
     world.device.nor.plan([]);
-    world.create(&order(NEXT, &GOOD, 4));
+    world.create(&Order { asks, ..order(NEXT, &GOOD, 4) });
     let ended = world.run(WHILE_MS, |_| Flow::Go);
     let (verdict, (_, patch)) = (world.verdict(NEXT), confirmed(world));
     let works = (ended, verdict, patch) == (Ended::Quiet, (Status::Succeeded, None), 4);

@@ -8,22 +8,21 @@ use ota_agent::{Agent, Application, Config, Instant, Progress, SelfTest, StartEr
 use ota_boot::{Boot, BootError, Scrutiny};
 use ota_jobs::{JobId, ThingName};
 use ota_pal::{
-    BootRecord, BootRecords, Component, Digest, Flash, Geometry, HEADER_BYTES, Layout, Native, NoWatchdog, OwnSelector,
-    Region, Reset, SlotId, VersionRule, now,
+    BootRecord, BootRecords, Component, Digest, Flash, Floor, Floors, Geometry, HEADER_BYTES, Header, Layout, Native,
+    NoWatchdog, OwnSelector, Region, Reset, SlotId, VersionRule, now,
 };
 use sha2::{Digest as _, Sha256};
 
 use crate::dice::Dice;
-use crate::image::{BOARD, Behaviour, hardware, header, image};
-use crate::nor::{Chip, Nor, with_view};
+use crate::image::{BOARD, Behaviour, hardware, header, image, key_epoch};
+use crate::nor::{Nor, with_view};
 use crate::verifier::{Signer, WorldVerifier};
+use crate::world::Setup;
 
 /// The agent's buffer for the document of the job at hand.
 pub const DOCUMENT_BYTES: usize = 1_024;
 /// Bytes of the image that the factory puts into slot A, version 1.0.1.
 const FACTORY_BYTES: u32 = 9_000;
-/// The least that boot record, journal and monotonic record take together, if a sector holds a record.
-const RECORD_SECTORS: usize = 6;
 
 /// The receive buffer of a device with blocks of this size: a block and what stands around it, or a job.
 pub const fn receive_bytes(block_bytes: u32) -> usize {
@@ -59,20 +58,23 @@ pub struct Device {
 }
 
 impl Device {
-    /// A new device with slots of so many sectors of the chip; version 1.0.1 runs from slot A.
-    pub fn new(
-        thing: &str,
-        config: Config,
-        (chip, slot_sectors): (Chip, usize),
-        signer: Rc<Signer>,
-        dice: &mut Dice,
-    ) -> Self {
-        let nor = Nor::new(chip, RECORD_SECTORS + 2 * slot_sectors);
+    /// A new device with slots of so many sectors of the chip: two, or three and a factory's. Version 1.0.1 runs.
+    pub fn new(setup: &Setup, signer: Rc<Signer>, dice: &mut Dice) -> Self {
+        let Setup { thing, config, chip, slot_sectors, factory_slot, .. } = setup;
+        let (slots, parts) = if *factory_slot { (3, 4) } else { (2, 2) };
+        let records = Layout::record_sectors(chip.sector_bytes as u32) as usize;
+        let nor = Nor::new(*chip, records + parts * slot_sectors);
         let geometry = with_view!(nor, flash => Geometry::of(&flash));
-        let layout = Layout::split(geometry).expect("slots of whole sectors");
-        let factory = image(&header(1, FACTORY_BYTES, Behaviour::Passes), dice);
-        nor.burn(layout.slot(SlotId::A).offset_bytes(), &factory);
-        Self { nor, layout, signer, thing: thing.to_owned(), config }
+        let layout = Layout::divide(geometry, slots, *factory_slot).expect("slots of whole sectors");
+        let factory = image(&header(1, FACTORY_BYTES, Behaviour::Passes, Floor::default()), dice);
+        let device = Self { nor, layout, signer, thing: thing.clone(), config: config.clone() };
+        device.nor.burn(layout.slot(device.first_slot()).offset_bytes(), &factory);
+        device
+    }
+
+    /// The slot that a new device runs from.
+    pub fn first_slot(&self) -> SlotId {
+        if self.layout.factory().is_some() { SlotId::FACTORY } else { SlotId::A }
     }
 
     /// The reset: power is back, and the boot selector chooses. `None` when the power goes meanwhile.
@@ -92,20 +94,20 @@ impl Device {
     ) -> Option<Result<Program<'b, F>, StartError>> {
         let thing = ThingName::new(&self.thing).expect("a plain name");
         let app = App::new(Behaviour::of(&boot.header));
-        let platform = self.platform(flash, boot.slot);
+        let platform = self.platform(flash, boot.slot, key_epoch(&boot.header));
         let at = Instant::from_ms(now_ms);
         now(Agent::start(self.config.clone(), thing, platform, app, document, seed, at))
     }
 
-    /// The platform of the program in slot `running`.
-    pub fn platform<F: Flash>(&self, flash: F, running: SlotId) -> Board<F> {
+    /// The platform of the program in slot `running`, which asks for this key epoch.
+    pub fn platform<F: Flash>(&self, flash: F, running: SlotId, key_epoch: u32) -> Board<F> {
         let config = ota_pal::Config {
             layout: self.layout,
             hardware: hardware(BOARD),
             component: Component::App,
             version_rule: VersionRule::Newer,
             security_counter_min: 0,
-            key_epoch: 0,
+            key_epoch,
             trial_attempts: ota_pal::native::TRIAL_ATTEMPTS_DEFAULT,
         };
         let selector = OwnSelector::new(&self.layout, running);
@@ -119,6 +121,24 @@ impl Device {
         loaded.expect("reading never waits").expect("the selector and the agent write only valid records")
     }
 
+    /// What the monotonic record says.
+    pub fn floor(&self) -> Floor {
+        let load = || with_view!(self.nor, flash => now(Floors::new(&self.layout).load(&mut flash)));
+        let loaded = self.nor.in_peace(load);
+        loaded.expect("reading never waits").expect("the agent writes only valid records")
+    }
+
+    /// The header of the image in a slot.
+    pub fn header(&self, slot: SlotId) -> Option<Header> {
+        Header::parse(&self.nor.bytes(self.layout.slot(slot).offset_bytes(), HEADER_BYTES as u32)).ok()
+    }
+
+    /// The signature of the image in a slot, as its maker would give it.
+    pub fn signature_of(&self, slot: SlotId) -> Option<Vec<u8>> {
+        let image_bytes = self.header(slot)?.image_bytes();
+        Some(self.signer.sign(&self.nor.bytes(self.layout.slot(slot).offset_bytes(), image_bytes)))
+    }
+
     /// The hash of the first `image_bytes` of a slot.
     pub fn digest(&self, slot: SlotId, image_bytes: u32) -> Digest {
         let bytes = self.nor.bytes(self.layout.slot(slot).offset_bytes(), image_bytes);
@@ -128,7 +148,7 @@ impl Device {
     /// The hash of the image in a slot, as long as its header says; `None` without a header.
     pub fn image_digest(&self, slot: SlotId) -> Option<Digest> {
         let region: Region = self.layout.slot(slot);
-        let header = ota_pal::Header::parse(&self.nor.bytes(region.offset_bytes(), HEADER_BYTES as u32)).ok()?;
+        let header = self.header(slot)?;
         (header.image_bytes() <= region.len_bytes()).then(|| self.digest(slot, header.image_bytes()))
     }
 }

@@ -2,7 +2,7 @@
 //! whatever runs is what flash says, and nothing else.
 
 use ota_pal::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
-use ota_pal::{Component, HardwareId, Header, Link, Version};
+use ota_pal::{Component, Floor, HardwareId, Header, Link, Version};
 
 use crate::dice::Dice;
 
@@ -23,7 +23,7 @@ pub enum Behaviour {
 impl Behaviour {
     /// The behaviour of the image with this header.
     pub fn of(header: &Header) -> Self {
-        match header.release_id {
+        match header.release_id & 0xFF {
             1 => Self::Fails,
             2 => Self::Hangs,
             _ => Self::Passes,
@@ -44,20 +44,25 @@ pub fn hardware(board: &str) -> HardwareId {
     HardwareId::new(board).expect("a short plain word")
 }
 
-/// The header of an app of `image_bytes` for [`BOARD`], version 1.0.`patch`, that runs from any slot.
+/// The key epoch that the program with this header asks for.
+pub fn key_epoch(header: &Header) -> u32 {
+    (header.release_id >> 8) as u32
+}
+
+/// The header of an app of `image_bytes` for [`BOARD`], version 1.0.`patch`, that runs from any slot and `asks` for this.
 ///
 /// `image_bytes` is more than [`BODY_OFFSET_DEFAULT_BYTES`].
-pub fn header(patch: u32, image_bytes: u32, behaviour: Behaviour) -> Header {
+pub fn header(patch: u32, image_bytes: u32, behaviour: Behaviour, asks: Floor) -> Header {
     let body_bytes = image_bytes - BODY_OFFSET_DEFAULT_BYTES;
     Header {
         component: Component::App,
         link: Link::Any,
         hardware: hardware(BOARD),
         version: Version::new(1, 0, patch),
-        security_counter: 0,
+        security_counter: asks.security_counter,
         load_address: 0,
         body: Body::new(BODY_OFFSET_DEFAULT_BYTES, body_bytes).expect("longer than its header"),
-        release_id: behaviour.release_id(),
+        release_id: behaviour.release_id() | u64::from(asks.key_epoch) << 8,
     }
 }
 

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use ota_jobs::{Reason, base64};
+use ota_pal::Floor;
 
 use crate::dice::Dice;
 use crate::image::{Behaviour, header, image};
@@ -144,6 +145,8 @@ pub struct Order {
     pub patch: u32,
     /// Bytes of the image, more than its header and a sector.
     pub image_bytes: u32,
+    /// What the image has the monotonic record raised to.
+    pub asks: Floor,
 }
 
 /// A job as the service has it.
@@ -177,8 +180,8 @@ const BYTES_TOO_LARGE: u32 = 16 * 1024 * 1024;
 
 /// Makes the job; `ours` is the key that devices trust.
 pub fn job(order: &Order, ours: &Signer, dice: &mut Dice) -> Job {
-    let Order { id, kind, route, patch, image_bytes } = order;
-    let mut header = header(*patch, *image_bytes, kind.behaviour());
+    let Order { id, kind, route, patch, image_bytes, asks } = order;
+    let mut header = header(*patch, *image_bytes, kind.behaviour(), *asks);
     if *kind == Kind::WrongHardware {
         header.hardware = crate::image::hardware("other");
     }

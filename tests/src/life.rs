@@ -3,6 +3,7 @@
 
 use ota_agent::{Config, Discovery};
 use ota_jobs::{Reason, Status};
+use ota_pal::Floor;
 
 use crate::dice::Dice;
 use crate::job::{Kind, Order, Route};
@@ -143,7 +144,15 @@ fn setup(seed: u64, dice: &mut Dice) -> Setup {
         config.discovery = Discovery::Polled { every_ms: dice.between(1_000, 60_000) };
     }
     let thing = if dice.percent(20) { "t".repeat(128) } else { String::from("thing") };
-    Setup { thing, config, chip: PLAIN, slot_sectors: SLOT_SECTORS, real_signatures: dice.percent(3), seed }
+    Setup {
+        thing,
+        config,
+        chip: PLAIN,
+        slot_sectors: SLOT_SECTORS,
+        factory_slot: false,
+        real_signatures: dice.percent(3),
+        seed,
+    }
 }
 
 fn weather(dice: &mut Dice) -> Weather {
@@ -199,6 +208,7 @@ fn order(number: u32, dice: &mut Dice) -> Order {
         route: dice.pick(&[Route::Mqtt, Route::Mqtt, Route::Http, Route::Both]),
         patch: if kind == Kind::NotNewer { 1 } else { 2 + number },
         image_bytes: image_bytes.min(SLOT_BYTES as u32),
+        asks: Floor::default(),
     }
 }
 

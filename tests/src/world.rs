@@ -7,6 +7,7 @@ use std::rc::Rc;
 use ota_agent::Config;
 use ota_agent::machine::Notice;
 use ota_jobs::{Reason, Status};
+use ota_pal::Version;
 
 use crate::checks::Checks;
 use crate::device::{Device, receive_bytes};
@@ -28,6 +29,8 @@ pub struct Setup {
     pub chip: Chip,
     /// Sectors of a slot.
     pub slot_sectors: usize,
+    /// Whether there are three slots and a factory's, instead of two.
+    pub factory_slot: bool,
     /// Whether signatures are P-256.
     pub real_signatures: bool,
     /// Everything else.
@@ -39,7 +42,8 @@ impl Setup {
     pub fn new(seed: u64) -> Self {
         let mut config = Config::new(1_024).expect("a block size that AWS takes");
         config.trial_ms_max = 60_000;
-        Self { thing: "thing".into(), config, chip: PLAIN, slot_sectors: 40, real_signatures: false, seed }
+        let thing = "thing".into();
+        Self { thing, config, chip: PLAIN, slot_sectors: 40, factory_slot: false, real_signatures: false, seed }
     }
 }
 
@@ -55,6 +59,12 @@ pub enum Act {
     Reset,
     /// The application gives the job up.
     Abort,
+    /// The user wants the previous image back.
+    RollBack,
+    /// The user wants the factory's image back, and nothing else.
+    FactoryReset,
+    /// The user has the images of a version erased.
+    Erase(Version),
     /// The application starts an update of its own.
     UpdateNow(String),
     /// A message reaches the device that nobody sent.
@@ -118,7 +128,7 @@ impl World {
         let signer = Rc::new(Signer::new("ours", setup.real_signatures));
         let receive_bytes = receive_bytes(setup.config.block_bytes);
         let checks = Checks::new(&setup.config, setup.chip);
-        let device = Device::new(&setup.thing, setup.config, (setup.chip, setup.slot_sectors), signer, &mut dice);
+        let device = Device::new(&setup, signer, &mut dice);
         let mut world = Self {
             service: Service::new(&setup.thing, dice.split()),
             network: Network::new(receive_bytes, dice.split()),

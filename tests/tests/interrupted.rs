@@ -2,6 +2,7 @@
 
 use ota_agent::Notice;
 use ota_jobs::{Reason, Status};
+use ota_pal::Floor;
 use ota_pal::{SlotId, Trial};
 use ota_tests::calm::{WHILE_MS, confirmed, world};
 use ota_tests::job::{Kind, Order, Route};
@@ -10,7 +11,7 @@ use ota_tests::world::{Act, Ended, Flow, World};
 
 /// Three sectors, twelve blocks: an update short enough to be interrupted everywhere.
 fn short(id: &str, kind: Kind, patch: u32, route: Route) -> Order {
-    Order { id: id.into(), kind, route, patch, image_bytes: 12_000 + patch }
+    Order { id: id.into(), kind, route, patch, image_bytes: 12_000 + patch, asks: Floor::default() }
 }
 
 /// A world with this job in it, run with `disturb` asked before every step.

@@ -6,13 +6,14 @@ use std::rc::Rc;
 use ota_agent::machine::Event;
 use ota_agent::{Agent, Application, Config, Instant, MESSAGE_BYTES_MAX, SelfTest};
 use ota_jobs::{Status, ThingName};
-use ota_pal::{Platform, SlotId, now};
+use ota_pal::{Floor, Platform, SlotId, now};
 use ota_tests::device::Device;
 use ota_tests::dice::Dice;
 use ota_tests::job::{Kind, Order, Route, job};
-use ota_tests::nor::{PLAIN, PlainView, View};
+use ota_tests::nor::{PlainView, View};
 use ota_tests::service::Service;
 use ota_tests::verifier::Signer;
+use ota_tests::world::Setup;
 
 /// What a user writes.
 struct Pump;
@@ -47,11 +48,19 @@ fn a_device_is_updated_in_five_steps() {
     let mut dice = Dice::new(1);
     let signer = Rc::new(Signer::new("ours", true));
     let config = Config::new(4_096).expect("a block size that AWS takes");
-    let device = Device::new("thing", config.clone(), (PLAIN, 16), signer.clone(), &mut dice);
+    let device =
+        Device::new(&Setup { config: config.clone(), slot_sectors: 16, ..Setup::new(1) }, signer.clone(), &mut dice);
 
     // 1. Connect. Here the service is at hand; elsewhere it is behind a broker.
     let mut service = Service::new("thing", Dice::new(2));
-    let order = Order { id: "job".into(), kind: Kind::Good, route: Route::Mqtt, patch: 2, image_bytes: 50_000 };
+    let order = Order {
+        id: "job".into(),
+        kind: Kind::Good,
+        route: Route::Mqtt,
+        patch: 2,
+        image_bytes: 50_000,
+        asks: Floor::default(),
+    };
     service.create(job(&order, &signer, &mut dice), 0);
 
     let mut running = Vec::new();
@@ -65,7 +74,7 @@ fn a_device_is_updated_in_five_steps() {
         let thing = ThingName::new("thing").expect("a plain name");
         let flash: PlainView = View(device.nor.clone());
         let start =
-            Agent::start(config.clone(), thing, device.platform(flash, boot.slot), Pump, &mut document, at_ms, at);
+            Agent::start(config.clone(), thing, device.platform(flash, boot.slot, 0), Pump, &mut document, at_ms, at);
         let mut agent = done(start).expect("the device reads its own flash");
 
         // 3. Subscribe to its topics, and tell it that you did.

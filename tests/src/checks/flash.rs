@@ -49,6 +49,35 @@ impl Checks {
         }
     }
 
+    pub(super) fn the_factory_slot_is_never_touched(&mut self, device: &Device, touched: &[Range<u32>]) {
+        let Some(factory) = device.layout.factory() else { return };
+        for range in touched.iter().filter(|range| lies_in(range, factory)) {
+            self.violated("the factory slot is never touched", format!("{range:?}"));
+        }
+    }
+
+    pub(super) fn the_monotonic_record_is_raised_after_the_commit_and_never_lowered(
+        &mut self,
+        device: &Device,
+        touched: &[Range<u32>],
+    ) {
+        if !touched.iter().any(|range| lies_in(range, device.layout.monotonic())) {
+            return;
+        }
+        let (floor, earlier) = (device.floor(), self.floor);
+        if floor.max(earlier) != floor {
+            self.violated("the monotonic record is never lowered", format!("{earlier:?} became {floor:?}"));
+        }
+        let confirmed = device.record().confirmed;
+        let asked = device.header(confirmed).map(|header| header.security_counter);
+        if floor.security_counter > earlier.security_counter && asked.is_none_or(|asked| floor.security_counter > asked)
+        {
+            let what = format!("{floor:?}, slot {confirmed} is confirmed with {asked:?}");
+            self.violated("the security counter is raised after the commit", what);
+        }
+        self.floor = floor;
+    }
+
     fn a_job_that_was_taken_back_is_not_activated(&mut self, trial: &Trial, now_ms: u64) {
         let Trial::Pending { digest, .. } = trial else { return };
         let Some(since_ms) = self.connected_since_ms else { return };

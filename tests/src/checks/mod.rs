@@ -9,7 +9,7 @@ use ota_agent::machine::{Notice, WINDOW_BLOCKS};
 use ota_agent::{Config, Progress, StartRefused};
 use ota_boot::Boot;
 use ota_jobs::Reason;
-use ota_pal::{Digest, SlotId};
+use ota_pal::{Digest, Floor, SlotId};
 use sha2::{Digest as _, Sha256};
 
 use crate::device::Device;
@@ -47,6 +47,8 @@ pub struct Checks {
     confirmed: SlotId,
     /// Images whose trial ended without a confirmation.
     ended: Vec<Digest>,
+    /// The monotonic record as it was last seen.
+    floor: Floor,
     connected_since_ms: Option<u64>,
     words_read: usize,
     pace: progress::Pacing,
@@ -67,6 +69,7 @@ impl Checks {
             sector_bytes: chip.sector_bytes as u32,
             confirmed: SlotId::A,
             ended: Vec::new(),
+            floor: Floor::default(),
             connected_since_ms: None,
             words_read: 0,
             pace: progress::Pacing::default(),
@@ -75,7 +78,7 @@ impl Checks {
 
     /// The device left the factory.
     pub fn factory(&mut self, device: &Device) {
-        self.factory = device.image_digest(SlotId::A);
+        (self.factory, self.confirmed) = (device.image_digest(device.first_slot()), device.first_slot());
     }
 
     /// A job was made.
@@ -115,6 +118,8 @@ impl Checks {
         let touched = device.nor.touched();
         if !touched.is_empty() {
             self.the_confirmed_slot_is_never_touched(device, &touched, now_ms);
+            self.the_factory_slot_is_never_touched(device, &touched);
+            self.the_monotonic_record_is_raised_after_the_commit_and_never_lowered(device, &touched);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The stories: what is done in each, and how it must end.
 
 use ota_jobs::{Reason, Status};
+use ota_pal::{Floor, Version};
 
 use crate::job::{Kind, Order, Route};
 use crate::world::{Act, World};
@@ -26,8 +27,14 @@ pub struct Story {
     kind: Kind,
     route: Route,
     pub(super) image_bytes: u32,
+    /// What its image has the monotonic record raised to.
+    pub(super) asks: Floor,
+    /// Whether the device has three slots and a factory's.
+    pub(super) factory_slot: bool,
     /// What happens during the download, once, when so many bytes are in.
     pub(super) middle: Option<(u32, Deed)>,
+    /// What the user does when all that is over.
+    pub(super) after: Option<Deed>,
     /// How it may end when the power is cut: what the job says, and the patch of the version that runs.
     pub(super) ends: &'static [(Status, Option<Reason>, u32)],
 }
@@ -52,12 +59,15 @@ pub(super) const GOOD: Story = Story {
     kind: Kind::Good,
     route: Route::Mqtt,
     image_bytes: IMAGE_BYTES,
+    asks: Floor { security_counter: 0, key_epoch: 0 },
+    factory_slot: false,
     middle: None,
+    after: None,
     ends: &[SUCCEEDED],
 };
 
 /// All stories.
-pub const STORIES: [Story; 8] = [
+pub const STORIES: [Story; 12] = [
     GOOD,
     Story { name: "http", route: Route::Http, ..GOOD },
     Story { name: "bad", kind: Kind::FailsItsTest, ends: &[failed(Reason::SelfTestFailed)], ..GOOD },
@@ -84,6 +94,22 @@ pub const STORIES: [Story; 8] = [
         ends: &[(Status::Canceled, None, 3)],
         ..GOOD
     },
+    // Nor is any other wish of the user before it is carried out.
+    Story {
+        name: "back",
+        after: Some(|world| world.act(Act::RollBack)),
+        ends: &[(Status::Succeeded, None, OLD), SUCCEEDED],
+        ..GOOD
+    },
+    Story {
+        name: "factory",
+        factory_slot: true,
+        after: Some(|world| world.act(Act::FactoryReset)),
+        ends: &[(Status::Succeeded, None, OLD), SUCCEEDED],
+        ..GOOD
+    },
+    Story { name: "counter", asks: Floor { security_counter: 7, key_epoch: 0 }, ..GOOD },
+    Story { name: "erase", after: Some(|world| world.act(Act::Erase(Version::new(1, 0, OLD)))), ..GOOD },
     Story {
         name: "resume",
         image_bytes: LONG_IMAGE_BYTES,
@@ -94,5 +120,6 @@ pub const STORIES: [Story; 8] = [
 
 /// A job of the story's kind.
 pub(super) fn order(id: &str, story: &Story, patch: u32) -> Order {
-    Order { id: id.into(), kind: story.kind, route: story.route, patch, image_bytes: story.image_bytes + patch }
+    let Story { kind, route, image_bytes, asks, .. } = *story;
+    Order { id: id.into(), kind, route, patch, image_bytes: image_bytes + patch, asks }
 }
