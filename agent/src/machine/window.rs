@@ -270,6 +270,9 @@ impl BlockRequest {
 }
 
 #[cfg(test)]
+mod theorems;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
