@@ -160,7 +160,10 @@ impl Case {
     fn completes(mut self) {
         self.write();
         for _ in 0..2 {
+            let mut asked = 0;
             while let Some(request) = self.ask() {
+                asked += request.count;
+                assert!(asked <= 2 * self.window.blocks(), "it asks for ever");
                 for index in request.indices() {
                     self.come(index);
                     self.write();
@@ -224,9 +227,12 @@ fn explore_images(block_bytes: u32, blocks: u32, last: u32) -> usize {
 /// often silence had to be waited for.
 fn download(window: &mut Window, lost: &[u32]) -> u32 {
     let (mut received, mut silences) = (HashSet::new(), 0);
+    let (mut asked, asked_max) = (0, 2 * (window.blocks() - window.frontier) + WINDOW_BLOCKS);
     let (mut answers, mut to_lose) = (VecDeque::new(), Vec::from(lost));
     loop {
         while let Some(request) = window.request(NOW) {
+            asked += request.count;
+            assert!(asked <= asked_max, "it asks for ever");
             for index in request.indices() {
                 let ahead = index.checked_sub(window.frontier).expect("nothing behind the frontier is asked for");
                 assert!(ahead < WINDOW_BLOCKS && index < window.blocks() && !received.contains(&index), "{index}");
