@@ -270,7 +270,7 @@ impl BlockRequest {
 }
 
 #[cfg(test)]
-mod theorems;
+pub(super) mod theorems;
 
 #[cfg(test)]
 mod tests {

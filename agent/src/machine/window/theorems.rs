@@ -23,8 +23,33 @@ struct Case {
     writing: Option<Block>,
 }
 
-/// What distinguishes two cases, as numbers. Of the order of the requests only what [`OVERTAKEN_BY`] can tell apart.
-type Key = [u8; 16];
+/// What distinguishes two states, as numbers.
+pub(in super::super) type Key = [u8; 16];
+
+/// What distinguishes two windows over images of a few blocks: of the order of the requests only what [`OVERTAKEN_BY`] can
+/// tell apart, and nothing of the rate, which [`Case::measure`] stands for.
+pub(in super::super) fn key_of(window: &Window) -> Key {
+    let mut key = [0; 16];
+    let is_silence_timed = u8::from(window.pace.patience_ends().is_some());
+    let pace = window.pace.window_blocks() as u8;
+    key[..4].copy_from_slice(&[window.frontier as u8, window.asked as u8, is_silence_timed, pace]);
+    let mut ages: Vec<(u16, u32)> = Vec::new();
+    for index in window.frontier..window.blocks() {
+        match window.places[(index % WINDOW_BLOCKS) as usize] {
+            Place::Wanted => {}
+            Place::Stored => key[4 + index as usize] = 1,
+            Place::Asked(stamp) => ages.push((window.stamp.wrapping_sub(stamp), index)),
+        }
+    }
+    ages.sort_unstable();
+    let (mut before, mut code) = (0, 2);
+    for (age, index) in ages {
+        code += (age - before).min(OVERTAKEN_BY) as u8;
+        key[4 + index as usize] = code;
+        before = age;
+    }
+    key
+}
 
 impl Case {
     fn new(image_bytes: u32, block_bytes: u32, frontier: u32, window_blocks: u32) -> Self {
@@ -35,27 +60,8 @@ impl Case {
     }
 
     fn key(&self) -> Key {
-        let window = &self.window;
-        let mut key = [0; 16];
-        let writing = self.writing.map_or(u8::MAX, |block| block.index as u8);
-        let is_silence_timed = u8::from(window.pace.patience_ends().is_some());
-        let pace = window.pace.window_blocks() as u8;
-        key[..5].copy_from_slice(&[window.frontier as u8, window.asked as u8, writing, is_silence_timed, pace]);
-        let mut ages: Vec<(u16, u32)> = Vec::new();
-        for index in window.frontier..window.blocks() {
-            match window.places[(index % WINDOW_BLOCKS) as usize] {
-                Place::Wanted => {}
-                Place::Stored => key[5 + index as usize] = 1,
-                Place::Asked(stamp) => ages.push((window.stamp.wrapping_sub(stamp), index)),
-            }
-        }
-        ages.sort_unstable();
-        let (mut before, mut code) = (0, 2);
-        for (age, index) in ages {
-            code += (age - before).min(OVERTAKEN_BY) as u8;
-            key[5 + index as usize] = code;
-            before = age;
-        }
+        let mut key = key_of(&self.window);
+        key[15] = self.writing.map_or(u8::MAX, |block| block.index as u8);
         key
     }
 
