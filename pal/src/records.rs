@@ -285,6 +285,9 @@ fn parse(record: &[u8], kind: Kind) -> Option<(u32, &[u8])> {
 }
 
 #[cfg(test)]
+mod theorems;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{CUTS, Op, Ram, run};

@@ -6,6 +6,8 @@
 //! * [`device`]: what boots. [`world`]: all of it, and its course. [`checks`]: what must never happen. [`life`]: a life from a seed.
 //! * [`cuts`]: stories with the power cut at every point. [`calm`]: days without a storm, for tests that script their own.
 //!
+//! Beside it stands [`esp_bootloader`], what another project's boot selector does, as a judge of our adapter.
+//!
 //! The proofs that run in it are the files of `tests/tests`.
 
 pub mod calm;
@@ -14,6 +16,7 @@ mod course;
 pub mod cuts;
 pub mod device;
 pub mod dice;
+pub mod esp_bootloader;
 pub mod image;
 pub mod job;
 pub mod life;

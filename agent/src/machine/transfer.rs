@@ -308,3 +308,6 @@ fn sources(config: &Config, plan: Plan, blocks: u32) -> (Source, Option<Source>)
         (false, false) => (Source::Failed(Reason::TooManyBlocks), None),
     }
 }
+
+#[cfg(test)]
+mod theorems;

@@ -270,6 +270,9 @@ impl BlockRequest {
 }
 
 #[cfg(test)]
+pub(super) mod theorems;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -1,0 +1,295 @@
+//! What holds of every download, checked for every state that a small one can reach by any order of blocks, finished and
+//! unfinished operations, refusals, silences and failures. The platform and the service are a referee who knows what is in
+//! flash; time stands still but for silences. Which blocks are asked for is the window's to prove.
+
+extern crate std;
+
+use super::super::event::Sources;
+use super::super::window::theorems::{Key, key_of};
+use super::*;
+use std::collections::{HashSet, VecDeque};
+use std::println;
+use std::vec::Vec;
+
+const NOW: Instant = Instant::from_ms(0);
+/// Longer than any patience with a block, shorter than that with the service.
+const SILENT: Instant = Instant::from_ms(100_000);
+/// Longer than any patience.
+const MUCH_LATER: Instant = Instant::from_ms(10_000_000);
+/// The journal takes every block.
+const BLOCK_BYTES: u32 = JOURNAL_EVERY_BYTES;
+
+#[derive(Clone)]
+struct Case {
+    transfer: Transfer,
+    /// The operation in flight.
+    busy: Option<Chore>,
+    received: u32,
+    checked: bool,
+    journaled_bytes: u32,
+}
+
+/// What comes from outside.
+#[derive(Clone, Copy, Debug)]
+enum Comes {
+    Block(u32),
+    /// Shorter or longer than its place.
+    Misfit(u32, u32),
+    Rejected(StreamRejectCode),
+    Connection,
+    Silence,
+    LongSilence,
+    FetchFailed(Reason),
+    Document,
+}
+
+impl Case {
+    fn new(blocks: u32, last: u32, sources: Sources, prefer_http: bool) -> Self {
+        let mut config = Config::new(BLOCK_BYTES).expect("a power of two");
+        config.prefer_http = prefer_http;
+        let plan = Plan { image_bytes: (blocks - 1) * BLOCK_BYTES + last, fingerprint: 0, sources };
+        let mut transfer = Transfer::new(&config, plan);
+        transfer.begin(0, NOW);
+        Self { transfer, busy: None, received: 0, checked: false, journaled_bytes: 0 }
+    }
+
+    fn len_of(&self, index: u32) -> u32 {
+        (self.transfer.window.image_bytes() - index * BLOCK_BYTES).min(BLOCK_BYTES)
+    }
+
+    /// Bytes in flash without a gap.
+    fn gap_bytes(&self) -> u32 {
+        self.transfer.window.image_bytes().min(self.received.trailing_ones() * BLOCK_BYTES)
+    }
+
+    fn key(&self) -> (Key, [u32; 16]) {
+        let it = &self.transfer;
+        let source = |source: Option<Source>| match source {
+            None => 0,
+            Some(Source::Stream) => 1,
+            Some(Source::Http) => 2,
+            Some(Source::Failed(reason)) => 3 + reason as u32,
+        };
+        let chore = |chore: Option<Chore>| match chore {
+            None => 0,
+            Some(Chore::Write(block)) => 10 + block.offset_bytes() / BLOCK_BYTES,
+            Some(Chore::CheckHeader) => 1,
+            Some(Chore::Journal { frontier_bytes }) => 20 + frontier_bytes.div_ceil(BLOCK_BYTES),
+            Some(Chore::EraseAhead) => 2,
+            Some(Chore::HashAhead { frontier_bytes }) => 30 + frontier_bytes.div_ceil(BLOCK_BYTES),
+        };
+        let misfit = it.misfit.map_or([0; 2], |misfit| {
+            [1 + misfit.index * 8 + u32::from(misfit.count.min(ACCIDENTS_MAX)), misfit.reason as u32]
+        });
+        let flags = [it.header_checked, it.erase_more, it.hash_more, self.checked, it.quiet_since == NOW];
+        let bits = flags.iter().fold(0, |bits, flag| bits << 1 | u32::from(*flag));
+        let pending = it.pending.map_or(0, |block| 1 + block.offset_bytes() / BLOCK_BYTES);
+        let counts =
+            u32::from(it.refusals) << 16 | u32::from(it.fetch_failures.min(FETCHES_MAX)) << 8 | u32::from(it.forbidden);
+        let wait_ms = it.fetch_at.as_ms().min(1) as u32;
+        (
+            key_of(&it.window),
+            [
+                source(Some(it.source)),
+                source(it.spare),
+                chore(it.chore),
+                chore(self.busy),
+                misfit[0],
+                misfit[1],
+                bits,
+                pending,
+                counts,
+                wait_ms,
+                it.journaled_bytes,
+                self.journaled_bytes,
+                self.received,
+                it.backoff.clone().next_wait_ms(0) as u32,
+                0,
+                0,
+            ],
+        )
+    }
+
+    fn come(&mut self, what: Comes) {
+        match what {
+            Comes::Block(index) => {
+                let (key, taken) = (self.key(), self.busy.is_none() && self.transfer.pending.is_none());
+                self.transfer.block(index, self.len_of(index), self.busy.is_some(), NOW);
+                let is_new = taken && self.received >> index & 1 == 0;
+                assert!(is_new || self.key() == key, "what is not taken changes nothing");
+                assert!(!is_new || self.transfer.pending.is_some(), "a missing block is taken");
+            }
+            Comes::Misfit(index, len_bytes) => {
+                let pending = self.transfer.pending;
+                self.transfer.block(index, len_bytes, self.busy.is_some(), NOW);
+                assert_eq!(self.transfer.pending, pending);
+            }
+            Comes::Rejected(code) => self.transfer.stream_rejected(code),
+            Comes::Connection => self.transfer.start_over(NOW),
+            Comes::Silence => self.transfer.expire(SILENT),
+            Comes::LongSilence => self.transfer.expire(MUCH_LATER),
+            Comes::FetchFailed(reason) => _ = self.transfer.fetch_failed(reason, NOW, 0),
+            Comes::Document => self.transfer.document_is_fresh(),
+        }
+    }
+
+    /// The platform takes the next operation up.
+    fn begin(&mut self) -> bool {
+        let Some(chore) = self.transfer.operation() else { return false };
+        match chore {
+            Chore::Write(block) => {
+                let index = block.offset_bytes() / BLOCK_BYTES;
+                assert!(self.received >> index & 1 == 0, "block {index} is in flash");
+                assert_eq!(block.len_bytes(), self.len_of(index));
+            }
+            Chore::CheckHeader => assert!(!self.checked && self.received & 1 == 1, "the header is there, unchecked"),
+            Chore::Journal { frontier_bytes } => {
+                assert!(
+                    frontier_bytes == self.gap_bytes() && frontier_bytes > self.journaled_bytes,
+                    "{frontier_bytes}"
+                );
+            }
+            Chore::HashAhead { frontier_bytes } => assert_eq!(frontier_bytes, self.gap_bytes()),
+            Chore::EraseAhead => {}
+        }
+        self.busy = Some(chore);
+        true
+    }
+
+    /// The operation in flight is done; of what lies ahead there is more, or not.
+    fn end(&mut self, more: bool) {
+        let done = match self.busy.take() {
+            None => return,
+            Some(Chore::Write(block)) => {
+                self.received |= 1 << (block.offset_bytes() / BLOCK_BYTES);
+                Done::Written(block)
+            }
+            Some(Chore::CheckHeader) => {
+                self.checked = true;
+                Done::HeaderFits
+            }
+            Some(Chore::Journal { frontier_bytes }) => {
+                self.journaled_bytes = frontier_bytes;
+                Done::Journaled
+            }
+            Some(Chore::EraseAhead | Chore::HashAhead { .. }) => Done::Ahead(more),
+        };
+        self.transfer.done(done);
+    }
+
+    fn check(&self) {
+        let it = &self.transfer;
+        assert_eq!(it.window.frontier_bytes(), self.gap_bytes());
+        assert_eq!(it.journaled_bytes, self.journaled_bytes);
+        assert_eq!(it.is_complete(), self.checked && self.gap_bytes() == it.window.image_bytes());
+        let mut next = self.clone();
+        let goes_on = next.begin() || self.busy.is_some() || next.transfer.request(NOW).is_some();
+        let waits = it.deadline().is_some() || it.fetch(MUCH_LATER).is_some();
+        assert!(goes_on || waits || it.is_complete() || it.failure().is_some(), "it stands still");
+        assert!(
+            it.fetch(MUCH_LATER).is_none_or(|from_bytes| from_bytes == self.gap_bytes()),
+            "a body goes on at the gap"
+        );
+        assert!(it.failure().is_none() || it.spare.is_none(), "it fails with a source left");
+        let end = it.quiet_since.plus_ms(it.silence_ms_max);
+        assert!(
+            it.source != Source::Stream || it.deadline().is_some_and(|at| at <= end),
+            "a silent service is not noticed"
+        );
+    }
+
+    /// From here on everything works: the image comes in, unless no source is left.
+    fn completes(mut self) {
+        for _ in 0..200 {
+            if self.transfer.is_complete() || self.transfer.failure().is_some() {
+                return;
+            }
+            self.end(false);
+            if self.begin() {
+                continue;
+            }
+            if let Some(request) = self.transfer.request(NOW) {
+                for index in request.indices() {
+                    self.come(Comes::Block(index));
+                    while self.begin() {
+                        self.end(false);
+                    }
+                }
+            } else if let Some(from_bytes) = self.transfer.fetch(MUCH_LATER) {
+                self.come(Comes::Block(from_bytes / BLOCK_BYTES));
+            } else if !self.transfer.is_complete() {
+                self.come(Comes::Connection); // a silence, without its count of time
+            }
+        }
+        panic!("it never ends: {:?}", self.key());
+    }
+}
+
+/// How many states are reached from `start` by what may come.
+fn explore(start: Case, comes: &[Comes]) -> usize {
+    let (mut seen, mut open) = (HashSet::new(), VecDeque::new());
+    seen.insert(start.key());
+    open.push_back(start);
+    while let Some(case) = open.pop_front() {
+        case.check();
+        case.clone().completes();
+        if case.transfer.failure().is_some() || case.transfer.is_complete() {
+            continue; // the job goes on to its next step
+        }
+        let mut reach = |change: &dyn Fn(&mut Case)| {
+            let mut next = case.clone();
+            change(&mut next);
+            if seen.insert(next.key()) {
+                open.push_back(next);
+            }
+        };
+        comes.iter().for_each(|what| reach(&|next| next.come(*what)));
+        reach(&|next| _ = next.transfer.request(NOW));
+        match case.busy {
+            None => reach(&|next| _ = next.begin()),
+            Some(_) => [true, false].into_iter().for_each(|more| reach(&|next| next.end(more))),
+        }
+    }
+    seen.len()
+}
+
+const BOTH: Sources = Sources { stream: true, http: true };
+
+/// For images of 1 to 5 blocks with a whole last block and one of a byte, from a stream and over HTTP; and every order of
+/// blocks, asked for or not, of operations begun and ended, requests, new connections and silences: only missing blocks are
+/// written, one at a time; the header is checked once, when its block is there; the journal never claims what is not in
+/// flash and always moves on; it is complete exactly when all is there and the header fits; it never stands still; and
+/// from every state it completes.
+#[test]
+fn from_every_state_of_a_small_download_what_is_written_journaled_and_called_complete_is_true() {
+    let mut states = 0;
+    for (blocks, last) in (1..=5).flat_map(|blocks| [1, BLOCK_BYTES].map(|last| (blocks, last))) {
+        let comes: Vec<Comes> = (0..blocks).map(Comes::Block).chain([Comes::Connection, Comes::Silence]).collect();
+        for prefer_http in [false, true] {
+            states += explore(Case::new(blocks, last, BOTH, prefer_http), &comes);
+        }
+    }
+    println!("{states} states of a download");
+    assert!(states >= 10_000);
+}
+
+/// For images of 1 and 2 blocks, every choice of sources, and everything that a service can refuse, send wrong, leave out or
+/// forbid, in every order: it fails only when no source is left, and otherwise completes from every state.
+#[test]
+fn from_every_state_of_a_download_that_is_refused_it_goes_on_until_no_source_is_left() {
+    let mut states = 0;
+    let sources = [(true, true), (true, false), (false, true)].map(|(stream, http)| Sources { stream, http });
+    for (blocks, sources) in [1, 2].into_iter().flat_map(|blocks| sources.map(|sources| (blocks, sources))) {
+        let comes: Vec<Comes> = (0..blocks)
+            .flat_map(|index| [Comes::Block(index), Comes::Misfit(index, 1), Comes::Misfit(index, u32::MAX)])
+            .chain([StreamRejectCode::ResourceNotFound, StreamRejectCode::InternalError].map(Comes::Rejected))
+            .chain([Reason::HttpForbidden, Reason::HttpNotFound, Reason::HttpUnreachable].map(Comes::FetchFailed))
+            .chain([Comes::Connection, Comes::Silence, Comes::LongSilence, Comes::Document])
+            .collect();
+        for prefer_http in [false, true] {
+            states += explore(Case::new(blocks, BLOCK_BYTES, sources, prefer_http), &comes);
+        }
+    }
+    println!("{states} states of a refused download");
+    assert!(states >= 10_000);
+}

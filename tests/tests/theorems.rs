@@ -1,0 +1,288 @@
+//! What holds of boot selection, checked for every element of a domain that a sentence names. How many cases there were is
+//! printed (`--nocapture`) and asserted. The window's theorems stand in agent/src/machine/window, those of records in
+//! pal/src/records: what they are about is private there.
+
+use std::collections::HashSet;
+
+use ota_boot::{
+    Boot, BootError, Cause, Decision, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, Scrutiny, boot, select,
+};
+use ota_pal::boot_record::TRIAL_ATTEMPTS_MAX;
+use ota_pal::{BootRecord, BootRecords, Digest, Floor, Geometry, Layout, NoWatchdog, SlotId, Trial, now};
+use ota_tests::dice::Dice;
+use ota_tests::image::{Behaviour, header, image};
+use ota_tests::nor::{Blow, Mishap, Nor, PLAIN, PlainView, Tear, View};
+use sha2::{Digest as _, Sha256};
+
+const IMAGE_BYTES: u32 = 600;
+
+/// The record of a confirmed slot and a trial: the one place that builds it.
+fn record(confirmed: SlotId, trial: Trial) -> BootRecord {
+    BootRecord { trial, ..BootRecord::new_device(confirmed) }
+}
+
+/// A trial that is still open; `started` says whether it was booted.
+fn open(slot: SlotId, digest: Digest, started: bool, attempts_left: u8) -> Trial {
+    let image_bytes = IMAGE_BYTES;
+    match started {
+        false => Trial::Pending { slot, digest, image_bytes, attempts_left },
+        true => Trial::Started { slot, digest, image_bytes, attempts_left },
+    }
+}
+
+/// All boot records over these digests, of a device whose slots are A and B.
+fn records(digests: [Digest; 2]) -> Vec<BootRecord> {
+    let mut all = Vec::new();
+    for (confirmed, slot) in [(SlotId::A, SlotId::B), (SlotId::B, SlotId::A)] {
+        all.push(record(confirmed, Trial::None));
+        for (digest, started) in digests.into_iter().flat_map(|digest| [false, true].map(|started| (digest, started))) {
+            all.extend((0..=TRIAL_ATTEMPTS_MAX).map(|left| record(confirmed, open(slot, digest, started, left))));
+            for reason in [0, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, u16::MAX] {
+                all.push(record(confirmed, Trial::Ended { slot, digest, reason, started }));
+            }
+        }
+    }
+    all
+}
+
+/// The open trial of a record: slot, digest, whether it was booted, boots left.
+fn trial_of(record: &BootRecord) -> Option<(SlotId, Digest, bool, u8)> {
+    match record.trial {
+        Trial::None | Trial::Ended { .. } => None,
+        Trial::Pending { slot, digest, attempts_left, .. } => Some((slot, digest, false, attempts_left)),
+        Trial::Started { slot, digest, attempts_left, .. } => Some((slot, digest, true, attempts_left)),
+    }
+}
+
+/// How a trial that is open now looks once it ended for `reason`.
+fn ended(was: &BootRecord, reason: u16) -> BootRecord {
+    let (slot, digest, started, _) = trial_of(was).expect("it is open");
+    record(was.confirmed, Trial::Ended { slot, digest, reason, started })
+}
+
+/// For all boot records: the confirmed slot is chosen exactly when no trial is open; a trial is tried exactly while it has
+/// boots left, of what it names and with one boot less; what ends it keeps who was confirmed and whether it ever ran.
+#[test]
+fn a_record_asks_for_the_confirmed_slot_exactly_when_no_trial_is_open() {
+    let all = records([Digest([1; 32]), Digest([2; 32])]);
+    for was in &all {
+        let expected = match trial_of(was) {
+            None => Decision::Confirmed,
+            Some((.., 0)) => Decision::GiveUp(ended(was, REASON_ATTEMPTS_EXHAUSTED).trial),
+            Some((slot, digest, _, left)) => Decision::Try {
+                counted: open(slot, digest, true, left - 1),
+                corrupt: ended(was, REASON_TRIAL_IMAGE_CORRUPT).trial,
+            },
+        };
+        assert_eq!(select(was), expected, "{was:?}");
+    }
+    println!("{} boot records", all.len());
+    assert!(all.len() >= 162);
+}
+
+/// What can come of one boot that tries an image.
+const FATES: [Fate; 6] =
+    [Fate::Runs, Fate::Corrupt, Fate::NotStored, Fate::StoredUnheard, Fate::Confirms, Fate::RollsBack];
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fate {
+    /// It runs and says nothing.
+    Runs,
+    /// The slot does not hold it.
+    Corrupt,
+    /// The count is refused: the confirmed image runs.
+    NotStored,
+    /// The count is stored and nobody hears it, or the power goes then.
+    StoredUnheard,
+    /// It runs and is confirmed.
+    Confirms,
+    /// It runs and fails its own test.
+    RollsBack,
+}
+
+/// For every number of boots that a trial is given, and every sequence of so many boots and two more of six fates: an image
+/// runs on trial at most so often, exactly so often if it never speaks and nothing comes between, and never again once its
+/// trial ended; and who is confirmed changes by a verdict only.
+#[test]
+fn a_trial_is_given_its_boots_and_not_one_more() {
+    let (mut sequences, mut states) = (0_u128, HashSet::new());
+    for attempts in 0..=TRIAL_ATTEMPTS_MAX {
+        let start = record(SlotId::A, open(SlotId::B, Digest([1; 32]), false, attempts));
+        // Sequences that came to the same record after as many starts go on alike: each such point is gone on from once.
+        let mut points = vec![(start, 0, true, 1_u128)];
+        for _ in 0..attempts + 2 {
+            let mut next: Vec<(BootRecord, u8, bool, u128)> = Vec::new();
+            for (was, starts, only_runs, ways) in points {
+                for fate in FATES {
+                    let (is, started) = boot_once(&was, fate);
+                    let starts = starts + u8::from(started);
+                    assert!(starts <= attempts, "{fate:?} from {was:?}");
+                    assert!(!started || trial_of(&was).is_some(), "an ended trial runs again: {was:?}");
+                    let is_verdict = started && fate == Fate::Confirms;
+                    assert!(is.confirmed == was.confirmed || is_verdict, "{fate:?} from {was:?}");
+                    states.insert(format!("{attempts} {starts} {is:?}"));
+                    let only_runs = only_runs && fate == Fate::Runs;
+                    match next.iter_mut().find(|point| (point.0, point.1, point.2) == (is, starts, only_runs)) {
+                        Some(point) => point.3 += ways,
+                        None => next.push((is, starts, only_runs, ways)),
+                    }
+                }
+            }
+            points = next;
+        }
+        for (is, starts, only_runs, ways) in points {
+            assert!(!only_runs || (starts == attempts && is == ended_silent(&start)), "{is:?} after {starts}");
+            sequences += ways;
+        }
+    }
+    println!("{sequences} sequences of boots through {} states", states.len());
+    assert!(states.len() >= 600);
+}
+
+/// The record of a trial that used up its boots without a word.
+fn ended_silent(start: &BootRecord) -> BootRecord {
+    let (slot, digest, _, attempts) = trial_of(start).expect("it begins open");
+    record(start.confirmed, Trial::Ended { slot, digest, reason: REASON_ATTEMPTS_EXHAUSTED, started: attempts > 0 })
+}
+
+/// The record after a boot of this fate, and whether the image on trial ran.
+fn boot_once(was: &BootRecord, fate: Fate) -> (BootRecord, bool) {
+    let with = |trial| record(was.confirmed, trial);
+    match (select(was), fate) {
+        (Decision::Confirmed, _) | (_, Fate::NotStored) => (*was, false),
+        (Decision::GiveUp(ended), _) => (with(ended), false),
+        (Decision::Try { corrupt, .. }, Fate::Corrupt) => (with(corrupt), false),
+        (Decision::Try { counted, .. }, Fate::StoredUnheard) => (with(counted), false),
+        (Decision::Try { counted, .. }, Fate::Runs) => (with(counted), true),
+        (Decision::Try { counted, .. }, Fate::RollsBack) => (ended(&with(counted), 1), true),
+        (Decision::Try { .. }, Fate::Confirms) => {
+            let (slot, ..) = trial_of(was).expect("it is tried");
+            (record(slot, Trial::None), true)
+        }
+        (Decision::Wipe, _) => unreachable!("no record here orders a factory reset"),
+    }
+}
+
+/// What a slot holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Holds {
+    /// The image that the trial may name.
+    Image,
+    /// The same with a byte changed in its body.
+    Changed,
+    /// The same with a byte changed in its header.
+    Headless,
+    Nothing,
+}
+
+struct Device {
+    flash: PlainView,
+    layout: Layout,
+}
+
+impl Device {
+    fn new(was: &BootRecord, trial: Holds, confirmed: Holds, file: &[u8]) -> Self {
+        let mut flash: PlainView = View(Nor::new(PLAIN, 10));
+        let layout = Layout::split(Geometry::of(&flash)).expect("ten sectors are enough");
+        for (slot, holds) in [(other(was.confirmed), trial), (was.confirmed, confirmed)] {
+            let mut file = file.to_vec();
+            match holds {
+                Holds::Image => {}
+                Holds::Changed => file[IMAGE_BYTES as usize - 1] ^= 1,
+                Holds::Headless => file[0] ^= 1,
+                Holds::Nothing => continue,
+            }
+            flash.0.burn(layout.slot(slot).offset_bytes(), &file);
+        }
+        now(BootRecords::new(&layout).store(&mut flash, was)).expect("memory never waits").expect("nothing is planned");
+        Self { flash, layout }
+    }
+
+    /// `None` if the power went.
+    fn boot(&mut self) -> Option<Result<Boot, BootError>> {
+        let booted = now(boot(&mut self.flash, &self.layout, &mut NoWatchdog, Scrutiny::Header));
+        self.flash.0.plan([]);
+        self.flash.0.power_on();
+        booted
+    }
+
+    fn record(&mut self) -> BootRecord {
+        now(BootRecords::new(&self.layout).load(&mut self.flash)).expect("memory never waits").expect("it reads")
+    }
+}
+
+fn other(slot: SlotId) -> SlotId {
+    if slot == SlotId::A { SlotId::B } else { SlotId::A }
+}
+
+/// For all boot records, of which half name the image that the slot on trial holds, and every pair of things that the two
+/// slots hold, on a flash: the image on trial is started exactly if it is what the trial names and has boots left, and that
+/// is written down; the confirmed one otherwise, if it is an image; and nothing else ever. What is not to be changed is not
+/// written.
+#[test]
+fn the_slot_that_starts_is_what_record_and_flash_say_and_it_is_written_down_before() {
+    let file = image(&header(1, IMAGE_BYTES, Behaviour::Passes, Floor::default()), &mut Dice::new(1));
+    let digest = Digest(Sha256::digest(&file).into());
+    let all = records([digest, Digest([2; 32])]);
+    let contents = [Holds::Image, Holds::Changed, Holds::Headless, Holds::Nothing];
+    let mut boots = 0;
+    for (was, case) in all.iter().flat_map(|was| (0..contents.len().pow(2)).map(move |case| (was, case))) {
+        let (trial, confirmed) = (contents[case / contents.len()], contents[case % contents.len()]);
+        let mut device = Device::new(was, trial, confirmed, &file);
+        let operations = device.flash.0.operations();
+        let booted = device.boot().expect("the power stays");
+        let told = format!("{was:?}, on trial {trial:?}, confirmed {confirmed:?}: {booted:?}");
+        let runs = matches!(confirmed, Holds::Image | Holds::Changed).then_some(was.confirmed);
+        let (slot, cause, is) = match trial_of(was) {
+            None => (runs, Cause::Confirmed, *was),
+            Some((.., 0)) => (runs, Cause::TrialEnded, ended(was, REASON_ATTEMPTS_EXHAUSTED)),
+            Some((slot, named, _, left)) if trial == Holds::Image && named == digest => {
+                (Some(slot), Cause::Trial, record(was.confirmed, open(slot, named, true, left - 1)))
+            }
+            Some(_) => (runs, Cause::TrialEnded, ended(was, REASON_TRIAL_IMAGE_CORRUPT)),
+        };
+        match slot {
+            Some(slot) => assert_eq!(booted.map(|boot| (boot.slot, boot.cause)), Ok((slot, cause)), "{told}"),
+            None => assert_eq!(booted, Err(BootError::NoBootableImage), "{told}"),
+        }
+        assert_eq!(device.record(), is, "{told}");
+        assert!(is != *was || device.flash.0.operations() == operations, "{told}");
+        boots += 1;
+    }
+    println!("{boots} boots");
+    assert!(boots >= 2_500);
+}
+
+/// For every open trial with boots left whose image is there, and every mishap at every operation of a boot (refused, done
+/// and called refused, called done and not done, and cut in eight ways): the image is started only if its count is written
+/// down, and in no course of boots after it more often than it was given.
+#[test]
+fn an_image_on_trial_is_started_only_when_its_count_is_written_down() {
+    let file = image(&header(1, IMAGE_BYTES, Behaviour::Passes, Floor::default()), &mut Dice::new(1));
+    let digest = Digest(Sha256::digest(&file).into());
+    let blows = [Blow::Fail, Blow::Deny, Blow::Ignore].into_iter().chain(Tear::ALL.map(Blow::Cut));
+    let mut courses = 0;
+    for (was, at, blow) in records([digest; 2])
+        .iter()
+        .flat_map(|was| (0..4).map(move |at| (was, at)))
+        .flat_map(|(was, at)| blows.clone().map(move |blow| (was, at, blow)))
+    {
+        let Some((slot, _, _, left @ 1..)) = trial_of(was) else { continue };
+        let mut device = Device::new(was, Holds::Image, Holds::Image, &file);
+        device.flash.0.plan([Mishap { at, blow }]);
+        let mut starts = 0;
+        for _ in 0..left + 2 {
+            let before = trial_of(&device.record()).map(|(.., left)| left);
+            if device.boot().is_some_and(|booted| booted.expect("one of them runs").slot == slot) {
+                starts += 1;
+                let after = trial_of(&device.record()).map(|(.., left)| left);
+                assert_eq!(after, before.map(|left| left - 1), "{was:?} {at} {blow:?}");
+            }
+        }
+        assert!(starts <= left && starts + 1 >= left, "{was:?} {at} {blow:?}: {starts} starts");
+        assert_eq!(trial_of(&device.record()), None, "{was:?} {at} {blow:?}");
+        courses += 1;
+    }
+    println!("{courses} courses of boots");
+    assert!(courses >= 2_600);
+}
