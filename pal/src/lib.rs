@@ -10,6 +10,7 @@
 //! * `records`: payloads that survive a power cut at any moment: the journal, [`boot_record`] with the database of
 //!   [`images`], and [`monotonic`], which is only ever raised.
 //! * [`platform`]: the trait and its errors. [`native`]: the implementation.
+//! * `contract`: what every platform must promise, as checks that a port is put through (feature `std`).
 //! * `file`: a flash that is a file, for Linux devices and tests (feature `std`).
 #![no_std]
 #![forbid(unsafe_code)]
@@ -28,6 +29,8 @@ mod slots;
 pub mod accept;
 pub mod boot_control;
 pub mod boot_record;
+#[cfg(any(test, feature = "std"))]
+pub mod contract;
 pub mod digest;
 pub mod error;
 #[cfg(any(test, feature = "std"))]
