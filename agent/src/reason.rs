@@ -38,5 +38,6 @@ pub(crate) fn of_refusal(refusal: Refusal) -> Reason {
         Refusal::Signature(SignatureRefusal::SignatureMalformed { .. }) => Reason::SignatureMalformed,
         Refusal::Signature(SignatureRefusal::UnknownKey) => Reason::UnknownKey,
         Refusal::Signature(SignatureRefusal::KindUnsupported { .. }) => Reason::UnknownSignatureKind,
+        Refusal::Signature(SignatureRefusal::KeyRevoked { .. }) => Reason::KeyRevoked,
     }
 }

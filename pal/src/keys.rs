@@ -1,4 +1,5 @@
-//! ECDSA P-256 public keys, several valid at once so that they can be rotated, and the check of AWS's signatures with them.
+//! ECDSA P-256 public keys, several valid at once so that they can be rotated, the old ones revoked by raising the device's
+//! key epoch, and the check of AWS's signatures with them. Where the epoch is kept is not here.
 
 use heapless::{String, Vec};
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
@@ -47,15 +48,17 @@ pub enum KeyError {
     IdTaken,
 }
 
-/// A public key and the id a job may name it by.
+/// A public key, the id a job may name it by, and the epoch in which it was issued.
 #[derive(Clone, Debug)]
 pub struct Key {
     id: String<KEY_ID_BYTES_MAX>,
+    epoch: u32,
     public: VerifyingKey,
 }
 
 impl Key {
     /// The key `public`, either 65 bytes of an uncompressed point (SEC 1) or 91 bytes of SubjectPublicKeyInfo (DER).
+    /// It is of epoch 0, the first to be revoked, unless [`issued_in`](Self::issued_in) says otherwise.
     ///
     /// # Errors
     /// [`KeyError`] says what is wrong with the id or the bytes.
@@ -67,7 +70,13 @@ impl Key {
             return Err(KeyError::FormatUnknown { len_bytes: public.len() });
         }
         let public = VerifyingKey::from_sec1_bytes(point).map_err(|_| KeyError::NotOnCurve)?;
-        Ok(Self { id, public })
+        Ok(Self { id, epoch: 0, public })
+    }
+
+    /// The same key, of this epoch. A device whose own key epoch is higher takes nothing that the key signs.
+    #[must_use]
+    pub fn issued_in(self, epoch: u32) -> Self {
+        Self { epoch, ..self }
     }
 
     fn signed(&self, digest: &Digest, signature: &Signature) -> bool {
@@ -75,7 +84,7 @@ impl Key {
     }
 }
 
-/// Up to `N` keys; a signature by any of them holds.
+/// Up to `N` keys; a signature by any of them holds, unless the key is revoked.
 #[derive(Clone, Debug, Default)]
 pub struct KeySet<const N: usize> {
     keys: Vec<Key, N>,
@@ -106,7 +115,8 @@ impl<const N: usize> Verifier for KeySet<N> {
         key_id: Option<&str>,
         kind: SignatureKind,
         digest: &Digest,
-        signature_der: &[u8],
+        signature: &[u8],
+        epoch_min: u32,
     ) -> Result<(), SignatureRefusal> {
         if kind != SignatureKind::Sha256Ecdsa {
             return Err(SignatureRefusal::KindUnsupported { got: kind });
@@ -114,16 +124,23 @@ impl<const N: usize> Verifier for KeySet<N> {
         if self.keys.is_empty() {
             return Err(SignatureRefusal::UnknownKey);
         }
-        let (r, s) = der::scalars(signature_der)?;
+        let (r, s) = der::scalars(signature)?;
         // Zero, or not below the order of the group: nobody's signature.
         let signature = Signature::from_scalars(r, s).map_err(|_| SignatureRefusal::SignatureInvalid)?;
         // A check takes long on a device, so the key that was named comes first.
         let is_named = |key: &&Key| key_id == Some(key.id.as_str());
-        let named = self.keys.iter().filter(is_named);
-        let others = self.keys.iter().filter(|key| !is_named(key));
-        match named.chain(others).any(|key| key.signed(digest, &signature)) {
-            true => Ok(()),
-            false => Err(SignatureRefusal::SignatureInvalid),
+        let valid = || self.keys.iter().filter(|key| key.epoch >= epoch_min);
+        let named = valid().filter(is_named);
+        let others = valid().filter(|key| !is_named(key));
+        if named.chain(others).any(|key| key.signed(digest, &signature)) {
+            return Ok(());
+        }
+        // Only a key that really made the signature is called revoked: the job's word for it proves nothing.
+        let revoked = self.keys.iter().filter(|key| key.epoch < epoch_min);
+        match revoked.clone().find(|key| key.signed(digest, &signature)) {
+            Some(key) => Err(SignatureRefusal::KeyRevoked { epoch: key.epoch, epoch_min }),
+            None if revoked.count() == self.keys.len() => Err(SignatureRefusal::UnknownKey),
+            None => Err(SignatureRefusal::SignatureInvalid),
         }
     }
 }
@@ -149,7 +166,7 @@ mod tests {
         for signer in ["old", "new"] {
             let der = sign(&signing_key(signer), &digest);
             for key_id in [None, Some("old"), Some("new"), Some("never heard of"), Some("")] {
-                assert_eq!(keys().verify(key_id, KIND, &digest, &der), Ok(()), "{signer} {key_id:?}");
+                assert_eq!(keys().verify(key_id, KIND, &digest, &der, 0), Ok(()), "{signer} {key_id:?}");
             }
         }
     }
@@ -158,13 +175,39 @@ mod tests {
     fn a_foreign_key_or_a_changed_digest_is_invalid() {
         let digest = sha256(b"image");
         let foreign = sign(&signing_key("foreign"), &digest);
-        assert_eq!(keys().verify(None, KIND, &digest, &foreign), Err(SignatureRefusal::SignatureInvalid));
+        assert_eq!(keys().verify(None, KIND, &digest, &foreign, 0), Err(SignatureRefusal::SignatureInvalid));
         let ours = sign(&signing_key("new"), &digest);
         for bit in [0, 255] {
             let mut changed = digest;
             changed.0[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(keys().verify(None, KIND, &changed, &ours), Err(SignatureRefusal::SignatureInvalid));
+            assert_eq!(keys().verify(None, KIND, &changed, &ours, 0), Err(SignatureRefusal::SignatureInvalid));
         }
+    }
+
+    #[test]
+    fn keys_rotate_old_and_new_hold_together_until_the_epoch_is_raised() {
+        let digest = sha256(b"image");
+        let [old, new, foreign] = ["old", "new", "foreign"].map(|name| sign(&signing_key(name), &digest));
+        let mut keys = KeySet::<2>::new();
+        keys.add(public_key("old", &signing_key("old")).issued_in(3)).unwrap();
+        keys.add(public_key("new", &signing_key("new")).issued_in(4)).unwrap();
+        let check = |signature: &[u8], epoch_min| keys.verify(Some("old"), KIND, &digest, signature, epoch_min);
+        let (invalid, revoked) =
+            (SignatureRefusal::SignatureInvalid, SignatureRefusal::KeyRevoked { epoch: 3, epoch_min: 4 });
+        for epoch_min in [0, 3] {
+            assert_eq!((check(&old, epoch_min), check(&new, epoch_min)), (Ok(()), Ok(())), "{epoch_min}");
+        }
+        assert_eq!((check(&old, 4), check(&new, 4)), (Err(revoked), Ok(())));
+        assert_eq!(check(&foreign, 4), Err(invalid), "the revoked key did not make it, whatever the job says");
+    }
+
+    #[test]
+    fn with_all_keys_revoked_only_their_own_signatures_are_called_that() {
+        let digest = sha256(b"image");
+        let check = |name| keys().verify(None, KIND, &digest, &sign(&signing_key(name), &digest), u32::MAX);
+        let revoked = SignatureRefusal::KeyRevoked { epoch: 0, epoch_min: u32::MAX };
+        assert_eq!((check("old"), check("new")), (Err(revoked), Err(revoked)));
+        assert_eq!(check("foreign"), Err(SignatureRefusal::UnknownKey));
     }
 
     #[test]
@@ -174,7 +217,7 @@ mod tests {
         for index in 0..der.len() {
             let mut changed = der.clone();
             changed[index] ^= 1;
-            assert!(keys().verify(None, KIND, &digest, &changed).is_err(), "byte {index}");
+            assert!(keys().verify(None, KIND, &digest, &changed, 0).is_err(), "byte {index}");
         }
     }
 
@@ -184,18 +227,18 @@ mod tests {
         let mut der = std::vec![0x30, 38, 2, 33, 0];
         der.extend([0xFF; 32]);
         der.extend([2, 1, 1]);
-        assert_eq!(keys().verify(None, KIND, &sha256(b""), &der), Err(SignatureRefusal::SignatureInvalid));
+        assert_eq!(keys().verify(None, KIND, &sha256(b""), &der, 0), Err(SignatureRefusal::SignatureInvalid));
     }
 
     #[test]
     fn no_key_no_kind_and_no_der_have_names_of_their_own() {
         let digest = sha256(b"image");
         let der = sign(&signing_key("new"), &digest);
-        assert_eq!(KeySet::<1>::new().verify(None, KIND, &digest, &der), Err(SignatureRefusal::UnknownKey));
+        assert_eq!(KeySet::<1>::new().verify(None, KIND, &digest, &der, 0), Err(SignatureRefusal::UnknownKey));
         for got in [SignatureKind::Sha1Rsa, SignatureKind::Sha256Rsa, SignatureKind::Sha1Ecdsa] {
-            assert_eq!(keys().verify(None, got, &digest, &der), Err(SignatureRefusal::KindUnsupported { got }));
+            assert_eq!(keys().verify(None, got, &digest, &der, 0), Err(SignatureRefusal::KindUnsupported { got }));
         }
-        let empty = keys().verify(None, KIND, &digest, &[]);
+        let empty = keys().verify(None, KIND, &digest, &[], 0);
         assert_eq!(empty, Err(SignatureRefusal::SignatureMalformed { at_bytes: 0 }));
     }
 
@@ -207,7 +250,7 @@ mod tests {
         let digest = sha256(b"image");
         let mut keys = KeySet::<1>::new();
         keys.add(Key::new("spki", &spki).unwrap()).unwrap();
-        assert_eq!(keys.verify(None, KIND, &digest, &sign(&signing, &digest)), Ok(()));
+        assert_eq!(keys.verify(None, KIND, &digest, &sign(&signing, &digest), 0), Ok(()));
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub struct Native<F, V, R, W = NoWatchdog> {
     reset: R,
     watchdog: W,
     config: Config,
+    /// Keys issued before it are revoked.
+    key_epoch: u32,
     journal: Records,
     boot: BootRecords,
     incoming: Option<Incoming>,
@@ -72,7 +74,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog> Native<F, V, R, W> {
         }
         let journal = Records::new(config.layout.journal(), Kind::Journal);
         let boot = BootRecords::new(&config.layout);
-        Ok(Self { flash, verifier, reset, watchdog, config, journal, boot, incoming: None })
+        Ok(Self { flash, verifier, reset, watchdog, config, key_epoch: 0, journal, boot, incoming: None })
     }
 
     /// Where the running program lies.
@@ -115,7 +117,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog> Native<F, V, R, W> {
     }
 
     fn verify(&self, digest: &Digest, signature: &Signature<'_>) -> Result<(), Refusal> {
-        Ok(self.verifier.verify(signature.key_id, signature.kind, digest, signature.der)?)
+        let Signature { kind, key_id, der } = *signature;
+        Ok(self.verifier.verify(key_id, kind, digest, der, self.key_epoch)?)
     }
 
     async fn store_record(&mut self, confirmed: SlotId, trial: Trial) -> Result<(), Fault> {

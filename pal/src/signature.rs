@@ -29,16 +29,24 @@ pub enum SignatureRefusal {
         /// The byte where it stops being that.
         at_bytes: usize,
     },
-    /// This device has no key.
+    /// This device has no key that is still valid.
     UnknownKey,
     /// No key of this device made it for these bytes.
     SignatureInvalid,
+    /// A key of this device made it for these bytes, but the key is revoked.
+    KeyRevoked {
+        /// The epoch in which the key was issued.
+        epoch: u32,
+        /// The device's key epoch: keys of earlier ones are revoked.
+        epoch_min: u32,
+    },
 }
 
 /// Decides whether a signature over an image holds. The algorithm is the key's, never the message's.
 pub trait Verifier {
     /// Whether one of the device's keys signed `digest`. `key_id` comes from the job and is not trusted: it may say which
-    /// key to try first, and must not decide more.
+    /// key to try first, and must not decide more. Keys issued before `epoch_min`, the device's key epoch, are revoked: what
+    /// they sign never holds.
     ///
     /// # Errors
     /// [`SignatureRefusal`] for everything but a signature that holds.
@@ -47,6 +55,7 @@ pub trait Verifier {
         key_id: Option<&str>,
         kind: SignatureKind,
         digest: &Digest,
-        signature_der: &[u8],
+        signature: &[u8],
+        epoch_min: u32,
     ) -> Result<(), SignatureRefusal>;
 }

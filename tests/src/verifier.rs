@@ -80,11 +80,12 @@ impl Verifier for WorldVerifier {
         key_id: Option<&str>,
         kind: SignatureKind,
         digest: &Digest,
-        signature_der: &[u8],
+        signature: &[u8],
+        epoch_min: u32,
     ) -> Result<(), SignatureRefusal> {
         match self {
-            Self::Real(keys) => keys.verify(key_id, kind, digest, signature_der),
-            Self::Quick { mark } if signature_der == quick(&digest.0, *mark) => Ok(()),
+            Self::Real(keys) => keys.verify(key_id, kind, digest, signature, epoch_min),
+            Self::Quick { mark } if signature == quick(&digest.0, *mark) => Ok(()),
             Self::Quick { .. } => Err(SignatureRefusal::SignatureInvalid),
         }
     }
@@ -99,7 +100,7 @@ mod tests {
         for real in [false, true] {
             let (ours, foreign) = (Signer::new("ours", real), Signer::new("foreign", real));
             let (verifier, digest) = (ours.verifier(), Digest(Sha256::digest(b"image").into()));
-            let check = |der: &[u8]| verifier.verify(None, SignatureKind::Sha256Ecdsa, &digest, der);
+            let check = |der: &[u8]| verifier.verify(None, SignatureKind::Sha256Ecdsa, &digest, der, 0);
             assert_eq!(check(&ours.sign(b"image")), Ok(()));
             assert_eq!(check(&ours.sign(b"other")), Err(SignatureRefusal::SignatureInvalid));
             assert_eq!(check(&foreign.sign(b"image")), Err(SignatureRefusal::SignatureInvalid));

@@ -31,7 +31,7 @@ impl Verify {
         let signature = base64::decode(text.trim()).ok_or_else(|| Failed::file(&path, &"not base64"))?;
         let hash = digest(&SHA256, &image);
         let digest = Digest(hash.as_ref().try_into().expect("SHA-256 has 32 bytes"));
-        let verified = self.keys()?.verify(None, SignatureKind::Sha256Ecdsa, &digest, &signature);
+        let verified = self.keys()?.verify(None, SignatureKind::Sha256Ecdsa, &digest, &signature, 0);
         verified.map_err(|refusal| Failed::file(&self.image, &named(refusal)))?;
         let header = Header::parse(&image).map_err(|error| Failed::file(&self.image, &format!("{error:?}")))?;
         say(format_args!("good: version {} for {}, sha256 {digest}", header.version, header.hardware));

@@ -165,6 +165,20 @@ fn a_tampered_image_is_not_sealed() {
 }
 
 #[test]
+fn an_image_of_a_revoked_key_is_neither_sealed_nor_known_to_run() {
+    let mut flash = flash();
+    let (running, image) = (running_image(), image(&new_header()));
+    let mut device = device(&mut flash, SlotId::A);
+    device.key_epoch = 1;
+    receive(&mut device, &image);
+    let revoked = SignatureRefusal::KeyRevoked { epoch: 0, epoch_min: 1 };
+    assert_eq!(seal(&mut device, &image), Err(Refusal::Signature(revoked)));
+    let der = sign(&signing_key("key"), &sha256(&running));
+    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der };
+    assert_eq!(run(device.runs_already(running.len() as u32, &signature)), Ok(None));
+}
+
+#[test]
 fn a_flash_that_changed_after_the_seal_is_not_activated() {
     let mut flash = flash();
     let image = image(&new_header());
