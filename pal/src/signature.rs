@@ -1,19 +1,21 @@
 //! What the crate asks of a signature check: the trait, its kinds and its refusals. The keys are in `keys`.
 
 use crate::digest::Digest;
-pub use crate::keys::{KEY_ID_BYTES_MAX, Key, KeyError, KeySet};
+pub use crate::keys::{KEY_ID_BYTES_MAX, Key, KeyError, KeySet, SIGNATURE_BYTES_MAX};
 
 /// A kind of signature, as job documents name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignatureKind {
-    /// RSA over SHA-1.
+    /// RSA over SHA-1. No key here makes it.
     Sha1Rsa,
-    /// RSA over SHA-256.
+    /// RSA, PKCS #1 v1.5, over SHA-256: feature `rsa`.
     Sha256Rsa,
-    /// ECDSA over SHA-1.
+    /// ECDSA over SHA-1. No key here makes it.
     Sha1Ecdsa,
-    /// ECDSA over SHA-256: the one [`KeySet`] verifies.
+    /// ECDSA over SHA-256.
     Sha256Ecdsa,
+    /// Ed25519 over the 32 bytes of the SHA-256, ours alone: feature `ed25519`.
+    Sha256Ed25519,
 }
 
 /// Why a signature does not hold.
@@ -24,12 +26,13 @@ pub enum SignatureRefusal {
         /// The kind.
         got: SignatureKind,
     },
-    /// Not the one DER encoding of two positive integers of at most 32 bytes.
+    /// Not of the form that signatures of its kind have: of ECDSA the one DER encoding of two positive integers of at most
+    /// 32 bytes, of the others so many bytes and no more.
     SignatureMalformed {
         /// The byte where it stops being that.
         at_bytes: usize,
     },
-    /// This device has no key that is still valid.
+    /// No key of this device that could have made it is still valid.
     UnknownKey,
     /// No key of this device made it for these bytes.
     SignatureInvalid,
