@@ -119,6 +119,15 @@ impl<const N: usize> KeySet<N> {
 }
 
 impl<const N: usize> Verifier for KeySet<N> {
+    fn admits(&self, kind: Option<SignatureKind>) -> Result<(), SignatureRefusal> {
+        let got = kind.ok_or(SignatureRefusal::SignatureMissing)?;
+        match self.keys.iter().any(|key| key.kind() == got) {
+            true => Ok(()),
+            false if self.keys.is_empty() => Err(SignatureRefusal::UnknownKey),
+            false => Err(SignatureRefusal::KindUnsupported { got }),
+        }
+    }
+
     fn verify(
         &self,
         key_id: Option<&str>,
@@ -127,13 +136,8 @@ impl<const N: usize> Verifier for KeySet<N> {
         signature: &[u8],
         epoch_min: u32,
     ) -> Result<(), SignatureRefusal> {
-        if self.keys.is_empty() {
-            return Err(SignatureRefusal::UnknownKey);
-        }
+        self.admits(Some(kind))?;
         let of_kind = || self.keys.iter().filter(|key| key.kind() == kind);
-        if of_kind().next().is_none() {
-            return Err(SignatureRefusal::KindUnsupported { got: kind });
-        }
         let valid = || of_kind().filter(|key| key.epoch >= epoch_min);
         // A check takes long on a device, so the key that was named comes first.
         let is_named = |key: &&Key| key_id == Some(key.id.as_str());

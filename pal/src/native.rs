@@ -11,7 +11,7 @@ use crate::header::{Component, Header};
 use crate::layout::{Geometry, Layout, LayoutError, Region, SlotId};
 use crate::platform::{Begun, BootState, NoWatchdog, Platform, Reset, Signature, Watchdog};
 use crate::records::{Kind, Records};
-use crate::signature::Verifier;
+use crate::signature::{SignatureKind, Verifier};
 use crate::slots::{Incoming, read_header};
 
 /// Boots that a trial is given unless somebody chooses otherwise.
@@ -117,8 +117,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog> Native<F, V, R, W> {
     }
 
     fn verify(&self, digest: &Digest, signature: &Signature<'_>) -> Result<(), Refusal> {
-        let Signature { kind, key_id, der } = *signature;
-        Ok(self.verifier.verify(key_id, kind, digest, der, self.key_epoch)?)
+        let Signature { kind, key_id, bytes } = *signature;
+        Ok(self.verifier.verify(key_id, kind, digest, bytes, self.key_epoch)?)
     }
 
     async fn store_record(&mut self, confirmed: SlotId, trial: Trial) -> Result<(), Fault> {
@@ -186,11 +186,18 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog> Platform for Native<F, V, R, 
         self.checked_header(slot, image_bytes).await
     }
 
-    async fn seal(&mut self, signature: &Signature<'_>) -> Result<Digest, Refusal> {
+    fn admits(&self, kind: Option<SignatureKind>) -> Result<(), Refusal> {
+        Ok(self.verifier.admits(kind)?)
+    }
+
+    async fn seal(&mut self, signature: Option<&Signature<'_>>) -> Result<Digest, Refusal> {
         let incoming = self.incoming.as_mut().ok_or(Fault::NothingBegun)?;
         let (slot, image_bytes) = (incoming.slot, incoming.image_bytes);
         let digest = incoming.digest(&mut self.flash, &mut self.watchdog).await?;
-        self.verify(&digest, signature)?;
+        match signature {
+            Some(signature) => self.verify(&digest, signature)?,
+            None => self.verifier.admits(None)?,
+        }
         // The signature covers the header, so from here on it may be believed.
         self.checked_header(slot, image_bytes).await?;
         self.incoming = None;

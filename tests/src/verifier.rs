@@ -1,7 +1,7 @@
 //! Who signs releases and who checks them: a quick stand-in that binds a signature to digest and key as a real one does,
 //! and P-256 itself for the lives of a sample.
 
-use ota_pal::{Digest, Key, KeySet, SignatureKind, SignatureRefusal, Verifier};
+use ota_pal::{AcceptUnsigned, Digest, Key, KeySet, SignatureKind, SignatureRefusal, Verifier};
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use sha2::{Digest as _, Sha256};
@@ -18,6 +18,8 @@ pub enum Signer {
     },
     /// ECDSA over P-256.
     Real(Box<SigningKey>),
+    /// None: what is released is unsigned, and the device on the bench takes it so.
+    Nobody,
 }
 
 /// What the device checks with.
@@ -29,6 +31,8 @@ pub enum WorldVerifier {
     },
     /// Pal's own.
     Real(Box<KeySet<1>>),
+    /// Pal's own, without any key.
+    Bench(AcceptUnsigned<KeySet<1>>),
 }
 
 impl Signer {
@@ -43,10 +47,11 @@ impl Signer {
         }
     }
 
-    /// The signature over these bytes, as it stands in a job document before base64.
+    /// The signature over these bytes, as it stands in a job document before base64; none is empty.
     pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
         let digest: [u8; 32] = Sha256::digest(bytes).into();
         match self {
+            Self::Nobody => Vec::new(),
             Self::Quick { mark } => quick(&digest, *mark),
             Self::Real(key) => {
                 let signature: p256::ecdsa::Signature = key.sign_prehash(&digest).expect("a digest can be signed");
@@ -58,6 +63,7 @@ impl Signer {
     /// What a device holds to check this key's signatures.
     pub fn verifier(&self) -> WorldVerifier {
         match self {
+            Self::Nobody => WorldVerifier::Bench(AcceptUnsigned(KeySet::new())),
             Self::Quick { mark } => WorldVerifier::Quick { mark: *mark },
             Self::Real(key) => {
                 let point = key.verifying_key().to_sec1_point(false);
@@ -75,6 +81,16 @@ fn quick(digest: &[u8; 32], mark: u8) -> Vec<u8> {
 }
 
 impl Verifier for WorldVerifier {
+    fn admits(&self, kind: Option<SignatureKind>) -> Result<(), SignatureRefusal> {
+        match (self, kind) {
+            (Self::Real(keys), _) => keys.admits(kind),
+            (Self::Bench(bench), _) => bench.admits(kind),
+            (Self::Quick { .. }, Some(SignatureKind::Sha256Ecdsa)) => Ok(()),
+            (Self::Quick { .. }, Some(got)) => Err(SignatureRefusal::KindUnsupported { got }),
+            (Self::Quick { .. }, None) => Err(SignatureRefusal::SignatureMissing),
+        }
+    }
+
     fn verify(
         &self,
         key_id: Option<&str>,
@@ -85,6 +101,7 @@ impl Verifier for WorldVerifier {
     ) -> Result<(), SignatureRefusal> {
         match self {
             Self::Real(keys) => keys.verify(key_id, kind, digest, signature, epoch_min),
+            Self::Bench(bench) => bench.verify(key_id, kind, digest, signature, epoch_min),
             Self::Quick { mark } if signature == quick(&digest.0, *mark) => Ok(()),
             Self::Quick { .. } => Err(SignatureRefusal::SignatureInvalid),
         }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::header::{HeaderError, Link};
 use crate::platform::ImageState;
-use crate::signature::{KeySet, SignatureKind, SignatureRefusal};
+use crate::signature::{AcceptUnsigned, KeySet, SignatureKind, SignatureRefusal};
 use crate::testing::{CUTS, Op, Ram, header, image, public_key, run, sha256, sign, signing_key};
 use crate::version::Version;
 use proptest::prelude::*;
@@ -67,7 +67,7 @@ fn receive(device: &mut Device<'_>, image: &[u8]) -> Begun {
 
 fn seal(device: &mut Device<'_>, signed: &[u8]) -> Result<Digest, Refusal> {
     let der = sign(&signing_key("key"), &sha256(signed));
-    run(device.seal(&Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der }))
+    run(device.seal(Some(&Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der })))
 }
 
 fn record(flash: &mut Nor) -> BootRecord {
@@ -165,6 +165,23 @@ fn a_tampered_image_is_not_sealed() {
 }
 
 #[test]
+fn an_image_without_signature_is_sealed_only_where_the_device_says_so() {
+    let image = image(&new_header());
+    let (mut flash, mut bench) = (flash(), flash());
+    let mut device = device(&mut flash, SlotId::A);
+    receive(&mut device, &image);
+    let missing = Refusal::Signature(SignatureRefusal::SignatureMissing);
+    assert_eq!((device.admits(None), run(device.seal(None))), (Err(missing), Err(missing)));
+
+    let config = config(&bench, SlotId::A);
+    let verifier = AcceptUnsigned(KeySet::<1>::new());
+    let mut device = Native::new(&mut bench, verifier, NoReset, NoWatchdog, config).unwrap();
+    run(device.begin(image.len() as u32, 0)).unwrap();
+    run(device.write(0, &image)).unwrap();
+    assert_eq!((device.admits(None), run(device.seal(None))), (Ok(()), Ok(sha256(&image))));
+}
+
+#[test]
 fn an_image_of_a_revoked_key_is_neither_sealed_nor_known_to_run() {
     let mut flash = flash();
     let (running, image) = (running_image(), image(&new_header()));
@@ -174,7 +191,7 @@ fn an_image_of_a_revoked_key_is_neither_sealed_nor_known_to_run() {
     let revoked = SignatureRefusal::KeyRevoked { epoch: 0, epoch_min: 1 };
     assert_eq!(seal(&mut device, &image), Err(Refusal::Signature(revoked)));
     let der = sign(&signing_key("key"), &sha256(&running));
-    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der };
+    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
     assert_eq!(run(device.runs_already(running.len() as u32, &signature)), Ok(None));
 }
 
@@ -345,7 +362,7 @@ fn only_the_signed_and_confirmed_image_runs_already() {
     let len = running.len() as u32;
     let ask = |flash: &mut Nor, image_bytes, signed: &[u8], running| {
         let der = sign(&signing_key("key"), &sha256(signed));
-        let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der };
+        let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
         run(device(flash, running).runs_already(image_bytes, &signature)).unwrap()
     };
     assert_eq!(ask(&mut flash, len, &running, SlotId::A), Some(sha256(&running)));
@@ -392,12 +409,12 @@ fn no_future_holds_a_large_buffer() {
     }
     let mut flash = flash();
     let mut device = device(&mut flash, SlotId::A);
-    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &[] };
+    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &[] };
     let digest = Digest([0; 32]);
     let sizes = [
         bytes(device.store_journal(&[])),
         bytes(device.write(0, &[])),
-        bytes(device.seal(&signature)),
+        bytes(device.seal(Some(&signature))),
         bytes(device.activate(SlotId::B, &digest, 1)),
         bytes(device.roll_back(1)),
     ];
