@@ -10,7 +10,8 @@ use crate::application::{Application, SelfTest, Way};
 use crate::desk::Desk;
 use crate::inbox::{self, Heard};
 use crate::machine::{
-    self, Boot, Config, Done, Event, Instant, Machine, Operation, Phase, Progress, RECORD_BYTES, Record, Task, Trial,
+    self, Boot, Config, Done, Event, Instant, Machine, Operation, Phase, Plan, Progress, RECORD_BYTES, Record, Task,
+    Trial,
 };
 use crate::outbox;
 use crate::reason::{of_fault, of_refusal};
@@ -93,7 +94,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             return Err(StartRefused::NotAnUpdate);
         }
         self.desk.put(document).map_err(StartRefused::Document)?;
-        match self.desk.plan() {
+        match self.plan() {
             Ok(plan) => self.machine.update_now(plan, now),
             Err(reason) => return Err(StartRefused::Document(reason)),
         };
@@ -227,7 +228,13 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             self.application.on_custom_job(job, document.as_bytes());
             return Task::Foreign;
         }
-        self.desk.put(document).and_then(|()| self.desk.plan()).map_or_else(Task::Refused, Task::Update)
+        self.desk.put(document).and_then(|()| self.plan()).map_or_else(Task::Refused, Task::Update)
+    }
+
+    /// What the document on the desk asks for, if the keys of the device can ever take it.
+    fn plan(&self) -> Result<Plan, Reason> {
+        self.platform.admits(self.desk.signature_kind()?).map_err(of_refusal)?;
+        self.desk.plan()
     }
 
     async fn work_with(&mut self, block: &[u8], now: Instant) {
@@ -324,7 +331,9 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
 
     async fn compare(&mut self, image_bytes: u32) -> Done {
         let Ok(signed) = self.desk.signed() else { return Done::Compared(false) };
-        let found = self.platform.runs_already(image_bytes, &signed.signature()).await;
+        // Without a signature nothing says that it is the same.
+        let Some(signature) = signed.signature() else { return Done::Compared(false) };
+        let found = self.platform.runs_already(image_bytes, &signature).await;
         found.map_or_else(|fault| Done::Failed(of_fault(fault)), |digest| Done::Compared(digest.is_some()))
     }
 
@@ -334,7 +343,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             Err(reason) => return Done::Failed(reason),
         };
         let source = self.machine.job().map_or("", JobId::as_str);
-        let sealed = self.platform.seal(&signed.signature(), source).await;
+        let sealed = self.platform.seal(signed.signature().as_ref(), source).await;
         sealed.map_or_else(|refusal| Done::Failed(of_refusal(refusal)), |digest| Done::Sealed { digest: digest.0 })
     }
 }

@@ -3,10 +3,10 @@
 
 use heapless::String;
 use ota_jobs::{Document, RawJson, Reason, StreamName};
-use ota_pal::{Signature, SignatureKind};
+use ota_pal::{SIGNATURE_BYTES_MAX, Signature, SignatureKind};
 
 use crate::machine::Plan;
-use crate::plan::{self, SIGNATURE_BYTES_MAX};
+use crate::plan;
 
 /// A key's name longer than this is not looked for: the name only says which key is tried first.
 const KEY_ID_BYTES_MAX: usize = 32;
@@ -18,20 +18,18 @@ pub(crate) struct Desk<'b> {
     stream: Option<(StreamName, u32)>,
 }
 
-/// A signature, with the memory that its parts lie in.
+/// A signature, if there is one, with the memory that its parts lie in.
 pub(crate) struct Signed {
+    kind: Option<SignatureKind>,
     key_id: String<KEY_ID_BYTES_MAX>,
-    der: [u8; SIGNATURE_BYTES_MAX],
-    der_len: usize,
+    bytes: [u8; SIGNATURE_BYTES_MAX],
+    len: usize,
 }
 
 impl Signed {
-    pub(crate) fn signature(&self) -> Signature<'_> {
-        Signature {
-            kind: SignatureKind::Sha256Ecdsa,
-            key_id: Some(self.key_id.as_str()).filter(|id| !id.is_empty()),
-            der: &self.der[..self.der_len],
-        }
+    pub(crate) fn signature(&self) -> Option<Signature<'_>> {
+        let key_id = Some(self.key_id.as_str()).filter(|id| !id.is_empty());
+        self.kind.map(|kind| Signature { kind, key_id, bytes: &self.bytes[..self.len] })
     }
 }
 
@@ -55,11 +53,17 @@ impl<'b> Desk<'b> {
         plan::plan(&self.update()?)
     }
 
+    /// The kind of the file's signature, `None` for none; the signature itself may be anything.
+    pub(crate) fn signature_kind(&self) -> Result<Option<SignatureKind>, Reason> {
+        plan::kind(plan::firmware(&self.update()?)?)
+    }
+
     pub(crate) fn signed(&self) -> Result<Signed, Reason> {
         let document = self.update()?;
         let file = plan::firmware(&document)?;
-        let mut der = [0; SIGNATURE_BYTES_MAX];
-        let der_len = plan::signature(file, &mut der)?.len();
+        let kind = plan::kind(file)?;
+        let mut bytes = [0; SIGNATURE_BYTES_MAX];
+        let len = plan::signature(file, &mut bytes)?;
         let mut key_id = String::new();
         if let Some(name) = &file.cert_file {
             let fits = name.chars().try_for_each(|char| key_id.push(char));
@@ -67,7 +71,7 @@ impl<'b> Desk<'b> {
                 key_id.clear();
             }
         }
-        Ok(Signed { key_id, der, der_len })
+        Ok(Signed { kind, key_id, bytes, len })
     }
 
     /// The stream and the number of the file in it.

@@ -10,6 +10,9 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(test)]
+extern crate std;
+
 mod agent;
 mod application;
 mod commands;

@@ -1,7 +1,7 @@
 //! The platform's errors in the words that the service hears.
 
 use ota_jobs::Reason;
-use ota_pal::{Fault, Refusal, SignatureRefusal};
+use ota_pal::{Fault, Refusal, SignatureKind, SignatureRefusal};
 
 /// The reason for a fault of the device itself.
 pub(crate) fn of_fault(fault: Fault) -> Reason {
@@ -44,6 +44,11 @@ pub(crate) fn of_refusal(refusal: Refusal) -> Reason {
         Refusal::Signature(SignatureRefusal::SignatureInvalid) => Reason::SignatureInvalid,
         Refusal::Signature(SignatureRefusal::SignatureMalformed { .. }) => Reason::SignatureMalformed,
         Refusal::Signature(SignatureRefusal::UnknownKey) => Reason::UnknownKey,
+        Refusal::Signature(SignatureRefusal::SignatureMissing) => Reason::SignatureMissing,
+        Refusal::Signature(SignatureRefusal::KindUnsupported {
+            got: SignatureKind::Sha1Rsa | SignatureKind::Sha1Ecdsa,
+        }) => Reason::SignatureSha1Refused,
         Refusal::Signature(SignatureRefusal::KindUnsupported { .. }) => Reason::UnknownSignatureKind,
+        Refusal::Signature(SignatureRefusal::KeyRevoked { .. }) => Reason::KeyRevoked,
     }
 }

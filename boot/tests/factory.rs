@@ -18,7 +18,7 @@ fn updated(device: &Device, running: SlotId, patch: u32) -> SlotId {
 
 fn verify_factory(device: &Device, running: SlotId) {
     let der = sign(&image(1));
-    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der };
+    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
     now(device.start(running).verify_factory(&signature)).unwrap().unwrap();
 }
 
@@ -106,9 +106,9 @@ fn the_way_back_on_command_boots_the_earlier_image_and_keeps_the_later_one() {
 fn a_factory_reset_leaves_nothing_but_the_factorys_image_and_the_monotonic_record() {
     let device = Device::with_factory("reset");
     let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
+    verify_factory(&device, running);
     let floor = Floor { security_counter: 0, key_epoch: 3 };
     now(Floors::new(&device.layout()).raise(&mut device.flash(), floor)).unwrap().unwrap();
-    verify_factory(&device, running);
     now(device.start(running).factory_reset()).unwrap().unwrap();
     assert_eq!(booted(&device), (SlotId::FACTORY, 1, Cause::FactoryReset));
     assert_eq!(versions(&device), [(SlotId::FACTORY, 1)]);
@@ -120,7 +120,16 @@ fn a_factory_reset_leaves_nothing_but_the_factorys_image_and_the_monotonic_recor
     }
     assert_eq!(now(Floors::new(&device.layout()).load(&mut device.flash())), Some(Ok(floor)));
     assert_eq!(booted(&device), (SlotId::FACTORY, 1, Cause::Confirmed));
-    assert_eq!(updated(&device, SlotId::FACTORY, 4), SlotId::A, "and it can be updated again");
+}
+
+#[test]
+fn after_a_factory_reset_the_device_is_updated_as_a_new_one() {
+    let device = Device::with_factory("anew");
+    let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
+    verify_factory(&device, running);
+    now(device.start(running).factory_reset()).unwrap().unwrap();
+    assert_eq!(booted(&device), (SlotId::FACTORY, 1, Cause::FactoryReset));
+    assert_eq!(updated(&device, SlotId::FACTORY, 2), SlotId::A);
 }
 
 #[test]
@@ -145,8 +154,8 @@ fn a_sealed_image_is_not_booted_before_the_boot_record_names_it() {
         now(program.write(index as u32 * 512, block)).unwrap().unwrap();
     }
     let der = sign(&bytes);
-    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der };
-    let digest = now(program.seal(&signature, "job")).unwrap().unwrap();
+    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
+    let digest = now(program.seal(Some(&signature), "job")).unwrap().unwrap();
     assert_eq!(booted(&device), (SlotId::A, 1, Cause::Confirmed));
     now(program.activate(SlotId::B, &digest, bytes.len() as u32)).unwrap().unwrap();
     assert_eq!(booted(&device), (SlotId::B, 2, Cause::Trial));

@@ -122,8 +122,8 @@ fn a_download_goes_on_after_a_reset_where_the_journal_says() {
         now(program.write((index * BLOCK_BYTES) as u32, block)).unwrap().unwrap();
     }
     let der = sign(&image);
-    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der };
-    assert_eq!(now(program.seal(&signature, "job")).unwrap(), Ok(Digest(Sha256::digest(&image).into())));
+    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
+    assert_eq!(now(program.seal(Some(&signature), "job")).unwrap(), Ok(Digest(Sha256::digest(&image).into())));
 }
 
 /// A flash whose boot record region takes no writes.

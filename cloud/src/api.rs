@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::model::{Execution, Job};
 use crate::store::JobSummary;
 
-/// Header of an image upload: the signature, base64 of DER. Absent: an unsigned image.
+/// Header of an image upload: the signature in base64; its form tells its kind. Absent: an unsigned image.
 pub const SIGNATURE_HEADER: &str = "ota-signature";
 
 /// `PUT /api/jobs/{id}`.

@@ -22,6 +22,7 @@ mod ids;
 pub mod limits;
 pub mod model;
 pub mod serve;
+mod signature;
 pub mod store;
 #[cfg(test)]
 mod testing;

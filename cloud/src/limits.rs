@@ -51,7 +51,7 @@ pub const NAME_BYTES_MAX: usize = 256;
 /// Largest JSON body of an admin request. Unit: bytes.
 pub const ADMIN_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// Longest signature text of an image (base64 of DER). Unit: bytes.
+/// Longest signature text of an image (base64). Unit: bytes.
 pub const SIGNATURE_TEXT_BYTES_MAX: usize = 1024;
 
 /// How large the database may grow unless told otherwise. Unit: bytes.

@@ -59,7 +59,7 @@ pub struct Image {
     pub size_bytes: u64,
     /// SHA-256 of the file, lower-case hexadecimal.
     pub sha256: String,
-    /// ECDSA signature over that digest, base64 of DER; absent: unsigned.
+    /// Signature over that digest in base64, whose form tells its kind; absent: unsigned.
     pub signature: Option<String>,
 }
 

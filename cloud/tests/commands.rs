@@ -81,6 +81,42 @@ fn a_key_pair_has_the_public_half_as_a_device_takes_it() {
 }
 
 #[test]
+fn ed25519_and_rsa_keys_sign_and_no_key_verifies_anothers_signature() {
+    let dir = TempDir::new();
+    let at = dir.path().display();
+    std::fs::write(dir.path().join("body"), common::pattern(5_000)).unwrap();
+    let openssl = |arguments: String| {
+        let done = Command::new("openssl").args(arguments.split(' ')).output().expect("the test needs openssl");
+        assert!(done.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&done.stderr));
+    };
+    done(&format!("keygen --out {at}/ecdsa"));
+    done(&format!("keygen --kind ed25519 --out {at}/ed25519"));
+    for (name, bits) in [("rsa", 2048), ("weak", 1024)] {
+        std::fs::create_dir(dir.path().join(name)).unwrap();
+        openssl(format!("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:{bits} -out {at}/{name}/private.pem"));
+        openssl(format!("pkey -in {at}/{name}/private.pem -pubout -out {at}/{name}/public.pem"));
+    }
+    let names = ["ecdsa", "ed25519", "rsa"];
+    for name in names {
+        done(&format!("sign --key {at}/{name}/private.pem --version 2.1.0 --hardware b {at}/body {at}/{name}.img"));
+    }
+    for signer in names {
+        for key in names {
+            let arguments = format!("verify --key {at}/{key}/public.pem {at}/{signer}.img");
+            assert_eq!(ota(&arguments).status.success(), key == signer, "{key} over {signer}");
+        }
+    }
+    // What OpenSSL reads of ours is the same key.
+    openssl(format!("pkey -in {at}/ed25519/private.pem -pubout -outform DER -out {at}/theirs.der"));
+    let ours = std::fs::read(dir.path().join("ed25519/public.der")).unwrap();
+    assert_eq!((std::fs::read(dir.path().join("theirs.der")).unwrap(), ours.len()), (ours, 44));
+    let sign = format!("sign --key {at}/weak/private.pem --version 2.1.0 --hardware b {at}/body {at}/weak.img");
+    assert!(failed(&sign).contains("weak/private.pem: "));
+    assert!(failed(&format!("verify --key {at}/weak/public.pem {at}/rsa.img")).contains("RsaUnsupported"));
+    assert!(failed(&format!("verify --key {at}/rsa/private.pem {at}/rsa.img")).contains("this is a private key"));
+}
+
+#[test]
 fn signing_overwrites_nothing_that_it_reads_and_signs_nothing_twice() {
     let dir = TempDir::new();
     let at = dir.path().display();

@@ -89,8 +89,8 @@ impl Device {
         let trial = now(async {
             let begun = platform.begin(image.len() as u32, 0).await?;
             platform.write(0, &image).await?;
-            let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: der.as_bytes() };
-            let sealed = platform.seal(&signature, "bench").await?;
+            let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: der.as_bytes() };
+            let sealed = platform.seal(Some(&signature), "bench").await?;
             platform.activate(begun.slot, &sealed, image.len() as u32).await
         });
         Ok(trial.ok_or("a file is always ready")??)

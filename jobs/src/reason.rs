@@ -128,6 +128,8 @@ reasons! {
     UnknownKey = 0x0503,
     /// The image's digest is not the expected one.
     DigestMismatch = 0x0504,
+    /// The signature matches image and key, but the device no longer takes what that key signs.
+    KeyRevoked = 0x0505,
 
     /// The new image's own test failed.
     SelfTestFailed = 0x0601,
@@ -210,7 +212,7 @@ mod tests {
     fn codes_rise_so_that_none_is_given_twice() {
         let codes: Vec<u16> = TABLE.iter().map(|(reason, _)| reason.code()).collect();
         assert!(codes.windows(2).all(|pair| pair[0] < pair[1]), "{codes:x?}");
-        assert_eq!(codes.len(), 57);
+        assert_eq!(codes.len(), 58);
     }
 
     #[test]
@@ -233,6 +235,7 @@ mod tests {
             (Reason::HttpProtocol, 0x030C),
             (Reason::BootRecordFailed, 0x0406),
             (Reason::DigestMismatch, 0x0504),
+            (Reason::KeyRevoked, 0x0505),
             (Reason::RolledBack, 0x0605),
             (Reason::AbortedByUser, 0x0701),
         ] {

@@ -105,6 +105,6 @@ async fn receive<P: Platform>(platform: &mut P, image: &[u8], from_bytes: u32) -
 /// Seals what was received as if it were `signed`.
 async fn seal<B: Bench>(bench: &B, platform: &mut B::Platform, signed: &[u8]) -> Result<crate::Digest, Refusal> {
     let (kind, der) = bench.sign(signed);
-    let signature = crate::Signature { kind, key_id: None, der: &der };
-    platform.seal(&signature, "contract").await
+    let signature = crate::Signature { kind, key_id: None, bytes: &der };
+    platform.seal(Some(&signature), "contract").await
 }

@@ -1,25 +1,24 @@
-//! ECDSA P-256 public keys, several valid at once so that they can be rotated, and the check of AWS's signatures with them.
+//! Public keys, several valid at once so that they can be rotated, the old ones revoked by raising the device's key epoch.
+//! What each kind of key does is in a file of its own below; where the epoch is kept is not here.
+
+mod ecdsa;
+#[cfg(feature = "ed25519")]
+mod ed25519;
+mod public;
+#[cfg(feature = "rsa")]
+mod rsa;
 
 use heapless::{String, Vec};
-use p256::ecdsa::signature::hazmat::PrehashVerifier;
-use p256::ecdsa::{Signature, VerifyingKey};
 
-use crate::der;
 use crate::digest::Digest;
 use crate::signature::{SignatureKind, SignatureRefusal, Verifier};
+use public::Public;
 
 /// The longest key id, in bytes.
 pub const KEY_ID_BYTES_MAX: usize = 32;
 
-/// An uncompressed point: 0x04 and two coordinates.
-const SEC1_BYTES: usize = 65;
-
-/// What stands before an uncompressed P-256 point in a SubjectPublicKeyInfo; nothing in it varies.
-/// Source: RFC 5480, section 2, with id-ecPublicKey and secp256r1.
-const SPKI_PREFIX: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE,
-    0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-];
+/// The longest signature that this build's keys make, in bytes.
+pub const SIGNATURE_BYTES_MAX: usize = public::SIGNATURE_BYTES_MAX;
 
 /// Why bytes do not make a key, or a key does not go into the set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +30,25 @@ pub enum KeyError {
         /// The limit.
         max: usize,
     },
-    /// Neither an uncompressed point nor a P-256 SubjectPublicKeyInfo with one.
+    /// Not the one encoding of a key of any kind; see [`Key::new`].
     FormatUnknown {
         /// Bytes handed in.
         len_bytes: usize,
     },
-    /// The point is not on the curve.
+    /// A key of a kind whose feature is off in this build.
+    KindNotBuilt {
+        /// The kind of its signatures.
+        kind: SignatureKind,
+    },
+    /// Not the encoding of a point on the curve.
     NotOnCurve,
+    /// A point for which anybody can sign; flash that was never written holds such ones.
+    WeakPoint,
+    /// An RSA key, but not of 2048 or 3072 bits with the exponent 65537.
+    RsaUnsupported {
+        /// Bytes handed in.
+        len_bytes: usize,
+    },
     /// The set is full.
     TooManyKeys {
         /// Keys it holds.
@@ -47,35 +58,42 @@ pub enum KeyError {
     IdTaken,
 }
 
-/// A public key and the id a job may name it by.
+/// A public key, the id a job may name it by, and the epoch in which it was issued. The algorithm is the key's own.
 #[derive(Clone, Debug)]
 pub struct Key {
     id: String<KEY_ID_BYTES_MAX>,
-    public: VerifyingKey,
+    epoch: u32,
+    public: Public,
 }
 
 impl Key {
-    /// The key `public`, either 65 bytes of an uncompressed point (SEC 1) or 91 bytes of SubjectPublicKeyInfo (DER).
+    /// The key `public`, in DER as `openssl pkey -pubout -outform DER` writes it (SubjectPublicKeyInfo): ECDSA P-256;
+    /// Ed25519 with the feature `ed25519`; RSA of 2048 or 3072 bits with the feature `rsa`. Or the 65 bytes of an
+    /// uncompressed P-256 point (SEC 1). It is of epoch 0, the first to be revoked, unless [`issued_in`](Self::issued_in)
+    /// says otherwise.
     ///
     /// # Errors
     /// [`KeyError`] says what is wrong with the id or the bytes.
     pub fn new(id: &str, public: &[u8]) -> Result<Self, KeyError> {
         let (got, max) = (id.len(), KEY_ID_BYTES_MAX);
         let id = String::try_from(id).map_err(|_| KeyError::IdTooLong { got, max })?;
-        let point = public.strip_prefix(&SPKI_PREFIX).unwrap_or(public);
-        if point.len() != SEC1_BYTES || point[0] != 4 {
-            return Err(KeyError::FormatUnknown { len_bytes: public.len() });
-        }
-        let public = VerifyingKey::from_sec1_bytes(point).map_err(|_| KeyError::NotOnCurve)?;
-        Ok(Self { id, public })
+        Ok(Self { id, epoch: 0, public: Public::parse(public)? })
     }
 
-    fn signed(&self, digest: &Digest, signature: &Signature) -> bool {
-        self.public.verify_prehash(&digest.0, signature).is_ok()
+    /// The same key, of this epoch. A device whose own key epoch is higher takes nothing that the key signs.
+    #[must_use]
+    pub fn issued_in(self, epoch: u32) -> Self {
+        Self { epoch, ..self }
+    }
+
+    /// The kind of signature that this key makes; it makes no other.
+    #[must_use]
+    pub fn kind(&self) -> SignatureKind {
+        self.public.kind()
     }
 }
 
-/// Up to `N` keys; a signature by any of them holds.
+/// Up to `N` keys; a signature by any of them holds, unless the key is revoked.
 #[derive(Clone, Debug, Default)]
 pub struct KeySet<const N: usize> {
     keys: Vec<Key, N>,
@@ -101,29 +119,42 @@ impl<const N: usize> KeySet<N> {
 }
 
 impl<const N: usize> Verifier for KeySet<N> {
+    fn admits(&self, kind: Option<SignatureKind>) -> Result<(), SignatureRefusal> {
+        let got = kind.ok_or(SignatureRefusal::SignatureMissing)?;
+        match self.keys.iter().any(|key| key.kind() == got) {
+            true => Ok(()),
+            false if self.keys.is_empty() => Err(SignatureRefusal::UnknownKey),
+            false => Err(SignatureRefusal::KindUnsupported { got }),
+        }
+    }
+
     fn verify(
         &self,
         key_id: Option<&str>,
         kind: SignatureKind,
         digest: &Digest,
-        signature_der: &[u8],
+        signature: &[u8],
+        epoch_min: u32,
     ) -> Result<(), SignatureRefusal> {
-        if kind != SignatureKind::Sha256Ecdsa {
-            return Err(SignatureRefusal::KindUnsupported { got: kind });
-        }
-        if self.keys.is_empty() {
-            return Err(SignatureRefusal::UnknownKey);
-        }
-        let (r, s) = der::scalars(signature_der)?;
-        // Zero, or not below the order of the group: nobody's signature.
-        let signature = Signature::from_scalars(r, s).map_err(|_| SignatureRefusal::SignatureInvalid)?;
+        self.admits(Some(kind))?;
+        let of_kind = || self.keys.iter().filter(|key| key.kind() == kind);
+        let valid = || of_kind().filter(|key| key.epoch >= epoch_min);
         // A check takes long on a device, so the key that was named comes first.
         let is_named = |key: &&Key| key_id == Some(key.id.as_str());
-        let named = self.keys.iter().filter(is_named);
-        let others = self.keys.iter().filter(|key| !is_named(key));
-        match named.chain(others).any(|key| key.signed(digest, &signature)) {
-            true => Ok(()),
-            false => Err(SignatureRefusal::SignatureInvalid),
+        let mut refusal = SignatureRefusal::UnknownKey;
+        for key in valid().filter(is_named).chain(valid().filter(|key| !is_named(key))) {
+            match key.public.verify(digest, signature) {
+                Ok(()) => return Ok(()),
+                // Says more than that it has not the form of another key's.
+                Err(_) if refusal == SignatureRefusal::SignatureInvalid => {}
+                Err(other) => refusal = other,
+            }
+        }
+        // Only a key that really made the signature is called revoked: the job's word for it proves nothing.
+        let mut revoked = of_kind().filter(|key| key.epoch < epoch_min);
+        match revoked.find(|key| key.public.verify(digest, signature).is_ok()) {
+            Some(key) => Err(SignatureRefusal::KeyRevoked { epoch: key.epoch, epoch_min }),
+            None => Err(refusal),
         }
     }
 }
@@ -149,7 +180,7 @@ mod tests {
         for signer in ["old", "new"] {
             let der = sign(&signing_key(signer), &digest);
             for key_id in [None, Some("old"), Some("new"), Some("never heard of"), Some("")] {
-                assert_eq!(keys().verify(key_id, KIND, &digest, &der), Ok(()), "{signer} {key_id:?}");
+                assert_eq!(keys().verify(key_id, KIND, &digest, &der, 0), Ok(()), "{signer} {key_id:?}");
             }
         }
     }
@@ -158,13 +189,39 @@ mod tests {
     fn a_foreign_key_or_a_changed_digest_is_invalid() {
         let digest = sha256(b"image");
         let foreign = sign(&signing_key("foreign"), &digest);
-        assert_eq!(keys().verify(None, KIND, &digest, &foreign), Err(SignatureRefusal::SignatureInvalid));
+        assert_eq!(keys().verify(None, KIND, &digest, &foreign, 0), Err(SignatureRefusal::SignatureInvalid));
         let ours = sign(&signing_key("new"), &digest);
         for bit in [0, 255] {
             let mut changed = digest;
             changed.0[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(keys().verify(None, KIND, &changed, &ours), Err(SignatureRefusal::SignatureInvalid));
+            assert_eq!(keys().verify(None, KIND, &changed, &ours, 0), Err(SignatureRefusal::SignatureInvalid));
         }
+    }
+
+    #[test]
+    fn keys_rotate_old_and_new_hold_together_until_the_epoch_is_raised() {
+        let digest = sha256(b"image");
+        let [old, new, foreign] = ["old", "new", "foreign"].map(|name| sign(&signing_key(name), &digest));
+        let mut keys = KeySet::<2>::new();
+        keys.add(public_key("old", &signing_key("old")).issued_in(3)).unwrap();
+        keys.add(public_key("new", &signing_key("new")).issued_in(4)).unwrap();
+        let check = |signature: &[u8], epoch_min| keys.verify(Some("old"), KIND, &digest, signature, epoch_min);
+        let (invalid, revoked) =
+            (SignatureRefusal::SignatureInvalid, SignatureRefusal::KeyRevoked { epoch: 3, epoch_min: 4 });
+        for epoch_min in [0, 3] {
+            assert_eq!((check(&old, epoch_min), check(&new, epoch_min)), (Ok(()), Ok(())), "{epoch_min}");
+        }
+        assert_eq!((check(&old, 4), check(&new, 4)), (Err(revoked), Ok(())));
+        assert_eq!(check(&foreign, 4), Err(invalid), "the revoked key did not make it, whatever the job says");
+    }
+
+    #[test]
+    fn with_all_keys_revoked_only_their_own_signatures_are_called_that() {
+        let digest = sha256(b"image");
+        let check = |name| keys().verify(None, KIND, &digest, &sign(&signing_key(name), &digest), u32::MAX);
+        let revoked = SignatureRefusal::KeyRevoked { epoch: 0, epoch_min: u32::MAX };
+        assert_eq!((check("old"), check("new")), (Err(revoked), Err(revoked)));
+        assert_eq!(check("foreign"), Err(SignatureRefusal::UnknownKey));
     }
 
     #[test]
@@ -174,55 +231,58 @@ mod tests {
         for index in 0..der.len() {
             let mut changed = der.clone();
             changed[index] ^= 1;
-            assert!(keys().verify(None, KIND, &digest, &changed).is_err(), "byte {index}");
+            assert!(keys().verify(None, KIND, &digest, &changed, 0).is_err(), "byte {index}");
         }
-    }
-
-    #[test]
-    fn scalars_out_of_range_are_invalid() {
-        // r = 2^256 - 1 lies above the order of the group.
-        let mut der = std::vec![0x30, 38, 2, 33, 0];
-        der.extend([0xFF; 32]);
-        der.extend([2, 1, 1]);
-        assert_eq!(keys().verify(None, KIND, &sha256(b""), &der), Err(SignatureRefusal::SignatureInvalid));
     }
 
     #[test]
     fn no_key_no_kind_and_no_der_have_names_of_their_own() {
         let digest = sha256(b"image");
         let der = sign(&signing_key("new"), &digest);
-        assert_eq!(KeySet::<1>::new().verify(None, KIND, &digest, &der), Err(SignatureRefusal::UnknownKey));
+        assert_eq!(KeySet::<1>::new().verify(None, KIND, &digest, &der, 0), Err(SignatureRefusal::UnknownKey));
         for got in [SignatureKind::Sha1Rsa, SignatureKind::Sha256Rsa, SignatureKind::Sha1Ecdsa] {
-            assert_eq!(keys().verify(None, got, &digest, &der), Err(SignatureRefusal::KindUnsupported { got }));
+            assert_eq!(keys().verify(None, got, &digest, &der, 0), Err(SignatureRefusal::KindUnsupported { got }));
         }
-        let empty = keys().verify(None, KIND, &digest, &[]);
+        let empty = keys().verify(None, KIND, &digest, &[], 0);
         assert_eq!(empty, Err(SignatureRefusal::SignatureMalformed { at_bytes: 0 }));
     }
 
+    #[cfg(feature = "ed25519")]
     #[test]
-    fn a_key_comes_as_a_point_or_as_public_key_info() {
-        let signing = signing_key("new");
-        let point = signing.verifying_key().to_sec1_point(false);
-        let spki = [&SPKI_PREFIX[..], point.as_bytes()].concat();
+    fn a_job_cannot_choose_the_algorithm() {
+        const KINDS: [SignatureKind; 2] = [SignatureKind::Sha256Ecdsa, SignatureKind::Sha256Ed25519];
         let digest = sha256(b"image");
-        let mut keys = KeySet::<1>::new();
-        keys.add(Key::new("spki", &spki).unwrap()).unwrap();
-        assert_eq!(keys.verify(None, KIND, &digest, &sign(&signing, &digest)), Ok(()));
+        let pair = salty::Keypair::from(&[7; 32]);
+        let spki = [&[0x30, 0x2A, 0x30, 5, 6, 3, 0x2B, 0x65, 0x70, 3, 0x21, 0], &pair.public.as_bytes()[..]].concat();
+        let signatures = [sign(&signing_key("new"), &digest), pair.sign(&digest.0).to_bytes().to_vec()];
+        let keys = [public_key("new", &signing_key("new")), Key::new("ed", &spki).unwrap()];
+        let mut both = KeySet::<2>::new();
+        keys.iter().for_each(|key| both.add(key.clone()).unwrap());
+        for (made, signature) in KINDS.into_iter().zip(&signatures) {
+            for named in KINDS {
+                for key_id in [None, Some("new"), Some("ed")] {
+                    let check = both.verify(key_id, named, &digest, signature, 0);
+                    assert_eq!(check.is_ok(), made == named, "{made:?} as {named:?}: {check:?}");
+                }
+            }
+        }
+        for (held, key) in KINDS.into_iter().zip(keys) {
+            let mut one = KeySet::<1>::new();
+            one.add(key).unwrap();
+            for got in KINDS.into_iter().filter(|kind| *kind != held) {
+                let refused = Err(SignatureRefusal::KindUnsupported { got });
+                assert_eq!(one.verify(None, got, &digest, &signatures[0], 0), refused, "{held:?}");
+                assert_eq!(one.verify(None, got, &digest, &signatures[1], 0), refused, "{held:?}");
+            }
+        }
     }
 
     #[test]
-    fn what_is_no_key_is_refused_by_name() {
-        let point = signing_key("new").verifying_key().to_sec1_point(false).as_bytes().to_vec();
-        let refused = |id: &str, public: &[u8]| Key::new(id, public).unwrap_err();
-        assert_eq!(refused(&"i".repeat(33), &point), KeyError::IdTooLong { got: 33, max: 32 });
-        assert!(Key::new(&"i".repeat(32), &point).is_ok());
-        assert_eq!(refused("", &[]), KeyError::FormatUnknown { len_bytes: 0 });
-        assert_eq!(refused("", &point[..64]), KeyError::FormatUnknown { len_bytes: 64 });
-        let compressed = signing_key("new").verifying_key().to_sec1_point(true);
-        assert_eq!(refused("", compressed.as_bytes()), KeyError::FormatUnknown { len_bytes: 33 });
-        let mut off_curve = point.clone();
-        off_curve[64] ^= 1;
-        assert_eq!(refused("", &off_curve), KeyError::NotOnCurve);
+    fn an_id_has_at_most_32_bytes() {
+        let point = signing_key("new").verifying_key().to_sec1_point(false);
+        let refused = Key::new(&"i".repeat(33), point.as_bytes()).unwrap_err();
+        assert_eq!(refused, KeyError::IdTooLong { got: 33, max: 32 });
+        assert!(Key::new(&"i".repeat(32), point.as_bytes()).is_ok());
     }
 
     #[test]

@@ -70,7 +70,9 @@ pub use monotonic::{Floor, Floors};
 pub use native::{Config, ConfigError, Native};
 pub use platform::{Begun, BootState, ImageState, NoWatchdog, Platform, Reset, Signature, Watchdog};
 pub use records::PAYLOAD_BYTES_MAX as JOURNAL_PAYLOAD_BYTES_MAX;
-pub use signature::{Key, KeyError, KeySet, SignatureKind, SignatureRefusal, Verifier};
+pub use signature::{
+    AcceptUnsigned, Key, KeyError, KeySet, SIGNATURE_BYTES_MAX, SignatureKind, SignatureRefusal, Verifier,
+};
 pub use slot::{SLOTS_MAX, SlotId};
 pub use slots::read_header;
 pub use version::{Version, VersionTextInvalid};

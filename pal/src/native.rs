@@ -143,8 +143,10 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         Ok(identity)
     }
 
-    fn verify(&self, digest: &Digest, signature: &Signature<'_>) -> Result<(), Refusal> {
-        Ok(self.verifier.verify(signature.key_id, signature.kind, digest, signature.der)?)
+    async fn verify(&mut self, digest: &Digest, signature: &Signature<'_>) -> Result<(), Refusal> {
+        let Signature { kind, key_id, bytes } = *signature;
+        let floor = self.floors.load(&mut self.flash).await?;
+        Ok(self.verifier.verify(key_id, kind, digest, bytes, floor.key_epoch)?)
     }
 
     async fn hash(&mut self, slot: SlotId, image_bytes: u32) -> Result<Digest, Fault> {

@@ -86,8 +86,8 @@ pub struct Signature<'a> {
     pub kind: SignatureKind,
     /// The key the job names. It only says which key is tried first.
     pub key_id: Option<&'a str>,
-    /// The DER bytes.
-    pub der: &'a [u8],
+    /// The bytes, in the form that its kind has: of ECDSA in DER.
+    pub bytes: &'a [u8],
 }
 
 /// Everything the agent asks of a device.
@@ -161,13 +161,21 @@ pub trait Platform {
     /// The [`Refusal`] of the header's check.
     async fn check_header(&mut self) -> Result<Identity, Refusal>;
 
-    /// Decides over the received image: hashes it from flash, verifies the signature, checks the header. The digest is the
-    /// seal that [`activate`](Self::activate) asks for; nothing more can be written then. The database gets its row, with
-    /// the job that brought it as `source`. Dropped: not sealed, call again.
+    /// Whether an image may come with a signature of this kind, or, `None`, without any. Saves bandwidth, decides nothing:
+    /// [`seal`](Self::seal) asks again.
+    ///
+    /// # Errors
+    /// [`Refusal::Signature`].
+    fn admits(&self, kind: Option<SignatureKind>) -> Result<(), Refusal>;
+
+    /// Decides over the received image: hashes it from flash, verifies the signature, checks the header. Without a signature
+    /// it is taken only where the device says so by [`AcceptUnsigned`](crate::AcceptUnsigned). The digest is the seal that
+    /// [`activate`](Self::activate) asks for; nothing more can be written then. The database gets its row, with the job that
+    /// brought it as `source`. Dropped: not sealed, call again.
     ///
     /// # Errors
     /// [`Refusal::Signature`], the refusals of the header's check, or a fault.
-    async fn seal(&mut self, signature: &Signature<'_>, source: &str) -> Result<Digest, Refusal>;
+    async fn seal(&mut self, signature: Option<&Signature<'_>>, source: &str) -> Result<Digest, Refusal>;
 
     /// The running image's digest, if it is confirmed, has this length, and is what `signature` signs; otherwise `None`.
     /// Dropped: nothing happened.

@@ -181,6 +181,50 @@ pub(crate) fn sign(key: &SigningKey, digest: &Digest) -> Vec<u8> {
     signature.to_der().as_bytes().to_vec()
 }
 
+/// The `openssl` command, in a folder that lasts as long as this.
+#[cfg(any(feature = "ed25519", feature = "rsa"))]
+pub(crate) struct OpenSsl(std::path::PathBuf);
+
+#[cfg(any(feature = "ed25519", feature = "rsa"))]
+impl OpenSsl {
+    pub(crate) fn new() -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(std::format!("ota-pal-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+
+    /// Runs it with these arguments, separated by spaces; `@` stands before a file of the folder.
+    pub(crate) fn run(&self, arguments: &str) {
+        let folder = std::format!("{}/", self.0.display());
+        let mut command = std::process::Command::new("openssl");
+        command.args(arguments.split(' ').map(|argument| argument.replace('@', &folder)));
+        let output = command.output().expect("this test needs the command `openssl`: install it");
+        assert!(
+            output.status.success(),
+            "openssl {arguments}: {}",
+            std::string::String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.0.join(name), bytes).unwrap();
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.0.join(name)).unwrap()
+    }
+}
+
+#[cfg(any(feature = "ed25519", feature = "rsa"))]
+impl Drop for OpenSsl {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 pub(crate) fn sha256(bytes: &[u8]) -> Digest {
     Digest(Sha256::digest(bytes).into())
 }

@@ -223,7 +223,7 @@ impl World {
     /// Has the factory's image verified first, as is done once in a device's life.
     fn factory_reset<F: Flash>(&mut self, agent: &mut Program<'_, F>) -> bool {
         let der = self.device.nor.in_peace(|| self.device.signature_of(SlotId::FACTORY)).unwrap_or_default();
-        let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der };
+        let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
         now(agent.verify_factory(&signature)).is_some() && now(agent.factory_reset()).is_some()
     }
 

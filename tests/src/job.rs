@@ -256,6 +256,7 @@ fn signature_member(kind: Kind, signature: &[u8]) -> String {
     let text = std::str::from_utf8(&text[..len]).expect("base64 is ASCII");
     match kind {
         Kind::Unsigned => String::from(r#""sig--":null"#),
+        _ if signature.is_empty() => String::from(r#""sig--":null"#),
         Kind::SignatureGarbled => String::from(r#""sig-sha256-ecdsa":"not base64!""#),
         Kind::SignedWithSha1 => format!(r#""sig-sha1-ecdsa":"{text}""#),
         Kind::SignedSomehow => format!(r#""sig-md5-dsa":"{text}""#),

@@ -1,7 +1,7 @@
 //! Who signs releases and who checks them: a quick stand-in that binds a signature to digest and key as a real one does,
 //! and P-256 itself for the lives of a sample.
 
-use ota_pal::{Digest, Key, KeySet, SignatureKind, SignatureRefusal, Verifier};
+use ota_pal::{AcceptUnsigned, Digest, Key, KeySet, SignatureKind, SignatureRefusal, Verifier};
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use sha2::{Digest as _, Sha256};
@@ -18,6 +18,8 @@ pub enum Signer {
     },
     /// ECDSA over P-256.
     Real(Box<SigningKey>),
+    /// None: what is released is unsigned, and the device on the bench takes it so.
+    Nobody,
 }
 
 /// What the device checks with.
@@ -29,6 +31,8 @@ pub enum WorldVerifier {
     },
     /// Pal's own.
     Real(Box<KeySet<1>>),
+    /// Pal's own, without any key.
+    Bench(Box<AcceptUnsigned<KeySet<1>>>),
 }
 
 impl Signer {
@@ -43,10 +47,11 @@ impl Signer {
         }
     }
 
-    /// The signature over these bytes, as it stands in a job document before base64.
+    /// The signature over these bytes, as it stands in a job document before base64; none is empty.
     pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
         let digest: [u8; 32] = Sha256::digest(bytes).into();
         match self {
+            Self::Nobody => Vec::new(),
             Self::Quick { mark } => quick(&digest, *mark),
             Self::Real(key) => {
                 let signature: p256::ecdsa::Signature = key.sign_prehash(&digest).expect("a digest can be signed");
@@ -58,6 +63,7 @@ impl Signer {
     /// What a device holds to check this key's signatures.
     pub fn verifier(&self) -> WorldVerifier {
         match self {
+            Self::Nobody => WorldVerifier::Bench(Box::new(AcceptUnsigned(KeySet::new()))),
             Self::Quick { mark } => WorldVerifier::Quick { mark: *mark },
             Self::Real(key) => {
                 let point = key.verifying_key().to_sec1_point(false);
@@ -75,16 +81,28 @@ fn quick(digest: &[u8; 32], mark: u8) -> Vec<u8> {
 }
 
 impl Verifier for WorldVerifier {
+    fn admits(&self, kind: Option<SignatureKind>) -> Result<(), SignatureRefusal> {
+        match (self, kind) {
+            (Self::Real(keys), _) => keys.admits(kind),
+            (Self::Bench(bench), _) => bench.admits(kind),
+            (Self::Quick { .. }, Some(SignatureKind::Sha256Ecdsa)) => Ok(()),
+            (Self::Quick { .. }, Some(got)) => Err(SignatureRefusal::KindUnsupported { got }),
+            (Self::Quick { .. }, None) => Err(SignatureRefusal::SignatureMissing),
+        }
+    }
+
     fn verify(
         &self,
         key_id: Option<&str>,
         kind: SignatureKind,
         digest: &Digest,
-        signature_der: &[u8],
+        signature: &[u8],
+        epoch_min: u32,
     ) -> Result<(), SignatureRefusal> {
         match self {
-            Self::Real(keys) => keys.verify(key_id, kind, digest, signature_der),
-            Self::Quick { mark } if signature_der == quick(&digest.0, *mark) => Ok(()),
+            Self::Real(keys) => keys.verify(key_id, kind, digest, signature, epoch_min),
+            Self::Bench(bench) => bench.verify(key_id, kind, digest, signature, epoch_min),
+            Self::Quick { mark } if signature == quick(&digest.0, *mark) => Ok(()),
             Self::Quick { .. } => Err(SignatureRefusal::SignatureInvalid),
         }
     }
@@ -99,7 +117,7 @@ mod tests {
         for real in [false, true] {
             let (ours, foreign) = (Signer::new("ours", real), Signer::new("foreign", real));
             let (verifier, digest) = (ours.verifier(), Digest(Sha256::digest(b"image").into()));
-            let check = |der: &[u8]| verifier.verify(None, SignatureKind::Sha256Ecdsa, &digest, der);
+            let check = |der: &[u8]| verifier.verify(None, SignatureKind::Sha256Ecdsa, &digest, der, 0);
             assert_eq!(check(&ours.sign(b"image")), Ok(()));
             assert_eq!(check(&ours.sign(b"other")), Err(SignatureRefusal::SignatureInvalid));
             assert_eq!(check(&foreign.sign(b"image")), Err(SignatureRefusal::SignatureInvalid));

@@ -1,10 +1,13 @@
 //! Whole updates on a calm day: which image runs in the end, how jobs are found, and what comes after a bad one.
 
+use std::rc::Rc;
+
 use ota_agent::{Config, Discovery, Notice, StartRefused};
 use ota_jobs::{Reason, Status};
 use ota_pal::SlotId;
 use ota_tests::calm::{WHILE_MS, confirmed, http_order, order, run, world, world_after};
 use ota_tests::job::{Kind, Order, Route};
+use ota_tests::verifier::Signer;
 use ota_tests::world::{Act, Ended, Flow, Setup, World};
 
 #[test]
@@ -156,6 +159,27 @@ fn a_call_with_a_document_that_cannot_work_changes_nothing() {
         run(&mut world);
         assert_eq!(world.checks.refused, [refused], "{kind:?}");
         assert_eq!(world.notices(), [Notice::CheckStarted, Notice::NoUpdate], "{kind:?}");
+    }
+}
+
+#[test]
+fn an_unsigned_image_comes_to_run_on_a_bench_that_says_it_takes_such() {
+    let mut world = world();
+    world.device.signer = Rc::new(Signer::Nobody);
+    world.create(&order("job", Kind::Good, 2));
+    run(&mut world);
+    assert_eq!((world.verdict("job"), confirmed(&world)), ((Status::Succeeded, None), (SlotId::B, 2)));
+}
+
+#[test]
+fn a_kind_of_signature_that_no_key_makes_is_refused_before_anything_is_fetched() {
+    for kind in ["sig-sha256-ed25519", "sig-sha256-rsa"] {
+        let mut world = world();
+        world.device.signer = Rc::new(Signer::new("ours", true));
+        let document = world.job(&order("x", Kind::Good, 2)).document;
+        world.act(Act::UpdateNow(document.replace("sig-sha256-ecdsa", kind)));
+        run(&mut world);
+        assert_eq!(world.checks.refused, [StartRefused::Document(Reason::UnknownSignatureKind)], "{kind}");
     }
 }
 

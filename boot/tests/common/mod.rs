@@ -118,8 +118,8 @@ impl Device {
             now(program.write((index * BLOCK_BYTES) as u32, block)).unwrap().unwrap();
         }
         let der = sign(&image);
-        let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: Some("release"), der: &der };
-        let digest = now(program.seal(&signature, "job")).unwrap().unwrap();
+        let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: Some("release"), bytes: &der };
+        let digest = now(program.seal(Some(&signature), "job")).unwrap().unwrap();
         now(program.activate(begun.slot, &digest, image.len() as u32)).unwrap().unwrap();
         digest
     }

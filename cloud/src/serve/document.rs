@@ -1,11 +1,14 @@
 //! The job document of an over-the-air update, as AWS's CreateOTAUpdate writes it, and the URLs in it.
 //! It is stored with placeholders; a URL is signed when a device fetches the document, as AWS does it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::signed_url::Signer;
 use crate::api::Protocol;
 use crate::model::Image;
+use crate::signature::kind;
 
 /// What stands for a URL in a stored document, before the image's id.
 const PLACEHOLDER: &str = "${presigned-url:";
@@ -56,12 +59,13 @@ struct File<'a> {
     update_data_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_scheme: Option<&'static str>,
-    #[serde(rename = "sig-sha256-ecdsa", skip_serializing_if = "Option::is_none")]
-    signature: Option<&'a str>,
-    /// How AWS says that a file is not signed.
-    #[serde(rename = "sig--", skip_serializing_if = "Option::is_none")]
-    unsigned: Option<()>,
+    /// One member, named by the signature's kind.
+    #[serde(flatten)]
+    signature: BTreeMap<&'static str, Option<&'a str>>,
 }
+
+/// How AWS says that a file is not signed: with this, and null.
+const UNSIGNED: &str = "sig--";
 
 /// Writes the document; `stream` carries the files over MQTT.
 pub fn write(protocols: &[Protocol], stream: &str, files: &[DocumentFile<'_>]) -> String {
@@ -82,8 +86,7 @@ fn file<'a>(from: &DocumentFile<'a>, over_http: bool) -> File<'a> {
         file_type: from.file_type,
         update_data_url: over_http.then(|| format!("{PLACEHOLDER}{}{PLACEHOLDER_END}", from.image.id)),
         auth_scheme: over_http.then_some(AUTH_SCHEME),
-        signature,
-        unsigned: signature.is_none().then_some(()),
+        signature: BTreeMap::from([(signature.map_or(UNSIGNED, |text| kind(text).as_str()), signature)]),
     }
 }
 
@@ -137,6 +140,16 @@ mod tests {
         let fetched = with_urls(&stored, &signer, 100);
         let url = signer.url("0a1b", 100);
         assert!(fetched.contains(&format!(r#""update_data_url":"{url}""#)), "{fetched}");
+    }
+
+    #[test]
+    fn the_kind_of_a_signature_names_its_member() {
+        for (len, member) in [(64, "sig-sha256-ed25519"), (256, "sig-sha256-rsa"), (384, "sig-sha256-rsa")] {
+            let signature = crate::base64::encode(&vec![7; len]);
+            let signed = image(Some(&signature));
+            let text = write(&[Protocol::Mqtt], "s", &[file(&signed)]);
+            assert!(text.contains(&format!(r#""{member}":"{signature}""#)) && !text.contains("ecdsa"), "{text}");
+        }
     }
 
     #[test]

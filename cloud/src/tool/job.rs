@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
+use ota_jobs::document::SignatureKind;
 use p256::ecdsa::DerSignature;
 
 use super::client::{Client, Server, escape};
 use super::{Failed, is_image, note, read, say, signature_path};
 use crate::api::{Canceled, Created, ExecutionView, JobList, JobView, NewFile, NewJob, Protocol, SIGNATURE_HEADER};
-use crate::base64;
 use crate::limits::EVENTS_WAIT_MAX;
 use crate::model::{Event, Image};
+use crate::{base64, signature};
 
 #[derive(Debug, Subcommand)]
 pub enum JobCommand {
@@ -135,7 +136,7 @@ impl Create {
         let path = signature_path(image);
         match std::fs::read_to_string(&path) {
             Ok(text) if self.raw || is_signature(text.trim()) => Ok(Some(text.trim().to_owned())),
-            Ok(_) => Err(Failed::file(&path, &"no signature, base64 of DER: sign the image again, or say --raw")),
+            Ok(_) => Err(Failed::file(&path, &"no signature in base64: sign the image again, or say --raw")),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.unsigned => Ok(None),
             Err(error) => Err(Failed::file(&path, &format!("{error}; sign it, or say --unsigned"))),
         }
@@ -149,9 +150,12 @@ struct Checked<'a> {
     signature: Option<String>,
 }
 
-/// Is it the text of an ECDSA signature over P-256? Of which key and file, the device finds out.
+/// Has it the form of a signature that some device takes? Of which key and file, the device finds out.
 fn is_signature(text: &str) -> bool {
-    base64::decode(text).is_some_and(|der| DerSignature::from_bytes(&der).is_ok())
+    match signature::kind(text) {
+        SignatureKind::Sha256Ecdsa => base64::decode(text).is_some_and(|der| DerSignature::from_bytes(&der).is_ok()),
+        _ => true,
+    }
 }
 
 fn cancel(client: &Client, id: &str, force: bool) -> Result<(), Failed> {

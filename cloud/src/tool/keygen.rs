@@ -1,14 +1,18 @@
-//! `ota keygen`: an ECDSA P-256 key pair, the private half readable by its owner alone.
+//! `ota keygen`: a key pair, ECDSA P-256 or Ed25519, the private half readable by its owner alone.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use p256::SecretKey;
-use p256::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
+use p256::pkcs8::der::asn1::{BitStringRef, OctetStringRef};
+use p256::pkcs8::spki::{AlgorithmIdentifier, SubjectPublicKeyInfoRef};
+use p256::pkcs8::{Document, EncodePrivateKey, EncodePublicKey, LineEnding, PrivateKeyInfoRef, SecretDocument};
 use ring::rand::{SecureRandom, SystemRandom};
+use ring::signature::{Ed25519KeyPair, KeyPair};
 
+use super::private_key::ED25519;
 use super::{Failed, say};
 
 /// Only the owner reads the private key.
@@ -24,31 +28,67 @@ pub struct Keygen {
     /// Directory for `private.pem` (PKCS#8), and `public.pem` and `public.der` (SubjectPublicKeyInfo; devices take DER).
     #[arg(long)]
     out: PathBuf,
+    /// The algorithm: ecdsa is P-256, which AWS and every device know; ed25519 is for devices built with that feature.
+    #[arg(long, value_enum, default_value = "ecdsa")]
+    kind: KindName,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum KindName {
+    Ecdsa,
+    Ed25519,
 }
 
 impl Keygen {
     /// Writes the files; an existing key is never overwritten.
     pub fn run(&self) -> Result<(), Failed> {
-        let secret = draw()?;
-        let private = secret.to_pkcs8_pem(LineEnding::LF).map_err(|error| Failed::new(error.to_string()))?;
-        let public = secret.public_key().to_public_key_pem(LineEnding::LF);
-        let public = public.map_err(|error| Failed::new(error.to_string()))?;
-        let der = secret.public_key().to_public_key_der().map_err(|error| Failed::new(error.to_string()))?;
+        let (private, public) = match self.kind {
+            KindName::Ecdsa => ecdsa()?,
+            KindName::Ed25519 => ed25519()?,
+        };
+        let private = private.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|error| Failed::new(error.to_string()))?;
+        let pem = public.to_pem("PUBLIC KEY", LineEnding::LF).map_err(|error| Failed::new(error.to_string()))?;
         std::fs::create_dir_all(&self.out).map_err(|error| Failed::file(&self.out, &error))?;
         let (private_path, public_path) = (self.out.join("private.pem"), self.out.join("public.pem"));
         let der_path = self.out.join("public.der");
         create(&private_path, private.as_bytes(), PRIVATE_MODE)?;
-        create(&public_path, public.as_bytes(), PUBLIC_MODE)?;
-        create(&der_path, der.as_bytes(), PUBLIC_MODE)?;
+        create(&public_path, pem.as_bytes(), PUBLIC_MODE)?;
+        create(&der_path, public.as_bytes(), PUBLIC_MODE)?;
         say(private_path.display());
         say(public_path.display());
         say(format_args!(
             "{} (the same, {} bytes of DER, as a device takes it)",
             der_path.display(),
-            der.as_bytes().len()
+            public.as_bytes().len()
         ));
         Ok(())
     }
+}
+
+/// A private key in PKCS#8, and the public one in SubjectPublicKeyInfo.
+type Pair = (SecretDocument, Document);
+
+fn ecdsa() -> Result<Pair, Failed> {
+    let secret = draw()?;
+    let private = secret.to_pkcs8_der().map_err(|error| Failed::new(error.to_string()))?;
+    let public = secret.public_key().to_public_key_der().map_err(|error| Failed::new(error.to_string()))?;
+    Ok((private, public))
+}
+
+/// Source: RFC 8410, sections 4 and 7: the private key is an OCTET STRING in an OCTET STRING.
+fn ed25519() -> Result<Pair, Failed> {
+    let mut seed = [0; 34];
+    seed[..2].copy_from_slice(&[0x04, 0x20]);
+    SystemRandom::new().fill(&mut seed[2..]).map_err(|_| Failed::new("the system gave no random numbers"))?;
+    let pair = Ed25519KeyPair::from_seed_unchecked(&seed[2..]).map_err(|error| Failed::new(error.to_string()))?;
+    let written = || {
+        let algorithm = AlgorithmIdentifier { oid: ED25519, parameters: None };
+        let private = PrivateKeyInfoRef::new(algorithm, OctetStringRef::new(&seed)?);
+        let subject_public_key = BitStringRef::from_bytes(pair.public_key().as_ref())?;
+        let public = Document::encode_msg(&SubjectPublicKeyInfoRef { algorithm, subject_public_key })?;
+        Ok((SecretDocument::encode_msg(&private)?, public))
+    };
+    written().map_err(|error: p256::pkcs8::der::Error| Failed::new(error.to_string()))
 }
 
 fn draw() -> Result<SecretKey, Failed> {

@@ -6,6 +6,7 @@ mod client;
 mod info;
 mod job;
 mod keygen;
+mod private_key;
 mod sign;
 mod verify;
 

@@ -6,11 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use ota_pal::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
 use ota_pal::{Component, HardwareId, Header, Link, SlotId, Version};
-use p256::ecdsa::signature::hazmat::PrehashSigner;
-use p256::ecdsa::{DerSignature, SigningKey};
-use p256::pkcs8::DecodePrivateKey;
 use ring::digest::{SHA256, digest};
 
+use super::private_key::PrivateKey;
 use super::{Failed, is_image, read, say, signature_path, write};
 use crate::{base64, hex};
 
@@ -20,7 +18,7 @@ const PADDING: u8 = 0;
 /// Put a header before a file and sign the result.
 #[derive(Debug, Args)]
 pub struct Sign {
-    /// Private key, PKCS#8 PEM, from `ota keygen`.
+    /// Private key, PKCS#8 PEM, from `ota keygen`; RSA of 2048 or 3072 bits from OpenSSL.
     #[arg(long)]
     key: PathBuf,
     /// `major.minor.patch`.
@@ -89,7 +87,7 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
 impl Sign {
     /// Writes the image and its signature.
     pub fn run(&self) -> Result<(), Failed> {
-        let key = self.key()?;
+        let key = PrivateKey::read(&self.key)?;
         self.check_paths()?;
         let body = read(&self.input)?;
         if is_image(&body) {
@@ -100,10 +98,8 @@ impl Sign {
         }
         let image = self.image(&body)?;
         let digest = digest(&SHA256, &image);
-        let signature: Result<DerSignature, _> = key.sign_prehash(digest.as_ref());
-        let signature = signature.map_err(|error| Failed::new(error.to_string()))?;
+        let text = base64::encode(&key.sign(&image)?);
         write(&self.output, &image)?;
-        let text = base64::encode(signature.as_bytes());
         write(&signature_path(&self.output), format!("{text}\n").as_bytes())?;
         say(format_args!(
             "{} of {} bytes, sha256 {}",
@@ -112,14 +108,6 @@ impl Sign {
             hex::encode(digest.as_ref())
         ));
         Ok(())
-    }
-
-    fn key(&self) -> Result<SigningKey, Failed> {
-        let pem = std::fs::read_to_string(&self.key).map_err(|error| Failed::file(&self.key, &error))?;
-        if pem.contains("-----BEGIN PUBLIC KEY-----") {
-            return Err(Failed::file(&self.key, &"this is a public key, the private one signs"));
-        }
-        SigningKey::from_pkcs8_pem(&pem).map_err(|error| Failed::file(&self.key, &error))
     }
 
     /// Neither result may take the place of what it is made of.

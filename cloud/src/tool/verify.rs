@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ota_pal::{Digest, Header, Key, KeySet, SignatureKind, SignatureRefusal, Verifier};
-use p256::pkcs8::{DecodePublicKey, EncodePublicKey};
+use ota_pal::{Digest, Header, Key, KeySet, SignatureRefusal, Verifier};
+use p256::pkcs8::Document;
 use ring::digest::{SHA256, digest};
 
 use super::{Failed, read, say, signature_path};
@@ -31,21 +31,25 @@ impl Verify {
         let signature = base64::decode(text.trim()).ok_or_else(|| Failed::file(&path, &"not base64"))?;
         let hash = digest(&SHA256, &image);
         let digest = Digest(hash.as_ref().try_into().expect("SHA-256 has 32 bytes"));
-        let verified = self.keys()?.verify(None, SignatureKind::Sha256Ecdsa, &digest, &signature);
+        let key = self.key()?;
+        let kind = key.kind();
+        let mut keys = KeySet::<1>::new();
+        keys.add(key).expect("there is room for one");
+        let verified = keys.verify(None, kind, &digest, &signature, 0);
         verified.map_err(|refusal| Failed::file(&self.image, &named(refusal)))?;
         let header = Header::parse(&image).map_err(|error| Failed::file(&self.image, &format!("{error:?}")))?;
         say(format_args!("good: version {} for {}, sha256 {digest}", header.version, header.hardware));
         Ok(())
     }
 
-    fn keys(&self) -> Result<KeySet<1>, Failed> {
+    /// The key of the file, of whatever kind it is.
+    fn key(&self) -> Result<Key, Failed> {
         let pem = std::fs::read_to_string(&self.key).map_err(|error| Failed::file(&self.key, &error))?;
-        let public = p256::PublicKey::from_public_key_pem(&pem).map_err(|error| Failed::file(&self.key, &error))?;
-        let der = public.to_public_key_der().map_err(|error| Failed::file(&self.key, &error))?;
-        let key = Key::new("key", der.as_bytes()).map_err(|error| Failed::file(&self.key, &format!("{error:?}")))?;
-        let mut keys = KeySet::new();
-        keys.add(key).expect("there is room for one");
-        Ok(keys)
+        if pem.contains("PRIVATE KEY-----") {
+            return Err(Failed::file(&self.key, &"this is a private key, the public one verifies"));
+        }
+        let (_, der) = Document::from_pem(&pem).map_err(|error| Failed::file(&self.key, &error))?;
+        Key::new("key", der.as_bytes()).map_err(|error| Failed::file(&self.key, &error))
     }
 }
 

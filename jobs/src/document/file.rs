@@ -34,7 +34,7 @@ pub struct File<'a> {
 pub struct Signature<'a> {
     /// Over which hash, by which algorithm.
     pub kind: SignatureKind,
-    /// The signature in base64; of DER where the algorithm is ECDSA.
+    /// The signature in base64; of DER where the algorithm is ECDSA, of its bytes otherwise.
     pub base64: Escaped<'a>,
 }
 
@@ -43,6 +43,8 @@ pub struct Signature<'a> {
 pub enum SignatureKind {
     /// `sig-sha256-ecdsa`
     Sha256Ecdsa,
+    /// `sig-sha256-ed25519`: Ed25519 over the 32 bytes of the SHA-256. It is ours, AWS knows no such kind.
+    Sha256Ed25519,
     /// `sig-sha256-rsa`
     Sha256Rsa,
     /// `sig-sha1-ecdsa`
@@ -53,8 +55,9 @@ pub enum SignatureKind {
 
 const SIGNATURE_PREFIX: &str = "sig-";
 
-pub(super) const SIGNATURE_KINDS: [(SignatureKind, &str); 4] = [
+pub(super) const SIGNATURE_KINDS: [(SignatureKind, &str); 5] = [
     (SignatureKind::Sha256Ecdsa, "sig-sha256-ecdsa"),
+    (SignatureKind::Sha256Ed25519, "sig-sha256-ed25519"),
     (SignatureKind::Sha256Rsa, "sig-sha256-rsa"),
     (SignatureKind::Sha1Ecdsa, "sig-sha1-ecdsa"),
     (SignatureKind::Sha1Rsa, "sig-sha1-rsa"),

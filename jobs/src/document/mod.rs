@@ -236,6 +236,7 @@ mod tests {
         let text = with_file(r#","sig-sha1-rsa":"QQ==","sig-sha512-rsa":"Qg==","sig-sha256-ecdsa":"Qw==""#);
         let file = &read(&text).unwrap().unwrap().files[0];
         assert_eq!(file.signature, Some(Signature { kind: SignatureKind::Sha256Ecdsa, base64: "Qw==".into() }));
+        assert_eq!(SignatureKind::Sha256Ed25519.as_str(), "sig-sha256-ed25519");
         let text = with_file(r#","sig-sha512-ecdsa":"QQ==""#);
         assert_eq!(read(&text), Err(ParseError::UnknownSignatureKind));
         assert_eq!(read(&with_file("")).unwrap().unwrap().files[0].signature, None);
@@ -320,7 +321,7 @@ mod tests {
         #[test]
         fn a_document_comes_back_as_it_was(
             protocols in 1u8..4, stream in "[a-zA-Z0-9_-]{1,128}",
-            files in proptest::collection::vec((any::<u32>(), 0u32..256, any::<Option<u32>>(), any::<[Option<String>; 4]>(), 0usize..5, any::<String>()), 1..=4),
+            files in proptest::collection::vec((any::<u32>(), 0u32..256, any::<Option<u32>>(), any::<[Option<String>; 4]>(), 0usize..6, any::<String>()), 1..=4),
         ) {
             let document = Document {
                 protocols: Protocols { mqtt: protocols & 1 == 1, http: protocols & 2 == 2 },

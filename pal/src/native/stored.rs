@@ -115,7 +115,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             return Err(Refusal::ImageTooLarge { got: image_bytes, max });
         }
         let digest = self.hash(slot, image_bytes).await?;
-        self.verify(&digest, signature)?;
+        self.verify(&digest, signature).await?;
         self.checked(slot, Extent::Whole, image_bytes, None).await?;
         let mut record = self.found().await?.record;
         let row = row(&identity, Standing::Good, image_bytes, digest, "");

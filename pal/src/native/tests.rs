@@ -4,7 +4,7 @@ use super::*;
 use crate::boot_record::BootRecords;
 use crate::header::{Header, HeaderError, Link};
 use crate::platform::{Begun, ImageState, Platform};
-use crate::signature::{KeySet, SignatureKind, SignatureRefusal};
+use crate::signature::{AcceptUnsigned, KeySet, SignatureKind, SignatureRefusal};
 use crate::slots::read_header;
 use crate::testing::{CUTS, Op, Ram, header, image, public_key, run, sha256, sign, signing_key};
 use crate::version::Version;
@@ -71,7 +71,7 @@ pub(super) fn receive(device: &mut Device<'_>, image: &[u8]) -> Begun {
 
 pub(super) fn seal(device: &mut Device<'_>, signed: &[u8]) -> Result<Digest, Refusal> {
     let der = sign(&signing_key("key"), &sha256(signed));
-    run(device.seal(&Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der }, "job-7"))
+    run(device.seal(Some(&Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der }), "job-7"))
 }
 
 pub(super) fn record(flash: &mut Nor) -> BootRecord {
@@ -182,6 +182,38 @@ fn a_tampered_image_is_not_sealed() {
     let mut device = device(&mut flash, SlotId::A);
     receive(&mut device, &tampered);
     assert_eq!(seal(&mut device, &genuine), Err(Refusal::Signature(SignatureRefusal::SignatureInvalid)));
+}
+
+#[test]
+fn an_image_without_signature_is_sealed_only_where_the_device_says_so() {
+    let image = image(&new_header());
+    let (mut flash, mut bench) = (flash(), flash());
+    let mut device = device(&mut flash, SlotId::A);
+    receive(&mut device, &image);
+    let missing = Refusal::Signature(SignatureRefusal::SignatureMissing);
+    assert_eq!((device.admits(None), run(device.seal(None, ""))), (Err(missing), Err(missing)));
+
+    let config = config(&bench);
+    let verifier = AcceptUnsigned(KeySet::<1>::new());
+    let selector = OwnSelector::new(&config.layout, SlotId::A);
+    let mut device = Native::new(&mut bench, verifier, NoReset, NoWatchdog, config, selector).unwrap();
+    run(device.begin(image.len() as u32, 0)).unwrap();
+    run(device.write(0, &image)).unwrap();
+    assert_eq!((device.admits(None), run(device.seal(None, ""))), (Ok(()), Ok(sha256(&image))));
+}
+
+#[test]
+fn an_image_of_a_revoked_key_is_neither_sealed_nor_known_to_run() {
+    let mut flash = flash();
+    let (running, image) = (running_image(), image(&new_header()));
+    let mut device = device(&mut flash, SlotId::A);
+    run(device.floors.raise(&mut device.flash, Floor { security_counter: 0, key_epoch: 1 })).unwrap();
+    receive(&mut device, &image);
+    let revoked = SignatureRefusal::KeyRevoked { epoch: 0, epoch_min: 1 };
+    assert_eq!(seal(&mut device, &image), Err(Refusal::Signature(revoked)));
+    let der = sign(&signing_key("key"), &sha256(&running));
+    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
+    assert_eq!(run(device.runs_already(running.len() as u32, &signature)), Ok(None));
 }
 
 #[test]
@@ -352,7 +384,7 @@ fn only_the_signed_and_confirmed_image_runs_already() {
     let len = running.len() as u32;
     let ask = |flash: &mut Nor, image_bytes, signed: &[u8], running| {
         let der = sign(&signing_key("key"), &sha256(signed));
-        let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der };
+        let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
         run(device(flash, running).runs_already(image_bytes, &signature)).unwrap()
     };
     assert_eq!(ask(&mut flash, len, &running, SlotId::A), Some(sha256(&running)));
@@ -399,12 +431,12 @@ fn no_future_holds_a_large_buffer() {
     }
     let mut flash = flash();
     let mut device = device(&mut flash, SlotId::A);
-    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &[] };
+    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &[] };
     let digest = Digest([0; 32]);
     let sizes = [
         bytes(device.store_journal(&[])),
         bytes(device.write(0, &[])),
-        bytes(device.seal(&signature, "job-7")),
+        bytes(device.seal(Some(&signature), "job-7")),
         bytes(device.activate(SlotId::B, &digest, 1)),
         bytes(device.roll_back(1)),
     ];

@@ -9,7 +9,7 @@ use crate::flash::{self, Flash};
 use crate::identity::{Extent, Identity};
 use crate::images::{Image, Images, Source, Standing};
 use crate::platform::{Begun, BootState, Platform, Reset, Signature, Watchdog};
-use crate::signature::Verifier;
+use crate::signature::{SignatureKind, Verifier};
 use crate::slot::SlotId;
 use crate::slots::Incoming;
 use crate::version::Version;
@@ -81,11 +81,18 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         self.checked(slot, Extent::Head, image_bytes, running).await
     }
 
-    async fn seal(&mut self, signature: &Signature<'_>, source: &str) -> Result<Digest, Refusal> {
+    fn admits(&self, kind: Option<SignatureKind>) -> Result<(), Refusal> {
+        Ok(self.verifier.admits(kind)?)
+    }
+
+    async fn seal(&mut self, signature: Option<&Signature<'_>>, source: &str) -> Result<Digest, Refusal> {
         let incoming = self.incoming.as_mut().ok_or(Fault::NothingBegun)?;
         let (slot, image_bytes) = (incoming.slot, incoming.image_bytes);
         let digest = incoming.digest(&mut self.flash, &mut self.watchdog).await?;
-        self.verify(&digest, signature)?;
+        match signature {
+            Some(signature) => self.verify(&digest, signature).await?,
+            None => self.verifier.admits(None)?,
+        }
         let Found { running, mut record } = self.found().await?;
         let running_image = self.running_identity(running).await?;
         // The signature covers the header, so from here on it may be believed.
@@ -106,7 +113,10 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
             return Ok(None);
         }
         let digest = self.running_digest(image_bytes).await?;
-        Ok(self.verify(&digest, signature).is_ok().then_some(digest))
+        match self.verify(&digest, signature).await {
+            Err(Refusal::Fault(fault)) => Err(fault),
+            verified => Ok(verified.is_ok().then_some(digest)),
+        }
     }
 
     async fn activate(&mut self, slot: SlotId, digest: &Digest, image_bytes: u32) -> Result<(), Refusal> {

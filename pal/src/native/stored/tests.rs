@@ -85,7 +85,11 @@ fn signature(image: &[u8]) -> Vec<u8> {
 
 fn verify_factory(flash: &mut Nor, running: SlotId) -> Result<Digest, Refusal> {
     let der = signature(&running_image());
-    run(device(flash, running).verify_factory(&Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der }))
+    run(device(flash, running).verify_factory(&Signature {
+        kind: SignatureKind::Sha256Ecdsa,
+        key_id: None,
+        bytes: &der,
+    }))
 }
 
 #[test]
@@ -226,7 +230,7 @@ fn a_factory_reset_needs_a_verified_whole_and_allowed_image() {
     let order = |flash: &mut Nor| run(device(flash, running).factory_reset());
     assert_eq!(order(&mut flash), Err(Refusal::FactoryNotVerified));
     let der = signature(b"another image");
-    let foreign = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &der };
+    let foreign = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
     let refused = run(device(&mut flash, running).verify_factory(&foreign));
     assert_eq!(refused, Err(Refusal::Signature(SignatureRefusal::SignatureInvalid)));
     assert_eq!(verify_factory(&mut flash, running), Ok(sha256(&running_image())));
@@ -250,7 +254,7 @@ fn a_device_without_a_factory_slot_says_so() {
     let mut flash = super::super::tests::flash();
     let mut device = super::super::tests::device(&mut flash, SlotId::A);
     assert_eq!(run(device.factory_reset()), Err(Refusal::NoFactorySlot));
-    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, der: &[] };
+    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &[] };
     assert_eq!(run(device.verify_factory(&signature)), Err(Refusal::NoFactorySlot));
 }
 
