@@ -4,6 +4,8 @@
 mod ecdsa;
 #[cfg(feature = "ed25519")]
 mod ed25519;
+#[cfg(feature = "rsa")]
+mod modulus;
 mod public;
 #[cfg(feature = "rsa")]
 mod rsa;

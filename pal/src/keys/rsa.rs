@@ -1,16 +1,11 @@
 //! RSA keys (feature `rsa`) of 2048 or 3072 bits with the exponent 65537, and the check of PKCS #1 v1.5 signatures over SHA-256.
 //! Nothing of a signature is parsed: the one encoding of the digest is written, and compared with what the signature opens to.
-//! Everything here is public, so nothing has to run in constant time. The arithmetic is `crypto-bigint`'s, which p256 stands on.
-
-use crypto_bigint::modular::{FixedMontyForm, FixedMontyParams};
-use crypto_bigint::{Odd, U3072};
+//! The arithmetic is in `modulus`.
 
 use super::KeyError;
+use super::modulus::{Modulus, NUMBER_BYTES_MAX, Number};
 use crate::digest::Digest;
 use crate::signature::SignatureRefusal;
-
-/// A modulus of 3072 bits. A shorter one is worked with in the same width: one copy of the arithmetic, and still quick.
-const MODULUS_BYTES_MAX: usize = 384;
 
 /// What stands before the modulus in a SubjectPublicKeyInfo of 2048 bits, the zero byte of its sign included.
 /// Source: RFC 3279, section 2.3.1; RFC 8017, appendix A.1.1.
@@ -26,9 +21,6 @@ const SPKI_PREFIX_3072: [u8; 33] = [
 /// What stands behind it: the INTEGER 65537.
 const SPKI_SUFFIX: [u8; 5] = [0x02, 0x03, 0x01, 0x00, 0x01];
 
-/// 65537 = 2^16 + 1: so many squarings, and one multiplication.
-const SQUARINGS: usize = 16;
-
 /// A DigestInfo of SHA-256 up to the digest. Source: RFC 8017, section 9.2, note 1.
 const DIGEST_INFO: [u8; 19] =
     [0x30, 0x31, 0x30, 0x0D, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20];
@@ -36,7 +28,7 @@ const DIGEST_INFO: [u8; 19] =
 /// A modulus of full length.
 #[derive(Clone, Debug)]
 pub(super) struct PublicKey {
-    modulus: Odd<U3072>,
+    modulus: Modulus,
     len_bytes: usize,
 }
 
@@ -49,8 +41,8 @@ impl PublicKey {
         if modulus[0] & 0x80 == 0 {
             return Err(unsupported);
         }
-        let odd: Option<Odd<U3072>> = Odd::new(number(modulus)).into();
-        Ok(Self { modulus: odd.ok_or(unsupported)?, len_bytes: modulus.len() })
+        let len_bytes = modulus.len();
+        Ok(Self { modulus: Modulus::new(Number::read(modulus)).ok_or(unsupported)?, len_bytes })
     }
 
     /// Whether `signature`, as many bytes as the modulus has, is of this key over this digest.
@@ -60,33 +52,25 @@ impl PublicKey {
             let at_bytes = signature.len().min(self.len_bytes);
             return Err(SignatureRefusal::SignatureMalformed { at_bytes });
         }
-        let signature = number(signature);
         // Not below the modulus, it would be a second signature for the same bytes.
-        if signature >= *self.modulus.as_ref() || self.open(&signature) != self.encode(digest) {
+        let signature = self.modulus.residue(Number::read(signature)).ok_or(SignatureRefusal::SignatureInvalid)?;
+        if self.modulus.power_65537(&signature) != self.encode(digest) {
             return Err(SignatureRefusal::SignatureInvalid);
         }
         Ok(())
     }
 
-    /// What the signer made `signature` of: its 65537th power.
-    fn open(&self, signature: &U3072) -> U3072 {
-        let params = FixedMontyParams::new_vartime(self.modulus);
-        let base = FixedMontyForm::new(signature, &params);
-        let power = (0..SQUARINGS).fold(base, |power, _| power.square());
-        power.mul(&base).retrieve()
-    }
-
     /// The one encoding of a digest: 00 01 FF .. FF 00 DigestInfo. Source: RFC 8017, section 9.2 (EMSA-PKCS1-v1_5).
-    fn encode(&self, digest: &Digest) -> U3072 {
-        let mut bytes = [0xFF; MODULUS_BYTES_MAX];
-        let encoded = &mut bytes[MODULUS_BYTES_MAX - self.len_bytes..];
+    fn encode(&self, digest: &Digest) -> Number {
+        let mut bytes = [0xFF; NUMBER_BYTES_MAX];
+        let encoded = &mut bytes[..self.len_bytes];
         encoded[..2].copy_from_slice(&[0x00, 0x01]);
         let (rest, hash) = encoded.split_at_mut(self.len_bytes - digest.0.len());
         hash.copy_from_slice(&digest.0);
         let (padding, info) = rest.split_at_mut(rest.len() - DIGEST_INFO.len());
         info.copy_from_slice(&DIGEST_INFO);
         padding[padding.len() - 1] = 0x00;
-        number(&bytes[MODULUS_BYTES_MAX - self.len_bytes..])
+        Number::read(&bytes[..self.len_bytes])
     }
 }
 
@@ -99,13 +83,6 @@ fn modulus(spki: &[u8]) -> Option<&[u8]> {
     };
     let modulus = spki.strip_prefix(prefix)?.strip_suffix(&SPKI_SUFFIX)?;
     (modulus.len() == len_bytes).then_some(modulus)
-}
-
-/// The number that these bytes are, big endian; at most [`MODULUS_BYTES_MAX`] of them.
-fn number(bytes: &[u8]) -> U3072 {
-    let mut padded = [0; MODULUS_BYTES_MAX];
-    padded[MODULUS_BYTES_MAX - bytes.len()..].copy_from_slice(bytes);
-    U3072::from_be_slice(&padded)
 }
 
 #[cfg(test)]
@@ -208,8 +185,8 @@ mod tests {
 
     #[test]
     fn numbers_that_are_nobodys_signature_are_refused() {
-        let (_, key) = pair_2048();
-        let modulus = key.modulus.as_ref().to_be_bytes().as_ref()[128..].to_vec();
+        let (_, spki) = pair(2048, "");
+        let (key, modulus) = (PublicKey::parse(&spki).unwrap(), modulus(&spki).unwrap().to_vec());
         let mut below = modulus.clone();
         below[255] -= 1; // odd, so there is no borrow
         let mut one = vec![0; 256];
@@ -222,18 +199,29 @@ mod tests {
     #[test]
     fn a_second_signature_for_the_same_bytes_is_refused() {
         // The signature and the modulus together must fit 256 bytes: wanted is a small modulus, and then a small signature.
-        let (openssl, key) = (0..64)
-            .map(|_| pair_2048())
-            .find(|(_, key)| key.modulus.as_ref().to_be_bytes().as_ref()[128] < 0xE0)
+        let (openssl, spki) = (0..64)
+            .map(|_| pair(2048, ""))
+            .find(|(_, spki)| modulus(spki).unwrap()[0] < 0xE0)
             .expect("half of all moduli are that small");
+        let (key, modulus) = (PublicKey::parse(&spki).unwrap(), modulus(&spki).unwrap());
         let (file, signature) = (0..400u32)
             .map(|number| (number.to_le_bytes(), sign(&openssl, &number.to_le_bytes(), "sha256")))
-            .find(|(_, signature)| (number(signature) + key.modulus.as_ref()).bits() <= 2048)
+            .find(|(_, signature)| sum(signature, modulus).0 == 0)
             .expect("one signature in seven is that small");
         assert_eq!(key.verify(&sha256(&file), &signature), Ok(()));
-        let second = number(&signature) + key.modulus.as_ref();
-        let second = &second.to_be_bytes().as_ref()[128..].to_vec();
-        assert_eq!(key.verify(&sha256(&file), second), INVALID);
+        assert_eq!(key.verify(&sha256(&file), &sum(&signature, modulus).1), INVALID);
+    }
+
+    /// Of two numbers of the same length, big endian; and what does not fit.
+    fn sum(one: &[u8], other: &[u8]) -> (u16, Vec<u8>) {
+        let mut sum = one.to_vec();
+        let mut carry = 0;
+        for (byte, other) in sum.iter_mut().zip(other).rev() {
+            carry += u16::from(*byte) + u16::from(*other);
+            *byte = carry as u8;
+            carry >>= 8;
+        }
+        (carry, sum)
     }
 
     #[test]
