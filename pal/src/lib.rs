@@ -11,6 +11,7 @@
 //!   [`images`], and [`monotonic`], which is only ever raised.
 //! * [`platform`]: the trait and its errors. [`native`]: the implementation.
 //! * `contract`: what every platform must promise, as checks that a port is put through (feature `std`).
+//! * [`mcuboot`]: the trailers and images of a boot loader that is not ours.
 //! * `file`: a flash that is a file, for Linux devices and tests (feature `std`).
 #![no_std]
 #![forbid(unsafe_code)]
@@ -42,6 +43,7 @@ pub mod header;
 pub mod identity;
 pub mod images;
 pub mod layout;
+pub mod mcuboot;
 pub mod monotonic;
 pub mod native;
 pub mod platform;

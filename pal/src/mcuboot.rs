@@ -1,0 +1,12 @@
+//! MCUboot: its image trailer, its image format, and the marks that make it swap, stay or go back.
+//!
+//! * [`trailer`]: where the words of a trailer lie, what they say, what MCUboot does about them. Pure.
+//! * [`loader`]: writes the marks over a [`Flash`](crate::Flash), so that a cut never leaves what MCUboot cannot read.
+//!
+//! The boot loader itself is not here: MCUboot verifies, swaps and reverts. Erased flash reads 0xFF.
+
+pub mod loader;
+pub mod trailer;
+
+pub use loader::{Loader, Mark, Mode, NextBoot, Standing};
+pub use trailer::{Align, Flag, Magic, Offsets, Swap, SwapType, Trailer, TrailerError};
