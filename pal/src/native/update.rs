@@ -124,10 +124,12 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         if self.hash(slot, image_bytes).await? != *digest {
             return Err(Refusal::DigestMismatch { slot });
         }
-        let attempts_left = self.config.trial_attempts;
-        let trial = Trial::Pending { slot, digest: *digest, image_bytes, attempts_left };
-        if record.trial != trial {
-            record.trial = trial;
+        // One that waits keeps its count, which a boot loader's own failures lower.
+        let waits =
+            |trial| matches!(trial, Trial::Pending { slot: of, digest: held, .. } if of == slot && held == *digest);
+        if !waits(record.trial) {
+            let attempts_left = self.config.trial_attempts;
+            record.trial = Trial::Pending { slot, digest: *digest, image_bytes, attempts_left };
             self.store(&record, Change::Try(slot)).await?;
         }
         Ok(())
