@@ -1,15 +1,18 @@
 //! MCUboot: its image trailer, its image format, and the marks that make it swap, stay or go back.
 //!
 //! * [`trailer`]: where the words of a trailer lie, what they say, what MCUboot does about them. Pure.
-//! * [`loader`]: writes the marks over a [`Flash`](crate::Flash), so that a cut never leaves what MCUboot cannot read.
+//! * [`marks`]: writes the marks over a [`Flash`](crate::Flash), so that a cut never leaves what MCUboot cannot read.
+//! * [`adapter`]: both behind the doors of [`foreign`](crate::foreign) and of images.
 //! * [`image`]: header and TLVs, the digest and the security counter in them.
 //!
 //! The boot loader itself is not here: MCUboot verifies, swaps and reverts. Erased flash reads 0xFF.
 
+pub mod adapter;
 pub mod image;
-pub mod loader;
+pub mod marks;
 pub mod trailer;
 
+pub use adapter::{InPlace, McubootImages, Swapping};
 pub use image::{ImageError, ImageHeader, Tlvs, matches_digest, read_image_header, read_tlvs};
-pub use loader::{Loader, Mark, Mode, NextBoot, Standing};
+pub use marks::{Mark, Marks, Mode, NextBoot, Standing};
 pub use trailer::{Align, Flag, Magic, Offsets, Swap, SwapType, Trailer, TrailerError};

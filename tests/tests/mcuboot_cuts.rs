@@ -2,7 +2,7 @@
 //! what it was told, a mark cut short is made again, and what the format itself cannot keep is counted.
 
 use ota_pal::flash::now;
-use ota_pal::mcuboot::{Align, Loader, Mark, Mode, Standing, Swap};
+use ota_pal::mcuboot::{Align, Mark, Marks, Mode, Standing, Swap};
 use ota_pal::{Flash, Geometry, Region, SlotId};
 use ota_tests::dice::Dice;
 use ota_tests::mcuboot::{Booted, Mcuboot, image};
@@ -43,24 +43,24 @@ impl<const WORD: usize, const SECTOR: usize> Device<WORD, SECTOR> {
     }
 
     /// A program starts: it knows nothing of what an earlier one did.
-    fn loader(&self) -> Loader {
+    fn marks(&self) -> Marks {
         let align = Align::new(if WORD > 8 { WORD as u32 } else { 8 }).expect("one of three");
-        Loader::new(Mode::Swap(Swap::Scratch), align, Geometry::of(&self.flash), self.regions).expect("room")
+        Marks::new(Mode::Swap(Swap::Scratch), align, Geometry::of(&self.flash), self.regions).expect("room")
     }
 
     fn mark(&mut self, mark: Mark) -> bool {
-        let mut loader = self.loader();
-        now(loader.mark(&mut self.flash, SlotId::B, mark)).is_some_and(|made| made.is_ok())
+        let mut marks = self.marks();
+        now(marks.mark(&mut self.flash, SlotId::B, mark)).is_some_and(|made| made.is_ok())
     }
 
     fn confirm(&mut self) -> Option<Standing> {
-        let mut loader = self.loader();
-        now(loader.confirm(&mut self.flash, SlotId::A))?.ok()
+        let mut marks = self.marks();
+        now(marks.confirm(&mut self.flash, SlotId::A))?.ok()
     }
 
     fn standing(&mut self) -> Standing {
-        let loader = self.loader();
-        now(loader.standing(&mut self.flash, SlotId::A)).expect("memory never waits").expect("it can be read")
+        let marks = self.marks();
+        now(marks.standing(&mut self.flash, SlotId::A)).expect("memory never waits").expect("it can be read")
     }
 
     fn cut(&self, at: u32, tear: Tear) {

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use ota_pal::flash::now;
 use ota_pal::mcuboot::{
-    Align, ImageError, ImageHeader, Loader, Mark, Mode, Standing, Swap, Tlvs, matches_digest, read_image_header,
+    Align, ImageError, ImageHeader, Mark, Marks, Mode, Standing, Swap, Tlvs, matches_digest, read_image_header,
     read_tlvs,
 };
 use ota_pal::{Flash, Geometry, NoWatchdog, Region, SlotId, Version};
@@ -88,7 +88,7 @@ impl Bench {
 /// Two slots of four sectors, the first of them primary.
 struct Slots<const WORD: usize, const SECTOR: usize> {
     flash: View<WORD, SECTOR>,
-    loader: Loader,
+    marks: Marks,
     regions: [Region; 2],
 }
 
@@ -103,8 +103,8 @@ impl<const WORD: usize, const SECTOR: usize> Slots<WORD, SECTOR> {
         let flash = View(Nor::new(chip, 2 * SLOT_SECTORS as usize));
         let regions = [0, Self::SLOT_BYTES].map(|offset_bytes| Region::new(offset_bytes, Self::SLOT_BYTES));
         let align = Align::new(align).expect("one of three");
-        let loader = Loader::new(Mode::Swap(Swap::Scratch), align, Geometry::of(&flash), regions);
-        Self { flash, loader: loader.expect("room for a trailer"), regions }
+        let marks = Marks::new(Mode::Swap(Swap::Scratch), align, Geometry::of(&flash), regions);
+        Self { flash, marks: marks.expect("room for a trailer"), regions }
     }
 
     /// Writes an image into a slot as our blocks do.
@@ -123,7 +123,7 @@ impl<const WORD: usize, const SECTOR: usize> Slots<WORD, SECTOR> {
     }
 
     fn mark(&mut self, mark: Mark) {
-        now(self.loader.mark(&mut self.flash, SlotId::B, mark)).expect("memory never waits").expect("a mark");
+        now(self.marks.mark(&mut self.flash, SlotId::B, mark)).expect("memory never waits").expect("a mark");
     }
 
     fn read(&mut self, slot: SlotId) -> Result<(ImageHeader, Tlvs), ImageError> {
@@ -201,10 +201,10 @@ fn a_padded_image_is_confirmed_as_imgtool_does<const WORD: usize, const SECTOR: 
     for (index, word) in padded.chunks(WORD).enumerate().filter(|(_, word)| word.iter().any(|byte| *byte != 0xFF)) {
         slots.flash.0.burn((index * WORD) as u32, word);
     }
-    let confirmed = now(slots.loader.confirm(&mut slots.flash, SlotId::A)).expect("memory never waits");
+    let confirmed = now(slots.marks.confirm(&mut slots.flash, SlotId::A)).expect("memory never waits");
     assert_eq!(confirmed, Ok(Standing::Confirmed));
     assert!(slots.bytes(SlotId::A) == bench.make("sign", "confirmed", &["--pad", "--confirm"]));
-    assert!(padded.len() > slots.loader.image_bytes_max(SlotId::B, SECTOR as u32) as usize, "padding is no image");
+    assert!(padded.len() > slots.marks.image_bytes_max(SlotId::B, SECTOR as u32) as usize, "padding is no image");
 }
 
 #[test]

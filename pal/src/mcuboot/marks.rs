@@ -56,20 +56,20 @@ pub enum Standing {
     /// It stays, its trailer says so.
     Confirmed,
     /// It stays because its trailer says nothing that MCUboot would act on: it came by a programmer and not by a swap, or
-    /// a cut tore a word. Going back needs [`Loader::go_back`].
+    /// a cut tore a word. Going back needs [`Marks::go_back`].
     Unwatched,
 }
 
 /// The trailers of two slots. Offsets in its errors are absolute flash addresses.
 #[derive(Clone, Debug)]
-pub struct Loader {
+pub struct Marks {
     mode: Mode,
     slots: [(Region, Offsets); 2],
     /// What this object marked: only its own erase and write are known to have ended.
     marked: Option<(SlotId, Mark)>,
 }
 
-impl Loader {
+impl Marks {
     /// The trailers of slots A and B, which are primary and secondary. Touches no flash.
     ///
     /// # Errors
@@ -95,13 +95,32 @@ impl Loader {
         }
     }
 
+    /// How MCUboot was built to update.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The slots without their trailers, A first: what a layout gives to images.
+    #[must_use]
+    pub fn image_regions(&self, sector_bytes: u32) -> [Region; 2] {
+        [SlotId::A, SlotId::B]
+            .map(|slot| Region::new(self.slot(slot).0.offset_bytes(), self.image_bytes_max(slot, sector_bytes)))
+    }
+
+    /// Where the flag of a confirmed image lies in flash.
+    pub(crate) fn flag_address(&self, slot: SlotId) -> u32 {
+        let (region, offsets) = self.slot(slot);
+        region.at(offsets.image_ok())
+    }
+
     /// Marks `slot`, which does not run: MCUboot starts it at the next boot. Calling again changes nothing. Dropped, or
     /// failed: marked or not; call again.
     ///
     /// # Errors
     /// The flash's own.
     pub async fn mark<F: Flash>(&mut self, flash: &mut F, slot: SlotId, mark: Mark) -> Result<(), Fault> {
-        if self.marked == Some((slot, mark)) && self.read(flash, slot).await? == marked(mark) {
+        if self.marked == Some((slot, mark)) && self.read(flash, slot).await == Ok(marked(mark)) {
             return Ok(());
         }
         let (region, offsets) = self.slot(slot);
@@ -145,7 +164,8 @@ impl Loader {
         Ok(standing(self.mode, &self.read(flash, self.runs_from(running)).await?))
     }
 
-    /// Makes the running image stay, and says how it stands then: [`Standing::Unwatched`] has nothing to confirm.
+    /// Makes the running image stay, and says how it stands then: [`Standing::Unwatched`] has nothing to confirm, and an
+    /// image that is still on trial cannot be confirmed: its words are torn.
     /// Calling again changes nothing. Dropped, or failed: it stays or is on trial; call again.
     ///
     /// # Errors
@@ -154,7 +174,7 @@ impl Loader {
         let (region, offsets) = self.slot(self.runs_from(running));
         let found = self.read(flash, self.runs_from(running)).await?;
         if found.magic != Magic::Good {
-            return Ok(Standing::Unwatched);
+            return Ok(standing(self.mode, &found));
         }
         if self.mode == Mode::DirectXip && found.copy_done == Flag::Unset {
             set_flag(flash, region.at(offsets.copy_done())).await?;
@@ -190,19 +210,20 @@ impl Loader {
     /// # Errors
     /// [`Fault::Read`].
     pub async fn next_boot<F: Flash>(&self, flash: &mut F, running: SlotId) -> Result<NextBoot, Fault> {
-        let primary = self.read(flash, SlotId::A).await?;
-        let secondary = self.read(flash, SlotId::B).await?;
+        let (from, other) = match self.mode {
+            Mode::Swap(_) => (SlotId::A, SlotId::B),
+            Mode::DirectXip => (running, other_slot(running)),
+        };
+        let runs = self.read(flash, from).await?;
+        let waits = self.read_other(flash, other).await;
         Ok(match self.mode {
-            Mode::Swap(swap) => match next_swap(swap, &primary, &secondary) {
+            Mode::Swap(swap) => match next_swap(swap, &runs, &waits) {
                 SwapType::None => NextBoot::Same,
                 SwapType::Test => NextBoot::Trial(SlotId::B),
                 SwapType::Permanent => NextBoot::Permanent(SlotId::B),
                 SwapType::Revert => NextBoot::GoesBack,
             },
-            Mode::DirectXip => {
-                let [runs, other] = if running == SlotId::A { [primary, secondary] } else { [secondary, primary] };
-                next_in_place(running, &runs, &other)
-            }
+            Mode::DirectXip => next_in_place(running, &runs, &waits),
         })
     }
 
@@ -216,6 +237,12 @@ impl Loader {
         let words = &mut words[..offsets.align().words_bytes() as usize];
         flash::read(flash, region.at(offsets.swap_size()), words).await?;
         Ok(Trailer::parse(words, offsets.align()))
+    }
+
+    /// What the trailer of a slot says that does not run. What error correction refuses to read, after a cut mark, MCUboot
+    /// takes for erased. Dropped: nothing happened.
+    pub async fn read_other<F: Flash>(&self, flash: &mut F, slot: SlotId) -> Trailer {
+        self.read(flash, slot).await.unwrap_or(Trailer::ERASED)
     }
 
     /// The slot whose trailer speaks for the running image.
@@ -267,9 +294,10 @@ fn standing(mode: Mode, running: &Trailer) -> Standing {
     match (running.magic, running.image_ok, running.copy_done, mode) {
         (Magic::Good, Flag::Set, _, _) => Standing::Confirmed,
         (Magic::Good, Flag::Unset, Flag::Set, _) => Standing::OnTrial,
-        // In place, a torn flag is as good as none: MCUboot erases the image.
-        (Magic::Good, Flag::Bad, Flag::Set, Mode::DirectXip) => Standing::OnTrial,
-        _ => Standing::Unwatched,
+        // In place, a torn flag is as good as none, and so is a torn magic: MCUboot erases the image.
+        (Magic::Good, _, Flag::Unset | Flag::Bad, Mode::DirectXip) => Standing::Unwatched,
+        (_, _, _, Mode::DirectXip) => Standing::OnTrial,
+        (_, _, _, Mode::Swap(_)) => Standing::Unwatched,
     }
 }
 

@@ -1,5 +1,5 @@
 //! The trailer at the end of an MCUboot slot: where its words lie, what they say, and what MCUboot does about them.
-//! Pure: `loader` reads and writes.
+//! Pure: `marks` reads and writes.
 //!
 //! Source: MCUboot, docs/design.md "Image Trailer"; boot/bootutil: bootutil_public.h and .c, bootutil_misc.c, loader.c.
 
