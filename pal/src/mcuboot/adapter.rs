@@ -13,8 +13,9 @@ use crate::identity::{Extent, Identity};
 use crate::layout::Region;
 use crate::slot::SlotId;
 
-use super::image::{ImageError, read_image_header, read_tlvs};
+use super::image::{ImageError, read_image_header};
 use super::marks::{Mark, Marks, Mode, Standing};
+use super::tlvs::read_tlvs;
 use super::trailer::{Flag, Magic};
 
 /// Images that `imgtool` made, for the application. Each must name its board, unless `BOARD_NAMED` is false: then one that

@@ -1,6 +1,8 @@
 //! Images made by hand, byte by byte, and bytes made by chance. Those of `imgtool` are read in the tests crate.
 
+use super::super::tlvs::*;
 use super::*;
+use crate::hardware::HardwareId;
 use crate::platform::NoWatchdog;
 use crate::testing::{Ram, run, sha256};
 use proptest::prelude::*;
