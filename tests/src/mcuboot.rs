@@ -1,4 +1,5 @@
-//! A model of MCUboot that swaps: reads the trailers as it does, decides by its table, and leaves the words that it leaves.
+//! A model of MCUboot, swapping or in place: reads the trailers as it does, decides by its table, and leaves the words that it
+//! leaves.
 //! Written from its source and not from pal's, so that the two can disagree. Its swap is never cut: resuming one is
 //! MCUboot's own affair, and its simulator's.
 
@@ -65,6 +66,40 @@ impl<const WORD: usize, const SECTOR: usize> Mcuboot<WORD, SECTOR> {
     pub fn boot(&self) -> Booted {
         self.nor.power_on();
         self.nor.in_peace(|| self.boot_in_peace())
+    }
+
+    /// The reset of one that runs its images in place (`MCUBOOT_DIRECT_XIP_REVERT`): the slot that is started, 0 for the
+    /// first, `None` if there is none left.
+    pub fn boot_in_place(&self) -> Option<usize> {
+        self.nor.power_on();
+        self.nor.in_peace(|| {
+            loop {
+                let slots = [self.primary, self.secondary];
+                let versions = slots.map(|slot| version(&self.bytes(slot)));
+                let highest = if versions[1] > versions[0] { 1 } else { 0 };
+                versions[highest]?;
+                if self.starts(slots[highest]) {
+                    return Some(highest);
+                }
+                self.erase(slots[highest]);
+            }
+        })
+    }
+
+    /// Whether the image of a slot is started, which leaves its mark; if not, it is erased.
+    fn starts(&self, slot: Region) -> bool {
+        let words = self.words(slot).filter(|words| words.magic == Self::magic());
+        let Some(words) = words else { return false };
+        if (words.copy_done == 0x01 && words.image_ok != 0x01) || image_bytes(&self.bytes(slot)).is_none() {
+            return false;
+        }
+        if words.copy_done == 0xFF {
+            let at = slot.offset_bytes() + slot.len_bytes() - (Self::MAGIC_ROOM + 2 * Self::ALIGN) as u32;
+            let mut word = [0xFF; 32];
+            word[0] = 0x01;
+            now(self.view().write(at, &word[..WORD])).expect("in peace").expect("in peace");
+        }
+        true
     }
 
     fn boot_in_peace(&self) -> Booted {
@@ -146,6 +181,12 @@ impl<const WORD: usize, const SECTOR: usize> View<WORD, SECTOR> {
         let end = region.offset_bytes() + region.len_bytes();
         now(self.erase(region.offset_bytes(), end)).is_some_and(|result| result.is_ok())
     }
+}
+
+/// The version of an image as MCUboot compares it, if a header is there.
+fn version(slot: &[u8]) -> Option<(u8, u8, u16)> {
+    let is_image = slot.starts_with(&0x96F3_B83D_u32.to_le_bytes());
+    is_image.then(|| (slot[20], slot[21], u16::from_le_bytes([slot[22], slot[23]])))
 }
 
 /// How long the image at the start of a slot is, if there is a whole one: sizes in range, and the digest that its TLV says.

@@ -1,11 +1,13 @@
-//! Whole updates through the platform with MCUboot behind it, a model of which swaps: received, sealed, tried, confirmed or
+//! Whole updates through the platform with MCUboot behind it, a model of which swaps or starts in place: received, sealed, tried, confirmed or
 //! rolled back, with the power cut at every operation. What is reported is what runs, at that boot and at all later ones.
 
+use std::cell::Cell;
+
 use ota_pal::flash::now;
-use ota_pal::mcuboot::{Align, Marks, Mode, Swap, Swapping};
+use ota_pal::mcuboot::{Align, InPlace, Mark, Marks, Mode, Swap, Swapping};
 use ota_pal::{
-    Component, Config, Digest, Foreign, Geometry, ImageState, Layout, Native, NoWatchdog, Platform, RecordRegions,
-    Refusal, Region, Signature, SignatureKind, SlotId, Trial, VersionRule,
+    BootControl, Component, Config, Digest, Foreign, Geometry, ImageState, Layout, Native, NoWatchdog, Platform,
+    RecordRegions, Refusal, Region, Signature, SignatureKind, SlotId, Trial, VersionRule,
 };
 use ota_tests::device::Button;
 use ota_tests::dice::Dice;
@@ -23,12 +25,13 @@ const SECTORS: usize = 2 * SLOT_SECTORS + 3 * RECORD_SECTORS;
 const IMAGE_BYTES: usize = 5_001;
 const BLOCK_BYTES: usize = 1_024;
 const REASON: u16 = 0x0601;
+const SWAP: Mode = Mode::Swap(Swap::Scratch);
 
 /// Boots after which an update must have come to an end, cut or not.
 const BOOTS_MAX: u32 = 20;
 
 type Flash = View<WORD, SECTOR>;
-type Board = Native<Flash, WorldVerifier, Button, NoWatchdog, Foreign<Swapping>>;
+type Board<B> = Native<Flash, WorldVerifier, Button, NoWatchdog, B>;
 
 /// What the new image does on trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +56,9 @@ enum Report {
 
 struct Device {
     nor: Nor,
+    mode: Mode,
+    /// The slot that MCUboot started, by place.
+    started: Cell<usize>,
     slots: [Region; 2],
     old: Vec<u8>,
     new: Vec<u8>,
@@ -60,31 +66,43 @@ struct Device {
 }
 
 impl Device {
-    fn new(behaviour: Behaviour, new: Vec<u8>) -> Self {
+    fn new(mode: Mode, behaviour: Behaviour, new: Vec<u8>) -> Self {
         let fits = |chip: &Chip| (chip.word_bytes, chip.sector_bytes) == (WORD, SECTOR);
         let nor = Nor::new(CHIPS.into_iter().find(fits).expect("a chip of these units"), SECTORS);
         let slot_bytes = (SLOT_SECTORS * SECTOR) as u32;
         let slots = [Region::new(0, slot_bytes), Region::new(slot_bytes, slot_bytes)];
         let old = image(1, 0, IMAGE_BYTES - 500, &mut Dice::new(1));
         nor.burn(0, &old);
-        Self { nor, slots, old, new, behaviour }
+        let device = Self { nor, mode, started: Cell::new(0), slots, old, new, behaviour };
+        if mode == Mode::DirectXip {
+            // A programmer writes what `imgtool --pad --confirm` makes: without a mark MCUboot starts nothing.
+            let marked = now(device.marks().mark(&mut device.flash(), SlotId::A, Mark::Permanent));
+            marked.expect("memory never waits").expect("a mark");
+        }
+        device
+    }
+
+    fn flash(&self) -> Flash {
+        View(self.nor.clone())
     }
 
     fn marks(&self) -> Marks {
-        let geometry = Geometry::of(&View::<WORD, SECTOR>(self.nor.clone()));
-        Marks::new(Mode::Swap(Swap::Scratch), Align::EIGHT, geometry, self.slots).expect("room for trailers")
+        let geometry = Geometry::of(&self.flash());
+        Marks::new(self.mode, Align::EIGHT, geometry, self.slots).expect("room for trailers")
     }
 
-    fn board(&self) -> Board {
-        let flash = View::<WORD, SECTOR>(self.nor.clone());
-        let marks = self.marks();
+    fn layout(&self) -> Layout {
         let records = |index: usize| {
             let first = 2 * SLOT_SECTORS + index * RECORD_SECTORS;
             Region::new((first * SECTOR) as u32, (RECORD_SECTORS * SECTOR) as u32)
         };
         let regions = RecordRegions { boot: records(0), journal: records(1), monotonic: records(2) };
-        let slots = marks.image_regions(SECTOR as u32);
-        let layout = Layout::new(Geometry::of(&flash), &slots, regions).expect("a layout");
+        let slots = self.marks().image_regions(SECTOR as u32);
+        Layout::new(Geometry::of(&self.flash()), &slots, regions).expect("a layout")
+    }
+
+    fn board<B: BootControl>(&self, loader: B) -> Board<B> {
+        let layout = self.layout();
         let config = Config {
             layout,
             hardware: hardware(BOARD),
@@ -94,29 +112,43 @@ impl Device {
             key_epoch: 0,
             trial_attempts: 3,
         };
-        let loader = Foreign::swapping(Swapping::new(marks).expect("it swaps"), &layout);
-        Native::new(flash, signer().verifier(), Button, NoWatchdog, config, loader).expect("the layout fits")
+        Native::new(self.flash(), signer().verifier(), Button, NoWatchdog, config, loader).expect("the layout fits")
     }
 
     fn runs(&self, image: &[u8]) -> bool {
-        self.nor.bytes(0, image.len() as u32) == image
+        self.nor.bytes(self.slots[self.started.get()].offset_bytes(), image.len() as u32) == image
+    }
+
+    /// MCUboot's turn; whether it started anything.
+    fn reset(&self) -> bool {
+        let mcuboot = Mcuboot::<WORD, SECTOR>::new(&self.nor, self.slots);
+        match self.mode {
+            Mode::Swap(_) => mcuboot.boot() != Booted::Stopped,
+            Mode::DirectXip => mcuboot.boot_in_place().inspect(|slot| self.started.set(*slot)).is_some(),
+        }
     }
 
     /// One boot and the program that it starts; `None` when the power goes or the program resets.
     fn boot(&self) -> Option<Report> {
-        if Mcuboot::<WORD, SECTOR>::new(&self.nor, self.slots).boot() == Booted::Stopped {
+        if !self.reset() {
             return Some(Report::Dead);
         }
         assert!(self.runs(&self.old) || self.runs(&self.new), "a whole image runs");
         if self.runs(&self.new) && self.behaviour == Behaviour::Hangs {
             return None;
         }
-        let mut board = self.board();
-        now(self.program(&mut board))?
+        let (marks, layout) = (self.marks(), self.layout());
+        if self.mode == Mode::DirectXip {
+            let running = if self.started.get() == 0 { SlotId::A } else { SlotId::B };
+            let loader = InPlace::<true>::new(marks).expect("in place");
+            return now(self.program(&mut self.board(Foreign::in_place(loader, &layout, running))))?;
+        }
+        let loader = Swapping::<true>::new(marks).expect("it swaps");
+        now(self.program(&mut self.board(Foreign::swapping(loader, &layout))))?
     }
 
     /// A program that is as good as the agent: what to do next is decided by what the platform says.
-    async fn program(&self, board: &mut Board) -> Option<Report> {
+    async fn program<B: BootControl>(&self, board: &mut Board<B>) -> Option<Report> {
         let digest = Digest(Sha256::digest(&self.new).into());
         let state = board.boot_state().await.expect("it can be read");
         match (state.image_state(), state.trial) {
@@ -139,7 +171,7 @@ impl Device {
         }
     }
 
-    async fn update(&self, board: &mut Board) -> Result<(), Refusal> {
+    async fn update<B: BootControl>(&self, board: &mut Board<B>) -> Result<(), Refusal> {
         let image_bytes = self.new.len() as u32;
         let begun = board.begin(image_bytes, 0).await?;
         for (index, block) in self.new.chunks(BLOCK_BYTES).enumerate() {
@@ -177,22 +209,27 @@ fn is_true(device: &Device, report: Report) -> bool {
     };
     (0..4).all(|_| {
         let runs = device.runs(kept);
-        Mcuboot::<WORD, SECTOR>::new(&device.nor, device.slots).boot();
-        runs
+        runs & device.reset()
     })
 }
 
 #[test]
 fn an_update_is_swapped_in_and_kept_rolled_back_or_given_up() {
-    for (behaviour, expected) in [
-        (Behaviour::Passes, Report::Succeeded),
-        (Behaviour::Fails, Report::Failed { reason: REASON }),
-        (Behaviour::Hangs, Report::Failed { reason: ota_pal::foreign::REASON_LOADER_WENT_BACK }),
-    ] {
-        let device = Device::new(behaviour, good_image());
-        let report = device.live();
-        assert_eq!(report, expected, "{behaviour:?}");
-        assert!(is_true(&device, report), "{behaviour:?}");
+    let went_back = Report::Failed { reason: ota_pal::foreign::REASON_LOADER_WENT_BACK };
+    for mode in [SWAP, Mode::DirectXip] {
+        for (behaviour, expected) in [
+            (Behaviour::Passes, Report::Succeeded),
+            (Behaviour::Fails, Report::Failed { reason: REASON }),
+            (Behaviour::Hangs, went_back),
+        ] {
+            let device = Device::new(mode, behaviour, good_image());
+            let report = device.live();
+            // In place, MCUboot erased what hung: it is not there to be tried again.
+            let erased = Report::Refused(Refusal::DigestMismatch { slot: SlotId::B });
+            let as_expected = report == expected || (mode == Mode::DirectXip && report == erased);
+            assert!(as_expected, "{mode:?} {behaviour:?} {report:?}");
+            assert!(is_true(&device, report), "{mode:?} {behaviour:?}");
+        }
     }
 }
 
@@ -200,22 +237,22 @@ fn an_update_is_swapped_in_and_kept_rolled_back_or_given_up() {
 fn an_image_that_mcuboot_would_refuse_or_that_is_too_long_is_refused_by_name() {
     let mut other = good_image();
     other[4_000] ^= 1; // signed as it is, by the job's key; MCUboot's own digest does not hold
-    let report = Device::new(Behaviour::Passes, other).live();
+    let report = Device::new(SWAP, Behaviour::Passes, other).live();
     assert_eq!(report, Report::Refused(Refusal::DigestMismatch { slot: SlotId::B }), "MCUboot erased it");
     let max = 8_192;
     let long = image(2, 0, max + 8, &mut Dice::new(2));
     let refusal = Refusal::ImageTooLarge { got: max as u32 + 8, max: max as u32 };
-    assert_eq!(Device::new(Behaviour::Passes, long).live(), Report::Refused(refusal));
-    let longest = Device::new(Behaviour::Passes, image(2, 0, max, &mut Dice::new(2)));
+    assert_eq!(Device::new(SWAP, Behaviour::Passes, long).live(), Report::Refused(refusal));
+    let longest = Device::new(SWAP, Behaviour::Passes, image(2, 0, max, &mut Dice::new(2)));
     assert_eq!(longest.live(), Report::Succeeded, "right up to the trailer");
 }
 
 /// Cuts an update at every operation; counts what was reported: succeeded, failed, refused, dead, untrue.
-fn cut_everywhere(behaviour: Behaviour, tears: &[Tear]) -> [u32; 5] {
+fn cut_everywhere(mode: Mode, behaviour: Behaviour, tears: &[Tear]) -> [u32; 5] {
     let mut counts = [0; 5];
     for tear in tears {
         for at in 0.. {
-            let device = Device::new(behaviour, good_image());
+            let device = Device::new(mode, behaviour, good_image());
             device.nor.plan([Mishap { at, blow: Blow::Cut(*tear) }]);
             let report = device.live();
             if device.nor.is_mishap_due() {
@@ -232,7 +269,7 @@ fn cut_everywhere(behaviour: Behaviour, tears: &[Tear]) -> [u32; 5] {
             }
         }
     }
-    println!("{behaviour:?} {tears:?}: succeeded, failed, refused, dead, untrue {counts:?}");
+    println!("{mode:?} {behaviour:?} {tears:?}: succeeded, failed, refused, dead, untrue {counts:?}");
     counts
 }
 
@@ -241,7 +278,7 @@ const STEADY: [Tear; 6] = [Tear::Before, Tear::Head, Tear::Tail, Tear::Bits, Tea
 #[test]
 fn a_cut_anywhere_in_an_update_is_reported_as_it_ended() {
     for behaviour in [Behaviour::Passes, Behaviour::Fails, Behaviour::Hangs] {
-        let [succeeded, failed, refused, dead, untrue] = cut_everywhere(behaviour, &STEADY);
+        let [succeeded, failed, refused, dead, untrue] = cut_everywhere(SWAP, behaviour, &STEADY);
         assert_eq!((refused, dead, untrue), (0, 0, 0), "{behaviour:?}");
         assert!(if behaviour == Behaviour::Passes { succeeded > 100 } else { succeeded == 0 && failed > 100 });
     }
@@ -250,7 +287,18 @@ fn a_cut_anywhere_in_an_update_is_reported_as_it_ended() {
 /// The limit of the format, in a whole update: only the one flag of a confirmation is beyond it.
 #[test]
 fn bits_that_are_not_steady_cost_at_most_the_confirmation() {
-    let [_, _, refused, dead, untrue] = cut_everywhere(Behaviour::Passes, &[Tear::Unstable, Tear::Unreadable]);
+    let [_, _, refused, dead, untrue] = cut_everywhere(SWAP, Behaviour::Passes, &[Tear::Unstable, Tear::Unreadable]);
     assert_eq!(refused, 0);
     assert!(dead + untrue <= 2, "{dead} {untrue}");
+}
+
+/// In place, MCUboot erases at every boot what has no mark yet: a cut before the mark costs the download, and where the
+/// record had promised the slot already, the job.
+#[test]
+fn a_cut_anywhere_in_an_update_in_place_is_reported_as_it_ended() {
+    for behaviour in [Behaviour::Passes, Behaviour::Fails, Behaviour::Hangs] {
+        let [succeeded, _, _, dead, untrue] = cut_everywhere(Mode::DirectXip, behaviour, &STEADY);
+        assert_eq!((dead, untrue), (0, 0), "{behaviour:?}");
+        assert_eq!(succeeded > 0, behaviour == Behaviour::Passes);
+    }
 }
