@@ -22,15 +22,22 @@ const PROGRESS_WORDS_PER_PAGE: u32 = 4;
 /// The state word and the word that says whether progress counts.
 const STATE_WORDS: u32 = 2;
 
-/// Why partitions do not suit embassy-boot, which would panic.
+/// Why partitions do not suit embassy-boot, which would panic, or write over itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartitionError {
-    /// A partition does not consist of whole pages.
-    NotPageAligned {
+    /// A partition does not consist of whole pages inside the flash.
+    NotPages {
         /// Its start.
         offset_bytes: u32,
         /// Its length.
         len_bytes: u32,
+    },
+    /// Two partitions share bytes.
+    Overlap {
+        /// Start of the one.
+        first_offset_bytes: u32,
+        /// Start of the other.
+        second_offset_bytes: u32,
     },
     /// The DFU partition is not a page longer than the active one.
     DfuTooSmall {
@@ -78,8 +85,16 @@ impl Partitions {
         let page_bytes = geometry.erase_bytes;
         for region in [active, dfu, state] {
             let (offset_bytes, len_bytes) = (region.offset_bytes(), region.len_bytes());
-            if !offset_bytes.is_multiple_of(page_bytes) || !len_bytes.is_multiple_of(page_bytes) || len_bytes == 0 {
-                return Err(PartitionError::NotPageAligned { offset_bytes, len_bytes });
+            let is_inside = offset_bytes.checked_add(len_bytes).is_some_and(|end| end <= geometry.capacity_bytes);
+            let is_whole = offset_bytes.is_multiple_of(page_bytes) && len_bytes.is_multiple_of(page_bytes);
+            if !is_inside || !is_whole || len_bytes == 0 {
+                return Err(PartitionError::NotPages { offset_bytes, len_bytes });
+            }
+        }
+        for (first, second) in [(active, dfu), (dfu, state), (state, active)] {
+            if first.overlaps(second) {
+                let (first_offset_bytes, second_offset_bytes) = (first.offset_bytes(), second.offset_bytes());
+                return Err(PartitionError::Overlap { first_offset_bytes, second_offset_bytes });
             }
         }
         let min = active.len_bytes().saturating_add(page_bytes);

@@ -300,8 +300,11 @@ impl Device {
 fn partitions_that_embassy_boot_would_panic_on_are_refused() {
     let ragged = Region::new(0, 1_000);
     let refused = Partitions::new(geometry(), ragged, DFU, STATE);
-    assert_eq!(refused, Err(PartitionError::NotPageAligned { offset_bytes: 0, len_bytes: 1_000 }));
-    let refused = Partitions::new(geometry(), ACTIVE, ACTIVE, STATE);
+    assert_eq!(refused, Err(PartitionError::NotPages { offset_bytes: 0, len_bytes: 1_000 }));
+    let overlap = PartitionError::Overlap { first_offset_bytes: 1_024, second_offset_bytes: 1_024 };
+    assert_eq!(Partitions::new(geometry(), ACTIVE, DFU, Region::new(1_024, 256)), Err(overlap));
+    let short = Region::new(DFU.offset_bytes(), ACTIVE.len_bytes());
+    let refused = Partitions::new(geometry(), ACTIVE, short, STATE);
     assert_eq!(refused, Err(PartitionError::DfuTooSmall { got: 1_024, min: 1_280 }));
     let wide = Geometry { word_bytes: 16, ..geometry() };
     assert_eq!(Partitions::new(wide, ACTIVE, DFU, STATE), Err(PartitionError::StateTooSmall { got: 256, min: 288 }));

@@ -168,3 +168,6 @@ async fn keep<F: Flash>(marks: &mut Marks, flash: &mut F, place: SlotId) -> Resu
         Standing::OnTrial => Err(Fault::Write { offset_bytes: marks.flag_address(place) }),
     }
 }
+
+#[cfg(test)]
+mod tests;

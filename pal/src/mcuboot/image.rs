@@ -173,4 +173,4 @@ pub async fn read_image_header<F: Flash>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -76,7 +76,8 @@ impl Marks {
     /// [`TrailerError`] if a slot has no room for a trailer of this kind, or MCUboot has none for its sectors.
     pub const fn new(mode: Mode, align: Align, geometry: Geometry, slots: [Region; 2]) -> Result<Self, TrailerError> {
         let (first, second) = match (slot(align, geometry, slots[0]), slot(align, geometry, slots[1])) {
-            (Ok(first), Ok(second)) => (first, second),
+            (Ok(first), Ok(second)) if !first.0.overlaps(second.0) => (first, second),
+            (Ok(first), Ok(_)) => return Err(TrailerError::SlotUnsupported { slot_bytes: first.0.len_bytes() }),
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
         Ok(Self { mode, slots: [first, second], marked: None })
@@ -263,7 +264,14 @@ impl Marks {
 
 const fn slot(align: Align, geometry: Geometry, region: Region) -> Result<(Region, Offsets), TrailerError> {
     let slot_bytes = region.len_bytes();
-    if slot_bytes / geometry.erase_bytes > SLOT_SECTORS_MAX_DEFAULT {
+    let is_inside = match region.offset_bytes().checked_add(slot_bytes) {
+        Some(end) => end <= geometry.capacity_bytes,
+        None => false,
+    };
+    let sectors = slot_bytes / geometry.erase_bytes;
+    let is_whole =
+        region.offset_bytes().is_multiple_of(geometry.erase_bytes) && slot_bytes.is_multiple_of(geometry.erase_bytes);
+    if !is_inside || !is_whole || sectors > SLOT_SECTORS_MAX_DEFAULT {
         return Err(TrailerError::SlotUnsupported { slot_bytes });
     }
     match Offsets::new(slot_bytes, align, geometry.word_bytes, SLOT_SECTORS_MAX_DEFAULT) {

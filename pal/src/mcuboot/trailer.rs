@@ -54,7 +54,8 @@ pub enum TrailerError {
         /// The trailer.
         trailer_bytes: u32,
     },
-    /// A slot is no multiple of the alignment, or has more sectors than MCUboot keeps status for.
+    /// A slot does not consist of whole sectors inside the flash, has more of them than MCUboot keeps status for, or shares
+    /// some with the other.
     SlotUnsupported {
         /// The slot.
         slot_bytes: u32,

@@ -38,7 +38,7 @@ fn header(protected_len: usize) -> Vec<u8> {
 }
 
 /// An image with these protected TLVs, its digest, and these others.
-fn image(protected: &[(u16, &[u8])], open: &[(u16, &[u8])]) -> Vec<u8> {
+pub(crate) fn image(protected: &[(u16, &[u8])], open: &[(u16, &[u8])]) -> Vec<u8> {
     let protected = if protected.is_empty() { Vec::new() } else { area(PROTECTED_AREA_MAGIC, protected) };
     let mut bytes = [header(protected.len()), BODY.to_vec(), protected].concat();
     let digest = sha256(&bytes);
@@ -47,7 +47,7 @@ fn image(protected: &[(u16, &[u8])], open: &[(u16, &[u8])]) -> Vec<u8> {
     bytes
 }
 
-fn slot(image: &[u8]) -> (Nor, Region) {
+pub(crate) fn slot(image: &[u8]) -> (Nor, Region) {
     let mut bytes = std::vec![0xFF; 2 * 4096];
     bytes[4096..4096 + image.len()].copy_from_slice(image);
     (Nor::holding(bytes), Region::new(4096, 4096))
@@ -59,8 +59,8 @@ fn tlvs(image: &[u8]) -> Result<Tlvs, ImageError> {
     run(read_tlvs(&mut flash, region, &header)).unwrap()
 }
 
-const COUNTER: (u16, &[u8]) = (TLV_SECURITY_COUNTER, &[7, 0, 0, 0]);
-const BOARD: (u16, &[u8]) = (TLV_HARDWARE_ID, b"nrf52840dk");
+pub(crate) const COUNTER: (u16, &[u8]) = (TLV_SECURITY_COUNTER, &[7, 0, 0, 0]);
+pub(crate) const BOARD: (u16, &[u8]) = (TLV_HARDWARE_ID, b"nrf52840dk");
 
 #[test]
 fn an_image_says_its_version_its_length_its_digest_its_counter_and_its_board() {

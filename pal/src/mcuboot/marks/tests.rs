@@ -247,6 +247,12 @@ fn slots_that_mcuboot_cannot_manage_are_refused() {
     assert_eq!(refused(geometry, 129 * 1024), Some(TrailerError::SlotUnsupported { slot_bytes: 129 * 1024 }));
     assert_eq!(refused(geometry, 5120), Some(TrailerError::SlotTooSmall { slot_bytes: 5120, trailer_bytes: 3120 }));
     assert_eq!(refused(geometry, 6144), None);
+    let shared = [Region::new(0, SLOT_BYTES), Region::new(SLOT_BYTES - 1024, SLOT_BYTES)];
+    let unsupported = Some(TrailerError::SlotUnsupported { slot_bytes: SLOT_BYTES });
+    assert_eq!(Marks::new(Mode::DirectXip, Align::EIGHT, geometry, shared).err(), unsupported);
+    let outside = Geometry { capacity_bytes: 2 * SLOT_BYTES - 1024, ..geometry };
+    assert_eq!(refused(outside, SLOT_BYTES), unsupported);
+    assert_eq!(refused(geometry, 6144 + 8), Some(TrailerError::SlotUnsupported { slot_bytes: 6152 }));
     let wide = Geometry { word_bytes: 16, ..geometry };
     assert_eq!(refused(wide, SLOT_BYTES), Some(TrailerError::AlignBelowWord { align_bytes: 8, word_bytes: 16 }));
 }
