@@ -42,8 +42,8 @@ impl Identity {
         if self.component != accept.component {
             return Err(Refusal::WrongComponent { got: self.component });
         }
-        if self.hardware != *accept.hardware {
-            return Err(Refusal::WrongHardware { got: self.hardware });
+        if let Some(got) = self.hardware.filter(|got| got != accept.hardware) {
+            return Err(Refusal::WrongHardware { got });
         }
         if !self.link.allows(accept.slot) {
             return Err(Refusal::WrongSlotLink { slot: accept.slot });
@@ -96,16 +96,19 @@ mod tests {
     #[test]
     fn a_fitting_image_is_taken() {
         let header = sample();
-        assert_eq!(header.check(&accept(&header.hardware), 100_512), Ok(()));
+        assert_eq!(header.check(&accept(header.hardware.as_ref().unwrap()), 100_512), Ok(()));
     }
 
     #[test]
     fn each_rule_refuses_under_its_own_name() {
         let header = sample();
-        let accept = accept(&header.hardware);
+        let accept = accept(header.hardware.as_ref().unwrap());
         let other = HardwareId::new("esp32c3").unwrap();
         let refused = |accept: Accept<'_>| header.check(&accept, 100_512).unwrap_err();
-        assert_eq!(refused(Accept { hardware: &other, ..accept }), Refusal::WrongHardware { got: header.hardware });
+        assert_eq!(
+            refused(Accept { hardware: &other, ..accept }),
+            Refusal::WrongHardware { got: header.hardware.unwrap() }
+        );
         let app = Accept { component: Component::App, ..accept };
         assert_eq!(refused(app), Refusal::WrongComponent { got: Component::System });
         assert_eq!(refused(Accept { slot: SlotId::A, ..accept }), Refusal::WrongSlotLink { slot: SlotId::A });
@@ -117,8 +120,9 @@ mod tests {
 
     #[test]
     fn what_an_image_does_not_say_yet_passes() {
-        let header = Identity { security_counter: None, image_bytes: None, ..sample() };
-        let strict = Accept { security_counter_min: u32::MAX, ..accept(&header.hardware) };
+        let header = Identity { hardware: None, security_counter: None, image_bytes: None, ..sample() };
+        let other = HardwareId::new("other").unwrap();
+        let strict = Accept { security_counter_min: u32::MAX, ..accept(&other) };
         assert_eq!(header.check(&strict, 1), Ok(()));
     }
 
@@ -126,12 +130,12 @@ mod tests {
     fn only_a_newer_version_passes_unless_the_rule_is_any() {
         let header = sample();
         for have in [header.version, Version::new(1, 3, 0)] {
-            let same = Accept { running_version: Some(have), ..accept(&header.hardware) };
+            let same = Accept { running_version: Some(have), ..accept(header.hardware.as_ref().unwrap()) };
             let refused = Refusal::VersionNotNewer { have, got: header.version };
             assert_eq!(header.check(&same, 100_512), Err(refused));
             assert_eq!(header.check(&Accept { version_rule: VersionRule::Any, ..same }, 100_512), Ok(()));
         }
-        let unknown = Accept { running_version: None, ..accept(&header.hardware) };
+        let unknown = Accept { running_version: None, ..accept(header.hardware.as_ref().unwrap()) };
         assert_eq!(header.check(&unknown, 100_512), Ok(()));
     }
 }

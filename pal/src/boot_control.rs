@@ -39,6 +39,9 @@ pub trait BootControl {
     /// How the images that this loader starts say what they are.
     type Format: ImageFormat;
 
+    /// Whether the loader erases, at every boot, a slot that it was not told to try: a download then begins anew after each.
+    const ERASES_DOWNLOADS: bool = false;
+
     /// What runs, and the boot record, after finishing what a cut left half done between the record and the loader.
     /// Dropped: call again.
     ///

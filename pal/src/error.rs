@@ -189,6 +189,8 @@ print_by_name!(
     SignatureRefusal,
     crate::signature::KeyError,
     crate::layout::LayoutError,
+    crate::mcuboot::ImageError,
+    crate::mcuboot::TrailerError,
     crate::native::ConfigError,
     crate::version::VersionTextInvalid
 );

@@ -40,6 +40,9 @@ pub trait Loader {
     /// to the second. Slots A and B are names of images then, not of places.
     const SWAPS: bool;
 
+    /// As [`BootControl::ERASES_DOWNLOADS`].
+    const ERASES_DOWNLOADS: bool = false;
+
     /// What the words say of `slot`, while the image of `running` runs. Dropped: nothing happened.
     ///
     /// # Errors
@@ -161,14 +164,29 @@ impl<L: Loader> Foreign<L> {
                     record.images.mark(slot, Standing::Good);
                 }
             }
-            Trial::Pending { slot, digest, .. } => match self.loader.word(flash, running, slot).await? {
-                Word::GivenUp | Word::Trying => went_back(&mut record, slot, digest),
-                Word::Nothing | Word::Kept => self.loader.try_next(flash, running, slot).await?,
-                Word::Waiting => {}
-            },
+            Trial::Pending { slot, digest, image_bytes, attempts_left } => {
+                match self.loader.word(flash, running, slot).await? {
+                    Word::GivenUp | Word::Trying => went_back(&mut record, slot, digest),
+                    // A cut before the loader heard it; or a trial that never came as far as this, or an image that the
+                    // loader does not take, of which its words may keep no trace: not for ever again.
+                    Word::Nothing | Word::Kept => match attempts_left.checked_sub(1) {
+                        None => went_back(&mut record, slot, digest),
+                        Some(attempts_left) => {
+                            record.trial = Trial::Pending { slot, digest, image_bytes, attempts_left };
+                        }
+                    },
+                    Word::Waiting => {}
+                }
+            }
             Trial::Started { slot, digest, .. } => went_back(&mut record, slot, digest),
             Trial::Ended { slot, .. } if slot == running => self.loader.give_up(flash, running).await?,
-            Trial::None if record.confirmed != running && !L::SWAPS => {
+            Trial::None if record.confirmed != running && L::SWAPS => {
+                // Ours said "switch" before the loader heard it.
+                if self.loader.word(flash, running, record.confirmed).await? != Word::Waiting {
+                    self.loader.switch(flash, running, record.confirmed).await?;
+                }
+            }
+            Trial::None if record.confirmed != running => {
                 match self.loader.word(flash, running, running).await? {
                     // Ours said "switch" before the loader heard it.
                     Word::Kept if record.images.get(record.confirmed).is_some() => {
@@ -192,6 +210,8 @@ fn went_back(record: &mut BootRecord, slot: SlotId, digest: crate::Digest) {
 impl<L: Loader> BootControl for Foreign<L> {
     type Format = L::Format;
 
+    const ERASES_DOWNLOADS: bool = L::ERASES_DOWNLOADS;
+
     async fn load<F: Flash, W: Watchdog>(
         &mut self,
         flash: &mut F,
@@ -205,7 +225,11 @@ impl<L: Loader> BootControl for Foreign<L> {
         };
         let record = self.reconciled(flash, running, &stored).await?;
         if record != stored {
+            // Counted before it happens.
             self.records.store(flash, &record).await?;
+            if let (Trial::Pending { .. }, Trial::Pending { slot, .. }) = (stored.trial, record.trial) {
+                self.loader.try_next(flash, running, slot).await?;
+            }
         }
         Ok(Found { running, record })
     }

@@ -151,6 +151,8 @@ pub enum HeaderError {
         /// Its length.
         len_bytes: u32,
     },
+    /// What MCUboot's format says against it.
+    Mcuboot(crate::mcuboot::ImageError),
     /// Bytes that this format keeps at zero are not.
     ReservedNotZero {
         /// What they hold.

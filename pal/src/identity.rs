@@ -20,8 +20,8 @@ pub struct Identity {
     pub component: Component,
     /// Where it runs.
     pub link: Link,
-    /// The board it is for.
-    pub hardware: HardwareId,
+    /// The board it is for; `None` while the place where its format has it is not there yet.
+    pub hardware: Option<HardwareId>,
     /// Its version.
     pub version: Version,
     /// Its security counter; `None` while the place where its format has it is not there yet.
@@ -35,7 +35,7 @@ impl From<Header> for Identity {
         Self {
             component: header.component,
             link: header.link,
-            hardware: header.hardware,
+            hardware: Some(header.hardware),
             version: header.version,
             security_counter: Some(header.security_counter),
             image_bytes: Some(header.image_bytes()),

@@ -57,7 +57,7 @@ impl Region {
         self.offset_bytes + offset_bytes
     }
 
-    const fn overlaps(self, other: Self) -> bool {
+    pub(crate) const fn overlaps(self, other: Self) -> bool {
         self.offset_bytes < other.offset_bytes + other.len_bytes
             && other.offset_bytes < self.offset_bytes + self.len_bytes
     }

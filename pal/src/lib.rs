@@ -11,6 +11,8 @@
 //!   [`images`], and [`monotonic`], which is only ever raised.
 //! * [`platform`]: the trait and its errors. [`native`]: the implementation.
 //! * `contract`: what every platform must promise, as checks that a port is put through (feature `std`).
+//! * [`mcuboot`]: the trailers and images of a boot loader that is not ours.
+//! * `embassy_boot`: the marks of another (feature `embassy-boot`).
 //! * `file`: a flash that is a file, for Linux devices and tests (feature `std`).
 #![no_std]
 #![forbid(unsafe_code)]
@@ -32,6 +34,8 @@ pub mod boot_record;
 #[cfg(any(test, feature = "std"))]
 pub mod contract;
 pub mod digest;
+#[cfg(feature = "embassy-boot")]
+pub mod embassy_boot;
 pub mod error;
 #[cfg(any(test, feature = "std"))]
 pub mod file;
@@ -42,6 +46,7 @@ pub mod header;
 pub mod identity;
 pub mod images;
 pub mod layout;
+pub mod mcuboot;
 pub mod monotonic;
 pub mod native;
 pub mod platform;

@@ -44,7 +44,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         let earlier = record.images.get(slot);
         let standing = earlier.filter(|earlier| earlier.image_bytes == image_bytes).map(|earlier| earlier.standing);
         let keep_bytes = match standing {
-            Some(Standing::Receiving | Standing::Verified) => keep_bytes.min(image_bytes),
+            Some(Standing::Receiving | Standing::Verified) if !B::ERASES_DOWNLOADS => keep_bytes.min(image_bytes),
             _ => 0,
         };
         let evicted = earlier.filter(|earlier| earlier.standing == Standing::Good).map(|earlier| earlier.version);
@@ -134,10 +134,12 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         if self.hash(slot, image_bytes).await? != *digest {
             return Err(Refusal::DigestMismatch { slot });
         }
-        let attempts_left = self.config.trial_attempts;
-        let trial = Trial::Pending { slot, digest: *digest, image_bytes, attempts_left };
-        if record.trial != trial {
-            record.trial = trial;
+        // One that waits keeps its count, which a boot loader's own failures lower.
+        let waits =
+            |trial| matches!(trial, Trial::Pending { slot: of, digest: held, .. } if of == slot && held == *digest);
+        if !waits(record.trial) {
+            let attempts_left = self.config.trial_attempts;
+            record.trial = Trial::Pending { slot, digest: *digest, image_bytes, attempts_left };
             self.store(&record, Change::Try(slot)).await?;
         }
         Ok(())
