@@ -33,6 +33,7 @@ pub mod boot_record;
 pub mod contract;
 pub mod digest;
 pub mod error;
+pub mod esp_idf;
 #[cfg(any(test, feature = "std"))]
 pub mod file;
 pub mod flash;
