@@ -7,7 +7,7 @@ use crate::boot_record::{BootRecord, BootRecords, Trial};
 use crate::digest;
 use crate::error::Fault;
 use crate::flash::Flash;
-use crate::images::Standing;
+use crate::images::{Image, Standing};
 use crate::layout::{Layout, Region};
 use crate::platform::Watchdog;
 use crate::slot::SlotId;
@@ -45,6 +45,15 @@ pub trait Loader {
     /// # Errors
     /// [`Fault::Read`].
     async fn word<F: Flash>(&mut self, flash: &mut F, running: SlotId, slot: SlotId) -> Result<Word, Fault>;
+
+    /// Takes away what the words still say of an earlier image of `slot`, which would be taken for a verdict on the one that
+    /// is tried next. Comes before our record names that one. Calling again changes nothing. Dropped: call again.
+    ///
+    /// # Errors
+    /// The flash's own.
+    async fn forget<F: Flash>(&mut self, _flash: &mut F, _running: SlotId, _slot: SlotId) -> Result<(), Fault> {
+        Ok(())
+    }
 
     /// Has the next boot try `slot`. Calling again changes nothing. Dropped: call again.
     ///
@@ -169,9 +178,14 @@ impl<L: Loader> Foreign<L> {
             Trial::Started { slot, digest, .. } => went_back(&mut record, slot, digest),
             Trial::Ended { slot, .. } if slot == running => self.loader.give_up(flash, running).await?,
             Trial::None if record.confirmed != running && !L::SWAPS => {
-                match self.loader.word(flash, running, running).await? {
+                match (self.loader.word(flash, running, running).await?, record.images.get(running)) {
+                    // Verified here and never confirmed: it is on trial, whoever had it started.
+                    (_, Some(Image { standing: Standing::Verified, digest, image_bytes, .. })) => {
+                        let (digest, image_bytes) = (*digest, *image_bytes);
+                        record.trial = Trial::Started { slot: running, digest, image_bytes, attempts_left: 0 };
+                    }
                     // Ours said "switch" before the loader heard it.
-                    Word::Kept if record.images.get(record.confirmed).is_some() => {
+                    (Word::Kept, _) if record.images.get(record.confirmed).is_some() => {
                         self.loader.switch(flash, running, record.confirmed).await?;
                     }
                     // Somebody else switched.
@@ -218,8 +232,10 @@ impl<L: Loader> BootControl for Foreign<L> {
         change: Change,
     ) -> Result<(), Fault> {
         let running = self.running.unwrap_or(record.confirmed);
-        if change == Change::Keep {
-            self.loader.keep(flash, running).await?;
+        match change {
+            Change::Keep => self.loader.keep(flash, running).await?,
+            Change::Try(slot) => self.loader.forget(flash, running, slot).await?,
+            Change::Note | Change::Revert | Change::Switch(_) => {}
         }
         self.records.store(flash, record).await?;
         match change {

@@ -82,9 +82,9 @@ impl core::fmt::Debug for Text {
     }
 }
 
-/// An application image.
+/// What the header and the application descriptor say: the first 128 bytes of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Image {
+pub struct Descriptor {
     /// The chip it is for, as hardware: `esp32c3`.
     pub hardware: HardwareId,
     /// `esp_app_desc_t.version`, which must read `1.2.3` or `v1.2.3`.
@@ -93,6 +93,13 @@ pub struct Image {
     pub security_counter: u32,
     /// `esp_app_desc_t.project_name`.
     pub project: Text,
+}
+
+/// An application image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// What it says of itself.
+    pub descriptor: Descriptor,
     /// Length of the whole image: segments, checksum and the digest behind it, if there is one.
     pub image_bytes: u32,
 }
@@ -176,13 +183,7 @@ impl Image {
     }
 
     async fn read_once<F: Flash>(flash: &mut F, region: Region) -> Result<Result<Self, ImageError>, Fault> {
-        let got = region.len_bytes();
-        if got < HEAD_BYTES as u32 {
-            return Ok(Err(ImageError::TooShort { got, need: HEAD_BYTES as u32 }));
-        }
-        let mut head = [0; HEAD_BYTES];
-        flash::read(flash, region.at(0), &mut head).await?;
-        let mut walk = match Walk::new(&head, got) {
+        let mut walk = match Walk::begin(flash, region).await? {
             Ok(walk) => walk,
             Err(error) => return Ok(Err(error)),
         };
@@ -200,6 +201,20 @@ impl Image {
     }
 }
 
+impl Descriptor {
+    /// What the image at the start of a slot says, of which no more than the head needs to lie there. Otherwise as
+    /// [`Image::read`].
+    ///
+    /// # Errors
+    /// As [`Image::read`].
+    pub async fn read<F: Flash>(flash: &mut F, region: Region) -> Result<Result<Self, ImageError>, Fault> {
+        match Walk::begin(flash, region).await? {
+            Ok(walk) => Ok(Ok(walk.descriptor)),
+            Err(_) => Ok(Walk::begin(flash, region).await?.map(|walk| walk.descriptor)),
+        }
+    }
+}
+
 /// The eight bytes at `at`, read in whole words. A region consists of whole sectors, so the words lie inside.
 async fn segment_header<F: Flash>(flash: &mut F, region: Region, at: u32) -> Result<[u8; 8], Fault> {
     let word_bytes = flash::word_bytes::<F>();
@@ -212,8 +227,7 @@ async fn segment_header<F: Flash>(flash: &mut F, region: Region, at: u32) -> Res
 
 /// The way from segment to segment, which finds the end.
 struct Walk {
-    /// The image, its length still unknown.
-    image: Image,
+    descriptor: Descriptor,
     descriptor_magic: u32,
     segments: u8,
     digest_bytes: u32,
@@ -224,6 +238,17 @@ struct Walk {
 }
 
 impl Walk {
+    /// Reads the head of an image.
+    async fn begin<F: Flash>(flash: &mut F, region: Region) -> Result<Result<Self, ImageError>, Fault> {
+        let (got, need) = (region.len_bytes(), HEAD_BYTES as u32);
+        if got < need {
+            return Ok(Err(ImageError::TooShort { got, need }));
+        }
+        let mut head = [0; HEAD_BYTES];
+        flash::read(flash, region.at(0), &mut head).await?;
+        Ok(Self::new(&head, got))
+    }
+
     fn new(head: &[u8; HEAD_BYTES], limit_bytes: u32) -> Result<Self, ImageError> {
         if head[0] != MAGIC {
             return Err(ImageError::NotAnImage { magic: head[0] });
@@ -237,15 +262,14 @@ impl Walk {
         if descriptor_magic != DESCRIPTOR_MAGIC {
             return Err(ImageError::DescriptorMissing { magic: descriptor_magic });
         }
-        let image = Image {
+        let descriptor = Descriptor {
             hardware,
             version: version(take(head, AT_VERSION)).ok_or(ImageError::VersionTextInvalid)?,
             security_counter: u32_at(head, AT_SECURE_VERSION),
             project: Text::parse(take(head, AT_PROJECT)).ok_or(ImageError::ProjectTextInvalid)?,
-            image_bytes: 0,
         };
         let digest_bytes = if head[AT_DIGEST_APPENDED] == 1 { DIGEST_BYTES } else { 0 };
-        Ok(Self { image, descriptor_magic, segments, digest_bytes, limit_bytes, index: 0, at: HEADER_BYTES })
+        Ok(Self { descriptor, descriptor_magic, segments, digest_bytes, limit_bytes, index: 0, at: HEADER_BYTES })
     }
 
     /// Where the next segment's header lies, inside the limit; `None` behind the last segment.
@@ -273,7 +297,7 @@ impl Walk {
     fn image(&self) -> Result<Image, ImageError> {
         let checksum_end = (u64::from(self.at) + 1).next_multiple_of(u64::from(CHECKSUM_BLOCK_BYTES));
         let image_bytes = self.within(checksum_end + u64::from(self.digest_bytes))?;
-        Ok(Image { image_bytes, ..self.image })
+        Ok(Image { descriptor: self.descriptor, image_bytes })
     }
 
     /// `end` as an offset, if it lies within the limit.
@@ -300,34 +324,13 @@ fn version(bytes: [u8; TEXT_BYTES]) -> Option<Version> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::esp_idf::testing::{image as made, put_text as text};
     use crate::testing::{Ram, run};
     use proptest::prelude::*;
     use std::vec::Vec;
 
-    /// An image of segments of these lengths. The checksum is left out: nobody here looks at it.
     fn image(segments: &[u32], digest: bool) -> Vec<u8> {
-        let mut bytes = std::vec![0; HEADER_BYTES as usize];
-        bytes[..2].copy_from_slice(&[MAGIC, segments.len() as u8]);
-        bytes[AT_CHIP] = 5;
-        bytes[AT_DIGEST_APPENDED] = u8::from(digest);
-        for len in segments {
-            bytes.extend(0x3C00_0020_u32.to_le_bytes());
-            bytes.extend(len.to_le_bytes());
-            bytes.resize(bytes.len() + *len as usize, 0x5A);
-        }
-        let end = (bytes.len() + 1).next_multiple_of(16) + if digest { 32 } else { 0 };
-        bytes.resize(end, 0);
-        bytes[AT_DESCRIPTOR..AT_DESCRIPTOR + 256].fill(0);
-        bytes[AT_DESCRIPTOR..][..4].copy_from_slice(&[0x32, 0x54, 0xCD, 0xAB]);
-        bytes[AT_SECURE_VERSION] = 7;
-        text(&mut bytes, AT_VERSION, "v1.2.3");
-        text(&mut bytes, AT_PROJECT, "blinky");
-        bytes
-    }
-
-    fn text(bytes: &mut [u8], at: usize, text: &str) {
-        bytes[at..at + TEXT_BYTES].fill(0);
-        bytes[at..at + text.len()].copy_from_slice(text.as_bytes());
+        made(segments, digest, "v1.2.3")
     }
 
     fn with(at: usize, byte: u8) -> Result<Image, ImageError> {
@@ -338,7 +341,7 @@ mod tests {
 
     #[test]
     fn an_image_says_what_it_is() {
-        let found = Image::parse(&image(&[256, 64], true)).unwrap();
+        let found = Image::parse(&image(&[256, 64], true)).unwrap().descriptor;
         assert_eq!(found.hardware.as_str(), "esp32c3");
         assert_eq!(found.version, Version::new(1, 2, 3));
         assert_eq!((found.security_counter, found.project.as_str()), (7, "blinky"));
@@ -387,7 +390,7 @@ mod tests {
             ("1.2.3\u{7f}", Err(ImageError::VersionTextInvalid)),
         ] {
             text(&mut bytes, AT_VERSION, version);
-            assert_eq!(Image::parse(&bytes).map(|image| image.version), expected, "{version:?}");
+            assert_eq!(Image::parse(&bytes).map(|image| image.descriptor.version), expected, "{version:?}");
         }
     }
 

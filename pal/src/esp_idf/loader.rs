@@ -17,9 +17,10 @@
 //! encryption) takes an entry in one write: there a cut write as well can leave a whole sequence number beside a torn state.
 
 use crate::error::Fault;
+use crate::esp_idf::error::OtaDataError;
 use crate::esp_idf::otadata::{App, ENTRY_BYTES, Entries, Entry, SEQUENCE_ERASED, Sector, Slots, State};
 use crate::flash::{self, Flash};
-use crate::layout::Region;
+use crate::layout::{Layout, Region};
 
 /// Length of a sector: the bootloader's, and so the flash's.
 pub const SECTOR_BYTES: u32 = 0x1000;
@@ -30,74 +31,6 @@ pub struct OtaData {
     region: Region,
     slots: Slots,
     factory: bool,
-}
-
-/// Why an operation on `otadata` was not done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OtaDataError {
-    /// The flash's own trouble.
-    Fault(Fault),
-    /// The region is not two whole sectors of 0x1000 bytes, or the flash has other sectors.
-    NotTwoSectors {
-        /// Start of the region.
-        offset_bytes: u32,
-        /// Its length.
-        len_bytes: u32,
-        /// The flash's sector.
-        erase_bytes: u32,
-    },
-    /// The partition table has no such slot.
-    NoSuchSlot {
-        /// The slot named.
-        got: u8,
-        /// How many there are, counted from 0.
-        slots: u8,
-    },
-    /// The slot holds the program that is running.
-    SlotRuns {
-        /// The slot named.
-        slot: u8,
-    },
-    /// The running image is on trial itself.
-    TrialRuns {
-        /// Its slot.
-        slot: u8,
-    },
-    /// No other entry and no factory application is there to go back to.
-    NothingToGoBackTo {
-        /// The running slot.
-        slot: u8,
-    },
-    /// The partition table has no factory application.
-    NoFactory,
-    /// No sequence number is left above this one.
-    SequencesUsedUp {
-        /// The number of the other entry.
-        above: u32,
-    },
-}
-
-impl From<Fault> for OtaDataError {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-impl OtaDataError {
-    /// The number that ESP-IDF returns in the same case: `esp_err.h`, `esp_ota_ops.h`.
-    #[must_use]
-    pub const fn esp_err(&self) -> i32 {
-        match self {
-            Self::Fault(_) => 0x6001,                 // ESP_ERR_FLASH_OP_FAIL
-            Self::NotTwoSectors { .. } => 0x104,      // ESP_ERR_INVALID_SIZE
-            Self::NoSuchSlot { .. } => 0x102,         // ESP_ERR_INVALID_ARG
-            Self::NoFactory => 0x105,                 // ESP_ERR_NOT_FOUND
-            Self::SlotRuns { .. } => 0x1501,          // ESP_ERR_OTA_PARTITION_CONFLICT
-            Self::SequencesUsedUp { .. } => 0x1502,   // ESP_ERR_OTA_SELECT_INFO_INVALID
-            Self::NothingToGoBackTo { .. } => 0x1505, // ESP_ERR_OTA_ROLLBACK_FAILED
-            Self::TrialRuns { .. } => 0x1506,         // ESP_ERR_OTA_ROLLBACK_INVALID_STATE
-        }
-    }
 }
 
 impl OtaData {
@@ -113,6 +46,31 @@ impl OtaData {
         } else {
             Err(OtaDataError::NotTwoSectors { offset_bytes, len_bytes, erase_bytes })
         }
+    }
+
+    /// The same partition, if it lies beside `layout` and has its slots.
+    ///
+    /// # Errors
+    /// [`OtaDataError::Overlap`], [`OtaDataError::SlotsDiffer`].
+    pub fn beside(self, layout: &Layout) -> Result<Self, OtaDataError> {
+        let (got, slots) = (layout.slot_count(), self.slots.count());
+        if !layout.is_clear_of(self.region) {
+            return Err(OtaDataError::Overlap { offset_bytes: self.region.offset_bytes() });
+        }
+        if got > usize::from(slots) || layout.factory().is_some() != self.factory {
+            return Err(OtaDataError::SlotsDiffer { got, slots });
+        }
+        Ok(self)
+    }
+
+    /// The entry that names `slot`, whole but perhaps refused; the one with the higher sequence number. Dropped: nothing
+    /// happened.
+    ///
+    /// # Errors
+    /// As [`entries`](Self::entries).
+    pub async fn entry<F: Flash>(&self, flash: &mut F, slot: u8) -> Result<Option<Entry>, OtaDataError> {
+        let entries = self.entries(flash).await?;
+        Ok(entries.best(|entry| self.names(entry, slot)).map(|sector| *entries.of(sector)))
     }
 
     /// What both sectors hold. One that cannot be read is taken as erased: flash with error correction refuses to read what
@@ -142,13 +100,29 @@ impl OtaData {
     /// # Errors
     /// [`OtaDataError::SlotRuns`], [`OtaDataError::TrialRuns`] and the others that say what is wrong; the flash's own.
     pub async fn try_next<F: Flash>(&self, flash: &mut F, running: App, slot: u8) -> Result<(), OtaDataError> {
-        self.check(slot)?;
-        let sector = match running {
-            App::Ota(own) if own == slot => return Err(OtaDataError::SlotRuns { slot }),
-            App::Ota(own) => self.secured(flash, own).await?.other(),
-            App::Factory => self.cleared(flash, slot).await?,
-        };
-        self.put(flash, sector, slot, State::New).await
+        self.choose(flash, running, slot, State::New).await
+    }
+
+    /// Has every boot from now on start the image in `slot`, without a trial. Otherwise as [`try_next`](Self::try_next).
+    ///
+    /// # Errors
+    /// As [`try_next`](Self::try_next).
+    pub async fn switch<F: Flash>(&self, flash: &mut F, running: App, slot: u8) -> Result<(), OtaDataError> {
+        self.choose(flash, running, slot, State::Valid).await
+    }
+
+    /// Erases what says that an earlier image in `slot` was refused or never spoke. Calling again changes nothing. Dropped:
+    /// call again.
+    ///
+    /// # Errors
+    /// As [`entries`](Self::entries), and the flash's own.
+    pub async fn forget<F: Flash>(&self, flash: &mut F, slot: u8) -> Result<(), OtaDataError> {
+        let entries = self.entries(flash).await?;
+        let stale = |entry: &Entry| self.names(entry, slot) && (entry.is_passed_over() || entry.state.on_trial());
+        for sector in Sector::BOTH.into_iter().filter(|sector| stale(entries.of(*sector))) {
+            self.erase(flash, sector).await?;
+        }
+        Ok(())
     }
 
     /// Makes the image in `slot`, which runs, the one that every boot starts. Calling again changes nothing. Dropped: it
@@ -186,8 +160,7 @@ impl OtaData {
     pub async fn revert<F: Flash>(&self, flash: &mut F, slot: u8) -> Result<(), OtaDataError> {
         self.check(slot)?;
         let entries = self.entries(flash).await?;
-        let back =
-            |entry: &Entry| entry.is_valid() && !entry.state.on_trial() && self.slots.slot_of(entry.sequence) != slot;
+        let back = |entry: &Entry| entry.is_valid() && !entry.state.on_trial() && !self.names(entry, slot);
         match entries.best(back) {
             Some(back) => self.erase(flash, back.other()).await,
             None if self.factory => self.factory(flash).await,
@@ -215,9 +188,23 @@ impl OtaData {
         if slot < slots { Ok(()) } else { Err(OtaDataError::NoSuchSlot { got: slot, slots }) }
     }
 
+    async fn choose<F: Flash>(&self, flash: &mut F, running: App, slot: u8, state: State) -> Result<(), OtaDataError> {
+        self.check(slot)?;
+        let sector = match running {
+            App::Ota(own) if own == slot => return Err(OtaDataError::SlotRuns { slot }),
+            App::Ota(own) => self.secured(flash, own).await?.other(),
+            App::Factory => self.cleared(flash, slot, state).await?,
+        };
+        self.put(flash, sector, slot, state).await
+    }
+
+    fn names(&self, entry: &Entry, slot: u8) -> bool {
+        entry.is_whole() && self.slots.slot_of(entry.sequence) == slot
+    }
+
     /// The sector whose entry starts `slot`.
     fn entry_of(&self, entries: &Entries, slot: u8) -> Option<Sector> {
-        entries.best(|entry| entry.is_valid() && self.slots.slot_of(entry.sequence) == slot)
+        entries.best(|entry| entry.is_valid() && self.names(entry, slot))
     }
 
     /// The sector with the running slot's entry. If there is none that stays, it is written first: into its own sector,
@@ -237,10 +224,10 @@ impl OtaData {
 
     /// The sector for a choice of `slot` while the factory application runs: any earlier choice could not be started, and
     /// must not come back while `slot` waits for its trial.
-    async fn cleared<F: Flash>(&self, flash: &mut F, slot: u8) -> Result<Sector, OtaDataError> {
+    async fn cleared<F: Flash>(&self, flash: &mut F, slot: u8, state: State) -> Result<Sector, OtaDataError> {
         let entries = self.entries(flash).await?;
         let [first, second] = entries.0;
-        let wanted = self.next(&entries, Sector::First, slot, State::New)?;
+        let wanted = self.next(&entries, Sector::First, slot, state)?;
         if second.is_valid() || second.is_damaged() || (first.is_valid() && first != wanted) {
             self.factory(flash).await?;
         }
