@@ -15,9 +15,10 @@ pub(crate) fn of_fault(fault: Fault) -> Reason {
         | Fault::NotAligned { .. }
         | Fault::NothingBegun => Reason::FlashWriteFailed,
         Fault::JournalPayloadTooLong { .. } | Fault::JournalBufferTooSmall { .. } => Reason::JournalFailed,
-        Fault::BootRecordInvalid { .. } | Fault::MonotonicRecordInvalid { .. } | Fault::NoTrialRuns | Fault::LoaderRefused { .. } => {
-            Reason::BootRecordFailed
-        }
+        Fault::BootRecordInvalid { .. }
+        | Fault::MonotonicRecordInvalid { .. }
+        | Fault::NoTrialRuns
+        | Fault::LoaderRefused { .. } => Reason::BootRecordFailed,
     }
 }
 
