@@ -11,6 +11,7 @@
 //!   [`images`], and [`monotonic`], which is only ever raised.
 //! * [`platform`]: the trait and its errors. [`native`]: the implementation.
 //! * `contract`: what every platform must promise, as checks that a port is put through (feature `std`).
+//! * [`esp_idf`]: devices that ESP-IDF's bootloader starts, behind the doors of [`boot_control`] and [`foreign`].
 //! * `file`: a flash that is a file, for Linux devices and tests (feature `std`).
 #![no_std]
 #![forbid(unsafe_code)]

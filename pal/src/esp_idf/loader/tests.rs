@@ -81,11 +81,11 @@ const REFUSED: [Story; 3] = [
 ];
 
 /// Every way to cut an operation of `len` bytes, at every byte of it or of its beginning and end.
-fn tears(len: usize, every_byte: bool) -> impl Iterator<Item = Tear> {
+fn tears(erase: bool, len: usize, every_byte: bool) -> impl Iterator<Item = Tear> {
     let heads = (0..=len).filter(move |bytes| every_byte || *bytes <= 40 || *bytes + 40 >= len);
     let edges = heads.flat_map(|bytes| [Tear::Head(bytes), Tear::Tail(bytes)]);
-    let bits = [4, 32, 128, 224, 252].into_iter().flat_map(|done| (0..40).map(move |seed| Tear::Bits { seed, done }));
-    let spared = (0..ENTRY_BYTES * 8).map(Tear::AllBut);
+    let bits = [4, 32, 128, 224, 252].into_iter().flat_map(|done| (0..10).map(move |seed| Tear::Bits { seed, done }));
+    let spared = (0..ENTRY_BYTES * 8).filter(move |_| !erase).map(Tear::AllBut);
     edges.chain(bits).chain(spared)
 }
 
@@ -97,7 +97,7 @@ fn cut_everywhere<const W: usize>((held, factory, operation, allowed): Story, ev
     assert_eq!(operation.run(&otadata, &mut whole), Ok(()), "{held:?} {operation:?}");
     let (mut cuts, mut unwatched) = (0, 0);
     for (index, (erase, len)) in whole.ops.iter().copied().enumerate() {
-        for tear in tears(len, every_byte && erase) {
+        for tear in tears(erase, len, every_byte && erase) {
             let mut flash = fresh.clone();
             flash.cut = Some((index, tear));
             assert!(matches!(operation.run(&otadata, &mut flash), Err(OtaDataError::Fault(_))));
@@ -147,7 +147,7 @@ fn count<const W: usize>(stories: &[Story]) -> (usize, usize) {
 #[test]
 fn a_cut_at_any_byte_leaves_a_whole_choice_and_the_operation_can_be_done_again() {
     for (cuts, unwatched) in [count::<1>(&STORIES), count::<4>(&STORIES), count::<8>(&STORIES), count::<16>(&STORIES)] {
-        assert!(cuts > 20_000, "{cuts} cuts");
+        assert!(cuts > 10_000, "{cuts} cuts");
         assert_eq!(unwatched, 0);
     }
 }
@@ -166,8 +166,8 @@ fn a_cut_at_any_byte_of_either_sector_leaves_a_whole_choice() {
 /// only there.
 #[test]
 fn what_the_format_cannot_keep_is_counted() {
-    assert_eq!(count::<4>(&REFUSED), (3_820, 26));
-    assert_eq!(count::<32>(&STORIES), (25_516, 328), "an entry is one write");
+    assert_eq!(count::<4>(&REFUSED), (2_002, 3));
+    assert_eq!(count::<32>(&STORIES), (12_260, 279), "an entry is one write");
 }
 
 /// A refused entry under erasure: how many single bits, and pairs of bits, that change first make it a choice again.
