@@ -55,6 +55,15 @@ pub trait Loader {
         Ok(())
     }
 
+    /// Has the next boot go back from the running image, which is on trial although the words do not say so. Calling again
+    /// changes nothing. Dropped: call again.
+    ///
+    /// # Errors
+    /// The flash's own.
+    async fn watch<F: Flash>(&mut self, _flash: &mut F, _running: SlotId) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// Has the next boot try `slot`. Calling again changes nothing. Dropped: call again.
     ///
     /// # Errors
@@ -164,10 +173,14 @@ impl<L: Loader> Foreign<L> {
                 if slot == running =>
             {
                 record.trial = Trial::Started { slot, digest, image_bytes, attempts_left: 0 };
-                if self.loader.word(flash, running, slot).await? == Word::Kept {
-                    // The power went between the loader's word and our record.
-                    (record.confirmed, record.trial) = (slot, Trial::None);
-                    record.images.mark(slot, Standing::Good);
+                match self.loader.word(flash, running, slot).await? {
+                    Word::Kept => {
+                        // The power went between the loader's word and our record.
+                        (record.confirmed, record.trial) = (slot, Trial::None);
+                        record.images.mark(slot, Standing::Good);
+                    }
+                    Word::Nothing => self.loader.watch(flash, running).await?,
+                    Word::Waiting | Word::Trying | Word::GivenUp => {}
                 }
             }
             Trial::Pending { slot, digest, .. } => match self.loader.word(flash, running, slot).await? {

@@ -151,6 +151,20 @@ impl OtaData {
         }
     }
 
+    /// Puts the image in `slot`, which runs, on trial where a torn state started it without one: the next boot goes back
+    /// unless it is kept. Calling again changes nothing. Dropped: call again.
+    ///
+    /// # Errors
+    /// The flash's own.
+    pub async fn watch<F: Flash>(&self, flash: &mut F, slot: u8) -> Result<(), OtaDataError> {
+        self.check(slot)?;
+        let entries = self.entries(flash).await?;
+        match self.entry_of(&entries, slot) {
+            Some(own) if !entries.of(own).state.on_trial() => self.put(flash, own, slot, State::PendingVerify).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Takes the choice back from `slot`, which runs: the next boot starts the image of the other entry, or the factory's.
     /// The entry goes, so that nothing refused is left to be damaged into a choice; the reason is kept elsewhere. Calling
     /// again erases again. Dropped: taken back or not; call again.

@@ -22,6 +22,8 @@ pub(crate) enum Tear {
     Head(usize),
     /// The last bytes were done.
     Tail(usize),
+    /// The bytes between were done.
+    Middle(usize, usize),
     /// Of an entry's place, each bit was done or not; of 256, so many were.
     Bits { seed: u64, done: u64 },
     /// Of an entry's place, every bit was done but this one.
@@ -37,7 +39,8 @@ impl Tear {
         match self {
             Self::Head(bytes) if index < bytes => 0xFF,
             Self::Tail(bytes) if index + bytes >= len => 0xFF,
-            Self::Head(_) | Self::Tail(_) => 0,
+            Self::Middle(from, to) if (from..to).contains(&index) => 0xFF,
+            Self::Head(_) | Self::Tail(_) | Self::Middle(..) => 0,
             Self::Bits { .. } | Self::AllBut(_) if index >= ENTRY_BYTES => 0xFF,
             Self::Bits { seed, done } => bits(&|bit| dice(seed ^ (bit as u64) << 32) & 0xFF < done),
             Self::AllBut(spared) => bits(&|bit| bit != spared),

@@ -174,6 +174,7 @@ fn live(flash: &mut Flash4, factory: bool, running: SlotId, verdict: Verdict) ->
             Verdict::Silent => {}
         },
         Trial::Started { .. } | Trial::Pending { .. } => {}
+        Trial::Ended { .. } if running != state.confirmed => {} // what was given up runs once more
         Trial::Ended { .. } => return Ok(End::Settled(state)),
         Trial::None if state.running_image.is_some_and(|image| image.version.patch == 1) => {
             return Ok(End::Settled(state));
@@ -198,9 +199,12 @@ fn update(device: &mut Device<'_>) -> Result<(), Stop> {
     Ok(run(device.activate(begun.slot, &digest, image_bytes))?)
 }
 
-/// Lives until the update is settled; the state then, and which image runs.
+/// Lives until the update is settled; the state then, and which image runs. An ended trial is one that was offered.
 fn settle(flash: &mut Flash4, factory: bool, verdict: Verdict) -> (BootState, usize) {
+    let mut offered = false;
     for _ in 0..LIVES_MAX {
+        let entries = flash.entries();
+        offered |= entries.active().is_some_and(|active| !entries.of(active).state.stays());
         let Some(running) = boot(flash, factory) else {
             assert!(flash.cut.is_some(), "nothing can be started: {:?}", flash.entries());
             flash.power_on();
@@ -208,7 +212,10 @@ fn settle(flash: &mut Flash4, factory: bool, verdict: Verdict) -> (BootState, us
         };
         let runs = holds(flash, factory, running).expect("the bootloader looked");
         match live(flash, factory, running, verdict) {
-            Ok(End::Settled(state)) => return (state, runs),
+            Ok(End::Settled(state)) => {
+                assert!(state.trial == Trial::None || offered, "the bootloader never had it to try: {state:?}");
+                return (state, runs);
+            }
             Ok(End::Reset) => {}
             Err(stop) => {
                 assert!(flash.cut.is_some(), "{stop:?}");
@@ -290,11 +297,13 @@ fn a_cut_anywhere_in_an_update_ends_in_one_image_confirmed_and_a_true_word_of_th
                 let edges = [0, 1, 28, *len].map(Tear::Head).into_iter();
                 let ends = [1, 4, 8].map(Tear::Tail).into_iter();
                 let bits = (0..4).map(|seed| Tear::Bits { seed, done: [4, 128, 250][seed as usize % 3] });
-                for tear in edges.chain(ends).chain(bits) {
+                // The state alone: a refused entry becomes a choice again.
+                let state = [Tear::Middle(24, 25)].into_iter();
+                for tear in edges.chain(ends).chain(bits).chain(state) {
                     kept += cut_at(start, verdict, index, tear);
                 }
             }
-            let cuts = whole.ops.len() * 11;
+            let cuts = whole.ops.len() * 12;
             assert!(cuts > 150, "{cuts} cuts of {start:?}");
             // A cut between the first boot of a trial and its verdict costs the trial, and so may one in the verdict.
             assert_eq!(kept > cuts / 2, verdict == Verdict::Good, "{kept} of {cuts} end with the new image");
