@@ -15,9 +15,10 @@ pub(crate) fn of_fault(fault: Fault) -> Reason {
         | Fault::NotAligned { .. }
         | Fault::NothingBegun => Reason::FlashWriteFailed,
         Fault::JournalPayloadTooLong { .. } | Fault::JournalBufferTooSmall { .. } => Reason::JournalFailed,
-        Fault::BootRecordInvalid { .. } | Fault::MonotonicRecordInvalid { .. } | Fault::NoTrialRuns => {
-            Reason::BootRecordFailed
-        }
+        Fault::BootRecordInvalid { .. }
+        | Fault::MonotonicRecordInvalid { .. }
+        | Fault::NoTrialRuns
+        | Fault::LoaderRefused { .. } => Reason::BootRecordFailed,
     }
 }
 
@@ -34,7 +35,7 @@ pub(crate) fn of_refusal(refusal: Refusal) -> Reason {
         Refusal::NoFactorySlot => Reason::NoFactorySlot,
         Refusal::FactoryNotVerified => Reason::FactoryNotVerified,
         Refusal::DigestMismatch { .. } => Reason::DigestMismatch,
-        Refusal::ImageHeaderInvalid(_) => Reason::ImageHeaderInvalid,
+        Refusal::ImageHeaderInvalid(_) | Refusal::EspImageInvalid(_) => Reason::ImageHeaderInvalid,
         Refusal::WrongHardware { .. } => Reason::WrongHardware,
         Refusal::WrongComponent { .. } => Reason::WrongComponent,
         Refusal::VersionNotNewer { .. } => Reason::VersionNotNewer,

@@ -2,11 +2,10 @@
 
 use ota_pal::{
     BootRecord, BootRecords, Digest, Fault, Flash, Floor, Floors, Header, Image, Layout, SlotId, Standing, Trial,
-    Watchdog, digest, read_header,
+    Watchdog, digest, erase_slots, read_header,
 };
 
 use crate::select::{Decision, fallback, select};
-use crate::wipe;
 
 /// The slot to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +131,7 @@ impl<F: Flash, W: Watchdog> Selector<'_, F, W> {
             self.record.wipe = false;
             return self.store(Cause::Confirmed).await;
         }
-        if let Err(fault) = wipe::erase_slots(self.flash, self.layout, self.watchdog).await {
+        if let Err(fault) = erase_slots(self.flash, self.layout, self.watchdog).await {
             return Cause::NotStored(fault);
         }
         self.record = BootRecord::new_device(SlotId::FACTORY);

@@ -14,7 +14,6 @@ extern crate std;
 
 mod boot;
 mod select;
-mod wipe;
 
 pub use boot::{Boot, BootError, Cause, Scrutiny, boot};
 pub use select::{Decision, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, fallback, select};

@@ -4,7 +4,12 @@ const POLYNOMIAL_REFLECTED: u32 = 0xEDB8_8320;
 
 /// The CRC-32 of `bytes`.
 pub(crate) fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |register, byte| {
+    crc32_from(u32::MAX, bytes)
+}
+
+/// The same polynomial with another first value of the register: ESP-IDF starts from zero.
+pub(crate) fn crc32_from(register: u32, bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(register, |register, byte| {
         (0..8).fold(register ^ u32::from(*byte), |register, _| {
             let carry = register & 1 != 0;
             (register >> 1) ^ if carry { POLYNOMIAL_REFLECTED } else { 0 }

@@ -1,5 +1,6 @@
 //! The two errors of a platform, split by who must act: [`Fault`] is about this device, [`Refusal`] about the image.
 
+use crate::esp_idf::image::ImageError;
 use crate::hardware::HardwareId;
 use crate::header::{Component, HeaderError};
 use crate::signature::SignatureRefusal;
@@ -78,6 +79,11 @@ pub enum Fault {
     },
     /// A verdict on a trial, but the running image is not on trial.
     NoTrialRuns,
+    /// The words of a foreign boot loader do not allow what was asked.
+    LoaderRefused {
+        /// The number that this loader's own programs know the case by; ESP-IDF's `esp_err_t`.
+        code: i32,
+    },
 }
 
 /// Why an image is not taken, or the device's own [`Fault`] on the way to find out.
@@ -119,6 +125,8 @@ pub enum Refusal {
     FactoryNotVerified,
     /// The image does not start with a header of ours.
     ImageHeaderInvalid(HeaderError),
+    /// The image is none that ESP-IDF's bootloader starts.
+    EspImageInvalid(ImageError),
     /// An image for other hardware.
     WrongHardware {
         /// The hardware it is for.
@@ -192,5 +200,7 @@ print_by_name!(
     crate::mcuboot::ImageError,
     crate::mcuboot::TrailerError,
     crate::native::ConfigError,
+    crate::esp_idf::error::OtaDataError,
+    ImageError,
     crate::version::VersionTextInvalid
 );

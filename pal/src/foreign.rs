@@ -1,6 +1,6 @@
 //! Boot loaders that are not ours: [`Foreign`] keeps our boot record beside the words that such a loader reads, because
 //! digest, reason and database have no place in them, and reconciles the two at every look. What a loader's words are is
-//! its adapter's, a [`Loader`].
+//! its adapter's, a [`Loader`]; how the two are reconciled is in `reconcile`.
 
 use crate::boot_control::{BootControl, Change, Found, ImageFormat};
 use crate::boot_record::{BootRecord, BootRecords, Trial};
@@ -11,6 +11,8 @@ use crate::images::Standing;
 use crate::layout::{Layout, Region};
 use crate::platform::Watchdog;
 use crate::slot::SlotId;
+
+mod reconcile;
 
 /// The reason stored when the loader went back from a trial and did not say why: a reset without a verdict.
 pub const REASON_LOADER_WENT_BACK: u16 = 0x0603;
@@ -49,6 +51,24 @@ pub trait Loader {
     /// [`Fault::Read`].
     async fn word<F: Flash>(&mut self, flash: &mut F, running: SlotId, slot: SlotId) -> Result<Word, Fault>;
 
+    /// Takes away what the words still say of an earlier image of `slot`, which would be taken for a verdict on the one that
+    /// is tried next. Comes before our record names that one. Calling again changes nothing. Dropped: call again.
+    ///
+    /// # Errors
+    /// The flash's own.
+    async fn forget<F: Flash>(&mut self, _flash: &mut F, _running: SlotId, _slot: SlotId) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// Has the next boot go back from the running image, which is on trial although the words do not say so. Calling again
+    /// changes nothing. Dropped: call again.
+    ///
+    /// # Errors
+    /// The flash's own.
+    async fn watch<F: Flash>(&mut self, _flash: &mut F, _running: SlotId) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// Has the next boot try `slot`. Calling again changes nothing. Dropped: call again.
     ///
     /// # Errors
@@ -81,19 +101,21 @@ pub struct Foreign<L> {
     records: BootRecords,
     /// The slot whose image runs: what the board knows, or, with a loader that swaps, what was found out.
     running: Option<SlotId>,
+    /// Whether this program told the loader to switch: what runs until the reset is not what is confirmed then.
+    switched: bool,
 }
 
 impl<L: Loader> Foreign<L> {
     /// The loader of a part that runs in place; the board knows from which slot.
     #[must_use]
     pub const fn in_place(loader: L, layout: &Layout, running: SlotId) -> Self {
-        Self { loader, records: BootRecords::new(layout), running: Some(running) }
+        Self { loader, records: BootRecords::new(layout), running: Some(running), switched: false }
     }
 
     /// A loader that swaps: which image runs is found out by its digest.
     #[must_use]
     pub const fn swapping(loader: L, layout: &Layout) -> Self {
-        Self { loader, records: BootRecords::new(layout), running: None }
+        Self { loader, records: BootRecords::new(layout), running: None, switched: false }
     }
 
     /// The slot whose image runs. With a loader that swaps it is the one on trial if its digest is what runs.
@@ -144,67 +166,6 @@ impl<L: Loader> Foreign<L> {
         }
         Ok(confirmed)
     }
-
-    /// What the loader did since the record was stored, as far as its words and what runs tell.
-    async fn reconciled<F: Flash>(
-        &mut self,
-        flash: &mut F,
-        running: SlotId,
-        record: &BootRecord,
-    ) -> Result<BootRecord, Fault> {
-        let mut record = *record;
-        match record.trial {
-            Trial::Pending { slot, digest, image_bytes, .. } | Trial::Started { slot, digest, image_bytes, .. }
-                if slot == running =>
-            {
-                record.trial = Trial::Started { slot, digest, image_bytes, attempts_left: 0 };
-                if self.loader.word(flash, running, slot).await? == Word::Kept {
-                    // The power went between the loader's word and our record.
-                    (record.confirmed, record.trial) = (slot, Trial::None);
-                    record.images.mark(slot, Standing::Good);
-                }
-            }
-            Trial::Pending { slot, digest, image_bytes, attempts_left } => {
-                match self.loader.word(flash, running, slot).await? {
-                    Word::GivenUp | Word::Trying => went_back(&mut record, slot, digest),
-                    // A cut before the loader heard it; or a trial that never came as far as this, or an image that the
-                    // loader does not take, of which its words may keep no trace: not for ever again.
-                    Word::Nothing | Word::Kept => match attempts_left.checked_sub(1) {
-                        None => went_back(&mut record, slot, digest),
-                        Some(attempts_left) => {
-                            record.trial = Trial::Pending { slot, digest, image_bytes, attempts_left };
-                        }
-                    },
-                    Word::Waiting => {}
-                }
-            }
-            Trial::Started { slot, digest, .. } => went_back(&mut record, slot, digest),
-            Trial::Ended { slot, .. } if slot == running => self.loader.give_up(flash, running).await?,
-            Trial::None if record.confirmed != running && L::SWAPS => {
-                // Ours said "switch" before the loader heard it.
-                if self.loader.word(flash, running, record.confirmed).await? != Word::Waiting {
-                    self.loader.switch(flash, running, record.confirmed).await?;
-                }
-            }
-            Trial::None if record.confirmed != running => {
-                match self.loader.word(flash, running, running).await? {
-                    // Ours said "switch" before the loader heard it.
-                    Word::Kept if record.images.get(record.confirmed).is_some() => {
-                        self.loader.switch(flash, running, record.confirmed).await?;
-                    }
-                    // Somebody else switched.
-                    _ => record.confirmed = running,
-                }
-            }
-            Trial::None | Trial::Ended { .. } => {}
-        }
-        Ok(record)
-    }
-}
-
-fn went_back(record: &mut BootRecord, slot: SlotId, digest: crate::Digest) {
-    record.trial = Trial::Ended { slot, digest, reason: REASON_LOADER_WENT_BACK, started: true };
-    record.images.mark(slot, Standing::Failed);
 }
 
 impl<L: Loader> BootControl for Foreign<L> {
@@ -223,13 +184,15 @@ impl<L: Loader> BootControl for Foreign<L> {
         let Some(stored) = stored else {
             return Ok(Found { running, record: BootRecord::new_device(running) });
         };
-        let record = self.reconciled(flash, running, &stored).await?;
+        let mut record = stored;
+        if stored.wipe && !self.switched {
+            self.finish_factory_reset(flash, layout, watchdog, running, &mut record).await?;
+        }
+        self.reconcile(flash, running, &mut record).await?;
         if record != stored {
             // Counted before it happens.
             self.records.store(flash, &record).await?;
-            if let (Trial::Pending { .. }, Trial::Pending { slot, .. }) = (stored.trial, record.trial) {
-                self.loader.try_next(flash, running, slot).await?;
-            }
+            self.try_again(flash, running, &stored, &record).await?;
         }
         Ok(Found { running, record })
     }
@@ -242,15 +205,20 @@ impl<L: Loader> BootControl for Foreign<L> {
         change: Change,
     ) -> Result<(), Fault> {
         let running = self.running.unwrap_or(record.confirmed);
-        if change == Change::Keep {
-            self.loader.keep(flash, running).await?;
+        match change {
+            Change::Keep => self.loader.keep(flash, running).await?,
+            Change::Try(slot) => self.loader.forget(flash, running, slot).await?,
+            Change::Note | Change::Revert | Change::Switch(_) => {}
         }
         self.records.store(flash, record).await?;
         match change {
             Change::Note | Change::Keep => Ok(()),
             Change::Try(slot) => self.loader.try_next(flash, running, slot).await,
             Change::Revert => self.loader.give_up(flash, running).await,
-            Change::Switch(slot) => self.loader.switch(flash, running, slot).await,
+            Change::Switch(slot) => {
+                self.switched = true;
+                self.loader.switch(flash, running, slot).await
+            }
         }
     }
 

@@ -244,6 +244,11 @@ impl Layout {
         Ok(())
     }
 
+    /// Whether `region` shares no byte with any of this layout.
+    pub(crate) fn is_clear_of(&self, region: Region) -> bool {
+        self.regions(0).iter().all(|(mine, _)| !mine.overlaps(region))
+    }
+
     /// Every region with the sectors that it needs: none, where there is no such slot.
     const fn regions(&self, record_sectors: u32) -> [(Region, u32); SLOTS_MAX + 4] {
         let RecordRegions { journal, boot, monotonic } = self.records;

@@ -13,6 +13,7 @@
 //! * `contract`: what every platform must promise, as checks that a port is put through (feature `std`).
 //! * [`mcuboot`]: the trailers and images of a boot loader that is not ours.
 //! * `embassy_boot`: the marks of another (feature `embassy-boot`).
+//! * [`esp_idf`]: devices that ESP-IDF's bootloader starts, behind the doors of [`boot_control`] and [`foreign`].
 //! * `file`: a flash that is a file, for Linux devices and tests (feature `std`).
 #![no_std]
 #![forbid(unsafe_code)]
@@ -37,6 +38,7 @@ pub mod digest;
 #[cfg(feature = "embassy-boot")]
 pub mod embassy_boot;
 pub mod error;
+pub mod esp_idf;
 #[cfg(any(test, feature = "std"))]
 pub mod file;
 pub mod flash;
@@ -53,6 +55,7 @@ pub mod platform;
 pub mod signature;
 pub mod slot;
 pub mod version;
+pub mod wipe;
 
 #[cfg(test)]
 mod testing;
@@ -81,3 +84,4 @@ pub use signature::{
 pub use slot::{SLOTS_MAX, SlotId};
 pub use slots::read_header;
 pub use version::{Version, VersionTextInvalid};
+pub use wipe::erase_slots;

@@ -1,13 +1,16 @@
 //! The erasing part of a factory reset. It can be cut anywhere and done again: what is erased already is passed over.
 
-use ota_pal::{Fault, Flash, Layout, Region, SlotId, Watchdog, erase_sector, is_erased};
+use crate::error::Fault;
+use crate::flash::{Flash, erase_sector, is_erased};
+use crate::layout::{Layout, Region};
+use crate::platform::Watchdog;
+use crate::slot::SlotId;
 
-/// Erases all slots but the factory's.
-pub(crate) async fn erase_slots<F: Flash, W: Watchdog>(
-    flash: &mut F,
-    layout: &Layout,
-    watchdog: &mut W,
-) -> Result<(), Fault> {
+/// Erases all slots but the factory's; the watchdog is fed after each sector. Dropped: call again.
+///
+/// # Errors
+/// [`Fault::Erase`].
+pub async fn erase_slots<F: Flash, W: Watchdog>(flash: &mut F, layout: &Layout, watchdog: &mut W) -> Result<(), Fault> {
     for slot in layout.next_slots(SlotId::FACTORY) {
         erase_region(flash, layout.slot(slot), watchdog).await?;
     }
@@ -16,7 +19,7 @@ pub(crate) async fn erase_slots<F: Flash, W: Watchdog>(
 
 async fn erase_region<F: Flash, W: Watchdog>(flash: &mut F, region: Region, watchdog: &mut W) -> Result<(), Fault> {
     for at in (0..region.len_bytes()).step_by(F::ERASE_SIZE) {
-        let sector = region.offset_bytes() + at;
+        let sector = region.at(at);
         // A sector that a cut erase left unreadable is erased, too.
         if is_erased(flash, sector, F::ERASE_SIZE as u32).await != Ok(true) {
             erase_sector(flash, sector).await?;

@@ -1,0 +1,121 @@
+//! What a loader did since our record was stored, as far as its words and what runs tell; and what a cut left half done
+//! between the two.
+
+use super::{Foreign, Loader, REASON_LOADER_WENT_BACK, Word};
+use crate::boot_record::{BootRecord, Trial};
+use crate::digest::Digest;
+use crate::error::Fault;
+use crate::flash::Flash;
+use crate::images::{Image, Images, Standing};
+use crate::layout::Layout;
+use crate::platform::Watchdog;
+use crate::slot::SlotId;
+use crate::wipe;
+
+/// So often a switch is tried that did not come about: the power may have gone before the loader heard of it.
+const SWITCH_ATTEMPTS: u8 = 1;
+
+impl<L: Loader> Foreign<L> {
+    /// Brings `record` to what is true.
+    pub(super) async fn reconcile<F: Flash>(
+        &mut self,
+        flash: &mut F,
+        running: SlotId,
+        record: &mut BootRecord,
+    ) -> Result<(), Fault> {
+        match record.trial {
+            Trial::Pending { slot, digest, image_bytes, .. } | Trial::Started { slot, digest, image_bytes, .. }
+                if slot == running =>
+            {
+                record.trial = Trial::Started { slot, digest, image_bytes, attempts_left: 0 };
+                match self.loader.word(flash, running, slot).await? {
+                    Word::Kept => {
+                        // The power went between the loader's word and our record.
+                        (record.confirmed, record.trial) = (slot, Trial::None);
+                        record.images.mark(slot, Standing::Good);
+                    }
+                    Word::Nothing => self.loader.watch(flash, running).await?,
+                    Word::Waiting | Word::Trying | Word::GivenUp => {}
+                }
+            }
+            Trial::Pending { slot, digest, image_bytes, attempts_left } => {
+                match self.loader.word(flash, running, slot).await? {
+                    Word::GivenUp | Word::Trying => went_back(record, slot, digest),
+                    // A cut before the loader heard it; or a trial that never came as far as this, or an image that the
+                    // loader does not take, of which its words may keep no trace: not for ever again.
+                    Word::Nothing | Word::Kept => match attempts_left.checked_sub(1) {
+                        None => went_back(record, slot, digest),
+                        Some(attempts_left) => {
+                            record.trial = Trial::Pending { slot, digest, image_bytes, attempts_left };
+                        }
+                    },
+                    Word::Waiting => {}
+                }
+            }
+            Trial::Started { slot, digest, .. } => went_back(record, slot, digest),
+            Trial::Ended { slot, .. } if slot == running => self.loader.give_up(flash, running).await?,
+            Trial::None if record.confirmed != running && !self.switched => other_runs(running, record),
+            Trial::None | Trial::Ended { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Has the loader try again what `record` names anew.
+    pub(super) async fn try_again<F: Flash>(
+        &mut self,
+        flash: &mut F,
+        running: SlotId,
+        stored: &BootRecord,
+        record: &BootRecord,
+    ) -> Result<(), Fault> {
+        match (stored.trial, record.trial) {
+            (Trial::Pending { .. }, Trial::Pending { slot, .. }) => self.loader.try_next(flash, running, slot).await,
+            (_, Trial::Pending { slot, .. }) => self.loader.switch(flash, running, slot).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Carries a factory reset out where the factory's program runs; elsewhere the loader did not hear of it, or did not
+    /// start that program: the order is forgotten, and nothing was erased.
+    pub(super) async fn finish_factory_reset<F: Flash, W: Watchdog>(
+        &mut self,
+        flash: &mut F,
+        layout: &Layout,
+        watchdog: &mut W,
+        running: SlotId,
+        record: &mut BootRecord,
+    ) -> Result<(), Fault> {
+        if running.is_factory() {
+            wipe::erase_slots(flash, layout, watchdog).await?;
+            let factory = record.images.get(SlotId::FACTORY).copied();
+            record.images = Images::NONE;
+            record.images.set(SlotId::FACTORY, factory);
+        }
+        (record.confirmed, record.wipe) = (running, false);
+        Ok(())
+    }
+}
+
+/// What runs is not what our record says, and no trial explains it.
+fn other_runs(running: SlotId, record: &mut BootRecord) {
+    let (wanted, row) = (record.confirmed, record.images.get(record.confirmed).copied());
+    match (record.images.get(running), row) {
+        // Verified here and never confirmed: it is on trial, whoever had it started.
+        (Some(Image { standing: Standing::Verified, digest, image_bytes, .. }), _) => {
+            let (digest, image_bytes) = (*digest, *image_bytes);
+            record.trial = Trial::Started { slot: running, digest, image_bytes, attempts_left: 0 };
+        }
+        // Ours said "switch" before the loader heard it; or it heard it, and does not start that image.
+        (_, Some(Image { standing: Standing::Good, digest, image_bytes, .. })) => {
+            record.confirmed = running;
+            record.trial = Trial::Pending { slot: wanted, digest, image_bytes, attempts_left: SWITCH_ATTEMPTS };
+        }
+        // Somebody else switched.
+        _ => record.confirmed = running,
+    }
+}
+
+fn went_back(record: &mut BootRecord, slot: SlotId, digest: Digest) {
+    record.trial = Trial::Ended { slot, digest, reason: REASON_LOADER_WENT_BACK, started: true };
+    record.images.mark(slot, Standing::Failed);
+}
