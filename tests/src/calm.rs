@@ -18,7 +18,15 @@ pub fn world() -> World {
 
 /// A job over MQTT whose image is version 1.0.`patch`, `patch` bytes longer than [`IMAGE_BYTES`].
 pub fn order(id: &str, kind: Kind, patch: u32) -> Order {
-    Order { id: id.into(), kind, route: Route::Mqtt, patch, image_bytes: IMAGE_BYTES + patch, asks: Floor::default() }
+    Order {
+        id: id.into(),
+        kind,
+        route: Route::Mqtt,
+        patch,
+        image_bytes: IMAGE_BYTES + patch,
+        asks: Floor::default(),
+        by_next_key: false,
+    }
 }
 
 /// As [`order`], over HTTP.

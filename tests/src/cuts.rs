@@ -18,7 +18,7 @@ use crate::job::Order;
 use crate::nor::{Blow, CHIPS, Chip, Mishap, Tear};
 use crate::world::{Ended, Flow, Setup, World};
 
-use story::{GOOD, IMAGE_BYTES, JOB, NEW, NEWER, NEXT, OLD, order};
+use story::{GOOD, IMAGE_BYTES, JOB, NEW, NEWER, NEXT, OLD, REVOKED, order};
 
 pub use story::{STORIES, Story};
 
@@ -102,6 +102,7 @@ fn told(case: &Case) -> Told {
     let mut complaints = the_story_ends_as_it_must(case, &world, ended);
     complaints.extend(no_sector_is_erased_more_than_its_share(&world));
     complaints.extend(the_next_job_works(&mut world, case.story.asks));
+    complaints.extend(a_revoked_key_is_believed_no_more(&mut world, case.story.asks));
     complaints.extend(the_monotonic_record_is_what_was_committed(&world, case.story.asks));
     complaints.append(&mut world.checks.violations);
     Told { operations, complaints }
@@ -155,11 +156,23 @@ fn the_monotonic_record_is_what_was_committed(world: &World, asks: Floor) -> Opt
 
 fn the_next_job_works(world: &mut World, asks: Floor) -> Option<String> {
     world.device.nor.plan([]);
-    world.create(&Order { asks, ..order(NEXT, &GOOD, 4) });
+    world.create(&Order { asks, by_next_key: asks.key_epoch > 0, ..order(NEXT, &GOOD, 4) });
     let ended = world.run(WHILE_MS, |_| Flow::Go);
     let (verdict, (_, patch)) = (world.verdict(NEXT), confirmed(world));
     let works = (ended, verdict, patch) == (Ended::Quiet, (Status::Succeeded, None), 4);
     (!works).then(|| format!("the next job works: {ended:?} {verdict:?}, 1.0.{patch} runs"))
+}
+
+fn a_revoked_key_is_believed_no_more(world: &mut World, asks: Floor) -> Option<String> {
+    if asks.key_epoch == 0 {
+        return None;
+    }
+    world.checks.excuses.push(Reason::KeyRevoked);
+    world.create(&Order { asks, ..order(REVOKED, &GOOD, 5) });
+    let ended = world.run(WHILE_MS, |_| Flow::Go);
+    let verdict = world.verdict(REVOKED);
+    let is_refused = (ended, verdict) == (Ended::Quiet, (Status::Failed, Some(Reason::KeyRevoked)));
+    (!is_refused).then(|| format!("a revoked key is believed no more: {ended:?} {verdict:?}"))
 }
 
 impl Case {

@@ -147,6 +147,8 @@ pub struct Order {
     pub image_bytes: u32,
     /// What the image has the monotonic record raised to.
     pub asks: Floor,
+    /// Whether the key that succeeds the device's first signs it.
+    pub by_next_key: bool,
 }
 
 /// A job as the service has it.
@@ -180,7 +182,7 @@ const BYTES_TOO_LARGE: u32 = 16 * 1024 * 1024;
 
 /// Makes the job; `ours` is the key that devices trust.
 pub fn job(order: &Order, ours: &Signer, dice: &mut Dice) -> Job {
-    let Order { id, kind, route, patch, image_bytes, asks } = order;
+    let Order { id, kind, route, patch, image_bytes, asks, by_next_key } = order;
     let mut header = header(*patch, *image_bytes, kind.behaviour(), *asks);
     if *kind == Kind::WrongHardware {
         header.hardware = crate::image::hardware("other");
@@ -191,6 +193,7 @@ pub fn job(order: &Order, ours: &Signer, dice: &mut Dice) -> Job {
     };
     let signature = match kind {
         Kind::ForeignKey => Signer::new("foreign", matches!(ours, Signer::Real(_))).sign(&file),
+        _ if *by_next_key => ours.next().sign(&file),
         _ => ours.sign(&file),
     };
     let announced_bytes = match kind {

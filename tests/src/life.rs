@@ -209,6 +209,7 @@ fn order(number: u32, dice: &mut Dice) -> Order {
         patch: if kind == Kind::NotNewer { 1 } else { 2 + number },
         image_bytes: image_bytes.min(SLOT_BYTES as u32),
         asks: Floor::default(),
+        by_next_key: false,
     }
 }
 

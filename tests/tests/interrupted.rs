@@ -11,7 +11,7 @@ use ota_tests::world::{Act, Ended, Flow, World};
 
 /// Three sectors, twelve blocks: an update short enough to be interrupted everywhere.
 fn short(id: &str, kind: Kind, patch: u32, route: Route) -> Order {
-    Order { id: id.into(), kind, route, patch, image_bytes: 12_000 + patch, asks: Floor::default() }
+    Order { id: id.into(), kind, route, patch, image_bytes: 12_000 + patch, asks: Floor::default(), by_next_key: false }
 }
 
 /// A world with this job in it, run with `disturb` asked before every step.

@@ -60,6 +60,7 @@ fn a_device_is_updated_in_five_steps() {
         patch: 2,
         image_bytes: 50_000,
         asks: Floor::default(),
+        by_next_key: false,
     };
     service.create(job(&order, &signer, &mut dice), 0);
 

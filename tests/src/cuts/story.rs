@@ -13,6 +13,8 @@ const LONG_IMAGE_BYTES: u32 = 70_000;
 /// The job of the story, and the good one after it.
 pub(super) const JOB: &str = "job";
 pub(super) const NEXT: &str = "next";
+/// One that a revoked key signed.
+pub(super) const REVOKED: &str = "revoked";
 /// The job that supersedes the story's.
 pub(super) const NEWER: &str = "newer";
 
@@ -67,7 +69,7 @@ pub(super) const GOOD: Story = Story {
 };
 
 /// All stories.
-pub const STORIES: [Story; 12] = [
+pub const STORIES: [Story; 13] = [
     GOOD,
     Story { name: "http", route: Route::Http, ..GOOD },
     Story { name: "bad", kind: Kind::FailsItsTest, ends: &[failed(Reason::SelfTestFailed)], ..GOOD },
@@ -108,6 +110,7 @@ pub const STORIES: [Story; 12] = [
         ends: &[(Status::Succeeded, None, OLD), SUCCEEDED],
         ..GOOD
     },
+    Story { name: "rotate", asks: Floor { security_counter: 0, key_epoch: 1 }, ..GOOD },
     Story { name: "counter", asks: Floor { security_counter: 7, key_epoch: 0 }, ..GOOD },
     Story { name: "erase", after: Some(|world| world.act(Act::Erase(Version::new(1, 0, OLD)))), ..GOOD },
     Story {
@@ -121,5 +124,5 @@ pub const STORIES: [Story; 12] = [
 /// A job of the story's kind.
 pub(super) fn order(id: &str, story: &Story, patch: u32) -> Order {
     let Story { kind, route, image_bytes, asks, .. } = *story;
-    Order { id: id.into(), kind, route, patch, image_bytes: image_bytes + patch, asks }
+    Order { id: id.into(), kind, route, patch, image_bytes: image_bytes + patch, asks, by_next_key: false }
 }
