@@ -53,3 +53,62 @@ pub(crate) fn of_refusal(refusal: Refusal) -> Reason {
         Refusal::Signature(SignatureRefusal::KeyRevoked { .. }) => Reason::KeyRevoked,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ota_pal::{Component, HardwareId, HeaderError, SlotId, Version};
+    use std::collections::HashSet;
+
+    /// Every refusal, and the fault that each family of faults is told as.
+    fn all() -> [Refusal; 33] {
+        let (slot, version) = (SlotId::A, Version::new(1, 0, 0));
+        let fault = |fault| Refusal::Fault(fault);
+        let signature = |refusal| Refusal::Signature(refusal);
+        let kind = |got| signature(SignatureRefusal::KindUnsupported { got });
+        let (at, word_bytes) = (0, 4);
+        [
+            fault(Fault::Read { offset_bytes: at }),
+            fault(Fault::Erase { offset_bytes: at }),
+            fault(Fault::ReadBack { offset_bytes: at }),
+            fault(Fault::NotAligned { offset_bytes: at, len_bytes: 1, word_bytes }),
+            fault(Fault::JournalPayloadTooLong { got: 1, max: 0 }),
+            fault(Fault::BootRecordInvalid { format: 0 }),
+            Refusal::ImageEmpty,
+            Refusal::ImageTooLarge { got: 2, max: 1 },
+            Refusal::TrialRunning,
+            Refusal::SlotRuns { slot },
+            Refusal::DigestMismatch { slot },
+            Refusal::NoPreviousImage,
+            Refusal::NoSuchImage { version },
+            Refusal::NoFactorySlot,
+            Refusal::FactoryNotVerified,
+            Refusal::ImageHeaderInvalid(HeaderError::CrcWrong),
+            Refusal::WrongHardware { got: HardwareId::new("other").unwrap() },
+            Refusal::WrongComponent { got: Component::Data },
+            Refusal::VersionNotNewer { have: version, got: version },
+            Refusal::SecurityCounterTooLow { have: 1, got: 0 },
+            Refusal::WrongSlotLink { slot },
+            Refusal::ImageLengthMismatch { announced: 1, header: 2 },
+            signature(SignatureRefusal::SignatureInvalid),
+            signature(SignatureRefusal::SignatureMalformed { at_bytes: 0 }),
+            signature(SignatureRefusal::UnknownKey),
+            signature(SignatureRefusal::SignatureMissing),
+            signature(SignatureRefusal::KeyRevoked { epoch: 0, epoch_min: 1 }),
+            kind(SignatureKind::Sha1Rsa),
+            kind(SignatureKind::Sha256Rsa),
+            fault(Fault::Write { offset_bytes: at }),
+            fault(Fault::Sync),
+            fault(Fault::NoTrialRuns),
+            kind(SignatureKind::Sha1Ecdsa),
+        ]
+    }
+
+    #[test]
+    fn every_refusal_has_a_code_of_its_own() {
+        let codes = all().map(|refusal| of_refusal(refusal).code());
+        let (own, again) = codes.split_at(29);
+        assert_eq!(own.iter().collect::<HashSet<_>>().len(), own.len(), "{own:x?}");
+        assert!(again.iter().all(|code| own.contains(code)), "a family has one code");
+    }
+}

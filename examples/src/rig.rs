@@ -8,7 +8,8 @@ use ota_boot::{Scrutiny, boot};
 use ota_pal::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
 use ota_pal::{
     Component, FileFlash, Flash, Geometry, HardwareId, Header, Key, KeySet, Layout, Link, Native, NoWatchdog,
-    OwnSelector, Platform, Reset, Signature, SignatureKind, SlotId, Version, VersionRule, now, read_header,
+    OwnSelector, Platform, Reset, Signature, SignatureKind, Size, SlotId, Version, VersionRule, Writer, now,
+    read_header,
 };
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use p256::ecdsa::{Signature as Ecdsa, SigningKey};
@@ -79,7 +80,7 @@ impl Device {
         written.map_err(|error| format!("{error:?}").into())
     }
 
-    /// Receives an image, verifies it and puts it on trial, as the agent does.
+    /// Receives an image, verifies it and puts it on trial, as the agent does; this one comes from no network.
     pub fn activate(&self, version: &str) -> Result<(), Error> {
         let image = image(version)?;
         let digest: [u8; 32] = Sha256::digest(&image).into();
@@ -87,11 +88,10 @@ impl Device {
         let der = signature.to_der();
         let mut platform = self.platform(SlotId::A)?;
         let trial = now(async {
-            let begun = platform.begin(image.len() as u32, 0).await?;
-            platform.write(0, &image).await?;
+            let mut writer = Writer::begin(&mut platform, Size::Known(image.len() as u32)).await?;
+            writer.write(&image).await?;
             let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: der.as_bytes() };
-            let sealed = platform.seal(Some(&signature), "bench").await?;
-            platform.activate(begun.slot, &sealed, image.len() as u32).await
+            writer.finish(Some(&signature), "bench").await?.activate(&mut platform).await
         });
         Ok(trial.ok_or("a file is always ready")??)
     }

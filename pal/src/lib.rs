@@ -10,6 +10,7 @@
 //! * `records`: payloads that survive a power cut at any moment: the journal, [`boot_record`] with the database of
 //!   [`images`], and [`monotonic`], which is only ever raised.
 //! * [`platform`]: the trait and its errors. [`native`]: the implementation.
+//! * [`writer`]: an image that comes piece by piece, by other ways than the agent's.
 //! * `contract`: what every platform must promise, as checks that a port is put through (feature `std`).
 //! * [`mcuboot`]: the trailers and images of a boot loader that is not ours.
 //! * `embassy_boot`: the marks of another (feature `embassy-boot`).
@@ -56,6 +57,7 @@ pub mod signature;
 pub mod slot;
 pub mod version;
 pub mod wipe;
+pub mod writer;
 
 #[cfg(test)]
 mod testing;
@@ -85,3 +87,4 @@ pub use slot::{SLOTS_MAX, SlotId};
 pub use slots::read_header;
 pub use version::{Version, VersionTextInvalid};
 pub use wipe::erase_slots;
+pub use writer::{Sealed, Size, Writer};

@@ -163,4 +163,4 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -141,6 +141,14 @@ pub trait Platform {
     /// [`Fault::OutOfRange`], [`Fault::NotAligned`], [`Fault::NothingBegun`], and the flash's own.
     async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), Fault>;
 
+    /// The image being received ends here, before the length that [`begin`](Self::begin) was told: nothing beyond was
+    /// written.
+    ///
+    /// # Errors
+    /// [`Fault::NothingBegun`], [`Fault::OutOfRange`] for a length that begins before what was written, or beyond that of
+    /// `begin`.
+    fn end_at(&mut self, image_bytes: u32) -> Result<(), Fault>;
+
     /// Erases one sector ahead of the writes; `true` if there is more to do now. Dropped: the sector is erased again.
     ///
     /// # Errors

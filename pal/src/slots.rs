@@ -50,6 +50,16 @@ impl Incoming {
         flash::write(flash, self.region.at(offset_bytes), bytes).await
     }
 
+    /// The image ends here, not where it was announced to.
+    pub(crate) fn end_at(&mut self, image_bytes: u32) -> Result<(), Fault> {
+        if image_bytes < self.written_bytes || image_bytes > self.image_bytes {
+            let (offset_bytes, len_bytes) = (self.written_bytes, image_bytes as usize);
+            return Err(Fault::OutOfRange { offset_bytes, len_bytes, limit_bytes: self.image_bytes });
+        }
+        self.image_bytes = image_bytes;
+        Ok(())
+    }
+
     /// Erases one sector ahead; whether there is another to erase now. Dropped: it is erased again.
     pub(crate) async fn erase_ahead<F: Flash>(&mut self, flash: &mut F) -> Result<bool, Fault> {
         let sector_bytes = F::ERASE_SIZE as u32;

@@ -11,20 +11,20 @@ use crate::version::Version;
 use proptest::prelude::*;
 use std::vec::Vec;
 
-pub(super) const NEW_DEVICE: BootRecord = BootRecord::new_device(SlotId::A);
-pub(super) const SECTOR: usize = 1024;
+pub(crate) const NEW_DEVICE: BootRecord = BootRecord::new_device(SlotId::A);
+pub(crate) const SECTOR: usize = 1024;
 const SLOT_BYTES: u32 = 5 * SECTOR as u32;
 
-pub(super) type Nor = Ram<1, 4, SECTOR>;
-pub(super) type Device<'a> = Native<&'a mut Nor, KeySet<1>, NoReset>;
+pub(crate) type Nor = Ram<1, 4, SECTOR>;
+pub(crate) type Device<'a> = Native<&'a mut Nor, KeySet<1>, NoReset>;
 
-pub(super) struct NoReset;
+pub(crate) struct NoReset;
 
 impl Reset for NoReset {
     fn reset(&mut self) {}
 }
 
-pub(super) fn config(flash: &Nor) -> Config {
+pub(crate) fn config(flash: &Nor) -> Config {
     Config {
         layout: Layout::split(Geometry::of(flash)).unwrap(),
         hardware: HardwareId::new("board").unwrap(),
@@ -36,7 +36,7 @@ pub(super) fn config(flash: &Nor) -> Config {
     }
 }
 
-pub(super) fn device(flash: &mut Nor, running: SlotId) -> Device<'_> {
+pub(crate) fn device(flash: &mut Nor, running: SlotId) -> Device<'_> {
     let mut keys = KeySet::new();
     keys.add(public_key("key", &signing_key("key"))).unwrap();
     let config = config(flash);
@@ -45,7 +45,7 @@ pub(super) fn device(flash: &mut Nor, running: SlotId) -> Device<'_> {
 }
 
 /// A flash with version 1.0.1 in slot A.
-pub(super) fn flash() -> Nor {
+pub(crate) fn flash() -> Nor {
     let mut flash = Nor::new(16);
     let at = Layout::split(Geometry::of(&flash)).unwrap().slot(SlotId::A).offset_bytes();
     run(flash.write(at, &running_image())).unwrap();
@@ -53,15 +53,15 @@ pub(super) fn flash() -> Nor {
     flash
 }
 
-pub(super) fn running_image() -> Vec<u8> {
+pub(crate) fn running_image() -> Vec<u8> {
     image(&header(Version::new(1, 0, 1), 1000))
 }
 
-fn new_header() -> Header {
+pub(crate) fn new_header() -> Header {
     header(Version::new(1, 0, 2), 2345)
 }
 
-pub(super) fn receive(device: &mut Device<'_>, image: &[u8]) -> Begun {
+pub(crate) fn receive(device: &mut Device<'_>, image: &[u8]) -> Begun {
     let begun = run(device.begin(image.len() as u32, 0)).unwrap();
     for (index, block) in image.chunks(512).enumerate() {
         run(device.write(index as u32 * 512, block)).unwrap();
@@ -69,22 +69,22 @@ pub(super) fn receive(device: &mut Device<'_>, image: &[u8]) -> Begun {
     begun
 }
 
-pub(super) fn seal(device: &mut Device<'_>, signed: &[u8]) -> Result<Digest, Refusal> {
+pub(crate) fn seal(device: &mut Device<'_>, signed: &[u8]) -> Result<Digest, Refusal> {
     let der = sign(&signing_key("key"), &sha256(signed));
     run(device.seal(Some(&Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der }), "job-7"))
 }
 
-pub(super) fn record(flash: &mut Nor) -> BootRecord {
+pub(crate) fn record(flash: &mut Nor) -> BootRecord {
     let layout = config(flash).layout;
     run(BootRecords::new(&layout).load(flash)).unwrap()
 }
 
-pub(super) fn put_record(flash: &mut Nor, record: BootRecord) {
+pub(crate) fn put_record(flash: &mut Nor, record: BootRecord) {
     let layout = config(flash).layout;
     run(BootRecords::new(&layout).store(flash, &record)).unwrap();
 }
 
-pub(super) fn trial_started() -> BootRecord {
+pub(crate) fn trial_started() -> BootRecord {
     let trial = Trial::Started { slot: SlotId::B, digest: Digest([1; 32]), image_bytes: 9, attempts_left: 2 };
     BootRecord { confirmed: SlotId::A, trial, ..NEW_DEVICE }
 }

@@ -63,6 +63,10 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         incoming.write(&mut self.flash, offset_bytes, bytes).await
     }
 
+    fn end_at(&mut self, image_bytes: u32) -> Result<(), Fault> {
+        self.incoming.as_mut().ok_or(Fault::NothingBegun)?.end_at(image_bytes)
+    }
+
     async fn erase_ahead(&mut self) -> Result<bool, Fault> {
         let incoming = self.incoming.as_mut().ok_or(Fault::NothingBegun)?;
         incoming.erase_ahead(&mut self.flash).await
