@@ -8,8 +8,7 @@ use ota_boot::{Scrutiny, boot};
 use ota_pal::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
 use ota_pal::{
     Component, FileFlash, Flash, Geometry, HardwareId, Header, Key, KeySet, Layout, Link, Native, NoWatchdog,
-    OwnSelector, Platform, Reset, Signature, SignatureKind, Size, SlotId, Version, VersionRule, Writer, now,
-    read_header,
+    OwnSelector, Reset, Signature, SignatureKind, Size, SlotId, Version, VersionRule, Writer, now, read_header,
 };
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use p256::ecdsa::{Signature as Ecdsa, SigningKey};
