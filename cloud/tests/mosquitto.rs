@@ -39,7 +39,8 @@ async fn the_service_works_at_mosquitto_and_comes_back_to_it() {
     let dir = TempDir::new();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let Some(broker) = Mosquitto::start(&dir, port) else {
-        println!("mosquitto is not installed: nothing was tested");
+        assert!(std::env::var_os("CI").is_none(), "mosquitto is not installed");
+        println!("skipped: needs mosquitto");
         return;
     };
     let url = format!("mqtt://127.0.0.1:{port}");

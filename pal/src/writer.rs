@@ -206,9 +206,10 @@ mod tests {
     #[test]
     fn an_unknown_size_erases_no_sector_that_a_known_one_would_not() {
         let image_bytes = image(&new_header()).len() as u32;
-        let (known, unknown) = (sealed(Size::Known(image_bytes), 500).1, sealed(Size::Unknown, 500).1);
-        assert_eq!(known.len() as u32, image_bytes.div_ceil(1024));
+        let (known, unknown) = (sealed(Size::Known(image_bytes), 500), sealed(Size::Unknown, 500));
+        assert_eq!(known.1.len() as u32, image_bytes.div_ceil(1024));
         assert_eq!(unknown, known);
+        assert!(unknown.0.is_ok());
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub mod nor;
 pub mod service;
 pub mod spoil;
 pub mod stream;
+pub mod tools;
 pub mod verifier;
 pub mod web;
 mod wire;

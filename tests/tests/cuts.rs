@@ -121,7 +121,8 @@ fn the_truth_survives_a_cut_at_every_operation_in_every_way_on_every_chip() {
 
 #[test]
 fn the_truth_survives_a_flash_that_fails_or_lies_at_every_operation() {
-    let tally = side_by_side(STORIES.iter().filter(|story| story.is_short()), |tally, story| {
+    let stories = STORIES.iter().filter(|story| story.is_short() && !story.is_of_damage());
+    let tally = side_by_side(stories, |tally, story| {
         let operations = tally.tell(&case(story, PLAIN, &[]));
         for (at, blow) in (0..operations).flat_map(|at| [Blow::Fail, Blow::Deny, Blow::Ignore].map(|blow| (at, blow))) {
             if is_told(at, 2) {

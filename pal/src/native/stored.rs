@@ -46,7 +46,11 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         else {
             return Ok(None);
         };
+        // No signature vouches for it: a bit misread now would be believed for ever.
         let digest = self.hash(running, image_bytes).await?;
+        if self.hash(running, image_bytes).await? != digest {
+            return Err(Refusal::DigestMismatch { slot: running });
+        }
         Ok(Some(row(&identity, Standing::Good, image_bytes, digest, "")))
     }
 

@@ -63,9 +63,9 @@ fn run() -> Outcome<usize> {
     Ok(green)
 }
 
-/// The rows whose first cell is an id, with the code of their cells. A bar inside a cell is written `\|`.
+/// The rows whose first cell is an id, with the code of their cells. A bar inside a cell is written `\|`, a new line `\n`.
 fn rows_of(page: &str) -> Vec<Row> {
-    let code = |cell: &str| cell.trim().trim_matches('`').replace("\\|", "|");
+    let code = |cell: &str| cell.trim().trim_matches('`').replace("\\|", "|").replace("\\n", "\n");
     let row = |line: &str| {
         let cells: Vec<&str> = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect();
         let [id, _, test, file, this, becomes] = cells[..] else { return None };

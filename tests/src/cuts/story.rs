@@ -6,8 +6,8 @@ use ota_pal::{Floor, Version};
 use crate::job::{Kind, Order, Route};
 use crate::world::{Act, World};
 
-/// Twelve blocks of 1 KiB, the last one short.
-pub(super) const IMAGE_BYTES: u32 = 12_000;
+/// Six blocks of 1 KiB, the last one short.
+pub(super) const IMAGE_BYTES: u32 = 6_000;
 /// More than the journal may be behind: a download of it goes on where a reset found it.
 const LONG_IMAGE_BYTES: u32 = 70_000;
 /// The job of the story, and the good one after it.
@@ -42,6 +42,11 @@ pub struct Story {
 }
 
 impl Story {
+    /// Whether flash loses an image in it: it takes no other fault beside that one.
+    pub fn is_of_damage(&self) -> bool {
+        self.name == "damaged"
+    }
+
     /// Whether it is told in a few dozen operations.
     pub fn is_short(&self) -> bool {
         self.image_bytes == IMAGE_BYTES
@@ -69,7 +74,7 @@ pub(super) const GOOD: Story = Story {
 };
 
 /// All stories.
-pub const STORIES: [Story; 13] = [
+pub const STORIES: [Story; 14] = [
     GOOD,
     Story { name: "http", route: Route::Http, ..GOOD },
     Story { name: "bad", kind: Kind::FailsItsTest, ends: &[failed(Reason::SelfTestFailed)], ..GOOD },
@@ -77,19 +82,19 @@ pub const STORIES: [Story; 13] = [
     // Whether the wish of the user is remembered is a matter of the moment: it is not in flash before the job is over.
     Story {
         name: "abort",
-        middle: Some((4_096, |world| world.act(Act::Abort))),
+        middle: Some((2_048, |world| world.act(Act::Abort))),
         ends: &[failed(Reason::AbortedByUser), SUCCEEDED],
         ..GOOD
     },
     Story {
         name: "cancel",
-        middle: Some((4_096, |world| world.take_back(JOB, Status::Canceled))),
+        middle: Some((2_048, |world| world.take_back(JOB, Status::Canceled))),
         ends: &[(Status::Canceled, None, OLD)],
         ..GOOD
     },
     Story {
         name: "supersede",
-        middle: Some((4_096, |world| {
+        middle: Some((2_048, |world| {
             world.take_back(JOB, Status::Canceled);
             world.create(&order(NEWER, &GOOD, 3));
         })),
@@ -110,6 +115,8 @@ pub const STORIES: [Story; 13] = [
         ends: &[(Status::Succeeded, None, OLD), SUCCEEDED],
         ..GOOD
     },
+    // The confirmed image rots: the one before it runs again.
+    Story { name: "damaged", after: Some(damage_the_confirmed_image), ends: &[(Status::Succeeded, None, OLD)], ..GOOD },
     Story { name: "rotate", asks: Floor { security_counter: 0, key_epoch: 1 }, ..GOOD },
     Story { name: "counter", asks: Floor { security_counter: 7, key_epoch: 0 }, ..GOOD },
     Story { name: "erase", after: Some(|world| world.act(Act::Erase(Version::new(1, 0, OLD)))), ..GOOD },
@@ -120,6 +127,15 @@ pub const STORIES: [Story; 13] = [
         ..GOOD
     },
 ];
+
+fn damage_the_confirmed_image(world: &mut World) {
+    let device = &world.device;
+    let confirmed = device.record().confirmed;
+    // A device that has only the one it was made with would have none.
+    if confirmed != device.first_slot() {
+        device.nor.burn(device.layout.slot(confirmed).offset_bytes(), &[0; 64]);
+    }
+}
 
 /// A job of the story's kind.
 pub(super) fn order(id: &str, story: &Story, patch: u32) -> Order {
