@@ -9,8 +9,8 @@ pub mod esp;
 pub mod mcuboot;
 
 use ota_pal::{
-    BootControl, Component, Config, Flash, HardwareId, Layout, Native, NoWatchdog, Platform, Refusal, Signature,
-    SignatureKind, VersionRule, now,
+    BootControl, Component, Config, Digest, Flash, HardwareId, Layout, Native, NoWatchdog, Platform, Refusal,
+    Signature, SignatureKind, SlotId, VersionRule, now,
 };
 
 use crate::device::Button;
@@ -83,8 +83,16 @@ pub fn signer() -> Signer {
 /// # Errors
 /// The first refusal.
 pub async fn update<P: Platform>(board: &mut P, image: &[u8]) -> Result<(), Refusal> {
-    let image_bytes = image.len() as u32;
-    let begun = board.begin(image_bytes, 0).await?;
+    let (slot, digest) = receive(board, image).await?;
+    board.activate(slot, &digest, image.len() as u32).await
+}
+
+/// Receives and seals an image; the slot that it is in, and its digest.
+///
+/// # Errors
+/// The first refusal.
+pub async fn receive<P: Platform>(board: &mut P, image: &[u8]) -> Result<(SlotId, Digest), Refusal> {
+    let begun = board.begin(image.len() as u32, 0).await?;
     for (index, block) in image.chunks(BLOCK_BYTES).enumerate() {
         board.write((index * BLOCK_BYTES) as u32, block).await?;
         if index == 0 {
@@ -93,7 +101,7 @@ pub async fn update<P: Platform>(board: &mut P, image: &[u8]) -> Result<(), Refu
     }
     let der = signer().sign(image);
     let digest = board.seal(Some(&signature(&der)), SOURCE).await?;
-    board.activate(begun.slot, &digest, image_bytes).await
+    Ok((begun.slot, digest))
 }
 
 /// A signature of [`signer`]'s as a job carries it.

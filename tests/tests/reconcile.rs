@@ -1,0 +1,166 @@
+//! Where our record and the words of another's boot loader part: a switch that the loader did not hear of, one to an image
+//! that it refuses, a factory reset cut on the way, an image that is started and was never put on trial. Each ends in a
+//! device that says what is true, and takes a later update.
+
+use ota_pal::foreign::REASON_LOADER_WENT_BACK;
+use ota_pal::{ImageState, Platform, SlotId, Trial, now};
+use ota_tests::esp_bootloader::Table;
+use ota_tests::nor::{Blow, Mishap, Tear};
+use ota_tests::rig::esp::Esp;
+use ota_tests::rig::mcuboot::{McubootInPlace, McubootSwap};
+use ota_tests::rig::{Rig, Turn, booted, signature, signer, update, update_and_keep};
+
+/// Boots after which everything that a cut or a refusal began has come to an end.
+const BOOTS_MAX: u32 = 8;
+
+/// A device that runs image 2, and can go back to image 1.
+fn with_a_way_back<R: Rig>() -> R {
+    let rig = R::new();
+    update_and_keep(&rig, 2).expect("a good update");
+    rig
+}
+
+/// Boots until no trial is on and the running image is confirmed; how the last trial stands then.
+fn settled<R: Rig>(rig: &R) -> Trial {
+    for _ in 0..BOOTS_MAX {
+        let state = now(booted(rig).boot_state()).expect("nothing is cut").expect("flash can be read");
+        let waits = matches!(state.trial, Trial::Pending { .. } | Trial::Started { .. });
+        if state.image_state() == ImageState::Confirmed && !waits {
+            return state.trial;
+        }
+    }
+    panic!("not settled after {BOOTS_MAX} boots: {:?}", now(booted(rig).boot_state()));
+}
+
+/// Has the power go at the operation `at` of what the program is told to do; whether it went.
+fn cut<R: Rig, T>(rig: &R, at: u32, tear: Tear, act: impl AsyncFnOnce(&mut R::Board) -> T) -> bool {
+    let mut board = booted(rig);
+    now(board.boot_state()).expect("nothing is cut").expect("flash can be read");
+    rig.nor().plan([Mishap { at, blow: Blow::Cut(tear) }]);
+    let ended = now(act(&mut board));
+    let was_cut = !rig.nor().is_mishap_due();
+    assert_eq!(ended.is_none(), was_cut, "what is cut does not return");
+    rig.nor().plan([]);
+    was_cut
+}
+
+/// Cuts the way back at every operation, in every way; in how many cases image 1 ran in the end, and in how many image 2.
+fn cut_the_way_back<R: Rig>() -> [u32; 2] {
+    let mut runs = [0, 0];
+    for tear in Tear::ALL {
+        for at in 0.. {
+            let rig = with_a_way_back::<R>();
+            if !cut(&rig, at, tear, async |board| board.restore_previous().await) {
+                break;
+            }
+            settled(&rig);
+            assert!(rig.runs(1) || rig.runs(2), "{at} {tear:?}");
+            runs[usize::from(rig.runs(2))] += 1;
+            update_and_keep(&rig, 3).unwrap_or_else(|complaint| panic!("{at} {tear:?}: {complaint}"));
+        }
+    }
+    runs
+}
+
+#[test]
+fn a_way_back_that_the_loader_did_not_hear_of_is_told_it_again() {
+    for [back, stayed] in [cut_the_way_back::<Esp>(), cut_the_way_back::<McubootSwap>()] {
+        println!("{back} go back, {stayed} stay");
+        assert!(back > stayed && stayed > 0, "{back} {stayed}");
+    }
+}
+
+/// In place, the running image is what the way back costs: MCUboot erases it.
+#[test]
+fn a_way_back_that_mcuboot_in_place_did_not_hear_of_is_told_it_again() {
+    let [back, stayed] = cut_the_way_back::<McubootInPlace>();
+    println!("{back} go back, {stayed} stay");
+    assert!(back > stayed && stayed > 0, "{back} {stayed}");
+}
+
+/// The record names the earlier image, whose copy is spoiled before the loader looks.
+fn switch_to_what_is_refused<R: Rig>() -> R {
+    let rig = with_a_way_back::<R>();
+    now(booted(&rig).restore_previous()).expect("nothing is cut").expect("there is an earlier image");
+    rig.spoil(&R::image(1));
+    rig
+}
+
+#[test]
+fn a_way_back_to_an_image_that_the_loader_refuses_ends_where_it_began_and_says_so() {
+    let esp = switch_to_what_is_refused::<Esp>();
+    let ended = settled(&esp);
+    assert!(esp.runs(2));
+    let as_expected =
+        matches!(ended, Trial::Ended { slot: SlotId::A, reason: REASON_LOADER_WENT_BACK, started: true, .. });
+    assert!(as_expected, "{ended:?}");
+    assert_eq!(update_and_keep(&esp, 3), Ok(()));
+
+    let swap = switch_to_what_is_refused::<McubootSwap>();
+    let ended = settled(&swap);
+    assert!(swap.runs(2));
+    assert!(matches!(ended, Trial::Ended { reason: REASON_LOADER_WENT_BACK, .. }), "{ended:?}");
+    assert_eq!(update_and_keep(&swap, 3), Ok(()));
+}
+
+/// A device with a factory's image, 1, that runs image 2.
+fn with_a_factory() -> Esp {
+    let esp = Esp::with(Table { slots: 2, factory: true });
+    update_and_keep(&esp, 2).expect("a good update");
+    let der = signer().sign(&Esp::image(1));
+    now(booted(&esp).verify_factory(&signature(&der))).expect("nothing is cut").expect("the factory's image is good");
+    esp
+}
+
+fn is_reset(esp: &Esp) -> bool {
+    let slots = [SlotId::A, SlotId::B].map(|slot| esp.layout().slot(slot));
+    let is_erased = |region: ota_pal::Region| {
+        esp.nor().bytes(region.offset_bytes(), region.len_bytes()).iter().all(|byte| *byte == 0xFF)
+    };
+    esp.started().is_factory() && slots.into_iter().all(is_erased)
+}
+
+#[test]
+fn a_factory_reset_cut_between_record_and_loader_is_done_whole_or_forgotten() {
+    let (mut done, mut forgotten) = (0, 0);
+    for tear in Tear::ALL {
+        for at in 0.. {
+            let esp = with_a_factory();
+            if !cut(&esp, at, tear, async |board| board.factory_reset().await) {
+                break;
+            }
+            assert_eq!(settled(&esp), Trial::None, "{at} {tear:?}");
+            assert!(is_reset(&esp) || esp.runs(2), "{at} {tear:?}");
+            done += u32::from(is_reset(&esp));
+            forgotten += u32::from(esp.runs(2));
+            let images = now(booted(&esp).images()).expect("nothing is cut").expect("flash can be read");
+            assert_eq!(images.iter().count(), if is_reset(&esp) { 1 } else { 2 }, "{at} {tear:?}");
+            update_and_keep(&esp, 3).unwrap_or_else(|complaint| panic!("{at} {tear:?}: {complaint}"));
+        }
+    }
+    println!("{done} factory resets done, {forgotten} forgotten");
+    assert!(done > 0 && forgotten > 0, "{done} {forgotten}");
+}
+
+#[test]
+fn a_factory_reset_cut_in_the_middle_of_the_erasing_is_done_at_the_next_boot() {
+    let mut cuts = 0;
+    for tear in Tear::ALL {
+        for at in 0.. {
+            let esp = with_a_factory();
+            now(booted(&esp).factory_reset()).expect("nothing is cut").expect("the factory's image is good");
+            assert_eq!(esp.reset(), Turn::Runs);
+            esp.nor().plan([Mishap { at, blow: Blow::Cut(tear) }]);
+            let ended = now(esp.board().boot_state());
+            if esp.nor().is_mishap_due() {
+                break;
+            }
+            assert_eq!(ended, None, "{at} {tear:?}");
+            cuts += 1;
+            assert_eq!(settled(&esp), Trial::None, "{at} {tear:?}");
+            assert!(is_reset(&esp), "{at} {tear:?}");
+            update_and_keep(&esp, 3).unwrap_or_else(|complaint| panic!("{at} {tear:?}: {complaint}"));
+        }
+    }
+    assert!(cuts > 30, "{cuts}");
+}
