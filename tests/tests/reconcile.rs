@@ -103,6 +103,22 @@ fn a_way_back_to_an_image_that_the_loader_refuses_ends_where_it_began_and_says_s
     assert_eq!(update_and_keep(&swap, 3), Ok(()));
 }
 
+/// A third slot: an image can have failed there, and the way back lead to another one.
+#[test]
+fn a_way_back_after_a_failed_trial_that_the_loader_did_not_hear_of_is_told_it_again() {
+    for (at, tear) in (0..8).flat_map(|at| Tear::ALL.map(|tear| (at, tear))) {
+        let esp = Esp::with(Table { slots: 3, factory: false });
+        update_and_keep(&esp, 2).expect("a good update");
+        now(update(&mut booted(&esp), &Esp::image(3))).expect("nothing is cut").expect("a good image");
+        now(booted(&esp).roll_back(7)).expect("nothing is cut").expect("it is on trial");
+        assert!(matches!(settled(&esp), Trial::Ended { slot: SlotId::C, reason: 7, .. }));
+        cut(&esp, at, tear, async |board| board.restore_previous().await);
+        settled(&esp);
+        assert!(esp.runs(1) || esp.runs(2), "{at} {tear:?}");
+        update_and_keep(&esp, 4).unwrap_or_else(|complaint| panic!("{at} {tear:?}: {complaint}"));
+    }
+}
+
 /// A device with a factory's image, 1, that runs image 2.
 fn with_a_factory() -> Esp {
     let esp = Esp::with(Table { slots: 2, factory: true });

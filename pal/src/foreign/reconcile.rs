@@ -54,7 +54,10 @@ impl<L: Loader> Foreign<L> {
             }
             Trial::Started { slot, digest, .. } => went_back(record, slot, digest),
             Trial::Ended { slot, .. } if slot == running => self.loader.give_up(flash, running).await?,
-            Trial::None if record.confirmed != running && !self.switched => other_runs(running, record),
+            // How a trial of a third slot ended does not explain it either.
+            Trial::None | Trial::Ended { .. } if record.confirmed != running && !self.switched => {
+                other_runs(running, record);
+            }
             Trial::None | Trial::Ended { .. } => {}
         }
         Ok(())
