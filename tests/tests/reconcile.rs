@@ -4,7 +4,7 @@
 
 use ota_pal::foreign::REASON_LOADER_WENT_BACK;
 use ota_pal::{ImageState, Platform, SlotId, Trial, now};
-use ota_tests::esp_bootloader::Table;
+use ota_tests::esp_bootloader::{Entry, NEW, Table, VALID};
 use ota_tests::nor::{Blow, Mishap, Tear};
 use ota_tests::rig::esp::Esp;
 use ota_tests::rig::mcuboot::{McubootInPlace, McubootSwap};
@@ -179,4 +179,24 @@ fn a_factory_reset_cut_in_the_middle_of_the_erasing_is_done_at_the_next_boot() {
         }
     }
     assert!(cuts > 30, "{cuts}");
+}
+
+/// Bits of an entry's state can be erased first: `NEW` is `VALID` then, and nobody watches what was to be tried.
+#[test]
+fn an_image_that_was_started_as_if_it_had_been_kept_is_on_trial_all_the_same() {
+    let esp = Esp::new();
+    now(update(&mut booted(&esp), &Esp::image(2))).expect("nothing is cut").expect("a good image");
+    let otadata = esp.otadata();
+    assert_eq!((Entry::of(&otadata, 1).seq(), Entry::of(&otadata, 1).state()), (2, NEW));
+    esp.put([Some(Entry::of(&otadata, 0)), Some(Entry::new(2, VALID))]);
+    let mut board = booted(&esp);
+    assert!(esp.runs(2));
+    for _ in 0..2 {
+        let state = now(board.boot_state()).expect("nothing is cut").expect("flash can be read");
+        assert_eq!(state.image_state(), ImageState::OnTrial);
+    }
+    drop(board);
+    assert!(matches!(settled(&esp), Trial::Ended { slot: SlotId::B, .. }), "it said nothing");
+    assert!(esp.runs(1));
+    assert_eq!(update_and_keep(&esp, 3), Ok(()));
 }

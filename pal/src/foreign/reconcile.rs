@@ -27,14 +27,17 @@ impl<L: Loader> Foreign<L> {
             Trial::Pending { slot, digest, image_bytes, .. } | Trial::Started { slot, digest, image_bytes, .. }
                 if slot == running =>
             {
+                // Nobody keeps an image before its first look is stored, unless it was kept once before.
+                let is_new = matches!(record.trial, Trial::Pending { .. })
+                    && record.images.get(slot).is_some_and(|image| image.standing == Standing::Verified);
                 record.trial = Trial::Started { slot, digest, image_bytes, attempts_left: 0 };
                 match self.loader.word(flash, running, slot).await? {
-                    Word::Kept => {
+                    Word::Kept if !is_new => {
                         // The power went between the loader's word and our record.
                         (record.confirmed, record.trial) = (slot, Trial::None);
                         record.images.mark(slot, Standing::Good);
                     }
-                    Word::Nothing => self.loader.watch(flash, running).await?,
+                    Word::Kept | Word::Nothing => self.loader.watch(flash, running).await?,
                     Word::Waiting | Word::Trying | Word::GivenUp => {}
                 }
             }
