@@ -103,19 +103,21 @@ pub struct Foreign<L> {
     running: Option<SlotId>,
     /// Whether this program told the loader to switch: what runs until the reset is not what is confirmed then.
     switched: bool,
+    /// Whether this program has seen the record: what still waits at the first look, the loader passed over.
+    looked: bool,
 }
 
 impl<L: Loader> Foreign<L> {
     /// The loader of a part that runs in place; the board knows from which slot.
     #[must_use]
     pub const fn in_place(loader: L, layout: &Layout, running: SlotId) -> Self {
-        Self { loader, records: BootRecords::new(layout), running: Some(running), switched: false }
+        Self { loader, records: BootRecords::new(layout), running: Some(running), switched: false, looked: false }
     }
 
     /// A loader that swaps: which image runs is found out by its digest.
     #[must_use]
     pub const fn swapping(loader: L, layout: &Layout) -> Self {
-        Self { loader, records: BootRecords::new(layout), running: None, switched: false }
+        Self { loader, records: BootRecords::new(layout), running: None, switched: false, looked: false }
     }
 
     /// The slot whose image runs. With a loader that swaps it is the one on trial if its digest is what runs.
@@ -182,6 +184,7 @@ impl<L: Loader> BootControl for Foreign<L> {
         let stored = self.records.stored(flash).await?;
         let running = self.find_running(flash, layout, watchdog, stored.as_ref()).await?;
         let Some(stored) = stored else {
+            self.looked = true;
             return Ok(Found { running, record: BootRecord::new_device(running) });
         };
         let mut record = stored;
@@ -189,7 +192,9 @@ impl<L: Loader> BootControl for Foreign<L> {
             self.finish_factory_reset(flash, layout, watchdog, running, &mut record).await?;
         }
         self.reconcile(flash, running, &mut record).await?;
+        self.looked = true;
         if record != stored {
+            self.end_if_gone(flash, layout, watchdog, &mut record).await?;
             // Counted before it happens.
             self.records.store(flash, &record).await?;
             self.try_again(flash, running, &stored, &record).await?;

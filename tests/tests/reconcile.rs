@@ -200,3 +200,36 @@ fn an_image_that_was_started_as_if_it_had_been_kept_is_on_trial_all_the_same() {
     assert!(esp.runs(1));
     assert_eq!(update_and_keep(&esp, 3), Ok(()));
 }
+
+/// In place, MCUboot erases what hangs, and what is no image: neither must wait for a trial that never comes.
+#[test]
+fn an_image_that_mcuboot_erased_is_given_up_at_the_next_boot() {
+    let mut no_image = McubootInPlace::image(4);
+    *no_image.last_mut().expect("an image has bytes") ^= 1;
+    for (image, hangs) in [(McubootInPlace::image(4), true), (no_image, false)] {
+        let mcuboot = McubootInPlace::new();
+        update_and_keep(&mcuboot, 3).expect("a good update");
+        now(update(&mut booted(&mcuboot), &image)).expect("nothing is cut").expect("signed as it is");
+        if hangs {
+            assert_eq!(mcuboot.reset(), Turn::Runs);
+            assert!(mcuboot.runs(4));
+        }
+        let mut board = booted(&mcuboot);
+        assert!(mcuboot.runs(3));
+        let state = now(board.boot_state()).expect("nothing is cut").expect("flash can be read");
+        assert!(matches!(state.trial, Trial::Ended { reason: REASON_LOADER_WENT_BACK, .. }), "{:?}", state.trial);
+        assert_eq!(update_and_keep(&mcuboot, 5), Ok(()));
+    }
+}
+
+/// MCUboot in place starts the highest version only, and an earlier one may be sent where `VersionRule::Any` lets it.
+#[test]
+fn an_image_that_waits_and_is_passed_over_at_every_boot_is_given_up() {
+    let mcuboot = McubootInPlace::new();
+    update_and_keep(&mcuboot, 4).expect("a good update");
+    now(update(&mut booted(&mcuboot), &McubootInPlace::image(3))).expect("nothing is cut").expect("a good image");
+    let ended = settled(&mcuboot);
+    assert!(mcuboot.runs(4));
+    assert!(matches!(ended, Trial::Ended { reason: REASON_LOADER_WENT_BACK, .. }), "{ended:?}");
+    assert_eq!(update_and_keep(&mcuboot, 5), Ok(()));
+}

@@ -2,8 +2,9 @@
 //! between the two.
 
 use super::{Foreign, Loader, REASON_LOADER_WENT_BACK, Word};
+use crate::boot_control::BootControl;
 use crate::boot_record::{BootRecord, Trial};
-use crate::digest::Digest;
+use crate::digest::{self, Digest};
 use crate::error::Fault;
 use crate::flash::Flash;
 use crate::images::{Image, Images, Standing};
@@ -46,13 +47,13 @@ impl<L: Loader> Foreign<L> {
                     Word::GivenUp | Word::Trying => went_back(record, slot, digest),
                     // A cut before the loader heard it; or a trial that never came as far as this, or an image that the
                     // loader does not take, of which its words may keep no trace: not for ever again.
-                    Word::Nothing | Word::Kept => match attempts_left.checked_sub(1) {
+                    Word::Waiting if self.looked => {}
+                    Word::Waiting | Word::Nothing | Word::Kept => match attempts_left.checked_sub(1) {
                         None => went_back(record, slot, digest),
                         Some(attempts_left) => {
                             record.trial = Trial::Pending { slot, digest, image_bytes, attempts_left };
                         }
                     },
-                    Word::Waiting => {}
                 }
             }
             Trial::Started { slot, digest, .. } => went_back(record, slot, digest),
@@ -62,6 +63,21 @@ impl<L: Loader> Foreign<L> {
                 other_runs(running, record);
             }
             Trial::None | Trial::Ended { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Ends a trial that is to be tried again and cannot be: loaders erase what they do not take.
+    pub(super) async fn end_if_gone<F: Flash, W: Watchdog>(
+        &self,
+        flash: &mut F,
+        layout: &Layout,
+        watchdog: &mut W,
+        record: &mut BootRecord,
+    ) -> Result<(), Fault> {
+        let Trial::Pending { slot, digest, image_bytes, .. } = record.trial else { return Ok(()) };
+        if digest::digest(flash, self.region(layout, slot), image_bytes, watchdog).await? != digest {
+            went_back(record, slot, digest);
         }
         Ok(())
     }
