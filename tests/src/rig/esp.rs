@@ -2,6 +2,7 @@
 //! so that the power can go in them too; and images that it verifies as it does, by checksum and digest.
 
 use std::cell::{Cell, RefCell};
+use std::sync::OnceLock;
 
 use ota_pal::esp_idf::{EspIdf, OtaData, Slots};
 use ota_pal::{Flash, Foreign, Geometry, HardwareId, Layout, RecordRegions, Region, SlotId, now};
@@ -41,6 +42,11 @@ impl Esp {
             device.nor.burn(OTADATA.offset_bytes(), &Entry::new(1, VALID).0);
         }
         device
+    }
+
+    /// Another device that holds the same, and was started as this one.
+    pub fn copy(&self) -> Self {
+        Self { nor: self.nor.copy(), table: self.table, started: self.started.clone(), starts: RefCell::default() }
     }
 
     /// What lies where.
@@ -154,8 +160,13 @@ impl Rig for Esp {
 }
 
 /// An application image for the ESP32-C3: an application descriptor and noise, and a second segment. Source:
-/// esp_app_format.h, esp_app_desc.h.
+/// esp_app_format.h, esp_app_desc.h. There are eight of them.
 pub fn image(number: u32) -> Vec<u8> {
+    static MADE: [OnceLock<Vec<u8>>; 8] = [const { OnceLock::new() }; 8];
+    MADE[number as usize].get_or_init(|| made(number)).clone()
+}
+
+fn made(number: u32) -> Vec<u8> {
     let mut dice = Dice::new(u64::from(number));
     let mut data = vec![0; 256];
     data[..4].copy_from_slice(&0xABCD_5432_u32.to_le_bytes());
