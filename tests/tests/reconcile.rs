@@ -2,10 +2,14 @@
 //! that it refuses, a factory reset cut on the way, an image that is started and was never put on trial. Each ends in a
 //! device that says what is true, and takes a later update.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use ota_pal::foreign::REASON_LOADER_WENT_BACK;
 use ota_pal::{ImageState, Platform, SlotId, Trial, now};
 use ota_tests::esp_bootloader::{Entry, NEW, Table, VALID};
 use ota_tests::nor::{Blow, Mishap, Tear};
+use ota_tests::rig::embassy::Embassy;
 use ota_tests::rig::esp::Esp;
 use ota_tests::rig::mcuboot::{McubootInPlace, McubootSwap};
 use ota_tests::rig::{Rig, Turn, booted, signature, signer, update, update_and_keep};
@@ -76,6 +80,94 @@ fn a_way_back_that_mcuboot_in_place_did_not_hear_of_is_told_it_again() {
     let [back, stayed] = cut_the_way_back::<McubootInPlace>();
     println!("{back} go back, {stayed} stay");
     assert!(back > stayed && stayed > 0, "{back} {stayed}");
+}
+
+/// What became of an update that was cut.
+#[derive(Debug, Default)]
+struct Counts {
+    succeeded: u32,
+    failed: u32,
+    /// The loader wrote a word that it had not erased, then or in the next update: this flash does not take that.
+    written_twice: u32,
+}
+
+/// Boots until image 2 is confirmed or its trial ended; whether it is. It passes its test.
+fn live<R: Rig>(rig: &R) -> bool {
+    for _ in 0..2 * BOOTS_MAX {
+        if rig.reset() != Turn::Runs {
+            continue;
+        }
+        if let Some(Some(ended)) = now(program::<R>(rig, &mut rig.board())) {
+            return ended;
+        }
+    }
+    panic!("no end after {} boots", 2 * BOOTS_MAX);
+}
+
+async fn program<R: Rig>(rig: &R, board: &mut R::Board) -> Option<bool> {
+    let state = board.boot_state().await.expect("flash can be read");
+    match (state.image_state(), state.trial) {
+        (ImageState::OnTrial, _) => board.confirm().await.expect("it is on trial"),
+        (ImageState::Confirmed, _) if rig.runs(2) => return Some(true),
+        (ImageState::Confirmed, Trial::Ended { .. }) => return Some(false),
+        (ImageState::Confirmed, Trial::None) => update(board, &R::image(2)).await.expect("a good image"),
+        _ => {}
+    }
+    None
+}
+
+/// Cuts an update at every operation of program and loader, in every way that leaves bits which stay as they are.
+fn cut_an_update<R: Rig>() -> Counts {
+    let mut counts = Counts::default();
+    for tear in [Tear::Before, Tear::Head, Tear::Tail, Tear::Bits, Tear::Between, Tear::After] {
+        for at in 0.. {
+            let rig = R::new();
+            rig.nor().plan([Mishap { at, blow: Blow::Cut(tear) }]);
+            let ended = catch_unwind(AssertUnwindSafe(|| live(&rig)));
+            if rig.nor().is_mishap_due() {
+                break;
+            }
+            match ended {
+                Ok(true) => counts.succeeded += 1,
+                Ok(false) => counts.failed += 1,
+                Err(cause) if is_of_flash(&*cause) => {
+                    counts.written_twice += 1;
+                    continue;
+                }
+                Err(cause) => resume_unwind(cause),
+            }
+            assert!(rig.runs(if matches!(ended, Ok(true)) { 2 } else { 1 }), "{at} {tear:?}");
+            match catch_unwind(AssertUnwindSafe(|| update_and_keep(&rig, 3))) {
+                Err(cause) if is_of_flash(&*cause) => counts.written_twice += 1,
+                Err(cause) => resume_unwind(cause),
+                Ok(taken) => assert_eq!(taken, Ok(()), "{at} {tear:?}"),
+            }
+        }
+    }
+    counts
+}
+
+fn is_of_flash(cause: &dyn Any) -> bool {
+    cause.downcast_ref::<String>().is_some_and(|text| text.contains("that is not erased"))
+}
+
+#[test]
+fn after_an_update_that_was_cut_anywhere_the_next_one_is_taken() {
+    let swap = cut_an_update::<McubootSwap>();
+    println!("MCUboot, swap: {swap:?}");
+    assert!(swap.succeeded > 100 && swap.written_twice == 0);
+    let in_place = cut_an_update::<McubootInPlace>();
+    println!("MCUboot, in place: {in_place:?}");
+    assert!(in_place.succeeded > in_place.failed && in_place.written_twice == 0);
+}
+
+/// embassy-boot marks progress that it no longer trusts by a second write to the same word.
+#[test]
+fn after_an_update_of_embassy_boot_that_was_cut_anywhere_the_next_one_is_taken() {
+    let embassy = cut_an_update::<Embassy>();
+    println!("embassy-boot: {embassy:?}");
+    assert!(embassy.succeeded > 1_000 && embassy.failed <= 5, "{embassy:?}");
+    assert!(embassy.written_twice < embassy.succeeded / 4, "{embassy:?}");
 }
 
 /// The record names the earlier image, whose copy is spoiled before the loader looks.
