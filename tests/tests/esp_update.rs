@@ -55,12 +55,14 @@ enum Before {
     FactoryUpdate,
     /// An update that was kept: both slots hold an image.
     Update,
-    /// The same, and one more that failed: its slot and its entry are there.
+    /// The same, and one more that was rolled back: its slot is there, its entry is not.
     Failure,
+    /// The same, and one more that said nothing: its entry is there, too, and says that it was aborted.
+    Silence,
 }
 
 const CASES: [(Story, &[Before]); 8] = [
-    (Story::Good, &[Before::Nothing, Before::Factory, Before::Update, Before::Failure]),
+    (Story::Good, &[Before::Nothing, Before::Factory, Before::Update, Before::Failure, Before::Silence]),
     (Story::Fails, &[Before::Nothing, Before::Factory, Before::Failure]),
     (Story::Silent, &[Before::Nothing, Before::Factory, Before::Failure]),
     (Story::Hangs, &[Before::Nothing, Before::Factory, Before::Failure]),
@@ -104,8 +106,14 @@ fn made(before: Before) -> Esp {
     if !matches!(before, Before::Nothing | Before::Factory) {
         update_and_keep(&esp, 2).expect("a good update");
     }
-    if before == Before::Failure {
+    if matches!(before, Before::Failure | Before::Silence) {
         now(update(&mut booted(&esp), &Esp::image(3))).expect("nothing is cut").expect("a good image");
+    }
+    if before == Before::Silence {
+        let _ = [booted(&esp), booted(&esp)].map(|mut board| now(board.boot_state()));
+        assert!([0, 1].iter().any(|sector| Entry::of(&esp.otadata(), *sector).state() == ABORTED));
+    }
+    if before == Before::Failure {
         now(booted(&esp).roll_back(REASON)).expect("nothing is cut").expect("it is on trial");
     }
     if before == Before::FactoryUpdate {
@@ -128,7 +136,7 @@ impl Device {
     fn new(story: Story, before: Before, esp: Esp) -> Self {
         let mut verified = [false; 8];
         verified[1] = true;
-        verified[2] = matches!(before, Before::Update | Before::Failure | Before::FactoryUpdate);
+        verified[2] = !matches!(before, Before::Nothing | Before::Factory);
         let [kept, told, done, spoiled] = [const { Cell::new(false) }; 4];
         Self { esp, story, verified: Cell::new(verified), kept, told, done, spoiled }
     }
