@@ -42,6 +42,9 @@ pub trait Loader {
     /// to the second. Slots A and B are names of images then, not of places.
     const SWAPS: bool;
 
+    /// Whether the loader can be told to start the image in the factory slot; a factory reset is refused without.
+    const STARTS_FACTORY: bool = false;
+
     /// As [`BootControl::ERASES_DOWNLOADS`].
     const ERASES_DOWNLOADS: bool = false;
 
@@ -211,6 +214,10 @@ impl<L: Loader> BootControl for Foreign<L> {
     ) -> Result<(), Fault> {
         let running = self.running.unwrap_or(record.confirmed);
         match change {
+            // Before the record names what never runs.
+            Change::Switch(slot) if slot.is_factory() && !L::STARTS_FACTORY => {
+                return Err(Fault::LoaderRefused { code: 0 });
+            }
             Change::Keep => self.loader.keep(flash, running).await?,
             Change::Try(slot) => self.loader.forget(flash, running, slot).await?,
             Change::Note | Change::Revert | Change::Switch(_) => {}
@@ -229,6 +236,7 @@ impl<L: Loader> BootControl for Foreign<L> {
 
     fn region(&self, layout: &Layout, slot: SlotId) -> Region {
         match self.running {
+            _ if slot.is_factory() => layout.slot(slot),
             Some(running) if L::SWAPS && slot == running => layout.slot(SlotId::A),
             _ if L::SWAPS => layout.slot(SlotId::B),
             _ => layout.slot(slot),

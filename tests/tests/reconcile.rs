@@ -6,7 +6,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use ota_pal::foreign::REASON_LOADER_WENT_BACK;
-use ota_pal::{ImageState, Platform, SlotId, Trial, now};
+use ota_pal::{Fault, ImageState, Platform, Refusal, SlotId, Trial, now};
 use ota_tests::esp_bootloader::{Entry, NEW, Table, VALID};
 use ota_tests::nor::{Blow, Mishap, Tear};
 use ota_tests::rig::embassy::Embassy;
@@ -85,6 +85,7 @@ fn a_way_back_that_mcuboot_in_place_did_not_hear_of_is_told_it_again() {
 /// What became of an update that was cut.
 #[derive(Debug, Default)]
 struct Counts {
+    cuts: u32,
     succeeded: u32,
     failed: u32,
     /// The loader wrote a word that it had not erased, then or in the next update: this flash does not take that.
@@ -127,6 +128,7 @@ fn cut_an_update<R: Rig>() -> Counts {
             if rig.nor().is_mishap_due() {
                 break;
             }
+            counts.cuts += 1;
             match ended {
                 Ok(true) => counts.succeeded += 1,
                 Ok(false) => counts.failed += 1,
@@ -271,6 +273,28 @@ fn a_factory_reset_cut_in_the_middle_of_the_erasing_is_done_at_the_next_boot() {
         }
     }
     assert!(cuts > 30, "{cuts}");
+}
+
+/// `Layout` can have a slot for the factory's image, and MCUboot starts none.
+fn order_what_the_loader_has_no_word_for<R: Rig>(rig: &R) {
+    update_and_keep(rig, 2).expect("a good update");
+    let der = signer().sign(&R::image(1));
+    let mut board = booted(rig);
+    now(board.verify_factory(&signature(&der))).expect("nothing is cut").expect("the factory's image is good");
+    let flash = || rig.nor().bytes(0, rig.nor().capacity() as u32);
+    let before = flash();
+    let refused = now(board.factory_reset()).expect("nothing is cut");
+    assert_eq!(refused, Err(Refusal::Fault(Fault::LoaderRefused { code: 0 })));
+    assert!(flash() == before, "nothing was written");
+    assert_eq!(settled(rig), Trial::None);
+    assert!(rig.runs(2));
+    assert_eq!(update_and_keep(rig, 3), Ok(()));
+}
+
+#[test]
+fn a_factory_reset_that_the_loader_has_no_word_for_is_refused_and_changes_nothing() {
+    order_what_the_loader_has_no_word_for(&McubootSwap::with_factory());
+    order_what_the_loader_has_no_word_for(&McubootInPlace::with_factory());
 }
 
 /// Bits of an entry's state can be erased first: `NEW` is `VALID` then, and nobody watches what was to be tried.

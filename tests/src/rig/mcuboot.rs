@@ -15,7 +15,8 @@ const WORD: usize = 8;
 const SECTOR: usize = 2_048;
 const SLOT_SECTORS: usize = 6;
 const RECORD_SECTORS: usize = 2;
-const SECTORS: usize = 2 * SLOT_SECTORS + 3 * RECORD_SECTORS;
+const FACTORY_SECTOR: usize = 2 * SLOT_SECTORS + 3 * RECORD_SECTORS;
+const SECTORS: usize = FACTORY_SECTOR + SLOT_SECTORS;
 
 type Flash = View<WORD, SECTOR>;
 
@@ -25,6 +26,8 @@ struct Device {
     slots: [Region; 2],
     mode: Mode,
     started: Cell<usize>,
+    /// Whether the layout has a slot for the factory's image.
+    factory: bool,
 }
 
 /// A device whose images are swapped.
@@ -39,7 +42,13 @@ impl Device {
         let slots = [Region::new(0, slot_bytes), Region::new(slot_bytes, slot_bytes)];
         let nor = nor(WORD, SECTOR, SECTORS);
         nor.burn(0, &numbered(1));
-        Self { nor, slots, mode, started: Cell::new(0) }
+        Self { nor, slots, mode, started: Cell::new(0), factory: false }
+    }
+
+    /// The same with image 1 in a slot for the factory's.
+    fn with_factory(self) -> Self {
+        self.nor.burn((FACTORY_SECTOR * SECTOR) as u32, &numbered(1));
+        Self { factory: true, ..self }
     }
 
     fn flash(&self) -> Flash {
@@ -57,7 +66,13 @@ impl Device {
         };
         let regions = RecordRegions { boot: records(0), journal: records(1), monotonic: records(2) };
         let slots = self.marks().image_regions(SECTOR as u32);
-        Layout::new(Geometry::of(&self.flash()), &slots, regions).expect("a layout")
+        let geometry = Geometry::of(&self.flash());
+        let layout = Layout::new(geometry, &slots, regions).expect("a layout");
+        let factory = Region::new((FACTORY_SECTOR * SECTOR) as u32, (SLOT_SECTORS * SECTOR) as u32);
+        match self.factory {
+            true => layout.with_factory(geometry, factory).expect("room for the factory's"),
+            false => layout,
+        }
     }
 
     fn mcuboot(&self) -> Mcuboot<WORD, SECTOR> {
@@ -75,6 +90,20 @@ impl Device {
 
 fn numbered(number: u32) -> Vec<u8> {
     image(number as u16, 0, 6_000 + number as usize, &mut Dice::new(u64::from(number)))
+}
+
+impl McubootSwap {
+    /// A device whose layout has a slot for the factory's image.
+    pub fn with_factory() -> Self {
+        Self(Self::new().0.with_factory())
+    }
+}
+
+impl McubootInPlace {
+    /// A device whose layout has a slot for the factory's image.
+    pub fn with_factory() -> Self {
+        Self(Self::new().0.with_factory())
+    }
 }
 
 impl Rig for McubootSwap {
