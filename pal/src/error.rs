@@ -81,7 +81,7 @@ pub enum Fault {
     NoTrialRuns,
     /// The words of a foreign boot loader do not allow what was asked.
     LoaderRefused {
-        /// The number that this loader's own programs know the case by; ESP-IDF's `esp_err_t`.
+        /// The number that this loader's own programs know the case by; ESP-IDF's `esp_err_t`. 0 if it has no word for it.
         code: i32,
     },
 }

@@ -42,6 +42,9 @@ pub trait Loader {
     /// to the second. Slots A and B are names of images then, not of places.
     const SWAPS: bool;
 
+    /// Whether the loader can be told to start the image in the factory slot; a factory reset is refused without.
+    const STARTS_FACTORY: bool = false;
+
     /// As [`BootControl::ERASES_DOWNLOADS`].
     const ERASES_DOWNLOADS: bool = false;
 
@@ -103,19 +106,21 @@ pub struct Foreign<L> {
     running: Option<SlotId>,
     /// Whether this program told the loader to switch: what runs until the reset is not what is confirmed then.
     switched: bool,
+    /// Whether this program has seen the record: what still waits at the first look, the loader passed over.
+    looked: bool,
 }
 
 impl<L: Loader> Foreign<L> {
     /// The loader of a part that runs in place; the board knows from which slot.
     #[must_use]
     pub const fn in_place(loader: L, layout: &Layout, running: SlotId) -> Self {
-        Self { loader, records: BootRecords::new(layout), running: Some(running), switched: false }
+        Self { loader, records: BootRecords::new(layout), running: Some(running), switched: false, looked: false }
     }
 
     /// A loader that swaps: which image runs is found out by its digest.
     #[must_use]
     pub const fn swapping(loader: L, layout: &Layout) -> Self {
-        Self { loader, records: BootRecords::new(layout), running: None, switched: false }
+        Self { loader, records: BootRecords::new(layout), running: None, switched: false, looked: false }
     }
 
     /// The slot whose image runs. With a loader that swaps it is the one on trial if its digest is what runs.
@@ -182,6 +187,7 @@ impl<L: Loader> BootControl for Foreign<L> {
         let stored = self.records.stored(flash).await?;
         let running = self.find_running(flash, layout, watchdog, stored.as_ref()).await?;
         let Some(stored) = stored else {
+            self.looked = true;
             return Ok(Found { running, record: BootRecord::new_device(running) });
         };
         let mut record = stored;
@@ -189,7 +195,9 @@ impl<L: Loader> BootControl for Foreign<L> {
             self.finish_factory_reset(flash, layout, watchdog, running, &mut record).await?;
         }
         self.reconcile(flash, running, &mut record).await?;
+        self.looked = true;
         if record != stored {
+            self.end_if_gone(flash, layout, watchdog, &mut record).await?;
             // Counted before it happens.
             self.records.store(flash, &record).await?;
             self.try_again(flash, running, &stored, &record).await?;
@@ -206,6 +214,10 @@ impl<L: Loader> BootControl for Foreign<L> {
     ) -> Result<(), Fault> {
         let running = self.running.unwrap_or(record.confirmed);
         match change {
+            // Before the record names what never runs.
+            Change::Switch(slot) if slot.is_factory() && !L::STARTS_FACTORY => {
+                return Err(Fault::LoaderRefused { code: 0 });
+            }
             Change::Keep => self.loader.keep(flash, running).await?,
             Change::Try(slot) => self.loader.forget(flash, running, slot).await?,
             Change::Note | Change::Revert | Change::Switch(_) => {}
@@ -224,6 +236,7 @@ impl<L: Loader> BootControl for Foreign<L> {
 
     fn region(&self, layout: &Layout, slot: SlotId) -> Region {
         match self.running {
+            _ if slot.is_factory() => layout.slot(slot),
             Some(running) if L::SWAPS && slot == running => layout.slot(SlotId::A),
             _ if L::SWAPS => layout.slot(SlotId::B),
             _ => layout.slot(slot),

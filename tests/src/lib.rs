@@ -3,7 +3,7 @@
 //!
 //! * [`dice`]: chance. [`nor`]: flash that fails and loses power. [`image`], [`verifier`], [`job`]: what is released.
 //! * [`service`], [`stream`], [`web`]: the other end, scripted. [`network`], [`spoil`]: the way there.
-//! * [`mcuboot`]: a boot loader that is not ours.
+//! * [`mcuboot`]: a boot loader that is not ours. [`rig`]: devices under four of those.
 //! * [`device`]: what boots. [`world`]: all of it, and its course. [`checks`]: what must never happen. [`life`]: a life from a seed.
 //! * [`cuts`]: stories with the power cut at every point. [`calm`]: days without a storm, for tests that script their own.
 //!
@@ -24,6 +24,7 @@ pub mod life;
 pub mod mcuboot;
 pub mod network;
 pub mod nor;
+pub mod rig;
 pub mod service;
 pub mod spoil;
 pub mod stream;

@@ -29,6 +29,11 @@ impl Nor {
         Self(Rc::new(RefCell::new(Memory::new(chip, sectors))))
     }
 
+    /// Another flash that holds the same.
+    pub fn copy(&self) -> Self {
+        Self(Rc::new(RefCell::new(self.0.borrow().clone())))
+    }
+
     /// What it is.
     pub fn chip(&self) -> Chip {
         self.0.borrow().chip

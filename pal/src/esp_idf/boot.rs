@@ -52,6 +52,8 @@ impl Loader for EspIdf {
 
     const SWAPS: bool = false;
 
+    const STARTS_FACTORY: bool = true;
+
     async fn word<F: Flash>(&mut self, flash: &mut F, _running: SlotId, slot: SlotId) -> Result<Word, Fault> {
         let App::Ota(number) = app(slot) else {
             let chosen = self.otadata.start(flash).await? == App::Factory;

@@ -2,8 +2,9 @@
 //! between the two.
 
 use super::{Foreign, Loader, REASON_LOADER_WENT_BACK, Word};
+use crate::boot_control::BootControl;
 use crate::boot_record::{BootRecord, Trial};
-use crate::digest::Digest;
+use crate::digest::{self, Digest};
 use crate::error::Fault;
 use crate::flash::Flash;
 use crate::images::{Image, Images, Standing};
@@ -27,14 +28,17 @@ impl<L: Loader> Foreign<L> {
             Trial::Pending { slot, digest, image_bytes, .. } | Trial::Started { slot, digest, image_bytes, .. }
                 if slot == running =>
             {
+                // Nobody keeps an image before its first look is stored, unless it was kept once before.
+                let is_new = matches!(record.trial, Trial::Pending { .. })
+                    && record.images.get(slot).is_some_and(|image| image.standing == Standing::Verified);
                 record.trial = Trial::Started { slot, digest, image_bytes, attempts_left: 0 };
                 match self.loader.word(flash, running, slot).await? {
-                    Word::Kept => {
+                    Word::Kept if !is_new => {
                         // The power went between the loader's word and our record.
                         (record.confirmed, record.trial) = (slot, Trial::None);
                         record.images.mark(slot, Standing::Good);
                     }
-                    Word::Nothing => self.loader.watch(flash, running).await?,
+                    Word::Kept | Word::Nothing => self.loader.watch(flash, running).await?,
                     Word::Waiting | Word::Trying | Word::GivenUp => {}
                 }
             }
@@ -43,19 +47,37 @@ impl<L: Loader> Foreign<L> {
                     Word::GivenUp | Word::Trying => went_back(record, slot, digest),
                     // A cut before the loader heard it; or a trial that never came as far as this, or an image that the
                     // loader does not take, of which its words may keep no trace: not for ever again.
-                    Word::Nothing | Word::Kept => match attempts_left.checked_sub(1) {
+                    Word::Waiting if self.looked => {}
+                    Word::Waiting | Word::Nothing | Word::Kept => match attempts_left.checked_sub(1) {
                         None => went_back(record, slot, digest),
                         Some(attempts_left) => {
                             record.trial = Trial::Pending { slot, digest, image_bytes, attempts_left };
                         }
                     },
-                    Word::Waiting => {}
                 }
             }
             Trial::Started { slot, digest, .. } => went_back(record, slot, digest),
             Trial::Ended { slot, .. } if slot == running => self.loader.give_up(flash, running).await?,
-            Trial::None if record.confirmed != running && !self.switched => other_runs(running, record),
+            // How a trial of a third slot ended does not explain it either.
+            Trial::None | Trial::Ended { .. } if record.confirmed != running && !self.switched => {
+                other_runs(running, record);
+            }
             Trial::None | Trial::Ended { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Ends a trial that is to be tried again and cannot be: loaders erase what they do not take.
+    pub(super) async fn end_if_gone<F: Flash, W: Watchdog>(
+        &self,
+        flash: &mut F,
+        layout: &Layout,
+        watchdog: &mut W,
+        record: &mut BootRecord,
+    ) -> Result<(), Fault> {
+        let Trial::Pending { slot, digest, image_bytes, .. } = record.trial else { return Ok(()) };
+        if digest::digest(flash, self.region(layout, slot), image_bytes, watchdog).await? != digest {
+            went_back(record, slot, digest);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use crate::dice::Dice;
 
 use super::{Blow, Chip, Mishap, Tear};
 
+#[derive(Clone)]
 pub(super) struct Memory {
     pub(super) chip: Chip,
     pub(super) bytes: Vec<u8>,

@@ -1,0 +1,152 @@
+//! Devices that are started by a boot loader that is not ours: the flash, the loader's turn at a reset, and the platform of
+//! the program that it started. What the program does is a test's own affair, and so is where the power goes.
+//!
+//! * [`esp`]: ESP-IDF's bootloader, by its model. [`mcuboot`]: MCUboot that swaps or starts in place, by its model.
+//! * [`embassy`]: embassy-boot, by its own crate.
+
+pub mod embassy;
+pub mod esp;
+pub mod mcuboot;
+
+use ota_pal::{
+    BootControl, Component, Config, Digest, Flash, HardwareId, Layout, Native, NoWatchdog, Platform, Refusal,
+    Signature, SignatureKind, SlotId, VersionRule, now,
+};
+
+use crate::device::Button;
+use crate::nor::{CHIPS, Chip, Nor};
+use crate::verifier::{Signer, WorldVerifier};
+
+const BLOCK_BYTES: usize = 1_024;
+/// The name of the jobs.
+const SOURCE: &str = "job-7";
+
+/// What the loader did at a reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It started a program.
+    Runs,
+    /// The power went before it came to that.
+    Cut,
+    /// It has nothing to start.
+    Dead,
+}
+
+/// The platform of a program that is started so.
+pub type Board<F, B> = Native<F, WorldVerifier, Button, NoWatchdog, B>;
+
+/// A device under another's boot loader.
+pub trait Rig: Sized {
+    /// The platform of its program.
+    type Board: Platform;
+
+    /// A device that was made with image 1, and was never reset.
+    fn new() -> Self;
+
+    /// Its flash.
+    fn nor(&self) -> &Nor;
+
+    /// A reset: the power is on again, and the loader takes its turn.
+    fn reset(&self) -> Turn;
+
+    /// The platform of the program that the last [`reset`](Self::reset) started.
+    fn board(&self) -> Self::Board;
+
+    /// The image of this number, in the loader's own format: version 1.0.`number`, and a length that no other has.
+    fn image(number: u32) -> Vec<u8>;
+
+    /// What lies where the running program lies, as many bytes as it is asked for.
+    fn running(&self, len_bytes: usize) -> Vec<u8>;
+
+    /// Spoils a copy of an image that does not run, wherever it lies, so that the loader does not start it.
+    fn spoil(&self, image: &[u8]) {
+        let flash = self.nor().bytes(0, self.nor().capacity() as u32);
+        let middle = &image[image.len() / 2..image.len() / 2 + 64];
+        let at = flash.windows(middle.len()).position(|window| window == middle).expect("it lies there");
+        self.nor().burn(at as u32, &[!middle[0]]);
+    }
+
+    /// Whether this image runs.
+    fn runs(&self, number: u32) -> bool {
+        let image = Self::image(number);
+        self.running(image.len()) == image
+    }
+}
+
+/// Who signs the images of these devices.
+pub fn signer() -> Signer {
+    Signer::new("release", false)
+}
+
+/// Receives, seals and activates an image.
+///
+/// # Errors
+/// The first refusal.
+pub async fn update<P: Platform>(board: &mut P, image: &[u8]) -> Result<(), Refusal> {
+    let (slot, digest) = receive(board, image).await?;
+    board.activate(slot, &digest, image.len() as u32).await
+}
+
+/// Receives and seals an image; the slot that it is in, and its digest.
+///
+/// # Errors
+/// The first refusal.
+pub async fn receive<P: Platform>(board: &mut P, image: &[u8]) -> Result<(SlotId, Digest), Refusal> {
+    let begun = board.begin(image.len() as u32, 0).await?;
+    for (index, block) in image.chunks(BLOCK_BYTES).enumerate() {
+        board.write((index * BLOCK_BYTES) as u32, block).await?;
+        if index == 0 {
+            board.check_header().await?;
+        }
+    }
+    let der = signer().sign(image);
+    let digest = board.seal(Some(&signature(&der)), SOURCE).await?;
+    Ok((begun.slot, digest))
+}
+
+/// A signature of [`signer`]'s as a job carries it.
+pub fn signature(der: &[u8]) -> Signature<'_> {
+    Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: der }
+}
+
+/// The next boot of a device on which nothing goes wrong. Panics if there is none.
+pub fn booted<R: Rig>(rig: &R) -> R::Board {
+    assert_eq!(rig.reset(), Turn::Runs);
+    rig.board()
+}
+
+/// Updates a device on which nothing goes wrong to this image, and confirms it.
+///
+/// # Errors
+/// What the device says against it, in words: no later update may ever be refused.
+pub fn update_and_keep<R: Rig>(rig: &R, number: u32) -> Result<(), String> {
+    let refused = |refusal: Refusal| format!("image {number} is refused: {refusal}");
+    now(update(&mut booted(rig), &R::image(number))).expect("nothing is cut").map_err(refused)?;
+    let mut board = booted(rig);
+    if !rig.runs(number) {
+        return Err(format!("image {number} is not started: {:?}", now(board.boot_state())));
+    }
+    let kept = now(board.confirm()).expect("nothing is cut");
+    kept.map_err(|fault| format!("image {number} cannot be confirmed: {fault}"))?;
+    assert_eq!(rig.reset(), Turn::Runs);
+    if rig.runs(number) { Ok(()) } else { Err(format!("image {number} was confirmed and does not run")) }
+}
+
+fn board<F: Flash, B: BootControl>(flash: F, layout: Layout, hardware: HardwareId, loader: B) -> Board<F, B> {
+    let config = Config {
+        layout,
+        hardware,
+        component: Component::App,
+        version_rule: VersionRule::Any, // which versions are taken is not asked here
+        security_counter_min: 0,
+        key_epoch: 0,
+        trial_attempts: ota_pal::native::TRIAL_ATTEMPTS_DEFAULT,
+    };
+    Native::new(flash, signer().verifier(), Button, NoWatchdog, config, loader).expect("the layout fits")
+}
+
+/// An erased flash of these units.
+fn nor(word_bytes: usize, sector_bytes: usize, sectors: usize) -> Nor {
+    let fits = |chip: &Chip| (chip.word_bytes, chip.sector_bytes) == (word_bytes, sector_bytes);
+    Nor::new(CHIPS.into_iter().find(fits).expect("a chip of these units"), sectors)
+}

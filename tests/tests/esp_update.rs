@@ -1,0 +1,469 @@
+//! Whole updates, ways back and factory resets through the platform under ESP-IDF's bootloader, a model of which starts what
+//! otadata says: with the power cut once at every flash operation of program and bootloader, in every way. Something always
+//! boots, what runs was verified, the record is true in the end, and the next update works. What the format itself cannot
+//! keep is counted.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use ota_pal::foreign::REASON_LOADER_WENT_BACK;
+use ota_pal::{ImageState, Platform, Refusal, Trial, now};
+use ota_tests::esp_bootloader::{ABORTED, Entry, INVALID, NEW, PENDING_VERIFY, Start as Started, Table};
+use ota_tests::nor::{Blow, Mishap, Tear};
+use ota_tests::rig::esp::Esp;
+use ota_tests::rig::{Rig, Turn, booted, receive, signature, signer, update, update_and_keep};
+
+/// The image that a story brings, and the one that comes after it.
+const IMAGE: u32 = 5;
+const LATER: u32 = 6;
+const REASON: u16 = 0x0601;
+/// Boots after which a story must have come to its end, cut or not.
+const BOOTS_MAX: usize = 16;
+/// Boots after the end, at which nothing may change any more.
+const BOOTS_AFTER: usize = 3;
+
+/// What happens on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Story {
+    /// An update whose image passes its test.
+    Good,
+    /// One whose image fails it, and rolls back.
+    Fails,
+    /// One whose image looks at its state, and is reset before it says anything.
+    Silent,
+    /// One whose image is reset before it looks.
+    Hangs,
+    /// One whose image is signed, and not one that the bootloader starts.
+    Refused,
+    /// The way back on command.
+    Back,
+    /// The same, to an image that the bootloader does not start any more.
+    BackRefused,
+    /// A factory reset.
+    Reset,
+}
+
+/// What a device has behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    /// It runs from the first slot as it was made.
+    Nothing,
+    /// It runs its factory's image, and otadata is erased.
+    Factory,
+    /// An update from the factory's image.
+    FactoryUpdate,
+    /// An update that was kept: both slots hold an image.
+    Update,
+    /// The same, and one more that was rolled back: its slot is there, its entry is not.
+    Failure,
+    /// The same, and one more that said nothing: its entry is there, too, and says that it was aborted.
+    Silence,
+}
+
+const CASES: [(Story, &[Before]); 8] = [
+    (Story::Good, &[Before::Nothing, Before::Factory, Before::Update, Before::Failure, Before::Silence]),
+    (Story::Fails, &[Before::Nothing, Before::Factory, Before::Failure]),
+    (Story::Silent, &[Before::Nothing, Before::Factory, Before::Failure]),
+    (Story::Hangs, &[Before::Nothing, Before::Factory, Before::Failure]),
+    (Story::Refused, &[Before::Nothing, Before::Factory, Before::Failure]),
+    (Story::Back, &[Before::Update]),
+    (Story::BackRefused, &[Before::Update]),
+    (Story::Reset, &[Before::FactoryUpdate]),
+];
+
+/// How a story ended, as the platform told it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Succeeded,
+    Failed {
+        reason: u16,
+    },
+    Refused(Refusal),
+    /// The image on trial was started without being watched, and hangs: only a programmer helps.
+    Hung,
+}
+
+/// A device in a story.
+struct Device {
+    esp: Esp,
+    story: Story,
+    /// Images that were sealed, or that the device was made with.
+    verified: Cell<[bool; 8]>,
+    /// Whether the program asked for the image that it runs.
+    kept: Cell<bool>,
+    /// Whether the program began to carry out the command, of the way back or of the factory reset.
+    told: Cell<bool>,
+    /// Whether the platform said that it was done.
+    done: Cell<bool>,
+    /// Whether the image that the way back leads to was spoiled.
+    spoiled: Cell<bool>,
+}
+
+fn made(before: Before) -> Esp {
+    let factory = matches!(before, Before::Factory | Before::FactoryUpdate);
+    let esp = Esp::with(Table { slots: 2, factory });
+    if !matches!(before, Before::Nothing | Before::Factory) {
+        update_and_keep(&esp, 2).expect("a good update");
+    }
+    if matches!(before, Before::Failure | Before::Silence) {
+        now(update(&mut booted(&esp), &Esp::image(3))).expect("nothing is cut").expect("a good image");
+    }
+    if before == Before::Silence {
+        let _ = [booted(&esp), booted(&esp)].map(|mut board| now(board.boot_state()));
+        assert!([0, 1].iter().any(|sector| Entry::of(&esp.otadata(), *sector).state() == ABORTED));
+    }
+    if before == Before::Failure {
+        now(booted(&esp).roll_back(REASON)).expect("nothing is cut").expect("it is on trial");
+    }
+    if before == Before::FactoryUpdate {
+        let der = signer().sign(&Esp::image(1));
+        now(booted(&esp).verify_factory(&signature(&der))).expect("nothing is cut").expect("the factory's image");
+    }
+    esp
+}
+
+/// The image that a story brings. A refused one ends with a digest that is not its own.
+fn brought(story: Story) -> Vec<u8> {
+    let mut image = Esp::image(IMAGE);
+    if story == Story::Refused {
+        *image.last_mut().expect("an image has bytes") ^= 1;
+    }
+    image
+}
+
+impl Device {
+    fn new(story: Story, before: Before, esp: Esp) -> Self {
+        let mut verified = [false; 8];
+        verified[1] = true;
+        verified[2] = !matches!(before, Before::Nothing | Before::Factory);
+        let [kept, told, done, spoiled] = [const { Cell::new(false) }; 4];
+        Self { esp, story, verified: Cell::new(verified), kept, told, done, spoiled }
+    }
+
+    /// The number of the image that runs.
+    fn number(&self) -> u32 {
+        let runs = (1..=LATER).find(|number| self.esp.runs(*number));
+        let number = runs.expect("a whole image runs");
+        assert!(self.verified.get()[number as usize], "image {number} runs and was not verified");
+        number
+    }
+
+    /// One boot, and the program that it starts. `None` when the power goes or the program resets.
+    fn boot(&self) -> Option<End> {
+        match self.esp.reset() {
+            Turn::Dead => panic!("nothing boots"),
+            Turn::Cut => return None,
+            Turn::Runs => {}
+        }
+        if self.number() == IMAGE && self.story == Story::Hangs {
+            return None;
+        }
+        let ended = now(self.program(&mut self.esp.board()));
+        if self.story == Story::BackRefused && self.told.get() && !self.spoiled.replace(true) {
+            self.esp.spoil(&Esp::image(1));
+        }
+        ended?
+    }
+
+    async fn program(&self, board: &mut <Esp as Rig>::Board) -> Option<End> {
+        let state = board.boot_state().await.expect("it can be read");
+        match (state.image_state(), self.story) {
+            (ImageState::RolledBack, _) => None,
+            (ImageState::OnTrial, Story::Fails) => {
+                board.roll_back(REASON).await.expect("it is on trial");
+                None
+            }
+            (ImageState::OnTrial, Story::Silent) => None,
+            (ImageState::OnTrial, _) => {
+                self.kept.set(true);
+                board.confirm().await.expect("it is on trial");
+                Some(End::Succeeded)
+            }
+            (ImageState::Confirmed, Story::Back | Story::BackRefused) => self.back(board, state.trial).await,
+            (ImageState::Confirmed, Story::Reset) => self.factory_reset(board).await,
+            (ImageState::Confirmed, _) => self.update(board, state.trial).await,
+        }
+    }
+
+    async fn update(&self, board: &mut <Esp as Rig>::Board, trial: Trial) -> Option<End> {
+        if self.number() == IMAGE {
+            return Some(End::Succeeded);
+        }
+        match trial {
+            Trial::Ended { reason, .. } if self.verified.get()[IMAGE as usize] => Some(End::Failed { reason }),
+            Trial::Pending { slot, digest, image_bytes, .. } => {
+                board.activate(slot, &digest, image_bytes).await.err().map(End::Refused)
+            }
+            _ => self.receive(board).await.err().map(End::Refused),
+        }
+    }
+
+    async fn receive(&self, board: &mut <Esp as Rig>::Board) -> Result<(), Refusal> {
+        let image = brought(self.story);
+        let (slot, digest) = receive(board, &image).await?;
+        let mut verified = self.verified.get();
+        verified[IMAGE as usize] = true;
+        self.verified.set(verified);
+        board.activate(slot, &digest, image.len() as u32).await
+    }
+
+    async fn back(&self, board: &mut <Esp as Rig>::Board, trial: Trial) -> Option<End> {
+        match (self.number(), trial) {
+            (1, _) => Some(End::Succeeded),
+            (_, Trial::Ended { reason, .. }) => Some(End::Failed { reason }),
+            (_, Trial::None) if !self.told.get() => {
+                self.told.set(true);
+                board.restore_previous().await.expect("image 1 is whole");
+                self.done.set(true);
+                None
+            }
+            (_, Trial::None) => {
+                assert!(!self.done.get(), "the way back is forgotten");
+                board.restore_previous().await.err().map(End::Refused)
+            }
+            (_, Trial::Pending { .. } | Trial::Started { .. }) => None,
+        }
+    }
+
+    async fn factory_reset(&self, board: &mut <Esp as Rig>::Board) -> Option<End> {
+        if self.esp.started().is_factory() {
+            return Some(End::Succeeded);
+        }
+        assert!(!self.done.get(), "the factory reset is forgotten");
+        board.factory_reset().await.expect("the factory's image is whole");
+        self.done.set(true);
+        None
+    }
+}
+
+/// What a case came to.
+struct Told {
+    end: End,
+    /// Writes and erases from the beginning to the end.
+    operations: u32,
+    /// Whether the mishap came.
+    was_cut: bool,
+    /// Whether the new image ever started without a trial, before it was kept.
+    unwatched: bool,
+}
+
+/// Tells a story on a copy of a device, cut or not, and one more good update.
+fn tell(story: Story, before: Before, esp: &Esp, cuts: &[(u32, Tear)]) -> Told {
+    let device = Device::new(story, before, esp.copy());
+    device.esp.nor().plan(cuts.iter().map(|(at, tear)| Mishap { at: *at, blow: Blow::Cut(*tear) }));
+    live(&device)
+}
+
+/// Boots until the story ends.
+fn live(device: &Device) -> Told {
+    let first = device.esp.nor().operations();
+    let mut unwatched = false;
+    let mut end = None;
+    for _ in 0..BOOTS_MAX {
+        let boots = device.esp.starts.borrow().len();
+        let was_kept = device.kept.get();
+        end = device.boot();
+        let started = device.esp.starts.borrow().get(boots).copied();
+        let by_entry = |state: Option<u32>| !was_kept && state != Some(PENDING_VERIFY);
+        let is_new = device.esp.runs(IMAGE) && !matches!(started, None | Some((Started::Nothing, _)));
+        unwatched |= is_new && device.story <= Story::Hangs && started.is_some_and(|(_, state)| by_entry(state));
+        if end.is_some() {
+            break;
+        }
+    }
+    let was_cut = !device.esp.nor().is_mishap_due();
+    device.esp.nor().plan([]);
+    let operations = device.esp.nor().operations() - first;
+    let hung = device.story == Story::Hangs && unwatched;
+    let end = end.unwrap_or_else(|| {
+        assert!(hung, "no end after {BOOTS_MAX} boots: {:?}", device.esp.starts.borrow());
+        End::Hung
+    });
+    if end != End::Hung {
+        is_true(device, end);
+        assert_eq!(update_and_keep(&device.esp, LATER), Ok(()));
+    }
+    Told { end, operations, was_cut, unwatched }
+}
+
+/// What was told is what runs, and stays so.
+fn is_true(device: &Device, end: End) {
+    for _ in 0..BOOTS_AFTER {
+        let is_old = matches!(end, End::Failed { .. } | End::Refused(_));
+        match device.story {
+            Story::Back | Story::BackRefused => assert_eq!(device.number() == 2, is_old, "{end:?}"),
+            Story::Reset => assert!(device.esp.started().is_factory()),
+            _ => assert_eq!(device.number() != IMAGE, is_old, "{end:?}"),
+        }
+        let state = now(booted(&device.esp).boot_state()).expect("nothing is cut").expect("it can be read");
+        assert_eq!((state.image_state(), state.confirmed), (ImageState::Confirmed, state.running), "{end:?}");
+        assert!(matches!(state.trial, Trial::None | Trial::Ended { .. }), "{:?}", state.trial);
+    }
+}
+
+const WENT_BACK: End = End::Failed { reason: REASON_LOADER_WENT_BACK };
+
+/// The ends that a story may have when it is cut; the first of them when it is not.
+fn ends(story: Story) -> &'static [End] {
+    match story {
+        // A trial has one boot: a cut in it ends it.
+        Story::Good => &[End::Succeeded, WENT_BACK],
+        Story::Fails => &[End::Failed { reason: REASON }, WENT_BACK],
+        Story::Hangs => &[WENT_BACK, End::Hung],
+        Story::Silent | Story::Refused => &[WENT_BACK],
+        // Spoiled before the record named it.
+        Story::BackRefused => &[WENT_BACK, End::Refused(Refusal::NoPreviousImage)],
+        Story::Back | Story::Reset => &[End::Succeeded],
+    }
+}
+
+/// What was counted of a story.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    cases: u32,
+    /// Ends that the story does not have when nothing goes wrong.
+    otherwise: u32,
+    unwatched: u32,
+    hung: u32,
+}
+
+impl Counts {
+    fn add(&mut self, story: Story, told: &Told) {
+        self.cases += 1;
+        self.otherwise += u32::from(told.end != ends(story)[0]);
+        self.unwatched += u32::from(told.unwatched);
+        self.hung += u32::from(told.end == End::Hung);
+    }
+
+    fn print(&self, what: &str) {
+        let Self { cases, otherwise, unwatched, hung } = self;
+        println!("{what}: {cases} cases, {otherwise} end otherwise, {unwatched} start unwatched, {hung} hang for ever");
+    }
+}
+
+/// Tells a case and counts it; one that panics says which it is.
+fn count(counts: &mut Counts, case: &str, story: Story, tell: impl FnOnce() -> Told) -> Told {
+    let told = catch_unwind(AssertUnwindSafe(tell)).unwrap_or_else(|_| panic!("{case}"));
+    assert!(ends(story).contains(&told.end), "{case}: {:?}", told.end);
+    counts.add(story, &told);
+    told
+}
+
+fn cases() -> impl Iterator<Item = (Story, Before)> {
+    CASES.into_iter().flat_map(|(story, befores)| befores.iter().map(move |before| (story, *before)))
+}
+
+#[test]
+fn every_story_ends_as_it_must_when_nothing_is_cut() {
+    for (story, before) in cases() {
+        let told = tell(story, before, &made(before), &[]);
+        assert_eq!(told.end, ends(story)[0], "{story:?} {before:?}");
+        assert!(!told.unwatched, "{story:?} {before:?}");
+    }
+}
+
+/// Operations of a trial: the bootloader says that it is on, the program stores its first look, and the entry is written
+/// anew. A cut in one of them ends the trial, which has no second boot.
+const TRIAL_OPERATIONS: u32 = 5;
+
+/// Operations of a verdict that is stored before the entry goes: a cut before it loses the reason.
+const VERDICT_OPERATIONS: u32 = 3;
+
+#[test]
+fn a_cut_at_any_operation_of_program_or_bootloader_ends_in_the_truth_and_in_a_device_that_takes_the_next_update() {
+    let mut all: BTreeMap<Story, Counts> = BTreeMap::new();
+    for (story, before) in cases() {
+        let counts = all.entry(story).or_default();
+        let esp = made(before);
+        let operations = tell(story, before, &esp, &[]).operations;
+        for (at, tear) in (0..operations).flat_map(|at| Tear::ALL.map(|tear| (at, tear))) {
+            let case = format!("{story:?} {before:?} {at}:{tear:?}");
+            let told = count(counts, &case, story, || tell(story, before, &esp, &[(at, tear)]));
+            assert!(told.was_cut, "{case}");
+        }
+    }
+    for (story, counts) in &all {
+        counts.print(&format!("one cut, {story:?}"));
+        let devices = CASES.iter().find(|(of, _)| of == story).map_or(0, |(_, befores)| befores.len() as u32);
+        let ways = Tear::ALL.len() as u32;
+        let otherwise_max = match story {
+            Story::Good => devices * ways * TRIAL_OPERATIONS,
+            Story::Fails => devices * ways * VERDICT_OPERATIONS,
+            // Cut while the record is stored: the image is spoiled before it is named.
+            Story::BackRefused => 2 * ways,
+            Story::Silent | Story::Hangs | Story::Refused | Story::Back | Story::Reset => 0,
+        };
+        assert!(counts.otherwise <= otherwise_max, "{story:?}: {counts:?}, at most {otherwise_max}");
+        assert_eq!((counts.unwatched, counts.hung), (0, 0), "{story:?}");
+    }
+    let cases: u32 = all.values().map(|counts| counts.cases).sum();
+    println!("one cut: {cases} cases in all");
+    assert!(cases > 2_500, "{cases}");
+}
+
+/// Of all pairs of cuts one in so many is told; a prime, so that all ways come up.
+const PART_OF_TWO: u32 = 499;
+
+#[test]
+fn a_second_cut_while_the_device_recovers_ends_in_the_truth_too() {
+    let mut counts = Counts::default();
+    let mut turn = 0;
+    for (story, before) in cases() {
+        let esp = made(before);
+        let operations = tell(story, before, &esp, &[]).operations;
+        let cuts = || (0..operations).flat_map(|at| Tear::ALL.map(|tear| (at, tear)));
+        for (first, second) in cuts().flat_map(|first| cuts().map(move |second| (first, second))) {
+            turn += 1;
+            if turn % PART_OF_TWO != 0 {
+                continue;
+            }
+            let case = format!("{story:?} {before:?} {first:?} {second:?}");
+            let told = catch_unwind(AssertUnwindSafe(|| tell(story, before, &esp, &[first, second])));
+            let told = told.unwrap_or_else(|_| panic!("{case}"));
+            // A way back that was cut twice is given up.
+            let given_up = story == Story::Back && told.end == WENT_BACK;
+            assert!(ends(story).contains(&told.end) || given_up, "{case}: {:?}", told.end);
+            counts.add(story, &told);
+        }
+    }
+    counts.print("two cuts");
+    assert!(counts.cases > 800, "{counts:?}");
+    assert_eq!(counts.hung, 0);
+}
+
+/// Everything that the state of the new image's entry can be when a cut tears it in the bootloader's hands: the bits that
+/// an erase has set so far, or those that a write has cleared.
+fn torn_states() -> impl Iterator<Item = u32> {
+    (0..=0xFF).chain(0xFFFF_FF00..=u32::MAX)
+}
+
+/// The CRC covers the sequence number alone, so a torn state is started and not watched. A program that looks at its record
+/// puts itself on trial again; one that hangs before is out of everybody's reach.
+#[test]
+fn what_a_state_torn_in_the_bootloaders_hands_costs_is_counted() {
+    let mut all = [Counts::default(); 4];
+    for (counts, story) in all.iter_mut().zip([Story::Good, Story::Fails, Story::Silent, Story::Hangs]) {
+        let esp = made(Before::Nothing);
+        for state in torn_states() {
+            let case = format!("{story:?} {state:#x}");
+            count(counts, &case, story, || {
+                let device = Device::new(story, Before::Nothing, esp.copy());
+                assert_eq!(device.boot(), None);
+                let otadata = device.esp.otadata();
+                let [first, second] = [0, 1].map(|sector| Entry::of(&otadata, sector));
+                assert_eq!((second.seq(), second.state()), (2, NEW), "the new image waits");
+                device.esp.put([Some(first), Some(second.with_state(state))]);
+                live(&device)
+            });
+        }
+        counts.print(&format!("torn state, {story:?}"));
+    }
+    let passed_over = torn_states().filter(|state| [PENDING_VERIFY, INVALID, ABORTED].contains(state)).count() as u32;
+    let watched = passed_over + 1;
+    let [good, fails, silent, hangs] = all;
+    assert_eq!(good.otherwise, passed_over, "never started, and given up");
+    assert_eq!((fails.otherwise, silent.otherwise), (passed_over, 0));
+    assert_eq!([good, fails, silent, hangs].map(|counts| counts.unwatched), [good.cases - watched; 4]);
+    assert_eq!([good, fails, silent, hangs].map(|counts| counts.hung), [0, 0, 0, hangs.cases - watched]);
+}

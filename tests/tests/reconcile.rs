@@ -1,0 +1,351 @@
+//! Where our record and the words of another's boot loader part: a switch that the loader did not hear of, one to an image
+//! that it refuses, a factory reset cut on the way, an image that is started and was never put on trial. Each ends in a
+//! device that says what is true, and takes a later update.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use ota_pal::foreign::REASON_LOADER_WENT_BACK;
+use ota_pal::{Fault, ImageState, Platform, Refusal, SlotId, Trial, now};
+use ota_tests::esp_bootloader::{Entry, NEW, Table, VALID};
+use ota_tests::nor::{Blow, Mishap, Tear};
+use ota_tests::rig::embassy::Embassy;
+use ota_tests::rig::esp::Esp;
+use ota_tests::rig::mcuboot::{McubootInPlace, McubootSwap};
+use ota_tests::rig::{Rig, Turn, booted, signature, signer, update, update_and_keep};
+
+/// Boots after which everything that a cut or a refusal began has come to an end.
+const BOOTS_MAX: u32 = 8;
+
+/// A device that runs image 2, and can go back to image 1.
+fn with_a_way_back<R: Rig>() -> R {
+    let rig = R::new();
+    update_and_keep(&rig, 2).expect("a good update");
+    rig
+}
+
+/// Boots until no trial is on and the running image is confirmed; how the last trial stands then.
+fn settled<R: Rig>(rig: &R) -> Trial {
+    for _ in 0..BOOTS_MAX {
+        let state = now(booted(rig).boot_state()).expect("nothing is cut").expect("flash can be read");
+        let waits = matches!(state.trial, Trial::Pending { .. } | Trial::Started { .. });
+        if state.image_state() == ImageState::Confirmed && !waits {
+            return state.trial;
+        }
+    }
+    panic!("not settled after {BOOTS_MAX} boots: {:?}", now(booted(rig).boot_state()));
+}
+
+/// Has the power go at the operation `at` of what the program is told to do; whether it went.
+fn cut<R: Rig, T>(rig: &R, at: u32, tear: Tear, act: impl AsyncFnOnce(&mut R::Board) -> T) -> bool {
+    let mut board = booted(rig);
+    now(board.boot_state()).expect("nothing is cut").expect("flash can be read");
+    rig.nor().plan([Mishap { at, blow: Blow::Cut(tear) }]);
+    let ended = now(act(&mut board));
+    let was_cut = !rig.nor().is_mishap_due();
+    assert_eq!(ended.is_none(), was_cut, "what is cut does not return");
+    rig.nor().plan([]);
+    was_cut
+}
+
+/// Cuts the way back at every operation, in every way; in how many cases image 1 ran in the end, and in how many image 2.
+fn cut_the_way_back<R: Rig>() -> [u32; 2] {
+    let mut runs = [0, 0];
+    for tear in Tear::ALL {
+        for at in 0.. {
+            let rig = with_a_way_back::<R>();
+            if !cut(&rig, at, tear, async |board| board.restore_previous().await) {
+                break;
+            }
+            settled(&rig);
+            assert!(rig.runs(1) || rig.runs(2), "{at} {tear:?}");
+            runs[usize::from(rig.runs(2))] += 1;
+            update_and_keep(&rig, 3).unwrap_or_else(|complaint| panic!("{at} {tear:?}: {complaint}"));
+        }
+    }
+    runs
+}
+
+#[test]
+fn a_way_back_that_the_loader_did_not_hear_of_is_told_it_again() {
+    for [back, stayed] in [cut_the_way_back::<Esp>(), cut_the_way_back::<McubootSwap>()] {
+        println!("{back} go back, {stayed} stay");
+        assert!(back > stayed && stayed > 0, "{back} {stayed}");
+    }
+}
+
+/// In place, the running image is what the way back costs: MCUboot erases it.
+#[test]
+fn a_way_back_that_mcuboot_in_place_did_not_hear_of_is_told_it_again() {
+    let [back, stayed] = cut_the_way_back::<McubootInPlace>();
+    println!("{back} go back, {stayed} stay");
+    assert!(back > stayed && stayed > 0, "{back} {stayed}");
+}
+
+/// What became of an update that was cut.
+#[derive(Debug, Default)]
+struct Counts {
+    cuts: u32,
+    succeeded: u32,
+    failed: u32,
+    /// The loader wrote a word that it had not erased, then or in the next update: this flash does not take that.
+    written_twice: u32,
+}
+
+/// Boots until image 2 is confirmed or its trial ended; whether it is. It passes its test.
+fn live<R: Rig>(rig: &R) -> bool {
+    for _ in 0..2 * BOOTS_MAX {
+        if rig.reset() != Turn::Runs {
+            continue;
+        }
+        if let Some(Some(ended)) = now(program::<R>(rig, &mut rig.board())) {
+            return ended;
+        }
+    }
+    panic!("no end after {} boots", 2 * BOOTS_MAX);
+}
+
+async fn program<R: Rig>(rig: &R, board: &mut R::Board) -> Option<bool> {
+    let state = board.boot_state().await.expect("flash can be read");
+    match (state.image_state(), state.trial) {
+        (ImageState::OnTrial, _) => board.confirm().await.expect("it is on trial"),
+        (ImageState::Confirmed, _) if rig.runs(2) => return Some(true),
+        (ImageState::Confirmed, Trial::Ended { .. }) => return Some(false),
+        (ImageState::Confirmed, Trial::None) => update(board, &R::image(2)).await.expect("a good image"),
+        _ => {}
+    }
+    None
+}
+
+/// Cuts an update at every operation of program and loader, in every way that leaves bits which stay as they are.
+fn cut_an_update<R: Rig>() -> Counts {
+    let mut counts = Counts::default();
+    for tear in [Tear::Before, Tear::Head, Tear::Tail, Tear::Bits, Tear::Between, Tear::After] {
+        for at in 0.. {
+            let rig = R::new();
+            rig.nor().plan([Mishap { at, blow: Blow::Cut(tear) }]);
+            let ended = catch_unwind(AssertUnwindSafe(|| live(&rig)));
+            if rig.nor().is_mishap_due() {
+                break;
+            }
+            counts.cuts += 1;
+            match ended {
+                Ok(true) => counts.succeeded += 1,
+                Ok(false) => counts.failed += 1,
+                Err(cause) if is_of_flash(&*cause) => {
+                    counts.written_twice += 1;
+                    continue;
+                }
+                Err(cause) => resume_unwind(cause),
+            }
+            assert!(rig.runs(if matches!(ended, Ok(true)) { 2 } else { 1 }), "{at} {tear:?}");
+            match catch_unwind(AssertUnwindSafe(|| update_and_keep(&rig, 3))) {
+                Err(cause) if is_of_flash(&*cause) => counts.written_twice += 1,
+                Err(cause) => resume_unwind(cause),
+                Ok(taken) => assert_eq!(taken, Ok(()), "{at} {tear:?}"),
+            }
+        }
+    }
+    counts
+}
+
+fn is_of_flash(cause: &dyn Any) -> bool {
+    cause.downcast_ref::<String>().is_some_and(|text| text.contains("that is not erased"))
+}
+
+#[test]
+fn after_an_update_that_was_cut_anywhere_the_next_one_is_taken() {
+    let swap = cut_an_update::<McubootSwap>();
+    println!("MCUboot, swap: {swap:?}");
+    assert!(swap.succeeded > 100 && swap.written_twice == 0);
+    let in_place = cut_an_update::<McubootInPlace>();
+    println!("MCUboot, in place: {in_place:?}");
+    assert!(in_place.succeeded > in_place.failed && in_place.written_twice == 0);
+}
+
+/// embassy-boot marks progress that it no longer trusts by a second write to the same word.
+#[test]
+fn after_an_update_of_embassy_boot_that_was_cut_anywhere_the_next_one_is_taken() {
+    let embassy = cut_an_update::<Embassy>();
+    println!("embassy-boot: {embassy:?}");
+    assert!(embassy.succeeded > 1_000 && embassy.failed <= 5, "{embassy:?}");
+    assert!(embassy.written_twice < embassy.succeeded / 4, "{embassy:?}");
+}
+
+/// The record names the earlier image, whose copy is spoiled before the loader looks.
+fn switch_to_what_is_refused<R: Rig>() -> R {
+    let rig = with_a_way_back::<R>();
+    now(booted(&rig).restore_previous()).expect("nothing is cut").expect("there is an earlier image");
+    rig.spoil(&R::image(1));
+    rig
+}
+
+#[test]
+fn a_way_back_to_an_image_that_the_loader_refuses_ends_where_it_began_and_says_so() {
+    let esp = switch_to_what_is_refused::<Esp>();
+    let ended = settled(&esp);
+    assert!(esp.runs(2));
+    let as_expected =
+        matches!(ended, Trial::Ended { slot: SlotId::A, reason: REASON_LOADER_WENT_BACK, started: true, .. });
+    assert!(as_expected, "{ended:?}");
+    assert_eq!(update_and_keep(&esp, 3), Ok(()));
+
+    let swap = switch_to_what_is_refused::<McubootSwap>();
+    let ended = settled(&swap);
+    assert!(swap.runs(2));
+    assert!(matches!(ended, Trial::Ended { reason: REASON_LOADER_WENT_BACK, .. }), "{ended:?}");
+    assert_eq!(update_and_keep(&swap, 3), Ok(()));
+}
+
+/// A third slot: an image can have failed there, and the way back lead to another one.
+#[test]
+fn a_way_back_after_a_failed_trial_that_the_loader_did_not_hear_of_is_told_it_again() {
+    for (at, tear) in (0..8).flat_map(|at| Tear::ALL.map(|tear| (at, tear))) {
+        let esp = Esp::with(Table { slots: 3, factory: false });
+        update_and_keep(&esp, 2).expect("a good update");
+        now(update(&mut booted(&esp), &Esp::image(3))).expect("nothing is cut").expect("a good image");
+        now(booted(&esp).roll_back(7)).expect("nothing is cut").expect("it is on trial");
+        assert!(matches!(settled(&esp), Trial::Ended { slot: SlotId::C, reason: 7, .. }));
+        cut(&esp, at, tear, async |board| board.restore_previous().await);
+        settled(&esp);
+        assert!(esp.runs(1) || esp.runs(2), "{at} {tear:?}");
+        update_and_keep(&esp, 4).unwrap_or_else(|complaint| panic!("{at} {tear:?}: {complaint}"));
+    }
+}
+
+/// A device with a factory's image, 1, that runs image 2.
+fn with_a_factory() -> Esp {
+    let esp = Esp::with(Table { slots: 2, factory: true });
+    update_and_keep(&esp, 2).expect("a good update");
+    let der = signer().sign(&Esp::image(1));
+    now(booted(&esp).verify_factory(&signature(&der))).expect("nothing is cut").expect("the factory's image is good");
+    esp
+}
+
+fn is_reset(esp: &Esp) -> bool {
+    let slots = [SlotId::A, SlotId::B].map(|slot| esp.layout().slot(slot));
+    let is_erased = |region: ota_pal::Region| {
+        esp.nor().bytes(region.offset_bytes(), region.len_bytes()).iter().all(|byte| *byte == 0xFF)
+    };
+    esp.started().is_factory() && slots.into_iter().all(is_erased)
+}
+
+#[test]
+fn a_factory_reset_cut_between_record_and_loader_is_done_whole_or_forgotten() {
+    let (mut done, mut forgotten) = (0, 0);
+    for tear in Tear::ALL {
+        for at in 0.. {
+            let esp = with_a_factory();
+            if !cut(&esp, at, tear, async |board| board.factory_reset().await) {
+                break;
+            }
+            assert_eq!(settled(&esp), Trial::None, "{at} {tear:?}");
+            assert!(is_reset(&esp) || esp.runs(2), "{at} {tear:?}");
+            done += u32::from(is_reset(&esp));
+            forgotten += u32::from(esp.runs(2));
+            let images = now(booted(&esp).images()).expect("nothing is cut").expect("flash can be read");
+            assert_eq!(images.iter().count(), if is_reset(&esp) { 1 } else { 2 }, "{at} {tear:?}");
+            update_and_keep(&esp, 3).unwrap_or_else(|complaint| panic!("{at} {tear:?}: {complaint}"));
+        }
+    }
+    println!("{done} factory resets done, {forgotten} forgotten");
+    assert!(done > 0 && forgotten > 0, "{done} {forgotten}");
+}
+
+#[test]
+fn a_factory_reset_cut_in_the_middle_of_the_erasing_is_done_at_the_next_boot() {
+    let mut cuts = 0;
+    for tear in Tear::ALL {
+        for at in 0.. {
+            let esp = with_a_factory();
+            now(booted(&esp).factory_reset()).expect("nothing is cut").expect("the factory's image is good");
+            assert_eq!(esp.reset(), Turn::Runs);
+            esp.nor().plan([Mishap { at, blow: Blow::Cut(tear) }]);
+            let ended = now(esp.board().boot_state());
+            if esp.nor().is_mishap_due() {
+                break;
+            }
+            assert_eq!(ended, None, "{at} {tear:?}");
+            cuts += 1;
+            assert_eq!(settled(&esp), Trial::None, "{at} {tear:?}");
+            assert!(is_reset(&esp), "{at} {tear:?}");
+            update_and_keep(&esp, 3).unwrap_or_else(|complaint| panic!("{at} {tear:?}: {complaint}"));
+        }
+    }
+    assert!(cuts > 30, "{cuts}");
+}
+
+/// `Layout` can have a slot for the factory's image, and MCUboot starts none.
+fn order_what_the_loader_has_no_word_for<R: Rig>(rig: &R) {
+    update_and_keep(rig, 2).expect("a good update");
+    let der = signer().sign(&R::image(1));
+    let mut board = booted(rig);
+    now(board.verify_factory(&signature(&der))).expect("nothing is cut").expect("the factory's image is good");
+    let flash = || rig.nor().bytes(0, rig.nor().capacity() as u32);
+    let before = flash();
+    let refused = now(board.factory_reset()).expect("nothing is cut");
+    assert_eq!(refused, Err(Refusal::Fault(Fault::LoaderRefused { code: 0 })));
+    assert!(flash() == before, "nothing was written");
+    assert_eq!(settled(rig), Trial::None);
+    assert!(rig.runs(2));
+    assert_eq!(update_and_keep(rig, 3), Ok(()));
+}
+
+#[test]
+fn a_factory_reset_that_the_loader_has_no_word_for_is_refused_and_changes_nothing() {
+    order_what_the_loader_has_no_word_for(&McubootSwap::with_factory());
+    order_what_the_loader_has_no_word_for(&McubootInPlace::with_factory());
+}
+
+/// Bits of an entry's state can be erased first: `NEW` is `VALID` then, and nobody watches what was to be tried.
+#[test]
+fn an_image_that_was_started_as_if_it_had_been_kept_is_on_trial_all_the_same() {
+    let esp = Esp::new();
+    now(update(&mut booted(&esp), &Esp::image(2))).expect("nothing is cut").expect("a good image");
+    let otadata = esp.otadata();
+    assert_eq!((Entry::of(&otadata, 1).seq(), Entry::of(&otadata, 1).state()), (2, NEW));
+    esp.put([Some(Entry::of(&otadata, 0)), Some(Entry::new(2, VALID))]);
+    let mut board = booted(&esp);
+    assert!(esp.runs(2));
+    for _ in 0..2 {
+        let state = now(board.boot_state()).expect("nothing is cut").expect("flash can be read");
+        assert_eq!(state.image_state(), ImageState::OnTrial);
+    }
+    drop(board);
+    assert!(matches!(settled(&esp), Trial::Ended { slot: SlotId::B, .. }), "it said nothing");
+    assert!(esp.runs(1));
+    assert_eq!(update_and_keep(&esp, 3), Ok(()));
+}
+
+/// In place, MCUboot erases what hangs, and what is no image: neither must wait for a trial that never comes.
+#[test]
+fn an_image_that_mcuboot_erased_is_given_up_at_the_next_boot() {
+    let mut no_image = McubootInPlace::image(4);
+    *no_image.last_mut().expect("an image has bytes") ^= 1;
+    for (image, hangs) in [(McubootInPlace::image(4), true), (no_image, false)] {
+        let mcuboot = McubootInPlace::new();
+        update_and_keep(&mcuboot, 3).expect("a good update");
+        now(update(&mut booted(&mcuboot), &image)).expect("nothing is cut").expect("signed as it is");
+        if hangs {
+            assert_eq!(mcuboot.reset(), Turn::Runs);
+            assert!(mcuboot.runs(4));
+        }
+        let mut board = booted(&mcuboot);
+        assert!(mcuboot.runs(3));
+        let state = now(board.boot_state()).expect("nothing is cut").expect("flash can be read");
+        assert!(matches!(state.trial, Trial::Ended { reason: REASON_LOADER_WENT_BACK, .. }), "{:?}", state.trial);
+        assert_eq!(update_and_keep(&mcuboot, 5), Ok(()));
+    }
+}
+
+/// MCUboot in place starts the highest version only, and an earlier one may be sent where `VersionRule::Any` lets it.
+#[test]
+fn an_image_that_waits_and_is_passed_over_at_every_boot_is_given_up() {
+    let mcuboot = McubootInPlace::new();
+    update_and_keep(&mcuboot, 4).expect("a good update");
+    now(update(&mut booted(&mcuboot), &McubootInPlace::image(3))).expect("nothing is cut").expect("a good image");
+    let ended = settled(&mcuboot);
+    assert!(mcuboot.runs(4));
+    assert!(matches!(ended, Trial::Ended { reason: REASON_LOADER_WENT_BACK, .. }), "{ended:?}");
+    assert_eq!(update_and_keep(&mcuboot, 5), Ok(()));
+}
