@@ -11,6 +11,7 @@
 //!   [`images`], and [`monotonic`], which is only ever raised.
 //! * [`platform`]: the trait and its errors. [`native`]: the implementation.
 //! * `contract`: what every platform must promise, as checks that a port is put through (feature `std`).
+//! * [`joined`]: two parts as one flash, for images that wait outside the controller.
 //! * `file`: a flash that is a file, for Linux devices and tests (feature `std`).
 #![no_std]
 #![forbid(unsafe_code)]
@@ -41,6 +42,7 @@ pub mod hardware;
 pub mod header;
 pub mod identity;
 pub mod images;
+pub mod joined;
 pub mod layout;
 pub mod monotonic;
 pub mod native;
@@ -65,6 +67,7 @@ pub use hardware::HardwareId;
 pub use header::{Component, HEADER_BYTES, Header, HeaderError, Link};
 pub use identity::{Extent, Identity};
 pub use images::{Image, Images, Source, Standing};
+pub use joined::Joined;
 pub use layout::{Geometry, Layout, LayoutError, RecordRegions, Region};
 pub use monotonic::{Floor, Floors};
 pub use native::{Config, ConfigError, Native};
