@@ -78,9 +78,10 @@ impl<F: Flash, W: Watchdog, P: Place> Selector<'_, F, W, P> {
         {
             return Some(Boot { slot, header, cause });
         }
-        let Some(exact) = self.expected(slot, waiting.as_ref()).await else {
+        if self.is_new(slot, waiting.as_ref()) {
             return self.adopt(executing, cause).await;
-        };
+        }
+        let exact = self.expected(slot, waiting.as_ref()).await?;
         if holds(self.flash, executing, exact, self.watchdog).await {
             let header = self.runnable_in(executing, slot).await?;
             let cause = match waiting {
@@ -107,9 +108,10 @@ impl<F: Flash, W: Watchdog, P: Place> Selector<'_, F, W, P> {
     async fn has_way_back(&mut self, executing: Region) -> bool {
         let slot = self.record.confirmed;
         let waiting = self.runnable(slot).await;
-        let Some(exact) = self.expected(slot, waiting.as_ref()).await else {
+        if self.is_new(slot, waiting.as_ref()) {
             return self.adopt(executing, Cause::Confirmed).await.is_some_and(|boot| boot.cause == Cause::Confirmed);
-        };
+        }
+        let Some(exact) = self.expected(slot, waiting.as_ref()).await else { return false };
         if waiting.is_some() && holds(self.flash, self.layout.slot(slot), exact, self.watchdog).await {
             return true;
         }
@@ -133,7 +135,12 @@ impl<F: Flash, W: Watchdog, P: Place> Selector<'_, F, W, P> {
         true
     }
 
-    /// What the slot must hold: what its row says; without one, what it holds. `None` for a slot of which nothing is known.
+    /// Whether nothing is known of a slot, and nothing is in it.
+    fn is_new(&self, slot: SlotId, waiting: Option<&Header>) -> bool {
+        waiting.is_none() && self.record.images.get(slot).is_none()
+    }
+
+    /// What the slot must hold: what its row says; without one, what it holds.
     async fn expected(&mut self, slot: SlotId, waiting: Option<&Header>) -> Option<Exact> {
         match (self.record.images.get(slot), waiting) {
             (Some(image), _) => Some(Exact { digest: image.digest, image_bytes: image.image_bytes }),
@@ -142,12 +149,18 @@ impl<F: Flash, W: Watchdog, P: Place> Selector<'_, F, W, P> {
         }
     }
 
-    /// What a region holds; `None` if it reads differently each time.
+    /// What a region holds: what it reads as twice. `None` if it cannot be read, or reads differently each time.
     async fn exact_of(&mut self, region: Region, header: &Header) -> Option<Exact> {
         let image_bytes = header.image_bytes();
-        let digest = digest::digest(self.flash, region, image_bytes, self.watchdog).await.ok()?;
-        let exact = Exact { digest, image_bytes };
-        holds(self.flash, region, exact, self.watchdog).await.then_some(exact)
+        for _ in 0..2 {
+            if let Ok(digest) = digest::digest(self.flash, region, image_bytes, self.watchdog).await {
+                let exact = Exact { digest, image_bytes };
+                if holds(self.flash, region, exact, self.watchdog).await {
+                    return Some(exact);
+                }
+            }
+        }
+        None
     }
 
     async fn copy(&mut self, slot: SlotId, executing: Region, exact: Exact) -> Result<(), Fault> {
