@@ -12,6 +12,7 @@
 //! * [`platform`]: the trait and its errors. [`native`]: the implementation.
 //! * `contract`: what every platform must promise, as checks that a port is put through (feature `std`).
 //! * [`joined`]: two parts as one flash, for images that wait outside the controller.
+//! * `littlefs`: slots that are files of a littlefs2 file system (feature `littlefs`).
 //! * `file`: a flash that is a file, for Linux devices and tests (feature `std`).
 #![no_std]
 #![forbid(unsafe_code)]
@@ -44,6 +45,8 @@ pub mod identity;
 pub mod images;
 pub mod joined;
 pub mod layout;
+#[cfg(feature = "littlefs")]
+pub mod littlefs;
 pub mod monotonic;
 pub mod native;
 pub mod platform;
@@ -69,6 +72,8 @@ pub use identity::{Extent, Identity};
 pub use images::{Image, Images, Source, Standing};
 pub use joined::Joined;
 pub use layout::{Geometry, Layout, LayoutError, RecordRegions, Region};
+#[cfg(feature = "littlefs")]
+pub use littlefs::FileSlots;
 pub use monotonic::{Floor, Floors};
 pub use native::{Config, ConfigError, Native};
 pub use platform::{Begun, BootState, ImageState, NoWatchdog, Platform, Reset, Signature, Watchdog};
