@@ -13,12 +13,14 @@ use littlefs2::driver::Storage;
 use littlefs2::fs::Filesystem;
 use littlefs2::io::{Error, Result as FileResult};
 use ota_boot::{Boot, Cause, Scrutiny, boot_staged};
+use ota_pal::contract::check;
 use ota_pal::native::TRIAL_ATTEMPTS_DEFAULT;
 use ota_pal::{
     BootRecord, BootRecords, Component, FileSlots, Flash, Floor, Geometry, Joined, Layout, Native, NoWatchdog,
     OwnSelector, Platform, RecordRegions, Region, Reset, Signature, SignatureKind, SlotId, Standing, Trial,
     VersionRule, now,
 };
+use ota_tests::bench::{STORE_SLOT_BYTES, staged};
 use ota_tests::dice::Dice;
 use ota_tests::image::{BOARD, Behaviour, hardware, header, image};
 use ota_tests::nor::{Blow, Mishap, Nor, PLAIN, PlainView, Tear, View};
@@ -295,4 +297,22 @@ fn an_update_that_is_kept_survives_a_cut_at_every_operation_below_the_file_syste
 #[test]
 fn an_update_that_is_rolled_back_survives_a_cut_at_every_operation_below_the_file_system() {
     whole_life(false);
+}
+
+#[test]
+fn the_staged_platform_keeps_the_contract_with_images_in_files() {
+    let mut nor = Nor::new(PLAIN, 0);
+    let mut bench = staged(move |erased| {
+        if erased {
+            nor = Nor::new(PLAIN, (FRONT / SECTOR + BLOCKS) as usize);
+            nor.takes_words_twice();
+            Filesystem::format(&mut Behind(View(nor.clone()))).expect("the factory makes the file system");
+        }
+        // A bench keeps what it opens for ever, as a device does.
+        let storage = Box::leak(Box::new(Behind(View(nor.clone()))));
+        let filesystem = Filesystem::mount(Box::leak(Box::new(Filesystem::allocate())), storage);
+        let filesystem = Box::leak(Box::new(filesystem.expect("it was formatted")));
+        FileSlots::<_, STORE_SLOT_BYTES, { PLAIN.sector_bytes }>::new(filesystem, 2)
+    });
+    assert_eq!(now(check(&mut bench)).expect("memory never waits"), []);
 }
