@@ -3,73 +3,14 @@
 
 mod common;
 
-use std::future::pending;
-
-use common::{Device, EXECUTING, Nor, booted, image, sign};
-use embedded_storage::nor_flash::NorFlashErrorKind;
+use common::watched::Watched;
+use common::{Device, EXECUTING, booted, image, sign};
 use ota_boot::{BootError, Cause, REASON_TRIAL_IMAGE_CORRUPT, Scrutiny};
 use ota_pal::{
-    BootRecord, BootRecords, Digest, Fault, Flash, Header, Image, Platform, Region, Signature, SignatureKind, SlotId,
-    Source, Standing, Trial, now,
+    BootRecord, BootRecords, Digest, Fault, Header, Image, Platform, Region, Signature, SignatureKind, SlotId, Source,
+    Standing, Trial, now,
 };
 use sha2::{Digest as _, Sha256};
-
-/// A flash that notes which operations reach it, loses power at one of them, or refuses those in a region.
-struct Watched {
-    nor: Nor,
-    touched: Vec<u32>,
-    cut_at: Option<usize>,
-    refused: Option<Region>,
-}
-
-impl Watched {
-    fn new(device: &Device) -> Self {
-        Self { nor: device.flash(), touched: Vec::new(), cut_at: None, refused: None }
-    }
-
-    fn touches(&self, region: Region) -> bool {
-        self.touched.iter().any(|at| lies_in(*at, region))
-    }
-
-    async fn touch(&mut self, at: u32) -> Result<(), NorFlashErrorKind> {
-        if self.cut_at == Some(self.touched.len()) {
-            pending::<()>().await;
-        }
-        self.touched.push(at);
-        match self.refused {
-            Some(region) if lies_in(at, region) => Err(NorFlashErrorKind::Other),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn lies_in(at: u32, region: Region) -> bool {
-    (region.offset_bytes()..region.offset_bytes() + region.len_bytes()).contains(&at)
-}
-
-impl Flash for Watched {
-    const READ_SIZE: usize = <Nor as Flash>::READ_SIZE;
-    const WRITE_SIZE: usize = <Nor as Flash>::WRITE_SIZE;
-    const ERASE_SIZE: usize = <Nor as Flash>::ERASE_SIZE;
-
-    fn capacity(&self) -> usize {
-        Flash::capacity(&self.nor)
-    }
-    async fn read(&mut self, at: u32, out: &mut [u8]) -> Result<(), NorFlashErrorKind> {
-        Flash::read(&mut self.nor, at, out).await
-    }
-    async fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
-        self.touch(at).await?;
-        Flash::write(&mut self.nor, at, bytes).await
-    }
-    async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
-        self.touch(from).await?;
-        Flash::erase(&mut self.nor, from, to).await
-    }
-    async fn sync(&mut self) -> Result<(), NorFlashErrorKind> {
-        Ok(())
-    }
-}
 
 fn runs(device: &Device, patch: u32) -> bool {
     device.held(EXECUTING, image(patch).len()) == image(patch)
@@ -204,6 +145,21 @@ fn a_copy_back_that_is_cut_anywhere_is_done_again() {
         assert_eq!(booted(device).0, SlotId::A);
         assert!(runs(device, 1));
     });
+}
+
+#[test]
+fn a_bit_misread_anywhere_is_not_copied_for_good() {
+    for reads in 0.. {
+        let device = Device::staged("misread", false);
+        device.update(booted(&device).0, 2);
+        let mut flash = Watched { misread_in: Some(reads), ..Watched::new(&device) };
+        let boot = device.boot_on(&mut flash, Scrutiny::Header).unwrap().unwrap();
+        assert!(runs(&device, boot.header.version.patch), "read {reads}");
+        if flash.misread_in.is_some() {
+            assert!(reads > 64, "a boot has {reads} reads");
+            return;
+        }
+    }
 }
 
 #[test]

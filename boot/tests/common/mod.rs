@@ -1,6 +1,8 @@
 //! A device that is nothing but its flash file. Every step opens the file anew, as a reset does.
 #![allow(clippy::unwrap_used, dead_code, missing_docs)]
 
+pub mod watched;
+
 use std::path::PathBuf;
 
 use ota_boot::{Boot, BootError, Cause, Scrutiny, boot, boot_staged};
