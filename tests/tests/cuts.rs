@@ -135,7 +135,7 @@ fn the_truth_survives_a_flash_that_fails_or_lies_at_every_operation() {
             }
         }
         for at in 0..READS {
-            if is_told(at, 11 * thinner) {
+            if is_told(at, if story.is_staged() { 31 } else { 11 }) {
                 tally.tell(&Case { story, chip: PLAIN, blows: vec![Mishap { at, blow: Blow::Misread }] });
             }
         }
