@@ -1,10 +1,11 @@
 //! Carries a boot decision out: reads the record, hashes a slot on trial, stores the count, looks for an image that can run.
 
 use ota_pal::{
-    BootRecord, BootRecords, Digest, Fault, Flash, Floor, Floors, Header, Image, Layout, SlotId, Standing, Trial,
-    Watchdog, digest, erase_slots, read_header,
+    BootRecord, BootRecords, Digest, Fault, Flash, Floor, Floors, Header, Image, Layout, Region, SlotId, Standing,
+    Trial, Watchdog, erase_slots, read_header,
 };
 
+use crate::copy::{Exact, holds};
 use crate::select::{Decision, fallback, select};
 
 /// The slot to start.
@@ -76,9 +77,33 @@ pub async fn boot<F: Flash, W: Watchdog>(
     watchdog: &mut W,
     scrutiny: Scrutiny,
 ) -> Result<Boot, BootError> {
+    carry_out(flash, layout, InPlace, watchdog, scrutiny).await
+}
+
+/// Where images run.
+pub(crate) trait Place {
+    /// The region that an image is copied to before it runs; `None` if it runs from its slot.
+    fn executing(&self) -> Option<Region>;
+}
+
+struct InPlace;
+
+impl Place for InPlace {
+    fn executing(&self) -> Option<Region> {
+        None
+    }
+}
+
+pub(crate) async fn carry_out<F: Flash, W: Watchdog>(
+    flash: &mut F,
+    layout: &Layout,
+    place: impl Place,
+    watchdog: &mut W,
+    scrutiny: Scrutiny,
+) -> Result<Boot, BootError> {
     let mut records = BootRecords::new(layout);
     let record = records.load(flash).await?;
-    let mut selector = Selector { flash, layout, watchdog, records, record };
+    let mut selector = Selector { flash, layout, place, watchdog, records, record };
     let cause = match select(&record) {
         Decision::Confirmed => Cause::Confirmed,
         Decision::GiveUp(ended) => selector.end_trial(ended).await,
@@ -92,19 +117,23 @@ pub async fn boot<F: Flash, W: Watchdog>(
     selector.start_confirmed(cause, scrutiny).await
 }
 
-struct Selector<'s, F, W> {
-    flash: &'s mut F,
-    layout: &'s Layout,
-    watchdog: &'s mut W,
+pub(crate) struct Selector<'s, F, W, P> {
+    pub(crate) flash: &'s mut F,
+    pub(crate) layout: &'s Layout,
+    pub(crate) place: P,
+    pub(crate) watchdog: &'s mut W,
     records: BootRecords,
-    record: BootRecord,
+    pub(crate) record: BootRecord,
 }
 
-impl<F: Flash, W: Watchdog> Selector<'_, F, W> {
+impl<F: Flash, W: Watchdog, P: Place> Selector<'_, F, W, P> {
     /// Starts the image on trial, if its slot holds exactly that one: `None` if not, an error if the boot cannot be counted.
     async fn try_image(&mut self, counted: Trial) -> Option<Result<Boot, Fault>> {
         let Trial::Started { slot, digest, image_bytes, .. } = counted else { return None };
         let header = self.intact(slot, digest, image_bytes).await?;
+        if !self.place_trial(slot, Exact { digest, image_bytes }).await {
+            return None;
+        }
         self.record.trial = counted;
         let stored = self.records.store(self.flash, &self.record).await;
         Some(stored.map(|()| Boot { slot, header, cause: Cause::Trial }))
@@ -124,6 +153,7 @@ impl<F: Flash, W: Watchdog> Selector<'_, F, W> {
         let whole = match factory {
             Some(Image { digest, image_bytes, .. }) => {
                 self.intact(SlotId::FACTORY, digest, image_bytes).await.is_some()
+                    && self.place(SlotId::FACTORY, Exact { digest, image_bytes }).await
             }
             None => false,
         };
@@ -149,6 +179,12 @@ impl<F: Flash, W: Watchdog> Selector<'_, F, W> {
     /// Starts the confirmed image, or the newest one that can be started instead.
     async fn start_confirmed(&mut self, cause: Cause, scrutiny: Scrutiny) -> Result<Boot, BootError> {
         let confirmed = self.record.confirmed;
+        if let Some(executing) = self.place.executing() {
+            return match self.start_staged(executing, cause, scrutiny).await {
+                Some(boot) => Ok(boot),
+                None => self.fall_back(confirmed).await,
+            };
+        }
         let header = match (scrutiny, self.record.images.get(confirmed).copied()) {
             (Scrutiny::Whole, Some(image)) => self.intact(confirmed, image.digest, image.image_bytes).await,
             _ => self.runnable(confirmed).await,
@@ -164,7 +200,10 @@ impl<F: Flash, W: Watchdog> Selector<'_, F, W> {
         self.record.images.set(from, None);
         while let Some(slot) = fallback(&self.record, floor.security_counter, |slot| slot == from) {
             let Some(image) = self.record.images.get(slot).copied() else { break };
-            if let Some(header) = self.intact(slot, image.digest, image.image_bytes).await {
+            let Image { digest, image_bytes, .. } = image;
+            if let Some(header) = self.intact(slot, digest, image_bytes).await
+                && self.place(slot, Exact { digest, image_bytes }).await
+            {
                 (self.record.confirmed, self.record.wipe) = (slot, false);
                 let cause = self.store(Cause::FellBack { from }).await;
                 return Ok(Boot { slot, header, cause });
@@ -181,27 +220,29 @@ impl<F: Flash, W: Watchdog> Selector<'_, F, W> {
         if header.security_counter < floor.security_counter || self.record.images.get(slot).is_some() {
             return None;
         }
+        if !self.place_unverified(slot, &header).await {
+            return None;
+        }
         (self.record.confirmed, self.record.wipe) = (slot, false);
         Some(Boot { slot, header, cause: self.store(Cause::FellBack { from }).await })
     }
 
-    /// The header of the image in a slot, if the slot holds exactly this one. What does not is read once more: one bit
-    /// misread must not give up an image. A slot that cannot be read holds nothing.
-    async fn intact(&mut self, slot: SlotId, expected: Digest, image_bytes: u32) -> Option<Header> {
+    /// The header of the image in a slot, if the slot holds exactly this one.
+    pub(crate) async fn intact(&mut self, slot: SlotId, digest: Digest, image_bytes: u32) -> Option<Header> {
         let header = self.runnable(slot).await?;
         let region = self.layout.slot(slot);
-        for _ in 0..2 {
-            let found = digest::digest(self.flash, region, image_bytes, self.watchdog).await;
-            if found == Ok(expected) {
-                return Some(header);
-            }
-        }
-        None
+        holds(self.flash, region, Exact { digest, image_bytes }, self.watchdog).await.then_some(header)
     }
 
     /// The header of the image in a slot, if there is one that is linked for it and fits.
-    async fn runnable(&mut self, slot: SlotId) -> Option<Header> {
-        let region = self.layout.slot(slot);
+    pub(crate) async fn runnable(&mut self, slot: SlotId) -> Option<Header> {
+        let header = self.runnable_in(self.layout.slot(slot), slot).await?;
+        let fits = |region: Region| header.image_bytes() <= region.len_bytes();
+        self.place.executing().is_none_or(fits).then_some(header)
+    }
+
+    /// The header of the image in a region, if there is one that is linked for `slot` and fits.
+    pub(crate) async fn runnable_in(&mut self, region: Region, slot: SlotId) -> Option<Header> {
         let header = read_header(self.flash, region).await.ok()?.ok()?;
         (header.link.allows(slot) && header.image_bytes() <= region.len_bytes()).then_some(header)
     }

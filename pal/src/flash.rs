@@ -147,7 +147,10 @@ pub(crate) const fn word_bytes<F: Flash>() -> u32 {
 }
 
 /// Reads whole words. Dropped: nothing happened.
-pub(crate) async fn read<F: Flash>(flash: &mut F, at: u32, out: &mut [u8]) -> Result<(), Fault> {
+///
+/// # Errors
+/// [`Fault::Read`].
+pub async fn read<F: Flash>(flash: &mut F, at: u32, out: &mut [u8]) -> Result<(), Fault> {
     flash.read(at, out).await.map_err(|_| Fault::Read { offset_bytes: at })
 }
 
@@ -183,13 +186,19 @@ pub async fn is_erased<F: Flash>(flash: &mut F, at: u32, len_bytes: u32) -> Resu
 }
 
 /// Makes everything before durable. Dropped: it may not be.
-pub(crate) async fn sync<F: Flash>(flash: &mut F) -> Result<(), Fault> {
+///
+/// # Errors
+/// [`Fault::Sync`].
+pub async fn sync<F: Flash>(flash: &mut F) -> Result<(), Fault> {
     flash.sync().await.map_err(|_| Fault::Sync)
 }
 
 /// Writes `bytes` from a word boundary on, fills the last word with ones, and returns only when all of it reads back.
 /// Dropped: those words hold anything.
-pub(crate) async fn write<F: Flash>(flash: &mut F, at: u32, bytes: &[u8]) -> Result<(), Fault> {
+///
+/// # Errors
+/// [`Fault::Write`], [`Fault::ReadBack`], [`Fault::Read`].
+pub async fn write<F: Flash>(flash: &mut F, at: u32, bytes: &[u8]) -> Result<(), Fault> {
     let word_bytes = word_bytes::<F>() as usize;
     let (words, rest) = bytes.split_at(bytes.len() - bytes.len() % word_bytes);
     let mut last = [0xFF; WORD_BYTES_MAX];

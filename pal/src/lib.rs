@@ -15,6 +15,8 @@
 //! * [`mcuboot`]: the trailers and images of a boot loader that is not ours.
 //! * `embassy_boot`: the marks of another (feature `embassy-boot`).
 //! * [`esp_idf`]: devices that ESP-IDF's bootloader starts, behind the doors of [`boot_control`] and [`foreign`].
+//! * [`joined`]: two parts as one flash, for images that wait outside the controller.
+//! * `littlefs`: slots that are files of a littlefs2 file system (feature `littlefs`).
 //! * `file`: a flash that is a file, for Linux devices and tests (feature `std`).
 #![no_std]
 #![forbid(unsafe_code)]
@@ -48,7 +50,10 @@ pub mod hardware;
 pub mod header;
 pub mod identity;
 pub mod images;
+pub mod joined;
 pub mod layout;
+#[cfg(feature = "littlefs")]
+pub mod littlefs;
 pub mod mcuboot;
 pub mod monotonic;
 pub mod native;
@@ -75,7 +80,10 @@ pub use hardware::HardwareId;
 pub use header::{Component, HEADER_BYTES, Header, HeaderError, Link};
 pub use identity::{Extent, Identity};
 pub use images::{Image, Images, Source, Standing};
+pub use joined::Joined;
 pub use layout::{Geometry, Layout, LayoutError, RecordRegions, Region};
+#[cfg(feature = "littlefs")]
+pub use littlefs::FileSlots;
 pub use monotonic::{Floor, Floors};
 pub use native::{Config, ConfigError, Native};
 pub use platform::{Begun, BootState, ImageState, NoWatchdog, Platform, Reset, Signature, Watchdog};

@@ -51,7 +51,10 @@ impl World {
     fn boot_on<F: Flash>(&mut self, flash: F, end_ms: u64, hook: &mut impl FnMut(&mut World) -> Flow) -> Boot {
         self.boots += 1;
         self.now_ms += BOOT_MS;
-        let Some(boot) = self.device.boot() else { return Boot::Again };
+        let Some(boot) = self.device.boot() else {
+            self.checks.touched(&self.device, self.now_ms);
+            return Boot::Again;
+        };
         let boot = boot.expect("a confirmed image can always be started");
         self.checks.booted(&self.device, &boot, self.now_ms);
         let mut document = [0; DOCUMENT_BYTES];

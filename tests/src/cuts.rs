@@ -71,7 +71,8 @@ pub fn tell(case: &Case) -> Told {
 
 fn told(case: &Case) -> Told {
     let slot_sectors = (4 * IMAGE_BYTES).max(case.story.image_bytes + 1_024) as usize / case.chip.sector_bytes + 1;
-    let mut setup = Setup { chip: case.chip, slot_sectors, factory_slot: case.story.factory_slot, ..Setup::new(1) };
+    let Story { factory_slot, staged, .. } = *case.story;
+    let mut setup = Setup { chip: case.chip, slot_sectors, factory_slot, staged, ..Setup::new(1) };
     setup.config.window_bytes_start = WINDOW_BYTES;
     let mut world = World::new(setup);
     world.checks.excuses.push(Reason::AbortedByUser);

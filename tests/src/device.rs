@@ -49,6 +49,8 @@ pub struct Device {
     pub nor: Nor,
     /// What lies where in it.
     pub layout: Layout,
+    /// Where images run that do not run from their slots.
+    pub executing: Option<Region>,
     /// The key that it trusts.
     pub signer: Rc<Signer>,
     /// Its name at the service.
@@ -60,16 +62,26 @@ pub struct Device {
 impl Device {
     /// A new device with slots of so many sectors of the chip: two, or three and a factory's. Version 1.0.1 runs.
     pub fn new(setup: &Setup, signer: Rc<Signer>, dice: &mut Dice) -> Self {
-        let Setup { thing, config, chip, slot_sectors, factory_slot, .. } = setup;
+        let Setup { thing, config, chip, slot_sectors, factory_slot, staged, .. } = setup;
         let (slots, parts) = if *factory_slot { (3, 4) } else { (2, 2) };
         let records = Layout::record_sectors(chip.sector_bytes as u32) as usize;
-        let nor = Nor::new(*chip, records + parts * slot_sectors);
-        let geometry = with_view!(nor, flash => Geometry::of(&flash));
+        let nor = Nor::new(*chip, records + (parts + usize::from(*staged)) * slot_sectors);
+        let mut geometry = with_view!(nor, flash => Geometry::of(&flash));
+        let slot_bytes = (slot_sectors * chip.sector_bytes) as u32;
+        let executing = staged.then(|| {
+            geometry.capacity_bytes -= slot_bytes;
+            Region::new(geometry.capacity_bytes, slot_bytes)
+        });
         let layout = Layout::divide(geometry, slots, *factory_slot).expect("slots of whole sectors");
         let factory = image(&header(1, FACTORY_BYTES, Behaviour::Passes, Floor::default()), dice);
-        let device = Self { nor, layout, signer, thing: thing.clone(), config: config.clone() };
-        device.nor.burn(layout.slot(device.first_slot()).offset_bytes(), &factory);
+        let device = Self { nor, layout, executing, signer, thing: thing.clone(), config: config.clone() };
+        device.nor.burn(device.runs_from(device.first_slot()).offset_bytes(), &factory);
         device
+    }
+
+    /// Where the image of a slot runs.
+    pub fn runs_from(&self, slot: SlotId) -> Region {
+        self.executing.unwrap_or(self.layout.slot(slot))
     }
 
     /// The slot that a new device runs from.
@@ -80,7 +92,16 @@ impl Device {
     /// The reset: power is back, and the boot selector chooses. `None` when the power goes meanwhile.
     pub fn boot(&self) -> Option<Result<Boot, BootError>> {
         self.nor.power_on();
-        with_view!(self.nor, flash => now(ota_boot::boot(&mut flash, &self.layout, &mut NoWatchdog, Scrutiny::Header)))
+        with_view!(self.nor, flash => self.boot_on(&mut flash))
+    }
+
+    fn boot_on<F: Flash>(&self, flash: &mut F) -> Option<Result<Boot, BootError>> {
+        match self.executing {
+            Some(executing) => {
+                now(ota_boot::boot_staged(flash, &self.layout, executing, &mut NoWatchdog, Scrutiny::Header))
+            }
+            None => now(ota_boot::boot(flash, &self.layout, &mut NoWatchdog, Scrutiny::Header)),
+        }
     }
 
     /// The program that was booted starts. `None` when the power goes meanwhile.
@@ -139,17 +160,20 @@ impl Device {
         Some(self.signer.sign(&self.nor.bytes(self.layout.slot(slot).offset_bytes(), image_bytes)))
     }
 
-    /// The hash of the first `image_bytes` of a slot.
-    pub fn digest(&self, slot: SlotId, image_bytes: u32) -> Digest {
-        let bytes = self.nor.bytes(self.layout.slot(slot).offset_bytes(), image_bytes);
-        Digest(Sha256::digest(bytes).into())
-    }
-
     /// The hash of the image in a slot, as long as its header says; `None` without a header.
     pub fn image_digest(&self, slot: SlotId) -> Option<Digest> {
-        let region: Region = self.layout.slot(slot);
-        let header = self.header(slot)?;
-        (header.image_bytes() <= region.len_bytes()).then(|| self.digest(slot, header.image_bytes()))
+        self.digest_in(self.layout.slot(slot))
+    }
+
+    /// The hash of the first `image_bytes` of a region.
+    pub fn digest(&self, region: Region, image_bytes: u32) -> Digest {
+        Digest(Sha256::digest(self.nor.bytes(region.offset_bytes(), image_bytes)).into())
+    }
+
+    /// The hash of the image in a region, as long as its header says; `None` without a header.
+    pub fn digest_in(&self, region: Region) -> Option<Digest> {
+        let header = Header::parse(&self.nor.bytes(region.offset_bytes(), HEADER_BYTES as u32)).ok()?;
+        (header.image_bytes() <= region.len_bytes()).then(|| self.digest(region, header.image_bytes()))
     }
 }
 

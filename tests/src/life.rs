@@ -150,6 +150,7 @@ fn setup(seed: u64, dice: &mut Dice) -> Setup {
         chip: PLAIN,
         slot_sectors: SLOT_SECTORS,
         factory_slot: false,
+        staged: false,
         real_signatures: dice.percent(3),
         seed,
     }

@@ -49,6 +49,12 @@ impl Nor {
         self.0.borrow_mut().burn(offset_bytes as usize, bytes);
     }
 
+    /// From now on it is a part without error correction: a word may be written again, and keeps the bits that both leave.
+    /// File systems that append to a block rely on that.
+    pub fn takes_words_twice(&self) {
+        self.0.borrow_mut().takes_words_twice = true;
+    }
+
     /// A copy of what lies there.
     pub fn bytes(&self, offset_bytes: u32, len_bytes: u32) -> Vec<u8> {
         let from = offset_bytes as usize;
@@ -76,6 +82,11 @@ impl Nor {
     /// The power is back, or the device was reset.
     pub fn power_on(&self) {
         self.0.borrow_mut().dark = false;
+    }
+
+    /// Whether the power is gone.
+    pub fn is_dark(&self) -> bool {
+        self.0.borrow().dark
     }
 
     /// Writes and erases since the flash was made; one that nobody heard the end of counts.

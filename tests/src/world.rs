@@ -31,6 +31,8 @@ pub struct Setup {
     pub slot_sectors: usize,
     /// Whether there are three slots and a factory's, instead of two.
     pub factory_slot: bool,
+    /// Whether slots only keep images, which run from a region of their own.
+    pub staged: bool,
     /// Whether signatures are P-256.
     pub real_signatures: bool,
     /// Everything else.
@@ -43,7 +45,8 @@ impl Setup {
         let mut config = Config::new(1_024).expect("a block size that AWS takes");
         config.trial_ms_max = 60_000;
         let thing = "thing".into();
-        Self { thing, config, chip: PLAIN, slot_sectors: 40, factory_slot: false, real_signatures: false, seed }
+        let (factory_slot, staged, real_signatures) = (false, false, false);
+        Self { thing, config, chip: PLAIN, slot_sectors: 40, factory_slot, staged, real_signatures, seed }
     }
 }
 

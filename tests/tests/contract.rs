@@ -1,85 +1,16 @@
 //! Every platform of ours keeps the contract that `ota_pal::contract` puts into clauses; and a platform that breaks one is
 //! found out.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
+use std::rc::Rc;
 
-use ota_boot::{Scrutiny, boot};
+use embedded_storage::nor_flash::NorFlashErrorKind;
 use ota_pal::contract::{Bench, CLAUSES, Violation, check};
-use ota_pal::native::TRIAL_ATTEMPTS_DEFAULT;
-use ota_pal::{
-    Component, FileFlash, Flash, Floor, Geometry, Layout, Native, NoWatchdog, OwnSelector, Reset, SignatureKind,
-    SlotId, VersionRule, now,
-};
-use ota_tests::dice::Dice;
-use ota_tests::image::{BOARD, Behaviour, hardware, header, image};
+use ota_pal::{FileFlash, Flash, Layout, Native, SignatureKind, now};
+use ota_tests::bench::{Button, Own, STORE_SLOT_BYTES, staged};
 use ota_tests::nor::{CHIPS, Chip, Nor, View};
-use ota_tests::verifier::{Signer, WorldVerifier};
-
-struct Button;
-
-impl Reset for Button {
-    fn reset(&mut self) {}
-}
-
-/// A device with our own boot selector, over any flash that can be opened again and again.
-struct Own<F> {
-    /// Opens the flash, erased if it is asked for.
-    open: Box<dyn FnMut(bool) -> F>,
-    layout: Layout,
-    signer: Signer,
-}
-
-fn numbered(number: u32) -> Vec<u8> {
-    let image_bytes = 9_000 + number;
-    image(&header(number, image_bytes, Behaviour::Passes, Floor::default()), &mut Dice::new(u64::from(number)))
-}
-
-impl<F: Flash + 'static> Own<F> {
-    fn new(mut open: impl FnMut(bool) -> F + 'static) -> Self {
-        let layout = Layout::split(Geometry::of(&open(true))).expect("room for two slots");
-        Self { open: Box::new(open), layout, signer: Signer::new("ours", true) }
-    }
-}
-
-impl<F: Flash + 'static> Bench for Own<F> {
-    type Platform = Native<F, WorldVerifier, Button>;
-
-    async fn make(&mut self) {
-        let (mut flash, mut bytes) = ((self.open)(true), numbered(1));
-        bytes.resize(bytes.len().next_multiple_of(32), 0xFF);
-        let written = flash.write(self.layout.slot(SlotId::A).offset_bytes(), &bytes).await;
-        written.expect("an erased slot takes an image");
-    }
-
-    async fn boot(&mut self) -> Self::Platform {
-        let mut flash = (self.open)(false);
-        let booted = boot(&mut flash, &self.layout, &mut NoWatchdog, Scrutiny::Header).await;
-        let running = booted.expect("there is an image").slot;
-        let config = ota_pal::Config {
-            layout: self.layout,
-            hardware: hardware(BOARD),
-            component: Component::App,
-            version_rule: VersionRule::Newer,
-            security_counter_min: 0,
-            key_epoch: 0,
-            trial_attempts: TRIAL_ATTEMPTS_DEFAULT,
-        };
-        let selector = OwnSelector::new(&self.layout, running);
-        Native::new(flash, self.signer.verifier(), Button, NoWatchdog, config, selector).expect("the layout fits")
-    }
-
-    fn image(&self, number: u32) -> Vec<u8> {
-        numbered(number)
-    }
-
-    fn sign(&self, image: &[u8]) -> (SignatureKind, Vec<u8>) {
-        (SignatureKind::Sha256Ecdsa, self.signer.sign(image))
-    }
-
-    fn trial_boots(&self) -> u32 {
-        TRIAL_ATTEMPTS_DEFAULT.into()
-    }
-}
+use ota_tests::verifier::WorldVerifier;
 
 fn checked(bench: &mut impl Bench) -> Vec<Violation> {
     now(check(bench)).expect("memory never waits")
@@ -123,6 +54,77 @@ fn the_native_platform_keeps_the_contract_over_a_file() {
     }));
     std::fs::remove_dir_all(&folder).expect("the folder was ours");
     assert_eq!(violations, []);
+}
+
+const STORE_SECTORS: usize = 2 * STORE_SLOT_BYTES as usize / 4096;
+
+#[test]
+fn the_staged_platform_keeps_the_contract_with_images_in_a_nor_store() {
+    let mut store = Nor::new(CHIPS[0], STORE_SECTORS);
+    let open = move |erased| {
+        if erased {
+            store = Nor::new(CHIPS[0], STORE_SECTORS);
+        }
+        View::<4, 4096>(store.clone())
+    };
+    assert_eq!(checked(&mut staged(open)), []);
+}
+
+#[test]
+fn the_staged_platform_keeps_the_contract_with_images_in_a_file_of_the_operating_system() {
+    let folder = std::env::temp_dir().join(format!("ota-store-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder for the store");
+    let path: PathBuf = folder.join("images");
+    let violations = checked(&mut staged(move |erased| {
+        if erased {
+            let _ = std::fs::remove_file(&path); // there may be none yet
+        }
+        FileFlash::<4, 4096>::open(&path, 2 * STORE_SLOT_BYTES).expect("a file can be opened")
+    }));
+    std::fs::remove_dir_all(&folder).expect("the folder was ours");
+    assert_eq!(violations, []);
+}
+
+/// A store in memory that keeps its power, as an external RAM with a battery does: every byte may be written at any time.
+#[derive(Clone)]
+struct Ram(Rc<RefCell<Vec<u8>>>);
+
+impl Flash for Ram {
+    const READ_SIZE: usize = 1;
+    const WRITE_SIZE: usize = 1;
+    const ERASE_SIZE: usize = 256;
+
+    fn capacity(&self) -> usize {
+        self.0.borrow().len()
+    }
+    async fn read(&mut self, at: u32, out: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        out.copy_from_slice(&self.0.borrow()[at as usize..][..out.len()]);
+        Ok(())
+    }
+    async fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+        self.0.borrow_mut()[at as usize..][..bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+    async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
+        self.0.borrow_mut()[from as usize..to as usize].fill(0xFF);
+        Ok(())
+    }
+    async fn sync(&mut self) -> Result<(), NorFlashErrorKind> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_staged_platform_keeps_the_contract_with_images_in_a_ram_store() {
+    let erased_store = || Ram(Rc::new(RefCell::new(vec![0xFF; 2 * STORE_SLOT_BYTES as usize])));
+    let mut store = erased_store();
+    let open = move |erased| {
+        if erased {
+            store = erased_store();
+        }
+        store.clone()
+    };
+    assert_eq!(checked(&mut staged(open)), []);
 }
 
 /// A bench whose devices forget everything at a reset.

@@ -25,6 +25,10 @@ const PART_OF_ONE: u32 = 17;
 /// A default run tells one of so many pairs of cuts; a prime, so that it meets every way.
 const PART_OF_TWO: u32 = 151;
 
+/// The same where images are copied: there, most operations are alike.
+const PART_OF_ONE_STAGED: u32 = 127;
+const PART_OF_TWO_STAGED: u32 = 7_001;
+
 /// What `CUTS` may say, and nothing else.
 fn all() -> bool {
     match env::var("CUTS").as_deref() {
@@ -109,8 +113,9 @@ fn the_truth_survives_a_cut_at_every_operation_in_every_way_on_every_chip() {
     let tally = side_by_side(CHIPS, |tally, chip| {
         for story in &STORIES {
             let operations = tally.tell(&case(story, chip, &[]));
+            let part = if story.is_staged() { PART_OF_ONE_STAGED } else { PART_OF_ONE };
             for (at, (way, tear)) in (0..operations).flat_map(|at| (0..).zip(Tear::ALL).map(move |tear| (at, tear))) {
-                if is_told(at + way, PART_OF_ONE) {
+                if is_told(at + way, part) {
                     tally.tell(&case(story, chip, &[(at, tear)]));
                 }
             }
@@ -124,13 +129,14 @@ fn the_truth_survives_a_flash_that_fails_or_lies_at_every_operation() {
     let stories = STORIES.iter().filter(|story| story.is_short() && !story.is_of_damage());
     let tally = side_by_side(stories, |tally, story| {
         let operations = tally.tell(&case(story, PLAIN, &[]));
+        let thinner = if story.is_staged() { 5 } else { 1 };
         for (at, blow) in (0..operations).flat_map(|at| [Blow::Fail, Blow::Deny, Blow::Ignore].map(|blow| (at, blow))) {
-            if is_told(at, 2) {
+            if is_told(at, 2 * thinner) {
                 tally.tell(&Case { story, chip: PLAIN, blows: vec![Mishap { at, blow }] });
             }
         }
         for at in 0..READS {
-            if is_told(at, 11) {
+            if is_told(at, if story.is_staged() { 31 } else { 11 }) {
                 tally.tell(&Case { story, chip: PLAIN, blows: vec![Mishap { at, blow: Blow::Misread }] });
             }
         }
@@ -143,12 +149,13 @@ fn the_truth_survives_a_flash_that_fails_or_lies_at_every_operation() {
 fn the_truth_survives_a_second_cut_while_the_device_recovers() {
     let tally = side_by_side(STORIES.iter().filter(|story| story.is_short()), |tally, story| {
         let operations = tally.tell(&case(story, PLAIN, &[]));
+        let part = if story.is_staged() { PART_OF_TWO_STAGED } else { PART_OF_TWO };
         let mut turn = 0;
         for (first, tear) in (0..operations).flat_map(|at| Tear::ALL.map(|tear| (at, tear))) {
             let told = if all() { tally.tell(&case(story, PLAIN, &[(first, tear)])) } else { operations };
             for (second, again) in (0..told - first.min(told)).flat_map(|at| Tear::ALL.map(|tear| (at, tear))) {
                 turn += 1;
-                if is_told(turn, PART_OF_TWO) {
+                if is_told(turn, part) {
                     tally.tell(&case(story, PLAIN, &[(first, tear), (second, again)]));
                 }
             }

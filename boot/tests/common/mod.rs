@@ -1,19 +1,24 @@
 //! A device that is nothing but its flash file. Every step opens the file anew, as a reset does.
 #![allow(clippy::unwrap_used, dead_code, missing_docs)]
 
+pub mod watched;
+
 use std::path::PathBuf;
 
-use ota_boot::{Boot, BootError, Cause, Scrutiny, boot};
+use ota_boot::{Boot, BootError, Cause, Scrutiny, boot, boot_staged};
 use ota_pal::header::Body;
 use ota_pal::{
     BootRecord, Component, Config, Digest, FileFlash, Flash, Geometry, HardwareId, Header, Key, KeySet, Layout, Link,
-    Native, NoWatchdog, OwnSelector, Platform, Reset, Signature, SignatureKind, SlotId, Version, VersionRule, now,
+    Native, NoWatchdog, OwnSelector, Platform, Region, Reset, Signature, SignatureKind, SlotId, Version, VersionRule,
+    now,
 };
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use sha2::{Digest as _, Sha256};
 
 const GEOMETRY: Geometry = Geometry { word_bytes: 8, erase_bytes: 1024, capacity_bytes: 26 * 1024 };
+/// Where images run that do not run from their slots: behind everything else, five sectors as the slots.
+pub const EXECUTING: Region = Region::new(GEOMETRY.capacity_bytes, 5 * 1024);
 pub const BLOCK_BYTES: usize = 512;
 
 pub type Nor = FileFlash<8, 1024>;
@@ -28,6 +33,7 @@ impl Reset for NoReset {
 pub struct Device {
     path: PathBuf,
     layout: Layout,
+    staged: bool,
 }
 
 impl Drop for Device {
@@ -39,24 +45,33 @@ impl Drop for Device {
 impl Device {
     /// A new device of two slots, with version 1.0.1 in slot A.
     pub fn new(test: &str) -> Self {
-        Self::made(test, SlotId::A, Layout::split(GEOMETRY).unwrap())
+        let device = Self::made(test, Layout::split(GEOMETRY).unwrap(), false);
+        device.burn(SlotId::A, &image(1));
+        device
     }
 
     /// A new device of three slots and a factory's, with version 1.0.1 in that.
     pub fn with_factory(test: &str) -> Self {
-        Self::made(test, SlotId::FACTORY, Layout::divide(GEOMETRY, 3, true).unwrap())
-    }
-
-    fn made(test: &str, slot: SlotId, layout: Layout) -> Self {
-        let path = std::env::temp_dir().join(format!("ota-boot-{}-{test}", std::process::id()));
-        let _ = std::fs::remove_file(&path);
-        let device = Self { path, layout };
-        device.burn(slot, &image(1));
+        let device = Self::made(test, Layout::divide(GEOMETRY, 3, true).unwrap(), false);
+        device.burn(SlotId::FACTORY, &image(1));
         device
     }
 
+    /// A new device of three slots that only keep images, with version 1.0.1 where images run; with a factory slot as asked.
+    pub fn staged(test: &str, factory: bool) -> Self {
+        let device = Self::made(test, Layout::divide(GEOMETRY, 3, factory).unwrap(), true);
+        device.burn_at(EXECUTING, &image(1));
+        device
+    }
+
+    fn made(test: &str, layout: Layout, staged: bool) -> Self {
+        let path = std::env::temp_dir().join(format!("ota-boot-{}-{test}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        Self { path, layout, staged }
+    }
+
     pub fn flash(&self) -> Nor {
-        Nor::open(&self.path, GEOMETRY.capacity_bytes).unwrap()
+        Nor::open(&self.path, GEOMETRY.capacity_bytes + EXECUTING.len_bytes()).unwrap()
     }
 
     pub fn layout(&self) -> Layout {
@@ -65,7 +80,11 @@ impl Device {
 
     /// Writes an image as a factory does.
     pub fn burn(&self, slot: SlotId, image: &[u8]) {
-        let (mut flash, at) = (self.flash(), self.layout().slot(slot).offset_bytes());
+        self.burn_at(self.layout().slot(slot), image);
+    }
+
+    pub fn burn_at(&self, region: Region, image: &[u8]) {
+        let (mut flash, at) = (self.flash(), region.offset_bytes());
         let mut padded = image.to_vec();
         padded.resize(image.len().next_multiple_of(8), 0xFF);
         now(Flash::write(&mut flash, at, &padded)).unwrap().unwrap();
@@ -73,7 +92,11 @@ impl Device {
 
     /// Clears a byte of a slot behind everybody's back.
     pub fn damage(&self, slot: SlotId, offset_bytes: u32) {
-        let at = self.layout().slot(slot).offset_bytes() + offset_bytes;
+        self.damage_at(self.layout().slot(slot), offset_bytes);
+    }
+
+    pub fn damage_at(&self, region: Region, offset_bytes: u32) {
+        let at = region.offset_bytes() + offset_bytes;
         let mut bytes = std::fs::read(&self.path).unwrap();
         bytes[at as usize] ^= 0x55;
         std::fs::write(&self.path, bytes).unwrap();
@@ -84,7 +107,20 @@ impl Device {
     }
 
     pub fn boot_with(&self, scrutiny: Scrutiny) -> Result<Boot, BootError> {
-        now(boot(&mut self.flash(), &self.layout(), &mut NoWatchdog, scrutiny)).unwrap()
+        self.boot_on(&mut self.flash(), scrutiny).unwrap()
+    }
+
+    /// A boot over this flash; `None` if it ends in the middle.
+    pub fn boot_on<F: Flash>(&self, flash: &mut F, scrutiny: Scrutiny) -> Option<Result<Boot, BootError>> {
+        match self.staged {
+            true => now(boot_staged(flash, &self.layout, EXECUTING, &mut NoWatchdog, scrutiny)),
+            false => now(boot(flash, &self.layout, &mut NoWatchdog, scrutiny)),
+        }
+    }
+
+    /// What lies at the start of a region.
+    pub fn held(&self, region: Region, len: usize) -> Vec<u8> {
+        std::fs::read(&self.path).unwrap()[region.offset_bytes() as usize..][..len].to_vec()
     }
 
     pub fn record(&self) -> BootRecord {

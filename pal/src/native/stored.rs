@@ -5,7 +5,7 @@ use super::update::row;
 use crate::boot_control::{BootControl, Change, Found};
 use crate::boot_record::Trial;
 use crate::digest::Digest;
-use crate::error::Refusal;
+use crate::error::{Fault, Refusal};
 use crate::flash::{self, Flash};
 use crate::identity::{Extent, Identity};
 use crate::images::{Image, Images, Standing};
@@ -46,12 +46,21 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         else {
             return Ok(None);
         };
-        // No signature vouches for it: a bit misread now would be believed for ever.
-        let digest = self.hash(running, image_bytes).await?;
-        if self.hash(running, image_bytes).await? != digest {
-            return Err(Refusal::DigestMismatch { slot: running });
-        }
+        let digest = self.hash_unsigned(running, image_bytes).await?;
         Ok(Some(row(&identity, Standing::Good, image_bytes, digest, "")))
+    }
+
+    /// The digest of an image that no signature vouches for here: what two readings agree on. One bit misread would stand
+    /// in its row for good, and it could never be gone back to.
+    async fn hash_unsigned(&mut self, slot: SlotId, image_bytes: u32) -> Result<Digest, Fault> {
+        let mut digest = self.hash(slot, image_bytes).await?;
+        for _ in 0..2 {
+            let earlier = core::mem::replace(&mut digest, self.hash(slot, image_bytes).await?);
+            if digest == earlier {
+                return Ok(digest);
+            }
+        }
+        Err(Fault::Read { offset_bytes: self.region(slot).offset_bytes() })
     }
 
     /// The way back on command: the newest earlier image is confirmed instead of the running one. Damaged ones lose their

@@ -45,6 +45,8 @@ pub struct Checks {
     sector_bytes: u32,
     /// The slot that must not be touched, as the newest boot record says.
     confirmed: SlotId,
+    /// Whether that slot holds its image: that of a new device may run from elsewhere, and is copied there by a boot.
+    adopted: bool,
     /// Images whose trial ended without a confirmation.
     ended: Vec<Digest>,
     /// The monotonic record as it was last seen.
@@ -68,6 +70,7 @@ impl Checks {
             window_bytes: WINDOW_BLOCKS * config.block_bytes,
             sector_bytes: chip.sector_bytes as u32,
             confirmed: SlotId::A,
+            adopted: true,
             ended: Vec::new(),
             floor: Floor::default(),
             connected_since_ms: None,
@@ -78,7 +81,9 @@ impl Checks {
 
     /// The device left the factory.
     pub fn factory(&mut self, device: &Device) {
-        (self.factory, self.confirmed) = (device.image_digest(device.first_slot()), device.first_slot());
+        let slot = device.first_slot();
+        (self.factory, self.confirmed) = (device.digest_in(device.runs_from(slot)), slot);
+        self.adopted = device.executing.is_none();
     }
 
     /// A job was made.
@@ -108,6 +113,7 @@ impl Checks {
     pub fn booted(&mut self, device: &Device, boot: &Boot, now_ms: u64) {
         self.touched(device, now_ms); // by the selector
         self.the_running_image_was_verified_and_is_confirmed_or_on_trial(device, boot);
+        self.adopted |= device.image_digest(self.confirmed) == self.factory;
         self.connected_since_ms = None;
         self.pace.booted();
         self.progress.clear();
@@ -120,6 +126,7 @@ impl Checks {
             self.the_confirmed_slot_is_never_touched(device, &touched, now_ms);
             self.the_factory_slot_is_never_touched(device, &touched);
             self.the_monotonic_record_is_raised_after_the_commit_and_never_lowered(device, &touched);
+            self.no_boot_of_a_trial_is_counted_before_its_image_is_in_place(device, &touched);
         }
     }
 

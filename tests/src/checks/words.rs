@@ -50,7 +50,8 @@ impl Checks {
     pub(super) fn a_final_word_is_true(&mut self, word: &Word, device: &Device) {
         let Some(release) = self.final_word_about(word) else { return };
         let record = device.record();
-        let runs = device.digest(record.confirmed, release.image_bytes.min(slot_bytes(device))) == release.digest;
+        let runs = device.digest(device.runs_from(record.confirmed), release.image_bytes.min(slot_bytes(device)))
+            == release.digest;
         let on_trial = match record.trial {
             // An image that is not there any more cannot be tried: the boot selector hashes it first.
             Trial::Pending { slot, digest, .. } | Trial::Started { slot, digest, .. } => {

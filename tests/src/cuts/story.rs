@@ -33,6 +33,8 @@ pub struct Story {
     pub(super) asks: Floor,
     /// Whether the device has three slots and a factory's.
     pub(super) factory_slot: bool,
+    /// Whether its slots only keep images, which are copied to where they run.
+    pub(super) staged: bool,
     /// What happens during the download, once, when so many bytes are in.
     pub(super) middle: Option<(u32, Deed)>,
     /// What the user does when all that is over.
@@ -47,9 +49,14 @@ impl Story {
         self.name == "damaged"
     }
 
-    /// Whether it is told in a few dozen operations.
+    /// Whether it is told in a few dozen operations, or a few hundred where images are copied.
     pub fn is_short(&self) -> bool {
         self.image_bytes == IMAGE_BYTES
+    }
+
+    /// Whether images are copied in it, which is most of its operations.
+    pub fn is_staged(&self) -> bool {
+        self.staged
     }
 }
 
@@ -68,13 +75,16 @@ pub(super) const GOOD: Story = Story {
     image_bytes: IMAGE_BYTES,
     asks: Floor { security_counter: 0, key_epoch: 0 },
     factory_slot: false,
+    staged: false,
     middle: None,
     after: None,
     ends: &[SUCCEEDED],
 };
 
+const STAGED: Story = Story { name: "staged", staged: true, ..GOOD };
+
 /// All stories.
-pub const STORIES: [Story; 14] = [
+pub const STORIES: [Story; 18] = [
     GOOD,
     Story { name: "http", route: Route::Http, ..GOOD },
     Story { name: "bad", kind: Kind::FailsItsTest, ends: &[failed(Reason::SelfTestFailed)], ..GOOD },
@@ -125,6 +135,21 @@ pub const STORIES: [Story; 14] = [
         image_bytes: LONG_IMAGE_BYTES,
         middle: Some((68_000, |world| world.act(Act::Reset))),
         ..GOOD
+    },
+    STAGED,
+    Story { name: "staged-bad", kind: Kind::FailsItsTest, ends: &[failed(Reason::SelfTestFailed)], ..STAGED },
+    Story {
+        name: "staged-back",
+        after: Some(|world| world.act(Act::RollBack)),
+        ends: &[(Status::Succeeded, None, OLD), SUCCEEDED],
+        ..STAGED
+    },
+    Story {
+        name: "staged-factory",
+        factory_slot: true,
+        after: Some(|world| world.act(Act::FactoryReset)),
+        ends: &[(Status::Succeeded, None, OLD), SUCCEEDED],
+        ..STAGED
     },
 ];
 

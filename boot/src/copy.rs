@@ -1,0 +1,98 @@
+//! One image copied from region to region, so that a cut at any operation shows. Which image goes where is decided in
+//! `staged`.
+
+use ota_pal::flash::{CHUNK_BYTES, WORD_BYTES_MAX, read, sync, write};
+use ota_pal::{Digest, Fault, Flash, HEADER_BYTES, Region, Watchdog, digest, erase_sector};
+
+/// A copy that failed is made once more: one operation that a part refused must not give up an image.
+const ATTEMPTS: usize = 2;
+
+const HEADER_END_BYTES: u32 = HEADER_BYTES.next_multiple_of(WORD_BYTES_MAX) as u32;
+
+/// An image where it lies, and what it hashes to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exact {
+    pub(crate) digest: Digest,
+    pub(crate) image_bytes: u32,
+}
+
+/// Whether a region holds exactly this image. What does not is read once more: one bit misread must not give up an image,
+/// nor have one written. A region that cannot be read holds nothing.
+pub(crate) async fn holds<F: Flash, W: Watchdog>(
+    flash: &mut F,
+    region: Region,
+    exact: Exact,
+    watchdog: &mut W,
+) -> bool {
+    for _ in 0..2 {
+        if digest::digest(flash, region, exact.image_bytes, watchdog).await == Ok(exact.digest) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Makes `to` hold exactly this image, of which `from` holds a copy. Before its header, all of it is there; if it cannot be
+/// copied, `to` has no header.
+///
+/// Dropped: as cut. `to` has no header, or holds the whole image.
+///
+/// # Errors
+/// [`Fault::OutOfRange`] if it does not fit, the flash's own, [`Fault::ReadBack`] if what was copied does not hash to what it must.
+pub(crate) async fn copy<F: Flash, W: Watchdog>(
+    flash: &mut F,
+    from: Region,
+    to: Region,
+    exact: Exact,
+    watchdog: &mut W,
+) -> Result<(), Fault> {
+    let (len_bytes, limit_bytes) = (exact.image_bytes as usize, to.len_bytes().min(from.len_bytes()));
+    if exact.image_bytes > limit_bytes || exact.image_bytes < HEADER_END_BYTES {
+        return Err(Fault::OutOfRange { offset_bytes: 0, len_bytes, limit_bytes });
+    }
+    let mut fault = Fault::ReadBack { offset_bytes: to.offset_bytes() };
+    for _ in 0..ATTEMPTS {
+        match copy_once(flash, from, to, exact.image_bytes, watchdog).await {
+            Ok(()) if holds(flash, to, exact, watchdog).await => return Ok(()),
+            Ok(()) => {}
+            Err(refused) => fault = refused,
+        }
+    }
+    let _ = erase_sector(flash, to.offset_bytes()).await; // it is unfit already, and says so if this works
+    Err(fault)
+}
+
+/// The first sector is erased first, and programmed last, its header last of all.
+async fn copy_once<F: Flash, W: Watchdog>(
+    flash: &mut F,
+    from: Region,
+    to: Region,
+    image_bytes: u32,
+    watchdog: &mut W,
+) -> Result<(), Fault> {
+    let sector_bytes = F::ERASE_SIZE as u32;
+    erase_sector(flash, to.offset_bytes()).await?;
+    for at in (sector_bytes..image_bytes).step_by(F::ERASE_SIZE) {
+        watchdog.feed();
+        erase_sector(flash, to.offset_bytes() + at).await?;
+        program(flash, from, to, (at, image_bytes.min(at.saturating_add(sector_bytes)))).await?;
+    }
+    watchdog.feed();
+    program(flash, from, to, (HEADER_END_BYTES, image_bytes.min(sector_bytes))).await?;
+    sync(flash).await?;
+    program(flash, from, to, (0, HEADER_END_BYTES)).await?;
+    sync(flash).await
+}
+
+/// Programs what lies between two offsets, of which the first is one of a word. The last word is filled with whatever lies
+/// behind it.
+async fn program<F: Flash>(flash: &mut F, from: Region, to: Region, (start, end): (u32, u32)) -> Result<(), Fault> {
+    for at in (start..end).step_by(CHUNK_BYTES) {
+        let mut chunk = [0; CHUNK_BYTES];
+        let len = ((end - at) as usize).min(CHUNK_BYTES);
+        let words = &mut chunk[..len.next_multiple_of(WORD_BYTES_MAX)];
+        read(flash, from.offset_bytes() + at, words).await?;
+        write(flash, to.offset_bytes() + at, words).await?;
+    }
+    Ok(())
+}

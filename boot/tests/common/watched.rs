@@ -1,0 +1,70 @@
+//! A flash file whose operations are counted, cut, or refused.
+
+use std::future::pending;
+
+use embedded_storage::nor_flash::NorFlashErrorKind;
+use ota_pal::{Flash, Region};
+
+use super::{Device, Nor};
+
+/// A flash that notes which operations reach it, loses power at one of them, misreads once, or refuses a region.
+pub struct Watched {
+    pub nor: Nor,
+    pub touched: Vec<u32>,
+    pub cut_at: Option<usize>,
+    /// Reads until one has a bit flipped.
+    pub misread_in: Option<usize>,
+    pub refused: Option<Region>,
+}
+
+impl Watched {
+    pub fn new(device: &Device) -> Self {
+        Self { nor: device.flash(), touched: Vec::new(), cut_at: None, misread_in: None, refused: None }
+    }
+
+    pub fn touches(&self, region: Region) -> bool {
+        self.touched.iter().any(|at| lies_in(*at, region))
+    }
+
+    async fn touch(&mut self, at: u32) -> Result<(), NorFlashErrorKind> {
+        if self.cut_at == Some(self.touched.len()) {
+            pending::<()>().await;
+        }
+        self.touched.push(at);
+        match self.refused {
+            Some(region) if lies_in(at, region) => Err(NorFlashErrorKind::Other),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn lies_in(at: u32, region: Region) -> bool {
+    (region.offset_bytes()..region.offset_bytes() + region.len_bytes()).contains(&at)
+}
+
+impl Flash for Watched {
+    const READ_SIZE: usize = <Nor as Flash>::READ_SIZE;
+    const WRITE_SIZE: usize = <Nor as Flash>::WRITE_SIZE;
+    const ERASE_SIZE: usize = <Nor as Flash>::ERASE_SIZE;
+
+    fn capacity(&self) -> usize {
+        Flash::capacity(&self.nor)
+    }
+    async fn read(&mut self, at: u32, out: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        Flash::read(&mut self.nor, at, out).await?;
+        out[0] ^= u8::from(self.misread_in == Some(0));
+        self.misread_in = self.misread_in.and_then(|reads| reads.checked_sub(1));
+        Ok(())
+    }
+    async fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+        self.touch(at).await?;
+        Flash::write(&mut self.nor, at, bytes).await
+    }
+    async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
+        self.touch(from).await?;
+        Flash::erase(&mut self.nor, from, to).await
+    }
+    async fn sync(&mut self) -> Result<(), NorFlashErrorKind> {
+        Ok(())
+    }
+}

@@ -1,0 +1,269 @@
+//! The staged layout, boot by boot: what is copied when, what a cut or a failing part leaves, and what is left alone.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::watched::Watched;
+use common::{Device, EXECUTING, booted, image, sign};
+use ota_boot::{BootError, Cause, REASON_TRIAL_IMAGE_CORRUPT, Scrutiny};
+use ota_pal::{
+    BootRecord, BootRecords, Digest, Fault, Header, Image, Platform, Region, Signature, SignatureKind, SlotId, Source,
+    Standing, Trial, now,
+};
+use sha2::{Digest as _, Sha256};
+
+fn runs(device: &Device, patch: u32) -> bool {
+    device.held(EXECUTING, image(patch).len()) == image(patch)
+}
+
+/// From a booted device: an update to version 1.0.`patch`, tried and confirmed.
+fn updated(device: &Device, running: SlotId, patch: u32) -> SlotId {
+    device.update(running, patch);
+    let (slot, booted, cause) = booted(device);
+    assert_eq!((booted, cause), (patch, Cause::Trial));
+    assert!(runs(device, patch));
+    now(device.start(slot).confirm()).unwrap().unwrap();
+    slot
+}
+
+#[test]
+fn the_image_of_a_new_device_is_adopted_by_the_slot_that_a_new_device_runs_from() {
+    for (factory, slot) in [(false, SlotId::A), (true, SlotId::FACTORY)] {
+        let device = Device::staged(&format!("adopted-{factory}"), factory);
+        assert_eq!(booted(&device), (slot, 1, Cause::Confirmed));
+        assert_eq!(device.held(device.layout().slot(slot), image(1).len()), image(1));
+        assert!(runs(&device, 1));
+    }
+}
+
+#[test]
+fn a_good_image_is_copied_tried_confirmed_and_the_earlier_one_is_kept() {
+    let device = Device::staged("good", false);
+    let (a, ..) = booted(&device);
+    let b = updated(&device, a, 2);
+    let c = updated(&device, b, 3);
+    assert_eq!((a, b, c), (SlotId::A, SlotId::B, SlotId::C));
+    assert_eq!(now(device.start(c).restore_previous()).unwrap(), Ok(b));
+    assert_eq!(booted(&device), (b, 2, Cause::Confirmed));
+    assert!(runs(&device, 2));
+}
+
+#[test]
+fn a_bad_image_is_rolled_back_by_copying_the_confirmed_one() {
+    let device = Device::staged("bad", false);
+    let (a, ..) = booted(&device);
+    device.update(a, 2);
+    assert_eq!(booted(&device), (SlotId::B, 2, Cause::Trial));
+    now(device.start(SlotId::B).roll_back(0x0601)).unwrap().unwrap();
+    assert_eq!(booted(&device), (a, 1, Cause::Confirmed));
+    assert!(runs(&device, 1));
+}
+
+#[test]
+fn an_image_that_never_speaks_is_given_three_boots_and_copied_once() {
+    let device = Device::staged("silent", false);
+    device.update(booted(&device).0, 2);
+    for copied in [true, false, false] {
+        let mut flash = Watched::new(&device);
+        let boot = device.boot_on(&mut flash, Scrutiny::Header).unwrap().unwrap();
+        assert_eq!((boot.cause, flash.touches(EXECUTING)), (Cause::Trial, copied));
+    }
+    assert_eq!(booted(&device), (SlotId::A, 1, Cause::TrialEnded));
+    assert!(runs(&device, 1));
+}
+
+#[test]
+fn where_the_image_is_already_it_is_not_touched() {
+    let device = Device::staged("calm", false);
+    let slot = updated(&device, booted(&device).0, 2);
+    for scrutiny in [Scrutiny::Header, Scrutiny::Whole] {
+        let mut flash = Watched::new(&device);
+        let boot = device.boot_on(&mut flash, scrutiny).unwrap().unwrap();
+        assert_eq!((boot.slot, boot.cause, flash.touched), (slot, Cause::Confirmed, vec![]));
+    }
+}
+
+/// Cuts a boot at each of its operations, and has the next one finish what it began.
+fn cut_everywhere(name: &str, prepare: impl Fn(&Device), check: impl Fn(&Device, usize)) {
+    for cut_at in 0.. {
+        let device = Device::staged(&format!("{name}-{cut_at}"), false);
+        prepare(&device);
+        let mut flash = Watched { cut_at: Some(cut_at), ..Watched::new(&device) };
+        if device.boot_on(&mut flash, Scrutiny::Header).is_some() {
+            assert!(cut_at > 16, "{name} has {cut_at} operations");
+            return;
+        }
+        check(&device, cut_at);
+    }
+}
+
+/// Nothing, or the whole of one of these images.
+fn holds_one_or_none(device: &Device, region: Region, patches: &[u32]) {
+    if let Ok(header) = Header::parse(&device.held(region, 64)) {
+        assert!(patches.contains(&header.version.patch));
+        assert_eq!(device.held(region, 3845), image(header.version.patch));
+    }
+}
+
+#[test]
+fn an_adoption_that_is_cut_anywhere_is_done_again() {
+    cut_everywhere(
+        "adopt",
+        |_| {},
+        |device, _| {
+            let slot = device.layout().slot(SlotId::A);
+            holds_one_or_none(device, slot, &[1]);
+            assert_eq!(booted(device), (SlotId::A, 1, Cause::Confirmed));
+            assert_eq!(device.held(slot, 3845), image(1));
+        },
+    );
+}
+
+#[test]
+fn a_copy_that_is_cut_anywhere_is_done_again_and_costs_no_boot_of_the_trial() {
+    let prepare = |device: &Device| {
+        device.update(booted(device).0, 2);
+    };
+    cut_everywhere("copy", prepare, |device, cut_at| {
+        holds_one_or_none(device, EXECUTING, &[1, 2]);
+        let is_whole = runs(device, 2);
+        assert_eq!(booted(device), (SlotId::B, 2, Cause::Trial));
+        let counted = matches!(device.record().trial, Trial::Started { attempts_left: 2, .. });
+        assert!(counted || is_whole, "cut at {cut_at}: {:?}", device.record().trial);
+        assert!(runs(device, 2));
+    });
+}
+
+#[test]
+fn a_copy_back_that_is_cut_anywhere_is_done_again() {
+    let prepare = |device: &Device| {
+        device.update(booted(device).0, 2);
+        now(device.start(booted(device).0).roll_back(0x0601)).unwrap().unwrap();
+    };
+    cut_everywhere("back", prepare, |device, _| {
+        holds_one_or_none(device, EXECUTING, &[1, 2]);
+        assert_eq!(booted(device).0, SlotId::A);
+        assert!(runs(device, 1));
+    });
+}
+
+#[test]
+fn a_bit_misread_anywhere_is_not_copied_for_good() {
+    for reads in 0.. {
+        let device = Device::staged("misread", false);
+        device.update(booted(&device).0, 2);
+        let mut flash = Watched { misread_in: Some(reads), ..Watched::new(&device) };
+        let boot = device.boot_on(&mut flash, Scrutiny::Header).unwrap().unwrap();
+        assert!(runs(&device, boot.header.version.patch), "read {reads}");
+        if flash.misread_in.is_some() {
+            assert!(reads > 64, "a boot has {reads} reads");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_trial_whose_image_cannot_be_copied_ends_and_the_confirmed_image_is_copied_back() {
+    let device = Device::staged("refuses", false);
+    let digest = device.update(booted(&device).0, 2);
+    let one_sector = Region::new(EXECUTING.offset_bytes() + 1024, 1024);
+    let mut flash = Watched { refused: Some(one_sector), ..Watched::new(&device) };
+    let unbootable = device.boot_on(&mut flash, Scrutiny::Header).unwrap();
+    assert_eq!(unbootable, Err(BootError::NoBootableImage), "nothing can be copied to it any more");
+    let ended = Trial::Ended { slot: SlotId::B, digest, reason: REASON_TRIAL_IMAGE_CORRUPT, started: false };
+    assert_eq!(device.record().trial, ended);
+    assert_eq!(booted(&device), (SlotId::A, 1, Cause::Confirmed), "it recovered");
+    assert!(runs(&device, 1));
+}
+
+#[test]
+fn a_slot_that_lost_the_confirmed_image_is_given_it_again_before_another_is_tried() {
+    let device = Device::staged("heals", false);
+    let (a, ..) = booted(&device);
+    device.update(a, 2);
+    device.damage(a, 2000);
+    assert_eq!(booted(&device), (SlotId::B, 2, Cause::Trial));
+    assert_eq!(device.held(device.layout().slot(a), 3845), image(1));
+    now(device.start(SlotId::B).roll_back(0x0601)).unwrap().unwrap();
+    assert_eq!(booted(&device), (a, 1, Cause::Confirmed));
+}
+
+#[test]
+fn without_a_way_back_nothing_is_tried() {
+    let device = Device::staged("no-way", false);
+    let (a, ..) = booted(&device);
+    device.update(a, 2);
+    device.damage(a, 2000);
+    let mut flash = Watched { refused: Some(device.layout().slot(a)), ..Watched::new(&device) };
+    let boot = device.boot_on(&mut flash, Scrutiny::Header).unwrap().unwrap();
+    assert_eq!((boot.slot, boot.header.version.patch), (a, 1), "{:?}", boot.cause);
+    assert!(!flash.touches(EXECUTING) && runs(&device, 1));
+    assert!(matches!(device.record().trial, Trial::Ended { reason: REASON_TRIAL_IMAGE_CORRUPT, .. }));
+}
+
+#[test]
+fn an_image_that_runs_is_started_even_if_no_slot_takes_it() {
+    let device = Device::staged("adopts-not", false);
+    let mut flash = Watched { refused: Some(device.layout().slot(SlotId::A)), ..Watched::new(&device) };
+    let boot = device.boot_on(&mut flash, Scrutiny::Header).unwrap().unwrap();
+    assert!(matches!(boot.cause, Cause::NotStored(Fault::Erase { .. })), "{:?}", boot.cause);
+    assert!(runs(&device, 1));
+}
+
+#[test]
+fn a_damaged_byte_where_images_run_is_seen_by_a_whole_look_and_copied_over() {
+    let device = Device::staged("decayed", false);
+    let slot = updated(&device, booted(&device).0, 2);
+    device.damage_at(EXECUTING, 2000);
+    let boot = device.boot_with(Scrutiny::Whole).unwrap();
+    assert_eq!((boot.slot, boot.cause), (slot, Cause::Confirmed));
+    assert!(runs(&device, 2));
+}
+
+#[test]
+fn when_both_copies_of_the_confirmed_image_are_gone_the_newest_good_one_runs() {
+    let device = Device::staged("gone", false);
+    let (a, ..) = booted(&device);
+    let b = updated(&device, a, 2);
+    device.damage(b, 2000);
+    device.damage_at(EXECUTING, 0);
+    assert_eq!(booted(&device), (a, 1, Cause::FellBack { from: b }));
+    assert!(runs(&device, 1));
+    assert_eq!(booted(&device), (a, 1, Cause::Confirmed));
+}
+
+#[test]
+fn two_images_of_one_header_are_told_apart_by_their_digests() {
+    let device = Device::staged("twins", false);
+    let (a, ..) = booted(&device);
+    let mut twin = image(1);
+    *twin.last_mut().unwrap() ^= 1;
+    device.burn(SlotId::B, &twin);
+    let row = |bytes: &[u8]| Image {
+        standing: Standing::Good,
+        version: Header::parse(bytes).unwrap().version,
+        security_counter: 0,
+        image_bytes: bytes.len() as u32,
+        digest: Digest(Sha256::digest(bytes).into()),
+        source: Source::new(""),
+    };
+    let mut record = BootRecord::new_device(SlotId::B);
+    record.images.set(a, Some(row(&image(1))));
+    record.images.set(SlotId::B, Some(row(&twin)));
+    now(BootRecords::new(&device.layout()).store(&mut device.flash(), &record)).unwrap().unwrap();
+    assert_eq!(booted(&device), (SlotId::B, 1, Cause::Confirmed));
+    assert_eq!(device.held(EXECUTING, 3845), twin);
+}
+
+#[test]
+fn a_factory_reset_leaves_the_factorys_image_where_images_run() {
+    let device = Device::staged("reset", true);
+    let running = updated(&device, booted(&device).0, 2);
+    let der = sign(&image(1));
+    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
+    now(device.start(running).verify_factory(&signature)).unwrap().unwrap();
+    now(device.start(running).factory_reset()).unwrap().unwrap();
+    assert_eq!(booted(&device), (SlotId::FACTORY, 1, Cause::FactoryReset));
+    assert!(runs(&device, 1));
+    assert_eq!(booted(&device), (SlotId::FACTORY, 1, Cause::Confirmed));
+}
