@@ -26,7 +26,7 @@ const PART_OF_ONE: u32 = 17;
 const PART_OF_TWO: u32 = 151;
 
 /// The same where images are copied: there, most operations are alike.
-const PART_OF_ONE_STAGED: u32 = 127;
+const PART_OF_ONE_STAGED: u32 = 311;
 const PART_OF_TWO_STAGED: u32 = 7_001;
 
 /// What `CUTS` may say, and nothing else.
