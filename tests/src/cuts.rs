@@ -20,7 +20,7 @@ use crate::world::{Ended, Flow, Setup, World};
 
 use story::{GOOD, IMAGE_BYTES, JOB, NEW, NEWER, NEXT, OLD, REVOKED, order};
 
-pub use story::{STORIES, Story};
+pub use story::{SMALL_STORIES, STORIES, Story};
 
 /// A small window: what happens in the middle is heard before the end.
 const WINDOW_BYTES: u32 = 2_048;
@@ -212,7 +212,7 @@ impl FromStr for Case {
 
     fn from_str(text: &str) -> Result<Self, NoCase> {
         let [story, chip, mishaps] = text.split('/').collect::<Vec<_>>()[..] else { return Err(NoCase) };
-        let story = STORIES.iter().find(|known| known.name == story).ok_or(NoCase)?;
+        let story = STORIES.iter().chain(SMALL_STORIES.iter()).find(|known| known.name == story).ok_or(NoCase)?;
         let units = |chip: &Chip| format!("{}x{}", chip.word_bytes, chip.sector_bytes);
         let chip = CHIPS.into_iter().find(|known| units(known) == chip).ok_or(NoCase)?;
         let mishap = |text: &str| {

@@ -1,5 +1,7 @@
 //! The stories: what is done in each, and how it must end.
 
+use std::sync::LazyLock;
+
 use ota_jobs::{Reason, Status};
 use ota_pal::{Floor, Version};
 
@@ -8,6 +10,8 @@ use crate::world::{Act, World};
 
 /// Six blocks of 1 KiB, the last one short.
 pub(super) const IMAGE_BYTES: u32 = 6_000;
+/// Three blocks, the last one short: less than a sector.
+const SMALL_IMAGE_BYTES: u32 = 2_600;
 /// More than the journal may be behind: a download of it goes on where a reset found it.
 const LONG_IMAGE_BYTES: u32 = 70_000;
 /// The job of the story, and the good one after it.
@@ -22,7 +26,7 @@ pub(super) const NEWER: &str = "newer";
 pub(super) type Deed = fn(&mut World);
 
 /// A story.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Story {
     /// Its name in a case.
     pub name: &'static str,
@@ -161,6 +165,16 @@ fn damage_the_confirmed_image(world: &mut World) {
         device.nor.burn(device.layout.slot(confirmed).offset_bytes(), &[0; 64]);
     }
 }
+
+/// The short stories again, with images so small that every second cut can be told: their names begin with `small-`.
+pub static SMALL_STORIES: LazyLock<Vec<Story>> = LazyLock::new(|| {
+    let small = |story: &Story| Story {
+        name: format!("small-{}", story.name).leak(),
+        image_bytes: SMALL_IMAGE_BYTES,
+        ..story.clone()
+    };
+    STORIES.iter().filter(|story| story.is_short()).map(small).collect()
+});
 
 /// A job of the story's kind.
 pub(super) fn order(id: &str, story: &Story, patch: u32) -> Order {
