@@ -4,6 +4,7 @@
 mod common;
 
 use common::{Device, booted, image, sign};
+use embedded_storage::nor_flash::NorFlashErrorKind;
 use ota_boot::{BootError, Cause, Scrutiny};
 use ota_pal::{BootRecord, BootRecords, Floor, Floors, Platform, Signature, SignatureKind, SlotId, Standing, now};
 
@@ -170,4 +171,49 @@ fn a_record_that_orders_a_reset_without_a_verified_factory_image_wipes_nothing()
     now(BootRecords::new(&device.layout()).store(&mut device.flash(), &ordered)).unwrap().unwrap();
     assert_eq!(booted(&device), (SlotId::FACTORY, 1, Cause::Confirmed));
     assert!(device.record().images.get(running).is_some());
+}
+
+/// A flash with a sector that error correction refuses to read until it is erased: a cut erase left it so.
+struct Torn {
+    flash: common::Nor,
+    sector: Option<u32>,
+}
+
+impl ota_pal::Flash for Torn {
+    const READ_SIZE: usize = <common::Nor as ota_pal::Flash>::READ_SIZE;
+    const WRITE_SIZE: usize = <common::Nor as ota_pal::Flash>::WRITE_SIZE;
+    const ERASE_SIZE: usize = <common::Nor as ota_pal::Flash>::ERASE_SIZE;
+
+    fn capacity(&self) -> usize {
+        ota_pal::Flash::capacity(&self.flash)
+    }
+    async fn read(&mut self, at: u32, out: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        match self.sector {
+            Some(sector) if (sector..sector + 1024).contains(&at) => Err(NorFlashErrorKind::Other),
+            _ => ota_pal::Flash::read(&mut self.flash, at, out).await,
+        }
+    }
+    async fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+        ota_pal::Flash::write(&mut self.flash, at, bytes).await
+    }
+    async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
+        self.sector = self.sector.filter(|sector| !(from..to).contains(sector));
+        ota_pal::Flash::erase(&mut self.flash, from, to).await
+    }
+    async fn sync(&mut self) -> Result<(), NorFlashErrorKind> {
+        ota_pal::Flash::sync(&mut self.flash).await
+    }
+}
+
+#[test]
+fn a_factory_reset_goes_on_at_a_sector_that_cannot_be_read() {
+    let device = Device::with_factory("torn");
+    let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
+    verify_factory(&device, running);
+    now(device.start(running).factory_reset()).unwrap().unwrap();
+    let sector = Some(device.layout().slot(SlotId::A).offset_bytes());
+    let mut flash = Torn { flash: device.flash(), sector };
+    let boot = now(ota_boot::boot(&mut flash, &device.layout(), &mut ota_pal::NoWatchdog, Scrutiny::Header)).unwrap();
+    assert_eq!(boot.unwrap().cause, Cause::FactoryReset);
+    assert_eq!(flash.sector, None, "it was erased, too");
 }
