@@ -24,12 +24,12 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         let slots = || self.config.layout.next_slots(running).filter(fits);
         let standing = |slot: SlotId| images.get(slot).map(|image| image.standing);
         let is_begun = |slot: &SlotId| matches!(standing(*slot), Some(Standing::Receiving | Standing::Verified));
-        let of_next = |slot: SlotId| slot == running || !fits(&slot);
+        let passed_over = |slot: SlotId| slot == running || !fits(&slot);
         slots()
             .find(is_begun)
             .or_else(|| slots().find(|slot| standing(*slot).is_none()))
             .or_else(|| slots().find(|slot| standing(*slot) == Some(Standing::Failed)))
-            .or_else(|| images.oldest_good(of_next))
+            .or_else(|| images.oldest_good(passed_over))
             .ok_or_else(|| {
                 let lens = self.config.layout.next_slots(running).map(|slot| self.region(slot).len_bytes());
                 Refusal::ImageTooLarge { got: image_bytes, max: lens.max().unwrap_or(0) }
@@ -85,7 +85,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         Ok(self.hash(slot, image.image_bytes).await? == image.digest)
     }
 
-    /// Erases every image of a version; the rows go last, so that a cut leaves what can be named again.
+    /// Erases every image of a version, or none if one of them must stay; the rows go last, so that a cut leaves what can be named again.
     pub(super) async fn erase_version(&mut self, version: Version) -> Result<(), Refusal> {
         let Found { running, mut record } = self.found().await?;
         let is_it = |image: &Image| image.version == version && image.standing != Standing::Receiving;
@@ -103,6 +103,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
                 }
                 _ => {}
             }
+        }
+        for slot in slots.into_iter().flatten() {
             self.erase_image(slot).await?;
             record.images.set(slot, None);
         }

@@ -221,6 +221,20 @@ fn a_stored_version_is_erased_but_not_what_runs_nor_the_factorys() {
 }
 
 #[test]
+fn a_version_of_which_one_image_must_stay_loses_none() {
+    let mut flash = flash();
+    let running = update(&mut flash, SlotId::FACTORY, version(2, 0));
+    let running = update(&mut flash, running, version(3, 0));
+    let mut record = record(&mut flash);
+    let twin = record.images.get(running).copied();
+    record.images.set(SlotId::A, twin); // the same version lies in a slot that does not run, too
+    run(BootRecords::new(&layout()).store(&mut flash, &record)).unwrap();
+    flash.ops.clear();
+    let refused = run(device(&mut flash, running).erase_images(Version::new(1, 0, 3)));
+    assert_eq!((refused, flash.ops.as_slice()), (Err(Refusal::SlotRuns { slot: running }), &[][..]));
+}
+
+#[test]
 fn a_factory_reset_needs_a_verified_whole_and_allowed_image() {
     let mut flash = flash();
     let running = update(&mut flash, SlotId::FACTORY, version(2, 0));
