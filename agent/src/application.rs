@@ -2,6 +2,7 @@
 
 use ota_jobs::JobId;
 
+use crate::commands::Command;
 use crate::machine::{Notice, Progress};
 
 /// The application's verdict on the image that runs on trial.
@@ -15,12 +16,21 @@ pub enum SelfTest {
     Failed,
 }
 
-/// The application around the agent. Every method returns quickly: the agent waits for it.
+/// The application around the agent. Every method but [`Application::command`] returns quickly: the agent waits for it.
+#[allow(async_fn_in_trait)] // single-threaded executors; nothing here needs Send
 pub trait Application {
     /// The verdict on the running image, asked several times a second while it is on trial.
     ///
     /// `connected` tells whether the service is reachable: an outage alone should not bring a good image down.
     fn self_test(&mut self, connected: bool) -> SelfTest;
+
+    /// The application's next command, as soon as there is one: a button was pressed, a message came. [`crate::pump`] waits
+    /// for it beside the network and carries it out at once; a notice tells how it went.
+    ///
+    /// The future is dropped whenever anything else happens, and asked for anew: it must lose no command by that.
+    async fn command(&mut self) -> Command {
+        core::future::pending().await
+    }
 
     /// Something happened.
     fn on_notice(&mut self, notice: Notice) {

@@ -1,13 +1,26 @@
 //! What the application may command beside updates: the way back, the factory's image, the erasing of a stored one. Each is
-//! told by a notice, too.
+//! told by a notice, too. Where [`crate::pump`] has the agent, they come by [`Application::command`].
 
 use ota_jobs::Reason;
 use ota_pal::{Images, Platform, Refusal, Signature, SlotId, Version};
 
 use crate::agent::Agent;
 use crate::application::Application;
-use crate::machine::Notice;
+use crate::machine::{Event, Instant, Notice};
 use crate::reason::{of_fault, of_refusal};
+
+/// What the application commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Gives the update at hand up.
+    Abort,
+    /// [`Agent::roll_back_now`].
+    RollBack,
+    /// [`Agent::factory_reset`].
+    FactoryReset,
+    /// [`Agent::erase_images`] of this version.
+    EraseImages(Version),
+}
 
 /// Why a command was not carried out; the device goes on as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +47,18 @@ impl From<Refusal> for CommandRefused {
 }
 
 impl<P: Platform, A: Application> Agent<'_, P, A> {
+    /// Carries `command` out, or refuses it; a notice tells which.
+    ///
+    /// Dropping the future is like a power cut.
+    pub async fn obey(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Abort => self.on(Event::Abort, now).await,
+            Command::RollBack => _ = self.roll_back_now().await,
+            Command::FactoryReset => _ = self.factory_reset().await,
+            Command::EraseImages(version) => _ = self.erase_images(version).await,
+        }
+    }
+
     /// What the slots hold, as far as this device verified it. Dropping the future leaves everything as it was.
     ///
     /// Errors: the platform's, if flash cannot be read.

@@ -28,5 +28,5 @@ pub mod transport;
 
 pub use agent::{Agent, MESSAGE_BYTES_MAX, Outgoing, StartError, StartRefused};
 pub use application::{Application, SelfTest, Way};
-pub use commands::CommandRefused;
+pub use commands::{Command, CommandRefused};
 pub use machine::{Config, ConfigError, Discovery, Instant, Notice, Progress};

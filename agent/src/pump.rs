@@ -4,7 +4,7 @@
 use core::future::{Future, pending};
 use core::pin::pin;
 
-use embassy_futures::select::{Either, Either3, select, select3};
+use embassy_futures::select::{Either3, Either4, select3, select4};
 use embassy_time::{Duration, Instant as Clock, Timer, with_timeout};
 use ota_jobs::Reason;
 use ota_pal::Platform;
@@ -63,14 +63,16 @@ where
     }
 }
 
-/// Lets the agent go on with what needs no connection until `future` is done.
+/// Lets the agent go on with what needs no connection, and obey its application, until `future` is done.
 async fn alongside<P: Platform, A: Application, F: Future>(agent: &mut Agent<'_, P, A>, future: F) -> F::Output {
     let mut future = pin!(future);
     loop {
         agent.work(now()).await;
         let wake = agent_wake(agent);
-        if let Either::First(output) = select(future.as_mut(), wake).await {
-            return output;
+        match select3(agent.application.command(), future.as_mut(), wake).await {
+            Either3::First(command) => agent.obey(command, now()).await,
+            Either3::Second(output) => return output,
+            Either3::Third(()) => {}
         }
     }
 }
@@ -167,23 +169,25 @@ impl<P: Platform, A: Application, M: Mqtt> Pump<'_, '_, P, A, M> {
         Ok(None)
     }
 
-    /// Sends what is due, then waits for a message, for time, or for `future`, whose output it returns.
+    /// Sends what is due, then waits for a message, for time, for a command, or for `future`, whose output it returns.
     async fn turn<F: Future>(&mut self, future: F) -> Result<Option<F::Output>, M::Error> {
         self.send().await?;
         if self.agent.is_reset() {
             return Ok(None);
         }
         let wake = agent_wake(self.agent);
-        match select3(self.connection.receive(), future, wake).await {
-            Either3::First(message) => {
+        let command = self.agent.application.command();
+        match select4(command, self.connection.receive(), future, wake).await {
+            Either4::First(command) => self.agent.obey(command, now()).await,
+            Either4::Second(message) => {
                 if let Some(message) = message? {
                     self.agent.on_message(message.topic, message.payload, now()).await;
                 }
-                Ok(None)
             }
-            Either3::Second(output) => Ok(Some(output)),
-            Either3::Third(()) => Ok(None),
+            Either4::Third(output) => return Ok(Some(output)),
+            Either4::Fourth(()) => {}
         }
+        Ok(None)
     }
 
     async fn send(&mut self) -> Result<(), M::Error> {

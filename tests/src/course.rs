@@ -206,7 +206,6 @@ impl World {
                 self.network.at(self.now_ms + ms, Happening::Connected);
                 now(agent.on(Event::Disconnected, at)).is_some()
             }
-            Act::Abort => now(agent.on(Event::Abort, at)).is_some(),
             Act::UpdateNow(document) => {
                 let started = now(agent.update_now(document.as_bytes(), at));
                 if let Some(Err(refused)) = started {
@@ -214,9 +213,8 @@ impl World {
                 }
                 started.is_some()
             }
-            Act::RollBack => now(agent.roll_back_now()).is_some(),
+            Act::Command(command) => now(agent.obey(command, at)).is_some(),
             Act::FactoryReset => self.factory_reset(agent),
-            Act::Erase(version) => now(agent.erase_images(version)).is_some(),
             Act::Inject(Reply { topic, payload, .. }) => now(agent.on_message(&topic, &payload, at)).is_some(),
         };
         self.observe(agent);

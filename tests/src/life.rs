@@ -1,7 +1,7 @@
 //! One life from a seed: a storm, in which jobs come and everything else goes wrong, and a calm after it, in which the
 //! last job is a good one. What is true of every life is said at the end of [`live`], and in `checks`.
 
-use ota_agent::{Config, Discovery};
+use ota_agent::{Command, Config, Discovery};
 use ota_jobs::{Reason, Status};
 use ota_pal::Floor;
 
@@ -222,7 +222,7 @@ fn deed(dice: &mut Dice) -> Deed {
         6 => Deed::Flash(Mishap { at: dice.below(30) as u32, blow: Blow::Fail }),
         7 => Deed::TakeBack(dice.pick(&[Status::Canceled, Status::TimedOut, Status::Removed])),
         8 => Deed::Silence { ms: dice.between(500, 30_000) },
-        _ if dice.percent(20) => Deed::Device(Act::Abort),
+        _ if dice.percent(20) => Deed::Device(Act::Command(Command::Abort)),
         _ => Deed::TakeBack(Status::Canceled),
     }
 }
@@ -236,7 +236,7 @@ fn excuses(script: &[(u64, Deed)], world: &World) -> Vec<Reason> {
     if resets.count() >= 2 {
         excuses.push(Reason::TrialAttemptsExhausted);
     }
-    if script.iter().any(|(_, deed)| matches!(deed, Deed::Device(Act::Abort))) {
+    if script.iter().any(|(_, deed)| matches!(deed, Deed::Device(Act::Command(Command::Abort)))) {
         excuses.push(Reason::AbortedByUser);
     }
     if script.iter().any(|(_, deed)| matches!(deed, Deed::Flash(Mishap { blow: Blow::Fail, .. }))) {

@@ -4,10 +4,9 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use ota_agent::Config;
 use ota_agent::machine::Notice;
+use ota_agent::{Command, Config};
 use ota_jobs::{Reason, Status};
-use ota_pal::Version;
 
 use crate::checks::Checks;
 use crate::device::{Device, receive_bytes};
@@ -60,14 +59,10 @@ pub enum Act {
     },
     /// The device is reset.
     Reset,
-    /// The application gives the job up.
-    Abort,
-    /// The user wants the previous image back.
-    RollBack,
-    /// The user wants the factory's image back, and nothing else.
+    /// The application commands.
+    Command(Command),
+    /// The user wants the factory's image back, and nothing else; first its signature is verified.
     FactoryReset,
-    /// The user has the images of a version erased.
-    Erase(Version),
     /// The application starts an update of its own.
     UpdateNow(String),
     /// A message reaches the device that nobody sent.

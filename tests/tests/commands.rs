@@ -1,6 +1,6 @@
 //! What the application commands beside updates, over whole lives of a device: each is done, or refused by name, and told.
 
-use ota_agent::Notice;
+use ota_agent::{Command, Notice};
 use ota_jobs::{Reason, Status};
 use ota_pal::{SlotId, Version};
 use ota_tests::calm::{confirmed, order, run, world};
@@ -32,7 +32,7 @@ fn told(world: &mut World, act: Act) -> Notice {
 fn a_rollback_on_command_brings_the_earlier_image_back_and_is_told() {
     let mut world = world();
     updated(&mut world, 2);
-    assert_eq!(told(&mut world, Act::RollBack), Notice::RolledBack { to: SlotId::A.number() });
+    assert_eq!(told(&mut world, Act::Command(Command::RollBack)), Notice::RolledBack { to: SlotId::A.number() });
     assert_eq!(confirmed(&world), (SlotId::A, 1));
     updated(&mut world, 3);
 }
@@ -41,7 +41,7 @@ fn a_rollback_on_command_brings_the_earlier_image_back_and_is_told() {
 fn without_an_older_image_a_rollback_fails_by_name_and_the_device_still_runs() {
     let mut world = world();
     let boots = world.boots;
-    assert_eq!(told(&mut world, Act::RollBack), Notice::RollbackFailed(Reason::NoPreviousImage));
+    assert_eq!(told(&mut world, Act::Command(Command::RollBack)), Notice::RollbackFailed(Reason::NoPreviousImage));
     assert_eq!((confirmed(&world), world.boots), ((SlotId::A, 1), boots + 1), "the one boot of the run, no reset");
     updated(&mut world, 2);
 }
@@ -70,10 +70,10 @@ fn without_a_factory_slot_a_factory_reset_fails_by_name() {
 fn a_stored_image_is_erased_by_its_version_and_the_running_one_is_not() {
     let mut world = world();
     updated(&mut world, 2);
-    assert_eq!(told(&mut world, Act::Erase(NEW)), Notice::EraseFailed(Reason::SlotRuns));
-    assert_eq!(told(&mut world, Act::Erase(OLD)), Notice::ImageErased((1, 0, 1)));
-    assert_eq!(told(&mut world, Act::Erase(OLD)), Notice::EraseFailed(Reason::NoSuchImage));
-    assert_eq!(told(&mut world, Act::RollBack), Notice::RollbackFailed(Reason::NoPreviousImage));
+    assert_eq!(told(&mut world, Act::Command(Command::EraseImages(NEW))), Notice::EraseFailed(Reason::SlotRuns));
+    assert_eq!(told(&mut world, Act::Command(Command::EraseImages(OLD))), Notice::ImageErased((1, 0, 1)));
+    assert_eq!(told(&mut world, Act::Command(Command::EraseImages(OLD))), Notice::EraseFailed(Reason::NoSuchImage));
+    assert_eq!(told(&mut world, Act::Command(Command::RollBack)), Notice::RollbackFailed(Reason::NoPreviousImage));
     assert_eq!(confirmed(&world), (SlotId::B, 2));
 }
 
@@ -105,8 +105,8 @@ fn while_a_job_is_at_hand_commands_wait_for_its_end() {
     world.run(900_000, |world| {
         if !asked && world.checks.progress.last().is_some_and(|progress| progress.done_bytes > 20_000) {
             asked = true;
-            world.act(Act::RollBack);
-            world.act(Act::Erase(OLD));
+            world.act(Act::Command(Command::RollBack));
+            world.act(Act::Command(Command::EraseImages(OLD)));
         }
         ota_tests::world::Flow::Go
     });

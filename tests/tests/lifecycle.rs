@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ota_agent::{Config, Discovery, Notice, StartRefused};
+use ota_agent::{Command, Config, Discovery, Notice, StartRefused};
 use ota_jobs::{Reason, Status};
 use ota_pal::SlotId;
 use ota_tests::calm::{WHILE_MS, confirmed, http_order, order, run, world, world_after};
@@ -192,7 +192,7 @@ fn a_job_that_the_user_gives_up_is_aborted_and_the_old_image_stays() {
     world.run(WHILE_MS, |world| {
         if !aborted && world.checks.progress.len() == 40 {
             aborted = true;
-            world.act(Act::Abort);
+            world.act(Act::Command(Command::Abort));
         }
         Flow::Go
     });

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use ota_agent::Command;
 use ota_jobs::{Reason, Status};
 use ota_pal::{Floor, Version};
 
@@ -96,7 +97,7 @@ pub const STORIES: [Story; 18] = [
     // Whether the wish of the user is remembered is a matter of the moment: it is not in flash before the job is over.
     Story {
         name: "abort",
-        middle: Some((2_048, |world| world.act(Act::Abort))),
+        middle: Some((2_048, |world| world.act(Act::Command(Command::Abort)))),
         ends: &[failed(Reason::AbortedByUser), SUCCEEDED],
         ..GOOD
     },
@@ -118,7 +119,7 @@ pub const STORIES: [Story; 18] = [
     // Nor is any other wish of the user before it is carried out.
     Story {
         name: "back",
-        after: Some(|world| world.act(Act::RollBack)),
+        after: Some(|world| world.act(Act::Command(Command::RollBack))),
         ends: &[(Status::Succeeded, None, OLD), SUCCEEDED],
         ..GOOD
     },
@@ -133,7 +134,11 @@ pub const STORIES: [Story; 18] = [
     Story { name: "damaged", after: Some(damage_the_confirmed_image), ends: &[(Status::Succeeded, None, OLD)], ..GOOD },
     Story { name: "rotate", asks: Floor { security_counter: 0, key_epoch: 1 }, ..GOOD },
     Story { name: "counter", asks: Floor { security_counter: 7, key_epoch: 0 }, ..GOOD },
-    Story { name: "erase", after: Some(|world| world.act(Act::Erase(Version::new(1, 0, OLD)))), ..GOOD },
+    Story {
+        name: "erase",
+        after: Some(|world| world.act(Act::Command(Command::EraseImages(Version::new(1, 0, OLD))))),
+        ..GOOD
+    },
     Story {
         name: "resume",
         image_bytes: LONG_IMAGE_BYTES,
@@ -144,7 +149,7 @@ pub const STORIES: [Story; 18] = [
     Story { name: "staged-bad", kind: Kind::FailsItsTest, ends: &[failed(Reason::SelfTestFailed)], ..STAGED },
     Story {
         name: "staged-back",
-        after: Some(|world| world.act(Act::RollBack)),
+        after: Some(|world| world.act(Act::Command(Command::RollBack))),
         ends: &[(Status::Succeeded, None, OLD), SUCCEEDED],
         ..STAGED
     },
