@@ -80,7 +80,7 @@ pub async fn boot<F: Flash, W: Watchdog>(
     carry_out(flash, layout, InPlace, watchdog, scrutiny).await
 }
 
-/// Where images run.
+/// Where images run. A type, not a value: a selector that starts images in place carries no code that copies them.
 pub(crate) trait Place {
     /// The region that an image is copied to before it runs; `None` if it runs from its slot.
     fn executing(&self) -> Option<Region>;

@@ -11,7 +11,7 @@ use crate::boot_control::OwnFormat;
 use crate::digest::{self, Digest};
 use crate::error::Fault;
 use crate::flash::{self, Flash, WORD_BYTES_MAX};
-use crate::foreign::{Loader, Word};
+use crate::foreign::{Loader, LoaderState};
 use crate::layout::{Geometry, Region};
 use crate::platform::Watchdog;
 use crate::slot::SlotId;
@@ -202,14 +202,19 @@ impl Loader for Partitions {
 
     const SWAPS: bool = true;
 
-    async fn word<F: Flash>(&mut self, flash: &mut F, running: SlotId, slot: SlotId) -> Result<Word, Fault> {
+    async fn slot_state<F: Flash>(
+        &mut self,
+        flash: &mut F,
+        running: SlotId,
+        slot: SlotId,
+    ) -> Result<LoaderState, Fault> {
         Ok(match (self.state(flash).await?, slot == running) {
-            (State::Swap, true) => Word::Trying,
-            (State::Swap, false) => Word::Waiting,
+            (State::Swap, true) => LoaderState::Trying,
+            (State::Swap, false) => LoaderState::Waiting,
             // What runs and is not marked is not reverted; a cut confirmation can call it Revert.
-            (State::Boot | State::Revert | State::DfuDetach, true) => Word::Kept,
+            (State::Boot | State::Revert | State::DfuDetach, true) => LoaderState::Kept,
             // Revert may be of an earlier update, and a cut revert says Boot.
-            (State::Boot | State::Revert | State::DfuDetach, false) => Word::Nothing,
+            (State::Boot | State::Revert | State::DfuDetach, false) => LoaderState::Nothing,
         })
     }
 

@@ -17,9 +17,9 @@ mod reconcile;
 /// The reason stored when the loader went back from a trial and did not say why: a reset without a verdict.
 pub const REASON_LOADER_WENT_BACK: u16 = 0x0603;
 
-/// What a loader's words say of a slot.
+/// Where a slot stands by the loader's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Word {
+pub enum LoaderState {
     /// The next boot tries it.
     Waiting,
     /// It was started on trial, and has no verdict yet: the next boot goes back.
@@ -52,7 +52,12 @@ pub trait Loader {
     ///
     /// # Errors
     /// [`Fault::Read`].
-    async fn word<F: Flash>(&mut self, flash: &mut F, running: SlotId, slot: SlotId) -> Result<Word, Fault>;
+    async fn slot_state<F: Flash>(
+        &mut self,
+        flash: &mut F,
+        running: SlotId,
+        slot: SlotId,
+    ) -> Result<LoaderState, Fault>;
 
     /// Takes away what the words still say of an earlier image of `slot`, which would be taken for a verdict on the one that
     /// is tried next. Comes before our record names that one. Calling again changes nothing. Dropped: call again.
@@ -134,42 +139,12 @@ impl<L: Loader> Foreign<L> {
         if let Some(running) = self.running {
             return Ok(running);
         }
-        let running = match record.map(|record| (record.confirmed, record.trial)) {
+        let running = match record {
             None => SlotId::A,
-            Some((
-                confirmed,
-                Trial::Pending { slot, digest, image_bytes, .. } | Trial::Started { slot, digest, image_bytes, .. },
-            )) => {
-                let found = digest::digest(flash, layout.slot(SlotId::A), image_bytes, watchdog).await?;
-                if found == digest { slot } else { confirmed }
-            }
-            Some((confirmed, Trial::None | Trial::Ended { .. })) => {
-                self.which_confirmed(flash, layout, watchdog, record, confirmed).await?
-            }
+            Some(record) => who_runs(flash, layout.slot(SlotId::A), watchdog, record).await?,
         };
         self.running = Some(running);
         Ok(running)
-    }
-
-    /// Without a trial, the confirmed image runs, unless a switch between two is under way and not booted yet.
-    async fn which_confirmed<F: Flash, W: Watchdog>(
-        &mut self,
-        flash: &mut F,
-        layout: &Layout,
-        watchdog: &mut W,
-        record: Option<&BootRecord>,
-        confirmed: SlotId,
-    ) -> Result<SlotId, Fault> {
-        let Some(record) = record else { return Ok(confirmed) };
-        for (slot, image) in record.images.iter().filter(|(slot, _)| *slot != confirmed) {
-            let fits = image.image_bytes <= layout.slot(SlotId::A).len_bytes();
-            let counts = fits && matches!(image.standing, Standing::Good | Standing::Failed);
-            let primary = layout.slot(SlotId::A);
-            if counts && digest::digest(flash, primary, image.image_bytes, watchdog).await? == image.digest {
-                return Ok(slot);
-            }
-        }
-        Ok(confirmed)
     }
 }
 
@@ -242,4 +217,28 @@ impl<L: Loader> BootControl for Foreign<L> {
             _ => layout.slot(slot),
         }
     }
+}
+
+/// The slot whose image lies in `primary`, where a loader that swaps starts what it starts: the one on trial, or, while a
+/// switch between two is under way and not booted yet, an earlier one, or the confirmed one.
+async fn who_runs<F: Flash, W: Watchdog>(
+    flash: &mut F,
+    primary: Region,
+    watchdog: &mut W,
+    record: &BootRecord,
+) -> Result<SlotId, Fault> {
+    if let Trial::Pending { slot, digest, image_bytes, .. } | Trial::Started { slot, digest, image_bytes, .. } =
+        record.trial
+    {
+        let found = digest::digest(flash, primary, image_bytes, watchdog).await?;
+        return Ok(if found == digest { slot } else { record.confirmed });
+    }
+    for (slot, image) in record.images.iter().filter(|(slot, _)| *slot != record.confirmed) {
+        let fits = image.image_bytes <= primary.len_bytes();
+        let counts = fits && matches!(image.standing, Standing::Good | Standing::Failed);
+        if counts && digest::digest(flash, primary, image.image_bytes, watchdog).await? == image.digest {
+            return Ok(slot);
+        }
+    }
+    Ok(record.confirmed)
 }

@@ -75,7 +75,7 @@ pub use error::{Fault, Refusal};
 #[cfg(any(test, feature = "std"))]
 pub use file::FileFlash;
 pub use flash::{Async, Blocking, Flash, erase_sector, is_erased, now};
-pub use foreign::{Foreign, Loader, Word};
+pub use foreign::{Foreign, Loader, LoaderState};
 pub use hardware::HardwareId;
 pub use header::{Component, HEADER_BYTES, Header, HeaderError, Link};
 pub use identity::{Extent, Identity};

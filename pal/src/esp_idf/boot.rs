@@ -13,7 +13,7 @@ use crate::esp_idf::image::{Descriptor, Image};
 use crate::esp_idf::loader::OtaData;
 use crate::esp_idf::otadata::{App, State};
 use crate::flash::Flash;
-use crate::foreign::{Loader, Word};
+use crate::foreign::{Loader, LoaderState};
 use crate::header::{Component, Link};
 use crate::identity::{Extent, Identity};
 use crate::layout::{Layout, Region};
@@ -54,18 +54,23 @@ impl Loader for EspIdf {
 
     const STARTS_FACTORY: bool = true;
 
-    async fn word<F: Flash>(&mut self, flash: &mut F, _running: SlotId, slot: SlotId) -> Result<Word, Fault> {
+    async fn slot_state<F: Flash>(
+        &mut self,
+        flash: &mut F,
+        _running: SlotId,
+        slot: SlotId,
+    ) -> Result<LoaderState, Fault> {
         let App::Ota(number) = app(slot) else {
             let chosen = self.otadata.start(flash).await? == App::Factory;
-            return Ok(if chosen { Word::Kept } else { Word::Nothing });
+            return Ok(if chosen { LoaderState::Kept } else { LoaderState::Nothing });
         };
         Ok(match self.otadata.entry(flash, number).await?.map(|entry| entry.state) {
-            Some(State::New) => Word::Waiting,
-            Some(State::PendingVerify) => Word::Trying,
-            Some(State::Valid) => Word::Kept,
-            Some(State::Invalid | State::Aborted) => Word::GivenUp,
+            Some(State::New) => LoaderState::Waiting,
+            Some(State::PendingVerify) => LoaderState::Trying,
+            Some(State::Valid) => LoaderState::Kept,
+            Some(State::Invalid | State::Aborted) => LoaderState::GivenUp,
             // Nobody who asks for trials wrote these: what a torn erase left is no verdict.
-            Some(State::Undefined | State::Other(_)) | None => Word::Nothing,
+            Some(State::Undefined | State::Other(_)) | None => LoaderState::Nothing,
         })
     }
 
@@ -160,20 +165,20 @@ mod tests {
 
     #[test]
     fn each_state_has_its_word_and_what_nobody_wrote_is_none() {
-        let word = |state: Option<State>| {
+        let state_of = |state: Option<State>| {
             let held = state.map_or(Entry::ERASED, |state| Entry::new(2, state));
             let mut flash = Nor::<4>::holding([Entry::new(1, State::Valid), held]);
             let mut loader = EspIdf::new(otadata(Slots::TWO, false), &layout(3)).unwrap();
-            run(loader.word(&mut flash, SlotId::A, SlotId::B)).unwrap()
+            run(loader.slot_state(&mut flash, SlotId::A, SlotId::B)).unwrap()
         };
-        assert_eq!(word(Some(State::New)), Word::Waiting);
-        assert_eq!(word(Some(State::PendingVerify)), Word::Trying);
-        assert_eq!(word(Some(State::Valid)), Word::Kept);
+        assert_eq!(state_of(Some(State::New)), LoaderState::Waiting);
+        assert_eq!(state_of(Some(State::PendingVerify)), LoaderState::Trying);
+        assert_eq!(state_of(Some(State::Valid)), LoaderState::Kept);
         for given_up in [State::Invalid, State::Aborted] {
-            assert_eq!(word(Some(given_up)), Word::GivenUp);
+            assert_eq!(state_of(Some(given_up)), LoaderState::GivenUp);
         }
         for nobodys in [None, Some(State::Undefined), Some(State::Other(5))] {
-            assert_eq!(word(nobodys), Word::Nothing, "{nobodys:?}");
+            assert_eq!(state_of(nobodys), LoaderState::Nothing, "{nobodys:?}");
         }
     }
 
@@ -199,7 +204,7 @@ mod tests {
         assert_eq!(run(loader.switch(&mut flash, SlotId::A, SlotId::FACTORY)), refused(0x105));
         assert_eq!(run(loader.keep(&mut flash, SlotId::FACTORY)), refused(0x102));
         assert_eq!(run(loader.keep(&mut flash, SlotId::A)), Ok(()));
-        assert_eq!(run(loader.word(&mut flash, SlotId::A, SlotId::A)), Ok(Word::Kept));
+        assert_eq!(run(loader.slot_state(&mut flash, SlotId::A, SlotId::A)), Ok(LoaderState::Kept));
     }
 
     #[test]

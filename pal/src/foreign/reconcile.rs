@@ -1,7 +1,7 @@
 //! What a loader did since our record was stored, as far as its words and what runs tell; and what a cut left half done
 //! between the two.
 
-use super::{Foreign, Loader, REASON_LOADER_WENT_BACK, Word};
+use super::{Foreign, Loader, LoaderState, REASON_LOADER_WENT_BACK};
 use crate::boot_control::BootControl;
 use crate::boot_record::{BootRecord, Trial};
 use crate::digest::{self, Digest};
@@ -32,28 +32,30 @@ impl<L: Loader> Foreign<L> {
                 let is_new = matches!(record.trial, Trial::Pending { .. })
                     && record.images.get(slot).is_some_and(|image| image.standing == Standing::Verified);
                 record.trial = Trial::Started { slot, digest, image_bytes, attempts_left: 0 };
-                match self.loader.word(flash, running, slot).await? {
-                    Word::Kept if !is_new => {
+                match self.loader.slot_state(flash, running, slot).await? {
+                    LoaderState::Kept if !is_new => {
                         // The power went between the loader's word and our record.
                         (record.confirmed, record.trial) = (slot, Trial::None);
                         record.images.mark(slot, Standing::Good);
                     }
-                    Word::Kept | Word::Nothing => self.loader.watch(flash, running).await?,
-                    Word::Waiting | Word::Trying | Word::GivenUp => {}
+                    LoaderState::Kept | LoaderState::Nothing => self.loader.watch(flash, running).await?,
+                    LoaderState::Waiting | LoaderState::Trying | LoaderState::GivenUp => {}
                 }
             }
             Trial::Pending { slot, digest, image_bytes, attempts_left } => {
-                match self.loader.word(flash, running, slot).await? {
-                    Word::GivenUp | Word::Trying => went_back(record, slot, digest),
+                match self.loader.slot_state(flash, running, slot).await? {
+                    LoaderState::GivenUp | LoaderState::Trying => went_back(record, slot, digest),
                     // A cut before the loader heard it; or a trial that never came as far as this, or an image that the
                     // loader does not take, of which its words may keep no trace: not for ever again.
-                    Word::Waiting if self.looked => {}
-                    Word::Waiting | Word::Nothing | Word::Kept => match attempts_left.checked_sub(1) {
-                        None => went_back(record, slot, digest),
-                        Some(attempts_left) => {
-                            record.trial = Trial::Pending { slot, digest, image_bytes, attempts_left };
+                    LoaderState::Waiting if self.looked => {}
+                    LoaderState::Waiting | LoaderState::Nothing | LoaderState::Kept => {
+                        match attempts_left.checked_sub(1) {
+                            None => went_back(record, slot, digest),
+                            Some(attempts_left) => {
+                                record.trial = Trial::Pending { slot, digest, image_bytes, attempts_left };
+                            }
                         }
-                    },
+                    }
                 }
             }
             Trial::Started { slot, digest, .. } => went_back(record, slot, digest),

@@ -7,7 +7,7 @@
 use crate::boot_control::ImageFormat;
 use crate::error::{Fault, Refusal};
 use crate::flash::Flash;
-use crate::foreign::{Loader, Word};
+use crate::foreign::{Loader, LoaderState};
 use crate::header::{Component, HeaderError, Link};
 use crate::identity::{Extent, Identity};
 use crate::layout::Region;
@@ -83,13 +83,18 @@ impl<const BOARD_NAMED: bool> Loader for Swapping<BOARD_NAMED> {
 
     const SWAPS: bool = true;
 
-    async fn word<F: Flash>(&mut self, flash: &mut F, running: SlotId, slot: SlotId) -> Result<Word, Fault> {
+    async fn slot_state<F: Flash>(
+        &mut self,
+        flash: &mut F,
+        running: SlotId,
+        slot: SlotId,
+    ) -> Result<LoaderState, Fault> {
         if slot == running {
-            return Ok(word_of_running(self.0.standing(flash, SlotId::A).await?));
+            return Ok(state_of_running(self.0.standing(flash, SlotId::A).await?));
         }
         let waits = self.0.read_other(flash, SlotId::B).await;
         let is_mark = waits.magic == Magic::Good && waits.image_ok != Flag::Bad;
-        Ok(if is_mark { Word::Waiting } else { Word::Nothing })
+        Ok(if is_mark { LoaderState::Waiting } else { LoaderState::Nothing })
     }
 
     async fn try_next<F: Flash>(&mut self, flash: &mut F, _running: SlotId, _slot: SlotId) -> Result<(), Fault> {
@@ -119,16 +124,21 @@ impl<const BOARD_NAMED: bool> Loader for InPlace<BOARD_NAMED> {
 
     const ERASES_DOWNLOADS: bool = true;
 
-    async fn word<F: Flash>(&mut self, flash: &mut F, running: SlotId, slot: SlotId) -> Result<Word, Fault> {
+    async fn slot_state<F: Flash>(
+        &mut self,
+        flash: &mut F,
+        running: SlotId,
+        slot: SlotId,
+    ) -> Result<LoaderState, Fault> {
         if slot == running {
-            return Ok(word_of_running(self.0.standing(flash, slot).await?));
+            return Ok(state_of_running(self.0.standing(flash, slot).await?));
         }
         let words = self.0.read_other(flash, slot).await;
         Ok(match (words.magic, words.copy_done, words.image_ok) {
-            (Magic::Good, _, Flag::Set) => Word::Kept,
-            (Magic::Good, Flag::Set, Flag::Unset | Flag::Bad) => Word::GivenUp,
-            (Magic::Good, Flag::Unset | Flag::Bad, _) => Word::Waiting,
-            (Magic::Unset | Magic::Bad, ..) => Word::Nothing,
+            (Magic::Good, _, Flag::Set) => LoaderState::Kept,
+            (Magic::Good, Flag::Set, Flag::Unset | Flag::Bad) => LoaderState::GivenUp,
+            (Magic::Good, Flag::Unset | Flag::Bad, _) => LoaderState::Waiting,
+            (Magic::Unset | Magic::Bad, ..) => LoaderState::Nothing,
         })
     }
 
@@ -155,12 +165,12 @@ impl<const BOARD_NAMED: bool> Loader for InPlace<BOARD_NAMED> {
     }
 }
 
-fn word_of_running(standing: Standing) -> Word {
+fn state_of_running(standing: Standing) -> LoaderState {
     match standing {
-        Standing::Confirmed => Word::Kept,
-        Standing::OnTrial => Word::Trying,
+        Standing::Confirmed => LoaderState::Kept,
+        Standing::OnTrial => LoaderState::Trying,
         // The verdict is still the program's: it can stay, and can go back by a mark.
-        Standing::Unwatched => Word::Nothing,
+        Standing::Unwatched => LoaderState::Nothing,
     }
 }
 
