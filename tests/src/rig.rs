@@ -3,9 +3,11 @@
 //!
 //! * [`esp`]: ESP-IDF's bootloader, by its model. [`mcuboot`]: MCUboot that swaps or starts in place, by its model.
 //! * [`embassy`]: embassy-boot, by its own crate.
+//! * [`life`]: an update on any of them.
 
 pub mod embassy;
 pub mod esp;
+pub mod life;
 pub mod mcuboot;
 
 use ota_pal::{
@@ -19,7 +21,7 @@ use crate::verifier::{Signer, WorldVerifier};
 
 const BLOCK_BYTES: usize = 1_024;
 /// The name of the jobs.
-const SOURCE: &str = "job-7";
+pub const SOURCE: &str = "job-7";
 
 /// What the loader did at a reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
