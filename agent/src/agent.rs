@@ -4,14 +4,14 @@
 use heapless::String;
 use ota_jobs::limits::TOPIC_BYTES_MAX;
 use ota_jobs::{Document, JobId, RawJson, Reason, ThingName, Topic};
-use ota_pal::{Fault, ImageState, Platform, SlotId};
+use ota_pal::{Fault, Floor, ImageState, Platform, SlotId};
 
 use crate::application::{Application, SelfTest, Way};
 use crate::desk::Desk;
 use crate::inbox::{self, Heard};
 use crate::machine::{
-    self, Boot, Config, Done, Event, Instant, Machine, Operation, Phase, Plan, Progress, RECORD_BYTES, Record, Task,
-    Trial,
+    self, Boot, Config, Done, Event, Instant, Machine, Notice, Operation, Phase, Plan, Progress, RECORD_BYTES, Record,
+    Task, Trial,
 };
 use crate::outbox;
 use crate::reason::{of_fault, of_refusal};
@@ -61,12 +61,15 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         config: Config,
         thing: ThingName,
         mut platform: P,
-        application: A,
+        mut application: A,
         document: &'b mut [u8],
         seed: u64,
         now: Instant,
     ) -> Result<Self, StartError> {
-        let (record, boot) = read_boot(&mut platform).await.map_err(StartError::Platform)?;
+        let (record, boot, floor) = read_boot(&mut platform).await.map_err(StartError::Platform)?;
+        if let Err(fault) = floor {
+            application.on_notice(Notice::FloorNotRaised(of_fault(fault)));
+        }
         let block_bytes = config.block_bytes;
         Ok(Self {
             machine: Machine::at_boot(config, record, boot, seed, now),
@@ -353,7 +356,7 @@ async fn is_pending<P: Platform>(platform: &mut P, wanted: &ota_pal::Digest) -> 
     state.is_ok_and(|state| matches!(state.trial, ota_pal::Trial::Pending { digest, .. } if digest == *wanted))
 }
 
-async fn read_boot<P: Platform>(platform: &mut P) -> Result<(Option<Record>, Boot), Fault> {
+async fn read_boot<P: Platform>(platform: &mut P) -> Result<(Option<Record>, Boot, Result<Floor, Fault>), Fault> {
     let mut bytes = [0; ota_pal::JOURNAL_PAYLOAD_BYTES_MAX];
     let len = platform.load_journal(&mut bytes).await?;
     let record = Record::decode(&bytes[..len.min(RECORD_BYTES)]);
@@ -365,7 +368,7 @@ async fn read_boot<P: Platform>(platform: &mut P) -> Result<(Option<Record>, Boo
         }
         _ => None,
     };
-    Ok((record, Boot { running: state.running.number(), digest, trial: trial(&state) }))
+    Ok((record, Boot { running: state.running.number(), digest, trial: trial(&state) }, state.floor))
 }
 
 fn trial(state: &ota_pal::BootState) -> Trial {

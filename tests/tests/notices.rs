@@ -1,11 +1,18 @@
 //! What application and service hear of an update, word by word, on a calm day.
 
+use std::rc::Rc;
+
 use ota_agent::machine::Outcome;
-use ota_agent::{Notice, Progress};
-use ota_jobs::{Reason, Status};
+use ota_agent::{Agent, Application, Instant, Notice, Progress, SelfTest};
+use ota_jobs::{Reason, Status, ThingName};
+use ota_pal::now;
 use ota_tests::calm::{IMAGE_BYTES, WHILE_MS, heard, http_order, order, run, world, world_after};
+use ota_tests::device::Device;
+use ota_tests::dice::Dice;
 use ota_tests::job::{Kind, Order};
+use ota_tests::nor::{Blow, Mishap, PlainView, View};
 use ota_tests::service::Word;
+use ota_tests::verifier::Signer;
 use ota_tests::world::{Ended, Flow, Setup, World};
 
 const SIZE: u32 = IMAGE_BYTES + 2;
@@ -135,4 +142,35 @@ fn progress_rises_to_the_size_of_the_file() {
     assert!(seen.is_sorted_by_key(|progress| progress.done_bytes));
     assert!(seen.iter().all(|progress| progress.total_bytes == SIZE));
     assert_eq!(seen.last().map(|last| (last.done_bytes, last.blocks)), Some((SIZE, 98)));
+}
+
+/// An application that only listens.
+struct Listener(Vec<Notice>);
+
+impl Application for Listener {
+    fn self_test(&mut self, _connected: bool) -> SelfTest {
+        SelfTest::Running
+    }
+
+    fn on_notice(&mut self, notice: Notice) {
+        self.0.push(notice);
+    }
+}
+
+#[test]
+fn a_monotonic_record_that_cannot_be_raised_is_told_at_every_boot_until_it_can() {
+    let setup = Setup::new(1);
+    let device = Device::new(&setup, Rc::new(Signer::new("ours", true)), &mut Dice::new(1));
+    let boots = [Some(Blow::Deny), Some(Blow::Deny), None].map(|blow| {
+        let boot = device.boot().expect("the power stays").expect("there is an image");
+        device.nor.plan(blow.map(|blow| Mishap { at: 0, blow }));
+        let platform = device.platform(View(device.nor.clone()) as PlainView, boot.slot, 1); // its program revokes epoch 0
+        let (mut document, thing) = ([0; 512], ThingName::new("thing").expect("a plain name"));
+        let at = Instant::from_ms(0);
+        let agent = Agent::start(setup.config.clone(), thing, platform, Listener(Vec::new()), &mut document, 1, at);
+        let agent = now(agent).expect("memory never waits").expect("the device reads its own flash");
+        (agent.into_parts().1.0, device.floor().key_epoch)
+    });
+    let not_raised = vec![Notice::FloorNotRaised(Reason::FlashEraseFailed)];
+    assert_eq!(boots, [(not_raised.clone(), 0), (not_raised, 0), (Vec::new(), 1)]);
 }

@@ -336,4 +336,7 @@ pub enum Notice {
     ImageErased((u16, u16, u32)),
     /// The images of a version were not erased, and why.
     EraseFailed(Reason),
+    /// At a boot: the monotonic record cannot be read, or raised to what the confirmed image asks for, and why. Keys and
+    /// images that this revokes may still be believed; every boot tries again.
+    FloorNotRaised(Reason),
 }
