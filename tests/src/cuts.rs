@@ -119,11 +119,11 @@ fn the_story_ends_as_it_must(case: &Case, world: &World, ended: Ended) -> Vec<St
     }
     let reason = reason.filter(|_| status == Status::Failed);
     let gave_up = [Status::Failed, Status::Canceled].contains(&status) && patch == OLD;
-    let ends = match record.trial {
-        // As many cuts as a trial has boots, each in one of them, end it without a verdict.
-        Trial::Ended { reason: REASON_ATTEMPTS_EXHAUSTED, .. } => {
-            gave_up && case.blows.len() >= TRIAL_ATTEMPTS_DEFAULT.into()
-        }
+    // As many cuts as a trial has boots, each in one of them, end it without a verdict; a factory reset forgets that.
+    let exhausted = reason == Some(Reason::TrialAttemptsExhausted)
+        || matches!(record.trial, Trial::Ended { reason: REASON_ATTEMPTS_EXHAUSTED, .. });
+    let ends = match () {
+        _ if exhausted => gave_up && case.blows.len() >= TRIAL_ATTEMPTS_DEFAULT.into(),
         _ if case.has_faults() && [JOB, NEWER].iter().any(|id| failed_for_a_fault(world, id)) => gave_up,
         _ => case.story.ends.contains(&(status, reason, patch)),
     };
