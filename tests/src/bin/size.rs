@@ -1,4 +1,4 @@
-//! Reads the firmware that `tests/size/run` builds and prints what the agent costs: flash by crate, RAM by part.
+//! Reads the firmware that `tests/size/run` builds and prints what agent and boot selector cost: flash by crate, RAM by part.
 //! Flash is shared out by symbols: what was inlined into another crate counts there, so the sum is exact and the shares
 //! are not. Code of a generic function counts for the crate that wrote it.
 
@@ -16,13 +16,25 @@ const PARTS: [(&str, &str); 4] = [
 ];
 
 /// Crates of ours, as their symbols name them.
-const OURS: [&str; 3] = ["ota_jobs", "ota_pal", "ota_agent"];
+const OURS: [&str; 4] = ["ota_jobs", "ota_pal", "ota_agent", "ota_boot"];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let path = std::env::args().nth(1).ok_or("size FIRMWARE.elf")?;
-    let bytes = std::fs::read(&path)?;
-    let elf = object::File::parse(&*bytes)?;
+    let [agent, selector] = [1, 2].map(|index| std::env::args().nth(index).map(std::fs::read));
+    let (agent, selector) =
+        (agent.ok_or("size AGENT.elf SELECTOR.elf")??, selector.ok_or("size AGENT.elf SELECTOR.elf")??);
+    let (agent, selector) = (object::File::parse(&*agent)?, object::File::parse(&*selector)?);
 
+    println!("thumbv7em-none-eabihf, opt-level z, fat LTO: flash in bytes of code, by crate");
+    print_code(&agent, "with MQTT client, signature check and JSON")?;
+    println!("RAM in bytes, the caller's buffers not counted");
+    for (symbol, what) in PARTS {
+        println!("{:>8}  {what}", static_value(&agent, symbol)?);
+    }
+    println!("the boot selector, a program of its own");
+    print_code(&selector, "with SHA-256")
+}
+
+fn print_code(elf: &object::File<'_>, with: &str) -> Result<(), Box<dyn Error>> {
     let mut crates: BTreeMap<String, u64> = BTreeMap::new();
     for symbol in elf.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text) {
         let name = format!("{:#}", rustc_demangle::demangle(symbol.name()?));
@@ -32,21 +44,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         elf.sections().filter(|section| section.kind() == kind).map(|section| section.size()).sum::<u64>()
     };
     let (text, data) = (section(SectionKind::Text), section(SectionKind::ReadOnlyData));
-
-    println!("thumbv7em-none-eabihf, opt-level z, fat LTO: flash in bytes of code, by crate");
     let mut rows: Vec<(String, u64)> = crates.into_iter().collect();
     rows.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
     let ours: u64 = rows.iter().filter(|(name, _)| OURS.contains(&name.as_str())).map(|(_, size)| size).sum();
     for (name, size) in rows.iter().filter(|(_, size)| *size >= 256) {
         println!("{size:>8}  {name}");
     }
-    println!("{ours:>8}  jobs, pal and agent together");
-    println!("{text:>8}  all code, with MQTT client, signature check and JSON; {data} bytes of constants beside it");
-
-    println!("RAM in bytes, the caller's buffers not counted");
-    for (symbol, what) in PARTS {
-        println!("{:>8}  {what}", static_value(&elf, symbol)?);
-    }
+    println!("{ours:>8}  ours together");
+    println!("{text:>8}  all code, {with}; {data} bytes of constants beside it");
     Ok(())
 }
 

@@ -1,16 +1,14 @@
-//! The whole agent over a flash, a clock and a network that exist only as addresses: nothing can be optimised away, and
-//! nothing but the agent and what it needs is linked. Never run.
+//! The whole agent over a flash, a clock and a network that exist only as addresses: nothing but the agent and what it needs
+//! is linked. Never run.
 #![no_std]
 #![no_main]
 
-use core::convert::Infallible;
 use core::future::Future;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 
 use embassy_time_driver::Driver;
 use embedded_io_async::{ErrorType, Read, Write};
-use embedded_storage::nor_flash::{self, NorFlash, ReadNorFlash};
 use minimq::{Buffers, ConfigBuilder, Session};
 use ota_agent::machine::Machine;
 use ota_agent::transport::Connector;
@@ -19,23 +17,10 @@ use ota_agent::transport::minimq::Minimq;
 use ota_agent::{Agent, Application, Config, Instant, SelfTest, pump};
 use ota_jobs::ThingName;
 use ota_pal::{
-    Blocking, Component, Geometry, HardwareId, Key, KeySet, Layout, Native, NoWatchdog, OwnSelector, Reset, SlotId, VersionRule,
+    Blocking, Component, Geometry, HardwareId, Key, KeySet, Layout, Native, NoWatchdog, OwnSelector, Reset, SlotId,
+    VersionRule,
 };
-
-/// Stands for the hardware: the optimiser must believe that anything is read here.
-const DEVICE: *mut u8 = 0x4000_0000 as *mut u8;
-
-fn read_device(bytes: &mut [u8]) {
-    for byte in bytes {
-        *byte = unsafe { DEVICE.read_volatile() };
-    }
-}
-
-fn write_device(bytes: &[u8]) {
-    for byte in bytes {
-        unsafe { DEVICE.write_volatile(*byte) };
-    }
-}
+use size::{Flash, read_device, write_device};
 
 struct Clock;
 embassy_time_driver::time_driver_impl!(static CLOCK: Clock = Clock);
@@ -49,41 +34,6 @@ impl Driver for Clock {
 
     fn schedule_wake(&self, at: u64, _waker: &Waker) {
         write_device(&at.to_le_bytes());
-    }
-}
-
-struct Flash;
-
-impl nor_flash::ErrorType for Flash {
-    type Error = Infallible;
-}
-
-impl ReadNorFlash for Flash {
-    const READ_SIZE: usize = 1;
-
-    fn read(&mut self, _offset: u32, bytes: &mut [u8]) -> Result<(), Infallible> {
-        read_device(bytes);
-        Ok(())
-    }
-
-    fn capacity(&self) -> usize {
-        0x10_0000
-    }
-}
-
-impl NorFlash for Flash {
-    const WRITE_SIZE: usize = 4;
-    const ERASE_SIZE: usize = 4096;
-
-    fn erase(&mut self, from: u32, to: u32) -> Result<(), Infallible> {
-        write_device(&from.to_le_bytes());
-        write_device(&to.to_le_bytes());
-        Ok(())
-    }
-
-    fn write(&mut self, _offset: u32, bytes: &[u8]) -> Result<(), Infallible> {
-        write_device(bytes);
-        Ok(())
     }
 }
 
@@ -200,12 +150,5 @@ extern "C" fn _start() -> ! {
     while device.as_mut().poll(&mut context) == Poll::Pending {}
     loop {
         write_device(&[0]);
-    }
-}
-
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {
-        write_device(&[2]);
     }
 }
