@@ -1,5 +1,6 @@
 //! For the tests of this crate: a NOR flash in memory that enforces the rules and loses power on demand, and signed images.
 
+use core::ops::Range;
 use std::vec;
 use std::vec::Vec;
 
@@ -48,18 +49,25 @@ pub(crate) struct Ram<const R: usize, const W: usize, const E: usize> {
     pub(crate) cut: Option<(usize, Cut)>,
     /// A byte that always reads with a flipped bit once written.
     pub(crate) stuck: Option<usize>,
+    /// So many reads are refused from now on.
+    pub(crate) deaf: usize,
+    /// Sectors that cannot be read.
+    pub(crate) unreadable: Range<usize>,
+    /// Sectors that cannot be erased.
+    pub(crate) unerasable: Range<usize>,
 }
 
 impl<const R: usize, const W: usize, const E: usize> Ram<R, W, E> {
     pub(crate) fn new(sectors: usize) -> Self {
         let len = sectors * E;
-        Self { bytes: vec![0xFF; len], used: vec![false; len / W], ops: Vec::new(), cut: None, stuck: None }
+        Self { used: vec![false; len / W], ..Self::holding(vec![0xFF; len]) }
     }
 
     /// A flash that holds anything, every word of it used.
     pub(crate) fn holding(bytes: Vec<u8>) -> Self {
         let used = vec![true; bytes.len() / W];
-        Self { bytes, used, ops: Vec::new(), cut: None, stuck: None }
+        let (ops, unreadable, unerasable) = (Vec::new(), 0..0, 0..0);
+        Self { bytes, used, ops, cut: None, stuck: None, deaf: 0, unreadable, unerasable }
     }
 
     /// Power comes back.
@@ -113,6 +121,11 @@ impl<const R: usize, const W: usize, const E: usize> Flash for Ram<R, W, E> {
         if self.is_off() {
             return Err(NorFlashErrorKind::Other);
         }
+        let is_deaf = self.deaf > 0;
+        self.deaf = self.deaf.saturating_sub(1);
+        if is_deaf || self.unreadable.contains(&(at / E)) {
+            return Err(NorFlashErrorKind::Other);
+        }
         out.copy_from_slice(&self.bytes[at..at + out.len()]);
         Ok(())
     }
@@ -140,6 +153,9 @@ impl<const R: usize, const W: usize, const E: usize> Flash for Ram<R, W, E> {
         let range = from_bytes as usize..to_bytes as usize;
         assert!(range.start.is_multiple_of(E) && range.end.is_multiple_of(E), "erase of {range:?}");
         if self.is_off() {
+            return Err(NorFlashErrorKind::Other);
+        }
+        if self.unerasable.contains(&(range.start / E)) {
             return Err(NorFlashErrorKind::Other);
         }
         let cut = self.count(Op::Erase(from_bytes));
