@@ -38,6 +38,8 @@ pub enum Cause {
     },
     /// A factory reset was carried out at this boot.
     FactoryReset,
+    /// The same, but for sectors that cannot be erased; no image in them is known any more.
+    FactoryResetInPart(Fault),
 }
 
 /// How much of an image a boot looks at before it starts it. One on trial, or fallen back to, is always hashed.
@@ -112,7 +114,10 @@ pub(crate) async fn carry_out<F: Flash, W: Watchdog>(
             Some(Err(fault)) => Cause::NotStored(fault),
             None => selector.end_trial(corrupt).await,
         },
-        Decision::Wipe => selector.factory_reset().await,
+        Decision::Wipe => match selector.factory_reset().await {
+            Some(cause) => cause,
+            None => return selector.fall_back(SlotId::FACTORY).await,
+        },
     };
     selector.start_confirmed(cause, scrutiny).await
 }
@@ -147,26 +152,26 @@ impl<F: Flash, W: Watchdog, P: Place> Selector<'_, F, W, P> {
         self.store(Cause::TrialEnded).await
     }
 
-    /// Erases everything but the factory's image, if that is whole; else the order is forgotten and the others stay.
-    async fn factory_reset(&mut self) -> Cause {
-        let factory = self.record.images.get(SlotId::FACTORY).copied();
-        let whole = match factory {
-            Some(Image { digest, image_bytes, .. }) => {
-                self.intact(SlotId::FACTORY, digest, image_bytes).await.is_some()
-                    && self.place(SlotId::FACTORY, Exact { digest, image_bytes }).await
-            }
-            None => false,
-        };
-        if !whole {
+    /// Erases everything but the factory's image. `None` if that is not whole: then the order is forgotten, and the others
+    /// stay.
+    async fn factory_reset(&mut self) -> Option<Cause> {
+        let Some(factory) = self.record.images.get(SlotId::FACTORY).copied() else {
+            // Nobody verified it: nothing may be erased for it.
             self.record.wipe = false;
-            return self.store(Cause::Confirmed).await;
+            return Some(self.store(Cause::Confirmed).await);
+        };
+        let Image { digest, image_bytes, .. } = factory;
+        self.intact(SlotId::FACTORY, digest, image_bytes).await?;
+        if !self.place(SlotId::FACTORY, Exact { digest, image_bytes }).await {
+            return None;
         }
-        if let Err(fault) = erase_slots(self.flash, self.layout, self.watchdog).await {
-            return Cause::NotStored(fault);
-        }
+        let cause = match erase_slots(self.flash, self.layout, self.watchdog).await {
+            Ok(()) => Cause::FactoryReset,
+            Err(fault) => Cause::FactoryResetInPart(fault),
+        };
         self.record = BootRecord::new_device(SlotId::FACTORY);
-        self.record.images.set(SlotId::FACTORY, factory);
-        self.store(Cause::FactoryReset).await
+        self.record.images.set(SlotId::FACTORY, Some(factory));
+        Some(self.store(cause).await)
     }
 
     async fn store(&mut self, cause: Cause) -> Cause {
@@ -197,6 +202,7 @@ impl<F: Flash, W: Watchdog, P: Place> Selector<'_, F, W, P> {
 
     async fn fall_back(&mut self, from: SlotId) -> Result<Boot, BootError> {
         let floor = Floors::new(self.layout).load(self.flash).await?;
+        let factory_known = self.record.images.get(SlotId::FACTORY).is_some();
         self.record.images.set(from, None);
         while let Some(slot) = fallback(&self.record, floor.security_counter, |slot| slot == from) {
             let Some(image) = self.record.images.get(slot).copied() else { break };
@@ -210,17 +216,16 @@ impl<F: Flash, W: Watchdog, P: Place> Selector<'_, F, W, P> {
             }
             self.record.images.set(slot, None);
         }
-        self.last_resort(from, floor).await.ok_or(BootError::NoBootableImage)
+        // One that is known and was passed over is damaged, or below the floor.
+        let last_resort = if factory_known { None } else { self.last_resort(from, floor).await };
+        last_resort.ok_or(BootError::NoBootableImage)
     }
 
     /// The factory's image without a row: nobody verified it here, and nobody but the factory could write it.
     async fn last_resort(&mut self, from: SlotId, floor: Floor) -> Option<Boot> {
         let slot = SlotId::FACTORY;
         let header = self.runnable(slot).await.filter(|_| slot != from)?;
-        if header.security_counter < floor.security_counter || self.record.images.get(slot).is_some() {
-            return None;
-        }
-        if !self.place_unverified(slot, &header).await {
+        if header.security_counter < floor.security_counter || !self.place_unverified(slot, &header).await {
             return None;
         }
         (self.record.confirmed, self.record.wipe) = (slot, false);

@@ -16,20 +16,14 @@ pub(crate) struct Exact {
     pub(crate) image_bytes: u32,
 }
 
-/// Whether a region holds exactly this image. What does not is read once more: one bit misread must not give up an image,
-/// nor have one written. A region that cannot be read holds nothing.
+/// Whether a region holds exactly this image.
 pub(crate) async fn holds<F: Flash, W: Watchdog>(
     flash: &mut F,
     region: Region,
     exact: Exact,
     watchdog: &mut W,
 ) -> bool {
-    for _ in 0..2 {
-        if digest::digest(flash, region, exact.image_bytes, watchdog).await == Ok(exact.digest) {
-            return true;
-        }
-    }
-    false
+    digest::holds(flash, region, &exact.digest, exact.image_bytes, watchdog).await
 }
 
 /// Makes `to` hold exactly this image, of which `from` holds a copy. Before its header, all of it is there; if it cannot be

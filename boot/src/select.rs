@@ -1,6 +1,6 @@
 //! What a boot record asks for. Pure: flash is `boot`'s.
 
-use ota_pal::{BootRecord, SlotId, Standing, Trial};
+use ota_pal::{BootRecord, SlotId, Trial};
 
 /// The reason stored when a trial used up its boots without a verdict.
 pub const REASON_ATTEMPTS_EXHAUSTED: u16 = 0x0603;
@@ -54,7 +54,7 @@ pub fn select(record: &BootRecord) -> Decision {
 #[must_use]
 pub fn fallback(record: &BootRecord, security_counter_min: u32, failed: impl Fn(SlotId) -> bool) -> Option<SlotId> {
     let factory = record.images.get(SlotId::FACTORY).filter(|image| {
-        image.standing == Standing::Good && image.security_counter >= security_counter_min && !failed(SlotId::FACTORY)
+        image.standing.was_confirmed() && image.security_counter >= security_counter_min && !failed(SlotId::FACTORY)
     });
     record.images.newest_good(security_counter_min, &failed).or(factory.map(|_| SlotId::FACTORY))
 }
@@ -62,7 +62,7 @@ pub fn fallback(record: &BootRecord, security_counter_min: u32, failed: impl Fn(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ota_pal::{Digest, Image, Images, Source, Version};
+    use ota_pal::{Digest, Image, Images, Source, Standing, Version};
 
     const DIGEST: Digest = Digest([7; 32]);
     const SLOT: SlotId = SlotId::B;

@@ -6,7 +6,9 @@ mod common;
 use common::{Device, booted, image, sign};
 use embedded_storage::nor_flash::NorFlashErrorKind;
 use ota_boot::{BootError, Cause, Scrutiny};
-use ota_pal::{BootRecord, BootRecords, Floor, Floors, Platform, Signature, SignatureKind, SlotId, Standing, now};
+use ota_pal::{
+    BootRecord, BootRecords, Fault, Floor, Floors, Platform, Signature, SignatureKind, SlotId, Standing, now,
+};
 
 /// From `running`: an update to version 1.0.`patch`, tried and confirmed.
 fn updated(device: &Device, running: SlotId, patch: u32) -> SlotId {
@@ -63,6 +65,16 @@ fn when_the_confirmed_image_is_gone_the_newest_good_one_runs_and_is_confirmed_th
     }
     device.damage(SlotId::FACTORY, 0);
     assert_eq!(device.boot(), Err(BootError::NoBootableImage));
+}
+
+#[test]
+fn a_factory_image_that_is_known_and_damaged_is_not_the_last_resort() {
+    let device = Device::with_factory("last");
+    let running = updated(&device, SlotId::FACTORY, 2);
+    device.damage(running, 0);
+    device.damage(SlotId::FACTORY, 2000);
+    assert_eq!(device.boot(), Err(BootError::NoBootableImage), "its header is whole");
+    assert_eq!(device.boot(), Err(BootError::NoBootableImage), "at every boot");
 }
 
 #[test]
@@ -135,14 +147,16 @@ fn after_a_factory_reset_the_device_is_updated_as_a_new_one() {
 
 #[test]
 fn a_factory_image_that_is_damaged_when_the_order_is_carried_out_costs_no_other_image() {
-    let device = Device::with_factory("damaged");
-    let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
-    verify_factory(&device, running);
-    now(device.start(running).factory_reset()).unwrap().unwrap();
-    device.damage(SlotId::FACTORY, 0);
-    assert_eq!(booted(&device), (running, 3, Cause::FellBack { from: SlotId::FACTORY }));
-    assert!(!device.record().wipe);
-    assert_eq!(booted(&device), (running, 3, Cause::Confirmed));
+    for (name, at) in [("damaged-header", 0), ("damaged-body", 2000)] {
+        let device = Device::with_factory(name);
+        let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
+        verify_factory(&device, running);
+        now(device.start(running).factory_reset()).unwrap().unwrap();
+        device.damage(SlotId::FACTORY, at);
+        assert_eq!(booted(&device), (running, 3, Cause::FellBack { from: SlotId::FACTORY }), "{name}");
+        assert!(!device.record().wipe);
+        assert_eq!(booted(&device), (running, 3, Cause::Confirmed), "{name}");
+    }
 }
 
 #[test]
@@ -177,6 +191,8 @@ fn a_record_that_orders_a_reset_without_a_verified_factory_image_wipes_nothing()
 struct Torn {
     flash: common::Nor,
     sector: Option<u32>,
+    /// Whether that sector is worn out, too: it cannot be erased.
+    worn: bool,
 }
 
 impl ota_pal::Flash for Torn {
@@ -197,6 +213,9 @@ impl ota_pal::Flash for Torn {
         ota_pal::Flash::write(&mut self.flash, at, bytes).await
     }
     async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
+        if self.worn && self.sector.is_some_and(|sector| (from..to).contains(&sector)) {
+            return Err(NorFlashErrorKind::Other);
+        }
         self.sector = self.sector.filter(|sector| !(from..to).contains(sector));
         ota_pal::Flash::erase(&mut self.flash, from, to).await
     }
@@ -212,8 +231,23 @@ fn a_factory_reset_goes_on_at_a_sector_that_cannot_be_read() {
     verify_factory(&device, running);
     now(device.start(running).factory_reset()).unwrap().unwrap();
     let sector = Some(device.layout().slot(SlotId::A).offset_bytes());
-    let mut flash = Torn { flash: device.flash(), sector };
+    let mut flash = Torn { flash: device.flash(), sector, worn: false };
     let boot = now(ota_boot::boot(&mut flash, &device.layout(), &mut ota_pal::NoWatchdog, Scrutiny::Header)).unwrap();
     assert_eq!(boot.unwrap().cause, Cause::FactoryReset);
     assert_eq!(flash.sector, None, "it was erased, too");
+}
+
+#[test]
+fn a_factory_reset_ends_although_a_sector_is_worn_out_and_the_device_is_updated_then() {
+    let device = Device::with_factory("worn");
+    let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
+    verify_factory(&device, running);
+    now(device.start(running).factory_reset()).unwrap().unwrap();
+    let sector = device.layout().slot(SlotId::A).offset_bytes();
+    let mut flash = Torn { flash: device.flash(), sector: Some(sector), worn: true };
+    let boot = now(ota_boot::boot(&mut flash, &device.layout(), &mut ota_pal::NoWatchdog, Scrutiny::Header)).unwrap();
+    let in_part = Cause::FactoryResetInPart(Fault::Erase { offset_bytes: sector });
+    assert_eq!(boot.unwrap().cause, in_part);
+    assert_eq!(versions(&device), [(SlotId::FACTORY, 1)]);
+    assert_eq!(updated(&device, SlotId::FACTORY, 2), SlotId::A);
 }

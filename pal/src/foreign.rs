@@ -135,16 +135,16 @@ impl<L: Loader> Foreign<L> {
         layout: &Layout,
         watchdog: &mut W,
         record: Option<&BootRecord>,
-    ) -> Result<SlotId, Fault> {
+    ) -> SlotId {
         if let Some(running) = self.running {
-            return Ok(running);
+            return running;
         }
         let running = match record {
             None => SlotId::A,
-            Some(record) => who_runs(flash, layout.slot(SlotId::A), watchdog, record).await?,
+            Some(record) => who_runs(flash, layout.slot(SlotId::A), watchdog, record).await,
         };
         self.running = Some(running);
-        Ok(running)
+        running
     }
 }
 
@@ -160,19 +160,19 @@ impl<L: Loader> BootControl for Foreign<L> {
         watchdog: &mut W,
     ) -> Result<Found, Fault> {
         let stored = self.records.stored(flash).await?;
-        let running = self.find_running(flash, layout, watchdog, stored.as_ref()).await?;
+        let running = self.find_running(flash, layout, watchdog, stored.as_ref()).await;
         let Some(stored) = stored else {
             self.looked = true;
             return Ok(Found { running, record: BootRecord::new_device(running) });
         };
         let mut record = stored;
         if stored.wipe && !self.switched {
-            self.finish_factory_reset(flash, layout, watchdog, running, &mut record).await?;
+            self.finish_factory_reset(flash, layout, watchdog, running, &mut record).await;
         }
         self.reconcile(flash, running, &mut record).await?;
         self.looked = true;
         if record != stored {
-            self.end_if_gone(flash, layout, watchdog, &mut record).await?;
+            self.end_if_gone(flash, layout, watchdog, &mut record).await;
             // Counted before it happens.
             self.records.store(flash, &record).await?;
             self.try_again(flash, running, &stored, &record).await?;
@@ -219,26 +219,28 @@ impl<L: Loader> BootControl for Foreign<L> {
     }
 }
 
-/// The slot whose image lies in `primary`, where a loader that swaps starts what it starts: the one on trial, or, while a
-/// switch between two is under way and not booted yet, an earlier one, or the confirmed one.
+/// The slot whose image lies in `primary`, where a loader that swaps starts what it starts: the one on trial or the confirmed
+/// one; or, while a switch between two is under way and not booted yet, an earlier one.
 async fn who_runs<F: Flash, W: Watchdog>(
     flash: &mut F,
     primary: Region,
     watchdog: &mut W,
     record: &BootRecord,
-) -> Result<SlotId, Fault> {
+) -> SlotId {
     if let Trial::Pending { slot, digest, image_bytes, .. } | Trial::Started { slot, digest, image_bytes, .. } =
         record.trial
     {
-        let found = digest::digest(flash, primary, image_bytes, watchdog).await?;
-        return Ok(if found == digest { slot } else { record.confirmed });
+        let runs = digest::holds(flash, primary, &digest, image_bytes, watchdog).await;
+        return if runs { slot } else { record.confirmed };
     }
-    for (slot, image) in record.images.iter().filter(|(slot, _)| *slot != record.confirmed) {
-        let fits = image.image_bytes <= primary.len_bytes();
-        let counts = fits && matches!(image.standing, Standing::Good | Standing::Failed);
-        if counts && digest::digest(flash, primary, image.image_bytes, watchdog).await? == image.digest {
-            return Ok(slot);
+    // The confirmed one first: the same image may lie in two slots.
+    let confirmed = record.images.get(record.confirmed).map(|image| (record.confirmed, image));
+    let others = record.images.iter().filter(|(slot, _)| *slot != record.confirmed);
+    for (slot, image) in confirmed.into_iter().chain(others) {
+        let counts = image.standing.was_confirmed() || image.standing == Standing::Failed;
+        if counts && digest::holds(flash, primary, &image.digest, image.image_bytes, watchdog).await {
+            return slot;
         }
     }
-    Ok(record.confirmed)
+    record.confirmed
 }

@@ -21,10 +21,21 @@ pub enum Standing {
     Receiving,
     /// Whole and signed; never confirmed. On trial, or waiting for it.
     Verified,
-    /// Was confirmed: a rollback or a fallback may start it.
+    /// What the device was made with, or had before it had a database: confirmed, and nobody verified its signature here. A
+    /// rollback or a fallback may start it, a factory reset may not.
+    Made,
+    /// Whole, signed, and was confirmed: a rollback or a fallback may start it.
     Good,
     /// Its trial ended without confirmation.
     Failed,
+}
+
+impl Standing {
+    /// Whether the image was confirmed, and its trial did not end otherwise since.
+    #[must_use]
+    pub const fn was_confirmed(self) -> bool {
+        matches!(self, Self::Made | Self::Good)
+    }
 }
 
 /// What a slot holds. The bytes of the slot still have to be hashed before they are believed.
@@ -141,7 +152,7 @@ impl Images {
     }
 
     fn good(&self, passed_over: impl Fn(SlotId) -> bool) -> impl Iterator<Item = (SlotId, &Image)> {
-        let counts = move |slot: SlotId, image: &Image| image.standing == Standing::Good && !passed_over(slot);
+        let counts = move |slot: SlotId, image: &Image| image.standing.was_confirmed() && !passed_over(slot);
         self.iter().filter(move |(slot, image)| !slot.is_factory() && counts(*slot, image))
     }
 }
@@ -162,6 +173,7 @@ const RECEIVING: u8 = 1;
 const VERIFIED: u8 = 2;
 const GOOD: u8 = 3;
 const FAILED: u8 = 4;
+const MADE: u8 = 5;
 
 /// Writes a row; the slot's number first.
 pub(crate) fn emit(slot: SlotId, image: &Image) -> [u8; ROW_BYTES] {
@@ -170,6 +182,7 @@ pub(crate) fn emit(slot: SlotId, image: &Image) -> [u8; ROW_BYTES] {
     row[AT_STANDING] = match image.standing {
         Standing::Receiving => RECEIVING,
         Standing::Verified => VERIFIED,
+        Standing::Made => MADE,
         Standing::Good => GOOD,
         Standing::Failed => FAILED,
     };
@@ -189,6 +202,7 @@ pub(crate) fn parse(row: &[u8; ROW_BYTES]) -> Option<(SlotId, Image)> {
     let standing = match row[AT_STANDING] {
         RECEIVING => Standing::Receiving,
         VERIFIED => Standing::Verified,
+        MADE => Standing::Made,
         GOOD => Standing::Good,
         FAILED => Standing::Failed,
         _ => return None,
@@ -237,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_row_reads_back_what_it_says() {
-        for standing in [Standing::Receiving, Standing::Verified, Standing::Good, Standing::Failed] {
+        for standing in [Standing::Receiving, Standing::Verified, Standing::Made, Standing::Good, Standing::Failed] {
             for slot in [SlotId::A, SlotId::D, SlotId::FACTORY] {
                 assert_eq!(parse(&emit(slot, &image(5, standing))), Some((slot, image(5, standing))));
             }
@@ -247,7 +261,7 @@ mod tests {
     #[test]
     fn a_row_that_says_what_no_row_says_is_none() {
         let good = emit(SlotId::B, &image(5, Standing::Good));
-        for (at, value) in [(0, 4), (0, 0xFF), (1, 0), (1, 5), (2, 33), (3, 1), (52, 0xFF)] {
+        for (at, value) in [(0, 4), (0, 0xFF), (1, 0), (1, 6), (2, 33), (3, 1), (52, 0xFF)] {
             let mut bad = good;
             bad[at] = value;
             assert_eq!(parse(&bad), None, "byte {at} = {value}");

@@ -129,7 +129,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         running: Option<Identity>,
     ) -> Result<Identity, Refusal> {
         let identity = self.identity(slot, extent).await?;
-        let floor = self.floors.load(&mut self.flash).await?;
+        let floor = self.floor().await?;
         let running_counter = running.and_then(|running| running.security_counter).unwrap_or(0);
         let accept = Accept {
             hardware: &self.config.hardware,
@@ -145,7 +145,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
 
     async fn verify(&mut self, digest: &Digest, signature: &Signature<'_>) -> Result<(), Refusal> {
         let Signature { kind, key_id, bytes } = *signature;
-        let floor = self.floors.load(&mut self.flash).await?;
+        self.verifier.admits(Some(kind))?;
+        let floor = self.floor().await?;
         Ok(self.verifier.verify(key_id, kind, digest, bytes, floor.key_epoch)?)
     }
 
@@ -154,11 +155,26 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         digest::digest(&mut self.flash, region, image_bytes, &mut self.watchdog).await
     }
 
+    /// The monotonic record, or what the confirmed image asks for beyond it, should raising it have failed.
+    async fn floor(&mut self) -> Result<Floor, Fault> {
+        let stored = self.floors.load(&mut self.flash).await?;
+        let Found { running, record } = self.found().await?;
+        if running != record.confirmed {
+            return Ok(stored);
+        }
+        let running_image = self.running_identity(running).await?;
+        Ok(stored.max(self.asked_by(running_image)))
+    }
+
     /// Raises the monotonic record to what the running image, once confirmed, asks for.
     async fn raise_floor(&mut self, running: Option<Identity>) -> Result<Floor, Fault> {
+        let asked = self.asked_by(running);
+        self.floors.raise(&mut self.flash, asked).await
+    }
+
+    fn asked_by(&self, running: Option<Identity>) -> Floor {
         let security_counter = running.and_then(|running| running.security_counter).unwrap_or(0);
-        let floor = Floor { security_counter, key_epoch: self.config.key_epoch };
-        self.floors.raise(&mut self.flash, floor).await
+        Floor { security_counter, key_epoch: self.config.key_epoch }
     }
 }
 

@@ -9,22 +9,24 @@ use crate::slot::SlotId;
 /// Erases all slots but the factory's; the watchdog is fed after each sector. Dropped: call again.
 ///
 /// # Errors
-/// [`Fault::Erase`].
+/// [`Fault::Erase`] of the last sector that could not be erased; all others are.
 pub async fn erase_slots<F: Flash, W: Watchdog>(flash: &mut F, layout: &Layout, watchdog: &mut W) -> Result<(), Fault> {
+    let mut erased = Ok(());
     for slot in layout.next_slots(SlotId::FACTORY) {
-        erase_region(flash, layout.slot(slot), watchdog).await?;
+        erased = erase_region(flash, layout.slot(slot), watchdog).await.and(erased);
     }
-    Ok(())
+    erased
 }
 
 async fn erase_region<F: Flash, W: Watchdog>(flash: &mut F, region: Region, watchdog: &mut W) -> Result<(), Fault> {
+    let mut erased = Ok(());
     for at in (0..region.len_bytes()).step_by(F::ERASE_SIZE) {
         let sector = region.at(at);
         // A sector that a cut erase left unreadable is erased, too.
         if is_erased(flash, sector, F::ERASE_SIZE as u32).await != Ok(true) {
-            erase_sector(flash, sector).await?;
+            erased = erase_sector(flash, sector).await.and(erased);
         }
         watchdog.feed();
     }
-    Ok(())
+    erased
 }

@@ -6,9 +6,10 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use ota_pal::foreign::REASON_LOADER_WENT_BACK;
-use ota_pal::{Fault, ImageState, Platform, Refusal, SlotId, Trial, now};
+use ota_pal::mcuboot::McubootImages;
+use ota_pal::{Extent, Fault, ImageFormat, ImageState, Platform, Refusal, Region, SlotId, Trial, now};
 use ota_tests::esp_bootloader::{Entry, NEW, Table, VALID};
-use ota_tests::nor::{Blow, Mishap, Tear};
+use ota_tests::nor::{Blow, Mishap, Tear, View};
 use ota_tests::rig::embassy::Embassy;
 use ota_tests::rig::esp::Esp;
 use ota_tests::rig::mcuboot::{McubootInPlace, McubootSwap};
@@ -348,4 +349,40 @@ fn an_image_that_waits_and_is_passed_over_at_every_boot_is_given_up() {
     assert!(mcuboot.runs(4));
     assert!(matches!(ended, Trial::Ended { reason: REASON_LOADER_WENT_BACK, .. }), "{ended:?}");
     assert_eq!(update_and_keep(&mcuboot, 5), Ok(()));
+}
+
+/// The same bytes in two slots: by their digests alone nobody could tell which of the two runs.
+#[test]
+fn an_image_that_lies_in_both_slots_is_swapped_once_and_the_next_update_works() {
+    fn twice<R: Rig>() {
+        let rig = R::new();
+        for number in [2, 2, 3] {
+            update_and_keep(&rig, number).unwrap_or_else(|complaint| panic!("{complaint}"));
+            for _ in 0..3 {
+                assert!(now(booted(&rig).boot_state()).is_some_and(|state| state.is_ok()));
+                assert!(rig.runs(number));
+            }
+        }
+    }
+    twice::<McubootSwap>();
+    twice::<Embassy>();
+}
+
+#[test]
+fn a_bit_misread_changes_nothing_of_what_an_image_of_mcuboots_says_of_itself() {
+    let rig = McubootSwap::new();
+    let identity = || {
+        let mut flash: View<8, 2_048> = View(rig.nor().clone());
+        now(McubootImages::<true>::identity(&mut flash, Region::new(0, 12_288), Extent::Whole)).expect("nothing is cut")
+    };
+    let said = identity();
+    assert!(said.is_ok(), "{said:?}");
+    for at in 0.. {
+        rig.nor().plan([Mishap { at, blow: Blow::Misread }]);
+        assert_eq!(identity(), said, "{at}");
+        if rig.nor().is_mishap_due() {
+            assert!(at > 4, "header and TLVs, twice");
+            break;
+        }
+    }
 }

@@ -76,12 +76,11 @@ impl<L: Loader> Foreign<L> {
         layout: &Layout,
         watchdog: &mut W,
         record: &mut BootRecord,
-    ) -> Result<(), Fault> {
-        let Trial::Pending { slot, digest, image_bytes, .. } = record.trial else { return Ok(()) };
-        if digest::digest(flash, self.region(layout, slot), image_bytes, watchdog).await? != digest {
+    ) {
+        let Trial::Pending { slot, digest, image_bytes, .. } = record.trial else { return };
+        if !digest::holds(flash, self.region(layout, slot), &digest, image_bytes, watchdog).await {
             went_back(record, slot, digest);
         }
-        Ok(())
     }
 
     /// Has the loader try again what `record` names anew.
@@ -108,15 +107,15 @@ impl<L: Loader> Foreign<L> {
         watchdog: &mut W,
         running: SlotId,
         record: &mut BootRecord,
-    ) -> Result<(), Fault> {
+    ) {
         if running.is_factory() {
-            wipe::erase_slots(flash, layout, watchdog).await?;
+            // A sector that is worn out stays as it is; the order ends all the same.
+            let _ = wipe::erase_slots(flash, layout, watchdog).await;
             let factory = record.images.get(SlotId::FACTORY).copied();
             record.images = Images::NONE;
             record.images.set(SlotId::FACTORY, factory);
         }
         (record.confirmed, record.wipe) = (running, false);
-        Ok(())
     }
 }
 
@@ -130,7 +129,7 @@ fn other_runs(running: SlotId, record: &mut BootRecord) {
             record.trial = Trial::Started { slot: running, digest, image_bytes, attempts_left: 0 };
         }
         // Ours said "switch" before the loader heard it; or it heard it, and does not start that image.
-        (_, Some(Image { standing: Standing::Good, digest, image_bytes, .. })) => {
+        (_, Some(Image { standing: Standing::Made | Standing::Good, digest, image_bytes, .. })) => {
             record.confirmed = running;
             record.trial = Trial::Pending { slot: wanted, digest, image_bytes, attempts_left: SWITCH_ATTEMPTS };
         }

@@ -27,6 +27,20 @@ pub struct McubootImages<const BOARD_NAMED: bool = true>;
 
 impl<const BOARD_NAMED: bool> ImageFormat for McubootImages<BOARD_NAMED> {
     async fn identity<F: Flash>(flash: &mut F, region: Region, extent: Extent) -> Result<Identity, Refusal> {
+        // No sum covers the header: what two readings agree on, lest a bit misread take the running image its version.
+        let mut identity = Self::identity_once(flash, region, extent).await;
+        for _ in 0..2 {
+            let earlier = core::mem::replace(&mut identity, Self::identity_once(flash, region, extent).await);
+            if identity == earlier {
+                break;
+            }
+        }
+        identity
+    }
+}
+
+impl<const BOARD_NAMED: bool> McubootImages<BOARD_NAMED> {
+    async fn identity_once<F: Flash>(flash: &mut F, region: Region, extent: Extent) -> Result<Identity, Refusal> {
         let header = read_image_header(flash, region).await?.map_err(refused)?;
         let mut identity = Identity {
             component: Component::App,

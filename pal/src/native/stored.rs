@@ -4,7 +4,7 @@ use super::Native;
 use super::update::row;
 use crate::boot_control::{BootControl, Change, Found};
 use crate::boot_record::Trial;
-use crate::digest::Digest;
+use crate::digest::{self, Digest};
 use crate::error::{Fault, Refusal};
 use crate::flash::{self, Flash};
 use crate::identity::{Extent, Identity};
@@ -47,7 +47,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             return Ok(None);
         };
         let digest = self.hash_unsigned(running, image_bytes).await?;
-        Ok(Some(row(&identity, Standing::Good, image_bytes, digest, "")))
+        Ok(Some(row(&identity, Standing::Made, image_bytes, digest, "")))
     }
 
     /// The digest of an image that no signature vouches for here: what two readings agree on. One bit misread would stand
@@ -67,9 +67,9 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     /// rows.
     pub(super) async fn switch_to_previous(&mut self) -> Result<SlotId, Refusal> {
         let Found { running, mut record } = self.at_rest().await?;
-        let floor = self.floors.load(&mut self.flash).await?;
+        let floor = self.floor().await?;
         while let Some(slot) = record.images.newest_good(floor.security_counter, |slot| slot == running) {
-            if self.is_whole(&record.images, slot).await? {
+            if self.is_whole(&record.images, slot).await {
                 record.confirmed = slot;
                 self.store(&record, Change::Switch(slot)).await?;
                 return Ok(slot);
@@ -80,9 +80,10 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     }
 
     /// Whether a slot holds what its row says.
-    async fn is_whole(&mut self, images: &Images, slot: SlotId) -> Result<bool, Refusal> {
-        let Some(image) = images.get(slot) else { return Ok(false) };
-        Ok(self.hash(slot, image.image_bytes).await? == image.digest)
+    async fn is_whole(&mut self, images: &Images, slot: SlotId) -> bool {
+        let Some(image) = images.get(slot) else { return false };
+        let region = self.region(slot);
+        digest::holds(&mut self.flash, region, &image.digest, image.image_bytes, &mut self.watchdog).await
     }
 
     /// Erases every image of a version, or none if one of them must stay; the rows go last, so that a cut leaves what can be named again.
@@ -146,13 +147,14 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     pub(super) async fn order_factory_reset(&mut self) -> Result<(), Refusal> {
         let slot = self.factory_slot()?;
         let mut record = self.found().await?.record;
-        let image = *record.images.get(slot).ok_or(Refusal::FactoryNotVerified)?;
-        let floor = self.floors.load(&mut self.flash).await?;
+        let verified = record.images.get(slot).filter(|image| image.standing == Standing::Good);
+        let image = *verified.ok_or(Refusal::FactoryNotVerified)?;
+        let floor = self.floor().await?;
         if image.security_counter < floor.security_counter {
             let (have, got) = (floor.security_counter, image.security_counter);
             return Err(Refusal::SecurityCounterTooLow { have, got });
         }
-        if !self.is_whole(&record.images, slot).await? {
+        if !self.is_whole(&record.images, slot).await {
             return Err(Refusal::DigestMismatch { slot });
         }
         self.incoming = None;

@@ -232,6 +232,53 @@ fn a_flash_that_changed_after_the_seal_is_not_activated() {
 }
 
 #[test]
+fn an_image_that_was_not_sealed_is_not_activated_whoever_names_its_digest() {
+    let mut flash = flash();
+    let image = image(&new_header());
+    let mut device = device(&mut flash, SlotId::A);
+    receive(&mut device, &image);
+    let refused = run(device.activate(SlotId::B, &sha256(&image), image.len() as u32));
+    assert_eq!(refused, Err(Refusal::DigestMismatch { slot: SlotId::B }));
+}
+
+#[test]
+fn a_trial_has_as_many_boots_as_the_device_says() {
+    for trial_attempts in [1, 15] {
+        let mut flash = flash();
+        let image = image(&new_header());
+        let mut device = device(&mut flash, SlotId::A);
+        device.config.trial_attempts = trial_attempts;
+        receive(&mut device, &image);
+        let digest = seal(&mut device, &image).unwrap();
+        run(device.activate(SlotId::B, &digest, image.len() as u32)).unwrap();
+        let trial = record(&mut flash).trial;
+        assert!(matches!(trial, Trial::Pending { attempts_left, .. } if attempts_left == trial_attempts), "{trial:?}");
+    }
+}
+
+/// A secure element that leaves SHA-1 to the trait, and holds whatever it is shown for signed.
+struct Credulous;
+
+impl Verifier for Credulous {
+    fn verify(&self, _: Option<&str>, _: SignatureKind, _: &Digest, _: &[u8], _: u32) -> Result<(), SignatureRefusal> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_signature_over_sha1_is_sealed_by_no_verifier() {
+    let mut flash = flash();
+    let (image, config) = (image(&new_header()), config(&flash));
+    let selector = OwnSelector::new(&config.layout, SlotId::A);
+    let mut device = Native::new(&mut flash, Credulous, NoReset, NoWatchdog, config, selector).unwrap();
+    run(device.begin(image.len() as u32, 0)).unwrap();
+    run(device.write(0, &image)).unwrap();
+    let kind = SignatureKind::Sha1Ecdsa;
+    let sealed = run(device.seal(Some(&Signature { kind, key_id: None, bytes: &[] }), ""));
+    assert_eq!(sealed, Err(Refusal::Signature(SignatureRefusal::KindUnsupported { got: kind })));
+}
+
+#[test]
 fn a_signed_image_that_this_device_does_not_take_is_not_sealed() {
     let good = new_header();
     let older = Header { version: Version::new(1, 0, 1), ..good };

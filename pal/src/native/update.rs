@@ -47,7 +47,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
             Some(Standing::Receiving | Standing::Verified) if !B::ERASES_DOWNLOADS => keep_bytes.min(image_bytes),
             _ => 0,
         };
-        let evicted = earlier.filter(|earlier| earlier.standing == Standing::Good).map(|earlier| earlier.version);
+        let evicted = earlier.filter(|earlier| earlier.standing.was_confirmed()).map(|earlier| earlier.version);
         if standing != Some(Standing::Receiving) || record.trial != Trial::None {
             record.trial = Trial::None; // it is not the trial of what comes now
             record.images.set(slot, Some(Image::receiving(image_bytes)));
@@ -135,13 +135,17 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
             _ if record.confirmed != running || record.wipe => return Err(Refusal::TrialRunning),
             Trial::None | Trial::Pending { .. } | Trial::Ended { .. } => {}
         }
+        // One that waits keeps its count, which a boot loader's own failures lower.
+        let waits =
+            matches!(record.trial, Trial::Pending { slot: of, digest: held, .. } if of == slot && held == *digest);
+        let sealed = |image: &Image| image.standing == Standing::Verified && image.digest == *digest;
+        if !waits && !record.images.get(slot).is_some_and(sealed) {
+            return Err(Refusal::DigestMismatch { slot });
+        }
         if self.hash(slot, image_bytes).await? != *digest {
             return Err(Refusal::DigestMismatch { slot });
         }
-        // One that waits keeps its count, which a boot loader's own failures lower.
-        let waits =
-            |trial| matches!(trial, Trial::Pending { slot: of, digest: held, .. } if of == slot && held == *digest);
-        if !waits(record.trial) {
+        if !waits {
             let attempts_left = self.config.trial_attempts;
             record.trial = Trial::Pending { slot, digest: *digest, image_bytes, attempts_left };
             self.store(&record, Change::Try(slot)).await?;

@@ -100,7 +100,7 @@ fn every_image_gets_its_row_and_when_all_slots_are_good_the_oldest_makes_room() 
         running = update(&mut flash, running, version(patch, 0));
         assert_eq!(running, slot);
     }
-    let factory = (SlotId::FACTORY, 1, Standing::Good);
+    let factory = (SlotId::FACTORY, 1, Standing::Made);
     let good = |slot, patch| (slot, patch, Standing::Good);
     assert_eq!(rows(&mut flash), [good(SlotId::A, 2), good(SlotId::B, 3), good(SlotId::C, 4), factory]);
     let begun = run(device(&mut flash, running).begin(1000, 0)).unwrap();
@@ -235,14 +235,47 @@ fn a_version_of_which_one_image_must_stay_loses_none() {
 }
 
 #[test]
+fn an_image_that_cannot_be_read_is_no_way_back_and_the_one_before_it_is() {
+    let mut flash = flash();
+    let mut running = SlotId::FACTORY;
+    for patch in 2..5 {
+        running = update(&mut flash, running, version(patch, 0));
+    }
+    let unreadable = layout().slot(SlotId::B).offset_bytes() as usize / SECTOR + 1;
+    flash.unreadable = unreadable..unreadable + 1;
+    assert_eq!(run(device(&mut flash, running).restore_previous()), Ok(SlotId::A));
+}
+
+#[test]
+fn while_the_monotonic_record_cannot_be_raised_the_running_image_is_the_floor() {
+    let mut flash = flash();
+    let running = update(&mut flash, SlotId::FACTORY, version(2, 0));
+    let monotonic = layout().monotonic();
+    let first = monotonic.offset_bytes() as usize / SECTOR;
+    let running = {
+        let image = image(&version(3, 5));
+        let mut old = device(&mut flash, running);
+        let begun = receive(&mut old, &image);
+        let digest = seal(&mut old, &image).unwrap();
+        run(old.activate(begun.slot, &digest, image.len() as u32)).unwrap();
+        let mut tried = record(&mut flash);
+        let (trial, image_bytes) = (begun.slot, image.len() as u32);
+        tried.trial = Trial::Started { slot: trial, digest, image_bytes, attempts_left: 0 };
+        run(BootRecords::new(&layout()).store(&mut flash, &tried)).unwrap();
+        flash.unerasable = first..first + monotonic.len_bytes() as usize / SECTOR;
+        run(device(&mut flash, trial).confirm()).unwrap();
+        trial
+    };
+    assert!(run(device(&mut flash, running).boot_state()).unwrap().floor.is_err(), "it is told");
+    assert_eq!(run(device(&mut flash, running).restore_previous()), Err(Refusal::NoPreviousImage), "all are below it");
+}
+
+#[test]
 fn a_factory_reset_needs_a_verified_whole_and_allowed_image() {
     let mut flash = flash();
     let running = update(&mut flash, SlotId::FACTORY, version(2, 0));
-    let mut without = record(&mut flash);
-    without.images.set(SlotId::FACTORY, None);
-    run(BootRecords::new(&layout()).store(&mut flash, &without)).unwrap();
     let order = |flash: &mut Nor| run(device(flash, running).factory_reset());
-    assert_eq!(order(&mut flash), Err(Refusal::FactoryNotVerified));
+    assert_eq!(order(&mut flash), Err(Refusal::FactoryNotVerified), "it ran, and has a row");
     let der = signature(b"another image");
     let foreign = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
     let refused = run(device(&mut flash, running).verify_factory(&foreign));
@@ -304,7 +337,7 @@ fn a_row_that_nobody_understands_counts_as_none_and_everything_else_stays() {
     let len = run(records.load(&mut flash, &mut payload)).unwrap().unwrap();
     payload[44 + 1] = 9; // the first row, slot A's: it stands where no image does
     run(records.store(&mut flash, &payload[..len])).unwrap();
-    assert_eq!(rows(&mut flash), [(SlotId::B, 3, Standing::Good), (SlotId::FACTORY, 1, Standing::Good)]);
+    assert_eq!(rows(&mut flash), [(SlotId::B, 3, Standing::Good), (SlotId::FACTORY, 1, Standing::Made)]);
     assert_eq!(record(&mut flash).confirmed, running);
     assert_eq!(run(device(&mut flash, running).restore_previous()), Err(Refusal::NoPreviousImage));
     assert_eq!(update(&mut flash, running, version(4, 0)), SlotId::C);
