@@ -49,8 +49,8 @@ pub(crate) struct Ram<const R: usize, const W: usize, const E: usize> {
     pub(crate) cut: Option<(usize, Cut)>,
     /// A byte that always reads with a flipped bit once written.
     pub(crate) stuck: Option<usize>,
-    /// So many reads are refused from now on.
-    pub(crate) deaf: usize,
+    /// After so many more reads, one is refused.
+    pub(crate) deaf: Option<usize>,
     /// Sectors that cannot be read.
     pub(crate) unreadable: Range<usize>,
     /// Sectors that cannot be erased.
@@ -67,7 +67,7 @@ impl<const R: usize, const W: usize, const E: usize> Ram<R, W, E> {
     pub(crate) fn holding(bytes: Vec<u8>) -> Self {
         let used = vec![true; bytes.len() / W];
         let (ops, unreadable, unerasable) = (Vec::new(), 0..0, 0..0);
-        Self { bytes, used, ops, cut: None, stuck: None, deaf: 0, unreadable, unerasable }
+        Self { bytes, used, ops, cut: None, stuck: None, deaf: None, unreadable, unerasable }
     }
 
     /// Power comes back.
@@ -121,8 +121,8 @@ impl<const R: usize, const W: usize, const E: usize> Flash for Ram<R, W, E> {
         if self.is_off() {
             return Err(NorFlashErrorKind::Other);
         }
-        let is_deaf = self.deaf > 0;
-        self.deaf = self.deaf.saturating_sub(1);
+        let is_deaf = self.deaf == Some(0);
+        self.deaf = self.deaf.and_then(|reads| reads.checked_sub(1));
         if is_deaf || self.unreadable.contains(&(at / E)) {
             return Err(NorFlashErrorKind::Other);
         }

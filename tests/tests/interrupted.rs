@@ -7,7 +7,7 @@ use ota_pal::{SlotId, Trial};
 use ota_tests::calm::{WHILE_MS, confirmed, world};
 use ota_tests::job::{Kind, Order, Route};
 use ota_tests::nor::{Blow, Mishap, Tear};
-use ota_tests::world::{Act, Ended, Flow, World};
+use ota_tests::world::{Act, Ended, Flow, Setup, World};
 
 /// Three sectors, twelve blocks: an update short enough to be interrupted everywhere.
 fn short(id: &str, kind: Kind, patch: u32, route: Route) -> Order {
@@ -264,4 +264,29 @@ fn a_download_goes_on_after_a_reset_where_the_journal_says() {
     });
     assert_eq!(resumed.collect::<Vec<_>>(), [0, 65_536], "made durable every 64 KiB; 100 KiB had come");
     assert_eq!(world.verdict("job"), (Status::Succeeded, None));
+}
+
+/// In blocks of 256 bytes, of which a window has 32 KiB: the image is more than two windows long.
+#[test]
+fn a_reset_anywhere_in_a_long_download_costs_a_window_and_a_sector_at_most() {
+    let costs_max = 32_768 + 4_096;
+    for (route, at) in ROUTES.into_iter().flat_map(|route| (5..310).step_by(13).map(move |at| (route, at))) {
+        let mut setup = Setup::new(1);
+        setup.config.block_bytes = 256;
+        let mut world = World::new(setup);
+        world.create(&Order { image_bytes: 80_002, ..short("job", Kind::Good, 2, route) });
+        let mut reset = once(|world| world.checks.progress.len() == at, |world| world.act(Act::Reset));
+        world.run(WHILE_MS, |world| {
+            reset(world);
+            Flow::Go
+        });
+        let resumed = world.notices().iter().filter_map(|notice| match notice {
+            Notice::DownloadStarted { resumed_bytes } => Some(*resumed_bytes),
+            _ => None,
+        });
+        let resumed: Vec<_> = resumed.collect();
+        assert!(resumed[1] + costs_max >= 256 * at as u32, "{route:?}, block {at}: {resumed:?}");
+        assert_eq!(world.verdict("job"), (Status::Succeeded, None));
+        assert_eq!(world.checks.violations, [] as [String; 0]);
+    }
 }

@@ -5,7 +5,7 @@ use ota_jobs::{Reason, StreamRejectCode};
 
 use super::event::{Done, Plan};
 use super::time::{Backoff, Instant};
-use super::window::{Block, BlockRefusal, BlockRequest, Window};
+use super::window::{Block, BlockRefusal, BlockRequest, WINDOW_BLOCKS, Window};
 use super::{Config, Progress};
 
 /// The last block that a stream request can name. Source: AWS IoT, GetStream, offset `o`.
@@ -13,7 +13,7 @@ const STREAM_BLOCKS_MAX: u32 = 98_304;
 /// One refusal or one block of a wrong length may be an accident; three in a row, without a good block between, are not.
 const ACCIDENTS_MAX: u8 = 3;
 
-/// Progress is made durable whenever the frontier moved this far.
+/// Progress is made durable whenever the frontier moved this far, or half a window where that is less.
 const JOURNAL_EVERY_BYTES: u32 = 65_536;
 /// Failures of HTTP in a row without a block before the other source is tried, where there is one. Where there is none,
 /// the server is waited for as long as a silent stream is.
@@ -52,6 +52,7 @@ struct Misfit {
 #[derive(Clone, Debug)]
 pub(super) struct Transfer {
     window: Window,
+    journal_every_bytes: u32,
     source: Source,
     /// The source to turn to when this one fails.
     spare: Option<Source>,
@@ -78,6 +79,7 @@ impl Transfer {
         let (source, spare) = sources(config, plan, window.blocks());
         Self {
             window,
+            journal_every_bytes: JOURNAL_EVERY_BYTES.min(WINDOW_BLOCKS / 2 * config.block_bytes),
             source,
             spare,
             silence_ms_max: config.silence_ms_max,
@@ -234,7 +236,7 @@ impl Transfer {
             Chore::Write(block)
         } else if !self.header_checked && (self.window.blocks_done() > 0 || self.window.is_complete()) {
             Chore::CheckHeader
-        } else if frontier_bytes - self.journaled_bytes >= JOURNAL_EVERY_BYTES {
+        } else if frontier_bytes - self.journaled_bytes >= self.journal_every_bytes {
             Chore::Journal { frontier_bytes }
         } else if self.erase_more {
             Chore::EraseAhead
@@ -256,7 +258,10 @@ impl Transfer {
                 self.hash_more = true;
             }
             (Some(Chore::CheckHeader), Done::HeaderFits) => self.header_checked = true,
-            (Some(Chore::Journal { frontier_bytes }), Done::Journaled) => self.journaled_bytes = frontier_bytes,
+            (Some(Chore::Journal { frontier_bytes }), Done::Journaled) => {
+                self.journaled_bytes = frontier_bytes;
+                self.window.keep(frontier_bytes);
+            }
             (Some(Chore::EraseAhead), Done::Ahead(more)) => self.erase_more = more,
             (Some(Chore::HashAhead { .. }), Done::Ahead(more)) => self.hash_more = more,
             _ => {} // a failure ends the job, in the table

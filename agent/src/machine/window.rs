@@ -77,6 +77,8 @@ pub struct Window {
     block_bytes: u32,
     /// All blocks before this one are in flash.
     frontier: u32,
+    /// All blocks before this one are there after a reset, too.
+    durable: u32,
     /// All blocks before this one were asked for at least once.
     asked: u32,
     places: [Place; WINDOW_BLOCKS as usize],
@@ -92,6 +94,7 @@ impl Window {
             image_bytes,
             block_bytes,
             frontier,
+            durable: frontier,
             asked: frontier,
             places: [Place::Wanted; WINDOW_BLOCKS as usize],
             stamp: 0,
@@ -178,7 +181,14 @@ impl Window {
     /// All bytes before `frontier_bytes` (rounded down to a block) are in flash already.
     pub(super) fn skip_to(&mut self, frontier_bytes: u32) {
         self.frontier = frontier_bytes / self.block_bytes;
+        self.durable = self.frontier;
         self.asked = self.frontier;
+    }
+
+    /// A reset leaves all bytes before `frontier_bytes`. Blocks are asked for up to a window behind them, so that a reset
+    /// costs no more than that.
+    pub(super) fn keep(&mut self, frontier_bytes: u32) {
+        self.durable = frontier_bytes / self.block_bytes;
     }
 
     /// Looks at the clock: after too long a silence what is on its way is asked for again. Returns whether it was.
@@ -244,7 +254,7 @@ impl Window {
 
     fn new_blocks(&self) -> Option<BlockRequest> {
         let window = self.pace.window_blocks();
-        let end = self.blocks().min(self.frontier + WINDOW_BLOCKS);
+        let end = self.blocks().min(self.durable + WINDOW_BLOCKS);
         let outstanding = self.outstanding();
         let room = window.saturating_sub(outstanding).min(end.saturating_sub(self.asked));
         let count = room.min(self.request_blocks_max());

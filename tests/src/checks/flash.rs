@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use ota_boot::Boot;
-use ota_pal::{BootRecord, Digest, Region, Trial};
+use ota_pal::{BootRecord, Digest, Floor, Region, Trial};
 
 use super::{Checks, Release};
 use crate::device::Device;
+use crate::image::key_epoch;
 use crate::job::Kind;
 
 /// How long after its end at the service a job may still be activated by a device that is connected: the answer that says
@@ -69,11 +70,14 @@ impl Checks {
             self.violated("the monotonic record is never lowered", format!("{earlier:?} became {floor:?}"));
         }
         let confirmed = device.record().confirmed;
-        let asked = device.header(confirmed).map(|header| header.security_counter);
-        if floor.security_counter > earlier.security_counter && asked.is_none_or(|asked| floor.security_counter > asked)
-        {
-            let what = format!("{floor:?}, slot {confirmed} is confirmed with {asked:?}");
-            self.violated("the security counter is raised after the commit", what);
+        let asked = device.header(confirmed).map_or(Floor::default(), |header| Floor {
+            security_counter: header.security_counter,
+            key_epoch: key_epoch(&header),
+        });
+        let allowed = asked.max(earlier);
+        if floor.max(allowed) != allowed {
+            let what = format!("{earlier:?} became {floor:?}, slot {confirmed} is confirmed and asks for {asked:?}");
+            self.violated("the monotonic record is raised after the commit", what);
         }
         self.floor = floor;
     }

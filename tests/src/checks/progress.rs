@@ -6,8 +6,6 @@ use ota_jobs::{Status, Topic, Update};
 
 use super::Checks;
 
-/// What the journal may be behind. Source: the agent makes progress durable whenever the frontier moved this far.
-const JOURNAL_EVERY_BYTES: u32 = 65_536;
 /// Steps of five per cent in a whole.
 const STEPS: usize = 20;
 const REPORT_EVERY_MS: u64 = 10_000;
@@ -49,7 +47,7 @@ impl Checks {
         self.pace.done_bytes = done_bytes;
     }
 
-    /// After a reset at most a window, a sector and what the journal is behind are fetched again.
+    /// After a reset at most a window and a sector are fetched again.
     pub(super) fn a_download_goes_on_where_the_reset_found_it(&mut self, notice: Notice, now_ms: u64) {
         match notice {
             Notice::UpdateAvailable { image_bytes } if image_bytes != self.pace.image_bytes => {
@@ -63,7 +61,7 @@ impl Checks {
     }
 
     fn resumed(&mut self, resumed_bytes: u32, now_ms: u64) {
-        let again_max = JOURNAL_EVERY_BYTES + self.sector_bytes + self.window_bytes;
+        let again_max = self.window_bytes + self.sector_bytes;
         let reached_bytes = self.pace.reached_bytes;
         if self.pace.rebooted && reached_bytes.saturating_sub(resumed_bytes) > again_max {
             let what = format!("at {resumed_bytes} after {reached_bytes}, at most {again_max} again");
