@@ -4,7 +4,7 @@
 use heapless::String;
 use ota_jobs::limits::TOPIC_BYTES_MAX;
 use ota_jobs::{Document, JobId, RawJson, Reason, ThingName, Topic};
-use ota_pal::{Fault, Floor, ImageState, Platform, SlotId};
+use ota_pal::{BootState, Fault, ImageState, Platform, SlotId};
 
 use crate::application::{Application, SelfTest, Way};
 use crate::desk::Desk;
@@ -66,9 +66,13 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         seed: u64,
         now: Instant,
     ) -> Result<Self, StartError> {
-        let (record, boot, floor) = read_boot(&mut platform).await.map_err(StartError::Platform)?;
-        if let Err(fault) = floor {
+        let (record, state) = read_boot(&mut platform).await.map_err(StartError::Platform)?;
+        let boot = machine_boot(&mut platform, record.as_ref(), &state).await.map_err(StartError::Platform)?;
+        if let Err(fault) = state.floor {
             application.on_notice(Notice::FloorNotRaised(of_fault(fault)));
+        }
+        if state.broken_rows > 0 {
+            application.on_notice(Notice::ImageRowsBroken(state.broken_rows));
         }
         let block_bytes = config.block_bytes;
         Ok(Self {
@@ -356,22 +360,30 @@ async fn is_pending<P: Platform>(platform: &mut P, wanted: &ota_pal::Digest) -> 
     state.is_ok_and(|state| matches!(state.trial, ota_pal::Trial::Pending { digest, .. } if digest == *wanted))
 }
 
-async fn read_boot<P: Platform>(platform: &mut P) -> Result<(Option<Record>, Boot, Result<Floor, Fault>), Fault> {
+async fn read_boot<P: Platform>(platform: &mut P) -> Result<(Option<Record>, BootState), Fault> {
     let mut bytes = [0; ota_pal::JOURNAL_PAYLOAD_BYTES_MAX];
     let len = platform.load_journal(&mut bytes).await?;
-    let record = Record::decode(&bytes[..len.min(RECORD_BYTES)]);
-    let state = platform.boot_state().await?;
+    Ok((Record::decode(&bytes[..len.min(RECORD_BYTES)]), platform.boot_state().await?))
+}
+
+/// What the machine is told of this boot.
+async fn machine_boot<P: Platform>(
+    platform: &mut P,
+    record: Option<&Record>,
+    state: &BootState,
+) -> Result<Boot, Fault> {
+    let running = state.running.number();
     // Hashing a slot takes long: only while it decides something.
-    let digest = match &record {
-        Some(Record { phase: Phase::Activating { slot, .. }, image_bytes, .. }) if *slot == state.running.number() => {
+    let digest = match record {
+        Some(Record { phase: Phase::Activating { slot, .. }, image_bytes, .. }) if *slot == running => {
             Some(platform.running_digest(*image_bytes).await?.0)
         }
         _ => None,
     };
-    Ok((record, Boot { running: state.running.number(), digest, trial: trial(&state) }, state.floor))
+    Ok(Boot { running, digest, trial: trial(state) })
 }
 
-fn trial(state: &ota_pal::BootState) -> Trial {
+fn trial(state: &BootState) -> Trial {
     use ota_pal::Trial as T;
     match state.trial {
         T::Started { slot, .. } | T::Pending { slot, .. } if slot == state.running => Trial::Running,

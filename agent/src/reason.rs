@@ -1,7 +1,8 @@
 //! The platform's errors in the words that the service hears.
 
 use ota_jobs::Reason;
-use ota_pal::{Fault, Refusal, SignatureKind, SignatureRefusal};
+use ota_pal::mcuboot::ImageError;
+use ota_pal::{Fault, HeaderError, Refusal, SignatureKind, SignatureRefusal};
 
 /// The reason for a fault of the device itself.
 pub(crate) fn of_fault(fault: Fault) -> Reason {
@@ -15,10 +16,9 @@ pub(crate) fn of_fault(fault: Fault) -> Reason {
         | Fault::NotAligned { .. }
         | Fault::NothingBegun => Reason::FlashWriteFailed,
         Fault::JournalPayloadTooLong { .. } | Fault::JournalBufferTooSmall { .. } => Reason::JournalFailed,
-        Fault::BootRecordInvalid { .. }
-        | Fault::MonotonicRecordInvalid { .. }
-        | Fault::NoTrialRuns
-        | Fault::LoaderRefused { .. } => Reason::BootRecordFailed,
+        Fault::BootRecordInvalid { .. } | Fault::NoTrialRuns => Reason::BootRecordFailed,
+        Fault::MonotonicRecordInvalid { .. } => Reason::MonotonicRecordFailed,
+        Fault::LoaderRefused { .. } => Reason::LoaderRefused,
     }
 }
 
@@ -35,7 +35,11 @@ pub(crate) fn of_refusal(refusal: Refusal) -> Reason {
         Refusal::NoFactorySlot => Reason::NoFactorySlot,
         Refusal::FactoryNotVerified => Reason::FactoryNotVerified,
         Refusal::DigestMismatch { .. } => Reason::DigestMismatch,
-        Refusal::ImageHeaderInvalid(_) | Refusal::EspImageInvalid(_) => Reason::ImageHeaderInvalid,
+        Refusal::ImageHeaderInvalid(HeaderError::Mcuboot(ImageError::HardwareIdMissing)) => Reason::HardwareIdMissing,
+        Refusal::ImageHeaderInvalid(HeaderError::Mcuboot(_)) | Refusal::EspImageInvalid(_) => {
+            Reason::ImageFormatInvalid
+        }
+        Refusal::ImageHeaderInvalid(_) => Reason::ImageHeaderInvalid,
         Refusal::WrongHardware { .. } => Reason::WrongHardware,
         Refusal::WrongComponent { .. } => Reason::WrongComponent,
         Refusal::VersionNotNewer { .. } => Reason::VersionNotNewer,
@@ -57,11 +61,12 @@ pub(crate) fn of_refusal(refusal: Refusal) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ota_pal::{Component, HardwareId, HeaderError, SlotId, Version};
+    use ota_pal::esp_idf;
+    use ota_pal::{Component, HardwareId, SlotId, Version};
     use std::collections::HashSet;
 
     /// Every refusal, and the fault that each family of faults is told as.
-    fn all() -> [Refusal; 33] {
+    fn all() -> [Refusal; 38] {
         let (slot, version) = (SlotId::A, Version::new(1, 0, 0));
         let fault = |fault| Refusal::Fault(fault);
         let signature = |refusal| Refusal::Signature(refusal);
@@ -74,6 +79,8 @@ mod tests {
             fault(Fault::NotAligned { offset_bytes: at, len_bytes: 1, word_bytes }),
             fault(Fault::JournalPayloadTooLong { got: 1, max: 0 }),
             fault(Fault::BootRecordInvalid { format: 0 }),
+            fault(Fault::MonotonicRecordInvalid { format: 0 }),
+            fault(Fault::LoaderRefused { code: 0 }),
             Refusal::ImageEmpty,
             Refusal::ImageTooLarge { got: 2, max: 1 },
             Refusal::TrialRunning,
@@ -84,6 +91,8 @@ mod tests {
             Refusal::NoFactorySlot,
             Refusal::FactoryNotVerified,
             Refusal::ImageHeaderInvalid(HeaderError::CrcWrong),
+            Refusal::ImageHeaderInvalid(HeaderError::Mcuboot(ImageError::HardwareIdMissing)),
+            Refusal::ImageHeaderInvalid(HeaderError::Mcuboot(ImageError::TooShort { got: 0 })),
             Refusal::WrongHardware { got: HardwareId::new("other").unwrap() },
             Refusal::WrongComponent { got: Component::Data },
             Refusal::VersionNotNewer { have: version, got: version },
@@ -101,13 +110,14 @@ mod tests {
             fault(Fault::Sync),
             fault(Fault::NoTrialRuns),
             kind(SignatureKind::Sha1Ecdsa),
+            Refusal::EspImageInvalid(esp_idf::ImageError::TooShort { got: 0, need: 1 }),
         ]
     }
 
     #[test]
     fn every_refusal_has_a_code_of_its_own() {
         let codes = all().map(|refusal| of_refusal(refusal).code());
-        let (own, again) = codes.split_at(29);
+        let (own, again) = codes.split_at(33);
         assert_eq!(own.iter().collect::<HashSet<_>>().len(), own.len(), "{own:x?}");
         assert!(again.iter().all(|code| own.contains(code)), "a family has one code");
     }

@@ -67,6 +67,10 @@ reasons! {
     ImageLengthMismatch = 0x0209,
     /// The image has more blocks than a stream request can address.
     TooManyBlocks = 0x020A,
+    /// The image is not one that the device's boot loader starts.
+    ImageFormatInvalid = 0x020B,
+    /// The image does not say for which hardware it is.
+    HardwareIdMissing = 0x020C,
 
     /// The bytes stopped coming.
     TransferTimedOut = 0x0301,
@@ -119,6 +123,10 @@ reasons! {
     FactoryNotVerified = 0x040C,
     /// A job is at hand: what was commanded has to wait for its end.
     Busy = 0x040D,
+    /// The device's boot loader does not do what was asked of it.
+    LoaderRefused = 0x040E,
+    /// The monotonic record could not be read.
+    MonotonicRecordFailed = 0x040F,
 
     /// The signature does not match image and key.
     SignatureInvalid = 0x0501,
@@ -212,7 +220,7 @@ mod tests {
     fn codes_rise_so_that_none_is_given_twice() {
         let codes: Vec<u16> = TABLE.iter().map(|(reason, _)| reason.code()).collect();
         assert!(codes.windows(2).all(|pair| pair[0] < pair[1]), "{codes:x?}");
-        assert_eq!(codes.len(), 58);
+        assert_eq!(codes.len(), 62);
     }
 
     #[test]

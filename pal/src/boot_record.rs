@@ -62,6 +62,8 @@ pub struct BootRecord {
     pub trial: Trial,
     /// What the slots hold.
     pub images: Images,
+    /// Rows that this program does not understand. They count as none, and are gone with the next record.
+    pub broken_rows: u8,
     /// A factory reset is on: the boot selector erases all slots but the factory's, and all rows but its.
     pub wipe: bool,
 }
@@ -70,7 +72,7 @@ impl BootRecord {
     /// The record of a device that stored none yet: this slot is confirmed, and nothing is known of the others.
     #[must_use]
     pub const fn new_device(confirmed: SlotId) -> Self {
-        Self { confirmed, trial: Trial::None, images: Images::NONE, wipe: false }
+        Self { confirmed, trial: Trial::None, images: Images::NONE, broken_rows: 0, wipe: false }
     }
 }
 
@@ -174,23 +176,24 @@ fn parse(payload: &[u8]) -> Result<BootRecord, Fault> {
     let (fixed, rows) = payload.split_first_chunk().ok_or(invalid)?;
     let confirmed = SlotId::from_number(fixed[AT_CONFIRMED]).ok_or(invalid)?;
     let trial = parse_trial(fixed).ok_or(invalid)?;
-    let images = parse_rows(rows).ok_or(invalid)?;
+    let (images, broken_rows) = parse_rows(rows).ok_or(invalid)?;
     if fixed[0] != FORMAT || fixed[AT_WIPE] > 1 || slot_of(&trial) == Some(confirmed) {
         return Err(invalid);
     }
-    Ok(BootRecord { confirmed, trial, images, wipe: fixed[AT_WIPE] == 1 })
+    Ok(BootRecord { confirmed, trial, images, broken_rows, wipe: fixed[AT_WIPE] == 1 })
 }
 
-fn parse_rows(mut rows: &[u8]) -> Option<Images> {
-    let mut images = Images::NONE;
+/// The rows, and how many are broken: what is booted does not hang on one.
+fn parse_rows(mut rows: &[u8]) -> Option<(Images, u8)> {
+    let (mut images, mut broken_rows) = (Images::NONE, 0);
     while let Some((row, rest)) = rows.split_first_chunk() {
-        // A row that this program does not understand counts as none: what is booted does not hang on it.
-        if let Some((slot, image)) = images::parse(row) {
-            images.set(slot, Some(image));
+        match images::parse(row) {
+            Some((slot, image)) => images.set(slot, Some(image)),
+            None => broken_rows = u8::saturating_add(broken_rows, 1),
         }
         rows = rest;
     }
-    rows.is_empty().then_some(images)
+    rows.is_empty().then_some((images, broken_rows))
 }
 
 fn parse_trial(payload: &[u8; FIXED_BYTES]) -> Option<Trial> {
@@ -257,7 +260,7 @@ mod tests {
             NEW_DEVICE,
             BootRecord { trial: pending, ..NEW_DEVICE },
             BootRecord { trial: started, ..NEW_DEVICE },
-            BootRecord { confirmed: SlotId::FACTORY, trial: ended, images, wipe: true },
+            BootRecord { trial: ended, images, wipe: true, ..BootRecord::new_device(SlotId::FACTORY) },
         ]
     }
 
@@ -356,7 +359,7 @@ mod tests {
                 (row[0], row[1], row[2], row[3]) = (row[0] % 4, row[1] % 4, row[2] % 3, 0);
             }
             if let Ok(record) = parse(&[&fixed[..], &rows.concat()].concat()) {
-                prop_assert_eq!(parse(&emitted(&record)), Ok(record));
+                prop_assert_eq!(parse(&emitted(&record)), Ok(BootRecord { broken_rows: 0, ..record }));
             }
         }
     }

@@ -89,7 +89,10 @@ fn create_erased(path: &Path, capacity_bytes: u32) -> io::Result<()> {
     let file = File::create(&unfinished)?;
     file.write_all_at(&vec![ERASED; capacity_bytes as usize], 0)?;
     file.sync_all()?;
-    std::fs::rename(&unfinished, path)
+    std::fs::rename(&unfinished, path)?;
+    // Its name is durable once the folder is.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 impl<const WRITE: usize, const ERASE: usize> ErrorType for FileFlash<WRITE, ERASE> {

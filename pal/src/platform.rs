@@ -41,6 +41,8 @@ pub struct BootState {
     pub trial: Trial,
     /// What the running image says of itself, `None` if it says nothing.
     pub running_image: Option<Identity>,
+    /// Rows of the image database that nobody understands: the images in those slots are not known any more.
+    pub broken_rows: u8,
     /// The monotonic record, raised to what the running image asks for if it is confirmed; or why it could not be.
     pub floor: Result<Floor, Fault>,
 }

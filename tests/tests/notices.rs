@@ -5,7 +5,7 @@ use std::rc::Rc;
 use ota_agent::machine::Outcome;
 use ota_agent::{Agent, Application, Instant, Notice, Progress, SelfTest};
 use ota_jobs::{Reason, Status, ThingName};
-use ota_pal::now;
+use ota_pal::{BootRecords, Image, SlotId, Source, Standing, Version, now};
 use ota_tests::calm::{IMAGE_BYTES, WHILE_MS, heard, http_order, order, run, world, world_after};
 use ota_tests::device::Device;
 use ota_tests::dice::Dice;
@@ -157,20 +157,56 @@ impl Application for Listener {
     }
 }
 
+/// What an application hears while its agent starts on `device`, with a program that revokes all keys before `key_epoch`.
+fn heard_at_start(device: &Device, running: SlotId, key_epoch: u32) -> Vec<Notice> {
+    let platform = device.platform(View(device.nor.clone()) as PlainView, running, key_epoch);
+    let (mut document, thing) = ([0; 512], ThingName::new("thing").expect("a plain name"));
+    let (config, at) = (device.config.clone(), Instant::from_ms(0));
+    let agent = now(Agent::start(config, thing, platform, Listener(Vec::new()), &mut document, 1, at));
+    agent.expect("memory never waits").expect("the device reads its own flash").into_parts().1.0
+}
+
+fn device() -> Device {
+    Device::new(&Setup::new(1), Rc::new(Signer::new("ours", true)), &mut Dice::new(1))
+}
+
 #[test]
 fn a_monotonic_record_that_cannot_be_raised_is_told_at_every_boot_until_it_can() {
-    let setup = Setup::new(1);
-    let device = Device::new(&setup, Rc::new(Signer::new("ours", true)), &mut Dice::new(1));
+    let device = device();
     let boots = [Some(Blow::Deny), Some(Blow::Deny), None].map(|blow| {
         let boot = device.boot().expect("the power stays").expect("there is an image");
         device.nor.plan(blow.map(|blow| Mishap { at: 0, blow }));
-        let platform = device.platform(View(device.nor.clone()) as PlainView, boot.slot, 1); // its program revokes epoch 0
-        let (mut document, thing) = ([0; 512], ThingName::new("thing").expect("a plain name"));
-        let at = Instant::from_ms(0);
-        let agent = Agent::start(setup.config.clone(), thing, platform, Listener(Vec::new()), &mut document, 1, at);
-        let agent = now(agent).expect("memory never waits").expect("the device reads its own flash");
-        (agent.into_parts().1.0, device.floor().key_epoch)
+        (heard_at_start(&device, boot.slot, 1), device.floor().key_epoch)
     });
     let not_raised = vec![Notice::FloorNotRaised(Reason::FlashEraseFailed)];
     assert_eq!(boots, [(not_raised.clone(), 0), (not_raised, 0), (Vec::new(), 1)]);
+}
+
+/// As in every record: of IEEE 802.3.
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 };
+    !bytes.iter().fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
+}
+
+#[test]
+fn a_broken_row_of_the_image_database_is_told_at_every_boot_and_the_device_runs() {
+    let device = device();
+    let digest = device.image_digest(SlotId::A).expect("there is an image");
+    let mut record = device.record();
+    let (standing, version) = (Standing::Made, Version::new(1, 0, 1));
+    let row = Image { standing, version, security_counter: 0, image_bytes: 9_000, digest, source: Source::new("") };
+    record.images.set(SlotId::A, Some(row));
+    let mut flash: PlainView = View(device.nor.clone());
+    now(BootRecords::new(&device.layout).store(&mut flash, &record)).expect("memory never waits").expect("stored");
+
+    let at = device.layout.boot_record().offset_bytes();
+    let mut bytes = device.nor.bytes(at, 12 + 44 + 84);
+    bytes[12 + 44 + 1] = 9; // it stands where no image does
+    let crc = crc32(&bytes[4..]);
+    bytes[..4].copy_from_slice(&crc.to_le_bytes());
+    device.nor.burn(at, &bytes);
+    for _ in 0..2 {
+        let boot = device.boot().expect("the power stays").expect("there is an image");
+        assert_eq!(heard_at_start(&device, boot.slot, 0), [Notice::ImageRowsBroken(1)]);
+    }
 }

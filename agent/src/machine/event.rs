@@ -336,6 +336,9 @@ pub enum Notice {
     ImageErased((u16, u16, u32)),
     /// The images of a version were not erased, and why.
     EraseFailed(Reason),
+    /// At a boot: so many rows of the image database are broken. The images in those slots are not gone back to, and make room
+    /// first.
+    ImageRowsBroken(u8),
     /// At a boot: the monotonic record cannot be read, or raised to what the confirmed image asks for, and why. Keys and
     /// images that this revokes may still be believed; every boot tries again.
     FloorNotRaised(Reason),

@@ -16,13 +16,13 @@ use crate::version::Version;
 
 impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for Native<F, V, R, W, B> {
     async fn boot_state(&mut self) -> Result<BootState, Fault> {
-        let Found { running, record: BootRecord { confirmed, trial, .. } } = self.found().await?;
+        let Found { running, record: BootRecord { confirmed, trial, broken_rows, .. } } = self.found().await?;
         let running_image = self.running_identity(running).await?;
         let floor = match running == confirmed {
             true => self.raise_floor(running_image).await,
             false => self.floors.load(&mut self.flash).await,
         };
-        Ok(BootState { running, confirmed, trial, running_image, floor })
+        Ok(BootState { running, confirmed, trial, running_image, broken_rows, floor })
     }
 
     async fn running_digest(&mut self, image_bytes: u32) -> Result<Digest, Fault> {

@@ -339,6 +339,7 @@ fn a_row_that_nobody_understands_counts_as_none_and_everything_else_stays() {
     run(records.store(&mut flash, &payload[..len])).unwrap();
     assert_eq!(rows(&mut flash), [(SlotId::B, 3, Standing::Good), (SlotId::FACTORY, 1, Standing::Made)]);
     assert_eq!(record(&mut flash).confirmed, running);
+    assert_eq!(run(device(&mut flash, running).boot_state()).unwrap().broken_rows, 1, "and it is told");
     assert_eq!(run(device(&mut flash, running).restore_previous()), Err(Refusal::NoPreviousImage));
     assert_eq!(update(&mut flash, running, version(4, 0)), SlotId::C);
 }
