@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use elf::{CHIPS, Chip, Program};
-use ota_pal::Version;
 use ota_pal::esp_idf::{Entry, Image, ImageError, State};
+use ota_pal::{Platform, Refusal, Version, now};
+use ota_tests::rig::esp::Esp;
+use ota_tests::rig::{Rig, booted, update};
 use ota_tests::tools;
 
 const PROGRAM: Program = Program {
@@ -117,6 +119,26 @@ fn an_image_reads_the_same_here_and_there_whatever_its_segments() {
         both_say_the_same(&format!("segments-{index}"), CHIPS[2], &program, &[]);
     }
     both_say_the_same("no-digest", CHIPS[2], &PROGRAM, &["--dont-append-digest"]);
+}
+
+#[test]
+fn an_image_of_esptools_is_received_verified_tried_and_kept() {
+    if tools::tool("esptool").is_none() {
+        return;
+    }
+    let chip = CHIPS.into_iter().find(|chip| chip.name == "esp32c3").expect("the device's");
+    let image = made("update", chip, &PROGRAM, &[]);
+    let esp = Esp::new();
+    assert_eq!(now(update(&mut booted(&esp), &image)), Some(Ok(())));
+    let mut board = booted(&esp);
+    assert_eq!(esp.running(image.len()), image);
+    assert_eq!(now(board.confirm()), Some(Ok(())));
+    booted(&esp);
+    assert_eq!(esp.running(image.len()), image);
+
+    let other = made("other-chip", CHIPS[0], &PROGRAM, &[]);
+    let refused = now(update(&mut booted(&esp), &other));
+    assert!(matches!(refused, Some(Err(Refusal::WrongHardware { .. }))), "{refused:?}");
 }
 
 #[test]

@@ -10,9 +10,11 @@ use ota_pal::mcuboot::{
     Align, ImageError, ImageHeader, Mark, Marks, Mode, Standing, Swap, Tlvs, matches_digest, read_image_header,
     read_tlvs,
 };
-use ota_pal::{Flash, Geometry, NoWatchdog, Region, SlotId, Version};
+use ota_pal::{Flash, Geometry, NoWatchdog, Platform, Refusal, Region, SlotId, Version};
 use ota_tests::dice::Dice;
 use ota_tests::nor::{CHIPS, Chip, Nor, View};
+use ota_tests::rig::mcuboot::{McubootInPlace, McubootSwap};
+use ota_tests::rig::{Rig, booted, update};
 use ota_tests::tools;
 
 /// Runs a body for a flash of each alignment: words of 8, 16 and 32 bytes.
@@ -261,4 +263,27 @@ fn images_that_would_run_as_something_else_or_not_at_all_are_refused_by_name() {
     assert_eq!(refused(&["--non-bootable"]), ImageError::FlagsUnsupported { got: 0x10 });
     assert_eq!(refused(&["--sha", "512"]), ImageError::DigestMissing);
     assert_eq!(refused(&["--custom-tlv", "0xA0", "a board of spaces"]), ImageError::HardwareIdInvalid);
+}
+
+#[test]
+fn an_image_of_imgtools_is_received_verified_tried_and_kept() {
+    fn kept<R: Rig>(image: &[u8]) {
+        let rig = R::new();
+        assert_eq!(now(update(&mut booted(&rig), image)), Some(Ok(())));
+        let mut board = booted(&rig);
+        assert_eq!(rig.running(image.len()), image);
+        assert_eq!(now(board.confirm()), Some(Ok(())));
+        booted(&rig);
+        assert_eq!(rig.running(image.len()), image);
+    }
+    if tools::tool("imgtool").is_none() {
+        return;
+    }
+    let bench = Bench::new("update", 8, 12_288);
+    let signed = |board: &str| bench.make("sign", board, &["-k", &bench.path("key"), "--custom-tlv", "0xA0", board]);
+    kept::<McubootSwap>(&signed(ota_tests::image::BOARD));
+    kept::<McubootInPlace>(&signed(ota_tests::image::BOARD));
+
+    let refused = now(update(&mut booted(&McubootSwap::new()), &signed(BOARD)));
+    assert!(matches!(refused, Some(Err(Refusal::WrongHardware { .. }))), "{refused:?}");
 }
