@@ -17,7 +17,6 @@ pub enum SelfTest {
 }
 
 /// The application around the agent. Every method but [`Application::command`] returns quickly: the agent waits for it.
-#[allow(async_fn_in_trait)] // single-threaded executors; nothing here needs Send
 pub trait Application {
     /// The verdict on the running image, asked several times a second while it is on trial.
     ///
@@ -28,8 +27,8 @@ pub trait Application {
     /// for it beside the network and carries it out at once; a notice tells how it went.
     ///
     /// The future is dropped whenever anything else happens, and asked for anew: it must lose no command by that.
-    async fn command(&mut self) -> Command {
-        core::future::pending().await
+    fn command(&mut self) -> impl Future<Output = Command> {
+        core::future::pending()
     }
 
     /// Something happened.

@@ -1,4 +1,4 @@
-//! The image database: what each slot holds, as far as this device verified it. It lies in the boot record, so a row and what
+//! The image database: what each slot holds, as far as this device verified it or was made with it. It lies in the boot record, so a row and what
 //! is booted change together. Which image is booted is decided in `ota-boot`.
 
 use core::fmt;

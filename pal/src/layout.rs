@@ -140,6 +140,38 @@ impl Layout {
     /// A layout whose regions are whole sectors, lie inside the flash and do not overlap: two to four slots, A first, that
     /// may differ in length, and no factory slot.
     ///
+    /// In a `const`, what breaks a rule does not compile:
+    ///
+    /// ```
+    /// # use ota_pal::{Geometry, Layout, RecordRegions, Region};
+    /// # const GEOMETRY: Geometry = Geometry { word_bytes: 4, erase_bytes: 4096, capacity_bytes: 65_536 };
+    /// # const RECORDS: RecordRegions = RecordRegions {
+    /// #     journal: Region::new(32_768, 8_192),
+    /// #     boot: Region::new(40_960, 8_192),
+    /// #     monotonic: Region::new(49_152, 8_192),
+    /// # };
+    /// const SLOTS: [Region; 2] = [Region::new(0, 16_384), Region::new(16_384, 16_384)];
+    /// const LAYOUT: Layout = match Layout::new(GEOMETRY, &SLOTS, RECORDS) {
+    ///     Ok(layout) => layout,
+    ///     Err(_) => panic!("no layout"),
+    /// };
+    /// ```
+    ///
+    /// ```compile_fail
+    /// # use ota_pal::{Geometry, Layout, RecordRegions, Region};
+    /// # const GEOMETRY: Geometry = Geometry { word_bytes: 4, erase_bytes: 4096, capacity_bytes: 65_536 };
+    /// # const RECORDS: RecordRegions = RecordRegions {
+    /// #     journal: Region::new(32_768, 8_192),
+    /// #     boot: Region::new(40_960, 8_192),
+    /// #     monotonic: Region::new(49_152, 8_192),
+    /// # };
+    /// const SLOTS: [Region; 1] = [Region::new(0, 16_384)];
+    /// const LAYOUT: Layout = match Layout::new(GEOMETRY, &SLOTS, RECORDS) {
+    ///     Ok(layout) => layout,
+    ///     Err(_) => panic!("no layout"),
+    /// };
+    /// ```
+    ///
     /// # Errors
     /// [`LayoutError`] names the first rule broken, with its numbers.
     pub const fn new(geometry: Geometry, slots: &[Region], records: RecordRegions) -> Result<Self, LayoutError> {

@@ -1,7 +1,8 @@
 //! MCUboot: its image trailer, its image format, and the marks that make it swap, stay or go back.
 //!
 //! * [`trailer`]: where the words of a trailer lie, what they say, what MCUboot does about them. Pure.
-//! * [`marks`]: writes the marks over a [`Flash`](crate::Flash), so that a cut never leaves what MCUboot cannot read.
+//! * [`marks`]: writes the marks over a [`Flash`](crate::Flash), so that a cut leaves nothing that MCUboot cannot read, but
+//!   for error correction's sake: see docs/loaders.md.
 //! * [`adapter`]: both behind the doors of [`foreign`](crate::foreign) and of images.
 //! * [`image`]: its header; [`tlvs`]: digest, security counter and board.
 //!
