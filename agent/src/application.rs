@@ -24,7 +24,7 @@ pub trait Application {
     fn self_test(&mut self, connected: bool) -> SelfTest;
 
     /// The application's next command, as soon as there is one: a button was pressed, a message came. [`crate::pump`] waits
-    /// for it beside the network and carries it out at once; a notice tells how it went.
+    /// for it beside the network and hands it to [`Agent::obey`](crate::Agent::obey) at once.
     ///
     /// The future is dropped whenever anything else happens, and asked for anew: it must lose no command by that.
     fn command(&mut self) -> impl Future<Output = Command> {

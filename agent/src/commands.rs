@@ -47,10 +47,13 @@ impl From<Refusal> for CommandRefused {
 }
 
 impl<P: Platform, A: Application> Agent<'_, P, A> {
-    /// Carries `command` out, or refuses it; a notice tells which.
+    /// Carries `command` out, or refuses it; a notice tells which, but for an abort where nothing can be aborted.
     ///
     /// Dropping the future is like a power cut.
     pub async fn obey(&mut self, command: Command, now: Instant) {
+        if self.is_reset() {
+            return;
+        }
         match command {
             Command::Abort => self.on(Event::Abort, now).await,
             Command::RollBack => _ = self.roll_back_now().await,

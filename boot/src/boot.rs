@@ -114,10 +114,10 @@ pub(crate) async fn carry_out<F: Flash, W: Watchdog>(
             Some(Err(fault)) => Cause::NotStored(fault),
             None => selector.end_trial(corrupt).await,
         },
-        Decision::Wipe => match selector.factory_reset().await {
-            Some(cause) => cause,
-            None => return selector.fall_back(SlotId::FACTORY).await,
-        },
+        Decision::Wipe => {
+            let cause = selector.factory_reset().await;
+            return selector.start_confirmed(cause, Scrutiny::Whole).await;
+        }
     };
     selector.start_confirmed(cause, scrutiny).await
 }
@@ -152,26 +152,27 @@ impl<F: Flash, W: Watchdog, P: Place> Selector<'_, F, W, P> {
         self.store(Cause::TrialEnded).await
     }
 
-    /// Erases everything but the factory's image. `None` if that is not whole: then the order is forgotten, and the others
-    /// stay.
-    async fn factory_reset(&mut self) -> Option<Cause> {
-        let Some(factory) = self.record.images.get(SlotId::FACTORY).copied() else {
-            // Nobody verified it: nothing may be erased for it.
-            self.record.wipe = false;
-            return Some(self.store(Cause::Confirmed).await);
+    /// Erases everything but the factory's image, if that is whole; else the order is forgotten and the others stay.
+    async fn factory_reset(&mut self) -> Cause {
+        let factory = self.record.images.get(SlotId::FACTORY).copied();
+        let whole = match factory {
+            Some(Image { digest, image_bytes, .. }) => {
+                self.intact(SlotId::FACTORY, digest, image_bytes).await.is_some()
+                    && self.place(SlotId::FACTORY, Exact { digest, image_bytes }).await
+            }
+            None => false,
         };
-        let Image { digest, image_bytes, .. } = factory;
-        self.intact(SlotId::FACTORY, digest, image_bytes).await?;
-        if !self.place(SlotId::FACTORY, Exact { digest, image_bytes }).await {
-            return None;
+        if !whole {
+            self.record.wipe = false;
+            return self.store(Cause::Confirmed).await;
         }
         let cause = match erase_slots(self.flash, self.layout, self.watchdog).await {
             Ok(()) => Cause::FactoryReset,
             Err(fault) => Cause::FactoryResetInPart(fault),
         };
         self.record = BootRecord::new_device(SlotId::FACTORY);
-        self.record.images.set(SlotId::FACTORY, Some(factory));
-        Some(self.store(cause).await)
+        self.record.images.set(SlotId::FACTORY, factory);
+        self.store(cause).await
     }
 
     async fn store(&mut self, cause: Cause) -> Cause {
@@ -200,9 +201,10 @@ impl<F: Flash, W: Watchdog, P: Place> Selector<'_, F, W, P> {
         }
     }
 
+    /// Images that cannot be started lose their rows, but for the factory's, whose digest tells that it is damaged.
     async fn fall_back(&mut self, from: SlotId) -> Result<Boot, BootError> {
         let floor = Floors::new(self.layout).load(self.flash).await?;
-        let factory_known = self.record.images.get(SlotId::FACTORY).is_some();
+        let factory = self.record.images.get(SlotId::FACTORY).copied();
         self.record.images.set(from, None);
         while let Some(slot) = fallback(&self.record, floor.security_counter, |slot| slot == from) {
             let Some(image) = self.record.images.get(slot).copied() else { break };
@@ -211,13 +213,13 @@ impl<F: Flash, W: Watchdog, P: Place> Selector<'_, F, W, P> {
                 && self.place(slot, Exact { digest, image_bytes }).await
             {
                 (self.record.confirmed, self.record.wipe) = (slot, false);
+                self.record.images.set(SlotId::FACTORY, factory);
                 let cause = self.store(Cause::FellBack { from }).await;
                 return Ok(Boot { slot, header, cause });
             }
             self.record.images.set(slot, None);
         }
-        // One that is known and was passed over is damaged, or below the floor.
-        let last_resort = if factory_known { None } else { self.last_resort(from, floor).await };
+        let last_resort = if factory.is_none() { self.last_resort(from, floor).await } else { None };
         last_resort.ok_or(BootError::NoBootableImage)
     }
 

@@ -16,14 +16,14 @@ pub(crate) struct Exact {
     pub(crate) image_bytes: u32,
 }
 
-/// Whether a region holds exactly this image.
+/// Whether a region holds exactly this image. One that cannot be read holds nothing.
 pub(crate) async fn holds<F: Flash, W: Watchdog>(
     flash: &mut F,
     region: Region,
     exact: Exact,
     watchdog: &mut W,
 ) -> bool {
-    digest::holds(flash, region, &exact.digest, exact.image_bytes, watchdog).await
+    digest::holds(flash, region, &exact.digest, exact.image_bytes, watchdog).await == Ok(true)
 }
 
 /// Makes `to` hold exactly this image, of which `from` holds a copy. Before its header, all of it is there; if it cannot be

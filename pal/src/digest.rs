@@ -53,20 +53,23 @@ pub async fn digest<F: Flash, W: Watchdog>(
 }
 
 /// Whether a region holds exactly the image of this digest and length. What does not is read once more: one bit misread must
-/// not give up an image, nor have one written. A region that cannot be read holds nothing. Dropped: nothing happened.
+/// not give up an image, nor have one written. Dropped: nothing happened.
+///
+/// # Errors
+/// [`Fault::Read`] if neither reading came to its end, [`Fault::OutOfRange`].
 pub async fn holds<F: Flash, W: Watchdog>(
     flash: &mut F,
     region: Region,
     wanted: &Digest,
     image_bytes: u32,
     watchdog: &mut W,
-) -> bool {
-    for _ in 0..2 {
-        if digest(flash, region, image_bytes, watchdog).await == Ok(*wanted) {
-            return true;
-        }
+) -> Result<bool, Fault> {
+    let first = digest(flash, region, image_bytes, watchdog).await;
+    if first == Ok(*wanted) {
+        return Ok(true);
     }
-    false
+    let second = digest(flash, region, image_bytes, watchdog).await;
+    second.or(first).map(|found| found == *wanted)
 }
 
 /// A hash under way: everything below the mark is in it, each byte once.

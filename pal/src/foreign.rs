@@ -135,16 +135,16 @@ impl<L: Loader> Foreign<L> {
         layout: &Layout,
         watchdog: &mut W,
         record: Option<&BootRecord>,
-    ) -> SlotId {
+    ) -> Result<SlotId, Fault> {
         if let Some(running) = self.running {
-            return running;
+            return Ok(running);
         }
         let running = match record {
             None => SlotId::A,
-            Some(record) => who_runs(flash, layout.slot(SlotId::A), watchdog, record).await,
+            Some(record) => who_runs(flash, layout.slot(SlotId::A), watchdog, record).await?,
         };
         self.running = Some(running);
-        running
+        Ok(running)
     }
 }
 
@@ -160,7 +160,7 @@ impl<L: Loader> BootControl for Foreign<L> {
         watchdog: &mut W,
     ) -> Result<Found, Fault> {
         let stored = self.records.stored(flash).await?;
-        let running = self.find_running(flash, layout, watchdog, stored.as_ref()).await;
+        let running = self.find_running(flash, layout, watchdog, stored.as_ref()).await?;
         let Some(stored) = stored else {
             self.looked = true;
             return Ok(Found { running, record: BootRecord::new_device(running) });
@@ -226,21 +226,21 @@ async fn who_runs<F: Flash, W: Watchdog>(
     primary: Region,
     watchdog: &mut W,
     record: &BootRecord,
-) -> SlotId {
+) -> Result<SlotId, Fault> {
     if let Trial::Pending { slot, digest, image_bytes, .. } | Trial::Started { slot, digest, image_bytes, .. } =
         record.trial
     {
-        let runs = digest::holds(flash, primary, &digest, image_bytes, watchdog).await;
-        return if runs { slot } else { record.confirmed };
+        let runs = digest::holds(flash, primary, &digest, image_bytes, watchdog).await?;
+        return Ok(if runs { slot } else { record.confirmed });
     }
     // The confirmed one first: the same image may lie in two slots.
     let confirmed = record.images.get(record.confirmed).map(|image| (record.confirmed, image));
     let others = record.images.iter().filter(|(slot, _)| *slot != record.confirmed);
     for (slot, image) in confirmed.into_iter().chain(others) {
         let counts = image.standing.was_confirmed() || image.standing == Standing::Failed;
-        if counts && digest::holds(flash, primary, &image.digest, image.image_bytes, watchdog).await {
-            return slot;
+        if counts && digest::holds(flash, primary, &image.digest, image.image_bytes, watchdog).await == Ok(true) {
+            return Ok(slot);
         }
     }
-    record.confirmed
+    Ok(record.confirmed)
 }

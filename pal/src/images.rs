@@ -122,6 +122,13 @@ impl Images {
         }
     }
 
+    /// The image in `slot` passed its trial. One that was confirmed before stands as it did.
+    pub fn confirm(&mut self, slot: SlotId) {
+        if let Some(image) = self.0[slot.index()].as_mut().filter(|image| !image.standing.was_confirmed()) {
+            image.standing = Standing::Good;
+        }
+    }
+
     /// The rows, A's first and the factory's last.
     pub fn iter(&self) -> impl Iterator<Item = (SlotId, &Image)> {
         let slots = [SlotId::A, SlotId::B, SlotId::C, SlotId::D, SlotId::FACTORY];

@@ -9,7 +9,7 @@ use crate::slot::SlotId;
 /// Erases all slots but the factory's; the watchdog is fed after each sector. Dropped: call again.
 ///
 /// # Errors
-/// [`Fault::Erase`] of the last sector that could not be erased; all others are.
+/// [`Fault::Erase`] or [`Fault::Read`] of the last sector that could not be erased, tried twice; all others are.
 pub async fn erase_slots<F: Flash, W: Watchdog>(flash: &mut F, layout: &Layout, watchdog: &mut W) -> Result<(), Fault> {
     let mut erased = Ok(());
     for slot in layout.next_slots(SlotId::FACTORY) {
@@ -23,7 +23,8 @@ async fn erase_region<F: Flash, W: Watchdog>(flash: &mut F, region: Region, watc
     for at in (0..region.len_bytes()).step_by(F::ERASE_SIZE) {
         let sector = region.at(at);
         // A sector that a cut erase left unreadable is erased, too.
-        if is_erased(flash, sector, F::ERASE_SIZE as u32).await != Ok(true) {
+        let is_erased = is_erased(flash, sector, F::ERASE_SIZE as u32).await == Ok(true);
+        if !is_erased && erase_sector(flash, sector).await.is_err() {
             erased = erase_sector(flash, sector).await.and(erased);
         }
         watchdog.feed();

@@ -336,10 +336,10 @@ pub enum Notice {
     ImageErased((u16, u16, u32)),
     /// The images of a version were not erased, and why.
     EraseFailed(Reason),
-    /// At a boot: so many rows of the image database are broken. The images in those slots are not gone back to, and make room
-    /// first.
+    /// At a boot: so many rows of the image database are broken, and gone once the next record is stored. The images in those
+    /// slots are not gone back to.
     ImageRowsBroken(u8),
-    /// At a boot: the monotonic record cannot be read, or raised to what the confirmed image asks for, and why. Keys and
-    /// images that this revokes may still be believed; every boot tries again.
+    /// At a boot: the monotonic record cannot be read, or raised to what the confirmed image asks for, and why. The boot
+    /// selector goes by what it says; every boot tries again.
     FloorNotRaised(Reason),
 }

@@ -36,7 +36,7 @@ impl<L: Loader> Foreign<L> {
                     LoaderState::Kept if !is_new => {
                         // The power went between the loader's word and our record.
                         (record.confirmed, record.trial) = (slot, Trial::None);
-                        record.images.mark(slot, Standing::Good);
+                        record.images.confirm(slot);
                     }
                     LoaderState::Kept | LoaderState::Nothing => self.loader.watch(flash, running).await?,
                     LoaderState::Waiting | LoaderState::Trying | LoaderState::GivenUp => {}
@@ -78,7 +78,7 @@ impl<L: Loader> Foreign<L> {
         record: &mut BootRecord,
     ) {
         let Trial::Pending { slot, digest, image_bytes, .. } = record.trial else { return };
-        if !digest::holds(flash, self.region(layout, slot), &digest, image_bytes, watchdog).await {
+        if digest::holds(flash, self.region(layout, slot), &digest, image_bytes, watchdog).await != Ok(true) {
             went_back(record, slot, digest);
         }
     }

@@ -27,7 +27,7 @@ pub struct McubootImages<const BOARD_NAMED: bool = true>;
 
 impl<const BOARD_NAMED: bool> ImageFormat for McubootImages<BOARD_NAMED> {
     async fn identity<F: Flash>(flash: &mut F, region: Region, extent: Extent) -> Result<Identity, Refusal> {
-        // No sum covers the header: what two readings agree on, lest a bit misread take the running image its version.
+        // No sum covers the header: what two readings in a row agree on, of three, lest a bit misread change the version.
         let mut identity = Self::identity_once(flash, region, extent).await;
         for _ in 0..2 {
             let earlier = core::mem::replace(&mut identity, Self::identity_once(flash, region, extent).await);

@@ -64,24 +64,29 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     }
 
     /// The way back on command: the newest earlier image is confirmed instead of the running one. Damaged ones lose their
-    /// rows.
+    /// rows, those that cannot be read are passed over.
     pub(super) async fn switch_to_previous(&mut self) -> Result<SlotId, Refusal> {
         let Found { running, mut record } = self.at_rest().await?;
         let floor = self.floor().await?;
-        while let Some(slot) = record.images.newest_good(floor.security_counter, |slot| slot == running) {
-            if self.is_whole(&record.images, slot).await {
-                record.confirmed = slot;
-                self.store(&record, Change::Switch(slot)).await?;
-                return Ok(slot);
+        let mut open = record.images;
+        while let Some(slot) = open.newest_good(floor.security_counter, |slot| slot == running) {
+            match self.is_whole(&open, slot).await {
+                Ok(true) => {
+                    record.confirmed = slot;
+                    self.store(&record, Change::Switch(slot)).await?;
+                    return Ok(slot);
+                }
+                Ok(false) => record.images.set(slot, None),
+                Err(_) => {}
             }
-            record.images.set(slot, None);
+            open.set(slot, None);
         }
         Err(Refusal::NoPreviousImage)
     }
 
     /// Whether a slot holds what its row says.
-    async fn is_whole(&mut self, images: &Images, slot: SlotId) -> bool {
-        let Some(image) = images.get(slot) else { return false };
+    async fn is_whole(&mut self, images: &Images, slot: SlotId) -> Result<bool, Fault> {
+        let Some(image) = images.get(slot) else { return Ok(false) };
         let region = self.region(slot);
         digest::holds(&mut self.flash, region, &image.digest, image.image_bytes, &mut self.watchdog).await
     }
@@ -154,7 +159,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             let (have, got) = (floor.security_counter, image.security_counter);
             return Err(Refusal::SecurityCounterTooLow { have, got });
         }
-        if !self.is_whole(&record.images, slot).await {
+        if !self.is_whole(&record.images, slot).await? {
             return Err(Refusal::DigestMismatch { slot });
         }
         self.incoming = None;

@@ -159,7 +159,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
             _ if record.confirmed == running => {}
             Trial::Started { slot, .. } if slot == running => {
                 (record.confirmed, record.trial) = (running, Trial::None);
-                record.images.mark(running, Standing::Good);
+                record.images.confirm(running);
                 self.store(&record, Change::Keep).await?;
             }
             _ => return Err(Fault::NoTrialRuns),

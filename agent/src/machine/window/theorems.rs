@@ -240,7 +240,7 @@ fn download(window: &mut Window, lost: &[u32]) -> u32 {
             asked += request.count;
             assert!(asked <= asked_max, "it asks for ever");
             for index in request.indices() {
-                let costs = index.checked_sub(window.durable).expect("nothing behind the frontier is asked for");
+                let costs = index.checked_sub(window.durable).expect("nothing that a reset leaves is asked for");
                 assert!(index >= window.frontier && costs < WINDOW_BLOCKS, "a reset costs a window: {index}");
                 assert!(index < window.blocks() && !received.contains(&index), "{index}");
                 answers.push_back(index);
