@@ -20,8 +20,9 @@ use crate::lines::{Kind, now_ms, print};
 
 /// The board that images must be signed for.
 pub const HARDWARE: &str = "demo-linux";
-/// Two slots of 16 MiB less a little, and two sectors each for journal and boot record.
-pub const FLASH_BYTES: u32 = 32 * 1024 * 1024;
+/// Two slots of 24 MiB less a little, and two sectors for each kind of record. A device that was built for debugging takes
+/// 17 MB.
+pub const FLASH_BYTES: u32 = 48 * 1024 * 1024;
 /// Word and sector of the flash file.
 pub type Flash = FileFlash<4, 4096>;
 
@@ -82,7 +83,7 @@ pub type Error = Box<dyn std::error::Error>;
 /// The layout of the flash file.
 pub fn layout() -> Layout {
     let geometry = Geometry { word_bytes: 4, erase_bytes: 4096, capacity_bytes: FLASH_BYTES };
-    Layout::split(geometry).expect("32 MiB hold two slots and six sectors")
+    Layout::split(geometry).expect("48 MiB hold two slots and six sectors")
 }
 
 /// "a" or "b".
