@@ -1,8 +1,8 @@
 //! Carries a boot decision out: reads the record, hashes a slot on trial, stores the count, looks for an image that can run.
 
 use ota_pal::{
-    BootRecord, BootRecords, Digest, Fault, Flash, Floor, Floors, Header, Image, Layout, Region, SlotId, Standing,
-    Trial, Watchdog, erase_slots, read_header,
+    BootRecord, BootRecords, Digest, Fault, Flash, Floor, Floors, Header, Image, Layout, Region, SlotId, Trial,
+    Watchdog, erase_slots, read_header,
 };
 
 use crate::copy::{Exact, holds};
@@ -106,7 +106,10 @@ pub(crate) async fn carry_out<F: Flash, W: Watchdog>(
     let mut records = BootRecords::new(layout);
     let record = records.load(flash).await?;
     let mut selector = Selector { flash, layout, place, watchdog, records, record };
-    let cause = match select(&record) {
+    let decision = select(&record);
+    // A factory's image that was not whole must not be started by its header.
+    let scrutiny = if decision == Decision::Wipe { Scrutiny::Whole } else { scrutiny };
+    let cause = match decision {
         Decision::Confirmed => Cause::Confirmed,
         Decision::GiveUp(ended) => selector.end_trial(ended).await,
         Decision::Try { counted, corrupt } => match selector.try_image(counted).await {
@@ -114,10 +117,7 @@ pub(crate) async fn carry_out<F: Flash, W: Watchdog>(
             Some(Err(fault)) => Cause::NotStored(fault),
             None => selector.end_trial(corrupt).await,
         },
-        Decision::Wipe => {
-            let cause = selector.factory_reset().await;
-            return selector.start_confirmed(cause, Scrutiny::Whole).await;
-        }
+        Decision::Wipe => selector.factory_reset().await,
     };
     selector.start_confirmed(cause, scrutiny).await
 }
@@ -147,7 +147,7 @@ impl<F: Flash, W: Watchdog, P: Place> Selector<'_, F, W, P> {
     async fn end_trial(&mut self, ended: Trial) -> Cause {
         self.record.trial = ended;
         if let Trial::Ended { slot, .. } = ended {
-            self.record.images.mark(slot, Standing::Failed);
+            self.record.images.fail(slot);
         }
         self.store(Cause::TrialEnded).await
     }

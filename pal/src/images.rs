@@ -1,5 +1,5 @@
-//! The image database: what each slot holds, as far as this device verified it or was made with it. It lies in the boot record, so a row and what
-//! is booted change together. Which image is booted is decided in `ota-boot`.
+//! The image database: what each slot holds, as far as this device verified it or was made with it. It lies in the boot
+//! record, so a row and what is booted change together. Which image is booted is decided in `ota-boot`.
 
 use core::fmt;
 
@@ -115,10 +115,10 @@ impl Images {
         self.0[slot.index()] = image;
     }
 
-    /// The image in `slot`, if there is a row for it, stands so from now on.
-    pub fn mark(&mut self, slot: SlotId, standing: Standing) {
+    /// The trial of the image in `slot` ended without confirmation.
+    pub fn fail(&mut self, slot: SlotId) {
         if let Some(image) = &mut self.0[slot.index()] {
-            image.standing = standing;
+            image.standing = Standing::Failed;
         }
     }
 

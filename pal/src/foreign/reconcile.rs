@@ -140,5 +140,5 @@ fn other_runs(running: SlotId, record: &mut BootRecord) {
 
 fn went_back(record: &mut BootRecord, slot: SlotId, digest: Digest) {
     record.trial = Trial::Ended { slot, digest, reason: REASON_LOADER_WENT_BACK, started: true };
-    record.images.mark(slot, Standing::Failed);
+    record.images.fail(slot);
 }

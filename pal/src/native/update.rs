@@ -176,7 +176,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         match record.trial {
             Trial::Started { slot, digest, .. } if slot == running => {
                 record.trial = Trial::Ended { slot, digest, reason, started: true };
-                record.images.mark(slot, Standing::Failed);
+                record.images.fail(slot);
                 self.store(&record, Change::Revert).await
             }
             Trial::Ended { slot, .. } if slot == running => Ok(()),

@@ -119,7 +119,7 @@ fn a_slot_whose_image_failed_is_taken_before_one_whose_image_was_good() {
         running = update(&mut flash, running, version(patch, 0));
     }
     let mut record = record(&mut flash);
-    record.images.mark(SlotId::B, Standing::Failed);
+    record.images.fail(SlotId::B);
     run(BootRecords::new(&layout()).store(&mut flash, &record)).unwrap();
     let begun = run(device(&mut flash, running).begin(1000, 0)).unwrap();
     assert_eq!((begun.slot, begun.evicted), (SlotId::B, None));
