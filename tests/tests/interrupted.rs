@@ -249,44 +249,39 @@ fn a_job_that_supersedes_another_at_any_point_succeeds() {
     }
 }
 
-#[test]
-fn a_download_goes_on_after_a_reset_where_the_journal_says() {
-    let mut world = world();
-    world.create(&Order { image_bytes: 150_002, ..short("job", Kind::Good, 2, Route::Mqtt) });
-    let mut reset = once(|world| world.checks.progress.len() == 100, |world| world.act(Act::Reset));
+/// A device that is reset once in the download of an image of so many bytes, when so many blocks are in; where its downloads
+/// went on.
+fn reset_in_a_download(setup: Setup, route: Route, image_bytes: u32, blocks: usize) -> Vec<u32> {
+    let mut world = World::new(setup);
+    world.create(&Order { image_bytes, ..short("job", Kind::Good, 2, route) });
+    let mut reset = once(|world| world.checks.progress.len() == blocks, |world| world.act(Act::Reset));
     world.run(WHILE_MS, |world| {
         reset(world);
         Flow::Go
     });
+    assert_eq!(world.verdict("job"), (Status::Succeeded, None));
+    assert_eq!(world.checks.violations, [] as [String; 0]);
     let resumed = world.notices().iter().filter_map(|notice| match notice {
         Notice::DownloadStarted { resumed_bytes } => Some(*resumed_bytes),
         _ => None,
     });
-    assert_eq!(resumed.collect::<Vec<_>>(), [0, 65_536], "made durable every 64 KiB; 100 KiB had come");
-    assert_eq!(world.verdict("job"), (Status::Succeeded, None));
+    resumed.collect()
+}
+
+#[test]
+fn a_download_goes_on_after_a_reset_where_the_journal_says() {
+    let resumed = reset_in_a_download(Setup::new(1), Route::Mqtt, 150_002, 100);
+    assert_eq!(resumed, [0, 65_536], "made durable every 64 KiB; 100 KiB had come");
 }
 
 /// In blocks of 256 bytes, of which a window has 32 KiB: the image is more than two windows long.
 #[test]
 fn a_reset_anywhere_in_a_long_download_costs_a_window_and_a_sector_at_most() {
     let costs_max = 32_768 + 4_096;
-    for (route, at) in ROUTES.into_iter().flat_map(|route| (5..310).step_by(13).map(move |at| (route, at))) {
+    for (route, blocks) in ROUTES.into_iter().flat_map(|route| (5..310).step_by(13).map(move |at| (route, at))) {
         let mut setup = Setup::new(1);
         setup.config.block_bytes = 256;
-        let mut world = World::new(setup);
-        world.create(&Order { image_bytes: 80_002, ..short("job", Kind::Good, 2, route) });
-        let mut reset = once(|world| world.checks.progress.len() == at, |world| world.act(Act::Reset));
-        world.run(WHILE_MS, |world| {
-            reset(world);
-            Flow::Go
-        });
-        let resumed = world.notices().iter().filter_map(|notice| match notice {
-            Notice::DownloadStarted { resumed_bytes } => Some(*resumed_bytes),
-            _ => None,
-        });
-        let resumed: Vec<_> = resumed.collect();
-        assert!(resumed[1] + costs_max >= 256 * at as u32, "{route:?}, block {at}: {resumed:?}");
-        assert_eq!(world.verdict("job"), (Status::Succeeded, None));
-        assert_eq!(world.checks.violations, [] as [String; 0]);
+        let resumed = reset_in_a_download(setup, route, 80_002, blocks);
+        assert!(resumed[1] + costs_max >= 256 * blocks as u32, "{route:?}, block {blocks}: {resumed:?}");
     }
 }

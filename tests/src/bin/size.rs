@@ -19,9 +19,9 @@ const PARTS: [(&str, &str); 4] = [
 const OURS: [&str; 4] = ["ota_jobs", "ota_pal", "ota_agent", "ota_boot"];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let [agent, selector] = [1, 2].map(|index| std::env::args().nth(index).map(std::fs::read));
-    let (agent, selector) =
-        (agent.ok_or("size AGENT.elf SELECTOR.elf")??, selector.ok_or("size AGENT.elf SELECTOR.elf")??);
+    let paths: Vec<String> = std::env::args().skip(1).collect();
+    let [agent, selector] = &paths[..] else { return Err("size AGENT.elf SELECTOR.elf".into()) };
+    let (agent, selector) = (std::fs::read(agent)?, std::fs::read(selector)?);
     let (agent, selector) = (object::File::parse(&*agent)?, object::File::parse(&*selector)?);
 
     println!("thumbv7em-none-eabihf, opt-level z, fat LTO: flash in bytes of code, by crate");
