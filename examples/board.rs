@@ -3,10 +3,7 @@
 #![no_std]
 
 use minimq::{Buffers, ConfigBuilder, Session};
-use ota_agent::transport::http::AllowedHosts;
-use ota_agent::transport::{Connector, minimq::Minimq};
-use ota_agent::{Agent, Application, Config, Instant, pump};
-use ota_jobs::ThingName;
+use ota_agent::prelude::*;
 use ota_pal::native::TRIAL_ATTEMPTS_DEFAULT;
 use ota_pal::{
     Component, Flash, Geometry, HardwareId, Key, KeySet, Layout, Native, OwnSelector, Reset, SlotId, VersionRule,
@@ -73,10 +70,9 @@ where
     let selector = OwnSelector::new(&LAYOUT, running);
     let platform = Native::new(flash, keys, reset, watchdog, settings, selector).ok()?;
 
-    let mut document = [0; 2048]; // of the job at hand
-    let (thing, config) = (ThingName::new("kitchen").ok()?, Config::new(BLOCK_BYTES as u32).ok()?);
-    let now = Instant::from_ms(embassy_time::Instant::now().as_millis());
-    let mut agent = Agent::start(config, thing, platform, application, &mut document, seed, now).await.ok()?;
+    let (config, start) = (AgentConfig::new("kitchen").ok()?, Start { seed, now: pump::now() });
+    let mut url = [0; 2048];
+    let mut agent = Agent::start(platform, application, config, &mut url, start).await.ok()?;
 
     let (mut receive, mut send, mut block) = ([0; BLOCK_BYTES + 512], [0; 2048], [0; BLOCK_BYTES]);
     let session = ConfigBuilder::new(Buffers::new(&mut receive, &mut send)).client_id("kitchen").ok()?;
@@ -84,7 +80,6 @@ where
     let (host, port) = ("broker.example.com", 8883);
     let mut broker = Minimq { session: &mut session, connector: network.clone(), host, port, tls: true };
     let hosts = AllowedHosts { names: &["images.example.com"], plain: false };
-    let mut web = pump::Web { connector: network, hosts, buffer: &mut block };
-    pump::run(&mut agent, &mut broker, Some(&mut web)).await;
+    pump::run(&mut agent, &mut broker, HttpClient::new(network, hosts, &mut block)).await;
     Some(())
 }

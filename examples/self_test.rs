@@ -1,10 +1,10 @@
 //! A new image decides about itself: `cargo run --example self_test`. It boots on trial, the application looks at its
 //! sensor, and its verdict commits the image or brings the previous one back.
 
-use ota_agent::{Agent, Application, Config, Instant, Notice, SelfTest};
+use ota_agent::Instant;
+use ota_agent::prelude::*;
 use ota_examples::device::Error;
 use ota_examples::rig::Device;
-use ota_jobs::ThingName;
 use ota_pal::now;
 
 /// The application: a thermometer, and what it makes of it.
@@ -37,11 +37,10 @@ fn main() -> Result<(), Error> {
         device.activate("2.0.0")?;
         let slot = device.boot()?;
 
-        let mut document = [0; 2048];
-        let config = Config::new(4096).expect("4 KiB is a block");
+        let config = AgentConfig::new("kitchen").map_err(|error| format!("{error:?}"))?;
         let application = Thermometer { celsius, seconds_up: 0 };
-        let (thing, start) = (ThingName::new("kitchen")?, Instant::from_ms(0));
-        let agent = Agent::start(config, thing, device.platform(slot)?, application, &mut document, 1, start);
+        let start = Start { seed: 1, now: Instant::from_ms(0) };
+        let agent = Agent::start(device.platform(slot)?, application, config, &mut [], start);
         let mut agent = now(agent).ok_or("a file is always ready")?.map_err(|error| format!("{error:?}"))?;
 
         // A super-loop: no executor, no connection needed for a verdict.

@@ -2,13 +2,12 @@
 //! The service runs in the same program here; take the endpoint of yours instead.
 
 use minimq::{Buffers, ConfigBuilder, Session};
-use ota_agent::transport::minimq::Minimq;
-use ota_agent::{Agent, Application, Config, Instant, Notice, SelfTest, Way, pump};
+use ota_agent::Direction;
+use ota_agent::prelude::*;
 use ota_cloud::serve::{Config as Setup, Service};
 use ota_examples::connect::Network;
 use ota_examples::device::Error;
 use ota_examples::rig::Device;
-use ota_jobs::ThingName;
 
 /// Prints what happens, and leaves once the service has answered.
 struct Listener {
@@ -20,8 +19,8 @@ impl Application for Listener {
         SelfTest::Passed
     }
 
-    fn on_traffic(&mut self, way: Way, topic: &str, payload: &[u8]) {
-        println!("{way:?} {topic} {}", String::from_utf8_lossy(payload));
+    fn on_traffic(&mut self, direction: Direction, topic: &str, payload: &[u8]) {
+        println!("{direction:?} {topic} {}", String::from_utf8_lossy(payload));
     }
 
     fn on_notice(&mut self, notice: Notice) {
@@ -39,15 +38,13 @@ async fn main() -> Result<(), Error> {
     let service = Service::start(Setup::local(device.folder())).await?;
     let (host, port) = service.mqtt.rsplit_once(':').ok_or("an address without a port")?;
 
-    // 1. The agent gets what it needs: settings, its thing's name, the platform, your application, a buffer.
+    // 1. The agent: a platform, your application, a configuration with the thing's name, a buffer for URLs.
     let (answered, mut until) = tokio::sync::mpsc::unbounded_channel();
-    let mut document = [0; 2048];
-    let thing = ThingName::new("kitchen")?;
-    let config = Config::new(4096).expect("4 KiB is a block");
+    let mut url = [0; 2048];
+    let config = AgentConfig::new("kitchen").map_err(|error| format!("{error:?}"))?;
     let platform = device.platform(ota_pal::SlotId::A)?;
-    let seed = ota_examples::lines::now_ms();
-    let agent =
-        Agent::start(config, thing, platform, Listener { answered }, &mut document, seed, Instant::from_ms(0)).await;
+    let start = Start { seed: ota_examples::lines::now_ms(), now: pump::now() };
+    let agent = Agent::start(platform, Listener { answered }, config, &mut url, start).await;
     let mut agent = agent.map_err(|error| format!("{error:?}"))?;
 
     // 2. A connection: buffers of a block and 512 bytes, any transport.
@@ -58,9 +55,9 @@ async fn main() -> Result<(), Error> {
     let mut broker =
         Minimq { session: &mut Session::new(session), connector: network, host, port: port.parse()?, tls: false };
 
-    // 3. The pump connects, subscribes, asks, and would go on for ever.
+    // 3. The pump connects, subscribes and requests the next job; it does not return.
     tokio::select! {
-        () = pump::run(&mut agent, &mut broker, None::<&mut pump::Web<'_, Network>>) => {}
+        () = pump::run(&mut agent, &mut broker, NoHttp) => {}
         _ = until.recv() => {}
     }
     service.stop().await;

@@ -1,23 +1,23 @@
-//! The thin shell around the machine: takes messages and blocks in, carries the machine's operations out on the
-//! platform, and hands out what is to be sent. It owns no connection: [`crate::pump`] does, or your own loop.
+//! The agent: passes messages and blocks to the machine, executes its operations on the platform, and encodes its messages.
+//! It owns no connection: [`crate::pump`] does, or a loop of the caller.
 
 use heapless::String;
 use ota_jobs::limits::TOPIC_BYTES_MAX;
-use ota_jobs::{Document, JobId, RawJson, Reason, ThingName, Topic};
+use ota_jobs::{Document, JobId, RawJson, Reason, Topic};
 use ota_pal::{BootState, Fault, ImageState, Platform, SlotId};
 
-use crate::application::{Application, SelfTest, Way};
-use crate::desk::Desk;
-use crate::inbox::{self, Heard};
+use crate::application::{Application, Direction, SelfTest};
+use crate::decode::{self, Decoded};
+use crate::encode;
 use crate::machine::{
-    self, Boot, Config, Done, Event, Instant, Machine, Notice, Operation, Phase, Plan, Progress, RECORD_BYTES, Record,
-    Task, Trial,
+    self, AgentConfig, Boot, Done, Event, Instant, Machine, Notice, Operation, Phase, Plan, Progress, RECORD_BYTES,
+    Record, Task, Trial,
 };
-use crate::outbox;
 use crate::reason::{of_fault, of_refusal};
-use crate::transport::http::Range;
+use crate::transport::Range;
+use crate::update_job::{self, UpdateJob};
 
-pub use crate::outbox::{MESSAGE_BYTES_MAX, Outgoing};
+pub use crate::encode::{MESSAGE_BYTES_MAX, Outgoing};
 
 /// An agent that cannot start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,45 +26,52 @@ pub enum StartError {
     Platform(Fault),
 }
 
+/// What differs from boot to boot.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    /// Spreads retries and client tokens: should differ from device to device and from boot to boot.
+    pub seed: u64,
+    /// The current time.
+    pub now: Instant,
+}
+
 /// Why [`Agent::update_now`] did not start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartRefused {
-    /// A job is at hand.
+    /// A job is active.
     Busy,
-    /// The document asks for nothing that this device can do, or is larger than the agent's buffer.
+    /// This device cannot do what the document asks for.
     Document(Reason),
-    /// It is no update.
+    /// The document has no update.
     NotAnUpdate,
 }
 
-/// An update agent: one per device and thing, as many per program as you like.
+/// An update agent: one per device and thing, any number per program.
 pub struct Agent<'b, P, A> {
     pub(crate) machine: Machine,
     pub(crate) platform: P,
     pub(crate) application: A,
-    thing: ThingName,
-    desk: Desk<'b>,
-    block_bytes: u32,
+    update: UpdateJob<'b>,
     connected: bool,
     reset: bool,
     polled_at: Instant,
 }
 
 impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
-    /// The agent after a boot: reads journal and boot record, and knows what to go on with.
+    /// Starts the agent after a boot: reads journal and boot record and resumes what the reset interrupted.
     ///
-    /// `document` holds the document of the job at hand: 2 KiB take an AWS job with a presigned URL. `seed` should differ
-    /// from boot to boot.
+    /// `url` holds the URL of the active job: 2 KiB for a presigned URL of AWS, none on a device that uses MQTT only.
     ///
-    /// Errors: [`StartError`]. Dropping the future leaves everything as it was.
+    /// Errors: [`StartError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
     pub async fn start(
-        config: Config,
-        thing: ThingName,
         mut platform: P,
         mut application: A,
-        document: &'b mut [u8],
-        seed: u64,
-        now: Instant,
+        config: AgentConfig,
+        url: &'b mut [u8],
+        Start { seed, now }: Start,
     ) -> Result<Self, StartError> {
         let (record, state) = read_boot(&mut platform).await.map_err(StartError::Platform)?;
         let boot = machine_boot(&mut platform, record.as_ref(), &state).await.map_err(StartError::Platform)?;
@@ -74,44 +81,40 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         if state.broken_rows > 0 {
             application.on_notice(Notice::ImageRowsBroken(state.broken_rows));
         }
-        let block_bytes = config.block_bytes;
         Ok(Self {
             machine: Machine::at_boot(config, record, boot, seed, now),
             platform,
             application,
-            thing,
-            desk: Desk::new(document),
-            block_bytes,
+            update: UpdateJob::new(url),
             connected: false,
             reset: false,
             polled_at: now,
         })
     }
 
-    /// Updates the device with `document`, an `afr_ota` job document that came by other ways than a job: no cloud job is
-    /// touched, and only the application hears how it goes.
+    /// Updates the device with `document`, an `afr_ota` job document, without a job: only the application is notified.
     ///
     /// Errors: [`StartRefused`]; then nothing changed.
+    ///
+    /// # Cancel safety
+    /// Not cancel-safe: start a new agent after dropping the future.
     pub async fn update_now(&mut self, document: &[u8], now: Instant) -> Result<(), StartRefused> {
         if !self.machine.is_idle() {
             return Err(StartRefused::Busy);
         }
-        let document = RawJson::parse(document).map_err(|error| StartRefused::Document(error.into()))?;
-        if let Ok(false) = Document::is_update(document) {
-            return Err(StartRefused::NotAnUpdate);
-        }
-        self.desk.put(document).map_err(StartRefused::Document)?;
-        match self.plan() {
-            Ok(plan) => self.machine.update_now(plan, now),
-            Err(reason) => return Err(StartRefused::Document(reason)),
-        };
+        let refused = |reason| StartRefused::Document(reason);
+        let document = RawJson::parse(document).and_then(Document::parse).map_err(|error| refused(error.into()))?;
+        let document = document.ok_or(StartRefused::NotAnUpdate)?;
+        let plan = self.take_document(None, &document).map_err(refused)?;
+        self.machine.update_now(plan, now);
         self.work(now).await;
         Ok(())
     }
 
-    /// Tells the agent what happened, and does what follows from it on the platform.
+    /// Applies an event, and executes what follows from it on the platform.
     ///
-    /// Dropping the future is like a power cut: the agent must be started again.
+    /// # Cancel safety
+    /// Not cancel-safe: start a new agent after dropping the future. Nothing is lost.
     pub async fn on(&mut self, event: Event, now: Instant) {
         match event {
             Event::Connected => self.connected = true,
@@ -122,67 +125,92 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         self.work(now).await;
     }
 
-    /// Takes a message in. Those on topics that are not the agent's go to the application.
+    /// Handles a message. A message on a topic that is not the agent's is passed to the application.
+    ///
+    /// # Cancel safety
+    /// As [`Agent::on`].
     pub async fn on_message(&mut self, topic: &str, payload: &[u8], now: Instant) {
-        let ours = match Topic::parse(topic) {
-            Ok((thing, topic)) if thing == self.thing.as_str() => topic,
+        let parsed = match Topic::parse(topic) {
+            Ok((thing, parsed)) if thing == self.machine.config().thing.as_str() => parsed,
             _ => return self.application.on_message(topic, payload),
         };
-        self.application.on_traffic(Way::In, topic, payload);
-        match inbox::read(ours, payload, &self.desk) {
-            Heard::Event(event) => self.on(event, now).await,
-            Heard::Offer { execution, document } => self.offered(execution, document, now).await,
-            Heard::Block { index, bytes } => self.on_block(index, bytes, now).await,
-            Heard::Nothing => {}
+        self.application.on_traffic(Direction::In, topic, payload);
+        match decode::decode(parsed, payload, self.update.stream()) {
+            Decoded::Event(event) => self.on(event, now).await,
+            Decoded::Offer { execution, document } => self.offered(execution, document, now).await,
+            Decoded::Block { index, bytes } => self.on_block(index, bytes, now).await,
+            Decoded::Ignored => {}
         }
     }
 
-    /// Takes a block in, and writes it if it is wanted.
+    /// Writes a block to flash if it is missing.
+    ///
+    /// # Cancel safety
+    /// As [`Agent::on`].
     pub async fn on_block(&mut self, index: u32, bytes: &[u8], now: Instant) {
         let Ok(len_bytes) = u32::try_from(bytes.len()) else { return };
-        self.machine.on(Event::Block { index, len_bytes }, now);
-        self.work_with(bytes, now).await;
+        if let Some(block) = self.machine.block(index, len_bytes, now) {
+            let written = self.platform.write(block.offset_bytes(), bytes).await;
+            self.finish(written.map_or_else(|fault| Done::Failed(of_fault(fault)), |()| Done::Written(block)), now);
+            if let Some(progress) = self.machine.progress() {
+                self.application.on_progress(progress);
+            }
+        }
+        self.work(now).await;
     }
 
-    /// Does what is due on the platform.
+    /// Executes the operations that are due on the platform.
+    ///
+    /// # Cancel safety
+    /// As [`Agent::on`].
     pub async fn work(&mut self, now: Instant) {
-        self.work_with(&[], now).await;
+        self.polled_at = now;
+        self.drain_notices();
+        self.ask_verdict(now);
+        while !self.reset
+            && let Some(operation) = self.machine.operation(now)
+        {
+            let Some(done) = self.perform(operation).await else { return self.reset() };
+            self.finish(done, now);
+        }
+        self.platform.feed_watchdog();
     }
 
     /// Writes the next message into `buffer`, if one is due.
     pub fn message(&mut self, now: Instant, buffer: &mut [u8; MESSAGE_BYTES_MAX]) -> Option<Outgoing> {
-        let message = self.machine.message(now)?;
-        let outgoing = outbox::write(&message, &self.thing, &self.desk, self.block_bytes, buffer)?;
-        self.hear();
-        self.application.on_traffic(Way::Out, &outgoing.topic, &buffer[..outgoing.len]);
+        let (message, config) = self.machine.message(now)?;
+        let outgoing = encode::encode(&message, config, self.update.stream(), buffer)?;
+        self.drain_notices();
+        self.application.on_traffic(Direction::Out, &outgoing.topic, &buffer[..outgoing.len]);
         Some(outgoing)
     }
 
-    /// The moment at which time alone changes something, counted from the last [`Agent::work`].
+    /// The instant at which time alone changes something, as of the last [`Agent::work`].
     pub fn deadline(&self) -> Option<Instant> {
         self.machine.deadline(self.polled_at)
     }
 
     /// The topics to subscribe to.
-    pub fn filters(&self) -> [String<TOPIC_BYTES_MAX>; inbox::FILTERS] {
-        inbox::filters(&self.thing)
+    pub fn filters(&self) -> [String<TOPIC_BYTES_MAX>; decode::FILTERS] {
+        decode::filters(&self.machine.config().thing)
     }
 
-    /// Which bytes an HTTP body should bring now, if any.
+    /// Which bytes an HTTP body must bring now, if any.
     pub fn fetch(&self, now: Instant) -> Option<Range> {
         let from_bytes = self.machine.fetch(now)?;
-        let image_bytes = self.machine.progress()?.total_bytes;
-        Some(Range { from_bytes, image_bytes, block_bytes: self.block_bytes })
+        Some(Range {
+            from_bytes,
+            image_bytes: self.machine.image_bytes(),
+            block_bytes: self.machine.config().block_bytes,
+        })
     }
 
-    /// Writes the image's URL into `buffer` and returns its length.
-    ///
-    /// Errors: [`Reason::DocumentFieldTooLong`] if it does not fit, [`Reason::UrlNotAllowed`] if there is none.
-    pub fn url_into(&self, buffer: &mut [u8]) -> Result<usize, Reason> {
-        self.desk.url_into(buffer)
+    /// The image's URL; empty without one.
+    pub fn url(&self) -> &[u8] {
+        self.update.url()
     }
 
-    /// How far the download at hand is.
+    /// The progress of the active download.
     pub fn progress(&self) -> Option<Progress> {
         self.machine.progress()
     }
@@ -192,80 +220,70 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         self.machine.is_testing()
     }
 
-    /// Where the running image stands, as the boot record says. Dropped: nothing happened.
+    /// The state of the running image in the boot record.
     ///
     /// Errors: the platform's, if flash cannot be read.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
     pub async fn image_state(&mut self) -> Result<ImageState, Fault> {
         Ok(self.platform.boot_state().await?.image_state())
     }
 
-    /// Resets, and remembers it: a simulated platform returns.
+    /// Resets the device. A simulated platform returns.
     pub(crate) fn reset(&mut self) {
         self.reset = true;
         self.platform.reset();
     }
 
-    /// Whether the platform was reset, and returned: only a simulated one does.
+    /// Whether the platform was reset and returned: only a simulated one does.
     pub fn is_reset(&self) -> bool {
         self.reset
     }
 
-    /// The application, for the caller who lent it.
+    /// The application.
     pub fn application(&mut self) -> &mut A {
         &mut self.application
     }
 
-    /// Ends the agent and gives its parts back.
+    /// Ends the agent and returns its parts.
     pub fn into_parts(self) -> (P, A) {
         (self.platform, self.application)
     }
 
     async fn offered(&mut self, execution: machine::Execution, document: Option<RawJson<'_>>, now: Instant) {
         let task = match document {
-            None => Task::Withheld,
-            Some(_) if !self.machine.wants_document(&execution.job) => Task::Foreign,
+            None => Task::DocumentOmitted,
+            Some(_) if !self.machine.needs_document(&execution.job, None) => Task::Custom,
             Some(document) => self.read_document(&execution.job, document),
         };
         self.on(Event::Offer(machine::Offer { execution, task }), now).await;
     }
 
     fn read_document(&mut self, job: &JobId, document: RawJson<'_>) -> Task {
-        // Looked at where it lies: a job that is not ours may be larger than our buffer.
-        if let Ok(false) = Document::is_update(document) {
-            self.application.on_custom_job(job, document.as_bytes());
-            return Task::Foreign;
-        }
-        self.desk.put(document).and_then(|()| self.plan()).map_or_else(Task::Refused, Task::Update)
-    }
-
-    /// What the document on the desk asks for, if the keys of the device can ever take it.
-    fn plan(&self) -> Result<Plan, Reason> {
-        self.platform.admits(self.desk.signature_kind()?).map_err(of_refusal)?;
-        self.desk.plan()
-    }
-
-    async fn work_with(&mut self, block: &[u8], now: Instant) {
-        self.polled_at = now;
-        self.hear();
-        self.test(now);
-        while !self.reset
-            && let Some(operation) = self.machine.operation(now)
-        {
-            let Some(done) = self.carry_out(operation, block).await else {
-                self.reset = true;
-                break;
-            };
-            self.platform.feed_watchdog();
-            self.machine.on(Event::Done(done), now);
-            if let (Done::Written(_), Some(progress)) = (done, self.machine.progress()) {
-                self.application.on_progress(progress);
+        match Document::parse(document) {
+            Ok(None) => {
+                self.application.on_custom_job(job, document.as_bytes());
+                Task::Custom
             }
-            self.hear();
+            Ok(Some(document)) => self.take_document(Some(job), &document).map_or_else(Task::Refused, Task::Update),
+            Err(error) => Task::Refused(error.into()),
         }
-        self.platform.feed_watchdog();
     }
 
-    fn test(&mut self, now: Instant) {
+    /// The plan of a document; keeps what the update needs, unless another file of the job is being received.
+    fn take_document(&mut self, job: Option<&JobId>, document: &Document<'_>) -> Result<Plan, Reason> {
+        let file = update_job::firmware(document)?;
+        self.platform.admits(update_job::signature_kind(file)?).map_err(of_refusal)?;
+        let plan = self.update.plan(document, file)?;
+        if job.is_none_or(|job| self.machine.needs_document(job, Some(plan.fingerprint()))) {
+            self.update.store(document, file)?;
+        }
+        Ok(plan)
+    }
+
+    /// Asks the application for its verdict while the running image is on trial.
+    fn ask_verdict(&mut self, now: Instant) {
         if self.machine.is_testing() {
             match self.application.self_test(self.connected) {
                 SelfTest::Running => {}
@@ -275,20 +293,33 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         }
     }
 
-    fn hear(&mut self) {
+    fn drain_notices(&mut self) {
         while let Some(notice) = self.machine.notice() {
             self.application.on_notice(notice);
         }
     }
 
-    /// `None` after a reset that returned.
-    async fn carry_out(&mut self, operation: Operation, block: &[u8]) -> Option<Done> {
+    /// Reports the result of an operation to the machine.
+    fn finish(&mut self, done: Done, now: Instant) {
+        self.platform.feed_watchdog();
+        self.machine.on(Event::Done(done), now);
+        self.drain_notices();
+    }
+
+    /// Executes an operation; `None` for a reset, which is left to the caller.
+    async fn perform(&mut self, operation: Operation) -> Option<Done> {
+        let image_bytes = self.machine.image_bytes();
         let platform = &mut self.platform;
         let fault = |fault| Done::Failed(of_fault(fault));
         let refusal = |refusal| Done::Failed(of_refusal(refusal));
         Some(match operation {
-            Operation::Compare { image_bytes } => self.compare(image_bytes).await,
-            Operation::Begin { image_bytes, keep_bytes } => {
+            Operation::CheckInstalled => {
+                // An unsigned image cannot be recognized.
+                let Some(signature) = self.update.signature() else { return Some(Done::Installed(false)) };
+                let found = platform.runs_already(image_bytes, &signature).await;
+                found.map_or_else(fault, |digest| Done::Installed(digest.is_some()))
+            }
+            Operation::Begin { keep_bytes } => {
                 let begun = platform.begin(image_bytes, keep_bytes).await;
                 begun.map_or_else(refusal, |begun| Done::Begun {
                     slot: begun.slot.number(),
@@ -296,27 +327,27 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
                     evicted: begun.evicted.map(|version| (version.major, version.minor, version.patch)),
                 })
             }
-            Operation::Write(wanted) => {
-                let written = platform.write(wanted.offset_bytes(), block).await;
-                written.map_or_else(fault, |()| Done::Written(wanted))
-            }
-            Operation::CheckHeader => platform.check_header().await.map_or_else(refusal, |_| Done::HeaderFits),
-            Operation::EraseAhead => platform.erase_ahead().await.map_or_else(fault, Done::Ahead),
+            Operation::CheckHeader => platform.check_header().await.map_or_else(refusal, |_| Done::HeaderAccepted),
+            Operation::EraseAhead => platform.erase_ahead().await.map_or_else(fault, |more| Done::ErasedAhead { more }),
             Operation::HashAhead { frontier_bytes } => {
-                platform.hash_ahead(frontier_bytes).await.map_or_else(fault, Done::Ahead)
+                platform.hash_ahead(frontier_bytes).await.map_or_else(fault, |more| Done::HashedAhead { more })
             }
-            Operation::Journal(record) => {
-                let bytes = record.as_ref().map_or(&[][..], |record| &record[..]);
-                let stored = platform.store_journal(bytes).await;
-                stored.map_or(Done::Failed(Reason::JournalFailed), |()| Done::Journaled)
+            Operation::SaveJournal(phase) => {
+                let Some(record) = self.machine.record(phase) else { return Some(Done::Failed(Reason::JournalFailed)) };
+                journal_saved(platform.store_journal(&record.encode()).await)
             }
-            Operation::Seal => self.seal().await,
-            Operation::Activate { slot, digest, image_bytes } => {
+            Operation::ClearJournal => journal_saved(platform.store_journal(&[]).await),
+            Operation::Verify => {
+                let source = self.machine.job().map_or("", JobId::as_str);
+                let sealed = platform.seal(self.update.signature().as_ref(), source).await;
+                sealed.map_or_else(refusal, |digest| Done::Verified { digest: digest.0 })
+            }
+            Operation::Activate { slot, digest } => {
                 let Some(slot) = SlotId::from_number(slot) else { return Some(Done::Failed(Reason::BootRecordFailed)) };
                 let digest = ota_pal::Digest(digest);
                 match platform.activate(slot, &digest, image_bytes).await {
                     Ok(()) => Done::Activated,
-                    // A store that failed may have been done all the same: then the trial comes at the next reset.
+                    // The store may have succeeded although it failed: then the trial starts at the next reset.
                     Err(_) if is_pending(platform, &digest).await => Done::Activated,
                     Err(refused) => refusal(refused),
                 }
@@ -325,34 +356,17 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             Operation::RollBack(reason) => {
                 platform.roll_back(reason.code()).await.map_or_else(fault, |()| Done::RolledBack)
             }
-            Operation::Abandon { slot } => {
+            Operation::Invalidate { slot } => {
                 let Some(slot) = SlotId::from_number(slot) else { return Some(Done::Failed(Reason::BootRecordFailed)) };
-                platform.abandon(slot).await.map_or_else(refusal, |()| Done::Abandoned)
+                platform.abandon(slot).await.map_or_else(refusal, |()| Done::Invalidated)
             }
-            Operation::Reset => {
-                platform.reset();
-                return None;
-            }
+            Operation::Reset => return None,
         })
     }
+}
 
-    async fn compare(&mut self, image_bytes: u32) -> Done {
-        let Ok(signed) = self.desk.signed() else { return Done::Compared(false) };
-        // Without a signature nothing says that it is the same.
-        let Some(signature) = signed.signature() else { return Done::Compared(false) };
-        let found = self.platform.runs_already(image_bytes, &signature).await;
-        found.map_or_else(|fault| Done::Failed(of_fault(fault)), |digest| Done::Compared(digest.is_some()))
-    }
-
-    async fn seal(&mut self) -> Done {
-        let signed = match self.desk.signed() {
-            Ok(signed) => signed,
-            Err(reason) => return Done::Failed(reason),
-        };
-        let source = self.machine.job().map_or("", JobId::as_str);
-        let sealed = self.platform.seal(signed.signature().as_ref(), source).await;
-        sealed.map_or_else(|refusal| Done::Failed(of_refusal(refusal)), |digest| Done::Sealed { digest: digest.0 })
-    }
+fn journal_saved(stored: Result<(), Fault>) -> Done {
+    stored.map_or(Done::Failed(Reason::JournalFailed), |()| Done::JournalSaved)
 }
 
 async fn is_pending<P: Platform>(platform: &mut P, wanted: &ota_pal::Digest) -> bool {
@@ -366,14 +380,14 @@ async fn read_boot<P: Platform>(platform: &mut P) -> Result<(Option<Record>, Boo
     Ok((Record::decode(&bytes[..len.min(RECORD_BYTES)]), platform.boot_state().await?))
 }
 
-/// What the machine is told of this boot.
+/// The state of the device, for the machine.
 async fn machine_boot<P: Platform>(
     platform: &mut P,
     record: Option<&Record>,
     state: &BootState,
 ) -> Result<Boot, Fault> {
     let running = state.running.number();
-    // Hashing a slot takes long: only while it decides something.
+    // Hashing a slot takes long: only if the machine decides by the digest.
     let digest = match record {
         Some(Record { phase: Phase::Activating { slot, .. }, image_bytes, .. }) if *slot == running => {
             Some(platform.running_digest(*image_bytes).await?.0)

@@ -1,72 +1,112 @@
-//! What the agent asks of the application that it lives in.
+//! The interface to the application: what it implements, and what it can command.
 
-use ota_jobs::JobId;
+use ota_jobs::{JobId, Reason};
+use ota_pal::{Refusal, Version};
 
-use crate::commands::Command;
 use crate::machine::{Notice, Progress};
+use crate::reason::of_refusal;
 
 /// The application's verdict on the image that runs on trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelfTest {
-    /// Not known yet: asked again soon, until the trial's deadline.
+    /// No verdict yet: asked again soon, until the trial's deadline.
     Running,
-    /// Keep the image.
+    /// Confirm the image.
     Passed,
-    /// Bring the previous image back.
+    /// Return to the previous image.
     Failed,
 }
 
-/// The application around the agent. Every method but [`Application::command`] returns quickly: the agent waits for it.
-pub trait Application {
-    /// The verdict on the running image, asked several times a second while it is on trial.
-    ///
-    /// `connected` tells whether the service is reachable: an outage alone should not bring a good image down.
-    fn self_test(&mut self, connected: bool) -> SelfTest;
-
-    /// The application's next command, as soon as there is one: a button was pressed, a message came. [`crate::pump`] waits
-    /// for it beside the network and hands it to [`Agent::obey`](crate::Agent::obey) at once.
-    ///
-    /// The future is dropped whenever anything else happens, and asked for anew: it must lose no command by that.
-    fn command(&mut self) -> impl Future<Output = Command> {
-        core::future::pending()
-    }
-
-    /// Something happened.
-    fn on_notice(&mut self, notice: Notice) {
-        let _ = notice;
-    }
-
-    /// Another block is in flash.
-    fn on_progress(&mut self, progress: Progress) {
-        let _ = progress;
-    }
-
-    /// There is no connection to the broker, and why; the agent tries again after a while.
-    fn on_disconnected(&mut self, why: &dyn core::fmt::Debug) {
-        let _ = why;
-    }
-
-    /// A message that is not the agent's came in over the shared connection.
-    fn on_message(&mut self, topic: &str, payload: &[u8]) {
-        let _ = (topic, payload);
-    }
-
-    /// The service offers a job that is no firmware update; `document` as it came. The agent leaves it alone.
-    fn on_custom_job(&mut self, job: &JobId, document: &[u8]) {
-        let _ = (job, document);
-    }
-
-    /// One of the agent's own messages passed, for a log.
-    fn on_traffic(&mut self, way: Way, topic: &str, payload: &[u8]) {
-        let _ = (way, topic, payload);
-    }
-}
-
-/// Which way a message went.
+/// The direction of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum Direction {
     /// From the device.
     Out,
     /// To the device.
     In,
+}
+
+/// A command of the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Command {
+    /// Aborts the active update.
+    Abort,
+    /// [`Agent::roll_back_now`](crate::Agent::roll_back_now).
+    RollBack,
+    /// [`Agent::factory_reset`](crate::Agent::factory_reset).
+    FactoryReset,
+    /// [`Agent::erase_images`](crate::Agent::erase_images) of this version.
+    EraseImages(Version),
+}
+
+/// Why a command was not executed; the device goes on as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommandRefused {
+    /// A job is active, or its outcome is not reported yet.
+    Busy,
+    /// The platform refused.
+    Platform(Reason),
+}
+
+impl CommandRefused {
+    pub(crate) fn reason(self) -> Reason {
+        match self {
+            Self::Busy => Reason::Busy,
+            Self::Platform(reason) => reason,
+        }
+    }
+}
+
+impl From<Refusal> for CommandRefused {
+    fn from(refusal: Refusal) -> Self {
+        Self::Platform(of_refusal(refusal))
+    }
+}
+
+/// The application around the agent. Every method but [`Application::command`] must return quickly: the agent waits for it.
+pub trait Application {
+    /// Returns the verdict on the running image; called several times a second while it is on trial.
+    ///
+    /// `connected` is whether the service is reachable: an outage alone should not roll back a good image.
+    fn self_test(&mut self, connected: bool) -> SelfTest;
+
+    /// Waits for the application's next command. [`crate::pump`] executes it by [`Agent::execute`](crate::Agent::execute).
+    ///
+    /// # Cancel safety
+    /// Must be cancel-safe: the future is dropped and created again whenever another event comes first.
+    fn command(&mut self) -> impl Future<Output = Command> {
+        core::future::pending()
+    }
+
+    /// Called for every notice, in order.
+    fn on_notice(&mut self, notice: Notice) {
+        let _ = notice;
+    }
+
+    /// Called when a block is in flash.
+    fn on_progress(&mut self, progress: Progress) {
+        let _ = progress;
+    }
+
+    /// Called when a connection to the broker fails or ends; the agent reconnects after a wait.
+    fn on_disconnected(&mut self, why: &dyn core::fmt::Debug) {
+        let _ = why;
+    }
+
+    /// Called for a message of the shared connection that is not the agent's.
+    fn on_message(&mut self, topic: &str, payload: &[u8]) {
+        let _ = (topic, payload);
+    }
+
+    /// Called for a job that is no firmware update, with its document. The agent does not touch the job.
+    fn on_custom_job(&mut self, job: &JobId, document: &[u8]) {
+        let _ = (job, document);
+    }
+
+    /// Called for every message of the agent, for a log.
+    fn on_traffic(&mut self, direction: Direction, topic: &str, payload: &[u8]) {
+        let _ = (direction, topic, payload);
+    }
 }

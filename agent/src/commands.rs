@@ -1,56 +1,20 @@
-//! What the application may command beside updates: the way back, the factory's image, the erasing of a stored one. Each is
-//! told by a notice, too. Where [`crate::pump`] has the agent, they come by [`Application::command`].
+//! Commands beside updates: rollback, factory reset, erasing stored images. Each ends in a notice. While [`crate::pump`] runs
+//! the agent, they arrive by [`Application::command`].
 
 use ota_jobs::Reason;
-use ota_pal::{Images, Platform, Refusal, Signature, SlotId, Version};
+use ota_pal::{Images, Platform, Signature, SlotId, Version};
 
 use crate::agent::Agent;
-use crate::application::Application;
+use crate::application::{Application, Command, CommandRefused};
 use crate::machine::{Event, Instant, Notice};
-use crate::reason::{of_fault, of_refusal};
-
-/// What the application commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Gives the update at hand up.
-    Abort,
-    /// [`Agent::roll_back_now`].
-    RollBack,
-    /// [`Agent::factory_reset`].
-    FactoryReset,
-    /// [`Agent::erase_images`] of this version.
-    EraseImages(Version),
-}
-
-/// Why a command was not carried out; the device goes on as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CommandRefused {
-    /// A job is at hand, or its end is not reported yet.
-    Busy,
-    /// The platform refused.
-    Platform(Reason),
-}
-
-impl CommandRefused {
-    fn reason(self) -> Reason {
-        match self {
-            Self::Busy => Reason::Busy,
-            Self::Platform(reason) => reason,
-        }
-    }
-}
-
-impl From<Refusal> for CommandRefused {
-    fn from(refusal: Refusal) -> Self {
-        Self::Platform(of_refusal(refusal))
-    }
-}
+use crate::reason::of_fault;
 
 impl<P: Platform, A: Application> Agent<'_, P, A> {
-    /// Carries `command` out, or refuses it; a notice tells which, but for an abort where nothing can be aborted.
+    /// Executes `command`. A notice has the result, unless it is an abort and there is nothing to abort.
     ///
-    /// Dropping the future is like a power cut.
-    pub async fn obey(&mut self, command: Command, now: Instant) {
+    /// # Cancel safety
+    /// Not cancel-safe: start a new agent after dropping the future.
+    pub async fn execute(&mut self, command: Command, now: Instant) {
         if self.is_reset() {
             return;
         }
@@ -62,16 +26,22 @@ impl<P: Platform, A: Application> Agent<'_, P, A> {
         }
     }
 
-    /// What the slots hold, as far as this device verified it. Dropping the future leaves everything as it was.
+    /// The verified images in the slots.
     ///
     /// Errors: the platform's, if flash cannot be read.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
     pub async fn images(&mut self) -> Result<Images, Reason> {
         self.platform.images().await.map_err(of_fault)
     }
 
-    /// Goes back to the newest earlier image that was confirmed once, is whole and may still run: confirms it, and resets.
+    /// Confirms the newest earlier image that was confirmed once, is whole and may still run, and resets.
     ///
-    /// Errors: [`CommandRefused`], which a notice tells, too. Dropping the future is like a power cut.
+    /// Errors: [`CommandRefused`], also as a notice.
+    ///
+    /// # Cancel safety
+    /// As [`Agent::execute`].
     pub async fn roll_back_now(&mut self) -> Result<SlotId, CommandRefused> {
         let restored = match self.machine.is_idle() {
             true => self.platform.restore_previous().await.map_err(CommandRefused::from),
@@ -87,10 +57,13 @@ impl<P: Platform, A: Application> Agent<'_, P, A> {
         restored
     }
 
-    /// Restores the factory's image and erases all others, and resets: the boot selector does it. A job at hand stays, and
-    /// its truth with it: what was received or tried of it is gone.
+    /// Orders the boot selector to restore the factory image and to erase all others, and resets. An active job stays in the
+    /// journal; what was received or tried of it is erased.
     ///
-    /// Errors: [`CommandRefused`], which a notice tells, too. Dropping the future is like a power cut.
+    /// Errors: [`CommandRefused`], also as a notice.
+    ///
+    /// # Cancel safety
+    /// As [`Agent::execute`].
     pub async fn factory_reset(&mut self) -> Result<(), CommandRefused> {
         let ordered = self.platform.factory_reset().await.map_err(CommandRefused::from);
         match ordered {
@@ -103,26 +76,32 @@ impl<P: Platform, A: Application> Agent<'_, P, A> {
         ordered
     }
 
-    /// Verifies the signature of the factory's image, once in a device's life: without it there is no factory reset.
+    /// Verifies the signature of the factory image. A factory reset is refused until this was done once.
     ///
-    /// Errors: [`CommandRefused::Platform`]. Dropping the future is like a power cut.
+    /// Errors: [`CommandRefused::Platform`].
+    ///
+    /// # Cancel safety
+    /// As [`Agent::execute`].
     pub async fn verify_factory(&mut self, signature: &Signature<'_>) -> Result<(), CommandRefused> {
         self.platform.verify_factory(signature).await.map(|_| ()).map_err(CommandRefused::from)
     }
 
-    /// Erases the stored images of a version, so that nothing goes back to them.
+    /// Erases the stored images of a version, so that no rollback uses them.
     ///
-    /// Errors: [`CommandRefused`], which a notice tells, too. Dropping the future is like a power cut.
+    /// Errors: [`CommandRefused`], also as a notice.
+    ///
+    /// # Cancel safety
+    /// As [`Agent::execute`].
     pub async fn erase_images(&mut self, version: Version) -> Result<(), CommandRefused> {
         let erased = match self.machine.is_idle() {
             true => self.platform.erase_images(version).await.map_err(CommandRefused::from),
             false => Err(CommandRefused::Busy),
         };
-        let told = match erased {
+        let notice = match erased {
             Ok(()) => Notice::ImageErased((version.major, version.minor, version.patch)),
             Err(refused) => Notice::EraseFailed(refused.reason()),
         };
-        self.application.on_notice(told);
+        self.application.on_notice(notice);
         erased
     }
 }

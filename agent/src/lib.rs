@@ -1,11 +1,11 @@
-//! An over-the-air update agent that speaks AWS IoT Jobs: from a job document to a committed image, and the cloud always
-//! knows the truth about it. No heap, no global, no clock of its own.
+//! An over-the-air update agent for AWS IoT Jobs: downloads an image, verifies it, tries it, and reports the outcome. No
+//! heap, no global state, no clock of its own.
 //!
-//! * [`machine`] decides: pure, events in, operations and messages out.
-//! * [`Agent`] carries out: messages and blocks come in, the platform works, messages go out.
-//! * [`pump::run`] drives it over an MQTT connection and an HTTP body, with any executor.
+//! * [`machine`] is the state machine: pure, events in, operations and messages out.
+//! * [`Agent`] executes operations on the platform, decodes and encodes messages.
+//! * [`pump::run`] drives an agent over an MQTT connection and an HTTP body, with any executor.
 //! * [`transport`] has the traits for both, the minimq adapter and the HTTP client.
-//! * [`Application`] is what you write: the self-test, and what to do with notices.
+//! * [`Application`] is implemented by the user: the self-test, and notices.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -16,17 +16,26 @@ extern crate std;
 mod agent;
 mod application;
 mod commands;
-mod decimal;
-mod desk;
-mod inbox;
+mod decode;
+mod encode;
 pub mod machine;
-mod outbox;
-mod plan;
 pub mod pump;
 mod reason;
 pub mod transport;
+mod update_job;
 
-pub use agent::{Agent, MESSAGE_BYTES_MAX, Outgoing, StartError, StartRefused};
-pub use application::{Application, SelfTest, Way};
-pub use commands::{Command, CommandRefused};
-pub use machine::{Config, ConfigError, Discovery, Instant, Notice, Progress};
+/// The names that a device program needs.
+pub mod prelude {
+    pub use crate::agent::{Agent, Start};
+    pub use crate::application::{Application, Command, SelfTest};
+    pub use crate::machine::{AgentConfig, Notice};
+    pub use crate::pump;
+    #[cfg(feature = "http")]
+    pub use crate::transport::http::{AllowedHosts, HttpClient};
+    pub use crate::transport::minimq::Minimq;
+    pub use crate::transport::{Connector, NoHttp};
+}
+
+pub use agent::{Agent, MESSAGE_BYTES_MAX, Outgoing, Start, StartError, StartRefused};
+pub use application::{Application, Command, CommandRefused, Direction, SelfTest};
+pub use machine::{AgentConfig, ConfigError, Discovery, Instant, Notice, Progress};

@@ -1,10 +1,10 @@
-//! The loop that owns the connection: connects, subscribes, carries messages between broker and agent, reads the HTTP
-//! body beside it, and sleeps until the agent's next deadline. A publish is never cancelled.
+//! Drives an agent over an MQTT connection and an HTTP body: connects, subscribes, passes messages both ways, and sleeps until
+//! the agent's next deadline. A publish is never cancelled.
 
 use core::future::{Future, pending};
-use core::pin::pin;
+use core::pin::{Pin, pin};
 
-use embassy_futures::select::{Either3, Either4, select3, select4};
+use embassy_futures::select::{Either4, select4};
 use embassy_time::{Duration, Instant as Clock, Timer, with_timeout};
 use ota_jobs::Reason;
 use ota_pal::Platform;
@@ -12,195 +12,208 @@ use ota_pal::Platform;
 use crate::agent::{Agent, MESSAGE_BYTES_MAX, Outgoing};
 use crate::application::Application;
 use crate::machine::{Backoff, Event, Instant};
-use crate::transport::http::{self, AllowedHosts, Body, Range};
-use crate::transport::{Broker, Connector, Mqtt};
+use crate::transport::{Broker, HttpSource, Mqtt, Range};
 
-/// A connection that takes longer to make is given up.
-const CONNECT_WAIT: Duration = Duration::from_secs(20);
-/// An HTTP server that sends nothing for so long is given up.
-const HTTP_WAIT: Duration = Duration::from_secs(10);
-/// A broker that does not answer a subscription for so long is left.
-const SUBSCRIBE_WAIT: Duration = Duration::from_secs(30);
+/// The timeout of a connection attempt.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// The timeout of one step of an HTTP response.
+const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
+/// The timeout of a subscription.
+const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the application is asked for its verdict.
-const TRIAL_TURN: Duration = Duration::from_millis(100);
+const VERDICT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Where images come from over HTTP; `None` on a device that takes them over MQTT only.
-pub struct Web<'b, C> {
-    /// Makes the connections.
-    pub connector: C,
-    /// The servers that they may go to.
-    pub hosts: AllowedHosts<'b>,
-    /// Holds one block; and the URL before it, and the response's head.
-    pub buffer: &'b mut [u8],
-}
-
-/// Runs the agent over `broker` for good; returns only when the platform's reset does, which it does in simulations.
+/// Runs the agent over `broker`, and over `http` for jobs that use it. Returns only if a platform's reset does, as in a
+/// simulation.
 ///
-/// Dropping the future stops the agent where it is: like a power cut, nothing is lost.
-pub async fn run<P, A, B, C>(agent: &mut Agent<'_, P, A>, broker: &mut B, web: Option<&mut Web<'_, C>>)
+/// # Cancel safety
+/// Not cancel-safe: start a new agent after dropping the future. Nothing is lost.
+pub async fn run<P, A, B, H>(agent: &mut Agent<'_, P, A>, broker: &mut B, mut http: H)
 where
     P: Platform,
     A: Application,
     B: Broker,
-    C: Connector,
+    H: HttpSource,
 {
-    let mut web = web;
     let mut backoff = Backoff::new();
-    while !agent.is_reset() {
-        match alongside(agent, with_timeout(CONNECT_WAIT, broker.connect())).await {
+    let mut pump = Pump { agent };
+    while !pump.agent.is_reset() {
+        match pump.drive_while::<B::Connection<'_>, _>(with_timeout(CONNECT_TIMEOUT, broker.connect())).await {
             Ok(Ok(mut connection)) => {
-                let mut pump = Pump { agent: &mut *agent, connection: &mut connection };
-                if let Err(error) = pump.serve(&mut backoff, web.as_deref_mut()).await {
-                    agent.application().on_disconnected(&error);
+                if let Err(error) = pump.serve(&mut connection, &mut backoff, &mut http).await {
+                    pump.agent.application().on_disconnected(&error);
                 }
-                agent.on(Event::Disconnected, now()).await;
+                pump.agent.on(Event::Disconnected, now()).await;
             }
-            Ok(Err(error)) => agent.application().on_disconnected(&error),
-            Err(timeout) => agent.application().on_disconnected(&timeout),
+            Ok(Err(error)) => pump.agent.application().on_disconnected(&error),
+            Err(timeout) => pump.agent.application().on_disconnected(&timeout),
         }
         let wait = backoff.next_wait_ms(Clock::now().as_ticks() as u32);
-        alongside(agent, Timer::after_millis(wait)).await;
+        pump.drive_while::<B::Connection<'_>, _>(Timer::after_millis(wait)).await;
     }
 }
 
-/// Lets the agent go on with what needs no connection, and obey its application, until `future` is done.
-async fn alongside<P: Platform, A: Application, F: Future>(agent: &mut Agent<'_, P, A>, future: F) -> F::Output {
-    let mut future = pin!(future);
-    loop {
-        agent.work(now()).await;
-        let wake = agent_wake(agent);
-        match select3(agent.application.command(), future.as_mut(), wake).await {
-            Either3::First(command) => agent.obey(command, now()).await,
-            Either3::Second(output) => return output,
-            Either3::Third(()) => {}
-        }
-    }
+/// The current time, as [`run`] passes it to the agent.
+pub fn now() -> Instant {
+    Instant::from_ms(Clock::now().as_millis())
 }
 
-/// Sleeps until time alone changes something for the agent.
-fn agent_wake<P: Platform, A: Application>(agent: &Agent<'_, P, A>) -> impl Future<Output = ()> + use<P, A> {
-    let trial = agent.is_testing().then(|| Clock::now() + TRIAL_TURN);
-    let deadline = agent.deadline().map(|at| Clock::from_millis(at.as_ms()));
-    let wake = [trial, deadline].into_iter().flatten().min();
-    async move {
-        match wake {
-            Some(at) => Timer::at(at).await,
-            None => pending().await,
-        }
-    }
-}
-
-/// One live connection.
-struct Pump<'a, 'b, P, A, M> {
+struct Pump<'a, 'b, P, A> {
     agent: &'a mut Agent<'b, P, A>,
-    connection: &'a mut M,
 }
 
-impl<P: Platform, A: Application, M: Mqtt> Pump<'_, '_, P, A, M> {
-    async fn serve<C: Connector>(
+impl<P: Platform, A: Application> Pump<'_, '_, P, A> {
+    /// Serves one connection until it fails.
+    async fn serve<M: Mqtt, H: HttpSource>(
         &mut self,
+        connection: &mut M,
         backoff: &mut Backoff,
-        web: Option<&mut Web<'_, C>>,
+        http: &mut H,
     ) -> Result<(), M::Error> {
-        let mut web = web;
         let filters = self.agent.filters();
         let mut names: heapless::Vec<&str, 8> = heapless::Vec::new();
         names.extend(filters.iter().map(|filter| filter.as_str()));
-        let subscribed = with_timeout(SUBSCRIBE_WAIT, self.connection.subscribe(&names));
-        let Ok(subscribed) = alongside(self.agent, subscribed).await else { return Ok(()) };
+        let subscribed = with_timeout(SUBSCRIBE_TIMEOUT, connection.subscribe(&names));
+        let Ok(subscribed) = self.drive_while::<M, _>(subscribed).await else { return Ok(()) };
         subscribed?;
         backoff.reset();
         self.agent.on(Event::Connected, now()).await;
         while !self.agent.is_reset() {
-            match (self.agent.fetch(now()), web.as_deref_mut()) {
-                (Some(range), Some(web)) => self.fetch(range, web).await?,
-                (Some(_), None) => self.agent.on(Event::FetchFailed(Reason::UrlNotAllowed), now()).await,
-                (None, _) => _ = self.turn(pending::<()>()).await?,
+            match self.agent.fetch(now()) {
+                Some(range) => self.fetch(connection, range, http).await?,
+                None => _ = self.turn(Some(&mut *connection), pin!(pending())).await?,
             }
         }
         Ok(())
     }
 
-    /// Reads one HTTP body, for as long as the agent wants it.
-    async fn fetch<C: Connector>(&mut self, range: Range, web: &mut Web<'_, C>) -> Result<(), M::Error> {
-        let body = match self.agent.url_into(web.buffer) {
-            Ok(url_len) => {
-                let open = http::open(&mut web.connector, web.hosts, web.buffer, url_len, range);
-                match self.until(with_timeout(HTTP_WAIT, open)).await? {
-                    None => return Ok(()),
-                    Some(body) => body.unwrap_or(Err(Reason::HttpUnreachable)),
-                }
-            }
-            Err(reason) => Err(reason),
-        };
-        let failure = match body {
-            Ok(body) => self.read(body).await?,
-            Err(reason) => Some(reason),
-        };
-        if let Some(reason) = failure {
+    /// Reads one HTTP body while the agent needs it.
+    async fn fetch<M: Mqtt, H: HttpSource>(
+        &mut self,
+        connection: &mut M,
+        range: Range,
+        http: &mut H,
+    ) -> Result<(), M::Error> {
+        let read = self.read(connection, range, http).await?;
+        http.close();
+        if let Err(reason) = read {
             self.agent.on(Event::FetchFailed(reason), now()).await;
         }
         Ok(())
     }
 
-    async fn read<S: embedded_io_async::Read>(&mut self, mut body: Body<'_, S>) -> Result<Option<Reason>, M::Error> {
-        while !body.is_over() {
-            match self.until(with_timeout(HTTP_WAIT, body.fill())).await? {
-                None => return Ok(None),
-                Some(Err(_)) => return Ok(Some(Reason::HttpUnreachable)),
-                Some(Ok(Err(reason))) => return Ok(Some(reason)),
-                Some(Ok(Ok(()))) => {}
-            }
-            let (index, bytes) = body.block();
-            self.agent.on_block(index, bytes, now()).await;
-            body.next();
+    async fn read<M: Mqtt, H: HttpSource>(
+        &mut self,
+        connection: &mut M,
+        range: Range,
+        http: &mut H,
+    ) -> Result<Result<(), Reason>, M::Error> {
+        if let Err(reason) = http.set_url(self.agent.url()) {
+            return Ok(Err(reason));
         }
-        Ok(None)
+        let mut is_open = false;
+        loop {
+            let mut result = Ok(());
+            {
+                let step = async { if is_open { http.fill().await } else { http.open(range).await } };
+                let step =
+                    async { result = with_timeout(HTTP_TIMEOUT, step).await.unwrap_or(Err(Reason::HttpUnreachable)) };
+                if !self.serve_while_needed(connection, pin!(step)).await? {
+                    return Ok(Ok(()));
+                }
+            }
+            if result.is_err() {
+                return Ok(result);
+            }
+            if is_open {
+                let (index, bytes) = http.block();
+                self.agent.on_block(index, bytes, now()).await;
+                if !http.advance() {
+                    return Ok(Ok(()));
+                }
+            }
+            is_open = true;
+        }
     }
 
-    /// Serves the connection until `future` is done; `None` when the agent wants no body any more.
-    async fn until<F: Future>(&mut self, future: F) -> Result<Option<F::Output>, M::Error> {
-        let mut future = pin!(future);
+    /// Serves the connection until `future` ends; returns false as soon as the agent needs no body any more.
+    async fn serve_while_needed<M: Mqtt>(
+        &mut self,
+        connection: &mut M,
+        mut future: Pin<&mut dyn Future<Output = ()>>,
+    ) -> Result<bool, M::Error> {
         while self.agent.fetch(now()).is_some() && !self.agent.is_reset() {
-            if let Some(output) = self.turn(future.as_mut()).await? {
-                return Ok(Some(output));
+            if self.turn(Some(&mut *connection), future.as_mut()).await? {
+                return Ok(true);
             }
         }
-        Ok(None)
+        Ok(false)
     }
 
-    /// Sends what is due, then waits for a message, for time, for a command, or for `future`, whose output it returns.
-    async fn turn<F: Future>(&mut self, future: F) -> Result<Option<F::Output>, M::Error> {
-        self.send().await?;
-        if self.agent.is_reset() {
-            return Ok(None);
+    /// Drives the agent without a connection until `future` ends.
+    async fn drive_while<M: Mqtt, F: Future>(&mut self, future: F) -> F::Output {
+        let mut output = None;
+        {
+            let mut future = pin!(async { output = Some(future.await) });
+            while !matches!(self.turn(None::<&mut M>, future.as_mut()).await, Ok(true)) {}
         }
-        let wake = agent_wake(self.agent);
+        output.expect("the future ended")
+    }
+
+    /// Sends what is due, then waits for a message, a deadline, a command or `future`; returns whether `future` ended.
+    async fn turn<M: Mqtt>(
+        &mut self,
+        mut connection: Option<&mut M>,
+        future: Pin<&mut dyn Future<Output = ()>>,
+    ) -> Result<bool, M::Error> {
+        match &mut connection {
+            Some(connection) => self.send(*connection).await?,
+            None => self.agent.work(now()).await,
+        }
+        if self.agent.is_reset() && connection.is_some() {
+            return Ok(false);
+        }
+        let wake = self.wake();
         let command = self.agent.application.command();
-        match select4(command, self.connection.receive(), future, wake).await {
-            Either4::First(command) => self.agent.obey(command, now()).await,
+        let receive = async {
+            match connection {
+                Some(connection) => connection.receive().await,
+                None => pending().await,
+            }
+        };
+        match select4(command, receive, future, wake).await {
+            Either4::First(command) => self.agent.execute(command, now()).await,
             Either4::Second(message) => {
                 if let Some(message) = message? {
                     self.agent.on_message(message.topic, message.payload, now()).await;
                 }
             }
-            Either4::Third(output) => return Ok(Some(output)),
+            Either4::Third(()) => return Ok(true),
             Either4::Fourth(()) => {}
         }
-        Ok(None)
+        Ok(false)
     }
 
-    async fn send(&mut self) -> Result<(), M::Error> {
+    async fn send<M: Mqtt>(&mut self, connection: &mut M) -> Result<(), M::Error> {
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         loop {
             let now = now();
             self.agent.work(now).await;
-            let Some(Outgoing { topic, len, assured }) = self.agent.message(now, &mut buffer) else { return Ok(()) };
-            self.connection.publish(&topic, &buffer[..len], assured).await?;
+            let Some(Outgoing { topic, len, qos }) = self.agent.message(now, &mut buffer) else { return Ok(()) };
+            connection.publish(&topic, &buffer[..len], qos).await?;
         }
     }
-}
 
-fn now() -> Instant {
-    Instant::from_ms(Clock::now().as_millis())
+    /// Sleeps until time alone changes something for the agent.
+    fn wake(&self) -> impl Future<Output = ()> + use<P, A> {
+        let verdict = self.agent.is_testing().then(|| Clock::now() + VERDICT_INTERVAL);
+        let deadline = self.agent.deadline().map(|at| Clock::from_millis(at.as_ms()));
+        let wake = [verdict, deadline].into_iter().flatten().min();
+        async move {
+            match wake {
+                Some(at) => Timer::at(at).await,
+                None => pending().await,
+            }
+        }
+    }
 }

@@ -6,10 +6,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use minimq::{Buffers, ConfigBuilder, Session};
-use ota_agent::transport::http::AllowedHosts;
-use ota_agent::transport::minimq::Minimq;
-use ota_agent::{Agent, Application, Config, Notice, Progress, SelfTest, Way, machine, pump};
-use ota_jobs::ThingName;
+use ota_agent::prelude::*;
+use ota_agent::{Direction, Progress};
 use ota_pal::{
     Component, FileFlash, Geometry, HardwareId, Key, KeySet, Layout, Native, NoWatchdog, OwnSelector, Reset, SlotId,
     VersionRule,
@@ -33,7 +31,8 @@ const BLOCK_BYTES: usize = 4096;
 /// One block, and what MQTT and CBOR put around it.
 const RECEIVE_BYTES: usize = BLOCK_BYTES + 512;
 const SEND_BYTES: usize = 2048;
-const DOCUMENT_BYTES: usize = 4096;
+/// The longest URL.
+const URL_BYTES: usize = 2048;
 const KEEP_ALIVE_S: u16 = 30;
 
 /// What a device is told at its start. The boot selector adds `--slot`.
@@ -108,8 +107,8 @@ pub async fn run(options: Options, application: impl Application) -> Result<(), 
     };
     let tls = options.ca.is_some();
 
-    let mut document = [0; DOCUMENT_BYTES];
-    let mut agent = start(&options, application, &mut document).await?;
+    let mut url = [0; URL_BYTES];
+    let mut agent = start(&options, application, &mut url).await?;
     let (mut receive, mut send, mut block) = ([0; RECEIVE_BYTES], [0; SEND_BYTES], [0; BLOCK_BYTES]);
     let client_id = options.client_id.as_deref().unwrap_or(&options.thing);
     let session = ConfigBuilder::new(Buffers::new(&mut receive, &mut send))
@@ -119,15 +118,14 @@ pub async fn run(options: Options, application: impl Application) -> Result<(), 
     let mut broker = Minimq { session: &mut Session::new(session), connector: network.clone(), host, port, tls };
     let names: Vec<&str> = options.allow_host.iter().map(String::as_str).collect();
     let hosts = AllowedHosts { names: &names, plain: !tls };
-    let mut web = pump::Web { connector: network, hosts, buffer: &mut block };
-    pump::run(&mut agent, &mut broker, Some(&mut web)).await;
+    pump::run(&mut agent, &mut broker, HttpClient::new(network, hosts, &mut block)).await;
     Ok(())
 }
 
 async fn start<'b, A: Application>(
     options: &Options,
     application: A,
-    document: &'b mut [u8],
+    url: &'b mut [u8],
 ) -> Result<Agent<'b, impl ota_pal::Platform + use<A>, A>, Error> {
     let platform = ota_pal::Config {
         layout: layout(),
@@ -141,11 +139,10 @@ async fn start<'b, A: Application>(
     let flash = Flash::open(&options.flash, FLASH_BYTES)?;
     let selector = OwnSelector::new(&platform.layout, options.slot);
     let platform = Native::new(flash, keys(&options.update_key)?, Exit, NoWatchdog, platform, selector)?;
-    let mut config = Config::new(BLOCK_BYTES as u32).expect("4 KiB is a block");
+    let mut config = AgentConfig::new(&options.thing).map_err(|error| format!("--thing: {error:?}"))?;
     config.prefer_http = options.prefer_http;
-    let thing = ThingName::new(&options.thing).map_err(|error| format!("--thing: {error:?}"))?;
-    let now = machine::Instant::from_ms(embassy_time::Instant::now().as_millis());
-    let agent = Agent::start(config, thing, platform, application, document, now_ms(), now).await;
+    let start = Start { seed: now_ms(), now: pump::now() };
+    let agent = Agent::start(platform, application, config, url, start).await;
     agent.map_err(|error| format!("the flash cannot be used: {error:?}").into())
 }
 
@@ -212,13 +209,13 @@ impl Application for Printing {
         print(Kind::Notice, "", &format!("disconnected: {why:?}"));
     }
 
-    fn on_traffic(&mut self, way: Way, topic: &str, payload: &[u8]) {
+    fn on_traffic(&mut self, direction: Direction, topic: &str, payload: &[u8]) {
         if topic.contains("/streams/") {
             return; // a line for each block would hide everything else
         }
-        let kind = match way {
-            Way::Out => Kind::Out,
-            Way::In => Kind::In,
+        let kind = match direction {
+            Direction::Out => Kind::Out,
+            Direction::In => Kind::In,
         };
         print(kind, topic, &String::from_utf8_lossy(payload));
     }

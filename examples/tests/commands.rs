@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::future::pending;
 use std::time::Duration;
 
-use ota_agent::transport::{Broker, Connector, Inbound, Mqtt};
-use ota_agent::{Agent, Application, Command, Config, Instant, Notice, SelfTest, pump};
+use ota_agent::Instant;
+use ota_agent::prelude::*;
+use ota_agent::transport::{Broker, Inbound, Mqtt, QoS};
 use ota_examples::device::Error;
 use ota_examples::rig::Device;
-use ota_jobs::{JobId, ThingName};
+use ota_jobs::JobId;
 use ota_pal::{SlotId, Version};
-use tokio::io::DuplexStream;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::sleep;
 
@@ -77,7 +77,7 @@ impl Mqtt for &mut Inbox {
         Ok(())
     }
 
-    async fn publish(&mut self, _topic: &str, _payload: &[u8], _assured: bool) -> Result<(), &'static str> {
+    async fn publish(&mut self, _topic: &str, _payload: &[u8], _qos: QoS) -> Result<(), &'static str> {
         Ok(())
     }
 
@@ -89,18 +89,6 @@ impl Mqtt for &mut Inbox {
     }
 }
 
-/// No way to any server.
-struct Nowhere;
-
-impl Connector for Nowhere {
-    type Stream = embedded_io_adapters::tokio_1::FromTokio<DuplexStream>;
-    type Error = &'static str;
-
-    async fn connect(&mut self, _host: &str, _port: u16, _tls: bool) -> Result<Self::Stream, &'static str> {
-        Err("no way")
-    }
-}
-
 /// Runs a device whose version 2.0.0 came after 1.0.0, until it tells how a command went; that, and what would run next.
 async fn told(name: &str, messages: Vec<Message>, commands: &[Command]) -> Result<(Notice, String), Error> {
     let device = Device::new(name)?;
@@ -109,14 +97,13 @@ async fn told(name: &str, messages: Vec<Message>, commands: &[Command]) -> Resul
     let slot = device.boot()?;
     let (told, mut outcome) = unbounded_channel();
     let application = Commander { commands: commands.iter().copied().collect(), told };
-    let (config, thing) = (Config::new(4096).expect("4 KiB is a block"), ThingName::new("kitchen")?);
-    let mut document = [0; 2048];
-    let now = Instant::from_ms(0);
-    let agent = Agent::start(config, thing, device.platform(slot)?, application, &mut document, 1, now).await;
+    let config = AgentConfig::new("kitchen").expect("a plain name");
+    let start = Start { seed: 1, now: Instant::from_ms(0) };
+    let agent = Agent::start(device.platform(slot)?, application, config, &mut [], start).await;
     let mut agent = agent.map_err(|error| format!("{error:?}"))?;
     let mut broker = Inbox(messages);
     let notice = tokio::select! {
-        () = pump::run::<_, _, _, Nowhere>(&mut agent, &mut broker, None) => Err("reset, and nothing told"),
+        () = pump::run(&mut agent, &mut broker, NoHttp) => Err("reset, and nothing told"),
         () = sleep(TOLD_WITHIN) => Err("nothing told"),
         notice = outcome.recv() => notice.ok_or("the application is gone"),
     };

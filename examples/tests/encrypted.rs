@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use minimq::{Buffers, ConfigBuilder, Session};
 use ota_agent::transport::minimq::Minimq;
-use ota_agent::transport::{Broker, Connector, Mqtt};
+use ota_agent::transport::{Broker, Connector, Mqtt, QoS};
 use ota_cloud::serve::{Config, Service, TlsFiles};
 use ota_examples::connect::Network;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -69,7 +69,7 @@ async fn publish(network: Network, port: u16, tls: bool) {
     let mut broker = Minimq { session: &mut session, connector: network, host: "localhost", port, tls };
     let mut connection = broker.connect().await.unwrap();
     Mqtt::subscribe(&mut connection, &["kitchen/door"]).await.unwrap();
-    Mqtt::publish(&mut connection, "kitchen/door", MARKER.as_bytes(), true).await.unwrap();
+    Mqtt::publish(&mut connection, "kitchen/door", MARKER.as_bytes(), QoS::AtLeastOnce).await.unwrap();
     loop {
         if let Some(message) = connection.receive().await.unwrap() {
             return assert_eq!(message.payload, MARKER.as_bytes());

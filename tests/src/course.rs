@@ -4,11 +4,12 @@
 use std::rc::Rc;
 
 use ota_agent::machine::Event;
+use ota_agent::transport::QoS;
 use ota_agent::{Instant, MESSAGE_BYTES_MAX};
 use ota_jobs::Status;
 use ota_pal::{Flash, Signature, SignatureKind, SlotId, now};
 
-use crate::device::{DOCUMENT_BYTES, Program};
+use crate::device::{Program, URL_BYTES};
 use crate::network::Happening;
 use crate::nor::with_view;
 use crate::service::Reply;
@@ -57,9 +58,9 @@ impl World {
         };
         let boot = boot.expect("a confirmed image can always be started");
         self.checks.booted(&self.device, &boot, self.now_ms);
-        let mut document = [0; DOCUMENT_BYTES];
+        let mut url = [0; URL_BYTES];
         let seed = self.dice.roll();
-        let Some(agent) = self.device.start(flash, &boot, &mut document, seed, self.now_ms) else { return Boot::Again };
+        let Some(agent) = self.device.start(flash, &boot, &mut url, seed, self.now_ms) else { return Boot::Again };
         let mut agent = agent.expect("the device reads its own records");
         self.network.at(self.now_ms + BOOT_MS, Happening::Connected);
         loop {
@@ -117,7 +118,7 @@ impl World {
             let message = if agent.is_reset() { None } else { agent.message(self.instant(), &mut buffer) };
             let Some(message) = message else { break };
             self.checks.said(&message.topic, &buffer[..message.len], self.now_ms);
-            self.network.send_up(&message.topic, &buffer[..message.len], message.assured, self.now_ms);
+            self.network.send_up(&message.topic, &buffer[..message.len], message.qos == QoS::AtLeastOnce, self.now_ms);
         }
         self.tend_body(agent);
         true
@@ -147,9 +148,8 @@ impl World {
     }
 
     fn file_at<F: Flash>(&self, agent: &Program<'_, F>) -> Option<Rc<[u8]>> {
-        let mut url = [0; DOCUMENT_BYTES];
-        let len = agent.url_into(&mut url).ok()?;
-        let job = self.service.entries.iter().map(|entry| &entry.job).find(|job| job.url.as_bytes() == &url[..len])?;
+        let url = agent.url();
+        let job = self.service.entries.iter().map(|entry| &entry.job).find(|job| job.url.as_bytes() == url)?;
         Some(job.file.clone())
     }
 
@@ -213,7 +213,7 @@ impl World {
                 }
                 started.is_some()
             }
-            Act::Command(command) => now(agent.obey(command, at)).is_some(),
+            Act::Command(command) => now(agent.execute(command, at)).is_some(),
             Act::FactoryReset => self.factory_reset(agent),
             Act::Inject(Reply { topic, payload, .. }) => now(agent.on_message(&topic, &payload, at)).is_some(),
         };

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use ota_agent::machine::Notice;
-use ota_agent::{Agent, Application, Config, Instant, Progress, SelfTest, StartError};
+use ota_agent::{Agent, AgentConfig, Application, Instant, Progress, SelfTest, Start, StartError};
 use ota_boot::{Boot, BootError, Scrutiny};
 use ota_jobs::{JobId, ThingName};
 use ota_pal::{
@@ -20,7 +20,7 @@ use crate::verifier::{Signer, WorldVerifier};
 use crate::world::Setup;
 
 /// The agent's buffer for the document of the job at hand.
-pub const DOCUMENT_BYTES: usize = 1_024;
+pub const URL_BYTES: usize = 1_024;
 /// Bytes of the image that the factory puts into slot A, version 1.0.1.
 const FACTORY_BYTES: u32 = 9_000;
 
@@ -56,7 +56,7 @@ pub struct Device {
     /// Its name at the service.
     pub thing: String,
     /// The agent's.
-    pub config: Config,
+    pub config: AgentConfig,
 }
 
 impl Device {
@@ -109,15 +109,16 @@ impl Device {
         &self,
         flash: F,
         boot: &Boot,
-        document: &'b mut [u8],
+        url: &'b mut [u8],
         seed: u64,
         now_ms: u64,
     ) -> Option<Result<Program<'b, F>, StartError>> {
-        let thing = ThingName::new(&self.thing).expect("a plain name");
+        let mut config = self.config.clone();
+        config.thing = ThingName::new(&self.thing).expect("a plain name");
         let app = App::new(Behaviour::of(&boot.header));
         let platform = self.platform(flash, boot.slot, key_epoch(&boot.header));
-        let at = Instant::from_ms(now_ms);
-        now(Agent::start(self.config.clone(), thing, platform, app, document, seed, at))
+        let start = Start { seed, now: Instant::from_ms(now_ms) };
+        now(Agent::start(platform, app, config, url, start))
     }
 
     /// The platform of the program in slot `running`, which asks for this key epoch.

@@ -49,8 +49,6 @@ pub enum Kind {
     UnknownProtocol,
     /// All files of the document are of another type.
     OtherFileType,
-    /// The document does not fit the agent's buffer.
-    DocumentTooLarge,
     /// The document does not fit the receive buffer: no message with it arrives.
     DocumentUndeliverable,
     /// The document is nested a thousand levels deep.
@@ -61,7 +59,7 @@ pub enum Kind {
 
 impl Kind {
     /// All that an agent has to end by itself.
-    pub const ALL: [Kind; 21] = [
+    pub const ALL: [Kind; 20] = [
         Kind::Good,
         Kind::FailsItsTest,
         Kind::HangsInItsTest,
@@ -80,7 +78,6 @@ impl Kind {
         Kind::Short,
         Kind::UnknownProtocol,
         Kind::OtherFileType,
-        Kind::DocumentTooLarge,
         Kind::DocumentUndeliverable,
         Kind::DocumentTooDeep,
     ];
@@ -106,7 +103,6 @@ impl Kind {
             Kind::Short => &[Reason::ImageTooShort],
             Kind::UnknownProtocol => &[Reason::UnknownProtocol],
             Kind::OtherFileType => &[Reason::NoFileForThisDevice],
-            Kind::DocumentTooLarge => &[Reason::DocumentTooLarge],
             Kind::DocumentUndeliverable => &[Reason::DocumentTooLarge, Reason::DocumentNotJson],
             Kind::DocumentTooDeep => &[Reason::DocumentTooDeep, Reason::DocumentNotJson, Reason::DocumentTooLarge],
         }
@@ -172,8 +168,6 @@ pub struct Job {
     pub announced_bytes: u32,
 }
 
-/// A document over this does not fit the agent; see [`crate::device::DOCUMENT_BYTES`].
-const PADDING_TOO_LARGE: usize = 1_100;
 /// A document over this does not fit any receive buffer; see [`crate::device::receive_bytes`].
 const PADDING_UNDELIVERABLE: usize = 8_000;
 const LEVELS_TOO_DEEP: usize = 400;
@@ -270,7 +264,6 @@ fn signature_member(kind: Kind, signature: &[u8]) -> String {
 fn surplus(kind: Kind) -> String {
     let padding = |len| format!(r#","padding":"{}""#, "x".repeat(len));
     match kind {
-        Kind::DocumentTooLarge => padding(PADDING_TOO_LARGE),
         Kind::DocumentUndeliverable => padding(PADDING_UNDELIVERABLE),
         Kind::DocumentTooDeep => {
             format!(r#","deep":{}{}"#, "[".repeat(LEVELS_TOO_DEEP), "]".repeat(LEVELS_TOO_DEEP))

@@ -1,7 +1,7 @@
 //! One life from a seed: a storm, in which jobs come and everything else goes wrong, and a calm after it, in which the
 //! last job is a good one. What is true of every life is said at the end of [`live`], and in `checks`.
 
-use ota_agent::{Command, Config, Discovery};
+use ota_agent::{AgentConfig, Command, Discovery};
 use ota_jobs::{Reason, Status};
 use ota_pal::Floor;
 
@@ -136,7 +136,9 @@ fn the_calm_ends_every_job(world: &mut World, ended: Ended) {
 // What a seed decides.
 
 fn setup(seed: u64, dice: &mut Dice) -> Setup {
-    let mut config = Config::new(dice.pick(&[256, 1_024, 1_024, 4_096])).expect("block sizes that AWS takes");
+    let mut config = AgentConfig::new("thing")
+        .and_then(|config| config.with_block_bytes(dice.pick(&[256, 1_024, 1_024, 4_096])))
+        .expect("valid");
     config.trial_ms_max = 60_000;
     config.prefer_http = dice.percent(50);
     config.window_bytes_start = dice.pick(&[8_192, 131_072, 524_288]);

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use ota_agent::transport::http;
+use ota_agent::transport;
 use ota_jobs::Reason;
 
 use crate::dice::Dice;
@@ -56,7 +56,7 @@ impl Web {
     pub fn body(
         &mut self,
         file: Option<Rc<[u8]>>,
-        range: http::Range,
+        range: transport::Range,
         (delay_ms, documents): (u64, u32),
         dice: &mut Dice,
     ) -> Vec<(u64, Part)> {
@@ -94,7 +94,7 @@ impl Web {
     }
 }
 
-fn whole(file: &Rc<[u8]>, range: http::Range, delay_ms: u64) -> Vec<(u64, Part)> {
+fn whole(file: &Rc<[u8]>, range: transport::Range, delay_ms: u64) -> Vec<(u64, Part)> {
     let block = range.block_bytes as usize;
     let starts = (range.from_bytes as usize..range.image_bytes as usize).step_by(block);
     let blocks = starts.zip(1..).map(|(from, number)| {

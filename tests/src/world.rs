@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use ota_agent::machine::Notice;
-use ota_agent::{Command, Config};
+use ota_agent::{AgentConfig, Command};
 use ota_jobs::{Reason, Status};
 
 use crate::checks::Checks;
@@ -23,7 +23,7 @@ pub struct Setup {
     /// The thing's name.
     pub thing: String,
     /// The agent's settings.
-    pub config: Config,
+    pub config: AgentConfig,
     /// The flash.
     pub chip: Chip,
     /// Sectors of a slot.
@@ -41,7 +41,7 @@ pub struct Setup {
 impl Setup {
     /// A small device with the agent's defaults and blocks of 1 KiB; trials end after a minute.
     pub fn new(seed: u64) -> Self {
-        let mut config = Config::new(1_024).expect("a block size that AWS takes");
+        let mut config = AgentConfig::new("thing").and_then(|config| config.with_block_bytes(1_024)).expect("valid");
         config.trial_ms_max = 60_000;
         let thing = "thing".into();
         let (factory_slot, staged, real_signatures) = (false, false, false);
@@ -124,7 +124,7 @@ impl World {
     pub fn new(setup: Setup) -> Self {
         let mut dice = Dice::new(setup.seed);
         let signer = Rc::new(Signer::new("ours", setup.real_signatures));
-        let receive_bytes = receive_bytes(setup.config.block_bytes);
+        let receive_bytes = receive_bytes(setup.config.block_bytes());
         let checks = Checks::new(&setup.config, setup.chip);
         let device = Device::new(&setup, signer, &mut dice);
         let mut world = Self {

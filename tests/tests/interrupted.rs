@@ -280,7 +280,7 @@ fn a_reset_anywhere_in_a_long_download_costs_a_window_and_a_sector_at_most() {
     let costs_max = 32_768 + 4_096;
     for (route, blocks) in ROUTES.into_iter().flat_map(|route| (5..310).step_by(13).map(move |at| (route, at))) {
         let mut setup = Setup::new(1);
-        setup.config.block_bytes = 256;
+        setup.config = setup.config.with_block_bytes(256).expect("valid");
         let resumed = reset_in_a_download(setup, route, 80_002, blocks);
         assert!(resumed[1] + costs_max >= 256 * blocks as u32, "{route:?}, block {blocks}: {resumed:?}");
     }

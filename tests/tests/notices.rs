@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use ota_agent::machine::Outcome;
-use ota_agent::{Agent, Application, Instant, Notice, Progress, SelfTest};
-use ota_jobs::{Reason, Status, ThingName};
+use ota_agent::{Agent, Application, Instant, Notice, Progress, SelfTest, Start};
+use ota_jobs::{Reason, Status};
 use ota_pal::{BootRecords, Image, SlotId, Source, Standing, Version, now};
 use ota_tests::calm::{IMAGE_BYTES, WHILE_MS, heard, http_order, order, run, world, world_after};
 use ota_tests::device::Device;
@@ -160,9 +160,8 @@ impl Application for Listener {
 /// What an application hears while its agent starts on `device`, with a program that revokes all keys before `key_epoch`.
 fn heard_at_start(device: &Device, running: SlotId, key_epoch: u32) -> Vec<Notice> {
     let platform = device.platform(View(device.nor.clone()) as PlainView, running, key_epoch);
-    let (mut document, thing) = ([0; 512], ThingName::new("thing").expect("a plain name"));
-    let (config, at) = (device.config.clone(), Instant::from_ms(0));
-    let agent = now(Agent::start(config, thing, platform, Listener(Vec::new()), &mut document, 1, at));
+    let start = Start { seed: 1, now: Instant::from_ms(0) };
+    let agent = now(Agent::start(platform, Listener(Vec::new()), device.config.clone(), &mut [], start));
     agent.expect("memory never waits").expect("the device reads its own flash").into_parts().1.0
 }
 

@@ -4,8 +4,8 @@
 use std::rc::Rc;
 
 use ota_agent::machine::Event;
-use ota_agent::{Agent, Application, Config, Instant, MESSAGE_BYTES_MAX, SelfTest};
-use ota_jobs::{Status, ThingName};
+use ota_agent::{Agent, AgentConfig, Application, Instant, MESSAGE_BYTES_MAX, SelfTest, Start};
+use ota_jobs::Status;
 use ota_pal::{Floor, Platform, SlotId, now};
 use ota_tests::device::Device;
 use ota_tests::dice::Dice;
@@ -47,7 +47,7 @@ fn carry<P: Platform>(agent: &mut Agent<'_, P, Pump>, service: &mut Service, at:
 fn a_device_is_updated_in_five_steps() {
     let mut dice = Dice::new(1);
     let signer = Rc::new(Signer::new("ours", true));
-    let config = Config::new(4_096).expect("a block size that AWS takes");
+    let config = AgentConfig::new("thing").expect("a plain name");
     let device =
         Device::new(&Setup { config: config.clone(), slot_sectors: 16, ..Setup::new(1) }, signer.clone(), &mut dice);
 
@@ -70,12 +70,10 @@ fn a_device_is_updated_in_five_steps() {
         let boot = device.boot().expect("the power stays").expect("there is an image");
         running.push((boot.slot, boot.header.version.patch));
 
-        // 2. Make the agent: your buffer, your platform, your thing's name, your application.
-        let mut document = [0; 2_048];
-        let thing = ThingName::new("thing").expect("a plain name");
+        // 2. Make the agent: your platform, your application, your thing's name, a buffer for URLs.
         let flash: PlainView = View(device.nor.clone());
-        let start =
-            Agent::start(config.clone(), thing, device.platform(flash, boot.slot, 0), Pump, &mut document, at_ms, at);
+        let (start, mut url) = (Start { seed: at_ms, now: at }, [0; 2_048]);
+        let start = Agent::start(device.platform(flash, boot.slot, 0), Pump, config.clone(), &mut url, start);
         let mut agent = done(start).expect("the device reads its own flash");
 
         // 3. Subscribe to its topics, and tell it that you did.

@@ -1,95 +1,88 @@
-//! The words between the machine and its shell: events go in, operations and messages come out.
+//! The machine's interface: events in, operations, messages and notices out.
 
 use ota_jobs::{JobId, Reason, RejectCode, Status, StreamRejectCode};
 
-use super::journal::{Outcome, RECORD_BYTES};
+use super::journal::{Outcome, Phase};
 use super::window::{Block, BlockRequest};
 
-/// Something happened.
+/// An input of the machine.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The MQTT connection is up and the service's topics are subscribed.
     Connected,
-    /// The MQTT connection is gone.
+    /// The MQTT connection is lost.
     Disconnected,
     /// The list of pending jobs changed.
     JobsChanged,
-    /// The service named the next job.
+    /// The service offers the next job.
     Offer(Offer),
     /// The service has no job.
     NoJob,
-    /// The answer to our question cannot be read, and why.
+    /// The response to a request of the next job cannot be parsed.
     OfferUnreadable(Reason),
-    /// The service refused to name a job.
+    /// The service rejected a request of the next job.
     OfferRefused(RejectCode),
-    /// The service described the execution that was asked about.
+    /// The service described an execution.
     Described(Execution),
-    /// It answered the update with this token: taken.
+    /// The service accepted the update with this token.
     UpdateAccepted {
-        /// From the request.
+        /// The token of the request.
         token: u32,
-        /// The execution's version after it, where the answer carries it.
+        /// The execution's version after the update, if the response has it.
         version: Option<u64>,
     },
-    /// It refused the update or the description with this token.
+    /// The service rejected the update or the describe request with this token.
     UpdateRejected {
-        /// From the request.
+        /// The token of the request.
         token: u32,
-        /// Why.
+        /// The service's code.
         code: RejectCode,
-        /// Where the execution stands, where the answer carries it.
-        standing: Option<(Status, u64)>,
+        /// Status and version of the execution, if the response has them.
+        state: Option<(Status, u64)>,
     },
-    /// A block lies in the receive buffer; a [`Operation::Write`] for it follows at once, or nothing.
-    Block {
-        /// Its number.
-        index: u32,
-        /// Its length in bytes.
-        len_bytes: u32,
-    },
-    /// The stream service refused a request.
+    /// The stream service rejected a request.
     StreamRejected(StreamRejectCode),
-    /// The HTTP body ended or could not be had.
+    /// An HTTP request failed, or its body ended early.
     FetchFailed(Reason),
-    /// The operation in flight is over.
+    /// The operation in flight, or the write of an accepted block, ended.
     Done(Done),
     /// The application's verdict on the image on trial.
     SelfTest(Result<(), Reason>),
-    /// The application gives the job up.
+    /// The application aborts the job.
     Abort,
 }
 
-/// A job as the service offers it, checked against this device as far as the document allows.
+/// A job as the service offers it.
 #[derive(Clone, Debug)]
 pub struct Offer {
-    /// Its execution for this thing.
+    /// The job's execution on this thing.
     pub execution: Execution,
-    /// What to do about it.
+    /// What its document asks for.
     pub task: Task,
 }
 
-/// What the service says of an execution.
+/// An execution as the service describes it.
 #[derive(Clone, Debug)]
 pub struct Execution {
     /// The job.
     pub job: JobId,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
-    /// Counts its updates.
+    /// The number of its updates.
     pub version: u64,
 }
 
 /// What a job document asks for.
 #[derive(Clone, Debug)]
 pub enum Task {
-    /// An image that this device can go for.
+    /// An update.
     Update(Plan),
-    /// An update that can never succeed here.
+    /// An update that cannot succeed on this device.
     Refused(Reason),
-    /// Not an update: the application's, or nobody's.
-    Foreign,
-    /// The description came without its document.
-    Withheld,
+    /// A custom job, which is left to the application.
+    Custom,
+    /// The response had no document.
+    DocumentOmitted,
 }
 
 /// The numbers of an update; only [`Plan::new`] makes one.
@@ -100,17 +93,17 @@ pub struct Plan {
     pub(super) sources: Sources,
 }
 
-/// Where the bytes can be had.
+/// The sources of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sources {
-    /// From an MQTT stream.
+    /// An MQTT stream.
     pub stream: bool,
-    /// From an HTTP server.
+    /// An HTTP server.
     pub http: bool,
 }
 
 impl Plan {
-    /// An image of `image_bytes`; `fingerprint` differs for every other file or signature.
+    /// The plan of an image of `image_bytes`; `fingerprint` differs for every other file or signature.
     ///
     /// Errors: [`Reason::ImageEmpty`], [`Reason::UnknownProtocol`] without any source.
     pub fn new(image_bytes: u32, fingerprint: u32, sources: Sources) -> Result<Self, Reason> {
@@ -120,137 +113,147 @@ impl Plan {
             () => Ok(Self { image_bytes, fingerprint, sources }),
         }
     }
+
+    /// Identifies file and signature.
+    pub fn fingerprint(&self) -> u32 {
+        self.fingerprint
+    }
 }
 
-/// Work for the platform, one at a time; its [`Done`] must come back before the next.
+/// An operation on the platform. One is in flight at a time; [`Event::Done`] ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Is the image of the job the one that runs?
-    Compare {
-        /// Its size.
-        image_bytes: u32,
-    },
-    /// Take a slot, keep what lies in it before `keep_bytes`.
+    /// Checks whether the image of the job is the one that runs: [`Done::Installed`].
+    CheckInstalled,
+    /// Chooses a slot and keeps what lies in it before `keep_bytes`: [`Done::Begun`].
     Begin {
-        /// Size of the image.
-        image_bytes: u32,
-        /// What an earlier life wrote.
+        /// Bytes that an earlier boot wrote.
         keep_bytes: u32,
     },
-    /// Write the block that was announced just now.
-    Write(Block),
-    /// Check the image's header, which has arrived.
+    /// Checks the image's header, which is in flash: [`Done::HeaderAccepted`].
     CheckHeader,
-    /// Erase one sector ahead of the frontier.
+    /// Erases one sector ahead of the frontier: [`Done::ErasedAhead`].
     EraseAhead,
-    /// Hash a piece behind the frontier.
+    /// Hashes one step behind the frontier: [`Done::HashedAhead`].
     HashAhead {
-        /// All bytes before this are written.
+        /// All bytes before this one are in flash.
         frontier_bytes: u32,
     },
-    /// Make this record durable, after all that was written; an empty one when `None`.
-    Journal(Option<[u8; RECORD_BYTES]>),
-    /// Read back, hash, verify the signature, check the header.
-    Seal,
-    /// Check the hash once more and write the boot record.
+    /// Stores [`Machine::record`](super::Machine::record) of this phase durably, after all that was written:
+    /// [`Done::JournalSaved`].
+    SaveJournal(Phase),
+    /// Stores an empty journal: [`Done::JournalSaved`].
+    ClearJournal,
+    /// Reads the image back, hashes it, verifies the signature and checks the header: [`Done::Verified`].
+    Verify,
+    /// Hashes the image again and writes the boot record: [`Done::Activated`].
     Activate {
         /// The slot with the image.
         slot: u8,
-        /// Its hash.
+        /// SHA-256 of the whole file.
         digest: [u8; 32],
-        /// Its size.
-        image_bytes: u32,
     },
-    /// Keep the running image for good.
+    /// Makes the running image the confirmed one: [`Done::Confirmed`].
     Confirm,
-    /// End the trial of the running image.
+    /// Ends the trial of the running image: [`Done::RolledBack`].
     RollBack(Reason),
-    /// Make the image in this slot one that cannot be started.
-    Abandon {
+    /// Makes the image in this slot one that cannot be started: [`Done::Invalidated`].
+    Invalidate {
         /// The slot, which does not run.
         slot: u8,
     },
-    /// Start again through the boot selector.
+    /// Resets the device.
     Reset,
 }
 
-/// How an operation ended.
+/// The result of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
     /// Whether the running image is the job's.
-    Compared(bool),
-    /// A slot is taken.
+    Installed(bool),
+    /// A slot is ready.
     Begun {
-        /// Which.
+        /// The slot.
         slot: u8,
-        /// From where bytes are missing.
+        /// All bytes before this one are kept.
         frontier_bytes: u32,
-        /// The version (major, minor, patch) of the earlier image that made room.
-        evicted: Option<(u16, u16, u32)>,
+        /// The version of the confirmed image that was in the slot.
+        evicted: Option<Version>,
     },
-    /// The block is in flash and read back.
+    /// The block is in flash and was read back.
     Written(Block),
-    /// The header fits this device.
-    HeaderFits,
-    /// One piece is erased or hashed; whether there is more to do now.
-    Ahead(bool),
-    /// The record is durable.
-    Journaled,
-    /// The image is what was signed.
-    Sealed {
+    /// The header is acceptable on this device.
+    HeaderAccepted,
+    /// One step of erasing is done.
+    ErasedAhead {
+        /// Whether another step is due now.
+        more: bool,
+    },
+    /// One step of hashing is done.
+    HashedAhead {
+        /// Whether another step is due now.
+        more: bool,
+    },
+    /// The journal is durable.
+    JournalSaved,
+    /// The image is the one that was signed.
+    Verified {
         /// SHA-256 of the whole file.
         digest: [u8; 32],
     },
     /// The next boot tries the image.
     Activated,
-    /// The running image stays.
+    /// The running image is confirmed.
     Confirmed,
-    /// The next boot runs the previous image.
+    /// The next boot starts the previous image.
     RolledBack,
     /// The image cannot be started any more.
-    Abandoned,
-    /// It was refused or failed.
+    Invalidated,
+    /// The operation was refused or failed.
     Failed(Reason),
 }
+
+/// A firmware version: major, minor, patch.
+pub type Version = (u16, u16, u32);
 
 /// A message for the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message<'m> {
-    /// What is the next job?
+    /// Requests the next job.
     NextJob {
-        /// Answered in kind.
+        /// Returned in the response.
         token: u32,
-        /// Whether its document is wanted too.
+        /// Whether to include its document.
         document: bool,
     },
-    /// Where does this execution stand?
+    /// Requests the state of an execution.
     Describe {
         /// The job.
         job: &'m JobId,
-        /// Answered in kind.
+        /// Returned in the response.
         token: u32,
-        /// Whether its document is wanted too, for a fresh URL.
+        /// Whether to include its document, for a fresh URL.
         document: bool,
     },
-    /// This is where the job stands.
+    /// Updates the status of an execution.
     Update {
         /// The job.
         job: &'m JobId,
-        /// Answered in kind.
+        /// Returned in the response.
         token: u32,
-        /// The version that the execution has to have.
+        /// The version that the execution must have.
         expected_version: u64,
-        /// What to say.
+        /// The status and its details.
         report: Report,
     },
-    /// Blocks, please.
+    /// Requests blocks.
     Blocks(BlockRequest),
 }
 
-/// What the service hears of a job.
+/// A status report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// Receiving: so many blocks of so many.
+    /// The download's progress.
     Progress {
         /// Blocks in flash.
         done: u32,
@@ -261,63 +264,64 @@ pub enum Report {
     Ready,
     /// The new image runs on trial.
     Testing,
-    /// The end.
+    /// The job ended.
     Final(Outcome),
 }
 
-/// What the application hears, in this order.
+/// What the application is notified of, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Notice {
-    /// The service is asked for a job.
+    /// The next job is requested.
     CheckStarted,
-    /// It refused to name one.
+    /// The service rejected the request.
     CheckFailed(RejectCode),
     /// There is no job.
     NoUpdate,
-    /// A job with an update is taken up.
+    /// A job with an update became active.
     UpdateAvailable {
         /// Size of its image.
         image_bytes: u32,
     },
-    /// The download starts, or goes on.
+    /// The download starts or resumes.
     DownloadStarted {
-        /// What an earlier life fetched.
+        /// Bytes that are in flash already.
         resumed_bytes: u32,
     },
-    /// All slots held images that were confirmed once: the oldest made room.
+    /// All slots held images that were confirmed once; the oldest was discarded.
     StoreFull {
-        /// Its version: major, minor, patch.
-        evicted: (u16, u16, u32),
+        /// Its version.
+        evicted: Version,
     },
-    /// All bytes are in flash.
+    /// The whole image is in flash.
     DownloadSucceeded,
-    /// They are not and will not be.
+    /// The download failed.
     DownloadFailed {
-        /// How many were.
+        /// Bytes in flash.
         done_bytes: u32,
-        /// What stopped it.
+        /// The cause.
         reason: Reason,
     },
-    /// Digest and signature are checked.
+    /// Digest and signature are being verified.
     VerifyStarted,
-    /// The image is what was signed.
+    /// The image is the one that was signed.
     VerifySucceeded {
         /// SHA-256 of the whole file.
         digest: [u8; 32],
     },
-    /// It is not, or not for this device.
+    /// The image is not the one that was signed, or not for this device.
     VerifyFailed(Reason),
-    /// The new image is next; the device is about to reset.
+    /// The next boot starts the new image; the device is about to reset.
     Activated,
-    /// This is the new image, on trial.
+    /// The running image is new and on trial.
     SelfTestStarted,
-    /// The running image stays.
+    /// The running image is confirmed.
     Confirmed,
-    /// The previous image comes back.
+    /// The device returns to the previous image.
     RollingBack(Reason),
-    /// The job ended like this; the service has yet to hear it.
+    /// The job ended with this outcome, which is yet to be reported.
     Concluded(Outcome),
-    /// The service took the job back.
+    /// The service cancelled the job.
     Withdrawn,
     /// Nothing is left to do or to report for the job.
     Settled,
@@ -326,20 +330,20 @@ pub enum Notice {
         /// The slot.
         to: u8,
     },
-    /// There is no way back on command, and why; the device goes on as it is.
+    /// The rollback on command failed; the device goes on as it is.
     RollbackFailed(Reason),
-    /// On command: the device is about to reset, and the boot selector restores the factory's image and erases all others.
+    /// On command: the device is about to reset; the boot selector restores the factory image and erases all others.
     FactoryReset,
-    /// There is no factory reset, and why; the device goes on as it is.
+    /// The factory reset failed; the device goes on as it is.
     FactoryResetFailed(Reason),
-    /// On command: no slot holds an image of this version (major, minor, patch) any more.
-    ImageErased((u16, u16, u32)),
-    /// The images of a version were not erased, and why.
+    /// On command: all images of this version are erased.
+    ImageErased(Version),
+    /// The images of a version were not erased.
     EraseFailed(Reason),
-    /// At a boot: so many rows of the image database are broken, and gone once the next record is stored. The images in those
-    /// slots are not gone back to.
+    /// At a boot: this many rows of the image database are broken, and lost once the next record is stored. The images in
+    /// those slots are not used for a rollback.
     ImageRowsBroken(u8),
-    /// At a boot: the monotonic record cannot be read, or raised to what the confirmed image asks for, and why. The boot
-    /// selector goes by what it says; every boot tries again.
+    /// At a boot: the monotonic record cannot be read, or raised to the values of the confirmed image. The boot selector uses
+    /// the stored values; every boot tries again.
     FloorNotRaised(Reason),
 }

@@ -1,14 +1,13 @@
-//! Time as the machine sees it: an instant is a number that the caller passes in. No clock is read here.
-//! Also the waiting that grows: back-off with jitter.
+//! Instants, which the caller passes in, back-off with jitter, and the random numbers for it. No clock is read here.
 
-/// A moment, in milliseconds since any fixed origin that the caller keeps to.
+/// A point in time, in milliseconds since an origin that the caller chooses once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Instant {
     ms: u64,
 }
 
 impl Instant {
-    /// The moment `ms` milliseconds after the origin.
+    /// The instant `ms` milliseconds after the origin.
     pub const fn from_ms(ms: u64) -> Self {
         Self { ms }
     }
@@ -18,30 +17,30 @@ impl Instant {
         self.ms
     }
 
-    /// The moment `ms` milliseconds later; the far end of time when that overflows.
+    /// The instant `ms` milliseconds later, saturating.
     pub const fn plus_ms(self, ms: u64) -> Self {
         Self { ms: self.ms.saturating_add(ms) }
     }
 
-    /// Milliseconds since `earlier`; 0 when that lies ahead.
+    /// Milliseconds since `earlier`; 0 if that is later.
     pub const fn since(self, earlier: Instant) -> u64 {
         self.ms.saturating_sub(earlier.ms)
     }
 }
 
-/// Dice for jitter and client tokens: xorshift64, seeded by the caller. Not for secrets.
+/// Random numbers for jitter and client tokens: xorshift64, seeded by the caller. Not for secrets.
 #[derive(Clone, Debug)]
-pub(super) struct Dice {
+pub(super) struct Rng {
     state: u64,
 }
 
-impl Dice {
+impl Rng {
     pub(super) fn new(seed: u64) -> Self {
-        // Zero is the one state that xorshift never leaves.
+        // Zero would stay zero.
         Self { state: seed ^ 0x9E37_79B9_7F4A_7C15 | 1 }
     }
 
-    pub(super) fn roll(&mut self) -> u32 {
+    pub(super) fn next_u32(&mut self) -> u32 {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;
@@ -51,10 +50,10 @@ impl Dice {
 
 /// The first wait after a failure.
 const BACKOFF_MS_MIN: u32 = 1_000;
-/// No wait is longer than this, jitter aside.
+/// The longest wait, before jitter.
 const BACKOFF_MS_MAX: u32 = 60_000;
 
-/// Waits that double from one to sixty seconds, each shortened by up to a quarter, so that a fleet does not retry in step.
+/// Back-off from one to sixty seconds, doubling, each wait shortened by up to a quarter so that a fleet does not retry in step.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     next_ms: u32,
@@ -73,7 +72,7 @@ impl Backoff {
         u64::from(wait - random % (wait / 4))
     }
 
-    /// Back to the shortest wait, after a success.
+    /// Returns to the shortest wait.
     pub fn reset(&mut self) {
         *self = Self::new();
     }

@@ -1,49 +1,40 @@
-//! The download of one image: where its bytes come from, what the platform has to do with them, and when to give up.
-//! Which blocks are missing is the window's knowledge.
+//! The download of one image: the source of its blocks, the operations on flash that it needs, and when it fails. Which
+//! blocks are missing is tracked by the window.
 
 use ota_jobs::{Reason, StreamRejectCode};
 
-use super::event::{Done, Plan};
+use super::event::{Done, Operation, Plan};
+use super::journal::Phase;
+use super::rate::WINDOW_BLOCKS;
 use super::time::{Backoff, Instant};
-use super::window::{Block, BlockRefusal, BlockRequest, WINDOW_BLOCKS, Window};
-use super::{Config, Progress};
+use super::window::{Block, BlockRefusal, BlockRequest, Window};
+use super::{AgentConfig, Progress};
 
 /// The last block that a stream request can name. Source: AWS IoT, GetStream, offset `o`.
 const STREAM_BLOCKS_MAX: u32 = 98_304;
-/// One refusal or one block of a wrong length may be an accident; three in a row, without a good block between, are not.
-const ACCIDENTS_MAX: u8 = 3;
+/// Consecutive refusals, or blocks of a wrong length, before a source fails.
+const ERRORS_MAX: u8 = 3;
 
-/// Progress is made durable whenever the frontier moved this far, or half a window where that is less.
+/// The frontier is saved whenever it moved this far, or half a window if that is less.
 const JOURNAL_EVERY_BYTES: u32 = 65_536;
-/// Failures of HTTP in a row without a block before the other source is tried, where there is one. Where there is none,
-/// the server is waited for as long as a silent stream is.
+/// Consecutive HTTP failures before the other source is used. Without another source, HTTP fails after `silence_ms_max`.
 const FETCHES_MAX: u8 = 5;
-/// Servers that forbid what the document named: the second time with the URL of a fresh document.
+/// Refusals of a URL before HTTP fails; the second one is of the URL from a fresh document.
 const FORBIDDEN_MAX: u8 = 2;
-/// How long a fresh document is waited for before the old URL is tried again.
+/// How long to wait for a fresh document before the old URL is tried again.
 const FRESH_DOCUMENT_MS: u64 = 60_000;
-
-/// Work for the platform while blocks come in, most urgent first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Chore {
-    Write(Block),
-    CheckHeader,
-    Journal { frontier_bytes: u32 },
-    EraseAhead,
-    HashAhead { frontier_bytes: u32 },
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Stream,
     Http,
-    /// None is left.
+    /// Every source failed.
     Failed(Reason),
 }
 
-/// A block that came with a wrong length, again and again without a good one between: the file is not what was announced.
+/// Consecutive blocks of a wrong length at one index: the file is not the one that was announced.
 #[derive(Clone, Copy, Debug)]
-struct Misfit {
+struct WrongLengthStreak {
     index: u32,
     count: u8,
     reason: Reason,
@@ -54,19 +45,17 @@ pub(super) struct Transfer {
     window: Window,
     journal_every_bytes: u32,
     source: Source,
-    /// The source to turn to when this one fails.
+    /// The source to use when this one fails.
     spare: Option<Source>,
     silence_ms_max: u64,
     quiet_since: Instant,
     /// Refusals since the last good block.
     refusals: u8,
-    misfit: Option<Misfit>,
+    wrong_length: Option<WrongLengthStreak>,
     fetch_failures: u8,
     forbidden: u8,
     fetch_at: Instant,
     backoff: Backoff,
-    chore: Option<Chore>,
-    pending: Option<Block>,
     header_checked: bool,
     journaled_bytes: u32,
     erase_more: bool,
@@ -74,7 +63,7 @@ pub(super) struct Transfer {
 }
 
 impl Transfer {
-    pub(super) fn new(config: &Config, plan: Plan) -> Self {
+    pub(super) fn new(config: &AgentConfig, plan: Plan) -> Self {
         let window = Window::new(plan.image_bytes, config.block_bytes, 0, config.window_bytes_start);
         let (source, spare) = sources(config, plan, window.blocks());
         Self {
@@ -85,13 +74,11 @@ impl Transfer {
             silence_ms_max: config.silence_ms_max,
             quiet_since: Instant::default(),
             refusals: 0,
-            misfit: None,
+            wrong_length: None,
             fetch_failures: 0,
             forbidden: 0,
             fetch_at: Instant::default(),
             backoff: Backoff::new(),
-            chore: None,
-            pending: None,
             header_checked: false,
             journaled_bytes: 0,
             erase_more: true,
@@ -99,16 +86,16 @@ impl Transfer {
         }
     }
 
-    /// A slot is taken, and holds all bytes before the frontier.
+    /// Starts with all bytes before `frontier_bytes` in flash.
     pub(super) fn begin(&mut self, frontier_bytes: u32, now: Instant) {
         self.window.skip_to(frontier_bytes);
         self.journaled_bytes = frontier_bytes;
         self.quiet_since = now;
     }
 
-    /// A new connection: what was asked for on the old one does not come any more.
-    pub(super) fn start_over(&mut self, now: Instant) {
-        self.window.ask_again();
+    /// Requests the outstanding blocks again: those of the last connection do not arrive any more.
+    pub(super) fn restart(&mut self, now: Instant) {
+        self.window.request_again();
         self.quiet_since = now;
     }
 
@@ -116,7 +103,7 @@ impl Transfer {
         self.window.is_complete() && self.header_checked
     }
 
-    /// Why no source is left, once none is.
+    /// The reason of the last source that failed, once all have.
     pub(super) fn failure(&self) -> Option<Reason> {
         match self.source {
             Source::Failed(reason) => Some(reason),
@@ -124,14 +111,19 @@ impl Transfer {
         }
     }
 
+    /// Blocks in flash without a gap, and blocks of the image.
     pub(super) fn blocks(&self) -> (u32, u32) {
         (self.window.blocks_done(), self.window.blocks())
+    }
+
+    pub(super) fn done_bytes(&self) -> u32 {
+        self.window.frontier_bytes()
     }
 
     pub(super) fn progress(&self) -> Option<Progress> {
         let done_bytes = self.window.frontier_bytes();
         let total_bytes = self.window.image_bytes();
-        let rate_bytes_per_s = self.window.pace().rate_bytes_per_s();
+        let rate_bytes_per_s = self.window.rate().rate_bytes_per_s();
         let left_ms = u64::from(total_bytes - done_bytes) * 1_000;
         (total_bytes > 0).then_some(Progress {
             total_bytes,
@@ -144,27 +136,26 @@ impl Transfer {
 
     // Blocks.
 
-    /// A block lies in the receive buffer. It is taken only while nothing else is under way: the buffer is one block.
-    pub(super) fn block(&mut self, index: u32, len_bytes: u32, busy: bool, now: Instant) {
-        if busy || self.pending.is_some() {
-            return;
-        }
+    /// Accepts a block that is missing.
+    pub(super) fn block(&mut self, index: u32, len_bytes: u32, now: Instant) -> Option<Block> {
         match self.window.offer(index, len_bytes, now) {
             Ok(block) => {
-                self.pending = Some(block);
                 self.quiet_since = now;
                 self.refusals = 0;
-                self.misfit = None;
+                self.wrong_length = None;
                 self.fetch_failures = 0;
                 self.forbidden = 0;
                 self.backoff.reset();
+                Some(block)
             }
             Err(BlockRefusal::WrongLength { got, want }) => {
                 let reason = if got < want { Reason::ImageTooShort } else { Reason::ImageLengthMismatch };
-                let before = self.misfit.filter(|misfit| misfit.index == index).map_or(0, |misfit| misfit.count);
-                self.misfit = Some(Misfit { index, count: before.saturating_add(1), reason });
+                let streak = self.wrong_length.filter(|streak| streak.index == index);
+                let count = streak.map_or(1, |streak| streak.count.saturating_add(1));
+                self.wrong_length = Some(WrongLengthStreak { index, count, reason });
+                None
             }
-            Err(BlockRefusal::Duplicate | BlockRefusal::OutOfRange) => {}
+            Err(BlockRefusal::Duplicate | BlockRefusal::OutOfRange) => None,
         }
     }
 
@@ -176,14 +167,14 @@ impl Transfer {
         let reason = match code {
             StreamRejectCode::ResourceNotFound => Reason::StreamNotFound,
             StreamRejectCode::OffsetOutOfBounds => Reason::ImageTooShort,
-            StreamRejectCode::InternalError => return, // passes; the blocks are asked for again after a silence
+            StreamRejectCode::InternalError => return, // transient: the blocks are requested again after a timeout
             _ => Reason::StreamRefused,
         };
         if self.source == Source::Stream {
             self.refusals = self.refusals.saturating_add(1);
-            self.window.ask_again();
-            if self.refusals >= ACCIDENTS_MAX {
-                self.turn_away(reason);
+            self.window.request_again();
+            if self.refusals >= ERRORS_MAX {
+                self.switch_source(reason);
             }
         }
     }
@@ -195,7 +186,7 @@ impl Transfer {
         wanted.then(|| self.window.frontier_bytes())
     }
 
-    /// Returns whether a fresh URL may help; it is waited for then.
+    /// Returns whether a fresh document is needed; the next fetch waits for it.
     pub(super) fn fetch_failed(&mut self, reason: Reason, now: Instant, random: u32) -> bool {
         if self.source != Source::Http {
             return false;
@@ -208,7 +199,7 @@ impl Transfer {
             self.fetch_at = now.plus_ms(self.backoff.next_wait_ms(random));
         }
         let given_up = match reason {
-            // The answer of a server that works: asking again changes nothing.
+            // A retry would get the same answer.
             Reason::HttpNotFound
             | Reason::HttpRangeNotSatisfiable
             | Reason::HttpRangeIgnored
@@ -218,53 +209,50 @@ impl Transfer {
             _ => self.spare.is_some() || now.since(self.quiet_since) >= self.silence_ms_max,
         };
         if given_up {
-            self.turn_away(reason);
+            self.switch_source(reason);
         }
         reason == Reason::HttpForbidden && self.source == Source::Http
     }
 
-    /// The document came again, and its URL with it.
-    pub(super) fn document_is_fresh(&mut self) {
+    /// A fresh document with its URL arrived.
+    pub(super) fn document_refreshed(&mut self) {
         self.fetch_at = Instant::default();
     }
 
     // The platform.
 
-    pub(super) fn operation(&mut self) -> Option<Chore> {
+    /// The most urgent operation besides the write of a block.
+    pub(super) fn operation(&self) -> Option<Operation> {
         let frontier_bytes = self.window.frontier_bytes();
-        let chore = if let Some(block) = self.pending {
-            Chore::Write(block)
-        } else if !self.header_checked && (self.window.blocks_done() > 0 || self.window.is_complete()) {
-            Chore::CheckHeader
+        if !self.header_checked && (self.window.blocks_done() > 0 || self.window.is_complete()) {
+            Some(Operation::CheckHeader)
         } else if frontier_bytes - self.journaled_bytes >= self.journal_every_bytes {
-            Chore::Journal { frontier_bytes }
+            Some(Operation::SaveJournal(Phase::Receiving { frontier_bytes }))
         } else if self.erase_more {
-            Chore::EraseAhead
+            Some(Operation::EraseAhead)
         } else if self.hash_more {
-            Chore::HashAhead { frontier_bytes }
+            Some(Operation::HashAhead { frontier_bytes })
         } else {
-            return None;
-        };
-        self.chore = Some(chore);
-        Some(chore)
+            None
+        }
     }
 
+    /// Takes the result of an operation; the frontier has not moved since it was handed out.
     pub(super) fn done(&mut self, done: Done) {
-        match (self.chore.take(), done) {
-            (Some(Chore::Write(block)), Done::Written(_)) => {
-                self.pending = None;
+        match done {
+            Done::Written(block) => {
                 self.window.stored(block);
                 self.erase_more = true;
                 self.hash_more = true;
             }
-            (Some(Chore::CheckHeader), Done::HeaderFits) => self.header_checked = true,
-            (Some(Chore::Journal { frontier_bytes }), Done::Journaled) => {
-                self.journaled_bytes = frontier_bytes;
-                self.window.keep(frontier_bytes);
+            Done::HeaderAccepted => self.header_checked = true,
+            Done::JournalSaved => {
+                self.journaled_bytes = self.window.frontier_bytes();
+                self.window.keep(self.journaled_bytes);
             }
-            (Some(Chore::EraseAhead), Done::Ahead(more)) => self.erase_more = more,
-            (Some(Chore::HashAhead { .. }), Done::Ahead(more)) => self.hash_more = more,
-            _ => {} // a failure ends the job, in the table
+            Done::ErasedAhead { more } => self.erase_more = more,
+            Done::HashedAhead { more } => self.hash_more = more,
+            _ => {} // a failure ends the job, in the transition table
         }
     }
 
@@ -275,13 +263,13 @@ impl Transfer {
             return;
         }
         if self.window.expire(now)
-            && let Some(misfit) = self.misfit
-            && misfit.count >= ACCIDENTS_MAX
+            && let Some(streak) = self.wrong_length
+            && streak.count >= ERRORS_MAX
         {
-            self.turn_away(misfit.reason);
+            self.switch_source(streak.reason);
         }
         if now.since(self.quiet_since) >= self.silence_ms_max {
-            self.turn_away(Reason::TransferTimedOut);
+            self.switch_source(Reason::TransferTimedOut);
             self.quiet_since = now;
         }
     }
@@ -290,20 +278,20 @@ impl Transfer {
         match self.source {
             Source::Stream => {
                 let end = self.quiet_since.plus_ms(self.silence_ms_max);
-                Some(self.window.deadline().map_or(end, |patience| patience.min(end)))
+                Some(self.window.deadline().map_or(end, |timeout| timeout.min(end)))
             }
-            Source::Http => Some(self.fetch_at), // a body that is open has its own clock
+            Source::Http => Some(self.fetch_at), // an open body has a timeout of its own
             Source::Failed(_) => None,
         }
     }
 
-    /// This source does not work: the other one goes on where it stopped, if there is one.
-    fn turn_away(&mut self, reason: Reason) {
+    /// Continues with the other source, if there is one.
+    fn switch_source(&mut self, reason: Reason) {
         self.source = self.spare.take().unwrap_or(Source::Failed(reason));
     }
 }
 
-fn sources(config: &Config, plan: Plan, blocks: u32) -> (Source, Option<Source>) {
+fn sources(config: &AgentConfig, plan: Plan, blocks: u32) -> (Source, Option<Source>) {
     let stream = plan.sources.stream && blocks <= STREAM_BLOCKS_MAX;
     match (stream, plan.sources.http) {
         (true, true) if config.prefer_http => (Source::Http, Some(Source::Stream)),

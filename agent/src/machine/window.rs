@@ -1,18 +1,15 @@
-//! Which blocks to ask for, and which arrived: an in-order frontier with a window ahead of it.
-//! Indices and lengths only, the bytes never come here. Both transports share it: a stream is asked block by block,
-//! an HTTP body simply arrives in order.
+//! Which blocks to request and which arrived: an in-order frontier with a window ahead of it. Indices and lengths only.
+//! Both transports share it: a stream is requested block by block, an HTTP body arrives in order.
 
-use super::pace::Pace;
+use super::rate::{RateEstimator, WINDOW_BLOCKS};
 use super::time::Instant;
 
-/// Blocks that may be on their way at once.
-pub const WINDOW_BLOCKS: u32 = 128;
-/// A block that this many later ones overtook is taken for lost. Source: the three duplicate acknowledgements of RFC 5681.
+/// A block counts as lost once this many later ones arrived. Source: the three duplicate acknowledgements of RFC 5681.
 const OVERTAKEN_BY: u16 = 3;
-/// The service answers at most this much to one request. Source: AWS IoT, MQTT-based file delivery.
+/// The most that one stream request returns. Source: AWS IoT, MQTT-based file delivery.
 const REQUEST_BYTES_MAX: u32 = 131_072;
 
-/// A block that lies inside its image and is still missing; only [`Window::offer`] makes one.
+/// A missing block of the image, of the right length; only [`Window::offer`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
     index: u32,
@@ -21,7 +18,7 @@ pub struct Block {
 }
 
 impl Block {
-    /// Where it belongs, in bytes from the start of the image.
+    /// Offset in bytes from the start of the image.
     pub fn offset_bytes(&self) -> u32 {
         self.offset_bytes
     }
@@ -32,40 +29,40 @@ impl Block {
     }
 }
 
-/// Why a block is not taken. It costs that block, never the job.
+/// Why a block is dropped. The job goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockRefusal {
-    /// It is in flash already.
+    /// The block is in flash already.
     Duplicate,
-    /// The image ends before it, or the window does.
+    /// The block is outside the image or the window.
     OutOfRange,
-    /// Not as long as a block at this place is.
+    /// The length differs from that of a block at this index.
     WrongLength {
-        /// Bytes that came.
+        /// Bytes received.
         got: u32,
-        /// Bytes that a block here has.
+        /// Bytes expected.
         want: u32,
     },
 }
 
-/// Blocks to ask the stream for: those of `first..first + 128` whose bit is set.
+/// A stream request: the blocks of `first..first + 128` whose bit is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockRequest {
-    /// The lowest block that is wanted.
+    /// The lowest block.
     pub first: u32,
-    /// How many are wanted.
+    /// How many blocks.
     pub count: u32,
-    /// Bit k stands for block `first + k`; `None` when they are `count` in a row.
+    /// Bit k is block `first + k`; `None` for `count` consecutive blocks.
     pub missing: Option<u128>,
 }
 
-/// What is known of one place in the window.
+/// The state of one block in the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// To be asked for: never was, or the answer got lost.
+enum BlockState {
+    /// To be requested: for the first time, or because the response was lost.
     Wanted,
-    /// Asked for; the stamp counts the blocks that were asked for before it.
-    Asked(u16),
+    /// Requested, as the n-th block of this transfer.
+    Requested(u16),
     /// In flash.
     Stored,
 }
@@ -77,13 +74,13 @@ pub struct Window {
     block_bytes: u32,
     /// All blocks before this one are in flash.
     frontier: u32,
-    /// All blocks before this one are there after a reset, too.
+    /// All blocks before this one survive a reset.
     durable: u32,
-    /// All blocks before this one were asked for at least once.
-    asked: u32,
-    places: [Place; WINDOW_BLOCKS as usize],
-    stamp: u16,
-    pace: Pace,
+    /// All blocks before this one were requested at least once.
+    requested: u32,
+    states: [BlockState; WINDOW_BLOCKS as usize],
+    request_seq: u16,
+    rate: RateEstimator,
 }
 
 impl Window {
@@ -95,10 +92,10 @@ impl Window {
             block_bytes,
             frontier,
             durable: frontier,
-            asked: frontier,
-            places: [Place::Wanted; WINDOW_BLOCKS as usize],
-            stamp: 0,
-            pace: Pace::new((start_bytes / block_bytes).clamp(2, WINDOW_BLOCKS)),
+            requested: frontier,
+            states: [BlockState::Wanted; WINDOW_BLOCKS as usize],
+            request_seq: 0,
+            rate: RateEstimator::new((start_bytes / block_bytes).clamp(2, WINDOW_BLOCKS)),
         }
     }
 
@@ -127,12 +124,12 @@ impl Window {
         self.frontier == self.blocks()
     }
 
-    /// How fast it goes.
-    pub fn pace(&self) -> &Pace {
-        &self.pace
+    /// Rate and delay of the transfer.
+    pub fn rate(&self) -> &RateEstimator {
+        &self.rate
     }
 
-    /// Takes block `index` if it is one that is missing and has the length of its place.
+    /// Accepts block `index` if it is missing and has the expected length.
     pub fn offer(&mut self, index: u32, len_bytes: u32, now: Instant) -> Result<Block, BlockRefusal> {
         if index < self.frontier {
             return Err(BlockRefusal::Duplicate);
@@ -145,36 +142,36 @@ impl Window {
         if len_bytes != want {
             return Err(BlockRefusal::WrongLength { got: len_bytes, want });
         }
-        match *self.place(index) {
-            Place::Stored => return Err(BlockRefusal::Duplicate),
-            Place::Asked(stamp) => self.give_up_overtaken(stamp),
-            Place::Wanted => {}
+        match *self.state(index) {
+            BlockState::Stored => return Err(BlockRefusal::Duplicate),
+            BlockState::Requested(request_seq) => self.give_up_overtaken(request_seq),
+            BlockState::Wanted => {}
         }
-        self.pace.arrived(index, len_bytes, now);
+        self.rate.arrived(index, len_bytes, now);
         Ok(Block { index, offset_bytes, len_bytes })
     }
 
-    /// `block` is in flash: the frontier moves over it and all that follow it without a gap.
+    /// Moves the frontier over `block` and the stored ones that follow it without a gap.
     pub fn stored(&mut self, block: Block) {
-        *self.place(block.index) = Place::Stored;
-        self.asked = self.asked.max(block.index + 1);
-        while self.frontier < self.blocks() && *self.place(self.frontier) == Place::Stored {
-            *self.place(self.frontier) = Place::Wanted; // the place now stands for a block one window ahead
+        *self.state(block.index) = BlockState::Stored;
+        self.requested = self.requested.max(block.index + 1);
+        while self.frontier < self.blocks() && *self.state(self.frontier) == BlockState::Stored {
+            *self.state(self.frontier) = BlockState::Wanted; // the entry is now that of the block one window ahead
             self.frontier += 1;
         }
     }
 
-    /// The next blocks to ask for, or `None` while enough are on their way.
+    /// The next blocks to request, or `None` while enough are outstanding.
     ///
-    /// Lost ones go first and at once; new ones wait until a fair batch fits, so that requests stay few.
+    /// Lost blocks are requested first and at once; new ones once a quarter of the window is free, so that requests are few.
     pub fn request(&mut self, now: Instant) -> Option<BlockRequest> {
         let request = self.lost_blocks().or_else(|| self.new_blocks())?;
         for index in request.indices() {
-            self.stamp = self.stamp.wrapping_add(1);
-            *self.place(index) = Place::Asked(self.stamp);
+            self.request_seq = self.request_seq.wrapping_add(1);
+            *self.state(index) = BlockState::Requested(self.request_seq);
         }
-        self.asked = self.asked.max(request.first + request.count);
-        self.pace.asked(request.first, now);
+        self.requested = self.requested.max(request.first + request.count);
+        self.rate.requested(request.first, now);
         Some(request)
     }
 
@@ -182,67 +179,67 @@ impl Window {
     pub(super) fn skip_to(&mut self, frontier_bytes: u32) {
         self.frontier = frontier_bytes / self.block_bytes;
         self.durable = self.frontier;
-        self.asked = self.frontier;
+        self.requested = self.frontier;
     }
 
-    /// A reset leaves all bytes before `frontier_bytes`. Blocks are asked for up to a window behind them, so that a reset
-    /// costs no more than that.
+    /// All bytes before `frontier_bytes` survive a reset. Blocks are requested up to a window beyond, so that a reset costs
+    /// no more than that.
     pub(super) fn keep(&mut self, frontier_bytes: u32) {
         self.durable = frontier_bytes / self.block_bytes;
     }
 
-    /// Looks at the clock: after too long a silence what is on its way is asked for again. Returns whether it was.
+    /// Requests the outstanding blocks again once they time out; returns whether they did.
     pub(super) fn expire(&mut self, now: Instant) -> bool {
-        let silent = self.deadline().is_some_and(|end| end <= now);
-        if silent {
-            self.ask_again();
-            self.pace.silence(now);
+        let timed_out = self.deadline().is_some_and(|end| end <= now);
+        if timed_out {
+            self.request_again();
+            self.rate.timed_out(now);
         }
-        silent
+        timed_out
     }
 
-    /// When the silence is too long, while blocks are on their way.
+    /// When the outstanding blocks time out.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.pace.patience_ends().filter(|_| self.outstanding() > 0)
+        self.rate.timeout_at().filter(|_| self.outstanding() > 0)
     }
 
-    /// Everything that is on its way is taken for lost, after a silence or a new connection.
-    pub fn ask_again(&mut self) {
-        for place in &mut self.places {
-            if let Place::Asked(_) = place {
-                *place = Place::Wanted;
+    /// Marks all outstanding blocks as lost, after a timeout or a new connection.
+    pub fn request_again(&mut self) {
+        for state in &mut self.states {
+            if let BlockState::Requested(_) = state {
+                *state = BlockState::Wanted;
             }
         }
-        self.pace.start_over();
+        self.rate.restart();
     }
 
-    /// Blocks that were asked for and have not come.
+    /// Blocks that were requested and have not arrived.
     pub fn outstanding(&self) -> u32 {
-        self.places.iter().filter(|place| matches!(place, Place::Asked(_))).count() as u32
+        self.states.iter().filter(|state| matches!(state, BlockState::Requested(_))).count() as u32
     }
 
-    fn place(&mut self, index: u32) -> &mut Place {
-        &mut self.places[(index % WINDOW_BLOCKS) as usize]
+    fn state(&mut self, index: u32) -> &mut BlockState {
+        &mut self.states[(index % WINDOW_BLOCKS) as usize]
     }
 
-    /// Answers come in the order of the requests: one that was asked for well before `arrived` and is missing got lost.
+    /// Responses arrive in the order of the requests: a block requested well before `arrived` that is missing was lost.
     fn give_up_overtaken(&mut self, arrived: u16) {
-        for place in &mut self.places {
-            if let Place::Asked(stamp) = *place
-                && arrived.wrapping_sub(stamp) >= OVERTAKEN_BY
-                && arrived.wrapping_sub(stamp) < u16::MAX / 2
+        for state in &mut self.states {
+            if let BlockState::Requested(request_seq) = *state
+                && arrived.wrapping_sub(request_seq) >= OVERTAKEN_BY
+                && arrived.wrapping_sub(request_seq) < u16::MAX / 2
             {
-                *place = Place::Wanted;
+                *state = BlockState::Wanted;
             }
         }
     }
 
     fn lost_blocks(&mut self) -> Option<BlockRequest> {
         let mut missing = 0u128;
-        let first = (self.frontier..self.asked).find(|&index| *self.place(index) == Place::Wanted)?;
+        let first = (self.frontier..self.requested).find(|&index| *self.state(index) == BlockState::Wanted)?;
         let mut room = self.request_blocks_max();
-        for index in first..self.asked {
-            if room > 0 && *self.place(index) == Place::Wanted {
+        for index in first..self.requested {
+            if room > 0 && *self.state(index) == BlockState::Wanted {
                 missing |= 1 << (index - first);
                 room -= 1;
             }
@@ -253,14 +250,14 @@ impl Window {
     }
 
     fn new_blocks(&self) -> Option<BlockRequest> {
-        let window = self.pace.window_blocks();
+        let window = self.rate.window_blocks();
         let end = self.blocks().min(self.durable + WINDOW_BLOCKS);
         let outstanding = self.outstanding();
-        let room = window.saturating_sub(outstanding).min(end.saturating_sub(self.asked));
+        let room = window.saturating_sub(outstanding).min(end.saturating_sub(self.requested));
         let count = room.min(self.request_blocks_max());
-        let fair = (window / 4).clamp(1, self.request_blocks_max()).min(self.blocks() - self.asked);
+        let fair = (window / 4).clamp(1, self.request_blocks_max()).min(self.blocks() - self.requested);
         (count > 0 && (count >= fair || outstanding == 0)).then_some(BlockRequest {
-            first: self.asked,
+            first: self.requested,
             count,
             missing: None,
         })
@@ -272,7 +269,7 @@ impl Window {
 }
 
 impl BlockRequest {
-    /// The wanted blocks, lowest first.
+    /// The requested blocks, lowest first.
     pub fn indices(self) -> impl Iterator<Item = u32> {
         let wanted = self.missing.unwrap_or(if self.count >= 128 { u128::MAX } else { (1 << self.count) - 1 });
         (0..WINDOW_BLOCKS).filter(move |bit| wanted >> bit & 1 == 1).map(move |bit| self.first + bit)
@@ -376,7 +373,7 @@ mod tests {
         for index in [0, 5, 9] {
             take(&mut window, index);
         }
-        window.ask_again();
+        window.request_again();
         let request = window.request(NOW).expect("seven are missing");
         assert_eq!(request.indices().collect::<heapless::Vec<u32, 16>>(), [1, 2, 3, 4, 6, 7, 8]);
     }

@@ -1,32 +1,34 @@
-//! An image over HTTP/1.1: one GET with a Range from the frontier to the end, its body handed out in blocks.
-//! Everything that a server can answer has its own reason. No redirects, no chunks, no other method.
+//! An HTTP/1.1 client: one GET with a Range header, from the frontier to the end of the file, its body read in blocks. Every
+//! other response has a reason of its own. No redirects, no chunked bodies, no other method.
 
 use embedded_io_async::{Read, Write};
 use ota_jobs::Reason;
 
-use super::Connector;
-use crate::decimal::decimal;
+use super::decimal::decimal;
+use super::{Connector, HttpSource, Range};
 
 /// A response with more headers than these is refused.
 const HEADERS_MAX: usize = 32;
-/// Nothing in a URL's host is longer. Source: RFC 1035, 2.3.4.
+/// The longest host name. Source: RFC 1035, 2.3.4.
 const HOST_BYTES_MAX: usize = 253;
 
-/// A URL in its parts.
+/// The parts of a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Url<'u> {
-    /// `https`.
+    /// Whether the scheme is `https`.
     pub tls: bool,
-    /// The server's name.
+    /// The host name.
     pub host: &'u str,
-    /// 443 or 80 unless the URL says otherwise.
+    /// The port; 443 or 80 by default.
     pub port: u16,
     /// Path and query.
     pub target: &'u str,
 }
 
 impl<'u> Url<'u> {
-    /// Takes an absolute http or https URL apart; anything else is [`Reason::UrlNotAllowed`].
+    /// Parses an absolute http or https URL.
+    ///
+    /// Errors: [`Reason::UrlNotAllowed`].
     pub fn parse(url: &'u str) -> Result<Self, Reason> {
         let (tls, rest) = match url.split_once("://") {
             Some(("https", rest)) => (true, rest),
@@ -51,12 +53,12 @@ impl<'u> Url<'u> {
     }
 }
 
-/// The servers that images may come from: a job document comes from outside and must not send the device anywhere else.
+/// The servers that a job document may name.
 #[derive(Clone, Copy, Debug)]
 pub struct AllowedHosts<'a> {
-    /// Names; one that starts with a dot stands for everything below it.
+    /// Host names; one that starts with a dot matches its subdomains.
     pub names: &'a [&'a str],
-    /// Whether http without TLS is taken: only for a server on this very machine.
+    /// Whether http without TLS is allowed: only for a server on the same machine.
     pub plain: bool,
 }
 
@@ -70,48 +72,89 @@ impl AllowedHosts<'_> {
     }
 }
 
-/// What to fetch.
-#[derive(Clone, Copy, Debug)]
-pub struct Range {
-    /// The first byte that is missing.
-    pub from_bytes: u32,
-    /// Bytes of the whole file.
-    pub image_bytes: u32,
-    /// Bytes of a block.
-    pub block_bytes: u32,
+/// The HTTP client: one GET with a Range header at a time.
+pub struct HttpClient<'b, C: Connector> {
+    connector: C,
+    hosts: AllowedHosts<'b>,
+    /// Holds the URL, then the head of the response, then blocks.
+    buffer: &'b mut [u8],
+    url_len: usize,
+    body: Option<Body<C::Stream>>,
 }
 
-/// A response body that is being read, block by block, in the caller's buffer.
-pub struct Body<'b, S> {
+/// A response body.
+struct Body<S> {
     stream: S,
-    buffer: &'b mut [u8],
     /// Bytes of the buffer that hold body.
     filled: usize,
-    /// Where the buffer's first byte belongs in the file.
+    /// The offset in the file of the buffer's first byte.
     offset_bytes: u32,
     range: Range,
 }
 
-/// Sends the request and reads the response's head. The first `url_len` bytes of `buffer` hold the URL; the buffer must
-/// hold the longer of URL, response head and block.
-///
-/// Errors: a reason for every way in which there is no such body. Dropping the future closes the connection.
-pub async fn open<'b, C: Connector>(
-    connector: &mut C,
-    hosts: AllowedHosts<'_>,
-    buffer: &'b mut [u8],
-    url_len: usize,
-    range: Range,
-) -> Result<Body<'b, C::Stream>, Reason> {
-    let url = core::str::from_utf8(&buffer[..url_len]).map_err(|_| Reason::UrlNotAllowed)?;
-    let url = Url::parse(url)?;
-    if !hosts.allow(&url) {
-        return Err(Reason::UrlNotAllowed);
+impl<'b, C: Connector> HttpClient<'b, C> {
+    /// A client for `hosts`. `buffer` must hold the longest of URL, response head and block.
+    pub fn new(connector: C, hosts: AllowedHosts<'b>, buffer: &'b mut [u8]) -> Self {
+        Self { connector, hosts, buffer, url_len: 0, body: None }
     }
-    let mut stream = connector.connect(url.host, url.port, url.tls).await.map_err(|_| Reason::HttpUnreachable)?;
-    send_request(&mut stream, &url, range.from_bytes).await.map_err(|_| Reason::HttpUnreachable)?;
-    let filled = read_head(&mut stream, buffer, range).await?;
-    Ok(Body { stream, buffer, filled, offset_bytes: range.from_bytes, range })
+}
+
+impl<C: Connector> HttpSource for HttpClient<'_, C> {
+    fn set_url(&mut self, url: &[u8]) -> Result<(), Reason> {
+        self.buffer.get_mut(..url.len()).ok_or(Reason::DocumentFieldTooLong)?.copy_from_slice(url);
+        self.url_len = url.len();
+        Ok(())
+    }
+
+    async fn open(&mut self, range: Range) -> Result<(), Reason> {
+        let url = core::str::from_utf8(&self.buffer[..self.url_len]).map_err(|_| Reason::UrlNotAllowed)?;
+        let url = Url::parse(url)?;
+        if !self.hosts.allow(&url) {
+            return Err(Reason::UrlNotAllowed);
+        }
+        let connected = self.connector.connect(url.host, url.port, url.tls).await;
+        let mut stream = connected.map_err(|_| Reason::HttpUnreachable)?;
+        send_request(&mut stream, &url, range.from_bytes).await.map_err(|_| Reason::HttpUnreachable)?;
+        let filled = read_head(&mut stream, self.buffer, range).await?;
+        self.body = Some(Body { stream, filled, offset_bytes: range.from_bytes, range });
+        Ok(())
+    }
+
+    async fn fill(&mut self) -> Result<(), Reason> {
+        let body = self.body.as_mut().ok_or(Reason::HttpUnreachable)?;
+        while body.filled < body.block_len() {
+            match body.stream.read(&mut self.buffer[body.filled..]).await {
+                Ok(0) => return Err(Reason::HttpBodyTooShort),
+                Ok(count) => body.filled += count,
+                Err(_) => return Err(Reason::HttpUnreachable),
+            }
+        }
+        Ok(())
+    }
+
+    fn block(&self) -> (u32, &[u8]) {
+        let Some(body) = &self.body else { return (0, &[]) };
+        (body.offset_bytes / body.range.block_bytes, &self.buffer[..body.block_len()])
+    }
+
+    fn advance(&mut self) -> bool {
+        let Some(body) = &mut self.body else { return false };
+        let len = body.block_len();
+        self.buffer.copy_within(len..body.filled, 0);
+        body.filled -= len;
+        body.offset_bytes += len as u32;
+        body.offset_bytes < body.range.image_bytes
+    }
+
+    fn close(&mut self) {
+        self.body = None;
+    }
+}
+
+impl<S> Body<S> {
+    fn block_len(&self) -> usize {
+        self.range.block_bytes.min(self.range.image_bytes - self.offset_bytes) as usize
+    }
 }
 
 async fn send_request<S: Write>(stream: &mut S, url: &Url<'_>, from: u32) -> Result<(), S::Error> {
@@ -129,7 +172,7 @@ async fn send_request<S: Write>(stream: &mut S, url: &Url<'_>, from: u32) -> Res
     stream.flush().await
 }
 
-/// Reads until the head is whole, checks it, and moves what came of the body to the buffer's start.
+/// Reads and checks the head, and moves the first bytes of the body to the start of the buffer.
 async fn read_head<S: Read>(stream: &mut S, buffer: &mut [u8], range: Range) -> Result<usize, Reason> {
     let mut filled = 0;
     loop {
@@ -146,7 +189,7 @@ async fn read_head<S: Read>(stream: &mut S, buffer: &mut [u8], range: Range) -> 
     }
 }
 
-/// The head's length, once it is whole and promises exactly the bytes that are missing.
+/// The length of the head, once it is complete and announces exactly the missing bytes.
 fn check_head(bytes: &[u8], range: Range) -> Result<Option<usize>, Reason> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
@@ -173,7 +216,7 @@ fn check_head(bytes: &[u8], range: Range) -> Result<Option<usize>, Reason> {
     if length < range.image_bytes - range.from_bytes { Err(Reason::HttpBodyTooShort) } else { Ok(Some(head)) }
 }
 
-/// `bytes FROM-TO/TOTAL`: the file on the server must be as long as the job says.
+/// Checks `bytes FROM-TO/TOTAL`: the file on the server must have the job's length.
 fn check_range(text: &str, range: Range) -> Result<(), Reason> {
     let rest = text.strip_prefix("bytes ").ok_or(Reason::HttpProtocol)?;
     let (span, total) = rest.split_once('/').ok_or(Reason::HttpProtocol)?;
@@ -186,42 +229,6 @@ fn check_range(text: &str, range: Range) -> Result<(), Reason> {
         Ok(total) if total > range.image_bytes => Err(Reason::ImageLengthMismatch),
         Ok(_) => Ok(()),
         Err(_) => Err(Reason::HttpProtocol),
-    }
-}
-
-impl<S: Read> Body<'_, S> {
-    /// Reads until the next block is whole in the buffer. Dropping the future keeps what came.
-    pub async fn fill(&mut self) -> Result<(), Reason> {
-        while self.filled < self.block_len() {
-            match self.stream.read(&mut self.buffer[self.filled..]).await {
-                Ok(0) => return Err(Reason::HttpBodyTooShort),
-                Ok(count) => self.filled += count,
-                Err(_) => return Err(Reason::HttpUnreachable),
-            }
-        }
-        Ok(())
-    }
-
-    /// Number and bytes of the block that [`Body::fill`] completed.
-    pub fn block(&self) -> (u32, &[u8]) {
-        (self.offset_bytes / self.range.block_bytes, &self.buffer[..self.block_len()])
-    }
-
-    /// Makes room for the next block.
-    pub fn next(&mut self) {
-        let len = self.block_len();
-        self.buffer.copy_within(len..self.filled, 0);
-        self.filled -= len;
-        self.offset_bytes += len as u32;
-    }
-
-    /// Whether the whole file was handed out.
-    pub fn is_over(&self) -> bool {
-        self.offset_bytes >= self.range.image_bytes
-    }
-
-    fn block_len(&self) -> usize {
-        self.range.block_bytes.min(self.range.image_bytes - self.offset_bytes) as usize
     }
 }
 

@@ -9,26 +9,26 @@ use super::{Broker, Connector, Inbound, Mqtt};
 /// Filters of one SUBSCRIBE. Source: AWS IoT Core, MQTT limits.
 const FILTERS_MAX: usize = 8;
 
-/// A broker that is reached through `connector` and spoken to through `session`.
+/// A broker, reached through `connector` with `session`.
 pub struct Minimq<'s, 'buf, C> {
-    /// Lives as long as the device; its receive buffer bounds the largest message.
+    /// Outlives connections; its receive buffer bounds the largest message.
     pub session: &'s mut Session<'buf>,
     /// Makes the connection.
     pub connector: C,
-    /// The broker's name; its certificate is verified against it.
+    /// The broker's host name, against which its certificate is verified.
     pub host: &'s str,
-    /// Its port.
+    /// The broker's port.
     pub port: u16,
-    /// Whether the connection is encrypted. Only a broker on this very machine may do without.
+    /// Whether the connection uses TLS. Without TLS only for a broker on the same machine.
     pub tls: bool,
 }
 
-/// Why there is no connection.
+/// Why a connection failed.
 #[derive(Debug)]
 pub enum ConnectError<C, I> {
-    /// The stream could not be made.
+    /// The connector failed.
     Connector(C),
-    /// The broker did not take us.
+    /// The broker rejected the connection.
     Mqtt(Error<I>),
 }
 
@@ -56,15 +56,18 @@ impl<IO: Read + Write> Mqtt for Connection<'_, '_, IO> {
             wanted.push(TopicFilter::new(filter).options(options)).map_err(|_| Error::InvalidRequest)?;
         }
         let subscription = Connection::subscribe(self, &wanted, &[]).await?;
-        // A refusal does not name its operation: whatever is refused while this one is pending counts as its own.
+        // A rejection does not name its operation: one that arrives while this operation is pending counts as its own.
         while self.is_pending(&subscription) {
             self.poll().await?;
         }
         Ok(())
     }
 
-    async fn publish(&mut self, topic: &str, payload: &[u8], assured: bool) -> Result<(), Self::Error> {
-        let qos = if assured { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+    async fn publish(&mut self, topic: &str, payload: &[u8], qos: super::QoS) -> Result<(), Self::Error> {
+        let qos = match qos {
+            super::QoS::AtLeastOnce => QoS::AtLeastOnce,
+            super::QoS::AtMostOnce => QoS::AtMostOnce,
+        };
         match Connection::publish(self, Publication::bytes(topic, payload).qos(qos)).await {
             Ok(_) => Ok(()),
             Err(PubError::Session(error)) => Err(error),
@@ -75,7 +78,7 @@ impl<IO: Read + Write> Mqtt for Connection<'_, '_, IO> {
     async fn receive(&mut self) -> Result<Option<Inbound<'_>>, Self::Error> {
         match self.poll().await {
             Ok(message) => Ok(message.map(|message| Inbound { topic: message.topic(), payload: message.payload() })),
-            // A policy refused one publish and the connection lives: the missing answer is noticed above.
+            // A policy rejected one publish; the connection stays. The request times out.
             Err(Error::Peer(PeerError::Rejected(_))) => Ok(None),
             Err(error) => Err(error),
         }

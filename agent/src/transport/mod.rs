@@ -1,61 +1,159 @@
-//! The nerves: what carries messages and bytes. An MQTT connection, an HTTP body, and the connector that makes both
-//! their streams. TLS lives in the connector, which always verifies the server; nothing here can switch that off.
+//! Transports: the traits of an MQTT connection and of the connector that makes byte streams, the minimq adapter and the HTTP
+//! client. TLS is the connector's, which always verifies the server.
 
+#[cfg(feature = "http")]
+mod decimal;
+#[cfg(feature = "http")]
 pub mod http;
 pub mod minimq;
 
 use embedded_io_async::{Read, Write};
+use ota_jobs::Reason;
 
 /// Makes byte streams.
 #[allow(async_fn_in_trait)] // single-threaded executors; nothing here needs Send
 pub trait Connector {
     /// A connected stream. Dropping it closes it.
     type Stream: Read + Write;
-    /// Why there is none.
+    /// Why a connection failed.
     type Error: core::fmt::Debug;
 
     /// Connects to `host`, with TLS if `tls`: then the server's certificate is verified against `host`.
     ///
-    /// Dropping the future gives the attempt up.
+    /// # Cancel safety
+    /// Dropping the future ends the attempt.
     async fn connect(&mut self, host: &str, port: u16, tls: bool) -> Result<Self::Stream, Self::Error>;
 }
 
-/// A message as it came in.
+/// A received message.
 #[derive(Clone, Copy, Debug)]
 pub struct Inbound<'m> {
-    /// Its topic.
+    /// The topic.
     pub topic: &'m str,
-    /// Its bytes.
+    /// The payload.
     pub payload: &'m [u8],
 }
 
-/// A live MQTT connection.
+/// The quality of service of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QoS {
+    /// The message may be lost.
+    AtMostOnce,
+    /// The message is acknowledged.
+    AtLeastOnce,
+}
+
+/// An MQTT connection.
 #[allow(async_fn_in_trait)]
 pub trait Mqtt {
-    /// Why it is no longer live.
+    /// Why the connection ended.
     type Error: core::fmt::Debug;
 
-    /// Subscribes to all `filters`; an error if the broker refuses one. Must not be dropped half-way.
+    /// Subscribes to all `filters`; an error if the broker rejects one.
+    ///
+    /// # Cancel safety
+    /// Not cancel-safe: close the connection after dropping the future.
     async fn subscribe(&mut self, filters: &[&str]) -> Result<(), Self::Error>;
 
-    /// Sends a message, at least once if `assured`, else at most once. Must not be dropped half-way.
-    async fn publish(&mut self, topic: &str, payload: &[u8], assured: bool) -> Result<(), Self::Error>;
+    /// Sends a message.
+    ///
+    /// # Cancel safety
+    /// Not cancel-safe: close the connection after dropping the future.
+    async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<(), Self::Error>;
 
-    /// Waits for traffic: the next message, or `None` when it was only the protocol's own. Dropping the future loses
-    /// nothing.
+    /// Waits for the next packet; `None` if it is not a message.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe.
     async fn receive(&mut self) -> Result<Option<Inbound<'_>>, Self::Error>;
 }
 
 /// Makes MQTT connections, one at a time.
 #[allow(async_fn_in_trait)]
 pub trait Broker {
-    /// A live connection, which borrows what outlives connections.
+    /// A connection, which borrows the session.
     type Connection<'c>: Mqtt
     where
         Self: 'c;
-    /// Why there is none.
+    /// Why a connection failed.
     type Error: core::fmt::Debug;
 
-    /// Connects and logs in. Dropping the future gives the attempt up.
+    /// Connects and logs in.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the attempt.
     async fn connect(&mut self) -> Result<Self::Connection<'_>, Self::Error>;
+}
+
+/// The part of a file that an HTTP body must bring.
+#[derive(Clone, Copy, Debug)]
+pub struct Range {
+    /// The first missing byte.
+    pub from_bytes: u32,
+    /// Bytes of the whole file.
+    pub image_bytes: u32,
+    /// Bytes of a block.
+    pub block_bytes: u32,
+}
+
+/// A source of images over HTTP: one response body at a time, read in blocks.
+#[allow(async_fn_in_trait)]
+pub trait HttpSource {
+    /// Sets the URL of the next request.
+    ///
+    /// Errors: [`Reason::UrlNotAllowed`], [`Reason::DocumentFieldTooLong`].
+    fn set_url(&mut self, url: &[u8]) -> Result<(), Reason>;
+
+    /// Requests the file from `range.from_bytes` to its end.
+    ///
+    /// Errors: a reason for every response without this body.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request.
+    async fn open(&mut self, range: Range) -> Result<(), Reason>;
+
+    /// Reads until the next block is complete.
+    ///
+    /// Errors: [`Reason::HttpBodyTooShort`], [`Reason::HttpUnreachable`].
+    ///
+    /// # Cancel safety
+    /// Cancel-safe.
+    async fn fill(&mut self) -> Result<(), Reason>;
+
+    /// Index and bytes of the block that [`HttpSource::fill`] completed.
+    fn block(&self) -> (u32, &[u8]);
+
+    /// Discards the block; returns whether the body has another one.
+    fn advance(&mut self) -> bool;
+
+    /// Closes the connection.
+    fn close(&mut self);
+}
+
+/// No HTTP: a device that downloads over MQTT only.
+#[derive(Clone, Copy, Debug)]
+pub struct NoHttp;
+
+impl HttpSource for NoHttp {
+    fn set_url(&mut self, _url: &[u8]) -> Result<(), Reason> {
+        Err(Reason::UrlNotAllowed)
+    }
+
+    async fn open(&mut self, _range: Range) -> Result<(), Reason> {
+        Err(Reason::UrlNotAllowed)
+    }
+
+    async fn fill(&mut self) -> Result<(), Reason> {
+        Err(Reason::UrlNotAllowed)
+    }
+
+    fn block(&self) -> (u32, &[u8]) {
+        (0, &[])
+    }
+
+    fn advance(&mut self) -> bool {
+        false
+    }
+
+    fn close(&mut self) {}
 }

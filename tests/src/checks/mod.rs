@@ -6,7 +6,7 @@ mod progress;
 mod words;
 
 use ota_agent::machine::{Notice, WINDOW_BLOCKS};
-use ota_agent::{Config, Progress, StartRefused};
+use ota_agent::{AgentConfig, Progress, StartRefused};
 use ota_boot::Boot;
 use ota_jobs::Reason;
 use ota_pal::{Digest, Floor, SlotId};
@@ -58,7 +58,7 @@ pub struct Checks {
 
 impl Checks {
     /// A judge who has seen nothing.
-    pub fn new(config: &Config, chip: Chip) -> Self {
+    pub fn new(config: &AgentConfig, chip: Chip) -> Self {
         Self {
             violations: Vec::new(),
             notices: Vec::new(),
@@ -67,7 +67,7 @@ impl Checks {
             excuses: Vec::new(),
             releases: Vec::new(),
             factory: None,
-            window_bytes: WINDOW_BLOCKS * config.block_bytes,
+            window_bytes: WINDOW_BLOCKS * config.block_bytes(),
             sector_bytes: chip.sector_bytes as u32,
             confirmed: SlotId::A,
             adopted: true,

@@ -1,6 +1,6 @@
-//! What holds of every download, checked for every state that a small one can reach by any order of blocks, finished and
-//! unfinished operations, refusals, silences and failures. The platform and the service are a referee who knows what is in
-//! flash; time stands still but for silences. Which blocks are asked for is the window's to prove.
+//! Invariants of a download, checked exhaustively: in every state that a small download can reach by any order of blocks,
+//! finished and unfinished operations, rejections, timeouts and failures. A model keeps what is in flash. Which blocks are
+//! requested is checked in `window`.
 
 extern crate std;
 
@@ -19,11 +19,16 @@ const MUCH_LATER: Instant = Instant::from_ms(10_000_000);
 /// The journal takes every block.
 const BLOCK_BYTES: u32 = JOURNAL_EVERY_BYTES;
 
+#[derive(Clone, Copy)]
+enum InFlight {
+    Write(Block),
+    Other(Operation),
+}
+
 #[derive(Clone)]
 struct Case {
     transfer: Transfer,
-    /// The operation in flight.
-    busy: Option<Chore>,
+    in_flight: Option<InFlight>,
     received: u32,
     checked: bool,
     journaled_bytes: u32,
@@ -45,12 +50,13 @@ enum Comes {
 
 impl Case {
     fn new(blocks: u32, last: u32, sources: Sources, prefer_http: bool) -> Self {
-        let mut config = Config::new(BLOCK_BYTES).expect("a power of two");
+        let mut config =
+            AgentConfig::new("thing").and_then(|config| config.with_block_bytes(BLOCK_BYTES)).expect("valid");
         config.prefer_http = prefer_http;
         let plan = Plan { image_bytes: (blocks - 1) * BLOCK_BYTES + last, fingerprint: 0, sources };
         let mut transfer = Transfer::new(&config, plan);
         transfer.begin(0, NOW);
-        Self { transfer, busy: None, received: 0, checked: false, journaled_bytes: 0 }
+        Self { transfer, in_flight: None, received: 0, checked: false, journaled_bytes: 0 }
     }
 
     fn len_of(&self, index: u32) -> u32 {
@@ -70,20 +76,20 @@ impl Case {
             Some(Source::Http) => 2,
             Some(Source::Failed(reason)) => 3 + reason as u32,
         };
-        let chore = |chore: Option<Chore>| match chore {
+        let in_flight = match self.in_flight {
             None => 0,
-            Some(Chore::Write(block)) => 10 + block.offset_bytes() / BLOCK_BYTES,
-            Some(Chore::CheckHeader) => 1,
-            Some(Chore::Journal { frontier_bytes }) => 20 + frontier_bytes.div_ceil(BLOCK_BYTES),
-            Some(Chore::EraseAhead) => 2,
-            Some(Chore::HashAhead { frontier_bytes }) => 30 + frontier_bytes.div_ceil(BLOCK_BYTES),
+            Some(InFlight::Write(block)) => 10 + block.offset_bytes() / BLOCK_BYTES,
+            Some(InFlight::Other(Operation::CheckHeader)) => 1,
+            Some(InFlight::Other(Operation::SaveJournal(_))) => 2,
+            Some(InFlight::Other(Operation::EraseAhead)) => 3,
+            Some(InFlight::Other(Operation::HashAhead { .. })) => 4,
+            Some(InFlight::Other(other)) => panic!("{other:?} is no operation of a download"),
         };
-        let misfit = it.misfit.map_or([0; 2], |misfit| {
-            [1 + misfit.index * 8 + u32::from(misfit.count.min(ACCIDENTS_MAX)), misfit.reason as u32]
+        let streak = it.wrong_length.map_or([0; 2], |streak| {
+            [1 + streak.index * 8 + u32::from(streak.count.min(ERRORS_MAX)), streak.reason as u32]
         });
         let flags = [it.header_checked, it.erase_more, it.hash_more, self.checked, it.quiet_since == NOW];
         let bits = flags.iter().fold(0, |bits, flag| bits << 1 | u32::from(*flag));
-        let pending = it.pending.map_or(0, |block| 1 + block.offset_bytes() / BLOCK_BYTES);
         let counts =
             u32::from(it.refusals) << 16 | u32::from(it.fetch_failures.min(FETCHES_MAX)) << 8 | u32::from(it.forbidden);
         let wait_ms = it.fetch_at.as_ms().min(1) as u32;
@@ -92,12 +98,10 @@ impl Case {
             [
                 source(Some(it.source)),
                 source(it.spare),
-                chore(it.chore),
-                chore(self.busy),
-                misfit[0],
-                misfit[1],
+                in_flight,
+                streak[0],
+                streak[1],
                 bits,
-                pending,
                 counts,
                 wait_ms,
                 it.journaled_bytes,
@@ -106,73 +110,74 @@ impl Case {
                 it.backoff.clone().next_wait_ms(0) as u32,
                 0,
                 0,
+                0,
+                0,
             ],
         )
     }
 
     fn come(&mut self, what: Comes) {
         match what {
+            Comes::Block(_) | Comes::Misfit(..) if self.in_flight.is_some() => {} // the job does not pass it on
             Comes::Block(index) => {
-                let (key, taken) = (self.key(), self.busy.is_none() && self.transfer.pending.is_none());
-                self.transfer.block(index, self.len_of(index), self.busy.is_some(), NOW);
-                let is_new = taken && self.received >> index & 1 == 0;
-                assert!(is_new || self.key() == key, "what is not taken changes nothing");
-                assert!(!is_new || self.transfer.pending.is_some(), "a missing block is taken");
+                let (key, missing) = (self.key(), self.received >> index & 1 == 0);
+                let block = self.transfer.block(index, self.len_of(index), NOW);
+                assert_eq!(block.is_some(), missing, "exactly the missing blocks are accepted");
+                assert!(missing || self.key() == key, "a duplicate changes nothing");
+                self.in_flight = block.map(InFlight::Write);
             }
-            Comes::Misfit(index, len_bytes) => {
-                let pending = self.transfer.pending;
-                self.transfer.block(index, len_bytes, self.busy.is_some(), NOW);
-                assert_eq!(self.transfer.pending, pending);
-            }
+            Comes::Misfit(index, len_bytes) => assert_eq!(self.transfer.block(index, len_bytes, NOW), None),
             Comes::Rejected(code) => self.transfer.stream_rejected(code),
-            Comes::Connection => self.transfer.start_over(NOW),
+            Comes::Connection => self.transfer.restart(NOW),
             Comes::Silence => self.transfer.expire(SILENT),
             Comes::LongSilence => self.transfer.expire(MUCH_LATER),
             Comes::FetchFailed(reason) => _ = self.transfer.fetch_failed(reason, NOW, 0),
-            Comes::Document => self.transfer.document_is_fresh(),
+            Comes::Document => self.transfer.document_refreshed(),
         }
     }
 
-    /// The platform takes the next operation up.
+    /// Hands the next operation out.
     fn begin(&mut self) -> bool {
-        let Some(chore) = self.transfer.operation() else { return false };
-        match chore {
-            Chore::Write(block) => {
-                let index = block.offset_bytes() / BLOCK_BYTES;
-                assert!(self.received >> index & 1 == 0, "block {index} is in flash");
-                assert_eq!(block.len_bytes(), self.len_of(index));
+        if self.in_flight.is_some() {
+            return false;
+        }
+        let Some(operation) = self.transfer.operation() else { return false };
+        match operation {
+            Operation::CheckHeader => {
+                assert!(!self.checked && self.received & 1 == 1, "the header is there, unchecked")
             }
-            Chore::CheckHeader => assert!(!self.checked && self.received & 1 == 1, "the header is there, unchecked"),
-            Chore::Journal { frontier_bytes } => {
+            Operation::SaveJournal(Phase::Receiving { frontier_bytes }) => {
                 assert!(
                     frontier_bytes == self.gap_bytes() && frontier_bytes > self.journaled_bytes,
                     "{frontier_bytes}"
                 );
             }
-            Chore::HashAhead { frontier_bytes } => assert_eq!(frontier_bytes, self.gap_bytes()),
-            Chore::EraseAhead => {}
+            Operation::HashAhead { frontier_bytes } => assert_eq!(frontier_bytes, self.gap_bytes()),
+            Operation::EraseAhead => {}
+            other => panic!("{other:?} is no operation of a download"),
         }
-        self.busy = Some(chore);
+        self.in_flight = Some(InFlight::Other(operation));
         true
     }
 
-    /// The operation in flight is done; of what lies ahead there is more, or not.
+    /// Ends the operation in flight; `more` is whether another step of erasing or hashing is due.
     fn end(&mut self, more: bool) {
-        let done = match self.busy.take() {
+        let done = match self.in_flight.take() {
             None => return,
-            Some(Chore::Write(block)) => {
+            Some(InFlight::Write(block)) => {
                 self.received |= 1 << (block.offset_bytes() / BLOCK_BYTES);
                 Done::Written(block)
             }
-            Some(Chore::CheckHeader) => {
+            Some(InFlight::Other(Operation::CheckHeader)) => {
                 self.checked = true;
-                Done::HeaderFits
+                Done::HeaderAccepted
             }
-            Some(Chore::Journal { frontier_bytes }) => {
-                self.journaled_bytes = frontier_bytes;
-                Done::Journaled
+            Some(InFlight::Other(Operation::SaveJournal(_))) => {
+                self.journaled_bytes = self.gap_bytes();
+                Done::JournalSaved
             }
-            Some(Chore::EraseAhead | Chore::HashAhead { .. }) => Done::Ahead(more),
+            Some(InFlight::Other(Operation::EraseAhead)) => Done::ErasedAhead { more },
+            Some(InFlight::Other(_)) => Done::HashedAhead { more },
         };
         self.transfer.done(done);
     }
@@ -183,9 +188,9 @@ impl Case {
         assert_eq!(it.journaled_bytes, self.journaled_bytes);
         assert_eq!(it.is_complete(), self.checked && self.gap_bytes() == it.window.image_bytes());
         let mut next = self.clone();
-        let goes_on = next.begin() || self.busy.is_some() || next.transfer.request(NOW).is_some();
+        let goes_on = next.begin() || self.in_flight.is_some() || next.transfer.request(NOW).is_some();
         let waits = it.deadline().is_some() || it.fetch(MUCH_LATER).is_some();
-        assert!(goes_on || waits || it.is_complete() || it.failure().is_some(), "it stands still");
+        assert!(goes_on || waits || it.is_complete() || it.failure().is_some(), "it stalls");
         assert!(
             it.fetch(MUCH_LATER).is_none_or(|from_bytes| from_bytes == self.gap_bytes()),
             "a body goes on at the gap"
@@ -245,7 +250,7 @@ fn explore(start: Case, comes: &[Comes]) -> usize {
         };
         comes.iter().for_each(|what| reach(&|next| next.come(*what)));
         reach(&|next| _ = next.transfer.request(NOW));
-        match case.busy {
+        match case.in_flight {
             None => reach(&|next| _ = next.begin()),
             Some(_) => [true, false].into_iter().for_each(|more| reach(&|next| next.end(more))),
         }

@@ -4,7 +4,7 @@
 
 extern crate std;
 
-use super::super::pace::Pace;
+use super::super::rate::RateEstimator;
 use super::*;
 use std::collections::{HashSet, VecDeque};
 use std::println;
@@ -30,15 +30,15 @@ pub(in super::super) type Key = [u8; 16];
 /// tell apart, and nothing of the rate, which [`Case::measure`] stands for.
 pub(in super::super) fn key_of(window: &Window) -> Key {
     let mut key = [0; 16];
-    let is_silence_timed = u8::from(window.pace.patience_ends().is_some());
-    let pace = window.pace.window_blocks() as u8;
-    key[..4].copy_from_slice(&[window.frontier as u8, window.asked as u8, is_silence_timed, pace]);
+    let timeout_is_set = u8::from(window.rate.timeout_at().is_some());
+    let rate = window.rate.window_blocks() as u8;
+    key[..4].copy_from_slice(&[window.frontier as u8, window.requested as u8, timeout_is_set, rate]);
     let mut ages: Vec<(u16, u32)> = Vec::new();
     for index in window.frontier..window.blocks() {
-        match window.places[(index % WINDOW_BLOCKS) as usize] {
-            Place::Wanted => {}
-            Place::Stored => key[4 + index as usize] = 1,
-            Place::Asked(stamp) => ages.push((window.stamp.wrapping_sub(stamp), index)),
+        match window.states[(index % WINDOW_BLOCKS) as usize] {
+            BlockState::Wanted => {}
+            BlockState::Stored => key[4 + index as usize] = 1,
+            BlockState::Requested(seq) => ages.push((window.request_seq.wrapping_sub(seq), index)),
         }
     }
     ages.sort_unstable();
@@ -54,7 +54,7 @@ pub(in super::super) fn key_of(window: &Window) -> Key {
 impl Case {
     fn new(image_bytes: u32, block_bytes: u32, frontier: u32, window_blocks: u32) -> Self {
         let mut window = Window::new(image_bytes, block_bytes, 0, 0);
-        window.pace = Pace::new(window_blocks);
+        window.rate = RateEstimator::new(window_blocks);
         window.skip_to(frontier * block_bytes);
         Self { window, received: below(frontier), writing: None }
     }
@@ -90,7 +90,7 @@ impl Case {
             assert!(index < self.window.blocks(), "{index} is no block of the image");
             assert!(index >= first && index - first < WINDOW_BLOCKS, "{index} has no place yet");
             assert!(!self.has(index), "{index} is in flash");
-            assert_eq!(before.places[(index % WINDOW_BLOCKS) as usize], Place::Wanted, "{index} is on its way");
+            assert_eq!(before.states[(index % WINDOW_BLOCKS) as usize], BlockState::Wanted, "{index} is on its way");
         }
         Some(request)
     }
@@ -111,10 +111,10 @@ impl Case {
 
     /// The network is measured: so many blocks should be on their way.
     fn measure(&mut self, window_blocks: u32) {
-        let was_timed = self.window.pace.patience_ends().is_some();
-        self.window.pace = Pace::new(window_blocks);
+        let was_timed = self.window.rate.timeout_at().is_some();
+        self.window.rate = RateEstimator::new(window_blocks);
         if was_timed {
-            self.window.pace.asked(0, NOW);
+            self.window.rate.requested(0, NOW);
         }
     }
 
@@ -132,10 +132,10 @@ impl Case {
         assert_eq!(window.frontier, gap, "the frontier is the first missing block");
         assert_eq!(window.frontier_bytes(), window.image_bytes.min(gap * window.block_bytes));
         assert_eq!(window.is_complete(), gap == window.blocks());
-        assert!(window.asked >= window.frontier && window.asked <= window.blocks());
+        assert!(window.requested >= window.frontier && window.requested <= window.blocks());
         assert_eq!(window.outstanding() > 0, window.deadline().is_some(), "what is on its way is not waited for ever");
         for index in window.frontier..window.blocks() {
-            let is_stored = window.places[(index % WINDOW_BLOCKS) as usize] == Place::Stored;
+            let is_stored = window.states[(index % WINDOW_BLOCKS) as usize] == BlockState::Stored;
             assert_eq!(is_stored, self.has(index), "{index}");
         }
         let asks = self.clone().ask().is_some();
@@ -206,7 +206,7 @@ fn explore(seen: &mut HashSet<Key>, start: Case) -> usize {
             reach(next, &mut open);
         };
         after(&|next| _ = next.ask());
-        after(&|next| next.window.ask_again());
+        after(&|next| next.window.request_again());
         after(&|next| _ = next.window.expire(MUCH_LATER));
         after(&|next| next.write());
         for window_blocks in 2..=case.window.blocks() {
@@ -295,16 +295,16 @@ fn from_every_state_of_a_small_image_only_what_is_missing_is_asked_for_and_all_o
 /// same states as from zero.
 #[test]
 fn the_count_of_requests_may_run_over() {
-    let states = |stamp: u16| {
+    let states = |request_seq: u16| {
         let mut start = Case::new(3 * 256, 256, 0, 2);
-        start.window.stamp = stamp;
+        start.window.request_seq = request_seq;
         let mut seen = HashSet::new();
         explore(&mut seen, start);
         seen
     };
     let (from_zero, mut starts) = (states(0), 0);
-    for stamp in (u16::MAX - 20..=u16::MAX).chain(u16::MAX / 2 - 20..=u16::MAX / 2 + 20) {
-        assert!(states(stamp) == from_zero, "{stamp}");
+    for request_seq in (u16::MAX - 20..=u16::MAX).chain(u16::MAX / 2 - 20..=u16::MAX / 2 + 20) {
+        assert!(states(request_seq) == from_zero, "{request_seq}");
         starts += 1;
     }
     println!("{starts} starts, {} states each", from_zero.len());
@@ -365,7 +365,7 @@ fn a_download_goes_on_at_the_start_of_the_block_that_holds_the_byte() {
     let mut starts = 0;
     for (image_bytes, from) in (1..=1_300).flat_map(|bytes| (0..=bytes).map(move |from| (bytes, from))) {
         let window = Window::new(image_bytes, 256, from, 0);
-        assert_eq!((window.frontier_bytes(), window.asked), (from - from % 256, from / 256));
+        assert_eq!((window.frontier_bytes(), window.requested), (from - from % 256, from / 256));
         assert_eq!(window.is_complete(), from == image_bytes && from % 256 == 0);
         starts += 1;
     }

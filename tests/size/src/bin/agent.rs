@@ -11,11 +11,7 @@ use embassy_time_driver::Driver;
 use embedded_io_async::{ErrorType, Read, Write};
 use minimq::{Buffers, ConfigBuilder, Session};
 use ota_agent::machine::Machine;
-use ota_agent::transport::Connector;
-use ota_agent::transport::http::AllowedHosts;
-use ota_agent::transport::minimq::Minimq;
-use ota_agent::{Agent, Application, Config, Instant, SelfTest, pump};
-use ota_jobs::ThingName;
+use ota_agent::prelude::*;
 use ota_pal::{
     Blocking, Component, Geometry, HardwareId, Key, KeySet, Layout, Native, NoWatchdog, OwnSelector, Reset, SlotId,
     VersionRule,
@@ -110,16 +106,15 @@ fn platform() -> Option<Platform> {
 }
 
 async fn device(buffers: &mut [[u8; 4608]; 4]) -> Option<()> {
-    let [document, receive, send, block] = buffers;
-    let thing = ThingName::new("board").ok()?;
-    let agent = Agent::start(Config::new(4096).ok()?, thing, platform()?, Board, document, 1, Instant::from_ms(0));
+    let [url, receive, send, block] = buffers;
+    let start = Start { seed: 1, now: pump::now() };
+    let agent = Agent::start(platform()?, Board, AgentConfig::new("board").ok()?, url, start);
     let mut agent = agent.await.ok()?;
     let session = ConfigBuilder::new(Buffers::new(receive, send)).client_id("board").ok()?;
     let mut session = Session::new(session);
     let mut broker = Minimq { session: &mut session, connector: Network, host: "broker", port: 8883, tls: true };
     let hosts = AllowedHosts { names: &["images"], plain: false };
-    let mut web = pump::Web { connector: Network, hosts, buffer: block };
-    pump::run(&mut agent, &mut broker, Some(&mut web)).await;
+    pump::run(&mut agent, &mut broker, HttpClient::new(Network, hosts, block)).await;
     Some(())
 }
 

@@ -1,4 +1,4 @@
-//! Messages out: the machine's words as topic and payload.
+//! Encodes the machine's messages as topic and payload.
 
 use heapless::String;
 use ota_jobs::details::{self, Details, SelfTest};
@@ -9,41 +9,41 @@ use ota_jobs::{
     Topic, Update,
 };
 
-use crate::desk::Desk;
-use crate::machine::{BlockRequest, Message, Outcome, Report};
+use crate::machine::{AgentConfig, BlockRequest, Message, Outcome, Report};
+use crate::transport::QoS;
 
-/// Bytes of the longest message that the agent sends.
+/// The size of the longest message that the agent sends.
 pub const MESSAGE_BYTES_MAX: usize = 384;
-/// Bytes of the longest status details: the final report of a failure.
+/// The size of the longest status details: the final report of a failure.
 const DETAILS_BYTES_MAX: usize = 192;
 const TOKEN_BYTES: usize = 8;
 
-/// A message that is ready to be sent; its payload is the first `len` bytes of the buffer that was handed in.
+/// A message to publish; its payload is the first `len` bytes of the caller's buffer.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
-    /// Where to.
+    /// The topic.
     pub topic: String<TOPIC_BYTES_MAX>,
-    /// Bytes of the payload.
+    /// Length of the payload in bytes.
     pub len: usize,
-    /// Whether it must arrive at least once. Requests for blocks need not: the blocks are asked for again.
-    pub assured: bool,
+    /// The quality of service. Requests of blocks are sent at most once: lost blocks are requested again.
+    pub qos: QoS,
 }
 
-/// Writes `message`; `None` for a request of blocks without a stream to ask.
-pub(crate) fn write(
+/// Encodes `message`; `None` for a request of blocks without a stream.
+pub(crate) fn encode(
     message: &Message<'_>,
-    thing: &ThingName,
-    desk: &Desk<'_>,
-    block_bytes: u32,
+    config: &AgentConfig,
+    stream: Option<(&str, u32)>,
     out: &mut [u8; MESSAGE_BYTES_MAX],
 ) -> Option<Outgoing> {
+    let thing = &config.thing;
     match *message {
         Message::NextJob { token, document } => describe(JobRef::Next, token, document, thing, out),
         Message::Describe { job, token, document } => describe(JobRef::Id(job.as_str()), token, document, thing, out),
         Message::Update { job, token, expected_version, report } => {
             update(job, token, expected_version, report, thing, out)
         }
-        Message::Blocks(request) => blocks(request, block_bytes, thing, desk, out),
+        Message::Blocks(request) => blocks(request, config, stream?, out),
     }
 }
 
@@ -52,7 +52,7 @@ fn describe(job: JobRef<'_>, token: u32, document: bool, thing: &ThingName, out:
     let request =
         Describe { include_document: document, client_token: Some(Escaped::plain(&token)), execution_number: None };
     let len = request.emit(out).expect("a description fits every message");
-    Some(outgoing(Topic::Jobs(JobsTopic::Describe(job, None)), thing, len, true))
+    Some(outgoing(Topic::Jobs(JobsTopic::Describe(job, None)), thing, len, QoS::AtLeastOnce))
 }
 
 fn update(
@@ -74,7 +74,7 @@ fn update(
         ..Update::new(status(report))
     };
     let len = request.emit(out).expect("an update fits every message");
-    Some(outgoing(Topic::Jobs(JobsTopic::Update(job.as_str(), None)), thing, len, true))
+    Some(outgoing(Topic::Jobs(JobsTopic::Update(job.as_str(), None)), thing, len, QoS::AtLeastOnce))
 }
 
 fn status(report: Report) -> Status {
@@ -107,12 +107,10 @@ fn details(report: Report, buffer: &mut [u8; DETAILS_BYTES_MAX]) -> Result<RawJs
 
 fn blocks(
     request: BlockRequest,
-    block_bytes: u32,
-    thing: &ThingName,
-    desk: &Desk<'_>,
+    config: &AgentConfig,
+    (name, file_id): (&str, u32),
     out: &mut [u8],
 ) -> Option<Outgoing> {
-    let (name, file_id) = desk.stream()?;
     let bytes = request.missing.unwrap_or_default().to_le_bytes();
     let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let bitmap = request.missing.and_then(|_| Bitmap::new(&bytes[..used]).ok());
@@ -120,23 +118,23 @@ fn blocks(
         token: None,
         version: None,
         file_id,
-        block_bytes,
+        block_bytes: config.block_bytes,
         offset_blocks: request.first,
         count: Some(request.count),
         bitmap,
     };
     let len = get.emit(out).expect("a request of blocks fits every message");
     let topic = Topic::Stream { stream: name, topic: StreamTopic::Get, encoding: Encoding::Cbor };
-    Some(outgoing(topic, thing, len, false))
+    Some(outgoing(topic, &config.thing, len, QoS::AtMostOnce))
 }
 
-fn outgoing(topic: Topic<'_>, thing: &ThingName, len: usize, assured: bool) -> Outgoing {
+fn outgoing(topic: Topic<'_>, thing: &ThingName, len: usize, qos: QoS) -> Outgoing {
     let mut text = String::new();
     topic.write(thing.as_str(), &mut text).expect("no topic is longer than the longest");
-    Outgoing { topic: text, len, assured }
+    Outgoing { topic: text, len, qos }
 }
 
-/// A client token: eight digits, so that an answer finds its question.
+/// A client token: eight hexadecimal digits.
 fn token_text(token: u32) -> String<TOKEN_BYTES> {
     let digit = |shift: u32| char::from_digit(token >> shift & 0xF, 16).expect("four bits are a digit");
     (0..TOKEN_BYTES as u32).rev().map(|place| digit(4 * place)).collect()

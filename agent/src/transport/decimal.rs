@@ -1,7 +1,7 @@
-//! Numbers as text, without the formatting machinery: it would cost a small device two kilobytes.
+//! Formats decimal numbers without `core::fmt`, which would cost two kilobytes.
 
-/// `number` in decimal, at the end of `digits`.
-pub(crate) fn decimal(mut number: u32, digits: &mut [u8; 10]) -> &str {
+/// Formats `number` at the end of `digits`.
+pub(super) fn decimal(mut number: u32, digits: &mut [u8; 10]) -> &str {
     let mut at = digits.len();
     loop {
         at -= 1;

@@ -1,0 +1,129 @@
+//! Decodes incoming messages into events. A message that cannot be parsed, or is not for this device, is ignored.
+
+use heapless::String;
+use ota_jobs::limits::TOPIC_BYTES_MAX;
+use ota_jobs::{
+    Answer, Described, Encoding, Escaped, Filter, JobRef, JobsTopic, Notify, RawJson, Reason, Rejected, StreamTopic,
+    ThingName, Topic, Updated, stream,
+};
+
+use crate::machine::{Event, Execution};
+
+/// A decoded message.
+pub(crate) enum Decoded<'m> {
+    /// An event.
+    Event(Event),
+    /// A job, with its document unless the response has none.
+    Offer { execution: Execution, document: Option<RawJson<'m>> },
+    /// A block of the stream.
+    Block { index: u32, bytes: &'m [u8] },
+    /// Nothing.
+    Ignored,
+}
+
+/// How many filters the agent subscribes to.
+pub(crate) const FILTERS: usize = 6;
+
+/// The filters for `thing`, each at most [`TOPIC_BYTES_MAX`] bytes.
+pub(crate) fn filters(thing: &ThingName) -> [String<TOPIC_BYTES_MAX>; FILTERS] {
+    let wanted =
+        [Filter::Notify, Filter::NotifyNext, Filter::Describe, Filter::Update, Filter::Data, Filter::StreamRejected];
+    wanted.map(|filter| {
+        let mut text = String::new();
+        filter.write(thing.as_str(), &mut text).expect("no filter is longer than a topic");
+        text
+    })
+}
+
+/// Decodes the message on `topic`; `stream` is the name and the file number of the active stream.
+pub(crate) fn decode<'m>(topic: Topic<'_>, payload: &'m [u8], stream: Option<(&str, u32)>) -> Decoded<'m> {
+    match topic {
+        Topic::Jobs(topic) => read_jobs(topic, payload),
+        Topic::Stream { stream: name, topic, encoding: Encoding::Cbor } => {
+            read_stream(topic, payload, stream.filter(|(active, _)| *active == name))
+        }
+        Topic::Stream { encoding: Encoding::Json, .. } => Decoded::Ignored,
+    }
+}
+
+fn read_jobs<'m>(topic: JobsTopic<'_>, payload: &'m [u8]) -> Decoded<'m> {
+    match topic {
+        JobsTopic::Notify => Notify::parse(payload).map_or(Decoded::Ignored, |_| Decoded::Event(Event::JobsChanged)),
+        // Sent without a request: if it cannot be parsed, the next job is requested.
+        JobsTopic::NotifyNext => read_next(payload, |_| Event::JobsChanged),
+        JobsTopic::Describe(JobRef::Next, Some(Answer::Accepted)) => read_next(payload, Event::OfferUnreadable),
+        JobsTopic::Describe(JobRef::Next, Some(Answer::Rejected)) => {
+            read_rejected(payload, |rejected, _| Event::OfferRefused(rejected.code))
+        }
+        JobsTopic::Describe(JobRef::Id(_), Some(Answer::Accepted)) => read_description(payload),
+        JobsTopic::Update(_, Some(Answer::Accepted)) => read_update(payload),
+        JobsTopic::Describe(JobRef::Id(_), Some(Answer::Rejected)) | JobsTopic::Update(_, Some(Answer::Rejected)) => {
+            read_rejected(payload, |rejected, token| Event::UpdateRejected {
+                token,
+                code: rejected.code,
+                state: rejected.state.as_ref().map(|state| (state.status, state.version_number)),
+            })
+        }
+        // Requests, and responses to requests that the agent does not send.
+        JobsTopic::Get(_) | JobsTopic::StartNext(_) | JobsTopic::Describe(_, None) | JobsTopic::Update(_, None) => {
+            Decoded::Ignored
+        }
+    }
+}
+
+fn read_next(payload: &[u8], unreadable: impl FnOnce(Reason) -> Event) -> Decoded<'_> {
+    match Described::parse(payload) {
+        Err(error) => Decoded::Event(unreadable(error.into())),
+        Ok(Described { execution: None, .. }) => Decoded::Event(Event::NoJob),
+        Ok(Described { execution: Some(execution), .. }) => {
+            let document = execution.document;
+            Decoded::Offer { execution: execution_of(execution), document }
+        }
+    }
+}
+
+fn read_description(payload: &[u8]) -> Decoded<'_> {
+    match Described::parse(payload) {
+        Ok(Described { execution: Some(execution), .. }) => match execution.document {
+            Some(document) => Decoded::Offer { execution: execution_of(execution), document: Some(document) },
+            None => Decoded::Event(Event::Described(execution_of(execution))),
+        },
+        Ok(Described { execution: None, .. }) | Err(_) => Decoded::Ignored,
+    }
+}
+
+fn read_update(payload: &[u8]) -> Decoded<'_> {
+    let Ok(updated) = Updated::parse(payload) else { return Decoded::Ignored };
+    let Some(token) = updated.client_token.and_then(token) else { return Decoded::Ignored };
+    Decoded::Event(Event::UpdateAccepted { token, version: updated.state.map(|state| state.version_number) })
+}
+
+fn read_rejected(payload: &[u8], event: impl FnOnce(&Rejected<'_>, u32) -> Event) -> Decoded<'_> {
+    let Ok(rejected) = Rejected::parse(payload) else { return Decoded::Ignored };
+    let Some(token) = rejected.client_token.and_then(token) else { return Decoded::Ignored };
+    Decoded::Event(event(&rejected, token))
+}
+
+fn read_stream<'m>(topic: StreamTopic, payload: &'m [u8], active: Option<(&str, u32)>) -> Decoded<'m> {
+    let Some((_, file_id)) = active else { return Decoded::Ignored };
+    match topic {
+        StreamTopic::Data => match stream::Data::parse(payload) {
+            Ok(data) if data.file_id == file_id => Decoded::Block { index: data.index, bytes: data.payload },
+            Ok(_) | Err(_) => Decoded::Ignored,
+        },
+        StreamTopic::Rejected => match stream::Rejected::parse(payload) {
+            Ok(rejected) => Decoded::Event(Event::StreamRejected(rejected.code)),
+            Err(_) => Decoded::Ignored,
+        },
+        StreamTopic::Describe | StreamTopic::Description | StreamTopic::Get => Decoded::Ignored,
+    }
+}
+
+fn execution_of(execution: ota_jobs::Execution<'_>) -> Execution {
+    Execution { job: execution.job_id, status: execution.status, version: execution.version_number }
+}
+
+/// The number in a client token of the agent.
+fn token(text: Escaped<'_>) -> Option<u32> {
+    u32::from_str_radix(text.as_plain()?, 16).ok()
+}

@@ -1,0 +1,200 @@
+//! Requests the next job. Also finds the id of a job whose document does not arrive or cannot be read, by a request
+//! without the document, so that the job can be rejected with a reason.
+
+use ota_jobs::Reason;
+
+use super::event::{Execution, Message};
+use super::time::{Backoff, Instant, Rng};
+
+/// Unanswered requests before the document may be too large for the receive buffer.
+const UNANSWERED_MAX: u8 = 2;
+/// Timeouts before a document counts as too large, once the id of its job is known.
+const SUSPECT_WAITS: u64 = 4;
+/// Consecutive unreadable responses before the job is rejected.
+const UNREADABLE_MAX: u8 = 3;
+
+/// The state of the request.
+#[derive(Clone, Debug)]
+pub(super) struct JobPoller {
+    state: State,
+    unanswered: u8,
+    /// Consecutive unreadable responses, and the reason of the last.
+    unreadable: Option<(u8, Reason)>,
+    /// A job that was received without its document, and not yet with it.
+    suspect: Option<Execution>,
+    backoff: Backoff,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    /// The next request is due then, if at all.
+    Waiting(Option<Instant>),
+    Requested {
+        document: bool,
+        until: Instant,
+    },
+}
+
+impl JobPoller {
+    pub(super) fn new() -> Self {
+        Self { state: State::Waiting(None), unanswered: 0, unreadable: None, suspect: None, backoff: Backoff::new() }
+    }
+
+    /// Schedules a request, unless one is in flight.
+    pub(super) fn schedule(&mut self, at: Instant) {
+        if let State::Waiting(due) = &mut self.state {
+            *due = Some(due.map_or(at, |due| due.min(at)));
+        }
+    }
+
+    /// Drops the request: its response does not arrive any more.
+    pub(super) fn disconnected(&mut self) {
+        *self = Self::new();
+    }
+
+    /// Takes a response; the next request is due at `next`.
+    pub(super) fn answered(&mut self, next: Option<Instant>) {
+        *self = Self::new();
+        self.state = State::Waiting(next);
+    }
+
+    /// Takes a rejection; retries with back-off.
+    pub(super) fn refused(&mut self, now: Instant, rng: &mut Rng) {
+        self.state = State::Waiting(Some(now.plus_ms(self.backoff.next_wait_ms(rng.next_u32()))));
+    }
+
+    /// Takes an unreadable response; after a few of them the job is requested without its document. Returns the job and the
+    /// reason if its id is known already.
+    pub(super) fn unreadable(&mut self, reason: Reason, now: Instant) -> Option<(Execution, Reason)> {
+        let State::Requested { document: true, .. } = self.state else { return None };
+        let before = self.unreadable.map_or(0, |(count, _)| count);
+        self.unreadable = Some((before.saturating_add(1), reason));
+        self.state = State::Waiting(Some(now));
+        let reason = self.unreadable_reason()?;
+        self.suspect.take().map(|execution| (execution, reason))
+    }
+
+    fn unreadable_reason(&self) -> Option<Reason> {
+        self.unreadable.filter(|(count, _)| *count >= UNREADABLE_MAX).map(|(_, reason)| reason)
+    }
+
+    /// Takes a job without its document. Returns the job and what is wrong with it if that is known; else the job is
+    /// requested with its document once more.
+    pub(super) fn document_omitted(&mut self, execution: Execution, now: Instant) -> Option<(Execution, Reason)> {
+        if let Some(reason) = self.unreadable_reason() {
+            return Some((execution, reason));
+        }
+        self.suspect = Some(execution);
+        self.state = State::Waiting(Some(now));
+        None
+    }
+
+    pub(super) fn message(&mut self, now: Instant, response_timeout_ms: u64, token: u32) -> Option<Message<'static>> {
+        match self.state {
+            State::Waiting(Some(due)) if due <= now => {
+                let name_only = self.unreadable_reason().is_some() || self.unanswered >= UNANSWERED_MAX;
+                let document = self.suspect.is_some() || !name_only;
+                // The timeout grows, for a service that is slow.
+                let waits = if self.suspect.is_some() { SUSPECT_WAITS } else { 1 + u64::from(self.unanswered) };
+                self.state = State::Requested { document, until: now.plus_ms(response_timeout_ms * waits) };
+                Some(Message::NextJob { token, document })
+            }
+            State::Waiting(_) | State::Requested { .. } => None,
+        }
+    }
+
+    /// Ends a request that timed out. Returns the job whose document is too large for the receive buffer: its id arrived,
+    /// and the responses with the document did not.
+    pub(super) fn expire(&mut self, now: Instant) -> Option<(Execution, Reason)> {
+        let State::Requested { document, until } = self.state else { return None };
+        if now < until {
+            return None;
+        }
+        self.state = State::Waiting(Some(now));
+        if document && self.suspect.is_some() {
+            return self.suspect.take().map(|execution| (execution, Reason::DocumentTooLarge));
+        }
+        self.unanswered = if document { self.unanswered.saturating_add(1) } else { 0 };
+        None
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::Waiting(due) => due,
+            State::Requested { until, .. } => Some(until),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ota_jobs::{JobId, Status};
+
+    const WAIT: u64 = 5_000;
+
+    fn job() -> Execution {
+        Execution { job: JobId::new("large").expect("a plain id"), status: Status::Queued, version: 1 }
+    }
+
+    fn asks_with_document(poller: &mut JobPoller, now: Instant) -> Option<bool> {
+        poller.message(now, WAIT, 1).map(|message| matches!(message, Message::NextJob { document: true, .. }))
+    }
+
+    #[test]
+    fn a_document_that_never_arrives_is_too_large_once_the_jobs_name_did() {
+        let mut poller = JobPoller::new();
+        let mut now = Instant::from_ms(0);
+        poller.schedule(now);
+        for with_document in [true, true, false] {
+            assert_eq!(asks_with_document(&mut poller, now), Some(with_document));
+            if with_document {
+                now = now.plus_ms(2 * WAIT);
+                assert!(poller.expire(now).is_none());
+            }
+        }
+        assert!(poller.document_omitted(job(), now).is_none());
+        assert_eq!(asks_with_document(&mut poller, now), Some(true));
+        let (execution, reason) = poller.expire(now.plus_ms(SUSPECT_WAITS * WAIT)).expect("silent a third time");
+        assert_eq!((execution.job, reason), (job().job, Reason::DocumentTooLarge));
+    }
+
+    #[test]
+    fn a_job_that_cannot_be_read_again_and_again_is_refused_by_the_name_that_was_asked_for() {
+        let mut poller = JobPoller::new();
+        let now = Instant::from_ms(0);
+        poller.schedule(now);
+        for _ in 0..UNREADABLE_MAX {
+            assert_eq!(asks_with_document(&mut poller, now), Some(true));
+            poller.unreadable(Reason::DocumentTooDeep, now);
+        }
+        assert_eq!(asks_with_document(&mut poller, now), Some(false));
+        let (_, reason) = poller.document_omitted(job(), now).expect("known to be unreadable");
+        assert_eq!(reason, Reason::DocumentTooDeep);
+    }
+
+    #[test]
+    fn one_unreadable_answer_is_an_accident() {
+        let mut poller = JobPoller::new();
+        let now = Instant::from_ms(0);
+        poller.schedule(now);
+        poller.unreadable(Reason::DocumentNotJson, now); // nobody asked
+        for _ in 1..UNREADABLE_MAX {
+            assert_eq!(asks_with_document(&mut poller, now), Some(true));
+            poller.unreadable(Reason::DocumentNotJson, now);
+        }
+        assert_eq!(asks_with_document(&mut poller, now), Some(true));
+    }
+
+    #[test]
+    fn a_service_that_is_silent_altogether_is_asked_for_ever() {
+        let mut poller = JobPoller::new();
+        let mut now = Instant::from_ms(0);
+        poller.schedule(now);
+        for _ in 0..10 {
+            assert!(poller.message(now, WAIT, 1).is_some());
+            now = now.plus_ms(3 * WAIT);
+            assert!(poller.expire(now).is_none());
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Decides how to resume after a reset, from the journal and the boot record.
+
+use ota_jobs::Reason;
+
+use super::journal::{Outcome, Phase, Record};
+use super::state::State;
+use super::time::Instant;
+
+/// Boots in which a trial may fail to start before the job fails. A boot selector whose records cannot be written would
+/// start the old image at every boot.
+const BOOTS_MAX: u8 = 5;
+
+/// The state of the device after a boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Boot {
+    /// The slot that runs.
+    pub running: u8,
+    /// SHA-256 over as many bytes of it as the journal's image has; needed only while a job is activating.
+    pub digest: Option<[u8; 32]>,
+    /// The trial as the boot record has it.
+    pub trial: Trial,
+}
+
+/// The trial of the image that was activated last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trial {
+    /// No trial.
+    None,
+    /// The running image is on trial.
+    Running,
+    /// The trial of this image ended without confirmation.
+    Ended {
+        /// The slot that holds it.
+        slot: u8,
+        /// SHA-256 of the whole file.
+        digest: [u8; 32],
+        /// The stored reason.
+        reason: Reason,
+    },
+}
+
+/// The state in which the journal's job resumes; `None` when it resumes once the service offers it again.
+pub(super) fn resume(record: &Record, boot: &Boot, trial_deadline: Instant) -> Option<State> {
+    let testing = State::SelfTesting { until: trial_deadline };
+    let (slot, digest, boots) = match record.phase {
+        Phase::Receiving { .. } if boot.trial != Trial::Running => return None,
+        // The image on trial was not activated by this job: it is tested all the same.
+        Phase::Receiving { .. } => return Some(testing),
+        // The failure is reported already, or will be: the image that runs on trial must not stay.
+        Phase::Concluded(Outcome::Failed(reason)) if boot.trial == Trial::Running => {
+            return Some(State::RollingBack(reason));
+        }
+        Phase::Concluded(_) if record.local => return Some(State::ClearingJournal),
+        Phase::Concluded(outcome) => return Some(State::Reporting(outcome)),
+        Phase::Activating { slot, digest, boots } => (slot, digest, boots),
+    };
+    let runs = boot.running == slot && boot.digest == Some(digest);
+    let failed = |reason| State::SavingOutcome(Outcome::Failed(reason));
+    Some(match boot.trial {
+        Trial::Running if boot.running == slot => testing,
+        // Confirmed, and then the power failed.
+        Trial::None | Trial::Ended { .. } if runs => State::SavingOutcome(Outcome::Succeeded),
+        Trial::Ended { slot: tried, digest: tried_digest, reason } if tried == slot && tried_digest == digest => {
+            failed(reason)
+        }
+        // Another image is in the slot.
+        _ if boot.running == slot => failed(Reason::DigestMismatch),
+        // No trial started: the power failed between journal and boot record, or the boot selector cannot store its count.
+        _ if boots >= BOOTS_MAX => State::InvalidatingImage { slot },
+        Trial::None | Trial::Running | Trial::Ended { .. } => {
+            State::SavingActivation { slot, digest, boots: boots + 1 }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ota_jobs::JobId;
+
+    const DIGEST: [u8; 32] = [7; 32];
+    const UNTIL: Instant = Instant::from_ms(99);
+
+    fn resumed(phase: Phase, running: u8, digest: [u8; 32], trial: Trial) -> Option<State> {
+        let job = JobId::new("j").expect("a plain id");
+        let record = Record { job, local: false, fingerprint: 1, image_bytes: 9, phase };
+        resume(&record, &Boot { running, digest: Some(digest), trial }, UNTIL)
+    }
+
+    #[test]
+    fn the_decision_is_by_running_slot_and_digest() {
+        let activating = Phase::Activating { slot: 1, digest: DIGEST, boots: 0 };
+        let ended = |slot, digest| Trial::Ended { slot, digest, reason: Reason::SelfTestFailed };
+        let succeeded = Some(State::SavingOutcome(Outcome::Succeeded));
+        let failed = |reason| Some(State::SavingOutcome(Outcome::Failed(reason)));
+        let again = Some(State::SavingActivation { slot: 1, digest: DIGEST, boots: 1 });
+        let testing = Some(State::SelfTesting { until: UNTIL });
+        for (running, digest, trial, want) in [
+            (1, DIGEST, Trial::None, succeeded), // power failed between confirmation and report
+            (1, DIGEST, Trial::Running, testing),
+            (0, [0; 32], ended(1, DIGEST), failed(Reason::SelfTestFailed)),
+            (0, [0; 32], Trial::None, again),
+            (0, [0; 32], ended(1, [8; 32]), again), // an older image's trial, not this one's
+            (1, [8; 32], Trial::None, failed(Reason::DigestMismatch)),
+        ] {
+            assert_eq!(resumed(activating, running, digest, trial), want, "{running} {trial:?}");
+        }
+        let often = Phase::Activating { slot: 1, digest: DIGEST, boots: BOOTS_MAX };
+        assert_eq!(resumed(often, 0, [0; 32], Trial::None), Some(State::InvalidatingImage { slot: 1 }));
+        assert_eq!(resumed(often, 1, DIGEST, Trial::Running), testing);
+        let outcome = Outcome::Failed(Reason::ImageTooShort);
+        let back = Some(State::RollingBack(Reason::ImageTooShort));
+        assert_eq!(resumed(Phase::Concluded(outcome), 1, DIGEST, Trial::Running), back);
+        assert_eq!(resumed(Phase::Concluded(outcome), 0, DIGEST, Trial::None), Some(State::Reporting(outcome)));
+        assert_eq!(resumed(Phase::Receiving { frontier_bytes: 4096 }, 0, DIGEST, Trial::None), None);
+    }
+}

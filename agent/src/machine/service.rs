@@ -1,0 +1,151 @@
+//! What messages from the service and the state of the connection change: which job becomes active, and whether it still is.
+
+use ota_jobs::{Reason, RejectCode, Status};
+
+use super::event::{Execution, Notice, Offer, Plan, Sources, Task};
+use super::job::{Identity, Job};
+use super::journal::{Outcome, Phase, Record};
+use super::state::State;
+use super::time::Instant;
+use super::{Discovery, Machine};
+
+impl Machine {
+    // The connection.
+
+    pub(super) fn connect(&mut self, now: Instant) {
+        self.connected = true;
+        match &mut self.job {
+            None => self.poller.schedule(now),
+            Some(job) => job.transfer.restart(now),
+        }
+    }
+
+    pub(super) fn disconnect(&mut self) {
+        self.connected = false;
+        self.poller.disconnected();
+        if let Some(job) = &mut self.job {
+            job.reporter.disconnected();
+        }
+    }
+
+    // The next job.
+
+    pub(super) fn jobs_changed(&mut self, now: Instant) {
+        match &mut self.job {
+            None => self.poller.schedule(now),
+            Some(job) => job.reporter.invalidate_version(),
+        }
+    }
+
+    pub(super) fn no_job(&mut self, now: Instant) {
+        if self.is_idle() {
+            self.poller.answered(self.next_poll(now));
+            self.notices.push(Notice::NoUpdate);
+        } else {
+            self.jobs_changed(now);
+        }
+    }
+
+    pub(super) fn offer_refused(&mut self, code: RejectCode, now: Instant) {
+        self.poller.refused(now, &mut self.rng);
+        self.notices.push(Notice::CheckFailed(code));
+    }
+
+    pub(super) fn offer_unreadable(&mut self, reason: Reason, now: Instant) {
+        if let Some((execution, reason)) = self.poller.unreadable(reason, now) {
+            self.reject(execution, reason, now);
+        }
+    }
+
+    pub(super) fn offered(&mut self, offer: Offer, now: Instant) {
+        let Offer { execution, task } = offer;
+        if let Some(job) = &mut self.job {
+            if job.identity.id != execution.job {
+                // The service offers jobs in order: another job first means that this one may be over.
+                return job.reporter.invalidate_version();
+            }
+            if matches!(task, Task::Update(plan) if plan.fingerprint == job.identity.plan.fingerprint) {
+                job.transfer.document_refreshed();
+            }
+            return self.described(&execution, now);
+        }
+        if execution.status.is_terminal() {
+            return self.no_job(now);
+        }
+        match task {
+            Task::DocumentOmitted => {
+                if let Some((execution, reason)) = self.poller.document_omitted(execution, now) {
+                    self.reject(execution, reason, now);
+                }
+            }
+            Task::Custom => self.poller.answered(self.next_poll(now)),
+            Task::Update(plan) => {
+                let identity = Identity { id: execution.job, local: false, plan };
+                self.start(identity, Some(execution.version), now);
+            }
+            Task::Refused(reason) => self.reject(execution, reason, now),
+        }
+    }
+
+    /// Starts an update, or resumes it if the journal holds progress of the same file.
+    pub(super) fn start(&mut self, identity: Identity, version: Option<u64>, now: Instant) {
+        let keep_bytes = match self.interrupted.take() {
+            Some(Record { job, fingerprint, phase: Phase::Receiving { frontier_bytes }, .. })
+                if job == identity.id && fingerprint == identity.plan.fingerprint =>
+            {
+                frontier_bytes
+            }
+            _ => 0,
+        };
+        let image_bytes = identity.plan.image_bytes;
+        let state = if keep_bytes > 0 { State::SavingJob { keep_bytes } } else { State::CheckingInstalled };
+        self.activate(identity, version, state, now);
+        self.notices.push(Notice::UpdateAvailable { image_bytes });
+    }
+
+    /// Reports a job as failed that cannot succeed on this device.
+    pub(super) fn reject(&mut self, execution: Execution, reason: Reason, now: Instant) {
+        let identity = Identity { id: execution.job, local: false, plan: NO_IMAGE };
+        self.activate(identity, Some(execution.version), State::SavingOutcome(Outcome::Failed(reason)), now);
+    }
+
+    /// Makes a job the active one.
+    pub(super) fn activate(&mut self, identity: Identity, version: Option<u64>, state: State, now: Instant) {
+        self.poller.answered(None);
+        self.job = Some(Job::new(identity, version, state, &self.config, now, &mut self.notices));
+    }
+
+    fn next_poll(&self, now: Instant) -> Option<Instant> {
+        match self.config.discovery {
+            Discovery::Notified => None,
+            Discovery::Polled { every_ms } => Some(now.plus_ms(every_ms)),
+        }
+    }
+
+    // The active job.
+
+    pub(super) fn described(&mut self, execution: &Execution, now: Instant) {
+        if let Some(job) = self.job.as_mut().filter(|job| job.identity.id == execution.job) {
+            let state = job.reporter.described(execution.status, execution.version);
+            job.service_state(state, now, &mut self.notices);
+        }
+    }
+
+    pub(super) fn update_accepted(&mut self, token: u32, version: Option<u64>, now: Instant) {
+        if let Some(job) = &mut self.job {
+            let state = job.reporter.accepted(token, version);
+            job.service_state(state, now, &mut self.notices);
+        }
+    }
+
+    pub(super) fn update_rejected(&mut self, token: u32, code: RejectCode, state: Option<(Status, u64)>, now: Instant) {
+        if let Some(job) = &mut self.job {
+            let state = job.reporter.rejected(token, code, state, now, &mut self.rng);
+            job.service_state(state, now, &mut self.notices);
+        }
+    }
+}
+
+/// The plan of a job that brings no image.
+pub(super) const NO_IMAGE: Plan =
+    Plan { image_bytes: 0, fingerprint: 0, sources: Sources { stream: false, http: false } };

@@ -1,0 +1,189 @@
+//! Prints the transition table, which is `docs/states.md`, and checks what holds of the whole of it.
+
+extern crate std;
+
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::string::{String, ToString};
+use std::vec::Vec;
+use std::{env, format, fs};
+
+use super::super::window::Window;
+use super::*;
+
+const DIGEST: [u8; 32] = [0; 32];
+const REASON: Reason = Reason::SelfTestFailed;
+const NOW: Instant = Instant::from_ms(0);
+const CONTEXT: Context = Context { now: NOW, done_bytes: 0, block_bytes: 4096, local: false };
+const SLOT: u8 = 1;
+
+/// Every state, once.
+fn states() -> Vec<State> {
+    let outcomes = [Outcome::Succeeded, Outcome::Failed(REASON)];
+    let mut states = std::vec![
+        State::CheckingInstalled,
+        State::SavingJob { keep_bytes: 0 },
+        State::PreparingSlot { keep_bytes: 0 },
+        State::Receiving { slot: SLOT, resumed_bytes: 0 },
+        State::Verifying { slot: SLOT },
+        State::SavingActivation { slot: SLOT, digest: DIGEST, boots: 0 },
+        State::Activating { slot: SLOT, digest: DIGEST },
+        State::AwaitingReset { until: NOW },
+        State::SelfTesting { until: NOW },
+        State::Confirming,
+        State::RollingBack(REASON),
+        State::InvalidatingImage { slot: SLOT },
+    ];
+    states.extend(outcomes.map(State::SavingOutcome));
+    states.extend(outcomes.map(State::Reporting));
+    states.extend([State::ClearingJournal, State::Idle]);
+    states
+}
+
+/// Every input, with its name in the table.
+fn inputs() -> Vec<(&'static str, Input)> {
+    let block = Window::new(1, 256, 0, 256).offer(0, 1, NOW).expect("the block is missing");
+    let begun = |frontier_bytes| Done::Begun { slot: SLOT, frontier_bytes, evicted: None };
+    std::vec![
+        ("Installed(true)", Input::Done(Done::Installed(true))),
+        ("Installed(false)", Input::Done(Done::Installed(false))),
+        ("JournalSaved", Input::Done(Done::JournalSaved)),
+        ("Begun at a block's start", Input::Done(begun(8192))),
+        ("Begun inside a block", Input::Done(begun(8193))),
+        ("Written", Input::Done(Done::Written(block))),
+        ("HeaderAccepted", Input::Done(Done::HeaderAccepted)),
+        ("ErasedAhead", Input::Done(Done::ErasedAhead { more: false })),
+        ("HashedAhead", Input::Done(Done::HashedAhead { more: false })),
+        ("AllBlocksStored", Input::AllBlocksStored),
+        ("SourcesExhausted", Input::SourcesExhausted(REASON)),
+        ("Verified", Input::Done(Done::Verified { digest: DIGEST })),
+        ("Activated", Input::Done(Done::Activated)),
+        ("Confirmed", Input::Done(Done::Confirmed)),
+        ("RolledBack", Input::Done(Done::RolledBack)),
+        ("Invalidated", Input::Done(Done::Invalidated)),
+        ("Failed", Input::Done(Done::Failed(REASON))),
+        ("SelfTest(passed)", Input::SelfTest(Ok(()))),
+        ("SelfTest(failed)", Input::SelfTest(Err(REASON))),
+        ("Deadline", Input::Deadline),
+        ("ReportSettled", Input::ReportSettled),
+        ("Cancelled", Input::Cancelled),
+        ("Aborted", Input::Aborted),
+    ]
+}
+
+/// The name of a state, with its outcome: the word before its other data.
+fn name(state: &impl core::fmt::Debug) -> String {
+    let text = format!("{state:?}");
+    match text.split_once(" {") {
+        Some((name, _)) => name.into(),
+        None => text.replace(&format!("{REASON:?}"), "reason"),
+    }
+}
+
+fn cell(value: Option<impl core::fmt::Debug>) -> String {
+    value.as_ref().map_or(String::new(), name)
+}
+
+fn operation(state: &State) -> String {
+    match state {
+        State::Receiving { .. } => "the transfer's".into(),
+        State::AwaitingReset { .. } => "Reset, once reported or at the deadline".into(),
+        _ => match state.facts().operation {
+            Some(Operation::SaveJournal(phase)) => format!("SaveJournal({})", name(&phase)),
+            operation => cell(operation),
+        },
+    }
+}
+
+fn print() -> String {
+    let mut page = String::from(
+        "# The transition table of a job\n\n\
+        Printed from `agent/src/machine/state.rs` by its test; `UPDATE=1 cargo test -p ota-agent states_md` writes this page.\n\n\
+        ## What holds in a state\n\n\
+        | state | operation | report on entry | notice on entry | can be cancelled | deadline |\n|---|---|---|---|---|---|\n",
+    );
+    for state in states() {
+        let Facts { report, on_entry, cancellable, deadline, .. } = state.facts();
+        let yes = |flag| if flag { "yes" } else { "" };
+        let columns = [
+            name(&state),
+            operation(&state),
+            cell(report),
+            cell(on_entry),
+            yes(cancellable).into(),
+            yes(deadline.is_some()).into(),
+        ];
+        writeln!(page, "| {} |", columns.join(" | ")).expect("a string");
+    }
+    page.push_str(
+        "\n## What follows from an input\n\n\
+        Inputs that are not listed leave the state as it is. A cancellation or an abort waits for the operation in flight, and \
+        goes before its result.\n\n| state | input | next state | notice |\n|---|---|---|---|\n",
+    );
+    for state in states() {
+        for (input_name, input) in inputs() {
+            if let Some(Transition { next, notice }) = state.next(input, &CONTEXT) {
+                let columns = [name(&state), input_name.to_string(), name(&next), cell(notice)];
+                writeln!(page, "| {} |", columns.join(" | ")).expect("a string");
+            }
+        }
+    }
+    page
+}
+
+#[test]
+fn states_md_is_the_print_of_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/states.md");
+    if env::var_os("UPDATE").is_some() {
+        fs::write(path, print()).expect("the page can be written");
+    }
+    assert_eq!(fs::read_to_string(path).expect("the page is there"), print(), "UPDATE=1 writes it");
+}
+
+/// From every state a job ends: no state waits for an input that nothing causes.
+#[test]
+fn every_state_leads_to_idle() {
+    let kind = core::mem::discriminant::<State>;
+    let mut reaching = HashSet::from([kind(&State::Idle)]);
+    for _ in states() {
+        for state in states() {
+            let mut leads = inputs().into_iter().filter_map(|(_, input)| state.next(input, &CONTEXT));
+            // After a reset the journal's job resumes, in `SelfTesting` or with its outcome.
+            if matches!(state, State::AwaitingReset { .. }) || leads.any(|to| reaching.contains(&kind(&to.next))) {
+                reaching.insert(kind(&state));
+            }
+        }
+    }
+    assert!(states().iter().all(|state| reaching.contains(&kind(state))));
+}
+
+/// A failure that leaves the state would never be reported.
+#[test]
+fn a_failed_operation_always_leads_on() {
+    let failed = Input::Done(Done::Failed(REASON));
+    for state in states().iter().filter(|state| state.facts().operation.is_some_and(|it| it != Operation::Reset)) {
+        assert!(state.next(failed, &CONTEXT).is_some(), "{state:?}");
+    }
+}
+
+#[test]
+fn a_cancellation_stops_every_state_before_the_boot_record_is_written_and_none_behind() {
+    let stopped = |state: &State| state.next(Input::Cancelled, &CONTEXT).map(|to| (to.next, to.notice));
+    let states = states();
+    let boot_record = states.iter().position(|state| matches!(state, State::Activating { .. })).expect("a state");
+    for (at, state) in states.iter().enumerate().filter(|(_, state)| !matches!(state, State::Reporting(_))) {
+        let want = (at < boot_record).then_some((State::ClearingJournal, Some(Notice::Withdrawn)));
+        assert_eq!(stopped(state), want, "{state:?}");
+        assert_eq!(state.facts().cancellable, at < boot_record, "{state:?}");
+        let aborted = state.next(Input::Aborted, &CONTEXT).map(|to| to.next);
+        let want = (at < boot_record).then_some(State::SavingOutcome(Outcome::Failed(Reason::AbortedByUser)));
+        assert_eq!(aborted, want, "{state:?}");
+    }
+}
+
+#[test]
+fn a_local_job_has_nothing_to_report() {
+    let local = Context { local: true, ..CONTEXT };
+    let saved = State::SavingOutcome(Outcome::Succeeded).next(Input::Done(Done::JournalSaved), &local);
+    assert_eq!(saved.map(|to| to.next), Some(State::ClearingJournal));
+}

@@ -1,0 +1,225 @@
+//! Status updates of the active job. One update is in flight, with the execution version that it expects; a newer report
+//! replaces one that is still queued. A final report is retried until it is accepted or the execution is over.
+
+use ota_jobs::{JobId, RejectCode, Status};
+
+use super::AgentConfig;
+use super::event::{Message, Report};
+use super::time::{Backoff, Instant, Rng};
+
+/// The execution's state as of the last response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ServiceState {
+    /// Queued or in progress.
+    Open,
+    /// The final report was accepted.
+    Settled,
+    /// Removed, or ended by the service.
+    Gone,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct StatusReporter {
+    /// The execution's version; unknown after a reset, a lost response or a rejection: then it is requested first.
+    version: Option<u64>,
+    queued: Option<Report>,
+    in_flight: Option<Request>,
+    not_before: Instant,
+    backoff: Backoff,
+    /// When progress was last queued, and how many blocks it reported.
+    progress: Option<(Instant, u32)>,
+    fresh_document: bool,
+    /// Only a final report is sent.
+    muted: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    token: u32,
+    /// `None` for a describe request.
+    report: Option<Report>,
+    /// Whether it asks for the document.
+    document: bool,
+    until: Instant,
+}
+
+impl StatusReporter {
+    /// The reporter of an execution whose version is `version`, if known.
+    pub(super) fn new(version: Option<u64>) -> Self {
+        Self {
+            version,
+            queued: None,
+            in_flight: None,
+            not_before: Instant::default(),
+            backoff: Backoff::new(),
+            progress: None,
+            fresh_document: false,
+            muted: false,
+        }
+    }
+
+    /// Queues `report`, replacing any unsent one.
+    pub(super) fn queue(&mut self, report: Report) {
+        if !self.muted || matches!(report, Report::Final(_)) {
+            self.queued = Some(report);
+        }
+    }
+
+    /// Queues a progress report if one is due: at once, then after every `progress_every_percent` of the image or
+    /// `progress_every_ms`.
+    pub(super) fn progress(&mut self, (done, total): (u32, u32), now: Instant, config: &AgentConfig) {
+        let due = self.progress.is_none_or(|(at, reported)| {
+            let moved = u64::from(done.saturating_sub(reported)) * 100;
+            let enough = moved >= u64::from(config.progress_every_percent) * u64::from(total);
+            done != reported && (enough || now.since(at) >= config.progress_every_ms)
+        });
+        if due && done < total.max(1) {
+            self.progress = Some((now, done));
+            self.queue(Report::Progress { done, total });
+        }
+    }
+
+    /// Marks the version as unknown: it is requested before the next update.
+    pub(super) fn invalidate_version(&mut self) {
+        self.version = None;
+    }
+
+    /// Drops all reports but a final one: the execution is over at the service.
+    pub(super) fn mute_progress(&mut self) {
+        self.muted = true;
+        self.queued = self.queued.filter(|report| matches!(report, Report::Final(_)));
+    }
+
+    /// Sends nothing from now on.
+    pub(super) fn close(&mut self) {
+        self.muted = true;
+        self.queued = None;
+    }
+
+    /// Requests the job with its document, for a fresh URL.
+    pub(super) fn refresh_document(&mut self) {
+        self.fresh_document = true;
+    }
+
+    /// Whether a report is waiting to be sent or acknowledged.
+    pub(super) fn is_busy(&self) -> bool {
+        self.queued.is_some() || self.in_flight.is_some()
+    }
+
+    pub(super) fn disconnected(&mut self) {
+        if let Some(Request { report: Some(report), .. }) = self.in_flight.take() {
+            self.queued.get_or_insert(report);
+        }
+        self.version = None;
+        self.not_before = Instant::default();
+        self.backoff.reset();
+    }
+
+    pub(super) fn message<'m>(
+        &mut self,
+        job: &'m JobId,
+        now: Instant,
+        response_timeout_ms: u64,
+        token: u32,
+    ) -> Option<Message<'m>> {
+        if self.in_flight.is_some() || now < self.not_before || self.is_muted() {
+            return None;
+        }
+        let until = now.plus_ms(response_timeout_ms);
+        let document = self.fresh_document;
+        let Some(expected_version) = self.version.filter(|_| !document) else {
+            self.in_flight = Some(Request { token, report: None, document, until });
+            return Some(Message::Describe { job, token, document });
+        };
+        let report = self.queued.take()?;
+        self.in_flight = Some(Request { token, report: Some(report), document, until });
+        Some(Message::Update { job, token, expected_version, report })
+    }
+
+    pub(super) fn described(&mut self, status: Status, version: u64) -> ServiceState {
+        if let Some(Request { report: None, document, .. }) = self.in_flight {
+            self.in_flight = None;
+            // Also if the response had no document: it is requested once.
+            self.fresh_document &= !document;
+        }
+        self.service_state(status, version)
+    }
+
+    pub(super) fn accepted(&mut self, token: u32, version: Option<u64>) -> ServiceState {
+        let Some(request) = self.take(token) else { return ServiceState::Open };
+        self.backoff.reset();
+        // Each update adds one, unless the response has the number.
+        self.version = version.or(self.version.map(|version| version.saturating_add(1)));
+        match request.report {
+            Some(Report::Final(_)) => ServiceState::Settled,
+            Some(_) | None => ServiceState::Open,
+        }
+    }
+
+    pub(super) fn rejected(
+        &mut self,
+        token: u32,
+        code: RejectCode,
+        state: Option<(Status, u64)>,
+        now: Instant,
+        rng: &mut Rng,
+    ) -> ServiceState {
+        let Some(request) = self.take(token) else { return ServiceState::Open };
+        if let Some(report) = request.report {
+            self.queued.get_or_insert(report);
+        }
+        self.version = None;
+        match (code, state) {
+            (RejectCode::ResourceNotFound | RejectCode::TerminalStateReached, _) => ServiceState::Gone,
+            (RejectCode::VersionMismatch | RejectCode::InvalidStateTransition, Some((status, version))) => {
+                self.retry_later(now, rng);
+                self.service_state(status, version)
+            }
+            // Without a state the version is requested; other codes are transient.
+            _ => {
+                self.retry_later(now, rng);
+                ServiceState::Open
+            }
+        }
+    }
+
+    /// Ends a request that timed out; the version is unknown then.
+    pub(super) fn expire(&mut self, now: Instant, rng: &mut Rng) {
+        if let Some(request) = self.in_flight
+            && request.until <= now
+        {
+            self.in_flight = None;
+            if let Some(report) = request.report {
+                self.queued.get_or_insert(report);
+            }
+            self.version = None;
+            self.retry_later(now, rng);
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.in_flight {
+            Some(request) => Some(request.until),
+            None if self.is_muted() => None,
+            None if self.queued.is_some() || self.version.is_none() || self.fresh_document => Some(self.not_before),
+            None => None,
+        }
+    }
+
+    fn is_muted(&self) -> bool {
+        self.muted && !matches!(self.queued, Some(Report::Final(_)))
+    }
+
+    fn take(&mut self, token: u32) -> Option<Request> {
+        self.in_flight.take_if(|request| request.token == token)
+    }
+
+    fn service_state(&mut self, status: Status, version: u64) -> ServiceState {
+        self.version = Some(version);
+        if status.is_terminal() { ServiceState::Gone } else { ServiceState::Open }
+    }
+
+    fn retry_later(&mut self, now: Instant, rng: &mut Rng) {
+        self.not_before = now.plus_ms(self.backoff.next_wait_ms(rng.next_u32()));
+    }
+}
