@@ -1,10 +1,11 @@
 //! DescribeJobExecution: topics `jobs/{jobId}/get` and its answer, which `start-next` and `notify-next` share.
 
-use crate::envelope::{Answered, Asked, emit, token};
 use crate::error::{EmitError, ParseError};
 use crate::execution::Execution;
 use crate::json::RawJson;
-use crate::text::{self, Escaped};
+use crate::json_writer::JsonWriter;
+use crate::text::Escaped;
+use crate::value::{Fields, MESSAGE};
 
 /// Asks for an execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,25 +30,24 @@ impl<'a> Describe<'a> {
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let asked = Asked::read(RawJson::parse(bytes)?)?;
-        Ok(Self {
-            execution_number: asked.execution_number,
-            include_document: asked.include_job_document.unwrap_or(true),
-            client_token: token(asked.client_token)?,
-        })
+        let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
+        let request = Self {
+            execution_number: fields.number("executionNumber"),
+            include_document: fields.parsed("includeJobDocument").unwrap_or(true),
+            client_token: fields.text("clientToken"),
+        };
+        fields.finish().map(|()| request)
     }
 
     /// Writes the request and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        let asked = Asked {
-            execution_number: self.execution_number,
-            include_job_document: (!self.include_document).then_some(false),
-            client_token: self.client_token.map(text::Wire),
-            ..Asked::default()
-        };
-        emit(&asked, out)
+        let mut writer = JsonWriter::new(out);
+        writer.number("executionNumber", self.execution_number);
+        writer.flag("includeJobDocument", (!self.include_document).then_some(false));
+        writer.text("clientToken", self.client_token);
+        writer.finish()
     }
 }
 
@@ -70,27 +70,26 @@ impl<'a> Described<'a> {
     ///
     /// Errors: [`ParseError`]; [`job_of`](crate::job_of) tells whose message it was.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let json = RawJson::parse(bytes)?;
-        let answered = Answered::read(json)?;
-        let execution = json.member("execution")?.filter(|execution| !is_empty(*execution));
-        Ok(Self {
-            execution: execution.map(Execution::read).transpose()?,
-            timestamp: answered.timestamp,
-            client_token: token(answered.client_token)?,
-        })
+        let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
+        let (timestamp, client_token) = (fields.number("timestamp"), fields.text("clientToken"));
+        let execution = fields.raw("execution").filter(|execution| !is_empty(*execution));
+        fields.finish()?;
+        Ok(Self { execution: execution.map(Execution::read).transpose()?, timestamp, client_token })
     }
 
     /// Writes the answer and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        let answered = Answered {
-            execution: self.execution.as_ref().map(Execution::wire),
-            timestamp: self.timestamp,
-            client_token: self.client_token.map(text::Wire),
-            ..Answered::default()
-        };
-        emit(&answered, out)
+        let mut writer = JsonWriter::new(out);
+        writer.text("clientToken", self.client_token);
+        writer.number("timestamp", self.timestamp);
+        if let Some(execution) = &self.execution {
+            writer.open_member("execution", b"{");
+            execution.write(&mut writer);
+            writer.close(b"}");
+        }
+        writer.finish()
     }
 }
 

@@ -4,7 +4,9 @@
 use crate::error::{EmitError, FieldError, ParseError};
 use crate::ids;
 use crate::json::RawJson;
+use crate::json_writer::{push_number, push_text};
 use crate::limits::DETAIL_KEY_BYTES_MAX;
+use crate::out::Out;
 use crate::reason::Reason;
 use crate::text::Escaped;
 
@@ -53,15 +55,14 @@ impl SelfTest {
 /// Writes an object of details into a buffer, pair by pair.
 #[derive(Debug)]
 pub struct Details<'b> {
-    out: &'b mut [u8],
     /// Always room for the closing brace behind it, once a pair is in.
-    len: usize,
+    out: Out<'b>,
 }
 
 impl<'b> Details<'b> {
     /// No details yet.
     pub const fn new(out: &'b mut [u8]) -> Self {
-        Self { out, len: 0 }
+        Self { out: Out::new(out) }
     }
 
     /// Adds a pair.
@@ -72,20 +73,16 @@ impl<'b> Details<'b> {
     pub fn push(&mut self, key: &str, value: &str) -> Result<(), EmitError> {
         check_key(key)?;
         check_value(value)?;
-        let have = self.out.len();
-        let too_small = EmitError::BufferTooSmall { have };
-        let opener = if self.len == 0 { b'{' } else { b',' };
-        let mut at = self.len;
-        for (mark, text) in [(opener, key), (b':', value)] {
-            *self.out.get_mut(at).ok_or(too_small)? = mark;
-            at += 1;
-            at += serde_json_core::to_slice(text, &mut self.out[at..]).map_err(|_| too_small)?;
+        let before = self.out.len();
+        self.out.push(if before == 0 { b"{" } else { b"," });
+        push_text(&mut self.out, Escaped::plain(key));
+        self.out.push(b":");
+        push_text(&mut self.out, Escaped::plain(value));
+        if self.out.fits(1) {
+            return Ok(());
         }
-        if at == have {
-            return Err(too_small);
-        }
-        self.len = at;
-        Ok(())
+        self.out.truncate(before);
+        Err(self.out.too_small())
     }
 
     /// Adds how many blocks of how many are in flash.
@@ -93,10 +90,11 @@ impl<'b> Details<'b> {
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn push_receive(&mut self, done_blocks: u32, total_blocks: u32) -> Result<(), EmitError> {
         let mut text = [0; RECEIVE_BYTES_MAX];
-        let mut at = write_decimal(&mut text, RECEIVE_BYTES_MAX, total_blocks) - 1;
-        text[at] = b'/';
-        at = write_decimal(&mut text, at, done_blocks);
-        self.push(RECEIVE, core::str::from_utf8(&text[at..]).expect("digits and a slash are ASCII"))
+        let mut out = Out::new(&mut text);
+        push_number(&mut out, done_blocks.into());
+        out.push(b"/");
+        push_number(&mut out, total_blocks.into());
+        self.push(RECEIVE, out.into_text())
     }
 
     /// Adds the reason, as name and as code.
@@ -108,31 +106,17 @@ impl<'b> Details<'b> {
     }
 
     /// The object.
-    pub fn finish(self) -> RawJson<'b> {
-        if self.len == 0 {
+    pub fn finish(mut self) -> RawJson<'b> {
+        if self.out.len() == 0 {
             return RawJson::written("{}");
         }
-        self.out[self.len] = b'}';
-        let text = core::str::from_utf8(&self.out[..=self.len]);
-        RawJson::written(text.expect("made of keys and values, which are text"))
+        self.out.push(b"}");
+        RawJson::written(self.out.into_text())
     }
 }
 
 /// Two numbers of ten digits and a slash.
 const RECEIVE_BYTES_MAX: usize = 21;
-
-/// Writes `number` so that it ends before `end`, and returns where it begins.
-fn write_decimal(text: &mut [u8], end: usize, mut number: u32) -> usize {
-    let mut at = end;
-    loop {
-        at -= 1;
-        text[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            return at;
-        }
-    }
-}
 
 /// The pairs of a details object, checked one by one.
 ///

@@ -117,6 +117,19 @@ pub enum ParseError {
     UnknownSignatureKind,
 }
 
+/// Why a scanner stopped; where is the scanner's own place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The grammar allows no such byte there.
+    Malformed,
+    /// A container is nested too deeply.
+    TooDeep,
+}
+
+/// A key that occurs twice in an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Twice;
+
 /// A message that cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmitError {

@@ -1,13 +1,12 @@
 //! An execution as the service tells it: whole, as its state, or as a line of a list. Not a message of its own.
 
-use serde::{Serialize, Serializer};
-
-use crate::envelope::{self, State};
 use crate::error::ParseError;
 use crate::ids::{JobId, ThingName};
-use crate::json::{self, RawJson};
+use crate::json::RawJson;
+use crate::json_writer::JsonWriter;
 use crate::scan::Scanner;
 use crate::status::Status;
+use crate::value::Fields;
 
 /// A job's execution at one thing. Unit of all times: seconds since 1970.
 ///
@@ -40,39 +39,45 @@ pub struct Execution<'a> {
 
 impl<'a> Execution<'a> {
     pub(crate) fn read(json: RawJson<'a>) -> Result<Self, ParseError> {
-        let state: State<'a> = envelope::read(json, "execution")?;
-        if let Some(thing) = state.thing_name {
+        let mut fields = Fields::envelope(json, "execution");
+        let thing_name = fields.plain("thingName");
+        let times = Times::read(&mut fields);
+        let (status, version_number) = (fields.status(), fields.version());
+        let (status_details, document) = (fields.raw("statusDetails"), fields.raw("jobDocument"));
+        let approximate_seconds_before_timed_out = fields.number("approximateSecondsBeforeTimedOut");
+        let job_id = fields.required_plain("jobId");
+        fields.finish()?;
+        if let Some(thing) = thing_name {
             ThingName::check(thing)?;
         }
         Ok(Self {
-            job_id: state.job()?,
-            thing_name: state.thing_name,
-            status: state.status()?,
-            status_details: json.member("statusDetails")?,
-            queued_at: state.queued_at,
-            started_at: state.started_at,
-            last_updated_at: state.last_updated_at,
-            version_number: state.version()?,
-            execution_number: state.execution_number,
-            approximate_seconds_before_timed_out: state.approximate_seconds_before_timed_out,
-            document: json.member("jobDocument")?,
+            job_id: JobId::new(job_id)?,
+            thing_name,
+            status,
+            status_details,
+            queued_at: times.queued_at,
+            started_at: times.started_at,
+            last_updated_at: times.last_updated_at,
+            version_number,
+            execution_number: times.execution_number,
+            approximate_seconds_before_timed_out,
+            document,
         })
     }
 
-    pub(crate) fn wire(&self) -> State<'_> {
-        State {
-            job_id: Some(self.job_id.as_str()),
-            thing_name: self.thing_name,
-            status: Some(self.status.as_str()),
-            status_details: self.status_details.map(json::Wire),
-            queued_at: self.queued_at,
-            started_at: self.started_at,
-            last_updated_at: self.last_updated_at,
-            version_number: Some(self.version_number),
-            execution_number: self.execution_number,
-            approximate_seconds_before_timed_out: self.approximate_seconds_before_timed_out,
-            job_document: self.document.map(json::Wire),
-        }
+    /// Writes the members.
+    pub(crate) fn write(&self, writer: &mut JsonWriter<'_>) {
+        writer.plain("jobId", Some(self.job_id.as_str()));
+        writer.plain("thingName", self.thing_name);
+        writer.plain("status", Some(self.status.as_str()));
+        writer.raw("statusDetails", self.status_details);
+        writer.number("queuedAt", self.queued_at);
+        writer.number("startedAt", self.started_at);
+        writer.number("lastUpdatedAt", self.last_updated_at);
+        writer.number("versionNumber", Some(self.version_number));
+        writer.number("executionNumber", self.execution_number);
+        writer.number("approximateSecondsBeforeTimedOut", self.approximate_seconds_before_timed_out);
+        writer.raw("jobDocument", self.document);
     }
 }
 
@@ -91,23 +96,26 @@ pub struct ExecutionState<'a> {
 
 impl<'a> ExecutionState<'a> {
     pub(crate) fn read(json: RawJson<'a>) -> Result<Self, ParseError> {
-        let state: State<'a> = envelope::read(json, "executionState")?;
-        Ok(Self {
-            status: state.status()?,
-            status_details: json.member("statusDetails")?,
-            version_number: state.version()?,
-        })
+        let mut fields = Fields::envelope(json, STATE);
+        let state = Self {
+            status: fields.status(),
+            status_details: fields.raw("statusDetails"),
+            version_number: fields.version(),
+        };
+        fields.finish().map(|()| state)
     }
 
-    pub(crate) fn wire(&self) -> State<'a> {
-        State {
-            status: Some(self.status.as_str()),
-            status_details: self.status_details.map(json::Wire),
-            version_number: Some(self.version_number),
-            ..State::default()
-        }
+    /// Writes the member `executionState`.
+    pub(crate) fn write(&self, writer: &mut JsonWriter<'_>) {
+        writer.open_member(STATE, b"{");
+        writer.plain("status", Some(self.status.as_str()));
+        writer.raw("statusDetails", self.status_details);
+        writer.number("versionNumber", Some(self.version_number));
+        writer.close(b"}");
     }
 }
+
+const STATE: &str = "executionState";
 
 /// An execution in a list. Unit of all times: seconds since 1970.
 ///
@@ -130,26 +138,41 @@ pub struct Summary {
 
 impl Summary {
     fn read(json: RawJson<'_>) -> Result<Self, ParseError> {
-        let state: State<'_> = envelope::read(json, "summary")?;
-        Ok(Self {
-            job_id: state.job()?,
-            queued_at: state.queued_at,
-            started_at: state.started_at,
-            last_updated_at: state.last_updated_at,
-            version_number: state.version()?,
-            execution_number: state.execution_number,
-        })
+        let mut fields = Fields::envelope(json, "summary");
+        let job_id = fields.required_plain("jobId");
+        let Times { queued_at, started_at, last_updated_at, execution_number } = Times::read(&mut fields);
+        let version_number = fields.version();
+        fields.finish()?;
+        let job_id = JobId::new(job_id)?;
+        Ok(Self { job_id, queued_at, started_at, last_updated_at, version_number, execution_number })
     }
 
-    fn wire(&self) -> State<'_> {
-        State {
-            job_id: Some(self.job_id.as_str()),
-            queued_at: self.queued_at,
-            started_at: self.started_at,
-            last_updated_at: self.last_updated_at,
-            version_number: Some(self.version_number),
-            execution_number: self.execution_number,
-            ..State::default()
+    /// Writes the members.
+    fn write(&self, writer: &mut JsonWriter<'_>) {
+        writer.plain("jobId", Some(self.job_id.as_str()));
+        writer.number("queuedAt", self.queued_at);
+        writer.number("startedAt", self.started_at);
+        writer.number("lastUpdatedAt", self.last_updated_at);
+        writer.number("versionNumber", Some(self.version_number));
+        writer.number("executionNumber", self.execution_number);
+    }
+}
+
+/// The optional numbers that an execution and its summary have in common.
+struct Times {
+    queued_at: Option<u64>,
+    started_at: Option<u64>,
+    last_updated_at: Option<u64>,
+    execution_number: Option<u64>,
+}
+
+impl Times {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self {
+            queued_at: fields.number("queuedAt"),
+            started_at: fields.number("startedAt"),
+            last_updated_at: fields.number("lastUpdatedAt"),
+            execution_number: fields.number("executionNumber"),
         }
     }
 }
@@ -171,11 +194,31 @@ impl<'a> Summaries<'a> {
     }
 
     /// The array of this name; an empty list where it is absent.
-    pub(crate) fn read(object: RawJson<'a>, field: &'static str) -> Result<Self, ParseError> {
-        match object.member(field)? {
-            None => Ok(Self::new(&[])),
-            Some(array) if array.is_array() => Ok(Self(List::Read(array))),
-            Some(_) => Err(ParseError::WrongType { field }),
+    pub(crate) fn read(fields: &mut Fields<'a>, field: &'static str) -> Self {
+        match fields.raw(field) {
+            None => Self::new(&[]),
+            Some(array) => {
+                if !array.is_array() {
+                    fields.refuse(ParseError::WrongType { field });
+                }
+                Self(List::Read(array))
+            }
+        }
+    }
+
+    /// Writes the list as a member.
+    pub(crate) fn write(&self, writer: &mut JsonWriter<'_>, key: &str) {
+        match self.0 {
+            List::Read(array) => writer.raw(key, Some(array)),
+            List::Given(given) => {
+                writer.open_member(key, b"[");
+                for summary in given {
+                    writer.open_element(b"{");
+                    summary.write(writer);
+                    writer.close(b"}");
+                }
+                writer.close(b"]");
+            }
         }
     }
 
@@ -195,30 +238,6 @@ impl<'a> Summaries<'a> {
             List::Read(array) => array.elements().next().is_none(),
             List::Given(given) => given.is_empty(),
         }
-    }
-}
-
-impl Serialize for Summaries<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            List::Read(array) => json::Wire(array).serialize(serializer),
-            List::Given(given) => serializer.collect_seq(given.iter().map(Summary::wire)),
-        }
-    }
-}
-
-impl State<'_> {
-    fn job(&self) -> Result<JobId, ParseError> {
-        Ok(JobId::new(self.job_id.ok_or(ParseError::Missing { field: "jobId" })?)?)
-    }
-
-    fn status(&self) -> Result<Status, ParseError> {
-        let name = self.status.ok_or(ParseError::Missing { field: "status" })?;
-        Status::parse(name).ok_or(ParseError::Invalid { field: "status" })
-    }
-
-    fn version(&self) -> Result<u64, ParseError> {
-        self.version_number.ok_or(ParseError::Missing { field: "versionNumber" })
     }
 }
 

@@ -1,10 +1,11 @@
 //! GetPendingJobExecutions: topics `jobs/get` and `jobs/get/accepted`.
 
-use crate::envelope::{Answered, Asked, emit, token};
 use crate::error::{EmitError, ParseError};
 use crate::execution::Summaries;
 use crate::json::RawJson;
-use crate::text::{self, Escaped};
+use crate::json_writer::JsonWriter;
+use crate::text::Escaped;
+use crate::value::{Fields, MESSAGE};
 
 /// Asks for all pending executions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,16 +19,18 @@ impl<'a> Get<'a> {
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let asked = Asked::read(RawJson::parse(bytes)?)?;
-        Ok(Self { client_token: token(asked.client_token)? })
+        let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
+        let request = Self { client_token: fields.text("clientToken") };
+        fields.finish().map(|()| request)
     }
 
     /// Writes the request and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        let client_token = self.client_token.map(text::Wire);
-        emit(&Asked { client_token, ..Asked::default() }, out)
+        let mut writer = JsonWriter::new(out);
+        writer.text("clientToken", self.client_token);
+        writer.finish()
     }
 }
 
@@ -49,28 +52,26 @@ impl<'a> PendingJobs<'a> {
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let json = RawJson::parse(bytes)?;
-        let answered = Answered::read(json)?;
-        Ok(Self {
-            in_progress: Summaries::read(json, "inProgressJobs")?,
-            queued: Summaries::read(json, "queuedJobs")?,
-            timestamp: answered.timestamp,
-            client_token: token(answered.client_token)?,
-        })
+        let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
+        let pending = Self {
+            timestamp: fields.number("timestamp"),
+            client_token: fields.text("clientToken"),
+            in_progress: Summaries::read(&mut fields, "inProgressJobs"),
+            queued: Summaries::read(&mut fields, "queuedJobs"),
+        };
+        fields.finish().map(|()| pending)
     }
 
     /// Writes the answer and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        let answered = Answered {
-            in_progress_jobs: Some(self.in_progress),
-            queued_jobs: Some(self.queued),
-            timestamp: self.timestamp,
-            client_token: self.client_token.map(text::Wire),
-            ..Answered::default()
-        };
-        emit(&answered, out)
+        let mut writer = JsonWriter::new(out);
+        writer.text("clientToken", self.client_token);
+        writer.number("timestamp", self.timestamp);
+        self.in_progress.write(&mut writer, "inProgressJobs");
+        self.queued.write(&mut writer, "queuedJobs");
+        writer.finish()
     }
 }
 

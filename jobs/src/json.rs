@@ -1,9 +1,7 @@
 //! A JSON value as a slice of its message: found by the scanner, looked into on demand, handed on untouched.
 //! Typed envelopes are not here.
 
-use serde::{Serialize, Serializer};
-
-use crate::error::ParseError;
+use crate::error::{ParseError, Twice};
 use crate::scan::Scanner;
 use crate::text::Escaped;
 
@@ -20,9 +18,8 @@ impl<'a> RawJson<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let text = core::str::from_utf8(bytes).map_err(|error| ParseError::NotJson { at: error.valid_up_to() })?;
         let mut scanner = Scanner::new(text);
-        let value = scanner.value()?;
-        scanner.end()?;
-        Ok(Self(value))
+        let value = scanner.value().and_then(|value| scanner.end().map(|()| Self(value)));
+        value.map_err(|stop| scanner.refused(stop))
     }
 
     /// What this crate wrote itself.
@@ -74,21 +71,29 @@ impl<'a> RawJson<'a> {
     ///
     /// Errors: [`ParseError::Twice`].
     pub fn member(&self, key: &'static str) -> Result<Option<RawJson<'a>>, ParseError> {
+        self.find(key).map_err(|Twice| ParseError::Twice { field: key })
+    }
+
+    pub(crate) fn find(&self, key: &str) -> Result<Option<RawJson<'a>>, Twice> {
         let mut found = None;
         for (_, value) in self.members().filter(|(known, _)| known.is(key)) {
             if found.replace(value).is_some() {
-                return Err(ParseError::Twice { field: key });
+                return Err(Twice);
             }
         }
         Ok(found.filter(|value| value.0 != "null"))
+    }
+
+    /// What stands between the quotes of a string.
+    pub(crate) fn contents(&self) -> Option<&'a str> {
+        self.0.strip_prefix('"')?.strip_suffix('"')
     }
 
     /// The text of a string. `field` is the name that a refusal carries.
     ///
     /// Errors: [`ParseError::WrongType`], [`ParseError::LoneSurrogate`].
     pub fn text(&self, field: &'static str) -> Result<Escaped<'a>, ParseError> {
-        let contents = self.0.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-        Escaped::json(field, contents.ok_or(ParseError::WrongType { field })?)
+        Escaped::json(field, self.contents().ok_or(ParseError::WrongType { field })?)
     }
 
     /// A whole number from `min` to `max`. `field` is the name that a refusal carries.
@@ -120,7 +125,7 @@ pub(crate) fn in_range(field: &'static str, got: u64, min: u64, max: u64) -> Res
 pub struct Key<'a>(&'a str);
 
 impl<'a> Key<'a> {
-    /// Whether the key is `name`. A key in escapes is none of AWS's: serde-json-core sees it the same way.
+    /// Whether the key is `name`. A key with an escape in it is not one of AWS's.
     pub fn is(&self, name: &str) -> bool {
         self.0 == name
     }
@@ -177,15 +182,6 @@ fn next_value<'a>(scanner: &mut Scanner<'a>) -> Option<RawJson<'a>> {
         scanner.space();
     }
     Some(RawJson(value))
-}
-
-/// serde-json-core writes bytes as they are: this is how a slice goes out untouched. For its serializer alone.
-pub(crate) struct Wire<'a>(pub(crate) RawJson<'a>);
-
-impl Serialize for Wire<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.0.as_bytes())
-    }
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@
 //! | why a job did not go well | [`reason`] |
 //!
 //! Every message borrows from its bytes, reads with `parse` and writes with `emit`; a device uses one half, the service
-//! the other. serde-json-core carries the typed envelopes. What it cannot do is done by one scanner, in `scan`: slices
-//! handed on untouched ([`RawJson`]), escapes ([`Escaped`]), a bound on depth, keys that nobody knows beforehand.
+//! the other. One scanner, in `scan`, finds the values of a JSON message: slices handed on untouched ([`RawJson`]),
+//! escapes ([`Escaped`]), a bound on depth. One reader, in `value`, reads fields by key, from JSON and from CBOR.
+//! serde-json-core writes numbers.
 //!
 //! No heap, no clock, no recursion, no byte trusted. Which message follows which is not here.
 #![no_std]
@@ -28,15 +29,16 @@ pub mod codes;
 pub mod describe;
 pub mod details;
 pub mod document;
-mod envelope;
 pub mod error;
 pub mod execution;
 pub mod filter;
 pub mod get;
 pub mod ids;
 pub mod json;
+mod json_writer;
 pub mod limits;
 pub mod notify;
+mod out;
 pub mod reason;
 pub mod rejected;
 mod scan;
@@ -46,6 +48,7 @@ pub mod stream;
 pub mod text;
 pub mod topic;
 pub mod update;
+mod value;
 
 pub use codes::{RejectCode, StreamRejectCode};
 pub use describe::{Describe, Described, NextJob};

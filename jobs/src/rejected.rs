@@ -1,11 +1,12 @@
 //! The refusal of any request of the Jobs API: topics that end in `/rejected`.
 
 use crate::codes::RejectCode;
-use crate::envelope::{Answered, emit, token};
 use crate::error::{EmitError, ParseError};
 use crate::execution::ExecutionState;
 use crate::json::RawJson;
-use crate::text::{self, Escaped};
+use crate::json_writer::JsonWriter;
+use crate::text::Escaped;
+use crate::value::{Fields, MESSAGE};
 
 /// A request was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,31 +28,28 @@ impl<'a> Rejected<'a> {
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let json = RawJson::parse(bytes)?;
-        let answered = Answered::read(json)?;
-        let code = answered.code.ok_or(ParseError::Missing { field: "code" })?;
-        Ok(Self {
-            code: RejectCode::parse(code),
-            message: answered.message.map(|message| message.taken("message")).transpose()?,
-            timestamp: answered.timestamp,
-            client_token: token(answered.client_token)?,
-            state: json.member("executionState")?.map(ExecutionState::read).transpose()?,
-        })
+        let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
+        let (timestamp, client_token) = (fields.number("timestamp"), fields.text("clientToken"));
+        let (message, code) = (fields.text("message"), fields.required_plain("code"));
+        let state = fields.raw("executionState");
+        fields.finish()?;
+        let state = state.map(ExecutionState::read).transpose()?;
+        Ok(Self { code: RejectCode::parse(code), message, timestamp, client_token, state })
     }
 
     /// Writes the refusal and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        let answered = Answered {
-            code: Some(self.code.as_str()),
-            message: self.message.map(text::Wire),
-            timestamp: self.timestamp,
-            client_token: self.client_token.map(text::Wire),
-            execution_state: self.state.as_ref().map(ExecutionState::wire),
-            ..Answered::default()
-        };
-        emit(&answered, out)
+        let mut writer = JsonWriter::new(out);
+        writer.text("clientToken", self.client_token);
+        writer.number("timestamp", self.timestamp);
+        writer.plain("code", Some(self.code.as_str()));
+        writer.text("message", self.message);
+        if let Some(state) = &self.state {
+            state.write(&mut writer);
+        }
+        writer.finish()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one JSON scanner: where a value ends, found without recursion and with a bound on depth.
 //! What the values mean is not here. Grammar: RFC 8259.
 
-use crate::error::ParseError;
+use crate::error::{ParseError, Stop};
 use crate::limits::DEPTH_MAX;
 
 /// A place in a JSON text.
@@ -21,9 +21,9 @@ struct Levels {
 const _: () = assert!(DEPTH_MAX <= u32::BITS as usize, "one bit a level");
 
 impl Levels {
-    fn push(&mut self, is_object: bool) -> Result<(), ParseError> {
+    fn push(&mut self, is_object: bool) -> Result<(), Stop> {
         if self.depth == DEPTH_MAX {
-            return Err(ParseError::TooDeep { max: DEPTH_MAX });
+            return Err(Stop::TooDeep);
         }
         self.depth += 1;
         self.objects = self.objects << 1 | u32::from(is_object);
@@ -65,13 +65,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// Errors unless only white space is left.
-    pub(crate) fn end(&mut self) -> Result<(), ParseError> {
+    pub(crate) fn end(&mut self) -> Result<(), Stop> {
         self.space();
-        if self.peek().is_none() { Ok(()) } else { Err(self.refused()) }
+        if self.peek().is_none() { Ok(()) } else { Err(Stop::Malformed) }
     }
 
     /// Steps over one value and returns its text.
-    pub(crate) fn value(&mut self) -> Result<&'a str, ParseError> {
+    pub(crate) fn value(&mut self) -> Result<&'a str, Stop> {
         self.space();
         let start = self.at;
         let mut levels = Levels::default();
@@ -95,7 +95,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// After a value: steps over what closes and over a comma. Whether another value follows.
-    fn follows(&mut self, levels: &mut Levels) -> Result<bool, ParseError> {
+    fn follows(&mut self, levels: &mut Levels) -> Result<bool, Stop> {
         while levels.depth > 0 {
             self.space();
             match self.peek() {
@@ -109,14 +109,14 @@ impl<'a> Scanner<'a> {
                     self.step();
                     levels.pop();
                 }
-                _ => return Err(self.refused()),
+                _ => return Err(Stop::Malformed),
             }
         }
         Ok(false)
     }
 
     /// Steps up to the value of the next element: over its key, in an object.
-    fn element(&mut self, levels: &Levels) -> Result<(), ParseError> {
+    fn element(&mut self, levels: &Levels) -> Result<(), Stop> {
         if levels.is_object() {
             self.key()?;
             self.space();
@@ -125,7 +125,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Steps over a key and its colon and returns the key without its quotes.
-    pub(crate) fn key(&mut self) -> Result<&'a str, ParseError> {
+    pub(crate) fn key(&mut self) -> Result<&'a str, Stop> {
         let start = self.at + 1;
         self.string()?;
         let key = self.text.get(start..self.at - 1).expect("a string has two quotes");
@@ -134,28 +134,28 @@ impl<'a> Scanner<'a> {
         Ok(key)
     }
 
-    fn scalar(&mut self) -> Result<(), ParseError> {
+    fn scalar(&mut self) -> Result<(), Stop> {
         match self.peek() {
             Some(b'"') => self.string(),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.literal(b"true"),
             Some(b'f') => self.literal(b"false"),
             Some(b'n') => self.literal(b"null"),
-            _ => Err(self.refused()),
+            _ => Err(Stop::Malformed),
         }
     }
 
-    fn literal(&mut self, literal: &[u8]) -> Result<(), ParseError> {
+    fn literal(&mut self, literal: &[u8]) -> Result<(), Stop> {
         for byte in literal {
             if self.peek() != Some(*byte) {
-                return Err(self.refused());
+                return Err(Stop::Malformed);
             }
             self.step();
         }
         Ok(())
     }
 
-    fn string(&mut self) -> Result<(), ParseError> {
+    fn string(&mut self) -> Result<(), Stop> {
         self.literal(b"\"")?;
         loop {
             match self.peek() {
@@ -167,13 +167,13 @@ impl<'a> Scanner<'a> {
                     self.step();
                     self.escape()?;
                 }
-                None | Some(..b' ') => return Err(self.refused()),
+                None | Some(..b' ') => return Err(Stop::Malformed),
                 Some(_) => self.step(),
             }
         }
     }
 
-    fn escape(&mut self) -> Result<(), ParseError> {
+    fn escape(&mut self) -> Result<(), Stop> {
         match self.peek() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.step(),
             Some(b'u') => {
@@ -181,16 +181,16 @@ impl<'a> Scanner<'a> {
                 for _ in 0..4 {
                     match self.peek() {
                         Some(digit) if digit.is_ascii_hexdigit() => self.step(),
-                        _ => return Err(self.refused()),
+                        _ => return Err(Stop::Malformed),
                     }
                 }
             }
-            _ => return Err(self.refused()),
+            _ => return Err(Stop::Malformed),
         }
         Ok(())
     }
 
-    fn number(&mut self) -> Result<(), ParseError> {
+    fn number(&mut self) -> Result<(), Stop> {
         if self.peek() == Some(b'-') {
             self.step();
         }
@@ -213,9 +213,9 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn digits(&mut self) -> Result<(), ParseError> {
+    fn digits(&mut self) -> Result<(), Stop> {
         if !matches!(self.peek(), Some(b'0'..=b'9')) {
-            return Err(self.refused());
+            return Err(Stop::Malformed);
         }
         while let Some(b'0'..=b'9') = self.peek() {
             self.step();
@@ -227,8 +227,12 @@ impl<'a> Scanner<'a> {
         self.text.get(start..self.at).expect("values begin and end at ASCII characters")
     }
 
-    fn refused(&self) -> ParseError {
-        ParseError::NotJson { at: self.at }
+    /// The error for a scanner that stopped here.
+    pub(crate) fn refused(&self, stop: Stop) -> ParseError {
+        match stop {
+            Stop::Malformed => ParseError::NotJson { at: self.at },
+            Stop::TooDeep => ParseError::TooDeep { max: DEPTH_MAX },
+        }
     }
 }
 
@@ -242,8 +246,8 @@ mod tests {
 
     fn scan(text: &str) -> Result<(), ParseError> {
         let mut scanner = Scanner::new(text);
-        scanner.value()?;
-        scanner.end()
+        let end = scanner.value().and_then(|_| scanner.end());
+        end.map_err(|stop| scanner.refused(stop))
     }
 
     #[test]

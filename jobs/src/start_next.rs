@@ -1,9 +1,10 @@
 //! StartNextPendingJobExecution: topic `jobs/start-next`. Its answer is a [`Described`](crate::Described).
 
-use crate::envelope::{Asked, emit, token};
 use crate::error::{EmitError, ParseError};
-use crate::json::{self, RawJson};
-use crate::text::{self, Escaped};
+use crate::json::RawJson;
+use crate::json_writer::JsonWriter;
+use crate::text::Escaped;
+use crate::value::{Fields, MESSAGE};
 
 /// Asks to start the first pending execution.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,26 +22,24 @@ impl<'a> StartNext<'a> {
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let json = RawJson::parse(bytes)?;
-        let asked = Asked::read(json)?;
-        Ok(Self {
-            status_details: json.member("statusDetails")?,
-            step_timeout_minutes: asked.step_timeout_in_minutes,
-            client_token: token(asked.client_token)?,
-        })
+        let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
+        let request = Self {
+            step_timeout_minutes: fields.parsed("stepTimeoutInMinutes"),
+            client_token: fields.text("clientToken"),
+            status_details: fields.raw("statusDetails"),
+        };
+        fields.finish().map(|()| request)
     }
 
     /// Writes the request and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        let asked = Asked {
-            status_details: self.status_details.map(json::Wire),
-            step_timeout_in_minutes: self.step_timeout_minutes,
-            client_token: self.client_token.map(text::Wire),
-            ..Asked::default()
-        };
-        emit(&asked, out)
+        let mut writer = JsonWriter::new(out);
+        writer.raw("statusDetails", self.status_details);
+        writer.integer("stepTimeoutInMinutes", self.step_timeout_minutes);
+        writer.text("clientToken", self.client_token);
+        writer.finish()
     }
 }
 

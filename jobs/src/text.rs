@@ -2,9 +2,6 @@
 
 use core::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json_core::str::EscapedStr;
-
 use crate::base64::{self, Base64Error};
 use crate::error::{FieldError, ParseError};
 
@@ -57,6 +54,11 @@ impl<'a> Escaped<'a> {
     /// The text itself where nothing in it is escaped.
     pub fn as_plain(&self) -> Option<&'a str> {
         (self.form == Form::Plain).then_some(self.text)
+    }
+
+    /// What stands between the quotes of a JSON string, where it came out of one with escapes.
+    pub(crate) fn as_escaped(&self) -> Option<&'a str> {
+        (self.form == Form::Json).then_some(self.text)
     }
 
     /// Length of the characters that are meant. Unit: bytes of UTF-8.
@@ -189,34 +191,6 @@ impl Iterator for Chars<'_> {
     }
 }
 
-/// A text in an envelope. Going out, serde-json-core escapes what is plain and passes on what is escaped already;
-/// coming in, it leaves escapes as they are.
-pub(crate) struct Wire<'a>(pub(crate) Escaped<'a>);
-
-impl<'a> Wire<'a> {
-    /// The text that came in, with the name of its field.
-    ///
-    /// Errors: [`ParseError::LoneSurrogate`].
-    pub(crate) fn taken(self, field: &'static str) -> Result<Escaped<'a>, ParseError> {
-        Escaped::json(field, self.0.text)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Wire<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&str>::deserialize(deserializer).map(|text| Wire(Escaped::plain(text)))
-    }
-}
-
-impl Serialize for Wire<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0.form {
-            Form::Plain => serializer.serialize_str(self.0.text),
-            Form::Json => EscapedStr(self.0.text).serialize(serializer),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::string::{String, ToString};
@@ -290,17 +264,6 @@ mod tests {
             let escaped = json(&encoded[1..encoded.len() - 1]).unwrap();
             prop_assert!(escaped == text.as_str());
             prop_assert_eq!(escaped.len(), text.len());
-        }
-
-        #[test]
-        fn what_goes_out_is_read_by_another_decoder(text in any::<String>()) {
-            let mut out = [0; 4096];
-            let len = serde_json_core::to_slice(&Wire(Escaped::plain(&text)), &mut out).unwrap();
-            prop_assert_eq!(&serde_json::from_slice::<String>(&out[..len]).unwrap(), &text);
-            let contents = core::str::from_utf8(&out[1..len - 1]).unwrap();
-            let mut again = [0; 4096];
-            let again_len = serde_json_core::to_slice(&Wire(json(contents).unwrap()), &mut again).unwrap();
-            prop_assert_eq!(&again[..again_len], &out[..len]);
         }
 
         #[test]

@@ -1,11 +1,12 @@
 //! UpdateJobExecution: topics `jobs/{jobId}/update` and `jobs/{jobId}/update/accepted`.
 
-use crate::envelope::{Answered, Asked, emit, token};
 use crate::error::{EmitError, ParseError};
 use crate::execution::ExecutionState;
 use crate::json::{self, RawJson, digits};
+use crate::json_writer::JsonWriter;
 use crate::status::Status;
-use crate::text::{self, Escaped};
+use crate::text::Escaped;
+use crate::value::{Fields, MESSAGE};
 
 /// Says where an execution stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,36 +49,36 @@ impl<'a> Update<'a> {
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let json = RawJson::parse(bytes)?;
-        let asked = Asked::read(json)?;
-        let status = asked.status.ok_or(ParseError::Missing { field: "status" })?;
-        Ok(Self {
-            status: Status::parse(status).ok_or(ParseError::Invalid { field: "status" })?,
-            status_details: json.member("statusDetails")?,
-            expected_version: json.member("expectedVersion")?.map(version).transpose()?,
-            execution_number: asked.execution_number,
-            include_state: asked.include_job_execution_state.unwrap_or(false),
-            include_document: asked.include_job_document.unwrap_or(false),
-            step_timeout_minutes: asked.step_timeout_in_minutes,
-            client_token: token(asked.client_token)?,
-        })
+        let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
+        let mut update = Self {
+            execution_number: fields.number("executionNumber"),
+            include_state: fields.parsed("includeJobExecutionState").unwrap_or(false),
+            include_document: fields.parsed("includeJobDocument").unwrap_or(false),
+            step_timeout_minutes: fields.parsed("stepTimeoutInMinutes"),
+            client_token: fields.text("clientToken"),
+            status_details: fields.raw("statusDetails"),
+            ..Self::new(fields.status())
+        };
+        let expected_version = fields.raw("expectedVersion");
+        fields.finish()?;
+        update.expected_version = expected_version.map(version).transpose()?;
+        Ok(update)
     }
 
     /// Writes the request and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        let asked = Asked {
-            status: Some(self.status.as_str()),
-            status_details: self.status_details.map(json::Wire),
-            expected_version: self.expected_version,
-            execution_number: self.execution_number,
-            include_job_execution_state: self.include_state.then_some(true),
-            include_job_document: self.include_document.then_some(true),
-            step_timeout_in_minutes: self.step_timeout_minutes,
-            client_token: self.client_token.map(text::Wire),
-        };
-        emit(&asked, out)
+        let mut writer = JsonWriter::new(out);
+        writer.plain("status", Some(self.status.as_str()));
+        writer.raw("statusDetails", self.status_details);
+        writer.number("expectedVersion", self.expected_version);
+        writer.number("executionNumber", self.execution_number);
+        writer.flag("includeJobExecutionState", self.include_state.then_some(true));
+        writer.flag("includeJobDocument", self.include_document.then_some(true));
+        writer.integer("stepTimeoutInMinutes", self.step_timeout_minutes);
+        writer.text("clientToken", self.client_token);
+        writer.finish()
     }
 }
 
@@ -110,28 +111,25 @@ impl<'a> Updated<'a> {
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let json = RawJson::parse(bytes)?;
-        let answered = Answered::read(json)?;
-        Ok(Self {
-            state: json.member("executionState")?.map(ExecutionState::read).transpose()?,
-            document: json.member("jobDocument")?,
-            timestamp: answered.timestamp,
-            client_token: token(answered.client_token)?,
-        })
+        let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
+        let (timestamp, client_token) = (fields.number("timestamp"), fields.text("clientToken"));
+        let (state, document) = (fields.raw("executionState"), fields.raw("jobDocument"));
+        fields.finish()?;
+        Ok(Self { state: state.map(ExecutionState::read).transpose()?, document, timestamp, client_token })
     }
 
     /// Writes the answer and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        let answered = Answered {
-            execution_state: self.state.as_ref().map(ExecutionState::wire),
-            job_document: self.document.map(json::Wire),
-            timestamp: self.timestamp,
-            client_token: self.client_token.map(text::Wire),
-            ..Answered::default()
-        };
-        emit(&answered, out)
+        let mut writer = JsonWriter::new(out);
+        writer.text("clientToken", self.client_token);
+        writer.number("timestamp", self.timestamp);
+        if let Some(state) = &self.state {
+            state.write(&mut writer);
+        }
+        writer.raw("jobDocument", self.document);
+        writer.finish()
     }
 }
 

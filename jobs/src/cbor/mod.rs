@@ -5,8 +5,7 @@ mod write;
 
 pub(crate) use write::Writer;
 
-use crate::error::ParseError;
-use crate::json::in_range;
+use crate::error::{ParseError, Stop, Twice};
 use crate::limits::CBOR_DEPTH_MAX;
 use crate::text::Escaped;
 
@@ -38,21 +37,32 @@ struct Head {
     value: Option<u64>,
 }
 
+impl Head {
+    /// The value as a length. One that overflows is never reached: the bytes end before.
+    fn len(&self) -> Option<usize> {
+        self.value.map(|value| usize::try_from(value).unwrap_or(usize::MAX))
+    }
+
+    /// Items of a container: of a map, keys and values.
+    fn items(&self) -> Option<usize> {
+        self.len().map(|len| if self.major == MAP { len.saturating_mul(2) } else { len })
+    }
+}
+
 /// The containers around the current place, and how many items each of them still waits for.
 #[derive(Default)]
 struct Levels {
-    left: [Option<u64>; CBOR_DEPTH_MAX],
+    left: [Option<usize>; CBOR_DEPTH_MAX],
     depth: usize,
 }
 
 impl Levels {
     /// Goes into a container of `len` items. Whether it is complete already.
-    fn open(&mut self, len: Option<u64>) -> Result<bool, ParseError> {
+    fn open(&mut self, len: Option<usize>) -> Result<bool, Stop> {
         if len == Some(0) {
             return Ok(true);
         }
-        let too_deep = ParseError::TooDeep { max: CBOR_DEPTH_MAX };
-        *self.left.get_mut(self.depth).ok_or(too_deep)? = len;
+        *self.left.get_mut(self.depth).ok_or(Stop::TooDeep)? = len;
         self.depth += 1;
         Ok(false)
     }
@@ -81,20 +91,29 @@ impl Levels {
 }
 
 impl<'a> Reader<'a> {
-    fn refused(&self) -> ParseError {
-        ParseError::NotCbor { at: self.at }
+    /// The error for a reader that stopped here.
+    fn refused(&self, stop: Stop) -> ParseError {
+        match stop {
+            Stop::Malformed => ParseError::NotCbor { at: self.at },
+            Stop::TooDeep => ParseError::TooDeep { max: CBOR_DEPTH_MAX },
+        }
     }
 
-    fn take(&mut self, count: u64) -> Result<&'a [u8], ParseError> {
-        let end = usize::try_from(count).ok().and_then(|count| self.at.checked_add(count));
-        let taken = end.and_then(|end| self.bytes.get(self.at..end));
-        let taken = taken.ok_or(ParseError::NotCbor { at: self.bytes.len() })?;
-        self.at += taken.len();
-        Ok(taken)
+    /// Takes the next bytes; goes to the end if they are too few.
+    fn take(&mut self, count: usize) -> Result<&'a [u8], Stop> {
+        let rest = &self.bytes[self.at..];
+        let taken = rest.get(..count);
+        self.at += taken.map_or(rest.len(), |_| count);
+        taken.ok_or(Stop::Malformed)
     }
 
-    fn head(&mut self) -> Result<Head, ParseError> {
-        let refused = self.refused();
+    fn malformed<T>(&mut self, at: usize) -> Result<T, Stop> {
+        self.at = at;
+        Err(Stop::Malformed)
+    }
+
+    fn head(&mut self) -> Result<Head, Stop> {
+        let at = self.at;
         let first = self.take(1)?[0];
         let major = first >> 5;
         let value = match first & 0x1F {
@@ -104,26 +123,24 @@ impl<'a> Reader<'a> {
                 Some(bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
             }
             31 if !matches!(major, UNSIGNED | 1 | TAG) => None,
-            _ => return Err(refused),
+            _ => return self.malformed(at),
         };
         Ok(Head { major, value })
     }
 
     /// Steps over one item.
-    fn skip(&mut self) -> Result<(), ParseError> {
+    fn skip(&mut self) -> Result<(), Stop> {
         let mut levels = Levels::default();
         loop {
             let at = self.at;
             let head = self.head()?;
-            let is_complete = match (head.major, head.value) {
+            let is_complete = match (head.major, head.len()) {
                 (BYTES | TEXT, Some(len)) => self.take(len).map(|_| true)?,
                 (BYTES | TEXT, None) => self.pieces(head.major).map(|()| true)?,
-                (ARRAY, len) => levels.open(len)?,
-                // A count that overflows is never reached: the bytes end before.
-                (MAP, pairs) => levels.open(pairs.map(|pairs| pairs.saturating_mul(2)))?,
+                (ARRAY | MAP, _) => levels.open(head.items())?,
                 (TAG, _) => false, // the item that it tags follows
                 (SIMPLE, None) if levels.close() => true,
-                (SIMPLE, None) => return Err(ParseError::NotCbor { at }),
+                (SIMPLE, None) => return self.malformed(at),
                 _ => true,
             };
             if is_complete && levels.count() {
@@ -133,13 +150,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Steps over the pieces of a string.
-    fn pieces(&mut self, major: u8) -> Result<(), ParseError> {
+    fn pieces(&mut self, major: u8) -> Result<(), Stop> {
         loop {
             let at = self.at;
-            match self.head()? {
-                Head { major: SIMPLE, value: None } => return Ok(()),
-                Head { major: piece, value: Some(len) } if piece == major => drop(self.take(len)?),
-                _ => return Err(ParseError::NotCbor { at }),
+            let head = self.head()?;
+            match (head.major, head.len()) {
+                (SIMPLE, None) => return Ok(()),
+                (piece, Some(len)) if piece == major => drop(self.take(len)?),
+                _ => return self.malformed(at),
             }
         }
     }
@@ -149,16 +167,18 @@ impl<'a> Cbor<'a> {
     /// Checks that `bytes` are one item and nothing more.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let mut reader = Reader { bytes, at: 0 };
-        reader.skip()?;
-        if reader.at < bytes.len() { Err(reader.refused()) } else { Ok(Self(bytes)) }
+        match reader.skip() {
+            Ok(()) if reader.at == bytes.len() => Ok(Self(bytes)),
+            Ok(()) => Err(reader.refused(Stop::Malformed)),
+            Err(stop) => Err(reader.refused(stop)),
+        }
     }
 
     /// The items of a container; keys and values in turn, of a map. Nothing of anything else.
     pub(crate) fn items(self, container: u8) -> Items<'a> {
         let mut reader = Reader { bytes: self.0, at: 0 };
         let left = match reader.head() {
-            Ok(Head { major: ARRAY, value }) if container == ARRAY => value,
-            Ok(Head { major: MAP, value }) if container == MAP => value.map(|pairs| pairs.saturating_mul(2)),
+            Ok(head) if head.major == container => head.items(),
             _ => Some(0),
         };
         Items { reader, left }
@@ -166,13 +186,13 @@ impl<'a> Cbor<'a> {
 
     /// The value of a map's key; `None` where it is absent or null.
     ///
-    /// Errors: [`ParseError::Twice`].
-    pub(crate) fn member(self, key: &'static str) -> Result<Option<Self>, ParseError> {
+    /// Errors: [`Twice`].
+    pub(crate) fn find(self, key: &str) -> Result<Option<Self>, Twice> {
         let mut items = self.items(MAP);
         let mut found = None;
         while let (Some(known), Some(value)) = (items.next(), items.next()) {
             if known.string(TEXT) == Some(key.as_bytes()) && found.replace(value).is_some() {
-                return Err(ParseError::Twice { field: key });
+                return Err(Twice);
             }
         }
         Ok(found.filter(|value: &Cbor<'_>| value.0 != [NULL]))
@@ -182,18 +202,15 @@ impl<'a> Cbor<'a> {
         self.0[0] >> 5 == MAP
     }
 
-    /// The elements of an array.
-    pub(crate) fn elements(self, field: &'static str) -> Result<Items<'a>, ParseError> {
-        if self.0[0] >> 5 != ARRAY {
-            return Err(ParseError::WrongType { field });
-        }
-        Ok(self.items(ARRAY))
+    pub(crate) fn is_array(self) -> bool {
+        self.0[0] >> 5 == ARRAY
     }
 
-    pub(crate) fn number(self, field: &'static str, min: u64, max: u64) -> Result<u64, ParseError> {
+    /// The value of an unsigned integer.
+    pub(crate) fn unsigned(self) -> Option<u64> {
         match (Reader { bytes: self.0, at: 0 }).head() {
-            Ok(Head { major: UNSIGNED, value: Some(got) }) => in_range(field, got, min, max),
-            _ => Err(ParseError::WrongType { field }),
+            Ok(Head { major: UNSIGNED, value }) => value,
+            _ => None,
         }
     }
 
@@ -209,10 +226,8 @@ impl<'a> Cbor<'a> {
 
     fn string(self, major: u8) -> Option<&'a [u8]> {
         let mut reader = Reader { bytes: self.0, at: 0 };
-        match reader.head().ok()? {
-            Head { major: found, value: Some(len) } if found == major => reader.take(len).ok(),
-            _ => None,
-        }
+        let head = reader.head().ok()?;
+        if head.major == major { reader.take(head.len()?).ok() } else { None }
     }
 }
 
@@ -220,7 +235,7 @@ impl<'a> Cbor<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Items<'a> {
     reader: Reader<'a>,
-    left: Option<u64>,
+    left: Option<usize>,
 }
 
 impl<'a> Iterator for Items<'a> {
@@ -252,10 +267,10 @@ mod tests {
         // {"x": [1, {"f": 9}], "f": 7, "n": null}
         let bytes = b"\xa3\x61x\x82\x01\xa1\x61f\x09\x61f\x07\x61n\xf6";
         let map = Cbor::parse(bytes).unwrap();
-        assert_eq!(map.member("f").unwrap().unwrap().number("f", 0, 255), Ok(7));
-        assert!(map.member("n").unwrap().is_none() && map.member("y").unwrap().is_none());
+        assert_eq!(map.find("f").unwrap().unwrap().unsigned(), Some(7));
+        assert!(map.find("n").unwrap().is_none() && map.find("y").unwrap().is_none());
         let twice = Cbor::parse(b"\xa2\x61f\x01\x61f\x02").unwrap();
-        assert_eq!(twice.member("f").err(), Some(ParseError::Twice { field: "f" }));
+        assert_eq!(twice.find("f").err(), Some(Twice));
     }
 
     #[test]
@@ -263,9 +278,9 @@ mod tests {
         // {_ "f": 7 in eight bytes, "u": (_ "ab"), "l": [_ 1, 2], "t": 1(2)}
         let bytes = b"\xbf\x61f\x1b\0\0\0\0\0\0\0\x07\x61u\x7f\x62ab\xff\x61l\x9f\x01\x02\xff\x61t\xc1\x02\xff";
         let map = Cbor::parse(bytes).unwrap();
-        assert_eq!(map.member("f").unwrap().unwrap().number("f", 0, 255), Ok(7));
-        assert_eq!(map.member("l").unwrap().unwrap().elements("l").unwrap().count(), 2);
-        assert_eq!(map.member("u").unwrap().unwrap().text("u"), Err(ParseError::WrongType { field: "u" }));
+        assert_eq!(map.find("f").unwrap().unwrap().unsigned(), Some(7));
+        assert_eq!(map.find("l").unwrap().unwrap().items(ARRAY).count(), 2);
+        assert_eq!(map.find("u").unwrap().unwrap().text("u"), Err(ParseError::WrongType { field: "u" }));
     }
 
     #[test]
@@ -325,9 +340,9 @@ mod tests {
             theirs.str("t").unwrap().str(&text).unwrap().str("b").unwrap().bytes(&bytes).unwrap().end().unwrap();
             let theirs = theirs.into_writer();
             let map = Cbor::parse(&theirs).unwrap();
-            prop_assert_eq!(map.member("n").unwrap().unwrap().number("n", 0, u64::MAX), Ok(number));
-            prop_assert!(map.member("t").unwrap().unwrap().text("t").unwrap() == text.as_str());
-            prop_assert_eq!(map.member("b").unwrap().unwrap().bytes("b"), Ok(&bytes[..]));
+            prop_assert_eq!(map.find("n").unwrap().unwrap().unsigned(), Some(number));
+            prop_assert!(map.find("t").unwrap().unwrap().text("t").unwrap() == text.as_str());
+            prop_assert_eq!(map.find("b").unwrap().unwrap().bytes("b"), Ok(&bytes[..]));
         }
     }
 }

@@ -6,14 +6,13 @@ mod file;
 pub use file::{File, Signature, SignatureKind};
 
 use heapless::Vec;
-use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
 
-use crate::envelope::emit;
 use crate::error::{EmitError, ParseError};
 use crate::ids::StreamName;
 use crate::json::RawJson;
+use crate::json_writer::JsonWriter;
 use crate::limits::{FILES_MAX, STREAM_NAME_BYTES_MAX};
+use crate::value::{Fields, Value};
 
 /// An update: its files, and the ways to them.
 ///
@@ -53,82 +52,78 @@ impl<'a> Document<'a> {
     }
 
     fn read(ota: RawJson<'a>) -> Result<Self, ParseError> {
-        if !ota.is_object() {
-            return Err(ParseError::WrongType { field: "afr_ota" });
-        }
-        let protocols = Protocols::read(ota)?;
-        let stream_name = ota.member("streamname")?.map(read_stream_name).transpose()?;
+        let mut fields = Fields::new(Value::Json(ota), "afr_ota");
+        let protocols = Protocols::read(&mut fields);
+        let stream_name = read_stream_name(&mut fields);
         if !protocols.http && stream_name.is_none() {
-            return Err(ParseError::Missing { field: "streamname" });
+            fields.refuse(ParseError::Missing { field: "streamname" });
         }
-        Ok(Self { protocols, stream_name, files: read_files(ota)? })
+        let document = Self { protocols, stream_name, files: read_files(&mut fields) };
+        fields.finish().map(|()| document)
     }
 
     /// Writes the document and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        emit(&Wire { afr_ota: self }, out)
+        let mut writer = JsonWriter::new(out);
+        writer.open_member("afr_ota", b"{");
+        writer.open_member("protocols", b"[");
+        for (offered, name) in [(self.protocols.mqtt, "MQTT"), (self.protocols.http, "HTTP")] {
+            if offered {
+                writer.element(name);
+            }
+        }
+        writer.close(b"]");
+        writer.plain("streamname", self.stream_name.as_ref().map(StreamName::as_str));
+        writer.open_member("files", b"[");
+        for file in &self.files {
+            writer.open_element(b"{");
+            file.write(&mut writer);
+            writer.close(b"}");
+        }
+        writer.close(b"]}");
+        writer.finish()
     }
 }
 
 impl Protocols {
-    fn read(ota: RawJson<'_>) -> Result<Self, ParseError> {
+    fn read(fields: &mut Fields<'_>) -> Self {
         let mut protocols = Self::default();
-        for name in array(ota, "protocols")?.elements() {
-            let name = name.text("protocols")?;
-            protocols.mqtt |= name == "MQTT";
-            protocols.http |= name == "HTTP";
+        for name in fields.array("protocols").elements() {
+            match name.text("protocols") {
+                Ok(name) => {
+                    protocols.mqtt |= name == "MQTT";
+                    protocols.http |= name == "HTTP";
+                }
+                Err(error) => fields.refuse(error),
+            }
         }
-        if protocols == Self::default() { Err(ParseError::UnknownProtocol) } else { Ok(protocols) }
+        if protocols == Self::default() {
+            fields.refuse(ParseError::UnknownProtocol);
+        }
+        protocols
     }
 }
 
-fn read_stream_name(json: RawJson<'_>) -> Result<StreamName, ParseError> {
+fn read_stream_name(fields: &mut Fields<'_>) -> Option<StreamName> {
     let mut name = [0; STREAM_NAME_BYTES_MAX];
-    Ok(StreamName::new(json.text("streamname")?.unescape(&mut name)?)?)
+    let name = fields.text("streamname")?.unescape(&mut name).and_then(StreamName::new);
+    name.map_err(|error| fields.refuse(error.into())).ok()
 }
 
-fn read_files(ota: RawJson<'_>) -> Result<Vec<File<'_>, FILES_MAX>, ParseError> {
+fn read_files<'a>(fields: &mut Fields<'a>) -> Vec<File<'a>, FILES_MAX> {
     const FIELD: &str = "files";
-    let array = array(ota, FIELD)?;
+    let array = fields.array(FIELD);
     let got = array.elements().count();
     if got > FILES_MAX {
-        return Err(ParseError::TooMany { field: FIELD, got, max: FILES_MAX });
+        fields.refuse(ParseError::TooMany { field: FIELD, got, max: FILES_MAX });
     }
-    if got == 0 {
-        return Err(ParseError::Missing { field: FIELD });
+    let files: Vec<_, FILES_MAX> = array.elements().take(FILES_MAX).map(|file| File::read(fields, file)).collect();
+    if files.is_empty() {
+        fields.refuse(ParseError::Missing { field: FIELD });
     }
-    array.elements().map(File::read).collect()
-}
-
-fn array<'a>(object: RawJson<'a>, field: &'static str) -> Result<RawJson<'a>, ParseError> {
-    let array = object.member(field)?.ok_or(ParseError::Missing { field })?;
-    if array.is_array() { Ok(array) } else { Err(ParseError::WrongType { field }) }
-}
-
-#[derive(Serialize)]
-struct Wire<'d, 'a> {
-    afr_ota: &'d Document<'a>,
-}
-
-impl Serialize for Document<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut ota = serializer.serialize_struct("afr_ota", 3)?;
-        ota.serialize_field("protocols", &self.protocols)?;
-        if let Some(stream) = &self.stream_name {
-            ota.serialize_field("streamname", stream.as_str())?;
-        }
-        ota.serialize_field("files", self.files.as_slice())?;
-        ota.end()
-    }
-}
-
-impl Serialize for Protocols {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let names = [(self.mqtt, "MQTT"), (self.http, "HTTP")];
-        serializer.collect_seq(names.iter().filter(|(offered, _)| *offered).map(|(_, name)| name))
-    }
+    files
 }
 
 #[cfg(test)]

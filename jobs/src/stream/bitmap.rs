@@ -2,10 +2,10 @@
 
 use core::fmt;
 
-use serde::{Serialize, Serializer};
-
 use crate::error::{FieldError, ParseError};
+use crate::json_writer::JsonWriter;
 use crate::limits::BITMAP_BYTES_MAX;
+use crate::value::Value;
 
 const FIELD: &str = "b";
 const HEX_PREFIX: &str = "0x";
@@ -30,8 +30,24 @@ impl<'a> Bitmap<'a> {
         Ok(Self(Form::Bytes(bytes)))
     }
 
+    /// A bitmap of a message.
+    pub(super) fn read(value: Value<'a>) -> Result<Self, ParseError> {
+        match value {
+            Value::Cbor(cbor) => Ok(Self::new(cbor.bytes(FIELD)?)?),
+            Value::Json(json) => {
+                let text = json.text(FIELD)?.as_plain().ok_or(ParseError::Invalid { field: FIELD })?;
+                Self::from_hex(text)
+            }
+        }
+    }
+
+    /// Writes the bitmap in digits, as a member.
+    pub(super) fn write(&self, writer: &mut JsonWriter<'_>) {
+        writer.hex(FIELD, HEX_PREFIX, self.bytes());
+    }
+
     /// A bitmap in digits, `0x130080`.
-    pub(crate) fn from_hex(text: &'a str) -> Result<Self, ParseError> {
+    fn from_hex(text: &'a str) -> Result<Self, ParseError> {
         let invalid = ParseError::Invalid { field: FIELD };
         let digits = text.strip_prefix(HEX_PREFIX).ok_or(invalid)?.as_bytes();
         if digits.len() % 2 == 1 || !digits.iter().all(u8::is_ascii_hexdigit) {
@@ -71,12 +87,6 @@ impl fmt::Display for Bitmap<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(HEX_PREFIX)?;
         self.bytes().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl Serialize for Bitmap<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 

@@ -1,17 +1,16 @@
 //! Asks for blocks of a file: topic `streams/{stream}/get/{encoding}`.
 
-use serde::Serialize;
-
 use crate::cbor::{Cbor, Writer};
-use crate::envelope;
 use crate::error::{EmitError, ParseError};
 use crate::json::RawJson;
+use crate::json_writer::JsonWriter;
 use crate::limits::{
     BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BLOCK_COUNT_MAX, BLOCK_OFFSET_MAX, FILE_ID_MAX, STREAM_VERSION_MAX,
 };
 use crate::stream::Bitmap;
-use crate::stream::value::{self, Value, check_range, number, object, required};
-use crate::text::{self, Escaped};
+use crate::stream::value::{self, check_range};
+use crate::text::Escaped;
+use crate::value::{Fields, MESSAGE, Value};
 
 /// Asks for blocks of a file. Each comes as one [`Data`](crate::stream::Data).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,28 +36,32 @@ impl<'a> Get<'a> {
     ///
     /// Errors: [`ParseError`]; as a [`StreamRejectCode`](crate::StreamRejectCode) it is what the device should hear.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        Self::read(Cbor::parse(bytes)?)
+        Self::read(Value::Cbor(Cbor::parse(bytes)?))
     }
 
     /// Reads a request in JSON.
     ///
     /// Errors: as [`Self::parse`].
     pub fn parse_json(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        Self::read(RawJson::parse(bytes)?)
+        Self::read(Value::Json(RawJson::parse(bytes)?))
     }
 
     /// Any order and any surplus of keys is taken: a C client sends `b` as four ASCII characters and relies on `n`.
-    fn read(message: impl Value<'a>) -> Result<Self, ParseError> {
-        let message = object(message)?;
-        Ok(Self {
-            token: value::token(message, "c")?,
-            version: number(message, "s", 0, STREAM_VERSION_MAX)?,
-            file_id: required(message, "f", 0, FILE_ID_MAX)?,
-            block_bytes: required(message, "l", BLOCK_BYTES_MIN, BLOCK_BYTES_MAX)?,
-            offset_blocks: number(message, "o", 0, BLOCK_OFFSET_MAX)?.unwrap_or(0),
-            count: number(message, "n", 0, BLOCK_COUNT_MAX)?,
-            bitmap: message.member("b")?.map(|bitmap| bitmap.bitmap("b")).transpose()?,
-        })
+    fn read(message: Value<'a>) -> Result<Self, ParseError> {
+        let mut fields = Fields::new(message, MESSAGE);
+        let mut request = Self {
+            token: value::token(&mut fields, "c"),
+            version: fields.within("s", 0, STREAM_VERSION_MAX),
+            file_id: fields.required_within("f", 0, FILE_ID_MAX),
+            block_bytes: fields.required_within("l", BLOCK_BYTES_MIN, BLOCK_BYTES_MAX),
+            offset_blocks: fields.within("o", 0, BLOCK_OFFSET_MAX).unwrap_or(0),
+            count: fields.within("n", 0, BLOCK_COUNT_MAX),
+            bitmap: None,
+        };
+        let bitmap = fields.value("b");
+        fields.finish()?;
+        request.bitmap = bitmap.map(Bitmap::read).transpose()?;
+        Ok(request)
     }
 
     /// Writes the request in CBOR and returns its length.
@@ -68,23 +71,21 @@ impl<'a> Get<'a> {
         self.check()?;
         let mut writer = Writer::new(out);
         let optional = [self.token.is_some(), self.version.is_some(), self.count.is_some(), self.bitmap.is_some()];
-        writer.map(3 + optional.into_iter().filter(|there| *there).count())?;
-        if let Some(token) = &self.token {
-            writer.text("c", token)?;
-        }
+        writer.map(3 + optional.into_iter().filter(|there| *there).count());
+        writer.optional_text("c", self.token);
         if let Some(version) = self.version {
-            writer.number("s", version)?;
+            writer.number("s", version);
         }
-        writer.number("f", self.file_id)?;
-        writer.number("l", self.block_bytes)?;
-        writer.number("o", self.offset_blocks)?;
+        writer.number("f", self.file_id);
+        writer.number("l", self.block_bytes);
+        writer.number("o", self.offset_blocks);
         if let Some(count) = self.count {
-            writer.number("n", count)?;
+            writer.number("n", count);
         }
         if let Some(bitmap) = &self.bitmap {
-            writer.bytes_from("b", bitmap.len_bytes(), bitmap.bytes())?;
+            writer.bytes_from("b", bitmap.len_bytes(), bitmap.bytes());
         }
-        Ok(writer.len())
+        writer.finish()
     }
 
     /// Writes the request in JSON and returns its length.
@@ -92,16 +93,17 @@ impl<'a> Get<'a> {
     /// Errors: as [`Self::emit`].
     pub fn emit_json(&self, out: &mut [u8]) -> Result<usize, EmitError> {
         self.check()?;
-        let wire = Wire {
-            c: self.token.map(text::Wire),
-            s: self.version,
-            f: self.file_id,
-            l: self.block_bytes,
-            o: self.offset_blocks,
-            n: self.count,
-            b: self.bitmap,
-        };
-        envelope::emit(&wire, out)
+        let mut writer = JsonWriter::new(out);
+        writer.text("c", self.token);
+        writer.number("s", self.version.map(u64::from));
+        writer.number("f", Some(self.file_id.into()));
+        writer.number("l", Some(self.block_bytes.into()));
+        writer.number("o", Some(self.offset_blocks.into()));
+        writer.number("n", self.count.map(u64::from));
+        if let Some(bitmap) = &self.bitmap {
+            bitmap.write(&mut writer);
+        }
+        writer.finish()
     }
 
     fn check(&self) -> Result<(), EmitError> {
@@ -123,21 +125,6 @@ impl<'a> Get<'a> {
         let marked = bitmap.into_iter().flat_map(|bitmap| bitmap.ones());
         in_a_row.chain(marked).take(count as usize).map(move |block| offset + block)
     }
-}
-
-#[derive(Serialize)]
-struct Wire<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    c: Option<text::Wire<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    s: Option<u32>,
-    f: u32,
-    l: u32,
-    o: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    n: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    b: Option<Bitmap<'a>>,
 }
 
 #[cfg(test)]
