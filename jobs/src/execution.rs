@@ -1,7 +1,7 @@
 //! An execution as the service tells it: whole, as its state, or as a line of a list. Not a message of its own.
 
 use crate::error::ParseError;
-use crate::ids::{JobId, ThingName};
+use crate::ids::JobId;
 use crate::json::RawJson;
 use crate::json_writer::JsonWriter;
 use crate::scan::Scanner;
@@ -40,29 +40,20 @@ pub struct Execution<'a> {
 impl<'a> Execution<'a> {
     pub(crate) fn read(json: RawJson<'a>) -> Result<Self, ParseError> {
         let mut fields = Fields::envelope(json, "execution");
-        let thing_name = fields.plain("thingName");
-        let times = Times::read(&mut fields);
-        let (status, version_number) = (fields.status(), fields.version());
-        let (status_details, document) = (fields.raw("statusDetails"), fields.raw("jobDocument"));
-        let approximate_seconds_before_timed_out = fields.number("approximateSecondsBeforeTimedOut");
-        let job_id = fields.required_plain("jobId");
-        fields.finish()?;
-        if let Some(thing) = thing_name {
-            ThingName::check(thing)?;
-        }
-        Ok(Self {
-            job_id: JobId::new(job_id)?,
-            thing_name,
-            status,
-            status_details,
-            queued_at: times.queued_at,
-            started_at: times.started_at,
-            last_updated_at: times.last_updated_at,
-            version_number,
-            execution_number: times.execution_number,
-            approximate_seconds_before_timed_out,
-            document,
-        })
+        let execution = Self {
+            queued_at: fields.number("queuedAt"),
+            started_at: fields.number("startedAt"),
+            last_updated_at: fields.number("lastUpdatedAt"),
+            execution_number: fields.number("executionNumber"),
+            approximate_seconds_before_timed_out: fields.number("approximateSecondsBeforeTimedOut"),
+            thing_name: fields.thing_name(),
+            job_id: fields.job_id(),
+            status: fields.status(),
+            status_details: fields.raw("statusDetails"),
+            version_number: fields.version(),
+            document: fields.raw("jobDocument"),
+        };
+        fields.finish().map(|()| execution)
     }
 
     /// Writes the members.
@@ -139,12 +130,15 @@ pub struct Summary {
 impl Summary {
     fn read(json: RawJson<'_>) -> Result<Self, ParseError> {
         let mut fields = Fields::envelope(json, "summary");
-        let job_id = fields.required_plain("jobId");
-        let Times { queued_at, started_at, last_updated_at, execution_number } = Times::read(&mut fields);
-        let version_number = fields.version();
-        fields.finish()?;
-        let job_id = JobId::new(job_id)?;
-        Ok(Self { job_id, queued_at, started_at, last_updated_at, version_number, execution_number })
+        let summary = Self {
+            queued_at: fields.number("queuedAt"),
+            started_at: fields.number("startedAt"),
+            last_updated_at: fields.number("lastUpdatedAt"),
+            execution_number: fields.number("executionNumber"),
+            job_id: fields.job_id(),
+            version_number: fields.version(),
+        };
+        fields.finish().map(|()| summary)
     }
 
     /// Writes the members.
@@ -155,25 +149,6 @@ impl Summary {
         writer.number("lastUpdatedAt", self.last_updated_at);
         writer.number("versionNumber", Some(self.version_number));
         writer.number("executionNumber", self.execution_number);
-    }
-}
-
-/// The optional numbers that an execution and its summary have in common.
-struct Times {
-    queued_at: Option<u64>,
-    started_at: Option<u64>,
-    last_updated_at: Option<u64>,
-    execution_number: Option<u64>,
-}
-
-impl Times {
-    fn read(fields: &mut Fields<'_>) -> Self {
-        Self {
-            queued_at: fields.number("queuedAt"),
-            started_at: fields.number("startedAt"),
-            last_updated_at: fields.number("lastUpdatedAt"),
-            execution_number: fields.number("executionNumber"),
-        }
     }
 }
 

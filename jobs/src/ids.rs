@@ -63,6 +63,13 @@ name! {
     JobId, "jobId", JOB_ID_BYTES_MAX, b"_-"
 }
 
+impl JobId {
+    /// No id; it stands for one until the refusal of the true one is returned.
+    pub(crate) const fn empty() -> Self {
+        Self(String::new())
+    }
+}
+
 name! {
     /// The name of a thing: 1 to 128 letters, digits, `:`, `_`, `-`.
     ///

@@ -2,6 +2,7 @@
 
 use crate::cbor::Cbor;
 use crate::error::{ParseError, Twice};
+use crate::ids::{JobId, ThingName};
 use crate::json::{RawJson, digits};
 use crate::status::Status;
 use crate::text::Escaped;
@@ -78,7 +79,9 @@ impl<'a> Fields<'a> {
 
     /// As [`Self::new`], for an object whose scalars of the wrong type are refused as `whole`.
     pub(crate) fn envelope(object: RawJson<'a>, whole: &'static str) -> Self {
-        Self { whole: Some(whole), ..Self::new(Value::Json(object), whole) }
+        let mut fields = Self::new(Value::Json(object), whole);
+        fields.whole = Some(whole);
+        fields
     }
 
     /// The first refusal.
@@ -95,9 +98,17 @@ impl<'a> Fields<'a> {
 
     /// The value of a field.
     pub(crate) fn value(&mut self, key: &'static str) -> Option<Value<'a>> {
+        self.find(key, None)
+    }
+
+    /// The value of a field; one that occurs twice has the wrong type if that is refused as `whole`.
+    fn find(&mut self, key: &'static str, whole: Option<&'static str>) -> Option<Value<'a>> {
         let found = self.object.find(key);
         if found.is_err() {
-            self.refuse(ParseError::Twice { field: key });
+            self.refuse(match whole {
+                Some(field) => ParseError::WrongType { field },
+                None => ParseError::Twice { field: key },
+            });
         }
         found.ok().flatten()
     }
@@ -121,14 +132,7 @@ impl<'a> Fields<'a> {
     }
 
     fn scalar(&mut self, key: &'static str) -> Option<Value<'a>> {
-        let found = self.object.find(key);
-        if found.is_err() {
-            self.refuse(match self.whole {
-                Some(field) => ParseError::WrongType { field },
-                None => ParseError::Twice { field: key },
-            });
-        }
-        found.ok().flatten()
+        self.find(key, self.whole)
     }
 
     fn wrong_type(&mut self, key: &'static str) {
@@ -160,6 +164,24 @@ impl<'a> Fields<'a> {
     pub(crate) fn required_plain(&mut self, key: &'static str) -> &'a str {
         let text = self.plain(key);
         self.required(key, text)
+    }
+
+    /// The thing of an execution.
+    pub(crate) fn thing_name(&mut self) -> Option<&'a str> {
+        let name = self.plain("thingName")?;
+        if let Err(error) = ThingName::check(name) {
+            self.refuse(error.into());
+        }
+        Some(name)
+    }
+
+    /// The job of an execution.
+    pub(crate) fn job_id(&mut self) -> JobId {
+        let id = self.required_plain("jobId");
+        JobId::new(id).unwrap_or_else(|error| {
+            self.refuse(error.into());
+            JobId::empty() // not returned: the refusal is kept
+        })
     }
 
     /// The state of an execution.
