@@ -4,8 +4,8 @@
 use heapless::String;
 use ota_jobs::limits::TOPIC_BYTES_MAX;
 use ota_jobs::{
-    Answer, Described, Encoding, Escaped, Filter, JobRef, JobsTopic, Notify, RawJson, Reason, Rejected, StreamTopic,
-    ThingName, Topic, Updated, stream,
+    DescribeResponse, Encoding, Filter, JobRef, JobsTopic, JsonStr, Notify, RawJson, Reason, Rejected, Response,
+    StreamTopic, ThingName, Topic, UpdateResponse, stream,
 };
 
 use crate::desk::Desk;
@@ -51,13 +51,14 @@ fn read_jobs<'m>(topic: JobsTopic<'_>, payload: &'m [u8]) -> Heard<'m> {
         JobsTopic::Notify => Notify::parse(payload).map_or(Heard::Nothing, |_| Heard::Event(Event::JobsChanged)),
         // Said unasked: what cannot be read is at least a hint to ask.
         JobsTopic::NotifyNext => read_next(payload, |_| Event::JobsChanged),
-        JobsTopic::Describe(JobRef::Next, Some(Answer::Accepted)) => read_next(payload, Event::OfferUnreadable),
-        JobsTopic::Describe(JobRef::Next, Some(Answer::Rejected)) => {
+        JobsTopic::Describe(JobRef::Next, Some(Response::Accepted)) => read_next(payload, Event::OfferUnreadable),
+        JobsTopic::Describe(JobRef::Next, Some(Response::Rejected)) => {
             read_rejected(payload, |rejected, _| Event::OfferRefused(rejected.code))
         }
-        JobsTopic::Describe(JobRef::Id(_), Some(Answer::Accepted)) => read_description(payload),
-        JobsTopic::Update(_, Some(Answer::Accepted)) => read_update(payload),
-        JobsTopic::Describe(JobRef::Id(_), Some(Answer::Rejected)) | JobsTopic::Update(_, Some(Answer::Rejected)) => {
+        JobsTopic::Describe(JobRef::Id(_), Some(Response::Accepted)) => read_description(payload),
+        JobsTopic::Update(_, Some(Response::Accepted)) => read_update(payload),
+        JobsTopic::Describe(JobRef::Id(_), Some(Response::Rejected))
+        | JobsTopic::Update(_, Some(Response::Rejected)) => {
             read_rejected(payload, |rejected, token| Event::UpdateRejected {
                 token,
                 code: rejected.code,
@@ -72,10 +73,10 @@ fn read_jobs<'m>(topic: JobsTopic<'_>, payload: &'m [u8]) -> Heard<'m> {
 }
 
 fn read_next(payload: &[u8], unreadable: impl FnOnce(Reason) -> Event) -> Heard<'_> {
-    match Described::parse(payload) {
+    match DescribeResponse::parse(payload) {
         Err(error) => Heard::Event(unreadable(error.into())),
-        Ok(Described { execution: None, .. }) => Heard::Event(Event::NoJob),
-        Ok(Described { execution: Some(execution), .. }) => {
+        Ok(DescribeResponse { execution: None, .. }) => Heard::Event(Event::NoJob),
+        Ok(DescribeResponse { execution: Some(execution), .. }) => {
             let document = execution.document;
             Heard::Offer { execution: known(execution), document }
         }
@@ -83,17 +84,17 @@ fn read_next(payload: &[u8], unreadable: impl FnOnce(Reason) -> Event) -> Heard<
 }
 
 fn read_description(payload: &[u8]) -> Heard<'_> {
-    match Described::parse(payload) {
-        Ok(Described { execution: Some(execution), .. }) => match execution.document {
+    match DescribeResponse::parse(payload) {
+        Ok(DescribeResponse { execution: Some(execution), .. }) => match execution.document {
             Some(document) => Heard::Offer { execution: known(execution), document: Some(document) },
             None => Heard::Event(Event::Described(known(execution))),
         },
-        Ok(Described { execution: None, .. }) | Err(_) => Heard::Nothing,
+        Ok(DescribeResponse { execution: None, .. }) | Err(_) => Heard::Nothing,
     }
 }
 
 fn read_update(payload: &[u8]) -> Heard<'_> {
-    let Ok(updated) = Updated::parse(payload) else { return Heard::Nothing };
+    let Ok(updated) = UpdateResponse::parse(payload) else { return Heard::Nothing };
     let Some(token) = updated.client_token.and_then(token) else { return Heard::Nothing };
     Heard::Event(Event::UpdateAccepted { token, version: updated.state.map(|state| state.version_number) })
 }
@@ -127,6 +128,6 @@ fn known(execution: ota_jobs::Execution<'_>) -> Execution {
 }
 
 /// The number that a client token of ours stands for.
-fn token(text: Escaped<'_>) -> Option<u32> {
+fn token(text: JsonStr<'_>) -> Option<u32> {
     u32::from_str_radix(text.as_plain()?, 16).ok()
 }

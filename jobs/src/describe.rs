@@ -4,7 +4,7 @@ use crate::error::{EmitError, ParseError};
 use crate::execution::Execution;
 use crate::json::RawJson;
 use crate::json_writer::JsonWriter;
-use crate::text::Escaped;
+use crate::text::JsonStr;
 use crate::value::{Fields, MESSAGE};
 
 /// Asks for an execution.
@@ -15,7 +15,7 @@ pub struct Describe<'a> {
     /// Whether the answer brings the job document.
     pub include_document: bool,
     /// Comes back with the answer.
-    pub client_token: Option<Escaped<'a>>,
+    pub client_token: Option<JsonStr<'a>>,
 }
 
 impl Default for Describe<'_> {
@@ -53,19 +53,16 @@ impl<'a> Describe<'a> {
 
 /// An execution, or that there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Described<'a> {
+pub struct DescribeResponse<'a> {
     /// Absent when nothing is pending.
     pub execution: Option<Execution<'a>>,
     /// Seconds since 1970.
     pub timestamp: Option<u64>,
     /// From the request; a notification has none.
-    pub client_token: Option<Escaped<'a>>,
+    pub client_token: Option<JsonStr<'a>>,
 }
 
-/// What `start-next/accepted`, `$next/get/accepted` and `notify-next` say.
-pub type NextJob<'a> = Described<'a>;
-
-impl<'a> Described<'a> {
+impl<'a> DescribeResponse<'a> {
     /// Reads the answer. An execution `{}` is none, as an absent one.
     ///
     /// Errors: [`ParseError`]; [`job_of`](crate::job_of) tells whose message it was.
@@ -116,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_answers_of_a_real_session_are_read() {
-        let started = Described::parse(STARTED).unwrap();
+        let started = DescribeResponse::parse(STARTED).unwrap();
         assert_eq!(started.client_token.unwrap(), "21113e5d-00ca-4fe3-bd00-2a5ce7bbe94a");
         let execution = started.execution.unwrap();
         assert_eq!(execution.job_id.as_str(), "Job1");
@@ -124,16 +121,19 @@ mod tests {
         assert_eq!((execution.queued_at, execution.started_at), (Some(1_719_940_994), Some(1_719_943_388)));
         assert_eq!(execution.document.unwrap().as_str(), r#"{"ToDo":"Reboot"}"#);
         assert_eq!(execution.thing_name, None);
-        let next = Described::parse(NEXT).unwrap();
+        let next = DescribeResponse::parse(NEXT).unwrap();
         assert_eq!(next.execution.unwrap().document.unwrap().as_str(), r#"{"ToDo":"Delete Root User"}"#);
-        assert_eq!(Described::parse(NONE), Ok(Described { timestamp: Some(1_719_948_116), ..Described::default() }));
+        assert_eq!(
+            DescribeResponse::parse(NONE),
+            Ok(DescribeResponse { timestamp: Some(1_719_948_116), ..DescribeResponse::default() })
+        );
     }
 
     #[test]
     fn what_is_written_means_what_a_real_session_says() {
         let mut out = [0; 512];
         for golden in [STARTED, NEXT, NONE] {
-            let len = Described::parse(golden).unwrap().emit(&mut out).unwrap();
+            let len = DescribeResponse::parse(golden).unwrap().emit(&mut out).unwrap();
             let ours: serde_json::Value = serde_json::from_slice(&out[..len]).unwrap();
             assert_eq!(ours, serde_json::from_slice::<serde_json::Value>(golden).unwrap());
         }
@@ -142,10 +142,10 @@ mod tests {
     #[test]
     fn no_execution_has_three_spellings() {
         for text in ["{}", r#"{"execution":null}"#, r#"{"execution":{}}"#] {
-            assert_eq!(Described::parse(text.as_bytes()), Ok(Described::default()), "{text}");
+            assert_eq!(DescribeResponse::parse(text.as_bytes()), Ok(DescribeResponse::default()), "{text}");
         }
         let wrong = Err(ParseError::WrongType { field: "execution" });
-        assert_eq!(Described::parse(br#"{"execution":"none"}"#), wrong);
+        assert_eq!(DescribeResponse::parse(br#"{"execution":"none"}"#), wrong);
     }
 
     #[test]
@@ -154,12 +154,12 @@ mod tests {
         let text = format!(
             r#"{{"execution":{{"jobId":"j","status":"QUEUED","versionNumber":1,"jobDocument" : {document} }}}}"#
         );
-        let described = Described::parse(text.as_bytes()).unwrap();
+        let described = DescribeResponse::parse(text.as_bytes()).unwrap();
         assert_eq!(described.execution.as_ref().unwrap().document.unwrap().as_str(), document);
         let mut out = [0; 512];
         let len = described.emit(&mut out).unwrap();
         assert!(core::str::from_utf8(&out[..len]).unwrap().contains(document));
-        assert_eq!(Described::parse(&out[..len]).unwrap(), described);
+        assert_eq!(DescribeResponse::parse(&out[..len]).unwrap(), described);
     }
 
     #[test]
@@ -186,7 +186,7 @@ mod tests {
             times: [Option<u64>; 4], number: Option<u64>, text: String, token in proptest::option::of(any::<String>()),
         ) {
             let document = serde_json::to_string(&[text]).unwrap();
-            let described = Described {
+            let described = DescribeResponse {
                 execution: Some(Execution {
                     job_id: JobId::new(&job).unwrap(),
                     thing_name: thing.as_deref(),
@@ -201,12 +201,12 @@ mod tests {
                     document: Some(RawJson::parse(document.as_bytes()).unwrap()),
                 }),
                 timestamp: times[0],
-                client_token: token.as_deref().map(Escaped::plain),
+                client_token: token.as_deref().map(JsonStr::plain),
             };
             let mut out = [0; 4096];
             let len = described.emit(&mut out).unwrap();
             prop_assert!(serde_json::from_slice::<serde_json::Value>(&out[..len]).is_ok());
-            prop_assert_eq!(Described::parse(&out[..len]).unwrap(), described);
+            prop_assert_eq!(DescribeResponse::parse(&out[..len]).unwrap(), described);
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Status details: what a device tells about its work, pairs of text inside AWS's limits. Also the keys that our agent
 //! uses; what it says under them is the agent's.
 
+use crate::buffer::Buffer;
 use crate::error::{EmitError, FieldError, ParseError};
 use crate::ids;
 use crate::json::RawJson;
 use crate::json_writer::{push_number, push_text};
 use crate::limits::DETAIL_KEY_BYTES_MAX;
-use crate::out::Out;
 use crate::reason::Reason;
-use crate::text::Escaped;
+use crate::text::JsonStr;
 
 /// Key: how far an update is, one of [`SelfTest`]. Source: the AWS OTA agent.
 pub const SELF_TEST: &str = "self_test";
@@ -56,13 +56,13 @@ impl SelfTest {
 #[derive(Debug)]
 pub struct Details<'b> {
     /// Always room for the closing brace behind it, once a pair is in.
-    out: Out<'b>,
+    out: Buffer<'b>,
 }
 
 impl<'b> Details<'b> {
     /// No details yet.
     pub const fn new(out: &'b mut [u8]) -> Self {
-        Self { out: Out::new(out) }
+        Self { out: Buffer::new(out) }
     }
 
     /// Adds a pair.
@@ -75,9 +75,9 @@ impl<'b> Details<'b> {
         check_value(value)?;
         let before = self.out.len();
         self.out.push(if before == 0 { b"{" } else { b"," });
-        push_text(&mut self.out, Escaped::plain(key));
+        push_text(&mut self.out, JsonStr::plain(key));
         self.out.push(b":");
-        push_text(&mut self.out, Escaped::plain(value));
+        push_text(&mut self.out, JsonStr::plain(value));
         if self.out.fits(1) {
             return Ok(());
         }
@@ -90,7 +90,7 @@ impl<'b> Details<'b> {
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn push_receive(&mut self, done_blocks: u32, total_blocks: u32) -> Result<(), EmitError> {
         let mut text = [0; RECEIVE_BYTES_MAX];
-        let mut out = Out::new(&mut text);
+        let mut out = Buffer::new(&mut text);
         push_number(&mut out, done_blocks.into());
         out.push(b"/");
         push_number(&mut out, total_blocks.into());
@@ -122,7 +122,7 @@ const RECEIVE_BYTES_MAX: usize = 21;
 ///
 /// Errors, for a pair: [`ParseError::WrongType`] for a value that is no string, [`ParseError::Field`] for a key or a
 /// value that AWS does not take. Anything but an object has no pairs.
-pub fn details<'a>(json: RawJson<'a>) -> impl Iterator<Item = Result<(&'a str, Escaped<'a>), ParseError>> {
+pub fn details<'a>(json: RawJson<'a>) -> impl Iterator<Item = Result<(&'a str, JsonStr<'a>), ParseError>> {
     json.members().map(|(key, value)| {
         check_key(key.as_raw())?;
         let value = value.text(VALUE)?;
@@ -240,11 +240,11 @@ mod tests {
         assert_eq!(
             pairs,
             [
-                Ok(("a", Escaped::plain("1/2"))),
+                Ok(("a", JsonStr::plain("1/2"))),
                 Err(ParseError::WrongType { field: VALUE }),
                 field(FieldError::Empty { field: VALUE }),
                 field(FieldError::Character { field: KEY, at: 1 }),
-                Ok(("f", Escaped::plain("ok"))),
+                Ok(("f", JsonStr::plain("ok"))),
                 Err(ParseError::WrongType { field: VALUE }),
             ]
         );

@@ -54,7 +54,7 @@ pub enum ParseError {
         field: &'static str,
     },
     /// The field is there more than once.
-    Twice {
+    Duplicate {
         /// The field.
         field: &'static str,
     },
@@ -128,7 +128,7 @@ pub(crate) enum Stop {
 
 /// A key that occurs twice in an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Twice;
+pub(crate) struct Duplicate;
 
 /// A message that cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,7 +174,7 @@ impl From<ParseError> for Reason {
             ParseError::TooDeep { .. } => Reason::DocumentTooDeep,
             ParseError::Missing { .. } => Reason::DocumentFieldMissing,
             ParseError::Field(FieldError::TooLong { .. }) => Reason::DocumentFieldTooLong,
-            ParseError::Twice { .. }
+            ParseError::Duplicate { .. }
             | ParseError::WrongType { .. }
             | ParseError::Invalid { .. }
             | ParseError::Field(FieldError::Empty { .. } | FieldError::Character { .. })
@@ -210,7 +210,7 @@ impl fmt::Display for ParseError {
             ParseError::NotCbor { at } => write!(f, "not CBOR at byte {at}"),
             ParseError::TooDeep { max } => write!(f, "nested deeper than {max} levels"),
             ParseError::Missing { field } => write!(f, "{field} is missing"),
-            ParseError::Twice { field } => write!(f, "{field} is there twice"),
+            ParseError::Duplicate { field } => write!(f, "{field} is there twice"),
             ParseError::WrongType { field } => write!(f, "{field} has the wrong type"),
             ParseError::Invalid { field } => write!(f, "{field} has an unknown value"),
             ParseError::Field(error) => error.fmt(f),

@@ -284,7 +284,7 @@ mod tests {
         let text = with(r#","queuedAt":"yesterday""#);
         assert_eq!(read(&text), Err(ParseError::WrongType { field: "execution" }));
         let text = with(r#","jobDocument":{},"jobDocument":{}"#);
-        assert_eq!(read(&text), Err(ParseError::Twice { field: "jobDocument" }));
+        assert_eq!(read(&text), Err(ParseError::Duplicate { field: "jobDocument" }));
         let text = r#"{"jobId":"j","status":"SLEEPING","versionNumber":1}"#;
         assert_eq!(read(text), Err(ParseError::Invalid { field: "status" }));
         assert!(matches!(read("[]"), Err(ParseError::WrongType { field: "execution" })));

@@ -4,14 +4,14 @@ use crate::error::{EmitError, ParseError};
 use crate::execution::Summaries;
 use crate::json::RawJson;
 use crate::json_writer::JsonWriter;
-use crate::text::Escaped;
+use crate::text::JsonStr;
 use crate::value::{Fields, MESSAGE};
 
 /// Asks for all pending executions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Get<'a> {
     /// Comes back with the answer.
-    pub client_token: Option<Escaped<'a>>,
+    pub client_token: Option<JsonStr<'a>>,
 }
 
 impl<'a> Get<'a> {
@@ -44,7 +44,7 @@ pub struct PendingJobs<'a> {
     /// Seconds since 1970.
     pub timestamp: Option<u64>,
     /// From the request.
-    pub client_token: Option<Escaped<'a>>,
+    pub client_token: Option<JsonStr<'a>>,
 }
 
 impl<'a> PendingJobs<'a> {
@@ -115,7 +115,7 @@ mod tests {
     fn what_is_written_means_what_a_real_session_says() {
         let given = [job1()];
         let queued = PendingJobs::parse(TWO).unwrap().queued;
-        let token = Escaped::plain("380a66b5-b5f7-471a-92d4-bd7fbe558472");
+        let token = JsonStr::plain("380a66b5-b5f7-471a-92d4-bd7fbe558472");
         let pending = PendingJobs {
             in_progress: Summaries::new(&given),
             queued,

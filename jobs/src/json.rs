@@ -1,9 +1,9 @@
 //! A JSON value as a slice of its message: found by the scanner, looked into on demand, handed on untouched.
 //! Typed envelopes are not here.
 
-use crate::error::{ParseError, Twice};
+use crate::error::{Duplicate, ParseError};
 use crate::scan::Scanner;
-use crate::text::Escaped;
+use crate::text::JsonStr;
 
 /// A JSON value, borrowed: well-formed, and nested no deeper than [`DEPTH_MAX`](crate::limits::DEPTH_MAX).
 ///
@@ -69,16 +69,16 @@ impl<'a> RawJson<'a> {
 
     /// The member of an object with this key; `None` where it is absent or null.
     ///
-    /// Errors: [`ParseError::Twice`].
+    /// Errors: [`ParseError::Duplicate`].
     pub fn member(&self, key: &'static str) -> Result<Option<RawJson<'a>>, ParseError> {
-        self.find(key).map_err(|Twice| ParseError::Twice { field: key })
+        self.find(key).map_err(|Duplicate| ParseError::Duplicate { field: key })
     }
 
-    pub(crate) fn find(&self, key: &str) -> Result<Option<RawJson<'a>>, Twice> {
+    pub(crate) fn find(&self, key: &str) -> Result<Option<RawJson<'a>>, Duplicate> {
         let mut found = None;
         for (_, value) in self.members().filter(|(known, _)| known.is(key)) {
             if found.replace(value).is_some() {
-                return Err(Twice);
+                return Err(Duplicate);
             }
         }
         Ok(found.filter(|value| value.0 != "null"))
@@ -92,8 +92,8 @@ impl<'a> RawJson<'a> {
     /// The text of a string. `field` is the name that a refusal carries.
     ///
     /// Errors: [`ParseError::WrongType`], [`ParseError::LoneSurrogate`].
-    pub fn text(&self, field: &'static str) -> Result<Escaped<'a>, ParseError> {
-        Escaped::json(field, self.contents().ok_or(ParseError::WrongType { field })?)
+    pub fn text(&self, field: &'static str) -> Result<JsonStr<'a>, ParseError> {
+        JsonStr::json(field, self.contents().ok_or(ParseError::WrongType { field })?)
     }
 
     /// A whole number from `min` to `max`. `field` is the name that a refusal carries.
@@ -133,8 +133,8 @@ impl<'a> Key<'a> {
     /// The key's text.
     ///
     /// Errors: [`ParseError::LoneSurrogate`].
-    pub fn text(&self) -> Result<Escaped<'a>, ParseError> {
-        Escaped::json("key", self.0)
+    pub fn text(&self) -> Result<JsonStr<'a>, ParseError> {
+        JsonStr::json("key", self.0)
     }
 
     pub(crate) fn as_raw(&self) -> &'a str {
@@ -210,7 +210,7 @@ mod tests {
     fn null_is_absent_and_twice_is_an_error() {
         assert_eq!(raw(r#"{"a":null}"#).member("a"), Ok(None));
         assert_eq!(raw(r#"{"b":1}"#).member("a"), Ok(None));
-        assert_eq!(raw(r#"{"a":1,"a":2}"#).member("a"), Err(ParseError::Twice { field: "a" }));
+        assert_eq!(raw(r#"{"a":1,"a":2}"#).member("a"), Err(ParseError::Duplicate { field: "a" }));
         assert_eq!(raw(r#"{"b":{"a":1}}"#).member("a"), Ok(None), "only the members of the object itself");
     }
 

@@ -1,18 +1,18 @@
 //! Writes a JSON object member by member, in the order of the calls. serde-json-core writes the numbers.
 
 use crate::base64;
+use crate::buffer::Buffer;
 use crate::error::EmitError;
 use crate::json::RawJson;
-use crate::out::Out;
-use crate::text::Escaped;
+use crate::text::JsonStr;
 
 /// One object, and the containers inside it. A member without a value is left out.
-pub(crate) struct JsonWriter<'b>(Out<'b>);
+pub(crate) struct JsonWriter<'b>(Buffer<'b>);
 
 impl<'b> JsonWriter<'b> {
     /// Opens the object.
     pub(crate) fn new(buffer: &'b mut [u8]) -> Self {
-        let mut out = Out::new(buffer);
+        let mut out = Buffer::new(buffer);
         out.push(b"{");
         Self(out)
     }
@@ -46,7 +46,7 @@ impl<'b> JsonWriter<'b> {
         }
     }
 
-    pub(crate) fn text(&mut self, key: &str, text: Option<Escaped<'_>>) {
+    pub(crate) fn text(&mut self, key: &str, text: Option<JsonStr<'_>>) {
         if let Some(text) = text {
             self.key(key);
             push_text(&mut self.0, text);
@@ -55,7 +55,7 @@ impl<'b> JsonWriter<'b> {
 
     /// As [`Self::text`], for a text of our own.
     pub(crate) fn plain(&mut self, key: &str, text: Option<&str>) {
-        self.text(key, text.map(Escaped::plain));
+        self.text(key, text.map(JsonStr::plain));
     }
 
     /// Bytes in base64.
@@ -100,7 +100,7 @@ impl<'b> JsonWriter<'b> {
     /// Writes a text as an element of the current array.
     pub(crate) fn element(&mut self, text: &str) {
         self.comma();
-        push_text(&mut self.0, Escaped::plain(text));
+        push_text(&mut self.0, JsonStr::plain(text));
     }
 
     pub(crate) fn close(&mut self, closer: &[u8]) {
@@ -109,7 +109,7 @@ impl<'b> JsonWriter<'b> {
 
     fn key(&mut self, key: &str) {
         self.comma();
-        push_text(&mut self.0, Escaped::plain(key));
+        push_text(&mut self.0, JsonStr::plain(key));
         self.0.push(b":");
     }
 
@@ -121,13 +121,13 @@ impl<'b> JsonWriter<'b> {
     }
 }
 
-pub(crate) fn push_number(out: &mut Out<'_>, number: u64) {
+pub(crate) fn push_number(out: &mut Buffer<'_>, number: u64) {
     out.push_with(|rest| serde_json_core::to_slice(&number, rest).ok());
 }
 
 /// Writes a string with its quotes. Escapes what must be: quotes, backslashes and control characters. A text that came in
 /// with escapes goes out with the same.
-pub(crate) fn push_text(out: &mut Out<'_>, text: Escaped<'_>) {
+pub(crate) fn push_text(out: &mut Buffer<'_>, text: JsonStr<'_>) {
     out.push(b"\"");
     match text.as_escaped() {
         Some(escaped) => out.push(escaped.as_bytes()),
@@ -136,7 +136,7 @@ pub(crate) fn push_text(out: &mut Out<'_>, text: Escaped<'_>) {
     out.push(b"\"");
 }
 
-fn push_escaped(out: &mut Out<'_>, char: char) {
+fn push_escaped(out: &mut Buffer<'_>, char: char) {
     let short = match char {
         '"' | '\\' => char,
         '\u{8}' => 'b',
@@ -175,7 +175,7 @@ mod tests {
         writer.integer("integer", Some(i64::MIN));
         writer.flag("yes", Some(true));
         writer.flag("no", Some(false));
-        writer.text("text", Some(Escaped::json("text", r"\u0041\/").unwrap()));
+        writer.text("text", Some(JsonStr::json("text", r"\u0041\/").unwrap()));
         writer.plain("plain", Some("a"));
         writer.raw("raw", Some(RawJson::parse(b"[ 1 ]").unwrap()));
         writer.base64("base64", b"foob");
@@ -225,8 +225,8 @@ mod tests {
         let mut theirs = [0; 512];
         let len = serde_json_core::to_slice(text.as_str(), &mut theirs).unwrap();
         let mut ours = [0; 512];
-        let mut out = Out::new(&mut ours);
-        push_text(&mut out, Escaped::plain(&text));
+        let mut out = Buffer::new(&mut ours);
+        push_text(&mut out, JsonStr::plain(&text));
         assert_eq!(out.into_text().as_bytes(), &theirs[..len]);
     }
 

@@ -12,7 +12,7 @@
 //!
 //! Every message borrows from its bytes, reads with `parse` and writes with `emit`; a device uses one half, the service
 //! the other. One scanner, in `scan`, finds the values of a JSON message: slices handed on untouched ([`RawJson`]),
-//! escapes ([`Escaped`]), a bound on depth. One reader, in `value`, reads fields by key, from JSON and from CBOR.
+//! escapes ([`JsonStr`]), a bound on depth. One reader, in `value`, reads fields by key, from JSON and from CBOR.
 //! serde-json-core writes numbers.
 //!
 //! No heap, no clock, no recursion, no byte trusted. Which message follows which is not here.
@@ -24,6 +24,7 @@
 extern crate std;
 
 pub mod base64;
+mod buffer;
 mod cbor;
 pub mod codes;
 pub mod describe;
@@ -38,7 +39,6 @@ pub mod json;
 mod json_writer;
 pub mod limits;
 pub mod notify;
-mod out;
 pub mod reason;
 pub mod rejected;
 mod scan;
@@ -51,7 +51,7 @@ pub mod update;
 mod value;
 
 pub use codes::{RejectCode, StreamRejectCode};
-pub use describe::{Describe, Described, NextJob};
+pub use describe::{Describe, DescribeResponse};
 pub use details::Details;
 pub use document::Document;
 pub use error::{EmitError, FieldError, ParseError};
@@ -65,6 +65,6 @@ pub use reason::Reason;
 pub use rejected::Rejected;
 pub use start_next::StartNext;
 pub use status::Status;
-pub use text::Escaped;
-pub use topic::{Answer, Encoding, JobRef, JobsTopic, StreamTopic, Topic, TopicError};
-pub use update::{Update, Updated};
+pub use text::JsonStr;
+pub use topic::{Encoding, JobRef, JobsTopic, Response, StreamTopic, Topic, TopicError};
+pub use update::{Update, UpdateResponse};

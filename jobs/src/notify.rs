@@ -1,4 +1,4 @@
-//! The list of pending executions changed: topic `jobs/notify`. The next one is a [`Described`](crate::Described).
+//! The list of pending executions changed: topic `jobs/notify`. The next one is a [`DescribeResponse`](crate::DescribeResponse).
 
 use crate::error::{EmitError, ParseError};
 use crate::execution::Summaries;

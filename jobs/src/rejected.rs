@@ -5,7 +5,7 @@ use crate::error::{EmitError, ParseError};
 use crate::execution::ExecutionState;
 use crate::json::RawJson;
 use crate::json_writer::JsonWriter;
-use crate::text::Escaped;
+use crate::text::JsonStr;
 use crate::value::{Fields, MESSAGE};
 
 /// A request was refused.
@@ -14,11 +14,11 @@ pub struct Rejected<'a> {
     /// Why.
     pub code: RejectCode,
     /// For people; AWS does not document the texts.
-    pub message: Option<Escaped<'a>>,
+    pub message: Option<JsonStr<'a>>,
     /// Seconds since 1970.
     pub timestamp: Option<u64>,
     /// From the request.
-    pub client_token: Option<Escaped<'a>>,
+    pub client_token: Option<JsonStr<'a>>,
     /// Where the execution stands; only with `InvalidStateTransition` and `VersionMismatch`.
     pub state: Option<ExecutionState<'a>>,
 }

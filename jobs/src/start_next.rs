@@ -1,9 +1,9 @@
-//! StartNextPendingJobExecution: topic `jobs/start-next`. Its answer is a [`Described`](crate::Described).
+//! StartNextPendingJobExecution: topic `jobs/start-next`. Its answer is a [`DescribeResponse`](crate::DescribeResponse).
 
 use crate::error::{EmitError, ParseError};
 use crate::json::RawJson;
 use crate::json_writer::JsonWriter;
-use crate::text::Escaped;
+use crate::text::JsonStr;
 use crate::value::{Fields, MESSAGE};
 
 /// Asks to start the first pending execution.
@@ -14,7 +14,7 @@ pub struct StartNext<'a> {
     /// Starts a timer for the next step. Unit: minutes.
     pub step_timeout_minutes: Option<i64>,
     /// Comes back with the answer.
-    pub client_token: Option<Escaped<'a>>,
+    pub client_token: Option<JsonStr<'a>>,
 }
 
 impl<'a> StartNext<'a> {

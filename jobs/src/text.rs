@@ -7,7 +7,7 @@ use crate::error::{FieldError, ParseError};
 
 /// A text of a message, borrowed. It compares, prints and iterates as the characters that are meant.
 #[derive(Clone, Copy, Debug)]
-pub struct Escaped<'a> {
+pub struct JsonStr<'a> {
     /// The field that it came from, for refusals.
     field: &'static str,
     text: &'a str,
@@ -22,7 +22,7 @@ enum Form {
     Json,
 }
 
-impl<'a> Escaped<'a> {
+impl<'a> JsonStr<'a> {
     /// A text of our own, without escapes: `text` is what is meant.
     pub const fn plain(text: &'a str) -> Self {
         Self::plain_of("text", text)
@@ -85,7 +85,7 @@ impl<'a> Escaped<'a> {
     }
 }
 
-impl Escaped<'_> {
+impl JsonStr<'_> {
     /// Writes the bytes that the text stands for in base64 to `out` and returns how many they are.
     ///
     /// Errors: [`ParseError::NotBase64`] with the field's name, [`FieldError::TooLong`] if `out` is too small.
@@ -103,40 +103,40 @@ impl Escaped<'_> {
     }
 }
 
-impl<'a> From<&'a str> for Escaped<'a> {
+impl<'a> From<&'a str> for JsonStr<'a> {
     fn from(text: &'a str) -> Self {
         Self::plain(text)
     }
 }
 
-impl PartialEq for Escaped<'_> {
+impl PartialEq for JsonStr<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.chars().eq(other.chars())
     }
 }
 
-impl Eq for Escaped<'_> {}
+impl Eq for JsonStr<'_> {}
 
-impl PartialEq<str> for Escaped<'_> {
+impl PartialEq<str> for JsonStr<'_> {
     fn eq(&self, other: &str) -> bool {
         self.chars().eq(other.chars())
     }
 }
 
-impl PartialEq<&str> for Escaped<'_> {
+impl PartialEq<&str> for JsonStr<'_> {
     fn eq(&self, other: &&str) -> bool {
         self == *other
     }
 }
 
-impl fmt::Display for Escaped<'_> {
+impl fmt::Display for JsonStr<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write;
         self.chars().try_for_each(|char| f.write_char(char))
     }
 }
 
-/// The characters of an [`Escaped`]. It ends at what cannot be read, and stays at the end.
+/// The characters of a [`JsonStr`]. It ends at what cannot be read, and stays at the end.
 #[derive(Clone, Debug)]
 pub struct Chars<'a> {
     rest: core::str::Chars<'a>,
@@ -199,8 +199,8 @@ mod tests {
 
     use super::*;
 
-    fn json(contents: &str) -> Result<Escaped<'_>, ParseError> {
-        Escaped::json("field", contents)
+    fn json(contents: &str) -> Result<JsonStr<'_>, ParseError> {
+        JsonStr::json("field", contents)
     }
 
     /// The query of a presigned URL as PHP and Go encoders escape it: slashes and ampersands.
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_ends_the_iteration_for_good() {
-        let broken = Escaped { field: "field", text: r"a\ud83dbc", form: Form::Json };
+        let broken = JsonStr { field: "field", text: r"a\ud83dbc", form: Form::Json };
         let mut chars = broken.chars();
         assert_eq!((chars.next(), chars.next(), chars.next()), (Some('a'), None, None));
     }

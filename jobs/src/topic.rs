@@ -32,18 +32,18 @@ pub enum JobsTopic<'a> {
     /// Another execution is first in the list.
     NotifyNext,
     /// The list of pending executions.
-    Get(Option<Answer>),
+    Get(Option<Response>),
     /// Start the first pending execution.
-    StartNext(Option<Answer>),
+    StartNext(Option<Response>),
     /// Describe an execution.
-    Describe(JobRef<'a>, Option<Answer>),
+    Describe(JobRef<'a>, Option<Response>),
     /// Update the execution of the job with this id.
-    Update(&'a str, Option<Answer>),
+    Update(&'a str, Option<Response>),
 }
 
 /// How the service answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum Response {
     /// It did what was asked.
     Accepted,
     /// It did not.
@@ -215,8 +215,8 @@ impl JobsTopic<'_> {
         let slash = if job.is_empty() { "" } else { "/" };
         let answer = match answer {
             None => "",
-            Some(Answer::Accepted) => "/accepted",
-            Some(Answer::Rejected) => "/rejected",
+            Some(Response::Accepted) => "/accepted",
+            Some(Response::Rejected) => "/rejected",
         };
         join(out, &[PREFIX, thing, "/jobs/", job, slash, verb, answer])
     }
@@ -244,11 +244,11 @@ fn is_answer(rest: Option<&str>) -> bool {
     matches!(rest, None | Some("accepted" | "rejected"))
 }
 
-fn answer(rest: Option<&str>) -> Result<Option<Answer>, TopicError> {
+fn answer(rest: Option<&str>) -> Result<Option<Response>, TopicError> {
     match rest {
         None => Ok(None),
-        Some("accepted") => Ok(Some(Answer::Accepted)),
-        Some("rejected") => Ok(Some(Answer::Rejected)),
+        Some("accepted") => Ok(Some(Response::Accepted)),
+        Some("rejected") => Ok(Some(Response::Rejected)),
         Some(_) => Err(TopicError::Unknown),
     }
 }
@@ -274,8 +274,8 @@ mod tests {
     /// Source: AWS IoT developer guide, "Reserved topics", jobs and MQTT-based file delivery.
     #[test]
     fn every_topic_of_the_guide_is_read_and_written() {
-        use Answer::{Accepted, Rejected};
         use JobsTopic::{Describe, Get, Notify, NotifyNext, StartNext, Update};
+        use Response::{Accepted, Rejected};
         let jobs = [
             ("notify", Notify),
             ("notify-next", NotifyNext),
@@ -356,7 +356,7 @@ mod tests {
     #[test]
     fn names_of_full_length_make_topics_that_fit() {
         let (thing, job, stream) = ("t".repeat(128), "j".repeat(64), "s".repeat(128));
-        let update = Topic::Jobs(JobsTopic::Update(&job, Some(Answer::Accepted)));
+        let update = Topic::Jobs(JobsTopic::Update(&job, Some(Response::Accepted)));
         let description = Topic::Stream { stream: &stream, topic: StreamTopic::Description, encoding: Encoding::Cbor };
         for topic in [update, description] {
             let mut out = heapless::String::<TOPIC_BYTES_MAX>::new();

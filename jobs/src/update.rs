@@ -5,7 +5,7 @@ use crate::execution::ExecutionState;
 use crate::json::{self, RawJson, digits};
 use crate::json_writer::JsonWriter;
 use crate::status::Status;
-use crate::text::Escaped;
+use crate::text::JsonStr;
 use crate::value::{Fields, MESSAGE};
 
 /// Says where an execution stands.
@@ -26,7 +26,7 @@ pub struct Update<'a> {
     /// Starts a timer for the next step. Unit: minutes.
     pub step_timeout_minutes: Option<i64>,
     /// Comes back with the answer.
-    pub client_token: Option<Escaped<'a>>,
+    pub client_token: Option<JsonStr<'a>>,
 }
 
 impl<'a> Update<'a> {
@@ -95,7 +95,7 @@ fn version(json: RawJson<'_>) -> Result<u64, ParseError> {
 
 /// The service took an update.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Updated<'a> {
+pub struct UpdateResponse<'a> {
     /// The execution's state, if it was asked for.
     pub state: Option<ExecutionState<'a>>,
     /// The job document, if it was asked for, untouched.
@@ -103,10 +103,10 @@ pub struct Updated<'a> {
     /// Seconds since 1970.
     pub timestamp: Option<u64>,
     /// From the request.
-    pub client_token: Option<Escaped<'a>>,
+    pub client_token: Option<JsonStr<'a>>,
 }
 
-impl<'a> Updated<'a> {
+impl<'a> UpdateResponse<'a> {
     /// Reads the answer.
     ///
     /// Errors: [`ParseError`].
@@ -189,14 +189,14 @@ mod tests {
 
     #[test]
     fn the_answer_of_a_real_session_is_read() {
-        let updated = Updated::parse(ACCEPTED).unwrap();
+        let updated = UpdateResponse::parse(ACCEPTED).unwrap();
         assert_eq!((updated.timestamp, updated.state.is_none()), (Some(1_719_943_955), true));
         assert_eq!(updated.client_token.unwrap(), "c75bfd7d-233d-47a2-8004-2ca20e5e84bf");
     }
 
     #[test]
     fn an_answer_with_state_and_document_comes_back_as_it_was() {
-        let updated = Updated {
+        let updated = UpdateResponse {
             state: Some(ExecutionState {
                 status: Status::InProgress,
                 status_details: Some(RawJson::parse(br#"{"receive":"64/256"}"#).unwrap()),
@@ -210,7 +210,7 @@ mod tests {
         let len = updated.emit(&mut out).unwrap();
         let text = br#"{"timestamp":1,"executionState":{"status":"IN_PROGRESS","statusDetails":{"receive":"64/256"},"versionNumber":3},"jobDocument":{"any":[1]}}"#;
         assert_eq!(&out[..len], text);
-        assert_eq!(Updated::parse(text), Ok(updated));
+        assert_eq!(UpdateResponse::parse(text), Ok(updated));
     }
 
     proptest! {
@@ -232,7 +232,7 @@ mod tests {
                 include_state: flags[0],
                 include_document: flags[1],
                 step_timeout_minutes: minutes.filter(|minutes| *minutes != i64::MIN),
-                client_token: token.as_deref().map(Escaped::plain),
+                client_token: token.as_deref().map(JsonStr::plain),
             };
             let mut out = [0; 4096];
             let len = update.emit(&mut out).unwrap();

@@ -1,11 +1,11 @@
 //! A value of a message in either encoding, and the one way to read fields by key.
 
 use crate::cbor::Cbor;
-use crate::error::{ParseError, Twice};
+use crate::error::{Duplicate, ParseError};
 use crate::ids::{JobId, ThingName};
 use crate::json::{RawJson, digits};
 use crate::status::Status;
-use crate::text::Escaped;
+use crate::text::JsonStr;
 
 /// The name of the whole message in refusals.
 pub(crate) const MESSAGE: &str = "message";
@@ -26,7 +26,7 @@ impl<'a> Value<'a> {
     }
 
     /// The value of an object's key; `None` where it is absent or null.
-    fn find(self, key: &str) -> Result<Option<Self>, Twice> {
+    fn find(self, key: &str) -> Result<Option<Self>, Duplicate> {
         match self {
             Value::Json(json) => json.find(key).map(|found| found.map(Value::Json)),
             Value::Cbor(cbor) => cbor.find(key).map(|found| found.map(Value::Cbor)),
@@ -44,7 +44,7 @@ impl<'a> Value<'a> {
     /// The text of a string.
     ///
     /// Errors: [`ParseError::WrongType`], [`ParseError::LoneSurrogate`].
-    pub(crate) fn text(self, field: &'static str) -> Result<Escaped<'a>, ParseError> {
+    pub(crate) fn text(self, field: &'static str) -> Result<JsonStr<'a>, ParseError> {
         match self {
             Value::Json(json) => json.text(field),
             Value::Cbor(cbor) => cbor.text(field),
@@ -107,7 +107,7 @@ impl<'a> Fields<'a> {
         if found.is_err() {
             self.refuse(match whole {
                 Some(field) => ParseError::WrongType { field },
-                None => ParseError::Twice { field: key },
+                None => ParseError::Duplicate { field: key },
             });
         }
         found.ok().flatten()
@@ -140,7 +140,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A text.
-    pub(crate) fn text(&mut self, key: &'static str) -> Option<Escaped<'a>> {
+    pub(crate) fn text(&mut self, key: &'static str) -> Option<JsonStr<'a>> {
         let text = self.scalar(key)?.text(key);
         match text {
             Err(ParseError::WrongType { .. }) => self.wrong_type(key),

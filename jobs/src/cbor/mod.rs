@@ -3,11 +3,11 @@
 
 mod write;
 
-pub(crate) use write::Writer;
+pub(crate) use write::CborWriter;
 
-use crate::error::{ParseError, Stop, Twice};
+use crate::error::{Duplicate, ParseError, Stop};
 use crate::limits::CBOR_DEPTH_MAX;
-use crate::text::Escaped;
+use crate::text::JsonStr;
 
 const UNSIGNED: u8 = 0;
 const BYTES: u8 = 2;
@@ -186,13 +186,13 @@ impl<'a> Cbor<'a> {
 
     /// The value of a map's key; `None` where it is absent or null.
     ///
-    /// Errors: [`Twice`].
-    pub(crate) fn find(self, key: &str) -> Result<Option<Self>, Twice> {
+    /// Errors: [`Duplicate`].
+    pub(crate) fn find(self, key: &str) -> Result<Option<Self>, Duplicate> {
         let mut items = self.items(MAP);
         let mut found = None;
         while let (Some(known), Some(value)) = (items.next(), items.next()) {
             if known.string(TEXT) == Some(key.as_bytes()) && found.replace(value).is_some() {
-                return Err(Twice);
+                return Err(Duplicate);
             }
         }
         Ok(found.filter(|value: &Cbor<'_>| value.0 != [NULL]))
@@ -214,10 +214,10 @@ impl<'a> Cbor<'a> {
         }
     }
 
-    pub(crate) fn text(self, field: &'static str) -> Result<Escaped<'a>, ParseError> {
+    pub(crate) fn text(self, field: &'static str) -> Result<JsonStr<'a>, ParseError> {
         let bytes = self.string(TEXT).ok_or(ParseError::WrongType { field })?;
         let text = core::str::from_utf8(bytes).map_err(|_| ParseError::WrongType { field })?;
-        Ok(Escaped::plain_of(field, text))
+        Ok(JsonStr::plain_of(field, text))
     }
 
     pub(crate) fn bytes(self, field: &'static str) -> Result<&'a [u8], ParseError> {
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(map.find("f").unwrap().unwrap().unsigned(), Some(7));
         assert!(map.find("n").unwrap().is_none() && map.find("y").unwrap().is_none());
         let twice = Cbor::parse(b"\xa2\x61f\x01\x61f\x02").unwrap();
-        assert_eq!(twice.find("f").err(), Some(Twice));
+        assert_eq!(twice.find("f").err(), Some(Duplicate));
     }
 
     #[test]

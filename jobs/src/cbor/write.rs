@@ -1,16 +1,16 @@
 //! The part of CBOR that streams need: writing, into the caller's buffer.
 
 use super::{ARRAY, BYTES, MAP, TEXT, UNSIGNED};
+use crate::buffer::Buffer;
 use crate::error::EmitError;
-use crate::out::Out;
-use crate::text::Escaped;
+use crate::text::JsonStr;
 
 /// Writes items one after another, heads as short as they can be.
-pub(crate) struct Writer<'b>(Out<'b>);
+pub(crate) struct CborWriter<'b>(Buffer<'b>);
 
-impl<'b> Writer<'b> {
+impl<'b> CborWriter<'b> {
     pub(crate) fn new(out: &'b mut [u8]) -> Self {
-        Self(Out::new(out))
+        Self(Buffer::new(out))
     }
 
     /// Length of what was written.
@@ -47,13 +47,13 @@ impl<'b> Writer<'b> {
     }
 
     /// Writes nothing without a text.
-    pub(crate) fn optional_text(&mut self, key: &str, text: Option<Escaped<'_>>) {
+    pub(crate) fn optional_text(&mut self, key: &str, text: Option<JsonStr<'_>>) {
         if let Some(text) = text {
             self.text(key, text);
         }
     }
 
-    pub(crate) fn text(&mut self, key: &str, text: Escaped<'_>) {
+    pub(crate) fn text(&mut self, key: &str, text: JsonStr<'_>) {
         self.key(key);
         self.head(TEXT, text.len() as u64);
         text.chars().for_each(|char| self.0.push_char(char));
@@ -93,7 +93,7 @@ mod tests {
             let mut theirs = minicbor::Encoder::new(Vec::new());
             theirs.map(2).unwrap().str("n").unwrap().u32(number).unwrap().str("b").unwrap().bytes(&bytes).unwrap();
             let mut out = [0; 400];
-            let mut ours = Writer::new(&mut out);
+            let mut ours = CborWriter::new(&mut out);
             ours.map(2);
             ours.number("n", number);
             ours.bytes("b", &bytes);

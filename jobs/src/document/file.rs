@@ -4,26 +4,26 @@ use crate::error::ParseError;
 use crate::json::{Key, RawJson};
 use crate::json_writer::JsonWriter;
 use crate::limits::{FILE_BYTES_MAX, FILE_ID_MAX};
-use crate::text::Escaped;
+use crate::text::JsonStr;
 use crate::value::{Fields, Value};
 
 /// A file of an update.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct File<'a> {
     /// Where the device shall put it; ours only routes by it.
-    pub file_path: Option<Escaped<'a>>,
+    pub file_path: Option<JsonStr<'a>>,
     /// Unit: bytes.
     pub file_size: u32,
     /// Its number in the stream, 0..=255.
     pub file_id: u32,
     /// Names the key that made the signature.
-    pub cert_file: Option<Escaped<'a>>,
+    pub cert_file: Option<JsonStr<'a>>,
     /// What kind of file it is, a number of the operator's choice.
     pub file_type: Option<u32>,
     /// The URL, where it comes over HTTP.
-    pub update_data_url: Option<Escaped<'a>>,
+    pub update_data_url: Option<JsonStr<'a>>,
     /// How the URL authenticates, `aws.s3.presigned`.
-    pub auth_scheme: Option<Escaped<'a>>,
+    pub auth_scheme: Option<JsonStr<'a>>,
     /// Absent on an unsigned file.
     pub signature: Option<Signature<'a>>,
 }
@@ -34,7 +34,7 @@ pub struct Signature<'a> {
     /// Over which hash, by which algorithm.
     pub kind: SignatureKind,
     /// The signature in base64; of DER where the algorithm is ECDSA, of its bytes otherwise.
-    pub base64: Escaped<'a>,
+    pub base64: JsonStr<'a>,
 }
 
 /// A hash and an algorithm. The declared order is the order of preference.

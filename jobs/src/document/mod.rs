@@ -136,8 +136,8 @@ mod tests {
     use super::file::SIGNATURE_KINDS;
     use super::*;
     use crate::error::FieldError;
-    use crate::text::Escaped;
-    use crate::{Described, Reason};
+    use crate::text::JsonStr;
+    use crate::{DescribeResponse, Reason};
 
     /// Source: aws/ota-for-aws-iot-embedded-sdk, test/unit-test/ota_jobParsing_utest.c, a job as AWS sent it.
     const MQTT: &[u8] = br#"{"clientToken":"0:testclient","timestamp":1602795143,"execution":{"jobId":"AFR_OTA-testjob20","status":"QUEUED","queuedAt":1602795128,"lastUpdatedAt":1602795128,"versionNumber":1,"executionNumber":1,"jobDocument":{"afr_ota":{"protocols":["MQTT"],"streamname":"AFR_OTA-6f74f1bd-c23b-4355-a688-9c34daaf9492","files":[{"filepath":"/home/ubuntu/dev/aws-iot-device-sdk-embedded-C-staging/ota_demo4","filesize":180568,"fileid":0,"certfile":"/home/ubuntu/dev/aws-iot-device-sdk-embedded-C-staging/demos/certificates/ecdsasigner.crt","sig-sha256-ecdsa":"MEQCIF2QDvww1G/kpRGZ8FYvQrok1bSZvXjXefRk7sqNcyPTAiB4dvGt8fozIY5NC0vUDJ2MY42ZERYEcrbwA4n6q7vrBg=="}] }}}}"#;
@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn of(message: &[u8]) -> Document<'_> {
-        let document = Described::parse(message).unwrap().execution.unwrap().document.unwrap();
+        let document = DescribeResponse::parse(message).unwrap().execution.unwrap().document.unwrap();
         Document::parse(document).unwrap().unwrap()
     }
 
@@ -284,7 +284,7 @@ mod tests {
             ),
             (http(r#"{"filesize":1,"fileid":0,"filepath":{}}"#), wrong("filepath")),
             (http(r#"{"filesize":1,"fileid":0,"filepath":"\ud800"}"#), ParseError::LoneSurrogate { field: "filepath" }),
-            (http(r#"{"filesize":1,"filesize":2,"fileid":0}"#), ParseError::Twice { field: "filesize" }),
+            (http(r#"{"filesize":1,"filesize":2,"fileid":0}"#), ParseError::Duplicate { field: "filesize" }),
             (http("7"), wrong("files")),
             (http(&five), ParseError::TooMany { field: "files", got: 5, max: 4 }),
             (with_ota("7"), wrong("afr_ota")),
@@ -325,10 +325,10 @@ mod tests {
                     file_size: *size,
                     file_id: *id,
                     file_type: *kind,
-                    file_path: texts[0].as_deref().map(Escaped::plain),
-                    cert_file: texts[1].as_deref().map(Escaped::plain),
-                    update_data_url: texts[2].as_deref().map(Escaped::plain),
-                    auth_scheme: texts[3].as_deref().map(Escaped::plain),
+                    file_path: texts[0].as_deref().map(JsonStr::plain),
+                    cert_file: texts[1].as_deref().map(JsonStr::plain),
+                    update_data_url: texts[2].as_deref().map(JsonStr::plain),
+                    auth_scheme: texts[3].as_deref().map(JsonStr::plain),
                     signature: SIGNATURE_KINDS.get(*signature).map(|(kind, _)| Signature { kind: *kind, base64: base64.as_str().into() }),
                 }).collect(),
             };

@@ -1,19 +1,19 @@
 //! One block of a file: topic `streams/{stream}/data/{encoding}`. The hot message of a device: read without a copy.
 
-use crate::cbor::{Cbor, Writer};
+use crate::cbor::{Cbor, CborWriter};
 use crate::error::{EmitError, ParseError};
 use crate::json::RawJson;
 use crate::json_writer::JsonWriter;
 use crate::limits::{BLOCK_BYTES_MAX, FILE_ID_MAX};
-use crate::stream::value::{self, check_range};
-use crate::text::Escaped;
+use crate::stream::check::{self, check_range};
+use crate::text::JsonStr;
 use crate::value::{Fields, MESSAGE, Value};
 
 /// A block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Data<'a> {
     /// `c`: from the request.
-    pub token: Option<Escaped<'a>>,
+    pub token: Option<JsonStr<'a>>,
     /// `f`: the file, 0..=255.
     pub file_id: u32,
     /// `l`: length of the payload; the last block of a file is shorter than was asked for. Unit: bytes.
@@ -49,7 +49,7 @@ impl<'a> Data<'a> {
     fn read(message: Value<'a>) -> Result<(Self, Value<'a>), ParseError> {
         let mut fields = Fields::new(message, MESSAGE);
         let data = Self {
-            token: value::token(&mut fields, "c"),
+            token: check::token(&mut fields, "c"),
             file_id: fields.required_within("f", 0, FILE_ID_MAX),
             block_bytes: fields.required_within("l", 0, BLOCK_BYTES_MAX),
             index: fields.required_within("i", 0, u32::MAX),
@@ -73,7 +73,7 @@ impl<'a> Data<'a> {
     /// Errors: [`EmitError`], also for a number outside its range.
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
         self.check()?;
-        let mut writer = Writer::new(out);
+        let mut writer = CborWriter::new(out);
         writer.map(4 + usize::from(self.token.is_some()));
         writer.optional_text("c", self.token);
         writer.number("f", self.file_id);
@@ -98,7 +98,7 @@ impl<'a> Data<'a> {
     }
 
     fn check(&self) -> Result<(), EmitError> {
-        value::check_token(self.token.as_ref())?;
+        check::check_token(self.token.as_ref())?;
         check_range("f", self.file_id, 0, FILE_ID_MAX)?;
         check_range("l", self.block_bytes, 0, BLOCK_BYTES_MAX)
     }
@@ -191,7 +191,7 @@ mod tests {
             token in proptest::option::of("[\\PC]{0,16}"), file_id in 0u32..256, index: u32, payload in proptest::collection::vec(any::<u8>(), 0..600),
         ) {
             let block_bytes = payload.len() as u32;
-            let data = Data { token: token.as_deref().map(Escaped::plain), file_id, block_bytes, index, payload: &payload };
+            let data = Data { token: token.as_deref().map(JsonStr::plain), file_id, block_bytes, index, payload: &payload };
             let mut out = vec![0; 1200];
             let mut room = vec![0; 600];
             let len = data.emit(&mut out).unwrap();

@@ -1,18 +1,18 @@
 //! Asks which files a stream has: topic `streams/{stream}/describe/{encoding}`.
 
-use crate::cbor::{Cbor, Writer};
+use crate::cbor::{Cbor, CborWriter};
 use crate::error::{EmitError, ParseError};
 use crate::json::RawJson;
 use crate::json_writer::JsonWriter;
-use crate::stream::value;
-use crate::text::Escaped;
+use crate::stream::check;
+use crate::text::JsonStr;
 use crate::value::{Fields, MESSAGE, Value};
 
 /// Asks which files a stream has. The answer is a [`Description`](crate::stream::Description).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Describe<'a> {
     /// `c`: comes back with the answer, at most 64 bytes.
-    pub token: Option<Escaped<'a>>,
+    pub token: Option<JsonStr<'a>>,
 }
 
 impl<'a> Describe<'a> {
@@ -32,7 +32,7 @@ impl<'a> Describe<'a> {
 
     fn read(message: Value<'a>) -> Result<Self, ParseError> {
         let mut fields = Fields::new(message, MESSAGE);
-        let token = value::token(&mut fields, "c");
+        let token = check::token(&mut fields, "c");
         fields.finish().map(|()| Self { token })
     }
 
@@ -40,8 +40,8 @@ impl<'a> Describe<'a> {
     ///
     /// Errors: [`EmitError`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        value::check_token(self.token.as_ref())?;
-        let mut writer = Writer::new(out);
+        check::check_token(self.token.as_ref())?;
+        let mut writer = CborWriter::new(out);
         writer.map(usize::from(self.token.is_some()));
         writer.optional_text("c", self.token);
         writer.finish()
@@ -51,7 +51,7 @@ impl<'a> Describe<'a> {
     ///
     /// Errors: [`EmitError`].
     pub fn emit_json(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        value::check_token(self.token.as_ref())?;
+        check::check_token(self.token.as_ref())?;
         let mut writer = JsonWriter::new(out);
         writer.text("c", self.token);
         writer.finish()

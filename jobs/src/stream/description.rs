@@ -1,23 +1,23 @@
 //! Which files a stream has: topic `streams/{stream}/description/{encoding}`.
 
-use crate::cbor::{Cbor, Items, Writer};
+use crate::cbor::{Cbor, CborWriter, Items};
 use crate::error::{EmitError, ParseError};
 use crate::json::{Elements, RawJson};
 use crate::json_writer::JsonWriter;
 use crate::limits::{FILE_BYTES_MAX, FILE_ID_MAX, STREAM_VERSION_MAX};
-use crate::stream::value::{self, check_range};
-use crate::text::Escaped;
+use crate::stream::check::{self, check_range};
+use crate::text::JsonStr;
 use crate::value::{Fields, Value};
 
 /// Which files a stream has.
 #[derive(Clone, Debug)]
 pub struct Description<'a> {
     /// `c`: from the request.
-    pub token: Option<Escaped<'a>>,
+    pub token: Option<JsonStr<'a>>,
     /// `s`: the stream's version, 0..=65,535.
     pub version: u32,
     /// `d`: for people.
-    pub text: Option<Escaped<'a>>,
+    pub text: Option<JsonStr<'a>>,
     /// `r`: the files.
     pub files: StreamFiles<'a>,
 }
@@ -123,7 +123,7 @@ impl<'a> Description<'a> {
         let mut fields = Fields::of(message);
         let description = Self {
             files: StreamFiles::read(&mut fields),
-            token: value::token(&mut fields, "c"),
+            token: check::token(&mut fields, "c"),
             version: fields.required_within("s", 0, STREAM_VERSION_MAX),
             text: fields.text("d"),
         };
@@ -135,7 +135,7 @@ impl<'a> Description<'a> {
     /// Errors: [`EmitError`], also for a number outside its range. A line that was read and cannot be is left out.
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
         self.check()?;
-        let mut writer = Writer::new(out);
+        let mut writer = CborWriter::new(out);
         writer.map(2 + usize::from(self.token.is_some()) + usize::from(self.text.is_some()));
         writer.optional_text("c", self.token);
         writer.number("s", self.version);
@@ -171,7 +171,7 @@ impl<'a> Description<'a> {
     }
 
     fn check(&self) -> Result<(), EmitError> {
-        value::check_token(self.token.as_ref())?;
+        check::check_token(self.token.as_ref())?;
         check_range("s", self.version, 0, STREAM_VERSION_MAX)?;
         self.files.iter().flatten().try_for_each(|file| check_range("f", file.file_id, 0, FILE_ID_MAX))
     }
@@ -248,7 +248,7 @@ mod tests {
             version in 0u32..=65_535, list in proptest::collection::vec((0u32..256, any::<u32>()), 0..50), text in proptest::option::of("[\\PC]{0,30}"),
         ) {
             let list: Vec<_> = list.into_iter().map(|(file_id, file_size)| StreamFile { file_id, file_size }).collect();
-            let given = Description { token: None, version, text: text.as_deref().map(Escaped::plain), files: StreamFiles::new(&list) };
+            let given = Description { token: None, version, text: text.as_deref().map(JsonStr::plain), files: StreamFiles::new(&list) };
             let mut out = [0; 4096];
             let len = given.emit(&mut out).unwrap();
             let read = Description::parse(&out[..len]).unwrap();

@@ -1,6 +1,6 @@
 //! Asks for blocks of a file: topic `streams/{stream}/get/{encoding}`.
 
-use crate::cbor::{Cbor, Writer};
+use crate::cbor::{Cbor, CborWriter};
 use crate::error::{EmitError, ParseError};
 use crate::json::RawJson;
 use crate::json_writer::JsonWriter;
@@ -8,15 +8,15 @@ use crate::limits::{
     BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BLOCK_COUNT_MAX, BLOCK_OFFSET_MAX, FILE_ID_MAX, STREAM_VERSION_MAX,
 };
 use crate::stream::Bitmap;
-use crate::stream::value::{self, check_range};
-use crate::text::Escaped;
+use crate::stream::check::{self, check_range};
+use crate::text::JsonStr;
 use crate::value::{Fields, MESSAGE, Value};
 
 /// Asks for blocks of a file. Each comes as one [`Data`](crate::stream::Data).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Get<'a> {
     /// `c`: comes back with every block, at most 64 bytes.
-    pub token: Option<Escaped<'a>>,
+    pub token: Option<JsonStr<'a>>,
     /// `s`: the stream's version, if it must be this one.
     pub version: Option<u32>,
     /// `f`: the file, 0..=255.
@@ -50,7 +50,7 @@ impl<'a> Get<'a> {
     fn read(message: Value<'a>) -> Result<Self, ParseError> {
         let mut fields = Fields::new(message, MESSAGE);
         let mut request = Self {
-            token: value::token(&mut fields, "c"),
+            token: check::token(&mut fields, "c"),
             version: fields.within("s", 0, STREAM_VERSION_MAX),
             file_id: fields.required_within("f", 0, FILE_ID_MAX),
             block_bytes: fields.required_within("l", BLOCK_BYTES_MIN, BLOCK_BYTES_MAX),
@@ -69,7 +69,7 @@ impl<'a> Get<'a> {
     /// Errors: [`EmitError`], also for a number outside its range.
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
         self.check()?;
-        let mut writer = Writer::new(out);
+        let mut writer = CborWriter::new(out);
         let optional = [self.token.is_some(), self.version.is_some(), self.count.is_some(), self.bitmap.is_some()];
         writer.map(3 + optional.into_iter().filter(|there| *there).count());
         writer.optional_text("c", self.token);
@@ -107,7 +107,7 @@ impl<'a> Get<'a> {
     }
 
     fn check(&self) -> Result<(), EmitError> {
-        value::check_token(self.token.as_ref())?;
+        check::check_token(self.token.as_ref())?;
         check_range("s", self.version.unwrap_or(0), 0, STREAM_VERSION_MAX)?;
         check_range("f", self.file_id, 0, FILE_ID_MAX)?;
         check_range("l", self.block_bytes, BLOCK_BYTES_MIN, BLOCK_BYTES_MAX)?;
@@ -234,7 +234,7 @@ mod tests {
             bitmap: Option<[u8; 13]>,
         ) {
             let get = Get {
-                token: token.as_deref().map(Escaped::plain), version, file_id, block_bytes, offset_blocks, count,
+                token: token.as_deref().map(JsonStr::plain), version, file_id, block_bytes, offset_blocks, count,
                 bitmap: bitmap.as_ref().map(|bytes| Bitmap::new(bytes).unwrap()),
             };
             let mut out = [0; 256];

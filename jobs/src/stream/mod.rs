@@ -3,12 +3,12 @@
 //! Source: AWS IoT developer guide, "MQTT-based file delivery".
 
 mod bitmap;
+mod check;
 mod data;
 mod describe;
 mod description;
 mod get;
 mod rejected;
-mod value;
 
 pub use bitmap::Bitmap;
 pub use data::Data;

@@ -1,12 +1,12 @@
 //! The refusal of a request for a stream: topic `streams/{stream}/rejected/{encoding}`.
 
-use crate::cbor::{Cbor, Writer};
+use crate::cbor::{Cbor, CborWriter};
 use crate::codes::StreamRejectCode;
 use crate::error::{EmitError, ParseError};
 use crate::json::RawJson;
 use crate::json_writer::JsonWriter;
-use crate::stream::value;
-use crate::text::Escaped;
+use crate::stream::check;
+use crate::text::JsonStr;
 use crate::value::{Fields, MESSAGE, Value};
 
 /// A request was refused.
@@ -15,9 +15,9 @@ pub struct Rejected<'a> {
     /// `o`: why.
     pub code: StreamRejectCode,
     /// `m`: for people.
-    pub message: Option<Escaped<'a>>,
+    pub message: Option<JsonStr<'a>>,
     /// `c`: from the request.
-    pub token: Option<Escaped<'a>>,
+    pub token: Option<JsonStr<'a>>,
 }
 
 impl<'a> Rejected<'a> {
@@ -42,7 +42,7 @@ impl<'a> Rejected<'a> {
         if code.is_none() {
             fields.refuse(ParseError::Missing { field: "o" });
         }
-        let token = value::token(&mut fields, "c").or_else(|| value::token(&mut fields, "clientToken"));
+        let token = check::token(&mut fields, "c").or_else(|| check::token(&mut fields, "clientToken"));
         let message = fields.text("m").or_else(|| fields.text("message"));
         fields.finish()?;
         let code = code.and_then(|code| code.as_plain()).map_or(StreamRejectCode::Unknown, StreamRejectCode::parse);
@@ -53,10 +53,10 @@ impl<'a> Rejected<'a> {
     ///
     /// Errors: [`EmitError`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        value::check_token(self.token.as_ref())?;
-        let mut writer = Writer::new(out);
+        check::check_token(self.token.as_ref())?;
+        let mut writer = CborWriter::new(out);
         writer.map(1 + usize::from(self.message.is_some()) + usize::from(self.token.is_some()));
-        writer.text("o", Escaped::plain(self.code.as_str()));
+        writer.text("o", JsonStr::plain(self.code.as_str()));
         writer.optional_text("m", self.message);
         writer.optional_text("c", self.token);
         writer.finish()
@@ -66,7 +66,7 @@ impl<'a> Rejected<'a> {
     ///
     /// Errors: as [`Self::emit`].
     pub fn emit_json(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        value::check_token(self.token.as_ref())?;
+        check::check_token(self.token.as_ref())?;
         let mut writer = JsonWriter::new(out);
         writer.plain("o", Some(self.code.as_str()));
         writer.text("m", self.message);

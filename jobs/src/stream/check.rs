@@ -2,11 +2,11 @@
 
 use crate::error::{EmitError, FieldError};
 use crate::limits::STREAM_TOKEN_BYTES_MAX;
-use crate::text::Escaped;
+use crate::text::JsonStr;
 use crate::value::Fields;
 
 /// The client token, which may be absent.
-pub(super) fn token<'a>(fields: &mut Fields<'a>, key: &'static str) -> Option<Escaped<'a>> {
+pub(super) fn token<'a>(fields: &mut Fields<'a>, key: &'static str) -> Option<JsonStr<'a>> {
     let token = fields.text(key);
     if let Err(error) = check_token(token.as_ref()) {
         fields.refuse(error.into());
@@ -14,8 +14,8 @@ pub(super) fn token<'a>(fields: &mut Fields<'a>, key: &'static str) -> Option<Es
     token
 }
 
-pub(super) fn check_token(token: Option<&Escaped<'_>>) -> Result<(), FieldError> {
-    let got = token.map_or(0, Escaped::len);
+pub(super) fn check_token(token: Option<&JsonStr<'_>>) -> Result<(), FieldError> {
+    let got = token.map_or(0, JsonStr::len);
     if got > STREAM_TOKEN_BYTES_MAX {
         return Err(FieldError::TooLong { field: "c", got, max: STREAM_TOKEN_BYTES_MAX });
     }

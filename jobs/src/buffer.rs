@@ -5,13 +5,13 @@ use crate::error::EmitError;
 
 /// A buffer and how much of it is written.
 #[derive(Debug)]
-pub(crate) struct Out<'b> {
+pub(crate) struct Buffer<'b> {
     buffer: &'b mut [u8],
     /// Beyond the buffer's length after an overflow.
     len: usize,
 }
 
-impl<'b> Out<'b> {
+impl<'b> Buffer<'b> {
     pub(crate) const fn new(buffer: &'b mut [u8]) -> Self {
         Self { buffer, len: 0 }
     }
