@@ -1,13 +1,13 @@
-//! Bytes written one after another into the caller's buffer. An overflow is kept until `finish`, so that writers need
-//! not check each step.
+//! An append-only writer over the caller's buffer. An overflow is recorded and reported by `finish`, so that callers do
+//! not check every write.
 
 use crate::error::EmitError;
 
-/// A buffer and how much of it is written.
+/// A byte buffer and the number of bytes written to it.
 #[derive(Debug)]
 pub(crate) struct Buffer<'b> {
     buffer: &'b mut [u8],
-    /// Beyond the buffer's length after an overflow.
+    /// Greater than the buffer's length after an overflow.
     len: usize,
 }
 
@@ -16,12 +16,12 @@ impl<'b> Buffer<'b> {
         Self { buffer, len: 0 }
     }
 
-    /// Bytes written; meaningless after an overflow.
+    /// Number of bytes written; unspecified after an overflow.
     pub(crate) const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether everything written so far fits, and `spare` bytes more would.
+    /// Whether nothing has overflowed and `spare` more bytes fit.
     pub(crate) const fn fits(&self, spare: usize) -> bool {
         self.len + spare <= self.buffer.len()
     }
@@ -31,7 +31,7 @@ impl<'b> Buffer<'b> {
         self.buffer.get(..self.len)?.last().copied()
     }
 
-    /// The text that was written; nothing after an overflow.
+    /// The text written; empty after an overflow.
     pub(crate) fn into_text(self) -> &'b str {
         let written = self.buffer.get(..self.len).unwrap_or_default();
         core::str::from_utf8(written).unwrap_or_default()
@@ -51,7 +51,7 @@ impl<'b> Buffer<'b> {
         self.push(char.encode_utf8(&mut [0; 4]).as_bytes());
     }
 
-    /// Lets `write` write to the rest of the buffer; it returns how many bytes it wrote, `None` if they do not fit.
+    /// Calls `write` with the rest of the buffer. It returns the number of bytes written, or `None` if they do not fit.
     pub(crate) fn push_with(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) {
         match self.buffer.get_mut(self.len..).and_then(write) {
             Some(len) => self.len += len,
@@ -59,7 +59,7 @@ impl<'b> Buffer<'b> {
         }
     }
 
-    /// Drops everything beyond the first `len` bytes, an overflow included.
+    /// Discards all but the first `len` bytes and clears an overflow.
     pub(crate) const fn truncate(&mut self, len: usize) {
         self.len = len;
     }
@@ -68,12 +68,12 @@ impl<'b> Buffer<'b> {
         self.len = self.buffer.len() + 1;
     }
 
-    /// The error after an overflow.
+    /// The error to return after an overflow.
     pub(crate) const fn too_small(&self) -> EmitError {
         EmitError::BufferTooSmall { have: self.buffer.len() }
     }
 
-    /// Length of what was written.
+    /// Returns the number of bytes written.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub(crate) const fn finish(&self) -> Result<usize, EmitError> {

@@ -1,4 +1,4 @@
-//! DescribeJobExecution: topics `jobs/{jobId}/get` and its answer, which `start-next` and `notify-next` share.
+//! DescribeJobExecution: topic `jobs/{jobId}/get` and its response, which `start-next` and `notify-next` share.
 
 use crate::error::{EmitError, ParseError};
 use crate::execution::Execution;
@@ -7,26 +7,26 @@ use crate::json_writer::JsonWriter;
 use crate::text::JsonStr;
 use crate::value::{Fields, MESSAGE};
 
-/// Asks for an execution.
+/// Request for one execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Describe<'a> {
-    /// Which attempt; the newest when absent.
+    /// Execution number; the newest if absent.
     pub execution_number: Option<u64>,
-    /// Whether the answer brings the job document.
+    /// Whether the response includes the job document.
     pub include_document: bool,
-    /// Comes back with the answer.
+    /// Echoed in the response.
     pub client_token: Option<JsonStr<'a>>,
 }
 
 impl Default for Describe<'_> {
-    /// What AWS understands by an empty request: the newest attempt, with its document.
+    /// The meaning of an empty request: the newest execution, with its document.
     fn default() -> Self {
         Self { execution_number: None, include_document: true, client_token: None }
     }
 }
 
 impl<'a> Describe<'a> {
-    /// Reads the request.
+    /// Parses the request.
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
@@ -51,21 +51,21 @@ impl<'a> Describe<'a> {
     }
 }
 
-/// An execution, or that there is none.
+/// Response with an execution, or without one if none is pending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DescribeResponse<'a> {
-    /// Absent when nothing is pending.
+    /// Absent if none is pending.
     pub execution: Option<Execution<'a>>,
     /// Seconds since 1970.
     pub timestamp: Option<u64>,
-    /// From the request; a notification has none.
+    /// Client token of the request; absent in a notification.
     pub client_token: Option<JsonStr<'a>>,
 }
 
 impl<'a> DescribeResponse<'a> {
-    /// Reads the answer. An execution `{}` is none, as an absent one.
+    /// Parses the response. `"execution": {}` means that there is no execution, as does an absent member.
     ///
-    /// Errors: [`ParseError`]; [`job_of`](crate::job_of) tells whose message it was.
+    /// Errors: [`ParseError`]; [`job_of`](crate::job_of) returns the job id even then.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
         let (timestamp, client_token) = (fields.number("timestamp"), fields.text("clientToken"));
@@ -74,7 +74,7 @@ impl<'a> DescribeResponse<'a> {
         Ok(Self { execution: execution.map(Execution::read).transpose()?, timestamp, client_token })
     }
 
-    /// Writes the answer and returns its length.
+    /// Writes the response and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {

@@ -1,5 +1,5 @@
-//! Status details: what a device tells about its work, pairs of text inside AWS's limits. Also the keys that our agent
-//! uses; what it says under them is the agent's.
+//! Status details: pairs of strings that a device reports, within AWS's limits, and the keys that the agent uses. The
+//! values are chosen by the agent.
 
 use crate::buffer::Buffer;
 use crate::error::{EmitError, FieldError, ParseError};
@@ -10,31 +10,31 @@ use crate::limits::DETAIL_KEY_BYTES_MAX;
 use crate::reason::Reason;
 use crate::text::JsonStr;
 
-/// Key: how far an update is, one of [`SelfTest`]. Source: the AWS OTA agent.
+/// Key: phase of the update, one of [`SelfTest`]. Source: the AWS OTA agent.
 pub const SELF_TEST: &str = "self_test";
-/// Key: blocks received of blocks in all, `64/256`. Source: the AWS OTA agent.
+/// Key: blocks received and blocks in total, `64/256`. Source: the AWS OTA agent.
 pub const RECEIVE: &str = "receive";
-/// Key: why it ended, [`Reason::name`].
+/// Key: name of the reason, [`Reason::name`].
 pub const REASON: &str = "reason";
-/// Key: the same as a number, [`Reason::code_text`].
+/// Key: code of the reason, [`Reason::code_text`].
 pub const CODE: &str = "code";
-/// Key: the version of the image that runs.
+/// Key: version of the running image.
 pub const VERSION: &str = "version";
 
-/// How far an update is, under the key [`SELF_TEST`].
+/// Phase of an update, the value of the key [`SELF_TEST`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelfTest {
-    /// The image is on its way.
+    /// The image is being downloaded.
     Receiving,
     /// The image is verified and will be started.
     Ready,
-    /// The image runs on trial.
+    /// The image is running on trial.
     Active,
     /// The image is confirmed.
     Accepted,
-    /// The image was not good.
+    /// The image was rejected.
     Rejected,
-    /// The update was given up.
+    /// The update was aborted.
     Aborted,
 }
 
@@ -52,15 +52,15 @@ impl SelfTest {
     }
 }
 
-/// Writes an object of details into a buffer, pair by pair.
+/// Builds a details object in a buffer, pair by pair.
 #[derive(Debug)]
 pub struct Details<'b> {
-    /// Always room for the closing brace behind it, once a pair is in.
+    /// Has space for the closing brace once it holds a pair.
     out: Buffer<'b>,
 }
 
 impl<'b> Details<'b> {
-    /// No details yet.
+    /// Creates an empty object.
     pub const fn new(out: &'b mut [u8]) -> Self {
         Self { out: Buffer::new(out) }
     }
@@ -68,7 +68,7 @@ impl<'b> Details<'b> {
     /// Adds a pair.
     ///
     /// Errors: [`FieldError`] unless the key is 1 to 128 letters, digits, `:`, `_`, `-` and the value has a character
-    /// and no control character; [`EmitError::BufferTooSmall`]. The details are unchanged then.
+    /// and no control character; [`EmitError::BufferTooSmall`]. On an error the details are unchanged.
     /// Source: AWS IoT API, `DetailsKey` and `DetailsValue`.
     pub fn push(&mut self, key: &str, value: &str) -> Result<(), EmitError> {
         check_key(key)?;
@@ -85,7 +85,7 @@ impl<'b> Details<'b> {
         Err(self.out.too_small())
     }
 
-    /// Adds how many blocks of how many are in flash.
+    /// Adds the number of blocks received and the total.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn push_receive(&mut self, done_blocks: u32, total_blocks: u32) -> Result<(), EmitError> {
@@ -105,7 +105,7 @@ impl<'b> Details<'b> {
         self.push(CODE, reason.code_text().as_str())
     }
 
-    /// The object.
+    /// Finishes the object.
     pub fn finish(mut self) -> RawJson<'b> {
         if self.out.len() == 0 {
             return RawJson::written("{}");
@@ -118,10 +118,10 @@ impl<'b> Details<'b> {
 /// Two numbers of ten digits and a slash.
 const RECEIVE_BYTES_MAX: usize = 21;
 
-/// The pairs of a details object, checked one by one.
+/// Returns the pairs of a details object, each checked.
 ///
-/// Errors, for a pair: [`ParseError::WrongType`] for a value that is no string, [`ParseError::Field`] for a key or a
-/// value that AWS does not take. Anything but an object has no pairs.
+/// Errors, per pair: [`ParseError::WrongType`] if the value is not a string, [`ParseError::Field`] if AWS does not
+/// allow the key or the value. A value that is not an object has no pairs.
 pub fn details<'a>(json: RawJson<'a>) -> impl Iterator<Item = Result<(&'a str, JsonStr<'a>), ParseError>> {
     json.members().map(|(key, value)| {
         check_key(key.as_raw())?;
@@ -153,7 +153,7 @@ fn check_chars(chars: impl Iterator<Item = char>) -> Result<(), FieldError> {
     if at == 0 { Err(FieldError::Empty { field: VALUE }) } else { Ok(()) }
 }
 
-/// Unicode's general category C as far as it is stable: controls, formats, private use.
+/// Whether the character is in Unicode's general category C (controls, formats, private use), as far as that is stable.
 fn is_other(char: char) -> bool {
     char.is_control()
         || matches!(char,

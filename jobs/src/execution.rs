@@ -1,4 +1,5 @@
-//! An execution as the service tells it: whole, as its state, or as a line of a list. Not a message of its own.
+//! A job execution as the service describes it: in full, as its state, or as a summary in a list. Not a message by
+//! itself.
 
 use crate::error::ParseError;
 use crate::ids::JobId;
@@ -8,7 +9,7 @@ use crate::scan::Scanner;
 use crate::status::Status;
 use crate::value::Fields;
 
-/// A job's execution at one thing. Unit of all times: seconds since 1970.
+/// The execution of a job on one thing. Unit of all times: seconds since 1970.
 ///
 /// Source: AWS IoT developer guide, "JobExecution". `thingName` is absent in what AWS sends over MQTT.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,9 +18,9 @@ pub struct Execution<'a> {
     pub job_id: JobId,
     /// The thing.
     pub thing_name: Option<&'a str>,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
-    /// What the device said last.
+    /// Details last reported by the device.
     pub status_details: Option<RawJson<'a>>,
     /// When it was queued.
     pub queued_at: Option<u64>,
@@ -27,13 +28,13 @@ pub struct Execution<'a> {
     pub started_at: Option<u64>,
     /// When it was updated last.
     pub last_updated_at: Option<u64>,
-    /// Starts at 1 and grows by one with every update.
+    /// Version; starts at 1 and is incremented by every update.
     pub version_number: u64,
-    /// Which attempt at this thing.
+    /// Execution number, unique on this thing.
     pub execution_number: Option<u64>,
-    /// Unit: seconds, give or take a minute.
+    /// Time until the execution times out. Unit: seconds, accurate to a minute.
     pub approximate_seconds_before_timed_out: Option<u64>,
-    /// The job document, untouched; absent where it was not asked for.
+    /// The job document, unparsed; absent if it was not requested.
     pub document: Option<RawJson<'a>>,
 }
 
@@ -72,16 +73,16 @@ impl<'a> Execution<'a> {
     }
 }
 
-/// Where an execution stands, in an answer to an update.
+/// State of an execution, in the response to an update.
 ///
 /// Source: AWS IoT developer guide, "JobExecutionState".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExecutionState<'a> {
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
-    /// What the device said last.
+    /// Details last reported by the device.
     pub status_details: Option<RawJson<'a>>,
-    /// Its version now.
+    /// Its current version.
     pub version_number: u64,
 }
 
@@ -108,7 +109,7 @@ impl<'a> ExecutionState<'a> {
 
 const STATE: &str = "executionState";
 
-/// An execution in a list. Unit of all times: seconds since 1970.
+/// Summary of an execution in a list. Unit of all times: seconds since 1970.
 ///
 /// Source: AWS IoT developer guide, "JobExecutionSummary".
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,9 +122,9 @@ pub struct Summary {
     pub started_at: Option<u64>,
     /// When it was updated last.
     pub last_updated_at: Option<u64>,
-    /// Its version now.
+    /// Its current version.
     pub version_number: u64,
-    /// Which attempt at this thing.
+    /// Execution number, unique on this thing.
     pub execution_number: Option<u64>,
 }
 
@@ -152,7 +153,7 @@ impl Summary {
     }
 }
 
-/// A list of executions: read from its message one by one, or given to be written. It costs no memory either way.
+/// A list of executions: parsed lazily from its message, or borrowed from the caller to be written.
 #[derive(Clone, Copy, Debug)]
 pub struct Summaries<'a>(List<'a>);
 
@@ -163,12 +164,12 @@ enum List<'a> {
 }
 
 impl<'a> Summaries<'a> {
-    /// A list to write.
+    /// Creates a list to be written.
     pub const fn new(summaries: &'a [Summary]) -> Self {
         Self(List::Given(summaries))
     }
 
-    /// The array of this name; an empty list where it is absent.
+    /// Reads the array with this key; an absent one is an empty list.
     pub(crate) fn read(fields: &mut Fields<'a>, field: &'static str) -> Self {
         match fields.raw(field) {
             None => Self::new(&[]),
@@ -197,7 +198,7 @@ impl<'a> Summaries<'a> {
         }
     }
 
-    /// The executions, in the service's order; a line that cannot be read is an error of its own.
+    /// Returns the executions in the service's order. An element that cannot be parsed is an error by itself.
     pub fn iter(&self) -> impl Iterator<Item = Result<Summary, ParseError>> + use<'a> {
         let (read, given) = match self.0 {
             List::Read(array) => (Some(array), [].as_slice()),
@@ -207,7 +208,7 @@ impl<'a> Summaries<'a> {
         read.chain(given.iter().cloned().map(Ok))
     }
 
-    /// Whether the list has no line.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         match self.0 {
             List::Read(array) => array.elements().next().is_none(),
@@ -216,10 +217,10 @@ impl<'a> Summaries<'a> {
     }
 }
 
-/// The job that a message with an execution is about, even where the rest of it cannot be read.
+/// Returns the id of the job in a message with an execution, even if the rest of the message cannot be parsed.
 ///
-/// A job whose document is nested too deeply, or broken, can be refused at the service only by its name. Found as long
-/// as the name stands before what is broken, and AWS writes it first.
+/// With it a job whose document is malformed or nested too deeply can still be rejected. The id is found if it precedes
+/// the malformed part; AWS writes it first.
 pub fn job_of(message: &[u8]) -> Option<JobId> {
     let text = match core::str::from_utf8(message) {
         Ok(text) => text,
@@ -232,7 +233,7 @@ pub fn job_of(message: &[u8]) -> Option<JobId> {
     JobId::new(id.strip_prefix('"')?.strip_suffix('"')?).ok()
 }
 
-/// Steps into an object and up to the value of `key`.
+/// Advances into an object to the value of `key`.
 fn enter(scanner: &mut Scanner<'_>, key: &str) -> Option<()> {
     scanner.space();
     if scanner.peek() != Some(b'{') {

@@ -7,15 +7,15 @@ use crate::json_writer::JsonWriter;
 use crate::text::JsonStr;
 use crate::value::{Fields, MESSAGE};
 
-/// Asks for all pending executions.
+/// Request for all pending executions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Get<'a> {
-    /// Comes back with the answer.
+    /// Echoed in the response.
     pub client_token: Option<JsonStr<'a>>,
 }
 
 impl<'a> Get<'a> {
-    /// Reads the request.
+    /// Parses the request.
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
@@ -34,21 +34,21 @@ impl<'a> Get<'a> {
     }
 }
 
-/// All pending executions, those in progress first.
+/// All pending executions.
 #[derive(Clone, Copy, Debug)]
 pub struct PendingJobs<'a> {
-    /// In progress, the one that was queued first first.
+    /// Executions in progress, oldest first.
     pub in_progress: Summaries<'a>,
-    /// Queued, the one that was queued first first.
+    /// Queued executions, oldest first.
     pub queued: Summaries<'a>,
     /// Seconds since 1970.
     pub timestamp: Option<u64>,
-    /// From the request.
+    /// Client token of the request.
     pub client_token: Option<JsonStr<'a>>,
 }
 
 impl<'a> PendingJobs<'a> {
-    /// Reads the answer; the lists are read when they are iterated.
+    /// Parses the response; the lists are parsed when they are iterated.
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
@@ -62,7 +62,7 @@ impl<'a> PendingJobs<'a> {
         fields.finish().map(|()| pending)
     }
 
-    /// Writes the answer and returns its length.
+    /// Writes the response and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {

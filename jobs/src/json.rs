@@ -1,5 +1,5 @@
-//! A JSON value as a slice of its message: found by the scanner, looked into on demand, handed on untouched.
-//! Typed envelopes are not here.
+//! A JSON value as a slice of its message: located by the scanner, inspected on demand, passed on unchanged.
+//! Reading the fields of a message is in `value`.
 
 use crate::error::{Duplicate, ParseError};
 use crate::scan::Scanner;
@@ -12,7 +12,7 @@ use crate::text::JsonStr;
 pub struct RawJson<'a>(&'a str);
 
 impl<'a> RawJson<'a> {
-    /// Checks `bytes` and borrows the value in them, white space around it left off.
+    /// Validates `bytes` and borrows the value in them, without surrounding white space.
     ///
     /// Errors: [`ParseError::NotJson`] with the byte, [`ParseError::TooDeep`] with the bound.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
@@ -22,17 +22,17 @@ impl<'a> RawJson<'a> {
         value.map_err(|stop| scanner.refused(stop))
     }
 
-    /// What this crate wrote itself.
+    /// Wraps text written by this crate.
     pub(crate) const fn written(text: &'a str) -> Self {
         Self(text)
     }
 
-    /// The text, untouched.
+    /// The text as it is in the message.
     pub const fn as_str(&self) -> &'a str {
         self.0
     }
 
-    /// The bytes, untouched.
+    /// The bytes as they are in the message.
     pub const fn as_bytes(&self) -> &'a [u8] {
         self.0.as_bytes()
     }
@@ -47,12 +47,12 @@ impl<'a> RawJson<'a> {
         self.0.starts_with('[')
     }
 
-    /// Keys and values of an object, in order; nothing of anything else.
+    /// Returns the keys and values of an object in order; nothing if the value is not an object.
     pub fn members(&self) -> Members<'a> {
         Members(self.inside(b'{'))
     }
 
-    /// Values of an array, in order; nothing of anything else.
+    /// Returns the elements of an array in order; nothing if the value is not an array.
     pub fn elements(&self) -> Elements<'a> {
         Elements(self.inside(b'['))
     }
@@ -67,7 +67,7 @@ impl<'a> RawJson<'a> {
         scanner
     }
 
-    /// The member of an object with this key; `None` where it is absent or null.
+    /// Returns the value of a key of an object; `None` if it is absent or null.
     ///
     /// Errors: [`ParseError::Duplicate`].
     pub fn member(&self, key: &'static str) -> Result<Option<RawJson<'a>>, ParseError> {
@@ -84,19 +84,19 @@ impl<'a> RawJson<'a> {
         Ok(found.filter(|value| value.0 != "null"))
     }
 
-    /// What stands between the quotes of a string.
+    /// The characters between the quotes of a string, escapes included.
     pub(crate) fn contents(&self) -> Option<&'a str> {
         self.0.strip_prefix('"')?.strip_suffix('"')
     }
 
-    /// The text of a string. `field` is the name that a refusal carries.
+    /// Returns the text of a string. `field` is the name used in errors.
     ///
     /// Errors: [`ParseError::WrongType`], [`ParseError::LoneSurrogate`].
     pub fn text(&self, field: &'static str) -> Result<JsonStr<'a>, ParseError> {
         JsonStr::json(field, self.contents().ok_or(ParseError::WrongType { field })?)
     }
 
-    /// A whole number from `min` to `max`. `field` is the name that a refusal carries.
+    /// Returns an integer in `min..=max`. `field` is the name used in errors.
     ///
     /// Errors: [`ParseError::WrongType`] also for a sign, a fraction or an exponent, [`ParseError::OutOfRange`].
     pub fn number(&self, field: &'static str, min: u64, max: u64) -> Result<u64, ParseError> {
@@ -105,7 +105,7 @@ impl<'a> RawJson<'a> {
     }
 }
 
-/// The value of nothing but digits, `u64::MAX` if it is larger.
+/// Parses a string of digits; returns `u64::MAX` if the number is larger.
 pub(crate) fn digits(text: &str) -> Option<u64> {
     if text.is_empty() {
         return None;
@@ -120,17 +120,17 @@ pub(crate) fn in_range(field: &'static str, got: u64, min: u64, max: u64) -> Res
     if (min..=max).contains(&got) { Ok(got) } else { Err(ParseError::OutOfRange { field, got, min, max }) }
 }
 
-/// The key of a member, as it stands between its quotes.
+/// The key of a member: the characters between its quotes, escapes included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key<'a>(&'a str);
 
 impl<'a> Key<'a> {
-    /// Whether the key is `name`. A key with an escape in it is not one of AWS's.
+    /// Whether the key is `name`. Keys written with escapes do not match.
     pub fn is(&self, name: &str) -> bool {
         self.0 == name
     }
 
-    /// The key's text.
+    /// Returns the text of the key.
     ///
     /// Errors: [`ParseError::LoneSurrogate`].
     pub fn text(&self) -> Result<JsonStr<'a>, ParseError> {
@@ -173,7 +173,7 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// Steps over a value, and over the comma after it.
+/// Skips a value and the comma after it.
 fn next_value<'a>(scanner: &mut Scanner<'a>) -> Option<RawJson<'a>> {
     let value = scanner.value().ok()?;
     scanner.space();
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(RawJson::parse(b"[\"\xff\"]"), Err(ParseError::NotJson { at: 2 }));
     }
 
-    /// 64 KiB is the stack of a small thread; a parser that recurses needs ten times as much for this.
+    /// A recursive parser needs about ten times this stack of 64 KiB.
     #[test]
     fn a_document_fifty_thousand_levels_deep_is_refused_on_a_small_stack() {
         let deep = format!("{{\"execution\":{{\"jobDocument\":{}1{}}}}}", "[".repeat(50_000), "]".repeat(50_000));

@@ -1,4 +1,4 @@
-//! Writes a JSON object member by member, in the order of the calls. serde-json-core writes the numbers.
+//! Writes a JSON object member by member, in the order of the calls. Numbers are written by serde-json-core.
 
 use crate::base64;
 use crate::buffer::Buffer;
@@ -6,7 +6,7 @@ use crate::error::EmitError;
 use crate::json::RawJson;
 use crate::text::JsonStr;
 
-/// One object, and the containers inside it. A member without a value is left out.
+/// Writer of an object and of the containers inside it. A member whose value is `None` is omitted.
 pub(crate) struct JsonWriter<'b>(Buffer<'b>);
 
 impl<'b> JsonWriter<'b> {
@@ -53,12 +53,12 @@ impl<'b> JsonWriter<'b> {
         }
     }
 
-    /// As [`Self::text`], for a text of our own.
+    /// Writes a string without escapes; otherwise as [`Self::text`].
     pub(crate) fn plain(&mut self, key: &str, text: Option<&str>) {
         self.text(key, text.map(JsonStr::plain));
     }
 
-    /// Bytes in base64.
+    /// Writes bytes in base64.
     pub(crate) fn base64(&mut self, key: &str, bytes: &[u8]) {
         self.key(key);
         self.0.push(b"\"");
@@ -66,7 +66,7 @@ impl<'b> JsonWriter<'b> {
         self.0.push(b"\"");
     }
 
-    /// Bytes in hexadecimal, two lower-case digits each, behind a prefix.
+    /// Writes a prefix and bytes in lower-case hexadecimal.
     pub(crate) fn hex(&mut self, key: &str, prefix: &str, bytes: impl Iterator<Item = u8>) {
         self.key(key);
         self.0.push(b"\"");
@@ -77,7 +77,7 @@ impl<'b> JsonWriter<'b> {
         self.0.push(b"\"");
     }
 
-    /// A value that is passed on as it is.
+    /// Writes a value unchanged.
     pub(crate) fn raw(&mut self, key: &str, json: Option<RawJson<'_>>) {
         if let Some(json) = json {
             self.key(key);
@@ -113,7 +113,7 @@ impl<'b> JsonWriter<'b> {
         self.0.push(b":");
     }
 
-    /// Writes a comma unless the container is empty: a value never ends in an opening bracket.
+    /// Writes a comma unless the container is empty. No value ends in an opening bracket.
     fn comma(&mut self) {
         if !matches!(self.0.last(), Some(b'{' | b'[')) {
             self.0.push(b",");
@@ -125,8 +125,8 @@ pub(crate) fn push_number(out: &mut Buffer<'_>, number: u64) {
     out.push_with(|rest| serde_json_core::to_slice(&number, rest).ok());
 }
 
-/// Writes a string with its quotes. Escapes what must be: quotes, backslashes and control characters. A text that came in
-/// with escapes goes out with the same.
+/// Writes a string with its quotes and escapes quotes, backslashes and control characters. Text read from JSON keeps
+/// the escapes that it has.
 pub(crate) fn push_text(out: &mut Buffer<'_>, text: JsonStr<'_>) {
     out.push(b"\"");
     match text.as_escaped() {

@@ -1,21 +1,22 @@
-//! WORDS: every message of AWS IoT Jobs and of MQTT file delivery, both directions, and the reason codes.
+//! Messages of AWS IoT Jobs and of MQTT-based file delivery, in both directions, and the reason codes.
 //!
 //! | what | where |
 //! |-|-|
 //! | names, topics, filters | [`ids`], [`topic`], [`filter`] |
-//! | requests and their answers | [`get`], [`start_next`], [`describe`], [`update`], [`rejected`] |
-//! | what the service says unasked | [`notify`] |
-//! | an execution, its states, its details | [`execution`], [`status`], [`details`] |
+//! | requests and responses | [`get`], [`start_next`], [`describe`], [`update`], [`rejected`] |
+//! | notifications | [`notify`] |
+//! | an execution, its status, its details | [`execution`], [`status`], [`details`] |
 //! | the job document of an update | [`document`] |
 //! | files over MQTT | [`stream`] |
-//! | why a job did not go well | [`reason`] |
+//! | reasons for failure and rejection | [`reason`] |
 //!
-//! Every message borrows from its bytes, reads with `parse` and writes with `emit`; a device uses one half, the service
-//! the other. One scanner, in `scan`, finds the values of a JSON message: slices handed on untouched ([`RawJson`]),
-//! escapes ([`JsonStr`]), a bound on depth. One reader, in `value`, reads fields by key, from JSON and from CBOR.
-//! serde-json-core writes numbers.
+//! Every message borrows from its bytes and has `parse` and `emit`; devices use one half, the service the other. `scan`
+//! locates the values of a JSON message without recursion and bounds its depth; values that are not needed are passed
+//! on unchanged ([`RawJson`]), and escapes are resolved on access ([`JsonStr`]). `value` reads fields by key, from JSON
+//! and from CBOR. Numbers are written by serde-json-core.
 //!
-//! No heap, no clock, no recursion, no byte trusted. Which message follows which is not here.
+//! There is no heap, no clock and no recursion, and no input is trusted. The order of messages is not part of this
+//! crate.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]

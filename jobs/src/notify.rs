@@ -1,4 +1,5 @@
-//! The list of pending executions changed: topic `jobs/notify`. The next one is a [`DescribeResponse`](crate::DescribeResponse).
+//! Notification of a changed list of pending executions: topic `jobs/notify`. `notify-next` is a
+//! [`DescribeResponse`](crate::DescribeResponse).
 
 use crate::error::{EmitError, ParseError};
 use crate::execution::Summaries;
@@ -6,7 +7,7 @@ use crate::json::RawJson;
 use crate::json_writer::JsonWriter;
 use crate::value::{Fields, MESSAGE};
 
-/// All pending executions, those in progress first.
+/// All pending executions.
 #[derive(Clone, Copy, Debug)]
 pub struct Notify<'a> {
     /// In progress.
@@ -18,7 +19,7 @@ pub struct Notify<'a> {
 }
 
 impl<'a> Notify<'a> {
-    /// Reads the notification; the lists are read when they are iterated.
+    /// Parses the notification; the lists are parsed when they are iterated.
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
@@ -34,7 +35,7 @@ impl<'a> Notify<'a> {
         fields.finish().map(|()| notify)
     }
 
-    /// Writes the notification, without the key of an empty list, and returns its length.
+    /// Writes the notification and returns its length. Empty lists are omitted.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {

@@ -1,4 +1,4 @@
-//! The refusal of any request of the Jobs API: topics that end in `/rejected`.
+//! The rejection of any request of the Jobs API: topics that end in `/rejected`.
 
 use crate::codes::RejectCode;
 use crate::error::{EmitError, ParseError};
@@ -8,23 +8,23 @@ use crate::json_writer::JsonWriter;
 use crate::text::JsonStr;
 use crate::value::{Fields, MESSAGE};
 
-/// A request was refused.
+/// Rejection of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected<'a> {
     /// Why.
     pub code: RejectCode,
-    /// For people; AWS does not document the texts.
+    /// Human-readable message; AWS does not document the texts.
     pub message: Option<JsonStr<'a>>,
     /// Seconds since 1970.
     pub timestamp: Option<u64>,
-    /// From the request.
+    /// Client token of the request.
     pub client_token: Option<JsonStr<'a>>,
-    /// Where the execution stands; only with `InvalidStateTransition` and `VersionMismatch`.
+    /// State of the execution; only with `InvalidStateTransition` and `VersionMismatch`.
     pub state: Option<ExecutionState<'a>>,
 }
 
 impl<'a> Rejected<'a> {
-    /// Reads the refusal. A code that is not known is [`RejectCode::Unknown`].
+    /// Parses the rejection. An unrecognised code is [`RejectCode::Unknown`].
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
@@ -37,7 +37,7 @@ impl<'a> Rejected<'a> {
         Ok(Self { code: RejectCode::parse(code), message, timestamp, client_token, state })
     }
 
-    /// Writes the refusal and returns its length.
+    /// Writes the rejection and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {

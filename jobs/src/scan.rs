@@ -1,17 +1,17 @@
-//! The one JSON scanner: where a value ends, found without recursion and with a bound on depth.
-//! What the values mean is not here. Grammar: RFC 8259.
+//! A JSON scanner that finds the end of a value without recursion and with a bound on depth. It does not interpret
+//! values. Grammar: RFC 8259.
 
 use crate::error::{ParseError, Stop};
 use crate::limits::DEPTH_MAX;
 
-/// A place in a JSON text.
+/// A position in a JSON text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scanner<'a> {
     text: &'a str,
     at: usize,
 }
 
-/// The containers around the current place: one bit each, set for an object.
+/// The open containers: one bit each, set for an object.
 #[derive(Default)]
 struct Levels {
     objects: u32,
@@ -53,7 +53,7 @@ impl<'a> Scanner<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Steps over the byte that [`Self::peek`] showed.
+    /// Skips the byte that [`Self::peek`] returned.
     pub(crate) fn step(&mut self) {
         self.at += 1;
     }
@@ -64,13 +64,13 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Errors unless only white space is left.
+    /// Fails unless only white space is left.
     pub(crate) fn end(&mut self) -> Result<(), Stop> {
         self.space();
         if self.peek().is_none() { Ok(()) } else { Err(Stop::Malformed) }
     }
 
-    /// Steps over one value and returns its text.
+    /// Skips one value and returns its text.
     pub(crate) fn value(&mut self) -> Result<&'a str, Stop> {
         self.space();
         let start = self.at;
@@ -94,7 +94,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// After a value: steps over what closes and over a comma. Whether another value follows.
+    /// After a value: skips closing brackets and a comma, and returns whether another value follows.
     fn follows(&mut self, levels: &mut Levels) -> Result<bool, Stop> {
         while levels.depth > 0 {
             self.space();
@@ -115,7 +115,7 @@ impl<'a> Scanner<'a> {
         Ok(false)
     }
 
-    /// Steps up to the value of the next element: over its key, in an object.
+    /// Advances to the value of the next element; in an object, skips its key.
     fn element(&mut self, levels: &Levels) -> Result<(), Stop> {
         if levels.is_object() {
             self.key()?;
@@ -124,7 +124,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Steps over a key and its colon and returns the key without its quotes.
+    /// Skips a key and its colon and returns the key without its quotes.
     pub(crate) fn key(&mut self) -> Result<&'a str, Stop> {
         let start = self.at + 1;
         self.string()?;
@@ -195,7 +195,7 @@ impl<'a> Scanner<'a> {
             self.step();
         }
         if self.peek() == Some(b'0') {
-            self.step(); // nothing may follow a leading zero but a point or an exponent
+            self.step(); // only a fraction or an exponent may follow a leading zero
         } else {
             self.digits()?;
         }
@@ -227,7 +227,7 @@ impl<'a> Scanner<'a> {
         self.text.get(start..self.at).expect("values begin and end at ASCII characters")
     }
 
-    /// The error for a scanner that stopped here.
+    /// The error for a scanner that stopped at this position.
     pub(crate) fn refused(&self, stop: Stop) -> ParseError {
         match stop {
             Stop::Malformed => ParseError::NotJson { at: self.at },
@@ -321,7 +321,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2048))]
 
-        /// The oracle is serde_json; it alone refuses lone surrogates, and numbers beyond a float.
+        /// Compares with serde_json, which also rejects lone surrogates and numbers out of the range of a float.
         #[test]
         fn it_agrees_with_another_parser(text in "[\\[\\]{}:,\"0-9a.eE\\\\nutrl -]{0,24}") {
             let theirs = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();

@@ -1,4 +1,5 @@
-//! StartNextPendingJobExecution: topic `jobs/start-next`. Its answer is a [`DescribeResponse`](crate::DescribeResponse).
+//! StartNextPendingJobExecution: topic `jobs/start-next`. Its response is a
+//! [`DescribeResponse`](crate::DescribeResponse).
 
 use crate::error::{EmitError, ParseError};
 use crate::json::RawJson;
@@ -6,19 +7,19 @@ use crate::json_writer::JsonWriter;
 use crate::text::JsonStr;
 use crate::value::{Fields, MESSAGE};
 
-/// Asks to start the first pending execution.
+/// Request to start the first pending execution.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StartNext<'a> {
-    /// The execution's first details, an object of strings.
+    /// Initial details of the execution, an object of strings.
     pub status_details: Option<RawJson<'a>>,
     /// Starts a timer for the next step. Unit: minutes.
     pub step_timeout_minutes: Option<i64>,
-    /// Comes back with the answer.
+    /// Echoed in the response.
     pub client_token: Option<JsonStr<'a>>,
 }
 
 impl<'a> StartNext<'a> {
-    /// Reads the request.
+    /// Parses the request.
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {

@@ -1,14 +1,14 @@
-//! Text as it stands in a message: escapes are resolved when it is read, not before, and cost no buffer.
+//! Text of a message. Escapes are resolved on access and need no buffer.
 
 use core::fmt;
 
 use crate::base64::{self, Base64Error};
 use crate::error::{FieldError, ParseError};
 
-/// A text of a message, borrowed. It compares, prints and iterates as the characters that are meant.
+/// Borrowed text, possibly with JSON escapes. Compares, formats and iterates as the unescaped characters.
 #[derive(Clone, Copy, Debug)]
 pub struct JsonStr<'a> {
-    /// The field that it came from, for refusals.
+    /// Name of the field, for errors.
     field: &'static str,
     text: &'a str,
     form: Form,
@@ -16,26 +16,26 @@ pub struct JsonStr<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// Characters stand for themselves.
+    /// Without escapes.
     Plain,
-    /// As between the quotes of a JSON string.
+    /// The contents of a JSON string, with escapes.
     Json,
 }
 
 impl<'a> JsonStr<'a> {
-    /// A text of our own, without escapes: `text` is what is meant.
+    /// Creates text without escapes.
     pub const fn plain(text: &'a str) -> Self {
         Self::plain_of("text", text)
     }
 
-    /// A text without escapes that came in under this name.
+    /// Creates text without escapes, from a field with this name.
     pub(crate) const fn plain_of(field: &'static str, text: &'a str) -> Self {
         Self { field, text, form: Form::Plain }
     }
 
-    /// What stands between the quotes of a JSON string, which the scanner has seen.
+    /// Creates text from the contents of a JSON string that the scanner has validated.
     ///
-    /// Errors: [`ParseError::LoneSurrogate`], which JSON's grammar allows and no text can hold.
+    /// Errors: [`ParseError::LoneSurrogate`], which JSON's grammar allows but UTF-8 does not.
     pub(crate) fn json(field: &'static str, text: &'a str) -> Result<Self, ParseError> {
         let form = if text.contains('\\') { Form::Json } else { Form::Plain };
         let escaped = Self { field, text, form };
@@ -46,34 +46,34 @@ impl<'a> JsonStr<'a> {
         Ok(escaped)
     }
 
-    /// The characters that are meant.
+    /// Returns the unescaped characters.
     pub fn chars(&self) -> Chars<'a> {
         Chars { rest: self.text.chars(), form: self.form }
     }
 
-    /// The text itself where nothing in it is escaped.
+    /// Returns the text if it has no escapes.
     pub fn as_plain(&self) -> Option<&'a str> {
         (self.form == Form::Plain).then_some(self.text)
     }
 
-    /// What stands between the quotes of a JSON string, where it came out of one with escapes.
+    /// Returns the contents of the JSON string if it has escapes.
     pub(crate) fn as_escaped(&self) -> Option<&'a str> {
         (self.form == Form::Json).then_some(self.text)
     }
 
-    /// Length of the characters that are meant. Unit: bytes of UTF-8.
+    /// Length of the unescaped text. Unit: bytes of UTF-8.
     pub fn len(&self) -> usize {
         self.chars().map(char::len_utf8).sum()
     }
 
-    /// Whether no character is meant.
+    /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()
     }
 
-    /// Writes the characters that are meant to `out` and returns them.
+    /// Writes the unescaped text to `out` and returns it.
     ///
-    /// Errors: [`FieldError::TooLong`] with the field's name if `out` is too small; nothing is cut.
+    /// Errors: [`FieldError::TooLong`] if `out` is too small.
     pub fn unescape<'o>(&self, out: &'o mut [u8]) -> Result<&'o str, FieldError> {
         let (got, max) = (self.len(), out.len());
         let out = out.get_mut(..got).ok_or(FieldError::TooLong { field: self.field, got, max })?;
@@ -86,12 +86,12 @@ impl<'a> JsonStr<'a> {
 }
 
 impl JsonStr<'_> {
-    /// Writes the bytes that the text stands for in base64 to `out` and returns how many they are.
+    /// Decodes the text as base64 into `out` and returns the number of bytes.
     ///
-    /// Errors: [`ParseError::NotBase64`] with the field's name, [`FieldError::TooLong`] if `out` is too small.
+    /// Errors: [`ParseError::NotBase64`], [`FieldError::TooLong`] if `out` is too small.
     pub fn decode_base64(&self, out: &mut [u8]) -> Result<usize, ParseError> {
         let (field, max) = (self.field, out.len());
-        // What is not ASCII becomes a byte that base64 does not have.
+        // A character beyond Latin-1 becomes a byte outside the base64 alphabet.
         let bytes = self.chars().map(|char| u8::try_from(char).unwrap_or(u8::MAX));
         base64::decode_from(bytes, out).map_err(|error| match error {
             Base64Error::Invalid { at } => ParseError::NotBase64 { field, at },
@@ -136,7 +136,7 @@ impl fmt::Display for JsonStr<'_> {
     }
 }
 
-/// The characters of a [`JsonStr`]. It ends at what cannot be read, and stays at the end.
+/// Iterator over the characters of a [`JsonStr`]. It ends at an invalid escape.
 #[derive(Clone, Debug)]
 pub struct Chars<'a> {
     rest: core::str::Chars<'a>,
@@ -144,7 +144,7 @@ pub struct Chars<'a> {
 }
 
 impl Chars<'_> {
-    /// The next character; `Some(None)` for an escape that stands for none.
+    /// Decodes the next character; `Some(None)` for an escape without a character.
     fn decode(&mut self) -> Option<Option<char>> {
         let char = self.rest.next()?;
         if self.form == Form::Plain || char != '\\' {
@@ -157,15 +157,16 @@ impl Chars<'_> {
             Some('r') => Some('\r'),
             Some('t') => Some('\t'),
             Some('u') => self.unicode(),
-            other => other, // quote, backslash and slash stand for themselves
+            other => other, // quote, backslash and slash are escaped as themselves
         })
     }
 
-    /// The character of `\u` and four digits; of two such when the first is half of a pair. Source: RFC 8259, section 7.
+    /// Decodes the digits of `\u`, and those of a second one if the first is a high surrogate. Source: RFC 8259,
+    /// section 7.
     fn unicode(&mut self) -> Option<char> {
         let first = self.hex4()?;
         if !(0xD800..0xDC00).contains(&first) {
-            return char::from_u32(first); // none for the second half of a pair alone
+            return char::from_u32(first); // `None` for a low surrogate
         }
         if self.rest.next() != Some('\\') || self.rest.next() != Some('u') {
             return None;

@@ -8,29 +8,29 @@ use crate::status::Status;
 use crate::text::JsonStr;
 use crate::value::{Fields, MESSAGE};
 
-/// Says where an execution stands.
+/// Request to update the status of an execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update<'a> {
-    /// A device may set IN_PROGRESS, SUCCEEDED, FAILED and REJECTED; the service refuses the others.
+    /// New status. The service accepts IN_PROGRESS, SUCCEEDED, FAILED and REJECTED.
     pub status: Status,
-    /// Replaces the details, an object of strings; absent, they stay.
+    /// Replaces the details, an object of strings; if absent, they are unchanged.
     pub status_details: Option<RawJson<'a>>,
-    /// The version that the device believes in.
+    /// Version that the execution must have.
     pub expected_version: Option<u64>,
-    /// Which attempt; the newest when absent.
+    /// Execution number; the newest if absent.
     pub execution_number: Option<u64>,
-    /// Whether the answer brings the execution's state.
+    /// Whether the response includes the execution's state.
     pub include_state: bool,
-    /// Whether the answer brings the job document.
+    /// Whether the response includes the job document.
     pub include_document: bool,
     /// Starts a timer for the next step. Unit: minutes.
     pub step_timeout_minutes: Option<i64>,
-    /// Comes back with the answer.
+    /// Echoed in the response.
     pub client_token: Option<JsonStr<'a>>,
 }
 
 impl<'a> Update<'a> {
-    /// An update that says `status` and nothing else.
+    /// Creates an update with a status and nothing else.
     pub const fn new(status: Status) -> Self {
         Self {
             status,
@@ -44,8 +44,8 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Reads the request. `expectedVersion` is taken as number and as string: AWS's examples show one, its SDKs send
-    /// the other.
+    /// Parses the request. `expectedVersion` may be a number or a string: AWS's examples show one, its SDKs send the
+    /// other.
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
@@ -93,21 +93,21 @@ fn version(json: RawJson<'_>) -> Result<u64, ParseError> {
     json::in_range(FIELD, digits(text).ok_or(wrong)?, 0, VERSION_MAX)
 }
 
-/// The service took an update.
+/// Response to an accepted update.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpdateResponse<'a> {
-    /// The execution's state, if it was asked for.
+    /// State of the execution, if requested.
     pub state: Option<ExecutionState<'a>>,
-    /// The job document, if it was asked for, untouched.
+    /// The job document, unparsed, if requested.
     pub document: Option<RawJson<'a>>,
     /// Seconds since 1970.
     pub timestamp: Option<u64>,
-    /// From the request.
+    /// Client token of the request.
     pub client_token: Option<JsonStr<'a>>,
 }
 
 impl<'a> UpdateResponse<'a> {
-    /// Reads the answer.
+    /// Parses the response.
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
@@ -118,7 +118,7 @@ impl<'a> UpdateResponse<'a> {
         Ok(Self { state: state.map(ExecutionState::read).transpose()?, document, timestamp, client_token })
     }
 
-    /// Writes the answer and returns its length.
+    /// Writes the response and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
@@ -142,7 +142,8 @@ mod tests {
     use super::*;
     use crate::error::FieldError;
 
-    /// The shape of AWS IoT developer guide, "Jobs device MQTT API operations", UpdateJobExecution: the version is in quotes.
+    /// The shape of AWS IoT developer guide, "Jobs device MQTT API operations", UpdateJobExecution: the version is in
+    /// quotes.
     const WITH_STRING: &[u8] = br#"{ "status":"SUCCEEDED", "expectedVersion":"1", "clientToken":"client-001" }"#;
     /// Source: aws/aws-iot-device-sdk-js-v2, samples/node/jobs/README.md, a session with AWS.
     const ACCEPTED: &[u8] = br#"{"clientToken":"c75bfd7d-233d-47a2-8004-2ca20e5e84bf","timestamp":1719943955}"#;

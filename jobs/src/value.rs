@@ -1,4 +1,4 @@
-//! A value of a message in either encoding, and the one way to read fields by key.
+//! A value in JSON or CBOR, and a reader of fields by key.
 
 use crate::cbor::Cbor;
 use crate::error::{Duplicate, ParseError};
@@ -33,7 +33,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A whole number, `u64::MAX` if it is larger; `None` for any other type.
+    /// Returns an unsigned integer, `u64::MAX` if it is larger; `None` for any other type.
     fn number(self) -> Option<u64> {
         match self {
             Value::Json(json) => digits(json.as_str()),
@@ -41,7 +41,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The text of a string.
+    /// Returns the text of a string.
     ///
     /// Errors: [`ParseError::WrongType`], [`ParseError::LoneSurrogate`].
     pub(crate) fn text(self, field: &'static str) -> Result<JsonStr<'a>, ParseError> {
@@ -52,23 +52,23 @@ impl<'a> Value<'a> {
     }
 }
 
-/// The fields of one object. The first refusal is kept, and [`Fields::finish`] returns it: until then, a field that is
-/// refused reads as absent.
+/// Reads the fields of an object. The first error is recorded and returned by [`Fields::finish`]; a field with an error
+/// reads as absent.
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
     object: Value<'a>,
-    /// The name under which a scalar of the wrong type is refused, if not under its own.
+    /// The name used in the error for a scalar of the wrong type, if not its own.
     whole: Option<&'static str>,
     refused: Result<(), ParseError>,
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of `object`; all are absent if it is none.
+    /// Creates a reader; all fields are absent if `object` is not an object.
     pub(crate) fn of(object: Value<'a>) -> Self {
         Self { object, whole: None, refused: Ok(()) }
     }
 
-    /// As [`Self::of`], but what is not an object is refused as `field`.
+    /// As [`Self::of`], but records an error under the name `field` if `object` is not an object.
     pub(crate) fn new(object: Value<'a>, field: &'static str) -> Self {
         let mut fields = Self::of(object);
         if !object.is_object() {
@@ -77,31 +77,31 @@ impl<'a> Fields<'a> {
         fields
     }
 
-    /// As [`Self::new`], for an object whose scalars of the wrong type are refused as `whole`.
+    /// As [`Self::new`], for an object whose scalars of the wrong type are reported under the name `whole`.
     pub(crate) fn envelope(object: RawJson<'a>, whole: &'static str) -> Self {
         let mut fields = Self::new(Value::Json(object), whole);
         fields.whole = Some(whole);
         fields
     }
 
-    /// The first refusal.
+    /// Returns the first error.
     pub(crate) fn finish(self) -> Result<(), ParseError> {
         self.refused
     }
 
-    /// Keeps a refusal, unless there is one.
+    /// Records an error, unless there already is one.
     pub(crate) fn refuse(&mut self, error: ParseError) {
         if self.refused.is_ok() {
             self.refused = Err(error);
         }
     }
 
-    /// The value of a field.
+    /// Reads a value.
     pub(crate) fn value(&mut self, key: &'static str) -> Option<Value<'a>> {
         self.find(key, None)
     }
 
-    /// The value of a field; one that occurs twice has the wrong type if that is refused as `whole`.
+    /// Reads a value. A duplicate is reported as a wrong type under the name `whole`, if there is one.
     fn find(&mut self, key: &'static str, whole: Option<&'static str>) -> Option<Value<'a>> {
         let found = self.object.find(key);
         if found.is_err() {
@@ -113,7 +113,7 @@ impl<'a> Fields<'a> {
         found.ok().flatten()
     }
 
-    /// The value of a field, as JSON.
+    /// Reads a JSON value.
     pub(crate) fn raw(&mut self, key: &'static str) -> Option<RawJson<'a>> {
         match self.value(key)? {
             Value::Json(json) => Some(json),
@@ -121,7 +121,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A JSON array that must be there; an empty one stands in for what is refused.
+    /// Reads a required JSON array; empty on an error.
     pub(crate) fn array(&mut self, key: &'static str) -> RawJson<'a> {
         match self.raw(key) {
             Some(array) if array.is_array() => return array,
@@ -139,7 +139,7 @@ impl<'a> Fields<'a> {
         self.refuse(ParseError::WrongType { field: self.whole.unwrap_or(key) });
     }
 
-    /// A text.
+    /// Reads a text.
     pub(crate) fn text(&mut self, key: &'static str) -> Option<JsonStr<'a>> {
         let text = self.scalar(key)?.text(key);
         match text {
@@ -150,7 +150,7 @@ impl<'a> Fields<'a> {
         text.ok()
     }
 
-    /// A text that is compared or checked as it is in the message, its escapes included.
+    /// Reads a string whose contents are used as they are, escapes included.
     pub(crate) fn plain(&mut self, key: &'static str) -> Option<&'a str> {
         let Value::Json(json) = self.scalar(key)? else { return None };
         let contents = json.contents();
@@ -160,13 +160,13 @@ impl<'a> Fields<'a> {
         contents
     }
 
-    /// As [`Self::plain`], for a field that must be there; empty if it is refused.
+    /// Reads a required string as [`Self::plain`] does; empty on an error.
     pub(crate) fn required_plain(&mut self, key: &'static str) -> &'a str {
         let text = self.plain(key);
         self.required(key, text)
     }
 
-    /// The thing of an execution.
+    /// Reads the name of the thing of an execution.
     pub(crate) fn thing_name(&mut self) -> Option<&'a str> {
         let name = self.plain("thingName")?;
         if let Err(error) = ThingName::check(name) {
@@ -175,36 +175,36 @@ impl<'a> Fields<'a> {
         Some(name)
     }
 
-    /// The job of an execution.
+    /// Reads the job id of an execution.
     pub(crate) fn job_id(&mut self) -> JobId {
         let id = self.required_plain("jobId");
         JobId::new(id).unwrap_or_else(|error| {
             self.refuse(error.into());
-            JobId::empty() // not returned: the refusal is kept
+            JobId::empty() // not returned: the error is recorded
         })
     }
 
-    /// The state of an execution.
+    /// Reads the status of an execution.
     pub(crate) fn status(&mut self) -> Status {
         let name = self.required_plain("status");
         Status::parse(name).unwrap_or_else(|| {
             self.refuse(ParseError::Invalid { field: "status" });
-            Status::Queued // not returned: the refusal is kept
+            Status::Queued // not returned: the error is recorded
         })
     }
 
-    /// The version of an execution.
+    /// Reads the version of an execution.
     pub(crate) fn version(&mut self) -> u64 {
         let version = self.number("versionNumber");
         self.required("versionNumber", version)
     }
 
-    /// A whole number of 64 bits.
+    /// Reads an unsigned integer of 64 bits.
     pub(crate) fn number(&mut self, key: &'static str) -> Option<u64> {
         self.parsed(key)
     }
 
-    /// A JSON scalar whose spelling is that of Rust: `true`, `-5`.
+    /// Reads a JSON scalar that has the same syntax in Rust: `true`, `-5`.
     pub(crate) fn parsed<T: core::str::FromStr>(&mut self, key: &'static str) -> Option<T> {
         let Value::Json(json) = self.scalar(key)? else { return None };
         let parsed = json.as_str().parse().ok();
@@ -214,7 +214,7 @@ impl<'a> Fields<'a> {
         parsed
     }
 
-    /// A whole number from `min` to `max`.
+    /// Reads an integer in `min..=max`.
     pub(crate) fn within(&mut self, key: &'static str, min: u32, max: u32) -> Option<u32> {
         let value = self.scalar(key)?;
         let Some(got) = value.number() else {
@@ -228,13 +228,13 @@ impl<'a> Fields<'a> {
         None
     }
 
-    /// As [`Self::within`], for a field that must be there.
+    /// Reads a required integer as [`Self::within`] does; 0 on an error.
     pub(crate) fn required_within(&mut self, key: &'static str, min: u32, max: u32) -> u32 {
         let number = self.within(key, min, max);
         self.required(key, number)
     }
 
-    /// The value of a field that must be there; a default stands in for what is refused.
+    /// Records an error if a required field is absent, and returns its default then.
     pub(crate) fn required<T: Default>(&mut self, key: &'static str, value: Option<T>) -> T {
         if value.is_none() {
             self.refuse(ParseError::Missing { field: key });

@@ -1,5 +1,5 @@
-//! The part of CBOR that streams need: reading, without recursion. Writing is next door.
-//! Strings in several pieces are stepped over, not taken. Source: RFC 8949.
+//! Reader for the subset of CBOR that streams use, without recursion. The writer is in `write`.
+//! Indefinite-length strings are skipped, not read. Source: RFC 8949.
 
 mod write;
 
@@ -38,18 +38,18 @@ struct Head {
 }
 
 impl Head {
-    /// The value as a length. One that overflows is never reached: the bytes end before.
+    /// The value as a length, saturated: no message is as long as `usize::MAX`.
     fn len(&self) -> Option<usize> {
         self.value.map(|value| usize::try_from(value).unwrap_or(usize::MAX))
     }
 
-    /// Items of a container: of a map, keys and values.
+    /// Number of items in a container; a map has two per pair.
     fn items(&self) -> Option<usize> {
         self.len().map(|len| if self.major == MAP { len.saturating_mul(2) } else { len })
     }
 }
 
-/// The containers around the current place, and how many items each of them still waits for.
+/// The open containers, with the number of items that each still lacks.
 #[derive(Default)]
 struct Levels {
     left: [Option<usize>; CBOR_DEPTH_MAX],
@@ -57,7 +57,7 @@ struct Levels {
 }
 
 impl Levels {
-    /// Goes into a container of `len` items. Whether it is complete already.
+    /// Opens a container of `len` items and returns whether it is already complete.
     fn open(&mut self, len: Option<usize>) -> Result<bool, Stop> {
         if len == Some(0) {
             return Ok(true);
@@ -67,14 +67,14 @@ impl Levels {
         Ok(false)
     }
 
-    /// Leaves a container of indefinite length. Whether it was one.
+    /// Closes a container of indefinite length; returns false if the innermost is not one.
     fn close(&mut self) -> bool {
         let is_indefinite = self.depth > 0 && self.left[self.depth - 1].is_none();
         self.depth -= usize::from(is_indefinite);
         is_indefinite
     }
 
-    /// Counts a complete item, and the containers that it completes. Whether that was the outermost.
+    /// Counts a complete item and the containers that it completes; returns whether the outermost item is complete.
     fn count(&mut self) -> bool {
         while self.depth > 0 {
             match &mut self.left[self.depth - 1] {
@@ -91,7 +91,7 @@ impl Levels {
 }
 
 impl<'a> Reader<'a> {
-    /// The error for a reader that stopped here.
+    /// The error for a reader that stopped at this position.
     fn refused(&self, stop: Stop) -> ParseError {
         match stop {
             Stop::Malformed => ParseError::NotCbor { at: self.at },
@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Takes the next bytes; goes to the end if they are too few.
+    /// Takes `count` bytes; advances to the end if there are fewer.
     fn take(&mut self, count: usize) -> Result<&'a [u8], Stop> {
         let rest = &self.bytes[self.at..];
         let taken = rest.get(..count);
@@ -128,7 +128,7 @@ impl<'a> Reader<'a> {
         Ok(Head { major, value })
     }
 
-    /// Steps over one item.
+    /// Skips one item.
     fn skip(&mut self) -> Result<(), Stop> {
         let mut levels = Levels::default();
         loop {
@@ -149,7 +149,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Steps over the pieces of a string.
+    /// Skips the chunks of an indefinite-length string.
     fn pieces(&mut self, major: u8) -> Result<(), Stop> {
         loop {
             let at = self.at;
@@ -164,7 +164,7 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Cbor<'a> {
-    /// Checks that `bytes` are one item and nothing more.
+    /// Validates that `bytes` are exactly one item.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let mut reader = Reader { bytes, at: 0 };
         match reader.skip() {
@@ -174,7 +174,8 @@ impl<'a> Cbor<'a> {
         }
     }
 
-    /// The items of a container; keys and values in turn, of a map. Nothing of anything else.
+    /// Returns the items of a container of this type, alternating keys and values for a map; nothing if the type
+    /// differs.
     pub(crate) fn items(self, container: u8) -> Items<'a> {
         let mut reader = Reader { bytes: self.0, at: 0 };
         let left = match reader.head() {
@@ -184,7 +185,7 @@ impl<'a> Cbor<'a> {
         Items { reader, left }
     }
 
-    /// The value of a map's key; `None` where it is absent or null.
+    /// Returns the value of a key of a map; `None` if it is absent or null.
     ///
     /// Errors: [`Duplicate`].
     pub(crate) fn find(self, key: &str) -> Result<Option<Self>, Duplicate> {
@@ -206,7 +207,7 @@ impl<'a> Cbor<'a> {
         self.0[0] >> 5 == ARRAY
     }
 
-    /// The value of an unsigned integer.
+    /// Returns the value of an unsigned integer.
     pub(crate) fn unsigned(self) -> Option<u64> {
         match (Reader { bytes: self.0, at: 0 }).head() {
             Ok(Head { major: UNSIGNED, value }) => value,
@@ -320,7 +321,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2048))]
 
-        /// The oracle is minicbor. It reads the texts that it steps over, which ours does not: they become byte strings.
+        /// Compares with minicbor. It validates the texts that it skips, unlike this reader, so texts are made byte
+        /// strings.
         #[test]
         fn what_is_taken_is_taken_by_another_parser(mut bytes in proptest::collection::vec(any::<u8>(), 0..24)) {
             for byte in bytes.iter_mut().filter(|byte| **byte >> 5 == TEXT) {

@@ -1,11 +1,11 @@
-//! The part of CBOR that streams need: writing, into the caller's buffer.
+//! Writer for the subset of CBOR that streams use.
 
 use super::{ARRAY, BYTES, MAP, TEXT, UNSIGNED};
 use crate::buffer::Buffer;
 use crate::error::EmitError;
 use crate::text::JsonStr;
 
-/// Writes items one after another, heads as short as they can be.
+/// Appends items with the shortest possible heads.
 pub(crate) struct CborWriter<'b>(Buffer<'b>);
 
 impl<'b> CborWriter<'b> {
@@ -13,7 +13,7 @@ impl<'b> CborWriter<'b> {
         Self(Buffer::new(out))
     }
 
-    /// Length of what was written.
+    /// Returns the number of bytes written.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub(crate) fn finish(self) -> Result<usize, EmitError> {
@@ -39,14 +39,14 @@ impl<'b> CborWriter<'b> {
         self.0.push(bytes);
     }
 
-    /// As [`Self::bytes`], from bytes that come one by one.
+    /// Writes bytes from an iterator; otherwise as [`Self::bytes`].
     pub(crate) fn bytes_from(&mut self, key: &str, len: usize, bytes: impl Iterator<Item = u8>) {
         self.key(key);
         self.head(BYTES, len as u64);
         bytes.for_each(|byte| self.0.push(&[byte]));
     }
 
-    /// Writes nothing without a text.
+    /// Writes a text, or nothing if there is none.
     pub(crate) fn optional_text(&mut self, key: &str, text: Option<JsonStr<'_>>) {
         if let Some(text) = text {
             self.text(key, text);

@@ -1,4 +1,4 @@
-//! One file of an update: where it comes from, how large it is, who signed it.
+//! One file of an update: source, size and signature.
 
 use crate::error::ParseError;
 use crate::json::{Key, RawJson};
@@ -10,19 +10,19 @@ use crate::value::{Fields, Value};
 /// A file of an update.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct File<'a> {
-    /// Where the device shall put it; ours only routes by it.
+    /// Destination path on the device; the agent uses it only to select a file.
     pub file_path: Option<JsonStr<'a>>,
     /// Unit: bytes.
     pub file_size: u32,
     /// Its number in the stream, 0..=255.
     pub file_id: u32,
-    /// Names the key that made the signature.
+    /// Name of the signing key.
     pub cert_file: Option<JsonStr<'a>>,
-    /// What kind of file it is, a number of the operator's choice.
+    /// Type of the file, chosen by the operator.
     pub file_type: Option<u32>,
-    /// The URL, where it comes over HTTP.
+    /// URL for download over HTTP.
     pub update_data_url: Option<JsonStr<'a>>,
-    /// How the URL authenticates, `aws.s3.presigned`.
+    /// Authentication scheme of the URL, `aws.s3.presigned`.
     pub auth_scheme: Option<JsonStr<'a>>,
     /// Absent on an unsigned file.
     pub signature: Option<Signature<'a>>,
@@ -31,9 +31,9 @@ pub struct File<'a> {
 /// A file's signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature<'a> {
-    /// Over which hash, by which algorithm.
+    /// Hash and algorithm.
     pub kind: SignatureKind,
-    /// The signature in base64; of DER where the algorithm is ECDSA, of its bytes otherwise.
+    /// The signature in base64: DER for ECDSA, raw bytes otherwise.
     pub base64: JsonStr<'a>,
 }
 
@@ -42,7 +42,7 @@ pub struct Signature<'a> {
 pub enum SignatureKind {
     /// `sig-sha256-ecdsa`
     Sha256Ecdsa,
-    /// `sig-sha256-ed25519`: Ed25519 over the 32 bytes of the SHA-256. It is ours, AWS knows no such kind.
+    /// `sig-sha256-ed25519`: Ed25519 over the 32 bytes of the SHA-256. An extension; AWS does not define it.
     Sha256Ed25519,
     /// `sig-sha256-rsa`
     Sha256Rsa,
@@ -70,7 +70,7 @@ impl SignatureKind {
 }
 
 impl<'a> File<'a> {
-    /// Reads an element of `files`; what is refused is kept in `list`, the fields of what holds the list.
+    /// Reads an element of `files`. Errors are recorded in `list`, the fields of the object that contains the list.
     pub(super) fn read(list: &mut Fields<'a>, file: RawJson<'a>) -> Self {
         let mut fields = Fields::new(Value::Json(file), "files");
         let read = Self {
@@ -105,7 +105,7 @@ impl<'a> File<'a> {
 }
 
 impl<'a> Signature<'a> {
-    /// The strongest signature of a file. AWS marks an unsigned file with `"sig--": null`: null is no signature.
+    /// Reads the strongest signature of a file. AWS marks an unsigned file with `"sig--": null`.
     fn read(fields: &mut Fields<'a>, file: RawJson<'a>) -> Option<Self> {
         for (kind, key) in SIGNATURE_KINDS {
             if let Some(base64) = fields.text(key) {

@@ -1,5 +1,5 @@
-//! The job document of an update, as CreateOTAUpdate makes it, read and written. Documents of other kinds are handed on
-//! untouched. What a device thinks of an update is not here.
+//! The job document of an update, as CreateOTAUpdate generates it. Documents of other kinds are passed on unchanged.
+//! Whether a device accepts an update is decided elsewhere.
 
 mod file;
 
@@ -14,39 +14,39 @@ use crate::json_writer::JsonWriter;
 use crate::limits::{FILES_MAX, STREAM_NAME_BYTES_MAX};
 use crate::value::{Fields, Value};
 
-/// An update: its files, and the ways to them.
+/// An update: its files and the protocols to fetch them.
 ///
 /// Source: AWS IoT developer guide, CreateOTAUpdate; traffic of real accounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document<'a> {
-    /// The ways; at least one is known.
+    /// At least one is set.
     pub protocols: Protocols,
-    /// The stream that carries the files, where they come over MQTT.
+    /// The stream of the files, for MQTT.
     pub stream_name: Option<StreamName>,
     /// At least one file.
     pub files: Vec<File<'a>, FILES_MAX>,
 }
 
-/// The ways to the files.
+/// Protocols to fetch the files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Protocols {
-    /// `MQTT`: a stream.
+    /// `MQTT`: blocks of a stream.
     pub mqtt: bool,
     /// `HTTP`: ranges of a URL.
     pub http: bool,
 }
 
 impl<'a> Document<'a> {
-    /// Reads a job document; `None` if it is not an update of this kind, but somebody's own.
+    /// Parses a job document; `None` if it is not an update of this kind.
     ///
-    /// Errors: [`ParseError`]; as a [`Reason`](crate::Reason) it is what the service should hear.
+    /// Errors: [`ParseError`], which converts to the [`Reason`](crate::Reason) to report.
     pub fn parse(document: RawJson<'a>) -> Result<Option<Self>, ParseError> {
         document.member("afr_ota")?.map(Self::read).transpose()
     }
 
-    /// Whether a job document is an update of this kind, without reading it further.
+    /// Whether a job document is an update of this kind. The rest is not parsed.
     ///
-    /// Errors: [`ParseError`] if that cannot be told.
+    /// Errors: [`ParseError::Duplicate`].
     pub fn is_update(document: RawJson<'_>) -> Result<bool, ParseError> {
         Ok(document.member("afr_ota")?.is_some())
     }

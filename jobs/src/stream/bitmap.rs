@@ -1,4 +1,4 @@
-//! Which blocks of a request are wanted, as bits: bytes in CBOR, hexadecimal digits in JSON, never copied.
+//! The bitmap of requested blocks: bytes in CBOR, hexadecimal digits in JSON, never copied.
 
 use core::fmt;
 
@@ -10,19 +10,19 @@ use crate::value::Value;
 const FIELD: &str = "b";
 const HEX_PREFIX: &str = "0x";
 
-/// Bit k, counted from the lowest of the first byte, stands for block `offset + k`.
+/// Bit k, counted from the lowest of the first byte, is block `offset + k`.
 #[derive(Clone, Copy, Debug)]
 pub struct Bitmap<'a>(Form<'a>);
 
 #[derive(Clone, Copy, Debug)]
 enum Form<'a> {
     Bytes(&'a [u8]),
-    /// Two digits a byte, as many as fit.
+    /// Two digits per byte, all checked.
     Hex(&'a [u8]),
 }
 
 impl<'a> Bitmap<'a> {
-    /// A bitmap of these bytes.
+    /// Creates a bitmap from bytes.
     ///
     /// Errors: [`FieldError::TooLong`] above [`BITMAP_BYTES_MAX`].
     pub fn new(bytes: &'a [u8]) -> Result<Self, FieldError> {
@@ -30,7 +30,7 @@ impl<'a> Bitmap<'a> {
         Ok(Self(Form::Bytes(bytes)))
     }
 
-    /// A bitmap of a message.
+    /// Reads the bitmap of a message.
     pub(super) fn read(value: Value<'a>) -> Result<Self, ParseError> {
         match value {
             Value::Cbor(cbor) => Ok(Self::new(cbor.bytes(FIELD)?)?),
@@ -41,12 +41,12 @@ impl<'a> Bitmap<'a> {
         }
     }
 
-    /// Writes the bitmap in digits, as a member.
+    /// Writes the bitmap as a JSON member, in digits.
     pub(super) fn write(&self, writer: &mut JsonWriter<'_>) {
         writer.hex(FIELD, HEX_PREFIX, self.bytes());
     }
 
-    /// A bitmap in digits, `0x130080`.
+    /// Reads a bitmap in digits, `0x130080`.
     fn from_hex(text: &'a str) -> Result<Self, ParseError> {
         let invalid = ParseError::Invalid { field: FIELD };
         let digits = text.strip_prefix(HEX_PREFIX).ok_or(invalid)?.as_bytes();
@@ -75,14 +75,14 @@ impl<'a> Bitmap<'a> {
         }
     }
 
-    /// The bits that are set, in rising order.
+    /// The indices of the set bits, ascending.
     pub fn ones(&self) -> impl Iterator<Item = u32> + use<'a> {
         let bits = |byte: u8| (0..8).filter(move |bit| byte >> bit & 1 == 1);
         self.bytes().zip(0u32..).flat_map(move |(byte, at)| bits(byte).map(move |bit| at * 8 + bit))
     }
 }
 
-/// As JSON carries it: `0x` and two digits a byte.
+/// Formats as in JSON: `0x` and two digits per byte.
 impl fmt::Display for Bitmap<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(HEX_PREFIX)?;

@@ -1,11 +1,11 @@
-//! What the stream messages have in common: the checks of fields that are read or written.
+//! Checks that the stream messages share.
 
 use crate::error::{EmitError, FieldError};
 use crate::limits::STREAM_TOKEN_BYTES_MAX;
 use crate::text::JsonStr;
 use crate::value::Fields;
 
-/// The client token, which may be absent.
+/// Reads the optional client token.
 pub(super) fn token<'a>(fields: &mut Fields<'a>, key: &'static str) -> Option<JsonStr<'a>> {
     let token = fields.text(key);
     if let Err(error) = check_token(token.as_ref()) {
@@ -22,7 +22,7 @@ pub(super) fn check_token(token: Option<&JsonStr<'_>>) -> Result<(), FieldError>
     Ok(())
 }
 
-/// Checks a number of a message that is to be written.
+/// Checks the range of a number to be written.
 pub(super) fn check_range(field: &'static str, number: u32, min: u32, max: u32) -> Result<(), EmitError> {
     if (min..=max).contains(&number) {
         return Ok(());

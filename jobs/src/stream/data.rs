@@ -1,4 +1,4 @@
-//! One block of a file: topic `streams/{stream}/data/{encoding}`. The hot message of a device: read without a copy.
+//! One block of a file: topic `streams/{stream}/data/{encoding}`. Parsed without copying the payload.
 
 use crate::cbor::{Cbor, CborWriter};
 use crate::error::{EmitError, ParseError};
@@ -16,7 +16,7 @@ pub struct Data<'a> {
     pub token: Option<JsonStr<'a>>,
     /// `f`: the file, 0..=255.
     pub file_id: u32,
-    /// `l`: length of the payload; the last block of a file is shorter than was asked for. Unit: bytes.
+    /// `l`: length of the payload; the last block of a file may be shorter than requested. Unit: bytes.
     pub block_bytes: u32,
     /// `i`: the block's number from the start of the file.
     pub index: u32,
@@ -25,9 +25,9 @@ pub struct Data<'a> {
 }
 
 impl<'a> Data<'a> {
-    /// Reads a block in CBOR.
+    /// Parses a block in CBOR.
     ///
-    /// Errors: [`ParseError`]; [`ParseError::LengthMismatch`] if the payload is not as long as the message says.
+    /// Errors: [`ParseError`]; [`ParseError::LengthMismatch`] if the payload does not have the stated length.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let cbor = Cbor::parse(bytes)?;
         let (data, payload) = Self::read(Value::Cbor(cbor))?;
@@ -35,7 +35,7 @@ impl<'a> Data<'a> {
         data.with(payload.bytes("p")?)
     }
 
-    /// Reads a block in JSON; its payload is decoded into `room`.
+    /// Parses a block in JSON; the payload is decoded into `room`.
     ///
     /// Errors: as [`Self::parse`], [`ParseError::NotBase64`], and
     /// [`FieldError::TooLong`](crate::FieldError::TooLong) if `room` is too small.
@@ -45,7 +45,7 @@ impl<'a> Data<'a> {
         data.with(&room[..len])
     }
 
-    /// Everything but the payload, and the payload as it came.
+    /// Reads everything but the payload, which is returned as a value.
     fn read(message: Value<'a>) -> Result<(Self, Value<'a>), ParseError> {
         let mut fields = Fields::new(message, MESSAGE);
         let data = Self {

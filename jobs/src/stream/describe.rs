@@ -1,4 +1,4 @@
-//! Asks which files a stream has: topic `streams/{stream}/describe/{encoding}`.
+//! Request for the files of a stream: topic `streams/{stream}/describe/{encoding}`.
 
 use crate::cbor::{Cbor, CborWriter};
 use crate::error::{EmitError, ParseError};
@@ -8,22 +8,22 @@ use crate::stream::check;
 use crate::text::JsonStr;
 use crate::value::{Fields, MESSAGE, Value};
 
-/// Asks which files a stream has. The answer is a [`Description`](crate::stream::Description).
+/// Request for the files of a stream. The response is a [`Description`](crate::stream::Description).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Describe<'a> {
-    /// `c`: comes back with the answer, at most 64 bytes.
+    /// `c`: echoed in the response, at most 64 bytes.
     pub token: Option<JsonStr<'a>>,
 }
 
 impl<'a> Describe<'a> {
-    /// Reads a request in CBOR.
+    /// Parses a request in CBOR.
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         Self::read(Value::Cbor(Cbor::parse(bytes)?))
     }
 
-    /// Reads a request in JSON.
+    /// Parses a request in JSON.
     ///
     /// Errors: [`ParseError`].
     pub fn parse_json(bytes: &'a [u8]) -> Result<Self, ParseError> {

@@ -1,4 +1,4 @@
-//! Which files a stream has: topic `streams/{stream}/description/{encoding}`.
+//! The files of a stream: topic `streams/{stream}/description/{encoding}`.
 
 use crate::cbor::{Cbor, CborWriter, Items};
 use crate::error::{EmitError, ParseError};
@@ -9,14 +9,14 @@ use crate::stream::check::{self, check_range};
 use crate::text::JsonStr;
 use crate::value::{Fields, Value};
 
-/// Which files a stream has.
+/// The files of a stream.
 #[derive(Clone, Debug)]
 pub struct Description<'a> {
     /// `c`: from the request.
     pub token: Option<JsonStr<'a>>,
     /// `s`: the stream's version, 0..=65,535.
     pub version: u32,
-    /// `d`: for people.
+    /// `d`: human-readable description.
     pub text: Option<JsonStr<'a>>,
     /// `r`: the files.
     pub files: StreamFiles<'a>,
@@ -31,7 +31,7 @@ pub struct StreamFile {
     pub file_size: u32,
 }
 
-/// A list of files: read from its message one by one, or given to be written. It costs no memory either way.
+/// A list of files: parsed lazily from its message, or borrowed from the caller to be written.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamFiles<'a>(List<'a>);
 
@@ -43,12 +43,12 @@ enum List<'a> {
 }
 
 impl<'a> StreamFiles<'a> {
-    /// A list to write.
+    /// Creates a list to be written.
     pub const fn new(files: &'a [StreamFile]) -> Self {
         Self(List::Given(files))
     }
 
-    /// The list of a message, which must be there.
+    /// Reads the list of a message, which is required.
     fn read(fields: &mut Fields<'a>) -> Self {
         const FIELD: &str = "r";
         match fields.value(FIELD) {
@@ -60,7 +60,7 @@ impl<'a> StreamFiles<'a> {
         Self::new(&[])
     }
 
-    /// The files, in the service's order; a line that cannot be read is an error of its own.
+    /// Returns the files in the service's order. An element that cannot be parsed is an error by itself.
     pub fn iter(&self) -> Files<'a> {
         Files(match self.0 {
             List::Json(array) => Lines::Json(array.elements()),
@@ -70,7 +70,7 @@ impl<'a> StreamFiles<'a> {
     }
 }
 
-/// The files of a stream, one by one.
+/// Iterator over the files of a stream.
 #[derive(Clone, Debug)]
 pub struct Files<'a>(Lines<'a>);
 
@@ -105,14 +105,14 @@ impl StreamFile {
 }
 
 impl<'a> Description<'a> {
-    /// Reads an answer in CBOR; the list is read when it is iterated.
+    /// Parses a response in CBOR; the list is parsed when it is iterated.
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         Self::read(Value::Cbor(Cbor::parse(bytes)?))
     }
 
-    /// Reads an answer in JSON; the list is read when it is iterated.
+    /// Parses a response in JSON; the list is parsed when it is iterated.
     ///
     /// Errors: [`ParseError`].
     pub fn parse_json(bytes: &'a [u8]) -> Result<Self, ParseError> {
@@ -130,9 +130,11 @@ impl<'a> Description<'a> {
         fields.finish().map(|()| description)
     }
 
-    /// Writes the answer in CBOR and returns its length.
+    /// Writes the response in CBOR and returns its length.
     ///
-    /// Errors: [`EmitError`], also for a number outside its range. A line that was read and cannot be is left out.
+    /// Elements that cannot be parsed are omitted.
+    ///
+    /// Errors: [`EmitError`], also for a number outside its range.
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
         self.check()?;
         let mut writer = CborWriter::new(out);
@@ -150,7 +152,7 @@ impl<'a> Description<'a> {
         writer.finish()
     }
 
-    /// Writes the answer in JSON and returns its length.
+    /// Writes the response in JSON and returns its length.
     ///
     /// Errors: as [`Self::emit`].
     pub fn emit_json(&self, out: &mut [u8]) -> Result<usize, EmitError> {

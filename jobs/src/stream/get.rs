@@ -1,4 +1,4 @@
-//! Asks for blocks of a file: topic `streams/{stream}/get/{encoding}`.
+//! Request for blocks of a file: topic `streams/{stream}/get/{encoding}`.
 
 use crate::cbor::{Cbor, CborWriter};
 use crate::error::{EmitError, ParseError};
@@ -12,41 +12,42 @@ use crate::stream::check::{self, check_range};
 use crate::text::JsonStr;
 use crate::value::{Fields, MESSAGE, Value};
 
-/// Asks for blocks of a file. Each comes as one [`Data`](crate::stream::Data).
+/// Request for blocks of a file. Each block is returned as one [`Data`](crate::stream::Data).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Get<'a> {
-    /// `c`: comes back with every block, at most 64 bytes.
+    /// `c`: echoed in every block, at most 64 bytes.
     pub token: Option<JsonStr<'a>>,
-    /// `s`: the stream's version, if it must be this one.
+    /// `s`: required version of the stream.
     pub version: Option<u32>,
     /// `f`: the file, 0..=255.
     pub file_id: u32,
     /// `l`: length of a block. Unit: bytes, 256..=131,072.
     pub block_bytes: u32,
-    /// `o`: where to begin. Unit: blocks, 0..=98,304.
+    /// `o`: offset of the first block. Unit: blocks, 0..=98,304.
     pub offset_blocks: u32,
-    /// `n`: at most so many blocks, 0..=98,304; as many as make 128 KiB when absent.
+    /// `n`: maximum number of blocks, 0..=98,304; 128 KiB of blocks if absent.
     pub count: Option<u32>,
-    /// `b`: only these blocks from the offset on.
+    /// `b`: requested blocks, relative to the offset.
     pub bitmap: Option<Bitmap<'a>>,
 }
 
 impl<'a> Get<'a> {
-    /// Reads a request in CBOR.
+    /// Parses a request in CBOR.
     ///
-    /// Errors: [`ParseError`]; as a [`StreamRejectCode`](crate::StreamRejectCode) it is what the device should hear.
+    /// Errors: [`ParseError`], which converts to the [`StreamRejectCode`](crate::StreamRejectCode) to answer with.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         Self::read(Value::Cbor(Cbor::parse(bytes)?))
     }
 
-    /// Reads a request in JSON.
+    /// Parses a request in JSON.
     ///
     /// Errors: as [`Self::parse`].
     pub fn parse_json(bytes: &'a [u8]) -> Result<Self, ParseError> {
         Self::read(Value::Json(RawJson::parse(bytes)?))
     }
 
-    /// Any order and any surplus of keys is taken: a C client sends `b` as four ASCII characters and relies on `n`.
+    /// Accepts keys in any order and ignores unknown ones. A C client sends `b` as four ASCII characters and relies on
+    /// `n`.
     fn read(message: Value<'a>) -> Result<Self, ParseError> {
         let mut fields = Fields::new(message, MESSAGE);
         let mut request = Self {
@@ -115,9 +116,9 @@ impl<'a> Get<'a> {
         check_range("n", self.count.unwrap_or(0), 0, BLOCK_COUNT_MAX)
     }
 
-    /// The blocks that are asked for, in rising order, the file's end not considered.
+    /// Returns the indices of the requested blocks, ascending, regardless of the end of the file.
     ///
-    /// Without `n` as many as make 128 KiB. Source: AWS IoT developer guide, GetStream.
+    /// Without `n`, 128 KiB of blocks. Source: AWS IoT developer guide, GetStream.
     pub fn wanted(&self) -> impl Iterator<Item = u32> + use<'a> {
         let (offset, bitmap) = (self.offset_blocks, self.bitmap);
         let count = self.count.unwrap_or(BLOCK_BYTES_MAX / self.block_bytes.max(1));

@@ -1,4 +1,4 @@
-//! File delivery over MQTT: a device asks for blocks of a file, each comes as one message. In CBOR and in JSON.
+//! File delivery over MQTT: a device requests blocks of a file, and each block is one message. In CBOR and in JSON.
 //!
 //! Source: AWS IoT developer guide, "MQTT-based file delivery".
 

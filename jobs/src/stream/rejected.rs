@@ -1,4 +1,4 @@
-//! The refusal of a request for a stream: topic `streams/{stream}/rejected/{encoding}`.
+//! The rejection of a stream request: topic `streams/{stream}/rejected/{encoding}`.
 
 use crate::cbor::{Cbor, CborWriter};
 use crate::codes::StreamRejectCode;
@@ -9,33 +9,33 @@ use crate::stream::check;
 use crate::text::JsonStr;
 use crate::value::{Fields, MESSAGE, Value};
 
-/// A request was refused.
+/// Rejection of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected<'a> {
-    /// `o`: why.
+    /// `o`: error code.
     pub code: StreamRejectCode,
-    /// `m`: for people.
+    /// `m`: human-readable message.
     pub message: Option<JsonStr<'a>>,
     /// `c`: from the request.
     pub token: Option<JsonStr<'a>>,
 }
 
 impl<'a> Rejected<'a> {
-    /// Reads a refusal in CBOR. A code that is not known is [`StreamRejectCode::Unknown`].
+    /// Parses a rejection in CBOR. An unrecognised code is [`StreamRejectCode::Unknown`].
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         Self::read(Value::Cbor(Cbor::parse(bytes)?))
     }
 
-    /// Reads a refusal in JSON.
+    /// Parses a rejection in JSON.
     ///
     /// Errors: as [`Self::parse`].
     pub fn parse_json(bytes: &'a [u8]) -> Result<Self, ParseError> {
         Self::read(Value::Json(RawJson::parse(bytes)?))
     }
 
-    /// Long names are those of an older protocol; AWS's pages show both.
+    /// Accepts the long names of an older protocol, too; AWS documents both.
     fn read(message: Value<'a>) -> Result<Self, ParseError> {
         let mut fields = Fields::new(message, MESSAGE);
         let code = fields.text("o").or_else(|| fields.text("code"));
@@ -49,7 +49,7 @@ impl<'a> Rejected<'a> {
         Ok(Self { code, message, token })
     }
 
-    /// Writes the refusal in CBOR and returns its length.
+    /// Writes the rejection in CBOR and returns its length.
     ///
     /// Errors: [`EmitError`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
@@ -62,7 +62,7 @@ impl<'a> Rejected<'a> {
         writer.finish()
     }
 
-    /// Writes the refusal in JSON and returns its length.
+    /// Writes the rejection in JSON and returns its length.
     ///
     /// Errors: as [`Self::emit`].
     pub fn emit_json(&self, out: &mut [u8]) -> Result<usize, EmitError> {
