@@ -3,8 +3,8 @@
 use heapless::String;
 use ota_jobs::limits::TOPIC_BYTES_MAX;
 use ota_jobs::{
-    Answer, Described, Encoding, Escaped, Filter, JobRef, JobsTopic, Notify, RawJson, Reason, Rejected, StreamTopic,
-    ThingName, Topic, Updated, stream,
+    DescribeResponse, Encoding, Filter, JobRef, JobsTopic, JsonStr, Notify, RawJson, Reason, Rejected, Response,
+    StreamTopic, ThingName, Topic, UpdateResponse, stream,
 };
 
 use crate::machine::{Event, Execution};
@@ -51,13 +51,14 @@ fn read_jobs<'m>(topic: JobsTopic<'_>, payload: &'m [u8]) -> Decoded<'m> {
         JobsTopic::Notify => Notify::parse(payload).map_or(Decoded::Ignored, |_| Decoded::Event(Event::JobsChanged)),
         // Sent without a request: if it cannot be parsed, the next job is requested.
         JobsTopic::NotifyNext => read_next(payload, |_| Event::JobsChanged),
-        JobsTopic::Describe(JobRef::Next, Some(Answer::Accepted)) => read_next(payload, Event::OfferUnreadable),
-        JobsTopic::Describe(JobRef::Next, Some(Answer::Rejected)) => {
+        JobsTopic::Describe(JobRef::Next, Some(Response::Accepted)) => read_next(payload, Event::OfferUnreadable),
+        JobsTopic::Describe(JobRef::Next, Some(Response::Rejected)) => {
             read_rejected(payload, |rejected, _| Event::OfferRefused(rejected.code))
         }
-        JobsTopic::Describe(JobRef::Id(_), Some(Answer::Accepted)) => read_description(payload),
-        JobsTopic::Update(_, Some(Answer::Accepted)) => read_update(payload),
-        JobsTopic::Describe(JobRef::Id(_), Some(Answer::Rejected)) | JobsTopic::Update(_, Some(Answer::Rejected)) => {
+        JobsTopic::Describe(JobRef::Id(_), Some(Response::Accepted)) => read_description(payload),
+        JobsTopic::Update(_, Some(Response::Accepted)) => read_update(payload),
+        JobsTopic::Describe(JobRef::Id(_), Some(Response::Rejected))
+        | JobsTopic::Update(_, Some(Response::Rejected)) => {
             read_rejected(payload, |rejected, token| Event::UpdateRejected {
                 token,
                 code: rejected.code,
@@ -72,10 +73,10 @@ fn read_jobs<'m>(topic: JobsTopic<'_>, payload: &'m [u8]) -> Decoded<'m> {
 }
 
 fn read_next(payload: &[u8], unreadable: impl FnOnce(Reason) -> Event) -> Decoded<'_> {
-    match Described::parse(payload) {
+    match DescribeResponse::parse(payload) {
         Err(error) => Decoded::Event(unreadable(error.into())),
-        Ok(Described { execution: None, .. }) => Decoded::Event(Event::NoJob),
-        Ok(Described { execution: Some(execution), .. }) => {
+        Ok(DescribeResponse { execution: None, .. }) => Decoded::Event(Event::NoJob),
+        Ok(DescribeResponse { execution: Some(execution), .. }) => {
             let document = execution.document;
             Decoded::Offer { execution: execution_of(execution), document }
         }
@@ -83,17 +84,17 @@ fn read_next(payload: &[u8], unreadable: impl FnOnce(Reason) -> Event) -> Decode
 }
 
 fn read_description(payload: &[u8]) -> Decoded<'_> {
-    match Described::parse(payload) {
-        Ok(Described { execution: Some(execution), .. }) => match execution.document {
+    match DescribeResponse::parse(payload) {
+        Ok(DescribeResponse { execution: Some(execution), .. }) => match execution.document {
             Some(document) => Decoded::Offer { execution: execution_of(execution), document: Some(document) },
             None => Decoded::Event(Event::Described(execution_of(execution))),
         },
-        Ok(Described { execution: None, .. }) | Err(_) => Decoded::Ignored,
+        Ok(DescribeResponse { execution: None, .. }) | Err(_) => Decoded::Ignored,
     }
 }
 
 fn read_update(payload: &[u8]) -> Decoded<'_> {
-    let Ok(updated) = Updated::parse(payload) else { return Decoded::Ignored };
+    let Ok(updated) = UpdateResponse::parse(payload) else { return Decoded::Ignored };
     let Some(token) = updated.client_token.and_then(token) else { return Decoded::Ignored };
     Decoded::Event(Event::UpdateAccepted { token, version: updated.state.map(|state| state.version_number) })
 }
@@ -124,6 +125,6 @@ fn execution_of(execution: ota_jobs::Execution<'_>) -> Execution {
 }
 
 /// The number in a client token of the agent.
-fn token(text: Escaped<'_>) -> Option<u32> {
+fn token(text: JsonStr<'_>) -> Option<u32> {
     u32::from_str_radix(text.as_plain()?, 16).ok()
 }

@@ -5,7 +5,7 @@ use ota_jobs::details::{self, Details, SelfTest};
 use ota_jobs::limits::TOPIC_BYTES_MAX;
 use ota_jobs::stream::{self, Bitmap};
 use ota_jobs::{
-    Describe, EmitError, Encoding, Escaped, JobId, JobRef, JobsTopic, RawJson, Reason, Status, StreamTopic, ThingName,
+    Describe, EmitError, Encoding, JobId, JobRef, JobsTopic, JsonStr, RawJson, Reason, Status, StreamTopic, ThingName,
     Topic, Update,
 };
 
@@ -50,7 +50,7 @@ pub(crate) fn encode(
 fn describe(job: JobRef<'_>, token: u32, document: bool, thing: &ThingName, out: &mut [u8]) -> Option<Outgoing> {
     let token = token_text(token);
     let request =
-        Describe { include_document: document, client_token: Some(Escaped::plain(&token)), execution_number: None };
+        Describe { include_document: document, client_token: Some(JsonStr::plain(&token)), execution_number: None };
     let len = request.emit(out).expect("a description fits every message");
     Some(outgoing(Topic::Jobs(JobsTopic::Describe(job, None)), thing, len, QoS::AtLeastOnce))
 }
@@ -70,7 +70,7 @@ fn update(
         status_details: Some(details),
         expected_version: Some(expected_version),
         include_state: true,
-        client_token: Some(Escaped::plain(&token)),
+        client_token: Some(JsonStr::plain(&token)),
         ..Update::new(status(report))
     };
     let len = request.emit(out).expect("an update fits every message");

@@ -1,21 +1,22 @@
-//! Base64 with the standard alphabet and padding, into the caller's buffer. Strict: one text for each byte string.
+//! Base64 with the standard alphabet and padding, into the caller's buffer. Strict: each byte string has exactly one
+//! accepted encoding.
 //! Source: RFC 4648, section 4.
 
 use core::fmt;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// A text or a buffer that base64 cannot work with.
+/// An error of encoding or decoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Base64Error {
-    /// Not base64; a padding bit that is set counts as wrong.
+    /// The text is not canonical base64: unused bits must be zero.
     Invalid {
-        /// The first character that is wrong; the length if some are missing.
+        /// Position of the first invalid character; the length if characters are missing.
         at: usize,
     },
     /// The buffer is too small.
     BufferTooSmall {
-        /// Bytes that it has.
+        /// Size of the buffer in bytes.
         have: usize,
     },
 }
@@ -31,12 +32,12 @@ impl fmt::Display for Base64Error {
 
 impl core::error::Error for Base64Error {}
 
-/// Length of the text of `bytes` bytes.
+/// Returns the length of the encoding of `bytes` bytes.
 pub const fn encoded_len(bytes: usize) -> usize {
     bytes.div_ceil(3) * 4
 }
 
-/// Writes the text of `bytes` to `out` and returns its length.
+/// Encodes `bytes` into `out` and returns the length of the text.
 ///
 /// Errors: [`Base64Error::BufferTooSmall`].
 pub fn encode(bytes: &[u8], out: &mut [u8]) -> Result<usize, Base64Error> {
@@ -53,14 +54,14 @@ pub fn encode(bytes: &[u8], out: &mut [u8]) -> Result<usize, Base64Error> {
     Ok(out.len())
 }
 
-/// Writes the bytes that `text` stands for to `out` and returns how many they are.
+/// Decodes `text` into `out` and returns the number of bytes.
 ///
 /// Errors: [`Base64Error`].
 pub fn decode(text: &[u8], out: &mut [u8]) -> Result<usize, Base64Error> {
     decode_from(text.iter().copied(), out)
 }
 
-/// As [`decode`], from bytes that come one by one.
+/// Decodes text given as an iterator of bytes; otherwise as [`decode`].
 pub(crate) fn decode_from(text: impl Iterator<Item = u8>, out: &mut [u8]) -> Result<usize, Base64Error> {
     let mut text = text.peekable();
     let (mut at, mut len) = (0, 0);
@@ -83,7 +84,8 @@ pub(crate) fn decode_from(text: impl Iterator<Item = u8>, out: &mut [u8]) -> Res
     Ok(len)
 }
 
-/// The bytes of four characters and how many they are, or the place of the first wrong one.
+/// Decodes a group of up to four characters into bytes and their number; the error is the position of the first invalid
+/// character in the group.
 fn decode_group(group: &[u8], is_last: bool) -> Result<([u8; 3], usize), usize> {
     let chars = match group {
         [chars @ .., b'=', b'='] if is_last && group.len() == 4 => chars,

@@ -1,17 +1,17 @@
-//! The codes of AWS's refusals, for jobs and for streams. A code of tomorrow reads as `Unknown`.
+//! Error codes of the Jobs API and of MQTT-based file delivery. An unrecognised code is read as `Unknown`.
 
 use core::fmt;
 
 use crate::error::{FieldError, ParseError};
 
-/// Declares a set of codes once: variant (which is the code's spelling) and documentation.
+/// Declares an enum of codes whose variant names are the codes' spelling.
 macro_rules! codes {
     ($(#[doc = $head:literal])+ $set:ident { $($(#[doc = $doc:literal])+ $name:ident,)+ }) => {
         $(#[doc = $head])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum $set {
             $($(#[doc = $doc])+ $name,)+
-            /// A code that is not in this list.
+            /// A code that is not listed here.
             Unknown,
         }
 
@@ -21,7 +21,7 @@ macro_rules! codes {
 
             const NAMES: &'static [&'static str] = &[$(stringify!($name),)+ "Unknown"];
 
-            /// The code with this spelling.
+            /// Returns the code with this spelling, or `Unknown`.
             pub fn parse(name: &str) -> Self {
                 let found = Self::ALL.iter().find(|code| code.as_str() == name);
                 found.copied().unwrap_or($set::Unknown)
@@ -101,7 +101,7 @@ codes! {
     }
 }
 
-/// What a device is told when its request cannot be read.
+/// The code to answer with when a request cannot be parsed.
 impl From<ParseError> for RejectCode {
     fn from(error: ParseError) -> Self {
         match error {
@@ -111,7 +111,7 @@ impl From<ParseError> for RejectCode {
     }
 }
 
-/// What a device is told when its request for a stream cannot be read.
+/// The code to answer with when a stream request cannot be parsed.
 impl From<ParseError> for StreamRejectCode {
     fn from(error: ParseError) -> Self {
         match error {

@@ -1,96 +1,92 @@
-//! DescribeJobExecution: topics `jobs/{jobId}/get` and its answer, which `start-next` and `notify-next` share.
+//! DescribeJobExecution: topic `jobs/{jobId}/get` and its response, which `start-next` and `notify-next` share.
 
-use crate::envelope::{Answered, Asked, emit, token};
 use crate::error::{EmitError, ParseError};
 use crate::execution::Execution;
 use crate::json::RawJson;
-use crate::text::{self, Escaped};
+use crate::json_writer::JsonWriter;
+use crate::text::JsonStr;
+use crate::value::{Fields, MESSAGE};
 
-/// Asks for an execution.
+/// Request for one execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Describe<'a> {
-    /// Which attempt; the newest when absent.
+    /// Execution number; the newest if absent.
     pub execution_number: Option<u64>,
-    /// Whether the answer brings the job document.
+    /// Whether the response includes the job document.
     pub include_document: bool,
-    /// Comes back with the answer.
-    pub client_token: Option<Escaped<'a>>,
+    /// Echoed in the response.
+    pub client_token: Option<JsonStr<'a>>,
 }
 
 impl Default for Describe<'_> {
-    /// What AWS understands by an empty request: the newest attempt, with its document.
+    /// The meaning of an empty request: the newest execution, with its document.
     fn default() -> Self {
         Self { execution_number: None, include_document: true, client_token: None }
     }
 }
 
 impl<'a> Describe<'a> {
-    /// Reads the request.
+    /// Parses the request.
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let asked = Asked::read(RawJson::parse(bytes)?)?;
-        Ok(Self {
-            execution_number: asked.execution_number,
-            include_document: asked.include_job_document.unwrap_or(true),
-            client_token: token(asked.client_token)?,
-        })
+        let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
+        let request = Self {
+            execution_number: fields.number("executionNumber"),
+            include_document: fields.parsed("includeJobDocument").unwrap_or(true),
+            client_token: fields.text("clientToken"),
+        };
+        fields.finish().map(|()| request)
     }
 
     /// Writes the request and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        let asked = Asked {
-            execution_number: self.execution_number,
-            include_job_document: (!self.include_document).then_some(false),
-            client_token: self.client_token.map(text::Wire),
-            ..Asked::default()
-        };
-        emit(&asked, out)
+        let mut writer = JsonWriter::new(out);
+        writer.number("executionNumber", self.execution_number);
+        writer.flag("includeJobDocument", (!self.include_document).then_some(false));
+        writer.text("clientToken", self.client_token);
+        writer.finish()
     }
 }
 
-/// An execution, or that there is none.
+/// Response with an execution, or without one if none is pending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Described<'a> {
-    /// Absent when nothing is pending.
+pub struct DescribeResponse<'a> {
+    /// Absent if none is pending.
     pub execution: Option<Execution<'a>>,
     /// Seconds since 1970.
     pub timestamp: Option<u64>,
-    /// From the request; a notification has none.
-    pub client_token: Option<Escaped<'a>>,
+    /// Client token of the request; absent in a notification.
+    pub client_token: Option<JsonStr<'a>>,
 }
 
-/// What `start-next/accepted`, `$next/get/accepted` and `notify-next` say.
-pub type NextJob<'a> = Described<'a>;
-
-impl<'a> Described<'a> {
-    /// Reads the answer. An execution `{}` is none, as an absent one.
+impl<'a> DescribeResponse<'a> {
+    /// Parses the response. `"execution": {}` means that there is no execution, as does an absent member.
     ///
-    /// Errors: [`ParseError`]; [`job_of`](crate::job_of) tells whose message it was.
+    /// Errors: [`ParseError`]; [`job_of`](crate::job_of) returns the job id even then.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let json = RawJson::parse(bytes)?;
-        let answered = Answered::read(json)?;
-        let execution = json.member("execution")?.filter(|execution| !is_empty(*execution));
-        Ok(Self {
-            execution: execution.map(Execution::read).transpose()?,
-            timestamp: answered.timestamp,
-            client_token: token(answered.client_token)?,
-        })
+        let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
+        let (timestamp, client_token) = (fields.number("timestamp"), fields.text("clientToken"));
+        let execution = fields.raw("execution").filter(|execution| !is_empty(*execution));
+        fields.finish()?;
+        Ok(Self { execution: execution.map(Execution::read).transpose()?, timestamp, client_token })
     }
 
-    /// Writes the answer and returns its length.
+    /// Writes the response and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        let answered = Answered {
-            execution: self.execution.as_ref().map(Execution::wire),
-            timestamp: self.timestamp,
-            client_token: self.client_token.map(text::Wire),
-            ..Answered::default()
-        };
-        emit(&answered, out)
+        let mut writer = JsonWriter::new(out);
+        writer.text("clientToken", self.client_token);
+        writer.number("timestamp", self.timestamp);
+        if let Some(execution) = &self.execution {
+            writer.open_member("execution", b"{");
+            execution.write(&mut writer);
+            writer.close(b"}");
+        }
+        writer.finish()
     }
 }
 
@@ -117,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_answers_of_a_real_session_are_read() {
-        let started = Described::parse(STARTED).unwrap();
+        let started = DescribeResponse::parse(STARTED).unwrap();
         assert_eq!(started.client_token.unwrap(), "21113e5d-00ca-4fe3-bd00-2a5ce7bbe94a");
         let execution = started.execution.unwrap();
         assert_eq!(execution.job_id.as_str(), "Job1");
@@ -125,16 +121,19 @@ mod tests {
         assert_eq!((execution.queued_at, execution.started_at), (Some(1_719_940_994), Some(1_719_943_388)));
         assert_eq!(execution.document.unwrap().as_str(), r#"{"ToDo":"Reboot"}"#);
         assert_eq!(execution.thing_name, None);
-        let next = Described::parse(NEXT).unwrap();
+        let next = DescribeResponse::parse(NEXT).unwrap();
         assert_eq!(next.execution.unwrap().document.unwrap().as_str(), r#"{"ToDo":"Delete Root User"}"#);
-        assert_eq!(Described::parse(NONE), Ok(Described { timestamp: Some(1_719_948_116), ..Described::default() }));
+        assert_eq!(
+            DescribeResponse::parse(NONE),
+            Ok(DescribeResponse { timestamp: Some(1_719_948_116), ..DescribeResponse::default() })
+        );
     }
 
     #[test]
     fn what_is_written_means_what_a_real_session_says() {
         let mut out = [0; 512];
         for golden in [STARTED, NEXT, NONE] {
-            let len = Described::parse(golden).unwrap().emit(&mut out).unwrap();
+            let len = DescribeResponse::parse(golden).unwrap().emit(&mut out).unwrap();
             let ours: serde_json::Value = serde_json::from_slice(&out[..len]).unwrap();
             assert_eq!(ours, serde_json::from_slice::<serde_json::Value>(golden).unwrap());
         }
@@ -143,10 +142,10 @@ mod tests {
     #[test]
     fn no_execution_has_three_spellings() {
         for text in ["{}", r#"{"execution":null}"#, r#"{"execution":{}}"#] {
-            assert_eq!(Described::parse(text.as_bytes()), Ok(Described::default()), "{text}");
+            assert_eq!(DescribeResponse::parse(text.as_bytes()), Ok(DescribeResponse::default()), "{text}");
         }
         let wrong = Err(ParseError::WrongType { field: "execution" });
-        assert_eq!(Described::parse(br#"{"execution":"none"}"#), wrong);
+        assert_eq!(DescribeResponse::parse(br#"{"execution":"none"}"#), wrong);
     }
 
     #[test]
@@ -155,12 +154,12 @@ mod tests {
         let text = format!(
             r#"{{"execution":{{"jobId":"j","status":"QUEUED","versionNumber":1,"jobDocument" : {document} }}}}"#
         );
-        let described = Described::parse(text.as_bytes()).unwrap();
+        let described = DescribeResponse::parse(text.as_bytes()).unwrap();
         assert_eq!(described.execution.as_ref().unwrap().document.unwrap().as_str(), document);
         let mut out = [0; 512];
         let len = described.emit(&mut out).unwrap();
         assert!(core::str::from_utf8(&out[..len]).unwrap().contains(document));
-        assert_eq!(Described::parse(&out[..len]).unwrap(), described);
+        assert_eq!(DescribeResponse::parse(&out[..len]).unwrap(), described);
     }
 
     #[test]
@@ -187,7 +186,7 @@ mod tests {
             times: [Option<u64>; 4], number: Option<u64>, text: String, token in proptest::option::of(any::<String>()),
         ) {
             let document = serde_json::to_string(&[text]).unwrap();
-            let described = Described {
+            let described = DescribeResponse {
                 execution: Some(Execution {
                     job_id: JobId::new(&job).unwrap(),
                     thing_name: thing.as_deref(),
@@ -202,12 +201,12 @@ mod tests {
                     document: Some(RawJson::parse(document.as_bytes()).unwrap()),
                 }),
                 timestamp: times[0],
-                client_token: token.as_deref().map(Escaped::plain),
+                client_token: token.as_deref().map(JsonStr::plain),
             };
             let mut out = [0; 4096];
             let len = described.emit(&mut out).unwrap();
             prop_assert!(serde_json::from_slice::<serde_json::Value>(&out[..len]).is_ok());
-            prop_assert_eq!(Described::parse(&out[..len]).unwrap(), described);
+            prop_assert_eq!(DescribeResponse::parse(&out[..len]).unwrap(), described);
         }
     }
 }

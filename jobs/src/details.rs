@@ -1,38 +1,40 @@
-//! Status details: what a device tells about its work, pairs of text inside AWS's limits. Also the keys that our agent
-//! uses; what it says under them is the agent's.
+//! Status details: pairs of strings that a device reports, within AWS's limits, and the keys that the agent uses. The
+//! values are chosen by the agent.
 
+use crate::buffer::Buffer;
 use crate::error::{EmitError, FieldError, ParseError};
 use crate::ids;
 use crate::json::RawJson;
+use crate::json_writer::{push_number, push_text};
 use crate::limits::DETAIL_KEY_BYTES_MAX;
 use crate::reason::Reason;
-use crate::text::Escaped;
+use crate::text::JsonStr;
 
-/// Key: how far an update is, one of [`SelfTest`]. Source: the AWS OTA agent.
+/// Key: phase of the update, one of [`SelfTest`]. Source: the AWS OTA agent.
 pub const SELF_TEST: &str = "self_test";
-/// Key: blocks received of blocks in all, `64/256`. Source: the AWS OTA agent.
+/// Key: blocks received and blocks in total, `64/256`. Source: the AWS OTA agent.
 pub const RECEIVE: &str = "receive";
-/// Key: why it ended, [`Reason::name`].
+/// Key: name of the reason, [`Reason::name`].
 pub const REASON: &str = "reason";
-/// Key: the same as a number, [`Reason::code_text`].
+/// Key: code of the reason, [`Reason::code_text`].
 pub const CODE: &str = "code";
-/// Key: the version of the image that runs.
+/// Key: version of the running image.
 pub const VERSION: &str = "version";
 
-/// How far an update is, under the key [`SELF_TEST`].
+/// Phase of an update, the value of the key [`SELF_TEST`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelfTest {
-    /// The image is on its way.
+    /// The image is being downloaded.
     Receiving,
     /// The image is verified and will be started.
     Ready,
-    /// The image runs on trial.
+    /// The image is running on trial.
     Active,
     /// The image is confirmed.
     Accepted,
-    /// The image was not good.
+    /// The image was rejected.
     Rejected,
-    /// The update was given up.
+    /// The update was aborted.
     Aborted,
 }
 
@@ -50,53 +52,49 @@ impl SelfTest {
     }
 }
 
-/// Writes an object of details into a buffer, pair by pair.
+/// Builds a details object in a buffer, pair by pair.
 #[derive(Debug)]
 pub struct Details<'b> {
-    out: &'b mut [u8],
-    /// Always room for the closing brace behind it, once a pair is in.
-    len: usize,
+    /// Has space for the closing brace once it holds a pair.
+    out: Buffer<'b>,
 }
 
 impl<'b> Details<'b> {
-    /// No details yet.
+    /// Creates an empty object.
     pub const fn new(out: &'b mut [u8]) -> Self {
-        Self { out, len: 0 }
+        Self { out: Buffer::new(out) }
     }
 
     /// Adds a pair.
     ///
     /// Errors: [`FieldError`] unless the key is 1 to 128 letters, digits, `:`, `_`, `-` and the value has a character
-    /// and no control character; [`EmitError::BufferTooSmall`]. The details are unchanged then.
+    /// and no control character; [`EmitError::BufferTooSmall`]. On an error the details are unchanged.
     /// Source: AWS IoT API, `DetailsKey` and `DetailsValue`.
     pub fn push(&mut self, key: &str, value: &str) -> Result<(), EmitError> {
         check_key(key)?;
         check_value(value)?;
-        let have = self.out.len();
-        let too_small = EmitError::BufferTooSmall { have };
-        let opener = if self.len == 0 { b'{' } else { b',' };
-        let mut at = self.len;
-        for (mark, text) in [(opener, key), (b':', value)] {
-            *self.out.get_mut(at).ok_or(too_small)? = mark;
-            at += 1;
-            at += serde_json_core::to_slice(text, &mut self.out[at..]).map_err(|_| too_small)?;
+        let before = self.out.len();
+        self.out.push(if before == 0 { b"{" } else { b"," });
+        push_text(&mut self.out, JsonStr::plain(key));
+        self.out.push(b":");
+        push_text(&mut self.out, JsonStr::plain(value));
+        if self.out.fits(1) {
+            return Ok(());
         }
-        if at == have {
-            return Err(too_small);
-        }
-        self.len = at;
-        Ok(())
+        self.out.truncate(before);
+        Err(self.out.too_small())
     }
 
-    /// Adds how many blocks of how many are in flash.
+    /// Adds the number of blocks received and the total.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn push_receive(&mut self, done_blocks: u32, total_blocks: u32) -> Result<(), EmitError> {
         let mut text = [0; RECEIVE_BYTES_MAX];
-        let mut at = write_decimal(&mut text, RECEIVE_BYTES_MAX, total_blocks) - 1;
-        text[at] = b'/';
-        at = write_decimal(&mut text, at, done_blocks);
-        self.push(RECEIVE, core::str::from_utf8(&text[at..]).expect("digits and a slash are ASCII"))
+        let mut out = Buffer::new(&mut text);
+        push_number(&mut out, done_blocks.into());
+        out.push(b"/");
+        push_number(&mut out, total_blocks.into());
+        self.push(RECEIVE, out.into_text())
     }
 
     /// Adds the reason, as name and as code.
@@ -107,38 +105,24 @@ impl<'b> Details<'b> {
         self.push(CODE, reason.code_text().as_str())
     }
 
-    /// The object.
-    pub fn finish(self) -> RawJson<'b> {
-        if self.len == 0 {
+    /// Finishes the object.
+    pub fn finish(mut self) -> RawJson<'b> {
+        if self.out.len() == 0 {
             return RawJson::written("{}");
         }
-        self.out[self.len] = b'}';
-        let text = core::str::from_utf8(&self.out[..=self.len]);
-        RawJson::written(text.expect("made of keys and values, which are text"))
+        self.out.push(b"}");
+        RawJson::written(self.out.into_text())
     }
 }
 
 /// Two numbers of ten digits and a slash.
 const RECEIVE_BYTES_MAX: usize = 21;
 
-/// Writes `number` so that it ends before `end`, and returns where it begins.
-fn write_decimal(text: &mut [u8], end: usize, mut number: u32) -> usize {
-    let mut at = end;
-    loop {
-        at -= 1;
-        text[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            return at;
-        }
-    }
-}
-
-/// The pairs of a details object, checked one by one.
+/// Returns the pairs of a details object, each checked.
 ///
-/// Errors, for a pair: [`ParseError::WrongType`] for a value that is no string, [`ParseError::Field`] for a key or a
-/// value that AWS does not take. Anything but an object has no pairs.
-pub fn details<'a>(json: RawJson<'a>) -> impl Iterator<Item = Result<(&'a str, Escaped<'a>), ParseError>> {
+/// Errors, per pair: [`ParseError::WrongType`] if the value is not a string, [`ParseError::Field`] if AWS does not
+/// allow the key or the value. A value that is not an object has no pairs.
+pub fn details<'a>(json: RawJson<'a>) -> impl Iterator<Item = Result<(&'a str, JsonStr<'a>), ParseError>> {
     json.members().map(|(key, value)| {
         check_key(key.as_raw())?;
         let value = value.text(VALUE)?;
@@ -169,7 +153,7 @@ fn check_chars(chars: impl Iterator<Item = char>) -> Result<(), FieldError> {
     if at == 0 { Err(FieldError::Empty { field: VALUE }) } else { Ok(()) }
 }
 
-/// Unicode's general category C as far as it is stable: controls, formats, private use.
+/// Whether the character is in Unicode's general category C (controls, formats, private use), as far as that is stable.
 fn is_other(char: char) -> bool {
     char.is_control()
         || matches!(char,
@@ -256,11 +240,11 @@ mod tests {
         assert_eq!(
             pairs,
             [
-                Ok(("a", Escaped::plain("1/2"))),
+                Ok(("a", JsonStr::plain("1/2"))),
                 Err(ParseError::WrongType { field: VALUE }),
                 field(FieldError::Empty { field: VALUE }),
                 field(FieldError::Character { field: KEY, at: 1 }),
-                Ok(("f", Escaped::plain("ok"))),
+                Ok(("f", JsonStr::plain("ok"))),
                 Err(ParseError::WrongType { field: VALUE }),
             ]
         );

@@ -1,51 +1,51 @@
-//! What is refused, by name and with the numbers. One enum for what cannot be read, one for what cannot be written.
+//! Error types: [`ParseError`] for reading messages, [`EmitError`] for writing them, [`FieldError`] for single values.
 
 use core::fmt;
 
 use crate::reason::Reason;
 
-/// A value that its field cannot hold. Nothing is ever cut to fit.
+/// A value that is invalid for its field. Values are never truncated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldError {
-    /// The field may not be empty.
+    /// The value is empty.
     Empty {
         /// The field.
         field: &'static str,
     },
-    /// The value is longer than the field.
+    /// The value is too long.
     TooLong {
         /// The field.
         field: &'static str,
-        /// Bytes that the value has.
+        /// Length of the value in bytes.
         got: usize,
-        /// Bytes that the field, or the caller's buffer for it, holds.
+        /// Maximum length of the field, or of the caller's buffer for it, in bytes.
         max: usize,
     },
-    /// The field may not hold this character.
+    /// The value contains a character that is not allowed.
     Character {
         /// The field.
         field: &'static str,
-        /// Where in the value, in bytes.
+        /// Byte offset in the value.
         at: usize,
     },
 }
 
-/// A message that cannot be read.
+/// An error of parsing a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParseError {
     /// The bytes are not JSON in UTF-8.
     NotJson {
-        /// The first byte that is wrong; the length if bytes are missing.
+        /// Offset of the first invalid byte; the length if bytes are missing.
         at: usize,
     },
-    /// The bytes are not CBOR, or go on after it.
+    /// The bytes are not a single CBOR item.
     NotCbor {
-        /// The first byte that is wrong; the length if bytes are missing.
+        /// Offset of the first invalid byte; the length if bytes are missing.
         at: usize,
     },
     /// The message is nested too deeply.
     TooDeep {
-        /// Levels that are taken.
+        /// Maximum depth.
         max: usize,
     },
     /// The field is absent or null.
@@ -53,89 +53,102 @@ pub enum ParseError {
         /// The field.
         field: &'static str,
     },
-    /// The field is there more than once.
-    Twice {
+    /// The field occurs more than once.
+    Duplicate {
         /// The field.
         field: &'static str,
     },
-    /// The field, or a field right below it, has another JSON or CBOR type than AWS documents.
+    /// The field, or a field directly inside it, does not have the JSON or CBOR type that AWS documents.
     WrongType {
-        /// The field; `"message"` for the whole.
+        /// The field; `"message"` for the message itself.
         field: &'static str,
     },
-    /// The field's value is none of those that AWS documents.
+    /// The field's value is not one of those that AWS documents.
     Invalid {
         /// The field.
         field: &'static str,
     },
-    /// The field's value breaks the field's own rules.
+    /// The field's value is invalid.
     Field(FieldError),
-    /// The number is too small or too large.
+    /// The number is out of range.
     OutOfRange {
         /// The field.
         field: &'static str,
-        /// The number, at most `u64::MAX`.
+        /// The number; `u64::MAX` if it is larger.
         got: u64,
-        /// The smallest that is taken.
+        /// Minimum.
         min: u64,
-        /// The largest that is taken.
+        /// Maximum.
         max: u64,
     },
     /// The list is too long.
     TooMany {
         /// The list.
         field: &'static str,
-        /// Elements that it has.
+        /// Number of elements.
         got: usize,
-        /// Elements that are taken.
+        /// Maximum number of elements.
         max: usize,
     },
-    /// Half of a surrogate pair: the text has no characters there.
+    /// The string contains an unpaired surrogate.
     LoneSurrogate {
         /// The field.
         field: &'static str,
     },
-    /// A length that the message states is not the length that it has.
+    /// A stated length differs from the actual length.
     LengthMismatch {
-        /// The field that states it.
+        /// The field that states the length.
         field: &'static str,
-        /// What it states, in bytes.
+        /// Stated length in bytes.
         stated: u64,
-        /// What there is, in bytes.
+        /// Actual length in bytes.
         got: usize,
     },
     /// The text is not base64.
     NotBase64 {
         /// The field.
         field: &'static str,
-        /// The first character that is wrong; the length if some are missing.
+        /// Position of the first invalid character; the length if characters are missing.
         at: usize,
     },
-    /// None of the protocols is `MQTT` or `HTTP`.
+    /// The document lists neither `MQTT` nor `HTTP`.
     UnknownProtocol,
-    /// The file's only signatures are of kinds that are not known.
+    /// The file is signed, but with no known kind of signature.
     UnknownSignatureKind,
 }
 
-/// A message that cannot be written.
+/// Why a scanner stopped. The position is the scanner's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The grammar does not allow the next byte.
+    Malformed,
+    /// A container is nested too deeply.
+    TooDeep,
+}
+
+/// A key that occurs twice in an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Duplicate;
+
+/// An error of writing a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmitError {
     /// The buffer is too small for the message.
     BufferTooSmall {
-        /// Bytes that the buffer has.
+        /// Size of the buffer in bytes.
         have: usize,
     },
-    /// A field of the message breaks the field's own rules.
+    /// The value of a field is invalid.
     Field(FieldError),
-    /// A number of the message is too small or too large.
+    /// A number is out of range.
     OutOfRange {
         /// The field.
         field: &'static str,
         /// The number.
         got: u64,
-        /// The smallest that is taken.
+        /// Minimum.
         min: u64,
-        /// The largest that is taken.
+        /// Maximum.
         max: u64,
     },
 }
@@ -152,7 +165,7 @@ impl From<FieldError> for EmitError {
     }
 }
 
-/// What the service is told when a job document cannot be read.
+/// The reason to report when a job document cannot be parsed.
 impl From<ParseError> for Reason {
     fn from(error: ParseError) -> Self {
         match error {
@@ -161,7 +174,7 @@ impl From<ParseError> for Reason {
             ParseError::TooDeep { .. } => Reason::DocumentTooDeep,
             ParseError::Missing { .. } => Reason::DocumentFieldMissing,
             ParseError::Field(FieldError::TooLong { .. }) => Reason::DocumentFieldTooLong,
-            ParseError::Twice { .. }
+            ParseError::Duplicate { .. }
             | ParseError::WrongType { .. }
             | ParseError::Invalid { .. }
             | ParseError::Field(FieldError::Empty { .. } | FieldError::Character { .. })
@@ -197,7 +210,7 @@ impl fmt::Display for ParseError {
             ParseError::NotCbor { at } => write!(f, "not CBOR at byte {at}"),
             ParseError::TooDeep { max } => write!(f, "nested deeper than {max} levels"),
             ParseError::Missing { field } => write!(f, "{field} is missing"),
-            ParseError::Twice { field } => write!(f, "{field} is there twice"),
+            ParseError::Duplicate { field } => write!(f, "{field} is there twice"),
             ParseError::WrongType { field } => write!(f, "{field} has the wrong type"),
             ParseError::Invalid { field } => write!(f, "{field} has an unknown value"),
             ParseError::Field(error) => error.fmt(f),

@@ -1,15 +1,15 @@
-//! An execution as the service tells it: whole, as its state, or as a line of a list. Not a message of its own.
+//! A job execution as the service describes it: in full, as its state, or as a summary in a list. Not a message by
+//! itself.
 
-use serde::{Serialize, Serializer};
-
-use crate::envelope::{self, State};
 use crate::error::ParseError;
-use crate::ids::{JobId, ThingName};
-use crate::json::{self, RawJson};
+use crate::ids::JobId;
+use crate::json::RawJson;
+use crate::json_writer::JsonWriter;
 use crate::scan::Scanner;
 use crate::status::Status;
+use crate::value::Fields;
 
-/// A job's execution at one thing. Unit of all times: seconds since 1970.
+/// The execution of a job on one thing. Unit of all times: seconds since 1970.
 ///
 /// Source: AWS IoT developer guide, "JobExecution". `thingName` is absent in what AWS sends over MQTT.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,9 +18,9 @@ pub struct Execution<'a> {
     pub job_id: JobId,
     /// The thing.
     pub thing_name: Option<&'a str>,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
-    /// What the device said last.
+    /// Details last reported by the device.
     pub status_details: Option<RawJson<'a>>,
     /// When it was queued.
     pub queued_at: Option<u64>,
@@ -28,88 +28,88 @@ pub struct Execution<'a> {
     pub started_at: Option<u64>,
     /// When it was updated last.
     pub last_updated_at: Option<u64>,
-    /// Starts at 1 and grows by one with every update.
+    /// Version; starts at 1 and is incremented by every update.
     pub version_number: u64,
-    /// Which attempt at this thing.
+    /// Execution number, unique on this thing.
     pub execution_number: Option<u64>,
-    /// Unit: seconds, give or take a minute.
+    /// Time until the execution times out. Unit: seconds, accurate to a minute.
     pub approximate_seconds_before_timed_out: Option<u64>,
-    /// The job document, untouched; absent where it was not asked for.
+    /// The job document, unparsed; absent if it was not requested.
     pub document: Option<RawJson<'a>>,
 }
 
 impl<'a> Execution<'a> {
     pub(crate) fn read(json: RawJson<'a>) -> Result<Self, ParseError> {
-        let state: State<'a> = envelope::read(json, "execution")?;
-        if let Some(thing) = state.thing_name {
-            ThingName::check(thing)?;
-        }
-        Ok(Self {
-            job_id: state.job()?,
-            thing_name: state.thing_name,
-            status: state.status()?,
-            status_details: json.member("statusDetails")?,
-            queued_at: state.queued_at,
-            started_at: state.started_at,
-            last_updated_at: state.last_updated_at,
-            version_number: state.version()?,
-            execution_number: state.execution_number,
-            approximate_seconds_before_timed_out: state.approximate_seconds_before_timed_out,
-            document: json.member("jobDocument")?,
-        })
+        let mut fields = Fields::envelope(json, "execution");
+        let execution = Self {
+            queued_at: fields.number("queuedAt"),
+            started_at: fields.number("startedAt"),
+            last_updated_at: fields.number("lastUpdatedAt"),
+            execution_number: fields.number("executionNumber"),
+            approximate_seconds_before_timed_out: fields.number("approximateSecondsBeforeTimedOut"),
+            thing_name: fields.thing_name(),
+            job_id: fields.job_id(),
+            status: fields.status(),
+            status_details: fields.raw("statusDetails"),
+            version_number: fields.version(),
+            document: fields.raw("jobDocument"),
+        };
+        fields.finish().map(|()| execution)
     }
 
-    pub(crate) fn wire(&self) -> State<'_> {
-        State {
-            job_id: Some(self.job_id.as_str()),
-            thing_name: self.thing_name,
-            status: Some(self.status.as_str()),
-            status_details: self.status_details.map(json::Wire),
-            queued_at: self.queued_at,
-            started_at: self.started_at,
-            last_updated_at: self.last_updated_at,
-            version_number: Some(self.version_number),
-            execution_number: self.execution_number,
-            approximate_seconds_before_timed_out: self.approximate_seconds_before_timed_out,
-            job_document: self.document.map(json::Wire),
-        }
+    /// Writes the members.
+    pub(crate) fn write(&self, writer: &mut JsonWriter<'_>) {
+        writer.plain("jobId", Some(self.job_id.as_str()));
+        writer.plain("thingName", self.thing_name);
+        writer.plain("status", Some(self.status.as_str()));
+        writer.raw("statusDetails", self.status_details);
+        writer.number("queuedAt", self.queued_at);
+        writer.number("startedAt", self.started_at);
+        writer.number("lastUpdatedAt", self.last_updated_at);
+        writer.number("versionNumber", Some(self.version_number));
+        writer.number("executionNumber", self.execution_number);
+        writer.number("approximateSecondsBeforeTimedOut", self.approximate_seconds_before_timed_out);
+        writer.raw("jobDocument", self.document);
     }
 }
 
-/// Where an execution stands, in an answer to an update.
+/// State of an execution, in the response to an update.
 ///
 /// Source: AWS IoT developer guide, "JobExecutionState".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExecutionState<'a> {
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
-    /// What the device said last.
+    /// Details last reported by the device.
     pub status_details: Option<RawJson<'a>>,
-    /// Its version now.
+    /// Its current version.
     pub version_number: u64,
 }
 
 impl<'a> ExecutionState<'a> {
     pub(crate) fn read(json: RawJson<'a>) -> Result<Self, ParseError> {
-        let state: State<'a> = envelope::read(json, "executionState")?;
-        Ok(Self {
-            status: state.status()?,
-            status_details: json.member("statusDetails")?,
-            version_number: state.version()?,
-        })
+        let mut fields = Fields::envelope(json, STATE);
+        let state = Self {
+            status: fields.status(),
+            status_details: fields.raw("statusDetails"),
+            version_number: fields.version(),
+        };
+        fields.finish().map(|()| state)
     }
 
-    pub(crate) fn wire(&self) -> State<'a> {
-        State {
-            status: Some(self.status.as_str()),
-            status_details: self.status_details.map(json::Wire),
-            version_number: Some(self.version_number),
-            ..State::default()
-        }
+    /// Writes the member `executionState`.
+    pub(crate) fn write(&self, writer: &mut JsonWriter<'_>) {
+        writer.open_member(STATE, b"{");
+        writer.plain("status", Some(self.status.as_str()));
+        writer.raw("statusDetails", self.status_details);
+        writer.number("versionNumber", Some(self.version_number));
+        writer.close(b"}");
     }
 }
 
-/// An execution in a list. Unit of all times: seconds since 1970.
+const STATE: &str = "executionState";
+
+/// Summary of an execution in a list. Unit of all times: seconds since 1970.
 ///
 /// Source: AWS IoT developer guide, "JobExecutionSummary".
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,39 +122,38 @@ pub struct Summary {
     pub started_at: Option<u64>,
     /// When it was updated last.
     pub last_updated_at: Option<u64>,
-    /// Its version now.
+    /// Its current version.
     pub version_number: u64,
-    /// Which attempt at this thing.
+    /// Execution number, unique on this thing.
     pub execution_number: Option<u64>,
 }
 
 impl Summary {
     fn read(json: RawJson<'_>) -> Result<Self, ParseError> {
-        let state: State<'_> = envelope::read(json, "summary")?;
-        Ok(Self {
-            job_id: state.job()?,
-            queued_at: state.queued_at,
-            started_at: state.started_at,
-            last_updated_at: state.last_updated_at,
-            version_number: state.version()?,
-            execution_number: state.execution_number,
-        })
+        let mut fields = Fields::envelope(json, "summary");
+        let summary = Self {
+            queued_at: fields.number("queuedAt"),
+            started_at: fields.number("startedAt"),
+            last_updated_at: fields.number("lastUpdatedAt"),
+            execution_number: fields.number("executionNumber"),
+            job_id: fields.job_id(),
+            version_number: fields.version(),
+        };
+        fields.finish().map(|()| summary)
     }
 
-    fn wire(&self) -> State<'_> {
-        State {
-            job_id: Some(self.job_id.as_str()),
-            queued_at: self.queued_at,
-            started_at: self.started_at,
-            last_updated_at: self.last_updated_at,
-            version_number: Some(self.version_number),
-            execution_number: self.execution_number,
-            ..State::default()
-        }
+    /// Writes the members.
+    fn write(&self, writer: &mut JsonWriter<'_>) {
+        writer.plain("jobId", Some(self.job_id.as_str()));
+        writer.number("queuedAt", self.queued_at);
+        writer.number("startedAt", self.started_at);
+        writer.number("lastUpdatedAt", self.last_updated_at);
+        writer.number("versionNumber", Some(self.version_number));
+        writer.number("executionNumber", self.execution_number);
     }
 }
 
-/// A list of executions: read from its message one by one, or given to be written. It costs no memory either way.
+/// A list of executions: parsed lazily from its message, or borrowed from the caller to be written.
 #[derive(Clone, Copy, Debug)]
 pub struct Summaries<'a>(List<'a>);
 
@@ -165,21 +164,41 @@ enum List<'a> {
 }
 
 impl<'a> Summaries<'a> {
-    /// A list to write.
+    /// Creates a list to be written.
     pub const fn new(summaries: &'a [Summary]) -> Self {
         Self(List::Given(summaries))
     }
 
-    /// The array of this name; an empty list where it is absent.
-    pub(crate) fn read(object: RawJson<'a>, field: &'static str) -> Result<Self, ParseError> {
-        match object.member(field)? {
-            None => Ok(Self::new(&[])),
-            Some(array) if array.is_array() => Ok(Self(List::Read(array))),
-            Some(_) => Err(ParseError::WrongType { field }),
+    /// Reads the array with this key; an absent one is an empty list.
+    pub(crate) fn read(fields: &mut Fields<'a>, field: &'static str) -> Self {
+        match fields.raw(field) {
+            None => Self::new(&[]),
+            Some(array) => {
+                if !array.is_array() {
+                    fields.refuse(ParseError::WrongType { field });
+                }
+                Self(List::Read(array))
+            }
         }
     }
 
-    /// The executions, in the service's order; a line that cannot be read is an error of its own.
+    /// Writes the list as a member.
+    pub(crate) fn write(&self, writer: &mut JsonWriter<'_>, key: &str) {
+        match self.0 {
+            List::Read(array) => writer.raw(key, Some(array)),
+            List::Given(given) => {
+                writer.open_member(key, b"[");
+                for summary in given {
+                    writer.open_element(b"{");
+                    summary.write(writer);
+                    writer.close(b"}");
+                }
+                writer.close(b"]");
+            }
+        }
+    }
+
+    /// Returns the executions in the service's order. An element that cannot be parsed is an error by itself.
     pub fn iter(&self) -> impl Iterator<Item = Result<Summary, ParseError>> + use<'a> {
         let (read, given) = match self.0 {
             List::Read(array) => (Some(array), [].as_slice()),
@@ -189,7 +208,7 @@ impl<'a> Summaries<'a> {
         read.chain(given.iter().cloned().map(Ok))
     }
 
-    /// Whether the list has no line.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         match self.0 {
             List::Read(array) => array.elements().next().is_none(),
@@ -198,34 +217,10 @@ impl<'a> Summaries<'a> {
     }
 }
 
-impl Serialize for Summaries<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            List::Read(array) => json::Wire(array).serialize(serializer),
-            List::Given(given) => serializer.collect_seq(given.iter().map(Summary::wire)),
-        }
-    }
-}
-
-impl State<'_> {
-    fn job(&self) -> Result<JobId, ParseError> {
-        Ok(JobId::new(self.job_id.ok_or(ParseError::Missing { field: "jobId" })?)?)
-    }
-
-    fn status(&self) -> Result<Status, ParseError> {
-        let name = self.status.ok_or(ParseError::Missing { field: "status" })?;
-        Status::parse(name).ok_or(ParseError::Invalid { field: "status" })
-    }
-
-    fn version(&self) -> Result<u64, ParseError> {
-        self.version_number.ok_or(ParseError::Missing { field: "versionNumber" })
-    }
-}
-
-/// The job that a message with an execution is about, even where the rest of it cannot be read.
+/// Returns the id of the job in a message with an execution, even if the rest of the message cannot be parsed.
 ///
-/// A job whose document is nested too deeply, or broken, can be refused at the service only by its name. Found as long
-/// as the name stands before what is broken, and AWS writes it first.
+/// With it a job whose document is malformed or nested too deeply can still be rejected. The id is found if it precedes
+/// the malformed part; AWS writes it first.
 pub fn job_of(message: &[u8]) -> Option<JobId> {
     let text = match core::str::from_utf8(message) {
         Ok(text) => text,
@@ -238,7 +233,7 @@ pub fn job_of(message: &[u8]) -> Option<JobId> {
     JobId::new(id.strip_prefix('"')?.strip_suffix('"')?).ok()
 }
 
-/// Steps into an object and up to the value of `key`.
+/// Advances into an object to the value of `key`.
 fn enter(scanner: &mut Scanner<'_>, key: &str) -> Option<()> {
     scanner.space();
     if scanner.peek() != Some(b'{') {
@@ -290,7 +285,7 @@ mod tests {
         let text = with(r#","queuedAt":"yesterday""#);
         assert_eq!(read(&text), Err(ParseError::WrongType { field: "execution" }));
         let text = with(r#","jobDocument":{},"jobDocument":{}"#);
-        assert_eq!(read(&text), Err(ParseError::Twice { field: "jobDocument" }));
+        assert_eq!(read(&text), Err(ParseError::Duplicate { field: "jobDocument" }));
         let text = r#"{"jobId":"j","status":"SLEEPING","versionNumber":1}"#;
         assert_eq!(read(text), Err(ParseError::Invalid { field: "status" }));
         assert!(matches!(read("[]"), Err(ParseError::WrongType { field: "execution" })));

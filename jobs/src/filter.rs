@@ -1,12 +1,12 @@
-//! What a device subscribes to.
+//! Topic filters that a device subscribes to.
 
 use core::fmt::{self, Write};
 
 use crate::topic::{PREFIX, join};
 
-/// A subscription of a device. All eight together see every answer and every block in CBOR.
+/// A topic filter of a device. Together the eight filters match every response and every block in CBOR.
 ///
-/// AWS takes at most 8 filters in one SUBSCRIBE.
+/// AWS accepts at most 8 filters in one SUBSCRIBE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
     /// `jobs/notify`
@@ -28,7 +28,7 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// All of them.
+    /// All filters.
     pub const ALL: [Filter; 8] = [
         Filter::Notify,
         Filter::NotifyNext,

@@ -1,76 +1,77 @@
 //! GetPendingJobExecutions: topics `jobs/get` and `jobs/get/accepted`.
 
-use crate::envelope::{Answered, Asked, emit, token};
 use crate::error::{EmitError, ParseError};
 use crate::execution::Summaries;
 use crate::json::RawJson;
-use crate::text::{self, Escaped};
+use crate::json_writer::JsonWriter;
+use crate::text::JsonStr;
+use crate::value::{Fields, MESSAGE};
 
-/// Asks for all pending executions.
+/// Request for all pending executions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Get<'a> {
-    /// Comes back with the answer.
-    pub client_token: Option<Escaped<'a>>,
+    /// Echoed in the response.
+    pub client_token: Option<JsonStr<'a>>,
 }
 
 impl<'a> Get<'a> {
-    /// Reads the request.
+    /// Parses the request.
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let asked = Asked::read(RawJson::parse(bytes)?)?;
-        Ok(Self { client_token: token(asked.client_token)? })
+        let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
+        let request = Self { client_token: fields.text("clientToken") };
+        fields.finish().map(|()| request)
     }
 
     /// Writes the request and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        let client_token = self.client_token.map(text::Wire);
-        emit(&Asked { client_token, ..Asked::default() }, out)
+        let mut writer = JsonWriter::new(out);
+        writer.text("clientToken", self.client_token);
+        writer.finish()
     }
 }
 
-/// All pending executions, those in progress first.
+/// All pending executions.
 #[derive(Clone, Copy, Debug)]
 pub struct PendingJobs<'a> {
-    /// In progress, the one that was queued first first.
+    /// Executions in progress, oldest first.
     pub in_progress: Summaries<'a>,
-    /// Queued, the one that was queued first first.
+    /// Queued executions, oldest first.
     pub queued: Summaries<'a>,
     /// Seconds since 1970.
     pub timestamp: Option<u64>,
-    /// From the request.
-    pub client_token: Option<Escaped<'a>>,
+    /// Client token of the request.
+    pub client_token: Option<JsonStr<'a>>,
 }
 
 impl<'a> PendingJobs<'a> {
-    /// Reads the answer; the lists are read when they are iterated.
+    /// Parses the response; the lists are parsed when they are iterated.
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let json = RawJson::parse(bytes)?;
-        let answered = Answered::read(json)?;
-        Ok(Self {
-            in_progress: Summaries::read(json, "inProgressJobs")?,
-            queued: Summaries::read(json, "queuedJobs")?,
-            timestamp: answered.timestamp,
-            client_token: token(answered.client_token)?,
-        })
+        let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
+        let pending = Self {
+            timestamp: fields.number("timestamp"),
+            client_token: fields.text("clientToken"),
+            in_progress: Summaries::read(&mut fields, "inProgressJobs"),
+            queued: Summaries::read(&mut fields, "queuedJobs"),
+        };
+        fields.finish().map(|()| pending)
     }
 
-    /// Writes the answer and returns its length.
+    /// Writes the response and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        let answered = Answered {
-            in_progress_jobs: Some(self.in_progress),
-            queued_jobs: Some(self.queued),
-            timestamp: self.timestamp,
-            client_token: self.client_token.map(text::Wire),
-            ..Answered::default()
-        };
-        emit(&answered, out)
+        let mut writer = JsonWriter::new(out);
+        writer.text("clientToken", self.client_token);
+        writer.number("timestamp", self.timestamp);
+        self.in_progress.write(&mut writer, "inProgressJobs");
+        self.queued.write(&mut writer, "queuedJobs");
+        writer.finish()
     }
 }
 
@@ -114,7 +115,7 @@ mod tests {
     fn what_is_written_means_what_a_real_session_says() {
         let given = [job1()];
         let queued = PendingJobs::parse(TWO).unwrap().queued;
-        let token = Escaped::plain("380a66b5-b5f7-471a-92d4-bd7fbe558472");
+        let token = JsonStr::plain("380a66b5-b5f7-471a-92d4-bd7fbe558472");
         let pending = PendingJobs {
             in_progress: Summaries::new(&given),
             queued,

@@ -1,4 +1,4 @@
-//! The names that AWS gives to jobs, things and streams: right in length and alphabet once they exist.
+//! Names of jobs, things and streams. A value of these types has a valid length and alphabet.
 
 use core::fmt;
 
@@ -7,7 +7,7 @@ use heapless::String;
 use crate::error::FieldError;
 use crate::limits::{JOB_ID_BYTES_MAX, STREAM_NAME_BYTES_MAX, THING_NAME_BYTES_MAX};
 
-/// Refuses a name that is empty, longer than `max` bytes, or holds more than letters, digits and `extra`.
+/// Checks that a name is not empty, has at most `max` bytes, and consists of letters, digits and `extra`.
 pub(crate) fn check(field: &'static str, text: &str, max: usize, extra: &[u8]) -> Result<(), FieldError> {
     if text.is_empty() {
         return Err(FieldError::Empty { field });
@@ -29,15 +29,15 @@ macro_rules! name {
         pub struct $name(String<$max>);
 
         impl $name {
-            /// Takes `text` if it is such a name.
+            /// Creates the name if `text` is valid.
             ///
-            /// Errors: [`FieldError`] when it is empty, too long, or holds a character outside the alphabet.
+            /// Errors: [`FieldError`] if it is empty, too long, or has a character outside the alphabet.
             pub fn new(text: &str) -> Result<Self, FieldError> {
                 Self::check(text)?;
                 Ok(Self(String::try_from(text).expect("the length was checked")))
             }
 
-            /// Whether `text` is such a name, without keeping it.
+            /// Checks `text` without storing it.
             pub(crate) fn check(text: &str) -> Result<(), FieldError> {
                 check($field, text, $max, $extra)
             }
@@ -61,6 +61,13 @@ name! {
     ///
     /// Source: AWS IoT API, `JobId`.
     JobId, "jobId", JOB_ID_BYTES_MAX, b"_-"
+}
+
+impl JobId {
+    /// Placeholder for an invalid id. The error is returned instead of the value that holds it.
+    pub(crate) const fn empty() -> Self {
+        Self(String::new())
+    }
 }
 
 name! {

@@ -1,11 +1,9 @@
-//! A JSON value as a slice of its message: found by the scanner, looked into on demand, handed on untouched.
-//! Typed envelopes are not here.
+//! A JSON value as a slice of its message: located by the scanner, inspected on demand, passed on unchanged.
+//! Reading the fields of a message is in `value`.
 
-use serde::{Serialize, Serializer};
-
-use crate::error::ParseError;
+use crate::error::{Duplicate, ParseError};
 use crate::scan::Scanner;
-use crate::text::Escaped;
+use crate::text::JsonStr;
 
 /// A JSON value, borrowed: well-formed, and nested no deeper than [`DEPTH_MAX`](crate::limits::DEPTH_MAX).
 ///
@@ -14,28 +12,27 @@ use crate::text::Escaped;
 pub struct RawJson<'a>(&'a str);
 
 impl<'a> RawJson<'a> {
-    /// Checks `bytes` and borrows the value in them, white space around it left off.
+    /// Validates `bytes` and borrows the value in them, without surrounding white space.
     ///
     /// Errors: [`ParseError::NotJson`] with the byte, [`ParseError::TooDeep`] with the bound.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let text = core::str::from_utf8(bytes).map_err(|error| ParseError::NotJson { at: error.valid_up_to() })?;
         let mut scanner = Scanner::new(text);
-        let value = scanner.value()?;
-        scanner.end()?;
-        Ok(Self(value))
+        let value = scanner.value().and_then(|value| scanner.end().map(|()| Self(value)));
+        value.map_err(|stop| scanner.refused(stop))
     }
 
-    /// What this crate wrote itself.
+    /// Wraps text written by this crate.
     pub(crate) const fn written(text: &'a str) -> Self {
         Self(text)
     }
 
-    /// The text, untouched.
+    /// The text as it is in the message.
     pub const fn as_str(&self) -> &'a str {
         self.0
     }
 
-    /// The bytes, untouched.
+    /// The bytes as they are in the message.
     pub const fn as_bytes(&self) -> &'a [u8] {
         self.0.as_bytes()
     }
@@ -50,12 +47,12 @@ impl<'a> RawJson<'a> {
         self.0.starts_with('[')
     }
 
-    /// Keys and values of an object, in order; nothing of anything else.
+    /// Returns the keys and values of an object in order; nothing if the value is not an object.
     pub fn members(&self) -> Members<'a> {
         Members(self.inside(b'{'))
     }
 
-    /// Values of an array, in order; nothing of anything else.
+    /// Returns the elements of an array in order; nothing if the value is not an array.
     pub fn elements(&self) -> Elements<'a> {
         Elements(self.inside(b'['))
     }
@@ -70,28 +67,36 @@ impl<'a> RawJson<'a> {
         scanner
     }
 
-    /// The member of an object with this key; `None` where it is absent or null.
+    /// Returns the value of a key of an object; `None` if it is absent or null.
     ///
-    /// Errors: [`ParseError::Twice`].
+    /// Errors: [`ParseError::Duplicate`].
     pub fn member(&self, key: &'static str) -> Result<Option<RawJson<'a>>, ParseError> {
+        self.find(key).map_err(|Duplicate| ParseError::Duplicate { field: key })
+    }
+
+    pub(crate) fn find(&self, key: &str) -> Result<Option<RawJson<'a>>, Duplicate> {
         let mut found = None;
         for (_, value) in self.members().filter(|(known, _)| known.is(key)) {
             if found.replace(value).is_some() {
-                return Err(ParseError::Twice { field: key });
+                return Err(Duplicate);
             }
         }
         Ok(found.filter(|value| value.0 != "null"))
     }
 
-    /// The text of a string. `field` is the name that a refusal carries.
-    ///
-    /// Errors: [`ParseError::WrongType`], [`ParseError::LoneSurrogate`].
-    pub fn text(&self, field: &'static str) -> Result<Escaped<'a>, ParseError> {
-        let contents = self.0.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-        Escaped::json(field, contents.ok_or(ParseError::WrongType { field })?)
+    /// The characters between the quotes of a string, escapes included.
+    pub(crate) fn contents(&self) -> Option<&'a str> {
+        self.0.strip_prefix('"')?.strip_suffix('"')
     }
 
-    /// A whole number from `min` to `max`. `field` is the name that a refusal carries.
+    /// Returns the text of a string. `field` is the name used in errors.
+    ///
+    /// Errors: [`ParseError::WrongType`], [`ParseError::LoneSurrogate`].
+    pub fn text(&self, field: &'static str) -> Result<JsonStr<'a>, ParseError> {
+        JsonStr::json(field, self.contents().ok_or(ParseError::WrongType { field })?)
+    }
+
+    /// Returns an integer in `min..=max`. `field` is the name used in errors.
     ///
     /// Errors: [`ParseError::WrongType`] also for a sign, a fraction or an exponent, [`ParseError::OutOfRange`].
     pub fn number(&self, field: &'static str, min: u64, max: u64) -> Result<u64, ParseError> {
@@ -100,7 +105,7 @@ impl<'a> RawJson<'a> {
     }
 }
 
-/// The value of nothing but digits, `u64::MAX` if it is larger.
+/// Parses a string of digits; returns `u64::MAX` if the number is larger.
 pub(crate) fn digits(text: &str) -> Option<u64> {
     if text.is_empty() {
         return None;
@@ -115,21 +120,21 @@ pub(crate) fn in_range(field: &'static str, got: u64, min: u64, max: u64) -> Res
     if (min..=max).contains(&got) { Ok(got) } else { Err(ParseError::OutOfRange { field, got, min, max }) }
 }
 
-/// The key of a member, as it stands between its quotes.
+/// The key of a member: the characters between its quotes, escapes included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key<'a>(&'a str);
 
 impl<'a> Key<'a> {
-    /// Whether the key is `name`. A key in escapes is none of AWS's: serde-json-core sees it the same way.
+    /// Whether the key is `name`. Keys written with escapes do not match.
     pub fn is(&self, name: &str) -> bool {
         self.0 == name
     }
 
-    /// The key's text.
+    /// Returns the text of the key.
     ///
     /// Errors: [`ParseError::LoneSurrogate`].
-    pub fn text(&self) -> Result<Escaped<'a>, ParseError> {
-        Escaped::json("key", self.0)
+    pub fn text(&self) -> Result<JsonStr<'a>, ParseError> {
+        JsonStr::json("key", self.0)
     }
 
     pub(crate) fn as_raw(&self) -> &'a str {
@@ -168,7 +173,7 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// Steps over a value, and over the comma after it.
+/// Skips a value and the comma after it.
 fn next_value<'a>(scanner: &mut Scanner<'a>) -> Option<RawJson<'a>> {
     let value = scanner.value().ok()?;
     scanner.space();
@@ -177,15 +182,6 @@ fn next_value<'a>(scanner: &mut Scanner<'a>) -> Option<RawJson<'a>> {
         scanner.space();
     }
     Some(RawJson(value))
-}
-
-/// serde-json-core writes bytes as they are: this is how a slice goes out untouched. For its serializer alone.
-pub(crate) struct Wire<'a>(pub(crate) RawJson<'a>);
-
-impl Serialize for Wire<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.0.as_bytes())
-    }
 }
 
 #[cfg(test)]
@@ -214,7 +210,7 @@ mod tests {
     fn null_is_absent_and_twice_is_an_error() {
         assert_eq!(raw(r#"{"a":null}"#).member("a"), Ok(None));
         assert_eq!(raw(r#"{"b":1}"#).member("a"), Ok(None));
-        assert_eq!(raw(r#"{"a":1,"a":2}"#).member("a"), Err(ParseError::Twice { field: "a" }));
+        assert_eq!(raw(r#"{"a":1,"a":2}"#).member("a"), Err(ParseError::Duplicate { field: "a" }));
         assert_eq!(raw(r#"{"b":{"a":1}}"#).member("a"), Ok(None), "only the members of the object itself");
     }
 
@@ -242,7 +238,7 @@ mod tests {
         assert_eq!(RawJson::parse(b"[\"\xff\"]"), Err(ParseError::NotJson { at: 2 }));
     }
 
-    /// 64 KiB is the stack of a small thread; a parser that recurses needs ten times as much for this.
+    /// A recursive parser needs about ten times this stack of 64 KiB.
     #[test]
     fn a_document_fifty_thousand_levels_deep_is_refused_on_a_small_stack() {
         let deep = format!("{{\"execution\":{{\"jobDocument\":{}1{}}}}}", "[".repeat(50_000), "]".repeat(50_000));

@@ -1,20 +1,22 @@
-//! WORDS: every message of AWS IoT Jobs and of MQTT file delivery, both directions, and the reason codes.
+//! Messages of AWS IoT Jobs and of MQTT-based file delivery, in both directions, and the reason codes.
 //!
 //! | what | where |
 //! |-|-|
 //! | names, topics, filters | [`ids`], [`topic`], [`filter`] |
-//! | requests and their answers | [`get`], [`start_next`], [`describe`], [`update`], [`rejected`] |
-//! | what the service says unasked | [`notify`] |
-//! | an execution, its states, its details | [`execution`], [`status`], [`details`] |
+//! | requests and responses | [`get`], [`start_next`], [`describe`], [`update`], [`rejected`] |
+//! | notifications | [`notify`] |
+//! | an execution, its status, its details | [`execution`], [`status`], [`details`] |
 //! | the job document of an update | [`document`] |
 //! | files over MQTT | [`stream`] |
-//! | why a job did not go well | [`reason`] |
+//! | reasons for failure and rejection | [`reason`] |
 //!
-//! Every message borrows from its bytes, reads with `parse` and writes with `emit`; a device uses one half, the service
-//! the other. serde-json-core carries the typed envelopes. What it cannot do is done by one scanner, in `scan`: slices
-//! handed on untouched ([`RawJson`]), escapes ([`Escaped`]), a bound on depth, keys that nobody knows beforehand.
+//! Every message borrows from its bytes and has `parse` and `emit`; devices use one half, the service the other. `scan`
+//! locates the values of a JSON message without recursion and bounds its depth; values that are not needed are passed
+//! on unchanged ([`RawJson`]), and escapes are resolved on access ([`JsonStr`]). `value` reads fields by key, from JSON
+//! and from CBOR. Numbers are written by serde-json-core.
 //!
-//! No heap, no clock, no recursion, no byte trusted. Which message follows which is not here.
+//! There is no heap, no clock and no recursion, and no input is trusted. The order of messages is not part of this
+//! crate.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -23,18 +25,19 @@
 extern crate std;
 
 pub mod base64;
+mod buffer;
 mod cbor;
 pub mod codes;
 pub mod describe;
 pub mod details;
 pub mod document;
-mod envelope;
 pub mod error;
 pub mod execution;
 pub mod filter;
 pub mod get;
 pub mod ids;
 pub mod json;
+mod json_writer;
 pub mod limits;
 pub mod notify;
 pub mod reason;
@@ -46,9 +49,10 @@ pub mod stream;
 pub mod text;
 pub mod topic;
 pub mod update;
+mod value;
 
 pub use codes::{RejectCode, StreamRejectCode};
-pub use describe::{Describe, Described, NextJob};
+pub use describe::{Describe, DescribeResponse};
 pub use details::Details;
 pub use document::Document;
 pub use error::{EmitError, FieldError, ParseError};
@@ -62,6 +66,6 @@ pub use reason::Reason;
 pub use rejected::Rejected;
 pub use start_next::StartNext;
 pub use status::Status;
-pub use text::Escaped;
-pub use topic::{Answer, Encoding, JobRef, JobsTopic, StreamTopic, Topic, TopicError};
-pub use update::{Update, Updated};
+pub use text::JsonStr;
+pub use topic::{Encoding, JobRef, JobsTopic, Response, StreamTopic, Topic, TopicError};
+pub use update::{Update, UpdateResponse};

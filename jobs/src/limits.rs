@@ -1,9 +1,9 @@
-//! Every bound of the wire protocol, in one place. AWS's own where AWS names one.
+//! All limits of the wire protocol; AWS's own where it documents one.
 
-/// Levels of nesting that a JSON message may have, the envelope included.
+/// Maximum nesting depth of a JSON message, including the message itself.
 pub const DEPTH_MAX: usize = 16;
 
-/// Levels of nesting that a CBOR message may have. The deepest that AWS documents is 3.
+/// Maximum nesting depth of a CBOR message. The deepest message that AWS documents has 3 levels.
 pub const CBOR_DEPTH_MAX: usize = 8;
 
 /// Longest job id. Unit: bytes. Source: AWS IoT API, `JobId`, 1..=64.
@@ -15,13 +15,13 @@ pub const THING_NAME_BYTES_MAX: usize = 128;
 /// Longest stream name. Unit: bytes. Source: AWS IoT API, `StreamId`, 1..=128.
 pub const STREAM_NAME_BYTES_MAX: usize = 128;
 
-/// Longest topic that [`Topic`](crate::Topic) writes or takes. Unit: bytes.
+/// Longest topic that [`Topic`](crate::Topic) reads or writes. Unit: bytes.
 ///
-/// The longest is a description of a stream whose name has full length, for a thing whose name has.
+/// It is the description of a stream, with names of maximum length.
 pub const TOPIC_BYTES_MAX: usize =
     "$aws/things/".len() + THING_NAME_BYTES_MAX + "/streams/".len() + STREAM_NAME_BYTES_MAX + "/description/cbor".len();
 
-/// Files of one job document that a device keeps at a time.
+/// Maximum number of files in a job document.
 pub const FILES_MAX: usize = 4;
 
 /// Largest file id. Source: AWS IoT developer guide, "MQTT-based file delivery", 0..=255.
@@ -51,5 +51,5 @@ pub const BITMAP_BYTES_MAX: usize = 12_287;
 /// Largest stream version. Source: AWS IoT API, `StreamVersion`, 0..=65535.
 pub const STREAM_VERSION_MAX: u32 = 65_535;
 
-/// Largest file that a message may announce. Unit: bytes. AWS ends far below: no slot of ours is wider than 32 bit.
+/// Largest file size in a message. Unit: bytes. AWS's own limit is far lower; slots are addressed with 32 bits.
 pub const FILE_BYTES_MAX: u32 = u32::MAX;

@@ -1,11 +1,13 @@
-//! The list of pending executions changed: topic `jobs/notify`. The next one is a [`Described`](crate::Described).
+//! Notification of a changed list of pending executions: topic `jobs/notify`. `notify-next` is a
+//! [`DescribeResponse`](crate::DescribeResponse).
 
-use crate::envelope::{Answered, JobsByStatus, emit};
 use crate::error::{EmitError, ParseError};
 use crate::execution::Summaries;
 use crate::json::RawJson;
+use crate::json_writer::JsonWriter;
+use crate::value::{Fields, MESSAGE};
 
-/// All pending executions, those in progress first.
+/// All pending executions.
 #[derive(Clone, Copy, Debug)]
 pub struct Notify<'a> {
     /// In progress.
@@ -17,31 +19,36 @@ pub struct Notify<'a> {
 }
 
 impl<'a> Notify<'a> {
-    /// Reads the notification; the lists are read when they are iterated.
+    /// Parses the notification; the lists are parsed when they are iterated.
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let json = RawJson::parse(bytes)?;
-        let answered = Answered::read(json)?;
-        let jobs = json.member("jobs")?.ok_or(ParseError::Missing { field: "jobs" })?;
-        if !jobs.is_object() {
-            return Err(ParseError::WrongType { field: "jobs" });
-        }
-        Ok(Self {
-            in_progress: Summaries::read(jobs, "IN_PROGRESS")?,
-            queued: Summaries::read(jobs, "QUEUED")?,
-            timestamp: answered.timestamp,
-        })
+        let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
+        let (timestamp, jobs) = (fields.number("timestamp"), fields.raw("jobs"));
+        fields.finish()?;
+        let mut fields = Fields::envelope(jobs.ok_or(ParseError::Missing { field: "jobs" })?, "jobs");
+        let notify = Self {
+            in_progress: Summaries::read(&mut fields, "IN_PROGRESS"),
+            queued: Summaries::read(&mut fields, "QUEUED"),
+            timestamp,
+        };
+        fields.finish().map(|()| notify)
     }
 
-    /// Writes the notification, without the key of an empty list, and returns its length.
+    /// Writes the notification and returns its length. Empty lists are omitted.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        let listed = |list: Summaries<'a>| (!list.is_empty()).then_some(list);
-        let jobs = JobsByStatus { in_progress: listed(self.in_progress), queued: listed(self.queued) };
-        let answered = Answered { timestamp: self.timestamp, jobs: Some(jobs), ..Answered::default() };
-        emit(&answered, out)
+        let mut writer = JsonWriter::new(out);
+        writer.number("timestamp", self.timestamp);
+        writer.open_member("jobs", b"{");
+        for (list, key) in [(self.in_progress, "IN_PROGRESS"), (self.queued, "QUEUED")] {
+            if !list.is_empty() {
+                list.write(&mut writer, key);
+            }
+        }
+        writer.close(b"}");
+        writer.finish()
     }
 }
 

@@ -1,22 +1,22 @@
-//! Why a job did not go well, as a stable code and name that the service sees. What to do about it is not here.
+//! Reasons for failure or rejection of a job, with a stable code and name that are reported to the service.
 
 use core::fmt;
 
 use crate::status::Status;
 
-/// Declares the reasons once: variant, code, documentation.
+/// Declares the reasons: variant, code, documentation.
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident = $code:literal,)+) => {
         /// Why a job was refused or failed.
         ///
-        /// A code is given once and never reused; its high byte is the family.
+        /// Codes are never reused; the high byte is the family.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u16)]
         pub enum Reason {
             $($(#[doc = $doc])+ $name = $code,)+
         }
 
-        /// Every reason with its name, in the order of the codes.
+        /// All reasons with their names, in the order of the codes.
         const TABLE: &[(Reason, &str)] = &[$((Reason::$name, stringify!($name)),)+];
     };
 }
@@ -30,24 +30,24 @@ reasons! {
     DocumentTooDeep = 0x0103,
     /// The job document lacks a field.
     DocumentFieldMissing = 0x0104,
-    /// A field of the job document has a value that it cannot have.
+    /// A field of the job document has an invalid value.
     DocumentFieldInvalid = 0x0105,
-    /// A field of the job document is longer than it may be.
+    /// A field of the job document is too long.
     DocumentFieldTooLong = 0x0106,
-    /// The job document offers no protocol that the device speaks.
+    /// The job document lists no protocol that the device supports.
     UnknownProtocol = 0x0107,
-    /// The file is signed with an algorithm that the device does not know.
+    /// The file is signed with an unknown algorithm.
     UnknownSignatureKind = 0x0108,
     /// The file is not signed.
     SignatureMissing = 0x0109,
-    /// The file is signed over SHA-1.
+    /// The file's signature uses SHA-1.
     SignatureSha1Refused = 0x010A,
-    /// None of the job's files is meant for this device.
+    /// No file of the job is for this device.
     NoFileForThisDevice = 0x010B,
     /// The URL's scheme or host is not on the device's list.
     UrlNotAllowed = 0x010C,
 
-    /// The image has no bytes.
+    /// The image is empty.
     ImageEmpty = 0x0201,
     /// The image does not fit into the slot.
     ImageTooLargeForSlot = 0x0202,
@@ -63,38 +63,38 @@ reasons! {
     SecurityCounterTooLow = 0x0207,
     /// The image is linked for another slot.
     WrongSlotLink = 0x0208,
-    /// The image's header and the job document differ about its length.
+    /// The image's header and the job document state different lengths.
     ImageLengthMismatch = 0x0209,
     /// The image has more blocks than a stream request can address.
     TooManyBlocks = 0x020A,
-    /// The image is not one that the device's boot loader starts.
+    /// The image's format is not supported by the device's boot loader.
     ImageFormatInvalid = 0x020B,
-    /// The image does not say for which hardware it is.
+    /// The image does not name its hardware.
     HardwareIdMissing = 0x020C,
 
-    /// The bytes stopped coming.
+    /// The download stalled.
     TransferTimedOut = 0x0301,
     /// The file ended before its announced size.
     ImageTooShort = 0x0302,
-    /// The stream service does not know the stream or the file.
+    /// The stream or the file does not exist.
     StreamNotFound = 0x0303,
-    /// The stream service refused, or answered what cannot be read.
+    /// The stream service rejected the request, or its response cannot be parsed.
     StreamRefused = 0x0304,
-    /// The HTTP server answered 401 or 403; the URL may have expired.
+    /// The HTTP server returned 401 or 403; the URL may have expired.
     HttpForbidden = 0x0305,
-    /// The HTTP server answered 404 or 410.
+    /// The HTTP server returned 404 or 410.
     HttpNotFound = 0x0306,
-    /// The HTTP server answered 416.
+    /// The HTTP server returned 416.
     HttpRangeNotSatisfiable = 0x0307,
-    /// The HTTP server answered 200 where 206 was due.
+    /// The HTTP server returned 200 instead of 206.
     HttpRangeIgnored = 0x0308,
     /// The HTTP body ended early.
     HttpBodyTooShort = 0x0309,
-    /// The HTTP server answered with another status.
+    /// The HTTP server returned another status.
     HttpStatus = 0x030A,
     /// The HTTP server could not be reached.
     HttpUnreachable = 0x030B,
-    /// The HTTP server's answer is not HTTP as the device understands it.
+    /// The HTTP server's response is not supported or not HTTP.
     HttpProtocol = 0x030C,
 
     /// A write to flash failed.
@@ -103,17 +103,17 @@ reasons! {
     FlashEraseFailed = 0x0402,
     /// A read of flash failed.
     FlashReadFailed = 0x0403,
-    /// What was read back is not what was written.
+    /// The data read back differ from the data written.
     ReadBackMismatch = 0x0404,
     /// The journal could not be written.
     JournalFailed = 0x0405,
     /// The boot record could not be written or read.
     BootRecordFailed = 0x0406,
-    /// The slot named runs, or is the one to fall back to.
+    /// The slot holds the running image or the fallback.
     SlotRuns = 0x0407,
-    /// An image is on trial, or about to be: there is no slot to spare.
+    /// An image is on trial or about to be, so no slot is free.
     TrialRunning = 0x0408,
-    /// No earlier image was confirmed, is whole, and may still run.
+    /// No earlier image is confirmed, intact and allowed to run.
     NoPreviousImage = 0x0409,
     /// No slot holds an image of the version named.
     NoSuchImage = 0x040A,
@@ -121,40 +121,40 @@ reasons! {
     NoFactorySlot = 0x040B,
     /// The signature of the factory image was never verified on this device.
     FactoryNotVerified = 0x040C,
-    /// A job is at hand: what was commanded has to wait for its end.
+    /// A job is active; the command has to wait until it ends.
     Busy = 0x040D,
-    /// The device's boot loader does not do what was asked of it.
+    /// The device's boot loader refused the request.
     LoaderRefused = 0x040E,
     /// The monotonic record could not be read.
     MonotonicRecordFailed = 0x040F,
 
     /// The signature does not match image and key.
     SignatureInvalid = 0x0501,
-    /// The signature is not base64 of the DER form that its kind asks for.
+    /// The signature is not base64, or not in the format of its kind.
     SignatureMalformed = 0x0502,
-    /// No key of the device has made the signature.
+    /// The signature was made by none of the device's keys.
     UnknownKey = 0x0503,
     /// The image's digest is not the expected one.
     DigestMismatch = 0x0504,
-    /// The signature matches image and key, but the device no longer takes what that key signs.
+    /// The signature is valid, but its key is revoked.
     KeyRevoked = 0x0505,
 
-    /// The new image's own test failed.
+    /// The self-test of the new image failed.
     SelfTestFailed = 0x0601,
-    /// The new image's own test gave no verdict in time.
+    /// The self-test of the new image did not finish in time.
     SelfTestTimedOut = 0x0602,
-    /// The new image was started too often without a verdict.
+    /// The new image was started too often without passing or failing its self-test.
     TrialAttemptsExhausted = 0x0603,
-    /// The new image is damaged in flash.
+    /// The new image is corrupt in flash.
     TrialImageCorrupt = 0x0604,
-    /// The previous image runs again, and nobody said why.
+    /// The previous image is running again for an unknown reason.
     RolledBack = 0x0605,
 
-    /// A person at the device ended the update.
+    /// A user of the device aborted the update.
     AbortedByUser = 0x0701,
 }
 
-/// Codes from here on are failures of the device or of the way to it; below, the job itself is refused.
+/// First code that means `FAILED`; lower codes mean `REJECTED`.
 const FIRST_FAILURE: u16 = 0x0300;
 
 impl Reason {

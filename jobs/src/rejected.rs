@@ -1,57 +1,55 @@
-//! The refusal of any request of the Jobs API: topics that end in `/rejected`.
+//! The rejection of any request of the Jobs API: topics that end in `/rejected`.
 
 use crate::codes::RejectCode;
-use crate::envelope::{Answered, emit, token};
 use crate::error::{EmitError, ParseError};
 use crate::execution::ExecutionState;
 use crate::json::RawJson;
-use crate::text::{self, Escaped};
+use crate::json_writer::JsonWriter;
+use crate::text::JsonStr;
+use crate::value::{Fields, MESSAGE};
 
-/// A request was refused.
+/// Rejection of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected<'a> {
     /// Why.
     pub code: RejectCode,
-    /// For people; AWS does not document the texts.
-    pub message: Option<Escaped<'a>>,
+    /// Human-readable message; AWS does not document the texts.
+    pub message: Option<JsonStr<'a>>,
     /// Seconds since 1970.
     pub timestamp: Option<u64>,
-    /// From the request.
-    pub client_token: Option<Escaped<'a>>,
-    /// Where the execution stands; only with `InvalidStateTransition` and `VersionMismatch`.
+    /// Client token of the request.
+    pub client_token: Option<JsonStr<'a>>,
+    /// State of the execution; only with `InvalidStateTransition` and `VersionMismatch`.
     pub state: Option<ExecutionState<'a>>,
 }
 
 impl<'a> Rejected<'a> {
-    /// Reads the refusal. A code that is not known is [`RejectCode::Unknown`].
+    /// Parses the rejection. An unrecognised code is [`RejectCode::Unknown`].
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let json = RawJson::parse(bytes)?;
-        let answered = Answered::read(json)?;
-        let code = answered.code.ok_or(ParseError::Missing { field: "code" })?;
-        Ok(Self {
-            code: RejectCode::parse(code),
-            message: answered.message.map(|message| message.taken("message")).transpose()?,
-            timestamp: answered.timestamp,
-            client_token: token(answered.client_token)?,
-            state: json.member("executionState")?.map(ExecutionState::read).transpose()?,
-        })
+        let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
+        let (timestamp, client_token) = (fields.number("timestamp"), fields.text("clientToken"));
+        let (message, code) = (fields.text("message"), fields.required_plain("code"));
+        let state = fields.raw("executionState");
+        fields.finish()?;
+        let state = state.map(ExecutionState::read).transpose()?;
+        Ok(Self { code: RejectCode::parse(code), message, timestamp, client_token, state })
     }
 
-    /// Writes the refusal and returns its length.
+    /// Writes the rejection and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        let answered = Answered {
-            code: Some(self.code.as_str()),
-            message: self.message.map(text::Wire),
-            timestamp: self.timestamp,
-            client_token: self.client_token.map(text::Wire),
-            execution_state: self.state.as_ref().map(ExecutionState::wire),
-            ..Answered::default()
-        };
-        emit(&answered, out)
+        let mut writer = JsonWriter::new(out);
+        writer.text("clientToken", self.client_token);
+        writer.number("timestamp", self.timestamp);
+        writer.plain("code", Some(self.code.as_str()));
+        writer.text("message", self.message);
+        if let Some(state) = &self.state {
+            state.write(&mut writer);
+        }
+        writer.finish()
     }
 }
 

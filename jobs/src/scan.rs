@@ -1,17 +1,17 @@
-//! The one JSON scanner: where a value ends, found without recursion and with a bound on depth.
-//! What the values mean is not here. Grammar: RFC 8259.
+//! A JSON scanner that finds the end of a value without recursion and with a bound on depth. It does not interpret
+//! values. Grammar: RFC 8259.
 
-use crate::error::ParseError;
+use crate::error::{ParseError, Stop};
 use crate::limits::DEPTH_MAX;
 
-/// A place in a JSON text.
+/// A position in a JSON text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scanner<'a> {
     text: &'a str,
     at: usize,
 }
 
-/// The containers around the current place: one bit each, set for an object.
+/// The open containers: one bit each, set for an object.
 #[derive(Default)]
 struct Levels {
     objects: u32,
@@ -21,9 +21,9 @@ struct Levels {
 const _: () = assert!(DEPTH_MAX <= u32::BITS as usize, "one bit a level");
 
 impl Levels {
-    fn push(&mut self, is_object: bool) -> Result<(), ParseError> {
+    fn push(&mut self, is_object: bool) -> Result<(), Stop> {
         if self.depth == DEPTH_MAX {
-            return Err(ParseError::TooDeep { max: DEPTH_MAX });
+            return Err(Stop::TooDeep);
         }
         self.depth += 1;
         self.objects = self.objects << 1 | u32::from(is_object);
@@ -53,7 +53,7 @@ impl<'a> Scanner<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Steps over the byte that [`Self::peek`] showed.
+    /// Skips the byte that [`Self::peek`] returned.
     pub(crate) fn step(&mut self) {
         self.at += 1;
     }
@@ -64,14 +64,14 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Errors unless only white space is left.
-    pub(crate) fn end(&mut self) -> Result<(), ParseError> {
+    /// Fails unless only white space is left.
+    pub(crate) fn end(&mut self) -> Result<(), Stop> {
         self.space();
-        if self.peek().is_none() { Ok(()) } else { Err(self.refused()) }
+        if self.peek().is_none() { Ok(()) } else { Err(Stop::Malformed) }
     }
 
-    /// Steps over one value and returns its text.
-    pub(crate) fn value(&mut self) -> Result<&'a str, ParseError> {
+    /// Skips one value and returns its text.
+    pub(crate) fn value(&mut self) -> Result<&'a str, Stop> {
         self.space();
         let start = self.at;
         let mut levels = Levels::default();
@@ -94,8 +94,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// After a value: steps over what closes and over a comma. Whether another value follows.
-    fn follows(&mut self, levels: &mut Levels) -> Result<bool, ParseError> {
+    /// After a value: skips closing brackets and a comma, and returns whether another value follows.
+    fn follows(&mut self, levels: &mut Levels) -> Result<bool, Stop> {
         while levels.depth > 0 {
             self.space();
             match self.peek() {
@@ -109,14 +109,14 @@ impl<'a> Scanner<'a> {
                     self.step();
                     levels.pop();
                 }
-                _ => return Err(self.refused()),
+                _ => return Err(Stop::Malformed),
             }
         }
         Ok(false)
     }
 
-    /// Steps up to the value of the next element: over its key, in an object.
-    fn element(&mut self, levels: &Levels) -> Result<(), ParseError> {
+    /// Advances to the value of the next element; in an object, skips its key.
+    fn element(&mut self, levels: &Levels) -> Result<(), Stop> {
         if levels.is_object() {
             self.key()?;
             self.space();
@@ -124,8 +124,8 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Steps over a key and its colon and returns the key without its quotes.
-    pub(crate) fn key(&mut self) -> Result<&'a str, ParseError> {
+    /// Skips a key and its colon and returns the key without its quotes.
+    pub(crate) fn key(&mut self) -> Result<&'a str, Stop> {
         let start = self.at + 1;
         self.string()?;
         let key = self.text.get(start..self.at - 1).expect("a string has two quotes");
@@ -134,28 +134,28 @@ impl<'a> Scanner<'a> {
         Ok(key)
     }
 
-    fn scalar(&mut self) -> Result<(), ParseError> {
+    fn scalar(&mut self) -> Result<(), Stop> {
         match self.peek() {
             Some(b'"') => self.string(),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.literal(b"true"),
             Some(b'f') => self.literal(b"false"),
             Some(b'n') => self.literal(b"null"),
-            _ => Err(self.refused()),
+            _ => Err(Stop::Malformed),
         }
     }
 
-    fn literal(&mut self, literal: &[u8]) -> Result<(), ParseError> {
+    fn literal(&mut self, literal: &[u8]) -> Result<(), Stop> {
         for byte in literal {
             if self.peek() != Some(*byte) {
-                return Err(self.refused());
+                return Err(Stop::Malformed);
             }
             self.step();
         }
         Ok(())
     }
 
-    fn string(&mut self) -> Result<(), ParseError> {
+    fn string(&mut self) -> Result<(), Stop> {
         self.literal(b"\"")?;
         loop {
             match self.peek() {
@@ -167,13 +167,13 @@ impl<'a> Scanner<'a> {
                     self.step();
                     self.escape()?;
                 }
-                None | Some(..b' ') => return Err(self.refused()),
+                None | Some(..b' ') => return Err(Stop::Malformed),
                 Some(_) => self.step(),
             }
         }
     }
 
-    fn escape(&mut self) -> Result<(), ParseError> {
+    fn escape(&mut self) -> Result<(), Stop> {
         match self.peek() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.step(),
             Some(b'u') => {
@@ -181,21 +181,21 @@ impl<'a> Scanner<'a> {
                 for _ in 0..4 {
                     match self.peek() {
                         Some(digit) if digit.is_ascii_hexdigit() => self.step(),
-                        _ => return Err(self.refused()),
+                        _ => return Err(Stop::Malformed),
                     }
                 }
             }
-            _ => return Err(self.refused()),
+            _ => return Err(Stop::Malformed),
         }
         Ok(())
     }
 
-    fn number(&mut self) -> Result<(), ParseError> {
+    fn number(&mut self) -> Result<(), Stop> {
         if self.peek() == Some(b'-') {
             self.step();
         }
         if self.peek() == Some(b'0') {
-            self.step(); // nothing may follow a leading zero but a point or an exponent
+            self.step(); // only a fraction or an exponent may follow a leading zero
         } else {
             self.digits()?;
         }
@@ -213,9 +213,9 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn digits(&mut self) -> Result<(), ParseError> {
+    fn digits(&mut self) -> Result<(), Stop> {
         if !matches!(self.peek(), Some(b'0'..=b'9')) {
-            return Err(self.refused());
+            return Err(Stop::Malformed);
         }
         while let Some(b'0'..=b'9') = self.peek() {
             self.step();
@@ -227,8 +227,12 @@ impl<'a> Scanner<'a> {
         self.text.get(start..self.at).expect("values begin and end at ASCII characters")
     }
 
-    fn refused(&self) -> ParseError {
-        ParseError::NotJson { at: self.at }
+    /// The error for a scanner that stopped at this position.
+    pub(crate) fn refused(&self, stop: Stop) -> ParseError {
+        match stop {
+            Stop::Malformed => ParseError::NotJson { at: self.at },
+            Stop::TooDeep => ParseError::TooDeep { max: DEPTH_MAX },
+        }
     }
 }
 
@@ -242,8 +246,8 @@ mod tests {
 
     fn scan(text: &str) -> Result<(), ParseError> {
         let mut scanner = Scanner::new(text);
-        scanner.value()?;
-        scanner.end()
+        let end = scanner.value().and_then(|_| scanner.end());
+        end.map_err(|stop| scanner.refused(stop))
     }
 
     #[test]
@@ -317,7 +321,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2048))]
 
-        /// The oracle is serde_json; it alone refuses lone surrogates, and numbers beyond a float.
+        /// Compares with serde_json, which also rejects lone surrogates and numbers out of the range of a float.
         #[test]
         fn it_agrees_with_another_parser(text in "[\\[\\]{}:,\"0-9a.eE\\\\nutrl -]{0,24}") {
             let theirs = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();

@@ -1,46 +1,46 @@
-//! StartNextPendingJobExecution: topic `jobs/start-next`. Its answer is a [`Described`](crate::Described).
+//! StartNextPendingJobExecution: topic `jobs/start-next`. Its response is a
+//! [`DescribeResponse`](crate::DescribeResponse).
 
-use crate::envelope::{Asked, emit, token};
 use crate::error::{EmitError, ParseError};
-use crate::json::{self, RawJson};
-use crate::text::{self, Escaped};
+use crate::json::RawJson;
+use crate::json_writer::JsonWriter;
+use crate::text::JsonStr;
+use crate::value::{Fields, MESSAGE};
 
-/// Asks to start the first pending execution.
+/// Request to start the first pending execution.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StartNext<'a> {
-    /// The execution's first details, an object of strings.
+    /// Initial details of the execution, an object of strings.
     pub status_details: Option<RawJson<'a>>,
     /// Starts a timer for the next step. Unit: minutes.
     pub step_timeout_minutes: Option<i64>,
-    /// Comes back with the answer.
-    pub client_token: Option<Escaped<'a>>,
+    /// Echoed in the response.
+    pub client_token: Option<JsonStr<'a>>,
 }
 
 impl<'a> StartNext<'a> {
-    /// Reads the request.
+    /// Parses the request.
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let json = RawJson::parse(bytes)?;
-        let asked = Asked::read(json)?;
-        Ok(Self {
-            status_details: json.member("statusDetails")?,
-            step_timeout_minutes: asked.step_timeout_in_minutes,
-            client_token: token(asked.client_token)?,
-        })
+        let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
+        let request = Self {
+            step_timeout_minutes: fields.parsed("stepTimeoutInMinutes"),
+            client_token: fields.text("clientToken"),
+            status_details: fields.raw("statusDetails"),
+        };
+        fields.finish().map(|()| request)
     }
 
     /// Writes the request and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        let asked = Asked {
-            status_details: self.status_details.map(json::Wire),
-            step_timeout_in_minutes: self.step_timeout_minutes,
-            client_token: self.client_token.map(text::Wire),
-            ..Asked::default()
-        };
-        emit(&asked, out)
+        let mut writer = JsonWriter::new(out);
+        writer.raw("statusDetails", self.status_details);
+        writer.integer("stepTimeoutInMinutes", self.step_timeout_minutes);
+        writer.text("clientToken", self.client_token);
+        writer.finish()
     }
 }
 

@@ -1,23 +1,23 @@
-//! The states of a job execution. Which of them may follow which is the service's business, not this file's.
+//! Statuses of a job execution. The allowed transitions are defined by the service.
 
 use core::fmt;
 
-/// Where an execution stands.
+/// Status of an execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// Waits for its thing.
+    /// Waiting for the thing.
     Queued,
-    /// The thing works on it.
+    /// In progress on the thing.
     InProgress,
-    /// Done; set by the thing.
+    /// Succeeded; set by the thing.
     Succeeded,
-    /// Tried in vain; set by the thing.
+    /// Failed; set by the thing.
     Failed,
-    /// A timer of the service ran out.
+    /// Timed out; set by the service.
     TimedOut,
-    /// Refused; set by the thing.
+    /// Rejected; set by the thing.
     Rejected,
-    /// The thing is no longer meant; set by the service.
+    /// The thing is no longer a target; set by the service.
     Removed,
     /// Cancelled; set by the service.
     Canceled,
@@ -35,7 +35,7 @@ const NAMES: [(Status, &str); 8] = [
 ];
 
 impl Status {
-    /// The state with this name; `None` if there is none.
+    /// Returns the status with this name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
         NAMES.iter().find(|(_, known)| *known == name).map(|(status, _)| *status)
     }
@@ -45,7 +45,7 @@ impl Status {
         NAMES[self as usize].1
     }
 
-    /// Whether nothing can follow.
+    /// Whether the status is final.
     ///
     /// Source: AWS IoT developer guide, "Jobs workflow": all but QUEUED and IN_PROGRESS.
     pub const fn is_terminal(self) -> bool {

@@ -1,17 +1,14 @@
-//! Text as it stands in a message: escapes are resolved when it is read, not before, and cost no buffer.
+//! Text of a message. Escapes are resolved on access and need no buffer.
 
 use core::fmt;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json_core::str::EscapedStr;
 
 use crate::base64::{self, Base64Error};
 use crate::error::{FieldError, ParseError};
 
-/// A text of a message, borrowed. It compares, prints and iterates as the characters that are meant.
+/// Borrowed text, possibly with JSON escapes. Compares, formats and iterates as the unescaped characters.
 #[derive(Clone, Copy, Debug)]
-pub struct Escaped<'a> {
-    /// The field that it came from, for refusals.
+pub struct JsonStr<'a> {
+    /// Name of the field, for errors.
     field: &'static str,
     text: &'a str,
     form: Form,
@@ -19,26 +16,26 @@ pub struct Escaped<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// Characters stand for themselves.
+    /// Without escapes.
     Plain,
-    /// As between the quotes of a JSON string.
+    /// The contents of a JSON string, with escapes.
     Json,
 }
 
-impl<'a> Escaped<'a> {
-    /// A text of our own, without escapes: `text` is what is meant.
+impl<'a> JsonStr<'a> {
+    /// Creates text without escapes.
     pub const fn plain(text: &'a str) -> Self {
         Self::plain_of("text", text)
     }
 
-    /// A text without escapes that came in under this name.
+    /// Creates text without escapes, from a field with this name.
     pub(crate) const fn plain_of(field: &'static str, text: &'a str) -> Self {
         Self { field, text, form: Form::Plain }
     }
 
-    /// What stands between the quotes of a JSON string, which the scanner has seen.
+    /// Creates text from the contents of a JSON string that the scanner has validated.
     ///
-    /// Errors: [`ParseError::LoneSurrogate`], which JSON's grammar allows and no text can hold.
+    /// Errors: [`ParseError::LoneSurrogate`], which JSON's grammar allows but UTF-8 does not.
     pub(crate) fn json(field: &'static str, text: &'a str) -> Result<Self, ParseError> {
         let form = if text.contains('\\') { Form::Json } else { Form::Plain };
         let escaped = Self { field, text, form };
@@ -49,29 +46,34 @@ impl<'a> Escaped<'a> {
         Ok(escaped)
     }
 
-    /// The characters that are meant.
+    /// Returns the unescaped characters.
     pub fn chars(&self) -> Chars<'a> {
         Chars { rest: self.text.chars(), form: self.form }
     }
 
-    /// The text itself where nothing in it is escaped.
+    /// Returns the text if it has no escapes.
     pub fn as_plain(&self) -> Option<&'a str> {
         (self.form == Form::Plain).then_some(self.text)
     }
 
-    /// Length of the characters that are meant. Unit: bytes of UTF-8.
+    /// Returns the contents of the JSON string if it has escapes.
+    pub(crate) fn as_escaped(&self) -> Option<&'a str> {
+        (self.form == Form::Json).then_some(self.text)
+    }
+
+    /// Length of the unescaped text. Unit: bytes of UTF-8.
     pub fn len(&self) -> usize {
         self.chars().map(char::len_utf8).sum()
     }
 
-    /// Whether no character is meant.
+    /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()
     }
 
-    /// Writes the characters that are meant to `out` and returns them.
+    /// Writes the unescaped text to `out` and returns it.
     ///
-    /// Errors: [`FieldError::TooLong`] with the field's name if `out` is too small; nothing is cut.
+    /// Errors: [`FieldError::TooLong`] if `out` is too small.
     pub fn unescape<'o>(&self, out: &'o mut [u8]) -> Result<&'o str, FieldError> {
         let (got, max) = (self.len(), out.len());
         let out = out.get_mut(..got).ok_or(FieldError::TooLong { field: self.field, got, max })?;
@@ -83,13 +85,13 @@ impl<'a> Escaped<'a> {
     }
 }
 
-impl Escaped<'_> {
-    /// Writes the bytes that the text stands for in base64 to `out` and returns how many they are.
+impl JsonStr<'_> {
+    /// Decodes the text as base64 into `out` and returns the number of bytes.
     ///
-    /// Errors: [`ParseError::NotBase64`] with the field's name, [`FieldError::TooLong`] if `out` is too small.
+    /// Errors: [`ParseError::NotBase64`], [`FieldError::TooLong`] if `out` is too small.
     pub fn decode_base64(&self, out: &mut [u8]) -> Result<usize, ParseError> {
         let (field, max) = (self.field, out.len());
-        // What is not ASCII becomes a byte that base64 does not have.
+        // A character beyond Latin-1 becomes a byte outside the base64 alphabet.
         let bytes = self.chars().map(|char| u8::try_from(char).unwrap_or(u8::MAX));
         base64::decode_from(bytes, out).map_err(|error| match error {
             Base64Error::Invalid { at } => ParseError::NotBase64 { field, at },
@@ -101,40 +103,40 @@ impl Escaped<'_> {
     }
 }
 
-impl<'a> From<&'a str> for Escaped<'a> {
+impl<'a> From<&'a str> for JsonStr<'a> {
     fn from(text: &'a str) -> Self {
         Self::plain(text)
     }
 }
 
-impl PartialEq for Escaped<'_> {
+impl PartialEq for JsonStr<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.chars().eq(other.chars())
     }
 }
 
-impl Eq for Escaped<'_> {}
+impl Eq for JsonStr<'_> {}
 
-impl PartialEq<str> for Escaped<'_> {
+impl PartialEq<str> for JsonStr<'_> {
     fn eq(&self, other: &str) -> bool {
         self.chars().eq(other.chars())
     }
 }
 
-impl PartialEq<&str> for Escaped<'_> {
+impl PartialEq<&str> for JsonStr<'_> {
     fn eq(&self, other: &&str) -> bool {
         self == *other
     }
 }
 
-impl fmt::Display for Escaped<'_> {
+impl fmt::Display for JsonStr<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write;
         self.chars().try_for_each(|char| f.write_char(char))
     }
 }
 
-/// The characters of an [`Escaped`]. It ends at what cannot be read, and stays at the end.
+/// Iterator over the characters of a [`JsonStr`]. It ends at an invalid escape.
 #[derive(Clone, Debug)]
 pub struct Chars<'a> {
     rest: core::str::Chars<'a>,
@@ -142,7 +144,7 @@ pub struct Chars<'a> {
 }
 
 impl Chars<'_> {
-    /// The next character; `Some(None)` for an escape that stands for none.
+    /// Decodes the next character; `Some(None)` for an escape without a character.
     fn decode(&mut self) -> Option<Option<char>> {
         let char = self.rest.next()?;
         if self.form == Form::Plain || char != '\\' {
@@ -155,15 +157,16 @@ impl Chars<'_> {
             Some('r') => Some('\r'),
             Some('t') => Some('\t'),
             Some('u') => self.unicode(),
-            other => other, // quote, backslash and slash stand for themselves
+            other => other, // quote, backslash and slash are escaped as themselves
         })
     }
 
-    /// The character of `\u` and four digits; of two such when the first is half of a pair. Source: RFC 8259, section 7.
+    /// Decodes the digits of `\u`, and those of a second one if the first is a high surrogate. Source: RFC 8259,
+    /// section 7.
     fn unicode(&mut self) -> Option<char> {
         let first = self.hex4()?;
         if !(0xD800..0xDC00).contains(&first) {
-            return char::from_u32(first); // none for the second half of a pair alone
+            return char::from_u32(first); // `None` for a low surrogate
         }
         if self.rest.next() != Some('\\') || self.rest.next() != Some('u') {
             return None;
@@ -189,34 +192,6 @@ impl Iterator for Chars<'_> {
     }
 }
 
-/// A text in an envelope. Going out, serde-json-core escapes what is plain and passes on what is escaped already;
-/// coming in, it leaves escapes as they are.
-pub(crate) struct Wire<'a>(pub(crate) Escaped<'a>);
-
-impl<'a> Wire<'a> {
-    /// The text that came in, with the name of its field.
-    ///
-    /// Errors: [`ParseError::LoneSurrogate`].
-    pub(crate) fn taken(self, field: &'static str) -> Result<Escaped<'a>, ParseError> {
-        Escaped::json(field, self.0.text)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Wire<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&str>::deserialize(deserializer).map(|text| Wire(Escaped::plain(text)))
-    }
-}
-
-impl Serialize for Wire<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0.form {
-            Form::Plain => serializer.serialize_str(self.0.text),
-            Form::Json => EscapedStr(self.0.text).serialize(serializer),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::string::{String, ToString};
@@ -225,8 +200,8 @@ mod tests {
 
     use super::*;
 
-    fn json(contents: &str) -> Result<Escaped<'_>, ParseError> {
-        Escaped::json("field", contents)
+    fn json(contents: &str) -> Result<JsonStr<'_>, ParseError> {
+        JsonStr::json("field", contents)
     }
 
     /// The query of a presigned URL as PHP and Go encoders escape it: slashes and ampersands.
@@ -278,7 +253,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_ends_the_iteration_for_good() {
-        let broken = Escaped { field: "field", text: r"a\ud83dbc", form: Form::Json };
+        let broken = JsonStr { field: "field", text: r"a\ud83dbc", form: Form::Json };
         let mut chars = broken.chars();
         assert_eq!((chars.next(), chars.next(), chars.next()), (Some('a'), None, None));
     }
@@ -290,17 +265,6 @@ mod tests {
             let escaped = json(&encoded[1..encoded.len() - 1]).unwrap();
             prop_assert!(escaped == text.as_str());
             prop_assert_eq!(escaped.len(), text.len());
-        }
-
-        #[test]
-        fn what_goes_out_is_read_by_another_decoder(text in any::<String>()) {
-            let mut out = [0; 4096];
-            let len = serde_json_core::to_slice(&Wire(Escaped::plain(&text)), &mut out).unwrap();
-            prop_assert_eq!(&serde_json::from_slice::<String>(&out[..len]).unwrap(), &text);
-            let contents = core::str::from_utf8(&out[1..len - 1]).unwrap();
-            let mut again = [0; 4096];
-            let again_len = serde_json_core::to_slice(&Wire(json(contents).unwrap()), &mut again).unwrap();
-            prop_assert_eq!(&again[..again_len], &out[..len]);
         }
 
         #[test]

@@ -1,4 +1,4 @@
-//! Every topic of the Jobs API and of streams, read and written. Filters are next door, in `filter`.
+//! Topics of the Jobs API and of streams. Topic filters are in `filter`.
 
 use core::fmt::{self, Write};
 
@@ -8,7 +8,7 @@ use crate::limits::TOPIC_BYTES_MAX;
 
 pub(crate) const PREFIX: &str = "$aws/things/";
 
-/// What a topic below `$aws/things/{thing}/` is for.
+/// A topic below `$aws/things/{thing}/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic<'a> {
     /// The Jobs API.
@@ -17,64 +17,64 @@ pub enum Topic<'a> {
     Stream {
         /// The stream's name.
         stream: &'a str,
-        /// Which message.
+        /// Kind of message.
         topic: StreamTopic,
-        /// How it is encoded.
+        /// Encoding.
         encoding: Encoding,
     },
 }
 
-/// A topic of the Jobs API. Where an answer is possible, `None` is the request.
+/// A topic of the Jobs API. Without a [`Response`] it is the topic of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobsTopic<'a> {
-    /// The list of pending executions has another member.
+    /// The list of pending executions changed.
     Notify,
-    /// Another execution is first in the list.
+    /// The first pending execution changed.
     NotifyNext,
     /// The list of pending executions.
-    Get(Option<Answer>),
+    Get(Option<Response>),
     /// Start the first pending execution.
-    StartNext(Option<Answer>),
+    StartNext(Option<Response>),
     /// Describe an execution.
-    Describe(JobRef<'a>, Option<Answer>),
+    Describe(JobRef<'a>, Option<Response>),
     /// Update the execution of the job with this id.
-    Update(&'a str, Option<Answer>),
+    Update(&'a str, Option<Response>),
 }
 
-/// How the service answered.
+/// Response of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// It did what was asked.
+pub enum Response {
+    /// The request succeeded.
     Accepted,
-    /// It did not.
+    /// The request was rejected.
     Rejected,
 }
 
-/// The job that a description is about.
+/// The job to describe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobRef<'a> {
-    /// The first pending one, `$next`.
+    /// The first pending job, `$next`.
     Next,
-    /// The one with this id.
+    /// The job with this id.
     Id(&'a str),
 }
 
 /// A message of file delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamTopic {
-    /// Asks which files there are.
+    /// Request for the list of files.
     Describe,
-    /// Asks for blocks.
+    /// Request for blocks.
     Get,
-    /// Which files there are.
+    /// The list of files.
     Description,
     /// One block.
     Data,
-    /// A request was refused.
+    /// Rejection of a request.
     Rejected,
 }
 
-/// How a stream message is encoded.
+/// Encoding of a stream message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// RFC 8259.
@@ -83,21 +83,21 @@ pub enum Encoding {
     Cbor,
 }
 
-/// A topic that is none of these.
+/// An error of parsing a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopicError {
     /// Not a topic of jobs or streams.
     Foreign,
-    /// Below `jobs/` or `streams/`, and no message of the protocol. AWS answers `InvalidTopic`.
+    /// Below `jobs/` or `streams/`, but not a topic of the protocol. AWS answers `InvalidTopic`.
     Unknown,
     /// Longer than any topic of the protocol.
     TooLong {
-        /// Bytes that it has.
+        /// Size of the buffer in bytes.
         got: usize,
         /// [`TOPIC_BYTES_MAX`].
         max: usize,
     },
-    /// The thing, the job or the stream has a name that none can have.
+    /// The name of the thing, the job or the stream is invalid.
     Name(FieldError),
 }
 
@@ -123,7 +123,7 @@ impl fmt::Display for TopicError {
 impl core::error::Error for TopicError {}
 
 impl<'a> Topic<'a> {
-    /// Splits a topic into the thing's name and what it is for.
+    /// Splits a topic into the name of the thing and the topic below it.
     ///
     /// Errors: [`TopicError`].
     pub fn parse(topic: &'a str) -> Result<(&'a str, Topic<'a>), TopicError> {
@@ -187,7 +187,7 @@ impl<'a> Topic<'a> {
         Ok(Topic::Stream { stream, topic, encoding })
     }
 
-    /// Writes the topic for `thing`, at most [`TOPIC_BYTES_MAX`] bytes when the names have legal lengths.
+    /// Writes the topic for `thing`, at most [`TOPIC_BYTES_MAX`] bytes if the names have valid lengths.
     ///
     /// Errors: those of `out`.
     pub fn write(&self, thing: &str, out: &mut impl Write) -> fmt::Result {
@@ -215,8 +215,8 @@ impl JobsTopic<'_> {
         let slash = if job.is_empty() { "" } else { "/" };
         let answer = match answer {
             None => "",
-            Some(Answer::Accepted) => "/accepted",
-            Some(Answer::Rejected) => "/rejected",
+            Some(Response::Accepted) => "/accepted",
+            Some(Response::Rejected) => "/rejected",
         };
         join(out, &[PREFIX, thing, "/jobs/", job, slash, verb, answer])
     }
@@ -244,11 +244,11 @@ fn is_answer(rest: Option<&str>) -> bool {
     matches!(rest, None | Some("accepted" | "rejected"))
 }
 
-fn answer(rest: Option<&str>) -> Result<Option<Answer>, TopicError> {
+fn answer(rest: Option<&str>) -> Result<Option<Response>, TopicError> {
     match rest {
         None => Ok(None),
-        Some("accepted") => Ok(Some(Answer::Accepted)),
-        Some("rejected") => Ok(Some(Answer::Rejected)),
+        Some("accepted") => Ok(Some(Response::Accepted)),
+        Some("rejected") => Ok(Some(Response::Rejected)),
         Some(_) => Err(TopicError::Unknown),
     }
 }
@@ -274,8 +274,8 @@ mod tests {
     /// Source: AWS IoT developer guide, "Reserved topics", jobs and MQTT-based file delivery.
     #[test]
     fn every_topic_of_the_guide_is_read_and_written() {
-        use Answer::{Accepted, Rejected};
         use JobsTopic::{Describe, Get, Notify, NotifyNext, StartNext, Update};
+        use Response::{Accepted, Rejected};
         let jobs = [
             ("notify", Notify),
             ("notify-next", NotifyNext),
@@ -356,7 +356,7 @@ mod tests {
     #[test]
     fn names_of_full_length_make_topics_that_fit() {
         let (thing, job, stream) = ("t".repeat(128), "j".repeat(64), "s".repeat(128));
-        let update = Topic::Jobs(JobsTopic::Update(&job, Some(Answer::Accepted)));
+        let update = Topic::Jobs(JobsTopic::Update(&job, Some(Response::Accepted)));
         let description = Topic::Stream { stream: &stream, topic: StreamTopic::Description, encoding: Encoding::Cbor };
         for topic in [update, description] {
             let mut out = heapless::String::<TOPIC_BYTES_MAX>::new();

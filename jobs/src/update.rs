@@ -1,35 +1,36 @@
 //! UpdateJobExecution: topics `jobs/{jobId}/update` and `jobs/{jobId}/update/accepted`.
 
-use crate::envelope::{Answered, Asked, emit, token};
 use crate::error::{EmitError, ParseError};
 use crate::execution::ExecutionState;
 use crate::json::{self, RawJson, digits};
+use crate::json_writer::JsonWriter;
 use crate::status::Status;
-use crate::text::{self, Escaped};
+use crate::text::JsonStr;
+use crate::value::{Fields, MESSAGE};
 
-/// Says where an execution stands.
+/// Request to update the status of an execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update<'a> {
-    /// A device may set IN_PROGRESS, SUCCEEDED, FAILED and REJECTED; the service refuses the others.
+    /// New status. The service accepts IN_PROGRESS, SUCCEEDED, FAILED and REJECTED.
     pub status: Status,
-    /// Replaces the details, an object of strings; absent, they stay.
+    /// Replaces the details, an object of strings; if absent, they are unchanged.
     pub status_details: Option<RawJson<'a>>,
-    /// The version that the device believes in.
+    /// Version that the execution must have.
     pub expected_version: Option<u64>,
-    /// Which attempt; the newest when absent.
+    /// Execution number; the newest if absent.
     pub execution_number: Option<u64>,
-    /// Whether the answer brings the execution's state.
+    /// Whether the response includes the execution's state.
     pub include_state: bool,
-    /// Whether the answer brings the job document.
+    /// Whether the response includes the job document.
     pub include_document: bool,
     /// Starts a timer for the next step. Unit: minutes.
     pub step_timeout_minutes: Option<i64>,
-    /// Comes back with the answer.
-    pub client_token: Option<Escaped<'a>>,
+    /// Echoed in the response.
+    pub client_token: Option<JsonStr<'a>>,
 }
 
 impl<'a> Update<'a> {
-    /// An update that says `status` and nothing else.
+    /// Creates an update with a status and nothing else.
     pub const fn new(status: Status) -> Self {
         Self {
             status,
@@ -43,41 +44,41 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Reads the request. `expectedVersion` is taken as number and as string: AWS's examples show one, its SDKs send
-    /// the other.
+    /// Parses the request. `expectedVersion` may be a number or a string: AWS's examples show one, its SDKs send the
+    /// other.
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let json = RawJson::parse(bytes)?;
-        let asked = Asked::read(json)?;
-        let status = asked.status.ok_or(ParseError::Missing { field: "status" })?;
-        Ok(Self {
-            status: Status::parse(status).ok_or(ParseError::Invalid { field: "status" })?,
-            status_details: json.member("statusDetails")?,
-            expected_version: json.member("expectedVersion")?.map(version).transpose()?,
-            execution_number: asked.execution_number,
-            include_state: asked.include_job_execution_state.unwrap_or(false),
-            include_document: asked.include_job_document.unwrap_or(false),
-            step_timeout_minutes: asked.step_timeout_in_minutes,
-            client_token: token(asked.client_token)?,
-        })
+        let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
+        let mut update = Self {
+            execution_number: fields.number("executionNumber"),
+            include_state: fields.parsed("includeJobExecutionState").unwrap_or(false),
+            include_document: fields.parsed("includeJobDocument").unwrap_or(false),
+            step_timeout_minutes: fields.parsed("stepTimeoutInMinutes"),
+            client_token: fields.text("clientToken"),
+            status_details: fields.raw("statusDetails"),
+            ..Self::new(fields.status())
+        };
+        let expected_version = fields.raw("expectedVersion");
+        fields.finish()?;
+        update.expected_version = expected_version.map(version).transpose()?;
+        Ok(update)
     }
 
     /// Writes the request and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        let asked = Asked {
-            status: Some(self.status.as_str()),
-            status_details: self.status_details.map(json::Wire),
-            expected_version: self.expected_version,
-            execution_number: self.execution_number,
-            include_job_execution_state: self.include_state.then_some(true),
-            include_job_document: self.include_document.then_some(true),
-            step_timeout_in_minutes: self.step_timeout_minutes,
-            client_token: self.client_token.map(text::Wire),
-        };
-        emit(&asked, out)
+        let mut writer = JsonWriter::new(out);
+        writer.plain("status", Some(self.status.as_str()));
+        writer.raw("statusDetails", self.status_details);
+        writer.number("expectedVersion", self.expected_version);
+        writer.number("executionNumber", self.execution_number);
+        writer.flag("includeJobExecutionState", self.include_state.then_some(true));
+        writer.flag("includeJobDocument", self.include_document.then_some(true));
+        writer.integer("stepTimeoutInMinutes", self.step_timeout_minutes);
+        writer.text("clientToken", self.client_token);
+        writer.finish()
     }
 }
 
@@ -92,46 +93,43 @@ fn version(json: RawJson<'_>) -> Result<u64, ParseError> {
     json::in_range(FIELD, digits(text).ok_or(wrong)?, 0, VERSION_MAX)
 }
 
-/// The service took an update.
+/// Response to an accepted update.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Updated<'a> {
-    /// The execution's state, if it was asked for.
+pub struct UpdateResponse<'a> {
+    /// State of the execution, if requested.
     pub state: Option<ExecutionState<'a>>,
-    /// The job document, if it was asked for, untouched.
+    /// The job document, unparsed, if requested.
     pub document: Option<RawJson<'a>>,
     /// Seconds since 1970.
     pub timestamp: Option<u64>,
-    /// From the request.
-    pub client_token: Option<Escaped<'a>>,
+    /// Client token of the request.
+    pub client_token: Option<JsonStr<'a>>,
 }
 
-impl<'a> Updated<'a> {
-    /// Reads the answer.
+impl<'a> UpdateResponse<'a> {
+    /// Parses the response.
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let json = RawJson::parse(bytes)?;
-        let answered = Answered::read(json)?;
-        Ok(Self {
-            state: json.member("executionState")?.map(ExecutionState::read).transpose()?,
-            document: json.member("jobDocument")?,
-            timestamp: answered.timestamp,
-            client_token: token(answered.client_token)?,
-        })
+        let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
+        let (timestamp, client_token) = (fields.number("timestamp"), fields.text("clientToken"));
+        let (state, document) = (fields.raw("executionState"), fields.raw("jobDocument"));
+        fields.finish()?;
+        Ok(Self { state: state.map(ExecutionState::read).transpose()?, document, timestamp, client_token })
     }
 
-    /// Writes the answer and returns its length.
+    /// Writes the response and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        let answered = Answered {
-            execution_state: self.state.as_ref().map(ExecutionState::wire),
-            job_document: self.document.map(json::Wire),
-            timestamp: self.timestamp,
-            client_token: self.client_token.map(text::Wire),
-            ..Answered::default()
-        };
-        emit(&answered, out)
+        let mut writer = JsonWriter::new(out);
+        writer.text("clientToken", self.client_token);
+        writer.number("timestamp", self.timestamp);
+        if let Some(state) = &self.state {
+            state.write(&mut writer);
+        }
+        writer.raw("jobDocument", self.document);
+        writer.finish()
     }
 }
 
@@ -144,7 +142,8 @@ mod tests {
     use super::*;
     use crate::error::FieldError;
 
-    /// The shape of AWS IoT developer guide, "Jobs device MQTT API operations", UpdateJobExecution: the version is in quotes.
+    /// The shape of AWS IoT developer guide, "Jobs device MQTT API operations", UpdateJobExecution: the version is in
+    /// quotes.
     const WITH_STRING: &[u8] = br#"{ "status":"SUCCEEDED", "expectedVersion":"1", "clientToken":"client-001" }"#;
     /// Source: aws/aws-iot-device-sdk-js-v2, samples/node/jobs/README.md, a session with AWS.
     const ACCEPTED: &[u8] = br#"{"clientToken":"c75bfd7d-233d-47a2-8004-2ca20e5e84bf","timestamp":1719943955}"#;
@@ -191,14 +190,14 @@ mod tests {
 
     #[test]
     fn the_answer_of_a_real_session_is_read() {
-        let updated = Updated::parse(ACCEPTED).unwrap();
+        let updated = UpdateResponse::parse(ACCEPTED).unwrap();
         assert_eq!((updated.timestamp, updated.state.is_none()), (Some(1_719_943_955), true));
         assert_eq!(updated.client_token.unwrap(), "c75bfd7d-233d-47a2-8004-2ca20e5e84bf");
     }
 
     #[test]
     fn an_answer_with_state_and_document_comes_back_as_it_was() {
-        let updated = Updated {
+        let updated = UpdateResponse {
             state: Some(ExecutionState {
                 status: Status::InProgress,
                 status_details: Some(RawJson::parse(br#"{"receive":"64/256"}"#).unwrap()),
@@ -212,7 +211,7 @@ mod tests {
         let len = updated.emit(&mut out).unwrap();
         let text = br#"{"timestamp":1,"executionState":{"status":"IN_PROGRESS","statusDetails":{"receive":"64/256"},"versionNumber":3},"jobDocument":{"any":[1]}}"#;
         assert_eq!(&out[..len], text);
-        assert_eq!(Updated::parse(text), Ok(updated));
+        assert_eq!(UpdateResponse::parse(text), Ok(updated));
     }
 
     proptest! {
@@ -234,7 +233,7 @@ mod tests {
                 include_state: flags[0],
                 include_document: flags[1],
                 step_timeout_minutes: minutes.filter(|minutes| *minutes != i64::MIN),
-                client_token: token.as_deref().map(Escaped::plain),
+                client_token: token.as_deref().map(JsonStr::plain),
             };
             let mut out = [0; 4096];
             let len = update.emit(&mut out).unwrap();

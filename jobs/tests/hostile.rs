@@ -1,8 +1,8 @@
 //! Bytes from outside, whatever they are, are taken or refused by name: every parser, on a small stack.
 
 use ota_jobs::{
-    Describe, Described, Document, Get, Notify, ParseError, PendingJobs, RawJson, Rejected, StartNext, Topic, Update,
-    Updated, details, job_of, stream,
+    Describe, DescribeResponse, Document, Get, Notify, ParseError, PendingJobs, RawJson, Rejected, StartNext, Topic,
+    Update, UpdateResponse, details, job_of, stream,
 };
 use proptest::prelude::*;
 
@@ -27,7 +27,7 @@ fn read_all(bytes: &[u8]) -> usize {
     count(StartNext::parse(bytes).is_ok());
     count(Describe::parse(bytes).is_ok());
     count(Rejected::parse(bytes).is_ok());
-    count(Updated::parse(bytes).is_ok());
+    count(UpdateResponse::parse(bytes).is_ok());
     count(
         Update::parse(bytes).is_ok_and(|update| {
             update.status_details.is_none_or(|json| details::details(json).all(|pair| pair.is_ok()))
@@ -38,7 +38,7 @@ fn read_all(bytes: &[u8]) -> usize {
         Notify::parse(bytes)
             .is_ok_and(|notify| notify.in_progress.iter().chain(notify.queued.iter()).all(|line| line.is_ok())),
     );
-    if let Ok(Described { execution: Some(execution), .. }) = Described::parse(bytes) {
+    if let Ok(DescribeResponse { execution: Some(execution), .. }) = DescribeResponse::parse(bytes) {
         count(execution.document.is_none_or(|document| Document::parse(document).is_ok()));
     }
     count(RawJson::parse(bytes).is_ok_and(|json| Document::parse(json).is_ok()));
@@ -90,7 +90,7 @@ fn no_nesting_eats_the_stack_of_any_parser() {
         1,
         "only the job's name is read from any of them"
     );
-    let refused = Described::parse(format!(r#"{{"a":{}}}"#, deep("[", "]")).as_bytes()).err();
+    let refused = DescribeResponse::parse(format!(r#"{{"a":{}}}"#, deep("[", "]")).as_bytes()).err();
     assert_eq!(refused, Some(ParseError::TooDeep { max: 16 }));
 }
 

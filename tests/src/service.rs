@@ -4,8 +4,8 @@
 use std::cell::Cell;
 
 use ota_jobs::{
-    Answer, Describe, Described, Escaped, ExecutionState, JobRef, JobsTopic, Notify, RejectCode, Rejected, Status,
-    Summaries, Summary, Topic, Update, Updated,
+    Describe, DescribeResponse, ExecutionState, JobRef, JobsTopic, JsonStr, Notify, RejectCode, Rejected, Response,
+    Status, Summaries, Summary, Topic, Update, UpdateResponse,
 };
 
 use crate::dice::Dice;
@@ -160,7 +160,7 @@ impl Service {
         let Ok(request) = Describe::parse(payload) else { return Vec::new() };
         let topic = |answer| Topic::Jobs(JobsTopic::Describe(job, Some(answer)));
         if let Some(code) = self.temper() {
-            return vec![self.rejected(topic(Answer::Rejected), code, request.client_token, None, now_ms)];
+            return vec![self.rejected(topic(Response::Rejected), code, request.client_token, None, now_ms)];
         }
         let entry = match job {
             JobRef::Next => self.next(),
@@ -172,10 +172,10 @@ impl Service {
             _ => None,
         };
         if let Some(code) = refusal {
-            return vec![self.rejected(topic(Answer::Rejected), code, request.client_token, None, now_ms)];
+            return vec![self.rejected(topic(Response::Rejected), code, request.client_token, None, now_ms)];
         }
         let entry = entry.map(|entry| (entry, request.include_document));
-        vec![self.described(topic(Answer::Accepted), entry, request.client_token, now_ms)]
+        vec![self.described(topic(Response::Accepted), entry, request.client_token, now_ms)]
     }
 
     fn update(&mut self, id: &str, payload: &[u8], now_ms: u64) -> Vec<Reply> {
@@ -195,16 +195,20 @@ impl Service {
         if let Some(code) = refusal {
             let with_state = matches!(code, RejectCode::VersionMismatch | RejectCode::InvalidStateTransition);
             let state = self.entry(id).filter(|_| with_state).map(state);
-            return vec![self.rejected(topic(Answer::Rejected), code, update.client_token, state, now_ms)];
+            return vec![self.rejected(topic(Response::Rejected), code, update.client_token, state, now_ms)];
         }
         let entry = self.open(id).expect("it was not refused");
         entry.status = update.status;
         entry.version += 1;
         entry.details = details;
         let state = update.include_state.then(|| state(entry));
-        let answer =
-            Updated { state, document: None, timestamp: Some(seconds(now_ms)), client_token: update.client_token };
-        let mut replies = vec![self.reply(topic(Answer::Accepted), |out| answer.emit(out))];
+        let answer = UpdateResponse {
+            state,
+            document: None,
+            timestamp: Some(seconds(now_ms)),
+            client_token: update.client_token,
+        };
+        let mut replies = vec![self.reply(topic(Response::Accepted), |out| answer.emit(out))];
         replies.extend(self.changed(update.status.is_terminal(), now_ms));
         replies
     }
@@ -267,11 +271,11 @@ impl Service {
         &self,
         topic: Topic<'_>,
         entry: Option<(&Entry, bool)>,
-        client_token: Option<Escaped<'_>>,
+        client_token: Option<JsonStr<'_>>,
         now_ms: u64,
     ) -> Reply {
         let execution = entry.map(|(entry, with_document)| execution(entry, with_document));
-        let answer = Described { execution, timestamp: Some(seconds(now_ms)), client_token };
+        let answer = DescribeResponse { execution, timestamp: Some(seconds(now_ms)), client_token };
         let mut reply = self.reply(topic, |out| answer.emit(out));
         if let Some((entry, true)) = entry {
             self.documents.set(self.documents.get() + 1);
@@ -285,11 +289,11 @@ impl Service {
         &self,
         topic: Topic<'_>,
         code: RejectCode,
-        client_token: Option<Escaped<'_>>,
+        client_token: Option<JsonStr<'_>>,
         state: Option<ExecutionState<'_>>,
         now_ms: u64,
     ) -> Reply {
-        let message = Some(Escaped::plain("no"));
+        let message = Some(JsonStr::plain("no"));
         let rejected = Rejected { code, message, timestamp: Some(seconds(now_ms)), client_token, state };
         self.reply(topic, |out| rejected.emit(out))
     }

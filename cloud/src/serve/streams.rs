@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use ota_jobs::stream::{Data, Describe, Description, Get, Rejected, StreamFile, StreamFiles};
-use ota_jobs::{EmitError, Encoding, Escaped, ParseError, StreamRejectCode, StreamTopic, Topic};
+use ota_jobs::{EmitError, Encoding, JsonStr, ParseError, StreamRejectCode, StreamTopic, Topic};
 
 use super::files::{Files, read_at};
 use super::log::problem;
@@ -45,7 +45,7 @@ struct OpenFile {
 struct Refused<'a> {
     code: StreamRejectCode,
     message: String,
-    token: Option<Escaped<'a>>,
+    token: Option<JsonStr<'a>>,
 }
 
 impl Streams {
@@ -199,7 +199,7 @@ impl Call<'_> {
         Ok(format!("described: {} files", files.len()))
     }
 
-    async fn files<'p>(&self, token: Option<Escaped<'p>>) -> Result<Arc<Vec<OpenFile>>, Refused<'p>> {
+    async fn files<'p>(&self, token: Option<JsonStr<'p>>) -> Result<Arc<Vec<OpenFile>>, Refused<'p>> {
         let files = self.streams.files_of(self.thing, self.stream).await;
         let files = files.map_err(|error| internal(&error, token))?;
         if files.is_empty() {
@@ -211,7 +211,7 @@ impl Call<'_> {
 
     async fn refuse(&self, refused: Refused<'_>) {
         let (code, token) = (refused.code, refused.token);
-        let rejected = Rejected { code, message: Some(Escaped::plain(&refused.message)), token };
+        let rejected = Rejected { code, message: Some(JsonStr::plain(&refused.message)), token };
         let payload = match self.encoding {
             Encoding::Cbor => written(|out| rejected.emit(out)),
             Encoding::Json => written(|out| rejected.emit_json(out)),
@@ -246,7 +246,7 @@ fn unreadable(encoding: Encoding, payload: &[u8], error: ParseError) -> Refused<
     Refused { code: StreamRejectCode::from(error), message: error.to_string(), token }
 }
 
-fn internal<'a>(error: &dyn std::fmt::Display, token: Option<Escaped<'a>>) -> Refused<'a> {
+fn internal<'a>(error: &dyn std::fmt::Display, token: Option<JsonStr<'a>>) -> Refused<'a> {
     problem(format_args!("stream: {error}"));
     let message = "the service cannot read it now".to_owned();
     Refused { code: StreamRejectCode::InternalError, message, token }

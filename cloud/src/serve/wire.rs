@@ -2,11 +2,11 @@
 //! All messages are those of `ota-jobs`; what a request means to the service is decided here and nowhere else.
 
 use bytes::Bytes;
-use ota_jobs::describe::Described;
+use ota_jobs::describe::DescribeResponse;
 use ota_jobs::limits::DETAIL_KEY_BYTES_MAX;
 use ota_jobs::{
-    Describe, EmitError, Escaped, ExecutionState, FieldError, Get, JobId, JobRef, JobsTopic, Notify, ParseError,
-    PendingJobs, RawJson, RejectCode, Rejected, StartNext, Status, Summaries, Summary, Update, Updated,
+    Describe, EmitError, ExecutionState, FieldError, Get, JobId, JobRef, JobsTopic, JsonStr, Notify, ParseError,
+    PendingJobs, RawJson, RejectCode, Rejected, StartNext, Status, Summaries, Summary, Update, UpdateResponse,
 };
 
 use super::jobs::{Reply, Request, Shown, Told};
@@ -166,12 +166,12 @@ pub fn answer(topic: &str, payload: &[u8], reply: &Reply, now_s: u64) -> Result<
         }
         Reply::Execution(shown) => {
             let execution = shown.as_ref().map(|shown| execution(shown, now_s)).transpose()?;
-            written(|out| Described { execution: execution.clone(), timestamp, client_token }.emit(out))?
+            written(|out| DescribeResponse { execution: execution.clone(), timestamp, client_token }.emit(out))?
         }
         Reply::Updated { state: current, document } => {
             let state = current.as_ref().map(state).transpose()?;
             let document = document.as_deref().map(stored).transpose()?;
-            written(|out| Updated { state: state.clone(), document, timestamp, client_token }.emit(out))?
+            written(|out| UpdateResponse { state: state.clone(), document, timestamp, client_token }.emit(out))?
         }
     };
     Ok(outgoing(format!("{topic}/accepted"), bytes))
@@ -181,7 +181,7 @@ pub fn answer(topic: &str, payload: &[u8], reply: &Reply, now_s: u64) -> Result<
 pub fn refusal(topic: &str, payload: &[u8], refusal: &Refusal, now_s: u64) -> Result<Outgoing, WireError> {
     let rejected = Rejected {
         code: refusal.code,
-        message: Some(Escaped::plain(&refusal.message)),
+        message: Some(JsonStr::plain(&refusal.message)),
         timestamp: Some(now_s),
         client_token: token(payload),
         state: refusal.state.as_deref().map(state).transpose()?,
@@ -200,7 +200,7 @@ pub fn notification(told: &Told, now_s: u64) -> Result<Outgoing, WireError> {
         }
         Told::First { thing, first } => {
             let execution = first.as_ref().map(|shown| execution(shown, now_s)).transpose()?;
-            let next = Described { execution, timestamp, client_token: None };
+            let next = DescribeResponse { execution, timestamp, client_token: None };
             (thing, JobsTopic::NotifyNext, written(|out| next.emit(out))?)
         }
     };
@@ -214,12 +214,12 @@ fn outgoing(topic: String, payload: Bytes) -> Outgoing {
 }
 
 /// The token that an answer carries: one that was refused for its length is not sent back.
-fn token(payload: &[u8]) -> Option<Escaped<'_>> {
+fn token(payload: &[u8]) -> Option<JsonStr<'_>> {
     any_token(payload).filter(|token| token.len() <= CLIENT_TOKEN_BYTES_MAX)
 }
 
 /// The token of a request that may be unreadable otherwise.
-fn any_token(payload: &[u8]) -> Option<Escaped<'_>> {
+fn any_token(payload: &[u8]) -> Option<JsonStr<'_>> {
     const FIELD: &str = "clientToken";
     RawJson::parse(payload).ok()?.member(FIELD).ok()??.text(FIELD).ok()
 }

@@ -1,14 +1,13 @@
-//! The part of CBOR that streams need: reading, without recursion. Writing is next door.
-//! Strings in several pieces are stepped over, not taken. Source: RFC 8949.
+//! Reader for the subset of CBOR that streams use, without recursion. The writer is in `write`.
+//! Indefinite-length strings are skipped, not read. Source: RFC 8949.
 
 mod write;
 
-pub(crate) use write::Writer;
+pub(crate) use write::CborWriter;
 
-use crate::error::ParseError;
-use crate::json::in_range;
+use crate::error::{Duplicate, ParseError, Stop};
 use crate::limits::CBOR_DEPTH_MAX;
-use crate::text::Escaped;
+use crate::text::JsonStr;
 
 const UNSIGNED: u8 = 0;
 const BYTES: u8 = 2;
@@ -38,33 +37,44 @@ struct Head {
     value: Option<u64>,
 }
 
-/// The containers around the current place, and how many items each of them still waits for.
+impl Head {
+    /// The value as a length, saturated: no message is as long as `usize::MAX`.
+    fn len(&self) -> Option<usize> {
+        self.value.map(|value| usize::try_from(value).unwrap_or(usize::MAX))
+    }
+
+    /// Number of items in a container; a map has two per pair.
+    fn items(&self) -> Option<usize> {
+        self.len().map(|len| if self.major == MAP { len.saturating_mul(2) } else { len })
+    }
+}
+
+/// The open containers, with the number of items that each still lacks.
 #[derive(Default)]
 struct Levels {
-    left: [Option<u64>; CBOR_DEPTH_MAX],
+    left: [Option<usize>; CBOR_DEPTH_MAX],
     depth: usize,
 }
 
 impl Levels {
-    /// Goes into a container of `len` items. Whether it is complete already.
-    fn open(&mut self, len: Option<u64>) -> Result<bool, ParseError> {
+    /// Opens a container of `len` items and returns whether it is already complete.
+    fn open(&mut self, len: Option<usize>) -> Result<bool, Stop> {
         if len == Some(0) {
             return Ok(true);
         }
-        let too_deep = ParseError::TooDeep { max: CBOR_DEPTH_MAX };
-        *self.left.get_mut(self.depth).ok_or(too_deep)? = len;
+        *self.left.get_mut(self.depth).ok_or(Stop::TooDeep)? = len;
         self.depth += 1;
         Ok(false)
     }
 
-    /// Leaves a container of indefinite length. Whether it was one.
+    /// Closes a container of indefinite length; returns false if the innermost is not one.
     fn close(&mut self) -> bool {
         let is_indefinite = self.depth > 0 && self.left[self.depth - 1].is_none();
         self.depth -= usize::from(is_indefinite);
         is_indefinite
     }
 
-    /// Counts a complete item, and the containers that it completes. Whether that was the outermost.
+    /// Counts a complete item and the containers that it completes; returns whether the outermost item is complete.
     fn count(&mut self) -> bool {
         while self.depth > 0 {
             match &mut self.left[self.depth - 1] {
@@ -81,20 +91,29 @@ impl Levels {
 }
 
 impl<'a> Reader<'a> {
-    fn refused(&self) -> ParseError {
-        ParseError::NotCbor { at: self.at }
+    /// The error for a reader that stopped at this position.
+    fn refused(&self, stop: Stop) -> ParseError {
+        match stop {
+            Stop::Malformed => ParseError::NotCbor { at: self.at },
+            Stop::TooDeep => ParseError::TooDeep { max: CBOR_DEPTH_MAX },
+        }
     }
 
-    fn take(&mut self, count: u64) -> Result<&'a [u8], ParseError> {
-        let end = usize::try_from(count).ok().and_then(|count| self.at.checked_add(count));
-        let taken = end.and_then(|end| self.bytes.get(self.at..end));
-        let taken = taken.ok_or(ParseError::NotCbor { at: self.bytes.len() })?;
-        self.at += taken.len();
-        Ok(taken)
+    /// Takes `count` bytes; advances to the end if there are fewer.
+    fn take(&mut self, count: usize) -> Result<&'a [u8], Stop> {
+        let rest = &self.bytes[self.at..];
+        let taken = rest.get(..count);
+        self.at += taken.map_or(rest.len(), |_| count);
+        taken.ok_or(Stop::Malformed)
     }
 
-    fn head(&mut self) -> Result<Head, ParseError> {
-        let refused = self.refused();
+    fn malformed<T>(&mut self, at: usize) -> Result<T, Stop> {
+        self.at = at;
+        Err(Stop::Malformed)
+    }
+
+    fn head(&mut self) -> Result<Head, Stop> {
+        let at = self.at;
         let first = self.take(1)?[0];
         let major = first >> 5;
         let value = match first & 0x1F {
@@ -104,26 +123,24 @@ impl<'a> Reader<'a> {
                 Some(bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
             }
             31 if !matches!(major, UNSIGNED | 1 | TAG) => None,
-            _ => return Err(refused),
+            _ => return self.malformed(at),
         };
         Ok(Head { major, value })
     }
 
-    /// Steps over one item.
-    fn skip(&mut self) -> Result<(), ParseError> {
+    /// Skips one item.
+    fn skip(&mut self) -> Result<(), Stop> {
         let mut levels = Levels::default();
         loop {
             let at = self.at;
             let head = self.head()?;
-            let is_complete = match (head.major, head.value) {
+            let is_complete = match (head.major, head.len()) {
                 (BYTES | TEXT, Some(len)) => self.take(len).map(|_| true)?,
                 (BYTES | TEXT, None) => self.pieces(head.major).map(|()| true)?,
-                (ARRAY, len) => levels.open(len)?,
-                // A count that overflows is never reached: the bytes end before.
-                (MAP, pairs) => levels.open(pairs.map(|pairs| pairs.saturating_mul(2)))?,
+                (ARRAY | MAP, _) => levels.open(head.items())?,
                 (TAG, _) => false, // the item that it tags follows
                 (SIMPLE, None) if levels.close() => true,
-                (SIMPLE, None) => return Err(ParseError::NotCbor { at }),
+                (SIMPLE, None) => return self.malformed(at),
                 _ => true,
             };
             if is_complete && levels.count() {
@@ -132,47 +149,51 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Steps over the pieces of a string.
-    fn pieces(&mut self, major: u8) -> Result<(), ParseError> {
+    /// Skips the chunks of an indefinite-length string.
+    fn pieces(&mut self, major: u8) -> Result<(), Stop> {
         loop {
             let at = self.at;
-            match self.head()? {
-                Head { major: SIMPLE, value: None } => return Ok(()),
-                Head { major: piece, value: Some(len) } if piece == major => drop(self.take(len)?),
-                _ => return Err(ParseError::NotCbor { at }),
+            let head = self.head()?;
+            match (head.major, head.len()) {
+                (SIMPLE, None) => return Ok(()),
+                (piece, Some(len)) if piece == major => drop(self.take(len)?),
+                _ => return self.malformed(at),
             }
         }
     }
 }
 
 impl<'a> Cbor<'a> {
-    /// Checks that `bytes` are one item and nothing more.
+    /// Validates that `bytes` are exactly one item.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let mut reader = Reader { bytes, at: 0 };
-        reader.skip()?;
-        if reader.at < bytes.len() { Err(reader.refused()) } else { Ok(Self(bytes)) }
+        match reader.skip() {
+            Ok(()) if reader.at == bytes.len() => Ok(Self(bytes)),
+            Ok(()) => Err(reader.refused(Stop::Malformed)),
+            Err(stop) => Err(reader.refused(stop)),
+        }
     }
 
-    /// The items of a container; keys and values in turn, of a map. Nothing of anything else.
+    /// Returns the items of a container of this type, alternating keys and values for a map; nothing if the type
+    /// differs.
     pub(crate) fn items(self, container: u8) -> Items<'a> {
         let mut reader = Reader { bytes: self.0, at: 0 };
         let left = match reader.head() {
-            Ok(Head { major: ARRAY, value }) if container == ARRAY => value,
-            Ok(Head { major: MAP, value }) if container == MAP => value.map(|pairs| pairs.saturating_mul(2)),
+            Ok(head) if head.major == container => head.items(),
             _ => Some(0),
         };
         Items { reader, left }
     }
 
-    /// The value of a map's key; `None` where it is absent or null.
+    /// Returns the value of a key of a map; `None` if it is absent or null.
     ///
-    /// Errors: [`ParseError::Twice`].
-    pub(crate) fn member(self, key: &'static str) -> Result<Option<Self>, ParseError> {
+    /// Errors: [`Duplicate`].
+    pub(crate) fn find(self, key: &str) -> Result<Option<Self>, Duplicate> {
         let mut items = self.items(MAP);
         let mut found = None;
         while let (Some(known), Some(value)) = (items.next(), items.next()) {
             if known.string(TEXT) == Some(key.as_bytes()) && found.replace(value).is_some() {
-                return Err(ParseError::Twice { field: key });
+                return Err(Duplicate);
             }
         }
         Ok(found.filter(|value: &Cbor<'_>| value.0 != [NULL]))
@@ -182,25 +203,22 @@ impl<'a> Cbor<'a> {
         self.0[0] >> 5 == MAP
     }
 
-    /// The elements of an array.
-    pub(crate) fn elements(self, field: &'static str) -> Result<Items<'a>, ParseError> {
-        if self.0[0] >> 5 != ARRAY {
-            return Err(ParseError::WrongType { field });
-        }
-        Ok(self.items(ARRAY))
+    pub(crate) fn is_array(self) -> bool {
+        self.0[0] >> 5 == ARRAY
     }
 
-    pub(crate) fn number(self, field: &'static str, min: u64, max: u64) -> Result<u64, ParseError> {
+    /// Returns the value of an unsigned integer.
+    pub(crate) fn unsigned(self) -> Option<u64> {
         match (Reader { bytes: self.0, at: 0 }).head() {
-            Ok(Head { major: UNSIGNED, value: Some(got) }) => in_range(field, got, min, max),
-            _ => Err(ParseError::WrongType { field }),
+            Ok(Head { major: UNSIGNED, value }) => value,
+            _ => None,
         }
     }
 
-    pub(crate) fn text(self, field: &'static str) -> Result<Escaped<'a>, ParseError> {
+    pub(crate) fn text(self, field: &'static str) -> Result<JsonStr<'a>, ParseError> {
         let bytes = self.string(TEXT).ok_or(ParseError::WrongType { field })?;
         let text = core::str::from_utf8(bytes).map_err(|_| ParseError::WrongType { field })?;
-        Ok(Escaped::plain_of(field, text))
+        Ok(JsonStr::plain_of(field, text))
     }
 
     pub(crate) fn bytes(self, field: &'static str) -> Result<&'a [u8], ParseError> {
@@ -209,10 +227,8 @@ impl<'a> Cbor<'a> {
 
     fn string(self, major: u8) -> Option<&'a [u8]> {
         let mut reader = Reader { bytes: self.0, at: 0 };
-        match reader.head().ok()? {
-            Head { major: found, value: Some(len) } if found == major => reader.take(len).ok(),
-            _ => None,
-        }
+        let head = reader.head().ok()?;
+        if head.major == major { reader.take(head.len()?).ok() } else { None }
     }
 }
 
@@ -220,7 +236,7 @@ impl<'a> Cbor<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Items<'a> {
     reader: Reader<'a>,
-    left: Option<u64>,
+    left: Option<usize>,
 }
 
 impl<'a> Iterator for Items<'a> {
@@ -252,10 +268,10 @@ mod tests {
         // {"x": [1, {"f": 9}], "f": 7, "n": null}
         let bytes = b"\xa3\x61x\x82\x01\xa1\x61f\x09\x61f\x07\x61n\xf6";
         let map = Cbor::parse(bytes).unwrap();
-        assert_eq!(map.member("f").unwrap().unwrap().number("f", 0, 255), Ok(7));
-        assert!(map.member("n").unwrap().is_none() && map.member("y").unwrap().is_none());
+        assert_eq!(map.find("f").unwrap().unwrap().unsigned(), Some(7));
+        assert!(map.find("n").unwrap().is_none() && map.find("y").unwrap().is_none());
         let twice = Cbor::parse(b"\xa2\x61f\x01\x61f\x02").unwrap();
-        assert_eq!(twice.member("f").err(), Some(ParseError::Twice { field: "f" }));
+        assert_eq!(twice.find("f").err(), Some(Duplicate));
     }
 
     #[test]
@@ -263,9 +279,9 @@ mod tests {
         // {_ "f": 7 in eight bytes, "u": (_ "ab"), "l": [_ 1, 2], "t": 1(2)}
         let bytes = b"\xbf\x61f\x1b\0\0\0\0\0\0\0\x07\x61u\x7f\x62ab\xff\x61l\x9f\x01\x02\xff\x61t\xc1\x02\xff";
         let map = Cbor::parse(bytes).unwrap();
-        assert_eq!(map.member("f").unwrap().unwrap().number("f", 0, 255), Ok(7));
-        assert_eq!(map.member("l").unwrap().unwrap().elements("l").unwrap().count(), 2);
-        assert_eq!(map.member("u").unwrap().unwrap().text("u"), Err(ParseError::WrongType { field: "u" }));
+        assert_eq!(map.find("f").unwrap().unwrap().unsigned(), Some(7));
+        assert_eq!(map.find("l").unwrap().unwrap().items(ARRAY).count(), 2);
+        assert_eq!(map.find("u").unwrap().unwrap().text("u"), Err(ParseError::WrongType { field: "u" }));
     }
 
     #[test]
@@ -305,7 +321,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2048))]
 
-        /// The oracle is minicbor. It reads the texts that it steps over, which ours does not: they become byte strings.
+        /// Compares with minicbor. It validates the texts that it skips, unlike this reader, so texts are made byte
+        /// strings.
         #[test]
         fn what_is_taken_is_taken_by_another_parser(mut bytes in proptest::collection::vec(any::<u8>(), 0..24)) {
             for byte in bytes.iter_mut().filter(|byte| **byte >> 5 == TEXT) {
@@ -325,9 +342,9 @@ mod tests {
             theirs.str("t").unwrap().str(&text).unwrap().str("b").unwrap().bytes(&bytes).unwrap().end().unwrap();
             let theirs = theirs.into_writer();
             let map = Cbor::parse(&theirs).unwrap();
-            prop_assert_eq!(map.member("n").unwrap().unwrap().number("n", 0, u64::MAX), Ok(number));
-            prop_assert!(map.member("t").unwrap().unwrap().text("t").unwrap() == text.as_str());
-            prop_assert_eq!(map.member("b").unwrap().unwrap().bytes("b"), Ok(&bytes[..]));
+            prop_assert_eq!(map.find("n").unwrap().unwrap().unsigned(), Some(number));
+            prop_assert!(map.find("t").unwrap().unwrap().text("t").unwrap() == text.as_str());
+            prop_assert_eq!(map.find("b").unwrap().unwrap().bytes("b"), Ok(&bytes[..]));
         }
     }
 }

@@ -1,87 +1,81 @@
-//! The part of CBOR that streams need: writing, into the caller's buffer.
+//! Writer for the subset of CBOR that streams use.
 
 use super::{ARRAY, BYTES, MAP, TEXT, UNSIGNED};
+use crate::buffer::Buffer;
 use crate::error::EmitError;
-use crate::text::Escaped;
+use crate::text::JsonStr;
 
-/// Writes items one after another, heads as short as they can be.
-pub(crate) struct Writer<'b> {
-    out: &'b mut [u8],
-    len: usize,
-}
+/// Appends items with the shortest possible heads.
+pub(crate) struct CborWriter<'b>(Buffer<'b>);
 
-impl<'b> Writer<'b> {
+impl<'b> CborWriter<'b> {
     pub(crate) fn new(out: &'b mut [u8]) -> Self {
-        Self { out, len: 0 }
+        Self(Buffer::new(out))
     }
 
-    /// Bytes written.
-    pub(crate) fn len(&self) -> usize {
-        self.len
+    /// Returns the number of bytes written.
+    ///
+    /// Errors: [`EmitError::BufferTooSmall`].
+    pub(crate) fn finish(self) -> Result<usize, EmitError> {
+        self.0.finish()
     }
 
-    pub(crate) fn map(&mut self, pairs: usize) -> Result<(), EmitError> {
-        self.head(MAP, pairs as u64)
+    pub(crate) fn map(&mut self, pairs: usize) {
+        self.head(MAP, pairs as u64);
     }
 
-    pub(crate) fn array(&mut self, items: usize) -> Result<(), EmitError> {
-        self.head(ARRAY, items as u64)
+    pub(crate) fn array(&mut self, items: usize) {
+        self.head(ARRAY, items as u64);
     }
 
-    pub(crate) fn number(&mut self, key: &str, number: u32) -> Result<(), EmitError> {
-        self.key(key)?;
-        self.head(UNSIGNED, number.into())
+    pub(crate) fn number(&mut self, key: &str, number: u32) {
+        self.key(key);
+        self.head(UNSIGNED, number.into());
     }
 
-    pub(crate) fn bytes(&mut self, key: &str, bytes: &[u8]) -> Result<(), EmitError> {
-        self.key(key)?;
-        self.head(BYTES, bytes.len() as u64)?;
-        self.push(bytes)
+    pub(crate) fn bytes(&mut self, key: &str, bytes: &[u8]) {
+        self.key(key);
+        self.head(BYTES, bytes.len() as u64);
+        self.0.push(bytes);
     }
 
-    /// As [`Self::bytes`], from bytes that come one by one.
-    pub(crate) fn bytes_from(
-        &mut self,
-        key: &str,
-        len: usize,
-        mut bytes: impl Iterator<Item = u8>,
-    ) -> Result<(), EmitError> {
-        self.key(key)?;
-        self.head(BYTES, len as u64)?;
-        bytes.try_for_each(|byte| self.push(&[byte]))
+    /// Writes bytes from an iterator; otherwise as [`Self::bytes`].
+    pub(crate) fn bytes_from(&mut self, key: &str, len: usize, bytes: impl Iterator<Item = u8>) {
+        self.key(key);
+        self.head(BYTES, len as u64);
+        bytes.for_each(|byte| self.0.push(&[byte]));
     }
 
-    pub(crate) fn text(&mut self, key: &str, text: &Escaped<'_>) -> Result<(), EmitError> {
-        self.key(key)?;
-        self.head(TEXT, text.len() as u64)?;
-        text.chars().try_for_each(|char| self.push(char.encode_utf8(&mut [0; 4]).as_bytes()))
+    /// Writes a text, or nothing if there is none.
+    pub(crate) fn optional_text(&mut self, key: &str, text: Option<JsonStr<'_>>) {
+        if let Some(text) = text {
+            self.text(key, text);
+        }
     }
 
-    pub(crate) fn key(&mut self, key: &str) -> Result<(), EmitError> {
-        self.head(TEXT, key.len() as u64)?;
-        self.push(key.as_bytes())
+    pub(crate) fn text(&mut self, key: &str, text: JsonStr<'_>) {
+        self.key(key);
+        self.head(TEXT, text.len() as u64);
+        text.chars().for_each(|char| self.0.push_char(char));
     }
 
-    fn head(&mut self, major: u8, value: u64) -> Result<(), EmitError> {
+    pub(crate) fn key(&mut self, key: &str) {
+        self.head(TEXT, key.len() as u64);
+        self.0.push(key.as_bytes());
+    }
+
+    fn head(&mut self, major: u8, value: u64) {
         let major = major << 5;
         let bytes = value.to_be_bytes();
         let (info, width) = match value {
-            0..=23 => return self.push(&[major | value as u8]),
+            0..=23 => return self.0.push(&[major | value as u8]),
             24..=0xFF => (24, 1),
             0x100..=0xFFFF => (25, 2),
             0x1_0000..=0xFFFF_FFFF => (26, 4),
             _ => (27, 8),
         };
-        self.push(&[major | info])?;
-        self.push(&bytes[8 - width..])
-    }
-
-    fn push(&mut self, bytes: &[u8]) -> Result<(), EmitError> {
-        let have = self.out.len();
-        let place = self.out.get_mut(self.len..self.len + bytes.len());
-        place.ok_or(EmitError::BufferTooSmall { have })?.copy_from_slice(bytes);
-        self.len += bytes.len();
-        Ok(())
+        self.0.push(&[major | info]);
+        self.0.push(&bytes[8 - width..]);
     }
 }
 
@@ -99,11 +93,11 @@ mod tests {
             let mut theirs = minicbor::Encoder::new(Vec::new());
             theirs.map(2).unwrap().str("n").unwrap().u32(number).unwrap().str("b").unwrap().bytes(&bytes).unwrap();
             let mut out = [0; 400];
-            let mut ours = Writer::new(&mut out);
-            ours.map(2).unwrap();
-            ours.number("n", number).unwrap();
-            ours.bytes("b", &bytes).unwrap();
-            let len = ours.len();
+            let mut ours = CborWriter::new(&mut out);
+            ours.map(2);
+            ours.number("n", number);
+            ours.bytes("b", &bytes);
+            let len = ours.finish().unwrap();
             prop_assert_eq!(&out[..len], &theirs.into_writer()[..]);
         }
     }

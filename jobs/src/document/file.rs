@@ -1,30 +1,29 @@
-//! One file of an update: where it comes from, how large it is, who signed it.
-
-use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
+//! One file of an update: source, size and signature.
 
 use crate::error::ParseError;
 use crate::json::{Key, RawJson};
+use crate::json_writer::JsonWriter;
 use crate::limits::{FILE_BYTES_MAX, FILE_ID_MAX};
-use crate::text::{self, Escaped};
+use crate::text::JsonStr;
+use crate::value::{Fields, Value};
 
 /// A file of an update.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct File<'a> {
-    /// Where the device shall put it; ours only routes by it.
-    pub file_path: Option<Escaped<'a>>,
+    /// Destination path on the device; the agent uses it only to select a file.
+    pub file_path: Option<JsonStr<'a>>,
     /// Unit: bytes.
     pub file_size: u32,
     /// Its number in the stream, 0..=255.
     pub file_id: u32,
-    /// Names the key that made the signature.
-    pub cert_file: Option<Escaped<'a>>,
-    /// What kind of file it is, a number of the operator's choice.
+    /// Name of the signing key.
+    pub cert_file: Option<JsonStr<'a>>,
+    /// Type of the file, chosen by the operator.
     pub file_type: Option<u32>,
-    /// The URL, where it comes over HTTP.
-    pub update_data_url: Option<Escaped<'a>>,
-    /// How the URL authenticates, `aws.s3.presigned`.
-    pub auth_scheme: Option<Escaped<'a>>,
+    /// URL for download over HTTP.
+    pub update_data_url: Option<JsonStr<'a>>,
+    /// Authentication scheme of the URL, `aws.s3.presigned`.
+    pub auth_scheme: Option<JsonStr<'a>>,
     /// Absent on an unsigned file.
     pub signature: Option<Signature<'a>>,
 }
@@ -32,10 +31,10 @@ pub struct File<'a> {
 /// A file's signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature<'a> {
-    /// Over which hash, by which algorithm.
+    /// Hash and algorithm.
     pub kind: SignatureKind,
-    /// The signature in base64; of DER where the algorithm is ECDSA, of its bytes otherwise.
-    pub base64: Escaped<'a>,
+    /// The signature in base64: DER for ECDSA, raw bytes otherwise.
+    pub base64: JsonStr<'a>,
 }
 
 /// A hash and an algorithm. The declared order is the order of preference.
@@ -43,7 +42,7 @@ pub struct Signature<'a> {
 pub enum SignatureKind {
     /// `sig-sha256-ecdsa`
     Sha256Ecdsa,
-    /// `sig-sha256-ed25519`: Ed25519 over the 32 bytes of the SHA-256. It is ours, AWS knows no such kind.
+    /// `sig-sha256-ed25519`: Ed25519 over the 32 bytes of the SHA-256. An extension; AWS does not define it.
     Sha256Ed25519,
     /// `sig-sha256-rsa`
     Sha256Rsa,
@@ -71,73 +70,54 @@ impl SignatureKind {
 }
 
 impl<'a> File<'a> {
-    pub(super) fn read(file: RawJson<'a>) -> Result<Self, ParseError> {
-        if !file.is_object() {
-            return Err(ParseError::WrongType { field: "files" });
+    /// Reads an element of `files`. Errors are recorded in `list`, the fields of the object that contains the list.
+    pub(super) fn read(list: &mut Fields<'a>, file: RawJson<'a>) -> Self {
+        let mut fields = Fields::new(Value::Json(file), "files");
+        let read = Self {
+            file_path: fields.text("filepath"),
+            file_size: fields.required_within("filesize", 0, FILE_BYTES_MAX),
+            file_id: fields.required_within("fileid", 0, FILE_ID_MAX),
+            cert_file: fields.text("certfile"),
+            file_type: fields.within("fileType", 0, u32::MAX),
+            update_data_url: fields.text("update_data_url"),
+            auth_scheme: fields.text("auth_scheme"),
+            signature: Signature::read(&mut fields, file),
+        };
+        if let Err(error) = fields.finish() {
+            list.refuse(error);
         }
-        let text = |field| optional_text(file, field);
-        let missing = |field| ParseError::Missing { field };
-        Ok(Self {
-            file_path: text("filepath")?,
-            file_size: number(file, "filesize", FILE_BYTES_MAX)?.ok_or(missing("filesize"))?,
-            file_id: number(file, "fileid", FILE_ID_MAX)?.ok_or(missing("fileid"))?,
-            cert_file: text("certfile")?,
-            file_type: number(file, "fileType", u32::MAX)?,
-            update_data_url: text("update_data_url")?,
-            auth_scheme: text("auth_scheme")?,
-            signature: Signature::read(file)?,
-        })
+        read
     }
-}
 
-fn optional_text<'a>(object: RawJson<'a>, field: &'static str) -> Result<Option<Escaped<'a>>, ParseError> {
-    object.member(field)?.map(|value| value.text(field)).transpose()
-}
-
-fn number(object: RawJson<'_>, field: &'static str, max: u32) -> Result<Option<u32>, ParseError> {
-    match object.member(field)? {
-        Some(value) => Ok(Some(value.number(field, 0, max.into())? as u32)), // in range, so it fits
-        None => Ok(None),
+    /// Writes the members.
+    pub(super) fn write(&self, writer: &mut JsonWriter<'_>) {
+        writer.number("filesize", Some(self.file_size.into()));
+        writer.number("fileid", Some(self.file_id.into()));
+        writer.number("fileType", self.file_type.map(u64::from));
+        writer.text("filepath", self.file_path);
+        writer.text("certfile", self.cert_file);
+        writer.text("update_data_url", self.update_data_url);
+        writer.text("auth_scheme", self.auth_scheme);
+        if let Some(Signature { kind, base64 }) = &self.signature {
+            writer.text(kind.as_str(), Some(*base64));
+        }
     }
 }
 
 impl<'a> Signature<'a> {
-    /// The strongest signature of a file. AWS marks an unsigned file with `"sig--": null`: null is no signature.
-    fn read(file: RawJson<'a>) -> Result<Option<Self>, ParseError> {
+    /// Reads the strongest signature of a file. AWS marks an unsigned file with `"sig--": null`.
+    fn read(fields: &mut Fields<'a>, file: RawJson<'a>) -> Option<Self> {
         for (kind, key) in SIGNATURE_KINDS {
-            if let Some(value) = file.member(key)? {
-                return Ok(Some(Self { kind, base64: value.text(key)? }));
+            if let Some(base64) = fields.text(key) {
+                return Some(Self { kind, base64 });
             }
         }
         let unknown = |(key, value): (Key<'_>, RawJson<'_>)| {
             key.as_raw().starts_with(SIGNATURE_PREFIX) && value.as_str() != "null"
         };
-        if file.members().any(unknown) { Err(ParseError::UnknownSignatureKind) } else { Ok(None) }
-    }
-}
-
-impl Serialize for File<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut file = serializer.serialize_struct("file", 8)?;
-        let texts = [
-            ("filepath", &self.file_path),
-            ("certfile", &self.cert_file),
-            ("update_data_url", &self.update_data_url),
-            ("auth_scheme", &self.auth_scheme),
-        ];
-        file.serialize_field("filesize", &self.file_size)?;
-        file.serialize_field("fileid", &self.file_id)?;
-        if let Some(file_type) = &self.file_type {
-            file.serialize_field("fileType", file_type)?;
+        if file.members().any(unknown) {
+            fields.refuse(ParseError::UnknownSignatureKind);
         }
-        for (key, text) in texts {
-            if let Some(text) = text {
-                file.serialize_field(key, &text::Wire(*text))?;
-            }
-        }
-        if let Some(Signature { kind, base64 }) = &self.signature {
-            file.serialize_field(kind.as_str(), &text::Wire(*base64))?;
-        }
-        file.end()
+        None
     }
 }

@@ -1,134 +1,129 @@
-//! The job document of an update, as CreateOTAUpdate makes it, read and written. Documents of other kinds are handed on
-//! untouched. What a device thinks of an update is not here.
+//! The job document of an update, as CreateOTAUpdate generates it. Documents of other kinds are passed on unchanged.
+//! Whether a device accepts an update is decided elsewhere.
 
 mod file;
 
 pub use file::{File, Signature, SignatureKind};
 
 use heapless::Vec;
-use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
 
-use crate::envelope::emit;
 use crate::error::{EmitError, ParseError};
 use crate::ids::StreamName;
 use crate::json::RawJson;
+use crate::json_writer::JsonWriter;
 use crate::limits::{FILES_MAX, STREAM_NAME_BYTES_MAX};
+use crate::value::{Fields, Value};
 
-/// An update: its files, and the ways to them.
+/// An update: its files and the protocols to fetch them.
 ///
 /// Source: AWS IoT developer guide, CreateOTAUpdate; traffic of real accounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document<'a> {
-    /// The ways; at least one is known.
+    /// At least one is set.
     pub protocols: Protocols,
-    /// The stream that carries the files, where they come over MQTT.
+    /// The stream of the files, for MQTT.
     pub stream_name: Option<StreamName>,
     /// At least one file.
     pub files: Vec<File<'a>, FILES_MAX>,
 }
 
-/// The ways to the files.
+/// Protocols to fetch the files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Protocols {
-    /// `MQTT`: a stream.
+    /// `MQTT`: blocks of a stream.
     pub mqtt: bool,
     /// `HTTP`: ranges of a URL.
     pub http: bool,
 }
 
 impl<'a> Document<'a> {
-    /// Reads a job document; `None` if it is not an update of this kind, but somebody's own.
+    /// Parses a job document; `None` if it is not an update of this kind.
     ///
-    /// Errors: [`ParseError`]; as a [`Reason`](crate::Reason) it is what the service should hear.
+    /// Errors: [`ParseError`], which converts to the [`Reason`](crate::Reason) to report.
     pub fn parse(document: RawJson<'a>) -> Result<Option<Self>, ParseError> {
         document.member("afr_ota")?.map(Self::read).transpose()
     }
 
-    /// Whether a job document is an update of this kind, without reading it further.
+    /// Whether a job document is an update of this kind. The rest is not parsed.
     ///
-    /// Errors: [`ParseError`] if that cannot be told.
+    /// Errors: [`ParseError::Duplicate`].
     pub fn is_update(document: RawJson<'_>) -> Result<bool, ParseError> {
         Ok(document.member("afr_ota")?.is_some())
     }
 
     fn read(ota: RawJson<'a>) -> Result<Self, ParseError> {
-        if !ota.is_object() {
-            return Err(ParseError::WrongType { field: "afr_ota" });
-        }
-        let protocols = Protocols::read(ota)?;
-        let stream_name = ota.member("streamname")?.map(read_stream_name).transpose()?;
+        let mut fields = Fields::new(Value::Json(ota), "afr_ota");
+        let protocols = Protocols::read(&mut fields);
+        let stream_name = read_stream_name(&mut fields);
         if !protocols.http && stream_name.is_none() {
-            return Err(ParseError::Missing { field: "streamname" });
+            fields.refuse(ParseError::Missing { field: "streamname" });
         }
-        Ok(Self { protocols, stream_name, files: read_files(ota)? })
+        let document = Self { protocols, stream_name, files: read_files(&mut fields) };
+        fields.finish().map(|()| document)
     }
 
     /// Writes the document and returns its length.
     ///
     /// Errors: [`EmitError::BufferTooSmall`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        emit(&Wire { afr_ota: self }, out)
+        let mut writer = JsonWriter::new(out);
+        writer.open_member("afr_ota", b"{");
+        writer.open_member("protocols", b"[");
+        for (offered, name) in [(self.protocols.mqtt, "MQTT"), (self.protocols.http, "HTTP")] {
+            if offered {
+                writer.element(name);
+            }
+        }
+        writer.close(b"]");
+        writer.plain("streamname", self.stream_name.as_ref().map(StreamName::as_str));
+        writer.open_member("files", b"[");
+        for file in &self.files {
+            writer.open_element(b"{");
+            file.write(&mut writer);
+            writer.close(b"}");
+        }
+        writer.close(b"]}");
+        writer.finish()
     }
 }
 
 impl Protocols {
-    fn read(ota: RawJson<'_>) -> Result<Self, ParseError> {
+    fn read(fields: &mut Fields<'_>) -> Self {
         let mut protocols = Self::default();
-        for name in array(ota, "protocols")?.elements() {
-            let name = name.text("protocols")?;
-            protocols.mqtt |= name == "MQTT";
-            protocols.http |= name == "HTTP";
+        for name in fields.array("protocols").elements() {
+            match name.text("protocols") {
+                Ok(name) => {
+                    protocols.mqtt |= name == "MQTT";
+                    protocols.http |= name == "HTTP";
+                }
+                Err(error) => fields.refuse(error),
+            }
         }
-        if protocols == Self::default() { Err(ParseError::UnknownProtocol) } else { Ok(protocols) }
+        if protocols == Self::default() {
+            fields.refuse(ParseError::UnknownProtocol);
+        }
+        protocols
     }
 }
 
-fn read_stream_name(json: RawJson<'_>) -> Result<StreamName, ParseError> {
+fn read_stream_name(fields: &mut Fields<'_>) -> Option<StreamName> {
     let mut name = [0; STREAM_NAME_BYTES_MAX];
-    Ok(StreamName::new(json.text("streamname")?.unescape(&mut name)?)?)
+    let name = fields.text("streamname")?.unescape(&mut name).and_then(StreamName::new);
+    name.map_err(|error| fields.refuse(error.into())).ok()
 }
 
-fn read_files(ota: RawJson<'_>) -> Result<Vec<File<'_>, FILES_MAX>, ParseError> {
+fn read_files<'a>(fields: &mut Fields<'a>) -> Vec<File<'a>, FILES_MAX> {
     const FIELD: &str = "files";
-    let array = array(ota, FIELD)?;
+    let array = fields.array(FIELD);
     let got = array.elements().count();
     if got > FILES_MAX {
-        return Err(ParseError::TooMany { field: FIELD, got, max: FILES_MAX });
+        fields.refuse(ParseError::TooMany { field: FIELD, got, max: FILES_MAX });
     }
-    if got == 0 {
-        return Err(ParseError::Missing { field: FIELD });
+    let files: Vec<_, FILES_MAX> = array.elements().take(FILES_MAX).map(|file| File::read(fields, file)).collect();
+    if files.is_empty() {
+        fields.refuse(ParseError::Missing { field: FIELD });
     }
-    array.elements().map(File::read).collect()
-}
-
-fn array<'a>(object: RawJson<'a>, field: &'static str) -> Result<RawJson<'a>, ParseError> {
-    let array = object.member(field)?.ok_or(ParseError::Missing { field })?;
-    if array.is_array() { Ok(array) } else { Err(ParseError::WrongType { field }) }
-}
-
-#[derive(Serialize)]
-struct Wire<'d, 'a> {
-    afr_ota: &'d Document<'a>,
-}
-
-impl Serialize for Document<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut ota = serializer.serialize_struct("afr_ota", 3)?;
-        ota.serialize_field("protocols", &self.protocols)?;
-        if let Some(stream) = &self.stream_name {
-            ota.serialize_field("streamname", stream.as_str())?;
-        }
-        ota.serialize_field("files", self.files.as_slice())?;
-        ota.end()
-    }
-}
-
-impl Serialize for Protocols {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let names = [(self.mqtt, "MQTT"), (self.http, "HTTP")];
-        serializer.collect_seq(names.iter().filter(|(offered, _)| *offered).map(|(_, name)| name))
-    }
+    files
 }
 
 #[cfg(test)]
@@ -141,8 +136,8 @@ mod tests {
     use super::file::SIGNATURE_KINDS;
     use super::*;
     use crate::error::FieldError;
-    use crate::text::Escaped;
-    use crate::{Described, Reason};
+    use crate::text::JsonStr;
+    use crate::{DescribeResponse, Reason};
 
     /// Source: aws/ota-for-aws-iot-embedded-sdk, test/unit-test/ota_jobParsing_utest.c, a job as AWS sent it.
     const MQTT: &[u8] = br#"{"clientToken":"0:testclient","timestamp":1602795143,"execution":{"jobId":"AFR_OTA-testjob20","status":"QUEUED","queuedAt":1602795128,"lastUpdatedAt":1602795128,"versionNumber":1,"executionNumber":1,"jobDocument":{"afr_ota":{"protocols":["MQTT"],"streamname":"AFR_OTA-6f74f1bd-c23b-4355-a688-9c34daaf9492","files":[{"filepath":"/home/ubuntu/dev/aws-iot-device-sdk-embedded-C-staging/ota_demo4","filesize":180568,"fileid":0,"certfile":"/home/ubuntu/dev/aws-iot-device-sdk-embedded-C-staging/demos/certificates/ecdsasigner.crt","sig-sha256-ecdsa":"MEQCIF2QDvww1G/kpRGZ8FYvQrok1bSZvXjXefRk7sqNcyPTAiB4dvGt8fozIY5NC0vUDJ2MY42ZERYEcrbwA4n6q7vrBg=="}] }}}}"#;
@@ -155,7 +150,7 @@ mod tests {
     }
 
     fn of(message: &[u8]) -> Document<'_> {
-        let document = Described::parse(message).unwrap().execution.unwrap().document.unwrap();
+        let document = DescribeResponse::parse(message).unwrap().execution.unwrap().document.unwrap();
         Document::parse(document).unwrap().unwrap()
     }
 
@@ -289,7 +284,7 @@ mod tests {
             ),
             (http(r#"{"filesize":1,"fileid":0,"filepath":{}}"#), wrong("filepath")),
             (http(r#"{"filesize":1,"fileid":0,"filepath":"\ud800"}"#), ParseError::LoneSurrogate { field: "filepath" }),
-            (http(r#"{"filesize":1,"filesize":2,"fileid":0}"#), ParseError::Twice { field: "filesize" }),
+            (http(r#"{"filesize":1,"filesize":2,"fileid":0}"#), ParseError::Duplicate { field: "filesize" }),
             (http("7"), wrong("files")),
             (http(&five), ParseError::TooMany { field: "files", got: 5, max: 4 }),
             (with_ota("7"), wrong("afr_ota")),
@@ -330,10 +325,10 @@ mod tests {
                     file_size: *size,
                     file_id: *id,
                     file_type: *kind,
-                    file_path: texts[0].as_deref().map(Escaped::plain),
-                    cert_file: texts[1].as_deref().map(Escaped::plain),
-                    update_data_url: texts[2].as_deref().map(Escaped::plain),
-                    auth_scheme: texts[3].as_deref().map(Escaped::plain),
+                    file_path: texts[0].as_deref().map(JsonStr::plain),
+                    cert_file: texts[1].as_deref().map(JsonStr::plain),
+                    update_data_url: texts[2].as_deref().map(JsonStr::plain),
+                    auth_scheme: texts[3].as_deref().map(JsonStr::plain),
                     signature: SIGNATURE_KINDS.get(*signature).map(|(kind, _)| Signature { kind: *kind, base64: base64.as_str().into() }),
                 }).collect(),
             };

@@ -1,28 +1,28 @@
-//! Which blocks of a request are wanted, as bits: bytes in CBOR, hexadecimal digits in JSON, never copied.
+//! The bitmap of requested blocks: bytes in CBOR, hexadecimal digits in JSON, never copied.
 
 use core::fmt;
 
-use serde::{Serialize, Serializer};
-
 use crate::error::{FieldError, ParseError};
+use crate::json_writer::JsonWriter;
 use crate::limits::BITMAP_BYTES_MAX;
+use crate::value::Value;
 
 const FIELD: &str = "b";
 const HEX_PREFIX: &str = "0x";
 
-/// Bit k, counted from the lowest of the first byte, stands for block `offset + k`.
+/// Bit k, counted from the lowest of the first byte, is block `offset + k`.
 #[derive(Clone, Copy, Debug)]
 pub struct Bitmap<'a>(Form<'a>);
 
 #[derive(Clone, Copy, Debug)]
 enum Form<'a> {
     Bytes(&'a [u8]),
-    /// Two digits a byte, as many as fit.
+    /// Two digits per byte, all checked.
     Hex(&'a [u8]),
 }
 
 impl<'a> Bitmap<'a> {
-    /// A bitmap of these bytes.
+    /// Creates a bitmap from bytes.
     ///
     /// Errors: [`FieldError::TooLong`] above [`BITMAP_BYTES_MAX`].
     pub fn new(bytes: &'a [u8]) -> Result<Self, FieldError> {
@@ -30,8 +30,24 @@ impl<'a> Bitmap<'a> {
         Ok(Self(Form::Bytes(bytes)))
     }
 
-    /// A bitmap in digits, `0x130080`.
-    pub(crate) fn from_hex(text: &'a str) -> Result<Self, ParseError> {
+    /// Reads the bitmap of a message.
+    pub(super) fn read(value: Value<'a>) -> Result<Self, ParseError> {
+        match value {
+            Value::Cbor(cbor) => Ok(Self::new(cbor.bytes(FIELD)?)?),
+            Value::Json(json) => {
+                let text = json.text(FIELD)?.as_plain().ok_or(ParseError::Invalid { field: FIELD })?;
+                Self::from_hex(text)
+            }
+        }
+    }
+
+    /// Writes the bitmap as a JSON member, in digits.
+    pub(super) fn write(&self, writer: &mut JsonWriter<'_>) {
+        writer.hex(FIELD, HEX_PREFIX, self.bytes());
+    }
+
+    /// Reads a bitmap in digits, `0x130080`.
+    fn from_hex(text: &'a str) -> Result<Self, ParseError> {
         let invalid = ParseError::Invalid { field: FIELD };
         let digits = text.strip_prefix(HEX_PREFIX).ok_or(invalid)?.as_bytes();
         if digits.len() % 2 == 1 || !digits.iter().all(u8::is_ascii_hexdigit) {
@@ -59,24 +75,18 @@ impl<'a> Bitmap<'a> {
         }
     }
 
-    /// The bits that are set, in rising order.
+    /// The indices of the set bits, ascending.
     pub fn ones(&self) -> impl Iterator<Item = u32> + use<'a> {
         let bits = |byte: u8| (0..8).filter(move |bit| byte >> bit & 1 == 1);
         self.bytes().zip(0u32..).flat_map(move |(byte, at)| bits(byte).map(move |bit| at * 8 + bit))
     }
 }
 
-/// As JSON carries it: `0x` and two digits a byte.
+/// Formats as in JSON: `0x` and two digits per byte.
 impl fmt::Display for Bitmap<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(HEX_PREFIX)?;
         self.bytes().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl Serialize for Bitmap<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 

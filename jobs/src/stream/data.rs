@@ -1,24 +1,22 @@
-//! One block of a file: topic `streams/{stream}/data/{encoding}`. The hot message of a device: read without a copy.
+//! One block of a file: topic `streams/{stream}/data/{encoding}`. Parsed without copying the payload.
 
-use serde::Serialize;
-
-use crate::base64::{self, encoded_len};
-use crate::cbor::{Cbor, Writer};
-use crate::envelope;
+use crate::cbor::{Cbor, CborWriter};
 use crate::error::{EmitError, ParseError};
 use crate::json::RawJson;
+use crate::json_writer::JsonWriter;
 use crate::limits::{BLOCK_BYTES_MAX, FILE_ID_MAX};
-use crate::stream::value::{self, Value, check_range, object, required};
-use crate::text::{self, Escaped};
+use crate::stream::check::{self, check_range};
+use crate::text::JsonStr;
+use crate::value::{Fields, MESSAGE, Value};
 
 /// A block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Data<'a> {
     /// `c`: from the request.
-    pub token: Option<Escaped<'a>>,
+    pub token: Option<JsonStr<'a>>,
     /// `f`: the file, 0..=255.
     pub file_id: u32,
-    /// `l`: length of the payload; the last block of a file is shorter than was asked for. Unit: bytes.
+    /// `l`: length of the payload; the last block of a file may be shorter than requested. Unit: bytes.
     pub block_bytes: u32,
     /// `i`: the block's number from the start of the file.
     pub index: u32,
@@ -26,54 +24,48 @@ pub struct Data<'a> {
     pub payload: &'a [u8],
 }
 
-/// Everything but the payload.
-struct Head<'a, V> {
-    token: Option<Escaped<'a>>,
-    file_id: u32,
-    block_bytes: u32,
-    index: u32,
-    payload: V,
-}
-
-impl<'a, V: Value<'a>> Head<'a, V> {
-    fn read(message: V) -> Result<Self, ParseError> {
-        let message = object(message)?;
-        Ok(Self {
-            token: value::token(message, "c")?,
-            file_id: required(message, "f", 0, FILE_ID_MAX)?,
-            block_bytes: required(message, "l", 0, BLOCK_BYTES_MAX)?,
-            index: required(message, "i", 0, u32::MAX)?,
-            payload: message.member("p")?.ok_or(ParseError::Missing { field: "p" })?,
-        })
-    }
-
-    fn with(self, payload: &'a [u8]) -> Result<Data<'a>, ParseError> {
-        let (stated, got) = (u64::from(self.block_bytes), payload.len());
-        if stated != got as u64 {
-            return Err(ParseError::LengthMismatch { field: "l", stated, got });
-        }
-        Ok(Data { token: self.token, file_id: self.file_id, block_bytes: self.block_bytes, index: self.index, payload })
-    }
-}
-
 impl<'a> Data<'a> {
-    /// Reads a block in CBOR.
+    /// Parses a block in CBOR.
     ///
-    /// Errors: [`ParseError`]; [`ParseError::LengthMismatch`] if the payload is not as long as the message says.
+    /// Errors: [`ParseError`]; [`ParseError::LengthMismatch`] if the payload does not have the stated length.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let head = Head::read(Cbor::parse(bytes)?)?;
-        let payload = head.payload.bytes("p")?;
-        head.with(payload)
+        let cbor = Cbor::parse(bytes)?;
+        let (data, payload) = Self::read(Value::Cbor(cbor))?;
+        let Value::Cbor(payload) = payload else { return Err(ParseError::WrongType { field: "p" }) };
+        data.with(payload.bytes("p")?)
     }
 
-    /// Reads a block in JSON; its payload is decoded into `room`.
+    /// Parses a block in JSON; the payload is decoded into `room`.
     ///
     /// Errors: as [`Self::parse`], [`ParseError::NotBase64`], and
     /// [`FieldError::TooLong`](crate::FieldError::TooLong) if `room` is too small.
     pub fn parse_json(bytes: &'a [u8], room: &'a mut [u8]) -> Result<Self, ParseError> {
-        let head = Head::read(RawJson::parse(bytes)?)?;
-        let len = head.payload.text("p")?.decode_base64(room)?;
-        head.with(&room[..len])
+        let (data, payload) = Self::read(Value::Json(RawJson::parse(bytes)?))?;
+        let len = payload.text("p")?.decode_base64(room)?;
+        data.with(&room[..len])
+    }
+
+    /// Reads everything but the payload, which is returned as a value.
+    fn read(message: Value<'a>) -> Result<(Self, Value<'a>), ParseError> {
+        let mut fields = Fields::new(message, MESSAGE);
+        let data = Self {
+            token: check::token(&mut fields, "c"),
+            file_id: fields.required_within("f", 0, FILE_ID_MAX),
+            block_bytes: fields.required_within("l", 0, BLOCK_BYTES_MAX),
+            index: fields.required_within("i", 0, u32::MAX),
+            payload: &[],
+        };
+        let payload = fields.value("p");
+        fields.finish()?;
+        Ok((data, payload.ok_or(ParseError::Missing { field: "p" })?))
+    }
+
+    fn with(self, payload: &'a [u8]) -> Result<Self, ParseError> {
+        let (stated, got) = (u64::from(self.block_bytes), payload.len());
+        if stated != got as u64 {
+            return Err(ParseError::LengthMismatch { field: "l", stated, got });
+        }
+        Ok(Self { payload, ..self })
     }
 
     /// Writes the block in CBOR and returns its length.
@@ -81,51 +73,35 @@ impl<'a> Data<'a> {
     /// Errors: [`EmitError`], also for a number outside its range.
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
         self.check()?;
-        let mut writer = Writer::new(out);
-        writer.map(4 + usize::from(self.token.is_some()))?;
-        if let Some(token) = &self.token {
-            writer.text("c", token)?;
-        }
-        writer.number("f", self.file_id)?;
-        writer.number("l", self.block_bytes)?;
-        writer.number("i", self.index)?;
-        writer.bytes("p", self.payload)?;
-        Ok(writer.len())
+        let mut writer = CborWriter::new(out);
+        writer.map(4 + usize::from(self.token.is_some()));
+        writer.optional_text("c", self.token);
+        writer.number("f", self.file_id);
+        writer.number("l", self.block_bytes);
+        writer.number("i", self.index);
+        writer.bytes("p", self.payload);
+        writer.finish()
     }
 
     /// Writes the block in JSON, its payload in base64, and returns its length.
     ///
     /// Errors: as [`Self::emit`].
     pub fn emit_json(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        const OPEN: &[u8] = b",\"p\":\"";
-        const CLOSE: &[u8] = b"\"}";
         self.check()?;
-        let too_small = EmitError::BufferTooSmall { have: out.len() };
-        let wire = Wire { c: self.token.map(text::Wire), f: self.file_id, l: self.block_bytes, i: self.index };
-        let open = envelope::emit(&wire, out)? - 1; // the payload takes the place of the brace
-        let start = open + OPEN.len();
-        let end = start + encoded_len(self.payload.len());
-        out.get_mut(open..start).ok_or(too_small)?.copy_from_slice(OPEN);
-        let text = out.get_mut(start..end).ok_or(too_small)?;
-        base64::encode(self.payload, text).map_err(|_| too_small)?;
-        out.get_mut(end..end + CLOSE.len()).ok_or(too_small)?.copy_from_slice(CLOSE);
-        Ok(end + CLOSE.len())
+        let mut writer = JsonWriter::new(out);
+        writer.text("c", self.token);
+        writer.number("f", Some(self.file_id.into()));
+        writer.number("l", Some(self.block_bytes.into()));
+        writer.number("i", Some(self.index.into()));
+        writer.base64("p", self.payload);
+        writer.finish()
     }
 
     fn check(&self) -> Result<(), EmitError> {
-        value::check_token(self.token.as_ref())?;
+        check::check_token(self.token.as_ref())?;
         check_range("f", self.file_id, 0, FILE_ID_MAX)?;
         check_range("l", self.block_bytes, 0, BLOCK_BYTES_MAX)
     }
-}
-
-#[derive(Serialize)]
-struct Wire<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    c: Option<text::Wire<'a>>,
-    f: u32,
-    l: u32,
-    i: u32,
 }
 
 #[cfg(test)]
@@ -215,7 +191,7 @@ mod tests {
             token in proptest::option::of("[\\PC]{0,16}"), file_id in 0u32..256, index: u32, payload in proptest::collection::vec(any::<u8>(), 0..600),
         ) {
             let block_bytes = payload.len() as u32;
-            let data = Data { token: token.as_deref().map(Escaped::plain), file_id, block_bytes, index, payload: &payload };
+            let data = Data { token: token.as_deref().map(JsonStr::plain), file_id, block_bytes, index, payload: &payload };
             let mut out = vec![0; 1200];
             let mut room = vec![0; 600];
             let len = data.emit(&mut out).unwrap();

@@ -1,66 +1,61 @@
-//! Asks which files a stream has: topic `streams/{stream}/describe/{encoding}`.
+//! Request for the files of a stream: topic `streams/{stream}/describe/{encoding}`.
 
-use serde::Serialize;
-
-use crate::cbor::{Cbor, Writer};
-use crate::envelope;
+use crate::cbor::{Cbor, CborWriter};
 use crate::error::{EmitError, ParseError};
 use crate::json::RawJson;
-use crate::stream::value::{self, Value, object};
-use crate::text::{self, Escaped};
+use crate::json_writer::JsonWriter;
+use crate::stream::check;
+use crate::text::JsonStr;
+use crate::value::{Fields, MESSAGE, Value};
 
-/// Asks which files a stream has. The answer is a [`Description`](crate::stream::Description).
+/// Request for the files of a stream. The response is a [`Description`](crate::stream::Description).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Describe<'a> {
-    /// `c`: comes back with the answer, at most 64 bytes.
-    pub token: Option<Escaped<'a>>,
+    /// `c`: echoed in the response, at most 64 bytes.
+    pub token: Option<JsonStr<'a>>,
 }
 
 impl<'a> Describe<'a> {
-    /// Reads a request in CBOR.
+    /// Parses a request in CBOR.
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        Self::read(Cbor::parse(bytes)?)
+        Self::read(Value::Cbor(Cbor::parse(bytes)?))
     }
 
-    /// Reads a request in JSON.
+    /// Parses a request in JSON.
     ///
     /// Errors: [`ParseError`].
     pub fn parse_json(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        Self::read(RawJson::parse(bytes)?)
+        Self::read(Value::Json(RawJson::parse(bytes)?))
     }
 
-    fn read(message: impl Value<'a>) -> Result<Self, ParseError> {
-        Ok(Self { token: value::token(object(message)?, "c")? })
+    fn read(message: Value<'a>) -> Result<Self, ParseError> {
+        let mut fields = Fields::new(message, MESSAGE);
+        let token = check::token(&mut fields, "c");
+        fields.finish().map(|()| Self { token })
     }
 
     /// Writes the request in CBOR and returns its length.
     ///
     /// Errors: [`EmitError`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        value::check_token(self.token.as_ref())?;
-        let mut writer = Writer::new(out);
-        writer.map(usize::from(self.token.is_some()))?;
-        if let Some(token) = &self.token {
-            writer.text("c", token)?;
-        }
-        Ok(writer.len())
+        check::check_token(self.token.as_ref())?;
+        let mut writer = CborWriter::new(out);
+        writer.map(usize::from(self.token.is_some()));
+        writer.optional_text("c", self.token);
+        writer.finish()
     }
 
     /// Writes the request in JSON and returns its length.
     ///
     /// Errors: [`EmitError`].
     pub fn emit_json(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        value::check_token(self.token.as_ref())?;
-        envelope::emit(&Wire { c: self.token.map(text::Wire) }, out)
+        check::check_token(self.token.as_ref())?;
+        let mut writer = JsonWriter::new(out);
+        writer.text("c", self.token);
+        writer.finish()
     }
-}
-
-#[derive(Serialize)]
-struct Wire<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    c: Option<text::Wire<'a>>,
 }
 
 #[cfg(test)]

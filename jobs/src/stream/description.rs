@@ -1,40 +1,37 @@
-//! Which files a stream has: topic `streams/{stream}/description/{encoding}`.
+//! The files of a stream: topic `streams/{stream}/description/{encoding}`.
 
-use serde::{Serialize, Serializer};
-
-use crate::cbor::{Cbor, Items, Writer};
-use crate::envelope;
+use crate::cbor::{Cbor, CborWriter, Items};
 use crate::error::{EmitError, ParseError};
 use crate::json::{Elements, RawJson};
+use crate::json_writer::JsonWriter;
 use crate::limits::{FILE_BYTES_MAX, FILE_ID_MAX, STREAM_VERSION_MAX};
-use crate::stream::value::{self, Value, check_range, object, required};
-use crate::text::{self, Escaped};
+use crate::stream::check::{self, check_range};
+use crate::text::JsonStr;
+use crate::value::{Fields, Value};
 
-/// Which files a stream has.
+/// The files of a stream.
 #[derive(Clone, Debug)]
 pub struct Description<'a> {
     /// `c`: from the request.
-    pub token: Option<Escaped<'a>>,
+    pub token: Option<JsonStr<'a>>,
     /// `s`: the stream's version, 0..=65,535.
     pub version: u32,
-    /// `d`: for people.
-    pub text: Option<Escaped<'a>>,
+    /// `d`: human-readable description.
+    pub text: Option<JsonStr<'a>>,
     /// `r`: the files.
     pub files: StreamFiles<'a>,
 }
 
 /// A file of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamFile {
     /// `f`: its number, 0..=255.
-    #[serde(rename = "f")]
     pub file_id: u32,
     /// `z`: its size. Unit: bytes.
-    #[serde(rename = "z")]
     pub file_size: u32,
 }
 
-/// A list of files: read from its message one by one, or given to be written. It costs no memory either way.
+/// A list of files: parsed lazily from its message, or borrowed from the caller to be written.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamFiles<'a>(List<'a>);
 
@@ -46,12 +43,24 @@ enum List<'a> {
 }
 
 impl<'a> StreamFiles<'a> {
-    /// A list to write.
+    /// Creates a list to be written.
     pub const fn new(files: &'a [StreamFile]) -> Self {
         Self(List::Given(files))
     }
 
-    /// The files, in the service's order; a line that cannot be read is an error of its own.
+    /// Reads the list of a message, which is required.
+    fn read(fields: &mut Fields<'a>) -> Self {
+        const FIELD: &str = "r";
+        match fields.value(FIELD) {
+            Some(Value::Json(array)) if array.is_array() => return Self(List::Json(array)),
+            Some(Value::Cbor(array)) if array.is_array() => return Self(List::Cbor(array)),
+            Some(_) => fields.refuse(ParseError::WrongType { field: FIELD }),
+            None => fields.refuse(ParseError::Missing { field: FIELD }),
+        }
+        Self::new(&[])
+    }
+
+    /// Returns the files in the service's order. An element that cannot be parsed is an error by itself.
     pub fn iter(&self) -> Files<'a> {
         Files(match self.0 {
             List::Json(array) => Lines::Json(array.elements()),
@@ -61,7 +70,7 @@ impl<'a> StreamFiles<'a> {
     }
 }
 
-/// The files of a stream, one by one.
+/// Iterator over the files of a stream.
 #[derive(Clone, Debug)]
 pub struct Files<'a>(Lines<'a>);
 
@@ -77,105 +86,96 @@ impl Iterator for Files<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
-            Lines::Json(lines) => lines.next().map(StreamFile::read),
-            Lines::Cbor(lines) => lines.next().map(StreamFile::read),
+            Lines::Json(lines) => lines.next().map(|line| StreamFile::read(Value::Json(line))),
+            Lines::Cbor(lines) => lines.next().map(|line| StreamFile::read(Value::Cbor(line))),
             Lines::Given(lines) => lines.next().copied().map(Ok),
         }
     }
 }
 
 impl StreamFile {
-    fn read<'a>(line: impl Value<'a>) -> Result<Self, ParseError> {
-        Ok(Self { file_id: required(line, "f", 0, FILE_ID_MAX)?, file_size: required(line, "z", 0, FILE_BYTES_MAX)? })
+    fn read(line: Value<'_>) -> Result<Self, ParseError> {
+        let mut fields = Fields::of(line);
+        let file = Self {
+            file_id: fields.required_within("f", 0, FILE_ID_MAX),
+            file_size: fields.required_within("z", 0, FILE_BYTES_MAX),
+        };
+        fields.finish().map(|()| file)
     }
 }
 
 impl<'a> Description<'a> {
-    /// Reads an answer in CBOR; the list is read when it is iterated.
+    /// Parses a response in CBOR; the list is parsed when it is iterated.
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let message = Cbor::parse(bytes)?;
-        let files = message.member("r")?.ok_or(ParseError::Missing { field: "r" })?;
-        files.elements("r")?;
-        Self::read(message, StreamFiles(List::Cbor(files)))
+        Self::read(Value::Cbor(Cbor::parse(bytes)?))
     }
 
-    /// Reads an answer in JSON; the list is read when it is iterated.
+    /// Parses a response in JSON; the list is parsed when it is iterated.
     ///
     /// Errors: [`ParseError`].
     pub fn parse_json(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let message = RawJson::parse(bytes)?;
-        let files = message.member("r")?.ok_or(ParseError::Missing { field: "r" })?;
-        if !files.is_array() {
-            return Err(ParseError::WrongType { field: "r" });
-        }
-        Self::read(message, StreamFiles(List::Json(files)))
+        Self::read(Value::Json(RawJson::parse(bytes)?))
     }
 
-    fn read(message: impl Value<'a>, files: StreamFiles<'a>) -> Result<Self, ParseError> {
-        let message = object(message)?;
-        Ok(Self {
-            token: value::token(message, "c")?,
-            version: required(message, "s", 0, STREAM_VERSION_MAX)?,
-            text: message.member("d")?.map(|text| text.text("d")).transpose()?,
-            files,
-        })
+    fn read(message: Value<'a>) -> Result<Self, ParseError> {
+        let mut fields = Fields::of(message);
+        let description = Self {
+            files: StreamFiles::read(&mut fields),
+            token: check::token(&mut fields, "c"),
+            version: fields.required_within("s", 0, STREAM_VERSION_MAX),
+            text: fields.text("d"),
+        };
+        fields.finish().map(|()| description)
     }
 
-    /// Writes the answer in CBOR and returns its length.
+    /// Writes the response in CBOR and returns its length.
     ///
-    /// Errors: [`EmitError`], also for a number outside its range. A line that was read and cannot be is left out.
+    /// Elements that cannot be parsed are omitted.
+    ///
+    /// Errors: [`EmitError`], also for a number outside its range.
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
         self.check()?;
-        let mut writer = Writer::new(out);
-        writer.map(2 + usize::from(self.token.is_some()) + usize::from(self.text.is_some()))?;
-        if let Some(token) = &self.token {
-            writer.text("c", token)?;
-        }
-        writer.number("s", self.version)?;
-        if let Some(text) = &self.text {
-            writer.text("d", text)?;
-        }
-        writer.key("r")?;
-        writer.array(self.files.iter().flatten().count())?;
+        let mut writer = CborWriter::new(out);
+        writer.map(2 + usize::from(self.token.is_some()) + usize::from(self.text.is_some()));
+        writer.optional_text("c", self.token);
+        writer.number("s", self.version);
+        writer.optional_text("d", self.text);
+        writer.key("r");
+        writer.array(self.files.iter().flatten().count());
         for file in self.files.iter().flatten() {
-            writer.map(2)?;
-            writer.number("f", file.file_id)?;
-            writer.number("z", file.file_size)?;
+            writer.map(2);
+            writer.number("f", file.file_id);
+            writer.number("z", file.file_size);
         }
-        Ok(writer.len())
+        writer.finish()
     }
 
-    /// Writes the answer in JSON and returns its length.
+    /// Writes the response in JSON and returns its length.
     ///
     /// Errors: as [`Self::emit`].
     pub fn emit_json(&self, out: &mut [u8]) -> Result<usize, EmitError> {
         self.check()?;
-        let wire = Wire { c: self.token.map(text::Wire), s: self.version, d: self.text.map(text::Wire), r: self.files };
-        envelope::emit(&wire, out)
+        let mut writer = JsonWriter::new(out);
+        writer.text("c", self.token);
+        writer.number("s", Some(self.version.into()));
+        writer.text("d", self.text);
+        writer.open_member("r", b"[");
+        for file in self.files.iter().flatten() {
+            writer.open_element(b"{");
+            writer.number("f", Some(file.file_id.into()));
+            writer.number("z", Some(file.file_size.into()));
+            writer.close(b"}");
+        }
+        writer.close(b"]");
+        writer.finish()
     }
 
     fn check(&self) -> Result<(), EmitError> {
-        value::check_token(self.token.as_ref())?;
+        check::check_token(self.token.as_ref())?;
         check_range("s", self.version, 0, STREAM_VERSION_MAX)?;
         self.files.iter().flatten().try_for_each(|file| check_range("f", file.file_id, 0, FILE_ID_MAX))
-    }
-}
-
-#[derive(Serialize)]
-struct Wire<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    c: Option<text::Wire<'a>>,
-    s: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    d: Option<text::Wire<'a>>,
-    r: StreamFiles<'a>,
-}
-
-impl Serialize for StreamFiles<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.iter().flatten())
     }
 }
 
@@ -250,7 +250,7 @@ mod tests {
             version in 0u32..=65_535, list in proptest::collection::vec((0u32..256, any::<u32>()), 0..50), text in proptest::option::of("[\\PC]{0,30}"),
         ) {
             let list: Vec<_> = list.into_iter().map(|(file_id, file_size)| StreamFile { file_id, file_size }).collect();
-            let given = Description { token: None, version, text: text.as_deref().map(Escaped::plain), files: StreamFiles::new(&list) };
+            let given = Description { token: None, version, text: text.as_deref().map(JsonStr::plain), files: StreamFiles::new(&list) };
             let mut out = [0; 4096];
             let len = given.emit(&mut out).unwrap();
             let read = Description::parse(&out[..len]).unwrap();

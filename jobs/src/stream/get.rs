@@ -1,64 +1,68 @@
-//! Asks for blocks of a file: topic `streams/{stream}/get/{encoding}`.
+//! Request for blocks of a file: topic `streams/{stream}/get/{encoding}`.
 
-use serde::Serialize;
-
-use crate::cbor::{Cbor, Writer};
-use crate::envelope;
+use crate::cbor::{Cbor, CborWriter};
 use crate::error::{EmitError, ParseError};
 use crate::json::RawJson;
+use crate::json_writer::JsonWriter;
 use crate::limits::{
     BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, BLOCK_COUNT_MAX, BLOCK_OFFSET_MAX, FILE_ID_MAX, STREAM_VERSION_MAX,
 };
 use crate::stream::Bitmap;
-use crate::stream::value::{self, Value, check_range, number, object, required};
-use crate::text::{self, Escaped};
+use crate::stream::check::{self, check_range};
+use crate::text::JsonStr;
+use crate::value::{Fields, MESSAGE, Value};
 
-/// Asks for blocks of a file. Each comes as one [`Data`](crate::stream::Data).
+/// Request for blocks of a file. Each block is returned as one [`Data`](crate::stream::Data).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Get<'a> {
-    /// `c`: comes back with every block, at most 64 bytes.
-    pub token: Option<Escaped<'a>>,
-    /// `s`: the stream's version, if it must be this one.
+    /// `c`: echoed in every block, at most 64 bytes.
+    pub token: Option<JsonStr<'a>>,
+    /// `s`: required version of the stream.
     pub version: Option<u32>,
     /// `f`: the file, 0..=255.
     pub file_id: u32,
     /// `l`: length of a block. Unit: bytes, 256..=131,072.
     pub block_bytes: u32,
-    /// `o`: where to begin. Unit: blocks, 0..=98,304.
+    /// `o`: offset of the first block. Unit: blocks, 0..=98,304.
     pub offset_blocks: u32,
-    /// `n`: at most so many blocks, 0..=98,304; as many as make 128 KiB when absent.
+    /// `n`: maximum number of blocks, 0..=98,304; 128 KiB of blocks if absent.
     pub count: Option<u32>,
-    /// `b`: only these blocks from the offset on.
+    /// `b`: requested blocks, relative to the offset.
     pub bitmap: Option<Bitmap<'a>>,
 }
 
 impl<'a> Get<'a> {
-    /// Reads a request in CBOR.
+    /// Parses a request in CBOR.
     ///
-    /// Errors: [`ParseError`]; as a [`StreamRejectCode`](crate::StreamRejectCode) it is what the device should hear.
+    /// Errors: [`ParseError`], which converts to the [`StreamRejectCode`](crate::StreamRejectCode) to answer with.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        Self::read(Cbor::parse(bytes)?)
+        Self::read(Value::Cbor(Cbor::parse(bytes)?))
     }
 
-    /// Reads a request in JSON.
+    /// Parses a request in JSON.
     ///
     /// Errors: as [`Self::parse`].
     pub fn parse_json(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        Self::read(RawJson::parse(bytes)?)
+        Self::read(Value::Json(RawJson::parse(bytes)?))
     }
 
-    /// Any order and any surplus of keys is taken: a C client sends `b` as four ASCII characters and relies on `n`.
-    fn read(message: impl Value<'a>) -> Result<Self, ParseError> {
-        let message = object(message)?;
-        Ok(Self {
-            token: value::token(message, "c")?,
-            version: number(message, "s", 0, STREAM_VERSION_MAX)?,
-            file_id: required(message, "f", 0, FILE_ID_MAX)?,
-            block_bytes: required(message, "l", BLOCK_BYTES_MIN, BLOCK_BYTES_MAX)?,
-            offset_blocks: number(message, "o", 0, BLOCK_OFFSET_MAX)?.unwrap_or(0),
-            count: number(message, "n", 0, BLOCK_COUNT_MAX)?,
-            bitmap: message.member("b")?.map(|bitmap| bitmap.bitmap("b")).transpose()?,
-        })
+    /// Accepts keys in any order and ignores unknown ones. A C client sends `b` as four ASCII characters and relies on
+    /// `n`.
+    fn read(message: Value<'a>) -> Result<Self, ParseError> {
+        let mut fields = Fields::new(message, MESSAGE);
+        let mut request = Self {
+            token: check::token(&mut fields, "c"),
+            version: fields.within("s", 0, STREAM_VERSION_MAX),
+            file_id: fields.required_within("f", 0, FILE_ID_MAX),
+            block_bytes: fields.required_within("l", BLOCK_BYTES_MIN, BLOCK_BYTES_MAX),
+            offset_blocks: fields.within("o", 0, BLOCK_OFFSET_MAX).unwrap_or(0),
+            count: fields.within("n", 0, BLOCK_COUNT_MAX),
+            bitmap: None,
+        };
+        let bitmap = fields.value("b");
+        fields.finish()?;
+        request.bitmap = bitmap.map(Bitmap::read).transpose()?;
+        Ok(request)
     }
 
     /// Writes the request in CBOR and returns its length.
@@ -66,25 +70,23 @@ impl<'a> Get<'a> {
     /// Errors: [`EmitError`], also for a number outside its range.
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
         self.check()?;
-        let mut writer = Writer::new(out);
+        let mut writer = CborWriter::new(out);
         let optional = [self.token.is_some(), self.version.is_some(), self.count.is_some(), self.bitmap.is_some()];
-        writer.map(3 + optional.into_iter().filter(|there| *there).count())?;
-        if let Some(token) = &self.token {
-            writer.text("c", token)?;
-        }
+        writer.map(3 + optional.into_iter().filter(|there| *there).count());
+        writer.optional_text("c", self.token);
         if let Some(version) = self.version {
-            writer.number("s", version)?;
+            writer.number("s", version);
         }
-        writer.number("f", self.file_id)?;
-        writer.number("l", self.block_bytes)?;
-        writer.number("o", self.offset_blocks)?;
+        writer.number("f", self.file_id);
+        writer.number("l", self.block_bytes);
+        writer.number("o", self.offset_blocks);
         if let Some(count) = self.count {
-            writer.number("n", count)?;
+            writer.number("n", count);
         }
         if let Some(bitmap) = &self.bitmap {
-            writer.bytes_from("b", bitmap.len_bytes(), bitmap.bytes())?;
+            writer.bytes_from("b", bitmap.len_bytes(), bitmap.bytes());
         }
-        Ok(writer.len())
+        writer.finish()
     }
 
     /// Writes the request in JSON and returns its length.
@@ -92,20 +94,21 @@ impl<'a> Get<'a> {
     /// Errors: as [`Self::emit`].
     pub fn emit_json(&self, out: &mut [u8]) -> Result<usize, EmitError> {
         self.check()?;
-        let wire = Wire {
-            c: self.token.map(text::Wire),
-            s: self.version,
-            f: self.file_id,
-            l: self.block_bytes,
-            o: self.offset_blocks,
-            n: self.count,
-            b: self.bitmap,
-        };
-        envelope::emit(&wire, out)
+        let mut writer = JsonWriter::new(out);
+        writer.text("c", self.token);
+        writer.number("s", self.version.map(u64::from));
+        writer.number("f", Some(self.file_id.into()));
+        writer.number("l", Some(self.block_bytes.into()));
+        writer.number("o", Some(self.offset_blocks.into()));
+        writer.number("n", self.count.map(u64::from));
+        if let Some(bitmap) = &self.bitmap {
+            bitmap.write(&mut writer);
+        }
+        writer.finish()
     }
 
     fn check(&self) -> Result<(), EmitError> {
-        value::check_token(self.token.as_ref())?;
+        check::check_token(self.token.as_ref())?;
         check_range("s", self.version.unwrap_or(0), 0, STREAM_VERSION_MAX)?;
         check_range("f", self.file_id, 0, FILE_ID_MAX)?;
         check_range("l", self.block_bytes, BLOCK_BYTES_MIN, BLOCK_BYTES_MAX)?;
@@ -113,9 +116,9 @@ impl<'a> Get<'a> {
         check_range("n", self.count.unwrap_or(0), 0, BLOCK_COUNT_MAX)
     }
 
-    /// The blocks that are asked for, in rising order, the file's end not considered.
+    /// Returns the indices of the requested blocks, ascending, regardless of the end of the file.
     ///
-    /// Without `n` as many as make 128 KiB. Source: AWS IoT developer guide, GetStream.
+    /// Without `n`, 128 KiB of blocks. Source: AWS IoT developer guide, GetStream.
     pub fn wanted(&self) -> impl Iterator<Item = u32> + use<'a> {
         let (offset, bitmap) = (self.offset_blocks, self.bitmap);
         let count = self.count.unwrap_or(BLOCK_BYTES_MAX / self.block_bytes.max(1));
@@ -123,21 +126,6 @@ impl<'a> Get<'a> {
         let marked = bitmap.into_iter().flat_map(|bitmap| bitmap.ones());
         in_a_row.chain(marked).take(count as usize).map(move |block| offset + block)
     }
-}
-
-#[derive(Serialize)]
-struct Wire<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    c: Option<text::Wire<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    s: Option<u32>,
-    f: u32,
-    l: u32,
-    o: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    n: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    b: Option<Bitmap<'a>>,
 }
 
 #[cfg(test)]
@@ -247,7 +235,7 @@ mod tests {
             bitmap: Option<[u8; 13]>,
         ) {
             let get = Get {
-                token: token.as_deref().map(Escaped::plain), version, file_id, block_bytes, offset_blocks, count,
+                token: token.as_deref().map(JsonStr::plain), version, file_id, block_bytes, offset_blocks, count,
                 bitmap: bitmap.as_ref().map(|bytes| Bitmap::new(bytes).unwrap()),
             };
             let mut out = [0; 256];

@@ -1,14 +1,14 @@
-//! File delivery over MQTT: a device asks for blocks of a file, each comes as one message. In CBOR and in JSON.
+//! File delivery over MQTT: a device requests blocks of a file, and each block is one message. In CBOR and in JSON.
 //!
 //! Source: AWS IoT developer guide, "MQTT-based file delivery".
 
 mod bitmap;
+mod check;
 mod data;
 mod describe;
 mod description;
 mod get;
 mod rejected;
-mod value;
 
 pub use bitmap::Bitmap;
 pub use data::Data;

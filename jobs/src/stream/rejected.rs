@@ -1,100 +1,78 @@
-//! The refusal of a request for a stream: topic `streams/{stream}/rejected/{encoding}`.
+//! The rejection of a stream request: topic `streams/{stream}/rejected/{encoding}`.
 
-use serde::Serialize;
-
-use crate::cbor::{Cbor, Writer};
+use crate::cbor::{Cbor, CborWriter};
 use crate::codes::StreamRejectCode;
-use crate::envelope;
 use crate::error::{EmitError, ParseError};
 use crate::json::RawJson;
-use crate::stream::value::{self, Value, object};
-use crate::text::{Escaped, Wire as Text};
+use crate::json_writer::JsonWriter;
+use crate::stream::check;
+use crate::text::JsonStr;
+use crate::value::{Fields, MESSAGE, Value};
 
-/// A request was refused.
+/// Rejection of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected<'a> {
-    /// `o`: why.
+    /// `o`: error code.
     pub code: StreamRejectCode,
-    /// `m`: for people.
-    pub message: Option<Escaped<'a>>,
+    /// `m`: human-readable message.
+    pub message: Option<JsonStr<'a>>,
     /// `c`: from the request.
-    pub token: Option<Escaped<'a>>,
+    pub token: Option<JsonStr<'a>>,
 }
 
 impl<'a> Rejected<'a> {
-    /// Reads a refusal in CBOR. A code that is not known is [`StreamRejectCode::Unknown`].
+    /// Parses a rejection in CBOR. An unrecognised code is [`StreamRejectCode::Unknown`].
     ///
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        Self::read(Cbor::parse(bytes)?)
+        Self::read(Value::Cbor(Cbor::parse(bytes)?))
     }
 
-    /// Reads a refusal in JSON.
+    /// Parses a rejection in JSON.
     ///
     /// Errors: as [`Self::parse`].
     pub fn parse_json(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        Self::read(RawJson::parse(bytes)?)
+        Self::read(Value::Json(RawJson::parse(bytes)?))
     }
 
-    /// Long names are those of an older protocol; AWS's pages show both.
-    fn read(message: impl Value<'a>) -> Result<Self, ParseError> {
-        let message = object(message)?;
-        let code = text(message, "o", "code")?.ok_or(ParseError::Missing { field: "o" })?;
-        let token = text(message, "c", "clientToken")?;
-        value::check_token(token.as_ref())?;
-        Ok(Self {
-            code: code.as_plain().map_or(StreamRejectCode::Unknown, StreamRejectCode::parse),
-            message: text(message, "m", "message")?,
-            token,
-        })
+    /// Accepts the long names of an older protocol, too; AWS documents both.
+    fn read(message: Value<'a>) -> Result<Self, ParseError> {
+        let mut fields = Fields::new(message, MESSAGE);
+        let code = fields.text("o").or_else(|| fields.text("code"));
+        if code.is_none() {
+            fields.refuse(ParseError::Missing { field: "o" });
+        }
+        let token = check::token(&mut fields, "c").or_else(|| check::token(&mut fields, "clientToken"));
+        let message = fields.text("m").or_else(|| fields.text("message"));
+        fields.finish()?;
+        let code = code.and_then(|code| code.as_plain()).map_or(StreamRejectCode::Unknown, StreamRejectCode::parse);
+        Ok(Self { code, message, token })
     }
 
-    /// Writes the refusal in CBOR and returns its length.
+    /// Writes the rejection in CBOR and returns its length.
     ///
     /// Errors: [`EmitError`].
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        value::check_token(self.token.as_ref())?;
-        let mut writer = Writer::new(out);
-        writer.map(1 + usize::from(self.message.is_some()) + usize::from(self.token.is_some()))?;
-        writer.text("o", &Escaped::plain(self.code.as_str()))?;
-        if let Some(message) = &self.message {
-            writer.text("m", message)?;
-        }
-        if let Some(token) = &self.token {
-            writer.text("c", token)?;
-        }
-        Ok(writer.len())
+        check::check_token(self.token.as_ref())?;
+        let mut writer = CborWriter::new(out);
+        writer.map(1 + usize::from(self.message.is_some()) + usize::from(self.token.is_some()));
+        writer.text("o", JsonStr::plain(self.code.as_str()));
+        writer.optional_text("m", self.message);
+        writer.optional_text("c", self.token);
+        writer.finish()
     }
 
-    /// Writes the refusal in JSON and returns its length.
+    /// Writes the rejection in JSON and returns its length.
     ///
     /// Errors: as [`Self::emit`].
     pub fn emit_json(&self, out: &mut [u8]) -> Result<usize, EmitError> {
-        value::check_token(self.token.as_ref())?;
-        let wire = Wire { o: self.code.as_str(), m: self.message.map(Text), c: self.token.map(Text) };
-        envelope::emit(&wire, out)
+        check::check_token(self.token.as_ref())?;
+        let mut writer = JsonWriter::new(out);
+        writer.plain("o", Some(self.code.as_str()));
+        writer.text("m", self.message);
+        writer.text("c", self.token);
+        writer.finish()
     }
-}
-
-/// The text under either name.
-fn text<'a>(
-    message: impl Value<'a>,
-    short: &'static str,
-    long: &'static str,
-) -> Result<Option<Escaped<'a>>, ParseError> {
-    match message.member(short)? {
-        Some(value) => value.text(short).map(Some),
-        None => message.member(long)?.map(|value| value.text(long)).transpose(),
-    }
-}
-
-#[derive(Serialize)]
-struct Wire<'a> {
-    o: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    m: Option<Text<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    c: Option<Text<'a>>,
 }
 
 #[cfg(test)]
