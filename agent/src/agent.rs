@@ -130,17 +130,10 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     /// # Cancel safety
     /// As [`Agent::on`].
     pub async fn on_message(&mut self, topic: &str, payload: &[u8], now: Instant) {
-        let parsed = match Topic::parse(topic) {
-            Ok((thing, parsed)) if thing == self.machine.config().thing.as_str() => parsed,
-            _ => return self.application.on_message(topic, payload),
-        };
-        self.application.on_traffic(Direction::In, topic, payload);
-        match decode::decode(parsed, payload, self.update.stream()) {
-            Decoded::Event(event) => self.on(event, now).await,
-            Decoded::Offer { execution, document } => self.offered(execution, document, now).await,
-            Decoded::Block { index, bytes } => self.on_block(index, bytes, now).await,
-            Decoded::Ignored => {}
+        if let Some((index, bytes)) = self.handle(topic, payload, now) {
+            return self.on_block(index, bytes, now).await;
         }
+        self.work(now).await;
     }
 
     /// Writes a block to flash if it is missing.
@@ -148,8 +141,9 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     /// # Cancel safety
     /// As [`Agent::on`].
     pub async fn on_block(&mut self, index: u32, bytes: &[u8], now: Instant) {
-        let Ok(len_bytes) = u32::try_from(bytes.len()) else { return };
-        if let Some(block) = self.machine.block(index, len_bytes, now) {
+        if let Ok(len_bytes) = u32::try_from(bytes.len())
+            && let Some(block) = self.machine.block(index, len_bytes, now)
+        {
             let written = self.platform.write(block.offset_bytes(), bytes).await;
             self.finish(written.map_or_else(|fault| Done::Failed(of_fault(fault)), |()| Done::Written(block)), now);
             if let Some(progress) = self.machine.progress() {
@@ -251,13 +245,34 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         (self.platform, self.application)
     }
 
-    async fn offered(&mut self, execution: machine::Execution, document: Option<RawJson<'_>>, now: Instant) {
-        let task = match document {
-            None => Task::DocumentOmitted,
-            Some(_) if !self.machine.needs_document(&execution.job, None) => Task::Custom,
-            Some(document) => self.read_document(&execution.job, document),
+    /// Passes a message to the machine; returns the block if it is one.
+    fn handle<'m>(&mut self, topic: &str, payload: &'m [u8], now: Instant) -> Option<(u32, &'m [u8])> {
+        let parsed = match Topic::parse(topic) {
+            Ok((thing, parsed)) if thing == self.machine.config().thing.as_str() => parsed,
+            _ => {
+                self.application.on_message(topic, payload);
+                return None;
+            }
         };
-        self.on(Event::Offer(machine::Offer { execution, task }), now).await;
+        self.application.on_traffic(Direction::In, topic, payload);
+        match decode::decode(parsed, payload, self.update.stream()) {
+            Decoded::Event(event) => self.machine.on(event, now),
+            Decoded::Offer { execution, document } => {
+                let task = self.task(&execution.job, document);
+                self.machine.on(Event::Offer(machine::Offer { execution, task }), now);
+            }
+            Decoded::Block { index, bytes } => return Some((index, bytes)),
+            Decoded::Ignored => {}
+        }
+        None
+    }
+
+    fn task(&mut self, job: &JobId, document: Option<RawJson<'_>>) -> Task {
+        match document {
+            None => Task::DocumentOmitted,
+            Some(_) if !self.machine.needs_document(job, None) => Task::Custom,
+            Some(document) => self.read_document(job, document),
+        }
     }
 
     fn read_document(&mut self, job: &JobId, document: RawJson<'_>) -> Task {

@@ -201,4 +201,15 @@ mod tests {
         let signature = update.signature().unwrap();
         assert_eq!((signature.bytes, signature.key_id), (&b"AB"[..], Some("release")));
     }
+
+    #[test]
+    fn nothing_of_the_last_document_is_left() {
+        let first = document("s", r#","sig-sha256-ecdsa":"QUI=","update_data_url":"https://a/b","certfile":"release""#);
+        let second = document("s", "").replace(r#""streamname":"s","#, "");
+        let (first, second, mut url) = (read(&first), read(&second), [0; 16]);
+        let mut update = UpdateJob::new(&mut url);
+        update.store(&first, firmware(&first).unwrap()).unwrap();
+        update.store(&second, firmware(&second).unwrap()).unwrap();
+        assert_eq!((update.stream(), update.url(), update.signature()), (None, &b""[..], None));
+    }
 }

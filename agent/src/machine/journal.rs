@@ -1,9 +1,9 @@
-//! What the machine writes into the journal, and reads back after a reset. A wire format that lies in flash:
-//! fixed size, little endian, version first. The platform adds sequence number and CRC and knows none of this.
+//! The journal record of the machine. A format in flash: fixed size, little endian, version first. The platform adds a
+//! sequence number and a CRC.
 
 use ota_jobs::{JobId, Reason};
 
-/// Bytes of an encoded record, always.
+/// The size of an encoded record.
 pub const RECORD_BYTES: usize = 120;
 const FORMAT: u8 = 1;
 
@@ -12,53 +12,53 @@ const ACTIVATING: u8 = 2;
 const SUCCEEDED: u8 = 3;
 const FAILED: u8 = 4;
 
-/// The job that is not settled yet, and how far it came.
+/// A job that is not settled yet, and its progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// The job as the service calls it.
+    /// The job id.
     pub job: JobId,
-    /// Started by the application: nobody waits for a report.
+    /// Started by the application: there is nothing to report.
     pub local: bool,
-    /// Ties progress to one file: another size, file or signature gives another number.
+    /// Identifies file and signature.
     pub fingerprint: u32,
     /// Bytes of the whole file.
     pub image_bytes: u32,
-    /// How far it came.
+    /// The progress.
     pub phase: Phase,
 }
 
-/// How far a job came, as far as a reset must know.
+/// The progress of a job that a reset must not lose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// All bytes before the frontier are in flash.
     Receiving {
-        /// In bytes from the start of the file.
+        /// Bytes from the start of the file.
         frontier_bytes: u32,
     },
-    /// Verified; the boot record is being written, or was.
+    /// The image is verified; the boot record is being written, or was.
     Activating {
         /// The slot that holds the image.
         slot: u8,
         /// SHA-256 of the whole file.
         digest: [u8; 32],
-        /// Boots since, in which the boot selector did not start the trial.
+        /// Boots since then in which the boot selector did not start the trial.
         boots: u8,
     },
-    /// Decided; the service has yet to hear it.
+    /// The outcome, which is yet to be reported.
     Concluded(Outcome),
 }
 
-/// How a job ended.
+/// The outcome of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The image of the job runs and is confirmed.
     Succeeded,
-    /// It does not, and why.
+    /// The job failed.
     Failed(Reason),
 }
 
 impl Record {
-    /// The record as bytes for the journal.
+    /// Encodes the record.
     pub fn encode(&self) -> [u8; RECORD_BYTES] {
         let mut out = [0; RECORD_BYTES];
         let job = self.job.as_str().as_bytes();
@@ -88,7 +88,7 @@ impl Record {
         out
     }
 
-    /// The record that `bytes` hold; `None` for anything else, which is how an empty journal reads.
+    /// Decodes a record; `None` for anything else, such as an empty journal.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; RECORD_BYTES] = bytes.try_into().ok()?;
         if bytes[0] != FORMAT {
@@ -132,7 +132,10 @@ mod tests {
             Phase::Concluded(Outcome::Succeeded),
             Phase::Concluded(Outcome::Failed(Reason::SelfTestFailed)),
         ] {
-            assert_eq!(Record::decode(&record(phase).encode()), Some(record(phase)));
+            for local in [false, true] {
+                let record = Record { local, ..record(phase) };
+                assert_eq!(Record::decode(&record.encode()), Some(record));
+            }
         }
     }
 

@@ -149,3 +149,68 @@ impl Machine {
 /// The plan of a job that brings no image.
 pub(super) const NO_IMAGE: Plan =
     Plan { image_bytes: 0, fingerprint: 0, sources: Sources { stream: false, http: false } };
+
+#[cfg(test)]
+mod tests {
+    use super::super::{AgentConfig, Boot, Done, Event, Message, Operation, Trial};
+    use super::*;
+    use ota_jobs::JobId;
+
+    const NOW: Instant = Instant::from_ms(0);
+    const LATER: Instant = Instant::from_ms(30_000);
+    const HTTP: Sources = Sources { stream: false, http: true };
+
+    fn offer(fingerprint: u32) -> Event {
+        let execution = Execution { job: JobId::new("job").expect("a plain id"), status: Status::Queued, version: 1 };
+        let plan = Plan::new(8_192, fingerprint, HTTP).expect("a plan");
+        Event::Offer(Offer { execution, task: Task::Update(plan) })
+    }
+
+    /// A machine that receives the file with fingerprint 1 over HTTP, and whose URL was refused.
+    fn url_refused() -> Machine {
+        let config = AgentConfig::new("thing").expect("a plain name");
+        let mut machine = Machine::at_boot(config, None, Boot { running: 0, digest: None, trial: Trial::None }, 1, NOW);
+        machine.on(Event::Connected, NOW);
+        machine.on(offer(1), NOW);
+        while let Some(operation) = machine.operation(NOW) {
+            let done = match operation {
+                Operation::CheckInstalled => Done::Installed(false),
+                Operation::SaveJournal(_) => Done::JournalSaved,
+                Operation::Begin { .. } => Done::Begun { slot: 1, frontier_bytes: 0, evicted: None },
+                Operation::EraseAhead => Done::ErasedAhead { more: false },
+                Operation::HashAhead { .. } => Done::HashedAhead { more: false },
+                other => panic!("{other:?} before a block"),
+            };
+            machine.on(Event::Done(done), NOW);
+        }
+        assert_eq!(machine.fetch(NOW), Some(0));
+        machine.on(Event::FetchFailed(Reason::HttpForbidden), NOW);
+        assert_eq!(machine.fetch(LATER), None, "it waits for a fresh document");
+        machine
+    }
+
+    #[test]
+    fn only_a_document_of_the_same_file_is_a_fresh_one() {
+        for (fingerprint, fetched) in [(1, Some(0)), (2, None)] {
+            let mut machine = url_refused();
+            machine.on(offer(fingerprint), LATER);
+            assert_eq!(machine.fetch(LATER), fetched, "fingerprint {fingerprint}");
+        }
+    }
+
+    #[test]
+    fn a_refused_url_requests_the_document_again() {
+        let mut machine = url_refused();
+        let message = machine.message(NOW).map(|(message, _)| message);
+        assert!(matches!(message, Some(Message::Describe { document: true, .. })), "{message:?}");
+    }
+
+    #[test]
+    fn a_document_is_needed_for_a_new_job_and_for_the_file_that_is_being_received() {
+        let machine = url_refused();
+        let job = |id| JobId::new(id).expect("a plain id");
+        assert!(machine.needs_document(&job("job"), Some(1)));
+        assert!(!machine.needs_document(&job("job"), Some(2)));
+        assert!(!machine.needs_document(&job("other"), Some(1)));
+    }
+}

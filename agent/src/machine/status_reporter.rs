@@ -223,3 +223,71 @@ impl StatusReporter {
         self.not_before = now.plus_ms(self.backoff.next_wait_ms(rng.next_u32()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Instant = Instant::from_ms(0);
+    const TIMEOUT_MS: u64 = 5_000;
+
+    fn job() -> JobId {
+        JobId::new("job").expect("a plain id")
+    }
+
+    /// A reporter of version 4 whose update with token 7 is in flight.
+    fn in_flight() -> StatusReporter {
+        let (job, mut reporter) = (job(), StatusReporter::new(Some(4)));
+        reporter.queue(Report::Testing);
+        let message = reporter.message(&job, NOW, TIMEOUT_MS, 7);
+        let sent = Message::Update { job: &job, token: 7, expected_version: 4, report: Report::Testing };
+        assert_eq!(message, Some(sent));
+        reporter
+    }
+
+    #[test]
+    fn a_response_with_another_token_changes_nothing() {
+        let mut reporter = in_flight();
+        assert_eq!(reporter.accepted(8, Some(9)), ServiceState::Open);
+        let code = RejectCode::ResourceNotFound;
+        assert_eq!(reporter.rejected(8, code, None, NOW, &mut Rng::new(1)), ServiceState::Open);
+        assert!(reporter.is_busy(), "the update is still in flight");
+        assert_eq!(reporter.accepted(7, None), ServiceState::Open);
+        assert!(!reporter.is_busy());
+    }
+
+    #[test]
+    fn the_next_update_expects_the_version_of_the_response_or_one_more_than_the_last() {
+        for (version, expected) in [(None, 5), (Some(9), 9)] {
+            let (job, mut reporter) = (job(), in_flight());
+            reporter.accepted(7, version);
+            reporter.queue(Report::Ready);
+            let message = reporter.message(&job, NOW, TIMEOUT_MS, 8);
+            assert!(
+                matches!(message, Some(Message::Update { expected_version, .. }) if expected_version == expected),
+                "{message:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_progress_report_is_dropped_once_the_execution_is_over_and_a_final_report_is_not() {
+        let (job, mut reporter) = (job(), StatusReporter::new(Some(4)));
+        reporter.mute_progress();
+        reporter.queue(Report::Ready);
+        assert!(!reporter.is_busy());
+        assert_eq!(reporter.message(&job, NOW, TIMEOUT_MS, 1), None);
+        reporter.queue(Report::Final(super::super::Outcome::Succeeded));
+        assert!(reporter.message(&job, NOW, TIMEOUT_MS, 1).is_some());
+    }
+
+    #[test]
+    fn a_fresh_document_is_requested_once() {
+        let (job, mut reporter) = (job(), StatusReporter::new(Some(4)));
+        reporter.refresh_document();
+        let message = reporter.message(&job, NOW, TIMEOUT_MS, 1);
+        assert_eq!(message, Some(Message::Describe { job: &job, token: 1, document: true }));
+        assert_eq!(reporter.described(Status::InProgress, 4), ServiceState::Open);
+        assert_eq!(reporter.message(&job, NOW, TIMEOUT_MS, 2), None);
+    }
+}
