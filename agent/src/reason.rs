@@ -1,4 +1,4 @@
-//! The platform's errors in the words that the service hears.
+//! Maps the platform's errors to reason codes.
 
 use ota_jobs::Reason;
 use ota_pal::mcuboot::ImageError;
@@ -65,7 +65,7 @@ mod tests {
     use ota_pal::{Component, HardwareId, SlotId, Version};
     use std::collections::HashSet;
 
-    /// Every refusal, and the fault that each family of faults is told as.
+    /// Every refusal, and one fault of each family.
     fn all() -> [Refusal; 38] {
         let (slot, version) = (SlotId::A, Version::new(1, 0, 0));
         let fault = |fault| Refusal::Fault(fault);

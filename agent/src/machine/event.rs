@@ -125,7 +125,7 @@ impl Plan {
 pub enum Operation {
     /// Checks whether the image of the job is the one that runs: [`Done::Installed`].
     CheckInstalled,
-    /// Chooses a slot and keeps what lies in it before `keep_bytes`: [`Done::Begun`].
+    /// Chooses a slot and keeps its content before `keep_bytes`: [`Done::Begun`].
     Begin {
         /// Bytes that an earlier boot wrote.
         keep_bytes: u32,

@@ -203,7 +203,7 @@ impl Job {
         (self.is_receiving() && self.interrupt.is_none()).then(|| self.transfer.fetch(now)).flatten()
     }
 
-    /// Whether the failed fetch may succeed with a fresh document, which is asked for then.
+    /// Takes a failed fetch; requests a fresh document if its URL may help.
     pub(super) fn fetch_failed(&mut self, reason: Reason, now: Instant, random: u32) {
         if self.is_receiving() && self.transfer.fetch_failed(reason, now, random) {
             self.reporter.refresh_document();

@@ -178,7 +178,7 @@ mod tests {
         let mut poller = JobPoller::new();
         let now = Instant::from_ms(0);
         poller.schedule(now);
-        poller.unreadable(Reason::DocumentNotJson, now); // nobody asked
+        poller.unreadable(Reason::DocumentNotJson, now); // no request is in flight
         for _ in 1..UNREADABLE_MAX {
             assert_eq!(asks_with_document(&mut poller, now), Some(true));
             poller.unreadable(Reason::DocumentNotJson, now);

@@ -303,4 +303,4 @@ fn sources(config: &AgentConfig, plan: Plan, blocks: u32) -> (Source, Option<Sou
 }
 
 #[cfg(test)]
-mod theorems;
+mod exhaustive;

@@ -277,7 +277,7 @@ impl BlockRequest {
 }
 
 #[cfg(test)]
-pub(super) mod theorems;
+pub(super) mod exhaustive;
 
 #[cfg(test)]
 mod tests {

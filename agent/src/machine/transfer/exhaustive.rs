@@ -5,16 +5,16 @@
 extern crate std;
 
 use super::super::event::Sources;
-use super::super::window::theorems::{Key, key_of};
+use super::super::window::exhaustive::{Key, key_of};
 use super::*;
 use std::collections::{HashSet, VecDeque};
 use std::println;
 use std::vec::Vec;
 
 const NOW: Instant = Instant::from_ms(0);
-/// Longer than any patience with a block, shorter than that with the service.
-const SILENT: Instant = Instant::from_ms(100_000);
-/// Longer than any patience.
+/// Later than the timeout of a block, earlier than that of the service.
+const TIMED_OUT: Instant = Instant::from_ms(100_000);
+/// Later than any timeout.
 const MUCH_LATER: Instant = Instant::from_ms(10_000_000);
 /// The journal takes every block.
 const BLOCK_BYTES: u32 = JOURNAL_EVERY_BYTES;
@@ -36,14 +36,14 @@ struct Case {
 
 /// What comes from outside.
 #[derive(Clone, Copy, Debug)]
-enum Comes {
+enum Stimulus {
     Block(u32),
     /// Shorter or longer than its place.
-    Misfit(u32, u32),
+    WrongLength(u32, u32),
     Rejected(StreamRejectCode),
     Connection,
-    Silence,
-    LongSilence,
+    Timeout,
+    LongTimeout,
     FetchFailed(Reason),
     Document,
 }
@@ -116,23 +116,23 @@ impl Case {
         )
     }
 
-    fn come(&mut self, what: Comes) {
-        match what {
-            Comes::Block(_) | Comes::Misfit(..) if self.in_flight.is_some() => {} // the job does not pass it on
-            Comes::Block(index) => {
+    fn apply(&mut self, stimulus: Stimulus) {
+        match stimulus {
+            Stimulus::Block(_) | Stimulus::WrongLength(..) if self.in_flight.is_some() => {} // the job does not pass it on
+            Stimulus::Block(index) => {
                 let (key, missing) = (self.key(), self.received >> index & 1 == 0);
                 let block = self.transfer.block(index, self.len_of(index), NOW);
                 assert_eq!(block.is_some(), missing, "exactly the missing blocks are accepted");
                 assert!(missing || self.key() == key, "a duplicate changes nothing");
                 self.in_flight = block.map(InFlight::Write);
             }
-            Comes::Misfit(index, len_bytes) => assert_eq!(self.transfer.block(index, len_bytes, NOW), None),
-            Comes::Rejected(code) => self.transfer.stream_rejected(code),
-            Comes::Connection => self.transfer.restart(NOW),
-            Comes::Silence => self.transfer.expire(SILENT),
-            Comes::LongSilence => self.transfer.expire(MUCH_LATER),
-            Comes::FetchFailed(reason) => _ = self.transfer.fetch_failed(reason, NOW, 0),
-            Comes::Document => self.transfer.document_refreshed(),
+            Stimulus::WrongLength(index, len_bytes) => assert_eq!(self.transfer.block(index, len_bytes, NOW), None),
+            Stimulus::Rejected(code) => self.transfer.stream_rejected(code),
+            Stimulus::Connection => self.transfer.restart(NOW),
+            Stimulus::Timeout => self.transfer.expire(TIMED_OUT),
+            Stimulus::LongTimeout => self.transfer.expire(MUCH_LATER),
+            Stimulus::FetchFailed(reason) => _ = self.transfer.fetch_failed(reason, NOW, 0),
+            Stimulus::Document => self.transfer.document_refreshed(),
         }
     }
 
@@ -215,15 +215,15 @@ impl Case {
             }
             if let Some(request) = self.transfer.request(NOW) {
                 for index in request.indices() {
-                    self.come(Comes::Block(index));
+                    self.apply(Stimulus::Block(index));
                     while self.begin() {
                         self.end(false);
                     }
                 }
             } else if let Some(from_bytes) = self.transfer.fetch(MUCH_LATER) {
-                self.come(Comes::Block(from_bytes / BLOCK_BYTES));
+                self.apply(Stimulus::Block(from_bytes / BLOCK_BYTES));
             } else if !self.transfer.is_complete() {
-                self.come(Comes::Connection); // a silence, without its count of time
+                self.apply(Stimulus::Connection); // a silence, without its count of time
             }
         }
         panic!("it never ends: {:?}", self.key());
@@ -231,7 +231,7 @@ impl Case {
 }
 
 /// How many states are reached from `start` by what may come.
-fn explore(start: Case, comes: &[Comes]) -> usize {
+fn explore(start: Case, stimuli: &[Stimulus]) -> usize {
     let (mut seen, mut open) = (HashSet::new(), VecDeque::new());
     seen.insert(start.key());
     open.push_back(start);
@@ -248,7 +248,7 @@ fn explore(start: Case, comes: &[Comes]) -> usize {
                 open.push_back(next);
             }
         };
-        comes.iter().for_each(|what| reach(&|next| next.come(*what)));
+        stimuli.iter().for_each(|stimulus| reach(&|next| next.apply(*stimulus)));
         reach(&|next| _ = next.transfer.request(NOW));
         match case.in_flight {
             None => reach(&|next| _ = next.begin()),
@@ -261,38 +261,41 @@ fn explore(start: Case, comes: &[Comes]) -> usize {
 const BOTH: Sources = Sources { stream: true, http: true };
 
 /// For images of 1 to 5 blocks with a whole last block and one of a byte, from a stream and over HTTP; and every order of
-/// blocks, asked for or not, of operations begun and ended, requests, new connections and silences: only missing blocks are
-/// written, one at a time; the header is checked once, when its block is there; the journal never claims what is not in
-/// flash and always moves on; it is complete exactly when all is there and the header fits; it never stands still; and
-/// from every state it completes.
+/// blocks, requested or not, of operations begun and ended, requests, new connections and timeouts: only missing blocks are
+/// written, one at a time; the header is checked once, when its block is there; the journal never claims blocks that are not
+/// in flash and always advances; the transfer is complete exactly when all blocks are in flash and the header is accepted;
+/// it never stalls; and it completes from every state.
 #[test]
-fn from_every_state_of_a_small_download_what_is_written_journaled_and_called_complete_is_true() {
+fn from_every_state_of_a_small_download_writes_journal_and_completion_are_correct() {
     let mut states = 0;
     for (blocks, last) in (1..=5).flat_map(|blocks| [1, BLOCK_BYTES].map(|last| (blocks, last))) {
-        let comes: Vec<Comes> = (0..blocks).map(Comes::Block).chain([Comes::Connection, Comes::Silence]).collect();
+        let stimuli: Vec<Stimulus> =
+            (0..blocks).map(Stimulus::Block).chain([Stimulus::Connection, Stimulus::Timeout]).collect();
         for prefer_http in [false, true] {
-            states += explore(Case::new(blocks, last, BOTH, prefer_http), &comes);
+            states += explore(Case::new(blocks, last, BOTH, prefer_http), &stimuli);
         }
     }
     println!("{states} states of a download");
     assert!(states >= 10_000);
 }
 
-/// For images of 1 and 2 blocks, every choice of sources, and everything that a service can refuse, send wrong, leave out or
-/// forbid, in every order: it fails only when no source is left, and otherwise completes from every state.
+/// For images of 1 and 2 blocks, every choice of sources, and every rejection, wrong length, loss and refused URL in every order: the
+/// transfer fails only when no source is left, and otherwise completes from every state.
 #[test]
-fn from_every_state_of_a_download_that_is_refused_it_goes_on_until_no_source_is_left() {
+fn from_every_state_of_a_rejected_download_it_continues_until_no_source_is_left() {
     let mut states = 0;
     let sources = [(true, true), (true, false), (false, true)].map(|(stream, http)| Sources { stream, http });
     for (blocks, sources) in [1, 2].into_iter().flat_map(|blocks| sources.map(|sources| (blocks, sources))) {
-        let comes: Vec<Comes> = (0..blocks)
-            .flat_map(|index| [Comes::Block(index), Comes::Misfit(index, 1), Comes::Misfit(index, u32::MAX)])
-            .chain([StreamRejectCode::ResourceNotFound, StreamRejectCode::InternalError].map(Comes::Rejected))
-            .chain([Reason::HttpForbidden, Reason::HttpNotFound, Reason::HttpUnreachable].map(Comes::FetchFailed))
-            .chain([Comes::Connection, Comes::Silence, Comes::LongSilence, Comes::Document])
+        let stimuli: Vec<Stimulus> = (0..blocks)
+            .flat_map(|index| {
+                [Stimulus::Block(index), Stimulus::WrongLength(index, 1), Stimulus::WrongLength(index, u32::MAX)]
+            })
+            .chain([StreamRejectCode::ResourceNotFound, StreamRejectCode::InternalError].map(Stimulus::Rejected))
+            .chain([Reason::HttpForbidden, Reason::HttpNotFound, Reason::HttpUnreachable].map(Stimulus::FetchFailed))
+            .chain([Stimulus::Connection, Stimulus::Timeout, Stimulus::LongTimeout, Stimulus::Document])
             .collect();
         for prefer_http in [false, true] {
-            states += explore(Case::new(blocks, BLOCK_BYTES, sources, prefer_http), &comes);
+            states += explore(Case::new(blocks, BLOCK_BYTES, sources, prefer_http), &stimuli);
         }
     }
     println!("{states} states of a refused download");

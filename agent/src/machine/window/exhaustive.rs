@@ -1,6 +1,6 @@
-//! What holds of every window, checked for every element of a domain that a sentence names: small images from all reachable
-//! states, as a model checker does; the ring of places and the top of the numbers by sweeps. How a test counts is printed
-//! (`--nocapture`), and the least count is asserted: a domain that shrank would prove less in silence.
+//! Invariants of the window, checked for every element of the domain that a doc comment names: small images in all reachable
+//! states, as a model checker does; the ring of blocks and the largest numbers by sweeps. The number of cases is printed
+//! (`--nocapture`) and its minimum asserted, so that a domain cannot shrink unnoticed.
 
 extern crate std;
 
@@ -11,10 +11,10 @@ use std::println;
 use std::vec::Vec;
 
 const NOW: Instant = Instant::from_ms(0);
-/// Longer than any patience.
+/// Later than any timeout.
 const MUCH_LATER: Instant = Instant::from_ms(1_000_000);
 
-/// A window, and beside it what a referee knows: the blocks that were given to it.
+/// A window and a model of it: the blocks that were given to it.
 #[derive(Clone)]
 struct Case {
     window: Window,
@@ -27,7 +27,7 @@ struct Case {
 pub(in super::super) type Key = [u8; 16];
 
 /// What distinguishes two windows over images of a few blocks: of the order of the requests only what [`OVERTAKEN_BY`] can
-/// tell apart, and nothing of the rate, which [`Case::measure`] stands for.
+/// tell apart, and nothing of the rate, which [`Case::measure`] covers.
 pub(in super::super) fn key_of(window: &Window) -> Key {
     let mut key = [0; 16];
     let timeout_is_set = u8::from(window.rate.timeout_at().is_some());
@@ -74,28 +74,31 @@ impl Case {
         self.received >> index & 1 == 1
     }
 
-    /// Asks, and checks what is asked for.
-    fn ask(&mut self) -> Option<BlockRequest> {
+    /// Takes a request and checks it.
+    fn request(&mut self) -> Option<BlockRequest> {
         let before = self.window.clone();
         let request = self.window.request(NOW)?;
-        let asked: Vec<u32> = request.indices().collect();
+        let indices: Vec<u32> = request.indices().collect();
         let first = self.window.frontier;
-        assert_eq!(asked.first(), Some(&request.first));
-        assert_eq!(asked.len(), request.count as usize);
-        assert!(asked.is_sorted_by(|one, next| one < next));
-        assert!(request.missing.is_some() || request.first + request.count == asked[asked.len() - 1] + 1, "in a row");
-        let bytes: u32 = asked.iter().map(|index| self.len_of(*index)).sum();
+        assert_eq!(indices.first(), Some(&request.first));
+        assert_eq!(indices.len(), request.count as usize);
+        assert!(indices.is_sorted_by(|one, next| one < next));
+        assert!(
+            request.missing.is_some() || request.first + request.count == indices[indices.len() - 1] + 1,
+            "in a row"
+        );
+        let bytes: u32 = indices.iter().map(|index| self.len_of(*index)).sum();
         assert!(bytes <= REQUEST_BYTES_MAX);
-        for index in asked {
+        for index in indices {
             assert!(index < self.window.blocks(), "{index} is no block of the image");
-            assert!(index >= first && index - first < WINDOW_BLOCKS, "{index} has no place yet");
+            assert!(index >= first && index - first < WINDOW_BLOCKS, "{index} is outside the window");
             assert!(!self.has(index), "{index} is in flash");
-            assert_eq!(before.states[(index % WINDOW_BLOCKS) as usize], BlockState::Wanted, "{index} is on its way");
+            assert_eq!(before.states[(index % WINDOW_BLOCKS) as usize], BlockState::Wanted, "{index} is outstanding");
         }
         Some(request)
     }
 
-    /// A block comes, and is checked against what the referee knows of it.
+    /// Offers a block and checks the result against the model.
     fn come(&mut self, index: u32) {
         let (key, len) = (self.key(), self.len_of(index));
         let got = self.window.offer(index, len, NOW);
@@ -133,14 +136,14 @@ impl Case {
         assert_eq!(window.frontier_bytes(), window.image_bytes.min(gap * window.block_bytes));
         assert_eq!(window.is_complete(), gap == window.blocks());
         assert!(window.requested >= window.frontier && window.requested <= window.blocks());
-        assert_eq!(window.outstanding() > 0, window.deadline().is_some(), "what is on its way is not waited for ever");
+        assert_eq!(window.outstanding() > 0, window.deadline().is_some(), "outstanding blocks have a timeout");
         for index in window.frontier..window.blocks() {
             let is_stored = window.states[(index % WINDOW_BLOCKS) as usize] == BlockState::Stored;
             assert_eq!(is_stored, self.has(index), "{index}");
         }
-        let asks = self.clone().ask().is_some();
+        let asks = self.clone().request().is_some();
         let waits = window.outstanding() > 0 || self.writing.is_some();
-        assert!(asks || waits || window.is_complete(), "it neither asks nor waits nor is done");
+        assert!(asks || waits || window.is_complete(), "it stalls");
     }
 
     /// Wrong blocks are refused by name, and change nothing.
@@ -167,7 +170,7 @@ impl Case {
         self.write();
         for _ in 0..2 {
             let mut asked = 0;
-            while let Some(request) = self.ask() {
+            while let Some(request) = self.request() {
                 asked += request.count;
                 assert!(asked <= 2 * self.window.blocks(), "it asks for ever");
                 for index in request.indices() {
@@ -205,7 +208,7 @@ fn explore(seen: &mut HashSet<Key>, start: Case) -> usize {
             change(&mut next);
             reach(next, &mut open);
         };
-        after(&|next| _ = next.ask());
+        after(&|next| _ = next.request());
         after(&|next| next.window.request_again());
         after(&|next| _ = next.window.expire(MUCH_LATER));
         after(&|next| next.write());
@@ -271,12 +274,12 @@ fn download(window: &mut Window, lost: &[u32]) -> u32 {
 
 /// For every image of 1 to 5 blocks with a last block of 1 byte, one less than whole or whole, and of 6 with one of 1 byte;
 /// for blocks of which 1, 2, 4 and 128 fit a request; from every frontier; with windows that change at any time; and for
-/// every order of arrivals, asked for or not, duplicates, losses, silences, new connections, and requests that leave while a
-/// block is being written: the frontier is the first missing block; only missing blocks of the image that are not on their
-/// way are asked for; wrong ones are refused by name, and what is refused changes nothing; the window asks, waits with a
-/// deadline, or is done; and from every state an honest service completes the image.
+/// every order of arrivals, requested or not, duplicates, losses, timeouts, new connections, and requests while a block is
+/// being written: the frontier is the first missing block; only missing blocks of the image that are not outstanding are
+/// requested; a refused block changes nothing; the window requests, waits with a deadline, or is complete; and a correct
+/// service completes the image from every state.
 #[test]
-fn from_every_state_of_a_small_image_only_what_is_missing_is_asked_for_and_all_of_it_comes() {
+fn from_every_state_of_a_small_image_only_missing_blocks_are_requested_and_all_arrive() {
     let mut states = 0;
     for block_bytes in [131_072, 65_536, 32_768, 256] {
         for blocks in 1..=5 {
@@ -310,17 +313,17 @@ fn the_count_of_requests_may_run_over() {
     println!("{starts} starts, {} states each", from_zero.len());
 }
 
-/// For every image of 1 to 5 blocks around one and two windows' worth and every block of it whose first answer gets lost, and
-/// for one block more than a window and every two of them, in windows of 4 and 128: all of it comes; without a silence where
-/// three blocks follow; and nothing is asked for that lies more than a window behind what a reset leaves.
+/// For every image of 1 to 5 blocks around one and two windows' worth and every block of it whose first response is lost, and
+/// for one block more than a window and every two of them, in windows of 4 and 128: the image completes, without a timeout if
+/// three blocks follow; and no block is requested more than a window beyond what survives a reset.
 #[test]
-fn lost_answers_anywhere_around_the_ring_of_places_cost_no_silence_when_three_follow_them() {
+fn lost_responses_anywhere_around_the_ring_cost_no_timeout_if_three_blocks_follow() {
     let mut downloads = 0;
     let mut lose = |blocks: u32, lost: &[u32]| {
         for window_blocks in [4, WINDOW_BLOCKS] {
-            let silences = download(&mut Case::new(blocks * 256, 256, 0, window_blocks).window, lost);
+            let timeouts = download(&mut Case::new(blocks * 256, 256, 0, window_blocks).window, lost);
             let is_followed = lost.iter().all(|index| index + u32::from(OVERTAKEN_BY) < blocks);
-            assert!(silences == 0 || !is_followed, "{lost:?} of {blocks} in {window_blocks}");
+            assert!(timeouts == 0 || !is_followed, "{lost:?} of {blocks} in {window_blocks}");
             downloads += 1;
         }
     };
@@ -333,10 +336,10 @@ fn lost_answers_anywhere_around_the_ring_of_places_cost_no_silence_when_three_fo
     assert!(downloads >= 20_000);
 }
 
-/// For images of the largest sizes there are, for 13 sizes of blocks, and from every frontier in the last window and a bit:
-/// no sum overflows, what lies outside is refused, and all of it comes.
+/// For images of the largest sizes, for 13 block sizes, and from every frontier in the last window and three blocks before:
+/// nothing overflows, blocks outside are refused, and the image completes.
 #[test]
-fn at_the_top_of_the_numbers_nothing_overflows() {
+fn at_the_largest_sizes_nothing_overflows() {
     let mut downloads = 0;
     for block_bytes in (8..=17).map(|power| 1 << power).chain([768, 4_352, 130_816]) {
         for image_bytes in [0, 1, 2, 254, 255, 256, 257, 65_535, 131_071].map(|less| u32::MAX - less) {
@@ -354,14 +357,14 @@ fn at_the_top_of_the_numbers_nothing_overflows() {
             }
         }
     }
-    println!("{downloads} downloads at the top");
+    println!("{downloads} downloads of the largest sizes");
     assert!(downloads >= 15_000);
 }
 
-/// For every image of 1 to 1,300 bytes in blocks of 256, and every byte of it that a download goes on from: it does so at
-/// the start of the block that holds the byte, or is complete.
+/// For every image of 1 to 1,300 bytes in blocks of 256, and every byte of it from which a download resumes: it resumes
+/// at the start of the block that has the byte, or is complete.
 #[test]
-fn a_download_goes_on_at_the_start_of_the_block_that_holds_the_byte() {
+fn a_download_resumes_at_the_start_of_a_block() {
     let mut starts = 0;
     for (image_bytes, from) in (1..=1_300).flat_map(|bytes| (0..=bytes).map(move |from| (bytes, from))) {
         let window = Window::new(image_bytes, 256, from, 0);
@@ -369,6 +372,6 @@ fn a_download_goes_on_at_the_start_of_the_block_that_holds_the_byte() {
         assert_eq!(window.is_complete(), from == image_bytes && from % 256 == 0);
         starts += 1;
     }
-    println!("{starts} bytes to go on from");
+    println!("{starts} bytes to resume from");
     assert!(starts >= 800_000);
 }
