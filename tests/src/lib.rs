@@ -10,6 +10,8 @@
 //! Beside it stand [`mod@bench`], devices for `ota_pal::contract`, and [`esp_bootloader`], what another project's boot
 //! selector does, as a judge of our adapter.
 //!
+//! [`rows`]: the tables of planted bugs. [`tools`]: tools of other projects.
+//!
 //! The proofs that run in it are the files of `tests/tests`.
 
 pub mod bench;
@@ -27,6 +29,7 @@ pub mod mcuboot;
 pub mod network;
 pub mod nor;
 pub mod rig;
+pub mod rows;
 pub mod service;
 pub mod spoil;
 pub mod stream;
