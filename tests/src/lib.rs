@@ -4,7 +4,7 @@
 //! * [`dice`]: chance. [`nor`]: flash that fails and loses power. [`image`], [`verifier`], [`job`]: what is released.
 //! * [`service`], [`stream`], [`web`]: the other end, scripted. [`network`], [`spoil`]: the way there.
 //! * [`mcuboot`]: a boot loader that is not ours. [`rig`]: devices under four of those.
-//! * [`device`]: what boots. [`world`]: all of it, and its course. [`checks`]: what must never happen. [`life`]: a life from a seed.
+//! * [`device`]: what boots. [`setup`]: what a world is made from. [`world`]: all of it, and its course. [`checks`]: what must never happen. [`life`]: a life from a seed.
 //! * [`cuts`]: stories with the power cut at every point. [`calm`]: days without a storm, for tests that script their own.
 //!
 //! Beside it stand [`mod@bench`], devices for `ota_pal::contract`, and [`esp_bootloader`], what another project's boot
@@ -21,6 +21,7 @@ mod course;
 pub mod cuts;
 pub mod device;
 pub mod dice;
+mod entry;
 pub mod esp_bootloader;
 pub mod image;
 pub mod job;
@@ -31,6 +32,7 @@ pub mod nor;
 pub mod rig;
 pub mod rows;
 pub mod service;
+pub mod setup;
 pub mod spoil;
 pub mod stream;
 pub mod tools;
