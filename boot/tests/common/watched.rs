@@ -7,7 +7,8 @@ use ota_pal::{Flash, Region};
 
 use super::{Device, Nor};
 
-/// A flash that notes which operations reach it, loses power at one of them, misreads once, or refuses a region.
+/// A flash that notes which operations reach it, loses power at one of them, misreads once, or refuses a region. It panics
+/// when a word is written that is not erased.
 pub struct Watched {
     pub nor: Nor,
     pub touched: Vec<u32>,
@@ -58,6 +59,9 @@ impl Flash for Watched {
     }
     async fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
         self.touch(at).await?;
+        let mut before = vec![0; bytes.len()];
+        Flash::read(&mut self.nor, at, &mut before).await?;
+        assert!(before.iter().all(|byte| *byte == 0xFF), "a word at {at:#x} is written that is not erased");
         Flash::write(&mut self.nor, at, bytes).await
     }
     async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
