@@ -101,6 +101,19 @@ fn after_a_trial_that_ended_the_header_of_what_runs_is_not_enough() {
     assert_eq!(device.held(EXECUTING, image(1).len()), image(1), "it is copied again");
 }
 
+#[test]
+fn a_boot_that_goes_by_the_header_reads_no_body() {
+    for factory in [false, true] {
+        let device = Device::staged(&format!("quick-{factory}"), factory);
+        let (slot, ..) = booted(&device);
+        let mut flash = Watched::new(&device);
+        let boot = device.boot_on(&mut flash, Scrutiny::Header).unwrap().unwrap();
+        assert_eq!((boot.slot, boot.cause), (slot, Cause::Confirmed));
+        assert!(flash.bytes_read(EXECUTING) <= 4 * 64, "{}", flash.bytes_read(EXECUTING));
+        assert!(flash.bytes_read(device.layout().slot(slot)) <= 4 * 64);
+    }
+}
+
 /// Of slot B's image, the row and the confirmed image are only so many bytes.
 fn short(image_bytes: u32) -> Result<SlotId, BootError> {
     let device = Device::staged(&format!("short-{image_bytes}"), false);

@@ -12,6 +12,8 @@ use super::{Device, Nor};
 pub struct Watched {
     pub nor: Nor,
     pub touched: Vec<u32>,
+    /// Where was read, and how many bytes.
+    pub reads: Vec<(u32, usize)>,
     pub cut_at: Option<usize>,
     /// Reads until one has a bit flipped.
     pub misread_in: Option<usize>,
@@ -20,11 +22,23 @@ pub struct Watched {
 
 impl Watched {
     pub fn new(device: &Device) -> Self {
-        Self { nor: device.flash(), touched: Vec::new(), cut_at: None, misread_in: None, refused: None }
+        Self {
+            nor: device.flash(),
+            touched: Vec::new(),
+            reads: Vec::new(),
+            cut_at: None,
+            misread_in: None,
+            refused: None,
+        }
     }
 
     pub fn touches(&self, region: Region) -> bool {
         self.touched.iter().any(|at| lies_in(*at, region))
+    }
+
+    /// Bytes that were read in a region.
+    pub fn bytes_read(&self, region: Region) -> usize {
+        self.reads.iter().filter(|(at, _)| lies_in(*at, region)).map(|(_, len)| len).sum()
     }
 
     async fn touch(&mut self, at: u32) -> Result<(), NorFlashErrorKind> {
@@ -52,6 +66,7 @@ impl Flash for Watched {
         Flash::capacity(&self.nor)
     }
     async fn read(&mut self, at: u32, out: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        self.reads.push((at, out.len()));
         Flash::read(&mut self.nor, at, out).await?;
         out[0] ^= u8::from(self.misread_in == Some(0));
         self.misread_in = self.misread_in.and_then(|reads| reads.checked_sub(1));
