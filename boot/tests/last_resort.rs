@@ -9,7 +9,7 @@ use ota_boot::{BootError, Cause, Scrutiny, boot_staged};
 use ota_pal::header::Body;
 use ota_pal::{
     BootRecord, BootRecords, Digest, Fault, FileFlash, Flash, Floor, Floors, Geometry, Header, Image, Layout,
-    NoWatchdog, Region, SlotId, Source, Standing, now,
+    NoWatchdog, Platform, Region, SlotId, Source, Standing, Trial, now,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -111,6 +111,46 @@ fn a_boot_that_goes_by_the_header_reads_no_body() {
         assert_eq!((boot.slot, boot.cause), (slot, Cause::Confirmed));
         assert!(flash.bytes_read(EXECUTING) <= 4 * 64, "{}", flash.bytes_read(EXECUTING));
         assert!(flash.bytes_read(device.layout().slot(slot)) <= 4 * 64);
+    }
+}
+
+#[test]
+fn a_slot_that_has_an_image_and_no_row_is_not_taken_for_a_new_one() {
+    let device = Device::staged("unlisted", false);
+    device.burn(SlotId::A, &image(7));
+    assert_eq!(booted(&device), (SlotId::A, 7, Cause::Confirmed));
+    assert_eq!(device.held(EXECUTING, image(7).len()), image(7));
+}
+
+#[test]
+fn a_slot_that_has_a_row_and_no_image_is_not_taken_for_a_new_one() {
+    let device = Device::staged("listed", false);
+    let (a, ..) = booted(&device);
+    device.update(a, 2);
+    let (b, ..) = booted(&device);
+    now(device.start(b).confirm()).unwrap().unwrap();
+    device.damage(b, 0);
+    device.damage_at(EXECUTING, 2_000);
+    assert_eq!(booted(&device), (a, 1, Cause::FellBack { from: b }), "what runs is not what the row says");
+    assert_eq!(device.held(EXECUTING, image(1).len()), image(1));
+}
+
+#[test]
+fn an_image_is_tried_on_a_new_device_only_once_its_own_is_kept() {
+    for kept in [true, false] {
+        let device = Device::staged(&format!("tried-{kept}"), false);
+        let next = image(7);
+        device.burn(SlotId::B, &next);
+        let digest = Digest(Sha256::digest(&next).into());
+        let trial = Trial::Pending { slot: SlotId::B, digest, image_bytes: next.len() as u32, attempts_left: 3 };
+        store(&device, &BootRecord { trial, ..BootRecord::new_device(SlotId::A) });
+        let slot = device.layout().slot(SlotId::A);
+        let mut flash = Watched { refused: (!kept).then_some(slot), ..Watched::new(&device) };
+        let boot = device.boot_on(&mut flash, Scrutiny::Header).unwrap().unwrap();
+        assert_eq!((boot.slot, boot.cause == Cause::Trial), if kept { (SlotId::B, true) } else { (SlotId::A, false) });
+        assert_eq!(device.held(slot, image(1).len()) == image(1), kept);
+        let runs = if kept { next } else { image(1) };
+        assert_eq!(device.held(EXECUTING, runs.len()), runs);
     }
 }
 
