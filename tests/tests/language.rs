@@ -112,9 +112,9 @@ fn literal(rest: &str) -> Option<usize> {
         let open = 1 + hashes + 1;
         return Some(rest[open..].find(&end).map_or(rest.len(), |at| open + at + end.len()));
     }
-    if rest.starts_with('"') {
+    if let Some(text) = rest.strip_prefix('"') {
         let mut escaped = false;
-        let end = rest[1..].char_indices().find(|(_, char)| {
+        let end = text.char_indices().find(|(_, char)| {
             let ends = !escaped && *char == '"';
             escaped = !escaped && *char == '\\';
             ends
