@@ -23,6 +23,7 @@ pub mod device;
 pub mod dice;
 mod entry;
 pub mod esp_bootloader;
+pub mod fuzz;
 pub mod image;
 pub mod job;
 pub mod life;
