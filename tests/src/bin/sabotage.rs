@@ -1,6 +1,6 @@
 //! Applies the tables of planted bugs, one row at a time, in a copy of the tree, and runs the test beside each: a test that
 //! passes with the bug in place shows nothing. Arguments: the ids to try. Without any, `SABOTAGE` rows (a number, ten by
-//! default, or `all`) are drawn from `SABOTAGE_SEED`.
+//! default, or `all`) are drawn from `SABOTAGE_SEED`. After `SABOTAGE_MINUTES` no further row is begun.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -37,9 +37,16 @@ fn run() -> Outcome<usize> {
     let rows = chosen(rows::read(&top)?)?;
     let bench = Bench { copy: copy(&top)?, target: top.join("target/sabotage/target") };
     share_dependencies(&top.join("target/debug"), &bench.target.join("debug"))?;
-    let mut unnoticed = 0;
+    let minutes = number("SABOTAGE_MINUTES")?.unwrap_or(u64::MAX / 60);
+    let begun = Instant::now();
+    let (mut tried, mut unnoticed) = (0, 0);
     let mut known_to_pass = HashSet::new();
     for row in &rows {
+        if begun.elapsed().as_secs() >= 60 * minutes {
+            println!("out of time: {} rows were not tried", rows.len() - tried);
+            break;
+        }
+        tried += 1;
         let start = Instant::now();
         if known_to_pass.insert(&row.test) && bench.run(row)? != Tested::Passed {
             return Err(format!("{}: the test fails without any change: {}", row.id, row.test).into());
@@ -49,7 +56,7 @@ fn run() -> Outcome<usize> {
         println!("{}  {verdict}  {:>4} s  {}", row.id, start.elapsed().as_secs(), row.test);
         unnoticed += usize::from(!noticed);
     }
-    println!("{} planted bugs, {unnoticed} not noticed", rows.len());
+    println!("{tried} planted bugs, {unnoticed} not noticed");
     Ok(unnoticed)
 }
 
@@ -68,9 +75,9 @@ fn chosen(mut rows: Vec<Row>) -> Outcome<Vec<Row>> {
         Ok(count) => count.parse().map_err(|_| format!("SABOTAGE={count}: a number, or all"))?,
         Err(_) => ROWS,
     };
-    let seed = match std::env::var("SABOTAGE_SEED") {
-        Ok(seed) => seed.parse().map_err(|_| format!("SABOTAGE_SEED={seed}: a number"))?,
-        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
+    let seed = match number("SABOTAGE_SEED")? {
+        Some(seed) => seed,
+        None => SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
     };
     println!("SABOTAGE={count} SABOTAGE_SEED={seed}: of {} rows", rows.len());
     let mut dice = Dice::new(seed);
@@ -78,6 +85,12 @@ fn chosen(mut rows: Vec<Row>) -> Outcome<Vec<Row>> {
         rows.swap_remove(dice.below(rows.len() as u64) as usize);
     }
     Ok(rows)
+}
+
+/// The number in an environment variable, if it is set.
+fn number(name: &str) -> Outcome<Option<u64>> {
+    let Ok(text) = std::env::var(name) else { return Ok(None) };
+    Ok(Some(text.parse().map_err(|_| format!("{name}={text}: a number"))?))
 }
 
 /// Copies the files that git tracks or would add.
