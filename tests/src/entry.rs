@@ -9,11 +9,11 @@ use crate::job::Job;
 pub struct Entry {
     /// Of this job.
     pub job: Job,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
     /// Counts its updates.
     pub version: u64,
-    /// What the device said last.
+    /// The status details of the last update.
     pub details: Vec<(String, String)>,
     /// When the service itself ended it.
     pub taken_back_ms: Option<u64>,

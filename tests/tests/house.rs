@@ -1,4 +1,4 @@
-//! The house rules that a compiler does not enforce: who may import whom, what stands on the default path, and that
+//! The house rules that a compiler does not enforce: who may import whom, what is on the default path, and that
 //! the device crates stay free of heap, unsafe code and runtimes. `circles`: that no files import each other.
 
 #[path = "house/circles.rs"]
@@ -23,7 +23,7 @@ const ROOMS: [(&str, &str, &[&str]); 7] = [
 
 const DEVICE_ROOMS: [&str; 4] = ["jobs", "pal", "agent", "boot"];
 
-/// The packages that the project was given, and the room whose default path each stands on.
+/// The packages that the project was given, and the room whose default path each is on.
 const GIVEN: [(&str, &[&str]); 7] = [
     ("minimq", &["agent"]),
     ("serde-json-core", &["jobs"]),
@@ -121,7 +121,7 @@ fn names_of(package: &str, text: &str) -> Vec<String> {
     let (used, paths) = source::paths(text);
     let imported = used.into_iter().map(|used| match used.name {
         Some(name) if used.path.last() == Some(&name) => used.path,
-        // Under another name, or all of it: then nothing says what is taken.
+        // Under another name, or all of it: the names taken are unknown.
         Some(_) | None => used.path.into_iter().chain(["*".into()]).collect(),
     });
     imported.chain(paths).filter(|path| path[0] == package).map(|path| path.join("::")).collect()
@@ -170,7 +170,7 @@ fn what_the_cloud_may_not_take_of_pal_is_found_in_every_form() {
 }
 
 #[test]
-fn the_given_packages_stand_on_the_default_path() {
+fn the_given_packages_are_on_the_default_path() {
     for (package, rooms) in GIVEN {
         for room in rooms {
             assert!(dependencies(room, true).contains(package), "{room} must use {package}");
@@ -213,7 +213,7 @@ fn every_package_has_the_licence_the_version_and_the_lints_of_the_workspace() {
 }
 
 #[test]
-fn nothing_else_stands_at_the_top() {
+fn nothing_else_is_at_the_top() {
     let known = [
         "Cargo.toml",
         "Cargo.lock",
@@ -239,6 +239,6 @@ fn nothing_else_stands_at_the_top() {
     ];
     for entry in fs::read_dir(root()).expect("the top") {
         let name = entry.expect("it can be listed").file_name().into_string().expect("a plain name");
-        assert!(name.starts_with('.') || known.contains(&name.as_str()), "{name} stands at the top");
+        assert!(name.starts_with('.') || known.contains(&name.as_str()), "{name} is at the top");
     }
 }

@@ -1,4 +1,4 @@
-//! The agent in any state: jobs, answers of the service as they are and damaged, messages that nobody asked for, blocks,
+//! The agent in any state: jobs, answers of the service as they are and damaged, unsolicited messages, blocks,
 //! commands, time, lost connections and resets. The flash panics on a word that is written twice; whatever happened, the
 //! device boots.
 

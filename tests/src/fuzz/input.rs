@@ -27,7 +27,7 @@ impl<'a> Input<'a> {
         u32::from_le_bytes([self.byte(), self.byte(), self.byte(), self.byte()])
     }
 
-    /// A piece that says its own length in one byte.
+    /// A piece that starts with its own length in one byte.
     pub fn piece(&mut self) -> &'a [u8] {
         let len = self.byte();
         self.take(len.into())
