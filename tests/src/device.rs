@@ -16,8 +16,8 @@ use sha2::{Digest as _, Sha256};
 use crate::dice::Dice;
 use crate::image::{BOARD, Behaviour, hardware, header, image, key_epoch};
 use crate::nor::{Nor, with_view};
+use crate::setup::Setup;
 use crate::verifier::{Signer, WorldVerifier};
-use crate::world::Setup;
 
 /// The agent's buffer for the document of the job at hand.
 pub const URL_BYTES: usize = 1_024;

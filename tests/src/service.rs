@@ -9,6 +9,7 @@ use ota_jobs::{
 };
 
 use crate::dice::Dice;
+pub use crate::entry::Entry;
 use crate::job::Job;
 use crate::wire::{PLACE_OF_DOCUMENT, execution, pairs, seconds, state, summary};
 
@@ -37,21 +38,6 @@ pub struct Mood {
     pub forgets: u64,
     /// Neither done nor answered.
     pub ignores: u64,
-}
-
-/// An execution.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// Of this job.
-    pub job: Job,
-    /// Where it stands.
-    pub status: Status,
-    /// Counts its updates.
-    pub version: u64,
-    /// What the device said last.
-    pub details: Vec<(String, String)>,
-    /// When the service itself ended it.
-    pub taken_back_ms: Option<u64>,
 }
 
 /// An update as the device sent it.

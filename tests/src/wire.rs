@@ -2,7 +2,7 @@
 
 use ota_jobs::{Execution, ExecutionState, JobId, RawJson, Summary, details};
 
-use crate::service::Entry;
+use crate::entry::Entry;
 
 /// Seconds since 1970 at the start of the world.
 const EPOCH_S: u64 = 1_700_000_000;

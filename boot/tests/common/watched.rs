@@ -7,10 +7,13 @@ use ota_pal::{Flash, Region};
 
 use super::{Device, Nor};
 
-/// A flash that notes which operations reach it, loses power at one of them, misreads once, or refuses a region.
+/// A flash that notes which operations reach it, loses power at one of them, misreads once, or refuses a region. It panics
+/// when a word is written that is not erased.
 pub struct Watched {
     pub nor: Nor,
     pub touched: Vec<u32>,
+    /// Where was read, and how many bytes.
+    pub reads: Vec<(u32, usize)>,
     pub cut_at: Option<usize>,
     /// Reads until one has a bit flipped.
     pub misread_in: Option<usize>,
@@ -19,11 +22,23 @@ pub struct Watched {
 
 impl Watched {
     pub fn new(device: &Device) -> Self {
-        Self { nor: device.flash(), touched: Vec::new(), cut_at: None, misread_in: None, refused: None }
+        Self {
+            nor: device.flash(),
+            touched: Vec::new(),
+            reads: Vec::new(),
+            cut_at: None,
+            misread_in: None,
+            refused: None,
+        }
     }
 
     pub fn touches(&self, region: Region) -> bool {
         self.touched.iter().any(|at| lies_in(*at, region))
+    }
+
+    /// Bytes that were read in a region.
+    pub fn bytes_read(&self, region: Region) -> usize {
+        self.reads.iter().filter(|(at, _)| lies_in(*at, region)).map(|(_, len)| len).sum()
     }
 
     async fn touch(&mut self, at: u32) -> Result<(), NorFlashErrorKind> {
@@ -51,6 +66,7 @@ impl Flash for Watched {
         Flash::capacity(&self.nor)
     }
     async fn read(&mut self, at: u32, out: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        self.reads.push((at, out.len()));
         Flash::read(&mut self.nor, at, out).await?;
         out[0] ^= u8::from(self.misread_in == Some(0));
         self.misread_in = self.misread_in.and_then(|reads| reads.checked_sub(1));
@@ -58,6 +74,9 @@ impl Flash for Watched {
     }
     async fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
         self.touch(at).await?;
+        let mut before = vec![0; bytes.len()];
+        Flash::read(&mut self.nor, at, &mut before).await?;
+        assert!(before.iter().all(|byte| *byte == 0xFF), "a word at {at:#x} is written that is not erased");
         Flash::write(&mut self.nor, at, bytes).await
     }
     async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {

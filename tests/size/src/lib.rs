@@ -5,17 +5,17 @@ use core::convert::Infallible;
 
 use embedded_storage::nor_flash::{self, NorFlash, ReadNorFlash};
 
-/// The optimiser must believe that anything is read here.
+/// Volatile reads from here can return any byte.
 const DEVICE: *mut u8 = 0x4000_0000 as *mut u8;
 
-/// Reads what nobody can foresee.
+/// Reads bytes that the optimiser cannot predict.
 pub fn read_device(bytes: &mut [u8]) {
     for byte in bytes {
         *byte = unsafe { DEVICE.read_volatile() };
     }
 }
 
-/// Writes where somebody might look.
+/// Writes bytes that the optimiser cannot remove.
 pub fn write_device(bytes: &[u8]) {
     for byte in bytes {
         unsafe { DEVICE.write_volatile(*byte) };

@@ -1,31 +1,27 @@
-//! Reads the tables of docs/features.md and docs/cuts.md, makes each of their changes in a copy of the tree, and runs the
-//! test beside it: a test that stays green shows nothing. Arguments: the ids to try; all of them without any.
+//! Applies the tables of planted bugs, one row at a time, in a copy of the tree, and runs the test beside each: a test that
+//! passes with the bug in place shows nothing. Arguments: the ids to try. Without any, `SABOTAGE` rows (a number, ten by
+//! default, or `all`) are drawn from `SABOTAGE_SEED`. After `SABOTAGE_MINUTES` no further row is begun.
 
 use std::collections::HashSet;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Where the tables are.
-const PAGES: [&str; 2] = ["docs/features.md", "docs/cuts.md"];
+use ota_tests::dice::Dice;
+use ota_tests::rows::{self, Row};
+
+/// Rows that are drawn where `SABOTAGE` is not set.
+const ROWS: usize = 10;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
-
-/// One row of the table.
-struct Row {
-    id: String,
-    test: String,
-    file: String,
-    this: String,
-    becomes: String,
-}
 
 fn main() -> ExitCode {
     match run() {
         Ok(0) => ExitCode::SUCCESS,
-        Ok(green) => {
-            eprintln!("{green} tests stayed green");
+        Ok(unnoticed) => {
+            eprintln!("{unnoticed} planted bugs were not noticed");
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -35,57 +31,73 @@ fn main() -> ExitCode {
     }
 }
 
-/// Returns how many changes no test noticed.
+/// Returns the number of bugs that no test noticed.
 fn run() -> Outcome<usize> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let mut rows = Vec::new();
-    for page in PAGES {
-        rows.extend(rows_of(&fs::read_to_string(top.join(page))?));
-    }
-    rows.retain(|row| wanted.is_empty() || wanted.contains(&row.id));
-    if rows.is_empty() {
-        return Err(format!("no such rows in {}", PAGES.join(" and ")).into());
-    }
-    let copy = copy(&top)?;
-    let mut green = 0;
-    let mut known_green = HashSet::new();
+    let top = rows::top();
+    let rows = chosen(rows::read(&top)?)?;
+    let bench = Bench { copy: copy(&top)?, target: top.join("target/sabotage/target") };
+    share_dependencies(&top.join("target/debug"), &bench.target.join("debug"))?;
+    let minutes = number("SABOTAGE_MINUTES")?.unwrap_or(u64::MAX / 60);
+    let begun = Instant::now();
+    let (mut tried, mut unnoticed) = (0, 0);
+    let mut known_to_pass = HashSet::new();
     for row in &rows {
-        let target = top.join("target/sabotage/target");
-        if known_green.insert(row.test.clone()) && !passes(row, &copy, &target)? {
-            return Err(format!("{}: the test is red without any change", row.id).into());
+        if begun.elapsed().as_secs() >= 60 * minutes {
+            println!("out of time: {} rows were not tried", rows.len() - tried);
+            break;
         }
-        let red = is_red(row, &copy, &target)?;
-        println!("{}  {}  {}", row.id, if red { "red, as it must be" } else { "STAYED GREEN" }, row.test);
-        green += usize::from(!red);
+        tried += 1;
+        let start = Instant::now();
+        if known_to_pass.insert(&row.test) && bench.run(row)? != Tested::Passed {
+            return Err(format!("{}: the test fails without any change: {}", row.id, row.test).into());
+        }
+        let noticed = bench.run_with_bug(row)? == Tested::Failed;
+        let verdict = if noticed { "noticed" } else { "NOT NOTICED" };
+        println!("{}  {verdict}  {:>4} s  {}", row.id, start.elapsed().as_secs(), row.test);
+        unnoticed += usize::from(!noticed);
     }
-    println!("{} changes, {green} unnoticed", rows.len());
-    Ok(green)
+    println!("{tried} planted bugs, {unnoticed} not noticed");
+    Ok(unnoticed)
 }
 
-/// The rows whose first cell is an id, with the code of their cells. A bar inside a cell is written `\|`, a new line `\n`.
-fn rows_of(page: &str) -> Vec<Row> {
-    let code = |cell: &str| cell.trim().trim_matches('`').replace("\\|", "|").replace("\\n", "\n");
-    let row = |line: &str| {
-        let cells: Vec<&str> = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect();
-        let [id, _, test, file, this, becomes] = cells[..] else { return None };
-        let is_id = id.len() == 3 && id[1..].chars().all(|char| char.is_ascii_digit());
-        is_id.then(|| Row {
-            id: id.into(),
-            test: code(test),
-            file: code(file),
-            this: code(this),
-            becomes: code(becomes),
-        })
+/// The rows that the arguments or the environment ask for.
+fn chosen(mut rows: Vec<Row>) -> Outcome<Vec<Row>> {
+    let ids: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(missing) = ids.iter().find(|id| !rows.iter().any(|row| row.id == **id)) {
+        return Err(format!("no row {missing} in {}", rows::PAGES.join(", ")).into());
+    }
+    if !ids.is_empty() {
+        rows.retain(|row| ids.contains(&row.id));
+        return Ok(rows);
+    }
+    let count = match std::env::var("SABOTAGE") {
+        Ok(all) if all == "all" => return Ok(rows),
+        Ok(count) => count.parse().map_err(|_| format!("SABOTAGE={count}: a number, or all"))?,
+        Err(_) => ROWS,
     };
-    page.lines().filter_map(row).collect()
+    let seed = match number("SABOTAGE_SEED")? {
+        Some(seed) => seed,
+        None => SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
+    };
+    println!("SABOTAGE={count} SABOTAGE_SEED={seed}: of {} rows", rows.len());
+    let mut dice = Dice::new(seed);
+    while rows.len() > count {
+        rows.swap_remove(dice.below(rows.len() as u64) as usize);
+    }
+    Ok(rows)
 }
 
-/// A copy of the files that git knows or would take.
+/// The number in an environment variable, if it is set.
+fn number(name: &str) -> Outcome<Option<u64>> {
+    let Ok(text) = std::env::var(name) else { return Ok(None) };
+    Ok(Some(text.parse().map_err(|_| format!("{name}={text}: a number"))?))
+}
+
+/// Copies the files that git tracks or would add.
 fn copy(top: &Path) -> Outcome<PathBuf> {
     let copy = top.join("target/sabotage/tree");
     let list = Command::new("git").args(["ls-files", "-co", "--exclude-standard"]).current_dir(top).output()?;
-    for name in String::from_utf8(list.stdout)?.lines() {
+    for name in String::from_utf8(list.stdout)?.lines().filter(|name| top.join(name).exists()) {
         let (from, to) = (top.join(name), copy.join(name));
         fs::create_dir_all(to.parent().ok_or("a file without a folder")?)?;
         // Written only where it differs, so that cargo builds again only what must be.
@@ -97,32 +109,125 @@ fn copy(top: &Path) -> Outcome<PathBuf> {
     Ok(copy)
 }
 
-/// Whether the row's test fails once the row's change is made; the change is taken back.
-fn is_red(row: &Row, copy: &Path, target: &Path) -> Outcome<bool> {
-    let file = copy.join(&row.file);
-    let before = fs::read_to_string(&file)?;
-    let places = before.matches(&row.this).count();
-    if places != 1 {
-        return Err(format!("{}: {:?} stands {places} times in {}", row.id, row.this, row.file).into());
+/// Links what cargo built of other projects' crates into a new target folder, so that it is not built again.
+fn share_dependencies(from: &Path, to: &Path) -> Outcome<()> {
+    if to.exists() {
+        return Ok(());
     }
-    fs::write(&file, before.replace(&row.this, &row.becomes))?;
-    let passes = passes(row, copy, target);
-    fs::write(&file, before)?;
-    Ok(!passes?)
+    for folder in ["deps", "build", ".fingerprint"] {
+        link_all(&from.join(folder), &to.join(folder))?;
+    }
+    Ok(())
 }
 
-/// Whether the row's test passes in the copy.
-fn passes(row: &Row, copy: &Path, target: &Path) -> Outcome<bool> {
-    let mut test = Command::new("cargo");
-    test.arg("test").args(row.test.split_whitespace()).arg("--target-dir").arg(target);
-    let test = test.current_dir(copy).output()?;
-    let said = String::from_utf8_lossy(&test.stdout);
-    // A change that does not compile shows nothing, and neither does a test that was not there.
-    let ran = said.contains("test result:")
-        && (said.contains("1 passed") || said.contains("FAILED") || said.contains("passed;"));
-    if !ran {
-        let why = String::from_utf8_lossy(&test.stderr);
-        return Err(format!("{}: no test ran: {}", row.id, why.lines().last().unwrap_or_default()).into());
+fn link_all(from: &Path, to: &Path) -> Outcome<()> {
+    let Ok(entries) = fs::read_dir(from) else { return Ok(()) };
+    fs::create_dir_all(to)?;
+    for entry in entries {
+        let (entry, to) = entry.map(|entry| (entry.path(), to.join(entry.file_name())))?;
+        let name = to.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("ota") || name.starts_with("libota") {
+            continue;
+        }
+        match entry.is_dir() {
+            true => link_all(&entry, &to)?,
+            false => fs::hard_link(&entry, &to)?,
+        }
     }
-    Ok(!said.contains("test result: FAILED"))
+    Ok(())
+}
+
+/// How the tests of a row ended; at least one ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tested {
+    Passed,
+    Failed,
+}
+
+/// The copy of the tree and where it is built.
+struct Bench {
+    copy: PathBuf,
+    target: PathBuf,
+}
+
+impl Bench {
+    /// Runs the row's test with its bug in place, and takes the bug out again.
+    fn run_with_bug(&self, row: &Row) -> Outcome<Tested> {
+        let file = self.copy.join(&row.file);
+        let before = fs::read_to_string(&file)?;
+        fs::write(&file, row.plant(&before)?)?;
+        let tested = self.run(row);
+        fs::write(&file, before)?;
+        tested
+    }
+
+    /// Runs the row's test. An error unless everything compiled and at least one test ran.
+    fn run(&self, row: &Row) -> Outcome<Tested> {
+        let cargo = |more: &str| {
+            let mut cargo = Command::new("cargo");
+            cargo.arg("test").args(row.test.split_whitespace()).args(more.split_whitespace());
+            cargo.arg("--target-dir").arg(&self.target).current_dir(&self.copy).output()
+        };
+        // A documentation test is compiled when it runs: there, what does not compile is a failed test.
+        if !row.test.split_whitespace().any(|word| word == "--doc") {
+            let built = cargo("--no-run --quiet")?;
+            if !built.status.success() {
+                let why = String::from_utf8_lossy(&built.stderr);
+                let why = why.lines().find(|line| line.starts_with("error")).unwrap_or("cargo failed");
+                return Err(format!("{}: does not compile: {why}", row.id).into());
+            }
+        }
+        let output = cargo("")?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        tested(&text, output.status.success()).ok_or_else(|| format!("{}: no test ran: {}", row.id, row.test).into())
+    }
+}
+
+/// Reads what `cargo test` printed; `None` if no test ran, or cargo failed although all that ran passed.
+fn tested(text: &str, success: bool) -> Option<Tested> {
+    let count = |line: &str, what: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let at = words.iter().position(|word| word.trim_end_matches(';') == what)?;
+        words.get(at.checked_sub(1)?)?.parse::<u32>().ok()
+    };
+    let results = text.lines().filter(|line| line.starts_with("test result: "));
+    let sum = |what| results.clone().filter_map(|line| count(line, what)).sum::<u32>();
+    let begun = text.lines().filter(|line| line.starts_with("running ")).count();
+    if !success && begun > results.clone().count() {
+        return Some(Tested::Failed); // the process of the tests ended before they did
+    }
+    match (sum("passed"), sum("failed"), success) {
+        (_, 1.., false) => Some(Tested::Failed),
+        (1.., 0, true) => Some(Tested::Passed),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: &str =
+        "test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 12 filtered out; finished in 0.00s\n";
+    const ONE: &str =
+        "test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 12 filtered out; finished in 0.00s\n";
+    const RED: &str =
+        "test result: FAILED. 3 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
+
+    #[test]
+    fn a_run_without_a_test_is_not_a_result() {
+        assert_eq!(tested("", true), None);
+        assert_eq!(tested(NONE, true), None);
+        assert_eq!(tested(&[NONE, NONE].concat(), true), None);
+        assert_eq!(tested(&[NONE, ONE].concat(), true), Some(Tested::Passed));
+    }
+
+    #[test]
+    fn only_a_failed_test_is_a_noticed_bug() {
+        assert_eq!(tested(&[ONE, RED].concat(), false), Some(Tested::Failed));
+        assert_eq!(tested(NONE, false), None);
+        assert_eq!(tested("running 1 test\n", false), Some(Tested::Failed));
+        assert_eq!(tested(&["running 1 test\n", ONE].concat(), false), None);
+        assert_eq!(tested("error: could not compile `ota-pal`\n", false), None);
+    }
 }

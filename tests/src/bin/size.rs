@@ -1,11 +1,18 @@
-//! Reads the firmware that `tests/size/run` builds and prints what agent and boot selector cost: flash by crate, RAM by part.
+//! Reads the firmware that `tests/size/run` builds and prints what agent and boot selector cost: flash by crate, RAM by part,
+//! and the feature set of AWS's C library beside its files. Compares every figure with tests/size/budget.toml, and fails if
+//! one grew by more than 1 % while the file did not change; `--update` writes the file.
+//!
 //! Flash is shared out by symbols: what was inlined into another crate counts there, so the sum is exact and the shares
 //! are not. Code of a generic function counts for the crate that wrote it.
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
 
 use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
+use ota_tests::rows;
 
 /// The firmware's own statics that hold sizes, and what they are.
 const PARTS: [(&str, &str); 4] = [
@@ -18,27 +25,76 @@ const PARTS: [(&str, &str); 4] = [
 /// Crates of ours, as their symbols name them.
 const OURS: [&str; 4] = ["ota_jobs", "ota_pal", "ota_agent", "ota_boot"];
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let paths: Vec<String> = std::env::args().skip(1).collect();
-    let [agent, selector] = &paths[..] else { return Err("size AGENT.elf SELECTOR.elf".into()) };
-    let (agent, selector) = (std::fs::read(agent)?, std::fs::read(selector)?);
-    let (agent, selector) = (object::File::parse(&*agent)?, object::File::parse(&*selector)?);
+/// Files of AWS's C library, their bytes of code as it publishes them, and the modules of ours that do the same. A symbol
+/// counts for the first row that names it; the rest is the library's main file.
+const LIBRARY: [(&str, u64, &[&str]); 6] = [
+    ("ota_base64.c", 600, &["ota_jobs::base64"]),
+    ("ota_cbor.c", 600, &["ota_jobs::cbor", "ota_jobs::stream"]),
+    (
+        "ota_mqtt.c",
+        2_200,
+        &[
+            "ota_jobs::topic",
+            "ota_jobs::filter",
+            "ota_agent::inbox",
+            "ota_agent::outbox",
+            "ota_agent::decode",
+            "ota_agent::encode",
+        ],
+    ),
+    ("ota_http.c", 300, &["ota_agent::transport", "ota_agent::http"]),
+    ("ota_interface.c", 100, &["ota_pal"]),
+    ("ota.c", 7_200, &["ota_agent", "ota_jobs", "library", "_start"]),
+];
+
+/// Rows of less are left out; they are in the sums.
+const ROW_BYTES_MIN: u64 = 256;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// Every figure that was printed, by its name.
+type Figures = BTreeMap<String, u64>;
+
+fn main() -> Outcome<()> {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let update = arguments.iter().position(|argument| argument == "--update").map(|at| arguments.remove(at)).is_some();
+    let [compiler, agent, selector, library] = &arguments[..] else {
+        return Err("size [--update] COMPILER AGENT.elf SELECTOR.elf LIBRARY.elf".into());
+    };
+    let (agent, selector, library) = (fs::read(agent)?, fs::read(selector)?, fs::read(library)?);
+    let agent = object::File::parse(&*agent)?;
+    let mut figures = Figures::new();
 
     println!("thumbv7em-none-eabihf, opt-level z, fat LTO: flash in bytes of code, by crate");
-    print_code(&agent, "with MQTT client, signature check and JSON")?;
+    print_code("agent", &agent, "with MQTT client, signature check and JSON", &mut figures)?;
     println!("RAM in bytes, the caller's buffers not counted");
     for (symbol, what) in PARTS {
-        println!("{:>8}  {what}", static_value(&agent, symbol)?);
+        let bytes = static_value(&agent, symbol)?;
+        println!("{bytes:>8}  {what}");
+        figures.insert(format!("ram.{symbol}"), bytes);
     }
     println!("the boot selector, a program of its own");
-    print_code(&selector, "with SHA-256")
+    print_code("selector", &object::File::parse(&*selector)?, "with SHA-256", &mut figures)?;
+    println!("the feature set of AWS's C library alone: bytes of code, ours beside its own as published");
+    print_library(&object::File::parse(&*library)?, &mut figures)?;
+    println!("the same by crate");
+    print_code("library", &object::File::parse(&*library)?, "with JSON", &mut figures)?;
+    match update {
+        true => Ok(fs::write(budget_file(), written(compiler, &figures))?),
+        false => check(compiler, &figures),
+    }
 }
 
-fn print_code(elf: &object::File<'_>, with: &str) -> Result<(), Box<dyn Error>> {
+/// Symbols of code: their names and sizes.
+fn code<'e>(elf: &'e object::File<'e>) -> impl Iterator<Item = (String, u64)> + use<'e> {
+    let code = elf.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text);
+    code.filter_map(|symbol| Some((format!("{:#}", rustc_demangle::demangle(symbol.name().ok()?)), symbol.size())))
+}
+
+fn print_code(program: &str, elf: &object::File<'_>, with: &str, figures: &mut Figures) -> Outcome<()> {
     let mut crates: BTreeMap<String, u64> = BTreeMap::new();
-    for symbol in elf.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text) {
-        let name = format!("{:#}", rustc_demangle::demangle(symbol.name()?));
-        *crates.entry(owner(&name)).or_default() += symbol.size();
+    for (name, size) in code(elf) {
+        *crates.entry(owner(&name)).or_default() += size;
     }
     let section = |kind: SectionKind| {
         elf.sections().filter(|section| section.kind() == kind).map(|section| section.size()).sum::<u64>()
@@ -47,29 +103,166 @@ fn print_code(elf: &object::File<'_>, with: &str) -> Result<(), Box<dyn Error>> 
     let mut rows: Vec<(String, u64)> = crates.into_iter().collect();
     rows.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
     let ours: u64 = rows.iter().filter(|(name, _)| OURS.contains(&name.as_str())).map(|(_, size)| size).sum();
-    for (name, size) in rows.iter().filter(|(_, size)| *size >= 256) {
+    for (name, size) in rows.iter().filter(|(_, size)| *size >= ROW_BYTES_MIN) {
         println!("{size:>8}  {name}");
+        figures.insert(format!("{program}.{}", name.replace(' ', "_")), *size);
     }
     println!("{ours:>8}  ours together");
     println!("{text:>8}  all code, {with}; {data} bytes of constants beside it");
+    for (name, size) in [("ours_together", ours), ("all_code", text), ("constants", data)] {
+        figures.insert(format!("{program}.{name}"), size);
+    }
     Ok(())
 }
 
-/// The crate that a symbol belongs to: the first path in it, which for `<A as B>::c` is A's.
-fn owner(symbol: &str) -> String {
+fn print_library(elf: &object::File<'_>, figures: &mut Figures) -> Outcome<()> {
+    let mut bytes = [0; LIBRARY.len()];
+    for (name, size) in code(elf) {
+        let path = path(&name);
+        let is_in =
+            |module: &&str| path.strip_prefix(*module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
+        if let Some(row) = LIBRARY.iter().position(|(.., modules)| modules.iter().any(&is_in)) {
+            bytes[row] += size;
+        }
+    }
+    println!("    ours       C");
+    for ((file, theirs, modules), ours) in LIBRARY.iter().zip(bytes) {
+        println!("{ours:>8}{theirs:>8}  {file}: {}", modules.join(", "));
+        figures.insert(format!("c_library.{file}"), ours);
+    }
+    let (ours, theirs) = (bytes.iter().sum::<u64>(), 11_600);
+    println!("{ours:>8}{theirs:>8}  together, as published");
+    figures.insert("c_library.together".into(), ours);
+    Ok(())
+}
+
+/// The path that a symbol's name starts with, which for `<A as B>::c` is A's.
+fn path(symbol: &str) -> &str {
     let path =
         symbol.trim_start_matches(['<', '&', '(', '[', '*']).trim_start_matches("mut ").trim_start_matches("dyn ");
-    let name: String = path.chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect();
-    match path[name.len()..].starts_with("::") || name == "_start" {
-        true => name,
-        false => "core and others".into(),
+    let end = path.find(|char: char| !char.is_alphanumeric() && char != '_' && char != ':').unwrap_or(path.len());
+    path[..end].trim_end_matches(':')
+}
+
+/// The crate that a symbol belongs to.
+fn owner(symbol: &str) -> String {
+    match path(symbol).split_once("::") {
+        Some((name, _)) => name.into(),
+        None if symbol == "_start" => symbol.into(),
+        None => "core and others".into(),
     }
 }
 
-fn static_value(elf: &object::File<'_>, name: &str) -> Result<u64, Box<dyn Error>> {
+fn static_value(elf: &object::File<'_>, name: &str) -> Outcome<u64> {
     let symbol = elf.symbols().find(|symbol| symbol.name() == Ok(name)).ok_or_else(|| format!("no {name} in it"))?;
     let index = symbol.section_index().ok_or("a static without a section")?;
     let section = elf.section_by_index(index)?;
     let bytes = section.data_range(symbol.address(), 4)?.ok_or("a static outside its section")?;
     Ok(u32::from_le_bytes(bytes.try_into()?).into())
+}
+
+fn budget_file() -> PathBuf {
+    rows::top().join("tests/size/budget.toml")
+}
+
+/// Compares with the budget. Another compiler than the budget's makes other code: it gets 10 %.
+fn check(compiler: &str, figures: &Figures) -> Outcome<()> {
+    let file = budget_file();
+    let budget = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let (of_compiler, budget) = read(&budget)?;
+    let percent = if of_compiler == compiler { 1 } else { 10 };
+    if percent != 1 {
+        println!("the budget is of {of_compiler}, this is {compiler}: figures may grow by {percent} %");
+    }
+    let grown = exceeded(figures, &budget, percent);
+    if grown.is_empty() {
+        println!("every figure is in the budget of tests/size/budget.toml");
+        return Ok(());
+    }
+    grown.iter().for_each(|line| eprintln!("{line}"));
+    Err(format!("{} figures are over tests/size/budget.toml; `tests/size/run --update` writes it anew", grown.len())
+        .into())
+}
+
+/// A line for every figure that the budget does not allow: one more than `percent` above its own, or a new one.
+fn exceeded(figures: &Figures, budget: &Figures, percent: u64) -> Vec<String> {
+    let grown = figures.iter().filter_map(|(name, bytes)| match budget.get(name) {
+        None => Some(format!("{name}: {bytes}, and nothing in the budget")),
+        Some(allowed) if bytes * 100 > allowed * (100 + percent) => Some(format!("{name}: {bytes}, budget {allowed}")),
+        Some(_) => None,
+    });
+    grown.collect()
+}
+
+/// The budget as it is written, in TOML.
+fn written(compiler: &str, figures: &Figures) -> String {
+    let mut text = String::from("# Bytes: what tests/size/run printed when this file was written, with --update.\n");
+    let _ = writeln!(text, "compiler = \"{compiler}\"");
+    let mut table = "";
+    for (name, bytes) in figures {
+        let (program, figure) = name.split_once('.').unwrap_or(("", name));
+        if program != table {
+            let _ = write!(text, "\n[{program}]\n");
+            table = program;
+        }
+        let _ = writeln!(text, "\"{figure}\" = {bytes}");
+    }
+    text
+}
+
+/// The compiler and the figures of a budget.
+fn read(text: &str) -> Outcome<(String, Figures)> {
+    let mut compiler = String::new();
+    let mut figures = Figures::new();
+    let mut table = String::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            table = name.into();
+            continue;
+        }
+        let (name, value) = line.split_once(" = ").ok_or_else(|| format!("not a line of a budget: {line}"))?;
+        match name {
+            "compiler" => compiler = value.trim_matches('"').into(),
+            _ => drop(figures.insert(format!("{table}.{}", name.trim_matches('"')), value.parse()?)),
+        }
+    }
+    Ok((compiler, figures))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(bytes: &[(&str, u64)]) -> Figures {
+        bytes.iter().map(|(name, bytes)| (name.to_string(), *bytes)).collect()
+    }
+
+    #[test]
+    fn a_budget_is_read_as_it_was_written() {
+        let all = figures(&[("agent.core_and_others", 7), ("agent.ota_jobs", 1_000), ("c_library.ota.c", 3)]);
+        let (compiler, read) = read(&written("rustc 1.0", &all)).expect("a budget");
+        assert_eq!((compiler.as_str(), read), ("rustc 1.0", all));
+    }
+
+    #[test]
+    fn a_figure_that_grows_by_more_than_a_hundredth_is_over_the_budget() {
+        let budget = figures(&[("a", 1_000), ("b", 50)]);
+        assert!(exceeded(&figures(&[("a", 1_010), ("b", 50)]), &budget, 1).is_empty());
+        assert!(exceeded(&figures(&[("a", 10)]), &budget, 1).is_empty());
+        assert_eq!(exceeded(&figures(&[("a", 1_011), ("b", 51)]), &budget, 1).len(), 2);
+        assert_eq!(exceeded(&figures(&[("c", 1)]), &budget, 1).len(), 1);
+    }
+
+    #[test]
+    fn a_symbol_belongs_to_the_path_that_it_starts_with() {
+        for (symbol, owner_is) in [
+            ("ota_agent::machine::Machine::on", "ota_agent"),
+            ("<ota_jobs::stream::Get as core::fmt::Debug>::fmt", "ota_jobs"),
+            ("<&mut dyn core::fmt::Write>::write", "core"),
+            ("memcpy", "core and others"),
+            ("_start", "_start"),
+        ] {
+            assert_eq!(owner(symbol), owner_is);
+        }
+    }
 }

@@ -1,0 +1,20 @@
+//! An execution, as the scripted service keeps it.
+
+use ota_jobs::Status;
+
+use crate::job::Job;
+
+/// An execution.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Of this job.
+    pub job: Job,
+    /// Its status.
+    pub status: Status,
+    /// Counts its updates.
+    pub version: u64,
+    /// The status details of the last update.
+    pub details: Vec<(String, String)>,
+    /// When the service itself ended it.
+    pub taken_back_ms: Option<u64>,
+}

@@ -1,0 +1,36 @@
+//! What a simulated world is made from.
+
+use ota_agent::AgentConfig;
+
+use crate::nor::{Chip, PLAIN};
+
+/// What a world is made from.
+pub struct Setup {
+    /// The thing's name.
+    pub thing: String,
+    /// The agent's settings.
+    pub config: AgentConfig,
+    /// The flash.
+    pub chip: Chip,
+    /// Sectors of a slot.
+    pub slot_sectors: usize,
+    /// Whether there are three slots and a factory's, instead of two.
+    pub factory_slot: bool,
+    /// Whether slots only keep images, which run from a region of their own.
+    pub staged: bool,
+    /// Whether signatures are P-256.
+    pub real_signatures: bool,
+    /// Everything else.
+    pub seed: u64,
+}
+
+impl Setup {
+    /// A small device with the agent's defaults and blocks of 1 KiB; trials end after a minute.
+    pub fn new(seed: u64) -> Self {
+        let mut config = AgentConfig::new("thing").and_then(|config| config.with_block_bytes(1_024)).expect("valid");
+        config.trial_ms_max = 60_000;
+        let thing = "thing".into();
+        let (factory_slot, staged, real_signatures) = (false, false, false);
+        Self { thing, config, chip: PLAIN, slot_sectors: 40, factory_slot, staged, real_signatures, seed }
+    }
+}
