@@ -1,9 +1,9 @@
 //! Whether this device takes an image, by the image's own header. What a job document says is not asked here.
 
-use crate::error::Refusal;
 use crate::hardware::HardwareId;
 use crate::header::Component;
 use crate::identity::Identity;
+use crate::refusal::Refusal;
 use crate::slot::SlotId;
 use crate::version::Version;
 

@@ -1,11 +1,13 @@
 //! The door between the rules of `native` and a device's boot loader: ours here, others in `foreign`.
 
 use crate::boot_record::{BootRecord, BootRecords};
-use crate::error::{Fault, Refusal};
+use crate::fault::Fault;
 use crate::flash::Flash;
+use crate::hooks::Watchdog;
 use crate::identity::{Extent, Identity};
-use crate::layout::{Layout, Region};
-use crate::platform::Watchdog;
+use crate::layout::Layout;
+use crate::refusal::Refusal;
+use crate::region::Region;
 use crate::slot::SlotId;
 use crate::slots::read_header;
 

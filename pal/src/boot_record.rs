@@ -3,11 +3,11 @@
 
 use crate::bytes::{put, take, u16_at, u32_at};
 use crate::digest::Digest;
-use crate::error::Fault;
+use crate::fault::Fault;
 use crate::flash::Flash;
 use crate::images::{self, Images, ROW_BYTES, ROWS_MAX};
 use crate::layout::Layout;
-use crate::records::{Kind, Records};
+use crate::records::{RecordSpec, Records};
 use crate::slot::SlotId;
 
 /// The most boots a trial may be given.
@@ -89,7 +89,7 @@ impl BootRecords {
     #[must_use]
     pub const fn new(layout: &Layout) -> Self {
         let first = if layout.factory().is_some() { SlotId::FACTORY } else { SlotId::A };
-        Self { records: Records::new(layout.boot_record(), Kind::Boot), first }
+        Self { records: Records::new(layout.boot_record(), RECORDS), first }
     }
 
     /// The newest record. If there is none, that of a new device: the factory slot is confirmed, or A where there is none.
@@ -120,7 +120,9 @@ const FORMAT: u8 = 2;
 /// Without rows.
 const FIXED_BYTES: usize = 44;
 /// The longest payload: a row for every slot.
-pub(crate) const PAYLOAD_BYTES_MAX: usize = FIXED_BYTES + ROWS_MAX * ROW_BYTES;
+const PAYLOAD_BYTES_MAX: usize = FIXED_BYTES + ROWS_MAX * ROW_BYTES;
+
+pub(crate) const RECORDS: RecordSpec = RecordSpec::new(0x42, PAYLOAD_BYTES_MAX);
 
 // Offsets in the payload; numbers are little endian, what a trial does not use is zero. The rows follow.
 const AT_CONFIRMED: usize = 1;

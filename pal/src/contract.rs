@@ -14,8 +14,9 @@ use core::fmt;
 use std::string::String;
 use std::vec::Vec;
 
-use crate::error::{Fault, Refusal};
+use crate::fault::Fault;
 use crate::platform::Platform;
+use crate::refusal::Refusal;
 use crate::signature::SignatureKind;
 use crate::slot::SlotId;
 

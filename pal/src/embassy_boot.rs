@@ -8,12 +8,14 @@ use embassy_boot::{FirmwareState, FirmwareUpdaterError, State};
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 
 use crate::boot_control::OwnFormat;
-use crate::digest::{self, Digest};
-use crate::error::Fault;
+use crate::digest::Digest;
+use crate::fault::Fault;
 use crate::flash::{self, Flash, WORD_BYTES_MAX};
 use crate::foreign::{Loader, LoaderState};
-use crate::layout::{Geometry, Region};
-use crate::platform::Watchdog;
+use crate::hash;
+use crate::hooks::Watchdog;
+use crate::layout::Geometry;
+use crate::region::Region;
 use crate::slot::SlotId;
 
 /// Progress words that embassy-boot needs for each page of the active partition, swap and revert together.
@@ -155,7 +157,7 @@ impl Partitions {
         watchdog: &mut W,
     ) -> Result<Verdict, Fault> {
         let state = self.state(flash).await?;
-        let new_runs = digest::digest(flash, self.active, image_bytes, watchdog).await? == *new;
+        let new_runs = hash::digest(flash, self.active, image_bytes, watchdog).await? == *new;
         Ok(match (new_runs, state) {
             (true, State::Swap) => Verdict::OnTrial,
             // embassy-boot reverts only what is marked as swapped.

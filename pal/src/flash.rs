@@ -8,7 +8,7 @@ use embedded_storage::nor_flash as blocking;
 use embedded_storage::nor_flash::{NorFlashError, NorFlashErrorKind};
 use embedded_storage_async::nor_flash as asynchronous;
 
-use crate::error::Fault;
+use crate::fault::Fault;
 
 /// The largest unit of reads and writes this crate works with.
 pub const WORD_BYTES_MAX: usize = 32;

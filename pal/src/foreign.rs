@@ -4,12 +4,13 @@
 
 use crate::boot_control::{BootControl, Change, Found, ImageFormat};
 use crate::boot_record::{BootRecord, BootRecords, Trial};
-use crate::digest;
-use crate::error::Fault;
+use crate::fault::Fault;
 use crate::flash::Flash;
+use crate::hash;
+use crate::hooks::Watchdog;
 use crate::images::Standing;
-use crate::layout::{Layout, Region};
-use crate::platform::Watchdog;
+use crate::layout::Layout;
+use crate::region::Region;
 use crate::slot::SlotId;
 
 mod reconcile;
@@ -230,7 +231,7 @@ async fn who_runs<F: Flash, W: Watchdog>(
     if let Trial::Pending { slot, digest, image_bytes, .. } | Trial::Started { slot, digest, image_bytes, .. } =
         record.trial
     {
-        let runs = digest::holds(flash, primary, &digest, image_bytes, watchdog).await?;
+        let runs = hash::holds(flash, primary, &digest, image_bytes, watchdog).await?;
         return Ok(if runs { slot } else { record.confirmed });
     }
     // The confirmed one first: the same image may lie in two slots.
@@ -238,7 +239,7 @@ async fn who_runs<F: Flash, W: Watchdog>(
     let others = record.images.iter().filter(|(slot, _)| *slot != record.confirmed);
     for (slot, image) in confirmed.into_iter().chain(others) {
         let counts = image.standing.was_confirmed() || image.standing == Standing::Failed;
-        if counts && digest::holds(flash, primary, &image.digest, image.image_bytes, watchdog).await == Ok(true) {
+        if counts && hash::holds(flash, primary, &image.digest, image.image_bytes, watchdog).await == Ok(true) {
             return Ok(slot);
         }
     }

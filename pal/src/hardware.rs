@@ -2,10 +2,16 @@
 
 use core::fmt;
 
-use crate::header::HeaderError;
+use crate::print::print_by_name;
 
 /// Length of a hardware id.
 pub const HARDWARE_ID_BYTES: usize = 16;
+
+/// A text that is not 1 to 16 printable ASCII characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HardwareIdInvalid;
+
+print_by_name!(HardwareIdInvalid);
 
 /// The kind of board an image is made for: 1 to 16 printable ASCII characters.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -15,13 +21,13 @@ impl HardwareId {
     /// The id spelled `text`.
     ///
     /// # Errors
-    /// [`HeaderError::HardwareIdInvalid`] if it is empty, too long, or not printable ASCII without spaces.
-    pub fn new(text: &str) -> Result<Self, HeaderError> {
+    /// [`HardwareIdInvalid`] if it is empty, too long, or not printable ASCII without spaces.
+    pub fn new(text: &str) -> Result<Self, HardwareIdInvalid> {
         let mut bytes = [0; HARDWARE_ID_BYTES];
         match bytes.get_mut(..text.len()) {
             // A zero byte in the text would pass for padding.
             Some(space) if !text.contains('\0') => space.copy_from_slice(text.as_bytes()),
-            _ => return Err(HeaderError::HardwareIdInvalid),
+            _ => return Err(HardwareIdInvalid),
         }
         Self::parse(bytes)
     }
@@ -39,15 +45,11 @@ impl HardwareId {
     }
 
     /// The id of these bytes, if they are text padded with zeros.
-    pub(crate) fn parse(bytes: [u8; HARDWARE_ID_BYTES]) -> Result<Self, HeaderError> {
+    pub(crate) fn parse(bytes: [u8; HARDWARE_ID_BYTES]) -> Result<Self, HardwareIdInvalid> {
         let len = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
         let (text, padding) = bytes.split_at(len);
         let printable = !text.is_empty() && text.iter().all(u8::is_ascii_graphic);
-        if printable && padding.iter().all(|byte| *byte == 0) {
-            Ok(Self(bytes))
-        } else {
-            Err(HeaderError::HardwareIdInvalid)
-        }
+        if printable && padding.iter().all(|byte| *byte == 0) { Ok(Self(bytes)) } else { Err(HardwareIdInvalid) }
     }
 }
 
@@ -71,7 +73,7 @@ mod tests {
     fn a_hardware_id_is_1_to_16_printable_characters() {
         assert_eq!(HardwareId::new("0123456789abcdef").unwrap().as_str(), "0123456789abcdef");
         for text in ["", "0123456789abcdefg", "with space", "caf\u{e9}", "nul\0"] {
-            assert_eq!(HardwareId::new(text), Err(HeaderError::HardwareIdInvalid), "{text:?}");
+            assert_eq!(HardwareId::new(text), Err(HardwareIdInvalid), "{text:?}");
         }
     }
 }

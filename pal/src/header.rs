@@ -3,7 +3,8 @@
 
 use crate::bytes::{put, take, u16_at, u32_at};
 use crate::crc::crc32;
-use crate::hardware::{HARDWARE_ID_BYTES, HardwareId};
+use crate::hardware::{HARDWARE_ID_BYTES, HardwareId, HardwareIdInvalid};
+use crate::print::print_by_name;
 use crate::slot::SlotId;
 use crate::version::Version;
 
@@ -151,13 +152,19 @@ pub enum HeaderError {
         /// Its length.
         len_bytes: u32,
     },
-    /// What MCUboot's format says against it.
-    Mcuboot(crate::mcuboot::ImageError),
     /// Bytes that this format keeps at zero are not.
     ReservedNotZero {
         /// What they hold.
         got: u32,
     },
+}
+
+print_by_name!(HeaderError);
+
+impl From<HardwareIdInvalid> for HeaderError {
+    fn from(_: HardwareIdInvalid) -> Self {
+        Self::HardwareIdInvalid
+    }
 }
 
 impl Header {

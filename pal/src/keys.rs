@@ -4,6 +4,7 @@
 mod ecdsa;
 #[cfg(feature = "ed25519")]
 mod ed25519;
+mod error;
 #[cfg(feature = "rsa")]
 mod modulus;
 mod public;
@@ -14,6 +15,7 @@ use heapless::{String, Vec};
 
 use crate::digest::Digest;
 use crate::signature::{SignatureKind, SignatureRefusal, Verifier};
+pub use error::KeyError;
 use public::Public;
 
 /// The longest key id, in bytes.
@@ -21,44 +23,6 @@ pub const KEY_ID_BYTES_MAX: usize = 32;
 
 /// The longest signature that this build's keys make, in bytes.
 pub const SIGNATURE_BYTES_MAX: usize = public::SIGNATURE_BYTES_MAX;
-
-/// Why bytes do not make a key, or a key does not go into the set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyError {
-    /// An id over [`KEY_ID_BYTES_MAX`]. Bytes.
-    IdTooLong {
-        /// Its length.
-        got: usize,
-        /// The limit.
-        max: usize,
-    },
-    /// Not the one encoding of a key of any kind; see [`Key::new`].
-    FormatUnknown {
-        /// Bytes handed in.
-        len_bytes: usize,
-    },
-    /// A key of a kind whose feature is off in this build.
-    KindNotBuilt {
-        /// The kind of its signatures.
-        kind: SignatureKind,
-    },
-    /// Not the encoding of a point on the curve.
-    NotOnCurve,
-    /// A point for which anybody can sign; flash that was never written holds such ones.
-    WeakPoint,
-    /// An RSA key, but not of 2048 or 3072 bits with the exponent 65537.
-    RsaUnsupported {
-        /// Bytes handed in.
-        len_bytes: usize,
-    },
-    /// The set is full.
-    TooManyKeys {
-        /// Keys it holds.
-        max: usize,
-    },
-    /// The set has a key of this id.
-    IdTaken,
-}
 
 /// A public key, the id a job may name it by, and the epoch in which it was issued. The algorithm is the key's own.
 #[derive(Clone, Debug)]

@@ -1,7 +1,9 @@
 //! What lies where in flash, checked once. Nothing here reads or writes.
 
 use crate::flash::{Flash, WORD_BYTES_MAX, word_bytes};
+use crate::print::print_by_name;
 use crate::records::{SECTOR_BYTES_MIN, sectors_min};
+use crate::region::Region;
 use crate::slot::{SLOTS_MAX, SlotId};
 
 /// The sizes of a flash part, in bytes.
@@ -23,43 +25,6 @@ impl Geometry {
             erase_bytes: F::ERASE_SIZE as u32,
             capacity_bytes: u32::try_from(flash.capacity()).unwrap_or(u32::MAX),
         }
-    }
-}
-
-/// A range of flash, in bytes. [`Layout::new`] checks it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Region {
-    offset_bytes: u32,
-    len_bytes: u32,
-}
-
-impl Region {
-    /// The range of `len_bytes` that starts at `offset_bytes`.
-    #[must_use]
-    pub const fn new(offset_bytes: u32, len_bytes: u32) -> Self {
-        Self { offset_bytes, len_bytes }
-    }
-
-    /// Where the region starts, in bytes from the start of the flash.
-    #[must_use]
-    pub const fn offset_bytes(self) -> u32 {
-        self.offset_bytes
-    }
-
-    /// How long the region is.
-    #[must_use]
-    pub const fn len_bytes(self) -> u32 {
-        self.len_bytes
-    }
-
-    /// The flash address of an offset that lies inside.
-    pub(crate) const fn at(self, offset_bytes: u32) -> u32 {
-        self.offset_bytes + offset_bytes
-    }
-
-    pub(crate) const fn overlaps(self, other: Self) -> bool {
-        self.offset_bytes < other.offset_bytes + other.len_bytes
-            && other.offset_bytes < self.offset_bytes + self.len_bytes
     }
 }
 
@@ -135,6 +100,8 @@ pub enum LayoutError {
         second_offset_bytes: u32,
     },
 }
+
+print_by_name!(LayoutError);
 
 impl Layout {
     /// A layout whose regions are whole sectors, lie inside the flash and do not overlap: two to four slots, A first, that
@@ -265,8 +232,8 @@ impl Layout {
             while earlier < index {
                 if regions[earlier].0.overlaps(region) {
                     return Err(LayoutError::Overlap {
-                        first_offset_bytes: regions[earlier].0.offset_bytes,
-                        second_offset_bytes: region.offset_bytes,
+                        first_offset_bytes: regions[earlier].0.offset_bytes(),
+                        second_offset_bytes: region.offset_bytes(),
                     });
                 }
                 earlier += 1;
@@ -359,7 +326,7 @@ const fn check_geometry(geometry: Geometry) -> Result<(), LayoutError> {
 }
 
 const fn check_region(geometry: Geometry, region: Region, sectors_min: u32) -> Result<(), LayoutError> {
-    let Region { offset_bytes, len_bytes } = region;
+    let (offset_bytes, len_bytes) = (region.offset_bytes(), region.len_bytes());
     let Geometry { erase_bytes, capacity_bytes, .. } = geometry;
     if offset_bytes % erase_bytes != 0 || len_bytes % erase_bytes != 0 {
         return Err(LayoutError::NotSectorAligned { offset_bytes, len_bytes, erase_bytes });

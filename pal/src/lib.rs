@@ -28,7 +28,8 @@ extern crate std;
 mod bytes;
 mod crc;
 mod der;
-mod keys;
+pub mod keys;
+mod print;
 mod records;
 mod slots;
 
@@ -40,14 +41,17 @@ pub mod contract;
 pub mod digest;
 #[cfg(feature = "embassy-boot")]
 pub mod embassy_boot;
-pub mod error;
 pub mod esp_idf;
+pub mod fault;
 #[cfg(any(test, feature = "std"))]
 pub mod file;
 pub mod flash;
 pub mod foreign;
+pub mod format;
 pub mod hardware;
+pub mod hash;
 pub mod header;
+pub mod hooks;
 pub mod identity;
 pub mod images;
 pub mod joined;
@@ -58,6 +62,8 @@ pub mod mcuboot;
 pub mod monotonic;
 pub mod native;
 pub mod platform;
+pub mod refusal;
+pub mod region;
 pub mod signature;
 pub mod slot;
 pub mod version;
@@ -71,26 +77,28 @@ pub use accept::{Accept, VersionRule};
 pub use boot_control::{BootControl, Change, Found, ImageFormat, OwnFormat, OwnSelector};
 pub use boot_record::{BootRecord, BootRecords, Trial};
 pub use digest::Digest;
-pub use error::{Fault, Refusal};
+pub use fault::Fault;
 #[cfg(any(test, feature = "std"))]
 pub use file::FileFlash;
 pub use flash::{Async, Blocking, Flash, erase_sector, is_erased, now};
 pub use foreign::{Foreign, Loader, LoaderState};
-pub use hardware::HardwareId;
+pub use format::FormatError;
+pub use hardware::{HardwareId, HardwareIdInvalid};
 pub use header::{Component, HEADER_BYTES, Header, HeaderError, Link};
+pub use hooks::{NoWatchdog, Reset, Watchdog};
 pub use identity::{Extent, Identity};
 pub use images::{Image, Images, Source, Standing};
 pub use joined::Joined;
-pub use layout::{Geometry, Layout, LayoutError, RecordRegions, Region};
+pub use keys::{Key, KeyError, KeySet, SIGNATURE_BYTES_MAX};
+pub use layout::{Geometry, Layout, LayoutError, RecordRegions};
 #[cfg(feature = "littlefs")]
 pub use littlefs::FileSlots;
 pub use monotonic::{Floor, Floors};
-pub use native::{Config, ConfigError, Native};
-pub use platform::{Begun, BootState, ImageState, NoWatchdog, Platform, Reset, Signature, Watchdog};
-pub use records::PAYLOAD_BYTES_MAX as JOURNAL_PAYLOAD_BYTES_MAX;
-pub use signature::{
-    AcceptUnsigned, Key, KeyError, KeySet, SIGNATURE_BYTES_MAX, SignatureKind, SignatureRefusal, Verifier,
-};
+pub use native::{Config, ConfigError, JOURNAL_PAYLOAD_BYTES_MAX, Native};
+pub use platform::{Begun, BootState, ImageState, Platform};
+pub use refusal::Refusal;
+pub use region::Region;
+pub use signature::{AcceptUnsigned, Signature, SignatureKind, SignatureRefusal, Verifier};
 pub use slot::{SLOTS_MAX, SlotId};
 pub use slots::read_header;
 pub use version::{Version, VersionTextInvalid};

@@ -2,12 +2,13 @@
 //! reset included.
 
 use crate::bytes::u32_at;
-use crate::error::Fault;
+use crate::fault::Fault;
 use crate::flash::Flash;
 use crate::layout::Layout;
-use crate::records::{Kind, Records};
+use crate::records::{RecordSpec, Records};
 
-pub(crate) const PAYLOAD_BYTES: usize = 9;
+const PAYLOAD_BYTES: usize = 9;
+const RECORDS: RecordSpec = RecordSpec::new(0x4D, PAYLOAD_BYTES);
 
 const FORMAT: u8 = 1;
 
@@ -39,7 +40,7 @@ impl Floors {
     /// The monotonic record of a layout.
     #[must_use]
     pub const fn new(layout: &Layout) -> Self {
-        Self(Records::new(layout.monotonic(), Kind::Monotonic))
+        Self(Records::new(layout.monotonic(), RECORDS))
     }
 
     /// The floor; zeros if none was ever stored. Dropped: nothing happened.

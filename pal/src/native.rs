@@ -4,22 +4,32 @@
 use crate::accept::{Accept, VersionRule};
 use crate::boot_control::{BootControl, Change, Found, ImageFormat, OwnSelector};
 use crate::boot_record::{BootRecord, TRIAL_ATTEMPTS_MAX, Trial};
-use crate::digest::{self, Digest};
-use crate::error::{Fault, Refusal};
+use crate::digest::Digest;
+use crate::fault::Fault;
 use crate::flash::Flash;
 use crate::hardware::HardwareId;
+use crate::hash;
 use crate::header::Component;
+use crate::hooks::{NoWatchdog, Reset, Watchdog};
 use crate::identity::{Extent, Identity};
-use crate::layout::{Geometry, Layout, LayoutError, Region};
+use crate::layout::{Geometry, Layout, LayoutError};
 use crate::monotonic::{Floor, Floors};
-use crate::platform::{NoWatchdog, Reset, Signature, Watchdog};
-use crate::records::{Kind, Records};
+use crate::print::print_by_name;
+use crate::records::{RecordSpec, Records};
+use crate::refusal::Refusal;
+use crate::region::Region;
+use crate::signature::Signature;
 use crate::signature::Verifier;
 use crate::slot::SlotId;
 use crate::slots::Incoming;
 
 mod stored;
 mod update;
+
+/// The longest payload of the journal, in bytes.
+pub const JOURNAL_PAYLOAD_BYTES_MAX: usize = 192;
+
+const JOURNAL: RecordSpec = RecordSpec::new(0x4A, JOURNAL_PAYLOAD_BYTES_MAX);
 
 /// Boots that a trial is given unless somebody chooses otherwise.
 pub const TRIAL_ATTEMPTS_DEFAULT: u8 = 3;
@@ -56,6 +66,8 @@ pub enum ConfigError {
     },
 }
 
+print_by_name!(ConfigError);
+
 /// [`Platform`](crate::Platform) over a flash, keys, a reset, a watchdog and a boot loader.
 pub struct Native<F, V, R, W = NoWatchdog, B = OwnSelector> {
     flash: F,
@@ -79,7 +91,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         if !(1..=TRIAL_ATTEMPTS_MAX).contains(&config.trial_attempts) {
             return Err(ConfigError::TrialAttempts { got: config.trial_attempts });
         }
-        let journal = Records::new(config.layout.journal(), Kind::Journal);
+        let journal = Records::new(config.layout.journal(), JOURNAL);
         let floors = Floors::new(&config.layout);
         Ok(Self { flash, verifier, reset, watchdog, config, boot, journal, floors, incoming: None })
     }
@@ -152,7 +164,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
 
     async fn hash(&mut self, slot: SlotId, image_bytes: u32) -> Result<Digest, Fault> {
         let region = self.region(slot);
-        digest::digest(&mut self.flash, region, image_bytes, &mut self.watchdog).await
+        hash::digest(&mut self.flash, region, image_bytes, &mut self.watchdog).await
     }
 
     /// The monotonic record, or what the confirmed image asks for beyond it, should raising it have failed.

@@ -1,34 +1,15 @@
-//! The trait the agent drives, and the two hooks a board fills in. What a device *can* do; when to do it is the agent's.
+//! The trait that the agent drives. What a device *can* do; when to do it is the agent's.
 
 use crate::boot_record::Trial;
 use crate::digest::Digest;
-use crate::error::{Fault, Refusal};
+use crate::fault::Fault;
 use crate::identity::Identity;
 use crate::images::Images;
 use crate::monotonic::Floor;
-use crate::signature::SignatureKind;
+use crate::refusal::Refusal;
+use crate::signature::{Signature, SignatureKind};
 use crate::slot::SlotId;
 use crate::version::Version;
-
-/// How a device starts its boot selector again.
-pub trait Reset {
-    /// Resets. Real hardware does not return; a host process exits; a simulated device returns to its test.
-    fn reset(&mut self);
-}
-
-/// A watchdog that long work must feed.
-pub trait Watchdog {
-    /// Says that the program is alive.
-    fn feed(&mut self);
-}
-
-/// The watchdog of a device that has none.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoWatchdog;
-
-impl Watchdog for NoWatchdog {
-    fn feed(&mut self) {}
-}
 
 /// What is known after a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,17 +60,6 @@ pub struct Begun {
     pub frontier_bytes: u32,
     /// The version of the image that had to make room: one that was confirmed once, and was the oldest of those.
     pub evicted: Option<Version>,
-}
-
-/// A signature as a job carries it, after base64.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Signature<'a> {
-    /// The kind the job names; it must be one the key can make.
-    pub kind: SignatureKind,
-    /// The key the job names. It only says which key is tried first.
-    pub key_id: Option<&'a str>,
-    /// The bytes, in the form that its kind has: of ECDSA in DER.
-    pub bytes: &'a [u8],
 }
 
 /// Everything the agent asks of a device.

@@ -8,12 +8,9 @@
 
 use crate::bytes::{put, u16_at, u32_at};
 use crate::crc::crc32;
-use crate::error::Fault;
+use crate::fault::Fault;
 use crate::flash::{self, Flash};
-use crate::layout::Region;
-
-/// The longest payload of the journal, in bytes.
-pub const PAYLOAD_BYTES_MAX: usize = 192;
+use crate::region::Region;
 
 /// The longest record of any kind: header and payload.
 const RECORD_BYTES_MAX: usize = 480;
@@ -35,41 +32,33 @@ const AT_FORMAT: usize = 9;
 const AT_PAYLOAD_LEN: usize = 10;
 const AT_PAYLOAD: usize = 12;
 
-/// What a record is for. A number in flash, unlike erased (0xFF) and cleared (0x00) bytes.
+/// What the records of a region have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Boot = 0x42,
-    Journal = 0x4A,
-    Monotonic = 0x4D,
+pub(crate) struct RecordSpec {
+    /// A number in flash, unlike erased (0xFF) and cleared (0x00) bytes.
+    tag: u8,
+    payload_bytes_max: usize,
 }
 
-impl Kind {
-    /// The longest payload of this kind.
-    const fn payload_bytes_max(self) -> usize {
-        match self {
-            Self::Boot => crate::boot_record::PAYLOAD_BYTES_MAX,
-            Self::Journal => PAYLOAD_BYTES_MAX,
-            Self::Monotonic => crate::monotonic::PAYLOAD_BYTES,
-        }
+impl RecordSpec {
+    /// Records of at most `payload_bytes_max`. A payload that no bank has room for does not compile in a `const`.
+    pub(crate) const fn new(tag: u8, payload_bytes_max: usize) -> Self {
+        let spec = Self { tag, payload_bytes_max };
+        assert!(spec.room_bytes() <= RECORD_BYTES_MAX, "the longest record of any kind is RECORD_BYTES_MAX");
+        spec
     }
 
     /// The room of one record: header and payload, whole words of every flash supported.
     const fn room_bytes(self) -> usize {
-        (AT_PAYLOAD + self.payload_bytes_max()).next_multiple_of(flash::WORD_BYTES_MAX)
+        (AT_PAYLOAD + self.payload_bytes_max).next_multiple_of(flash::WORD_BYTES_MAX)
     }
 }
-
-const _: () = assert!(
-    Kind::Boot.room_bytes() <= RECORD_BYTES_MAX
-        && Kind::Journal.room_bytes() <= RECORD_BYTES_MAX
-        && Kind::Monotonic.room_bytes() <= RECORD_BYTES_MAX
-);
 
 /// A region of records of one kind.
 #[derive(Debug)]
 pub(crate) struct Records {
     region: Region,
-    kind: Kind,
+    spec: RecordSpec,
     /// Unknown after a boot, and while a store is under way: one that fails or is dropped is found out by looking.
     head: Option<Head>,
 }
@@ -92,8 +81,8 @@ struct Newest {
 }
 
 impl Records {
-    pub(crate) const fn new(region: Region, kind: Kind) -> Self {
-        Self { region, kind, head: None }
+    pub(crate) const fn new(region: Region, spec: RecordSpec) -> Self {
+        Self { region, spec, head: None }
     }
 
     /// Copies the newest payload to the start of `out`; its length, or `None` if there is no valid record. Dropped:
@@ -119,14 +108,14 @@ impl Records {
         };
         // It was valid a moment ago: flash that answers differently each time is a read fault.
         self.read(flash, at, &mut record).await?.ok_or(Fault::Read { offset_bytes: at })?;
-        let (_, payload) = parse(&record, self.kind).ok_or(Fault::Read { offset_bytes: at })?;
+        let (_, payload) = parse(&record, self.spec).ok_or(Fault::Read { offset_bytes: at })?;
         Ok(Some(read(payload)))
     }
 
     /// Appends a record; durable when this returns, after everything written before. Dropped or failed: the earlier or the
     /// new payload is the newest.
     pub(crate) async fn store<F: Flash>(&mut self, flash: &mut F, payload: &[u8]) -> Result<(), Fault> {
-        let (got, max) = (payload.len(), self.kind.payload_bytes_max());
+        let (got, max) = (payload.len(), self.spec.payload_bytes_max);
         if got > max {
             return Err(Fault::JournalPayloadTooLong { got, max });
         }
@@ -151,9 +140,9 @@ impl Records {
         };
         let sequence = head.sequence.wrapping_add(1);
         record.fill(0xFF);
-        let payload_len = fill(&mut record[AT_PAYLOAD..AT_PAYLOAD + self.kind.payload_bytes_max()]);
+        let payload_len = fill(&mut record[AT_PAYLOAD..AT_PAYLOAD + self.spec.payload_bytes_max]);
         let len =
-            emit(&mut record, self.kind, sequence, payload_len).next_multiple_of(flash::word_bytes::<F>() as usize);
+            emit(&mut record, self.spec, sequence, payload_len).next_multiple_of(flash::word_bytes::<F>() as usize);
         let (bank, index) = match head.free < self.rooms_in_bank::<F>() {
             true => (head.bank, head.free),
             false => ((head.bank + 1) % self.banks::<F>(), 0),
@@ -224,10 +213,10 @@ impl Records {
         at: u32,
         room: &mut [u8; RECORD_BYTES_MAX],
     ) -> Result<Option<u32>, Fault> {
-        let room = &mut room[..self.kind.room_bytes()];
+        let room = &mut room[..self.spec.room_bytes()];
         for _ in 0..2 {
             flash::read(flash, at, room).await?;
-            if let Some((sequence, _)) = parse(room, self.kind) {
+            if let Some((sequence, _)) = parse(room, self.spec) {
                 return Ok(Some(sequence));
             }
             if room.iter().all(|byte| *byte == 0xFF) {
@@ -239,7 +228,7 @@ impl Records {
 
     /// Whole sectors that hold at least one record.
     fn bank_bytes<F: Flash>(&self) -> u32 {
-        self.kind.room_bytes().next_multiple_of(F::ERASE_SIZE) as u32
+        self.spec.room_bytes().next_multiple_of(F::ERASE_SIZE) as u32
     }
 
     fn banks<F: Flash>(&self) -> u32 {
@@ -247,11 +236,11 @@ impl Records {
     }
 
     fn rooms_in_bank<F: Flash>(&self) -> u32 {
-        self.bank_bytes::<F>() / self.kind.room_bytes() as u32
+        self.bank_bytes::<F>() / self.spec.room_bytes() as u32
     }
 
     fn at<F: Flash>(&self, bank: u32, index: u32) -> u32 {
-        self.region.at(bank * self.bank_bytes::<F>() + index * self.kind.room_bytes() as u32)
+        self.region.at(bank * self.bank_bytes::<F>() + index * self.spec.room_bytes() as u32)
     }
 }
 
@@ -261,10 +250,10 @@ fn is_later(a: u32, b: u32) -> bool {
 }
 
 /// Fills what stands around the payload; the record's length without the padding.
-fn emit(record: &mut [u8; RECORD_BYTES_MAX], kind: Kind, sequence: u32, payload_len: usize) -> usize {
+fn emit(record: &mut [u8; RECORD_BYTES_MAX], spec: RecordSpec, sequence: u32, payload_len: usize) -> usize {
     let end = AT_PAYLOAD + payload_len;
     put(record, AT_SEQUENCE, &sequence.to_le_bytes());
-    record[AT_KIND] = kind as u8;
+    record[AT_KIND] = spec.tag;
     record[AT_FORMAT] = FORMAT;
     put(record, AT_PAYLOAD_LEN, &(payload_len as u16).to_le_bytes());
     let crc = crc32(&record[AT_SEQUENCE..end]);
@@ -272,18 +261,26 @@ fn emit(record: &mut [u8; RECORD_BYTES_MAX], kind: Kind, sequence: u32, payload_
     end
 }
 
-fn parse(record: &[u8], kind: Kind) -> Option<(u32, &[u8])> {
-    if record[AT_KIND] != kind as u8 || record[AT_FORMAT] != FORMAT {
+fn parse(record: &[u8], spec: RecordSpec) -> Option<(u32, &[u8])> {
+    if record[AT_KIND] != spec.tag || record[AT_FORMAT] != FORMAT {
         return None;
     }
     let payload_len = usize::from(u16_at(record, AT_PAYLOAD_LEN));
-    if payload_len > kind.payload_bytes_max() {
+    if payload_len > spec.payload_bytes_max {
         return None;
     }
     let (_, covered) = record[..AT_PAYLOAD + payload_len].split_at(AT_SEQUENCE);
     let intact = u32_at(record, 0) == crc32(covered);
     intact.then(|| (u32_at(record, AT_SEQUENCE), &record[AT_PAYLOAD..AT_PAYLOAD + payload_len]))
 }
+
+/// Two kinds of records, for the tests.
+#[cfg(test)]
+const JOURNAL: RecordSpec = RecordSpec::new(0x4A, PAYLOAD_BYTES_MAX);
+#[cfg(test)]
+const OTHER: RecordSpec = RecordSpec::new(0x42, PAYLOAD_BYTES_MAX);
+#[cfg(test)]
+const PAYLOAD_BYTES_MAX: usize = 192;
 
 #[cfg(test)]
 mod theorems;
@@ -302,7 +299,7 @@ mod tests {
     }
 
     fn journal<const E: usize>() -> Records {
-        Records::new(region::<E>(), Kind::Journal)
+        Records::new(region::<E>(), JOURNAL)
     }
 
     fn load<F: Flash>(records: &mut Records, flash: &mut F) -> Result<Option<Vec<u8>>, Fault> {
@@ -366,7 +363,7 @@ mod tests {
         flash.power_on();
         run(journal::<4096>().store(&mut flash, &payload(3))).unwrap();
         let sequence = |at: usize| u32_at(&flash.bytes, at + AT_SEQUENCE);
-        let torn = Kind::Journal.room_bytes();
+        let torn = JOURNAL.room_bytes();
         assert_eq!([0, torn, 4096].map(sequence), [1, 2, 3]);
     }
 
@@ -463,7 +460,7 @@ mod tests {
     #[test]
     fn records_of_another_kind_are_not_ours() {
         let mut flash = Ram::<1, 4, 1024>::new(SECTORS);
-        run(Records::new(region::<1024>(), Kind::Boot).store(&mut flash, b"boot")).unwrap();
+        run(Records::new(region::<1024>(), OTHER).store(&mut flash, b"boot")).unwrap();
         assert_eq!(load(&mut journal::<1024>(), &mut flash), Ok(None));
     }
 
@@ -480,10 +477,10 @@ mod tests {
         #[test]
         fn any_record_of_our_kind_parses_or_not(mut record: [u8; 32], len in 0_u16..300) {
             let mut whole = [0; RECORD_BYTES_MAX];
-            put(&mut record, AT_KIND, &[Kind::Journal as u8, FORMAT]);
+            put(&mut record, AT_KIND, &[JOURNAL.tag, FORMAT]);
             put(&mut record, AT_PAYLOAD_LEN, &len.to_le_bytes());
             put(&mut whole, 0, &record);
-            let _ = parse(&whole, Kind::Journal);
+            let _ = parse(&whole, JOURNAL);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the crate asks of a signature check: the trait, its kinds and its refusals. The keys are in `keys`.
 
 use crate::digest::Digest;
-pub use crate::keys::{KEY_ID_BYTES_MAX, Key, KeyError, KeySet, SIGNATURE_BYTES_MAX};
+use crate::print::print_by_name;
 
 /// A kind of signature, as job documents name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,17 @@ pub enum SignatureKind {
     Sha256Ecdsa,
     /// Ed25519 over the 32 bytes of the SHA-256, ours alone: feature `ed25519`.
     Sha256Ed25519,
+}
+
+/// A signature as a job carries it, after base64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signature<'a> {
+    /// The kind the job names; it must be one the key can make.
+    pub kind: SignatureKind,
+    /// The key the job names. It only says which key is tried first.
+    pub key_id: Option<&'a str>,
+    /// The bytes, in the form that its kind has: of ECDSA in DER.
+    pub bytes: &'a [u8],
 }
 
 /// Why a signature does not hold.
@@ -46,6 +57,8 @@ pub enum SignatureRefusal {
         epoch_min: u32,
     },
 }
+
+print_by_name!(SignatureRefusal);
 
 /// Decides whether a signature over an image holds. The algorithm is the key's, never the message's.
 pub trait Verifier {
@@ -104,6 +117,7 @@ impl<V: Verifier> Verifier for AcceptUnsigned<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::KeySet;
     use crate::testing::{public_key, sha256, sign, signing_key};
 
     const KIND: SignatureKind = SignatureKind::Sha256Ecdsa;

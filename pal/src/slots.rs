@@ -1,12 +1,13 @@
 //! The image being received: blocks go to the slot that does not run, sectors are erased on first touch, the hash follows.
 //! Who may begin, and what a finished image is worth, is decided in `native`.
 
-use crate::digest::{Digest, Hashing};
-use crate::error::Fault;
+use crate::digest::Digest;
+use crate::fault::Fault;
 use crate::flash::{self, CHUNK_BYTES, Flash};
+use crate::hash::Hashing;
 use crate::header::{HEADER_BYTES, Header, HeaderError};
-use crate::layout::Region;
-use crate::platform::Watchdog;
+use crate::hooks::Watchdog;
+use crate::region::Region;
 use crate::slot::SlotId;
 
 /// Sectors that are kept erased beyond the last one written: one erase hides behind the network, more would only wear the
@@ -135,7 +136,7 @@ pub async fn read_header<F: Flash>(flash: &mut F, region: Region) -> Result<Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::NoWatchdog;
+    use crate::hooks::NoWatchdog;
     use crate::testing::{Op, Ram, run, sha256};
     use std::vec::Vec;
 

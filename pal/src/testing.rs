@@ -13,7 +13,7 @@ use crate::digest::Digest;
 use crate::flash::{Flash, now};
 use crate::hardware::HardwareId;
 use crate::header::{Body, Component, Header, Link};
-use crate::signature::Key;
+use crate::keys::Key;
 use crate::version::Version;
 
 /// What a cut leaves of the operation it hits.

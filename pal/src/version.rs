@@ -1,5 +1,6 @@
 //! The version of an image: three numbers that compare in order.
 
+use crate::print::print_by_name;
 use core::fmt;
 use core::str::FromStr;
 
@@ -17,6 +18,8 @@ pub struct Version {
 /// A text that is not three decimal numbers in range with points between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VersionTextInvalid;
+
+print_by_name!(VersionTextInvalid);
 
 impl Version {
     /// The version of three numbers.

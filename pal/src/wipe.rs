@@ -1,9 +1,10 @@
 //! The erasing part of a factory reset. It can be cut anywhere and done again: what is erased already is passed over.
 
-use crate::error::Fault;
+use crate::fault::Fault;
 use crate::flash::{Flash, erase_sector, is_erased};
-use crate::layout::{Layout, Region};
-use crate::platform::Watchdog;
+use crate::hooks::Watchdog;
+use crate::layout::Layout;
+use crate::region::Region;
 use crate::slot::SlotId;
 
 /// Erases all slots but the factory's; the watchdog is fed after each sector. Dropped: call again.

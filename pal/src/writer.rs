@@ -2,9 +2,11 @@
 //! it has blocks; what is checked and what is stored is the same.
 
 use crate::digest::Digest;
-use crate::error::{Fault, Refusal};
+use crate::fault::Fault;
 use crate::flash::WORD_BYTES_MAX;
-use crate::platform::{Platform, Signature};
+use crate::platform::Platform;
+use crate::refusal::Refusal;
+use crate::signature::Signature;
 use crate::slot::SlotId;
 
 /// How long the image is that comes.

@@ -8,9 +8,10 @@ use sha2::{Digest as _, Sha256};
 use super::{BLOCK_BYTES, Bench, Seen, Violation, receive, seal, update};
 use crate::boot_record::Trial;
 use crate::digest::Digest;
-use crate::error::{Fault, Refusal};
+use crate::fault::Fault;
 use crate::images::Standing;
 use crate::platform::{ImageState, Platform};
+use crate::refusal::Refusal;
 
 /// The clauses, in the order in which they are checked.
 pub const CLAUSES: [&str; 12] = [

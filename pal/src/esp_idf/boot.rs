@@ -7,16 +7,18 @@
 //! of another kind), the board calls [`OtaData::keep`] once it is content: no record of ours tells of that trial.
 
 use crate::boot_control::ImageFormat;
-use crate::error::{Fault, Refusal};
 use crate::esp_idf::error::OtaDataError;
 use crate::esp_idf::image::{Descriptor, Image};
 use crate::esp_idf::loader::OtaData;
 use crate::esp_idf::otadata::{App, State};
+use crate::fault::Fault;
 use crate::flash::Flash;
 use crate::foreign::{Loader, LoaderState};
 use crate::header::{Component, Link};
 use crate::identity::{Extent, Identity};
-use crate::layout::{Layout, Region};
+use crate::layout::Layout;
+use crate::refusal::Refusal;
+use crate::region::Region;
 use crate::slot::SlotId;
 
 /// ESP-IDF's bootloader.
@@ -117,7 +119,7 @@ impl ImageFormat for EspImages {
                 Err(error) => (Err(error), None),
             },
         };
-        let descriptor = descriptor.map_err(Refusal::EspImageInvalid)?;
+        let descriptor = descriptor.map_err(|error| Refusal::FormatInvalid(error.into()))?;
         Ok(Identity {
             component: Component::App,
             link: Link::Any,
@@ -215,7 +217,7 @@ mod tests {
         let slot = Region::new(10 * SECTOR, SECTOR);
         let head = run(EspImages::identity(&mut flash, slot, Extent::Head)).unwrap();
         assert_eq!((head.image_bytes, head.security_counter), (None, Some(7)));
-        assert!(matches!(run(EspImages::identity(&mut flash, slot, Extent::Whole)), Err(Refusal::EspImageInvalid(_))));
+        assert!(matches!(run(EspImages::identity(&mut flash, slot, Extent::Whole)), Err(Refusal::FormatInvalid(_))));
         flash.put(10 * SECTOR, &bytes);
         let whole = run(EspImages::identity(&mut flash, slot, Extent::Whole)).unwrap();
         assert_eq!(whole, Identity { image_bytes: Some(bytes.len() as u32), ..head });

@@ -1,6 +1,7 @@
 //! What can be wrong with an operation on `otadata`, and the numbers that ESP-IDF's own programs know the cases by.
 
-use crate::error::Fault;
+use crate::fault::Fault;
+use crate::print::print_by_name;
 
 /// Why an operation on `otadata` was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub enum OtaDataError {
         above: u32,
     },
 }
+
+print_by_name!(OtaDataError);
 
 impl From<Fault> for OtaDataError {
     fn from(fault: Fault) -> Self {

@@ -7,10 +7,12 @@
 //! Source: ESP-IDF `esp_app_format.h`, `esp_app_desc.h`, `esp_image_format.c`.
 
 use crate::bytes::{take, u16_at, u32_at};
-use crate::error::Fault;
+use crate::fault::Fault;
 use crate::flash::{self, Flash, WORD_BYTES_MAX};
+use crate::format::FormatError;
 use crate::hardware::HardwareId;
-use crate::layout::Region;
+use crate::print::print_by_name;
+use crate::region::Region;
 use crate::version::Version;
 
 /// The most segments an image may have.
@@ -145,6 +147,31 @@ pub enum ImageError {
         /// Its length in bytes.
         got: u32,
     },
+}
+
+print_by_name!(ImageError);
+
+impl ImageError {
+    /// A number for each kind of error; they are never reused.
+    #[must_use]
+    pub const fn code(&self) -> u16 {
+        match self {
+            Self::TooShort { .. } => 1,
+            Self::NotAnImage { .. } => 2,
+            Self::SegmentCountInvalid { .. } => 3,
+            Self::ChipUnknown { .. } => 4,
+            Self::DescriptorMissing { .. } => 5,
+            Self::VersionTextInvalid => 6,
+            Self::ProjectTextInvalid => 7,
+            Self::SegmentLengthInvalid { .. } => 8,
+        }
+    }
+}
+
+impl From<ImageError> for FormatError {
+    fn from(error: ImageError) -> Self {
+        Self { format: "ESP-IDF", code: error.code() }
+    }
 }
 
 impl ImageError {

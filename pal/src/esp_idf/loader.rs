@@ -16,11 +16,12 @@
 //! [`revert`](OtaData::revert) leaves an erased sector and no entry of state `INVALID`. Flash whose word is 32 bytes (flash
 //! encryption) takes an entry in one write: there a cut write as well can leave a whole sequence number beside a torn state.
 
-use crate::error::Fault;
 use crate::esp_idf::error::OtaDataError;
 use crate::esp_idf::otadata::{App, ENTRY_BYTES, Entries, Entry, SEQUENCE_ERASED, Sector, Slots, State};
+use crate::fault::Fault;
 use crate::flash::{self, Flash};
-use crate::layout::{Layout, Region};
+use crate::layout::Layout;
+use crate::region::Region;
 
 /// Length of a sector: the bootloader's, and so the flash's.
 pub const SECTOR_BYTES: u32 = 0x1000;

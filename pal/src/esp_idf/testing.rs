@@ -8,7 +8,7 @@ use embedded_storage::nor_flash::NorFlashErrorKind;
 use crate::esp_idf::loader::SECTOR_BYTES;
 use crate::esp_idf::otadata::{ENTRY_BYTES, Entries, Entry};
 use crate::flash::Flash;
-use crate::layout::Region;
+use crate::region::Region;
 
 const SECTOR: usize = SECTOR_BYTES as usize;
 /// The partition: the second and the third of four sectors.

@@ -4,12 +4,13 @@
 use super::{Foreign, Loader, LoaderState, REASON_LOADER_WENT_BACK};
 use crate::boot_control::BootControl;
 use crate::boot_record::{BootRecord, Trial};
-use crate::digest::{self, Digest};
-use crate::error::Fault;
+use crate::digest::Digest;
+use crate::fault::Fault;
 use crate::flash::Flash;
+use crate::hash;
+use crate::hooks::Watchdog;
 use crate::images::{Image, Images, Standing};
 use crate::layout::Layout;
-use crate::platform::Watchdog;
 use crate::slot::SlotId;
 use crate::wipe;
 
@@ -78,7 +79,7 @@ impl<L: Loader> Foreign<L> {
         record: &mut BootRecord,
     ) {
         let Trial::Pending { slot, digest, image_bytes, .. } = record.trial else { return };
-        if digest::holds(flash, self.region(layout, slot), &digest, image_bytes, watchdog).await != Ok(true) {
+        if hash::holds(flash, self.region(layout, slot), &digest, image_bytes, watchdog).await != Ok(true) {
             went_back(record, slot, digest);
         }
     }

@@ -3,7 +3,7 @@
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 
-use super::KeyError;
+use super::error::KeyError;
 use crate::der;
 use crate::digest::Digest;
 use crate::signature::SignatureRefusal;

@@ -6,7 +6,7 @@
 
 use salty::{CompressedY, EdwardsPoint, Scalar, Signature};
 
-use super::KeyError;
+use super::error::KeyError;
 use crate::digest::Digest;
 use crate::signature::SignatureRefusal;
 
@@ -54,7 +54,8 @@ impl PublicKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signature::{Key, SignatureKind};
+    use crate::keys::Key;
+    use crate::signature::SignatureKind;
     use crate::testing::{OpenSsl, sha256};
     use salty::Keypair;
     use sha2::{Digest as _, Sha256};

@@ -1,10 +1,11 @@
 //! A public key of one of the kinds that this build knows, and the door to each. Which kind it is, the key's own bytes say.
 
+use super::ecdsa;
 #[cfg(feature = "ed25519")]
 use super::ed25519;
+use super::error::KeyError;
 #[cfg(feature = "rsa")]
 use super::rsa;
-use super::{KeyError, ecdsa};
 use crate::digest::Digest;
 use crate::signature::{SignatureKind, SignatureRefusal};
 

@@ -2,7 +2,7 @@
 //! Nothing of a signature is parsed: the one encoding of the digest is written, and compared with what the signature opens to.
 //! The arithmetic is in `modulus`.
 
-use super::KeyError;
+use super::error::KeyError;
 use super::modulus::{Modulus, NUMBER_BYTES_MAX, Number};
 use crate::digest::Digest;
 use crate::signature::SignatureRefusal;
@@ -88,7 +88,8 @@ fn modulus(spki: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signature::{Key, KeySet, SignatureKind, Verifier};
+    use crate::keys::{Key, KeySet};
+    use crate::signature::{SignatureKind, Verifier};
     use crate::testing::{OpenSsl, sha256};
     use std::format;
     use std::vec;

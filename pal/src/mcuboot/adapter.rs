@@ -5,12 +5,13 @@
 //! must be newer than what runs, and a reset costs the blocks received before it.
 
 use crate::boot_control::ImageFormat;
-use crate::error::{Fault, Refusal};
+use crate::fault::Fault;
 use crate::flash::Flash;
 use crate::foreign::{Loader, LoaderState};
-use crate::header::{Component, HeaderError, Link};
+use crate::header::{Component, Link};
 use crate::identity::{Extent, Identity};
-use crate::layout::Region;
+use crate::refusal::Refusal;
+use crate::region::Region;
 use crate::slot::SlotId;
 
 use super::image::{ImageError, read_image_header};
@@ -65,7 +66,10 @@ impl<const BOARD_NAMED: bool> McubootImages<BOARD_NAMED> {
 }
 
 fn refused(error: ImageError) -> Refusal {
-    Refusal::ImageHeaderInvalid(HeaderError::Mcuboot(error))
+    match error {
+        ImageError::HardwareIdMissing => Refusal::HardwareIdMissing,
+        other => Refusal::FormatInvalid(other.into()),
+    }
 }
 
 /// MCUboot that swaps. The names of slots are not their places: what runs is always in the primary.

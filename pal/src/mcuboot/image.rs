@@ -4,9 +4,11 @@
 //! Source: MCUboot, boot/bootutil/include/bootutil/image.h; scripts/imgtool/image.py.
 
 use crate::bytes::{u16_at, u32_at};
-use crate::error::Fault;
+use crate::fault::Fault;
 use crate::flash::{self, Flash};
-use crate::layout::Region;
+use crate::format::FormatError;
+use crate::print::print_by_name;
+use crate::region::Region;
 use crate::version::Version;
 
 /// Length of the header's fields; the body may start later.
@@ -106,6 +108,37 @@ pub enum ImageError {
     HardwareIdMissing,
     /// The hardware id is not 1 to 16 printable ASCII characters.
     HardwareIdInvalid,
+}
+
+print_by_name!(ImageError);
+
+impl ImageError {
+    /// A number for each kind of error; they are never reused.
+    #[must_use]
+    pub const fn code(&self) -> u16 {
+        match self {
+            Self::TooShort { .. } => 1,
+            Self::NotAnImage { .. } => 2,
+            Self::SizesInvalid { .. } => 3,
+            Self::FlagsUnsupported { .. } => 4,
+            Self::OutOfRange { .. } => 5,
+            Self::NoTlvArea { .. } => 6,
+            Self::ProtectedLengthMismatch { .. } => 7,
+            Self::TooManyTlvs => 8,
+            Self::TlvLengthWrong { .. } => 9,
+            Self::TlvRepeated { .. } => 10,
+            Self::DigestMissing => 11,
+            Self::DigestWrong => 12,
+            Self::HardwareIdMissing => 13,
+            Self::HardwareIdInvalid => 14,
+        }
+    }
+}
+
+impl From<ImageError> for FormatError {
+    fn from(error: ImageError) -> Self {
+        Self { format: "MCUboot", code: error.code() }
+    }
 }
 
 impl ImageHeader {

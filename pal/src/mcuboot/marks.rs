@@ -5,9 +5,10 @@
 //! the slot is bad, for ever. Its magic is written last of all, so that half a mark is none. (MCUboot's library writes it
 //! first: a cut turns "for good" into "on trial".) The running slot is never erased: confirming sets one flag.
 
-use crate::error::Fault;
+use crate::fault::Fault;
 use crate::flash::{self, Flash, WORD_BYTES_MAX};
-use crate::layout::{Geometry, Region};
+use crate::layout::Geometry;
+use crate::region::Region;
 use crate::slot::SlotId;
 
 use super::trailer::{

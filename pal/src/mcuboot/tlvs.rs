@@ -8,12 +8,13 @@
 //! Source: MCUboot, boot/bootutil/src/tlv.c; scripts/imgtool/image.py.
 
 use crate::bytes::{take, u16_at};
-use crate::digest::{self, Digest};
-use crate::error::Fault;
+use crate::digest::Digest;
+use crate::fault::Fault;
 use crate::flash::{self, Flash, WORD_BYTES_MAX};
 use crate::hardware::{HARDWARE_ID_BYTES, HardwareId};
-use crate::layout::Region;
-use crate::platform::Watchdog;
+use crate::hash;
+use crate::hooks::Watchdog;
+use crate::region::Region;
 
 use super::image::{ImageError, ImageHeader};
 
@@ -72,7 +73,7 @@ pub async fn matches_digest<F: Flash, W: Watchdog>(
     tlvs: &Tlvs,
     watchdog: &mut W,
 ) -> Result<bool, Fault> {
-    Ok(digest::digest(flash, slot, header.hashed_bytes(), watchdog).await? == tlvs.digest)
+    Ok(hash::digest(flash, slot, header.hashed_bytes(), watchdog).await? == tlvs.digest)
 }
 
 /// Why a walk ends early.

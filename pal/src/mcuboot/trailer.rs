@@ -4,6 +4,7 @@
 //! Source: MCUboot, docs/design.md "Image Trailer"; boot/bootutil: bootutil_public.h and .c, bootutil_misc.c, loader.c.
 
 use crate::flash::WORD_BYTES_MAX;
+use crate::print::print_by_name;
 
 /// Length of the magic.
 pub const MAGIC_BYTES: usize = 16;
@@ -61,6 +62,8 @@ pub enum TrailerError {
         slot_bytes: u32,
     },
 }
+
+print_by_name!(TrailerError);
 
 impl Align {
     /// The alignment of most flash, and MCUboot's default.

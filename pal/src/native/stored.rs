@@ -4,12 +4,15 @@ use super::Native;
 use super::update::row;
 use crate::boot_control::{BootControl, Change, Found};
 use crate::boot_record::Trial;
-use crate::digest::{self, Digest};
-use crate::error::{Fault, Refusal};
+use crate::digest::Digest;
+use crate::fault::Fault;
 use crate::flash::{self, Flash};
+use crate::hash;
+use crate::hooks::{Reset, Watchdog};
 use crate::identity::{Extent, Identity};
 use crate::images::{Image, Images, Standing};
-use crate::platform::{Reset, Signature, Watchdog};
+use crate::refusal::Refusal;
+use crate::signature::Signature;
 use crate::signature::Verifier;
 use crate::slot::SlotId;
 use crate::version::Version;
@@ -88,7 +91,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     async fn is_whole(&mut self, images: &Images, slot: SlotId) -> Result<bool, Fault> {
         let Some(image) = images.get(slot) else { return Ok(false) };
         let region = self.region(slot);
-        digest::holds(&mut self.flash, region, &image.digest, image.image_bytes, &mut self.watchdog).await
+        hash::holds(&mut self.flash, region, &image.digest, image.image_bytes, &mut self.watchdog).await
     }
 
     /// Erases every image of a version, or none if one of them must stay; the rows go last, so that a cut leaves what can be named again.

@@ -3,8 +3,9 @@
 use super::*;
 use crate::boot_record::BootRecords;
 use crate::header::{Header, HeaderError, Link};
+use crate::keys::KeySet;
 use crate::platform::{Begun, ImageState, Platform};
-use crate::signature::{AcceptUnsigned, KeySet, SignatureKind, SignatureRefusal};
+use crate::signature::{AcceptUnsigned, SignatureKind, SignatureRefusal};
 use crate::slots::read_header;
 use crate::testing::{CUTS, Op, Ram, header, image, public_key, run, sha256, sign, signing_key};
 use crate::version::Version;

@@ -13,7 +13,7 @@ use std::vec::Vec;
 use embedded_storage::nor_flash::NorFlashErrorKind;
 
 /// The room of a record of the journal, whose kind is checked here.
-const RECORD_BYTES: usize = Kind::Journal.room_bytes();
+const RECORD_BYTES: usize = JOURNAL.room_bytes();
 /// Room for two records, whatever a record takes.
 const E: usize = (2 * RECORD_BYTES).next_power_of_two();
 const ROOMS: usize = E / RECORD_BYTES;
@@ -21,15 +21,15 @@ const ROOMS: usize = E / RECORD_BYTES;
 type Nor = Ram<1, 4, E>;
 
 /// A record of this kind, number and payload; and the bytes of it that count.
-fn record_of(kind: Kind, sequence: u32, payload: &[u8]) -> ([u8; RECORD_BYTES], usize) {
+fn record_of(spec: RecordSpec, sequence: u32, payload: &[u8]) -> ([u8; RECORD_BYTES], usize) {
     let mut record = [0xFF; RECORD_BYTES_MAX];
     put(&mut record, AT_PAYLOAD, payload);
-    let end = emit(&mut record, kind, sequence, payload.len());
+    let end = emit(&mut record, spec, sequence, payload.len());
     (*record.first_chunk().unwrap(), end)
 }
 
 fn records(flash: &Nor) -> Records {
-    Records::new(Region::new(0, flash.bytes.len() as u32), Kind::Journal)
+    Records::new(Region::new(0, flash.bytes.len() as u32), JOURNAL)
 }
 
 /// What the next life finds.
@@ -51,8 +51,8 @@ const NEWEST: &[u8] = b"the newest";
 fn damaged(cases: usize, damage: impl Fn(usize, &mut [u8])) {
     for (sector, room) in [(0, 1), (1, 0)] {
         let mut flash = Nor::holding(vec![0xFF; 2 * E]);
-        place(&mut flash, 0, 0, &record_of(Kind::Journal, 7, OLDER).0);
-        let (whole, end) = record_of(Kind::Journal, 8, NEWEST);
+        place(&mut flash, 0, 0, &record_of(JOURNAL, 7, OLDER).0);
+        let (whole, end) = record_of(JOURNAL, 8, NEWEST);
         for case in 0..cases {
             let mut record = whole;
             damage(case, &mut record);
@@ -93,8 +93,8 @@ fn a_flipped_bit_gives_the_one_before() {
 #[test]
 fn what_happens_to_an_older_record_changes_nothing() {
     let mut flash = Nor::holding(vec![0xFF; 2 * E]);
-    let (whole, _) = record_of(Kind::Journal, 7, OLDER);
-    place(&mut flash, 1, 0, &record_of(Kind::Journal, 8, NEWEST).0);
+    let (whole, _) = record_of(JOURNAL, 7, OLDER);
+    place(&mut flash, 1, 0, &record_of(JOURNAL, 8, NEWEST).0);
     for bit in 0..8 * RECORD_BYTES {
         let mut record = whole;
         record[bit / 8] ^= 1 << (bit % 8);
@@ -144,8 +144,8 @@ fn a_bit_that_is_misread_once_never_brings_the_one_before_back() {
     let mut cases = 0;
     for (at, reads_before) in (1..2 * ROOMS).flat_map(|at| (0..4 * ROOMS).map(move |reads| (at, reads))) {
         let mut flash = Nor::holding(vec![0xFF; 2 * E]);
-        place(&mut flash, 0, 0, &record_of(Kind::Journal, 7, OLDER).0);
-        place(&mut flash, at / ROOMS, at % ROOMS, &record_of(Kind::Journal, 8, NEWEST).0);
+        place(&mut flash, 0, 0, &record_of(JOURNAL, 7, OLDER).0);
+        place(&mut flash, at / ROOMS, at % ROOMS, &record_of(JOURNAL, 8, NEWEST).0);
         let mut flash = Misreading { flash, reads_before, bit: 0 };
         for bit in 0..8 * RECORD_BYTES {
             (flash.reads_before, flash.bit) = (reads_before, bit);
@@ -162,7 +162,7 @@ fn a_bit_that_is_misread_once_never_brings_the_one_before_back() {
 /// For every set of bytes of a record of 6 bytes of payload that a cut left written, the rest erased: 2 to the 18th.
 #[test]
 fn of_all_sets_of_written_bytes_only_the_whole_record_counts() {
-    let (whole, end) = record_of(Kind::Journal, 0x0102_0304, b"abcdef");
+    let (whole, end) = record_of(JOURNAL, 0x0102_0304, b"abcdef");
     let mut intact = 0;
     for written in 0..1_u32 << end {
         let mut record = [0xFF; RECORD_BYTES];
@@ -170,7 +170,7 @@ fn of_all_sets_of_written_bytes_only_the_whole_record_counts() {
             record[at] = whole[at];
         }
         let is_whole = record == whole;
-        assert_eq!(parse(&record, Kind::Journal).is_some(), is_whole, "{written:b}");
+        assert_eq!(parse(&record, JOURNAL).is_some(), is_whole, "{written:b}");
         intact += u32::from(is_whole);
     }
     println!("{} sets, {intact} of them whole", 1_u32 << end);
@@ -184,7 +184,7 @@ fn every_length_of_a_payload_is_found_again() {
         for len in 0..=PAYLOAD_BYTES_MAX {
             let payload: Vec<u8> = (0..len).map(|at| (at * 7 + len) as u8).collect();
             let mut flash = Ram::<1, W, E>::new(2);
-            let mut records = Records::new(Region::new(0, 2 * E as u32), Kind::Journal);
+            let mut records = Records::new(Region::new(0, 2 * E as u32), JOURNAL);
             for _ in 0..ROOMS + 1 {
                 run(records.store(&mut flash, &payload)).unwrap();
             }
@@ -240,7 +240,7 @@ fn payload_of(later: u32) -> Vec<u8> {
 
 /// Fills a sector; how much later the newest record in it is, if it has one that counts.
 fn fill(flash: &mut Nor, sector: usize, holds: Holds, base: u32) -> Option<u32> {
-    let ours = |later: u32| record_of(Kind::Journal, base.wrapping_add(later), &payload_of(later)).0;
+    let ours = |later: u32| record_of(JOURNAL, base.wrapping_add(later), &payload_of(later)).0;
     // Sealed again, so that nothing but the change speaks against it.
     let changed = |at: usize, bytes: &[u8], len: usize| {
         let mut record = ours(9);
@@ -264,7 +264,7 @@ fn fill(flash: &mut Nor, sector: usize, holds: Holds, base: u32) -> Option<u32> 
             place(flash, sector, ROOMS - 1, &ours(later));
         }
         Holds::Torn => place(flash, sector, 0, &ours(8)[..AT_PAYLOAD + 2]),
-        Holds::OtherKind => place(flash, sector, 0, &record_of(Kind::Boot, base.wrapping_add(9), &payload_of(9)).0),
+        Holds::OtherKind => place(flash, sector, 0, &record_of(OTHER, base.wrapping_add(9), &payload_of(9)).0),
         Holds::OtherFormat => place(flash, sector, 0, &changed(AT_FORMAT, &[FORMAT + 1], len)),
         Holds::TooLong => place(flash, sector, 0, &changed(AT_PAYLOAD_LEN, &(long as u16).to_le_bytes(), long)),
     }

@@ -53,10 +53,10 @@ fn an_image_says_the_rest_when_all_of_it_is_there() {
 fn an_image_without_a_counter_has_the_lowest_and_one_without_a_board_is_refused_unless_that_is_configured() {
     let no_counter = identity::<true>(&image(&[BOARD], &[]), Extent::Whole).unwrap();
     assert_eq!(no_counter.security_counter, Some(0));
-    let missing = Refusal::ImageHeaderInvalid(HeaderError::Mcuboot(ImageError::HardwareIdMissing));
+    let missing = Refusal::HardwareIdMissing;
     assert_eq!(identity::<true>(&image(&[COUNTER], &[]), Extent::Whole), Err(missing));
     assert_eq!(identity::<false>(&image(&[COUNTER], &[]), Extent::Whole).map(|found| found.hardware), Ok(None));
-    let no_image = Refusal::ImageHeaderInvalid(HeaderError::Mcuboot(ImageError::NotAnImage { magic: u32::MAX }));
+    let no_image = Refusal::FormatInvalid(ImageError::NotAnImage { magic: u32::MAX }.into());
     assert_eq!(identity::<true>(&[], Extent::Head), Err(no_image));
 }
 

@@ -3,7 +3,7 @@
 use super::super::tlvs::*;
 use super::*;
 use crate::hardware::HardwareId;
-use crate::platform::NoWatchdog;
+use crate::hooks::NoWatchdog;
 use crate::testing::{Ram, run, sha256};
 use proptest::prelude::*;
 use std::vec::Vec;

@@ -4,18 +4,22 @@
 use super::super::tests::{Device, NoReset, Nor, SECTOR, receive, running_image, seal};
 use super::super::{Config, Native, OwnSelector, TRIAL_ATTEMPTS_DEFAULT};
 use crate::accept::VersionRule;
+use crate::boot_record;
 use crate::boot_record::{BootRecord, BootRecords, Trial};
 use crate::digest::Digest;
-use crate::error::Refusal;
 use crate::flash::Flash;
 use crate::hardware::HardwareId;
 use crate::header::{Component, Header};
+use crate::hooks::NoWatchdog;
 use crate::images::{Images, Standing};
+use crate::keys::KeySet;
 use crate::layout::{Geometry, Layout};
 use crate::monotonic::{Floor, Floors};
-use crate::platform::{NoWatchdog, Platform, Signature};
-use crate::records::{Kind, Records};
-use crate::signature::{KeySet, SignatureKind, SignatureRefusal};
+use crate::platform::Platform;
+use crate::records::Records;
+use crate::refusal::Refusal;
+use crate::signature::Signature;
+use crate::signature::{SignatureKind, SignatureRefusal};
 use crate::slot::SlotId;
 use crate::testing::{CUTS, Ram, header, image, public_key, run, sha256, sign, signing_key};
 use crate::version::Version;
@@ -332,7 +336,7 @@ fn a_row_that_nobody_understands_counts_as_none_and_everything_else_stays() {
     let running = update(&mut flash, SlotId::FACTORY, version(2, 0));
     let running = update(&mut flash, running, version(3, 0));
     let layout = layout();
-    let mut records = Records::new(layout.boot_record(), Kind::Boot);
+    let mut records = Records::new(layout.boot_record(), boot_record::RECORDS);
     let mut payload = [0; 512];
     let len = run(records.load(&mut flash, &mut payload)).unwrap().unwrap();
     payload[44 + 1] = 9; // the first row, slot A's: it stands where no image does
