@@ -7,7 +7,7 @@ use ota_agent::transport::http::AllowedHosts;
 use ota_agent::transport::{Connector, minimq::Minimq};
 use ota_agent::{Agent, Application, Config, Instant, pump};
 use ota_jobs::ThingName;
-use ota_pal::native::TRIAL_ATTEMPTS_DEFAULT;
+use ota_pal::TRIAL_ATTEMPTS_DEFAULT;
 use ota_pal::{
     Component, Flash, Geometry, HardwareId, Key, KeySet, Layout, Native, OwnSelector, Reset, SlotId, VersionRule,
     Watchdog,

@@ -1,13 +1,13 @@
 //! Why an image is not accepted. Errors of the device itself are in `fault`.
 
 use crate::fault::Fault;
-use crate::format::FormatError;
-use crate::hardware::HardwareId;
-use crate::header::{Component, HeaderError};
+use crate::image::format::FormatError;
+use crate::image::hardware::HardwareId;
+use crate::image::header::{Component, HeaderError};
+use crate::image::slot::SlotId;
+use crate::image::version::Version;
 use crate::print::print_by_name;
-use crate::signature::SignatureRefusal;
-use crate::slot::SlotId;
-use crate::version::Version;
+use crate::verify::signature::SignatureRefusal;
 
 /// Why an image is not taken, or the device's own [`Fault`] on the way to find out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
