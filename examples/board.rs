@@ -4,7 +4,7 @@
 
 use minimq::{Buffers, ConfigBuilder, Session};
 use ota_agent::prelude::*;
-use ota_pal::native::TRIAL_ATTEMPTS_DEFAULT;
+use ota_pal::TRIAL_ATTEMPTS_DEFAULT;
 use ota_pal::{
     Component, Flash, Geometry, HardwareId, Key, KeySet, Layout, Native, OwnSelector, Reset, SlotId, VersionRule,
     Watchdog,

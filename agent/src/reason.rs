@@ -1,8 +1,7 @@
 //! Maps the platform's errors to reason codes.
 
 use ota_jobs::Reason;
-use ota_pal::mcuboot::ImageError;
-use ota_pal::{Fault, HeaderError, Refusal, SignatureKind, SignatureRefusal};
+use ota_pal::{Fault, Refusal, SignatureKind, SignatureRefusal};
 
 /// The reason for a fault of the device itself.
 pub(crate) fn of_fault(fault: Fault) -> Reason {
@@ -35,10 +34,8 @@ pub(crate) fn of_refusal(refusal: Refusal) -> Reason {
         Refusal::NoFactorySlot => Reason::NoFactorySlot,
         Refusal::FactoryNotVerified => Reason::FactoryNotVerified,
         Refusal::DigestMismatch { .. } => Reason::DigestMismatch,
-        Refusal::ImageHeaderInvalid(HeaderError::Mcuboot(ImageError::HardwareIdMissing)) => Reason::HardwareIdMissing,
-        Refusal::ImageHeaderInvalid(HeaderError::Mcuboot(_)) | Refusal::EspImageInvalid(_) => {
-            Reason::ImageFormatInvalid
-        }
+        Refusal::HardwareIdMissing => Reason::HardwareIdMissing,
+        Refusal::FormatInvalid(_) => Reason::ImageFormatInvalid,
         Refusal::ImageHeaderInvalid(_) => Reason::ImageHeaderInvalid,
         Refusal::WrongHardware { .. } => Reason::WrongHardware,
         Refusal::WrongComponent { .. } => Reason::WrongComponent,
@@ -61,8 +58,7 @@ pub(crate) fn of_refusal(refusal: Refusal) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ota_pal::esp_idf;
-    use ota_pal::{Component, HardwareId, SlotId, Version};
+    use ota_pal::{Component, FormatError, HardwareId, HeaderError, SlotId, Version};
     use std::collections::HashSet;
 
     /// Every refusal, and one fault of each family.
@@ -91,8 +87,8 @@ mod tests {
             Refusal::NoFactorySlot,
             Refusal::FactoryNotVerified,
             Refusal::ImageHeaderInvalid(HeaderError::CrcWrong),
-            Refusal::ImageHeaderInvalid(HeaderError::Mcuboot(ImageError::HardwareIdMissing)),
-            Refusal::ImageHeaderInvalid(HeaderError::Mcuboot(ImageError::TooShort { got: 0 })),
+            Refusal::HardwareIdMissing,
+            Refusal::FormatInvalid(FormatError { format: "any", code: 1 }),
             Refusal::WrongHardware { got: HardwareId::new("other").unwrap() },
             Refusal::WrongComponent { got: Component::Data },
             Refusal::VersionNotNewer { have: version, got: version },
@@ -110,7 +106,7 @@ mod tests {
             fault(Fault::Sync),
             fault(Fault::NoTrialRuns),
             kind(SignatureKind::Sha1Ecdsa),
-            Refusal::EspImageInvalid(esp_idf::ImageError::TooShort { got: 0, need: 1 }),
+            Refusal::FormatInvalid(FormatError { format: "other", code: 2 }),
         ]
     }
 

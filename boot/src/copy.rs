@@ -2,7 +2,7 @@
 //! `staged`.
 
 use ota_pal::flash::{CHUNK_BYTES, WORD_BYTES_MAX, read, sync, write};
-use ota_pal::{Digest, Fault, Flash, HEADER_BYTES, Region, Watchdog, digest, erase_sector};
+use ota_pal::{Digest, Fault, Flash, HEADER_BYTES, Region, Watchdog, erase_sector, hash};
 
 /// A copy that failed is made once more: one operation that a part refused must not give up an image.
 const ATTEMPTS: usize = 2;
@@ -23,7 +23,7 @@ pub(crate) async fn holds<F: Flash, W: Watchdog>(
     exact: Exact,
     watchdog: &mut W,
 ) -> bool {
-    digest::holds(flash, region, &exact.digest, exact.image_bytes, watchdog).await == Ok(true)
+    hash::holds(flash, region, &exact.digest, exact.image_bytes, watchdog).await == Ok(true)
 }
 
 /// Makes `to` hold exactly this image, of which `from` holds a copy. Before its header, all of it is there; if it cannot be

@@ -1,9 +1,7 @@
 //! What a boot record asks for. Pure: flash is `boot`'s.
 
+pub use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
 use ota_pal::{BootRecord, SlotId, Trial};
-
-/// The reason stored when a trial used up its boots without a verdict.
-pub const REASON_ATTEMPTS_EXHAUSTED: u16 = 0x0603;
 
 /// The reason stored when the slot on trial does not hold what was activated.
 pub const REASON_TRIAL_IMAGE_CORRUPT: u16 = 0x0604;

@@ -1,7 +1,7 @@
 //! The staged layout: images wait in slots, and the one that runs is copied to where it runs. Which one that is, is decided
 //! as for slots that run in place; here is only what it takes to have it there.
 
-use ota_pal::{Fault, Flash, Header, Layout, Region, SlotId, Watchdog, digest, read_header};
+use ota_pal::{Fault, Flash, Header, Layout, Region, SlotId, Watchdog, hash, read_header};
 
 use crate::boot::{Boot, BootError, Cause, Place, Scrutiny, Selector, carry_out};
 use crate::copy::{Exact, copy, holds};
@@ -153,7 +153,7 @@ impl<F: Flash, W: Watchdog, P: Place> Selector<'_, F, W, P> {
     async fn exact_of(&mut self, region: Region, header: &Header) -> Option<Exact> {
         let image_bytes = header.image_bytes();
         for _ in 0..2 {
-            if let Ok(digest) = digest::digest(self.flash, region, image_bytes, self.watchdog).await {
+            if let Ok(digest) = hash::digest(self.flash, region, image_bytes, self.watchdog).await {
                 let exact = Exact { digest, image_bytes };
                 if holds(self.flash, region, exact, self.watchdog).await {
                     return Some(exact);

@@ -6,7 +6,7 @@ mod common;
 use common::watched::Watched;
 use common::{Device, EXECUTING, booted, image};
 use ota_boot::{BootError, Cause, Scrutiny, boot_staged};
-use ota_pal::header::Body;
+use ota_pal::image::header::Body;
 use ota_pal::{
     BootRecord, BootRecords, Digest, Fault, FileFlash, Flash, Floor, Floors, Geometry, Header, Image, Layout,
     NoWatchdog, Platform, Region, SlotId, Source, Standing, Trial, now,

@@ -134,7 +134,7 @@ async fn start<'b, A: Application>(
         version_rule: VersionRule::Newer,
         security_counter_min: 0,
         key_epoch: 0,
-        trial_attempts: ota_pal::native::TRIAL_ATTEMPTS_DEFAULT,
+        trial_attempts: ota_pal::TRIAL_ATTEMPTS_DEFAULT,
     };
     let flash = Flash::open(&options.flash, FLASH_BYTES)?;
     let selector = OwnSelector::new(&platform.layout, options.slot);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ota_boot::{Scrutiny, boot};
-use ota_pal::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
+use ota_pal::image::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
 use ota_pal::{
     Component, FileFlash, Flash, Geometry, HardwareId, Header, Key, KeySet, Layout, Link, Native, NoWatchdog,
     OwnSelector, Reset, Signature, SignatureKind, Size, SlotId, Version, VersionRule, Writer, now, read_header,
@@ -63,7 +63,7 @@ impl Device {
             version_rule: VersionRule::Newer,
             security_counter_min: 0,
             key_epoch: 0,
-            trial_attempts: ota_pal::native::TRIAL_ATTEMPTS_DEFAULT,
+            trial_attempts: ota_pal::TRIAL_ATTEMPTS_DEFAULT,
         };
         let selector = OwnSelector::new(&config.layout, running);
         Ok(Native::new(self.flash()?, keys, Noted, NoWatchdog, config, selector)?)

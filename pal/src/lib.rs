@@ -1,23 +1,15 @@
 //! What a device can do: image header, flash slots, journal, boot record and signatures.
 //!
-//! The crate knows nothing of jobs, networks or JSON. The agent drives [`Platform`]; [`Native`] implements it over
+//! The crate has no part in jobs, networks or JSON. The agent drives [`Platform`]; [`Native`] implements it over
 //! any NOR flash. A tour, in the order of an update:
 //!
-//! * [`flash`]: the three operations everything stands on, and a barrier; [`layout`] says what lies where.
-//! * [`header`]: the first bytes of every image; [`accept`]: the check that decides whether this device takes it.
-//! * `slots`: writes blocks into the slot that does not run, and reads back what it wrote.
-//! * [`digest`]: SHA-256 over flash, in steps. [`signature`]: who may sign, and whether they did.
-//! * `records`: payloads that survive a power cut at any moment: the journal, [`boot_record`] with the database of
-//!   [`images`], and [`monotonic`], which is only ever raised.
-//! * [`platform`]: the trait and its errors. [`native`]: the implementation.
-//! * [`writer`]: an image that comes piece by piece, by other ways than the agent's.
-//! * `contract`: what every platform must promise, as checks that a port is put through (feature `std`).
-//! * [`mcuboot`]: the trailers and images of a boot loader that is not ours.
-//! * `embassy_boot`: the marks of another (feature `embassy-boot`).
-//! * [`esp_idf`]: devices that ESP-IDF's bootloader starts, behind the doors of [`boot_control`] and [`foreign`].
-//! * [`joined`]: two parts as one flash, for images that wait outside the controller.
-//! * `littlefs`: slots that are files of a littlefs2 file system (feature `littlefs`).
-//! * `file`: a flash that is a file, for Linux devices and tests (feature `std`).
+//! * [`flash`]: three operations and a barrier, and what is built on them: checked writes, hashes, records.
+//! * [`image`]: the first bytes of every image, and the check that decides whether this device accepts it.
+//! * [`native`]: the implementation of [`Platform`]: receives an image, verifies it, activates it, confirms it.
+//! * [`verify`]: signatures and keys.
+//! * [`store`]: what lies where in flash, and its bytes: boot record, image database, monotonic record.
+//! * [`platform`]: the trait, its configuration and hooks; `contract`, the checks for a port (feature `std`).
+//! * [`loaders`]: boot loaders other than ours, each behind a feature.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -27,72 +19,63 @@ extern crate std;
 
 mod bytes;
 mod crc;
-mod der;
-mod keys;
-mod records;
-mod slots;
+mod print;
 
-pub mod accept;
-pub mod boot_control;
-pub mod boot_record;
-#[cfg(any(test, feature = "std"))]
-pub mod contract;
-pub mod digest;
-#[cfg(feature = "embassy-boot")]
-pub mod embassy_boot;
-pub mod error;
-pub mod esp_idf;
-#[cfg(any(test, feature = "std"))]
-pub mod file;
-pub mod flash;
-pub mod foreign;
-pub mod hardware;
-pub mod header;
-pub mod identity;
-pub mod images;
-pub mod joined;
-pub mod layout;
-#[cfg(feature = "littlefs")]
-pub mod littlefs;
-pub mod mcuboot;
-pub mod monotonic;
-pub mod native;
+pub mod fault;
+pub mod image;
 pub mod platform;
-pub mod signature;
-pub mod slot;
-pub mod version;
-pub mod wipe;
-pub mod writer;
+pub mod refusal;
+pub mod store;
+pub mod verify;
 
 #[cfg(test)]
-mod testing;
+mod fixtures;
 
-pub use accept::{Accept, VersionRule};
-pub use boot_control::{BootControl, Change, Found, ImageFormat, OwnFormat, OwnSelector};
-pub use boot_record::{BootRecord, BootRecords, Trial};
-pub use digest::Digest;
-pub use error::{Fault, Refusal};
+/// What reads and writes flash, over drivers that may wait.
+#[path = "."]
+pub mod asynchronous {
+    pub mod flash;
+    pub mod loaders;
+    pub mod native;
+    #[cfg(test)]
+    pub(crate) mod testing;
+}
+
+pub use asynchronous::{flash, loaders, native};
+
+pub use flash::boot_records::BootRecords;
 #[cfg(any(test, feature = "std"))]
-pub use file::FileFlash;
-pub use flash::{Async, Blocking, Flash, erase_sector, is_erased, now};
-pub use foreign::{Foreign, Loader, LoaderState};
-pub use hardware::HardwareId;
-pub use header::{Component, HEADER_BYTES, Header, HeaderError, Link};
-pub use identity::{Extent, Identity};
-pub use images::{Image, Images, Source, Standing};
-pub use joined::Joined;
-pub use layout::{Geometry, Layout, LayoutError, RecordRegions, Region};
+pub use flash::file::FileFlash;
+pub use flash::floors::Floors;
+pub use flash::image_header::read_header;
+pub use flash::joined::Joined;
 #[cfg(feature = "littlefs")]
-pub use littlefs::FileSlots;
-pub use monotonic::{Floor, Floors};
-pub use native::{Config, ConfigError, Native};
-pub use platform::{Begun, BootState, ImageState, NoWatchdog, Platform, Reset, Signature, Watchdog};
-pub use records::PAYLOAD_BYTES_MAX as JOURNAL_PAYLOAD_BYTES_MAX;
-pub use signature::{
-    AcceptUnsigned, Key, KeyError, KeySet, SIGNATURE_BYTES_MAX, SignatureKind, SignatureRefusal, Verifier,
-};
-pub use slot::{SLOTS_MAX, SlotId};
-pub use slots::read_header;
-pub use version::{Version, VersionTextInvalid};
-pub use wipe::erase_slots;
-pub use writer::{Sealed, Size, Writer};
+pub use flash::littlefs::FileSlots;
+pub use flash::{Async, Blocking, Flash, erase_sector, hash, is_erased, now};
+pub use loaders::bridge::{Foreign, Loader};
+pub use native::Native;
+pub use native::boot_control::{BootControl, ImageFormat, OwnFormat, OwnSelector};
+pub use native::wipe::erase_slots;
+
+pub use fault::Fault;
+pub use image::accept::{Accept, VersionRule};
+pub use image::digest::Digest;
+pub use image::format::FormatError;
+pub use image::hardware::{HardwareId, HardwareIdInvalid};
+pub use image::header::{Component, HEADER_BYTES, Header, HeaderError, Link};
+pub use image::identity::{Extent, Identity};
+pub use image::slot::{SLOTS_MAX, SlotId};
+pub use image::version::{Version, VersionTextInvalid};
+pub use platform::boot::{Change, Found, LoaderState};
+pub use platform::config::{Config, ConfigError, JOURNAL_PAYLOAD_BYTES_MAX, TRIAL_ATTEMPTS_DEFAULT};
+pub use platform::hooks::{NoWatchdog, Reset, Watchdog};
+pub use platform::writer::{Sealed, Size, Writer};
+pub use platform::{Begun, BootState, ImageState, Platform};
+pub use refusal::Refusal;
+pub use store::boot_record::{BootRecord, REASON_ATTEMPTS_EXHAUSTED, TRIAL_ATTEMPTS_MAX, Trial};
+pub use store::images::{Image, Images, Source, Standing};
+pub use store::layout::{Geometry, Layout, LayoutError, RecordRegions};
+pub use store::monotonic::Floor;
+pub use store::region::Region;
+pub use verify::keys::{Key, KeyError, KeySet, SIGNATURE_BYTES_MAX};
+pub use verify::signature::{AcceptUnsigned, Signature, SignatureKind, SignatureRefusal, Verifier};

@@ -1,8 +1,8 @@
-//! Devices with our own boot selector on the bench of `ota_pal::contract`, over any flash.
+//! Devices with our own boot selector on the bench of `ota_pal::platform::contract`, over any flash.
 
 use ota_boot::{Scrutiny, boot, boot_staged};
-use ota_pal::contract::Bench;
-use ota_pal::native::TRIAL_ATTEMPTS_DEFAULT;
+use ota_pal::TRIAL_ATTEMPTS_DEFAULT;
+use ota_pal::platform::contract::Bench;
 use ota_pal::{
     Component, Flash, Floor, Geometry, Joined, Layout, Native, NoWatchdog, OwnSelector, RecordRegions, Region, Reset,
     SignatureKind, SlotId, VersionRule,

@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use ota_boot::REASON_ATTEMPTS_EXHAUSTED;
 use ota_jobs::{Reason, Status};
-use ota_pal::native::TRIAL_ATTEMPTS_DEFAULT;
+use ota_pal::TRIAL_ATTEMPTS_DEFAULT;
 use ota_pal::{Floor, Trial};
 
 use crate::calm::{WHILE_MS, confirmed};

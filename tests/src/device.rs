@@ -130,7 +130,7 @@ impl Device {
             version_rule: VersionRule::Newer,
             security_counter_min: 0,
             key_epoch,
-            trial_attempts: ota_pal::native::TRIAL_ATTEMPTS_DEFAULT,
+            trial_attempts: ota_pal::TRIAL_ATTEMPTS_DEFAULT,
         };
         let selector = OwnSelector::new(&self.layout, running);
         Native::new(flash, self.signer.verifier(), Button, NoWatchdog, config, selector).expect("the layout fits")

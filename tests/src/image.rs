@@ -1,7 +1,7 @@
 //! Images of the world: whole files with our header, whose behaviour on trial stands in the header itself, so that
 //! whatever runs is what flash says, and nothing else.
 
-use ota_pal::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
+use ota_pal::image::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
 use ota_pal::{Component, Floor, HardwareId, Header, Link, Version};
 
 use crate::dice::Dice;

@@ -7,7 +7,7 @@
 //! * [`device`]: what boots. [`setup`]: what a world is made from. [`world`]: all of it, and its course. [`checks`]: what must never happen. [`life`]: a life from a seed.
 //! * [`cuts`]: stories with the power cut at every point. [`calm`]: days without a storm, for tests that script their own.
 //!
-//! Beside it stand [`mod@bench`], devices for `ota_pal::contract`, and [`esp_bootloader`], what another project's boot
+//! Beside it stand [`mod@bench`], devices for `ota_pal::platform::contract`, and [`esp_bootloader`], what another project's boot
 //! selector does, as a judge of our adapter.
 //!
 //! [`rows`]: the tables of planted bugs. [`tools`]: tools of other projects.

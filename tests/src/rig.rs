@@ -142,7 +142,7 @@ fn board<F: Flash, B: BootControl>(flash: F, layout: Layout, hardware: HardwareI
         version_rule: VersionRule::Any, // which versions are taken is not asked here
         security_counter_min: 0,
         key_epoch: 0,
-        trial_attempts: ota_pal::native::TRIAL_ATTEMPTS_DEFAULT,
+        trial_attempts: ota_pal::TRIAL_ATTEMPTS_DEFAULT,
     };
     Native::new(flash, signer().verifier(), Button, NoWatchdog, config, loader).expect("the layout fits")
 }

@@ -1,4 +1,4 @@
-//! Every platform of ours keeps the contract that `ota_pal::contract` puts into clauses; and a platform that breaks one is
+//! Every platform of ours keeps the contract that `ota_pal::platform::contract` puts into clauses; and a platform that breaks one is
 //! found out.
 
 use std::cell::RefCell;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use embedded_storage::nor_flash::NorFlashErrorKind;
-use ota_pal::contract::{Bench, CLAUSES, Violation, check};
+use ota_pal::platform::contract::{Bench, CLAUSES, Violation, check};
 use ota_pal::{FileFlash, Flash, Layout, Native, SignatureKind, now};
 use ota_tests::bench::{Button, Own, STORE_SLOT_BYTES, staged};
 use ota_tests::nor::{CHIPS, Chip, Nor, View};

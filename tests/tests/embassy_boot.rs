@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use embassy_boot::{BootLoader, BootLoaderConfig, State};
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
-use ota_pal::embassy_boot::{PartitionError, Partitions, Verdict};
 use ota_pal::flash::now;
+use ota_pal::loaders::embassy_boot::{PartitionError, Partitions, Verdict};
 use ota_pal::{Blocking, Digest, Fault, Geometry, NoWatchdog, Region};
 use sha2::{Digest as _, Sha256};
 

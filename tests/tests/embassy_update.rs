@@ -1,7 +1,7 @@
 //! Whole updates through the platform with embassy-boot's own boot loader behind it. Where the power goes is in `reconcile`
 //! for updates, and in `embassy_boot` for marks and swaps.
 
-use ota_pal::foreign::REASON_LOADER_WENT_BACK;
+use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
 use ota_pal::{Platform, now};
 use ota_tests::rig::embassy::Embassy;
 use ota_tests::rig::life::{Behaviour, Life, REASON, Report};
@@ -14,7 +14,7 @@ fn an_update_of_embassy_boot_is_kept_rolled_back_or_given_up() {
     for (behaviour, expected) in [
         (Behaviour::Passes, Report::Succeeded),
         (Behaviour::Fails, Report::Failed { reason: REASON }),
-        (Behaviour::Hangs, Report::Failed { reason: REASON_LOADER_WENT_BACK }),
+        (Behaviour::Hangs, Report::Failed { reason: REASON_ATTEMPTS_EXHAUSTED }),
     ] {
         let life = Life::<Embassy>::new(behaviour, Embassy::image(2));
         let report = life.live();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use elf::{CHIPS, Chip, Program};
-use ota_pal::esp_idf::{Entry, Image, ImageError, State};
+use ota_pal::loaders::esp_idf::{Entry, Image, ImageError, State};
 use ota_pal::{Platform, Refusal, Version, now};
 use ota_tests::rig::esp::Esp;
 use ota_tests::rig::{Rig, booted, update};

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use ota_pal::foreign::REASON_LOADER_WENT_BACK;
+use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
 use ota_pal::{ImageState, Platform, Refusal, Trial, now};
 use ota_tests::esp_bootloader::{ABORTED, Entry, INVALID, NEW, PENDING_VERIFY, Start as Started, Table};
 use ota_tests::nor::{Blow, Mishap, Tear};
@@ -302,7 +302,7 @@ fn is_true(device: &Device, end: End) {
     }
 }
 
-const WENT_BACK: End = End::Failed { reason: REASON_LOADER_WENT_BACK };
+const WENT_BACK: End = End::Failed { reason: REASON_ATTEMPTS_EXHAUSTED };
 
 /// The ends that a story may have when it is cut; the first of them when it is not.
 fn ends(story: Story) -> &'static [End] {

@@ -1,7 +1,7 @@
-//! The contract of `ota_pal::contract` under boot loaders that are not ours; where a format cannot keep a clause, that
+//! The contract of `ota_pal::platform::contract` under boot loaders that are not ours; where a format cannot keep a clause, that
 //! clause by name, and no other.
 
-use ota_pal::contract::{Bench, CLAUSES, check};
+use ota_pal::platform::contract::{Bench, CLAUSES, check};
 use ota_pal::{SignatureKind, now};
 use ota_tests::rig::embassy::Embassy;
 use ota_tests::rig::esp::Esp;

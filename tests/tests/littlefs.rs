@@ -13,8 +13,8 @@ use littlefs2::driver::Storage;
 use littlefs2::fs::Filesystem;
 use littlefs2::io::{Error, Result as FileResult};
 use ota_boot::{Boot, Cause, Scrutiny, boot_staged};
-use ota_pal::contract::check;
-use ota_pal::native::TRIAL_ATTEMPTS_DEFAULT;
+use ota_pal::TRIAL_ATTEMPTS_DEFAULT;
+use ota_pal::platform::contract::check;
 use ota_pal::{
     BootRecord, BootRecords, Component, FileSlots, Flash, Floor, Geometry, Joined, Layout, Native, NoWatchdog,
     OwnSelector, Platform, RecordRegions, Region, Reset, Signature, SignatureKind, SlotId, Standing, Trial,

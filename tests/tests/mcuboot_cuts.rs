@@ -2,7 +2,7 @@
 //! what it was told, a mark cut short is made again, and what the format itself cannot keep is counted.
 
 use ota_pal::flash::now;
-use ota_pal::mcuboot::{Align, Mark, Marks, Mode, Standing, Swap};
+use ota_pal::loaders::mcuboot::{Align, Mark, Marks, Mode, Standing, Swap};
 use ota_pal::{Flash, Geometry, Region, SlotId};
 use ota_tests::dice::Dice;
 use ota_tests::mcuboot::{Booted, Mcuboot, image};

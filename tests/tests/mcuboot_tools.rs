@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ota_pal::flash::now;
-use ota_pal::mcuboot::{
+use ota_pal::loaders::mcuboot::{
     Align, ImageError, ImageHeader, Mark, Marks, Mode, Standing, Swap, Tlvs, matches_digest, read_image_header,
     read_tlvs,
 };

@@ -1,8 +1,8 @@
 //! Whole updates through the platform with MCUboot behind it, a model of which swaps or starts in place, with the power cut at
 //! every operation. What is reported is what runs, at that boot and at all later ones.
 
+use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
 use ota_pal::Refusal;
-use ota_pal::foreign::REASON_LOADER_WENT_BACK;
 use ota_tests::dice::Dice;
 use ota_tests::mcuboot::image;
 use ota_tests::nor::Tear;
@@ -10,7 +10,7 @@ use ota_tests::rig::Rig;
 use ota_tests::rig::life::{Behaviour, Life, REASON, Report, cut_everywhere};
 use ota_tests::rig::mcuboot::{McubootInPlace, McubootSwap};
 
-const WENT_BACK: Report = Report::Failed { reason: REASON_LOADER_WENT_BACK };
+const WENT_BACK: Report = Report::Failed { reason: REASON_ATTEMPTS_EXHAUSTED };
 
 const STEADY: [Tear; 6] = [Tear::Before, Tear::Head, Tear::Tail, Tear::Bits, Tear::Between, Tear::After];
 

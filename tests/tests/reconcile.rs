@@ -5,8 +5,8 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use ota_pal::foreign::REASON_LOADER_WENT_BACK;
-use ota_pal::mcuboot::McubootImages;
+use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
+use ota_pal::loaders::mcuboot::McubootImages;
 use ota_pal::{Extent, Fault, ImageFormat, ImageState, Platform, Refusal, Region, SlotId, Trial, now};
 use ota_tests::esp_bootloader::{Entry, NEW, Table, VALID};
 use ota_tests::nor::{Blow, Mishap, Tear, View};
@@ -187,14 +187,14 @@ fn a_way_back_to_an_image_that_the_loader_refuses_ends_where_it_began_and_says_s
     let ended = settled(&esp);
     assert!(esp.runs(2));
     let as_expected =
-        matches!(ended, Trial::Ended { slot: SlotId::A, reason: REASON_LOADER_WENT_BACK, started: true, .. });
+        matches!(ended, Trial::Ended { slot: SlotId::A, reason: REASON_ATTEMPTS_EXHAUSTED, started: true, .. });
     assert!(as_expected, "{ended:?}");
     assert_eq!(update_and_keep(&esp, 3), Ok(()));
 
     let swap = switch_to_what_is_refused::<McubootSwap>();
     let ended = settled(&swap);
     assert!(swap.runs(2));
-    assert!(matches!(ended, Trial::Ended { reason: REASON_LOADER_WENT_BACK, .. }), "{ended:?}");
+    assert!(matches!(ended, Trial::Ended { reason: REASON_ATTEMPTS_EXHAUSTED, .. }), "{ended:?}");
     assert_eq!(update_and_keep(&swap, 3), Ok(()));
 }
 
@@ -334,7 +334,7 @@ fn an_image_that_mcuboot_erased_is_given_up_at_the_next_boot() {
         let mut board = booted(&mcuboot);
         assert!(mcuboot.runs(3));
         let state = now(board.boot_state()).expect("nothing is cut").expect("flash can be read");
-        assert!(matches!(state.trial, Trial::Ended { reason: REASON_LOADER_WENT_BACK, .. }), "{:?}", state.trial);
+        assert!(matches!(state.trial, Trial::Ended { reason: REASON_ATTEMPTS_EXHAUSTED, .. }), "{:?}", state.trial);
         assert_eq!(update_and_keep(&mcuboot, 5), Ok(()));
     }
 }
@@ -347,7 +347,7 @@ fn an_image_that_waits_and_is_passed_over_at_every_boot_is_given_up() {
     now(update(&mut booted(&mcuboot), &McubootInPlace::image(3))).expect("nothing is cut").expect("a good image");
     let ended = settled(&mcuboot);
     assert!(mcuboot.runs(4));
-    assert!(matches!(ended, Trial::Ended { reason: REASON_LOADER_WENT_BACK, .. }), "{ended:?}");
+    assert!(matches!(ended, Trial::Ended { reason: REASON_ATTEMPTS_EXHAUSTED, .. }), "{ended:?}");
     assert_eq!(update_and_keep(&mcuboot, 5), Ok(()));
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use ota_boot::{
     Boot, BootError, Cause, Decision, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, Scrutiny, boot, select,
 };
-use ota_pal::boot_record::TRIAL_ATTEMPTS_MAX;
+use ota_pal::TRIAL_ATTEMPTS_MAX;
 use ota_pal::{BootRecord, BootRecords, Digest, Floor, Geometry, Layout, NoWatchdog, SlotId, Trial, now};
 use ota_tests::dice::Dice;
 use ota_tests::image::{Behaviour, header, image};

@@ -6,7 +6,7 @@ pub mod watched;
 use std::path::PathBuf;
 
 use ota_boot::{Boot, BootError, Cause, Scrutiny, boot, boot_staged};
-use ota_pal::header::Body;
+use ota_pal::image::header::Body;
 use ota_pal::{
     BootRecord, Component, Config, Digest, FileFlash, Flash, Geometry, HardwareId, Header, Key, KeySet, Layout, Link,
     Native, NoWatchdog, OwnSelector, Platform, Region, Reset, Signature, SignatureKind, SlotId, Version, VersionRule,

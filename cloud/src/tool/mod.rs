@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use ota_pal::Header;
-use ota_pal::header::HeaderError;
+use ota_pal::image::header::HeaderError;
 
 /// Why a command failed, for people.
 #[derive(Debug)]

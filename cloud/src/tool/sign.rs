@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use ota_pal::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
+use ota_pal::image::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
 use ota_pal::{Component, HardwareId, Header, Link, SlotId, Version};
 use ring::digest::{SHA256, digest};
 

@@ -1,18 +1,22 @@
 //! The images that a device keeps: which slot is written next, the way back, and the factory's.
 
+use super::super::flash::hash;
+use super::super::flash::{self, Flash};
+use super::super::native::boot_control::BootControl;
 use super::Native;
 use super::update::row;
-use crate::boot_control::{BootControl, Change, Found};
-use crate::boot_record::Trial;
-use crate::digest::{self, Digest};
-use crate::error::{Fault, Refusal};
-use crate::flash::{self, Flash};
-use crate::identity::{Extent, Identity};
-use crate::images::{Image, Images, Standing};
-use crate::platform::{Reset, Signature, Watchdog};
-use crate::signature::Verifier;
-use crate::slot::SlotId;
-use crate::version::Version;
+use crate::fault::Fault;
+use crate::image::digest::Digest;
+use crate::image::identity::{Extent, Identity};
+use crate::image::slot::SlotId;
+use crate::image::version::Version;
+use crate::platform::boot::{Change, Found};
+use crate::platform::hooks::{Reset, Watchdog};
+use crate::refusal::Refusal;
+use crate::store::boot_record::Trial;
+use crate::store::images::{Image, Images, Standing};
+use crate::verify::signature::Signature;
+use crate::verify::signature::Verifier;
 
 impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, R, W, B> {
     /// The slot for an image of `image_bytes`.
@@ -88,7 +92,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     async fn is_whole(&mut self, images: &Images, slot: SlotId) -> Result<bool, Fault> {
         let Some(image) = images.get(slot) else { return Ok(false) };
         let region = self.region(slot);
-        digest::holds(&mut self.flash, region, &image.digest, image.image_bytes, &mut self.watchdog).await
+        hash::holds(&mut self.flash, region, &image.digest, image.image_bytes, &mut self.watchdog).await
     }
 
     /// Erases every image of a version, or none if one of them must stay; the rows go last, so that a cut leaves what can be named again.

@@ -1,13 +1,19 @@
 //! The rules of `native`: who may begin, what is sealed, what a verdict changes. Boots are in the tests of `ota-boot`.
 
+use super::super::flash::boot_records::BootRecords;
+use super::super::flash::image_header::read_header;
+use super::super::testing::{CUTS, Op, Ram, header, image, public_key, run, sha256, sign, signing_key};
 use super::*;
-use crate::boot_record::BootRecords;
-use crate::header::{Header, HeaderError, Link};
+use crate::image::accept::VersionRule;
+use crate::image::hardware::HardwareId;
+use crate::image::header::Component;
+use crate::image::header::{Header, HeaderError, Link};
+use crate::image::version::Version;
+use crate::platform::config::TRIAL_ATTEMPTS_DEFAULT;
 use crate::platform::{Begun, ImageState, Platform};
-use crate::signature::{AcceptUnsigned, KeySet, SignatureKind, SignatureRefusal};
-use crate::slots::read_header;
-use crate::testing::{CUTS, Op, Ram, header, image, public_key, run, sha256, sign, signing_key};
-use crate::version::Version;
+use crate::store::layout::{Layout, LayoutError};
+use crate::verify::keys::KeySet;
+use crate::verify::signature::{AcceptUnsigned, SignatureKind, SignatureRefusal};
 use proptest::prelude::*;
 use std::vec::Vec;
 

@@ -1,18 +1,22 @@
 //! An update, step by step: received, sealed, tried, confirmed or rolled back.
 
+use super::super::flash::{self, Flash};
+use super::super::native::boot_control::BootControl;
+use super::super::native::slots::Incoming;
 use super::Native;
-use crate::boot_control::{BootControl, Change, Found};
-use crate::boot_record::{BootRecord, Trial};
-use crate::digest::Digest;
-use crate::error::{Fault, Refusal};
-use crate::flash::{self, Flash};
-use crate::identity::{Extent, Identity};
-use crate::images::{Image, Images, Source, Standing};
-use crate::platform::{Begun, BootState, Platform, Reset, Signature, Watchdog};
-use crate::signature::{SignatureKind, Verifier};
-use crate::slot::SlotId;
-use crate::slots::Incoming;
-use crate::version::Version;
+use crate::fault::Fault;
+use crate::image::digest::Digest;
+use crate::image::identity::{Extent, Identity};
+use crate::image::slot::SlotId;
+use crate::image::version::Version;
+use crate::platform::boot::{Change, Found};
+use crate::platform::hooks::{Reset, Watchdog};
+use crate::platform::{Begun, BootState, Platform};
+use crate::refusal::Refusal;
+use crate::store::boot_record::{BootRecord, Trial};
+use crate::store::images::{Image, Images, Source, Standing};
+use crate::verify::signature::Signature;
+use crate::verify::signature::{SignatureKind, Verifier};
 
 impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for Native<F, V, R, W, B> {
     async fn boot_state(&mut self) -> Result<BootState, Fault> {

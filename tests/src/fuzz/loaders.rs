@@ -1,7 +1,8 @@
 //! The formats of other boot loaders, in a slot and in their own sectors.
 
-use ota_pal::mcuboot::{Align, ImageHeader, Trailer, read_image_header, read_tlvs};
-use ota_pal::{Region, esp_idf, now};
+use ota_pal::loaders::esp_idf;
+use ota_pal::loaders::mcuboot::{Align, ImageHeader, Trailer, read_image_header, read_tlvs};
+use ota_pal::{Region, now};
 
 use super::input::Input;
 use super::pal::flash;

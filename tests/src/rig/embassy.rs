@@ -2,7 +2,7 @@
 
 use embassy_boot::{BootLoader, BootLoaderConfig};
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
-use ota_pal::embassy_boot::Partitions;
+use ota_pal::loaders::embassy_boot::Partitions;
 use ota_pal::{Flash as _, Floor, Foreign, Geometry, Layout, RecordRegions, Region, now};
 
 use super::{Board, Rig, Turn, board, nor};

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
 
-use ota_pal::esp_idf::{EspIdf, OtaData, Slots};
+use ota_pal::loaders::esp_idf::{EspIdf, OtaData, Slots};
 use ota_pal::{Flash, Foreign, Geometry, HardwareId, Layout, RecordRegions, Region, SlotId, now};
 use sha2::{Digest as _, Sha256};
 

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use ota_pal::mcuboot::{Align, InPlace, Mark, Marks, Mode, Swap, Swapping};
+use ota_pal::loaders::mcuboot::{Align, InPlace, Mark, Marks, Mode, Swap, Swapping};
 use ota_pal::{BootControl, Foreign, Geometry, Layout, RecordRegions, Region, SlotId, now};
 
 use super::{Board, Rig, Turn, board, nor};

@@ -93,7 +93,8 @@ impl Crate {
             let name = module.ident.to_string();
             let below = folder.join(&name);
             let child = match (&module.content, path_attribute(&module.attrs)) {
-                (Some((_, items)), _) => self.module(items, file, &below, Some(at)),
+                (Some((_, items)), None) => self.module(items, file, &below, Some(at)),
+                (Some((_, items)), Some(path)) => self.module(items, file, &folder.join(path), Some(at)),
                 (None, Some(path)) => {
                     let path = self.files[file].parent().expect("a folder").join(path);
                     let below = path.parent().expect("a folder").to_path_buf();

@@ -12,7 +12,7 @@ use ota_agent::transport::minimq::Minimq;
 use ota_examples::connect::Network;
 use ota_examples::device::layout;
 use ota_pal::SlotId;
-use ota_pal::header::BODY_OFFSET_DEFAULT_BYTES;
+use ota_pal::image::header::BODY_OFFSET_DEFAULT_BYTES;
 use tokio::net::TcpStream;
 
 use crate::Error;

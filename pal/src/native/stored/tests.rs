@@ -1,24 +1,31 @@
 //! The image database over whole updates, the way back on command, erasing, and the factory's image up to its order. What the
 //! boot selector makes of an order is in the tests of `ota-boot`.
 
+use super::super::super::flash::Flash;
+use super::super::super::flash::boot_records::BootRecords;
+use super::super::super::flash::floors::Floors;
+use super::super::super::flash::records::Records;
+use super::super::super::testing::{CUTS, Ram, header, image, public_key, run, sha256, sign, signing_key};
 use super::super::tests::{Device, NoReset, Nor, SECTOR, receive, running_image, seal};
-use super::super::{Config, Native, OwnSelector, TRIAL_ATTEMPTS_DEFAULT};
-use crate::accept::VersionRule;
-use crate::boot_record::{BootRecord, BootRecords, Trial};
-use crate::digest::Digest;
-use crate::error::Refusal;
-use crate::flash::Flash;
-use crate::hardware::HardwareId;
-use crate::header::{Component, Header};
-use crate::images::{Images, Standing};
-use crate::layout::{Geometry, Layout};
-use crate::monotonic::{Floor, Floors};
-use crate::platform::{NoWatchdog, Platform, Signature};
-use crate::records::{Kind, Records};
-use crate::signature::{KeySet, SignatureKind, SignatureRefusal};
-use crate::slot::SlotId;
-use crate::testing::{CUTS, Ram, header, image, public_key, run, sha256, sign, signing_key};
-use crate::version::Version;
+use super::super::{Config, Native, OwnSelector};
+use crate::image::accept::VersionRule;
+use crate::image::digest::Digest;
+use crate::image::hardware::HardwareId;
+use crate::image::header::{Component, Header};
+use crate::image::slot::SlotId;
+use crate::image::version::Version;
+use crate::platform::Platform;
+use crate::platform::config::TRIAL_ATTEMPTS_DEFAULT;
+use crate::platform::hooks::NoWatchdog;
+use crate::refusal::Refusal;
+use crate::store::boot_record;
+use crate::store::boot_record::{BootRecord, Trial};
+use crate::store::images::{Images, Standing};
+use crate::store::layout::{Geometry, Layout};
+use crate::store::monotonic::Floor;
+use crate::verify::keys::KeySet;
+use crate::verify::signature::Signature;
+use crate::verify::signature::{SignatureKind, SignatureRefusal};
 use std::vec::Vec;
 
 /// A device with three slots and a factory's, on the same flash part as the others.
@@ -313,9 +320,9 @@ fn a_cut_anywhere_in_a_database_write_leaves_the_old_row_or_the_new() {
         let layout = Layout::divide(Geometry::of(&flash), 3, true).unwrap();
         let mut records = BootRecords::new(&layout);
         let mut old = BootRecord::new_device(SlotId::FACTORY);
-        old.images.set(SlotId::A, Some(crate::images::Image::receiving(1)));
+        old.images.set(SlotId::A, Some(crate::store::images::Image::receiving(1)));
         let mut new = old;
-        new.images.set(SlotId::A, Some(crate::images::Image::receiving(2)));
+        new.images.set(SlotId::A, Some(crate::store::images::Image::receiving(2)));
         run(records.store(&mut flash, &old)).unwrap();
         flash.power_on();
         flash.cut = Some((operation, cut));
@@ -332,7 +339,7 @@ fn a_row_that_nobody_understands_counts_as_none_and_everything_else_stays() {
     let running = update(&mut flash, SlotId::FACTORY, version(2, 0));
     let running = update(&mut flash, running, version(3, 0));
     let layout = layout();
-    let mut records = Records::new(layout.boot_record(), Kind::Boot);
+    let mut records = Records::new(layout.boot_record(), boot_record::RECORDS);
     let mut payload = [0; 512];
     let len = run(records.load(&mut flash, &mut payload)).unwrap().unwrap();
     payload[44 + 1] = 9; // the first row, slot A's: it stands where no image does

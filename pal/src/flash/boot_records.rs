@@ -1,0 +1,100 @@
+//! The boot record in flash. What it says, and its bytes, are in `store/boot_record`.
+
+use super::super::flash::Flash;
+use super::super::flash::records::Records;
+use crate::fault::Fault;
+use crate::image::slot::SlotId;
+use crate::store::boot_record::{BootRecord, RECORDS, emit, parse};
+use crate::store::layout::Layout;
+
+/// The boot record in flash: the newest one counts, and a cut while storing leaves the earlier one.
+#[derive(Debug)]
+pub struct BootRecords {
+    records: Records,
+    /// Confirmed on a device that stored no record yet.
+    first: SlotId,
+}
+
+impl BootRecords {
+    /// The boot record of a layout.
+    #[must_use]
+    pub const fn new(layout: &Layout) -> Self {
+        let first = if layout.factory().is_some() { SlotId::FACTORY } else { SlotId::A };
+        Self { records: Records::new(layout.boot_record(), RECORDS), first }
+    }
+
+    /// The newest record. If there is none, that of a new device: the factory slot is confirmed, or A where there is none.
+    /// Dropped: nothing happened.
+    ///
+    /// # Errors
+    /// [`Fault::BootRecordInvalid`] for one that this program does not understand, [`Fault::Read`].
+    pub async fn load<F: Flash>(&mut self, flash: &mut F) -> Result<BootRecord, Fault> {
+        Ok(self.stored(flash).await?.unwrap_or(BootRecord::new_device(self.first)))
+    }
+
+    /// Stores `record`, durable when this returns, after everything written before. Dropped: the earlier or the new one is
+    /// found.
+    ///
+    /// # Errors
+    /// The flash's own; the earlier or the new one is found then.
+    pub async fn store<F: Flash>(&mut self, flash: &mut F, record: &BootRecord) -> Result<(), Fault> {
+        self.records.store_with(flash, |room| emit(record, room)).await
+    }
+
+    /// The newest record, `None` if none was ever stored.
+    pub(crate) async fn stored<F: Flash>(&mut self, flash: &mut F) -> Result<Option<BootRecord>, Fault> {
+        self.records.load_with(flash, parse).await?.transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{CUTS, Ram, run};
+    use super::*;
+    use crate::image::digest::Digest;
+    use crate::store::boot_record::Trial;
+    use crate::store::layout::Geometry;
+
+    /// A record of a trial that waits, and one of a trial that goes on.
+    fn old_and_new() -> [BootRecord; 2] {
+        let (slot, digest, image_bytes) = (SlotId::B, Digest([0xD1; 32]), 0x0102_0304);
+        let trials = [
+            Trial::Pending { slot, digest, image_bytes, attempts_left: 15 },
+            Trial::Started { slot, digest, image_bytes, attempts_left: 0 },
+        ];
+        trials.map(|trial| BootRecord { trial, ..BootRecord::new_device(SlotId::A) })
+    }
+
+    #[test]
+    fn a_new_device_has_slot_a_confirmed_or_the_factory_slot_where_there_is_one() {
+        let mut flash = Ram::<1, 4, 1024>::new(16);
+        for (factory, first) in [(false, SlotId::A), (true, SlotId::FACTORY)] {
+            let layout = Layout::divide(Geometry::of(&flash), 2, factory).unwrap();
+            assert_eq!(run(BootRecords::new(&layout).load(&mut flash)), Ok(BootRecord::new_device(first)));
+        }
+    }
+
+    fn a_cut_leaves_the_old_or_the_new<const W: usize>() {
+        let [old, new] = old_and_new();
+        for (operation, cut) in (0..4).flat_map(|operation| CUTS.map(|cut| (operation, cut))) {
+            let mut flash = Ram::<1, W, 1024>::new(10);
+            let layout = Layout::split(Geometry::of(&flash)).unwrap();
+            run(BootRecords::new(&layout).store(&mut flash, &old)).unwrap();
+            flash.power_on();
+            flash.cut = Some((operation, cut));
+            let stored = run(BootRecords::new(&layout).store(&mut flash, &new));
+            flash.power_on();
+            let found = run(BootRecords::new(&layout).load(&mut flash)).unwrap();
+            assert!(found == new || (found == old && stored.is_err()), "{operation} {cut:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_cut_anywhere_in_a_store_leaves_the_old_record_or_the_new() {
+        a_cut_leaves_the_old_or_the_new::<1>();
+        a_cut_leaves_the_old_or_the_new::<4>();
+        a_cut_leaves_the_old_or_the_new::<8>();
+        a_cut_leaves_the_old_or_the_new::<16>();
+        a_cut_leaves_the_old_or_the_new::<32>();
+    }
+}

@@ -1,0 +1,106 @@
+//! The monotonic record in flash. What it says, and its bytes, are in `store/monotonic`.
+
+use super::super::flash::Flash;
+use super::super::flash::records::Records;
+use crate::fault::Fault;
+use crate::store::layout::Layout;
+use crate::store::monotonic::{Floor, PAYLOAD_BYTES, RECORDS, emit, parse};
+
+/// The monotonic record in flash: a cut while it is raised leaves the earlier floor or the new one.
+#[derive(Debug)]
+pub struct Floors(Records);
+
+impl Floors {
+    /// The monotonic record of a layout.
+    #[must_use]
+    pub const fn new(layout: &Layout) -> Self {
+        Self(Records::new(layout.monotonic(), RECORDS))
+    }
+
+    /// The floor; zeros if none was ever stored. Dropped: nothing happened.
+    ///
+    /// # Errors
+    /// [`Fault::MonotonicRecordInvalid`] for one that this program does not understand, [`Fault::Read`].
+    pub async fn load<F: Flash>(&mut self, flash: &mut F) -> Result<Floor, Fault> {
+        let mut payload = [0; PAYLOAD_BYTES];
+        match self.0.load(flash, &mut payload).await? {
+            None => Ok(Floor::default()),
+            Some(len) => parse(&payload, len),
+        }
+    }
+
+    /// Raises the floor to `to` where that is higher; durable when this returns. Writes nothing if it is not. Dropped, or
+    /// failed: the earlier or the new floor is found; call again.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load), and the flash's own.
+    pub async fn raise<F: Flash>(&mut self, flash: &mut F, to: Floor) -> Result<Floor, Fault> {
+        let floor = self.load(flash).await?;
+        let raised = floor.max(to);
+        if raised != floor {
+            self.0.store(flash, &emit(raised)).await?;
+        }
+        Ok(raised)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{CUTS, Op, Ram, run};
+    use super::*;
+    use crate::store::layout::Geometry;
+
+    type Nor = Ram<1, 4, 1024>;
+
+    const fn floor(security_counter: u32, key_epoch: u32) -> Floor {
+        Floor { security_counter, key_epoch }
+    }
+
+    fn floors(flash: &Nor) -> Floors {
+        Floors::new(&Layout::split(Geometry::of(flash)).unwrap())
+    }
+
+    #[test]
+    fn a_floor_is_raised_and_never_lowered() {
+        let mut flash = Nor::new(16);
+        assert_eq!(run(floors(&flash).load(&mut flash)), Ok(floor(0, 0)));
+        for (to, is) in [((3, 0), (3, 0)), ((2, 1), (3, 1)), ((1, 0), (3, 1)), ((4, 0), (4, 1))] {
+            assert_eq!(run(floors(&flash).raise(&mut flash, floor(to.0, to.1))), Ok(floor(is.0, is.1)));
+            assert_eq!(run(floors(&flash).load(&mut flash)), Ok(floor(is.0, is.1)));
+        }
+    }
+
+    #[test]
+    fn a_floor_that_stands_already_is_not_written_again() {
+        let mut flash = Nor::new(16);
+        run(floors(&flash).raise(&mut flash, floor(3, 1))).unwrap();
+        flash.ops.clear();
+        run(floors(&flash).raise(&mut flash, floor(3, 0))).unwrap();
+        assert_eq!(flash.ops, [] as [Op; 0]);
+    }
+
+    #[test]
+    fn a_cut_anywhere_in_a_raise_leaves_the_old_floor_or_the_new_and_repeating_it_ends_it() {
+        for (operation, cut) in (0..4).flat_map(|operation| CUTS.map(|cut| (operation, cut))) {
+            let mut flash = Nor::new(16);
+            run(floors(&flash).raise(&mut flash, floor(1, 1))).unwrap();
+            flash.power_on();
+            flash.cut = Some((operation, cut));
+            let _ = run(floors(&flash).raise(&mut flash, floor(2, 3)));
+            flash.power_on();
+            let found = run(floors(&flash).load(&mut flash)).unwrap();
+            assert!([floor(1, 1), floor(2, 3)].contains(&found), "{operation} {cut:?}: {found:?}");
+            assert_eq!(run(floors(&flash).raise(&mut flash, floor(2, 3))), Ok(floor(2, 3)));
+        }
+    }
+
+    #[test]
+    fn a_record_of_another_format_is_refused_and_not_read_as_zero() {
+        let mut flash = Nor::new(16);
+        let mut floors = floors(&flash);
+        run(floors.0.store(&mut flash, &[2; PAYLOAD_BYTES])).unwrap();
+        let refused = Err(Fault::MonotonicRecordInvalid { format: 2 });
+        assert_eq!(run(floors.load(&mut flash)), refused);
+        assert_eq!(run(floors.raise(&mut flash, floor(9, 9))), refused);
+    }
+}

@@ -1,0 +1,130 @@
+//! SHA-256 over flash, in bounded steps so that a watchdog can be fed and a network be served in between.
+
+use sha2::{Digest as _, Sha256};
+
+use super::super::flash::{self, CHUNK_BYTES, Flash};
+use crate::fault::Fault;
+use crate::image::digest::Digest;
+use crate::platform::hooks::Watchdog;
+use crate::store::region::Region;
+
+/// Bytes that one step hashes at most.
+pub const HASH_STEP_BYTES: u32 = 4096;
+
+/// The digest of the first `image_bytes` of a region, read from flash; the watchdog is fed once a step.
+///
+/// Dropped: nothing happened. Used by the agent's platform and by boot selectors alike.
+///
+/// # Errors
+/// [`Fault::OutOfRange`] if the image is longer than the region, [`Fault::Read`].
+pub async fn digest<F: Flash, W: Watchdog>(
+    flash: &mut F,
+    region: Region,
+    image_bytes: u32,
+    watchdog: &mut W,
+) -> Result<Digest, Fault> {
+    if image_bytes > region.len_bytes() {
+        let (offset_bytes, len_bytes, limit_bytes) = (0, image_bytes as usize, region.len_bytes());
+        return Err(Fault::OutOfRange { offset_bytes, len_bytes, limit_bytes });
+    }
+    let mut hashing = Hashing::new();
+    while hashing.hashed_bytes() < image_bytes {
+        hashing.step(flash, region, image_bytes).await?;
+        watchdog.feed();
+    }
+    Ok(hashing.finish())
+}
+
+/// Whether a region holds exactly the image of this digest and length. What does not is read once more: one bit misread must
+/// not give up an image, nor have one written. Dropped: nothing happened.
+///
+/// # Errors
+/// [`Fault::Read`] if neither reading came to its end, [`Fault::OutOfRange`].
+pub async fn holds<F: Flash, W: Watchdog>(
+    flash: &mut F,
+    region: Region,
+    wanted: &Digest,
+    image_bytes: u32,
+    watchdog: &mut W,
+) -> Result<bool, Fault> {
+    let first = digest(flash, region, image_bytes, watchdog).await;
+    if first == Ok(*wanted) {
+        return Ok(true);
+    }
+    let second = digest(flash, region, image_bytes, watchdog).await;
+    second.or(first).map(|found| found == *wanted)
+}
+
+/// A hash under way: everything below the mark is in it, each byte once.
+#[derive(Clone)]
+pub(crate) struct Hashing {
+    state: Sha256,
+    hashed_bytes: u32,
+}
+
+impl Hashing {
+    pub(crate) fn new() -> Self {
+        Self { state: Sha256::new(), hashed_bytes: 0 }
+    }
+
+    /// The mark: bytes hashed so far.
+    pub(crate) fn hashed_bytes(&self) -> u32 {
+        self.hashed_bytes
+    }
+
+    /// Hashes on towards `limit_bytes`, at most [`HASH_STEP_BYTES`]. Only the last limit of an image may be no multiple of
+    /// [`CHUNK_BYTES`], because later reads start at the mark. Dropped: mark and hash agree, the next step goes on.
+    pub(crate) async fn step<F: Flash>(
+        &mut self,
+        flash: &mut F,
+        region: Region,
+        limit_bytes: u32,
+    ) -> Result<(), Fault> {
+        let limit_bytes = limit_bytes.min(self.hashed_bytes.saturating_add(HASH_STEP_BYTES));
+        while self.hashed_bytes < limit_bytes {
+            let wanted = ((limit_bytes - self.hashed_bytes) as usize).min(CHUNK_BYTES);
+            let whole_words = wanted.next_multiple_of(flash::word_bytes::<F>() as usize);
+            let mut chunk = [0; CHUNK_BYTES];
+            flash::read(flash, region.at(self.hashed_bytes), &mut chunk[..whole_words]).await?;
+            self.state.update(&chunk[..wanted]);
+            self.hashed_bytes += wanted as u32;
+        }
+        Ok(())
+    }
+
+    /// The digest of everything hashed.
+    pub(crate) fn finish(self) -> Digest {
+        Digest(self.state.finalize().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{Ram, run, sha256};
+    use super::*;
+
+    struct Counting(u32);
+
+    impl Watchdog for Counting {
+        fn feed(&mut self) {
+            self.0 += 1;
+        }
+    }
+
+    #[test]
+    fn the_watchdog_is_fed_at_every_step_of_a_hash() {
+        let mut flash = Ram::<4, 4, 1024>::new(16);
+        let mut watchdog = Counting(0);
+        let region = Region::new(0, 16 * 1024);
+        let found = run(digest(&mut flash, region, 3 * HASH_STEP_BYTES + 1, &mut watchdog));
+        assert_eq!(found, Ok(sha256(&[0xFF; 3 * HASH_STEP_BYTES as usize + 1])));
+        assert_eq!(watchdog.0, 4);
+    }
+
+    #[test]
+    fn an_image_longer_than_its_region_is_refused() {
+        let mut flash = Ram::<4, 4, 1024>::new(4);
+        let refused = run(digest(&mut flash, Region::new(0, 1024), 1025, &mut Counting(0)));
+        assert_eq!(refused, Err(Fault::OutOfRange { offset_bytes: 0, len_bytes: 1025, limit_bytes: 1024 }));
+    }
+}

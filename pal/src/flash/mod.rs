@@ -1,0 +1,338 @@
+//! The flash as this crate uses it: read, erase, write, and a barrier. Adapters for drivers, and the checked write.
+
+pub mod boot_records;
+#[cfg(any(test, feature = "std"))]
+pub mod file;
+pub mod floors;
+pub mod hash;
+pub mod image_header;
+pub mod joined;
+#[cfg(feature = "littlefs")]
+pub mod littlefs;
+pub(crate) mod records;
+
+use core::future::Future;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+
+use embedded_storage::nor_flash as blocking;
+use embedded_storage::nor_flash::{NorFlashError, NorFlashErrorKind};
+use embedded_storage_async::nor_flash as asynchronous;
+
+use crate::fault::Fault;
+use crate::store::layout::Geometry;
+pub use crate::store::region::WORD_BYTES_MAX;
+
+/// Bytes that one read from flash moves at most: the largest buffer a future of this crate holds.
+pub const CHUNK_BYTES: usize = 256;
+
+/// NOR flash with a barrier. Offsets and lengths are bytes, multiples of the constants.
+///
+/// The semantics are those of `embedded_storage_async::nor_flash`: an erase sets all bits, a write only clears bits, and no
+/// word is written twice between erases. Wrap a driver in [`Blocking`] or [`Async`] rather than implementing this.
+#[allow(async_fn_in_trait)]
+pub trait Flash {
+    /// Unit of reads.
+    const READ_SIZE: usize;
+    /// Unit of writes.
+    const WRITE_SIZE: usize;
+    /// Unit of erases: a sector.
+    const ERASE_SIZE: usize;
+
+    /// The size of the flash.
+    fn capacity(&self) -> usize;
+
+    /// Fills `out` from `offset_bytes` on. Dropped: nothing happened to the flash.
+    ///
+    /// # Errors
+    /// The kind of the driver's error.
+    async fn read(&mut self, offset_bytes: u32, out: &mut [u8]) -> Result<(), NorFlashErrorKind>;
+
+    /// Writes `bytes` at `offset_bytes`, which must be erased. Dropped: those words hold anything.
+    ///
+    /// # Errors
+    /// The kind of the driver's error.
+    async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind>;
+
+    /// Erases `from_bytes..to_bytes`. Dropped: those sectors hold anything, even what reads as erased.
+    ///
+    /// # Errors
+    /// The kind of the driver's error.
+    async fn erase(&mut self, from_bytes: u32, to_bytes: u32) -> Result<(), NorFlashErrorKind>;
+
+    /// Returns when everything written and erased before survives a power cut. Dropped: it may not.
+    ///
+    /// # Errors
+    /// The kind of the driver's error; nothing is known about durability then.
+    async fn sync(&mut self) -> Result<(), NorFlashErrorKind>;
+}
+
+impl<T: Flash> Flash for &mut T {
+    const READ_SIZE: usize = T::READ_SIZE;
+    const WRITE_SIZE: usize = T::WRITE_SIZE;
+    const ERASE_SIZE: usize = T::ERASE_SIZE;
+
+    fn capacity(&self) -> usize {
+        T::capacity(self)
+    }
+    async fn read(&mut self, offset_bytes: u32, out: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        T::read(self, offset_bytes, out).await
+    }
+    async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+        T::write(self, offset_bytes, bytes).await
+    }
+    async fn erase(&mut self, from_bytes: u32, to_bytes: u32) -> Result<(), NorFlashErrorKind> {
+        T::erase(self, from_bytes, to_bytes).await
+    }
+    async fn sync(&mut self) -> Result<(), NorFlashErrorKind> {
+        T::sync(self).await
+    }
+}
+
+/// A blocking driver as a [`Flash`]: its futures are ready at the first poll, see [`now`]. A write is durable when it returns.
+#[derive(Debug)]
+pub struct Blocking<F>(pub F);
+
+impl<F: blocking::NorFlash> Flash for Blocking<F> {
+    const READ_SIZE: usize = F::READ_SIZE;
+    const WRITE_SIZE: usize = F::WRITE_SIZE;
+    const ERASE_SIZE: usize = F::ERASE_SIZE;
+
+    fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+    async fn read(&mut self, offset_bytes: u32, out: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        self.0.read(offset_bytes, out).map_err(|error| error.kind())
+    }
+    async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+        self.0.write(offset_bytes, bytes).map_err(|error| error.kind())
+    }
+    async fn erase(&mut self, from_bytes: u32, to_bytes: u32) -> Result<(), NorFlashErrorKind> {
+        self.0.erase(from_bytes, to_bytes).map_err(|error| error.kind())
+    }
+    async fn sync(&mut self) -> Result<(), NorFlashErrorKind> {
+        Ok(())
+    }
+}
+
+/// An async driver as a [`Flash`]. A write is durable when it returns.
+#[derive(Debug)]
+pub struct Async<F>(pub F);
+
+impl<F: asynchronous::NorFlash> Flash for Async<F> {
+    const READ_SIZE: usize = F::READ_SIZE;
+    const WRITE_SIZE: usize = F::WRITE_SIZE;
+    const ERASE_SIZE: usize = F::ERASE_SIZE;
+
+    fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+    async fn read(&mut self, offset_bytes: u32, out: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        self.0.read(offset_bytes, out).await.map_err(|error| error.kind())
+    }
+    async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+        self.0.write(offset_bytes, bytes).await.map_err(|error| error.kind())
+    }
+    async fn erase(&mut self, from_bytes: u32, to_bytes: u32) -> Result<(), NorFlashErrorKind> {
+        self.0.erase(from_bytes, to_bytes).await.map_err(|error| error.kind())
+    }
+    async fn sync(&mut self) -> Result<(), NorFlashErrorKind> {
+        Ok(())
+    }
+}
+
+/// The result of a future that never waits, `None` if it does.
+///
+/// Over [`Blocking`] every future of this crate is ready at its first poll: a boot selector needs no executor.
+pub fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+/// The unit in which this crate reads and writes `F`. Drivers exist whose reads are coarser than their writes.
+pub(crate) const fn word_bytes<F: Flash>() -> u32 {
+    if F::READ_SIZE > F::WRITE_SIZE { F::READ_SIZE as u32 } else { F::WRITE_SIZE as u32 }
+}
+
+/// Reads whole words. What is refused is asked for once more: a bus that slipped once must not bring an older record back, nor
+/// give up an image. Dropped: nothing happened.
+///
+/// # Errors
+/// [`Fault::Read`].
+pub async fn read<F: Flash>(flash: &mut F, at: u32, out: &mut [u8]) -> Result<(), Fault> {
+    if flash.read(at, out).await.is_ok() {
+        return Ok(());
+    }
+    flash.read(at, out).await.map_err(|_| Fault::Read { offset_bytes: at })
+}
+
+/// Erases the sector at `at`, and returns only when it reads as erased: a write to what is not would be lost, or worse.
+/// Dropped: its content is unknown.
+///
+/// # Errors
+/// [`Fault::Erase`], [`Fault::Read`].
+pub async fn erase_sector<F: Flash>(flash: &mut F, at: u32) -> Result<(), Fault> {
+    flash.erase(at, at + F::ERASE_SIZE as u32).await.map_err(|_| Fault::Erase { offset_bytes: at })?;
+    match is_erased(flash, at, F::ERASE_SIZE as u32).await? {
+        true => Ok(()),
+        false => Err(Fault::Erase { offset_bytes: at }),
+    }
+}
+
+/// Whether `len_bytes` from `at` on, whole words, read as erased. What a cut erase left may read so and not be. Dropped:
+/// nothing happened.
+///
+/// # Errors
+/// [`Fault::Read`].
+pub async fn is_erased<F: Flash>(flash: &mut F, at: u32, len_bytes: u32) -> Result<bool, Fault> {
+    let end = at + len_bytes;
+    for offset_bytes in (at..end).step_by(CHUNK_BYTES) {
+        let mut found = [0; CHUNK_BYTES];
+        let len = CHUNK_BYTES.min((end - offset_bytes) as usize);
+        read(flash, offset_bytes, &mut found[..len]).await?;
+        if found[..len].iter().any(|byte| *byte != 0xFF) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Makes everything before durable. Dropped: it may not be.
+///
+/// # Errors
+/// [`Fault::Sync`].
+pub async fn sync<F: Flash>(flash: &mut F) -> Result<(), Fault> {
+    flash.sync().await.map_err(|_| Fault::Sync)
+}
+
+/// Writes `bytes` from a word boundary on, fills the last word with ones, and returns only when all of it reads back.
+/// Dropped: those words hold anything.
+///
+/// # Errors
+/// [`Fault::Write`], [`Fault::ReadBack`], [`Fault::Read`].
+pub async fn write<F: Flash>(flash: &mut F, at: u32, bytes: &[u8]) -> Result<(), Fault> {
+    let word_bytes = word_bytes::<F>() as usize;
+    let (words, rest) = bytes.split_at(bytes.len() - bytes.len() % word_bytes);
+    let mut last = [0xFF; WORD_BYTES_MAX];
+    last[..rest.len()].copy_from_slice(rest);
+    let mut offset_bytes = at;
+    for part in [words, &last[..rest.len().next_multiple_of(word_bytes)]] {
+        if part.is_empty() {
+            continue;
+        }
+        flash.write(offset_bytes, part).await.map_err(|_| Fault::Write { offset_bytes })?;
+        for expected in part.chunks(CHUNK_BYTES) {
+            let mut found = [0; CHUNK_BYTES];
+            read(flash, offset_bytes, &mut found[..expected.len()]).await?;
+            if found[..expected.len()] != *expected {
+                return Err(Fault::ReadBack { offset_bytes });
+            }
+            offset_bytes += expected.len() as u32;
+        }
+    }
+    Ok(())
+}
+
+impl Geometry {
+    /// The geometry of `flash`.
+    pub fn of<F: Flash>(flash: &F) -> Self {
+        Self {
+            word_bytes: word_bytes::<F>(),
+            erase_bytes: F::ERASE_SIZE as u32,
+            capacity_bytes: u32::try_from(flash.capacity()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Ram, run};
+    use super::*;
+    use embedded_storage::nor_flash::ErrorType;
+
+    /// A driver of both kinds, for a flash of 64 bytes.
+    struct Driver {
+        bytes: [u8; 64],
+    }
+
+    impl ErrorType for Driver {
+        type Error = NorFlashErrorKind;
+    }
+
+    impl blocking::ReadNorFlash for Driver {
+        const READ_SIZE: usize = 2;
+        fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+            let found = self.bytes.get(offset as usize..).ok_or(NorFlashErrorKind::OutOfBounds)?;
+            bytes.copy_from_slice(&found[..bytes.len()]);
+            Ok(())
+        }
+        fn capacity(&self) -> usize {
+            self.bytes.len()
+        }
+    }
+
+    impl blocking::NorFlash for Driver {
+        const WRITE_SIZE: usize = 4;
+        const ERASE_SIZE: usize = 32;
+        fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
+            self.bytes[from as usize..to as usize].fill(0xFF);
+            Ok(())
+        }
+        fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+            self.bytes[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+            Ok(())
+        }
+    }
+
+    impl asynchronous::ReadNorFlash for Driver {
+        const READ_SIZE: usize = 2;
+        async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+            blocking::ReadNorFlash::read(self, offset, bytes)
+        }
+        fn capacity(&self) -> usize {
+            self.bytes.len()
+        }
+    }
+
+    impl asynchronous::NorFlash for Driver {
+        const WRITE_SIZE: usize = 4;
+        const ERASE_SIZE: usize = 32;
+        async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
+            blocking::NorFlash::erase(self, from, to)
+        }
+        async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+            blocking::NorFlash::write(self, offset, bytes)
+        }
+    }
+
+    fn hands_everything_through<F: Flash>(mut flash: F) {
+        assert_eq!((F::READ_SIZE, F::WRITE_SIZE, F::ERASE_SIZE, flash.capacity()), (2, 4, 32, 64));
+        assert_eq!(run(erase_sector(&mut flash, 32)), Ok(()));
+        assert_eq!(run(write(&mut flash, 36, b"words!")), Ok(()));
+        assert_eq!(run(sync(&mut flash)), Ok(()));
+        let mut found = [0; 14];
+        assert_eq!(run(read(&mut flash, 34, &mut found)), Ok(()));
+        assert_eq!(&found, b"\xFF\xFFwords!\xFF\xFF\xFF\xFF\xFF\xFF");
+        assert_eq!(run(read(&mut flash, 66, &mut found)), Err(Fault::Read { offset_bytes: 66 }));
+    }
+
+    #[test]
+    fn both_adapters_hand_everything_through() {
+        hands_everything_through(Blocking(Driver { bytes: [0; 64] }));
+        hands_everything_through(Async(Driver { bytes: [0; 64] }));
+    }
+
+    #[test]
+    fn a_future_that_waits_has_no_value_now() {
+        assert_eq!(now(core::future::ready(1)), Some(1));
+        assert_eq!(now(core::future::pending::<u8>()), None);
+    }
+
+    #[test]
+    fn a_word_is_the_larger_unit() {
+        assert_eq!(word_bytes::<Ram<1, 8, 256>>(), 8);
+        assert_eq!(word_bytes::<Ram<4, 1, 256>>(), 4);
+    }
+}

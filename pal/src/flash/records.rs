@@ -1,0 +1,421 @@
+//! Payloads that survive a power cut at any moment: journal, boot record and monotonic record are three of these.
+//!
+//! Records are appended to a bank, each with a sequence number and a CRC; the newest valid one counts. A bank is a sector, or
+//! as many as hold one record where sectors are small. A full bank is followed by the next of the region, which is erased
+//! first: the bank that holds the newest record never is. After a boot nobody can tell words that are erased from words
+//! that a cut left half written, so the first record of every life starts a fresh bank: no word is ever written twice. The
+//! price is one erase in each life that stores anything.
+
+use super::super::flash::{self, Flash};
+use crate::bytes::put;
+use crate::fault::Fault;
+use crate::store::record_format::{AT_PAYLOAD, RECORD_BYTES_MAX, RecordSpec, emit, parse};
+use crate::store::region::Region;
+
+/// A region of records of one kind.
+#[derive(Debug)]
+pub(crate) struct Records {
+    region: Region,
+    spec: RecordSpec,
+    /// Unknown after a boot, and while a store is under way: one that fails or is dropped is found out by looking.
+    head: Option<Head>,
+}
+
+/// Where the newest record is, and where the next one may go.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    bank: u32,
+    sequence: u32,
+    /// Index of the bank's first record room that is surely erased; at or beyond the bank's last: there is none.
+    free: u32,
+}
+
+/// The newest record found.
+#[derive(Clone, Copy)]
+struct Newest {
+    bank: u32,
+    at: u32,
+    sequence: u32,
+}
+
+impl Records {
+    pub(crate) const fn new(region: Region, spec: RecordSpec) -> Self {
+        Self { region, spec, head: None }
+    }
+
+    /// Copies the newest payload to the start of `out`; its length, or `None` if there is no valid record. Dropped:
+    /// nothing happened.
+    pub(crate) async fn load<F: Flash>(&mut self, flash: &mut F, out: &mut [u8]) -> Result<Option<usize>, Fault> {
+        let copy = |payload: &[u8]| {
+            let (got, need) = (out.len(), payload.len());
+            out.get_mut(..need).ok_or(Fault::JournalBufferTooSmall { got, need })?.copy_from_slice(payload);
+            Ok(need)
+        };
+        self.load_with(flash, copy).await?.transpose()
+    }
+
+    /// What `read` makes of the newest payload; `None` if there is no valid record. Dropped: nothing happened.
+    pub(crate) async fn load_with<F: Flash, T>(
+        &mut self,
+        flash: &mut F,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, Fault> {
+        let mut record = [0; RECORD_BYTES_MAX];
+        let Some(Newest { at, .. }) = self.newest(flash, &mut record).await? else {
+            return Ok(None);
+        };
+        // It was valid a moment ago: flash that answers differently each time is a read fault.
+        self.read(flash, at, &mut record).await?.ok_or(Fault::Read { offset_bytes: at })?;
+        let (_, payload) = parse(&record, self.spec).ok_or(Fault::Read { offset_bytes: at })?;
+        Ok(Some(read(payload)))
+    }
+
+    /// Appends a record; durable when this returns, after everything written before. Dropped or failed: the earlier or the
+    /// new payload is the newest.
+    pub(crate) async fn store<F: Flash>(&mut self, flash: &mut F, payload: &[u8]) -> Result<(), Fault> {
+        let (got, max) = (payload.len(), self.spec.payload_bytes_max);
+        if got > max {
+            return Err(Fault::JournalPayloadTooLong { got, max });
+        }
+        let fill = |room: &mut [u8]| {
+            put(room, 0, payload);
+            got
+        };
+        self.store_with(flash, fill).await
+    }
+
+    /// Appends a record whose payload `fill` writes into the room that its kind has; `fill` gives the length. Otherwise as
+    /// [`store`](Self::store).
+    pub(crate) async fn store_with<F: Flash>(
+        &mut self,
+        flash: &mut F,
+        fill: impl FnOnce(&mut [u8]) -> usize,
+    ) -> Result<(), Fault> {
+        let mut record = [0; RECORD_BYTES_MAX];
+        let head = match self.head.take() {
+            Some(head) => head,
+            None => self.head_after_boot::<F>(self.newest(flash, &mut record).await?),
+        };
+        let sequence = head.sequence.wrapping_add(1);
+        record.fill(0xFF);
+        let payload_len = fill(&mut record[AT_PAYLOAD..AT_PAYLOAD + self.spec.payload_bytes_max]);
+        let len =
+            emit(&mut record, self.spec, sequence, payload_len).next_multiple_of(flash::word_bytes::<F>() as usize);
+        let (bank, index) = match head.free < self.rooms_in_bank::<F>() {
+            true => (head.bank, head.free),
+            false => ((head.bank + 1) % self.banks::<F>(), 0),
+        };
+        // What the record tells of must be durable before the record can be.
+        flash::sync(flash).await?;
+        if index == 0 {
+            self.erase(flash, bank).await?;
+        }
+        flash::write(flash, self.at::<F>(bank, index), &record[..len]).await?;
+        flash::sync(flash).await?;
+        self.head = Some(Head { bank, sequence, free: index + 1 });
+        Ok(())
+    }
+
+    async fn erase<F: Flash>(&self, flash: &mut F, bank: u32) -> Result<(), Fault> {
+        let (start, end) = (self.at::<F>(bank, 0), self.at::<F>(bank + 1, 0));
+        for at in (start..end).step_by(F::ERASE_SIZE) {
+            flash::erase_sector(flash, at).await?;
+        }
+        Ok(())
+    }
+
+    /// Where to go on after a boot: no room of any sector is known to be erased. A number is left out, because the earlier
+    /// life may have left it half written beside the newest record, and a bit that is not steady may make that whole.
+    fn head_after_boot<F: Flash>(&self, newest: Option<Newest>) -> Head {
+        let free = u32::MAX;
+        match newest {
+            Some(Newest { bank, sequence, .. }) => Head { bank, sequence: sequence.wrapping_add(1), free },
+            None => Head { bank: self.banks::<F>() - 1, sequence: 0, free },
+        }
+    }
+
+    /// Looks at every record room of the region, one after the other in `room`. What cannot be read is no record: flash
+    /// with error correction refuses to read a word that a cut left half written. Fails if nothing at all can be read.
+    async fn newest<F: Flash>(
+        &self,
+        flash: &mut F,
+        room: &mut [u8; RECORD_BYTES_MAX],
+    ) -> Result<Option<Newest>, Fault> {
+        let mut newest: Option<Newest> = None;
+        let (mut readable, mut unread) = (false, Ok(None));
+        for bank in 0..self.banks::<F>() {
+            for index in 0..self.rooms_in_bank::<F>() {
+                let at = self.at::<F>(bank, index);
+                let sequence = match self.read(flash, at, room).await {
+                    Ok(sequence) => sequence,
+                    Err(fault) => {
+                        unread = Err(fault);
+                        continue;
+                    }
+                };
+                readable = true;
+                let Some(sequence) = sequence else { continue };
+                if newest.is_none_or(|newest| is_later(sequence, newest.sequence)) {
+                    newest = Some(Newest { bank, at, sequence });
+                }
+            }
+        }
+        if readable { Ok(newest) } else { unread }
+    }
+
+    /// Reads a room, and the sequence number of the record in it if there is a valid one. What is neither valid nor erased
+    /// is read once more: a bit misread must not bring an older record back.
+    async fn read<F: Flash>(
+        &self,
+        flash: &mut F,
+        at: u32,
+        room: &mut [u8; RECORD_BYTES_MAX],
+    ) -> Result<Option<u32>, Fault> {
+        let room = &mut room[..self.spec.room_bytes()];
+        for _ in 0..2 {
+            flash::read(flash, at, room).await?;
+            if let Some((sequence, _)) = parse(room, self.spec) {
+                return Ok(Some(sequence));
+            }
+            if room.iter().all(|byte| *byte == 0xFF) {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whole sectors that hold at least one record.
+    fn bank_bytes<F: Flash>(&self) -> u32 {
+        self.spec.room_bytes().next_multiple_of(F::ERASE_SIZE) as u32
+    }
+
+    fn banks<F: Flash>(&self) -> u32 {
+        self.region.len_bytes() / self.bank_bytes::<F>()
+    }
+
+    fn rooms_in_bank<F: Flash>(&self) -> u32 {
+        self.bank_bytes::<F>() / self.spec.room_bytes() as u32
+    }
+
+    fn at<F: Flash>(&self, bank: u32, index: u32) -> u32 {
+        self.region.at(bank * self.bank_bytes::<F>() + index * self.spec.room_bytes() as u32)
+    }
+}
+
+/// Whether `a` comes after `b`, also across the end of the numbers.
+fn is_later(a: u32, b: u32) -> bool {
+    a != b && a.wrapping_sub(b) < 1 << 31
+}
+
+/// Two kinds of records, for the tests.
+#[cfg(test)]
+const JOURNAL: RecordSpec = RecordSpec::new(0x4A, PAYLOAD_BYTES_MAX);
+#[cfg(test)]
+const OTHER: RecordSpec = RecordSpec::new(0x42, PAYLOAD_BYTES_MAX);
+#[cfg(test)]
+const PAYLOAD_BYTES_MAX: usize = 192;
+
+#[cfg(test)]
+mod theorems;
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{CUTS, Cut, Op, Ram, run};
+    use super::*;
+    use crate::bytes::u32_at;
+    use crate::store::record_format::{AT_KIND, AT_PAYLOAD_LEN, AT_SEQUENCE, FORMAT};
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    const SECTORS: usize = 2;
+
+    fn region<const E: usize>() -> Region {
+        Region::new(0, (SECTORS * E) as u32)
+    }
+
+    fn journal<const E: usize>() -> Records {
+        Records::new(region::<E>(), JOURNAL)
+    }
+
+    fn load<F: Flash>(records: &mut Records, flash: &mut F) -> Result<Option<Vec<u8>>, Fault> {
+        let mut out = [0; PAYLOAD_BYTES_MAX];
+        let len = run(records.load(flash, &mut out))?;
+        Ok(len.map(|len| out[..len].to_vec()))
+    }
+
+    /// A payload that names its number and has a length of its own.
+    fn payload(number: u8) -> Vec<u8> {
+        (0..1 + number % PAYLOAD_BYTES_MAX as u8).map(|index| number ^ index).collect()
+    }
+
+    fn the_newest_payload_is_found<const R: usize, const W: usize, const E: usize>() {
+        let mut flash = Ram::<R, W, E>::new(SECTORS);
+        assert_eq!(load(&mut journal::<E>(), &mut flash), Ok(None));
+        let mut records = journal::<E>();
+        for number in 1..=60 {
+            run(records.store(&mut flash, &payload(number))).unwrap();
+            assert_eq!(load(&mut records, &mut flash), Ok(Some(payload(number))), "same life, W {W} E {E}");
+            assert_eq!(load(&mut journal::<E>(), &mut flash), Ok(Some(payload(number))), "next life");
+            if number % 7 == 0 {
+                records = journal::<E>();
+            }
+        }
+    }
+
+    #[test]
+    fn the_newest_payload_is_found_on_every_geometry() {
+        the_newest_payload_is_found::<1, 1, 256>();
+        the_newest_payload_is_found::<1, 4, 4096>();
+        the_newest_payload_is_found::<4, 1, 4096>();
+        the_newest_payload_is_found::<1, 8, 2048>();
+        the_newest_payload_is_found::<4, 16, 512>();
+        the_newest_payload_is_found::<32, 32, 1024>();
+    }
+
+    #[test]
+    fn a_read_that_is_refused_once_brings_no_older_record_back() {
+        let mut flash = Ram::<1, 4, 4096>::new(SECTORS);
+        let mut records = journal::<4096>();
+        for number in 1..=3 {
+            run(records.store(&mut flash, &payload(number))).unwrap();
+        }
+        for read in 0..30 {
+            flash.deaf = Some(read);
+            assert_eq!(load(&mut journal::<4096>(), &mut flash), Ok(Some(payload(3))), "{read}");
+        }
+        assert_eq!(flash.deaf, None, "all of them were refused");
+    }
+
+    /// The record that a cut left half written keeps its number: a bit that is not steady may make it whole later.
+    #[test]
+    fn the_number_of_a_torn_record_is_not_used_again() {
+        let mut flash = Ram::<1, 4, 4096>::new(SECTORS);
+        let mut records = journal::<4096>();
+        run(records.store(&mut flash, &payload(1))).unwrap();
+        flash.ops.clear();
+        flash.cut = Some((1, Cut::Half)); // a barrier, and the write
+        run(records.store(&mut flash, &payload(2))).unwrap_err();
+        flash.power_on();
+        run(journal::<4096>().store(&mut flash, &payload(3))).unwrap();
+        let sequence = |at: usize| u32_at(&flash.bytes, at + AT_SEQUENCE);
+        let torn = JOURNAL.room_bytes();
+        assert_eq!([0, torn, 4096].map(sequence), [1, 2, 3]);
+    }
+
+    /// Cuts each operation of a store in each way, and lets a second store follow it, cut as well.
+    fn a_cut_leaves_the_old_or_the_new<const W: usize, const E: usize>() {
+        for earlier in 0..12 {
+            for (operation, cut) in (0..4).flat_map(|operation| CUTS.map(|cut| (operation, cut))) {
+                let mut flash = Ram::<1, W, E>::new(SECTORS);
+                let mut records = journal::<E>();
+                for number in 0..earlier {
+                    run(records.store(&mut flash, &payload(number))).unwrap();
+                }
+                let mut allowed = [None, Some(payload(100))];
+                if earlier > 0 {
+                    allowed[0] = Some(payload(earlier - 1));
+                }
+                flash.power_on();
+                flash.cut = Some((operation, cut));
+                let stored = run(records.store(&mut flash, &payload(100)));
+                flash.power_on();
+                let found = load(&mut journal::<E>(), &mut flash).unwrap();
+                assert!(allowed.contains(&found), "{earlier} {operation} {cut:?}: {found:?}");
+                assert!(stored.is_err() || found == allowed[1]);
+
+                let mut records = journal::<E>();
+                flash.cut = Some((operation, cut));
+                let _ = run(records.store(&mut flash, &payload(101)));
+                flash.power_on();
+                let again = load(&mut journal::<E>(), &mut flash).unwrap();
+                assert!(again == found || again == Some(payload(101)), "{earlier} {operation} {cut:?}: {again:?}");
+                run(journal::<E>().store(&mut flash, &payload(102))).unwrap();
+                assert_eq!(load(&mut journal::<E>(), &mut flash), Ok(Some(payload(102))));
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_anywhere_in_a_store_leaves_the_old_payload_or_the_new() {
+        a_cut_leaves_the_old_or_the_new::<1, 1024>();
+        a_cut_leaves_the_old_or_the_new::<4, 256>();
+        a_cut_leaves_the_old_or_the_new::<8, 4096>();
+        a_cut_leaves_the_old_or_the_new::<16, 512>();
+        a_cut_leaves_the_old_or_the_new::<32, 1024>();
+    }
+
+    #[test]
+    fn a_store_that_failed_is_looked_up_and_not_guessed() {
+        for (operation, cut) in (0..4).flat_map(|operation| CUTS.map(|cut| (operation, cut))) {
+            let mut flash = Ram::<1, 4, 1024>::new(SECTORS);
+            let mut records = journal::<1024>();
+            run(records.store(&mut flash, b"one")).unwrap();
+            flash.power_on();
+            flash.cut = Some((operation, cut));
+            let _ = run(records.store(&mut flash, b"two"));
+            flash.power_on(); // no new life: the same Records goes on
+            run(records.store(&mut flash, b"three")).unwrap();
+            assert_eq!(load(&mut journal::<1024>(), &mut flash).unwrap().as_deref(), Some(&b"three"[..]));
+        }
+    }
+
+    #[test]
+    fn what_was_written_before_is_durable_before_the_record() {
+        let mut flash = Ram::<1, 4, 1024>::new(SECTORS);
+        run(journal::<1024>().store(&mut flash, b"x")).unwrap();
+        assert_eq!(flash.ops, [Op::Sync, Op::Erase(0), Op::Write(0), Op::Sync]);
+    }
+
+    #[test]
+    fn a_record_that_does_not_read_back_is_not_stored() {
+        let mut flash = Ram::<1, 4, 1024>::new(SECTORS);
+        flash.stuck = Some(AT_PAYLOAD);
+        let stored = run(journal::<1024>().store(&mut flash, b"abcd"));
+        assert!(matches!(stored, Err(Fault::ReadBack { .. })), "{stored:?}");
+        assert_eq!(load(&mut journal::<1024>(), &mut flash), Ok(None));
+    }
+
+    #[test]
+    fn the_sequence_goes_on_across_the_end_of_its_numbers() {
+        assert!(is_later(0, u32::MAX) && !is_later(u32::MAX, 0));
+        assert!(is_later(2, 1) && !is_later(1, 1));
+    }
+
+    #[test]
+    fn payloads_that_do_not_fit_are_refused_with_their_lengths() {
+        let mut flash = Ram::<1, 4, 1024>::new(SECTORS);
+        let long = [0; PAYLOAD_BYTES_MAX + 1];
+        let refused = run(journal::<1024>().store(&mut flash, &long));
+        assert_eq!(refused, Err(Fault::JournalPayloadTooLong { got: 193, max: 192 }));
+        run(journal::<1024>().store(&mut flash, &long[1..])).unwrap();
+        let small = run(journal::<1024>().load(&mut flash, &mut [0; 191]));
+        assert_eq!(small, Err(Fault::JournalBufferTooSmall { got: 191, need: 192 }));
+    }
+
+    #[test]
+    fn records_of_another_kind_are_not_ours() {
+        let mut flash = Ram::<1, 4, 1024>::new(SECTORS);
+        run(Records::new(region::<1024>(), OTHER).store(&mut flash, b"boot")).unwrap();
+        assert_eq!(load(&mut journal::<1024>(), &mut flash), Ok(None));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_flash_contents_load_or_not_and_take_a_record(bytes in proptest::collection::vec(any::<u8>(), 2048)) {
+            let mut flash = Ram::<1, 4, 1024>::holding(bytes);
+            let _ = load(&mut journal::<1024>(), &mut flash);
+            run(journal::<1024>().store(&mut flash, b"new")).unwrap();
+            prop_assert_eq!(load(&mut journal::<1024>(), &mut flash).unwrap().unwrap(), b"new");
+        }
+
+        #[test]
+        fn any_record_of_our_kind_parses_or_not(mut record: [u8; 32], len in 0_u16..300) {
+            let mut whole = [0; RECORD_BYTES_MAX];
+            put(&mut record, AT_KIND, &[JOURNAL.tag, FORMAT]);
+            put(&mut record, AT_PAYLOAD_LEN, &len.to_le_bytes());
+            put(&mut whole, 0, &record);
+            let _ = parse(&whole, JOURNAL);
+        }
+    }
+}

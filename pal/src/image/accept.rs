@@ -1,0 +1,141 @@
+//! Whether this device takes an image, by the image's own header. What a job document says is not asked here.
+
+use crate::image::hardware::HardwareId;
+use crate::image::header::Component;
+use crate::image::identity::Identity;
+use crate::image::slot::SlotId;
+use crate::image::version::Version;
+use crate::refusal::Refusal;
+
+/// Which versions replace the running one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionRule {
+    /// Only later ones.
+    Newer,
+    /// Any: the same and earlier ones too.
+    Any,
+}
+
+/// What a device accepts in one slot.
+#[derive(Clone, Copy, Debug)]
+pub struct Accept<'a> {
+    /// The board.
+    pub hardware: &'a HardwareId,
+    /// The part that is updated.
+    pub component: Component,
+    /// The version that runs, `None` if the running program has no header: then every version is newer.
+    pub running_version: Option<Version>,
+    /// How the versions must compare.
+    pub version_rule: VersionRule,
+    /// The least security counter.
+    pub security_counter_min: u32,
+    /// The slot the image goes to.
+    pub slot: SlotId,
+}
+
+impl Identity {
+    /// Whether a device takes this image, announced as `image_bytes` long. What the image does not say yet passes.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that names the first rule broken: component, hardware, slot link, length, security counter, version.
+    pub fn check(&self, accept: &Accept<'_>, image_bytes: u32) -> Result<(), Refusal> {
+        if self.component != accept.component {
+            return Err(Refusal::WrongComponent { got: self.component });
+        }
+        if let Some(got) = self.hardware.filter(|got| got != accept.hardware) {
+            return Err(Refusal::WrongHardware { got });
+        }
+        if !self.link.allows(accept.slot) {
+            return Err(Refusal::WrongSlotLink { slot: accept.slot });
+        }
+        if let Some(header) = self.image_bytes.filter(|header| *header != image_bytes) {
+            return Err(Refusal::ImageLengthMismatch { announced: image_bytes, header });
+        }
+        let have = accept.security_counter_min;
+        if let Some(got) = self.security_counter.filter(|got| *got < have) {
+            return Err(Refusal::SecurityCounterTooLow { have, got });
+        }
+        match (accept.version_rule, accept.running_version) {
+            (VersionRule::Newer, Some(have)) if self.version <= have => {
+                Err(Refusal::VersionNotNewer { have, got: self.version })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::header::{Body, Header, Link};
+
+    fn sample() -> Identity {
+        Identity::from(Header {
+            component: Component::System,
+            link: Link::Only(SlotId::B),
+            hardware: HardwareId::new("esp32c3-devkit").unwrap(),
+            version: Version::new(1, 2, 0x0003_0201),
+            security_counter: 5,
+            load_address: 0x0801_0200,
+            body: Body::new(512, 100_000).unwrap(),
+            release_id: 0x1122_3344_5566_7788,
+        })
+    }
+
+    fn accept(hardware: &HardwareId) -> Accept<'_> {
+        Accept {
+            hardware,
+            component: Component::System,
+            running_version: Some(Version::new(1, 2, 0)),
+            version_rule: VersionRule::Newer,
+            security_counter_min: 5,
+            slot: SlotId::B,
+        }
+    }
+
+    #[test]
+    fn a_fitting_image_is_taken() {
+        let header = sample();
+        assert_eq!(header.check(&accept(header.hardware.as_ref().unwrap()), 100_512), Ok(()));
+    }
+
+    #[test]
+    fn each_rule_refuses_under_its_own_name() {
+        let header = sample();
+        let accept = accept(header.hardware.as_ref().unwrap());
+        let other = HardwareId::new("esp32c3").unwrap();
+        let refused = |accept: Accept<'_>| header.check(&accept, 100_512).unwrap_err();
+        assert_eq!(
+            refused(Accept { hardware: &other, ..accept }),
+            Refusal::WrongHardware { got: header.hardware.unwrap() }
+        );
+        let app = Accept { component: Component::App, ..accept };
+        assert_eq!(refused(app), Refusal::WrongComponent { got: Component::System });
+        assert_eq!(refused(Accept { slot: SlotId::A, ..accept }), Refusal::WrongSlotLink { slot: SlotId::A });
+        let counter = Accept { security_counter_min: 6, ..accept };
+        assert_eq!(refused(counter), Refusal::SecurityCounterTooLow { have: 6, got: 5 });
+        let mismatch = header.check(&accept, 100_511);
+        assert_eq!(mismatch, Err(Refusal::ImageLengthMismatch { announced: 100_511, header: 100_512 }));
+    }
+
+    #[test]
+    fn what_an_image_does_not_say_yet_passes() {
+        let header = Identity { hardware: None, security_counter: None, image_bytes: None, ..sample() };
+        let other = HardwareId::new("other").unwrap();
+        let strict = Accept { security_counter_min: u32::MAX, ..accept(&other) };
+        assert_eq!(header.check(&strict, 1), Ok(()));
+    }
+
+    #[test]
+    fn only_a_newer_version_passes_unless_the_rule_is_any() {
+        let header = sample();
+        for have in [header.version, Version::new(1, 3, 0)] {
+            let same = Accept { running_version: Some(have), ..accept(header.hardware.as_ref().unwrap()) };
+            let refused = Refusal::VersionNotNewer { have, got: header.version };
+            assert_eq!(header.check(&same, 100_512), Err(refused));
+            assert_eq!(header.check(&Accept { version_rule: VersionRule::Any, ..same }, 100_512), Ok(()));
+        }
+        let unknown = Accept { running_version: None, ..accept(header.hardware.as_ref().unwrap()) };
+        assert_eq!(header.check(&unknown, 100_512), Ok(()));
+    }
+}

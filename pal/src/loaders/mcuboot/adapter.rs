@@ -1,0 +1,204 @@
+//! MCUboot behind the doors of `native`: [`Swapping`] and [`InPlace`] for `foreign`, and its images as a format. The slots
+//! of the layout hold images only: build it with [`Marks::image_regions`], the trailers lie behind them.
+//!
+//! In place, MCUboot starts the highest version that has a mark, and erases what has none at every boot: an update there
+//! must be newer than what runs, and a reset costs the blocks received before it.
+
+use super::super::super::flash::Flash;
+use super::super::super::loaders::bridge::Loader;
+use super::super::super::native::boot_control::ImageFormat;
+use crate::fault::Fault;
+use crate::image::header::{Component, Link};
+use crate::image::identity::{Extent, Identity};
+use crate::image::slot::SlotId;
+use crate::platform::boot::LoaderState;
+use crate::refusal::Refusal;
+use crate::store::region::Region;
+
+use super::image::{ImageError, read_image_header};
+use super::marks::{Mark, Marks, Mode, Standing};
+use super::tlvs::read_tlvs;
+use super::trailer::{Flag, Magic};
+
+/// Images that `imgtool` made, for the application. Each must name its board, unless `BOARD_NAMED` is false: then one that
+/// names none is taken for any.
+///
+/// The first image of a device needs the TLV too, or its version and its security counter do not count.
+#[derive(Clone, Copy, Debug)]
+pub struct McubootImages<const BOARD_NAMED: bool = true>;
+
+impl<const BOARD_NAMED: bool> ImageFormat for McubootImages<BOARD_NAMED> {
+    async fn identity<F: Flash>(flash: &mut F, region: Region, extent: Extent) -> Result<Identity, Refusal> {
+        // No sum covers the header: what two readings in a row agree on, of three, lest a bit misread change the version.
+        let mut identity = Self::identity_once(flash, region, extent).await;
+        for _ in 0..2 {
+            let earlier = core::mem::replace(&mut identity, Self::identity_once(flash, region, extent).await);
+            if identity == earlier {
+                break;
+            }
+        }
+        identity
+    }
+}
+
+impl<const BOARD_NAMED: bool> McubootImages<BOARD_NAMED> {
+    async fn identity_once<F: Flash>(flash: &mut F, region: Region, extent: Extent) -> Result<Identity, Refusal> {
+        let header = read_image_header(flash, region).await?.map_err(refused)?;
+        let mut identity = Identity {
+            component: Component::App,
+            link: Link::Any,
+            hardware: None,
+            version: header.version,
+            security_counter: None,
+            image_bytes: None,
+        };
+        if extent == Extent::Whole {
+            let tlvs = read_tlvs(flash, region, &header).await?.map_err(refused)?;
+            if BOARD_NAMED && tlvs.hardware.is_none() {
+                return Err(refused(ImageError::HardwareIdMissing));
+            }
+            identity.hardware = tlvs.hardware;
+            // All is there: what has no counter has the lowest.
+            identity.security_counter = Some(tlvs.security_counter.unwrap_or(0));
+            identity.image_bytes = Some(tlvs.image_bytes);
+        }
+        Ok(identity)
+    }
+}
+
+fn refused(error: ImageError) -> Refusal {
+    match error {
+        ImageError::HardwareIdMissing => Refusal::HardwareIdMissing,
+        other => Refusal::FormatInvalid(other.into()),
+    }
+}
+
+/// MCUboot that swaps. The names of slots are not their places: what runs is always in the primary.
+#[derive(Clone, Debug)]
+pub struct Swapping<const BOARD_NAMED: bool = true>(Marks);
+
+/// MCUboot that runs either slot in place, with `MCUBOOT_DIRECT_XIP_REVERT`.
+#[derive(Clone, Debug)]
+pub struct InPlace<const BOARD_NAMED: bool = true>(Marks);
+
+impl<const BOARD_NAMED: bool> Swapping<BOARD_NAMED> {
+    /// The loader behind these marks, `None` if they are of one that runs in place.
+    #[must_use]
+    pub fn new(marks: Marks) -> Option<Self> {
+        matches!(marks.mode(), Mode::Swap(_)).then_some(Self(marks))
+    }
+}
+
+impl<const BOARD_NAMED: bool> InPlace<BOARD_NAMED> {
+    /// The loader behind these marks, `None` if they are of one that swaps.
+    #[must_use]
+    pub fn new(marks: Marks) -> Option<Self> {
+        (marks.mode() == Mode::DirectXip).then_some(Self(marks))
+    }
+}
+
+impl<const BOARD_NAMED: bool> Loader for Swapping<BOARD_NAMED> {
+    type Format = McubootImages<BOARD_NAMED>;
+
+    const SWAPS: bool = true;
+
+    async fn slot_state<F: Flash>(
+        &mut self,
+        flash: &mut F,
+        running: SlotId,
+        slot: SlotId,
+    ) -> Result<LoaderState, Fault> {
+        if slot == running {
+            return Ok(state_of_running(self.0.standing(flash, SlotId::A).await?));
+        }
+        let waits = self.0.read_other(flash, SlotId::B).await;
+        let is_mark = waits.magic == Magic::Good && waits.image_ok != Flag::Bad;
+        Ok(if is_mark { LoaderState::Waiting } else { LoaderState::Nothing })
+    }
+
+    async fn try_next<F: Flash>(&mut self, flash: &mut F, _running: SlotId, _slot: SlotId) -> Result<(), Fault> {
+        self.0.mark(flash, SlotId::B, Mark::Trial).await
+    }
+
+    async fn keep<F: Flash>(&mut self, flash: &mut F, _running: SlotId) -> Result<(), Fault> {
+        keep(&mut self.0, flash, SlotId::A).await
+    }
+
+    async fn give_up<F: Flash>(&mut self, flash: &mut F, _running: SlotId) -> Result<(), Fault> {
+        self.0.go_back(flash, SlotId::A).await
+    }
+
+    async fn switch<F: Flash>(&mut self, flash: &mut F, running: SlotId, slot: SlotId) -> Result<(), Fault> {
+        match slot == running {
+            true => Ok(()),
+            false => self.0.mark(flash, SlotId::B, Mark::Permanent).await,
+        }
+    }
+}
+
+impl<const BOARD_NAMED: bool> Loader for InPlace<BOARD_NAMED> {
+    type Format = McubootImages<BOARD_NAMED>;
+
+    const SWAPS: bool = false;
+
+    const ERASES_DOWNLOADS: bool = true;
+
+    async fn slot_state<F: Flash>(
+        &mut self,
+        flash: &mut F,
+        running: SlotId,
+        slot: SlotId,
+    ) -> Result<LoaderState, Fault> {
+        if slot == running {
+            return Ok(state_of_running(self.0.standing(flash, slot).await?));
+        }
+        let words = self.0.read_other(flash, slot).await;
+        Ok(match (words.magic, words.copy_done, words.image_ok) {
+            (Magic::Good, _, Flag::Set) => LoaderState::Kept,
+            (Magic::Good, Flag::Set, Flag::Unset | Flag::Bad) => LoaderState::GivenUp,
+            (Magic::Good, Flag::Unset | Flag::Bad, _) => LoaderState::Waiting,
+            (Magic::Unset | Magic::Bad, ..) => LoaderState::Nothing,
+        })
+    }
+
+    async fn try_next<F: Flash>(&mut self, flash: &mut F, _running: SlotId, slot: SlotId) -> Result<(), Fault> {
+        self.0.mark(flash, slot, Mark::Trial).await
+    }
+
+    async fn keep<F: Flash>(&mut self, flash: &mut F, running: SlotId) -> Result<(), Fault> {
+        keep(&mut self.0, flash, running).await
+    }
+
+    async fn give_up<F: Flash>(&mut self, flash: &mut F, running: SlotId) -> Result<(), Fault> {
+        self.0.go_back(flash, running).await
+    }
+
+    /// MCUboot starts the highest version: the running image, if that is it, has to lose its mark.
+    async fn switch<F: Flash>(&mut self, flash: &mut F, running: SlotId, slot: SlotId) -> Result<(), Fault> {
+        let stands = self.0.read_other(flash, slot).await.is_started_in_place();
+        match slot == running {
+            true => Ok(()),
+            false if stands => self.0.unmark(flash, running).await,
+            false => Err(Fault::NoTrialRuns),
+        }
+    }
+}
+
+fn state_of_running(standing: Standing) -> LoaderState {
+    match standing {
+        Standing::Confirmed => LoaderState::Kept,
+        Standing::OnTrial => LoaderState::Trying,
+        // The verdict is still the program's: it can stay, and can go back by a mark.
+        Standing::Unwatched => LoaderState::Nothing,
+    }
+}
+
+async fn keep<F: Flash>(marks: &mut Marks, flash: &mut F, place: SlotId) -> Result<(), Fault> {
+    match marks.confirm(flash, place).await? {
+        Standing::Confirmed | Standing::Unwatched => Ok(()),
+        Standing::OnTrial => Err(Fault::Write { offset_bytes: marks.flag_address(place) }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

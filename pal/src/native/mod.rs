@@ -1,0 +1,155 @@
+//! The platform of a device with slots in NOR flash: rules only. How bytes get into flash is in `slots` and `records`, how a
+//! boot loader is told is behind `boot_control`.
+
+use super::flash::Flash;
+use super::flash::floors::Floors;
+use super::flash::hash;
+use super::flash::records::Records;
+use super::native::boot_control::{BootControl, ImageFormat, OwnSelector};
+use super::native::slots::Incoming;
+use crate::fault::Fault;
+use crate::image::accept::Accept;
+use crate::image::digest::Digest;
+use crate::image::identity::{Extent, Identity};
+use crate::image::slot::SlotId;
+use crate::platform::boot::{Change, Found};
+use crate::platform::config::{Config, ConfigError, JOURNAL};
+use crate::platform::hooks::{NoWatchdog, Reset, Watchdog};
+use crate::refusal::Refusal;
+use crate::store::boot_record::{BootRecord, TRIAL_ATTEMPTS_MAX, Trial};
+use crate::store::layout::Geometry;
+use crate::store::monotonic::Floor;
+use crate::store::region::Region;
+use crate::verify::signature::Signature;
+use crate::verify::signature::Verifier;
+
+pub mod boot_control;
+pub(crate) mod slots;
+mod stored;
+mod update;
+pub mod wipe;
+
+/// [`Platform`](crate::Platform) over a flash, keys, a reset, a watchdog and a boot loader.
+pub struct Native<F, V, R, W = NoWatchdog, B = OwnSelector> {
+    flash: F,
+    verifier: V,
+    reset: R,
+    watchdog: W,
+    config: Config,
+    boot: B,
+    journal: Records,
+    floors: Floors,
+    incoming: Option<Incoming>,
+}
+
+impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, R, W, B> {
+    /// A platform whose layout fits its flash. Touches no flash.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the setting and its numbers.
+    pub fn new(flash: F, verifier: V, reset: R, watchdog: W, config: Config, boot: B) -> Result<Self, ConfigError> {
+        config.layout.check(Geometry::of(&flash)).map_err(ConfigError::Layout)?;
+        if !(1..=TRIAL_ATTEMPTS_MAX).contains(&config.trial_attempts) {
+            return Err(ConfigError::TrialAttempts { got: config.trial_attempts });
+        }
+        let journal = Records::new(config.layout.journal(), JOURNAL);
+        let floors = Floors::new(&config.layout);
+        Ok(Self { flash, verifier, reset, watchdog, config, boot, journal, floors, incoming: None })
+    }
+
+    fn region(&self, slot: SlotId) -> Region {
+        self.boot.region(&self.config.layout, slot)
+    }
+
+    async fn found(&mut self) -> Result<Found, Fault> {
+        self.boot.load(&mut self.flash, &self.config.layout, &mut self.watchdog).await
+    }
+
+    async fn store(&mut self, record: &BootRecord, change: Change) -> Result<(), Fault> {
+        self.boot.store(&mut self.flash, &self.config.layout, record, change).await
+    }
+
+    /// What is found, if the running image is confirmed and no trial is on: only then there is a slot to spare.
+    async fn at_rest(&mut self) -> Result<Found, Refusal> {
+        let found = self.found().await?;
+        let on_trial = matches!(found.record.trial, Trial::Pending { .. } | Trial::Started { .. });
+        match !on_trial && !found.record.wipe && found.record.confirmed == found.running {
+            true => Ok(found),
+            false => Err(Refusal::TrialRunning),
+        }
+    }
+
+    async fn identity(&mut self, slot: SlotId, extent: Extent) -> Result<Identity, Refusal> {
+        let region = self.region(slot);
+        B::Format::identity(&mut self.flash, region, extent).await
+    }
+
+    /// What the running image says of itself; a fault is one, a foreign image is not.
+    async fn running_identity(&mut self, running: SlotId) -> Result<Option<Identity>, Fault> {
+        match self.identity(running, Extent::Whole).await {
+            Ok(identity) => Ok(Some(identity)),
+            Err(Refusal::Fault(fault)) => Err(fault),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Reads and checks what the image in `slot` says of itself, for a device that runs `running`.
+    async fn checked(
+        &mut self,
+        slot: SlotId,
+        extent: Extent,
+        image_bytes: u32,
+        running: Option<Identity>,
+    ) -> Result<Identity, Refusal> {
+        let identity = self.identity(slot, extent).await?;
+        let floor = self.floor().await?;
+        let running_counter = running.and_then(|running| running.security_counter).unwrap_or(0);
+        let accept = Accept {
+            hardware: &self.config.hardware,
+            component: self.config.component,
+            running_version: running.map(|running| running.version),
+            version_rule: self.config.version_rule,
+            security_counter_min: running_counter.max(floor.security_counter).max(self.config.security_counter_min),
+            slot,
+        };
+        identity.check(&accept, image_bytes)?;
+        Ok(identity)
+    }
+
+    async fn verify(&mut self, digest: &Digest, signature: &Signature<'_>) -> Result<(), Refusal> {
+        let Signature { kind, key_id, bytes } = *signature;
+        self.verifier.admits(Some(kind))?;
+        let floor = self.floor().await?;
+        Ok(self.verifier.verify(key_id, kind, digest, bytes, floor.key_epoch)?)
+    }
+
+    async fn hash(&mut self, slot: SlotId, image_bytes: u32) -> Result<Digest, Fault> {
+        let region = self.region(slot);
+        hash::digest(&mut self.flash, region, image_bytes, &mut self.watchdog).await
+    }
+
+    /// The monotonic record, or what the confirmed image asks for beyond it, should raising it have failed.
+    async fn floor(&mut self) -> Result<Floor, Fault> {
+        let stored = self.floors.load(&mut self.flash).await?;
+        let Found { running, record } = self.found().await?;
+        if running != record.confirmed {
+            return Ok(stored);
+        }
+        let running_image = self.running_identity(running).await?;
+        Ok(stored.max(self.asked_by(running_image)))
+    }
+
+    /// Raises the monotonic record to what the running image, once confirmed, asks for.
+    async fn raise_floor(&mut self, running: Option<Identity>) -> Result<Floor, Fault> {
+        let asked = self.asked_by(running);
+        self.floors.raise(&mut self.flash, asked).await
+    }
+
+    fn asked_by(&self, running: Option<Identity>) -> Floor {
+        let security_counter = running.and_then(|running| running.security_counter).unwrap_or(0);
+        Floor { security_counter, key_epoch: self.config.key_epoch }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,34 @@
+//! The erasing part of a factory reset. It can be cut anywhere and done again: what is erased already is passed over.
+
+use super::super::flash::{Flash, erase_sector, is_erased};
+use crate::fault::Fault;
+use crate::image::slot::SlotId;
+use crate::platform::hooks::Watchdog;
+use crate::store::layout::Layout;
+use crate::store::region::Region;
+
+/// Erases all slots but the factory's; the watchdog is fed after each sector. Dropped: call again.
+///
+/// # Errors
+/// [`Fault::Erase`] or [`Fault::Read`] of the last sector that could not be erased, tried twice; all others are.
+pub async fn erase_slots<F: Flash, W: Watchdog>(flash: &mut F, layout: &Layout, watchdog: &mut W) -> Result<(), Fault> {
+    let mut erased = Ok(());
+    for slot in layout.next_slots(SlotId::FACTORY) {
+        erased = erase_region(flash, layout.slot(slot), watchdog).await.and(erased);
+    }
+    erased
+}
+
+async fn erase_region<F: Flash, W: Watchdog>(flash: &mut F, region: Region, watchdog: &mut W) -> Result<(), Fault> {
+    let mut erased = Ok(());
+    for at in (0..region.len_bytes()).step_by(F::ERASE_SIZE) {
+        let sector = region.at(at);
+        // A sector that a cut erase left unreadable is erased, too.
+        let is_erased = is_erased(flash, sector, F::ERASE_SIZE as u32).await == Ok(true);
+        if !is_erased && erase_sector(flash, sector).await.is_err() {
+            erased = erase_sector(flash, sector).await.and(erased);
+        }
+        watchdog.feed();
+    }
+    erased
+}

@@ -1,0 +1,230 @@
+//! An image that comes piece by piece from anywhere: a serial line, a file, another processor. The agent does not need this,
+//! it has blocks; what is checked and what is stored is the same.
+
+use crate::fault::Fault;
+use crate::image::digest::Digest;
+use crate::image::slot::SlotId;
+use crate::platform::Platform;
+use crate::refusal::Refusal;
+use crate::store::region::WORD_BYTES_MAX;
+use crate::verify::signature::Signature;
+
+/// How long the image is that comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// So many bytes. An image that cannot fit is refused before anything is erased.
+    Known(u32),
+    /// It shows at the end. As with a known size, only the sectors are erased that the image touches, and one ahead.
+    Unknown,
+}
+
+/// An image on its way into a slot that does not run. Its end is [`finish`](Self::finish), which takes it: what was
+/// finished cannot be written.
+///
+/// ```
+/// async fn take<P: ota_pal::Platform>(platform: &mut P, byte: &[u8; 1]) {
+///     let mut writer = ota_pal::Writer::begin(platform, ota_pal::Size::Unknown).await.unwrap();
+///     writer.write(byte).await.unwrap();
+///     writer.finish(None, "pipe").await.unwrap();
+/// }
+/// ```
+///
+/// ```compile_fail,E0382
+/// async fn take<P: ota_pal::Platform>(platform: &mut P, byte: &[u8; 1]) {
+///     let mut writer = ota_pal::Writer::begin(platform, ota_pal::Size::Unknown).await.unwrap();
+///     writer.finish(None, "pipe").await.unwrap();
+///     writer.write(byte).await.unwrap();
+/// }
+/// ```
+pub struct Writer<'p, P> {
+    platform: &'p mut P,
+    slot: SlotId,
+    size: Size,
+    /// Bytes handed to the platform: whole words of every flash.
+    written_bytes: u32,
+    /// What does not fill a word yet.
+    rest: [u8; WORD_BYTES_MAX],
+    rest_len: usize,
+}
+
+/// An image that was received whole and verified; [`activate`](Self::activate) puts it on trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Where it lies.
+    pub slot: SlotId,
+    /// SHA-256 of the whole of it.
+    pub digest: Digest,
+    /// Its length.
+    pub image_bytes: u32,
+}
+
+impl<'p, P: Platform> Writer<'p, P> {
+    /// Takes a slot for an image of this size; see [`Platform::begin`] for which. Dropped: nothing happened, or that.
+    ///
+    /// # Errors
+    /// Those of [`Platform::begin`].
+    pub async fn begin(platform: &'p mut P, size: Size) -> Result<Self, Refusal> {
+        let begun = match size {
+            Size::Known(image_bytes) => platform.begin(image_bytes, 0).await?,
+            Size::Unknown => match platform.begin(u32::MAX, 0).await {
+                Err(Refusal::ImageTooLarge { max, .. }) => platform.begin(max, 0).await?,
+                begun => begun?,
+            },
+        };
+        let rest = [0; WORD_BYTES_MAX];
+        Ok(Self { platform, slot: begun.slot, size, written_bytes: 0, rest, rest_len: 0 })
+    }
+
+    /// The slot that the image goes to.
+    #[must_use]
+    pub fn slot(&self) -> SlotId {
+        self.slot
+    }
+
+    /// Bytes so far.
+    #[must_use]
+    pub fn received_bytes(&self) -> u32 {
+        self.written_bytes + self.rest_len as u32
+    }
+
+    /// Takes the next bytes, as many as there are. Dropped, or failed: begin again.
+    ///
+    /// # Errors
+    /// [`Fault::OutOfRange`] beyond the size, or the slot; the flash's own.
+    pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
+        if self.rest_len > 0 {
+            let (filling, others) = bytes.split_at(bytes.len().min(WORD_BYTES_MAX - self.rest_len));
+            self.keep(filling);
+            bytes = others;
+            if self.rest_len == WORD_BYTES_MAX {
+                self.rest_len = 0;
+                let word = self.rest;
+                self.hand_over(&word).await?;
+            }
+        }
+        let (words, rest) = bytes.split_at(bytes.len() - bytes.len() % WORD_BYTES_MAX);
+        if !words.is_empty() {
+            self.hand_over(words).await?;
+        }
+        self.keep(rest);
+        Ok(())
+    }
+
+    /// Ends the image, and decides over it as [`Platform::seal`] does; `source` says where it came from. Dropped: begin
+    /// again.
+    ///
+    /// # Errors
+    /// [`Refusal::ImageLengthMismatch`] if other than the known size was written, [`Refusal::ImageEmpty`], those of
+    /// [`Platform::seal`].
+    pub async fn finish(mut self, signature: Option<&Signature<'_>>, source: &str) -> Result<Sealed, Refusal> {
+        let image_bytes = self.received_bytes();
+        match self.size {
+            Size::Known(announced) if announced != image_bytes => {
+                return Err(Refusal::ImageLengthMismatch { announced, header: image_bytes });
+            }
+            Size::Unknown if image_bytes == 0 => return Err(Refusal::ImageEmpty),
+            Size::Known(_) | Size::Unknown => {}
+        }
+        self.platform.end_at(image_bytes)?;
+        if self.rest_len > 0 {
+            let (rest, len) = (self.rest, self.rest_len);
+            self.hand_over(&rest[..len]).await?;
+        }
+        let digest = self.platform.seal(signature, source).await?;
+        Ok(Sealed { slot: self.slot, digest, image_bytes })
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        self.rest[self.rest_len..][..bytes.len()].copy_from_slice(bytes);
+        self.rest_len += bytes.len();
+    }
+
+    async fn hand_over(&mut self, words: &[u8]) -> Result<(), Fault> {
+        self.platform.write(self.written_bytes, words).await?;
+        self.written_bytes += words.len() as u32;
+        Ok(())
+    }
+}
+
+impl Sealed {
+    /// Puts the image on trial at the next reset. Dropped: done or not; call again.
+    ///
+    /// # Errors
+    /// Those of [`Platform::activate`].
+    pub async fn activate<P: Platform>(&self, platform: &mut P) -> Result<(), Refusal> {
+        platform.activate(self.slot, &self.digest, self.image_bytes).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asynchronous::native::tests::{device, flash, new_header};
+    use crate::asynchronous::testing::{Op, image, run, sha256, sign, signing_key};
+    use crate::store::boot_record::Trial;
+    use crate::verify::signature::SignatureKind;
+    use std::vec::Vec;
+
+    fn erases(ops: &[Op]) -> Vec<u32> {
+        let slot = |op: &Op| match op {
+            Op::Erase(at) if *at >= 6 * 1024 => Some(*at), // the records lie before the slots
+            _ => None,
+        };
+        ops.iter().filter_map(slot).collect()
+    }
+
+    fn sealed(size: Size, piece_bytes: usize) -> (Result<Sealed, Refusal>, Vec<u32>) {
+        let (mut flash, image) = (flash(), image(&new_header()));
+        let der = sign(&signing_key("key"), &sha256(&image));
+        let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
+        let mut device = device(&mut flash, SlotId::A);
+        let sealed = run(async {
+            let mut writer = Writer::begin(&mut device, size).await?;
+            for piece in image.chunks(piece_bytes) {
+                writer.write(piece).await?;
+            }
+            let sealed = writer.finish(Some(&signature), "pipe").await?;
+            sealed.activate(&mut device).await?;
+            Ok(sealed)
+        });
+        if let Ok(Sealed { slot, digest, image_bytes }) = sealed {
+            let trial = Trial::Pending { slot, digest, image_bytes, attempts_left: 3 };
+            assert_eq!(run(device.boot_state()).unwrap().trial, trial);
+        }
+        (sealed, erases(&flash.ops))
+    }
+
+    #[test]
+    fn pieces_of_any_length_make_the_image() {
+        let image = image(&new_header());
+        let expected = Sealed { slot: SlotId::B, digest: sha256(&image), image_bytes: image.len() as u32 };
+        for piece_bytes in [1, 7, 31, 32, 33, 100, 1024, 10_000] {
+            for size in [Size::Known(image.len() as u32), Size::Unknown] {
+                assert_eq!(sealed(size, piece_bytes).0, Ok(expected), "{size:?}, pieces of {piece_bytes}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_size_erases_no_sector_that_a_known_one_would_not() {
+        let image_bytes = image(&new_header()).len() as u32;
+        let (known, unknown) = (sealed(Size::Known(image_bytes), 500), sealed(Size::Unknown, 500));
+        assert_eq!(known.1.len() as u32, image_bytes.div_ceil(1024));
+        assert_eq!(unknown, known);
+        assert!(unknown.0.is_ok());
+    }
+
+    #[test]
+    fn another_length_than_announced_is_refused_and_none_at_all_too() {
+        let got = image(&new_header()).len() as u32;
+        for announced in [got - 1, got + 1] {
+            let refused = Err(Refusal::ImageLengthMismatch { announced, header: got });
+            assert_eq!(sealed(Size::Known(announced), 500).0, refused);
+        }
+        assert!(matches!(sealed(Size::Known(1000), 500).0, Err(Refusal::Fault(Fault::OutOfRange { .. }))));
+        let mut flash = flash();
+        let mut device = device(&mut flash, SlotId::A);
+        let empty = run(async { Writer::begin(&mut device, Size::Unknown).await?.finish(None, "").await });
+        assert_eq!(empty, Err(Refusal::ImageEmpty));
+    }
+}

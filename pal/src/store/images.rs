@@ -1,0 +1,300 @@
+//! The image database: what each slot holds, as far as this device verified it or was made with it. It lies in the boot
+//! record, so a row and what is booted change together. Which image is booted is decided in `ota-boot`.
+
+use core::fmt;
+
+use crate::bytes::{put, take, u16_at, u32_at};
+use crate::image::digest::Digest;
+use crate::image::slot::{SLOTS_MAX, SlotId};
+use crate::image::version::Version;
+
+/// The longest source kept, in bytes; a longer one is cut short.
+pub const SOURCE_BYTES_MAX: usize = 32;
+
+/// Rows of the database: every slot's, and the factory's.
+pub(crate) const ROWS_MAX: usize = SLOTS_MAX + 1;
+
+/// Where a stored image stands. It only goes downwards in this list, until the slot is written anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Being received: of the row, only the length counts.
+    Receiving,
+    /// Whole and signed; never confirmed. On trial, or waiting for it.
+    Verified,
+    /// What the device was made with, or had before it had a database: confirmed, and nobody verified its signature here. A
+    /// rollback or a fallback may start it, a factory reset may not.
+    Made,
+    /// Whole, signed, and was confirmed: a rollback or a fallback may start it.
+    Good,
+    /// Its trial ended without confirmation.
+    Failed,
+}
+
+impl Standing {
+    /// Whether the image was confirmed, and its trial did not end otherwise since.
+    #[must_use]
+    pub const fn was_confirmed(self) -> bool {
+        matches!(self, Self::Made | Self::Good)
+    }
+}
+
+/// What a slot holds. The bytes of the slot still have to be hashed before they are believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// Where it stands.
+    pub standing: Standing,
+    /// Its version.
+    pub version: Version,
+    /// Its security counter.
+    pub security_counter: u32,
+    /// Its length.
+    pub image_bytes: u32,
+    /// SHA-256 of the whole of it.
+    pub digest: Digest,
+    /// The job that brought it; empty for an image that the device was made with.
+    pub source: Source,
+}
+
+impl Image {
+    /// The row of an image that is being received.
+    pub(crate) fn receiving(image_bytes: u32) -> Self {
+        let (version, digest, source) = (Version::new(0, 0, 0), Digest([0; 32]), Source::new(""));
+        Self { standing: Standing::Receiving, version, security_counter: 0, image_bytes, digest, source }
+    }
+}
+
+/// The first [`SOURCE_BYTES_MAX`] bytes of a job's name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    bytes: [u8; SOURCE_BYTES_MAX],
+    len: u8,
+}
+
+impl Source {
+    /// `name`, cut short between two characters where it is too long.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let mut len = name.len().min(SOURCE_BYTES_MAX);
+        while !name.is_char_boundary(len) {
+            len -= 1;
+        }
+        let mut bytes = [0; SOURCE_BYTES_MAX];
+        put(&mut bytes, 0, &name.as_bytes()[..len]);
+        Self { bytes, len: len as u8 }
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), out)
+    }
+}
+
+/// The rows of the database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Images([Option<Image>; ROWS_MAX]);
+
+impl Images {
+    /// No row.
+    pub const NONE: Self = Self([None; ROWS_MAX]);
+
+    /// What `slot` holds, as far as this device knows.
+    #[must_use]
+    pub const fn get(&self, slot: SlotId) -> Option<&Image> {
+        self.0[slot.index()].as_ref()
+    }
+
+    /// Gives `slot` this row, or none.
+    pub const fn set(&mut self, slot: SlotId, image: Option<Image>) {
+        self.0[slot.index()] = image;
+    }
+
+    /// The trial of the image in `slot` ended without confirmation.
+    pub fn fail(&mut self, slot: SlotId) {
+        if let Some(image) = &mut self.0[slot.index()] {
+            image.standing = Standing::Failed;
+        }
+    }
+
+    /// The image in `slot` passed its trial. One that was confirmed before stands as it did.
+    pub fn confirm(&mut self, slot: SlotId) {
+        if let Some(image) = self.0[slot.index()].as_mut().filter(|image| !image.standing.was_confirmed()) {
+            image.standing = Standing::Good;
+        }
+    }
+
+    /// The rows, A's first and the factory's last.
+    pub fn iter(&self) -> impl Iterator<Item = (SlotId, &Image)> {
+        let slots = [SlotId::A, SlotId::B, SlotId::C, SlotId::D, SlotId::FACTORY];
+        slots.into_iter().zip(&self.0).filter_map(|(slot, image)| Some((slot, image.as_ref()?)))
+    }
+
+    /// The slots of the rows that `is_it` picks.
+    pub(crate) fn slots(&self, is_it: impl Fn(&Image) -> bool) -> [Option<SlotId>; ROWS_MAX] {
+        let mut picked = self.iter().filter(|(_, image)| is_it(image)).map(|(slot, _)| slot);
+        core::array::from_fn(|_| picked.next())
+    }
+
+    /// The newest image, by version, that was confirmed once, lies in none of the slots that `passed_over` names, and has
+    /// at least this security counter. The factory's is never among them.
+    #[must_use]
+    pub fn newest_good(&self, security_counter_min: u32, passed_over: impl Fn(SlotId) -> bool) -> Option<SlotId> {
+        self.good(passed_over)
+            .filter(|(_, image)| image.security_counter >= security_counter_min)
+            .max_by_key(|(_, image)| image.version)
+            .map(|(slot, _)| slot)
+    }
+
+    /// The oldest image, by version, that was confirmed once and lies in none of the slots that `passed_over` names. The
+    /// factory's is never among them.
+    #[must_use]
+    pub fn oldest_good(&self, passed_over: impl Fn(SlotId) -> bool) -> Option<SlotId> {
+        self.good(passed_over).min_by_key(|(_, image)| image.version).map(|(slot, _)| slot)
+    }
+
+    fn good(&self, passed_over: impl Fn(SlotId) -> bool) -> impl Iterator<Item = (SlotId, &Image)> {
+        let counts = move |slot: SlotId, image: &Image| image.standing.was_confirmed() && !passed_over(slot);
+        self.iter().filter(move |(slot, image)| !slot.is_factory() && counts(*slot, image))
+    }
+}
+
+pub(crate) const ROW_BYTES: usize = 84;
+
+// Offsets in a row; numbers are little endian.
+const AT_STANDING: usize = 1;
+const AT_SOURCE_LEN: usize = 2;
+const AT_ZERO: usize = 3;
+const AT_VERSION: usize = 4;
+const AT_SECURITY_COUNTER: usize = 12;
+const AT_IMAGE_BYTES: usize = 16;
+const AT_DIGEST: usize = 20;
+const AT_SOURCE: usize = 52;
+
+const RECEIVING: u8 = 1;
+const VERIFIED: u8 = 2;
+const GOOD: u8 = 3;
+const FAILED: u8 = 4;
+const MADE: u8 = 5;
+
+/// Writes a row; the slot's number first.
+pub(crate) fn emit(slot: SlotId, image: &Image) -> [u8; ROW_BYTES] {
+    let mut row = [0; ROW_BYTES];
+    row[0] = slot.number();
+    row[AT_STANDING] = match image.standing {
+        Standing::Receiving => RECEIVING,
+        Standing::Verified => VERIFIED,
+        Standing::Made => MADE,
+        Standing::Good => GOOD,
+        Standing::Failed => FAILED,
+    };
+    row[AT_SOURCE_LEN] = image.source.len;
+    put(&mut row, AT_VERSION, &image.version.major.to_le_bytes());
+    put(&mut row, AT_VERSION + 2, &image.version.minor.to_le_bytes());
+    put(&mut row, AT_VERSION + 4, &image.version.patch.to_le_bytes());
+    put(&mut row, AT_SECURITY_COUNTER, &image.security_counter.to_le_bytes());
+    put(&mut row, AT_IMAGE_BYTES, &image.image_bytes.to_le_bytes());
+    put(&mut row, AT_DIGEST, &image.digest.0);
+    put(&mut row, AT_SOURCE, &image.source.bytes);
+    row
+}
+
+/// Reads a row; `None` for one that says what no row says.
+pub(crate) fn parse(row: &[u8; ROW_BYTES]) -> Option<(SlotId, Image)> {
+    let standing = match row[AT_STANDING] {
+        RECEIVING => Standing::Receiving,
+        VERIFIED => Standing::Verified,
+        MADE => Standing::Made,
+        GOOD => Standing::Good,
+        FAILED => Standing::Failed,
+        _ => return None,
+    };
+    let source = Source { bytes: take(row, AT_SOURCE), len: row[AT_SOURCE_LEN] };
+    core::str::from_utf8(source.bytes.get(..usize::from(source.len))?).ok()?;
+    let version = Version {
+        major: u16_at(row, AT_VERSION),
+        minor: u16_at(row, AT_VERSION + 2),
+        patch: u32_at(row, AT_VERSION + 4),
+    };
+    let image = Image {
+        standing,
+        version,
+        security_counter: u32_at(row, AT_SECURITY_COUNTER),
+        image_bytes: u32_at(row, AT_IMAGE_BYTES),
+        digest: Digest(take(row, AT_DIGEST)),
+        source,
+    };
+    (row[AT_ZERO] == 0).then_some((SlotId::from_number(row[0])?, image))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(patch: u32, standing: Standing) -> Image {
+        Image {
+            standing,
+            version: Version::new(1, 0, patch),
+            security_counter: patch,
+            image_bytes: 0x0102_0304,
+            digest: Digest([0xD1; 32]),
+            source: Source::new("job-7"),
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_a_row_never_change() {
+        let row = emit(SlotId::B, &image(5, Standing::Good));
+        assert_eq!(row[..20], [1, 3, 5, 0, 1, 0, 0, 0, 5, 0, 0, 0, 5, 0, 0, 0, 4, 3, 2, 1]);
+        assert_eq!(row[20..52], [0xD1; 32]);
+        assert_eq!(row[52..57], *b"job-7");
+        assert!(row[57..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn a_row_reads_back_what_it_says() {
+        for standing in [Standing::Receiving, Standing::Verified, Standing::Made, Standing::Good, Standing::Failed] {
+            for slot in [SlotId::A, SlotId::D, SlotId::FACTORY] {
+                assert_eq!(parse(&emit(slot, &image(5, standing))), Some((slot, image(5, standing))));
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_that_says_what_no_row_says_is_none() {
+        let good = emit(SlotId::B, &image(5, Standing::Good));
+        for (at, value) in [(0, 4), (0, 0xFF), (1, 0), (1, 6), (2, 33), (3, 1), (52, 0xFF)] {
+            let mut bad = good;
+            bad[at] = value;
+            assert_eq!(parse(&bad), None, "byte {at} = {value}");
+        }
+    }
+
+    #[test]
+    fn a_long_source_is_cut_between_characters() {
+        assert_eq!(Source::new("").as_str(), "");
+        assert_eq!(Source::new(&"j".repeat(40)).as_str(), "j".repeat(32));
+        let umlauts = "ü".repeat(20);
+        assert_eq!(Source::new(&umlauts).as_str(), "ü".repeat(16));
+        assert_eq!(Source::new(&std::format!("j{umlauts}")).as_str(), std::format!("j{}", "ü".repeat(15)));
+    }
+
+    #[test]
+    fn the_newest_good_image_is_the_one_of_the_highest_version_that_may_still_run() {
+        let mut images = Images::NONE;
+        images.set(SlotId::A, Some(image(3, Standing::Good)));
+        images.set(SlotId::B, Some(image(9, Standing::Failed)));
+        images.set(SlotId::C, Some(image(5, Standing::Good)));
+        images.set(SlotId::D, Some(image(7, Standing::Verified)));
+        images.set(SlotId::FACTORY, Some(image(8, Standing::Good)));
+        assert_eq!(images.newest_good(0, |_| false), Some(SlotId::C));
+        assert_eq!(images.newest_good(0, |slot| slot == SlotId::C), Some(SlotId::A));
+        assert_eq!(images.newest_good(4, |slot| slot == SlotId::C), None, "A's security counter is 3");
+        assert_eq!(images.newest_good(6, |_| false), None);
+    }
+}

@@ -1,0 +1,448 @@
+//! What lies where in flash, checked once. Nothing here reads or writes.
+
+use crate::image::slot::{SLOTS_MAX, SlotId};
+use crate::print::print_by_name;
+use crate::store::record_format::{SECTOR_BYTES_MIN, sectors_min};
+use crate::store::region::Region;
+use crate::store::region::WORD_BYTES_MAX;
+
+/// The sizes of a flash part, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// The unit of reads and writes: the larger of the two.
+    pub word_bytes: u32,
+    /// The unit of erases, a sector.
+    pub erase_bytes: u32,
+    /// The whole part; of a part beyond 4 GiB, what 32 bits address.
+    pub capacity_bytes: u32,
+}
+
+/// Where slots and records lie; checked against a geometry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Those beyond the count are empty.
+    slots: [Region; SLOTS_MAX],
+    slot_count: usize,
+    factory: Option<Region>,
+    records: RecordRegions,
+}
+
+/// Where the three kinds of records lie. Each needs two sectors, or more if the sector is smaller than a record; further
+/// ones spread the wear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordRegions {
+    /// The agent's journal.
+    pub journal: Region,
+    /// The boot record.
+    pub boot: Region,
+    /// What is only ever raised: security counter and key epoch.
+    pub monotonic: Region,
+}
+
+/// Why a layout does not work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayoutError {
+    /// The flash's word is no power of two up to 32 bytes, or its sector no multiple of 32 bytes that holds a record.
+    GeometryUnsupported {
+        /// The flash's word.
+        word_bytes: u32,
+        /// The flash's sector.
+        erase_bytes: u32,
+    },
+    /// A region does not consist of whole sectors.
+    NotSectorAligned {
+        /// Start of the region.
+        offset_bytes: u32,
+        /// Its length.
+        len_bytes: u32,
+        /// The flash's sector.
+        erase_bytes: u32,
+    },
+    /// A region ends beyond the flash.
+    OutOfRange {
+        /// Start of the region.
+        offset_bytes: u32,
+        /// Its length.
+        len_bytes: u32,
+        /// The flash's capacity.
+        capacity_bytes: u32,
+    },
+    /// A region has too few sectors for its purpose.
+    TooFewSectors {
+        /// Start of the region.
+        offset_bytes: u32,
+        /// Sectors it has.
+        got: u32,
+        /// Sectors it needs.
+        min: u32,
+    },
+    /// Fewer than two slots, or more than [`SLOTS_MAX`]. An update needs a slot that does not run.
+    SlotCount {
+        /// Slots given.
+        got: usize,
+    },
+    /// Two regions share bytes.
+    Overlap {
+        /// Start of the one.
+        first_offset_bytes: u32,
+        /// Start of the other.
+        second_offset_bytes: u32,
+    },
+}
+
+print_by_name!(LayoutError);
+
+impl Layout {
+    /// A layout whose regions are whole sectors, lie inside the flash and do not overlap: two to four slots, A first, that
+    /// may differ in length, and no factory slot.
+    ///
+    /// In a `const`, what breaks a rule does not compile:
+    ///
+    /// ```
+    /// # use ota_pal::{Geometry, Layout, RecordRegions, Region};
+    /// # const GEOMETRY: Geometry = Geometry { word_bytes: 4, erase_bytes: 4096, capacity_bytes: 65_536 };
+    /// # const RECORDS: RecordRegions = RecordRegions {
+    /// #     journal: Region::new(32_768, 8_192),
+    /// #     boot: Region::new(40_960, 8_192),
+    /// #     monotonic: Region::new(49_152, 8_192),
+    /// # };
+    /// const SLOTS: [Region; 2] = [Region::new(0, 16_384), Region::new(16_384, 16_384)];
+    /// const LAYOUT: Layout = match Layout::new(GEOMETRY, &SLOTS, RECORDS) {
+    ///     Ok(layout) => layout,
+    ///     Err(_) => panic!("no layout"),
+    /// };
+    /// ```
+    ///
+    /// ```compile_fail
+    /// # use ota_pal::{Geometry, Layout, RecordRegions, Region};
+    /// # const GEOMETRY: Geometry = Geometry { word_bytes: 4, erase_bytes: 4096, capacity_bytes: 65_536 };
+    /// # const RECORDS: RecordRegions = RecordRegions {
+    /// #     journal: Region::new(32_768, 8_192),
+    /// #     boot: Region::new(40_960, 8_192),
+    /// #     monotonic: Region::new(49_152, 8_192),
+    /// # };
+    /// const SLOTS: [Region; 1] = [Region::new(0, 16_384)];
+    /// const LAYOUT: Layout = match Layout::new(GEOMETRY, &SLOTS, RECORDS) {
+    ///     Ok(layout) => layout,
+    ///     Err(_) => panic!("no layout"),
+    /// };
+    /// ```
+    ///
+    /// # Errors
+    /// [`LayoutError`] names the first rule broken, with its numbers.
+    pub const fn new(geometry: Geometry, slots: &[Region], records: RecordRegions) -> Result<Self, LayoutError> {
+        if slots.len() < 2 || slots.len() > SLOTS_MAX {
+            return Err(LayoutError::SlotCount { got: slots.len() });
+        }
+        let mut all = [Region::new(0, 0); SLOTS_MAX];
+        let mut index = 0;
+        while index < slots.len() {
+            all[index] = slots[index];
+            index += 1;
+        }
+        Self { slots: all, slot_count: slots.len(), factory: None, records }.checked(geometry)
+    }
+
+    /// The same layout with a factory slot.
+    ///
+    /// # Errors
+    /// [`LayoutError`] names the first rule broken, with its numbers.
+    pub const fn with_factory(self, geometry: Geometry, factory: Region) -> Result<Self, LayoutError> {
+        Self { factory: Some(factory), ..self }.checked(geometry)
+    }
+
+    /// The whole flash: records of the fewest sectors that they need, and two slots of equal length in the rest.
+    ///
+    /// # Errors
+    /// [`LayoutError`] if the geometry is not supported or leaves no sector for a slot.
+    pub const fn split(geometry: Geometry) -> Result<Self, LayoutError> {
+        Self::divide(geometry, 2, false)
+    }
+
+    /// The whole flash: records of the fewest sectors that they need, and in the rest as many slots of equal length as asked
+    /// for, with a further one for the factory where that is wanted.
+    ///
+    /// # Errors
+    /// [`LayoutError`] if the geometry is not supported or leaves no sector for a slot.
+    pub const fn divide(geometry: Geometry, slot_count: usize, factory: bool) -> Result<Self, LayoutError> {
+        if let Err(error) = check_geometry(geometry) {
+            return Err(error);
+        }
+        if slot_count < 2 || slot_count > SLOTS_MAX {
+            return Err(LayoutError::SlotCount { got: slot_count });
+        }
+        let record_bytes = sectors_min(geometry.erase_bytes) * geometry.erase_bytes;
+        let parts = slot_count as u32 + factory as u32;
+        let slot_bytes = geometry.capacity_bytes.saturating_sub(3 * record_bytes) / parts / geometry.erase_bytes
+            * geometry.erase_bytes;
+        let mut regions = [Region::new(0, 0); SLOTS_MAX + 1];
+        let mut index = 0;
+        while index < parts as usize {
+            regions[index] = Region::new(3 * record_bytes + index as u32 * slot_bytes, slot_bytes);
+            index += 1;
+        }
+        let records = RecordRegions {
+            boot: Region::new(0, record_bytes),
+            journal: Region::new(record_bytes, record_bytes),
+            monotonic: Region::new(2 * record_bytes, record_bytes),
+        };
+        match Self::new(geometry, regions.split_at(slot_count).0, records) {
+            Ok(layout) if factory => layout.with_factory(geometry, regions[slot_count]),
+            split => split,
+        }
+    }
+
+    /// Sectors that the records of a divided flash take.
+    #[must_use]
+    pub const fn record_sectors(erase_bytes: u32) -> u32 {
+        3 * sectors_min(erase_bytes)
+    }
+
+    const fn checked(self, geometry: Geometry) -> Result<Self, LayoutError> {
+        match self.check(geometry) {
+            Ok(()) => Ok(self),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether this layout fits `geometry`.
+    pub(crate) const fn check(&self, geometry: Geometry) -> Result<(), LayoutError> {
+        if let Err(error) = check_geometry(geometry) {
+            return Err(error);
+        }
+        let regions = self.regions(sectors_min(geometry.erase_bytes));
+        let mut index = 0;
+        while index < regions.len() {
+            let (region, sectors_min) = regions[index];
+            if let Err(error) = check_region(geometry, region, sectors_min) {
+                return Err(error);
+            }
+            let mut earlier = 0;
+            while earlier < index {
+                if regions[earlier].0.overlaps(region) {
+                    return Err(LayoutError::Overlap {
+                        first_offset_bytes: regions[earlier].0.offset_bytes(),
+                        second_offset_bytes: region.offset_bytes(),
+                    });
+                }
+                earlier += 1;
+            }
+            index += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether `region` shares no byte with any of this layout.
+    pub fn is_clear_of(&self, region: Region) -> bool {
+        self.regions(0).iter().all(|(mine, _)| !mine.overlaps(region))
+    }
+
+    /// Every region with the sectors that it needs: none, where there is no such slot.
+    const fn regions(&self, record_sectors: u32) -> [(Region, u32); SLOTS_MAX + 4] {
+        let RecordRegions { journal, boot, monotonic } = self.records;
+        let absent = (Region::new(0, 0), 0);
+        let mut regions = [absent; SLOTS_MAX + 4];
+        let mut index = 0;
+        while index < self.slot_count {
+            regions[index] = (self.slots[index], 1);
+            index += 1;
+        }
+        if let Some(factory) = self.factory {
+            regions[SLOTS_MAX] = (factory, 1);
+        }
+        regions[SLOTS_MAX + 1] = (journal, record_sectors);
+        regions[SLOTS_MAX + 2] = (boot, record_sectors);
+        regions[SLOTS_MAX + 3] = (monotonic, record_sectors);
+        regions
+    }
+
+    /// Where `slot` lies; a region of no bytes for a slot that this layout has not.
+    #[must_use]
+    pub const fn slot(&self, slot: SlotId) -> Region {
+        match self.factory {
+            Some(factory) if slot.is_factory() => factory,
+            None if slot.is_factory() => Region::new(0, 0),
+            _ => self.slots[slot.index()],
+        }
+    }
+
+    /// Where the factory slot lies, if there is one.
+    #[must_use]
+    pub const fn factory(&self) -> Option<Region> {
+        self.factory
+    }
+
+    /// How many slots there are, the factory's not counted.
+    #[must_use]
+    pub const fn slot_count(&self) -> usize {
+        self.slot_count
+    }
+
+    /// The slots that updates go to, in the order in which they are taken when `from` runs: those behind it, then those
+    /// before it.
+    pub fn next_slots(&self, from: SlotId) -> impl Iterator<Item = SlotId> + use<> {
+        let count = self.slot_count;
+        let first = if from.is_factory() { count - 1 } else { from.index() };
+        (1..=count)
+            .filter_map(move |step| SlotId::from_number(((first + step) % count) as u8))
+            .filter(move |slot| *slot != from)
+    }
+
+    /// Where the journal lies.
+    #[must_use]
+    pub const fn journal(&self) -> Region {
+        self.records.journal
+    }
+
+    /// Where the boot record lies.
+    #[must_use]
+    pub const fn boot_record(&self) -> Region {
+        self.records.boot
+    }
+
+    /// Where the monotonic record lies.
+    #[must_use]
+    pub const fn monotonic(&self) -> Region {
+        self.records.monotonic
+    }
+}
+
+const fn check_geometry(geometry: Geometry) -> Result<(), LayoutError> {
+    let Geometry { word_bytes, erase_bytes, .. } = geometry;
+    let word_fits = word_bytes.is_power_of_two() && word_bytes <= WORD_BYTES_MAX as u32;
+    let sector_fits = erase_bytes % WORD_BYTES_MAX as u32 == 0 && erase_bytes >= SECTOR_BYTES_MIN;
+    if word_fits && sector_fits { Ok(()) } else { Err(LayoutError::GeometryUnsupported { word_bytes, erase_bytes }) }
+}
+
+const fn check_region(geometry: Geometry, region: Region, sectors_min: u32) -> Result<(), LayoutError> {
+    let (offset_bytes, len_bytes) = (region.offset_bytes(), region.len_bytes());
+    let Geometry { erase_bytes, capacity_bytes, .. } = geometry;
+    if offset_bytes % erase_bytes != 0 || len_bytes % erase_bytes != 0 {
+        return Err(LayoutError::NotSectorAligned { offset_bytes, len_bytes, erase_bytes });
+    }
+    match offset_bytes.checked_add(len_bytes) {
+        Some(end_bytes) if end_bytes <= capacity_bytes => {}
+        _ => return Err(LayoutError::OutOfRange { offset_bytes, len_bytes, capacity_bytes }),
+    }
+    let got = len_bytes / erase_bytes;
+    if got < sectors_min {
+        return Err(LayoutError::TooFewSectors { offset_bytes, got, min: sectors_min });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GEOMETRY: Geometry = Geometry { word_bytes: 4, erase_bytes: 4096, capacity_bytes: 64 * 1024 };
+
+    const fn records(journal: Region, boot: Region) -> RecordRegions {
+        RecordRegions { journal, boot, monotonic: Region::new(0xE000, 0x2000) }
+    }
+
+    fn layout(slots: [Region; 2], journal: Region, boot: Region) -> Result<Layout, LayoutError> {
+        Layout::new(GEOMETRY, &slots, records(journal, boot))
+    }
+
+    #[test]
+    fn a_split_flash_gives_two_equal_slots_that_end_inside() {
+        const LAYOUT: Layout = match Layout::split(GEOMETRY) {
+            Ok(layout) => layout,
+            Err(_) => panic!("a const layout is checked by the compiler"),
+        };
+        assert_eq!(LAYOUT.slot(SlotId::A), Region::new(0x6000, 0x5000));
+        assert_eq!(LAYOUT.slot(SlotId::B), Region::new(0xB000, 0x5000));
+        assert_eq!(LAYOUT.slot(SlotId::C).len_bytes(), 0);
+        assert_eq!(LAYOUT.boot_record(), Region::new(0, 0x2000));
+        assert_eq!(LAYOUT.journal(), Region::new(0x2000, 0x2000));
+        assert_eq!(LAYOUT.monotonic(), Region::new(0x4000, 0x2000));
+        assert_eq!(LAYOUT.factory(), None);
+    }
+
+    #[test]
+    fn a_flash_is_divided_into_slots_and_one_for_the_factory() {
+        let layout = Layout::divide(GEOMETRY, 3, true).unwrap();
+        let slots = [SlotId::A, SlotId::B, SlotId::C, SlotId::FACTORY].map(|slot| layout.slot(slot));
+        let at = |index: u32| Region::new(0x6000 + index * 0x2000, 0x2000);
+        assert_eq!(slots, [at(0), at(1), at(2), at(3)]);
+        assert_eq!((layout.slot_count(), layout.factory()), (3, Some(at(3))));
+    }
+
+    #[test]
+    fn fewer_than_two_slots_are_refused_and_more_than_four() {
+        let regions = records(Region::new(0, 0x2000), Region::new(0x2000, 0x2000));
+        let slots = [Region::new(0x4000, 0x1000); 5];
+        for got in [0, 1, 5] {
+            assert_eq!(Layout::new(GEOMETRY, &slots[..got], regions), Err(LayoutError::SlotCount { got }));
+            assert_eq!(Layout::divide(GEOMETRY, got, true), Err(LayoutError::SlotCount { got }));
+        }
+    }
+
+    #[test]
+    fn the_next_slots_are_those_behind_the_running_one_and_then_those_before_it() {
+        let next = |slots: usize, from: SlotId| {
+            let layout = Layout::divide(GEOMETRY, slots, true).unwrap();
+            layout.next_slots(from).collect::<std::vec::Vec<_>>()
+        };
+        let (a, b, c) = (SlotId::A, SlotId::B, SlotId::C);
+        assert_eq!(next(2, a), [b]);
+        assert_eq!(next(2, b), [a]);
+        assert_eq!(next(3, a), [b, c]);
+        assert_eq!(next(3, b), [c, a]);
+        assert_eq!(next(3, c), [a, b]);
+        assert_eq!(next(3, SlotId::FACTORY), [a, b, c]);
+    }
+
+    #[test]
+    fn records_need_more_sectors_where_a_sector_is_smaller_than_a_record() {
+        let small = Geometry { word_bytes: 4, erase_bytes: 256, capacity_bytes: 64 * 1024 };
+        let layout = Layout::split(small).unwrap();
+        assert_eq!(layout.boot_record().len_bytes(), 2 * 2 * 256);
+    }
+
+    #[test]
+    fn regions_that_share_a_sector_are_refused() {
+        let slots = [Region::new(0x4000, 0x2000), Region::new(0x5000, 0x2000)];
+        let refused = layout(slots, Region::new(0, 0x2000), Region::new(0x2000, 0x2000));
+        assert_eq!(refused, Err(LayoutError::Overlap { first_offset_bytes: 0x4000, second_offset_bytes: 0x5000 }));
+    }
+
+    #[test]
+    fn a_region_beyond_the_flash_is_refused_even_when_its_end_wraps() {
+        for region in [Region::new(0xF000, 0x2000), Region::new(0xFFFF_F000, 0x2000)] {
+            let refused =
+                layout([Region::new(0, 0x1000), region], Region::new(0x2000, 0x2000), Region::new(0x4000, 0x2000));
+            assert!(matches!(refused, Err(LayoutError::OutOfRange { .. })), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn records_need_two_sectors_and_slots_one() {
+        let slots = [Region::new(0x4000, 0x1000), Region::new(0x5000, 0x1000)];
+        let one_sector = layout(slots, Region::new(0, 0x1000), Region::new(0x2000, 0x2000));
+        assert_eq!(one_sector, Err(LayoutError::TooFewSectors { offset_bytes: 0, got: 1, min: 2 }));
+        let no_slot = layout([Region::new(0x4000, 0), slots[1]], Region::new(0, 0x2000), Region::new(0x2000, 0x2000));
+        assert_eq!(no_slot, Err(LayoutError::TooFewSectors { offset_bytes: 0x4000, got: 0, min: 1 }));
+    }
+
+    #[test]
+    fn a_ragged_region_and_an_odd_geometry_are_refused() {
+        let ragged = layout(
+            [Region::new(0x4000, 0x1000), Region::new(0x5000, 0x0800)],
+            Region::new(0, 0x2000),
+            Region::new(0x2000, 0x2000),
+        );
+        assert!(matches!(ragged, Err(LayoutError::NotSectorAligned { len_bytes: 0x0800, .. })));
+        for (word_bytes, erase_bytes) in [(3, 4096), (64, 4096), (4, 128), (4, 1000), (0, 4096), (4, 0)] {
+            let odd = Geometry { word_bytes, erase_bytes, capacity_bytes: 1 << 20 };
+            assert_eq!(Layout::split(odd), Err(LayoutError::GeometryUnsupported { word_bytes, erase_bytes }));
+        }
+    }
+
+    #[test]
+    fn a_flash_too_small_for_two_slots_is_refused() {
+        let small = Geometry { capacity_bytes: 7 * 4096, ..GEOMETRY };
+        assert!(matches!(Layout::split(small), Err(LayoutError::TooFewSectors { got: 0, min: 1, .. })));
+    }
+}

@@ -1,0 +1,176 @@
+//! What the crate asks of a signature check: the trait, its kinds and its refusals. The keys are in `keys`.
+
+use crate::image::digest::Digest;
+use crate::print::print_by_name;
+
+/// A kind of signature, as job documents name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignatureKind {
+    /// RSA over SHA-1. No key here makes it.
+    Sha1Rsa,
+    /// RSA, PKCS #1 v1.5, over SHA-256: feature `rsa`.
+    Sha256Rsa,
+    /// ECDSA over SHA-1. No key here makes it.
+    Sha1Ecdsa,
+    /// ECDSA over SHA-256.
+    Sha256Ecdsa,
+    /// Ed25519 over the 32 bytes of the SHA-256, ours alone: feature `ed25519`.
+    Sha256Ed25519,
+}
+
+/// A signature as a job carries it, after base64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signature<'a> {
+    /// The kind the job names; it must be one the key can make.
+    pub kind: SignatureKind,
+    /// The key the job names. It only says which key is tried first.
+    pub key_id: Option<&'a str>,
+    /// The bytes, in the form that its kind has: of ECDSA in DER.
+    pub bytes: &'a [u8],
+}
+
+/// Why a signature does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignatureRefusal {
+    /// No key of this device makes signatures of this kind.
+    KindUnsupported {
+        /// The kind.
+        got: SignatureKind,
+    },
+    /// There is no signature, and only [`AcceptUnsigned`] does without.
+    SignatureMissing,
+    /// Not of the form that signatures of its kind have: of ECDSA the one DER encoding of two positive integers of at most
+    /// 32 bytes, of the others so many bytes and no more.
+    SignatureMalformed {
+        /// The byte where it stops being that.
+        at_bytes: usize,
+    },
+    /// No key of this device that could have made it is still valid.
+    UnknownKey,
+    /// No key of this device made it for these bytes.
+    SignatureInvalid,
+    /// A key of this device made it for these bytes, but the key is revoked.
+    KeyRevoked {
+        /// The epoch in which the key was issued.
+        epoch: u32,
+        /// The device's key epoch: keys of earlier ones are revoked.
+        epoch_min: u32,
+    },
+}
+
+print_by_name!(SignatureRefusal);
+
+/// Decides whether a signature over an image holds. The algorithm is the key's, never the message's.
+pub trait Verifier {
+    /// Whether an image may come with a signature of this kind, or, `None`, without any. It is asked before anything is
+    /// fetched, and for an image without signature again at the end, as nothing else is then. SHA-1 is admitted nowhere.
+    ///
+    /// # Errors
+    /// [`SignatureRefusal::SignatureMissing`], [`SignatureRefusal::KindUnsupported`], [`SignatureRefusal::UnknownKey`].
+    fn admits(&self, kind: Option<SignatureKind>) -> Result<(), SignatureRefusal> {
+        match kind.ok_or(SignatureRefusal::SignatureMissing)? {
+            got @ (SignatureKind::Sha1Rsa | SignatureKind::Sha1Ecdsa) => Err(SignatureRefusal::KindUnsupported { got }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether one of the device's keys signed `digest`. `key_id` comes from the job and is not trusted: it may say which
+    /// key to try first, and must not decide more. Keys issued before `epoch_min`, the device's key epoch, are revoked: what
+    /// they sign never holds.
+    ///
+    /// # Errors
+    /// [`SignatureRefusal`] for everything but a signature that holds.
+    fn verify(
+        &self,
+        key_id: Option<&str>,
+        kind: SignatureKind,
+        digest: &Digest,
+        signature: &[u8],
+        epoch_min: u32,
+    ) -> Result<(), SignatureRefusal>;
+}
+
+/// Lets images in that carry no signature: for the work bench, where nobody signs yet.
+///
+/// A signature that is there must hold under `V`. That keeps nobody out: whoever can change a job, the network and the cloud
+/// included, takes the signature away, and runs what he likes on the device.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AcceptUnsigned<V>(pub V);
+
+impl<V: Verifier> Verifier for AcceptUnsigned<V> {
+    fn admits(&self, kind: Option<SignatureKind>) -> Result<(), SignatureRefusal> {
+        kind.map_or(Ok(()), |kind| self.0.admits(Some(kind)))
+    }
+
+    fn verify(
+        &self,
+        key_id: Option<&str>,
+        kind: SignatureKind,
+        digest: &Digest,
+        signature: &[u8],
+        epoch_min: u32,
+    ) -> Result<(), SignatureRefusal> {
+        self.0.verify(key_id, kind, digest, signature, epoch_min)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{public_key, sha256, sign, signing_key};
+    use crate::verify::keys::KeySet;
+
+    const KIND: SignatureKind = SignatureKind::Sha256Ecdsa;
+
+    /// As a chip with keys of its own might be: it says nothing about kinds.
+    struct Chip;
+
+    impl Verifier for Chip {
+        fn verify(
+            &self,
+            _: Option<&str>,
+            _: SignatureKind,
+            _: &Digest,
+            _: &[u8],
+            _: u32,
+        ) -> Result<(), SignatureRefusal> {
+            Ok(())
+        }
+    }
+
+    fn keys() -> KeySet<1> {
+        let mut keys = KeySet::new();
+        keys.add(public_key("key", &signing_key("key"))).unwrap();
+        keys
+    }
+
+    #[test]
+    fn no_verifier_does_without_a_signature_unless_its_name_says_so() {
+        let missing = Err(SignatureRefusal::SignatureMissing);
+        assert_eq!(
+            (keys().admits(None), KeySet::<1>::new().admits(None), Chip.admits(None)),
+            (missing, missing, missing)
+        );
+        assert_eq!((AcceptUnsigned(keys()).admits(None), AcceptUnsigned(Chip).admits(None)), (Ok(()), Ok(())));
+    }
+
+    #[test]
+    fn a_signature_that_is_there_must_hold_although_one_may_be_missing() {
+        let (digest, bench) = (sha256(b"image"), AcceptUnsigned(keys()));
+        let check = |name| bench.verify(None, KIND, &digest, &sign(&signing_key(name), &digest), 0);
+        assert_eq!((check("key"), check("foreign")), (Ok(()), Err(SignatureRefusal::SignatureInvalid)));
+        let got = SignatureKind::Sha256Rsa;
+        assert_eq!(bench.admits(Some(got)), Err(SignatureRefusal::KindUnsupported { got }));
+    }
+
+    #[test]
+    fn sha_1_is_admitted_nowhere_and_the_other_kinds_where_a_key_makes_them() {
+        for got in [SignatureKind::Sha1Ecdsa, SignatureKind::Sha1Rsa] {
+            let unsupported = Err(SignatureRefusal::KindUnsupported { got });
+            let answers = [keys().admits(Some(got)), Chip.admits(Some(got)), AcceptUnsigned(Chip).admits(Some(got))];
+            assert_eq!(answers, [unsupported; 3]);
+        }
+        assert_eq!((keys().admits(Some(KIND)), Chip.admits(Some(SignatureKind::Sha256Rsa))), (Ok(()), Ok(())));
+        assert_eq!(KeySet::<1>::new().admits(Some(KIND)), Err(SignatureRefusal::UnknownKey));
+    }
+}
