@@ -2,7 +2,7 @@
 //! told by a notice, too. Where [`crate::pump`] has the agent, they come by [`Application::command`].
 
 use ota_jobs::Reason;
-use ota_pal::{Images, Platform, Refusal, Signature, SlotId, Version};
+use ota_pal::{ImageManagement, Images, Refusal, Signature, SlotId, Version};
 
 use crate::agent::Agent;
 use crate::application::Application;
@@ -46,7 +46,7 @@ impl From<Refusal> for CommandRefused {
     }
 }
 
-impl<P: Platform, A: Application> Agent<'_, P, A> {
+impl<P: ImageManagement, A: Application> Agent<'_, P, A> {
     /// Carries `command` out, or refuses it; a notice tells which, but for an abort where nothing can be aborted.
     ///
     /// Dropping the future is like a power cut.

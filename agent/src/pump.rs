@@ -7,7 +7,7 @@ use core::pin::pin;
 use embassy_futures::select::{Either3, Either4, select3, select4};
 use embassy_time::{Duration, Instant as Clock, Timer, with_timeout};
 use ota_jobs::Reason;
-use ota_pal::Platform;
+use ota_pal::ImageManagement;
 
 use crate::agent::{Agent, MESSAGE_BYTES_MAX, Outgoing};
 use crate::application::Application;
@@ -39,7 +39,7 @@ pub struct Web<'b, C> {
 /// Dropping the future stops the agent where it is: like a power cut, nothing is lost.
 pub async fn run<P, A, B, C>(agent: &mut Agent<'_, P, A>, broker: &mut B, web: Option<&mut Web<'_, C>>)
 where
-    P: Platform,
+    P: ImageManagement,
     A: Application,
     B: Broker,
     C: Connector,
@@ -64,7 +64,7 @@ where
 }
 
 /// Lets the agent go on with what needs no connection, and obey its application, until `future` is done.
-async fn alongside<P: Platform, A: Application, F: Future>(agent: &mut Agent<'_, P, A>, future: F) -> F::Output {
+async fn alongside<P: ImageManagement, A: Application, F: Future>(agent: &mut Agent<'_, P, A>, future: F) -> F::Output {
     let mut future = pin!(future);
     loop {
         agent.work(now()).await;
@@ -78,7 +78,7 @@ async fn alongside<P: Platform, A: Application, F: Future>(agent: &mut Agent<'_,
 }
 
 /// Sleeps until time alone changes something for the agent.
-fn agent_wake<P: Platform, A: Application>(agent: &Agent<'_, P, A>) -> impl Future<Output = ()> + use<P, A> {
+fn agent_wake<P: ImageManagement, A: Application>(agent: &Agent<'_, P, A>) -> impl Future<Output = ()> + use<P, A> {
     let trial = agent.is_testing().then(|| Clock::now() + TRIAL_TURN);
     let deadline = agent.deadline().map(|at| Clock::from_millis(at.as_ms()));
     let wake = [trial, deadline].into_iter().flatten().min();
@@ -96,7 +96,7 @@ struct Pump<'a, 'b, P, A, M> {
     connection: &'a mut M,
 }
 
-impl<P: Platform, A: Application, M: Mqtt> Pump<'_, '_, P, A, M> {
+impl<P: ImageManagement, A: Application, M: Mqtt> Pump<'_, '_, P, A, M> {
     async fn serve<C: Connector>(
         &mut self,
         backoff: &mut Backoff,

@@ -233,7 +233,8 @@ impl Layout {
     }
 
     /// Whether `region` shares no byte with any of this layout.
-    pub(crate) fn is_clear_of(&self, region: Region) -> bool {
+    #[must_use]
+    pub fn is_clear_of(&self, region: Region) -> bool {
         self.regions(0).iter().all(|(mine, _)| !mine.overlaps(region))
     }
 

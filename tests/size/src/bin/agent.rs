@@ -16,9 +16,9 @@ use ota_agent::transport::http::AllowedHosts;
 use ota_agent::transport::minimq::Minimq;
 use ota_agent::{Agent, Application, Config, Instant, SelfTest, pump};
 use ota_jobs::ThingName;
+use ota_pal::blocking::{Native, OwnSelector};
 use ota_pal::{
-    Blocking, Component, Geometry, HardwareId, Key, KeySet, Layout, Native, NoWatchdog, OwnSelector, Reset, SlotId,
-    VersionRule,
+    Blocking, Component, Geometry, HardwareId, Key, KeySet, Layout, NoWatchdog, Reset, SlotId, VersionRule,
 };
 use size::{Flash, read_device, write_device};
 
