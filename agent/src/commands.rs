@@ -2,14 +2,14 @@
 //! the agent, they arrive by [`Application::command`].
 
 use ota_jobs::Reason;
-use ota_pal::{Images, Platform, Signature, SlotId, Version};
+use ota_pal::{ImageManagement, Images, Signature, SlotId, Version};
 
 use crate::agent::Agent;
 use crate::application::{Application, Command, CommandRefused};
 use crate::machine::{Event, Instant, Notice};
 use crate::reason::of_fault;
 
-impl<P: Platform, A: Application> Agent<'_, P, A> {
+impl<P: ImageManagement, A: Application> Agent<'_, P, A> {
     /// Executes `command`. A notice has the result, unless it is an abort and there is nothing to abort.
     ///
     /// # Cancel safety

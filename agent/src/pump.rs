@@ -7,7 +7,7 @@ use core::pin::{Pin, pin};
 use embassy_futures::select::{Either4, select4};
 use embassy_time::{Duration, Instant as Clock, Timer, with_timeout};
 use ota_jobs::Reason;
-use ota_pal::Platform;
+use ota_pal::ImageManagement;
 
 use crate::agent::{Agent, MESSAGE_BYTES_MAX, Outgoing};
 use crate::application::Application;
@@ -30,7 +30,7 @@ const VERDICT_INTERVAL: Duration = Duration::from_millis(100);
 /// Not cancel-safe: start a new agent after dropping the future. Nothing is lost.
 pub async fn run<P, A, B, H>(agent: &mut Agent<'_, P, A>, broker: &mut B, mut http: H)
 where
-    P: Platform,
+    P: ImageManagement,
     A: Application,
     B: Broker,
     H: HttpSource,
@@ -62,7 +62,7 @@ struct Pump<'a, 'b, P, A> {
     agent: &'a mut Agent<'b, P, A>,
 }
 
-impl<P: Platform, A: Application> Pump<'_, '_, P, A> {
+impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
     /// Serves one connection until it fails.
     async fn serve<M: Mqtt, H: HttpSource>(
         &mut self,

@@ -1,22 +1,19 @@
 //! One image copied from region to region, so that a cut at any operation shows. Which image goes where is decided in
 //! `staged`.
 
-use ota_pal::flash::{CHUNK_BYTES, WORD_BYTES_MAX, read, sync, write};
-use ota_pal::{Digest, Fault, Flash, HEADER_BYTES, Region, Watchdog, erase_sector, hash};
+use super::bisync;
+use super::pal::flash::{CHUNK_BYTES, WORD_BYTES_MAX, read, sync, write};
+use super::pal::{Flash, erase_sector, hash};
+use crate::exact::Exact;
+use ota_pal::{Fault, HEADER_BYTES, Region, Watchdog};
 
 /// A copy that failed is made once more: one operation that a part refused must not give up an image.
 const ATTEMPTS: usize = 2;
 
 const HEADER_END_BYTES: u32 = HEADER_BYTES.next_multiple_of(WORD_BYTES_MAX) as u32;
 
-/// An image where it lies, and what it hashes to.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Exact {
-    pub(crate) digest: Digest,
-    pub(crate) image_bytes: u32,
-}
-
 /// Whether a region holds exactly this image. One that cannot be read holds nothing.
+#[bisync]
 pub(crate) async fn holds<F: Flash, W: Watchdog>(
     flash: &mut F,
     region: Region,
@@ -33,6 +30,7 @@ pub(crate) async fn holds<F: Flash, W: Watchdog>(
 ///
 /// # Errors
 /// [`Fault::OutOfRange`] if it does not fit, the flash's own, [`Fault::ReadBack`] if what was copied does not hash to what it must.
+#[bisync]
 pub(crate) async fn copy<F: Flash, W: Watchdog>(
     flash: &mut F,
     from: Region,
@@ -57,6 +55,7 @@ pub(crate) async fn copy<F: Flash, W: Watchdog>(
 }
 
 /// The first sector is erased first, and programmed last, its header last of all.
+#[bisync]
 async fn copy_once<F: Flash, W: Watchdog>(
     flash: &mut F,
     from: Region,
@@ -80,6 +79,7 @@ async fn copy_once<F: Flash, W: Watchdog>(
 
 /// Programs what lies between two offsets, of which the first is one of a word. The last word is filled with whatever lies
 /// behind it.
+#[bisync]
 async fn program<F: Flash>(flash: &mut F, from: Region, to: Region, (start, end): (u32, u32)) -> Result<(), Fault> {
     for at in (start..end).step_by(CHUNK_BYTES) {
         let mut chunk = [0; CHUNK_BYTES];

@@ -5,7 +5,7 @@
 //! only keep images: it copies the chosen one to where it runs. Nothing here verifies a signature: the agent did before it
 //! activated, and the digest in the boot record binds the slot to what it verified.
 //!
-//! A blocking selector wraps its driver in `ota_pal::Blocking` and calls `ota_pal::now(boot(..))`.
+//! A selector over a blocking driver wraps it in `ota_pal::Blocking` and calls [`blocking::boot`], which needs no executor.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -13,11 +13,42 @@
 #[cfg(test)]
 extern crate std;
 
-mod boot;
-mod copy;
+mod exact;
+mod outcome;
 mod select;
-mod staged;
 
-pub use boot::{Boot, BootError, Cause, Scrutiny, boot};
+// What reads and writes flash is compiled twice from one source, as in `ota-pal`.
+#[path = "."]
+mod asynchronous {
+    mod carry_out;
+    mod copy;
+    pub mod in_place;
+    mod selector;
+    pub mod staged;
+    mod strategy;
+
+    use bisync_macros::internal_noop as bisync;
+    use ota_pal::asynchronous as pal;
+}
+
+/// Boot selection over blocking drivers: the same functions without `async`, in half of the code.
+#[path = "."]
+#[allow(clippy::duplicate_mod)]
+pub mod blocking {
+    mod carry_out;
+    mod copy;
+    mod in_place;
+    mod selector;
+    mod staged;
+    mod strategy;
+
+    use bisync_macros::internal_strip_async as bisync;
+    pub use in_place::boot;
+    use ota_pal::blocking as pal;
+    pub use staged::boot_staged;
+}
+
+pub use asynchronous::in_place::boot;
+pub use asynchronous::staged::boot_staged;
+pub use outcome::{Boot, BootError, Cause, Scrutiny};
 pub use select::{Decision, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, fallback, select};
-pub use staged::boot_staged;

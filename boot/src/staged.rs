@@ -1,10 +1,15 @@
 //! The staged layout: images wait in slots, and the one that runs is copied to where it runs. Which one that is, is decided
 //! as for slots that run in place; here is only what it takes to have it there.
 
-use ota_pal::{Fault, Flash, Header, Layout, Region, SlotId, Watchdog, hash, read_header};
-
-use crate::boot::{Boot, BootError, Cause, Place, Scrutiny, Selector, carry_out};
-use crate::copy::{Exact, copy, holds};
+use super::bisync;
+use super::carry_out::carry_out;
+use super::copy::{copy, holds};
+use super::pal::{Flash, hash, read_header};
+use super::selector::Selector;
+use super::strategy::Strategy;
+use crate::exact::Exact;
+use crate::outcome::{Boot, BootError, Cause, Scrutiny};
+use ota_pal::{Fault, Header, Layout, Region, SlotId, Watchdog};
 
 /// As [`boot`](crate::boot()), for a device whose slots only keep images: the chosen one is copied to `executing` unless that
 /// holds exactly this one already, and runs from there. [`Boot::slot`] is the slot whose image that is.
@@ -23,6 +28,7 @@ use crate::copy::{Exact, copy, holds};
 ///
 /// # Errors
 /// [`BootError`] if there is nothing to start.
+#[bisync]
 pub async fn boot_staged<F: Flash, W: Watchdog>(
     flash: &mut F,
     layout: &Layout,
@@ -30,146 +36,182 @@ pub async fn boot_staged<F: Flash, W: Watchdog>(
     watchdog: &mut W,
     scrutiny: Scrutiny,
 ) -> Result<Boot, BootError> {
-    carry_out(flash, layout, Executing(executing), watchdog, scrutiny).await
+    carry_out(flash, layout, CopyToRun { executing }, watchdog, scrutiny).await
 }
 
-struct Executing(Region);
-
-impl Place for Executing {
-    fn executing(&self) -> Option<Region> {
-        Some(self.0)
-    }
+/// Images are copied to `executing`, and run there.
+struct CopyToRun {
+    executing: Region,
 }
 
-impl<F: Flash, W: Watchdog, P: Place> Selector<'_, F, W, P> {
-    /// Has an image on trial where it runs, if the confirmed one could be brought back.
-    pub(crate) async fn place_trial(&mut self, slot: SlotId, exact: Exact) -> bool {
-        let Some(executing) = self.place.executing() else { return true };
-        if holds(self.flash, executing, exact, self.watchdog).await {
-            return true;
-        }
-        self.has_way_back(executing).await && self.copy(slot, executing, exact).await.is_ok()
+#[bisync]
+impl Strategy for CopyToRun {
+    fn image_bytes_max(&self) -> u32 {
+        self.executing.len_bytes()
     }
 
-    /// Has an image that replaces the confirmed one where it runs.
-    pub(crate) async fn place(&mut self, slot: SlotId, exact: Exact) -> bool {
-        let Some(executing) = self.place.executing() else { return true };
-        holds(self.flash, executing, exact, self.watchdog).await || self.copy(slot, executing, exact).await.is_ok()
-    }
-
-    /// As [`place`](Self::place), for an image of which only its header is known.
-    pub(crate) async fn place_unverified(&mut self, slot: SlotId, header: &Header) -> bool {
-        if self.place.executing().is_none() {
+    async fn prepare_trial<F: Flash, W: Watchdog>(
+        &self,
+        at: &mut Selector<'_, F, W>,
+        slot: SlotId,
+        exact: Exact,
+    ) -> bool {
+        if holds(at.flash, self.executing, exact, at.watchdog).await {
             return true;
         }
-        match self.exact_of(self.layout.slot(slot), header).await {
-            Some(exact) => self.place(slot, exact).await,
+        self.has_way_back(at).await && self.copy(at, slot, exact).await.is_ok()
+    }
+
+    async fn prepare<F: Flash, W: Watchdog>(&self, at: &mut Selector<'_, F, W>, slot: SlotId, exact: Exact) -> bool {
+        holds(at.flash, self.executing, exact, at.watchdog).await || self.copy(at, slot, exact).await.is_ok()
+    }
+
+    async fn prepare_unverified<F: Flash, W: Watchdog>(
+        &self,
+        at: &mut Selector<'_, F, W>,
+        slot: SlotId,
+        header: &Header,
+    ) -> bool {
+        match exact_of(at, at.layout.slot(slot), header).await {
+            Some(exact) => self.prepare(at, slot, exact).await,
             None => false,
         }
     }
 
-    /// Has the confirmed image where it runs, `None` if it is to be had nowhere.
-    pub(crate) async fn start_staged(&mut self, executing: Region, cause: Cause, scrutiny: Scrutiny) -> Option<Boot> {
-        let slot = self.record.confirmed;
-        let waiting = self.runnable(slot).await;
+    async fn start_confirmed<F: Flash, W: Watchdog>(
+        &self,
+        at: &mut Selector<'_, F, W>,
+        cause: Cause,
+        scrutiny: Scrutiny,
+    ) -> Option<Boot> {
+        let slot = at.record.confirmed;
+        let waiting = at.runnable(slot).await;
         let calm = cause == Cause::Confirmed && scrutiny == Scrutiny::Header;
         if let Some(header) = waiting.filter(|_| calm)
-            && self.runs_by_header(executing, slot, &header).await
+            && self.runs_by_header(at, slot, &header).await
         {
             return Some(Boot { slot, header, cause });
         }
-        if self.is_new(slot, waiting.as_ref()) {
-            return self.adopt(executing, cause).await;
+        if is_new(at, slot, waiting.as_ref()) {
+            return self.adopt(at, cause).await;
         }
-        let exact = self.expected(slot, waiting.as_ref()).await?;
-        if holds(self.flash, executing, exact, self.watchdog).await {
-            let header = self.runnable_in(executing, slot).await?;
+        let exact = expected(at, slot, waiting.as_ref()).await?;
+        if holds(at.flash, self.executing, exact, at.watchdog).await {
+            let header = at.runnable_in(self.executing, slot).await?;
             let cause = match waiting {
                 Some(_) => cause,
-                None => kept(self.copy_back(executing, slot, exact).await, cause),
+                None => kept(self.copy_back(at, slot, exact).await, cause),
             };
             return Some(Boot { slot, header, cause });
         }
-        let header = self.intact(slot, exact.digest, exact.image_bytes).await?;
-        self.copy(slot, executing, exact).await.ok()?;
+        let header = at.intact(slot, exact.digest, exact.image_bytes).await?;
+        self.copy(at, slot, exact).await.ok()?;
         Some(Boot { slot, header, cause })
     }
+}
 
+#[bisync]
+impl CopyToRun {
     /// A device that is new: nobody knows its image but the factory, which put it where it runs.
-    async fn adopt(&mut self, executing: Region, cause: Cause) -> Option<Boot> {
-        let slot = self.record.confirmed;
-        let header = self.runnable_in(executing, slot).await?;
-        let exact = self.exact_of(executing, &header).await?;
-        let cause = kept(self.copy_back(executing, slot, exact).await, cause);
+    async fn adopt<F: Flash, W: Watchdog>(&self, at: &mut Selector<'_, F, W>, cause: Cause) -> Option<Boot> {
+        let slot = at.record.confirmed;
+        let header = at.runnable_in(self.executing, slot).await?;
+        let exact = exact_of(at, self.executing, &header).await?;
+        let cause = kept(self.copy_back(at, slot, exact).await, cause);
         Some(Boot { slot, header, cause })
     }
 
     /// Whether the confirmed image could be copied back once another one runs. A slot that lost it is given it now.
-    async fn has_way_back(&mut self, executing: Region) -> bool {
-        let slot = self.record.confirmed;
-        let waiting = self.runnable(slot).await;
-        if self.is_new(slot, waiting.as_ref()) {
-            return self.adopt(executing, Cause::Confirmed).await.is_some_and(|boot| boot.cause == Cause::Confirmed);
+    async fn has_way_back<F: Flash, W: Watchdog>(&self, at: &mut Selector<'_, F, W>) -> bool {
+        let slot = at.record.confirmed;
+        let waiting = at.runnable(slot).await;
+        if is_new(at, slot, waiting.as_ref()) {
+            return self.adopt(at, Cause::Confirmed).await.is_some_and(|boot| boot.cause == Cause::Confirmed);
         }
-        let Some(exact) = self.expected(slot, waiting.as_ref()).await else { return false };
-        if waiting.is_some() && holds(self.flash, self.layout.slot(slot), exact, self.watchdog).await {
+        let Some(exact) = expected(at, slot, waiting.as_ref()).await else { return false };
+        if waiting.is_some() && holds(at.flash, at.layout.slot(slot), exact, at.watchdog).await {
             return true;
         }
-        holds(self.flash, executing, exact, self.watchdog).await && self.copy_back(executing, slot, exact).await.is_ok()
+        holds(at.flash, self.executing, exact, at.watchdog).await && self.copy_back(at, slot, exact).await.is_ok()
     }
 
     /// Whether the same header stands where images run, and in no other slot: then no digest is needed to tell them apart.
     /// It is read twice, because a header that was cut may read differently each time.
-    async fn runs_by_header(&mut self, executing: Region, slot: SlotId, header: &Header) -> bool {
+    async fn runs_by_header<F: Flash, W: Watchdog>(
+        &self,
+        at: &mut Selector<'_, F, W>,
+        slot: SlotId,
+        header: &Header,
+    ) -> bool {
         for _ in 0..2 {
-            if read_header(self.flash, executing).await != Ok(Ok(*header)) {
+            if read_header(at.flash, self.executing).await != Ok(Ok(*header)) {
                 return false;
             }
         }
-        for other in self.layout.next_slots(slot).chain([SlotId::FACTORY]) {
-            let region = self.layout.slot(other);
-            if other != slot && region.len_bytes() > 0 && read_header(self.flash, region).await == Ok(Ok(*header)) {
+        for other in at.layout.next_slots(slot).chain([SlotId::FACTORY]) {
+            let region = at.layout.slot(other);
+            if other != slot && region.len_bytes() > 0 && read_header(at.flash, region).await == Ok(Ok(*header)) {
                 return false;
             }
         }
         true
     }
 
-    /// Whether nothing is known of a slot, and nothing is in it.
-    fn is_new(&self, slot: SlotId, waiting: Option<&Header>) -> bool {
-        waiting.is_none() && self.record.images.get(slot).is_none()
+    async fn copy<F: Flash, W: Watchdog>(
+        &self,
+        at: &mut Selector<'_, F, W>,
+        slot: SlotId,
+        exact: Exact,
+    ) -> Result<(), Fault> {
+        copy(at.flash, at.layout.slot(slot), self.executing, exact, at.watchdog).await
     }
 
-    /// What the slot must hold: what its row says; without one, what it holds.
-    async fn expected(&mut self, slot: SlotId, waiting: Option<&Header>) -> Option<Exact> {
-        match (self.record.images.get(slot), waiting) {
-            (Some(image), _) => Some(Exact { digest: image.digest, image_bytes: image.image_bytes }),
-            (None, Some(header)) => self.exact_of(self.layout.slot(slot), header).await,
-            (None, None) => None,
-        }
+    async fn copy_back<F: Flash, W: Watchdog>(
+        &self,
+        at: &mut Selector<'_, F, W>,
+        slot: SlotId,
+        exact: Exact,
+    ) -> Result<(), Fault> {
+        copy(at.flash, self.executing, at.layout.slot(slot), exact, at.watchdog).await
     }
+}
 
-    /// What a region holds: what it reads as twice. `None` if it cannot be read, or reads differently each time.
-    async fn exact_of(&mut self, region: Region, header: &Header) -> Option<Exact> {
-        let image_bytes = header.image_bytes();
-        for _ in 0..2 {
-            if let Ok(digest) = hash::digest(self.flash, region, image_bytes, self.watchdog).await {
-                let exact = Exact { digest, image_bytes };
-                if holds(self.flash, region, exact, self.watchdog).await {
-                    return Some(exact);
-                }
+/// Whether nothing is known of a slot, and nothing is in it.
+fn is_new<F, W>(at: &Selector<'_, F, W>, slot: SlotId, waiting: Option<&Header>) -> bool {
+    waiting.is_none() && at.record.images.get(slot).is_none()
+}
+
+/// What the slot must hold: what its row says; without one, what it holds.
+#[bisync]
+async fn expected<F: Flash, W: Watchdog>(
+    at: &mut Selector<'_, F, W>,
+    slot: SlotId,
+    waiting: Option<&Header>,
+) -> Option<Exact> {
+    match (at.record.images.get(slot), waiting) {
+        (Some(image), _) => Some(Exact { digest: image.digest, image_bytes: image.image_bytes }),
+        (None, Some(header)) => exact_of(at, at.layout.slot(slot), header).await,
+        (None, None) => None,
+    }
+}
+
+/// What a region holds: what it reads as twice. `None` if it cannot be read, or reads differently each time.
+#[bisync]
+async fn exact_of<F: Flash, W: Watchdog>(
+    at: &mut Selector<'_, F, W>,
+    region: Region,
+    header: &Header,
+) -> Option<Exact> {
+    let image_bytes = header.image_bytes();
+    for _ in 0..2 {
+        if let Ok(digest) = hash::digest(at.flash, region, image_bytes, at.watchdog).await {
+            let exact = Exact { digest, image_bytes };
+            if holds(at.flash, region, exact, at.watchdog).await {
+                return Some(exact);
             }
         }
-        None
     }
-
-    async fn copy(&mut self, slot: SlotId, executing: Region, exact: Exact) -> Result<(), Fault> {
-        copy(self.flash, self.layout.slot(slot), executing, exact, self.watchdog).await
-    }
-
-    async fn copy_back(&mut self, executing: Region, slot: SlotId, exact: Exact) -> Result<(), Fault> {
-        copy(self.flash, executing, self.layout.slot(slot), exact, self.watchdog).await
-    }
+    None
 }
 
 /// An image that runs is started, whether its slot could be given it or not.

@@ -6,9 +6,7 @@ mod common;
 use common::{Device, booted, image, sign};
 use embedded_storage::nor_flash::NorFlashErrorKind;
 use ota_boot::{BootError, Cause, Scrutiny};
-use ota_pal::{
-    BootRecord, BootRecords, Fault, Floor, Floors, Platform, Signature, SignatureKind, SlotId, Standing, now,
-};
+use ota_pal::{BootRecord, BootRecords, Fault, Floor, Floors, Signature, SignatureKind, SlotId, Standing, now};
 
 /// From `running`: an update to version 1.0.`patch`, tried and confirmed.
 fn updated(device: &Device, running: SlotId, patch: u32) -> SlotId {

@@ -9,7 +9,7 @@ use ota_boot::{BootError, Cause, Scrutiny, boot_staged};
 use ota_pal::image::header::Body;
 use ota_pal::{
     BootRecord, BootRecords, Digest, Fault, FileFlash, Flash, Floor, Floors, Geometry, Header, Image, Layout,
-    NoWatchdog, Platform, Region, SlotId, Source, Standing, Trial, now,
+    NoWatchdog, Region, SlotId, Source, Standing, Trial, now,
 };
 use sha2::{Digest as _, Sha256};
 

@@ -6,9 +6,7 @@ mod common;
 use common::{BLOCK_BYTES, Device, Nor, booted, image, sign};
 use embedded_storage::nor_flash::NorFlashErrorKind;
 use ota_boot::{BootError, Cause, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, Scrutiny, boot};
-use ota_pal::{
-    Begun, Digest, Fault, Flash, Header, Link, NoWatchdog, Platform, Signature, SignatureKind, SlotId, Trial, now,
-};
+use ota_pal::{Begun, Digest, Fault, Flash, Header, Link, NoWatchdog, Signature, SignatureKind, SlotId, Trial, now};
 use sha2::{Digest as _, Sha256};
 
 #[test]

@@ -7,8 +7,8 @@ use common::watched::Watched;
 use common::{Device, EXECUTING, booted, image, sign};
 use ota_boot::{BootError, Cause, REASON_TRIAL_IMAGE_CORRUPT, Scrutiny};
 use ota_pal::{
-    BootRecord, BootRecords, Digest, Fault, Header, Image, Platform, Region, Signature, SignatureKind, SlotId, Source,
-    Standing, Trial, now,
+    BootRecord, BootRecords, Digest, Fault, Header, Image, Region, Signature, SignatureKind, SlotId, Source, Standing,
+    Trial, now,
 };
 use sha2::{Digest as _, Sha256};
 

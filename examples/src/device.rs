@@ -126,7 +126,7 @@ async fn start<'b, A: Application>(
     options: &Options,
     application: A,
     url: &'b mut [u8],
-) -> Result<Agent<'b, impl ota_pal::Platform + use<A>, A>, Error> {
+) -> Result<Agent<'b, impl ota_pal::ImageManagement + use<A>, A>, Error> {
     let platform = ota_pal::Config {
         layout: layout(),
         hardware: HardwareId::new(HARDWARE)?,

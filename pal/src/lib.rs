@@ -31,7 +31,10 @@ pub mod verify;
 #[cfg(test)]
 mod fixtures;
 
-/// What reads and writes flash, over drivers that may wait.
+// What reads and writes flash is compiled twice from one source: as it is, and without `async` and `.await`. Over a
+// blocking driver the latter has no state machines, which makes half of its code.
+
+/// What reads and writes flash, over drivers that may wait. The names at the root of the crate are these.
 #[path = "."]
 pub mod asynchronous {
     pub mod flash;
@@ -39,23 +42,67 @@ pub mod asynchronous {
     pub mod native;
     #[cfg(test)]
     pub(crate) mod testing;
+
+    pub(crate) use bisync_macros::{
+        internal_delete as only_sync, internal_noop as bisync, internal_noop as only_async,
+    };
+
+    pub use flash::boot_records::BootRecords;
+    pub use flash::floors::Floors;
+    pub use flash::image_header::read_header;
+    pub use flash::joined::Joined;
+    pub use flash::{Async, Blocking, Flash, erase_sector, hash, is_erased, now};
+    pub use loaders::bridge::{Foreign, Loader};
+    pub use native::Native;
+    pub use native::boot_control::{BootControl, ImageFormat, OwnFormat, OwnSelector};
+    pub use native::wipe::erase_slots;
+
+    macro_rules! wait {
+        ($future:expr) => {
+            $future.await
+        };
+    }
+    pub(crate) use wait;
 }
 
-pub use asynchronous::{flash, loaders, native};
+/// What reads and writes flash, over blocking drivers: the same source without `async`, and smaller.
+#[path = "."]
+#[allow(clippy::duplicate_mod)]
+pub mod blocking {
+    pub mod flash;
+    pub mod native;
+    #[cfg(test)]
+    pub(crate) mod testing;
 
-pub use flash::boot_records::BootRecords;
-#[cfg(any(test, feature = "std"))]
-pub use flash::file::FileFlash;
-pub use flash::floors::Floors;
-pub use flash::image_header::read_header;
-pub use flash::joined::Joined;
+    pub(crate) use bisync_macros::{
+        internal_delete as only_async, internal_noop as only_sync, internal_strip_async as bisync,
+    };
+    pub use flash::boot_records::BootRecords;
+    pub use flash::floors::Floors;
+    pub use flash::image_header::read_header;
+    pub use flash::joined::Joined;
+    pub use flash::{Blocking, Flash, erase_sector, hash, is_erased};
+    pub use native::Native;
+    pub use native::boot_control::{BootControl, ImageFormat, OwnFormat, OwnSelector};
+    pub use native::wipe::erase_slots;
+
+    macro_rules! wait {
+        ($value:expr) => {
+            $value
+        };
+    }
+    pub(crate) use wait;
+}
+
+pub use asynchronous::{
+    Async, Blocking, BootControl, BootRecords, Flash, Floors, Foreign, ImageFormat, Joined, Loader, Native, OwnFormat,
+    OwnSelector, erase_sector, erase_slots, flash, hash, is_erased, loaders, native, now, read_header,
+};
+
 #[cfg(feature = "littlefs")]
 pub use flash::littlefs::FileSlots;
-pub use flash::{Async, Blocking, Flash, erase_sector, hash, is_erased, now};
-pub use loaders::bridge::{Foreign, Loader};
-pub use native::Native;
-pub use native::boot_control::{BootControl, ImageFormat, OwnFormat, OwnSelector};
-pub use native::wipe::erase_slots;
+#[cfg(any(test, feature = "std"))]
+pub use platform::file::FileFlash;
 
 pub use fault::Fault;
 pub use image::accept::{Accept, VersionRule};
@@ -69,6 +116,7 @@ pub use image::version::{Version, VersionTextInvalid};
 pub use platform::boot::{Change, Found, LoaderState};
 pub use platform::config::{Config, ConfigError, JOURNAL_PAYLOAD_BYTES_MAX, TRIAL_ATTEMPTS_DEFAULT};
 pub use platform::hooks::{NoWatchdog, Reset, Watchdog};
+pub use platform::management::ImageManagement;
 pub use platform::writer::{Sealed, Size, Writer};
 pub use platform::{Begun, BootState, ImageState, Platform};
 pub use refusal::Refusal;

@@ -1,14 +1,16 @@
 //! The flash in memory of the tests, as a flash of this crate.
 
+use super::{bisync, only_async, only_sync};
 use embedded_storage::nor_flash::NorFlashErrorKind;
 
-use super::flash::{Flash, now};
+use super::flash::Flash;
 pub(crate) use crate::fixtures::*;
 
 fn told(cut: Result<(), Cut>) -> Result<(), NorFlashErrorKind> {
     cut.map_err(|_| NorFlashErrorKind::Other)
 }
 
+#[bisync]
 impl<const R: usize, const W: usize, const E: usize> Flash for Ram<R, W, E> {
     const READ_SIZE: usize = R;
     const WRITE_SIZE: usize = W;
@@ -80,6 +82,13 @@ impl<const R: usize, const W: usize, const E: usize> Flash for Ram<R, W, E> {
 }
 
 /// The value of a future over this flash, which never waits.
+#[only_async]
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
-    now(future).expect("memory never waits")
+    super::flash::now(future).expect("memory never waits")
+}
+
+/// Takes the place of running a future.
+#[only_sync]
+pub(crate) fn run<T>(value: T) -> T {
+    value
 }

@@ -11,8 +11,8 @@ pub mod life;
 pub mod mcuboot;
 
 use ota_pal::{
-    BootControl, Component, Config, Digest, Flash, HardwareId, Layout, Native, NoWatchdog, Platform, Refusal,
-    Signature, SignatureKind, SlotId, VersionRule, now,
+    BootControl, Component, Config, Digest, Flash, HardwareId, ImageManagement, Layout, Native, NoWatchdog, Platform,
+    Refusal, Signature, SignatureKind, SlotId, VersionRule, now,
 };
 
 use crate::device::Button;
@@ -40,7 +40,7 @@ pub type Board<F, B> = Native<F, WorldVerifier, Button, NoWatchdog, B>;
 /// A device under another's boot loader.
 pub trait Rig: Sized {
     /// The platform of its program.
-    type Board: Platform;
+    type Board: ImageManagement;
 
     /// A device that was made with image 1, and was never reset.
     fn new() -> Self;

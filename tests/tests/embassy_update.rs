@@ -2,7 +2,7 @@
 //! for updates, and in `embassy_boot` for marks and swaps.
 
 use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
-use ota_pal::{Platform, now};
+use ota_pal::now;
 use ota_tests::rig::embassy::Embassy;
 use ota_tests::rig::life::{Behaviour, Life, REASON, Report};
 use ota_tests::rig::{Rig, SOURCE, booted, signature, signer};

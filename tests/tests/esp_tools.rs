@@ -10,7 +10,7 @@ use std::process::Command;
 
 use elf::{CHIPS, Chip, Program};
 use ota_pal::loaders::esp_idf::{Entry, Image, ImageError, State};
-use ota_pal::{Platform, Refusal, Version, now};
+use ota_pal::{Refusal, Version, now};
 use ota_tests::rig::esp::Esp;
 use ota_tests::rig::{Rig, booted, update};
 use ota_tests::tools;

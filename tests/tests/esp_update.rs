@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
-use ota_pal::{ImageState, Platform, Refusal, Trial, now};
+use ota_pal::{ImageState, Refusal, Trial, now};
 use ota_tests::esp_bootloader::{ABORTED, Entry, INVALID, NEW, PENDING_VERIFY, Start as Started, Table};
 use ota_tests::nor::{Blow, Mishap, Tear};
 use ota_tests::rig::esp::Esp;

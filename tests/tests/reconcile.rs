@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
 use ota_pal::loaders::mcuboot::McubootImages;
-use ota_pal::{Extent, Fault, ImageFormat, ImageState, Platform, Refusal, Region, SlotId, Trial, now};
+use ota_pal::{Extent, Fault, ImageFormat, ImageManagement, ImageState, Platform, Refusal, Region, SlotId, Trial, now};
 use ota_tests::esp_bootloader::{Entry, NEW, Table, VALID};
 use ota_tests::nor::{Blow, Mishap, Tear, View};
 use ota_tests::rig::embassy::Embassy;

@@ -9,8 +9,7 @@ use ota_boot::{Boot, BootError, Cause, Scrutiny, boot, boot_staged};
 use ota_pal::image::header::Body;
 use ota_pal::{
     BootRecord, Component, Config, Digest, FileFlash, Flash, Geometry, HardwareId, Header, Key, KeySet, Layout, Link,
-    Native, NoWatchdog, OwnSelector, Platform, Region, Reset, Signature, SignatureKind, SlotId, Version, VersionRule,
-    now,
+    Native, NoWatchdog, OwnSelector, Region, Reset, Signature, SignatureKind, SlotId, Version, VersionRule, now,
 };
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::hazmat::PrehashSigner;

@@ -1,5 +1,6 @@
 //! The boot record in flash. What it says, and its bytes, are in `store/boot_record`.
 
+use super::super::bisync;
 use super::super::flash::Flash;
 use super::super::flash::records::Records;
 use crate::fault::Fault;
@@ -15,6 +16,7 @@ pub struct BootRecords {
     first: SlotId,
 }
 
+#[bisync]
 impl BootRecords {
     /// The boot record of a layout.
     #[must_use]

@@ -1,5 +1,6 @@
 //! The monotonic record in flash. What it says, and its bytes, are in `store/monotonic`.
 
+use super::super::bisync;
 use super::super::flash::Flash;
 use super::super::flash::records::Records;
 use crate::fault::Fault;
@@ -10,6 +11,7 @@ use crate::store::monotonic::{Floor, PAYLOAD_BYTES, RECORDS, emit, parse};
 #[derive(Debug)]
 pub struct Floors(Records);
 
+#[bisync]
 impl Floors {
     /// The monotonic record of a layout.
     #[must_use]

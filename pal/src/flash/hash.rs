@@ -1,5 +1,6 @@
 //! SHA-256 over flash, in bounded steps so that a watchdog can be fed and a network be served in between.
 
+use super::super::bisync;
 use sha2::{Digest as _, Sha256};
 
 use super::super::flash::{self, CHUNK_BYTES, Flash};
@@ -17,6 +18,7 @@ pub const HASH_STEP_BYTES: u32 = 4096;
 ///
 /// # Errors
 /// [`Fault::OutOfRange`] if the image is longer than the region, [`Fault::Read`].
+#[bisync]
 pub async fn digest<F: Flash, W: Watchdog>(
     flash: &mut F,
     region: Region,
@@ -40,6 +42,7 @@ pub async fn digest<F: Flash, W: Watchdog>(
 ///
 /// # Errors
 /// [`Fault::Read`] if neither reading came to its end, [`Fault::OutOfRange`].
+#[bisync]
 pub async fn holds<F: Flash, W: Watchdog>(
     flash: &mut F,
     region: Region,
@@ -62,6 +65,7 @@ pub(crate) struct Hashing {
     hashed_bytes: u32,
 }
 
+#[bisync]
 impl Hashing {
     pub(crate) fn new() -> Self {
         Self { state: Sha256::new(), hashed_bytes: 0 }

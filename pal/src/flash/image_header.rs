@@ -1,5 +1,6 @@
 //! Reads the native header of an image from flash.
 
+use super::super::bisync;
 use super::super::flash::{self, Flash};
 use crate::fault::Fault;
 use crate::image::header::{HEADER_BYTES, Header, HeaderError};
@@ -10,6 +11,7 @@ use crate::store::region::Region;
 ///
 /// # Errors
 /// [`Fault::Read`]; the inner error if there is no header.
+#[bisync]
 pub async fn read_header<F: Flash>(flash: &mut F, region: Region) -> Result<Result<Header, HeaderError>, Fault> {
     let mut bytes = [0; HEADER_BYTES];
     flash::read(flash, region.at(0), &mut bytes).await?;

@@ -1,6 +1,7 @@
 //! Two flash parts as one: a device whose records or executing slot lie in the controller, and its images beside it. What
 //! lies on which part is `layout`'s business.
 
+use super::super::bisync;
 use embedded_storage::nor_flash::NorFlashErrorKind;
 
 use super::super::flash::Flash;
@@ -54,6 +55,7 @@ impl<F1: Flash, F2: Flash> Joined<F1, F2> {
     }
 }
 
+#[bisync]
 impl<F1: Flash, F2: Flash> Flash for Joined<F1, F2> {
     const READ_SIZE: usize = larger(F1::READ_SIZE, F2::READ_SIZE);
     const WRITE_SIZE: usize = larger(F1::WRITE_SIZE, F2::WRITE_SIZE);

@@ -1,6 +1,7 @@
 //! Slots that are files of a littlefs2 file system, one each, for devices whose external flash keeps other files too. The
 //! image that runs does not run from here: see `boot_staged` of `ota-boot`.
 
+use super::super::bisync;
 use embedded_storage::nor_flash::NorFlashErrorKind;
 use littlefs2::driver::Storage;
 use littlefs2::fs::{File, Filesystem};
@@ -66,6 +67,7 @@ impl<'f, 's, S: Storage, const SLOT: u32, const SECTOR: usize> FileSlots<'f, 's,
     }
 }
 
+#[bisync]
 impl<S: Storage, const SLOT: u32, const SECTOR: usize> Flash for FileSlots<'_, '_, S, SLOT, SECTOR> {
     const READ_SIZE: usize = 1;
     const WRITE_SIZE: usize = 1;

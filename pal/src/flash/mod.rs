@@ -2,7 +2,7 @@
 
 pub mod boot_records;
 #[cfg(any(test, feature = "std"))]
-pub mod file;
+mod file;
 pub mod floors;
 pub mod hash;
 pub mod image_header;
@@ -11,12 +11,17 @@ pub mod joined;
 pub mod littlefs;
 pub(crate) mod records;
 
+use super::{bisync, only_async, only_sync};
+#[only_async]
 use core::future::Future;
+#[only_async]
 use core::pin::pin;
+#[only_async]
 use core::task::{Context, Poll, Waker};
 
 use embedded_storage::nor_flash as blocking;
 use embedded_storage::nor_flash::{NorFlashError, NorFlashErrorKind};
+#[only_async]
 use embedded_storage_async::nor_flash as asynchronous;
 
 use crate::fault::Fault;
@@ -31,6 +36,7 @@ pub const CHUNK_BYTES: usize = 256;
 /// The semantics are those of `embedded_storage_async::nor_flash`: an erase sets all bits, a write only clears bits, and no
 /// word is written twice between erases. Wrap a driver in [`Blocking`] or [`Async`] rather than implementing this.
 #[allow(async_fn_in_trait)]
+#[bisync]
 pub trait Flash {
     /// Unit of reads.
     const READ_SIZE: usize;
@@ -67,6 +73,7 @@ pub trait Flash {
     async fn sync(&mut self) -> Result<(), NorFlashErrorKind>;
 }
 
+#[bisync]
 impl<T: Flash> Flash for &mut T {
     const READ_SIZE: usize = T::READ_SIZE;
     const WRITE_SIZE: usize = T::WRITE_SIZE;
@@ -90,9 +97,14 @@ impl<T: Flash> Flash for &mut T {
 }
 
 /// A blocking driver as a [`Flash`]: its futures are ready at the first poll, see [`now`]. A write is durable when it returns.
+#[only_async]
 #[derive(Debug)]
 pub struct Blocking<F>(pub F);
 
+#[only_sync]
+pub use crate::asynchronous::flash::Blocking;
+
+#[bisync]
 impl<F: blocking::NorFlash> Flash for Blocking<F> {
     const READ_SIZE: usize = F::READ_SIZE;
     const WRITE_SIZE: usize = F::WRITE_SIZE;
@@ -116,9 +128,12 @@ impl<F: blocking::NorFlash> Flash for Blocking<F> {
 }
 
 /// An async driver as a [`Flash`]. A write is durable when it returns.
+#[only_async]
 #[derive(Debug)]
 pub struct Async<F>(pub F);
 
+#[only_async]
+#[bisync]
 impl<F: asynchronous::NorFlash> Flash for Async<F> {
     const READ_SIZE: usize = F::READ_SIZE;
     const WRITE_SIZE: usize = F::WRITE_SIZE;
@@ -144,6 +159,7 @@ impl<F: asynchronous::NorFlash> Flash for Async<F> {
 /// The result of a future that never waits, `None` if it does.
 ///
 /// Over [`Blocking`] every future of this crate is ready at its first poll: a boot selector needs no executor.
+#[only_async]
 pub fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),
@@ -161,6 +177,7 @@ pub(crate) const fn word_bytes<F: Flash>() -> u32 {
 ///
 /// # Errors
 /// [`Fault::Read`].
+#[bisync]
 pub async fn read<F: Flash>(flash: &mut F, at: u32, out: &mut [u8]) -> Result<(), Fault> {
     if flash.read(at, out).await.is_ok() {
         return Ok(());
@@ -173,6 +190,7 @@ pub async fn read<F: Flash>(flash: &mut F, at: u32, out: &mut [u8]) -> Result<()
 ///
 /// # Errors
 /// [`Fault::Erase`], [`Fault::Read`].
+#[bisync]
 pub async fn erase_sector<F: Flash>(flash: &mut F, at: u32) -> Result<(), Fault> {
     flash.erase(at, at + F::ERASE_SIZE as u32).await.map_err(|_| Fault::Erase { offset_bytes: at })?;
     match is_erased(flash, at, F::ERASE_SIZE as u32).await? {
@@ -186,6 +204,7 @@ pub async fn erase_sector<F: Flash>(flash: &mut F, at: u32) -> Result<(), Fault>
 ///
 /// # Errors
 /// [`Fault::Read`].
+#[bisync]
 pub async fn is_erased<F: Flash>(flash: &mut F, at: u32, len_bytes: u32) -> Result<bool, Fault> {
     let end = at + len_bytes;
     for offset_bytes in (at..end).step_by(CHUNK_BYTES) {
@@ -203,6 +222,7 @@ pub async fn is_erased<F: Flash>(flash: &mut F, at: u32, len_bytes: u32) -> Resu
 ///
 /// # Errors
 /// [`Fault::Sync`].
+#[bisync]
 pub async fn sync<F: Flash>(flash: &mut F) -> Result<(), Fault> {
     flash.sync().await.map_err(|_| Fault::Sync)
 }
@@ -212,6 +232,7 @@ pub async fn sync<F: Flash>(flash: &mut F) -> Result<(), Fault> {
 ///
 /// # Errors
 /// [`Fault::Write`], [`Fault::ReadBack`], [`Fault::Read`].
+#[bisync]
 pub async fn write<F: Flash>(flash: &mut F, at: u32, bytes: &[u8]) -> Result<(), Fault> {
     let word_bytes = word_bytes::<F>() as usize;
     let (words, rest) = bytes.split_at(bytes.len() - bytes.len() % word_bytes);
@@ -235,18 +256,25 @@ pub async fn write<F: Flash>(flash: &mut F, at: u32, bytes: &[u8]) -> Result<(),
     Ok(())
 }
 
+/// The geometry of `flash`.
+pub fn geometry<F: Flash>(flash: &F) -> Geometry {
+    Geometry {
+        word_bytes: word_bytes::<F>(),
+        erase_bytes: F::ERASE_SIZE as u32,
+        capacity_bytes: u32::try_from(flash.capacity()).unwrap_or(u32::MAX),
+    }
+}
+
+#[only_async]
 impl Geometry {
     /// The geometry of `flash`.
     pub fn of<F: Flash>(flash: &F) -> Self {
-        Self {
-            word_bytes: word_bytes::<F>(),
-            erase_bytes: F::ERASE_SIZE as u32,
-            capacity_bytes: u32::try_from(flash.capacity()).unwrap_or(u32::MAX),
-        }
+        geometry(flash)
     }
 }
 
 #[cfg(test)]
+#[bisync]
 mod tests {
     use super::super::testing::{Ram, run};
     use super::*;
@@ -286,6 +314,7 @@ mod tests {
         }
     }
 
+    #[only_async]
     impl asynchronous::ReadNorFlash for Driver {
         const READ_SIZE: usize = 2;
         async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
@@ -296,6 +325,7 @@ mod tests {
         }
     }
 
+    #[only_async]
     impl asynchronous::NorFlash for Driver {
         const WRITE_SIZE: usize = 4;
         const ERASE_SIZE: usize = 32;
@@ -319,11 +349,17 @@ mod tests {
     }
 
     #[test]
-    fn both_adapters_hand_everything_through() {
+    fn the_blocking_adapter_hands_everything_through() {
         hands_everything_through(Blocking(Driver { bytes: [0; 64] }));
+    }
+
+    #[only_async]
+    #[test]
+    fn the_async_adapter_hands_everything_through() {
         hands_everything_through(Async(Driver { bytes: [0; 64] }));
     }
 
+    #[only_async]
     #[test]
     fn a_future_that_waits_has_no_value_now() {
         assert_eq!(now(core::future::ready(1)), Some(1));

@@ -6,6 +6,7 @@
 //! that a cut left half written, so the first record of every life starts a fresh bank: no word is ever written twice. The
 //! price is one erase in each life that stores anything.
 
+use super::super::bisync;
 use super::super::flash::{self, Flash};
 use crate::bytes::put;
 use crate::fault::Fault;
@@ -38,6 +39,7 @@ struct Newest {
     sequence: u32,
 }
 
+#[bisync]
 impl Records {
     pub(crate) const fn new(region: Region, spec: RecordSpec) -> Self {
         Self { region, spec, head: None }

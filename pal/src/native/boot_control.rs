@@ -1,5 +1,6 @@
 //! The door between the rules of `native` and a device's boot loader: ours here, others in `foreign`.
 
+use super::super::bisync;
 use super::super::flash::Flash;
 use super::super::flash::boot_records::BootRecords;
 use super::super::flash::image_header::read_header;
@@ -15,6 +16,7 @@ use crate::store::region::Region;
 
 /// How a device's boot loader is told what to start, and what it says it did.
 #[allow(async_fn_in_trait)]
+#[bisync]
 pub trait BootControl {
     /// How the images that this loader starts say what they are.
     type Format: ImageFormat;
@@ -55,6 +57,7 @@ pub trait BootControl {
 
 /// How images say what they are.
 #[allow(async_fn_in_trait)]
+#[bisync]
 pub trait ImageFormat {
     /// What the image at the start of `region` says of itself, of which `extent` lies there. Dropped: nothing happened.
     ///
@@ -78,6 +81,7 @@ impl OwnSelector {
     }
 }
 
+#[bisync]
 impl BootControl for OwnSelector {
     type Format = OwnFormat;
 
@@ -105,6 +109,7 @@ impl BootControl for OwnSelector {
 #[derive(Clone, Copy, Debug)]
 pub struct OwnFormat;
 
+#[bisync]
 impl ImageFormat for OwnFormat {
     async fn identity<F: Flash>(flash: &mut F, region: Region, _extent: Extent) -> Result<Identity, Refusal> {
         let header = read_header(flash, region).await?;

@@ -1,10 +1,11 @@
 //! The platform of a device with slots in NOR flash: rules only. How bytes get into flash is in `slots` and `records`, how a
 //! boot loader is told is behind `boot_control`.
 
-use super::flash::Flash;
+use super::bisync;
 use super::flash::floors::Floors;
 use super::flash::hash;
 use super::flash::records::Records;
+use super::flash::{self, Flash};
 use super::native::boot_control::{BootControl, ImageFormat, OwnSelector};
 use super::native::slots::Incoming;
 use crate::fault::Fault;
@@ -17,13 +18,13 @@ use crate::platform::config::{Config, ConfigError, JOURNAL};
 use crate::platform::hooks::{NoWatchdog, Reset, Watchdog};
 use crate::refusal::Refusal;
 use crate::store::boot_record::{BootRecord, TRIAL_ATTEMPTS_MAX, Trial};
-use crate::store::layout::Geometry;
 use crate::store::monotonic::Floor;
 use crate::store::region::Region;
 use crate::verify::signature::Signature;
 use crate::verify::signature::Verifier;
 
 pub mod boot_control;
+mod platform;
 pub(crate) mod slots;
 mod stored;
 mod update;
@@ -42,13 +43,14 @@ pub struct Native<F, V, R, W = NoWatchdog, B = OwnSelector> {
     incoming: Option<Incoming>,
 }
 
+#[bisync]
 impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, R, W, B> {
     /// A platform whose layout fits its flash. Touches no flash.
     ///
     /// # Errors
     /// [`ConfigError`] names the setting and its numbers.
     pub fn new(flash: F, verifier: V, reset: R, watchdog: W, config: Config, boot: B) -> Result<Self, ConfigError> {
-        config.layout.check(Geometry::of(&flash)).map_err(ConfigError::Layout)?;
+        config.layout.check(flash::geometry(&flash)).map_err(ConfigError::Layout)?;
         if !(1..=TRIAL_ATTEMPTS_MAX).contains(&config.trial_attempts) {
             return Err(ConfigError::TrialAttempts { got: config.trial_attempts });
         }

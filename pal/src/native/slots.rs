@@ -1,6 +1,7 @@
 //! The image being received: blocks go to the slot that does not run, sectors are erased on first touch, the hash follows.
 //! Who may begin, and what a finished image is worth, is decided in `native`.
 
+use super::super::bisync;
 use super::super::flash::hash::Hashing;
 use super::super::flash::{self, CHUNK_BYTES, Flash};
 use crate::fault::Fault;
@@ -25,6 +26,7 @@ pub(crate) struct Incoming {
     hashing: Hashing,
 }
 
+#[bisync]
 impl Incoming {
     /// An image of `image_bytes` of which the first `kept_bytes`, whole sectors, are there.
     pub(crate) fn new(slot: SlotId, region: Region, image_bytes: u32, kept_bytes: u32) -> Self {

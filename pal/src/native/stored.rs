@@ -1,5 +1,6 @@
 //! The images that a device keeps: which slot is written next, the way back, and the factory's.
 
+use super::super::bisync;
 use super::super::flash::hash;
 use super::super::flash::{self, Flash};
 use super::super::native::boot_control::BootControl;
@@ -18,6 +19,7 @@ use crate::store::images::{Image, Images, Standing};
 use crate::verify::signature::Signature;
 use crate::verify::signature::Verifier;
 
+#[bisync]
 impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, R, W, B> {
     /// The slot for an image of `image_bytes`.
     pub(super) fn slot_for(&self, running: SlotId, images: &Images, image_bytes: u32) -> Result<SlotId, Refusal> {

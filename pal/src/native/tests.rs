@@ -2,6 +2,7 @@
 
 use super::super::flash::boot_records::BootRecords;
 use super::super::flash::image_header::read_header;
+use super::super::only_async;
 use super::super::testing::{CUTS, Op, Ram, header, image, public_key, run, sha256, sign, signing_key};
 use super::*;
 use crate::image::accept::VersionRule;
@@ -10,8 +11,8 @@ use crate::image::header::Component;
 use crate::image::header::{Header, HeaderError, Link};
 use crate::image::version::Version;
 use crate::platform::config::TRIAL_ATTEMPTS_DEFAULT;
-use crate::platform::{Begun, ImageState, Platform};
-use crate::store::layout::{Layout, LayoutError};
+use crate::platform::{Begun, ImageState};
+use crate::store::layout::{Geometry, Layout, LayoutError};
 use crate::verify::keys::KeySet;
 use crate::verify::signature::{AcceptUnsigned, SignatureKind, SignatureRefusal};
 use proptest::prelude::*;
@@ -475,6 +476,7 @@ proptest! {
     }
 }
 
+#[only_async]
 #[test]
 fn no_future_holds_a_large_buffer() {
     // On a host with 64-bit pointers: a boot record and what it is stored from, and no third of that size.

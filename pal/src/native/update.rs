@@ -1,5 +1,6 @@
 //! An update, step by step: received, sealed, tried, confirmed or rolled back.
 
+use super::super::bisync;
 use super::super::flash::{self, Flash};
 use super::super::native::boot_control::BootControl;
 use super::super::native::slots::Incoming;
@@ -11,15 +12,17 @@ use crate::image::slot::SlotId;
 use crate::image::version::Version;
 use crate::platform::boot::{Change, Found};
 use crate::platform::hooks::{Reset, Watchdog};
-use crate::platform::{Begun, BootState, Platform};
+use crate::platform::{Begun, BootState};
 use crate::refusal::Refusal;
 use crate::store::boot_record::{BootRecord, Trial};
 use crate::store::images::{Image, Images, Source, Standing};
 use crate::verify::signature::Signature;
 use crate::verify::signature::{SignatureKind, Verifier};
 
-impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for Native<F, V, R, W, B> {
-    async fn boot_state(&mut self) -> Result<BootState, Fault> {
+#[bisync]
+impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, R, W, B> {
+    /// See [`Platform::boot_state`](crate::Platform::boot_state).
+    pub async fn boot_state(&mut self) -> Result<BootState, Fault> {
         let Found { running, record: BootRecord { confirmed, trial, broken_rows, .. } } = self.found().await?;
         let running_image = self.running_identity(running).await?;
         let floor = match running == confirmed {
@@ -29,20 +32,24 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         Ok(BootState { running, confirmed, trial, running_image, broken_rows, floor })
     }
 
-    async fn running_digest(&mut self, image_bytes: u32) -> Result<Digest, Fault> {
+    /// See [`Platform::running_digest`](crate::Platform::running_digest).
+    pub async fn running_digest(&mut self, image_bytes: u32) -> Result<Digest, Fault> {
         let running = self.found().await?.running;
         self.hash(running, image_bytes).await
     }
 
-    async fn load_journal(&mut self, out: &mut [u8]) -> Result<usize, Fault> {
+    /// See [`Platform::load_journal`](crate::Platform::load_journal).
+    pub async fn load_journal(&mut self, out: &mut [u8]) -> Result<usize, Fault> {
         Ok(self.journal.load(&mut self.flash, out).await?.unwrap_or(0))
     }
 
-    async fn store_journal(&mut self, payload: &[u8]) -> Result<(), Fault> {
+    /// See [`Platform::store_journal`](crate::Platform::store_journal).
+    pub async fn store_journal(&mut self, payload: &[u8]) -> Result<(), Fault> {
         self.journal.store(&mut self.flash, payload).await
     }
 
-    async fn begin(&mut self, image_bytes: u32, keep_bytes: u32) -> Result<Begun, Refusal> {
+    /// See [`Platform::begin`](crate::Platform::begin).
+    pub async fn begin(&mut self, image_bytes: u32, keep_bytes: u32) -> Result<Begun, Refusal> {
         let Found { running, mut record } = self.at_rest().await?;
         let slot = self.slot_for(running, &record.images, image_bytes)?;
         let earlier = record.images.get(slot);
@@ -62,26 +69,31 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         Ok(Begun { slot, frontier_bytes, evicted })
     }
 
-    async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), Fault> {
+    /// See [`Platform::write`](crate::Platform::write).
+    pub async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), Fault> {
         let incoming = self.incoming.as_mut().ok_or(Fault::NothingBegun)?;
         incoming.write(&mut self.flash, offset_bytes, bytes).await
     }
 
-    fn end_at(&mut self, image_bytes: u32) -> Result<(), Fault> {
+    /// See [`ImageManagement::end_at`](crate::ImageManagement::end_at).
+    pub fn end_at(&mut self, image_bytes: u32) -> Result<(), Fault> {
         self.incoming.as_mut().ok_or(Fault::NothingBegun)?.end_at(image_bytes)
     }
 
-    async fn erase_ahead(&mut self) -> Result<bool, Fault> {
+    /// See [`Platform::erase_ahead`](crate::Platform::erase_ahead).
+    pub async fn erase_ahead(&mut self) -> Result<bool, Fault> {
         let incoming = self.incoming.as_mut().ok_or(Fault::NothingBegun)?;
         incoming.erase_ahead(&mut self.flash).await
     }
 
-    async fn hash_ahead(&mut self, frontier_bytes: u32) -> Result<bool, Fault> {
+    /// See [`Platform::hash_ahead`](crate::Platform::hash_ahead).
+    pub async fn hash_ahead(&mut self, frontier_bytes: u32) -> Result<bool, Fault> {
         let incoming = self.incoming.as_mut().ok_or(Fault::NothingBegun)?;
         incoming.hash_ahead(&mut self.flash, frontier_bytes).await
     }
 
-    async fn check_header(&mut self) -> Result<Identity, Refusal> {
+    /// See [`Platform::check_header`](crate::Platform::check_header).
+    pub async fn check_header(&mut self) -> Result<Identity, Refusal> {
         let incoming = self.incoming.as_ref().ok_or(Fault::NothingBegun)?;
         let (slot, image_bytes) = (incoming.slot, incoming.image_bytes);
         let running = self.found().await?.running;
@@ -89,11 +101,13 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         self.checked(slot, Extent::Head, image_bytes, running).await
     }
 
-    fn admits(&self, kind: Option<SignatureKind>) -> Result<(), Refusal> {
+    /// See [`Platform::admits`](crate::Platform::admits).
+    pub fn admits(&self, kind: Option<SignatureKind>) -> Result<(), Refusal> {
         Ok(self.verifier.admits(kind)?)
     }
 
-    async fn seal(&mut self, signature: Option<&Signature<'_>>, source: &str) -> Result<Digest, Refusal> {
+    /// See [`Platform::seal`](crate::Platform::seal).
+    pub async fn seal(&mut self, signature: Option<&Signature<'_>>, source: &str) -> Result<Digest, Refusal> {
         let incoming = self.incoming.as_mut().ok_or(Fault::NothingBegun)?;
         let (slot, image_bytes) = (incoming.slot, incoming.image_bytes);
         let digest = incoming.digest(&mut self.flash, &mut self.watchdog).await?;
@@ -114,7 +128,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         Ok(digest)
     }
 
-    async fn runs_already(&mut self, image_bytes: u32, signature: &Signature<'_>) -> Result<Option<Digest>, Fault> {
+    /// See [`Platform::runs_already`](crate::Platform::runs_already).
+    pub async fn runs_already(&mut self, image_bytes: u32, signature: &Signature<'_>) -> Result<Option<Digest>, Fault> {
         let state = self.boot_state().await?;
         let same_length = state.running_image.is_some_and(|image| image.image_bytes == Some(image_bytes));
         if state.running != state.confirmed || !same_length {
@@ -127,7 +142,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         }
     }
 
-    async fn activate(&mut self, slot: SlotId, digest: &Digest, image_bytes: u32) -> Result<(), Refusal> {
+    /// See [`Platform::activate`](crate::Platform::activate).
+    pub async fn activate(&mut self, slot: SlotId, digest: &Digest, image_bytes: u32) -> Result<(), Refusal> {
         let Found { running, mut record } = self.found().await?;
         if slot == running {
             return Err(Refusal::SlotRuns { slot });
@@ -157,7 +173,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         Ok(())
     }
 
-    async fn confirm(&mut self) -> Result<(), Fault> {
+    /// See [`Platform::confirm`](crate::Platform::confirm).
+    pub async fn confirm(&mut self) -> Result<(), Fault> {
         let Found { running, mut record } = self.found().await?;
         match record.trial {
             _ if record.confirmed == running => {}
@@ -175,7 +192,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         Ok(())
     }
 
-    async fn roll_back(&mut self, reason: u16) -> Result<(), Fault> {
+    /// See [`Platform::roll_back`](crate::Platform::roll_back).
+    pub async fn roll_back(&mut self, reason: u16) -> Result<(), Fault> {
         let Found { running, mut record } = self.found().await?;
         match record.trial {
             Trial::Started { slot, digest, .. } if slot == running => {
@@ -188,7 +206,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         }
     }
 
-    async fn abandon(&mut self, slot: SlotId) -> Result<(), Refusal> {
+    /// See [`Platform::abandon`](crate::Platform::abandon).
+    pub async fn abandon(&mut self, slot: SlotId) -> Result<(), Refusal> {
         let Found { running, record } = self.found().await?;
         if slot == running || slot == record.confirmed || slot.is_factory() {
             return Err(Refusal::SlotRuns { slot });
@@ -198,31 +217,38 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         Ok(flash::erase_sector(&mut self.flash, start).await?)
     }
 
-    async fn images(&mut self) -> Result<Images, Fault> {
+    /// See [`ImageManagement::images`](crate::ImageManagement::images).
+    pub async fn images(&mut self) -> Result<Images, Fault> {
         Ok(self.found().await?.record.images)
     }
 
-    async fn restore_previous(&mut self) -> Result<SlotId, Refusal> {
+    /// See [`ImageManagement::restore_previous`](crate::ImageManagement::restore_previous).
+    pub async fn restore_previous(&mut self) -> Result<SlotId, Refusal> {
         self.switch_to_previous().await
     }
 
-    async fn erase_images(&mut self, version: Version) -> Result<(), Refusal> {
+    /// See [`ImageManagement::erase_images`](crate::ImageManagement::erase_images).
+    pub async fn erase_images(&mut self, version: Version) -> Result<(), Refusal> {
         self.erase_version(version).await
     }
 
-    async fn verify_factory(&mut self, signature: &Signature<'_>) -> Result<Digest, Refusal> {
+    /// See [`ImageManagement::verify_factory`](crate::ImageManagement::verify_factory).
+    pub async fn verify_factory(&mut self, signature: &Signature<'_>) -> Result<Digest, Refusal> {
         self.seal_factory(signature).await
     }
 
-    async fn factory_reset(&mut self) -> Result<(), Refusal> {
+    /// See [`ImageManagement::factory_reset`](crate::ImageManagement::factory_reset).
+    pub async fn factory_reset(&mut self) -> Result<(), Refusal> {
         self.order_factory_reset().await
     }
 
-    fn feed_watchdog(&mut self) {
+    /// See [`Platform::feed_watchdog`](crate::Platform::feed_watchdog).
+    pub fn feed_watchdog(&mut self) {
         self.watchdog.feed();
     }
 
-    fn reset(&mut self) {
+    /// See [`Platform::reset`](crate::Platform::reset).
+    pub fn reset(&mut self) {
         self.reset.reset();
     }
 }

@@ -1,5 +1,6 @@
 //! The erasing part of a factory reset. It can be cut anywhere and done again: what is erased already is passed over.
 
+use super::super::bisync;
 use super::super::flash::{Flash, erase_sector, is_erased};
 use crate::fault::Fault;
 use crate::image::slot::SlotId;
@@ -11,6 +12,7 @@ use crate::store::region::Region;
 ///
 /// # Errors
 /// [`Fault::Erase`] or [`Fault::Read`] of the last sector that could not be erased, tried twice; all others are.
+#[bisync]
 pub async fn erase_slots<F: Flash, W: Watchdog>(flash: &mut F, layout: &Layout, watchdog: &mut W) -> Result<(), Fault> {
     let mut erased = Ok(());
     for slot in layout.next_slots(SlotId::FACTORY) {
@@ -19,6 +21,7 @@ pub async fn erase_slots<F: Flash, W: Watchdog>(flash: &mut F, layout: &Layout, 
     erased
 }
 
+#[bisync]
 async fn erase_region<F: Flash, W: Watchdog>(flash: &mut F, region: Region, watchdog: &mut W) -> Result<(), Fault> {
     let mut erased = Ok(());
     for at in (0..region.len_bytes()).step_by(F::ERASE_SIZE) {

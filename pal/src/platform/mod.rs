@@ -4,7 +4,10 @@ pub mod boot;
 pub mod config;
 #[cfg(any(test, feature = "std"))]
 pub mod contract;
+#[cfg(any(test, feature = "std"))]
+pub mod file;
 pub mod hooks;
+pub mod management;
 pub mod writer;
 
 use crate::fault::Fault;
@@ -14,7 +17,6 @@ use crate::image::slot::SlotId;
 use crate::image::version::Version;
 use crate::refusal::Refusal;
 use crate::store::boot_record::Trial;
-use crate::store::images::Images;
 use crate::store::monotonic::Floor;
 use crate::verify::signature::{Signature, SignatureKind};
 
@@ -69,7 +71,8 @@ pub struct Begun {
     pub evicted: Option<Version>,
 }
 
-/// Everything the agent asks of a device.
+/// What the agent does with a device in the course of an update. What else can be done with its images is in
+/// [`ImageManagement`](management::ImageManagement).
 ///
 /// One image is received at a time, into the slot that does not run. Writes may come in any order; the boot record is
 /// written by [`activate`](Self::activate), last of all. Offsets count from the start of the image.
@@ -119,14 +122,6 @@ pub trait Platform {
     /// # Errors
     /// [`Fault::OutOfRange`], [`Fault::NotAligned`], [`Fault::NothingBegun`], and the flash's own.
     async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), Fault>;
-
-    /// The image being received ends here, before the length that [`begin`](Self::begin) was told: nothing beyond was
-    /// written.
-    ///
-    /// # Errors
-    /// [`Fault::NothingBegun`], [`Fault::OutOfRange`] for a length that begins before what was written, or beyond that of
-    /// `begin`.
-    fn end_at(&mut self, image_bytes: u32) -> Result<(), Fault>;
 
     /// Erases one sector ahead of the writes; `true` if there is more to do now. Dropped: the sector is erased again.
     ///
@@ -200,42 +195,6 @@ pub trait Platform {
     /// # Errors
     /// [`Refusal::SlotRuns`] for the running slot and the confirmed one, or the flash's own.
     async fn abandon(&mut self, slot: SlotId) -> Result<(), Refusal>;
-
-    /// What the slots hold. Dropped: nothing happened.
-    ///
-    /// # Errors
-    /// [`Fault`] if flash cannot be read or the boot record is not understood.
-    async fn images(&mut self) -> Result<Images, Fault>;
-
-    /// Makes the newest earlier image that was confirmed once, is whole and may still run the confirmed one; the caller
-    /// resets. What runs now stays in its slot. Dropped: done or not; call again before a reset.
-    ///
-    /// # Errors
-    /// [`Refusal::NoPreviousImage`], [`Refusal::TrialRunning`] unless the running image is confirmed, or a fault. The device
-    /// goes on as it is.
-    async fn restore_previous(&mut self) -> Result<SlotId, Refusal>;
-
-    /// Erases the images of this version, and their rows. Dropped, or failed: they may be damaged; call again.
-    ///
-    /// # Errors
-    /// [`Refusal::NoSuchImage`], [`Refusal::SlotRuns`] for the running or confirmed image and the factory's,
-    /// [`Refusal::TrialRunning`] for the one on trial, or a fault.
-    async fn erase_images(&mut self, version: Version) -> Result<(), Refusal>;
-
-    /// Verifies the image in the factory slot, as [`seal`](Self::seal) does a received one, and keeps that in the database:
-    /// without it there is no factory reset. Dropped: call again.
-    ///
-    /// # Errors
-    /// [`Refusal::NoFactorySlot`], [`Refusal::Signature`], the refusals of the header's check, or a fault.
-    async fn verify_factory(&mut self, signature: &Signature<'_>) -> Result<Digest, Refusal>;
-
-    /// Orders a factory reset, which the boot selector carries out: all slots and rows but the factory's are erased, and its
-    /// image runs. The monotonic record stays. The caller resets. Dropped: ordered or not; call again.
-    ///
-    /// # Errors
-    /// [`Refusal::NoFactorySlot`], [`Refusal::FactoryNotVerified`], [`Refusal::DigestMismatch`] if its image was damaged,
-    /// [`Refusal::SecurityCounterTooLow`] if it may not run any more, or a fault.
-    async fn factory_reset(&mut self) -> Result<(), Refusal>;
 
     /// Feeds the watchdog.
     fn feed_watchdog(&mut self);

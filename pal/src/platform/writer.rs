@@ -5,6 +5,7 @@ use crate::fault::Fault;
 use crate::image::digest::Digest;
 use crate::image::slot::SlotId;
 use crate::platform::Platform;
+use crate::platform::management::ImageManagement;
 use crate::refusal::Refusal;
 use crate::store::region::WORD_BYTES_MAX;
 use crate::verify::signature::Signature;
@@ -22,7 +23,7 @@ pub enum Size {
 /// finished cannot be written.
 ///
 /// ```
-/// async fn take<P: ota_pal::Platform>(platform: &mut P, byte: &[u8; 1]) {
+/// async fn take<P: ota_pal::ImageManagement>(platform: &mut P, byte: &[u8; 1]) {
 ///     let mut writer = ota_pal::Writer::begin(platform, ota_pal::Size::Unknown).await.unwrap();
 ///     writer.write(byte).await.unwrap();
 ///     writer.finish(None, "pipe").await.unwrap();
@@ -30,7 +31,7 @@ pub enum Size {
 /// ```
 ///
 /// ```compile_fail,E0382
-/// async fn take<P: ota_pal::Platform>(platform: &mut P, byte: &[u8; 1]) {
+/// async fn take<P: ota_pal::ImageManagement>(platform: &mut P, byte: &[u8; 1]) {
 ///     let mut writer = ota_pal::Writer::begin(platform, ota_pal::Size::Unknown).await.unwrap();
 ///     writer.finish(None, "pipe").await.unwrap();
 ///     writer.write(byte).await.unwrap();
@@ -58,7 +59,7 @@ pub struct Sealed {
     pub image_bytes: u32,
 }
 
-impl<'p, P: Platform> Writer<'p, P> {
+impl<'p, P: ImageManagement> Writer<'p, P> {
     /// Takes a slot for an image of this size; see [`Platform::begin`] for which. Dropped: nothing happened, or that.
     ///
     /// # Errors

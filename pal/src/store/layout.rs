@@ -233,6 +233,7 @@ impl Layout {
     }
 
     /// Whether `region` shares no byte with any of this layout.
+    #[must_use]
     pub fn is_clear_of(&self, region: Region) -> bool {
         self.regions(0).iter().all(|(mine, _)| !mine.overlaps(region))
     }

@@ -1,7 +1,7 @@
 //! What the native layout reads: image headers, the records in flash, keys and signatures.
 
 use ota_pal::{
-    BootRecord, BootRecords, Digest, Floors, Geometry, HEADER_BYTES, Header, Key, KeySet, Layout, Platform, Region,
+    BootRecord, BootRecords, Digest, Floors, Geometry, HEADER_BYTES, Header, Key, KeySet, Layout, Region,
     SignatureKind, SlotId, Verifier, Version, now, read_header,
 };
 

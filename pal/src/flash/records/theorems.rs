@@ -4,6 +4,7 @@
 
 extern crate std;
 
+use super::super::super::bisync;
 use super::super::super::testing::{CUTS, Op, Ram, run};
 use super::*;
 use crate::crc::crc32;
@@ -113,6 +114,7 @@ struct Misreading {
     bit: usize,
 }
 
+#[bisync]
 impl Flash for Misreading {
     const READ_SIZE: usize = Nor::READ_SIZE;
     const WRITE_SIZE: usize = Nor::WRITE_SIZE;

@@ -7,7 +7,6 @@ use super::super::super::native::boot_control::BootControl;
 use super::super::super::native::wipe;
 use super::{Foreign, Loader};
 use crate::fault::Fault;
-use crate::image::digest::Digest;
 use crate::image::slot::SlotId;
 use crate::platform::boot::LoaderState;
 use crate::platform::hooks::Watchdog;
@@ -16,58 +15,124 @@ use crate::store::boot_record::{BootRecord, Trial};
 use crate::store::images::{Image, Images, Standing};
 use crate::store::layout::Layout;
 
+/// How the boot record and the running image relate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Situation {
+    /// The image on trial runs.
+    TrialRuns {
+        /// Its slot.
+        slot: SlotId,
+        /// Whether this is its first boot, and it was never confirmed before.
+        is_new: bool,
+    },
+    /// Another image runs, and the trial was not seen to start.
+    TrialPending {
+        /// The slot on trial.
+        slot: SlotId,
+    },
+    /// Another image runs, after the trial was seen to start.
+    TrialStarted,
+    /// The image of the ended trial runs.
+    EndedRuns,
+    /// The confirmed image runs, and no trial is on.
+    ConfirmedRuns,
+    /// An image runs that is not the confirmed one, and no trial explains it: how that of a third slot ended does not, either.
+    OtherRuns,
+}
+
+impl Situation {
+    fn of(record: &BootRecord, running: SlotId) -> Self {
+        match record.trial {
+            Trial::Pending { slot, .. } | Trial::Started { slot, .. } if slot == running => {
+                let is_pending = matches!(record.trial, Trial::Pending { .. });
+                let row = record.images.get(slot);
+                let is_new = is_pending && row.is_some_and(|image| image.standing == Standing::Verified);
+                Self::TrialRuns { slot, is_new }
+            }
+            Trial::Pending { slot, .. } => Self::TrialPending { slot },
+            Trial::Started { .. } => Self::TrialStarted,
+            Trial::Ended { slot, .. } if slot == running => Self::EndedRuns,
+            Trial::None | Trial::Ended { .. } if record.confirmed == running => Self::ConfirmedRuns,
+            Trial::None | Trial::Ended { .. } => Self::OtherRuns,
+        }
+    }
+}
+
+/// What is done about a situation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    /// Nothing.
+    None,
+    /// The running image is confirmed in the record.
+    Confirm,
+    /// The loader is to revert the running image at the next boot unless it is confirmed.
+    Watch,
+    /// The loader is to revert the running image at the next boot.
+    GiveUp,
+    /// The loader is to try the pending image again, while the trial has attempts left.
+    TryAgain,
+    /// The trial is over: the loader reverted it.
+    EndTrial,
+    /// The record follows the running image.
+    AcceptRunning,
+}
+
+/// The table: situation x state of the loader -> action. `looked`: this program has read the record before, so the loader did
+/// not run since. `switched`: this program ordered a switch, which comes at the reset.
+fn action(situation: Situation, loader: LoaderState, looked: bool, switched: bool) -> Action {
+    use LoaderState as L;
+    use Situation as S;
+    match (situation, loader) {
+        // A new image is not confirmed before its first boot is stored, so the loader's state is stale.
+        (S::TrialRuns { is_new: true, .. }, L::Kept) => Action::Watch,
+        // A power cut between the loader's confirmation and our record.
+        (S::TrialRuns { is_new: false, .. }, L::Kept) => Action::Confirm,
+        (S::TrialRuns { .. }, L::Nothing) => Action::Watch,
+        (S::TrialRuns { .. }, L::Waiting | L::Trying | L::GivenUp) => Action::None,
+        (S::TrialPending { .. }, L::GivenUp | L::Trying) => Action::EndTrial,
+        (S::TrialPending { .. }, L::Waiting) if looked => Action::None,
+        // A power cut before the loader's state was written; or an image that the loader does not accept, or whose trial
+        // ended early, of which it may keep no trace: not without end.
+        (S::TrialPending { .. }, L::Waiting | L::Nothing | L::Kept) => Action::TryAgain,
+        (S::TrialStarted, _) => Action::EndTrial,
+        (S::EndedRuns, _) => Action::GiveUp,
+        (S::OtherRuns, _) if !switched => Action::AcceptRunning,
+        (S::ConfirmedRuns | S::OtherRuns, _) => Action::None,
+    }
+}
+
 /// So often a switch is tried that did not come about: the power may have gone before the loader heard of it.
 const SWITCH_ATTEMPTS: u8 = 1;
 
 impl<L: Loader> Foreign<L> {
-    /// Brings `record` to what is true.
+    /// Changes `record` to what happened since it was stored, and the loader's state to what the record asks for.
     pub(super) async fn reconcile<F: Flash>(
         &mut self,
         flash: &mut F,
         running: SlotId,
         record: &mut BootRecord,
     ) -> Result<(), Fault> {
-        match record.trial {
-            Trial::Pending { slot, digest, image_bytes, .. } | Trial::Started { slot, digest, image_bytes, .. }
-                if slot == running =>
-            {
-                // Nobody keeps an image before its first look is stored, unless it was kept once before.
-                let is_new = matches!(record.trial, Trial::Pending { .. })
-                    && record.images.get(slot).is_some_and(|image| image.standing == Standing::Verified);
-                record.trial = Trial::Started { slot, digest, image_bytes, attempts_left: 0 };
-                match self.loader.slot_state(flash, running, slot).await? {
-                    LoaderState::Kept if !is_new => {
-                        // The power went between the loader's word and our record.
-                        (record.confirmed, record.trial) = (slot, Trial::None);
-                        record.images.confirm(slot);
-                    }
-                    LoaderState::Kept | LoaderState::Nothing => self.loader.watch(flash, running).await?,
-                    LoaderState::Waiting | LoaderState::Trying | LoaderState::GivenUp => {}
-                }
+        let situation = Situation::of(record, running);
+        let loader = match situation {
+            Situation::TrialRuns { slot, .. } | Situation::TrialPending { slot } => {
+                self.loader.slot_state(flash, running, slot).await?
             }
-            Trial::Pending { slot, digest, image_bytes, attempts_left } => {
-                match self.loader.slot_state(flash, running, slot).await? {
-                    LoaderState::GivenUp | LoaderState::Trying => went_back(record, slot, digest),
-                    // A cut before the loader heard it; or a trial that never came as far as this, or an image that the
-                    // loader does not take, of which its words may keep no trace: not for ever again.
-                    LoaderState::Waiting if self.looked => {}
-                    LoaderState::Waiting | LoaderState::Nothing | LoaderState::Kept => {
-                        match attempts_left.checked_sub(1) {
-                            None => went_back(record, slot, digest),
-                            Some(attempts_left) => {
-                                record.trial = Trial::Pending { slot, digest, image_bytes, attempts_left };
-                            }
-                        }
-                    }
-                }
+            _ => LoaderState::Nothing, // is not read below
+        };
+        if matches!(situation, Situation::TrialRuns { .. }) {
+            start(record);
+        }
+        match action(situation, loader, self.looked, self.switched) {
+            Action::None => {}
+            Action::Confirm => {
+                (record.confirmed, record.trial) = (running, Trial::None);
+                record.images.confirm(running);
             }
-            Trial::Started { slot, digest, .. } => went_back(record, slot, digest),
-            Trial::Ended { slot, .. } if slot == running => self.loader.give_up(flash, running).await?,
-            // How a trial of a third slot ended does not explain it either.
-            Trial::None | Trial::Ended { .. } if record.confirmed != running && !self.switched => {
-                other_runs(running, record);
-            }
-            Trial::None | Trial::Ended { .. } => {}
+            Action::Watch => self.loader.watch(flash, running).await?,
+            Action::GiveUp => self.loader.give_up(flash, running).await?,
+            Action::TryAgain => try_once_more(record),
+            Action::EndTrial => end_trial(record),
+            Action::AcceptRunning => other_runs(running, record),
         }
         Ok(())
     }
@@ -82,7 +147,7 @@ impl<L: Loader> Foreign<L> {
     ) {
         let Trial::Pending { slot, digest, image_bytes, .. } = record.trial else { return };
         if hash::holds(flash, self.region(layout, slot), &digest, image_bytes, watchdog).await != Ok(true) {
-            went_back(record, slot, digest);
+            end_trial(record);
         }
     }
 
@@ -141,7 +206,28 @@ fn other_runs(running: SlotId, record: &mut BootRecord) {
     }
 }
 
-fn went_back(record: &mut BootRecord, slot: SlotId, digest: Digest) {
-    record.trial = Trial::Ended { slot, digest, reason: REASON_ATTEMPTS_EXHAUSTED, started: true };
-    record.images.fail(slot);
+/// The trial is started, with no attempt of ours left: the loader counts.
+fn start(record: &mut BootRecord) {
+    if let Trial::Pending { slot, digest, image_bytes, .. } | Trial::Started { slot, digest, image_bytes, .. } =
+        record.trial
+    {
+        record.trial = Trial::Started { slot, digest, image_bytes, attempts_left: 0 };
+    }
+}
+
+/// Counts an attempt, or ends a trial that has none left.
+fn try_once_more(record: &mut BootRecord) {
+    if let Trial::Pending { attempts_left, .. } = &mut record.trial {
+        match attempts_left.checked_sub(1) {
+            Some(left) => *attempts_left = left,
+            None => end_trial(record),
+        }
+    }
+}
+
+fn end_trial(record: &mut BootRecord) {
+    if let Trial::Pending { slot, digest, .. } | Trial::Started { slot, digest, .. } = record.trial {
+        record.trial = Trial::Ended { slot, digest, reason: REASON_ATTEMPTS_EXHAUSTED, started: true };
+        record.images.fail(slot);
+    }
 }

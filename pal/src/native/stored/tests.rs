@@ -14,7 +14,6 @@ use crate::image::hardware::HardwareId;
 use crate::image::header::{Component, Header};
 use crate::image::slot::SlotId;
 use crate::image::version::Version;
-use crate::platform::Platform;
 use crate::platform::config::TRIAL_ATTEMPTS_DEFAULT;
 use crate::platform::hooks::NoWatchdog;
 use crate::refusal::Refusal;

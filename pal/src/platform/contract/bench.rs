@@ -8,6 +8,7 @@ use crate::fault::Fault;
 use crate::image::digest::Digest;
 use crate::image::slot::SlotId;
 use crate::platform::Platform;
+use crate::platform::management::ImageManagement;
 use crate::refusal::Refusal;
 use crate::verify::signature::{Signature, SignatureKind};
 
@@ -15,7 +16,7 @@ use crate::verify::signature::{Signature, SignatureKind};
 #[allow(async_fn_in_trait)]
 pub trait Bench {
     /// The platform under test.
-    type Platform: Platform;
+    type Platform: ImageManagement;
 
     /// Makes the device new: it runs image 1 of [`image`](Self::image), confirmed, and nothing else is in its flash.
     async fn make(&mut self);

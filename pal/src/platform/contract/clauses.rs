@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::bench::{BLOCK_BYTES, Bench, Seen, Violation, receive, seal, update};
 use crate::fault::Fault;
 use crate::image::digest::Digest;
+use crate::platform::management::ImageManagement as _;
 use crate::platform::{ImageState, Platform};
 use crate::refusal::Refusal;
 use crate::store::boot_record::Trial;

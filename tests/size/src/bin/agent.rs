@@ -12,10 +12,8 @@ use embedded_io_async::{ErrorType, Read, Write};
 use minimq::{Buffers, ConfigBuilder, Session};
 use ota_agent::machine::Machine;
 use ota_agent::prelude::*;
-use ota_pal::{
-    Blocking, Component, Geometry, HardwareId, Key, KeySet, Layout, Native, NoWatchdog, OwnSelector, Reset, SlotId,
-    VersionRule,
-};
+use ota_pal::blocking::{Native, OwnSelector};
+use ota_pal::{Blocking, Component, Geometry, HardwareId, Key, KeySet, Layout, NoWatchdog, Reset, SlotId, VersionRule};
 use size::{Flash, read_device, write_device};
 
 struct Clock;

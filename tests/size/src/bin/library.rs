@@ -8,8 +8,7 @@ use ota_agent::machine::Event;
 use ota_agent::prelude::*;
 use ota_agent::{Instant, MESSAGE_BYTES_MAX};
 use ota_pal::{
-    Begun, BootState, Digest, Fault, Floor, Identity, Images, Platform, Refusal, Signature, SignatureKind, SlotId,
-    Trial, Version, now,
+    Begun, BootState, Digest, Fault, Floor, Identity, Platform, Refusal, Signature, SignatureKind, SlotId, Trial, now,
 };
 use size::{read_device, write_device};
 
@@ -77,10 +76,6 @@ impl Platform for Interface {
         call(5)
     }
 
-    fn end_at(&mut self, _image_bytes: u32) -> Result<(), Fault> {
-        call(6)
-    }
-
     async fn erase_ahead(&mut self) -> Result<bool, Fault> {
         Ok(false)
     }
@@ -90,16 +85,16 @@ impl Platform for Interface {
     }
 
     async fn check_header(&mut self) -> Result<Identity, Refusal> {
-        Err(call(7).map_or_else(Refusal::Fault, |()| Refusal::ImageEmpty))
+        Err(call(6).map_or_else(Refusal::Fault, |()| Refusal::ImageEmpty))
     }
 
     fn admits(&self, _kind: Option<SignatureKind>) -> Result<(), Refusal> {
-        Ok(call(8)?)
+        Ok(call(7)?)
     }
 
     async fn seal(&mut self, signature: Option<&Signature<'_>>, _source: &str) -> Result<Digest, Refusal> {
         write_device(signature.map_or(&[], |signature| signature.bytes));
-        Ok(call(9).map(|()| digest())?)
+        Ok(call(8).map(|()| digest())?)
     }
 
     async fn runs_already(&mut self, _image_bytes: u32, _signature: &Signature<'_>) -> Result<Option<Digest>, Fault> {
@@ -109,45 +104,25 @@ impl Platform for Interface {
     async fn activate(&mut self, slot: SlotId, digest: &Digest, _image_bytes: u32) -> Result<(), Refusal> {
         write_device(&[slot.number()]);
         write_device(&digest.0);
-        Ok(call(10)?)
+        Ok(call(9)?)
     }
 
     async fn confirm(&mut self) -> Result<(), Fault> {
-        call(11)
+        call(10)
     }
 
     async fn roll_back(&mut self, _reason: u16) -> Result<(), Fault> {
-        call(12)
+        call(11)
     }
 
     async fn abandon(&mut self, _slot: SlotId) -> Result<(), Refusal> {
-        Ok(call(13)?)
-    }
-
-    async fn images(&mut self) -> Result<Images, Fault> {
-        Err(Fault::Sync)
-    }
-
-    async fn restore_previous(&mut self) -> Result<SlotId, Refusal> {
-        Err(Refusal::NoPreviousImage)
-    }
-
-    async fn erase_images(&mut self, _version: Version) -> Result<(), Refusal> {
-        Err(Refusal::NoPreviousImage)
-    }
-
-    async fn verify_factory(&mut self, _signature: &Signature<'_>) -> Result<Digest, Refusal> {
-        Err(Refusal::NoFactorySlot)
-    }
-
-    async fn factory_reset(&mut self) -> Result<(), Refusal> {
-        Err(Refusal::NoFactorySlot)
+        Ok(call(12)?)
     }
 
     fn feed_watchdog(&mut self) {}
 
     fn reset(&mut self) {
-        write_device(&[14]);
+        write_device(&[13]);
     }
 }
 

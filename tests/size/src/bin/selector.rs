@@ -3,8 +3,9 @@
 #![no_std]
 #![no_main]
 
-use ota_boot::{Scrutiny, boot};
-use ota_pal::{Blocking, Geometry, Layout, NoWatchdog, now};
+use ota_boot::Scrutiny;
+use ota_boot::blocking::boot;
+use ota_pal::{Blocking, Geometry, Layout, NoWatchdog};
 use size::{Flash, write_device};
 
 const LAYOUT: Layout = match Layout::split(Geometry { word_bytes: 4, erase_bytes: 4096, capacity_bytes: 0x10_0000 }) {
@@ -14,8 +15,8 @@ const LAYOUT: Layout = match Layout::split(Geometry { word_bytes: 4, erase_bytes
 
 #[unsafe(no_mangle)]
 extern "C" fn _start() -> ! {
-    let booted = now(boot(&mut Blocking(Flash), &LAYOUT, &mut NoWatchdog, Scrutiny::Header));
-    let slot = booted.and_then(Result::ok).map_or(0xFF, |booted| booted.slot.number());
+    let booted = boot(&mut Blocking(Flash), &LAYOUT, &mut NoWatchdog, Scrutiny::Header);
+    let slot = booted.ok().map_or(0xFF, |booted| booted.slot.number());
     loop {
         write_device(&[slot]);
     }

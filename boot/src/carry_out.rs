@@ -1,0 +1,134 @@
+//! Carries a boot decision out: reads the record, hashes a slot on trial, stores the count, looks for an image that can run.
+
+use super::bisync;
+use super::pal::{BootRecords, Flash, Floors, erase_slots};
+use super::selector::Selector;
+use super::strategy::Strategy;
+use crate::exact::Exact;
+use crate::outcome::{Boot, BootError, Cause, Scrutiny};
+use crate::select::{Decision, fallback, select};
+use ota_pal::{BootRecord, Fault, Floor, Image, Layout, SlotId, Trial, Watchdog};
+
+#[bisync]
+pub(crate) async fn carry_out<F: Flash, W: Watchdog>(
+    flash: &mut F,
+    layout: &Layout,
+    strategy: impl Strategy,
+    watchdog: &mut W,
+    scrutiny: Scrutiny,
+) -> Result<Boot, BootError> {
+    let mut records = BootRecords::new(layout);
+    let record = records.load(flash).await?;
+    let image_bytes_max = strategy.image_bytes_max();
+    let selector = Selector { flash, layout, watchdog, records, record, image_bytes_max };
+    let mut run = Run { selector, strategy };
+    let decision = select(&record);
+    // A factory's image that was not whole must not be started by its header.
+    let scrutiny = if decision == Decision::Wipe { Scrutiny::Whole } else { scrutiny };
+    let cause = match decision {
+        Decision::Confirmed => Cause::Confirmed,
+        Decision::GiveUp(ended) => run.end_trial(ended).await,
+        Decision::Try { counted, corrupt } => match run.try_image(counted).await {
+            Some(Ok(boot)) => return Ok(boot),
+            Some(Err(fault)) => Cause::NotStored(fault),
+            None => run.end_trial(corrupt).await,
+        },
+        Decision::Wipe => run.factory_reset().await,
+    };
+    run.start_confirmed(cause, scrutiny).await
+}
+
+struct Run<'s, F, W, S> {
+    selector: Selector<'s, F, W>,
+    strategy: S,
+}
+
+#[bisync]
+impl<F: Flash, W: Watchdog, S: Strategy> Run<'_, F, W, S> {
+    /// Starts the image on trial, if its slot holds exactly that one: `None` if not, an error if the boot cannot be counted.
+    async fn try_image(&mut self, counted: Trial) -> Option<Result<Boot, Fault>> {
+        let Trial::Started { slot, digest, image_bytes, .. } = counted else { return None };
+        let header = self.selector.intact(slot, digest, image_bytes).await?;
+        let exact = Exact { digest, image_bytes };
+        if !self.strategy.prepare_trial(&mut self.selector, slot, exact).await {
+            return None;
+        }
+        self.selector.record.trial = counted;
+        let stored = self.selector.records.store(self.selector.flash, &self.selector.record).await;
+        Some(stored.map(|()| Boot { slot, header, cause: Cause::Trial }))
+    }
+
+    async fn end_trial(&mut self, ended: Trial) -> Cause {
+        self.selector.record.trial = ended;
+        if let Trial::Ended { slot, .. } = ended {
+            self.selector.record.images.fail(slot);
+        }
+        self.selector.store(Cause::TrialEnded).await
+    }
+
+    /// Erases everything but the factory's image, if that is whole; else the order is forgotten and the others stay.
+    async fn factory_reset(&mut self) -> Cause {
+        let factory = self.selector.record.images.get(SlotId::FACTORY).copied();
+        let whole = match factory {
+            Some(Image { digest, image_bytes, .. }) => {
+                self.selector.intact(SlotId::FACTORY, digest, image_bytes).await.is_some()
+                    && self.strategy.prepare(&mut self.selector, SlotId::FACTORY, Exact { digest, image_bytes }).await
+            }
+            None => false,
+        };
+        if !whole {
+            self.selector.record.wipe = false;
+            return self.selector.store(Cause::Confirmed).await;
+        }
+        let cause = match erase_slots(self.selector.flash, self.selector.layout, self.selector.watchdog).await {
+            Ok(()) => Cause::FactoryReset,
+            Err(fault) => Cause::FactoryResetInPart(fault),
+        };
+        self.selector.record = BootRecord::new_device(SlotId::FACTORY);
+        self.selector.record.images.set(SlotId::FACTORY, factory);
+        self.selector.store(cause).await
+    }
+
+    /// Starts the confirmed image, or the newest one that can be started instead.
+    async fn start_confirmed(&mut self, cause: Cause, scrutiny: Scrutiny) -> Result<Boot, BootError> {
+        match self.strategy.start_confirmed(&mut self.selector, cause, scrutiny).await {
+            Some(boot) => Ok(boot),
+            None => self.fall_back(self.selector.record.confirmed).await,
+        }
+    }
+
+    /// Images that cannot be started lose their rows, but for the factory's, whose digest tells that it is damaged.
+    async fn fall_back(&mut self, from: SlotId) -> Result<Boot, BootError> {
+        let floor = Floors::new(self.selector.layout).load(self.selector.flash).await?;
+        let factory = self.selector.record.images.get(SlotId::FACTORY).copied();
+        self.selector.record.images.set(from, None);
+        while let Some(slot) = fallback(&self.selector.record, floor.security_counter, |slot| slot == from) {
+            let Some(image) = self.selector.record.images.get(slot).copied() else { break };
+            let Image { digest, image_bytes, .. } = image;
+            if let Some(header) = self.selector.intact(slot, digest, image_bytes).await
+                && self.strategy.prepare(&mut self.selector, slot, Exact { digest, image_bytes }).await
+            {
+                (self.selector.record.confirmed, self.selector.record.wipe) = (slot, false);
+                self.selector.record.images.set(SlotId::FACTORY, factory);
+                let cause = self.selector.store(Cause::FellBack { from }).await;
+                return Ok(Boot { slot, header, cause });
+            }
+            self.selector.record.images.set(slot, None);
+        }
+        let last_resort = if factory.is_none() { self.last_resort(from, floor).await } else { None };
+        last_resort.ok_or(BootError::NoBootableImage)
+    }
+
+    /// The factory's image without a row: nobody verified it here, and nobody but the factory could write it.
+    async fn last_resort(&mut self, from: SlotId, floor: Floor) -> Option<Boot> {
+        let slot = SlotId::FACTORY;
+        let header = self.selector.runnable(slot).await.filter(|_| slot != from)?;
+        if header.security_counter < floor.security_counter
+            || !self.strategy.prepare_unverified(&mut self.selector, slot, &header).await
+        {
+            return None;
+        }
+        (self.selector.record.confirmed, self.selector.record.wipe) = (slot, false);
+        Some(Boot { slot, header, cause: self.selector.store(Cause::FellBack { from }).await })
+    }
+}

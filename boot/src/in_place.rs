@@ -1,0 +1,68 @@
+//! Images that run from their slots.
+
+use super::bisync;
+use super::carry_out::carry_out;
+use super::pal::Flash;
+use super::selector::Selector;
+use super::strategy::Strategy;
+use crate::exact::Exact;
+use crate::outcome::{Boot, BootError, Cause, Scrutiny};
+use ota_pal::{Header, Layout, SlotId, Watchdog};
+
+#[bisync]
+/// Chooses the slot to start, and stores what this boot changes before it returns. The watchdog is fed while a slot is
+/// hashed or erased.
+///
+/// Dropped: a trial boot may have been counted, slots may have been erased for a factory reset.
+///
+/// # Errors
+/// [`BootError`] if there is nothing to start.
+#[bisync]
+pub async fn boot<F: Flash, W: Watchdog>(
+    flash: &mut F,
+    layout: &Layout,
+    watchdog: &mut W,
+    scrutiny: Scrutiny,
+) -> Result<Boot, BootError> {
+    carry_out(flash, layout, InPlace, watchdog, scrutiny).await
+}
+
+struct InPlace;
+
+#[bisync]
+impl Strategy for InPlace {
+    fn image_bytes_max(&self) -> u32 {
+        u32::MAX
+    }
+
+    async fn prepare_trial<F: Flash, W: Watchdog>(&self, _: &mut Selector<'_, F, W>, _: SlotId, _: Exact) -> bool {
+        true
+    }
+
+    async fn prepare<F: Flash, W: Watchdog>(&self, _: &mut Selector<'_, F, W>, _: SlotId, _: Exact) -> bool {
+        true
+    }
+
+    async fn prepare_unverified<F: Flash, W: Watchdog>(
+        &self,
+        _: &mut Selector<'_, F, W>,
+        _: SlotId,
+        _: &Header,
+    ) -> bool {
+        true
+    }
+
+    async fn start_confirmed<F: Flash, W: Watchdog>(
+        &self,
+        selector: &mut Selector<'_, F, W>,
+        cause: Cause,
+        scrutiny: Scrutiny,
+    ) -> Option<Boot> {
+        let slot = selector.record.confirmed;
+        let header = match (scrutiny, selector.record.images.get(slot).copied()) {
+            (Scrutiny::Whole, Some(image)) => selector.intact(slot, image.digest, image.image_bytes).await,
+            _ => selector.runnable(slot).await,
+        };
+        header.map(|header| Boot { slot, header, cause })
+    }
+}
