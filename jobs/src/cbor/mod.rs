@@ -17,7 +17,6 @@ const MAP: u8 = 5;
 const TAG: u8 = 6;
 const SIMPLE: u8 = 7;
 
-const BREAK: u8 = 0xFF;
 const NULL: u8 = 0xF6;
 
 /// One well-formed item, nested no deeper than [`CBOR_DEPTH_MAX`].
@@ -246,11 +245,10 @@ impl<'a> Iterator for Items<'a> {
         match &mut self.left {
             Some(0) => return None,
             Some(left) => *left -= 1,
-            None if self.reader.bytes.get(self.reader.at) == Some(&BREAK) => return None,
             None => {}
         }
         let start = self.reader.at;
-        self.reader.skip().ok()?; // the whole was skipped before, so this cannot fail
+        self.reader.skip().ok()?; // validated before: what cannot be skipped is the break of an indefinite length
         self.reader.bytes.get(start..self.reader.at).map(Cbor)
     }
 }
