@@ -241,6 +241,9 @@ mod tests {
         }
         let description = Description::parse_json(br#"{"s":1,"r":[{"f":0},{"f":1,"z":2}]}"#).unwrap();
         assert_eq!(description.files.iter().next(), Some(Err(ParseError::Missing { field: "z" })));
+        // {"s": 1, "r": [["f", 0, "z", 1]]}
+        let description = Description::parse(b"\xa2\x61s\x01\x61r\x81\x84\x61f\x00\x61z\x01").unwrap();
+        assert_eq!(description.files.iter().next(), Some(Err(ParseError::Missing { field: "f" })));
         assert_eq!(Description::parse(b"\xa2\x61s\x01\x61r\xa0").err(), Some(ParseError::WrongType { field: "r" }));
     }
 
