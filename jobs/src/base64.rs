@@ -126,6 +126,8 @@ fn sextet(char: u8) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::string::ToString;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -174,6 +176,12 @@ mod tests {
         ] {
             assert_eq!(decode(text.as_bytes(), &mut [0; 16]), Err(Base64Error::Invalid { at }), "{text:?}");
         }
+    }
+
+    #[test]
+    fn errors_name_the_character_or_the_buffer() {
+        assert_eq!(Base64Error::Invalid { at: 3 }.to_string(), "not base64 at character 3");
+        assert_eq!(Base64Error::BufferTooSmall { have: 3 }.to_string(), "does not fit into 3 bytes");
     }
 
     #[test]

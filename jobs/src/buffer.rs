@@ -80,3 +80,51 @@ impl<'b> Buffer<'b> {
         if self.fits(0) { Ok(self.len) } else { Err(self.too_small()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_may_be_filled_to_its_last_byte() {
+        let mut bytes = [0; 4];
+        let mut buffer = Buffer::new(&mut bytes);
+        buffer.push(b"ab");
+        assert!(buffer.fits(2) && !buffer.fits(3));
+        buffer.push_char('\u{e9}');
+        assert_eq!((buffer.len(), buffer.last(), buffer.finish()), (4, Some(0xA9), Ok(4)));
+        assert!(buffer.fits(0) && !buffer.fits(1));
+        assert_eq!(buffer.into_text(), "ab\u{e9}");
+    }
+
+    #[test]
+    fn an_overflow_is_kept_until_it_is_cleared() {
+        let mut bytes = [0; 3];
+        let mut buffer = Buffer::new(&mut bytes);
+        buffer.push(b"ab");
+        buffer.push(b"cd");
+        buffer.push(b"");
+        let too_small = EmitError::BufferTooSmall { have: 3 };
+        assert_eq!((buffer.finish(), buffer.too_small(), buffer.last()), (Err(too_small), too_small, None));
+        assert!(!buffer.fits(0));
+        buffer.truncate(2);
+        assert_eq!(buffer.finish(), Ok(2));
+        buffer.push_with(|_| None);
+        assert_eq!(buffer.finish(), Err(too_small));
+        buffer.push_with(|_| Some(0));
+        assert_eq!(buffer.finish(), Err(too_small));
+        assert_eq!(buffer.into_text(), "");
+    }
+
+    #[test]
+    fn the_rest_of_the_buffer_can_be_written_by_others() {
+        let mut bytes = [0; 3];
+        let mut buffer = Buffer::new(&mut bytes);
+        buffer.push(b"a");
+        buffer.push_with(|rest| {
+            rest.copy_from_slice(b"bc");
+            Some(1)
+        });
+        assert_eq!(buffer.into_text(), "ab");
+    }
+}

@@ -333,6 +333,58 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_field_of_an_execution_is_read_and_written_to_the_byte() {
+        let text = r#"{"jobId":"j","thingName":"t","status":"TIMED_OUT","statusDetails":{"a":"b"},"queuedAt":1,"startedAt":2,"lastUpdatedAt":3,"versionNumber":4,"executionNumber":5,"approximateSecondsBeforeTimedOut":6,"jobDocument":[7]}"#;
+        let want = Execution {
+            job_id: JobId::new("j").unwrap(),
+            thing_name: Some("t"),
+            status: Status::TimedOut,
+            status_details: Some(RawJson::parse(br#"{"a":"b"}"#).unwrap()),
+            queued_at: Some(1),
+            started_at: Some(2),
+            last_updated_at: Some(3),
+            version_number: 4,
+            execution_number: Some(5),
+            approximate_seconds_before_timed_out: Some(6),
+            document: Some(RawJson::parse(b"[7]").unwrap()),
+        };
+        assert_eq!(read(text), Ok(want.clone()));
+        let mut out = [0; 256];
+        let mut writer = JsonWriter::new(&mut out);
+        want.write(&mut writer);
+        let len = writer.finish().unwrap();
+        assert_eq!(core::str::from_utf8(&out[..len]), Ok(text));
+    }
+
+    #[test]
+    fn every_field_of_a_summary_is_read_and_written_to_the_byte() {
+        let text = r#"{"k":[{"jobId":"j","queuedAt":1,"startedAt":2,"lastUpdatedAt":3,"versionNumber":4,"executionNumber":5},{"jobId":"j","queuedAt":1,"startedAt":2,"lastUpdatedAt":3,"versionNumber":4,"executionNumber":5}]}"#;
+        let summary = Summary {
+            job_id: JobId::new("j").unwrap(),
+            queued_at: Some(1),
+            started_at: Some(2),
+            last_updated_at: Some(3),
+            version_number: 4,
+            execution_number: Some(5),
+        };
+        let both = [summary.clone(), summary];
+        let json = RawJson::parse(text.as_bytes()).unwrap();
+        let mut fields = Fields::envelope(json, "message");
+        let list = Summaries::read(&mut fields, "k");
+        assert_eq!(fields.finish(), Ok(()));
+        assert!(list.iter().map(Result::unwrap).eq(both.iter().cloned()));
+        for list in [Summaries::new(&both), list] {
+            let mut out = [0; 256];
+            let mut writer = JsonWriter::new(&mut out);
+            list.write(&mut writer, "k");
+            let len = writer.finish().unwrap();
+            assert_eq!(core::str::from_utf8(&out[..len]), Ok(text));
+            assert!(!list.is_empty());
+        }
+        assert!(Summaries::new(&[]).is_empty());
+    }
+
     proptest! {
         #[test]
         fn any_bytes_have_a_job_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {

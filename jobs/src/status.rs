@@ -61,12 +61,14 @@ impl fmt::Display for Status {
 
 #[cfg(test)]
 mod tests {
+    use std::string::ToString;
+
     use super::*;
 
     #[test]
     fn every_state_comes_back_from_its_name() {
         for (status, name) in NAMES {
-            assert_eq!(status.as_str(), name);
+            assert_eq!((status.as_str(), status.to_string().as_str()), (name, name));
             assert_eq!(Status::parse(name), Some(status));
         }
         assert_eq!(Status::parse("in_progress"), None);

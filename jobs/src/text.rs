@@ -228,9 +228,29 @@ mod tests {
 
     #[test]
     fn half_a_surrogate_pair_is_refused_by_name() {
-        for contents in [r"\ud83d", r"a\ud83db", r"\ude00", r"\ud83d\n", r"\ud83d\u0041", r"\ud83d\ud83d"] {
+        for contents in [
+            r"\ud83d",
+            r"a\ud83db",
+            r"\ude00",
+            r"\ud83d\n",
+            r"\ud83d\u0041",
+            r"\ud83d\ud83d",
+            r"\ud83d\ue000",
+            r"\udc00",
+        ] {
             assert_eq!(json(contents), Err(ParseError::LoneSurrogate { field: "field" }), "{contents}");
         }
+    }
+
+    #[test]
+    fn texts_are_equal_if_their_characters_are() {
+        assert_eq!(json(r"\u0041b").unwrap(), JsonStr::plain("Ab"));
+        assert_ne!(json(r"\u0041b").unwrap(), JsonStr::plain("AB"));
+        assert_ne!(JsonStr::plain("Ab"), JsonStr::plain("A"));
+        assert!(JsonStr::plain("a") == *"a" && JsonStr::plain("a") != *"b" && JsonStr::plain("a") != "b");
+        assert!(JsonStr::plain("").is_empty() && !json(r"\n").unwrap().is_empty());
+        assert_eq!(json(r"a\n").unwrap().to_string(), "a\n");
+        assert_eq!((json(r"\n").unwrap().as_escaped(), JsonStr::plain("n").as_escaped()), (Some(r"\n"), None));
     }
 
     #[test]

@@ -260,7 +260,7 @@ pub(crate) fn join(out: &mut dyn Write, parts: &[&str]) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use std::format;
-    use std::string::String;
+    use std::string::{String, ToString};
 
     use proptest::prelude::*;
 
@@ -310,6 +310,18 @@ mod tests {
         let mut out = String::new();
         want.write("lamp", &mut out).unwrap();
         assert_eq!(out, text);
+    }
+
+    #[test]
+    fn a_topic_of_the_longest_names_is_taken_and_one_byte_more_is_not() {
+        let (thing, stream) = ("t".repeat(128), "s".repeat(128));
+        let topic = format!("$aws/things/{thing}/streams/{stream}/description/cbor");
+        assert_eq!(topic.len(), TOPIC_BYTES_MAX);
+        assert!(Topic::parse(&topic).is_ok());
+        let error = TopicError::TooLong { got: TOPIC_BYTES_MAX + 1, max: TOPIC_BYTES_MAX };
+        assert_eq!(Topic::parse(&(topic + "r")), Err(error));
+        assert_eq!(error.to_string(), format!("the topic has 295 bytes, at most {TOPIC_BYTES_MAX} are taken"));
+        assert_eq!(TopicError::Foreign.to_string(), "not a topic of jobs or streams");
     }
 
     #[test]

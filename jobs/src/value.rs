@@ -242,3 +242,124 @@ impl<'a> Fields<'a> {
         value.unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+
+    use super::*;
+    use crate::error::FieldError;
+
+    /// What `read` returns or the error that is recorded.
+    fn envelope<'a, T>(text: &'a str, read: impl FnOnce(&mut Fields<'a>) -> T) -> Result<T, ParseError> {
+        let mut fields = Fields::envelope(RawJson::parse(text.as_bytes()).unwrap(), "whole");
+        let value = read(&mut fields);
+        fields.finish().map(|()| value)
+    }
+
+    fn named<'a, T>(value: Value<'a>, read: impl FnOnce(&mut Fields<'a>) -> T) -> Result<T, ParseError> {
+        let mut fields = Fields::new(value, "object");
+        let read = read(&mut fields);
+        fields.finish().map(|()| read)
+    }
+
+    fn json(text: &str) -> Value<'_> {
+        Value::Json(RawJson::parse(text.as_bytes()).unwrap())
+    }
+
+    fn cbor(bytes: &[u8]) -> Value<'_> {
+        Value::Cbor(Cbor::parse(bytes).unwrap())
+    }
+
+    #[test]
+    fn scalars_of_an_envelope_are_refused_under_its_name() {
+        let wrong = || Err(ParseError::WrongType { field: "whole" });
+        for value in ["{}", "[]", "1.5", "-1", "18446744073709551616", "true", r#""1""#] {
+            assert_eq!(envelope(&format!(r#"{{"k":{value}}}"#), |fields| fields.number("k")), wrong(), "{value}");
+        }
+        for value in ["{}", "[]", "7", "true"] {
+            let text = format!(r#"{{"k":{value}}}"#);
+            assert_eq!(envelope(&text, |fields| fields.text("k")).err(), wrong().err(), "{value}");
+            assert_eq!(envelope(&text, |fields| fields.plain("k")).err(), wrong().err(), "{value}");
+        }
+        for value in ["0", r#""true""#, "{}"] {
+            assert_eq!(
+                envelope(&format!(r#"{{"k":{value}}}"#), |fields| fields.parsed::<bool>("k")).err(),
+                wrong().err()
+            );
+        }
+        assert_eq!(envelope(r#"{"k":1,"k":1}"#, |fields| fields.number("k")), wrong());
+        assert_eq!(envelope(r#"{"k":1,"k":1}"#, |fields| fields.within("k", 0, 9)).err(), wrong().err());
+        assert_eq!(envelope("[]", |fields| fields.number("k")), wrong());
+        let lone = ParseError::LoneSurrogate { field: "k" };
+        assert_eq!(envelope(r#"{"k":"\ud800"}"#, |fields| fields.text("k")), Err(lone));
+    }
+
+    #[test]
+    fn values_of_an_envelope_are_refused_under_their_own() {
+        let twice = ParseError::Duplicate { field: "k" };
+        assert_eq!(envelope(r#"{"k":{},"k":{}}"#, |fields| fields.raw("k")), Err(twice));
+        assert_eq!(envelope(r#"{"k":{}}"#, |fields| fields.array("k")), Err(ParseError::WrongType { field: "k" }));
+        assert_eq!(envelope("{}", |fields| fields.array("k")), Err(ParseError::Missing { field: "k" }));
+        assert_eq!(envelope("{}", |fields| fields.required_plain("k")), Err(ParseError::Missing { field: "k" }));
+        assert_eq!(envelope(r#"{"k":[1]}"#, |fields| fields.array("k").elements().count()), Ok(1));
+    }
+
+    #[test]
+    fn scalars_of_other_objects_are_refused_under_their_own_name_in_both_encodings() {
+        for (value, error) in [
+            (json(r#"{"k":[]}"#), ParseError::WrongType { field: "k" }),
+            (json(r#"{"k":-1}"#), ParseError::WrongType { field: "k" }),
+            (json(r#"{"k":1,"k":1}"#), ParseError::Duplicate { field: "k" }),
+            (json(r#"{"k":9}"#), ParseError::OutOfRange { field: "k", got: 9, min: 2, max: 8 }),
+            (json(r#"{"k":1}"#), ParseError::OutOfRange { field: "k", got: 1, min: 2, max: 8 }),
+            (json("{}"), ParseError::Missing { field: "k" }),
+            (json("[]"), ParseError::WrongType { field: "object" }),
+            (cbor(b"\xa1\x61k\x80"), ParseError::WrongType { field: "k" }),
+            (cbor(b"\xa1\x61k\x20"), ParseError::WrongType { field: "k" }),
+            (cbor(b"\xa2\x61k\x02\x61k\x02"), ParseError::Duplicate { field: "k" }),
+            (cbor(b"\xa1\x61k\x09"), ParseError::OutOfRange { field: "k", got: 9, min: 2, max: 8 }),
+            (cbor(b"\xa0"), ParseError::Missing { field: "k" }),
+            (cbor(b"\x80"), ParseError::WrongType { field: "object" }),
+        ] {
+            assert_eq!(named(value, |fields| fields.required_within("k", 2, 8)), Err(error), "{value:?}");
+        }
+        for value in [json(r#"{"k":2}"#), json(r#"{"k":8}"#), cbor(b"\xa1\x61k\x02"), cbor(b"\xa1\x61k\x08")] {
+            assert!(named(value, |fields| fields.required_within("k", 2, 8)).is_ok(), "{value:?}");
+        }
+        for value in [json(r#"{"k":7}"#), cbor(b"\xa1\x61k\x07"), cbor(b"\xa1\x61k\x61\xff")] {
+            assert_eq!(named(value, |fields| fields.text("k")), Err(ParseError::WrongType { field: "k" }));
+        }
+        for value in [json(r#"{"k":"a"}"#), cbor(b"\xa1\x61k\x61a")] {
+            assert_eq!(named(value, |fields| fields.text("k")), Ok(Some("a".into())));
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_object_has_no_fields_where_it_is_allowed() {
+        let mut fields = Fields::of(json("[]"));
+        assert_eq!(fields.within("k", 0, 1), None);
+        assert_eq!(fields.finish(), Ok(()));
+    }
+
+    #[test]
+    fn the_first_error_is_the_one_that_is_returned() {
+        let two = envelope(r#"{"jobId":"a/b","status":"SLEEPING"}"#, |fields| {
+            fields.job_id();
+            fields.status();
+            fields.version();
+        });
+        assert_eq!(two, Err(FieldError::Character { field: "jobId", at: 1 }.into()));
+        let one = envelope(r#"{"jobId":"a","status":"SLEEPING"}"#, |fields| {
+            fields.job_id();
+            fields.status();
+            fields.version();
+        });
+        assert_eq!(one, Err(ParseError::Invalid { field: "status" }));
+    }
+
+    #[test]
+    fn cbor_has_no_json_in_it() {
+        assert!(matches!(named(cbor(b"\xa1\x61k\x80"), |fields| fields.raw("k")), Ok(None)));
+    }
+}

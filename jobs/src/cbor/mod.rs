@@ -17,7 +17,6 @@ const MAP: u8 = 5;
 const TAG: u8 = 6;
 const SIMPLE: u8 = 7;
 
-const BREAK: u8 = 0xFF;
 const NULL: u8 = 0xF6;
 
 /// One well-formed item, nested no deeper than [`CBOR_DEPTH_MAX`].
@@ -178,11 +177,10 @@ impl<'a> Cbor<'a> {
     /// differs.
     pub(crate) fn items(self, container: u8) -> Items<'a> {
         let mut reader = Reader { bytes: self.0, at: 0 };
-        let left = match reader.head() {
-            Ok(head) if head.major == container => head.items(),
-            _ => Some(0),
-        };
-        Items { reader, left }
+        match reader.head() {
+            Ok(head) if head.major == container => Items(reader),
+            _ => Items(Reader { bytes: &[], at: 0 }),
+        }
     }
 
     /// Returns the value of a key of a map; `None` if it is absent or null.
@@ -234,24 +232,16 @@ impl<'a> Cbor<'a> {
 
 /// The items of a container.
 #[derive(Clone, Debug)]
-pub(crate) struct Items<'a> {
-    reader: Reader<'a>,
-    left: Option<usize>,
-}
+pub(crate) struct Items<'a>(Reader<'a>);
 
 impl<'a> Iterator for Items<'a> {
     type Item = Cbor<'a>;
 
     fn next(&mut self) -> Option<Cbor<'a>> {
-        match &mut self.left {
-            Some(0) => return None,
-            Some(left) => *left -= 1,
-            None if self.reader.bytes.get(self.reader.at) == Some(&BREAK) => return None,
-            None => {}
-        }
-        let start = self.reader.at;
-        self.reader.skip().ok()?; // the whole was skipped before, so this cannot fail
-        self.reader.bytes.get(start..self.reader.at).map(Cbor)
+        let start = self.0.at;
+        // Validated before, so only the end of the container is not an item: the end of the bytes, or a break.
+        self.0.skip().ok()?;
+        self.0.bytes.get(start..self.0.at).map(Cbor)
     }
 }
 

@@ -218,7 +218,11 @@ mod tests {
     fn documents_of_somebody_else_are_none_of_ours() {
         for text in [r#"{"ToDo":"Reboot"}"#, "{}", "[]", "7", r#"{"afr_ota":null}"#, r#"{"x":{"afr_ota":{}}}"#] {
             assert_eq!(read(text), Ok(None), "{text}");
+            assert_eq!(Document::is_update(RawJson::parse(text.as_bytes()).unwrap()), Ok(false), "{text}");
         }
+        let is_update = |text: &'static str| Document::is_update(RawJson::parse(text.as_bytes()).unwrap());
+        assert_eq!(is_update(r#"{"afr_ota":7}"#), Ok(true), "the rest is not parsed");
+        assert_eq!(is_update(r#"{"afr_ota":7,"afr_ota":7}"#), Err(ParseError::Duplicate { field: "afr_ota" }));
     }
 
     #[test]

@@ -123,6 +123,9 @@ mod tests {
         assert!(Bitmap::from_hex("0x130080").unwrap().ones().eq(want));
         assert_eq!(Bitmap::new(&[0x13, 0x00, 0x80]).unwrap().to_string(), "0x130080");
         assert_eq!(Bitmap::from_hex("0xAbcD").unwrap(), Bitmap::new(&[0xAB, 0xCD]).unwrap());
+        assert_ne!(Bitmap::from_hex("0xAbcD").unwrap(), Bitmap::new(&[0xAB, 0xCE]).unwrap());
+        assert_eq!(Bitmap::from_hex("0x130080").unwrap().len_bytes(), 3);
+        assert_eq!(Bitmap::new(&[0x13, 0x00, 0x80]).unwrap().len_bytes(), 3);
     }
 
     #[test]

@@ -163,6 +163,7 @@ mod tests {
             (&b"\xa0"[..], ParseError::Missing { field: "f" }),
             (b"\xa1\x61f\x00", ParseError::Missing { field: "l" }),
             (b"\xa3\x61f\x00\x61l\x04\x61i\x02", ParseError::Missing { field: "p" }),
+            (b"\xa3\x61f\x00\x61l\x04\x61p\x44test", ParseError::Missing { field: "i" }),
             (b"\xa4\x61f\x00\x61l\x04\x61i\x02\x61p\x64test", ParseError::WrongType { field: "p" }),
             (b"\xa4\x61f\x00\x61l\x04\x61i\x20\x61p\x44test", ParseError::WrongType { field: "i" }),
             (b"\xa1\x61f\x19\x01\x00", ParseError::OutOfRange { field: "f", got: 256, min: 0, max: 255 }),
@@ -176,6 +177,29 @@ mod tests {
         assert_eq!(Data::parse_json(text, &mut [0; 8]), Err(ParseError::NotBase64 { field: "p", at: 6 }));
         let error = FieldError::TooLong { field: "p", got: 4, max: 3 };
         assert_eq!(Data::parse_json(JSON, &mut [0; 3]), Err(error.into()));
+    }
+
+    #[test]
+    fn tokens_and_numbers_are_written_up_to_their_largest_and_no_further() {
+        let payload = vec![0; 131_072];
+        let token = "t".repeat(64);
+        let largest = Data { token: Some(token.as_str().into()), file_id: 255, index: u32::MAX, ..block(&payload) };
+        let mut out = vec![0; 180_000];
+        let len = largest.emit(&mut out).unwrap();
+        assert_eq!(Data::parse(&out[..len]), Ok(largest.clone()));
+        assert!(largest.emit_json(&mut out).is_ok());
+        let long = "t".repeat(65);
+        let too_long = FieldError::TooLong { field: "c", got: 65, max: 64 };
+        let range = |field, got, max| EmitError::OutOfRange { field, got, min: 0, max };
+        for (data, error) in [
+            (Data { token: Some(long.as_str().into()), ..largest.clone() }, too_long.into()),
+            (Data { file_id: 256, ..largest.clone() }, range("f", 256, 255)),
+            (Data { block_bytes: 131_073, ..largest }, range("l", 131_073, 131_072)),
+        ] {
+            assert_eq!((data.emit(&mut out), data.emit_json(&mut out)), (Err(error), Err(error)));
+        }
+        let text = std::format!(r#"{{"c":"{long}","f":0,"l":0,"i":0,"p":""}}"#);
+        assert_eq!(Data::parse_json(text.as_bytes(), &mut []), Err(too_long.into()));
     }
 
     #[test]

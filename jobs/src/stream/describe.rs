@@ -78,6 +78,13 @@ mod tests {
             let len = describe.emit_json(&mut out).unwrap();
             assert_eq!(Describe::parse_json(&out[..len]), Ok(describe));
         }
+        let token = "t".repeat(65);
+        let long = Describe { token: Some(token.as_str().into()) };
+        assert!(long.emit(&mut out).is_err() && long.emit_json(&mut out).is_err());
+        let len = Describe { token: Some("t".into()) }.emit(&mut out).unwrap();
+        assert_eq!(&out[..len], b"\xa1\x61c\x61t");
+        let len = Describe { token: Some("t".into()) }.emit_json(&mut out).unwrap();
+        assert_eq!(&out[..len], br#"{"c":"t"}"#);
         assert_eq!(Describe::parse(b"\x00"), Err(ParseError::WrongType { field: "message" }));
     }
 }

@@ -241,7 +241,30 @@ mod tests {
         }
         let description = Description::parse_json(br#"{"s":1,"r":[{"f":0},{"f":1,"z":2}]}"#).unwrap();
         assert_eq!(description.files.iter().next(), Some(Err(ParseError::Missing { field: "z" })));
+        // {"s": 1, "r": [["f", 0, "z", 1]]}
+        let description = Description::parse(b"\xa2\x61s\x01\x61r\x81\x84\x61f\x00\x61z\x01").unwrap();
+        assert_eq!(description.files.iter().next(), Some(Err(ParseError::Missing { field: "f" })));
         assert_eq!(Description::parse(b"\xa2\x61s\x01\x61r\xa0").err(), Some(ParseError::WrongType { field: "r" }));
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_not_written_and_what_cannot_be_parsed_is_left_out() {
+        let range = |field, got, max| Err(EmitError::OutOfRange { field, got, min: 0, max });
+        let given = |version, files| Description { token: None, version, text: None, files: StreamFiles::new(files) };
+        let mut out = [0; 64];
+        assert_eq!(given(65_536, &[]).emit(&mut out), range("s", 65_536, 65_535));
+        assert_eq!(given(65_536, &[]).emit_json(&mut out), range("s", 65_536, 65_535));
+        let wide = [StreamFile { file_id: 256, file_size: 0 }];
+        assert_eq!(given(1, &wide).emit(&mut out), range("f", 256, 255));
+        assert_eq!(given(1, &wide).emit_json(&mut out), range("f", 256, 255));
+        let token = "t".repeat(65);
+        let long = Description { token: Some(token.as_str().into()), ..given(1, &[]) };
+        assert!(long.emit(&mut out).is_err() && long.emit_json(&mut out).is_err());
+        let partly = Description::parse_json(br#"{"c":"t","s":1,"d":"x","r":[{"f":0},{"f":1,"z":2}]}"#).unwrap();
+        let len = partly.emit(&mut out).unwrap();
+        assert_eq!(&out[..len], b"\xa4\x61c\x61t\x61s\x01\x61d\x61x\x61r\x81\xa2\x61f\x01\x61z\x02");
+        let len = partly.emit_json(&mut out).unwrap();
+        assert_eq!(&out[..len], br#"{"c":"t","s":1,"d":"x","r":[{"f":1,"z":2}]}"#);
     }
 
     proptest! {

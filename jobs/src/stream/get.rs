@@ -220,6 +220,51 @@ mod tests {
     }
 
     #[test]
+    fn a_number_outside_its_range_is_not_written() {
+        let refused = |field, got, min, max| Err(EmitError::OutOfRange { field, got, min, max });
+        for (request, error) in [
+            (Get { version: Some(65_536), ..get() }, refused("s", 65_536, 0, 65_535)),
+            (Get { file_id: 256, ..get() }, refused("f", 256, 0, 255)),
+            (Get { block_bytes: 131_073, ..get() }, refused("l", 131_073, 256, 131_072)),
+            (Get { offset_blocks: 98_305, ..get() }, refused("o", 98_305, 0, 98_304)),
+            (Get { count: Some(98_305), ..get() }, refused("n", 98_305, 0, 98_304)),
+        ] {
+            assert_eq!(request.emit(&mut [0; 64]), error);
+            assert_eq!(request.emit_json(&mut [0; 64]), error);
+        }
+        let largest = Get {
+            token: Some("c".into()),
+            version: Some(65_535),
+            file_id: 255,
+            block_bytes: 131_072,
+            offset_blocks: 98_304,
+            count: Some(98_304),
+            bitmap: Some(Bitmap::new(&[0x13]).unwrap()),
+        };
+        let mut out = [0; 128];
+        let len = largest.emit(&mut out).unwrap();
+        let bytes = b"\xa7\x61c\x61c\x61s\x19\xff\xff\x61f\x18\xff\x61l\x1a\x00\x02\x00\x00\x61o\x1a\x00\x01\x80\x00\x61n\x1a\x00\x01\x80\x00\x61b\x41\x13";
+        assert_eq!(&out[..len], bytes);
+        assert_eq!(Get::parse(&out[..len]).unwrap(), largest);
+        let len = largest.emit_json(&mut out).unwrap();
+        let text = br#"{"c":"c","s":65535,"f":255,"l":131072,"o":98304,"n":98304,"b":"0x13"}"#;
+        assert_eq!(&out[..len], text);
+        assert_eq!(Get::parse_json(text).unwrap(), largest);
+    }
+
+    #[test]
+    fn a_bitmap_of_another_type_is_refused() {
+        for (text, error) in [
+            (r#"{"f":0,"l":256,"b":7}"#, ParseError::WrongType { field: "b" }),
+            (r#"{"f":0,"l":256,"b":"0x\u0031\u0033"}"#, ParseError::Invalid { field: "b" }),
+        ] {
+            assert_eq!(Get::parse_json(text.as_bytes()), Err(error), "{text}");
+        }
+        let text = b"\xa3\x61f\x00\x61l\x19\x01\x00\x61b\x62MQ";
+        assert_eq!(Get::parse(text), Err(ParseError::WrongType { field: "b" }));
+    }
+
+    #[test]
     fn a_bitmap_too_long_has_a_code_of_its_own() {
         let mut bytes = vec![0xA3, 0x61, b'f', 0, 0x61, b'l', 0x19, 1, 0, 0x61, b'b', 0x59, 0x30, 0x00];
         bytes.resize(bytes.len() + 12_288, 0);

@@ -78,6 +78,7 @@ impl<'a> Rejected<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::FieldError;
 
     /// Source: AWS IoT developer guide, "Handling errors from AWS IoT MQTT-based file delivery".
     const GUIDE: &[u8] = br#"{
@@ -115,6 +116,21 @@ mod tests {
                 assert_eq!(Rejected::parse_json(&out[..len]), Ok(rejected));
             }
         }
+    }
+
+    #[test]
+    fn a_refusal_is_written_to_the_byte_and_with_a_token_of_at_most_64_bytes() {
+        let code = StreamRejectCode::InvalidCbor;
+        let rejected = Rejected { code, message: Some("m".into()), token: Some("t".into()) };
+        let mut out = [0; 128];
+        let len = rejected.emit(&mut out).unwrap();
+        assert_eq!(&out[..len], b"\xa3\x61o\x6bInvalidCbor\x61m\x61m\x61c\x61t");
+        let len = rejected.emit_json(&mut out).unwrap();
+        assert_eq!(&out[..len], br#"{"o":"InvalidCbor","m":"m","c":"t"}"#);
+        let token = "t".repeat(65);
+        let error = FieldError::TooLong { field: "c", got: 65, max: 64 };
+        let long = Rejected { code, message: None, token: Some(token.as_str().into()) };
+        assert_eq!((long.emit(&mut out), long.emit_json(&mut out)), (Err(error.into()), Err(error.into())));
     }
 
     #[test]
