@@ -1,10 +1,9 @@
 //! The other end of an over-the-air update: a job service that speaks AWS IoT Jobs, and the command people type.
 //!
 //! A tour:
-//! - [`serve`]: the service. A device's request comes in through `serve::transport`, is sorted in `serve::service`,
-//!   taken by `serve::worker`, decided by `serve::rules` (pure) and `serve::jobs` over the [`store`], or answered with
-//!   blocks by `serve::streams`;
-//!   `serve::http` serves images by signed URL.
+//! - [`serve`]: the service. A device's request comes in through `serve::mqtt`, is read and sorted in `serve::router`,
+//!   and answered by `serve::jobs` (`worker`, `service` over the [`store`], the pure `rules`) or with blocks by
+//!   `serve::streams`; `serve::http` serves images by signed URL.
 //! - [`store`]: SQLite. What was answered is on the disk.
 //! - `tool`: `ota keygen`, `sign`, `verify`, `image info` and `job`.
 //! - [`api`]: what the two say to each other. [`model`]: the records. [`limits`]: every bound.

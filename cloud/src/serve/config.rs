@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::log::Format;
-use super::tls::{self, TlsFiles};
-use super::transport::BrokerAddress;
+use super::mqtt::transport::BrokerAddress;
+use super::tls::{self, TlsError, TlsFiles};
 use crate::limits::{DATABASE_BYTES_MAX, URL_LIFE_DEFAULT};
 use crate::store::StoreError;
 
@@ -70,12 +70,7 @@ pub struct ExternalBroker {
 #[derive(Debug)]
 pub enum ServeError {
     /// A PEM file cannot be used.
-    Tls {
-        /// Which.
-        file: PathBuf,
-        /// The reason.
-        why: String,
-    },
+    Tls(TlsError),
     /// The broker cannot be used.
     Broker(String),
     /// No place to listen.
@@ -104,7 +99,7 @@ pub enum ServeError {
 impl std::fmt::Display for ServeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Tls { file, why } => write!(f, "{}: {why}", file.display()),
+            Self::Tls(error) => error.fmt(f),
             Self::Broker(why) => write!(f, "broker: {why}"),
             Self::Bind { address, error } => write!(f, "cannot listen on {address}: {error}"),
             Self::Option(why) => f.write_str(why),
@@ -115,6 +110,12 @@ impl std::fmt::Display for ServeError {
 }
 
 impl std::error::Error for ServeError {}
+
+impl From<TlsError> for ServeError {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
+    }
+}
 
 impl ExternalBroker {
     /// Reads the URL and the files.
@@ -142,7 +143,7 @@ impl ExternalBroker {
 
     fn tls(&self) -> Result<Arc<rustls::ClientConfig>, ServeError> {
         let ca = self.ca.as_ref().ok_or_else(|| ServeError::Option("mqtts:// needs --broker-ca".to_owned()))?;
-        tls::client(ca, self.own.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path())))
+        Ok(tls::client(ca, self.own.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path())))?)
     }
 }
 

@@ -1,45 +1,24 @@
 //! `ota-cloud serve`: starts the parts, ties them together, and stops them.
 //!
-//! broker (embedded or external) <- `transport` <- `service` -> `worker` (one task: `jobs`, the rules over the store, and
-//! `teller`, who is told what) and `streams` (blocks of files); beside them the HTTP listener: images by signed URL, and
-//! the admin requests.
+//! `mqtt` connects to a broker (embedded or external); `router` sorts what devices send to `jobs` (the job service) and
+//! `streams` (blocks of files); `http` serves images by signed URL and the admin requests. What more than one of them
+//! needs is beside them: files, log, TLS, signed URLs, places for connections.
 
-mod admin;
-#[cfg(feature = "broker")]
-mod broker;
 mod config;
-mod document;
 mod files;
-#[cfg(feature = "broker")]
-mod front;
-#[cfg(feature = "broker")]
-mod gate;
-mod heard;
 mod http;
 mod jobs;
-mod lanes;
-mod listener;
 mod log;
-#[cfg(feature = "broker")]
-mod name;
-mod orders;
-mod pace;
+mod mqtt;
 mod places;
-mod plan;
-mod range;
-mod rules;
-mod service;
+mod router;
 mod signed_url;
 mod streams;
-mod teller;
 mod tls;
-mod transport;
-mod wire;
-mod worker;
 
 pub use config::{Config, ExternalBroker, ServeError};
 pub use log::Format;
-pub use tls::TlsFiles;
+pub use tls::{TlsError, TlsFiles};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -52,28 +31,18 @@ use tokio_rustls::TlsAcceptor;
 
 use self::config::public_base;
 use self::files::Files;
-
+use self::http::app::App;
+use self::http::listener;
 use self::log::Log;
-use self::service::JobsHandle;
+use self::mqtt::transport::{self, BrokerAddress, Publisher};
+#[cfg(feature = "broker")]
+use self::mqtt::{broker, front, gate};
 use self::signed_url::Signer;
-use self::transport::{BrokerAddress, Publisher};
 use crate::limits::{START_TIMEOUT, STOP_TIMEOUT};
 use crate::store::Store;
 
-/// Client id of the service at any broker, and its user name at the embedded one.
-const SERVICE: &str = "ota-cloud";
 /// Length of the admin token. Unit: random bytes.
 const TOKEN_BYTES: usize = 32;
-
-/// What the HTTP handlers share.
-struct App {
-    store: Store,
-    files: Files,
-    jobs: JobsHandle,
-    signer: Signer,
-    token_digest: Vec<u8>,
-    log: Log,
-}
 
 /// A running service.
 pub struct Service {
@@ -112,12 +81,12 @@ impl Service {
 
         let mut tasks = JoinSet::new();
         let broker = start_broker(&config, &mut tasks).await?;
-        let (publisher, connection) = transport::connect(&broker.address, &service::FILTERS);
+        let (publisher, connection) = transport::connect(&broker.address, &router::FILTERS);
         let subscribed = connection.subscribed();
-        let jobs = service::spawn(
+        let jobs = router::spawn(
             &mut tasks,
             connection,
-            service::Parts {
+            router::Parts {
                 store: store.clone(),
                 files: files.clone(),
                 signer: signer.clone(),
@@ -213,7 +182,7 @@ async fn embedded_broker(config: &Config, tasks: &mut JoinSet<()>) -> Result<Bro
         ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
         ip => ip.to_string(),
     };
-    let login = Some((SERVICE.to_owned(), gate.password().to_owned()));
+    let login = Some((transport::SERVICE.to_owned(), gate.password().to_owned()));
     let address = BrokerAddress { host, port: embedded.address.port(), tls: None, login, resume: false };
     Ok(Broker { address, shown: shown.to_string(), embedded: Some(embedded) })
 }

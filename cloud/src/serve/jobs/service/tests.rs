@@ -2,9 +2,9 @@
 
 use ota_jobs::{RejectCode, Status};
 
-use super::super::rules::{Change, StepTimer};
 use super::*;
 use crate::limits::{DATABASE_BYTES_MAX, EVENTS_PER_EXECUTION_MAX};
+use crate::serve::jobs::rules::{Change, StepTimer};
 use crate::testing::TempDir;
 
 const NOW_S: u64 = 1_700_000_000;

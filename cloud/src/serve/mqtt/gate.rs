@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use ota_jobs::ThingName;
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::SERVICE;
+use super::transport::SERVICE;
 
 /// Bytes of the password that the service makes for itself.
 const PASSWORD_BYTES: usize = 32;

@@ -11,8 +11,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::gate::{Gate, is_thing};
 use super::name::common_name;
-use super::places::Places;
 use crate::limits::TLS_HANDSHAKE_TIMEOUT;
+use crate::serve::places::Places;
 
 /// Bytes that are under way in each direction of one connection.
 const COPY_BYTES: usize = 16 * 1024;
@@ -28,7 +28,7 @@ pub async fn serve(listener: TcpListener, acceptor: TlsAcceptor, broker: SocketA
         let (acceptor, gate) = (acceptor.clone(), Arc::clone(&gate));
         open.spawn(async move {
             if let Err(error) = connection(socket, &acceptor, broker, &gate).await {
-                super::log::problem(format_args!("mqtt over TLS: {error}"));
+                crate::serve::log::problem(format_args!("mqtt over TLS: {error}"));
             }
             drop(place);
         });
@@ -44,7 +44,8 @@ async fn connection(socket: TcpStream, acceptor: &TlsAcceptor, broker: SocketAdd
     let thing = certificate.and_then(common_name);
     let thing = thing.ok_or_else(|| std::io::Error::other("the client certificate has no common name"))?;
     if !is_thing(&thing) {
-        let text = format!("no thing can have the certificate's common name {}", super::log::quote(thing.as_bytes()));
+        let text =
+            format!("no thing can have the certificate's common name {}", crate::serve::log::quote(thing.as_bytes()));
         return Err(std::io::Error::other(text));
     }
 

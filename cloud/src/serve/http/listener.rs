@@ -13,9 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::log::problem;
-use super::places::Places;
 use crate::limits::{HTTP_HEAD_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
+use crate::serve::log::problem;
+use crate::serve::places::Places;
 
 /// Serves until it is dropped; connections end with it.
 pub async fn serve(listener: TcpListener, acceptor: Option<TlsAcceptor>, router: Router) {

@@ -15,9 +15,10 @@ use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use tokio::task::JoinHandle;
 
 use super::gate::{Gate, Who, may_use, thing_of};
-use super::log::{problem, quote};
-use super::{SERVICE, ServeError};
+use super::transport::SERVICE;
 use crate::limits::{CONNECTIONS_MAX, MQTT_PACKET_BYTES_MAX};
+use crate::serve::config::ServeError;
+use crate::serve::log::{problem, quote};
 
 /// How long a session outlives its connection. Source: AWS IoT Core, persistent session default, one hour.
 const SESSION_EXPIRY: Duration = Duration::from_secs(3600);

@@ -7,95 +7,16 @@
 use ota_jobs::RejectCode;
 
 use super::document::with_urls;
-use super::log::problem;
+use super::messages::{Reply, Request, Shown, Told};
 use super::orders::{self, AdminError, note};
 use super::rules::{self, Change, News, Refusal, StepTimer};
-use super::signed_url::Signer;
 use super::teller::{Due, First};
 use crate::api::{Canceled, NewJob, job_status};
 use crate::limits::{CHANGES_AT_ONCE_MAX, THINGS_READ_MAX};
 use crate::model::{Execution, Job, Note};
+use crate::serve::log::problem;
+use crate::serve::signed_url::Signer;
 use crate::store::{Store, StoreError};
-
-/// A device's request, understood.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// What is there to do?
-    Pending,
-    /// Start the first.
-    StartNext {
-        /// Its first details.
-        details: Option<String>,
-        /// Its step timer.
-        step_timer: StepTimer,
-    },
-    /// Show one.
-    Describe {
-        /// Its job; `None`: the first pending one.
-        job_id: Option<String>,
-        /// The attempt that is meant.
-        number: Option<u64>,
-        /// With the job document.
-        include_document: bool,
-    },
-    /// Change one.
-    Update {
-        /// Its job.
-        job_id: String,
-        /// How.
-        change: Change,
-        /// Show the new state in the answer.
-        include_state: bool,
-        /// And the job document.
-        include_document: bool,
-    },
-}
-
-/// An execution as a device sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
-    /// The execution.
-    pub execution: Execution,
-    /// The job document with fresh URLs, if it was asked for.
-    pub document: Option<String>,
-}
-
-/// The answer to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// To `Pending`, in AWS's order.
-    Pending(Vec<Execution>),
-    /// To `StartNext` and `Describe`; `None`: there is nothing to do.
-    Execution(Option<Shown>),
-    /// To `Update`, with what was asked for.
-    Updated {
-        /// The new state.
-        state: Option<Execution>,
-        /// The job document.
-        document: Option<String>,
-    },
-    /// To any of them.
-    Refused(Refusal),
-}
-
-/// A notification to one thing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// The list of what is pending has another member.
-    List {
-        /// Who is told.
-        thing: String,
-        /// The list.
-        pending: Vec<Execution>,
-    },
-    /// Another execution is first.
-    First {
-        /// Who is told.
-        thing: String,
-        /// It; `None`: nothing is left.
-        first: Option<Shown>,
-    },
-}
 
 /// A job that is being cancelled, some executions at a time: devices are answered in between.
 #[derive(Debug)]

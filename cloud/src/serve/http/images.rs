@@ -12,18 +12,18 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
 
-use super::App;
-use super::files::read_at;
-use super::log::{Direction, problem};
+use super::app::App;
 use super::range::{self, Asked};
 use crate::clock::now_s;
 use crate::limits::HTTP_CHUNK_BYTES;
 use crate::model::Image;
+use crate::serve::files::read_at;
+use crate::serve::log::{Direction, problem, quote};
 use crate::store::StoreError;
 
-/// Everything that the HTTP listener answers.
-pub fn router(app: Arc<App>) -> Router {
-    Router::new().route("/images/{id}", get(image)).merge(super::admin::router(&app)).with_state(app)
+/// The routes of the images.
+pub fn router() -> Router<Arc<App>> {
+    Router::new().route("/images/{id}", get(image))
 }
 
 /// What a signed URL carries.
@@ -41,8 +41,8 @@ async fn image(
 ) -> Response {
     let response = answer(&app, &id, permission.ok().map(|query| query.0), &headers).await;
     let range = headers.get(header::RANGE).and_then(|value| value.to_str().ok()).unwrap_or("all");
-    let text = format!("{} {}", response.status().as_u16(), super::log::quote(range.as_bytes()));
-    app.log.message(Direction::Out, &format!("GET /images/{}", super::log::quote(id.as_bytes())), "", &text);
+    let text = format!("{} {}", response.status().as_u16(), quote(range.as_bytes()));
+    app.log.message(Direction::Out, &format!("GET /images/{}", quote(id.as_bytes())), "", &text);
     response
 }
 

@@ -7,15 +7,16 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use ota_jobs::stream::{Data, Describe, Description, Get, Rejected, StreamFile, StreamFiles};
-use ota_jobs::{EmitError, Encoding, Escaped, ParseError, StreamRejectCode, StreamTopic, Topic};
+use ota_jobs::{EmitError, Encoding, Escaped, ParseError, StreamRejectCode, StreamTopic};
 
-use super::files::{Files, read_at};
-use super::log::problem;
 use super::pace::Pace;
 use super::plan::{Block, blocks, runs};
-use super::transport::{Incoming, Outgoing, Publisher};
-use super::wire::written;
+use super::request::{Operation, StreamRequest};
 use crate::limits::STREAMS_CACHED_MAX;
+use crate::serve::files::{Files, read_at};
+use crate::serve::log::problem;
+use crate::serve::mqtt::emit::written;
+use crate::serve::mqtt::transport::{Outgoing, Publisher};
 use crate::store::{Store, StoreError};
 
 /// Every stream has this version: it never changes after its job was created. The C library's JSON client asks for it.
@@ -84,17 +85,13 @@ impl Streams {
 pub async fn serve(
     streams: &Streams,
     publisher: &Publisher,
-    thing: &str,
-    request: &Incoming,
+    request: &StreamRequest,
     pace: &mut Option<Pace>,
 ) -> String {
-    let Ok((_, Topic::Stream { stream, topic, encoding })) = Topic::parse(&request.topic) else {
-        return "not a stream request".to_owned();
-    };
-    let call = Call { streams, publisher, thing, stream, encoding };
-    let answered = match topic {
-        StreamTopic::Get => call.get(&request.payload, pace).await,
-        _ => call.describe(&request.payload).await,
+    let call = Call { streams, publisher, request };
+    let answered = match request.operation {
+        Operation::Get => call.get(&request.payload, pace).await,
+        Operation::Describe => call.describe(&request.payload).await,
     };
     match answered {
         Ok(text) => text,
@@ -110,18 +107,16 @@ pub async fn serve(
 struct Call<'a> {
     streams: &'a Streams,
     publisher: &'a Publisher,
-    thing: &'a str,
-    stream: &'a str,
-    encoding: Encoding,
+    request: &'a StreamRequest,
 }
 
 impl Call<'_> {
     async fn get<'p>(&self, payload: &'p [u8], pace: &mut Option<Pace>) -> Result<String, Refused<'p>> {
-        let get = match self.encoding {
+        let get = match self.request.encoding {
             Encoding::Cbor => Get::parse(payload),
             Encoding::Json => Get::parse_json(payload),
         };
-        let get = get.map_err(|error| unreadable(self.encoding, payload, error))?;
+        let get = get.map_err(|error| unreadable(self.request.encoding, payload, error))?;
         let refused = |code, message| Refused { code, message, token: get.token };
         let files = self.files(get.token).await?;
         if let Some(version) = get.version.filter(|version| *version != STREAM_VERSION) {
@@ -143,7 +138,7 @@ impl Call<'_> {
     /// Publishes the blocks: one read a run of neighbours, one message a block.
     async fn send<'p>(&self, get: &Get<'p>, file: &OpenFile, pace: &mut Option<Pace>) -> Result<String, Refused<'p>> {
         let found = blocks(get, file.size_bytes);
-        let topic = self.topic(StreamTopic::Data);
+        let topic = self.request.answer_topic(StreamTopic::Data);
         let mut sent_bytes = 0;
         for run in runs(&found) {
             let len: usize = run.iter().map(|block| block.len_bytes as usize).sum();
@@ -167,12 +162,12 @@ impl Call<'_> {
     fn data(&self, get: &Get<'_>, block: &Block, payload: &[u8]) -> Result<Bytes, EmitError> {
         let data =
             Data { token: get.token, file_id: get.file_id, block_bytes: block.len_bytes, index: block.index, payload };
-        let body_bytes = match self.encoding {
+        let body_bytes = match self.request.encoding {
             Encoding::Cbor => payload.len(),
             Encoding::Json => ota_jobs::base64::encoded_len(payload.len()),
         };
         let mut buffer = vec![0; body_bytes + HEAD_BYTES];
-        let len = match self.encoding {
+        let len = match self.request.encoding {
             Encoding::Cbor => data.emit(&mut buffer)?,
             Encoding::Json => data.emit_json(&mut buffer)?,
         };
@@ -181,29 +176,29 @@ impl Call<'_> {
     }
 
     async fn describe<'p>(&self, payload: &'p [u8]) -> Result<String, Refused<'p>> {
-        let describe = match self.encoding {
+        let describe = match self.request.encoding {
             Encoding::Cbor => Describe::parse(payload),
             Encoding::Json => Describe::parse_json(payload),
         };
-        let token = describe.map_err(|error| unreadable(self.encoding, payload, error))?.token;
+        let token = describe.map_err(|error| unreadable(self.request.encoding, payload, error))?.token;
         let files = self.files(token).await?;
         let listed: Vec<StreamFile> = files.iter().map(listed).collect();
         let description = Description { token, version: STREAM_VERSION, text: None, files: StreamFiles::new(&listed) };
-        let payload = match self.encoding {
+        let payload = match self.request.encoding {
             Encoding::Cbor => written(|out| description.emit(out)),
             Encoding::Json => written(|out| description.emit_json(out)),
         };
         let payload = payload.map_err(|error| internal(&error, token))?;
-        let topic = self.topic(StreamTopic::Description);
+        let topic = self.request.answer_topic(StreamTopic::Description);
         self.publisher.publish(Outgoing { topic, payload, acknowledged: true }).await;
         Ok(format!("described: {} files", files.len()))
     }
 
     async fn files<'p>(&self, token: Option<Escaped<'p>>) -> Result<Arc<Vec<OpenFile>>, Refused<'p>> {
-        let files = self.streams.files_of(self.thing, self.stream).await;
+        let files = self.streams.files_of(&self.request.thing, &self.request.stream).await;
         let files = files.map_err(|error| internal(&error, token))?;
         if files.is_empty() {
-            let message = format!("{} has no stream {}", self.thing, self.stream);
+            let message = format!("{} has no stream {}", self.request.thing, self.request.stream);
             return Err(Refused { code: StreamRejectCode::ResourceNotFound, message, token });
         }
         Ok(files)
@@ -212,22 +207,15 @@ impl Call<'_> {
     async fn refuse(&self, refused: Refused<'_>) {
         let (code, token) = (refused.code, refused.token);
         let rejected = Rejected { code, message: Some(Escaped::plain(&refused.message)), token };
-        let payload = match self.encoding {
+        let payload = match self.request.encoding {
             Encoding::Cbor => written(|out| rejected.emit(out)),
             Encoding::Json => written(|out| rejected.emit_json(out)),
         };
-        let topic = self.topic(StreamTopic::Rejected);
+        let topic = self.request.answer_topic(StreamTopic::Rejected);
         match payload {
             Ok(payload) => self.publisher.publish(Outgoing { topic, payload, acknowledged: true }).await,
-            Err(error) => problem(format_args!("refusal to {}: {error}", self.thing)),
+            Err(error) => problem(format_args!("refusal to {}: {error}", self.request.thing)),
         }
-    }
-
-    fn topic(&self, topic: StreamTopic) -> String {
-        let mut text = String::new();
-        let topic = Topic::Stream { stream: self.stream, topic, encoding: self.encoding };
-        topic.write(self.thing, &mut text).expect("a string takes everything");
-        text
     }
 }
 

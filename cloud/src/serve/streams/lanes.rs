@@ -7,15 +7,16 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinSet;
 
-use super::log::{Direction, Log, problem};
 use super::pace::Pace;
-use super::streams::{Streams, serve};
-use super::transport::{Incoming, Publisher};
+use super::request::StreamRequest;
+use super::service::{Streams, serve};
 use crate::limits::{AWS_BYTES_PER_SECOND, STREAM_LANE_IDLE, STREAM_LANES_MAX, STREAM_REQUESTS_WAITING_MAX};
+use crate::serve::log::{Direction, Log, problem};
+use crate::serve::mqtt::transport::Publisher;
 
 /// All lanes. Dropping it ends them.
 pub struct Lanes {
-    open: HashMap<String, mpsc::Sender<Incoming>>,
+    open: HashMap<String, mpsc::Sender<StreamRequest>>,
     tasks: JoinSet<()>,
     worker: Worker,
 }
@@ -37,22 +38,23 @@ impl Lanes {
     }
 
     /// Hands a request to the thing's lane; one too many is not answered, and the device asks again.
-    pub fn send(&mut self, thing: &str, request: Incoming) {
-        let request = match self.open.get(thing) {
+    pub fn send(&mut self, request: StreamRequest) {
+        let request = match self.open.get(&request.thing) {
             None => request,
             Some(lane) => match lane.try_send(request) {
                 Ok(()) => return,
                 Err(TrySendError::Closed(request)) => request,
-                Err(TrySendError::Full(_)) => {
+                Err(TrySendError::Full(StreamRequest { thing, .. })) => {
                     problem(format_args!("a stream request of {thing} is dropped: {STREAM_REQUESTS_WAITING_MAX} wait"));
                     return;
                 }
             },
         };
-        self.begin(thing, request);
+        self.begin(request);
     }
 
-    fn begin(&mut self, thing: &str, request: Incoming) {
+    fn begin(&mut self, request: StreamRequest) {
+        let thing = request.thing.clone();
         while self.tasks.try_join_next().is_some() {}
         if self.open.len() >= STREAM_LANES_MAX {
             self.open.retain(|_, lane| !lane.is_closed());
@@ -63,17 +65,17 @@ impl Lanes {
         }
         let (lane, requests) = mpsc::channel(STREAM_REQUESTS_WAITING_MAX);
         lane.try_send(request).expect("a new lane has room");
-        self.open.insert(thing.to_owned(), lane);
-        self.tasks.spawn(work(self.worker.clone(), thing.to_owned(), requests));
+        self.open.insert(thing, lane);
+        self.tasks.spawn(work(self.worker.clone(), requests));
     }
 }
 
 /// Serves one thing until it is idle for long.
-async fn work(worker: Worker, thing: String, mut requests: mpsc::Receiver<Incoming>) {
+async fn work(worker: Worker, mut requests: mpsc::Receiver<StreamRequest>) {
     let mut pace = worker.aws_limits.then(|| Pace::new(AWS_BYTES_PER_SECOND));
     loop {
         match tokio::time::timeout(STREAM_LANE_IDLE, requests.recv()).await {
-            Ok(Some(request)) => one(&worker, &thing, &request, &mut pace).await,
+            Ok(Some(request)) => one(&worker, &request, &mut pace).await,
             Ok(None) => return,
             // What came in at the last moment is still served: closing refuses only what comes later.
             Err(_) => requests.close(),
@@ -81,7 +83,7 @@ async fn work(worker: Worker, thing: String, mut requests: mpsc::Receiver<Incomi
     }
 }
 
-async fn one(worker: &Worker, thing: &str, request: &Incoming, pace: &mut Option<Pace>) {
-    let text = serve(&worker.streams, &worker.publisher, thing, request, pace).await;
-    worker.log.message(Direction::In, &request.topic, thing, &text);
+async fn one(worker: &Worker, request: &StreamRequest, pace: &mut Option<Pace>) {
+    let text = serve(&worker.streams, &worker.publisher, request, pace).await;
+    worker.log.message(Direction::In, &request.topic(), &request.thing, &text);
 }

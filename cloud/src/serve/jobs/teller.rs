@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 
 use tokio::sync::watch;
 
-use super::log::problem;
 use crate::limits::{TELL_RETRY, THINGS_UNTOLD_MAX};
+use crate::serve::log::problem;
 
 /// A thing that has to be told about its queue.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,12 +6,12 @@ use std::collections::HashSet;
 use ota_jobs::{FieldError, JobId, RawJson, ThingName};
 
 use super::document::{self, DocumentFile};
-use super::log::quote;
 use crate::api::{NewFile, NewJob, Protocol};
 use crate::clock::now_s;
 use crate::ids::stream_name;
 use crate::limits::{DOCUMENT_BYTES_MAX, FILES_MAX, NAME_BYTES_MAX, THINGS_MAX, TIMER_MINUTES};
 use crate::model::{Execution, Image, Job, Note};
+use crate::serve::log::quote;
 use crate::store::{Created, Store, StoreError};
 
 /// The key that a job names unless it is told another.

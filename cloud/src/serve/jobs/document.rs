@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::signed_url::Signer;
 use crate::api::Protocol;
 use crate::model::Image;
+use crate::serve::signed_url::Signer;
 use crate::signature::kind;
 
 /// What stands for a URL in a stored document, before the image's id.

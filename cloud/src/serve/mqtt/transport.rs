@@ -13,10 +13,11 @@ use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions, Request};
 use rumqttc::{Outgoing as Sent, TlsConfiguration, Transport};
 use tokio::sync::watch;
 
-use super::SERVICE;
-use super::log::{problem, quote};
 use crate::limits::{BROKER_RETRY, MQTT_PACKET_BYTES_MAX, PUBLISH_TIMEOUT, PUBLISHES_WAITING_MAX};
+use crate::serve::log::{problem, quote};
 
+/// Client id of the service at any broker, and its user name at the embedded one.
+pub const SERVICE: &str = "ota-cloud";
 /// How long an external broker keeps requests for a service that is away. Unit: seconds.
 const SESSION_EXPIRY_S: u32 = 3600;
 /// Longest topic that MQTT can carry. Source: MQTT 5, section 1.5.4. Unit: bytes.

@@ -14,14 +14,14 @@ use axum::{Json, Router};
 use futures_util::StreamExt;
 use ring::digest::{SHA256, digest};
 
-use super::App;
-use super::files::UploadError;
+use super::app::App;
+use crate::serve::files::UploadError;
 
-use super::log::problem;
-use super::orders::AdminError;
 use crate::api::{Cancel, Failure, Feed, JobList, JobRow, JobView, NewJob, SIGNATURE_HEADER};
 use crate::limits::{ADMIN_BODY_BYTES_MAX, EVENTS_WAIT_MAX, NAME_BYTES_MAX, SIGNATURE_TEXT_BYTES_MAX};
 use crate::model::{Event, Image};
+use crate::serve::jobs::orders::AdminError;
+use crate::serve::log::problem;
 use crate::store::StoreError;
 
 /// The routes below `/api`.

@@ -3,19 +3,33 @@
 
 use std::collections::VecDeque;
 
-use ota_jobs::Topic;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::jobs::{Cancellation, Jobs};
-use super::log::{problem, quote};
-use super::service::{Answer, Command, Outbox};
+use super::messages::{Received, Told};
+use super::orders::AdminError;
+use super::service::{Cancellation, Jobs};
 use super::teller::{Due, Teller};
-use super::transport::{Incoming, Outgoing};
 use super::wire;
 use crate::api::{Canceled, NewJob};
 use crate::clock::now_s;
 use crate::limits::{CHANGES_AT_ONCE_MAX, TIMER_TICK};
+use crate::serve::log::{problem, quote};
+use crate::serve::mqtt::outbox::Outbox;
+use crate::serve::mqtt::transport::Outgoing;
+
+/// What the worker is asked for.
+pub enum Command {
+    /// By a device.
+    Request(Received),
+    /// By an order: a new job.
+    Create { id: String, order: Box<NewJob>, done: Answer<()> },
+    /// By an order: the end of a job.
+    Cancel { id: String, force: bool, done: Answer<Canceled> },
+}
+
+/// Where the outcome of an order goes. Whoever asked may have gone away meanwhile; what was done stays done.
+pub type Answer<T> = oneshot::Sender<Result<T, AdminError>>;
 
 /// The task and what it has to do.
 pub struct Worker {
@@ -55,7 +69,7 @@ impl Worker {
 
     async fn carry_out(&mut self, command: Command) {
         match command {
-            Command::Message(message) => self.answer(&message).await,
+            Command::Request(received) => self.answer(received).await,
             Command::Create { id, order, done } => self.create(&id, &order, done).await,
             Command::Cancel { id, force, done } => match self.jobs.begin_cancel(&id, force).await {
                 Ok(order) => self.canceling.push_back((order, done)),
@@ -64,24 +78,29 @@ impl Worker {
         }
     }
 
-    async fn answer(&mut self, message: &Incoming) {
-        let Ok((thing, Topic::Jobs(topic))) = Topic::parse(&message.topic) else { return };
+    async fn answer(&mut self, received: Received) {
         let now_s = now_s();
-        let (answer, told) = match wire::request(topic, &message.payload) {
+        let Received { thing, topic, payload, request } = received;
+        let (answer, told) = match request {
             Ok(request) => {
-                let (reply, told) = self.jobs.handle(thing, request, now_s).await;
-                (wire::answer(&message.topic, &message.payload, &reply, now_s), told)
+                let (reply, told) = self.jobs.handle(&thing, request, now_s).await;
+                (wire::answer(&topic, &payload, &reply, now_s), told)
             }
-            Err(refusal) => (wire::refusal(&message.topic, &message.payload, &refusal, now_s), Vec::new()),
+            Err(refusal) => (wire::refusal(&topic, &payload, &refusal, now_s), Vec::new()),
         };
         match answer {
             Ok(answer) => self.send(answer).await,
             Err(error) => problem(format_args!("answer to {thing}: {error}")),
         }
         // The answer first: a device that hears of the next job has heard of the end of this one.
-        if !self.outbox.try_tell(&told) {
-            self.teller.add(vec![Due::all(thing.to_owned())]);
+        if !self.try_tell(&told) {
+            self.teller.add(vec![Due::all(thing)]);
         }
+    }
+
+    /// False if one of them had no room.
+    fn try_tell(&self, told: &[Told]) -> bool {
+        told.iter().filter_map(notification).all(|message| self.outbox.try_send(message))
     }
 
     /// Waits for room only while there is a broker that makes some: the device of a lost answer asks again.
@@ -141,9 +160,19 @@ impl Worker {
         }
         let Some(due) = self.teller.take() else { return };
         match self.jobs.notifications(&due, now_s()).await {
-            Ok(told) if self.outbox.try_tell(&told) => {}
+            Ok(told) if self.try_tell(&told) => {}
             Ok(_) => self.teller.put_back(due),
             Err(error) => problem(format_args!("notification of {}: {error}", due.thing)),
+        }
+    }
+}
+
+fn notification(told: &Told) -> Option<Outgoing> {
+    match wire::notification(told, now_s()) {
+        Ok(message) => Some(message),
+        Err(error) => {
+            problem(format_args!("notification: {error}"));
+            None
         }
     }
 }
@@ -152,6 +181,7 @@ impl Worker {
 mod tests {
     use std::time::Duration;
 
+    use super::super::messages::Request;
     use super::*;
     use crate::limits::{DATABASE_BYTES_MAX, PUBLISHES_WAITING_MAX};
     use crate::serve::log::{Format, Log};
@@ -242,8 +272,9 @@ mod tests {
         let mut world = World::new(false).await;
         let begin = std::time::Instant::now();
         for _ in 0..PUBLISHES_WAITING_MAX + 10 {
-            let message = Incoming { topic: "$aws/things/a/jobs/get".into(), payload: "{}".into() };
-            assert!(world.commands.send(Command::Message(message)).await.is_ok());
+            let (topic, payload) = ("$aws/things/a/jobs/get".into(), "{}".into());
+            let received = Received { thing: "a".into(), topic, payload, request: Ok(Request::Pending) };
+            assert!(world.commands.send(Command::Request(received)).await.is_ok());
         }
         world.create(vec!["a".into()]).await;
         assert!(begin.elapsed() < crate::limits::PUBLISH_TIMEOUT, "{:?}", begin.elapsed());

@@ -9,16 +9,13 @@ use ota_jobs::{
     PendingJobs, RawJson, RejectCode, Rejected, StartNext, Status, Summaries, Summary, Update, Updated,
 };
 
-use super::jobs::{Reply, Request, Shown, Told};
+use super::messages::{Reply, Request, Shown, Told};
 use super::rules::{Change, Refusal, StepTimer};
-use super::transport::Outgoing;
-use crate::limits::{
-    CLIENT_TOKEN_BYTES_MAX, MQTT_PACKET_BYTES_MAX, PENDING_LISTED_MAX, STATUS_DETAILS_BYTES_MAX, TIMER_MINUTES,
-};
+use crate::limits::{CLIENT_TOKEN_BYTES_MAX, PENDING_LISTED_MAX, STATUS_DETAILS_BYTES_MAX, TIMER_MINUTES};
 use crate::model::Execution;
+use crate::serve::mqtt::emit::written;
+use crate::serve::mqtt::transport::Outgoing;
 
-/// The first buffer that a message is written to; it doubles until the message fits. Unit: bytes.
-const BUFFER_BYTES: usize = 4096;
 /// What a device sends to stop its step timer. Source: AWS IoT Jobs, UpdateJobExecution, `stepTimeoutInMinutes`.
 const TIMER_STOPPED: i64 = -1;
 
@@ -273,26 +270,6 @@ fn summary(from: &Execution) -> Result<Summary, FieldError> {
     })
 }
 
-/// Writes a message into as much memory as it takes, at most a packet.
-///
-/// Errors: `BufferTooSmall` for one that fits into no packet.
-pub fn written(emit: impl Fn(&mut [u8]) -> Result<usize, EmitError>) -> Result<Bytes, EmitError> {
-    let packet_bytes = MQTT_PACKET_BYTES_MAX as usize;
-    let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
-        match emit(&mut buffer) {
-            Ok(len) => {
-                buffer.truncate(len);
-                return Ok(Bytes::from(buffer));
-            }
-            Err(EmitError::BufferTooSmall { .. }) if buffer.len() < packet_bytes => {
-                buffer = vec![0; packet_bytes.min(buffer.len() * 2)];
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -423,19 +400,6 @@ mod tests {
         assert_eq!(refused.message, "clientToken has 196493 bytes, at most 64");
         let (_, body) = text(super::refusal(topic, long.as_bytes(), &refused, NOW_S));
         assert!(body.len() < 200 && !body.contains("ttt"), "{} bytes", body.len());
-    }
-
-    #[test]
-    fn what_fits_into_no_packet_is_not_written() {
-        let emit = |len: usize| {
-            move |out: &mut [u8]| match out.get(..len) {
-                Some(_) => Ok(len),
-                None => Err(EmitError::BufferTooSmall { have: out.len() }),
-            }
-        };
-        let max = MQTT_PACKET_BYTES_MAX as usize;
-        assert_eq!(written(emit(max)).unwrap().len(), max);
-        assert!(written(emit(max + 1)).is_err());
     }
 
     #[test]

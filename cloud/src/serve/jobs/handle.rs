@@ -1,0 +1,45 @@
+//! How the admin requests reach the job service.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::heard::Heard;
+use super::orders::AdminError;
+use super::worker::{Answer, Command};
+use crate::api::{Canceled, Created, NewJob};
+
+/// How the admin requests reach the job service.
+#[derive(Clone, Debug)]
+pub struct JobsHandle {
+    commands: mpsc::Sender<Command>,
+    heard: Heard,
+}
+
+impl JobsHandle {
+    /// Orders go to `commands`; `heard` are the things that were heard of.
+    pub fn new(commands: mpsc::Sender<Command>, heard: Heard) -> Self {
+        Self { commands, heard }
+    }
+
+    /// Creates a job; it is stored when this returns, and the things are told one after the other: those that are there
+    /// at once, and all that have work again whenever the broker was lost.
+    ///
+    /// Errors: see [`AdminError`]. Dropping it does not undo the job.
+    pub async fn create(&self, id: String, order: NewJob) -> Result<Created, AdminError> {
+        let unheard = self.heard.missing(&order.things);
+        self.ask(|done| Command::Create { id, order: Box::new(order), done }).await?;
+        Ok(Created { unheard })
+    }
+
+    /// Cancels a job; its executions are ended when this returns, and the things are told one after the other.
+    ///
+    /// Errors: see [`AdminError`]. Dropping it does not undo the cancellation.
+    pub async fn cancel(&self, id: String, force: bool) -> Result<Canceled, AdminError> {
+        self.ask(|done| Command::Cancel { id, force, done }).await
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, AdminError> {
+        let (done, answer) = oneshot::channel();
+        self.commands.send(command(done)).await.map_err(|_| AdminError::Stopping)?;
+        answer.await.map_err(|_| AdminError::Stopping)?
+    }
+}
