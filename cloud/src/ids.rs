@@ -2,8 +2,6 @@
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::hex;
-
 /// `AFR_OTA-` and a random UUID: 44 characters, as AWS names the job and the stream of an update.
 fn afr_ota() -> String {
     let mut bytes = [0; 16];
@@ -11,7 +9,7 @@ fn afr_ota() -> String {
     // RFC 9562, section 5.4: version 4, variant 10.
     bytes[6] = bytes[6] & 0x0F | 0x40;
     bytes[8] = bytes[8] & 0x3F | 0x80;
-    let text = hex::encode(&bytes);
+    let text = hex::encode(bytes);
     format!("AFR_OTA-{}-{}-{}-{}-{}", &text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..])
 }
 

@@ -13,10 +13,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod api;
-#[cfg(feature = "tool")]
-mod base64;
 mod clock;
-mod hex;
 mod ids;
 pub mod limits;
 pub mod model;

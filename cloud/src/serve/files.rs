@@ -10,7 +10,6 @@ use bytes::Bytes;
 use ring::digest::{Context, SHA256};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::hex;
 use crate::limits::IMAGE_BYTES_MAX;
 use crate::store::StoreError;
 
@@ -105,7 +104,7 @@ impl Files {
         }
         let mut text = String::new();
         File::open(&path)?.read_to_string(&mut text)?;
-        let bytes = hex::decode(text.trim_end()).and_then(|bytes| bytes.try_into().ok());
+        let bytes = hex::decode(text.trim_end()).ok().and_then(|bytes| bytes.try_into().ok());
         bytes
             .ok_or_else(|| StoreError::Io(std::io::Error::new(ErrorKind::InvalidData, format!("not a secret: {name}"))))
     }
@@ -179,7 +178,7 @@ pub async fn read_at(file: &Arc<File>, offset: u64, len: usize) -> Result<Bytes,
 pub fn random_hex<const LEN: usize>() -> String {
     let mut bytes = [0; LEN];
     SystemRandom::new().fill(&mut bytes).expect("the system has randomness");
-    hex::encode(&bytes)
+    hex::encode(bytes)
 }
 
 #[cfg(test)]

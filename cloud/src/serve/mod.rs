@@ -76,7 +76,7 @@ impl Service {
         let base = public_base(&config, http)?;
         let signer = Signer::new(&files.secret("url-key").map_err(unusable)?, base, config.url_life);
         let token: [u8; TOKEN_BYTES] = files.secret("token").map_err(unusable)?;
-        let token_digest = digest(&SHA256, crate::hex::encode(&token).as_bytes()).as_ref().to_vec();
+        let token_digest = digest(&SHA256, hex::encode(token).as_bytes()).as_ref().to_vec();
         let log = Log::new(config.format);
 
         let mut tasks = JoinSet::new();

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use ring::hmac;
 
-use crate::hex;
-
 /// Length of the key. Unit: bytes.
 pub const KEY_BYTES: usize = 32;
 
@@ -56,7 +54,7 @@ impl Signer {
     ///
     /// Errors: `Forged` before `Expired`, so that an expiry is only told to who held a good URL.
     pub fn check(&self, image_id: &str, expires_s: u64, signature: &str, now_s: u64) -> Result<(), UrlRefusal> {
-        let signature = hex::decode(signature).ok_or(UrlRefusal::Forged)?;
+        let signature = hex::decode(signature).map_err(|_| UrlRefusal::Forged)?;
         let message = message(image_id, expires_s);
         hmac::verify(&self.key, message.as_bytes(), &signature).map_err(|_| UrlRefusal::Forged)?;
         if now_s >= expires_s {

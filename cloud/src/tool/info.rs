@@ -6,7 +6,6 @@ use ota_pal::{Component, Header, Link};
 use ring::digest::{SHA256, digest};
 
 use super::{Failed, read, say};
-use crate::hex;
 
 /// Prints one `name: value` a line.
 pub fn run(path: &Path) -> Result<(), Failed> {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
 use ota_jobs::document::SignatureKind;
 use p256::ecdsa::DerSignature;
@@ -11,7 +13,7 @@ use super::{Failed, is_image, note, read, say, signature_path};
 use crate::api::{Canceled, Created, ExecutionView, JobList, JobView, NewFile, NewJob, Protocol, SIGNATURE_HEADER};
 use crate::limits::EVENTS_WAIT_MAX;
 use crate::model::{Event, Image};
-use crate::{base64, signature};
+use crate::signature;
 
 #[derive(Debug, Subcommand)]
 pub enum JobCommand {
@@ -153,7 +155,7 @@ struct Checked<'a> {
 /// Has it the form of a signature that some device takes? Of which key and file, the device finds out.
 fn is_signature(text: &str) -> bool {
     match signature::kind(text) {
-        SignatureKind::Sha256Ecdsa => base64::decode(text).is_some_and(|der| DerSignature::from_bytes(&der).is_ok()),
+        SignatureKind::Sha256Ecdsa => STANDARD.decode(text).is_ok_and(|der| DerSignature::from_bytes(&der).is_ok()),
         _ => true,
     }
 }

@@ -3,6 +3,8 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::{Args, ValueEnum};
 use ota_pal::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
 use ota_pal::{Component, HardwareId, Header, Link, SlotId, Version};
@@ -10,7 +12,6 @@ use ring::digest::{SHA256, digest};
 
 use super::private_key::PrivateKey;
 use super::{Failed, is_image, read, say, signature_path, write};
-use crate::{base64, hex};
 
 /// Between header and body.
 const PADDING: u8 = 0;
@@ -98,7 +99,7 @@ impl Sign {
         }
         let image = self.image(&body)?;
         let digest = digest(&SHA256, &image);
-        let text = base64::encode(&key.sign(&image)?);
+        let text = STANDARD.encode(key.sign(&image)?);
         write(&self.output, &image)?;
         write(&signature_path(&self.output), format!("{text}\n").as_bytes())?;
         say(format_args!(

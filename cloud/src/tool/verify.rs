@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use ota_pal::{Digest, Header, Key, KeySet, SignatureRefusal, Verifier};
 use p256::pkcs8::Document;
 use ring::digest::{SHA256, digest};
 
 use super::{Failed, read, say, signature_path};
-use crate::base64;
 
 /// Check an image against a public key.
 #[derive(Debug, Args)]
@@ -28,7 +29,7 @@ impl Verify {
         let image = read(&self.image)?;
         let path = self.signature.clone().unwrap_or_else(|| signature_path(&self.image));
         let text = String::from_utf8(read(&path)?).map_err(|error| Failed::file(&path, &error))?;
-        let signature = base64::decode(text.trim()).ok_or_else(|| Failed::file(&path, &"not base64"))?;
+        let signature = STANDARD.decode(text.trim()).map_err(|_| Failed::file(&path, &"not base64"))?;
         let hash = digest(&SHA256, &image);
         let digest = Digest(hash.as_ref().try_into().expect("SHA-256 has 32 bytes"));
         let key = self.key()?;

@@ -107,6 +107,8 @@ pub fn with_urls(document: &str, signer: &Signer, now_s: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use std::time::Duration;
 
     fn image(signature: Option<&str>) -> Image {
@@ -145,7 +147,7 @@ mod tests {
     #[test]
     fn the_kind_of_a_signature_names_its_member() {
         for (len, member) in [(64, "sig-sha256-ed25519"), (256, "sig-sha256-rsa"), (384, "sig-sha256-rsa")] {
-            let signature = crate::base64::encode(&vec![7; len]);
+            let signature = STANDARD.encode(vec![7; len]);
             let signed = image(Some(&signature));
             let text = write(&[Protocol::Mqtt], "s", &[file(&signed)]);
             assert!(text.contains(&format!(r#""{member}":"{signature}""#)) && !text.contains("ecdsa"), "{text}");

@@ -42,7 +42,7 @@ impl Gate {
     pub fn new(tls: bool) -> Self {
         let mut bytes = [0; PASSWORD_BYTES];
         SystemRandom::new().fill(&mut bytes).expect("the system has randomness");
-        let password = crate::hex::encode(&bytes);
+        let password = hex::encode(bytes);
         Self { password, fronted: tls.then(Mutex::default) }
     }
 
