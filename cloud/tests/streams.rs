@@ -4,8 +4,6 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
-
 use common::{Device, TempDir, World, config, pattern};
 use ota_cloud::serve::Config;
 use ota_jobs::StreamRejectCode;
@@ -177,31 +175,27 @@ async fn another_things_stream_is_not_found() {
     scene.world.service.stop().await;
 }
 
+/// How long that takes is checked where the clock is an argument: in `pace` and `lanes`.
 #[tokio::test(flavor = "multi_thread")]
-async fn awss_bytes_per_second_delay_blocks_and_drop_none() {
-    let image = pattern(500_000);
+async fn awss_bytes_per_second_drop_no_block() {
+    let image = pattern(200_000);
     let mut scene = Scene::new(&image, true).await;
-    let begin = Instant::now();
     let mut received = Vec::new();
-    for offset in (0..123).step_by(32) {
-        scene.get(&get(offset, Some(32))).await;
+    for offset in (0..49).step_by(16) {
+        scene.get(&get(offset, Some(16))).await;
     }
-    for _ in 0..123 {
+    for _ in 0..49 {
         received.extend(scene.block().await.1);
     }
     assert!(received == image);
-    // 500,000 bytes at 524,288 a second, without the last block that nothing waits for.
-    assert!(begin.elapsed() > Duration::from_millis(900), "{:?}", begin.elapsed());
     scene.world.service.stop().await;
 }
 
-/// Not a judgement of speed on a busy machine, but a floor under which something would be badly wrong.
 #[tokio::test(flavor = "multi_thread")]
-async fn blocks_flow_when_nobody_limits_them() {
+async fn a_large_file_arrives_through_a_window_of_requests() {
     let image = pattern(8_000_000);
     let mut scene = Scene::new(&image, false).await;
     let total = 8_000_000_u32.div_ceil(BLOCK_BYTES);
-    let begin = Instant::now();
     let mut received = Vec::with_capacity(image.len());
     let mut asked = 0;
     while received.len() < image.len() {
@@ -212,8 +206,6 @@ async fn blocks_flow_when_nobody_limits_them() {
         }
         received.extend(scene.block().await.1);
     }
-    let rate = image.len() as f64 / begin.elapsed().as_secs_f64() / 1e6;
-    println!("{rate:.1} MB/s of 4 KiB blocks");
-    assert!(received == image && rate > 1.0, "{rate} MB/s");
+    assert!(received == image);
     scene.world.service.stop().await;
 }

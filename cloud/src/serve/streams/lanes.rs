@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::pace::Pace;
 use super::request::StreamRequest;
@@ -28,6 +29,12 @@ struct Worker {
     publisher: Publisher,
     log: Log,
     aws_limits: bool,
+}
+
+impl Worker {
+    fn pace(&self, now: Instant) -> Option<Pace> {
+        self.aws_limits.then(|| Pace::new(AWS_BYTES_PER_SECOND, now))
+    }
 }
 
 impl Lanes {
@@ -72,7 +79,7 @@ impl Lanes {
 
 /// Serves one thing until it is idle for long.
 async fn work(worker: Worker, mut requests: mpsc::Receiver<StreamRequest>) {
-    let mut pace = worker.aws_limits.then(|| Pace::new(AWS_BYTES_PER_SECOND));
+    let mut pace = worker.pace(Instant::now());
     loop {
         match tokio::time::timeout(STREAM_LANE_IDLE, requests.recv()).await {
             Ok(Some(request)) => one(&worker, &request, &mut pace).await,
@@ -86,4 +93,32 @@ async fn work(worker: Worker, mut requests: mpsc::Receiver<StreamRequest>) {
 async fn one(worker: &Worker, request: &StreamRequest, pace: &mut Option<Pace>) {
     let text = serve(&worker.streams, &worker.publisher, request, pace).await;
     worker.log.message(Direction::In, &request.topic(), &request.thing, &text);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::limits::DATABASE_BYTES_MAX;
+    use crate::serve::files::Files;
+    use crate::serve::log::Format;
+    use crate::serve::mqtt::transport::{BrokerAddress, connect};
+    use crate::store::Store;
+    use crate::testing::TempDir;
+
+    #[tokio::test]
+    async fn a_lane_has_the_rate_of_aws_only_if_it_is_asked_for() {
+        let dir = TempDir::new();
+        let store = Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap();
+        let streams = Streams::new(store, Files::open(dir.path()).unwrap());
+        let address = BrokerAddress { host: "127.0.0.1".into(), port: 1, tls: None, login: None, resume: false };
+        let (publisher, _connection) = connect(&address, &[]);
+        let lanes = |limits| Lanes::new(streams.clone(), publisher.clone(), Log::new(Format::Quiet), limits);
+        let now = Instant::now();
+        assert!(lanes(false).worker.pace(now).is_none());
+        let mut pace = lanes(true).worker.pace(now).unwrap();
+        assert_eq!(pace.reserve(512 * 1024, now), now);
+        assert_eq!(pace.reserve(1, now), now + Duration::from_secs(1));
+    }
 }

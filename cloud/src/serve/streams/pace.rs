@@ -2,6 +2,12 @@
 
 use tokio::time::{Duration, Instant};
 
+/// What a message waits for before it leaves.
+pub trait Throttle {
+    /// Returns when `bytes` more may leave.
+    fn wait(&mut self, bytes: usize) -> impl Future<Output = ()> + Send;
+}
+
 /// Spreads the bytes of one thing over time.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -11,19 +17,27 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// A pace that allows this rate. Unit: bytes a second, not 0.
-    pub fn new(bytes_per_second: u64) -> Self {
-        Self { bytes_per_second, through_at: Instant::now() }
+    /// A pace that allows this rate from `now` on. Unit: bytes a second, not 0.
+    pub fn new(bytes_per_second: u64, now: Instant) -> Self {
+        Self { bytes_per_second, through_at: now }
     }
 
-    /// Returns when `bytes` more may leave.
-    ///
-    /// Dropping it: the bytes count as sent.
-    pub async fn wait(&mut self, bytes: usize) {
-        let start = self.through_at.max(Instant::now());
+    /// When `bytes` more may leave; they count as sent.
+    pub fn reserve(&mut self, bytes: usize, now: Instant) -> Instant {
+        let start = self.through_at.max(now);
         let nanos = bytes as u64 * 1_000_000_000 / self.bytes_per_second;
         self.through_at = start + Duration::from_nanos(nanos);
-        tokio::time::sleep_until(start).await;
+        start
+    }
+}
+
+/// `None`: no limit. Dropping the future: the bytes count as sent.
+impl Throttle for Option<Pace> {
+    async fn wait(&mut self, bytes: usize) {
+        if let Some(pace) = self {
+            let at = pace.reserve(bytes, Instant::now());
+            tokio::time::sleep_until(at).await;
+        }
     }
 }
 
@@ -31,17 +45,36 @@ impl Pace {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_burst_takes_as_long_as_its_bytes_and_a_rest_earns_nothing() {
-        let mut pace = Pace::new(1_000_000);
-        let begin = Instant::now();
-        tokio::time::sleep(Duration::from_millis(30)).await;
-        let burst = Instant::now();
-        for _ in 0..10 {
-            pace.wait(5_000).await;
-        }
-        // The first leaves at once, the last after the 9 before it.
-        assert!(burst.elapsed() >= Duration::from_millis(45), "{:?}", burst.elapsed());
-        assert!(begin.elapsed() < Duration::from_secs(5));
+    const BYTES_PER_SECOND: u64 = 1_000_000;
+
+    fn after(start: Instant, ms: u64) -> Instant {
+        start + Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_burst_takes_as_long_as_its_bytes() {
+        let start = Instant::now();
+        let mut pace = Pace::new(BYTES_PER_SECOND, start);
+        let leaves: Vec<Instant> = (0..10).map(|_| pace.reserve(5_000, start)).collect();
+        let expected: Vec<Instant> = (0..10).map(|index| after(start, index * 5)).collect();
+        assert_eq!(leaves, expected, "the first at once, each after the bytes of those before it");
+    }
+
+    #[test]
+    fn an_idle_time_earns_nothing() {
+        let start = Instant::now();
+        let mut pace = Pace::new(BYTES_PER_SECOND, start);
+        let later = after(start, 1_000);
+        assert_eq!(pace.reserve(5_000, later), later);
+        assert_eq!(pace.reserve(5_000, later), after(later, 5), "no credit for the second before");
+    }
+
+    #[test]
+    fn part_of_a_wait_that_is_over_already_is_not_waited_again() {
+        let start = Instant::now();
+        let mut pace = Pace::new(BYTES_PER_SECOND, start);
+        pace.reserve(5_000, start);
+        assert_eq!(pace.reserve(5_000, after(start, 3)), after(start, 5));
+        assert_eq!(pace.reserve(5_000, after(start, 12)), after(start, 12));
     }
 }

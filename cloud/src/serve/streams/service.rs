@@ -9,7 +9,7 @@ use bytes::Bytes;
 use ota_jobs::stream::{Data, Describe, Description, Get, Rejected, StreamFile, StreamFiles};
 use ota_jobs::{EmitError, Encoding, Escaped, ParseError, StreamRejectCode, StreamTopic};
 
-use super::pace::Pace;
+use super::pace::Throttle;
 use super::plan::{Block, blocks, runs};
 use super::request::{Operation, StreamRequest};
 use crate::limits::STREAMS_CACHED_MAX;
@@ -86,7 +86,7 @@ pub async fn serve(
     streams: &Streams,
     publisher: &Publisher,
     request: &StreamRequest,
-    pace: &mut Option<Pace>,
+    pace: &mut impl Throttle,
 ) -> String {
     let call = Call { streams, publisher, request };
     let answered = match request.operation {
@@ -111,7 +111,7 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    async fn get<'p>(&self, payload: &'p [u8], pace: &mut Option<Pace>) -> Result<String, Refused<'p>> {
+    async fn get<'p>(&self, payload: &'p [u8], pace: &mut impl Throttle) -> Result<String, Refused<'p>> {
         let get = match self.request.encoding {
             Encoding::Cbor => Get::parse(payload),
             Encoding::Json => Get::parse_json(payload),
@@ -136,7 +136,7 @@ impl Call<'_> {
     }
 
     /// Publishes the blocks: one read a run of neighbours, one message a block.
-    async fn send<'p>(&self, get: &Get<'p>, file: &OpenFile, pace: &mut Option<Pace>) -> Result<String, Refused<'p>> {
+    async fn send<'p>(&self, get: &Get<'p>, file: &OpenFile, pace: &mut impl Throttle) -> Result<String, Refused<'p>> {
         let found = blocks(get, file.size_bytes);
         let topic = self.request.answer_topic(StreamTopic::Data);
         let mut sent_bytes = 0;
@@ -149,9 +149,7 @@ impl Call<'_> {
                 let from = usize::try_from(block.offset_bytes - run[0].offset_bytes).expect("inside the run");
                 let payload = bytes.slice(from..from + block.len_bytes as usize);
                 let payload = self.data(get, block, &payload).map_err(|error| internal(&error, get.token))?;
-                if let Some(pace) = pace {
-                    pace.wait(payload.len()).await;
-                }
+                pace.wait(payload.len()).await;
                 self.publisher.publish(Outgoing { topic: topic.clone(), payload, acknowledged: false }).await;
             }
         }
@@ -238,4 +236,64 @@ fn internal<'a>(error: &dyn std::fmt::Display, token: Option<Escaped<'a>>) -> Re
     problem(format_args!("stream: {error}"));
     let message = "the service cannot read it now".to_owned();
     Refused { code: StreamRejectCode::InternalError, message, token }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::DATABASE_BYTES_MAX;
+    use crate::model::{Image, Job};
+    use crate::serve::mqtt::transport::{BrokerAddress, connect};
+    use crate::store::Created;
+    use crate::testing::TempDir;
+
+    /// What was waited for.
+    #[derive(Default)]
+    struct Waits(Vec<usize>);
+
+    impl Throttle for Waits {
+        async fn wait(&mut self, bytes: usize) {
+            self.0.push(bytes);
+        }
+    }
+
+    /// The streams of a service with one job for the thing `lamp`, whose image has this many bytes.
+    async fn streams(dir: &TempDir, image_bytes: usize) -> Streams {
+        let store = Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap();
+        let files = Files::open(dir.path()).unwrap();
+        let mut upload = files.begin().unwrap();
+        upload.write(&vec![7; image_bytes]).unwrap();
+        let stored = upload.finish().unwrap();
+        let (id, size_bytes, sha256) = (stored.id, stored.size_bytes, stored.sha256);
+        let image = Image { id: id.clone(), name: "fw.img".into(), size_bytes, sha256, signature: None };
+        store.add_image(&image).await.unwrap();
+        let stream = Some("stream".to_owned());
+        let (document, timeout_s) = ("{}".to_owned(), None);
+        let job = Job { id: "one".into(), document, stream, timeout_s, canceled: false, created_at_s: 1 };
+        let created = Created { job: &job, things: &["lamp".to_owned()], files: &[(0, id)] };
+        store.create_job(&created).await.unwrap();
+        Streams::new(store, files)
+    }
+
+    #[tokio::test]
+    async fn every_block_waits_until_its_bytes_may_leave() {
+        let dir = TempDir::new();
+        let streams = streams(&dir, 10_000).await;
+        let address = BrokerAddress { host: "127.0.0.1".into(), port: 1, tls: None, login: None, resume: false };
+        let (publisher, mut connection) = connect(&address, &[]);
+        let request = StreamRequest {
+            thing: "lamp".into(),
+            stream: "stream".into(),
+            operation: Operation::Get,
+            encoding: Encoding::Json,
+            payload: r#"{"f":0,"l":4096}"#.into(),
+        };
+        let mut waits = Waits::default();
+        let text = serve(&streams, &publisher, &request, &mut waits).await;
+        assert_eq!(text, "file 0: 3 blocks of 4096 from 0, 10000 bytes sent");
+        assert_eq!(connection.waiting(), vec!["$aws/things/lamp/streams/stream/data/json"; 3]);
+        // `{"f":0,"l":4096,"i":0,"p":"..."}` with the block in base64.
+        let message = |block_bytes: usize| 29 + ota_jobs::base64::encoded_len(block_bytes);
+        assert_eq!(waits.0, [message(4096), message(4096), message(1808)]);
+    }
 }
