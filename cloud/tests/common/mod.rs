@@ -18,6 +18,12 @@ use tokio::sync::mpsc;
 /// Nothing here takes longer.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
+/// For a test that needs `tool` where it is not installed: the test is skipped, and fails in CI.
+pub fn skip(tool: &str) {
+    assert!(std::env::var_os("CI").is_none(), "{tool} is not installed");
+    println!("skipped: needs {tool}");
+}
+
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
 /// A directory of its own; it is removed when dropped.
