@@ -62,7 +62,7 @@ pub struct NewFile {
 
 /// Query of `POST /api/jobs/{id}/cancel`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cancel {
+pub struct CancelQuery {
     /// Also what is in progress.
     #[serde(default)]
     pub force: bool,
@@ -70,15 +70,15 @@ pub struct Cancel {
 
 /// Answer to `PUT /api/jobs/{id}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Created {
-    /// Things of the job that said nothing since the service started, at most a named number of them.
-    #[serde(default)]
-    pub unheard: Vec<String>,
+pub struct CreateResponse {
+    /// Things of the job from which no request arrived since the service started, at most `UNSEEN_LISTED_MAX` of them.
+    #[serde(default, rename = "unheard")]
+    pub unseen: Vec<String>,
 }
 
 /// Answer to `POST /api/jobs/{id}/cancel`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Canceled {
+pub struct CancelResponse {
     /// Executions that it ended.
     pub canceled: u64,
     /// Executions in progress that go on, because it was not by force.
@@ -87,7 +87,7 @@ pub struct Canceled {
 
 /// Query of `GET /api/events`; the answer is a list of [`crate::model::Event`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Feed {
+pub struct EventQuery {
     /// Only events after this number.
     #[serde(default)]
     pub after: i64,
@@ -151,12 +151,12 @@ pub struct JobView {
     /// The document as it is stored; URLs are signed when a device fetches it.
     pub document: Box<RawValue>,
     /// One for each thing.
-    pub executions: Vec<ExecutionView>,
+    pub executions: Vec<ExecutionRow>,
 }
 
 /// One thing's part of a job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ExecutionView {
+pub struct ExecutionRow {
     /// The thing.
     pub thing: String,
     /// In AWS's words.
@@ -176,7 +176,7 @@ impl JobView {
     pub fn new(job: &Job, executions: &[Execution]) -> Self {
         let done = executions.iter().all(|e| e.status.is_terminal());
         let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
-        let view = |e: &Execution| ExecutionView {
+        let view = |e: &Execution| ExecutionRow {
             thing: e.thing.clone(),
             status: e.status.as_str().to_owned(),
             terminal: e.status.is_terminal(),
@@ -196,7 +196,7 @@ impl JobView {
 
 /// Body of every refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
+pub struct ErrorBody {
     /// For people.
     pub error: String,
 }

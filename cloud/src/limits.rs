@@ -58,46 +58,46 @@ pub const SIGNATURE_TEXT_BYTES_MAX: usize = 1024;
 pub const DATABASE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 
 /// Job requests that wait for the store; more are answered `RequestThrottled`.
-pub const JOB_REQUESTS_WAITING_MAX: usize = 1024;
+pub const JOB_REQUESTS_QUEUED_MAX: usize = 1024;
 
 /// Things of one order that wait to be told; beyond that all things with work are gone through instead.
-pub const THINGS_UNTOLD_MAX: usize = 65_536;
+pub const NOTIFY_QUEUE_MAX: usize = 65_536;
 
 /// Things with work that are read from the store at once, to be told again.
-pub const THINGS_READ_MAX: usize = 256;
+pub const THINGS_PER_PAGE_MAX: usize = 256;
 
 /// Executions that one transaction changes; requests of devices are answered between two of them.
-pub const CHANGES_AT_ONCE_MAX: usize = 100;
+pub const CHANGES_PER_TRANSACTION_MAX: usize = 100;
 
 /// Pause before a notification is tried again that the connection had no room for.
-pub const TELL_RETRY: Duration = Duration::from_millis(10);
+pub const NOTIFY_RETRY: Duration = Duration::from_millis(10);
 
 /// Names of things that were heard of since the start; when it is full, nobody is missed any more.
-pub const THINGS_HEARD_MAX: usize = 65_536;
+pub const SEEN_THINGS_MAX: usize = 65_536;
 
 /// Names in a note about things that were never heard of.
-pub const THINGS_NOTED_MAX: usize = 10;
+pub const UNSEEN_LISTED_MAX: usize = 10;
 
 /// Stream requests of one thing that wait; more are not answered, as AWS does, and the device asks again.
-pub const STREAM_REQUESTS_WAITING_MAX: usize = 64;
+pub const STREAM_REQUESTS_QUEUED_MAX: usize = 64;
 
 /// Things whose stream requests are served at the same time; more wait for a free lane unanswered.
-pub const STREAM_LANES_MAX: usize = 4096;
+pub const STREAM_QUEUES_MAX: usize = 4096;
 
 /// A thing that asks for no block for so long gives its lane back.
-pub const STREAM_LANE_IDLE: Duration = Duration::from_secs(30);
+pub const STREAM_QUEUE_IDLE: Duration = Duration::from_secs(30);
 
 /// Streams whose open files are kept.
 pub const STREAMS_CACHED_MAX: usize = 64;
 
 /// Publishes that wait for the broker connection.
-pub const PUBLISHES_WAITING_MAX: usize = 256;
+pub const PUBLISHES_QUEUED_MAX: usize = 256;
 
 /// How long a publish waits for a broker that is away before it is given up.
 pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Log lines that wait for a slow reader of stdout; more are dropped and counted.
-pub const LOG_LINES_WAITING_MAX: usize = 16_384;
+pub const LOG_LINES_QUEUED_MAX: usize = 16_384;
 
 /// Longest text of a log line or event that quotes a device. Unit: characters.
 pub const QUOTE_CHARS_MAX: usize = 160;
@@ -115,7 +115,7 @@ pub const EVENTS_WAIT_MAX: Duration = Duration::from_secs(30);
 pub const JOBS_LISTED_MAX: i64 = 1000;
 
 /// Default life of a signed URL. Source: AWS IoT Jobs API, `expiresInSec` is 60 to 3600.
-pub const URL_LIFE_DEFAULT: Duration = Duration::from_secs(3600);
+pub const URL_LIFETIME_DEFAULT: Duration = Duration::from_secs(3600);
 
 /// What the HTTP server reads from an image at once. Unit: bytes.
 pub const HTTP_CHUNK_BYTES: usize = 64 * 1024;
@@ -130,7 +130,7 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Pause between two log lines about the same shortage.
-pub const SHORTAGE_LINE_EVERY: Duration = Duration::from_secs(60);
+pub const SHORTAGE_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Pause before the service tries a lost broker again.
 pub const BROKER_RETRY: Duration = Duration::from_secs(1);

@@ -112,7 +112,7 @@ pub struct Event {
 
 /// What an event says before it has a number and a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
+pub struct AuditNote {
     /// See [`Event::kind`].
     pub kind: &'static str,
     /// See [`Event::job_id`].

@@ -252,7 +252,7 @@ async fn a_job_is_created_and_watched_to_its_end_good_or_bad() {
         let report = format!(r#"{{"status":"{status}","statusDetails":{{"reason":"because"}}}}"#);
         device.publish(&format!("$aws/things/lamp/jobs/{id}/update"), report).await;
         device.next("/update/accepted").await;
-        let output = tokio::time::timeout(common::PATIENCE, watch).await.unwrap().unwrap();
+        let output = tokio::time::timeout(common::TIMEOUT, watch).await.unwrap().unwrap();
         assert_eq!(output.status.code(), Some(code), "{status}");
         let said = stdout(&output);
         for word in ["QUEUED", "IN_PROGRESS", status, "because"] {

@@ -6,12 +6,12 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Device, TempDir, World, config, path_of, pattern, request};
+use common::{Device, TempDir, TestService, config, path_of, pattern, request};
 use ota_cloud::limits::HTTP_HEAD_TIMEOUT;
 
 /// A service with one image of this many bytes in an HTTP job, and the path of its signed URL.
-async fn with_url(dir: &TempDir, len: usize, life: Duration) -> (World, String) {
-    let world = World::start(ota_cloud::serve::Config { url_life: life, ..config(dir.path()) }).await;
+async fn with_url(dir: &TempDir, len: usize, life: Duration) -> (TestService, String) {
+    let world = TestService::start(ota_cloud::serve::Config { url_lifetime: life, ..config(dir.path()) }).await;
     let image = world.upload(&pattern(len)).await;
     world.job("one", &image, r#"["HTTP"]"#).await;
     let mut device = Device::lamp(&world).await;
@@ -76,7 +76,7 @@ async fn an_image_that_is_gone_is_not_found() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_admin_requests_need_the_token_and_say_what_is_wrong() {
     let dir = TempDir::new();
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let to = world.service.http;
     assert_eq!(request(to, "GET", "/api/jobs", "", b"").await.status, 401);
     assert_eq!(request(to, "GET", "/api/jobs", "Authorization: Bearer 00\r\n", b"").await.status, 401);
@@ -101,7 +101,7 @@ async fn the_admin_requests_need_the_token_and_say_what_is_wrong() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_event_feed_waits_for_what_comes() {
     let dir = TempDir::new();
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let image = world.upload(b"image").await;
     let feed = world.admin("GET", "/api/events?job=one&wait_s=10", "", b"");
     let create = async {
@@ -120,7 +120,7 @@ async fn the_event_feed_waits_for_what_comes() {
 async fn a_connection_without_a_whole_request_is_closed_and_a_busy_one_is_not() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let dir = TempDir::new();
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let mut silent = tokio::net::TcpStream::connect(world.service.http).await.unwrap();
     let mut half = tokio::net::TcpStream::connect(world.service.http).await.unwrap();
     half.write_all(b"GET /api/jobs HTTP/1.1\r\nHost: x\r\n").await.unwrap();

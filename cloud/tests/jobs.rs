@@ -6,14 +6,14 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Device, TempDir, World, config};
+use common::{Device, TempDir, TestService, config};
 
 const QUIET: Duration = Duration::from_millis(300);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_takes_a_job_from_the_notification_to_its_end() {
     let dir = TempDir::new();
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let mut device = Device::lamp(&world).await;
     device.publish("$aws/things/lamp/jobs/$next/get", r#"{"clientToken":"empty"}"#).await;
     let nothing = device.json("/$next/get/accepted").await;
@@ -51,7 +51,7 @@ async fn a_device_takes_a_job_from_the_notification_to_its_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_is_refused_by_name_and_the_service_lives_on() {
     let dir = TempDir::new();
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let mut device = Device::lamp(&world).await;
     for (topic, payload, end, code) in [
         ("jobs/get", &b"\xff\xfe"[..], "/get/rejected", "InvalidJson"),
@@ -72,7 +72,7 @@ async fn garbage_is_refused_by_name_and_the_service_lives_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_no_packet_can_answer_costs_nobody_else_an_answer() {
     let dir = TempDir::new();
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let mut lamp = Device::lamp(&world).await;
     let (mut mallory, _) = Device::connect(world.port(), "mallory", "$aws/things/mallory/#").await;
     let start = "$aws/things/mallory/jobs/";
@@ -94,11 +94,11 @@ async fn a_request_that_no_packet_can_answer_costs_nobody_else_an_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_looks_like_an_answer_is_never_answered() {
     let dir = TempDir::new();
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let mut device = Device::lamp(&world).await;
     for topic in ["get/accepted", "one/update/rejected", "junk/more/rejected", "notify"] {
         device.publish(&format!("$aws/things/lamp/jobs/{topic}"), "{}").await;
-        assert!(!device.hears(&format!("{topic}/rejected"), QUIET).await, "{topic}");
+        assert!(!device.receives(&format!("{topic}/rejected"), QUIET).await, "{topic}");
     }
     world.service.stop().await;
 }
@@ -106,7 +106,7 @@ async fn what_looks_like_an_answer_is_never_answered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_hears_and_says_nothing_in_a_things_name() {
     let dir = TempDir::new();
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let mut lamp = Device::lamp(&world).await;
     for filter in ["$aws/#", "$aws/things/lamp/jobs/#", "$aws/things/+/jobs/get/accepted", "$share/g/$aws/#"] {
         let (_, granted) = Device::connect(world.port(), "eve", filter).await;
@@ -120,16 +120,16 @@ async fn a_stranger_hears_and_says_nothing_in_a_things_name() {
     assert!(granted);
     lamp.publish("$aws/things/lamp/jobs/get", "{}").await;
     lamp.next("/get/accepted").await;
-    assert!(!eve.hears("", QUIET).await, "the wildcard shows nothing of $aws");
+    assert!(!eve.receives("", QUIET).await, "the wildcard shows nothing of $aws");
     eve.publish("$aws/things/lamp/jobs/get", "{}").await;
-    assert!(!lamp.hears("/accepted", QUIET).await);
+    assert!(!lamp.receives("/accepted", QUIET).await);
     world.service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_service_knows_the_job_and_the_device_goes_on() {
     let dir = TempDir::new();
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let image = world.upload(b"image").await;
     world.job("one", &image, r#"["MQTT"]"#).await;
     let mut device = Device::lamp(&world).await;
@@ -140,7 +140,7 @@ async fn a_restarted_service_knows_the_job_and_the_device_goes_on() {
     world.service.stop().await;
     assert!(begin.elapsed() < Duration::from_secs(1), "stopped in {:?}", begin.elapsed());
 
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     assert_eq!(world.token, token);
     let mut device = Device::lamp(&world).await;
     device.publish("$aws/things/lamp/jobs/$next/get", "{}").await;
@@ -151,19 +151,19 @@ async fn a_restarted_service_knows_the_job_and_the_device_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_told_to_the_device_and_the_job_is_not_lost() {
     let dir = TempDir::new();
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let image = world.upload(b"image").await;
     world.job("one", &image, r#"["MQTT"]"#).await;
     world.service.stop().await;
 
-    let world = World::start(ota_cloud::serve::Config { database_bytes_max: 4096, ..config(dir.path()) }).await;
+    let world = TestService::start(ota_cloud::serve::Config { database_bytes_max: 4096, ..config(dir.path()) }).await;
     let mut device = Device::lamp(&world).await;
     let wide = format!(r#"{{"status":"IN_PROGRESS","statusDetails":{{"text":"{}"}}}}"#, "x".repeat(20_000));
     device.publish("$aws/things/lamp/jobs/one/update", &wide).await;
     assert_eq!(device.json("/one/update/rejected").await["code"], "InternalError");
     world.service.stop().await;
 
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let mut device = Device::lamp(&world).await;
     device.publish("$aws/things/lamp/jobs/one/update", &wide).await;
     device.next("/one/update/accepted").await;

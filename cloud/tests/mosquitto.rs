@@ -7,7 +7,7 @@ mod common;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use common::{Device, TempDir, World, config};
+use common::{Device, TempDir, TestService, config};
 use ota_cloud::serve::{Config, ExternalBroker};
 
 /// Debian puts it where the PATH of ordinary users does not look.
@@ -42,8 +42,8 @@ async fn the_service_works_at_mosquitto_and_comes_back_to_it() {
         return common::skip("mosquitto");
     };
     let url = format!("mqtt://127.0.0.1:{port}");
-    let external = Some(ExternalBroker { url, ca: None, own: None });
-    let world = World::start(Config { broker: external, ..config(dir.path()) }).await;
+    let external = Some(ExternalBroker { url, ca: None, identity: None });
+    let world = TestService::start(Config { broker: external, ..config(dir.path()) }).await;
     let (mut device, _) = Device::connect(port, "lamp", "$aws/things/lamp/#").await;
     let image = world.upload(b"image").await;
     world.job("one", &image, r#"["MQTT"]"#).await;
@@ -57,7 +57,7 @@ async fn the_service_works_at_mosquitto_and_comes_back_to_it() {
         let (mut device, granted) = Device::connect(port, "lamp", "$aws/things/lamp/#").await;
         if granted {
             device.publish("$aws/things/lamp/jobs/get", "{}").await;
-            answered = device.hears("/get/accepted", Duration::from_millis(300)).await;
+            answered = device.receives("/get/accepted", Duration::from_millis(300)).await;
         }
         if answered {
             break;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ota_cloud::limits::{DATABASE_BYTES_MAX, URL_LIFE_DEFAULT};
+use ota_cloud::limits::{DATABASE_BYTES_MAX, URL_LIFETIME_DEFAULT};
 use ota_cloud::serve::{Config, ExternalBroker, Format, Service, TlsFiles};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -63,7 +63,7 @@ struct Serve {
     #[arg(long)]
     public_http: Option<String>,
     /// How long a signed URL is good. Seconds.
-    #[arg(long, default_value_t = URL_LIFE_DEFAULT.as_secs(), value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, default_value_t = URL_LIFETIME_DEFAULT.as_secs(), value_parser = clap::value_parser!(u64).range(1..=3600))]
     url_seconds: u64,
     /// How large the database may grow. Bytes.
     #[arg(long, default_value_t = DATABASE_BYTES_MAX)]
@@ -86,13 +86,13 @@ impl Serve {
             (Some(cert), Some(key), Some(ca)) => Some(TlsFiles { cert, key, ca }),
             _ => None,
         };
-        let (ca, own) = (self.broker_ca, self.broker_cert.zip(self.broker_key));
+        let (ca, identity) = (self.broker_ca, self.broker_cert.zip(self.broker_key));
         Config {
             data: self.data,
             mqtt: self.mqtt,
             http: self.http,
             tls,
-            broker: self.broker.map(|url| ExternalBroker { url, ca, own }),
+            broker: self.broker.map(|url| ExternalBroker { url, ca, identity }),
             aws_limits: self.aws_limits,
             public_http: self.public_http,
             format: match self.log {
@@ -101,7 +101,7 @@ impl Serve {
                 LogFormat::Text => Format::Text,
             },
             database_bytes_max: self.database_bytes_max,
-            url_life: Duration::from_secs(self.url_seconds),
+            url_lifetime: Duration::from_secs(self.url_seconds),
         }
     }
 }

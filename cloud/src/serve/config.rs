@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::log::Format;
 use super::mqtt::transport::BrokerAddress;
 use super::tls::{self, TlsError, TlsFiles};
-use crate::limits::{DATABASE_BYTES_MAX, URL_LIFE_DEFAULT};
+use crate::limits::{DATABASE_BYTES_MAX, URL_LIFETIME_DEFAULT};
 use crate::store::StoreError;
 
 /// How the service is set up.
@@ -33,7 +33,7 @@ pub struct Config {
     /// How large the database may grow. Unit: bytes.
     pub database_bytes_max: u64,
     /// How long a signed URL is good.
-    pub url_life: Duration,
+    pub url_lifetime: Duration,
 }
 
 impl Config {
@@ -50,7 +50,7 @@ impl Config {
             public_http: None,
             format: Format::Quiet,
             database_bytes_max: DATABASE_BYTES_MAX,
-            url_life: URL_LIFE_DEFAULT,
+            url_lifetime: URL_LIFETIME_DEFAULT,
         }
     }
 }
@@ -63,7 +63,7 @@ pub struct ExternalBroker {
     /// Who signs its certificate; needed for `mqtts`.
     pub ca: Option<PathBuf>,
     /// Certificate and key of the service, for mutual TLS.
-    pub own: Option<(PathBuf, PathBuf)>,
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// Why the service did not start.
@@ -143,7 +143,7 @@ impl ExternalBroker {
 
     fn tls(&self) -> Result<Arc<rustls::ClientConfig>, ServeError> {
         let ca = self.ca.as_ref().ok_or_else(|| ServeError::Option("mqtts:// needs --broker-ca".to_owned()))?;
-        Ok(tls::client(ca, self.own.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path())))?)
+        Ok(tls::client(ca, self.identity.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path())))?)
     }
 }
 

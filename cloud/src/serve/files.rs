@@ -26,7 +26,7 @@ pub struct Files {
 
 /// What an upload turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredImage {
     /// Its new id.
     pub id: String,
     /// Its length.
@@ -133,7 +133,7 @@ impl Upload {
     }
 
     /// Gives the file its name, durably. Blocks for the disk.
-    pub fn finish(mut self) -> Result<Stored, UploadError> {
+    pub fn finish(mut self) -> Result<StoredImage, UploadError> {
         self.file.sync_all()?;
         let target = self.path.with_extension("");
         std::fs::rename(&self.path, &target)?;
@@ -141,7 +141,7 @@ impl Upload {
             File::open(dir)?.sync_all()?;
         }
         let digest = std::mem::replace(&mut self.digest, Context::new(&SHA256)).finish();
-        Ok(Stored { id: self.id.clone(), size_bytes: self.size_bytes, sha256: hex::encode(digest.as_ref()) })
+        Ok(StoredImage { id: self.id.clone(), size_bytes: self.size_bytes, sha256: hex::encode(digest.as_ref()) })
     }
 }
 

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use serde::Serialize;
 
 use crate::clock::now_ms;
-use crate::limits::{LOG_LINES_WAITING_MAX, QUOTE_CHARS_MAX};
+use crate::limits::{LOG_LINES_QUEUED_MAX, QUOTE_CHARS_MAX};
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ struct Line<'a> {
 impl Log {
     /// A log to stdout.
     pub fn new(format: Format) -> Self {
-        let (lines, rest) = sync_channel(LOG_LINES_WAITING_MAX);
+        let (lines, rest) = sync_channel(LOG_LINES_QUEUED_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&dropped);
         let writer = std::thread::spawn(move || write_all(&rest, &counter));
@@ -107,7 +107,7 @@ fn write_all(lines: &Receiver<String>, dropped: &AtomicU64) {
     for line in lines {
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            problem(format_args!("{lost} log lines were dropped, stdout is read too slowly"));
+            report_error(format_args!("{lost} log lines were dropped, stdout is read too slowly"));
         }
         // A reader that went away is no reason to stop serving devices.
         let _ = writeln!(out, "{line}");
@@ -116,7 +116,7 @@ fn write_all(lines: &Receiver<String>, dropped: &AtomicU64) {
 }
 
 /// Says on stderr what went wrong; never fails itself.
-pub fn problem(text: impl std::fmt::Display) {
+pub fn report_error(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "ota-cloud: {text}");
 }
 

@@ -5,12 +5,12 @@
 //! needs is beside them: files, log, TLS, signed URLs, places for connections.
 
 mod config;
+mod connection_limit;
 mod files;
 mod http;
 mod jobs;
 mod log;
 mod mqtt;
-mod places;
 mod router;
 mod signed_url;
 mod streams;
@@ -36,7 +36,7 @@ use self::http::listener;
 use self::log::Log;
 use self::mqtt::transport::{self, BrokerAddress, Publisher};
 #[cfg(feature = "broker")]
-use self::mqtt::{broker, front, gate};
+use self::mqtt::{acl, broker, tls_proxy};
 use self::signed_url::Signer;
 use crate::limits::{START_TIMEOUT, STOP_TIMEOUT};
 use crate::store::Store;
@@ -58,7 +58,7 @@ pub struct Service {
     /// Released last.
     _lock: std::fs::File,
     #[cfg(feature = "broker")]
-    embedded: Option<broker::Embedded>,
+    embedded: Option<broker::EmbeddedBroker>,
 }
 
 impl Service {
@@ -74,7 +74,7 @@ impl Service {
         let listener = bind(config.http).await?;
         let http = listener.local_addr().map_err(|error| ServeError::Bind { address: config.http, error })?;
         let base = public_base(&config, http)?;
-        let signer = Signer::new(&files.secret("url-key").map_err(unusable)?, base, config.url_life);
+        let signer = Signer::new(&files.secret("url-key").map_err(unusable)?, base, config.url_lifetime);
         let token: [u8; TOKEN_BYTES] = files.secret("token").map_err(unusable)?;
         let token_digest = digest(&SHA256, hex::encode(token).as_bytes()).as_ref().to_vec();
         let log = Log::new(config.format);
@@ -86,7 +86,7 @@ impl Service {
         let jobs = router::spawn(
             &mut tasks,
             connection,
-            router::Parts {
+            router::Components {
                 store: store.clone(),
                 files: files.clone(),
                 signer: signer.clone(),
@@ -141,7 +141,7 @@ struct Broker {
     address: BrokerAddress,
     shown: String,
     #[cfg(feature = "broker")]
-    embedded: Option<broker::Embedded>,
+    embedded: Option<broker::EmbeddedBroker>,
 }
 
 async fn start_broker(config: &Config, tasks: &mut JoinSet<()>) -> Result<Broker, ServeError> {
@@ -165,24 +165,24 @@ fn external_broker(external: &ExternalBroker) -> Result<Broker, ServeError> {
 /// With TLS the broker itself listens on a loopback port of its own, and the front on the address that was asked for.
 #[cfg(feature = "broker")]
 async fn embedded_broker(config: &Config, tasks: &mut JoinSet<()>) -> Result<Broker, ServeError> {
-    let gate = Arc::new(gate::Gate::new(config.tls.is_some()));
+    let acl = Arc::new(acl::Acl::new(config.tls.is_some()));
     let inside = match config.tls {
         Some(_) => SocketAddr::from(([127, 0, 0, 1], 0)),
         None => config.mqtt,
     };
-    let embedded = broker::Embedded::start(inside, Arc::clone(&gate)).await?;
+    let embedded = broker::EmbeddedBroker::start(inside, Arc::clone(&acl)).await?;
     let mut shown = embedded.address;
     if let Some(files) = &config.tls {
         let acceptor = TlsAcceptor::from(tls::mutual(files)?);
         let listener = bind(config.mqtt).await?;
         shown = listener.local_addr().map_err(|error| ServeError::Bind { address: config.mqtt, error })?;
-        tasks.spawn(front::serve(listener, acceptor, embedded.address, Arc::clone(&gate)));
+        tasks.spawn(tls_proxy::serve(listener, acceptor, embedded.address, Arc::clone(&acl)));
     }
     let host = match embedded.address.ip() {
         ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
         ip => ip.to_string(),
     };
-    let login = Some((transport::SERVICE.to_owned(), gate.password().to_owned()));
+    let login = Some((transport::SERVICE.to_owned(), acl.password().to_owned()));
     let address = BrokerAddress { host, port: embedded.address.port(), tls: None, login, resume: false };
     Ok(Broker { address, shown: shown.to_string(), embedded: Some(embedded) })
 }

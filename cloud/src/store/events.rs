@@ -7,10 +7,10 @@ use sqlx::Row;
 use super::{Store, StoreError, Tx, int, uint};
 use crate::clock::now_ms;
 use crate::limits::{EVENTS_PER_ANSWER_MAX, EVENTS_PER_EXECUTION_MAX};
-use crate::model::{Event, Note};
+use crate::model::{AuditNote, Event};
 
 /// Adds one event to the running transaction; returns its number for [`Store::announce`].
-pub(super) async fn add(tx: &mut Tx<'_>, note: &Note) -> Result<i64, StoreError> {
+pub(super) async fn add(tx: &mut Tx<'_>, note: &AuditNote) -> Result<i64, StoreError> {
     let done = sqlx::query("INSERT INTO events (at_ms, kind, job_id, thing, text) VALUES ($1, $2, $3, $4, $5)")
         .bind(int(now_ms()))
         .bind(note.kind)

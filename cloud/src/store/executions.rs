@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::{Store, StoreError, Tx, events, int, uint, uint_opt};
 use crate::limits::EVENTS_PER_EXECUTION_MAX;
-use crate::model::{Execution, Note};
+use crate::model::{AuditNote, Execution};
 
 /// The columns of an execution, in the order that [`execution`] reads them.
 macro_rules! select {
@@ -50,7 +50,7 @@ impl Store {
     }
 
     /// Executions of a job that did not end yet, in the order of their things' names, those after `thing`, at most `max`.
-    pub async fn unended(&self, job_id: &str, thing: &str, max: usize) -> Result<Vec<Execution>, StoreError> {
+    pub async fn pending_of_job(&self, job_id: &str, thing: &str, max: usize) -> Result<Vec<Execution>, StoreError> {
         let rows = sqlx::query(select!(
             "WHERE job_id = $1 AND thing > $2 AND status IN ('IN_PROGRESS', 'QUEUED') ORDER BY thing LIMIT $3"
         ))
@@ -90,7 +90,7 @@ impl Store {
     /// Replaces an execution by its next version and adds `note` to the audit; both or nothing.
     ///
     /// Errors: `Stale` unless the stored version is the one before; `Full`.
-    pub async fn save_execution(&self, next: &Execution, note: &Note) -> Result<(), StoreError> {
+    pub async fn save_execution(&self, next: &Execution, note: &AuditNote) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
         let seq = replace(&mut tx, next, note).await?.ok_or(StoreError::Stale)?;
         tx.commit().await?;
@@ -101,7 +101,7 @@ impl Store {
     /// The same for many in one transaction; says of each whether it was written: one that is stale is left out.
     ///
     /// Errors: `Full` and others, and then nothing was changed.
-    pub async fn save_executions(&self, changes: &[(Execution, Note)]) -> Result<Vec<bool>, StoreError> {
+    pub async fn save_executions(&self, changes: &[(Execution, AuditNote)]) -> Result<Vec<bool>, StoreError> {
         let mut tx = self.pool.begin().await?;
         let (mut written, mut newest) = (Vec::with_capacity(changes.len()), 0);
         for (next, note) in changes {
@@ -116,7 +116,7 @@ impl Store {
 }
 
 /// Returns the number of the event; `None` if the stored version is another, and then nothing is changed.
-async fn replace(tx: &mut Tx<'_>, next: &Execution, note: &Note) -> Result<Option<i64>, StoreError> {
+async fn replace(tx: &mut Tx<'_>, next: &Execution, note: &AuditNote) -> Result<Option<i64>, StoreError> {
     let done = sqlx::query(
         "UPDATE executions SET status = $1, details = $2, started_at_s = $3, updated_at_s = $4, version = $5,
          job_deadline_s = $6, step_deadline_s = $7 WHERE seq = $8 AND version = $5 - 1",

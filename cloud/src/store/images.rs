@@ -4,7 +4,7 @@ use sqlx::Row;
 
 use super::{Store, StoreError, events, int, uint};
 use crate::clock::now_s;
-use crate::model::{Image, Note, StreamFile};
+use crate::model::{AuditNote, Image, StreamFile};
 
 impl Store {
     /// Remembers an image whose file is complete.
@@ -22,7 +22,7 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         let text = format!("{} of {} bytes, sha256 {}", image.name, image.size_bytes, image.sha256);
-        let note = Note { kind: "image", job_id: None, thing: None, text };
+        let note = AuditNote { kind: "image", job_id: None, thing: None, text };
         let seq = events::add(&mut tx, &note).await?;
         tx.commit().await?;
         self.announce(seq);

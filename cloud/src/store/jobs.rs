@@ -5,11 +5,11 @@ use sqlx::Row;
 use super::{Store, StoreError, Tx, events, int, uint, uint_opt};
 use crate::clock::now_ms;
 use crate::limits::JOBS_LISTED_MAX;
-use crate::model::{Job, Note};
+use crate::model::{AuditNote, Job};
 
 /// What a job is made of besides itself.
 #[derive(Clone, Debug)]
-pub struct Created<'a> {
+pub struct NewJobRecord<'a> {
     /// The job.
     pub job: &'a Job,
     /// Who gets an execution.
@@ -35,7 +35,7 @@ impl Store {
     /// Stores a job, its stream and one queued execution a thing; all of it or nothing.
     ///
     /// Errors: `JobExists`; `Full`.
-    pub async fn create_job(&self, created: &Created<'_>) -> Result<(), StoreError> {
+    pub async fn create_job(&self, created: &NewJobRecord<'_>) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
         insert_job(&mut tx, created.job).await?;
         for (file_id, image_id) in created.files {
@@ -82,7 +82,7 @@ impl Store {
     pub async fn mark_canceled(&self, id: &str) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
         sqlx::query("UPDATE jobs SET canceled = 1 WHERE id = $1").bind(id).execute(&mut *tx).await?;
-        let note = Note { kind: "job", job_id: Some(id.to_owned()), thing: None, text: "cancelled".to_owned() };
+        let note = AuditNote { kind: "job", job_id: Some(id.to_owned()), thing: None, text: "cancelled".to_owned() };
         let seq = events::add(&mut tx, &note).await?;
         tx.commit().await?;
         self.announce(seq);

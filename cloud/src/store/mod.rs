@@ -6,7 +6,7 @@ mod executions;
 mod images;
 mod jobs;
 
-pub use jobs::{Created, JobSummary};
+pub use jobs::{JobSummary, NewJobRecord};
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};

@@ -10,8 +10,8 @@ use ureq::http::Response;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
-use super::Failed;
-use crate::api::Failure;
+use super::ToolError;
+use crate::api::ErrorBody;
 use crate::limits::EVENTS_WAIT_MAX;
 
 /// Longest time for one request without a body; the event feed waits for most of it.
@@ -44,13 +44,13 @@ pub struct Client {
 
 impl Server {
     /// Reads the token and the authority's certificate.
-    pub fn client(&self) -> Result<Client, Failed> {
+    pub fn client(&self) -> Result<Client, ToolError> {
         let path = self.token_file.as_ref();
-        let path = path.ok_or_else(|| Failed::new("--token-file or OTA_TOKEN_FILE is needed"))?;
+        let path = path.ok_or_else(|| ToolError::new("--token-file or OTA_TOKEN_FILE is needed"))?;
         let token = token(path)?;
         let http = self.server.starts_with("http://") || self.server.starts_with("https://");
         if !http {
-            return Err(Failed::new(format!("--server {}: http:// is missing, or https://", self.server)));
+            return Err(ToolError::new(format!("--server {}: http:// is missing, or https://", self.server)));
         }
         let mut config = Agent::config_builder().http_status_as_error(false);
         if self.server.starts_with("https://") {
@@ -60,8 +60,8 @@ impl Server {
         Ok(Client { agent: config.build().new_agent(), base, bearer: format!("Bearer {token}") })
     }
 
-    fn tls(&self) -> Result<TlsConfig, Failed> {
-        let path = self.ca.as_ref().ok_or_else(|| Failed::new("https needs --ca or OTA_CA"))?;
+    fn tls(&self) -> Result<TlsConfig, ToolError> {
+        let path = self.ca.as_ref().ok_or_else(|| ToolError::new("https needs --ca or OTA_CA"))?;
         let pem = super::read(path)?;
         let certificates: Vec<Certificate<'static>> = parse_pem(&pem)
             .filter_map(|item| match item {
@@ -70,7 +70,7 @@ impl Server {
             })
             .collect();
         if certificates.is_empty() {
-            return Err(Failed::file(path, &"no certificate in it"));
+            return Err(ToolError::file(path, &"no certificate in it"));
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         Ok(TlsConfig::builder()
@@ -81,26 +81,26 @@ impl Server {
 }
 
 /// The token is hexadecimal: anything else is another file, whose contents no server shall see.
-fn token(path: &Path) -> Result<String, Failed> {
-    let text = std::fs::read_to_string(path).map_err(|error| Failed::file(path, &error))?;
+fn token(path: &Path) -> Result<String, ToolError> {
+    let text = std::fs::read_to_string(path).map_err(|error| ToolError::file(path, &error))?;
     let token = text.trim();
     match !token.is_empty() && token.bytes().all(|c| c.is_ascii_hexdigit()) {
         true => Ok(token.to_owned()),
-        false => Err(Failed::file(path, &"holds no token: it is the file token of the service's data directory")),
+        false => Err(ToolError::file(path, &"holds no token: it is the file token of the service's data directory")),
     }
 }
 
 impl Client {
     /// `GET`.
-    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failed> {
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ToolError> {
         let request = self.agent.get(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
         let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
         parse(&self.accepted(request.call())?)
     }
 
     /// `PUT` of a JSON body.
-    pub fn put<T: DeserializeOwned>(&self, path: &str, body: &impl serde::Serialize) -> Result<T, Failed> {
-        let body = serde_json::to_vec(body).map_err(|error| Failed::new(error.to_string()))?;
+    pub fn put<T: DeserializeOwned>(&self, path: &str, body: &impl serde::Serialize) -> Result<T, ToolError> {
+        let body = serde_json::to_vec(body).map_err(|error| ToolError::new(error.to_string()))?;
         let request = self.agent.put(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
         let request = request.header("Content-Type", "application/json");
         let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
@@ -113,7 +113,7 @@ impl Client {
         path: &str,
         bytes: &[u8],
         extra: Option<(&str, &str)>,
-    ) -> Result<T, Failed> {
+    ) -> Result<T, ToolError> {
         let mut request = self.agent.put(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
         if let Some((name, value)) = extra {
             request = request.header(name, value);
@@ -123,27 +123,27 @@ impl Client {
     }
 
     /// `POST` without a body.
-    pub fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failed> {
+    pub fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, ToolError> {
         let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
         let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
         parse(&self.accepted(request.send_empty())?)
     }
 
-    fn accepted(&self, sent: Result<Response<Body>, ureq::Error>) -> Result<Vec<u8>, Failed> {
-        let mut response = sent.map_err(|error| Failed::new(format!("{}: {error}", self.base)))?;
+    fn accepted(&self, sent: Result<Response<Body>, ureq::Error>) -> Result<Vec<u8>, ToolError> {
+        let mut response = sent.map_err(|error| ToolError::new(format!("{}: {error}", self.base)))?;
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
-        let body = body.map_err(|error| Failed::new(format!("{}: {error}", self.base)))?;
+        let body = body.map_err(|error| ToolError::new(format!("{}: {error}", self.base)))?;
         if response.status().is_success() {
             return Ok(body);
         }
-        let failure = serde_json::from_slice::<Failure>(&body).map(|failure| failure.error);
+        let failure = serde_json::from_slice::<ErrorBody>(&body).map(|failure| failure.error);
         let text = failure.unwrap_or_else(|_| String::from_utf8_lossy(&body).trim().to_owned());
-        Err(Failed::new(format!("{}: {text}", response.status())))
+        Err(ToolError::new(format!("{}: {text}", response.status())))
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failed> {
-    serde_json::from_slice(body).map_err(|error| Failed::new(format!("the answer is not understood: {error}")))
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ToolError> {
+    serde_json::from_slice(body).map_err(|error| ToolError::new(format!("the answer is not understood: {error}")))
 }
 
 /// A piece of a path, with everything but letters, digits and `-_.~` escaped (RFC 3986, section 2.3).

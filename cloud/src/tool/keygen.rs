@@ -13,7 +13,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
 use super::private_key::ED25519;
-use super::{Failed, say};
+use super::{ToolError, print_line};
 
 /// Only the owner reads the private key.
 const PRIVATE_MODE: u32 = 0o600;
@@ -41,22 +41,23 @@ enum KindName {
 
 impl Keygen {
     /// Writes the files; an existing key is never overwritten.
-    pub fn run(&self) -> Result<(), Failed> {
+    pub fn run(&self) -> Result<(), ToolError> {
         let (private, public) = match self.kind {
             KindName::Ecdsa => ecdsa()?,
             KindName::Ed25519 => ed25519()?,
         };
-        let private = private.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|error| Failed::new(error.to_string()))?;
-        let pem = public.to_pem("PUBLIC KEY", LineEnding::LF).map_err(|error| Failed::new(error.to_string()))?;
-        std::fs::create_dir_all(&self.out).map_err(|error| Failed::file(&self.out, &error))?;
+        let private =
+            private.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|error| ToolError::new(error.to_string()))?;
+        let pem = public.to_pem("PUBLIC KEY", LineEnding::LF).map_err(|error| ToolError::new(error.to_string()))?;
+        std::fs::create_dir_all(&self.out).map_err(|error| ToolError::file(&self.out, &error))?;
         let (private_path, public_path) = (self.out.join("private.pem"), self.out.join("public.pem"));
         let der_path = self.out.join("public.der");
         create(&private_path, private.as_bytes(), PRIVATE_MODE)?;
         create(&public_path, pem.as_bytes(), PUBLIC_MODE)?;
         create(&der_path, public.as_bytes(), PUBLIC_MODE)?;
-        say(private_path.display());
-        say(public_path.display());
-        say(format_args!(
+        print_line(private_path.display());
+        print_line(public_path.display());
+        print_line(format_args!(
             "{} (the same, {} bytes of DER, as a device takes it)",
             der_path.display(),
             public.as_bytes().len()
@@ -68,19 +69,19 @@ impl Keygen {
 /// A private key in PKCS#8, and the public one in SubjectPublicKeyInfo.
 type Pair = (SecretDocument, Document);
 
-fn ecdsa() -> Result<Pair, Failed> {
+fn ecdsa() -> Result<Pair, ToolError> {
     let secret = draw()?;
-    let private = secret.to_pkcs8_der().map_err(|error| Failed::new(error.to_string()))?;
-    let public = secret.public_key().to_public_key_der().map_err(|error| Failed::new(error.to_string()))?;
+    let private = secret.to_pkcs8_der().map_err(|error| ToolError::new(error.to_string()))?;
+    let public = secret.public_key().to_public_key_der().map_err(|error| ToolError::new(error.to_string()))?;
     Ok((private, public))
 }
 
 /// Source: RFC 8410, sections 4 and 7: the private key is an OCTET STRING in an OCTET STRING.
-fn ed25519() -> Result<Pair, Failed> {
+fn ed25519() -> Result<Pair, ToolError> {
     let mut seed = [0; 34];
     seed[..2].copy_from_slice(&[0x04, 0x20]);
-    SystemRandom::new().fill(&mut seed[2..]).map_err(|_| Failed::new("the system gave no random numbers"))?;
-    let pair = Ed25519KeyPair::from_seed_unchecked(&seed[2..]).map_err(|error| Failed::new(error.to_string()))?;
+    SystemRandom::new().fill(&mut seed[2..]).map_err(|_| ToolError::new("the system gave no random numbers"))?;
+    let pair = Ed25519KeyPair::from_seed_unchecked(&seed[2..]).map_err(|error| ToolError::new(error.to_string()))?;
     let written = || {
         let algorithm = AlgorithmIdentifier { oid: ED25519, parameters: None };
         let private = PrivateKeyInfoRef::new(algorithm, OctetStringRef::new(&seed)?);
@@ -88,22 +89,22 @@ fn ed25519() -> Result<Pair, Failed> {
         let public = Document::encode_msg(&SubjectPublicKeyInfoRef { algorithm, subject_public_key })?;
         Ok((SecretDocument::encode_msg(&private)?, public))
     };
-    written().map_err(|error: p256::pkcs8::der::Error| Failed::new(error.to_string()))
+    written().map_err(|error: p256::pkcs8::der::Error| ToolError::new(error.to_string()))
 }
 
-fn draw() -> Result<SecretKey, Failed> {
+fn draw() -> Result<SecretKey, ToolError> {
     for _ in 0..DRAWS_MAX {
         let mut bytes = [0; 32];
-        SystemRandom::new().fill(&mut bytes).map_err(|_| Failed::new("the system gave no random numbers"))?;
+        SystemRandom::new().fill(&mut bytes).map_err(|_| ToolError::new("the system gave no random numbers"))?;
         if let Ok(key) = SecretKey::from_slice(&bytes) {
             return Ok(key);
         }
     }
-    Err(Failed::new("the system's random numbers make no key"))
+    Err(ToolError::new("the system's random numbers make no key"))
 }
 
-fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failed> {
+fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ToolError> {
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     let written = file.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
-    written.map_err(|error| Failed::file(path, &error))
+    written.map_err(|error| ToolError::file(path, &error))
 }

@@ -18,9 +18,9 @@ use ota_pal::header::HeaderError;
 
 /// Why a command failed, for people.
 #[derive(Debug)]
-pub struct Failed(String);
+pub struct ToolError(String);
 
-impl Failed {
+impl ToolError {
     fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -31,7 +31,7 @@ impl Failed {
     }
 }
 
-impl std::fmt::Display for Failed {
+impl std::fmt::Display for ToolError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
@@ -77,7 +77,7 @@ enum ImageCommand {
 }
 
 /// Runs one command; what it found out goes to stdout.
-pub fn run(arguments: Arguments) -> Result<(), Failed> {
+pub fn run(arguments: Arguments) -> Result<(), ToolError> {
     match arguments.command {
         Command::Keygen(keygen) => keygen.run(),
         Command::Sign(sign) => sign.run(),
@@ -88,13 +88,13 @@ pub fn run(arguments: Arguments) -> Result<(), Failed> {
 }
 
 /// The bytes of a file.
-fn read(path: &std::path::Path) -> Result<Vec<u8>, Failed> {
-    std::fs::read(path).map_err(|error| Failed::file(path, &error))
+fn read(path: &std::path::Path) -> Result<Vec<u8>, ToolError> {
+    std::fs::read(path).map_err(|error| ToolError::file(path, &error))
 }
 
 /// Writes a file.
-fn write(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failed> {
-    std::fs::write(path, bytes).map_err(|error| Failed::file(path, &error))
+fn write(path: &std::path::Path, bytes: &[u8]) -> Result<(), ToolError> {
+    std::fs::write(path, bytes).map_err(|error| ToolError::file(path, &error))
 }
 
 /// Do these bytes begin as every image of ours does? What follows may still be damaged.
@@ -110,13 +110,13 @@ fn signature_path(image: &std::path::Path) -> PathBuf {
 }
 
 /// A line beside the result, which goes on all the same.
-fn note(text: impl std::fmt::Display) {
+fn print_note(text: impl std::fmt::Display) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "ota: note: {text}");
 }
 
 /// A line of result; a reader that went away ends nothing.
-fn say(text: impl std::fmt::Display) {
+fn print_line(text: impl std::fmt::Display) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{text}");
 }

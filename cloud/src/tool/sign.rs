@@ -11,7 +11,7 @@ use ota_pal::{Component, HardwareId, Header, Link, SlotId, Version};
 use ring::digest::{SHA256, digest};
 
 use super::private_key::PrivateKey;
-use super::{Failed, is_image, read, say, signature_path, write};
+use super::{ToolError, is_image, print_line, read, signature_path, write};
 
 /// Between header and body.
 const PADDING: u8 = 0;
@@ -87,12 +87,12 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
 
 impl Sign {
     /// Writes the image and its signature.
-    pub fn run(&self) -> Result<(), Failed> {
+    pub fn run(&self) -> Result<(), ToolError> {
         let key = PrivateKey::read(&self.key)?;
         self.check_paths()?;
         let body = read(&self.input)?;
         if is_image(&body) {
-            return Err(Failed::file(
+            return Err(ToolError::file(
                 &self.input,
                 &"it is an image of ours already: sign the file that it was made of",
             ));
@@ -102,7 +102,7 @@ impl Sign {
         let text = STANDARD.encode(key.sign(&image)?);
         write(&self.output, &image)?;
         write(&signature_path(&self.output), format!("{text}\n").as_bytes())?;
-        say(format_args!(
+        print_line(format_args!(
             "{} of {} bytes, sha256 {}",
             self.output.display(),
             image.len(),
@@ -112,22 +112,25 @@ impl Sign {
     }
 
     /// Neither result may take the place of what it is made of.
-    fn check_paths(&self) -> Result<(), Failed> {
+    fn check_paths(&self) -> Result<(), ToolError> {
         for output in [&self.output, &signature_path(&self.output)] {
             for (source, what) in [(&self.input, "input"), (&self.key, "key")] {
                 if is_same_file(source, output) {
-                    return Err(Failed::file(output, &format!("the {what} would be overwritten: name another output")));
+                    return Err(ToolError::file(
+                        output,
+                        &format!("the {what} would be overwritten: name another output"),
+                    ));
                 }
             }
         }
         Ok(())
     }
 
-    fn image(&self, body: &[u8]) -> Result<Vec<u8>, Failed> {
+    fn image(&self, body: &[u8]) -> Result<Vec<u8>, ToolError> {
         let len = u32::try_from(body.len());
-        let len = len.map_err(|_| Failed::file(&self.input, &format!("{} bytes, at most 4 GiB", body.len())))?;
+        let len = len.map_err(|_| ToolError::file(&self.input, &format!("{} bytes, at most 4 GiB", body.len())))?;
         let place = Body::new(BODY_OFFSET_DEFAULT_BYTES, len);
-        let place = place.map_err(|_| Failed::file(&self.input, &format!("{len} bytes make no image")))?;
+        let place = place.map_err(|_| ToolError::file(&self.input, &format!("{len} bytes make no image")))?;
         let header = self.header(place).emit();
         let mut image = vec![PADDING; place.offset_bytes() as usize];
         image[..header.len()].copy_from_slice(&header);

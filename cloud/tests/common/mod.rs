@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ota_cloud::limits::{DATABASE_BYTES_MAX, URL_LIFE_DEFAULT};
+use ota_cloud::limits::{DATABASE_BYTES_MAX, URL_LIFETIME_DEFAULT};
 use ota_cloud::serve::{Config, Format, Service};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, Packet};
@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 /// Nothing here takes longer.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// For a test that needs `tool` where it is not installed: the test is skipped, and fails in CI.
 pub fn skip(tool: &str) {
@@ -59,17 +59,17 @@ pub fn config(dir: &Path) -> Config {
         public_http: None,
         format: Format::Quiet,
         database_bytes_max: DATABASE_BYTES_MAX,
-        url_life: URL_LIFE_DEFAULT,
+        url_lifetime: URL_LIFETIME_DEFAULT,
     }
 }
 
 /// A running service and what is needed to talk to it.
-pub struct World {
+pub struct TestService {
     pub service: Service,
     pub token: String,
 }
 
-impl World {
+impl TestService {
     pub async fn start(config: Config) -> Self {
         let data = config.data.clone();
         let service = Service::start(config).await.unwrap();
@@ -139,12 +139,12 @@ impl Device {
                 }
             }
         });
-        let granted = tokio::time::timeout(PATIENCE, granted).await.unwrap().unwrap_or(false);
+        let granted = tokio::time::timeout(TIMEOUT, granted).await.unwrap().unwrap_or(false);
         (Self { client, received, pump }, granted)
     }
 
     /// A device of `lamp` that hears everything that is meant for it.
-    pub async fn lamp(world: &World) -> Self {
+    pub async fn lamp(world: &TestService) -> Self {
         let (device, granted) = Self::connect(world.port(), "lamp", "$aws/things/lamp/#").await;
         assert!(granted);
         device
@@ -164,7 +164,7 @@ impl Device {
                 }
             }
         };
-        let found = tokio::time::timeout(PATIENCE, wait).await;
+        let found = tokio::time::timeout(TIMEOUT, wait).await;
         found.unwrap_or_else(|_| panic!("no message on {topic_end}"))
     }
 
@@ -174,7 +174,7 @@ impl Device {
     }
 
     /// Is there any message whose topic ends so within this time?
-    pub async fn hears(&mut self, topic_end: &str, wait: Duration) -> bool {
+    pub async fn receives(&mut self, topic_end: &str, wait: Duration) -> bool {
         let until = tokio::time::Instant::now() + wait;
         while let Ok(Some((topic, _))) = tokio::time::timeout_at(until, self.received.recv()).await {
             if topic.ends_with(topic_end) {
@@ -219,7 +219,7 @@ pub async fn request(to: std::net::SocketAddr, method: &str, path: &str, headers
     socket.write_all(head.as_bytes()).await.unwrap();
     socket.write_all(body).await.unwrap();
     let mut bytes = Vec::new();
-    tokio::time::timeout(PATIENCE, socket.read_to_end(&mut bytes)).await.unwrap().unwrap();
+    tokio::time::timeout(TIMEOUT, socket.read_to_end(&mut bytes)).await.unwrap().unwrap();
     let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
     let headers = String::from_utf8(bytes[..end].to_vec()).unwrap().to_ascii_lowercase();
     let status = headers.split(' ').nth(1).unwrap().parse().unwrap();

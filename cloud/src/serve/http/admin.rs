@@ -17,11 +17,11 @@ use ring::digest::{SHA256, digest};
 use super::app::App;
 use crate::serve::files::UploadError;
 
-use crate::api::{Cancel, Failure, Feed, JobList, JobRow, JobView, NewJob, SIGNATURE_HEADER};
+use crate::api::{CancelQuery, ErrorBody, EventQuery, JobList, JobRow, JobView, NewJob, SIGNATURE_HEADER};
 use crate::limits::{ADMIN_BODY_BYTES_MAX, EVENTS_WAIT_MAX, NAME_BYTES_MAX, SIGNATURE_TEXT_BYTES_MAX};
 use crate::model::{Event, Image};
-use crate::serve::jobs::orders::AdminError;
-use crate::serve::log::problem;
+use crate::serve::jobs::job_admin::AdminError;
+use crate::serve::log::report_error;
 use crate::store::StoreError;
 
 /// The routes below `/api`.
@@ -34,10 +34,10 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/api/jobs/{id}/cancel", post(cancel))
         .route("/api/events", get(events))
         .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX))
-        .route_layer(from_fn_with_state(Arc::clone(app), only_with_token))
+        .route_layer(from_fn_with_state(Arc::clone(app), require_token))
 }
 
-async fn only_with_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+async fn require_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
     // Digests are compared, so that the time it takes tells nothing about the token.
@@ -69,7 +69,7 @@ async fn upload(State(app): State<Arc<App>>, Path(name): Path<String>, headers: 
         Err(UploadError::TooLarge { max }) => {
             failure(StatusCode::PAYLOAD_TOO_LARGE, &format!("an image has at most {max} bytes"))
         }
-        Err(UploadError::Store(error)) => stored(&error),
+        Err(UploadError::Store(error)) => store_failure(&error),
     }
 }
 
@@ -94,7 +94,7 @@ async fn create(State(app): State<Arc<App>>, Path(id): Path<String>, Json(job): 
     }
 }
 
-async fn cancel(State(app): State<Arc<App>>, Path(id): Path<String>, Query(cancel): Query<Cancel>) -> Response {
+async fn cancel(State(app): State<Arc<App>>, Path(id): Path<String>, Query(cancel): Query<CancelQuery>) -> Response {
     match app.jobs.cancel(id, cancel.force).await {
         Ok(canceled) => Json(canceled).into_response(),
         Err(error) => refused(&error),
@@ -104,7 +104,7 @@ async fn cancel(State(app): State<Arc<App>>, Path(id): Path<String>, Query(cance
 async fn list(State(app): State<Arc<App>>) -> Response {
     match app.store.jobs().await {
         Ok(jobs) => Json(JobList { jobs: jobs.iter().map(JobRow::new).collect() }).into_response(),
-        Err(error) => stored(&error),
+        Err(error) => store_failure(&error),
     }
 }
 
@@ -112,7 +112,7 @@ async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
     match look_up(&app, &id).await {
         Ok(Some(view)) => Json(view).into_response(),
         Ok(None) => failure(StatusCode::NOT_FOUND, &format!("there is no job {id}")),
-        Err(error) => stored(&error),
+        Err(error) => store_failure(&error),
     }
 }
 
@@ -122,14 +122,14 @@ async fn look_up(app: &App, id: &str) -> Result<Option<JobView>, StoreError> {
     Ok(Some(JobView::new(&job, &executions)))
 }
 
-async fn events(State(app): State<Arc<App>>, Query(feed): Query<Feed>) -> Response {
+async fn events(State(app): State<Arc<App>>, Query(feed): Query<EventQuery>) -> Response {
     let wait = Duration::from_secs(feed.wait_s).min(EVENTS_WAIT_MAX);
     let until = tokio::time::Instant::now() + wait;
     let mut seen = feed.after;
     loop {
         let found: Vec<Event> = match app.store.events_after(feed.after, feed.job.as_deref()).await {
             Ok(found) => found,
-            Err(error) => return stored(&error),
+            Err(error) => return store_failure(&error),
         };
         if !found.is_empty() || tokio::time::Instant::now() >= until {
             return Json(found).into_response();
@@ -145,20 +145,20 @@ fn refused(error: &AdminError) -> Response {
         AdminError::NoJob(id) => failure(StatusCode::NOT_FOUND, &format!("there is no job {id}")),
         AdminError::Ended { id, status } => failure(StatusCode::CONFLICT, &format!("job {id} is {status}")),
         AdminError::Stopping => failure(StatusCode::SERVICE_UNAVAILABLE, "the service is stopping"),
-        AdminError::Store(error) => stored(error),
+        AdminError::Store(error) => store_failure(error),
     }
 }
 
-fn stored(error: &StoreError) -> Response {
+fn store_failure(error: &StoreError) -> Response {
     let status = match error {
         StoreError::JobExists { .. } => StatusCode::CONFLICT,
         StoreError::Full => StatusCode::INSUFFICIENT_STORAGE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    problem(format_args!("admin request: {error}"));
+    report_error(format_args!("admin request: {error}"));
     failure(status, &error.to_string())
 }
 
 fn failure(status: StatusCode, text: &str) -> Response {
-    (status, Json(Failure { error: text.to_owned() })).into_response()
+    (status, Json(ErrorBody { error: text.to_owned() })).into_response()
 }

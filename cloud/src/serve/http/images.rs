@@ -13,12 +13,12 @@ use axum::routing::get;
 use serde::Deserialize;
 
 use super::app::App;
-use super::range::{self, Asked};
+use super::range::{self, RangeRequest};
 use crate::clock::now_s;
 use crate::limits::HTTP_CHUNK_BYTES;
 use crate::model::Image;
 use crate::serve::files::read_at;
-use crate::serve::log::{Direction, problem, quote};
+use crate::serve::log::{Direction, quote, report_error};
 use crate::store::StoreError;
 
 /// The routes of the images.
@@ -74,13 +74,13 @@ fn ranged(image: &Image, file: Arc<File>, headers: &HeaderMap) -> Response {
     let size_bytes = image.size_bytes;
     let common = [(header::ACCEPT_RANGES, "bytes".to_owned()), (header::ETAG, tag)];
     match range::parse(value, size_bytes) {
-        Asked::All => (common, body(file, 0, size_bytes)).into_response(),
-        Asked::Part { first, last } => {
+        RangeRequest::Whole => (common, body(file, 0, size_bytes)).into_response(),
+        RangeRequest::Part { first, last } => {
             let content = format!("bytes {first}-{last}/{size_bytes}");
             let extra = [(header::CONTENT_RANGE, content)];
             (StatusCode::PARTIAL_CONTENT, common, extra, body(file, first, last - first + 1)).into_response()
         }
-        Asked::Nothing => {
+        RangeRequest::Unsatisfiable => {
             let extra = [(header::CONTENT_RANGE, format!("bytes */{size_bytes}"))];
             (StatusCode::RANGE_NOT_SATISFIABLE, common, extra).into_response()
         }
@@ -109,6 +109,6 @@ fn plain(status: StatusCode, text: &str) -> Response {
 }
 
 fn failed(error: &StoreError) -> Response {
-    problem(format_args!("image server: {error}"));
+    report_error(format_args!("image server: {error}"));
     plain(StatusCode::INTERNAL_SERVER_ERROR, "the service has trouble with its disk")
 }

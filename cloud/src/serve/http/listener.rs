@@ -14,23 +14,23 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::limits::{HTTP_HEAD_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
-use crate::serve::log::problem;
-use crate::serve::places::Places;
+use crate::serve::connection_limit::LimitedListener;
+use crate::serve::log::report_error;
 
 /// Serves until it is dropped; connections end with it.
 pub async fn serve(listener: TcpListener, acceptor: Option<TlsAcceptor>, router: Router) {
-    let mut places = Places::new(listener, "http");
+    let mut listener = LimitedListener::new(listener, "http");
     let acceptor = acceptor.map(Arc::new);
     let mut open = JoinSet::new();
     loop {
-        let (socket, place) = places.next().await;
+        let (socket, permit) = listener.accept().await;
         let (acceptor, router) = (acceptor.clone(), router.clone());
         // One slow handshake or client holds up nobody else.
         open.spawn(async move {
             if let Err(error) = connection(socket, acceptor.as_deref(), router).await {
-                problem(format_args!("https: {error}"));
+                report_error(format_args!("https: {error}"));
             }
-            drop(place);
+            drop(permit);
         });
         while open.try_join_next().is_some() {}
     }

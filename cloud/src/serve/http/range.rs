@@ -2,9 +2,9 @@
 
 /// What part of a file is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum RangeRequest {
     /// All of it: status 200.
-    All,
+    Whole,
     /// This part: status 206.
     Part {
         /// First byte.
@@ -13,18 +13,18 @@ pub enum Asked {
         last: u64,
     },
     /// Nothing of it exists: status 416.
-    Nothing,
+    Unsatisfiable,
 }
 
 /// Reads the header's value for a file of `size_bytes`.
-pub fn parse(value: Option<&str>, size_bytes: u64) -> Asked {
-    let Some(spec) = value.and_then(|value| value.trim().strip_prefix("bytes=")) else { return Asked::All };
-    let Some((first, last)) = spec.split_once('-') else { return Asked::All };
+pub fn parse(value: Option<&str>, size_bytes: u64) -> RangeRequest {
+    let Some(spec) = value.and_then(|value| value.trim().strip_prefix("bytes=")) else { return RangeRequest::Whole };
+    let Some((first, last)) = spec.split_once('-') else { return RangeRequest::Whole };
     match (number(first), number(last)) {
         (Some(first), Some(last)) if first <= last => part(first, last, size_bytes),
         (Some(first), None) if last.trim().is_empty() => part(first, u64::MAX, size_bytes),
         (None, Some(count)) if first.trim().is_empty() => suffix(count, size_bytes),
-        _ => Asked::All,
+        _ => RangeRequest::Whole,
     }
 }
 
@@ -34,17 +34,17 @@ fn number(text: &str) -> Option<u64> {
     text.bytes().all(|c| c.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-fn part(first: u64, last: u64, size_bytes: u64) -> Asked {
+fn part(first: u64, last: u64, size_bytes: u64) -> RangeRequest {
     if first >= size_bytes {
-        return Asked::Nothing;
+        return RangeRequest::Unsatisfiable;
     }
-    Asked::Part { first, last: last.min(size_bytes - 1) }
+    RangeRequest::Part { first, last: last.min(size_bytes - 1) }
 }
 
-fn suffix(count: u64, size_bytes: u64) -> Asked {
+fn suffix(count: u64, size_bytes: u64) -> RangeRequest {
     match count.min(size_bytes) {
-        0 => Asked::Nothing,
-        count => Asked::Part { first: size_bytes - count, last: size_bytes - 1 },
+        0 => RangeRequest::Unsatisfiable,
+        count => RangeRequest::Part { first: size_bytes - count, last: size_bytes - 1 },
     }
 }
 
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn ranges_are_read_as_the_rfc_says() {
-        let part = |first, last| Asked::Part { first, last };
+        let part = |first, last| RangeRequest::Part { first, last };
         for (value, want) in [
             ("bytes=0-0", part(0, 0)),
             ("bytes=0-499", part(0, 499)),
@@ -63,21 +63,21 @@ mod tests {
             ("bytes=999-", part(999, 999)),
             ("bytes=-1", part(999, 999)),
             ("bytes=-5000", part(0, 999)),
-            ("bytes=1000-", Asked::Nothing),
-            ("bytes=1000-2000", Asked::Nothing),
-            ("bytes=-0", Asked::Nothing),
-            ("bytes=9-3", Asked::All),
-            ("bytes=0-1,5-6", Asked::All),
-            ("bytes=-", Asked::All),
-            ("bytes=+1-2", Asked::All),
-            ("bytes=1-x", Asked::All),
-            ("bytes=99999999999999999999-", Asked::All),
-            ("lines=0-1", Asked::All),
-            ("", Asked::All),
+            ("bytes=1000-", RangeRequest::Unsatisfiable),
+            ("bytes=1000-2000", RangeRequest::Unsatisfiable),
+            ("bytes=-0", RangeRequest::Unsatisfiable),
+            ("bytes=9-3", RangeRequest::Whole),
+            ("bytes=0-1,5-6", RangeRequest::Whole),
+            ("bytes=-", RangeRequest::Whole),
+            ("bytes=+1-2", RangeRequest::Whole),
+            ("bytes=1-x", RangeRequest::Whole),
+            ("bytes=99999999999999999999-", RangeRequest::Whole),
+            ("lines=0-1", RangeRequest::Whole),
+            ("", RangeRequest::Whole),
         ] {
             assert_eq!(parse(Some(value), 1000), want, "{value}");
         }
-        assert_eq!(parse(None, 1000), Asked::All);
-        assert_eq!(parse(Some("bytes=0-"), 0), Asked::Nothing);
+        assert_eq!(parse(None, 1000), RangeRequest::Whole);
+        assert_eq!(parse(Some("bytes=0-"), 0), RangeRequest::Unsatisfiable);
     }
 }

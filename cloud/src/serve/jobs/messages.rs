@@ -7,7 +7,7 @@ use crate::model::Execution;
 
 /// A device's request as the router hands it on: topic and payload are read, and kept for the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Received {
+pub struct IncomingRequest {
     /// Who asks.
     pub thing: String,
     /// The answer goes below it.
@@ -54,7 +54,7 @@ pub enum Request {
 
 /// An execution as a device sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct ExecutionView {
     /// The execution.
     pub execution: Execution,
     /// The job document with fresh URLs, if it was asked for.
@@ -67,7 +67,7 @@ pub enum Reply {
     /// To `Pending`, in AWS's order.
     Pending(Vec<Execution>),
     /// To `StartNext` and `Describe`; `None`: there is nothing to do.
-    Execution(Option<Shown>),
+    Execution(Option<ExecutionView>),
     /// To `Update`, with what was asked for.
     Updated {
         /// The new state.
@@ -81,7 +81,7 @@ pub enum Reply {
 
 /// A notification to one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum Notification {
     /// The list of what is pending has another member.
     List {
         /// Who is told.
@@ -90,10 +90,10 @@ pub enum Told {
         pending: Vec<Execution>,
     },
     /// Another execution is first.
-    First {
+    Next {
         /// Who is told.
         thing: String,
         /// It; `None`: nothing is left.
-        first: Option<Shown>,
+        first: Option<ExecutionView>,
     },
 }

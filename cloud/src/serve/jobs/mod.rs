@@ -3,13 +3,13 @@
 //! `worker` is the one task that changes anything. It is asked by `handle` (the admin requests) and by the router (devices),
 //! reads and writes messages with `wire`, and decides with `service` and `orders` over the store; the rules are in `rules`.
 
+pub mod codec;
 mod document;
 pub mod handle;
-pub mod heard;
+pub mod job_actor;
+pub mod job_admin;
 pub mod messages;
-pub mod orders;
+mod notify_queue;
 pub mod rules;
+pub mod seen_things;
 pub mod service;
-mod teller;
-pub mod wire;
-pub mod worker;

@@ -129,7 +129,7 @@ pub fn cancel(execution: &Execution, force: bool, now_s: u64) -> Option<Executio
 
 /// Who hears of a change of one thing's queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct News {
+pub struct QueueChange {
     /// The list of pending executions has another member: topic `notify`.
     pub list: bool,
     /// Another execution is first: topic `notify-next`.
@@ -139,11 +139,11 @@ pub struct News {
 /// Compares a thing's queue before and after a change; both in AWS's order.
 ///
 /// Source: AWS IoT developer guide, "Jobs notifications": added or removed for `notify`, another first for `notify-next`.
-pub fn news(before: &[Execution], after: &[Execution]) -> News {
+pub fn queue_change(before: &[Execution], after: &[Execution]) -> QueueChange {
     let member = |queue: &[Execution], seq: i64| queue.iter().any(|e| e.seq == seq);
     let same = before.len() == after.len() && after.iter().all(|e| member(before, e.seq));
     let first = |queue: &[Execution]| queue.first().map(|e| e.seq);
-    News { list: !same, first: first(before) != first(after) }
+    QueueChange { list: !same, first: first(before) != first(after) }
 }
 
 /// A thing's queue after one of its executions changed: without it if that was its end, and in AWS's order.
@@ -279,15 +279,15 @@ mod tests {
     fn notifications_follow_the_walk_through_of_the_guide() {
         let queued = |seq| execution(seq, Status::Queued);
         let running = |seq| execution(seq, Status::InProgress);
-        let news = |before: &[Execution], after: &[Execution]| {
-            let news = super::news(before, after);
-            (news.list, news.first)
+        let changed = |before: &[Execution], after: &[Execution]| {
+            let change = queue_change(before, after);
+            (change.list, change.first)
         };
-        assert_eq!(news(&[], &[queued(1)]), (true, true), "the first job is created");
-        assert_eq!(news(&[queued(1)], &[queued(1), queued(2)]), (true, false), "a second job is created");
-        assert_eq!(news(&[queued(1), queued(2)], &[running(1), queued(2)]), (false, false), "the first is started");
-        assert_eq!(news(&[running(1), queued(2)], &[queued(2)]), (true, true), "the first is done");
-        assert_eq!(news(&[queued(2), queued(3)], &[running(3), queued(2)]), (false, true), "the third overtakes");
-        assert_eq!(news(&[running(3)], &[]), (true, true), "the last is done");
+        assert_eq!(changed(&[], &[queued(1)]), (true, true), "the first job is created");
+        assert_eq!(changed(&[queued(1)], &[queued(1), queued(2)]), (true, false), "a second job is created");
+        assert_eq!(changed(&[queued(1), queued(2)], &[running(1), queued(2)]), (false, false), "the first is started");
+        assert_eq!(changed(&[running(1), queued(2)], &[queued(2)]), (true, true), "the first is done");
+        assert_eq!(changed(&[queued(2), queued(3)], &[running(3), queued(2)]), (false, true), "the third overtakes");
+        assert_eq!(changed(&[running(3)], &[]), (true, true), "the last is done");
     }
 }

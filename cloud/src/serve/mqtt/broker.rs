@@ -14,11 +14,11 @@ use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use tokio::task::JoinHandle;
 
-use super::gate::{Gate, Who, may_use, thing_of};
+use super::acl::{Acl, Principal, is_allowed, thing_of_client};
 use super::transport::SERVICE;
 use crate::limits::{CONNECTIONS_MAX, MQTT_PACKET_BYTES_MAX};
 use crate::serve::config::ServeError;
-use crate::serve::log::{problem, quote};
+use crate::serve::log::{quote, report_error};
 
 /// How long a session outlives its connection. Source: AWS IoT Core, persistent session default, one hour.
 const SESSION_EXPIRY: Duration = Duration::from_secs(3600);
@@ -28,27 +28,27 @@ const QOS_MAX: u8 = 1;
 const RETAINED_MAX: usize = 1000;
 
 /// A running broker.
-pub struct Embedded {
+pub struct EmbeddedBroker {
     /// Where it listens.
     pub address: SocketAddr,
     shutdown: BrokerShutdownHandle,
     task: JoinHandle<()>,
 }
 
-impl Embedded {
+impl EmbeddedBroker {
     /// Starts a broker that listens when this returns.
     ///
     /// Errors: `Broker` with the crate's reason, for example an address in use.
-    pub async fn start(bind: SocketAddr, gate: Arc<Gate>) -> Result<Self, ServeError> {
+    pub async fn start(bind: SocketAddr, acl: Arc<Acl>) -> Result<Self, ServeError> {
         let failed = |error: mqtt5::MqttError| ServeError::Broker(error.to_string());
         let broker = MqttBroker::with_config(config(bind)).await.map_err(failed)?;
-        let mut broker = broker.with_auth_provider(Arc::new(Policy(gate)));
+        let mut broker = broker.with_auth_provider(Arc::new(AuthPolicy(acl)));
         let address = broker.local_addr().ok_or_else(|| ServeError::Broker("no listener".to_owned()))?;
         let shutdown = broker.shutdown_handle();
         let mut ready = broker.ready_receiver();
         let task = tokio::spawn(async move {
             if let Err(error) = broker.run().await {
-                problem(format_args!("the broker stopped: {error}"));
+                report_error(format_args!("the broker stopped: {error}"));
             }
         });
         ready.wait_for(|ready| *ready).await.map_err(|_| ServeError::Broker("it did not start".to_owned()))?;
@@ -58,10 +58,10 @@ impl Embedded {
     /// Closes the listener and the connections.
     ///
     /// Dropping it leaves the broker stopping by itself.
-    pub async fn stop(self, patience: Duration) {
+    pub async fn stop(self, timeout: Duration) {
         self.shutdown.shutdown();
         let mut task = self.task;
-        if tokio::time::timeout(patience, &mut task).await.is_err() {
+        if tokio::time::timeout(timeout, &mut task).await.is_err() {
             task.abort();
         }
     }
@@ -80,35 +80,35 @@ fn config(bind: SocketAddr) -> BrokerConfig {
 }
 
 /// Our policy in the broker crate's words.
-struct Policy(Arc<Gate>);
+struct AuthPolicy(Arc<Acl>);
 
-type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-impl AuthProvider for Policy {
+impl AuthProvider for AuthPolicy {
     fn authenticate<'a>(
         &'a self,
         connect: &'a ConnectPacket,
         address: SocketAddr,
-    ) -> Later<'a, mqtt5::Result<AuthResult>> {
+    ) -> BoxFuture<'a, mqtt5::Result<AuthResult>> {
         let password = connect.password.as_deref().unwrap_or_default();
-        let who = self.0.admit(address, &connect.client_id, connect.username.as_deref(), password);
+        let who = self.0.authenticate(address, &connect.client_id, connect.username.as_deref(), password);
         if who.is_none() {
-            problem(not_let_in(&connect.client_id, address));
+            report_error(refused_connection(&connect.client_id, address));
         }
         let result = match who {
-            Some(Who::Service) => AuthResult::success_with_user(SERVICE),
-            Some(Who::Thing(thing)) => AuthResult::success_with_user(thing),
+            Some(Principal::Service) => AuthResult::success_with_user(SERVICE),
+            Some(Principal::Thing(thing)) => AuthResult::success_with_user(thing),
             None => AuthResult::fail(ReasonCode::NotAuthorized),
         };
         Box::pin(async move { Ok(result) })
     }
 
-    fn authorize_publish<'a>(&'a self, client: &str, user: Option<&'a str>, topic: &'a str) -> Later<'a, bool> {
+    fn authorize_publish<'a>(&'a self, client: &str, user: Option<&'a str>, topic: &'a str) -> BoxFuture<'a, bool> {
         let allowed = allowed(client, user, "publish to", topic);
         Box::pin(async move { allowed })
     }
 
-    fn authorize_subscribe<'a>(&'a self, client: &str, user: Option<&'a str>, filter: &'a str) -> Later<'a, bool> {
+    fn authorize_subscribe<'a>(&'a self, client: &str, user: Option<&'a str>, filter: &'a str) -> BoxFuture<'a, bool> {
         let allowed = allowed(client, user, "subscription to", filter);
         Box::pin(async move { allowed })
     }
@@ -117,21 +117,21 @@ impl AuthProvider for Policy {
 fn allowed(client: &str, user: Option<&str>, what: &str, filter: &str) -> bool {
     let allowed = match user {
         Some(SERVICE) if client == SERVICE => true,
-        user => may_use(user.unwrap_or(thing_of(client)), filter),
+        user => is_allowed(user.unwrap_or(thing_of_client(client)), filter),
     };
     if !allowed {
-        problem(refused(client, what, filter));
+        report_error(refused_topic(client, what, filter));
     }
     allowed
 }
 
-fn not_let_in(client: &str, address: SocketAddr) -> String {
+fn refused_connection(client: &str, address: SocketAddr) -> String {
     let client = quote(client.as_bytes());
     format!("the broker does not let in the client {client} from {address}: no thing's name, or not its own")
 }
 
 /// One line, whatever the client calls itself and asks for.
-fn refused(client: &str, what: &str, filter: &str) -> String {
+fn refused_topic(client: &str, what: &str, filter: &str) -> String {
     format!("the broker refuses the client {} a {what} {}", quote(client.as_bytes()), quote(filter.as_bytes()))
 }
 
@@ -142,11 +142,11 @@ mod tests {
 
     #[test]
     fn a_refusal_is_one_bounded_line_that_names_client_and_topic() {
-        let line = refused("lamp", "publish to", "$aws/things/door/jobs/get");
+        let line = refused_topic("lamp", "publish to", "$aws/things/door/jobs/get");
         assert_eq!(line, "the broker refuses the client lamp a publish to $aws/things/door/jobs/get");
-        let line = not_let_in("+\n", SocketAddr::from(([127, 0, 0, 1], 9)));
+        let line = refused_connection("+\n", SocketAddr::from(([127, 0, 0, 1], 9)));
         assert_eq!(line, "the broker does not let in the client +. from 127.0.0.1:9: no thing's name, or not its own");
-        let line = refused("l\n\x1b[31m", "subscription to", &"x".repeat(60_000));
+        let line = refused_topic("l\n\x1b[31m", "subscription to", &"x".repeat(60_000));
         assert!(line.len() < 2 * QUOTE_CHARS_MAX && !line.chars().any(char::is_control), "{line}");
     }
 }

@@ -11,7 +11,7 @@ const BUFFER_BYTES: usize = 4096;
 /// Writes a message into as much memory as it takes, at most a packet.
 ///
 /// Errors: `BufferTooSmall` for one that fits into no packet.
-pub fn written(emit: impl Fn(&mut [u8]) -> Result<usize, EmitError>) -> Result<Bytes, EmitError> {
+pub fn emit_to_bytes(emit: impl Fn(&mut [u8]) -> Result<usize, EmitError>) -> Result<Bytes, EmitError> {
     let packet_bytes = MQTT_PACKET_BYTES_MAX as usize;
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
@@ -41,7 +41,7 @@ mod tests {
             }
         };
         let max = MQTT_PACKET_BYTES_MAX as usize;
-        assert_eq!(written(emit(max)).unwrap().len(), max);
-        assert!(written(emit(max + 1)).is_err());
+        assert_eq!(emit_to_bytes(emit(max)).unwrap().len(), max);
+        assert!(emit_to_bytes(emit(max + 1)).is_err());
     }
 }

@@ -2,13 +2,13 @@
 //! What the messages mean is not here.
 
 #[cfg(feature = "broker")]
+pub mod acl;
+#[cfg(feature = "broker")]
 pub mod broker;
 pub mod emit;
-#[cfg(feature = "broker")]
-pub mod front;
-#[cfg(feature = "broker")]
-pub mod gate;
-#[cfg(feature = "broker")]
-mod name;
 pub mod outbox;
+#[cfg(feature = "broker")]
+pub mod tls_proxy;
 pub mod transport;
+#[cfg(feature = "broker")]
+mod x509_name;

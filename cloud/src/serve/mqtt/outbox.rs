@@ -29,12 +29,12 @@ impl Outbox {
     }
 
     fn log_out(&self, message: &Outgoing) {
-        self.log.message(Direction::Out, &message.topic, thing_in(&message.topic), &quote(&message.payload));
+        self.log.message(Direction::Out, &message.topic, thing_of_topic(&message.topic), &quote(&message.payload));
     }
 }
 
 /// The thing that a topic is about; nothing, if it is about none.
-pub fn thing_in(topic: &str) -> &str {
+pub fn thing_of_topic(topic: &str) -> &str {
     let rest = topic.strip_prefix("$aws/things/").and_then(|rest| rest.split_once('/'));
     rest.map_or("", |(thing, _)| thing)
 }

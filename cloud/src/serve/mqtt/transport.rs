@@ -13,8 +13,8 @@ use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions, Request};
 use rumqttc::{Outgoing as Sent, TlsConfiguration, Transport};
 use tokio::sync::watch;
 
-use crate::limits::{BROKER_RETRY, MQTT_PACKET_BYTES_MAX, PUBLISH_TIMEOUT, PUBLISHES_WAITING_MAX};
-use crate::serve::log::{problem, quote};
+use crate::limits::{BROKER_RETRY, MQTT_PACKET_BYTES_MAX, PUBLISH_TIMEOUT, PUBLISHES_QUEUED_MAX};
+use crate::serve::log::{quote, report_error};
 
 /// Client id of the service at any broker, and its user name at the embedded one.
 pub const SERVICE: &str = "ota-cloud";
@@ -64,14 +64,14 @@ pub struct Incoming {
 
 /// The largest packet that both ends take; the broker says its own bound when it lets us in.
 #[derive(Clone)]
-struct PacketBound(Arc<AtomicU32>);
+struct PacketLimit(Arc<AtomicU32>);
 
-impl PacketBound {
+impl PacketLimit {
     fn new() -> Self {
         Self(Arc::new(AtomicU32::new(MQTT_PACKET_BYTES_MAX)))
     }
 
-    fn learn(&self, broker: Option<u32>) {
+    fn set(&self, broker: Option<u32>) {
         let max = broker.map_or(MQTT_PACKET_BYTES_MAX, |broker| broker.min(MQTT_PACKET_BYTES_MAX));
         self.0.store(max, Ordering::Relaxed);
     }
@@ -96,7 +96,7 @@ impl PacketBound {
 #[derive(Clone)]
 pub struct Publisher {
     client: AsyncClient,
-    bound: PacketBound,
+    bound: PacketLimit,
 }
 
 impl Publisher {
@@ -111,8 +111,8 @@ impl Publisher {
         let sent = self.client.publish_bytes(message.topic, qos, false, message.payload);
         match tokio::time::timeout(PUBLISH_TIMEOUT, sent).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => problem(format_args!("publish to {topic}: {error}")),
-            Err(_) => problem(format_args!("publish to {topic}: given up, the broker does not take it")),
+            Ok(Err(error)) => report_error(format_args!("publish to {topic}: {error}")),
+            Err(_) => report_error(format_args!("publish to {topic}: given up, the broker does not take it")),
         }
     }
 
@@ -127,7 +127,7 @@ impl Publisher {
     fn fits(&self, message: &Outgoing) -> bool {
         let checked = self.bound.check(message.topic.len(), message.payload.len());
         if let Err(why) = &checked {
-            problem(format_args!("publish to {} is refused: {why}", quote(message.topic.as_bytes())));
+            report_error(format_args!("publish to {} is refused: {why}", quote(message.topic.as_bytes())));
         }
         checked.is_ok()
     }
@@ -148,7 +148,7 @@ pub struct Connection {
     events: EventLoop,
     filters: Vec<Filter>,
     subscribed: watch::Sender<bool>,
-    bound: PacketBound,
+    bound: PacketLimit,
 }
 
 /// Prepares a connection to a broker with these subscriptions.
@@ -166,12 +166,12 @@ pub fn connect(address: &BrokerAddress, filters: &[&str]) -> (Publisher, Connect
     if address.resume {
         options.set_session_expiry_interval(Some(SESSION_EXPIRY_S));
     }
-    let (client, mut events) = AsyncClient::new(options, PUBLISHES_WAITING_MAX);
+    let (client, mut events) = AsyncClient::new(options, PUBLISHES_QUEUED_MAX);
     let mut network = events.options.network_options();
     network.set_tcp_nodelay(true);
     events.options.set_network_options(network);
     let filters = filters.iter().map(|filter| own_filter(filter)).collect();
-    let bound = PacketBound::new();
+    let bound = PacketLimit::new();
     let publisher = Publisher { client, bound: bound.clone() };
     (publisher, Connection { events, filters, subscribed: watch::channel(false).0, bound })
 }
@@ -200,7 +200,7 @@ impl Connection {
                 Ok(Event::Outgoing(_)) => {}
                 Err(error) => {
                     self.subscribed.send_replace(false);
-                    problem(format_args!("broker connection: {error}"));
+                    report_error(format_args!("broker connection: {error}"));
                     tokio::time::sleep(BROKER_RETRY).await;
                 }
             }
@@ -210,8 +210,8 @@ impl Connection {
     fn incoming(&mut self, packet: Packet, on_message: &mut impl FnMut(Incoming)) {
         match packet {
             Packet::ConnAck(answer) => {
-                self.bound.learn(answer.properties.and_then(|properties| properties.max_packet_size));
-                self.forget_what_does_not_fit();
+                self.bound.set(answer.properties.and_then(|properties| properties.max_packet_size));
+                self.drop_oversized();
                 // Ahead of all publishes that wait: `pending` is what the crate sends first.
                 let subscribe = Subscribe::new_many(self.filters.clone(), None);
                 self.events.pending.push_front(Request::Subscribe(subscribe));
@@ -220,20 +220,20 @@ impl Connection {
                 let granted = |code: &SubscribeReasonCode| matches!(code, SubscribeReasonCode::Success(_));
                 let all = answer.return_codes.iter().all(granted);
                 if !all {
-                    problem(format_args!("the broker refused a subscription: {:?}", answer.return_codes));
+                    report_error(format_args!("the broker refused a subscription: {:?}", answer.return_codes));
                 }
                 self.subscribed.send_replace(all);
             }
             Packet::Publish(message) => match String::from_utf8(message.topic.to_vec()) {
                 Ok(topic) => on_message(Incoming { topic, payload: message.payload }),
-                Err(_) => problem("a topic that is not UTF-8"),
+                Err(_) => report_error("a topic that is not UTF-8"),
             },
             _ => {}
         }
     }
 
     /// A broker that came back may take less than it took before.
-    fn forget_what_does_not_fit(&mut self) {
+    fn drop_oversized(&mut self) {
         let bound = &self.bound;
         self.events.pending.retain(|request| match request {
             Request::Publish(publish) => bound.check(publish.topic.len(), publish.payload.len()).is_ok(),
@@ -245,7 +245,7 @@ impl Connection {
 #[cfg(test)]
 impl Connection {
     /// Topics of the messages that wait for a connection that is never made; they wait no longer.
-    pub fn waiting(&mut self) -> Vec<String> {
+    pub fn take_queued(&mut self) -> Vec<String> {
         self.events.clean();
         let topic = |request: Request| match request {
             Request::Publish(publish) => String::from_utf8(publish.topic.to_vec()).ok(),
@@ -299,8 +299,8 @@ mod tests {
         publisher.publish(message(20, 1000)).await;
         publisher.publish(message(20, 100)).await;
         connection.events.clean();
-        connection.bound.learn(Some(500));
-        connection.forget_what_does_not_fit();
+        connection.bound.set(Some(500));
+        connection.drop_oversized();
         assert_eq!(connection.events.pending.len(), 1);
         publisher.publish(message(20, 1000)).await;
         connection.events.clean();

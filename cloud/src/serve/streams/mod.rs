@@ -1,9 +1,9 @@
 //! The stream service: files of a job, in blocks over MQTT.
 //!
-//! `lanes` takes requests, a lane a thing; `service` answers one; `plan` says which blocks, `pace` how fast.
+//! `queues` takes requests, a lane a thing; `service` answers one; `plan` says which blocks, `pace` how fast.
 
-pub mod lanes;
-mod pace;
-mod plan;
+mod block_range;
+pub mod queues;
+mod rate_limit;
 pub mod request;
 pub mod service;

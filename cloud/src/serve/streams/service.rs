@@ -9,13 +9,13 @@ use bytes::Bytes;
 use ota_jobs::stream::{Data, Describe, Description, Get, Rejected, StreamFile, StreamFiles};
 use ota_jobs::{EmitError, Encoding, Escaped, ParseError, StreamRejectCode, StreamTopic};
 
-use super::pace::Throttle;
-use super::plan::{Block, blocks, runs};
+use super::block_range::{Block, blocks, contiguous_runs};
+use super::rate_limit::Throttle;
 use super::request::{Operation, StreamRequest};
 use crate::limits::STREAMS_CACHED_MAX;
 use crate::serve::files::{Files, read_at};
-use crate::serve::log::problem;
-use crate::serve::mqtt::emit::written;
+use crate::serve::log::report_error;
+use crate::serve::mqtt::emit::emit_to_bytes;
 use crate::serve::mqtt::transport::{Outgoing, Publisher};
 use crate::store::{Store, StoreError};
 
@@ -86,11 +86,11 @@ pub async fn serve(
     streams: &Streams,
     publisher: &Publisher,
     request: &StreamRequest,
-    pace: &mut impl Throttle,
+    limit: &mut impl Throttle,
 ) -> String {
     let call = Call { streams, publisher, request };
     let answered = match request.operation {
-        Operation::Get => call.get(&request.payload, pace).await,
+        Operation::Get => call.get(&request.payload, limit).await,
         Operation::Describe => call.describe(&request.payload).await,
     };
     match answered {
@@ -111,7 +111,7 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    async fn get<'p>(&self, payload: &'p [u8], pace: &mut impl Throttle) -> Result<String, Refused<'p>> {
+    async fn get<'p>(&self, payload: &'p [u8], limit: &mut impl Throttle) -> Result<String, Refused<'p>> {
         let get = match self.request.encoding {
             Encoding::Cbor => Get::parse(payload),
             Encoding::Json => Get::parse_json(payload),
@@ -132,15 +132,15 @@ impl Call<'_> {
             let message = format!("offset {begin} in a file of {} bytes", file.size_bytes);
             return Err(refused(StreamRejectCode::OffsetOutOfBounds, message));
         }
-        self.send(&get, file, pace).await
+        self.send(&get, file, limit).await
     }
 
     /// Publishes the blocks: one read a run of neighbours, one message a block.
-    async fn send<'p>(&self, get: &Get<'p>, file: &OpenFile, pace: &mut impl Throttle) -> Result<String, Refused<'p>> {
+    async fn send<'p>(&self, get: &Get<'p>, file: &OpenFile, limit: &mut impl Throttle) -> Result<String, Refused<'p>> {
         let found = blocks(get, file.size_bytes);
         let topic = self.request.answer_topic(StreamTopic::Data);
         let mut sent_bytes = 0;
-        for run in runs(&found) {
+        for run in contiguous_runs(&found) {
             let len: usize = run.iter().map(|block| block.len_bytes as usize).sum();
             let bytes = read_at(&file.file, run[0].offset_bytes, len).await;
             let bytes = bytes.map_err(|error| internal(&error, get.token))?;
@@ -149,7 +149,7 @@ impl Call<'_> {
                 let from = usize::try_from(block.offset_bytes - run[0].offset_bytes).expect("inside the run");
                 let payload = bytes.slice(from..from + block.len_bytes as usize);
                 let payload = self.data(get, block, &payload).map_err(|error| internal(&error, get.token))?;
-                pace.wait(payload.len()).await;
+                limit.wait(payload.len()).await;
                 self.publisher.publish(Outgoing { topic: topic.clone(), payload, acknowledged: false }).await;
             }
         }
@@ -183,8 +183,8 @@ impl Call<'_> {
         let listed: Vec<StreamFile> = files.iter().map(listed).collect();
         let description = Description { token, version: STREAM_VERSION, text: None, files: StreamFiles::new(&listed) };
         let payload = match self.request.encoding {
-            Encoding::Cbor => written(|out| description.emit(out)),
-            Encoding::Json => written(|out| description.emit_json(out)),
+            Encoding::Cbor => emit_to_bytes(|out| description.emit(out)),
+            Encoding::Json => emit_to_bytes(|out| description.emit_json(out)),
         };
         let payload = payload.map_err(|error| internal(&error, token))?;
         let topic = self.request.answer_topic(StreamTopic::Description);
@@ -206,13 +206,13 @@ impl Call<'_> {
         let (code, token) = (refused.code, refused.token);
         let rejected = Rejected { code, message: Some(Escaped::plain(&refused.message)), token };
         let payload = match self.request.encoding {
-            Encoding::Cbor => written(|out| rejected.emit(out)),
-            Encoding::Json => written(|out| rejected.emit_json(out)),
+            Encoding::Cbor => emit_to_bytes(|out| rejected.emit(out)),
+            Encoding::Json => emit_to_bytes(|out| rejected.emit_json(out)),
         };
         let topic = self.request.answer_topic(StreamTopic::Rejected);
         match payload {
             Ok(payload) => self.publisher.publish(Outgoing { topic, payload, acknowledged: true }).await,
-            Err(error) => problem(format_args!("refusal to {}: {error}", self.request.thing)),
+            Err(error) => report_error(format_args!("refusal to {}: {error}", self.request.thing)),
         }
     }
 }
@@ -233,7 +233,7 @@ fn unreadable(encoding: Encoding, payload: &[u8], error: ParseError) -> Refused<
 }
 
 fn internal<'a>(error: &dyn std::fmt::Display, token: Option<Escaped<'a>>) -> Refused<'a> {
-    problem(format_args!("stream: {error}"));
+    report_error(format_args!("stream: {error}"));
     let message = "the service cannot read it now".to_owned();
     Refused { code: StreamRejectCode::InternalError, message, token }
 }
@@ -244,7 +244,7 @@ mod tests {
     use crate::limits::DATABASE_BYTES_MAX;
     use crate::model::{Image, Job};
     use crate::serve::mqtt::transport::{BrokerAddress, connect};
-    use crate::store::Created;
+    use crate::store::NewJobRecord;
     use crate::testing::TempDir;
 
     /// What was waited for.
@@ -270,7 +270,7 @@ mod tests {
         let stream = Some("stream".to_owned());
         let (document, timeout_s) = ("{}".to_owned(), None);
         let job = Job { id: "one".into(), document, stream, timeout_s, canceled: false, created_at_s: 1 };
-        let created = Created { job: &job, things: &["lamp".to_owned()], files: &[(0, id)] };
+        let created = NewJobRecord { job: &job, things: &["lamp".to_owned()], files: &[(0, id)] };
         store.create_job(&created).await.unwrap();
         Streams::new(store, files)
     }
@@ -291,7 +291,7 @@ mod tests {
         let mut waits = Waits::default();
         let text = serve(&streams, &publisher, &request, &mut waits).await;
         assert_eq!(text, "file 0: 3 blocks of 4096 from 0, 10000 bytes sent");
-        assert_eq!(connection.waiting(), vec!["$aws/things/lamp/streams/stream/data/json"; 3]);
+        assert_eq!(connection.take_queued(), vec!["$aws/things/lamp/streams/stream/data/json"; 3]);
         // `{"f":0,"l":4096,"i":0,"p":"..."}` with the block in base64.
         let message = |block_bytes: usize| 29 + ota_jobs::base64::encoded_len(block_bytes);
         assert_eq!(waits.0, [message(4096), message(4096), message(1808)]);

@@ -9,25 +9,25 @@ use crate::testing::TempDir;
 
 const NOW_S: u64 = 1_700_000_000;
 
-struct World {
+struct TestService {
     dir: TempDir,
-    jobs: Jobs,
+    jobs: JobService,
 }
 
-impl World {
+impl TestService {
     async fn new() -> Self {
         let dir = TempDir::new();
         let jobs = open(&dir, DATABASE_BYTES_MAX).await;
         Self { dir, jobs }
     }
 
-    async fn create(&self, id: &str) -> Vec<Told> {
+    async fn create(&self, id: &str) -> Vec<Notification> {
         let due = self.jobs.create(id, &order()).await.unwrap();
         self.told(&due).await
     }
 
     /// What those who wait are told now.
-    async fn told(&self, due: &[Due]) -> Vec<Told> {
+    async fn told(&self, due: &[PendingNotify]) -> Vec<Notification> {
         let mut told = Vec::new();
         for due in due {
             told.extend(self.jobs.notifications(due, NOW_S).await.unwrap());
@@ -36,10 +36,10 @@ impl World {
     }
 
     /// Cancels a job to the end, as the worker does it.
-    async fn cancel(&self, id: &str, force: bool) -> (Vec<Told>, Canceled) {
+    async fn cancel(&self, id: &str, force: bool) -> (Vec<Notification>, CancelResponse) {
         let mut order = self.jobs.begin_cancel(id, force).await.unwrap();
         let mut told = Vec::new();
-        while let Some(due) = self.jobs.cancel_some(&mut order, NOW_S).await.unwrap() {
+        while let Some(due) = self.jobs.cancel_batch(&mut order, NOW_S).await.unwrap() {
             told.extend(self.told(&due).await);
         }
         (told, order.done)
@@ -49,17 +49,17 @@ impl World {
         self.jobs.handle("lamp", request, NOW_S).await.0
     }
 
-    async fn update(&self, id: &str, change: Change) -> (Reply, Vec<Told>) {
+    async fn update(&self, id: &str, change: Change) -> (Reply, Vec<Notification>) {
         let job_id = id.to_owned();
         let request = Request::Update { job_id, change, include_state: true, include_document: false };
         self.jobs.handle("lamp", request, NOW_S).await
     }
 }
 
-async fn open(dir: &TempDir, bytes_max: u64) -> Jobs {
+async fn open(dir: &TempDir, bytes_max: u64) -> JobService {
     let store = Store::open(dir.path(), bytes_max).await.unwrap();
     let signer = Signer::new(&[1; 32], "http://h:1".into(), std::time::Duration::from_secs(60));
-    Jobs::new(store, signer)
+    JobService::new(store, signer)
 }
 
 /// Spaces, order of keys and numbers as nobody would write them again.
@@ -84,10 +84,10 @@ fn code(reply: &Reply) -> Option<RejectCode> {
     }
 }
 
-fn told(told: &[Told]) -> Vec<String> {
-    let name = |told: &Told| match told {
-        Told::List { pending, .. } => format!("list {}", pending.len()),
-        Told::First { first, .. } => {
+fn told(told: &[Notification]) -> Vec<String> {
+    let name = |told: &Notification| match told {
+        Notification::List { pending, .. } => format!("list {}", pending.len()),
+        Notification::Next { first, .. } => {
             let id = first.as_ref().map_or("nothing", |first| first.execution.job_id.as_str());
             format!("first {id}")
         }
@@ -103,7 +103,7 @@ fn describe(id: &str) -> Request {
 
 #[tokio::test]
 async fn an_empty_queue_has_nothing_to_start_or_to_show() {
-    let world = World::new().await;
+    let world = TestService::new().await;
     let start = Request::StartNext { details: None, step_timer: StepTimer::Keep };
     assert_eq!(world.ask(Request::Pending).await, Reply::Pending(vec![]));
     assert_eq!(world.ask(start).await, Reply::Execution(None));
@@ -114,12 +114,12 @@ async fn an_empty_queue_has_nothing_to_start_or_to_show() {
 
 #[tokio::test]
 async fn a_job_runs_from_its_creation_to_its_end_and_each_step_tells_whom_it_must() {
-    let world = World::new().await;
+    let world = TestService::new().await;
     assert_eq!(told(&world.create("one").await), ["list 1", "first one"]);
     assert_eq!(told(&world.create("two").await), ["list 2"]);
     let start = Request::StartNext { details: Some(r#"{"a":"1"}"#.into()), step_timer: StepTimer::Keep };
-    let (reply, news) = world.jobs.handle("lamp", start.clone(), NOW_S).await;
-    assert_eq!(told(&news), Vec::<String>::new());
+    let (reply, change) = world.jobs.handle("lamp", start.clone(), NOW_S).await;
+    assert_eq!(told(&change), Vec::<String>::new());
     let Reply::Execution(Some(shown)) = reply else { panic!("{reply:?}") };
     assert_eq!((shown.execution.job_id.as_str(), shown.execution.version), ("one", 2));
     assert_eq!(shown.document.as_deref(), Some(DOCUMENT));
@@ -127,22 +127,22 @@ async fn a_job_runs_from_its_creation_to_its_end_and_each_step_tells_whom_it_mus
     let other = Request::StartNext { details: Some("{}".into()), step_timer: StepTimer::Keep };
     let Reply::Execution(Some(again)) = world.ask(other).await else { panic!() };
     assert_eq!((again.execution.version, again.execution.details.as_deref()), (2, Some(r#"{"a":"1"}"#)));
-    let (_, news) = world.update("one", to(Status::Succeeded)).await;
-    assert_eq!(told(&news), ["list 1", "first two"]);
+    let (_, change) = world.update("one", to(Status::Succeeded)).await;
+    assert_eq!(told(&change), ["list 1", "first two"]);
     assert_eq!(code(&world.ask(describe("one")).await), Some(RejectCode::TerminalStateReached));
-    let (_, news) = world.update("two", to(Status::Rejected)).await;
-    assert_eq!(told(&news), ["list 0", "first nothing"]);
+    let (_, change) = world.update("two", to(Status::Rejected)).await;
+    assert_eq!(told(&change), ["list 0", "first nothing"]);
 }
 
 #[tokio::test]
 async fn a_job_that_overtakes_is_announced_as_first_and_listed_first() {
-    let world = World::new().await;
+    let world = TestService::new().await;
     for id in ["one", "two", "three"] {
         world.create(id).await;
     }
     world.update("one", to(Status::Succeeded)).await;
-    let (_, news) = world.update("three", to(Status::InProgress)).await;
-    assert_eq!(told(&news), ["first three"]);
+    let (_, change) = world.update("three", to(Status::InProgress)).await;
+    assert_eq!(told(&change), ["first three"]);
     let Reply::Pending(list) = world.ask(Request::Pending).await else { panic!() };
     let ids: Vec<&str> = list.iter().map(|e| e.job_id.as_str()).collect();
     assert_eq!(ids, ["three", "two"]);
@@ -150,7 +150,7 @@ async fn a_job_that_overtakes_is_announced_as_first_and_listed_first() {
 
 #[tokio::test]
 async fn what_another_thing_has_to_do_is_nobody_elses_business() {
-    let world = World::new().await;
+    let world = TestService::new().await;
     world.create("one").await;
     let (reply, _) = world.jobs.handle("door", describe("one"), NOW_S).await;
     assert_eq!(code(&reply), Some(RejectCode::ResourceNotFound));
@@ -160,7 +160,7 @@ async fn what_another_thing_has_to_do_is_nobody_elses_business() {
 
 #[tokio::test]
 async fn cancelling_tells_the_thing_and_ends_what_was_queued() {
-    let world = World::new().await;
+    let world = TestService::new().await;
     world.create("one").await;
     world.create("two").await;
     assert_eq!(told(&world.cancel("one", false).await.0), ["list 1", "first two"]);
@@ -169,17 +169,17 @@ async fn cancelling_tells_the_thing_and_ends_what_was_queued() {
     assert_eq!(refusal.code, RejectCode::InvalidStateTransition);
     assert_eq!(refusal.state.map(|e| e.status), Some(Status::Canceled));
     world.update("two", to(Status::InProgress)).await;
-    let (news, done) = world.cancel("two", false).await;
-    assert_eq!((told(&news), done), (vec![], Canceled { canceled: 0, left_in_progress: 1 }));
-    let (news, done) = world.cancel("two", true).await;
-    assert_eq!(told(&news), ["list 0", "first nothing"]);
-    assert_eq!(done, Canceled { canceled: 1, left_in_progress: 0 });
+    let (change, done) = world.cancel("two", false).await;
+    assert_eq!((told(&change), done), (vec![], CancelResponse { canceled: 0, left_in_progress: 1 }));
+    let (change, done) = world.cancel("two", true).await;
+    assert_eq!(told(&change), ["list 0", "first nothing"]);
+    assert_eq!(done, CancelResponse { canceled: 1, left_in_progress: 0 });
     assert!(matches!(world.jobs.begin_cancel("none", true).await, Err(AdminError::NoJob(_))));
 }
 
 #[tokio::test]
 async fn a_job_that_is_over_cannot_be_cancelled_and_stays_what_it_is() {
-    let world = World::new().await;
+    let world = TestService::new().await;
     world.create("one").await;
     world.update("one", to(Status::Succeeded)).await;
     for force in [false, true] {
@@ -196,12 +196,12 @@ async fn a_job_that_is_over_cannot_be_cancelled_and_stays_what_it_is() {
 
 /// More than one transaction's worth, in another order than that of the names.
 fn fleet() -> Vec<String> {
-    (0..=2 * CHANGES_AT_ONCE_MAX).rev().map(|i| format!("t{i}")).collect()
+    (0..=2 * CHANGES_PER_TRANSACTION_MAX).rev().map(|i| format!("t{i}")).collect()
 }
 
 #[tokio::test]
 async fn an_order_for_many_is_carried_out_in_pieces_and_misses_nobody() {
-    let world = World::new().await;
+    let world = TestService::new().await;
     let things = fleet();
     let due = world.jobs.create("one", &NewJob { things: things.clone(), ..order() }).await.unwrap();
     assert_eq!(due.iter().map(|due| due.thing.clone()).collect::<Vec<_>>(), things);
@@ -211,10 +211,10 @@ async fn an_order_for_many_is_carried_out_in_pieces_and_misses_nobody() {
 
     let mut order = world.jobs.begin_cancel("one", false).await.unwrap();
     let mut sizes = Vec::new();
-    while let Some(due) = world.jobs.cancel_some(&mut order, NOW_S).await.unwrap() {
+    while let Some(due) = world.jobs.cancel_batch(&mut order, NOW_S).await.unwrap() {
         sizes.push(due.len());
     }
-    assert_eq!(sizes, [CHANGES_AT_ONCE_MAX, CHANGES_AT_ONCE_MAX, 1]);
+    assert_eq!(sizes, [CHANGES_PER_TRANSACTION_MAX, CHANGES_PER_TRANSACTION_MAX, 1]);
     assert_eq!(order.done.canceled, things.len() as u64);
     let stored = world.jobs.store.executions_of("one").await.unwrap();
     assert!(stored.iter().all(|e| e.status == Status::Canceled && e.version == 2));
@@ -222,8 +222,8 @@ async fn an_order_for_many_is_carried_out_in_pieces_and_misses_nobody() {
 
 #[tokio::test]
 async fn all_things_with_work_are_found_page_by_page() {
-    let world = World::new().await;
-    let mut things: Vec<String> = (0..THINGS_READ_MAX + 3).map(|i| format!("t{i}")).collect();
+    let world = TestService::new().await;
+    let mut things: Vec<String> = (0..THINGS_PER_PAGE_MAX + 3).map(|i| format!("t{i}")).collect();
     world.jobs.create("one", &NewJob { things: things.clone(), ..order() }).await.unwrap();
     world.create("two").await;
     world.update("two", to(Status::Failed)).await;
@@ -237,23 +237,23 @@ async fn all_things_with_work_are_found_page_by_page() {
 /// The database refuses to grow between two pieces: who was cancelled before is told, the others stay as they were.
 #[tokio::test]
 async fn an_order_that_fails_in_the_middle_keeps_what_was_done_and_whom_to_tell() {
-    let world = World::new().await;
+    let world = TestService::new().await;
     world.jobs.create("one", &NewJob { things: fleet(), ..order() }).await.unwrap();
     let mut order = world.jobs.begin_cancel("one", false).await.unwrap();
-    assert_eq!(world.jobs.cancel_some(&mut order, NOW_S).await.unwrap().unwrap().len(), CHANGES_AT_ONCE_MAX);
+    assert_eq!(world.jobs.cancel_batch(&mut order, NOW_S).await.unwrap().unwrap().len(), CHANGES_PER_TRANSACTION_MAX);
     let before = order.done;
     world.jobs.store.close().await;
     let full = open(&world.dir, 4096).await;
-    assert!(matches!(full.cancel_some(&mut order, NOW_S).await, Err(StoreError::Full)));
+    assert!(matches!(full.cancel_batch(&mut order, NOW_S).await, Err(StoreError::Full)));
     assert_eq!(order.done, before);
     full.store.close().await;
     let free = open(&world.dir, DATABASE_BYTES_MAX).await;
-    assert_eq!(free.cancel_some(&mut order, NOW_S).await.unwrap().unwrap().len(), CHANGES_AT_ONCE_MAX);
+    assert_eq!(free.cancel_batch(&mut order, NOW_S).await.unwrap().unwrap().len(), CHANGES_PER_TRANSACTION_MAX);
 }
 
 #[tokio::test]
 async fn one_execution_leaves_a_bounded_audit_of_short_lines() {
-    let world = World::new().await;
+    let world = TestService::new().await;
     world.create("other").await;
     world.create("one").await;
     let wide = Some(format!(r#"{{"text":"{}"}}"#, "x".repeat(30_000)));
@@ -272,7 +272,7 @@ async fn one_execution_leaves_a_bounded_audit_of_short_lines() {
 
 #[tokio::test]
 async fn a_timer_that_ran_out_ends_the_execution_and_tells_the_thing() {
-    let world = World::new().await;
+    let world = TestService::new().await;
     let timed = NewJob { timeout_minutes: Some(1), ..order() };
     world.jobs.create("one", &timed).await.unwrap();
     world.update("one", to(Status::InProgress)).await;
@@ -285,7 +285,7 @@ async fn a_timer_that_ran_out_ends_the_execution_and_tells_the_thing() {
 
 #[tokio::test]
 async fn after_a_restart_everything_is_as_it_was() {
-    let world = World::new().await;
+    let world = TestService::new().await;
     world.create("one").await;
     world.create("two").await;
     let details = Some(r#"{"self_test":"active"}"#.to_owned());
@@ -302,7 +302,7 @@ async fn after_a_restart_everything_is_as_it_was() {
 /// The database refuses to grow: a real SQLITE_FULL, in the middle of the service's life.
 #[tokio::test]
 async fn a_full_disk_is_an_internal_error_and_nothing_is_lost_or_half_done() {
-    let world = World::new().await;
+    let world = TestService::new().await;
     world.create("one").await;
     world.jobs.store.close().await;
     let full = open(&world.dir, 4096).await;
@@ -313,8 +313,8 @@ async fn a_full_disk_is_an_internal_error_and_nothing_is_lost_or_half_done() {
         include_state: true,
         include_document: false,
     };
-    let (reply, news) = full.handle("lamp", request.clone(), NOW_S).await;
-    assert_eq!((code(&reply), news), (Some(RejectCode::InternalError), vec![]));
+    let (reply, change) = full.handle("lamp", request.clone(), NOW_S).await;
+    assert_eq!((code(&reply), change), (Some(RejectCode::InternalError), vec![]));
     let Reply::Execution(Some(shown)) = full.handle("lamp", describe("one"), NOW_S).await.0 else { panic!() };
     assert_eq!((shown.execution.status, shown.execution.version), (Status::Queued, 1));
     assert!(matches!(full.create("two", &big_order()).await, Err(AdminError::Store(StoreError::Full))));
@@ -329,20 +329,20 @@ fn big_order() -> NewJob {
 
 #[tokio::test]
 async fn a_change_of_a_version_that_is_gone_is_not_written() {
-    let world = World::new().await;
+    let world = TestService::new().await;
     world.create("one").await;
     let store = &world.jobs.store;
     let queued = store.execution("lamp", "one").await.unwrap().unwrap();
     let next = rules::update(&queued, to(Status::InProgress), None, NOW_S).unwrap();
-    store.save_execution(&next, &note(&next)).await.unwrap();
+    store.save_execution(&next, &audit_note(&next)).await.unwrap();
     let late = rules::update(&queued, to(Status::Failed), None, NOW_S).unwrap();
-    assert!(matches!(store.save_execution(&late, &note(&late)).await, Err(StoreError::Stale)));
+    assert!(matches!(store.save_execution(&late, &audit_note(&late)).await, Err(StoreError::Stale)));
     assert_eq!(store.execution("lamp", "one").await.unwrap(), Some(next));
 }
 
 #[tokio::test]
 async fn orders_that_make_no_sense_are_refused_with_what_is_wrong() {
-    let world = World::new().await;
+    let world = TestService::new().await;
     let bad = [
         ("a b", order(), "jobId"),
         ("one", NewJob { things: vec![], ..order() }, "0 things"),

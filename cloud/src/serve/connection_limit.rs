@@ -1,5 +1,5 @@
 //! How many connections a listener holds: as many as are bounded, and no more than the system grants files for.
-//! Who comes later waits in the system's own queue; a shortage is said, once in a while.
+//! Who comes later waits in the system's own queue; a shortage is reported_at, once in a while.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::log::problem;
-use crate::limits::{CONNECTIONS_MAX, SHORTAGE_LINE_EVERY};
+use super::log::report_error;
+use crate::limits::{CONNECTIONS_MAX, SHORTAGE_LOG_INTERVAL};
 
 /// Soft limit of open files where the system does not say it.
 const FILES_DEFAULT: usize = 1024;
@@ -17,50 +17,50 @@ const FILES_SHARE: usize = 4;
 /// Before a connection is accepted again after an error.
 const ACCEPT_RETRY: Duration = Duration::from_millis(10);
 
-/// A listener with its places.
-pub struct Places {
+/// A listener with its listener.
+pub struct LimitedListener {
     listener: TcpListener,
     name: &'static str,
     max: usize,
-    free: Arc<Semaphore>,
-    said: Option<Instant>,
+    permits: Arc<Semaphore>,
+    reported_at: Option<Instant>,
 }
 
-impl Places {
-    /// Places for a listener; `name` is what a log line calls it.
+impl LimitedListener {
+    /// LimitedListener for a listener; `name` is what a log line calls it.
     pub fn new(listener: TcpListener, name: &'static str) -> Self {
         Self::with(listener, name, CONNECTIONS_MAX.min(files_max() / FILES_SHARE))
     }
 
     fn with(listener: TcpListener, name: &'static str, max: usize) -> Self {
-        Self { listener, name, max, free: Arc::new(Semaphore::new(max)), said: None }
+        Self { listener, name, max, permits: Arc::new(Semaphore::new(max)), reported_at: None }
     }
 
-    /// The next connection, and its place, which is free again when that is dropped.
+    /// The next connection, and its permit, which is free again when that is dropped.
     ///
     /// Dropping it loses no connection that was not returned.
-    pub async fn next(&mut self) -> (TcpStream, OwnedSemaphorePermit) {
-        if self.free.available_permits() == 0 {
+    pub async fn accept(&mut self) -> (TcpStream, OwnedSemaphorePermit) {
+        if self.permits.available_permits() == 0 {
             let max = self.max;
-            self.say(format_args!("all {max} connections are in use, others wait"));
+            self.report(format_args!("all {max} connections are in use, others wait"));
         }
-        let place = Arc::clone(&self.free).acquire_owned().await.expect("it is never closed");
+        let permit = Arc::clone(&self.permits).acquire_owned().await.expect("it is never closed");
         loop {
             match self.listener.accept().await {
-                Ok((socket, _)) => return (socket, place),
+                Ok((socket, _)) => return (socket, permit),
                 // Out of file descriptors, or a peer that left already: neither is a reason to stop.
                 Err(error) => {
-                    self.say(format_args!("no connection is accepted: {error}"));
+                    self.report(format_args!("no connection is accepted: {error}"));
                     tokio::time::sleep(ACCEPT_RETRY).await;
                 }
             }
         }
     }
 
-    fn say(&mut self, text: std::fmt::Arguments<'_>) {
-        if self.said.is_none_or(|at| at.elapsed() >= SHORTAGE_LINE_EVERY) {
-            self.said = Some(Instant::now());
-            problem(format_args!("{}: {text}", self.name));
+    fn report(&mut self, text: std::fmt::Arguments<'_>) {
+        if self.reported_at.is_none_or(|at| at.elapsed() >= SHORTAGE_LOG_INTERVAL) {
+            self.reported_at = Some(Instant::now());
+            report_error(format_args!("{}: {text}", self.name));
         }
     }
 }
@@ -96,12 +96,12 @@ mod tests {
     async fn one_more_than_there_are_places_waits_until_one_is_free() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut places = Places::with(listener, "test", 1);
+        let mut listener = LimitedListener::with(listener, "test", 1);
         let _clients = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
-        let (_socket, place) = places.next().await;
-        assert!(tokio::time::timeout(Duration::from_millis(50), places.next()).await.is_err());
-        assert!(places.said.is_some(), "it was said");
-        drop(place);
-        assert!(tokio::time::timeout(Duration::from_secs(5), places.next()).await.is_ok());
+        let (_socket, permit) = listener.accept().await;
+        assert!(tokio::time::timeout(Duration::from_millis(50), listener.accept()).await.is_err());
+        assert!(listener.reported_at.is_some(), "it was reported_at");
+        drop(permit);
+        assert!(tokio::time::timeout(Duration::from_secs(5), listener.accept()).await.is_ok());
     }
 }

@@ -9,11 +9,11 @@ use ota_jobs::{
     PendingJobs, RawJson, RejectCode, Rejected, StartNext, Status, Summaries, Summary, Update, Updated,
 };
 
-use super::messages::{Reply, Request, Shown, Told};
+use super::messages::{ExecutionView, Notification, Reply, Request};
 use super::rules::{Change, Refusal, StepTimer};
 use crate::limits::{CLIENT_TOKEN_BYTES_MAX, PENDING_LISTED_MAX, STATUS_DETAILS_BYTES_MAX, TIMER_MINUTES};
 use crate::model::Execution;
-use crate::serve::mqtt::emit::written;
+use crate::serve::mqtt::emit::emit_to_bytes;
 use crate::serve::mqtt::transport::Outgoing;
 
 /// What a device sends to stop its step timer. Source: AWS IoT Jobs, UpdateJobExecution, `stepTimeoutInMinutes`.
@@ -21,14 +21,14 @@ const TIMER_STOPPED: i64 = -1;
 
 /// Why a message could not be written.
 #[derive(Debug)]
-pub enum WireError {
+pub enum CodecError {
     /// It does not fit into an MQTT packet, or a field of it is wrong.
     Emit(EmitError),
     /// What is stored is no JSON that the wire takes.
     Stored(ParseError),
 }
 
-impl std::fmt::Display for WireError {
+impl std::fmt::Display for CodecError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Emit(error) => error.fmt(f),
@@ -37,19 +37,19 @@ impl std::fmt::Display for WireError {
     }
 }
 
-impl From<EmitError> for WireError {
+impl From<EmitError> for CodecError {
     fn from(error: EmitError) -> Self {
         Self::Emit(error)
     }
 }
 
-impl From<FieldError> for WireError {
+impl From<FieldError> for CodecError {
     fn from(error: FieldError) -> Self {
         Self::Emit(EmitError::Field(error))
     }
 }
 
-impl From<ParseError> for WireError {
+impl From<ParseError> for CodecError {
     fn from(error: ParseError) -> Self {
         Self::Stored(error)
     }
@@ -151,7 +151,7 @@ fn details(json: RawJson<'_>) -> Result<String, Refusal> {
 }
 
 /// Writes the answer to a request: below its topic, with its token.
-pub fn answer(topic: &str, payload: &[u8], reply: &Reply, now_s: u64) -> Result<Outgoing, WireError> {
+pub fn answer(topic: &str, payload: &[u8], reply: &Reply, now_s: u64) -> Result<Outgoing, CodecError> {
     let client_token = token(payload);
     let timestamp = Some(now_s);
     let bytes = match reply {
@@ -159,23 +159,23 @@ pub fn answer(topic: &str, payload: &[u8], reply: &Reply, now_s: u64) -> Result<
         Reply::Pending(pending) => {
             let (in_progress, queued) = lists(pending)?;
             let (in_progress, queued) = (Summaries::new(&in_progress), Summaries::new(&queued));
-            written(|out| PendingJobs { in_progress, queued, timestamp, client_token }.emit(out))?
+            emit_to_bytes(|out| PendingJobs { in_progress, queued, timestamp, client_token }.emit(out))?
         }
         Reply::Execution(shown) => {
             let execution = shown.as_ref().map(|shown| execution(shown, now_s)).transpose()?;
-            written(|out| Described { execution: execution.clone(), timestamp, client_token }.emit(out))?
+            emit_to_bytes(|out| Described { execution: execution.clone(), timestamp, client_token }.emit(out))?
         }
         Reply::Updated { state: current, document } => {
             let state = current.as_ref().map(state).transpose()?;
             let document = document.as_deref().map(stored).transpose()?;
-            written(|out| Updated { state: state.clone(), document, timestamp, client_token }.emit(out))?
+            emit_to_bytes(|out| Updated { state: state.clone(), document, timestamp, client_token }.emit(out))?
         }
     };
     Ok(outgoing(format!("{topic}/accepted"), bytes))
 }
 
 /// Writes the refusal of a request: below its topic, with its token if there is a readable one.
-pub fn refusal(topic: &str, payload: &[u8], refusal: &Refusal, now_s: u64) -> Result<Outgoing, WireError> {
+pub fn refusal(topic: &str, payload: &[u8], refusal: &Refusal, now_s: u64) -> Result<Outgoing, CodecError> {
     let rejected = Rejected {
         code: refusal.code,
         message: Some(Escaped::plain(&refusal.message)),
@@ -183,22 +183,22 @@ pub fn refusal(topic: &str, payload: &[u8], refusal: &Refusal, now_s: u64) -> Re
         client_token: token(payload),
         state: refusal.state.as_deref().map(state).transpose()?,
     };
-    Ok(outgoing(format!("{topic}/rejected"), written(|out| rejected.emit(out))?))
+    Ok(outgoing(format!("{topic}/rejected"), emit_to_bytes(|out| rejected.emit(out))?))
 }
 
 /// Writes a notification.
-pub fn notification(told: &Told, now_s: u64) -> Result<Outgoing, WireError> {
+pub fn notification(told: &Notification, now_s: u64) -> Result<Outgoing, CodecError> {
     let timestamp = Some(now_s);
     let (thing, topic, bytes) = match told {
-        Told::List { thing, pending } => {
+        Notification::List { thing, pending } => {
             let (in_progress, queued) = lists(pending)?;
             let (in_progress, queued) = (Summaries::new(&in_progress), Summaries::new(&queued));
-            (thing, JobsTopic::Notify, written(|out| Notify { in_progress, queued, timestamp }.emit(out))?)
+            (thing, JobsTopic::Notify, emit_to_bytes(|out| Notify { in_progress, queued, timestamp }.emit(out))?)
         }
-        Told::First { thing, first } => {
+        Notification::Next { thing, first } => {
             let execution = first.as_ref().map(|shown| execution(shown, now_s)).transpose()?;
             let next = Described { execution, timestamp, client_token: None };
-            (thing, JobsTopic::NotifyNext, written(|out| next.emit(out))?)
+            (thing, JobsTopic::NotifyNext, emit_to_bytes(|out| next.emit(out))?)
         }
     };
     let mut text = String::new();
@@ -225,7 +225,7 @@ fn stored(text: &str) -> Result<RawJson<'_>, ParseError> {
     RawJson::parse(text.as_bytes())
 }
 
-fn execution<'a>(shown: &'a Shown, now_s: u64) -> Result<ota_jobs::Execution<'a>, WireError> {
+fn execution<'a>(shown: &'a ExecutionView, now_s: u64) -> Result<ota_jobs::Execution<'a>, CodecError> {
     let from = &shown.execution;
     Ok(ota_jobs::Execution {
         job_id: JobId::new(&from.job_id)?,
@@ -284,13 +284,13 @@ mod tests {
         }
     }
 
-    fn text(message: Result<Outgoing, WireError>) -> (String, String) {
+    fn text(message: Result<Outgoing, CodecError>) -> (String, String) {
         let message = message.unwrap();
         assert!(message.acknowledged);
         (message.topic, String::from_utf8(message.payload.to_vec()).unwrap())
     }
 
-    fn shown(document: Option<&str>) -> Shown {
+    fn shown(document: Option<&str>) -> ExecutionView {
         let execution = Execution {
             seq: 1,
             job_id: "one".into(),
@@ -305,15 +305,15 @@ mod tests {
             job_deadline_s: None,
             step_deadline_s: None,
         };
-        Shown { execution, document: document.map(Into::into) }
+        ExecutionView { execution, document: document.map(Into::into) }
     }
 
     #[test]
     fn empty_queues_are_told_in_the_forms_that_aws_sends() {
         let thing = "lamp".to_owned();
-        let list = notification(&Told::List { thing: thing.clone(), pending: vec![] }, NOW_S);
+        let list = notification(&Notification::List { thing: thing.clone(), pending: vec![] }, NOW_S);
         assert_eq!(text(list), ("$aws/things/lamp/jobs/notify".into(), r#"{"timestamp":1602795143,"jobs":{}}"#.into()));
-        let first = notification(&Told::First { thing, first: None }, NOW_S);
+        let first = notification(&Notification::Next { thing, first: None }, NOW_S);
         assert_eq!(text(first), ("$aws/things/lamp/jobs/notify-next".into(), r#"{"timestamp":1602795143}"#.into()));
     }
 

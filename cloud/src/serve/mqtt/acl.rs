@@ -20,22 +20,22 @@ const PASSWORD_BYTES: usize = 32;
 
 /// The policy, and what it knows of the connections.
 #[derive(Debug)]
-pub struct Gate {
+pub struct Acl {
     password: String,
     /// With TLS: the thing behind each connection that the TLS front made; other connections are refused.
-    fronted: Option<Mutex<HashMap<SocketAddr, String>>>,
+    proxied: Option<Mutex<HashMap<SocketAddr, String>>>,
 }
 
 /// Who a connection belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Who {
+pub enum Principal {
     /// The service.
     Service,
     /// A device of this thing.
     Thing(String),
 }
 
-impl Gate {
+impl Acl {
     /// A policy with a fresh password.
     ///
     /// `tls`: devices come only through the TLS front.
@@ -43,7 +43,7 @@ impl Gate {
         let mut bytes = [0; PASSWORD_BYTES];
         SystemRandom::new().fill(&mut bytes).expect("the system has randomness");
         let password = hex::encode(bytes);
-        Self { password, fronted: tls.then(Mutex::default) }
+        Self { password, proxied: tls.then(Mutex::default) }
     }
 
     /// The service's password.
@@ -52,58 +52,64 @@ impl Gate {
     }
 
     /// The TLS front says which thing connects from `address`.
-    pub fn announce(&self, address: SocketAddr, thing: String) {
-        if let Some(fronted) = &self.fronted {
-            fronted.lock().expect("nobody panics with it").insert(address, thing);
+    pub fn register(&self, address: SocketAddr, thing: String) {
+        if let Some(proxied) = &self.proxied {
+            proxied.lock().expect("nobody panics with it").insert(address, thing);
         }
     }
 
     /// The connection from `address` is over.
-    pub fn forget(&self, address: SocketAddr) {
-        if let Some(fronted) = &self.fronted {
-            fronted.lock().expect("nobody panics with it").remove(&address);
+    pub fn unregister(&self, address: SocketAddr) {
+        if let Some(proxied) = &self.proxied {
+            proxied.lock().expect("nobody panics with it").remove(&address);
         }
     }
 
     /// Who connects; `None`: nobody that is let in.
-    pub fn admit(&self, address: SocketAddr, client_id: &str, user: Option<&str>, password: &[u8]) -> Option<Who> {
+    pub fn authenticate(
+        &self,
+        address: SocketAddr,
+        client_id: &str,
+        user: Option<&str>,
+        password: &[u8],
+    ) -> Option<Principal> {
         if client_id == SERVICE || user == Some(SERVICE) {
             // Constant time is no concern: 256 random bits that live as long as the process.
             let known = user == Some(SERVICE) && password == self.password.as_bytes();
-            return known.then_some(Who::Service);
+            return known.then_some(Principal::Service);
         }
-        let named = thing_of(client_id);
-        let thing = match &self.fronted {
-            Some(fronted) => fronted.lock().expect("nobody panics with it").get(&address)?.clone(),
+        let named = thing_of_client(client_id);
+        let thing = match &self.proxied {
+            Some(proxied) => proxied.lock().expect("nobody panics with it").get(&address)?.clone(),
             None => named.to_owned(),
         };
-        (thing == named && is_thing(named)).then_some(Who::Thing(thing))
+        (thing == named && is_thing_name(named)).then_some(Principal::Thing(thing))
     }
 }
 
 /// The thing that a client id belongs to. A thing's name has no dot, so the rest is free.
-pub fn thing_of(client_id: &str) -> &str {
+pub fn thing_of_client(client_id: &str) -> &str {
     client_id.split_once('.').map_or(client_id, |(thing, _)| thing)
 }
 
 /// Is it a name that a thing can have, without a wildcard or a level in it?
-pub fn is_thing(name: &str) -> bool {
+pub fn is_thing_name(name: &str) -> bool {
     ThingName::new(name).is_ok()
 }
 
 /// May this thing's client publish to this topic, or subscribe to this filter?
-pub fn may_use(thing: &str, filter: &str) -> bool {
-    let filter = shared(filter);
+pub fn is_allowed(thing: &str, filter: &str) -> bool {
+    let filter = shared_filter(filter);
     if !filter.starts_with('$') {
         // `#` and `+` do not match topics that begin with `$` (MQTT 5, section 4.7.2).
         return true;
     }
     let rest = filter.strip_prefix("$aws/things/").and_then(|rest| rest.strip_prefix(thing));
-    is_thing(thing) && rest.is_some_and(|rest| rest.starts_with('/'))
+    is_thing_name(thing) && rest.is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// The filter inside a shared subscription (MQTT 5, section 4.8.2), or the filter.
-fn shared(filter: &str) -> &str {
+fn shared_filter(filter: &str) -> &str {
     let inner = filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/'));
     inner.map_or(filter, |(_, filter)| filter)
 }
@@ -135,44 +141,44 @@ mod tests {
             ("$SYS/#", false),
             ("$aws/things/lamp", false),
         ] {
-            assert_eq!(may_use("lamp", filter), allowed, "{filter}");
+            assert_eq!(is_allowed("lamp", filter), allowed, "{filter}");
         }
     }
 
     #[test]
     fn a_client_whose_name_no_thing_can_have_is_not_let_in() {
-        let gate = Gate::new(false);
+        let acl = Acl::new(false);
         for id in ["+", "+.x", "#", "", ".x", "a/b", "$SYS", "a b", "l\u{e4}mp", &"t".repeat(129)] {
-            assert_eq!(gate.admit(here(), id, None, b""), None, "{id}");
-            assert!(!may_use(thing_of(id), &format!("$aws/things/{}/jobs/#", thing_of(id))), "{id}");
+            assert_eq!(acl.authenticate(here(), id, None, b""), None, "{id}");
+            assert!(!is_allowed(thing_of_client(id), &format!("$aws/things/{}/jobs/#", thing_of_client(id))), "{id}");
         }
         let long = "t".repeat(128);
-        assert_eq!(gate.admit(here(), &long, None, b""), Some(Who::Thing(long.clone())));
-        let behind_tls = Gate::new(true);
-        behind_tls.announce(here(), "+".into());
-        assert_eq!(behind_tls.admit(here(), "+", None, b""), None);
+        assert_eq!(acl.authenticate(here(), &long, None, b""), Some(Principal::Thing(long.clone())));
+        let behind_tls = Acl::new(true);
+        behind_tls.register(here(), "+".into());
+        assert_eq!(behind_tls.authenticate(here(), "+", None, b""), None);
     }
 
     #[test]
     fn the_service_is_known_by_its_password_alone() {
-        let gate = Gate::new(false);
-        let password = gate.password().as_bytes().to_vec();
-        assert_eq!(gate.admit(here(), SERVICE, Some(SERVICE), &password), Some(Who::Service));
-        assert_eq!(gate.admit(here(), SERVICE, Some(SERVICE), b"guess"), None);
-        assert_eq!(gate.admit(here(), SERVICE, None, b""), None);
-        assert_eq!(gate.admit(here(), "lamp", Some(SERVICE), b"guess"), None);
-        assert_eq!(gate.admit(here(), "lamp", None, b""), Some(Who::Thing("lamp".into())));
-        assert_eq!(gate.admit(here(), "lamp.probe", None, b""), Some(Who::Thing("lamp".into())));
+        let acl = Acl::new(false);
+        let password = acl.password().as_bytes().to_vec();
+        assert_eq!(acl.authenticate(here(), SERVICE, Some(SERVICE), &password), Some(Principal::Service));
+        assert_eq!(acl.authenticate(here(), SERVICE, Some(SERVICE), b"guess"), None);
+        assert_eq!(acl.authenticate(here(), SERVICE, None, b""), None);
+        assert_eq!(acl.authenticate(here(), "lamp", Some(SERVICE), b"guess"), None);
+        assert_eq!(acl.authenticate(here(), "lamp", None, b""), Some(Principal::Thing("lamp".into())));
+        assert_eq!(acl.authenticate(here(), "lamp.probe", None, b""), Some(Principal::Thing("lamp".into())));
     }
 
     #[test]
     fn with_tls_the_certificate_names_the_thing_and_others_stay_out() {
-        let gate = Gate::new(true);
-        assert_eq!(gate.admit(here(), "lamp", None, b""), None, "did not come through the front");
-        gate.announce(here(), "lamp".into());
-        assert_eq!(gate.admit(here(), "door", None, b""), None, "another thing's name");
-        assert_eq!(gate.admit(here(), "lamp.probe", None, b""), Some(Who::Thing("lamp".into())));
-        gate.forget(here());
-        assert_eq!(gate.admit(here(), "lamp", None, b""), None);
+        let acl = Acl::new(true);
+        assert_eq!(acl.authenticate(here(), "lamp", None, b""), None, "did not come through the front");
+        acl.register(here(), "lamp".into());
+        assert_eq!(acl.authenticate(here(), "door", None, b""), None, "another thing's name");
+        assert_eq!(acl.authenticate(here(), "lamp.probe", None, b""), Some(Principal::Thing("lamp".into())));
+        acl.unregister(here());
+        assert_eq!(acl.authenticate(here(), "lamp", None, b""), None);
     }
 }

@@ -10,32 +10,32 @@ pub trait Throttle {
 
 /// Spreads the bytes of one thing over time.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct RateLimit {
     bytes_per_second: u64,
     /// When what was sent so far would have been through at exactly that rate.
-    through_at: Instant,
+    free_at: Instant,
 }
 
-impl Pace {
-    /// A pace that allows this rate from `now` on. Unit: bytes a second, not 0.
+impl RateLimit {
+    /// A limit that allows this rate from `now` on. Unit: bytes a second, not 0.
     pub fn new(bytes_per_second: u64, now: Instant) -> Self {
-        Self { bytes_per_second, through_at: now }
+        Self { bytes_per_second, free_at: now }
     }
 
     /// When `bytes` more may leave; they count as sent.
     pub fn reserve(&mut self, bytes: usize, now: Instant) -> Instant {
-        let start = self.through_at.max(now);
+        let start = self.free_at.max(now);
         let nanos = bytes as u64 * 1_000_000_000 / self.bytes_per_second;
-        self.through_at = start + Duration::from_nanos(nanos);
+        self.free_at = start + Duration::from_nanos(nanos);
         start
     }
 }
 
 /// `None`: no limit. Dropping the future: the bytes count as sent.
-impl Throttle for Option<Pace> {
+impl Throttle for Option<RateLimit> {
     async fn wait(&mut self, bytes: usize) {
-        if let Some(pace) = self {
-            let at = pace.reserve(bytes, Instant::now());
+        if let Some(limit) = self {
+            let at = limit.reserve(bytes, Instant::now());
             tokio::time::sleep_until(at).await;
         }
     }
@@ -54,8 +54,8 @@ mod tests {
     #[test]
     fn a_burst_takes_as_long_as_its_bytes() {
         let start = Instant::now();
-        let mut pace = Pace::new(BYTES_PER_SECOND, start);
-        let leaves: Vec<Instant> = (0..10).map(|_| pace.reserve(5_000, start)).collect();
+        let mut limit = RateLimit::new(BYTES_PER_SECOND, start);
+        let leaves: Vec<Instant> = (0..10).map(|_| limit.reserve(5_000, start)).collect();
         let expected: Vec<Instant> = (0..10).map(|index| after(start, index * 5)).collect();
         assert_eq!(leaves, expected, "the first at once, each after the bytes of those before it");
     }
@@ -63,18 +63,18 @@ mod tests {
     #[test]
     fn an_idle_time_earns_nothing() {
         let start = Instant::now();
-        let mut pace = Pace::new(BYTES_PER_SECOND, start);
+        let mut limit = RateLimit::new(BYTES_PER_SECOND, start);
         let later = after(start, 1_000);
-        assert_eq!(pace.reserve(5_000, later), later);
-        assert_eq!(pace.reserve(5_000, later), after(later, 5), "no credit for the second before");
+        assert_eq!(limit.reserve(5_000, later), later);
+        assert_eq!(limit.reserve(5_000, later), after(later, 5), "no credit for the second before");
     }
 
     #[test]
     fn part_of_a_wait_that_is_over_already_is_not_waited_again() {
         let start = Instant::now();
-        let mut pace = Pace::new(BYTES_PER_SECOND, start);
-        pace.reserve(5_000, start);
-        assert_eq!(pace.reserve(5_000, after(start, 3)), after(start, 5));
-        assert_eq!(pace.reserve(5_000, after(start, 12)), after(start, 12));
+        let mut limit = RateLimit::new(BYTES_PER_SECOND, start);
+        limit.reserve(5_000, start);
+        assert_eq!(limit.reserve(5_000, after(start, 3)), after(start, 5));
+        assert_eq!(limit.reserve(5_000, after(start, 12)), after(start, 12));
     }
 }

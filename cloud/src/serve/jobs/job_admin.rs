@@ -10,9 +10,9 @@ use crate::api::{NewFile, NewJob, Protocol};
 use crate::clock::now_s;
 use crate::ids::stream_name;
 use crate::limits::{DOCUMENT_BYTES_MAX, FILES_MAX, NAME_BYTES_MAX, THINGS_MAX, TIMER_MINUTES};
-use crate::model::{Execution, Image, Job, Note};
+use crate::model::{AuditNote, Execution, Image, Job};
 use crate::serve::log::quote;
-use crate::store::{Created, Store, StoreError};
+use crate::store::{NewJobRecord, Store, StoreError};
 
 /// The key that a job names unless it is told another.
 const KEY_NAME_DEFAULT: &str = "main";
@@ -73,7 +73,7 @@ pub async fn create(store: &Store, id: &str, order: &NewJob) -> Result<(), Admin
         created_at_s: now_s(),
     };
     let files: Vec<(u32, String)> = files.iter().map(|f| (u32::from(f.file_id), f.image.id.clone())).collect();
-    Ok(store.create_job(&Created { job: &job, things: &order.things, files: &files }).await?)
+    Ok(store.create_job(&NewJobRecord { job: &job, things: &order.things, files: &files }).await?)
 }
 
 fn check(id: &str, order: &NewJob) -> Result<(), AdminError> {
@@ -153,12 +153,12 @@ fn write(order: &NewJob, stream: &str, files: &[Found<'_>]) -> Result<String, Ad
 }
 
 /// What the audit says about an execution that changed; the device's details are quoted, not kept.
-pub fn note(execution: &Execution) -> Note {
+pub fn audit_note(execution: &Execution) -> AuditNote {
     let status = execution.status.as_str();
     let text = match &execution.details {
         Some(details) => format!("{status} {}", quote(details.as_bytes())),
         None => status.to_owned(),
     };
     let (job_id, thing) = (Some(execution.job_id.clone()), Some(execution.thing.clone()));
-    Note { kind: "execution", job_id, thing, text }
+    AuditNote { kind: "execution", job_id, thing, text }
 }

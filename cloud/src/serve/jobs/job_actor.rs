@@ -6,47 +6,47 @@ use std::collections::VecDeque;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::messages::{Received, Told};
-use super::orders::AdminError;
-use super::service::{Cancellation, Jobs};
-use super::teller::{Due, Teller};
-use super::wire;
-use crate::api::{Canceled, NewJob};
+use super::codec;
+use super::job_admin::AdminError;
+use super::messages::{IncomingRequest, Notification};
+use super::notify_queue::{NotifyQueue, PendingNotify};
+use super::service::{Cancellation, JobService};
+use crate::api::{CancelResponse, NewJob};
 use crate::clock::now_s;
-use crate::limits::{CHANGES_AT_ONCE_MAX, TIMER_TICK};
-use crate::serve::log::{problem, quote};
+use crate::limits::{CHANGES_PER_TRANSACTION_MAX, TIMER_TICK};
+use crate::serve::log::{quote, report_error};
 use crate::serve::mqtt::outbox::Outbox;
 use crate::serve::mqtt::transport::Outgoing;
 
 /// What the worker is asked for.
 pub enum Command {
     /// By a device.
-    Request(Received),
+    Request(IncomingRequest),
     /// By an order: a new job.
     Create { id: String, order: Box<NewJob>, done: Answer<()> },
     /// By an order: the end of a job.
-    Cancel { id: String, force: bool, done: Answer<Canceled> },
+    Cancel { id: String, force: bool, done: Answer<CancelResponse> },
 }
 
 /// Where the outcome of an order goes. Whoever asked may have gone away meanwhile; what was done stays done.
 pub type Answer<T> = oneshot::Sender<Result<T, AdminError>>;
 
 /// The task and what it has to do.
-pub struct Worker {
-    jobs: Jobs,
+pub struct JobActor {
+    jobs: JobService,
     outbox: Outbox,
-    teller: Teller,
-    canceling: VecDeque<(Cancellation, Answer<Canceled>)>,
+    notify_queue: NotifyQueue,
+    cancellations: VecDeque<(Cancellation, Answer<CancelResponse>)>,
     subscribed: watch::Receiver<bool>,
 }
 
-impl Worker {
+impl JobActor {
     /// A worker with nothing to do.
     ///
     /// `subscribed`: whether the broker is there.
-    pub fn new(jobs: Jobs, outbox: Outbox, subscribed: watch::Receiver<bool>) -> Self {
-        let teller = Teller::new(subscribed.clone());
-        Self { jobs, outbox, teller, canceling: VecDeque::new(), subscribed }
+    pub fn new(jobs: JobService, outbox: Outbox, subscribed: watch::Receiver<bool>) -> Self {
+        let notify_queue = NotifyQueue::new(subscribed.clone());
+        Self { jobs, outbox, notify_queue, cancellations: VecDeque::new(), subscribed }
     }
 
     /// Works until nobody can ask any more. Dropping it: what was answered is on the disk.
@@ -56,50 +56,50 @@ impl Worker {
         loop {
             tokio::select! {
                 command = inbox.recv() => match command {
-                    Some(command) => self.carry_out(command).await,
+                    Some(command) => self.execute(command).await,
                     None => return,
                 },
-                _ = tick.tick() => if self.time_out().await { tick.reset_immediately() },
+                _ = tick.tick() => if self.expire_timers().await { tick.reset_immediately() },
                 Ok(()) = self.subscribed.changed() => self.broker_changed(),
-                () = std::future::ready(()), if !self.canceling.is_empty() => self.cancel_some().await,
-                () = self.teller.ready(), if self.teller.is_busy() => self.tell_one().await,
+                () = std::future::ready(()), if !self.cancellations.is_empty() => self.cancel_batch().await,
+                () = self.notify_queue.ready(), if self.notify_queue.has_pending() => self.notify_one().await,
             }
         }
     }
 
-    async fn carry_out(&mut self, command: Command) {
+    async fn execute(&mut self, command: Command) {
         match command {
             Command::Request(received) => self.answer(received).await,
             Command::Create { id, order, done } => self.create(&id, &order, done).await,
             Command::Cancel { id, force, done } => match self.jobs.begin_cancel(&id, force).await {
-                Ok(order) => self.canceling.push_back((order, done)),
+                Ok(order) => self.cancellations.push_back((order, done)),
                 Err(error) => drop(done.send(Err(error))),
             },
         }
     }
 
-    async fn answer(&mut self, received: Received) {
+    async fn answer(&mut self, received: IncomingRequest) {
         let now_s = now_s();
-        let Received { thing, topic, payload, request } = received;
+        let IncomingRequest { thing, topic, payload, request } = received;
         let (answer, told) = match request {
             Ok(request) => {
                 let (reply, told) = self.jobs.handle(&thing, request, now_s).await;
-                (wire::answer(&topic, &payload, &reply, now_s), told)
+                (codec::answer(&topic, &payload, &reply, now_s), told)
             }
-            Err(refusal) => (wire::refusal(&topic, &payload, &refusal, now_s), Vec::new()),
+            Err(refusal) => (codec::refusal(&topic, &payload, &refusal, now_s), Vec::new()),
         };
         match answer {
             Ok(answer) => self.send(answer).await,
-            Err(error) => problem(format_args!("answer to {thing}: {error}")),
+            Err(error) => report_error(format_args!("answer to {thing}: {error}")),
         }
-        // The answer first: a device that hears of the next job has heard of the end of this one.
-        if !self.try_tell(&told) {
-            self.teller.add(vec![Due::all(thing)]);
+        // The answer first: a device that hears of the next job has seen_things of the end of this one.
+        if !self.try_notify(&told) {
+            self.notify_queue.add(vec![PendingNotify::all(thing)]);
         }
     }
 
     /// False if one of them had no room.
-    fn try_tell(&self, told: &[Told]) -> bool {
+    fn try_notify(&self, told: &[Notification]) -> bool {
         told.iter().filter_map(notification).all(|message| self.outbox.try_send(message))
     }
 
@@ -110,22 +110,22 @@ impl Worker {
         }
         let line = format!("an answer on {} is lost: no broker", quote(answer.topic.as_bytes()));
         if !self.outbox.try_send(answer) {
-            problem(line);
+            report_error(line);
         }
     }
 
     async fn create(&mut self, id: &str, order: &NewJob, done: Answer<()>) {
         let created = self.jobs.create(id, order).await;
-        let _ = done.send(created.map(|due| self.teller.add(due)));
+        let _ = done.send(created.map(|due| self.notify_queue.add(due)));
     }
 
-    async fn cancel_some(&mut self) {
-        let Some((mut order, done)) = self.canceling.pop_front() else { return };
-        match self.jobs.cancel_some(&mut order, now_s()).await {
+    async fn cancel_batch(&mut self) {
+        let Some((mut order, done)) = self.cancellations.pop_front() else { return };
+        match self.jobs.cancel_batch(&mut order, now_s()).await {
             Ok(Some(due)) => {
-                self.teller.add(due);
+                self.notify_queue.add(due);
                 // At the end of the line: a small order does not wait for a large one.
-                self.canceling.push_back((order, done));
+                self.cancellations.push_back((order, done));
             }
             Ok(None) => drop(done.send(Ok(order.done))),
             Err(error) => drop(done.send(Err(error.into()))),
@@ -133,45 +133,45 @@ impl Worker {
     }
 
     /// Says whether more may be overdue.
-    async fn time_out(&mut self) -> bool {
+    async fn expire_timers(&mut self) -> bool {
         let due = self.jobs.time_out(now_s()).await.unwrap_or_else(|error| {
-            problem(format_args!("timers: {error}"));
+            report_error(format_args!("timers: {error}"));
             Vec::new()
         });
-        let more = due.len() >= CHANGES_AT_ONCE_MAX;
-        self.teller.add(due);
+        let more = due.len() >= CHANGES_PER_TRANSACTION_MAX;
+        self.notify_queue.add(due);
         more
     }
 
     /// What was on its way when a connection ended may be lost with it: the new one tells all who have work.
     fn broker_changed(&mut self) {
         if *self.subscribed.borrow_and_update() {
-            self.teller.add_all();
+            self.notify_queue.add_all();
         }
     }
 
-    async fn tell_one(&mut self) {
-        if let Some(after) = self.teller.page() {
+    async fn notify_one(&mut self) {
+        if let Some(after) = self.notify_queue.page_after() {
             let page = self.jobs.things_with_work(after).await.unwrap_or_else(|error| {
-                problem(format_args!("things with work: {error}"));
+                report_error(format_args!("things with work: {error}"));
                 Vec::new()
             });
-            return self.teller.add_page(page);
+            return self.notify_queue.add_page(page);
         }
-        let Some(due) = self.teller.take() else { return };
+        let Some(due) = self.notify_queue.pop() else { return };
         match self.jobs.notifications(&due, now_s()).await {
-            Ok(told) if self.try_tell(&told) => {}
-            Ok(_) => self.teller.put_back(due),
-            Err(error) => problem(format_args!("notification of {}: {error}", due.thing)),
+            Ok(told) if self.try_notify(&told) => {}
+            Ok(_) => self.notify_queue.retry(due),
+            Err(error) => report_error(format_args!("notification of {}: {error}", due.thing)),
         }
     }
 }
 
-fn notification(told: &Told) -> Option<Outgoing> {
-    match wire::notification(told, now_s()) {
+fn notification(told: &Notification) -> Option<Outgoing> {
+    match codec::notification(told, now_s()) {
         Ok(message) => Some(message),
         Err(error) => {
-            problem(format_args!("notification: {error}"));
+            report_error(format_args!("notification: {error}"));
             None
         }
     }
@@ -183,7 +183,7 @@ mod tests {
 
     use super::super::messages::Request;
     use super::*;
-    use crate::limits::{DATABASE_BYTES_MAX, PUBLISHES_WAITING_MAX};
+    use crate::limits::{DATABASE_BYTES_MAX, PUBLISHES_QUEUED_MAX};
     use crate::serve::log::{Format, Log};
     use crate::serve::signed_url::Signer;
     use crate::serve::transport::{BrokerAddress, Connection, connect};
@@ -192,10 +192,10 @@ mod tests {
     use tokio::sync::oneshot;
     use tokio::task::JoinSet;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const TIMEOUT: Duration = Duration::from_secs(10);
 
     /// A worker whose broker is a switch, and whose messages stay where they are.
-    struct World {
+    struct TestService {
         _dir: TempDir,
         _tasks: JoinSet<()>,
         commands: mpsc::Sender<Command>,
@@ -203,7 +203,7 @@ mod tests {
         connection: Connection,
     }
 
-    impl World {
+    impl TestService {
         async fn new(broker: bool) -> Self {
             let dir = TempDir::new();
             let store = Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap();
@@ -214,14 +214,14 @@ mod tests {
             let (commands, inbox) = mpsc::channel(8);
             let outbox = Outbox { publisher, log: Log::new(Format::Quiet) };
             let mut tasks = JoinSet::new();
-            tasks.spawn(Worker::new(Jobs::new(store, signer), outbox, subscribed).run(inbox));
+            tasks.spawn(JobActor::new(JobService::new(store, signer), outbox, subscribed).run(inbox));
             Self { _dir: dir, _tasks: tasks, commands, broker, connection }
         }
 
         async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> T {
             let (done, answer) = oneshot::channel();
             assert!(self.commands.send(command(done)).await.is_ok());
-            tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap().unwrap()
+            tokio::time::timeout(TIMEOUT, answer).await.unwrap().unwrap().unwrap()
         }
 
         async fn create(&self, things: Vec<String>) {
@@ -236,10 +236,10 @@ mod tests {
             let all = async {
                 while topics.len() < count {
                     tokio::time::sleep(Duration::from_millis(5)).await;
-                    topics.extend(self.connection.waiting());
+                    topics.extend(self.connection.take_queued());
                 }
             };
-            assert!(tokio::time::timeout(PATIENCE, all).await.is_ok(), "only {topics:?}");
+            assert!(tokio::time::timeout(TIMEOUT, all).await.is_ok(), "only {topics:?}");
             topics.sort();
             topics
         }
@@ -251,44 +251,44 @@ mod tests {
 
     #[tokio::test]
     async fn a_broker_that_comes_back_is_told_again_of_all_work_that_is_left() {
-        let mut world = World::new(true).await;
+        let mut world = TestService::new(true).await;
         world.create(vec!["b".into(), "a".into()]).await;
         let all = [both("a"), both("b")].concat();
         assert_eq!(world.topics(4).await, all);
         world.broker.send_replace(false);
         tokio::time::sleep(Duration::from_millis(50)).await;
-        assert_eq!(world.connection.waiting(), Vec::<String>::new());
+        assert_eq!(world.connection.take_queued(), Vec::<String>::new());
         world.broker.send_replace(true);
         assert_eq!(world.topics(4).await, all);
         world.ask(|done| Command::Cancel { id: "one".into(), force: false, done }).await;
         assert_eq!(world.topics(4).await, all, "nothing is left");
         world.broker.send_replace(true);
         tokio::time::sleep(Duration::from_millis(50)).await;
-        assert_eq!(world.connection.waiting(), Vec::<String>::new());
+        assert_eq!(world.connection.take_queued(), Vec::<String>::new());
     }
 
     #[tokio::test]
     async fn requests_that_came_before_the_broker_went_hold_up_no_order() {
-        let mut world = World::new(false).await;
+        let mut world = TestService::new(false).await;
         let begin = std::time::Instant::now();
-        for _ in 0..PUBLISHES_WAITING_MAX + 10 {
+        for _ in 0..PUBLISHES_QUEUED_MAX + 10 {
             let (topic, payload) = ("$aws/things/a/jobs/get".into(), "{}".into());
-            let received = Received { thing: "a".into(), topic, payload, request: Ok(Request::Pending) };
+            let received = IncomingRequest { thing: "a".into(), topic, payload, request: Ok(Request::Pending) };
             assert!(world.commands.send(Command::Request(received)).await.is_ok());
         }
         world.create(vec!["a".into()]).await;
         assert!(begin.elapsed() < crate::limits::PUBLISH_TIMEOUT, "{:?}", begin.elapsed());
-        assert_eq!(world.connection.waiting().len(), PUBLISHES_WAITING_MAX);
+        assert_eq!(world.connection.take_queued().len(), PUBLISHES_QUEUED_MAX);
     }
 
     #[tokio::test]
     async fn orders_for_many_wait_for_no_broker_and_tell_everybody_when_it_comes() {
-        let mut world = World::new(false).await;
-        let things: Vec<String> = (0..PUBLISHES_WAITING_MAX + 10).map(|i| format!("t{i}")).collect();
+        let mut world = TestService::new(false).await;
+        let things: Vec<String> = (0..PUBLISHES_QUEUED_MAX + 10).map(|i| format!("t{i}")).collect();
         let mut all: Vec<String> = things.iter().flat_map(|thing| both(thing)).collect();
         all.sort();
         world.create(things).await;
-        assert_eq!(world.connection.waiting(), Vec::<String>::new());
+        assert_eq!(world.connection.take_queued(), Vec::<String>::new());
         // Without a retry of all: it does not say that it was away.
         world.broker.send_modify(|there| *there = true);
         let mut told = world.topics(all.len()).await;

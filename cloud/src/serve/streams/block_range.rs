@@ -37,7 +37,7 @@ fn block(index: u32, block_bytes: u32, file_bytes: u64) -> Block {
 }
 
 /// Runs of neighbouring blocks, each of which is one read.
-pub fn runs(blocks: &[Block]) -> impl Iterator<Item = &[Block]> {
+pub fn contiguous_runs(blocks: &[Block]) -> impl Iterator<Item = &[Block]> {
     blocks.chunk_by(|one, next| one.index + 1 == next.index)
 }
 
@@ -108,7 +108,7 @@ mod tests {
     fn neighbours_are_read_together() {
         let bitmap = [0b0010_0111];
         let found = blocks(&get(0, None, Some(&bitmap)), FILE_BYTES);
-        let lens: Vec<usize> = runs(&found).map(<[Block]>::len).collect();
+        let lens: Vec<usize> = contiguous_runs(&found).map(<[Block]>::len).collect();
         assert_eq!(lens, [3, 1]);
     }
 }

@@ -1,5 +1,5 @@
 //! The TLS front of the embedded broker: it terminates mutual TLS, reads the thing's name from the client certificate
-//! and passes the bytes on to the broker's loopback port, telling the gate who is behind the connection.
+//! and passes the bytes on to the broker's loopback port, telling the acl who is behind the connection.
 //! It exists because the broker crate does not show a policy the peer's certificate.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,10 +9,10 @@ use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::gate::{Gate, is_thing};
-use super::name::common_name;
+use super::acl::{Acl, is_thing_name};
+use super::x509_name::common_name;
 use crate::limits::TLS_HANDSHAKE_TIMEOUT;
-use crate::serve::places::Places;
+use crate::serve::connection_limit::LimitedListener;
 
 /// Bytes that are under way in each direction of one connection.
 const COPY_BYTES: usize = 16 * 1024;
@@ -20,30 +20,30 @@ const COPY_BYTES: usize = 16 * 1024;
 /// Serves until it is dropped; connections end with it.
 ///
 /// Dropping it closes the listener, and each connection when its task is next polled by the ending runtime.
-pub async fn serve(listener: TcpListener, acceptor: TlsAcceptor, broker: SocketAddr, gate: Arc<Gate>) {
-    let mut places = Places::new(listener, "mqtt over TLS");
+pub async fn serve(listener: TcpListener, acceptor: TlsAcceptor, broker: SocketAddr, acl: Arc<Acl>) {
+    let mut listener = LimitedListener::new(listener, "mqtt over TLS");
     let mut open = tokio::task::JoinSet::new();
     loop {
-        let (socket, place) = places.next().await;
-        let (acceptor, gate) = (acceptor.clone(), Arc::clone(&gate));
+        let (socket, permit) = listener.accept().await;
+        let (acceptor, acl) = (acceptor.clone(), Arc::clone(&acl));
         open.spawn(async move {
-            if let Err(error) = connection(socket, &acceptor, broker, &gate).await {
-                crate::serve::log::problem(format_args!("mqtt over TLS: {error}"));
+            if let Err(error) = connection(socket, &acceptor, broker, &acl).await {
+                crate::serve::log::report_error(format_args!("mqtt over TLS: {error}"));
             }
-            drop(place);
+            drop(permit);
         });
         while open.try_join_next().is_some() {}
     }
 }
 
-async fn connection(socket: TcpStream, acceptor: &TlsAcceptor, broker: SocketAddr, gate: &Gate) -> std::io::Result<()> {
+async fn connection(socket: TcpStream, acceptor: &TlsAcceptor, broker: SocketAddr, acl: &Acl) -> std::io::Result<()> {
     socket.set_nodelay(true)?;
     let handshake = tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(socket));
     let mut device = handshake.await.map_err(|_| std::io::Error::other("the handshake took too long"))??;
     let certificate = device.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let thing = certificate.and_then(common_name);
     let thing = thing.ok_or_else(|| std::io::Error::other("the client certificate has no common name"))?;
-    if !is_thing(&thing) {
+    if !is_thing_name(&thing) {
         let text =
             format!("no thing can have the certificate's common name {}", crate::serve::log::quote(thing.as_bytes()));
         return Err(std::io::Error::other(text));
@@ -51,11 +51,11 @@ async fn connection(socket: TcpStream, acceptor: &TlsAcceptor, broker: SocketAdd
 
     let inside = TcpSocket::new_v4()?;
     inside.bind((Ipv4Addr::LOCALHOST, 0).into())?;
-    // The gate has to know the name before the broker sees the connection.
+    // The acl has to know the name before the broker sees the connection.
     let address = inside.local_addr()?;
-    gate.announce(address, thing);
+    acl.register(address, thing);
     let passed = pass(&mut device, inside, broker).await;
-    gate.forget(address);
+    acl.unregister(address);
     passed
 }
 
