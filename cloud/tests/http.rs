@@ -46,7 +46,7 @@ async fn an_image_comes_whole_in_parts_and_by_its_head() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_url_is_no_permission_when_it_is_forged_expired_or_bare() {
+async fn a_forged_expired_or_unsigned_url_is_rejected() {
     let dir = TempDir::new();
     let (world, path) = with_url(&dir, 1000, Duration::from_secs(1)).await;
     let to = world.service.http;
@@ -63,7 +63,7 @@ async fn a_url_is_no_permission_when_it_is_forged_expired_or_bare() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_that_is_gone_is_not_found() {
+async fn a_missing_image_file_is_not_found() {
     let dir = TempDir::new();
     let (world, path) = with_url(&dir, 1000, Duration::from_secs(60)).await;
     for entry in std::fs::read_dir(dir.path().join("images")).unwrap() {
@@ -74,7 +74,7 @@ async fn an_image_that_is_gone_is_not_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_admin_requests_need_the_token_and_say_what_is_wrong() {
+async fn the_admin_requests_need_the_token_and_return_the_reason() {
     let dir = TempDir::new();
     let world = TestService::start(config(dir.path())).await;
     let to = world.service.http;
@@ -99,7 +99,7 @@ async fn the_admin_requests_need_the_token_and_say_what_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_event_feed_waits_for_what_comes() {
+async fn a_request_for_events_waits_for_the_next_event() {
     let dir = TempDir::new();
     let world = TestService::start(config(dir.path())).await;
     let image = world.upload(b"image").await;
@@ -115,7 +115,7 @@ async fn the_event_feed_waits_for_what_comes() {
     world.service.stop().await;
 }
 
-/// A connection costs a file, whether or not anybody says anything on it.
+/// An idle connection uses a file descriptor.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_without_a_whole_request_is_closed_and_a_busy_one_is_not() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -124,7 +124,7 @@ async fn a_connection_without_a_whole_request_is_closed_and_a_busy_one_is_not() 
     let mut silent = tokio::net::TcpStream::connect(world.service.http).await.unwrap();
     let mut half = tokio::net::TcpStream::connect(world.service.http).await.unwrap();
     half.write_all(b"GET /api/jobs HTTP/1.1\r\nHost: x\r\n").await.unwrap();
-    // The event feed says nothing for longer than a head may take.
+    // The response with events takes longer than the timeout of a request head.
     let wait = HTTP_HEAD_TIMEOUT + Duration::from_secs(2);
     let headers = format!("Authorization: Bearer {}\r\n", world.token);
     let mut feed = tokio::net::TcpStream::connect(world.service.http).await.unwrap();

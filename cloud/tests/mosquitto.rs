@@ -1,4 +1,4 @@
-//! The service as a client of a broker that somebody else runs: Debian's mosquitto, where it is installed.
+//! The service with an external broker: mosquitto, if it is installed.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,13 +10,13 @@ use std::time::Duration;
 use common::{Device, TempDir, TestService, config};
 use ota_cloud::serve::{Config, ExternalBroker};
 
-/// Debian puts it where the PATH of ordinary users does not look.
+/// Debian installs it in a directory that is not in the PATH of ordinary users.
 const PROGRAMS: [&str; 2] = ["mosquitto", "/usr/sbin/mosquitto"];
 
 struct Mosquitto(Child);
 
 impl Mosquitto {
-    /// `None` where it is not installed.
+    /// Returns `None` if mosquitto is not installed.
     fn start(dir: &TempDir, port: u16) -> Option<Self> {
         let file = dir.path().join("mosquitto.conf");
         std::fs::write(&file, format!("listener {port} 127.0.0.1\nallow_anonymous true\n")).unwrap();
@@ -63,6 +63,6 @@ async fn the_service_works_at_mosquitto_and_comes_back_to_it() {
             break;
         }
     }
-    assert!(answered, "the service did not come back");
+    assert!(answered, "the service did not reconnect");
     world.service.stop().await;
 }

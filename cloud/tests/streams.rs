@@ -1,4 +1,4 @@
-//! Blocks of a file through the real embedded broker: byte-exact, in both encodings, and what is refused.
+//! Tests of the stream service through the embedded broker: exact bytes, both encodings, rejections.
 
 #![allow(clippy::unwrap_used)]
 
@@ -39,7 +39,7 @@ impl StreamFixture {
         self.device.publish(&format!("{}/get/cbor", self.stream), &buffer[..len]).await;
     }
 
-    /// The next block: its number, and its bytes.
+    /// Returns index and bytes of the next block.
     async fn block(&mut self) -> (u32, Vec<u8>) {
         let message = self.device.next("/data/cbor").await;
         let data = Data::parse(&message).unwrap();
@@ -136,7 +136,7 @@ async fn a_description_lists_the_files() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_served_is_refused_by_its_code() {
+async fn invalid_stream_requests_are_rejected_by_code() {
     let mut fixture = StreamFixture::new(&pattern(10_000), false).await;
     for (request, code) in [
         (get(3, None), StreamRejectCode::OffsetOutOfBounds),
@@ -175,9 +175,9 @@ async fn another_things_stream_is_not_found() {
     fixture.world.service.stop().await;
 }
 
-/// How long that takes is checked where the clock is an argument: in `pace` and `lanes`.
+/// The rate itself is tested with an injected clock in `rate_limit` and `queues`.
 #[tokio::test(flavor = "multi_thread")]
-async fn awss_bytes_per_second_drop_no_block() {
+async fn the_rate_limit_drops_no_block() {
     let image = pattern(200_000);
     let mut fixture = StreamFixture::new(&image, true).await;
     let mut received = Vec::new();
@@ -199,7 +199,7 @@ async fn a_large_file_arrives_through_a_window_of_requests() {
     let mut received = Vec::with_capacity(image.len());
     let mut asked = 0;
     while received.len() < image.len() {
-        // Four requests under way, as a device with a window would have.
+        // Up to four outstanding requests, as with the window of a device.
         while asked < total && asked * BLOCK_BYTES < received.len() as u32 + 4 * 131_072 {
             fixture.get(&get(asked, Some(32))).await;
             asked += 32;

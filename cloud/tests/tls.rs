@@ -50,7 +50,7 @@ fn secured(dir: &Path, authority: &Authority) -> Config {
     Config { tls: Some(files), ..config(dir) }
 }
 
-/// A device's settings; `identity`: its certificate and key.
+/// MQTT options of a device; `identity`: its certificate and key.
 fn options(port: u16, client_id: &str, authority: &Authority, identity: Option<&(String, String)>) -> MqttOptions {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
@@ -91,7 +91,7 @@ async fn a_device_is_the_thing_that_its_certificate_names() {
     assert!(!granted, "a certificate of another authority");
     let wild = authority.issue("+", &[]);
     let (_, granted) = Device::with(options(world.port(), "+", &authority, Some(&wild)), "$aws/things/+/#").await;
-    assert!(!granted, "a certificate that names everybody");
+    assert!(!granted, "a certificate whose name is a wildcard");
     let long = "t".repeat(128);
     let identity = authority.issue(&long, &[]);
     let filter = format!("$aws/things/{long}/#");

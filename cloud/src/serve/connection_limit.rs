@@ -1,5 +1,5 @@
-//! How many connections a listener holds: as many as are bounded, and no more than the system grants files for.
-//! Who comes later waits in the system's own queue; a shortage is reported_at, once in a while.
+//! Limits the connections of a listener: at most `CONNECTIONS_MAX`, and at most a share of the process's file descriptors.
+//! Further connections wait in the backlog of the operating system; a shortage is logged at most once per interval.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,14 +10,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::log::report_error;
 use crate::limits::{CONNECTIONS_MAX, SHORTAGE_LOG_INTERVAL};
 
-/// Soft limit of open files where the system does not say it.
+/// Assumed soft limit of open files if the operating system does not provide it.
 const FILES_DEFAULT: usize = 1024;
-/// A listener takes a quarter: a connection may need a second file, and there are others.
+/// Each listener may use a quarter: a connection may need a second file, and there are other files.
 const FILES_SHARE: usize = 4;
-/// Before a connection is accepted again after an error.
+/// Pause before the next accept after an error.
 const ACCEPT_RETRY: Duration = Duration::from_millis(10);
 
-/// A listener with its listener.
+/// A listener with a limited number of connections.
 pub struct LimitedListener {
     listener: TcpListener,
     name: &'static str,
@@ -27,7 +27,7 @@ pub struct LimitedListener {
 }
 
 impl LimitedListener {
-    /// LimitedListener for a listener; `name` is what a log line calls it.
+    /// Wraps a listener; `name` is used in log lines.
     pub fn new(listener: TcpListener, name: &'static str) -> Self {
         Self::with(listener, name, CONNECTIONS_MAX.min(files_max() / FILES_SHARE))
     }
@@ -36,21 +36,23 @@ impl LimitedListener {
         Self { listener, name, max, permits: Arc::new(Semaphore::new(max)), reported_at: None }
     }
 
-    /// The next connection, and its permit, which is free again when that is dropped.
+    /// Accepts the next connection. Dropping the permit makes room for another.
     ///
-    /// Dropping it loses no connection that was not returned.
+    /// # Cancel safety
+    ///
+    /// No accepted connection is lost if the future is dropped.
     pub async fn accept(&mut self) -> (TcpStream, OwnedSemaphorePermit) {
         if self.permits.available_permits() == 0 {
             let max = self.max;
-            self.report(format_args!("all {max} connections are in use, others wait"));
+            self.report(format_args!("all {max} connections are in use, further ones wait"));
         }
-        let permit = Arc::clone(&self.permits).acquire_owned().await.expect("it is never closed");
+        let permit = Arc::clone(&self.permits).acquire_owned().await.expect("the semaphore is never closed");
         loop {
             match self.listener.accept().await {
                 Ok((socket, _)) => return (socket, permit),
-                // Out of file descriptors, or a peer that left already: neither is a reason to stop.
+                // No free file descriptor, or the peer has disconnected: keep accepting.
                 Err(error) => {
-                    self.report(format_args!("no connection is accepted: {error}"));
+                    self.report(format_args!("cannot accept a connection: {error}"));
                     tokio::time::sleep(ACCEPT_RETRY).await;
                 }
             }
@@ -65,7 +67,7 @@ impl LimitedListener {
     }
 }
 
-/// How many files this process may open. Source: proc_pid_limits(5).
+/// Returns the limit of open files of this process. Source: proc_pid_limits(5).
 fn files_max() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     soft_files_max(&limits).unwrap_or(FILES_DEFAULT)
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_more_than_there_are_places_waits_until_one_is_free() {
+    async fn a_connection_beyond_the_limit_waits_for_a_permit() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut listener = LimitedListener::with(listener, "test", 1);

@@ -1,8 +1,8 @@
-//! `ota-cloud serve`: starts the parts, ties them together, and stops them.
+//! `ota-cloud serve`: starts, connects and stops the components.
 //!
-//! `mqtt` connects to a broker (embedded or external); `router` sorts what devices send to `jobs` (the job service) and
-//! `streams` (blocks of files); `http` serves images by signed URL and the admin requests. What more than one of them
-//! needs is beside them: files, log, TLS, signed URLs, places for connections.
+//! `mqtt` connects to a broker (embedded or external); `router` distributes the messages of devices to `jobs` (job service)
+//! and `streams` (blocks of files); `http` serves images by signed URL and the admin requests. Shared modules are beside
+//! them: data directory, log, TLS, signed URLs, connection limit.
 
 mod config;
 mod connection_limit;
@@ -46,25 +46,29 @@ const TOKEN_BYTES: usize = 32;
 
 /// A running service.
 pub struct Service {
-    /// Where devices find the broker.
+    /// Address of the broker.
     pub mqtt: String,
-    /// Where devices and `ota` find HTTP.
+    /// Address of the image server and the admin requests.
     pub http: SocketAddr,
     tasks: JoinSet<()>,
     publisher: Publisher,
     subscribed: watch::Receiver<bool>,
     store: Store,
     log: Log,
-    /// Released last.
+    /// Lock of the data directory; released last.
     _lock: std::fs::File,
     #[cfg(feature = "broker")]
     embedded: Option<broker::EmbeddedBroker>,
 }
 
 impl Service {
-    /// Starts everything; when this returns, both listeners are open and the subscriptions stand.
+    /// Starts all components. When this returns, both listeners are open and the service is subscribed.
     ///
-    /// Errors: see [`ServeError`]. Dropping it before it returns stops what was started.
+    /// Errors: see [`ServeError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops everything that was started.
     pub async fn start(config: Config) -> Result<Self, ServeError> {
         let unusable = |error| ServeError::Data { dir: config.data.clone(), error };
         let lock = files::lock(&config.data).map_err(unusable)?;
@@ -112,31 +116,31 @@ impl Service {
         })
     }
 
-    /// Prints the one line that says where everything is.
+    /// Prints the ready line with both addresses.
     pub fn announce(&self) {
         self.log.line(format!("ready mqtt={} http={}", self.mqtt, self.http));
     }
 
-    /// Stops within a second; what was answered is on the disk already.
+    /// Stops within a second. Every acknowledged change is on disk already.
     pub async fn stop(mut self) {
-        let goodbye = async {
+        let disconnected = async {
             self.publisher.disconnect().await;
-            // The connection is over when nobody can say any more whether it is subscribed.
+            // The connection's task has ended when the sender of `subscribed` is dropped.
             while self.subscribed.changed().await.is_ok() {}
         };
-        let _ = tokio::time::timeout(STOP_TIMEOUT / 4, goodbye).await;
+        let _ = tokio::time::timeout(STOP_TIMEOUT / 4, disconnected).await;
         self.tasks.shutdown().await;
         #[cfg(feature = "broker")]
         if let Some(embedded) = self.embedded.take() {
             embedded.stop(STOP_TIMEOUT / 4).await;
         }
-        // A writer in the middle of its transaction finishes it, or the next start finds it undone.
+        // An open transaction is finished, or rolled back at the next start.
         let _ = tokio::time::timeout(STOP_TIMEOUT / 4, self.store.close()).await;
         self.log.finish();
     }
 }
 
-/// The broker in use.
+/// The broker in use and how it is reached.
 struct Broker {
     address: BrokerAddress,
     shown: String,
@@ -162,7 +166,7 @@ fn external_broker(external: &ExternalBroker) -> Result<Broker, ServeError> {
     })
 }
 
-/// With TLS the broker itself listens on a loopback port of its own, and the front on the address that was asked for.
+/// With TLS the broker listens on a loopback port, and the proxy on the configured address.
 #[cfg(feature = "broker")]
 async fn embedded_broker(config: &Config, tasks: &mut JoinSet<()>) -> Result<Broker, ServeError> {
     let acl = Arc::new(acl::Acl::new(config.tls.is_some()));

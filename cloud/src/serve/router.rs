@@ -1,5 +1,5 @@
-//! Where messages are sorted: job requests to the worker in their order, stream requests to a lane a thing.
-//! A topic is parsed here and nowhere else. Nothing is decided here.
+//! Routes incoming messages: job requests to the job actor in order, stream requests to the queue of their thing.
+//! This is the only place that parses topics.
 
 use ota_jobs::{JobsTopic, RejectCode, Topic, TopicError};
 use tokio::sync::mpsc;
@@ -25,23 +25,23 @@ use crate::clock::now_s;
 use crate::limits::{JOB_REQUESTS_QUEUED_MAX, TOPIC_BYTES_MAX};
 use crate::store::Store;
 
-/// What the service subscribes to.
+/// Subscriptions of the service.
 pub const FILTERS: [&str; 3] =
     ["$aws/things/+/jobs/#", "$aws/things/+/streams/+/get/+", "$aws/things/+/streams/+/describe/+"];
 
-/// What the service is made of.
+/// Components that the router and its targets use.
 pub struct Components {
-    /// Everything durable.
+    /// Database.
     pub store: Store,
-    /// The bytes of images.
+    /// Image files.
     pub files: Files,
-    /// Makes URLs.
+    /// Signs URLs.
     pub signer: Signer,
-    /// Where answers go.
+    /// Connection to the broker.
     pub publisher: Publisher,
-    /// Where lines go.
+    /// Message log.
     pub log: Log,
-    /// Delay what exceeds AWS's bytes per second and thing.
+    /// Limit each thing to AWS's bytes per second.
     pub aws_limits: bool,
 }
 
@@ -64,7 +64,7 @@ pub fn spawn(tasks: &mut JoinSet<()>, connection: Connection, parts: Components)
     JobsHandle::new(commands, seen_things)
 }
 
-/// Decides by the topic alone where a message goes; never waits.
+/// Routes messages by topic; never blocks.
 struct Router {
     commands: mpsc::Sender<Command>,
     queues: StreamQueues,
@@ -76,7 +76,7 @@ struct Router {
 impl Router {
     fn route(&mut self, message: Incoming) {
         if message.topic.len() > TOPIC_BYTES_MAX {
-            // No answer below it could be sent.
+            // The topic of a response would be too long.
             let (got, start) = (message.topic.len(), quote(message.topic.as_bytes()));
             return report_error(format_args!("a topic of {got} bytes is ignored, at most {TOPIC_BYTES_MAX}: {start}"));
         }
@@ -87,7 +87,7 @@ impl Router {
                 let (thing, stream, payload) = (thing.to_owned(), stream.to_owned(), message.payload.clone());
                 self.queues.send(StreamRequest { thing, stream, operation, encoding, payload });
             }
-            // Answers: ours come back from a broker that does not know "no local".
+            // Responses: a broker without support for "no local" sends back our own.
             Ok(_) | Err(TopicError::Foreign) => {}
             Err(_) if message.topic.ends_with("/rejected") || message.topic.ends_with("/accepted") => {}
             Err(error) => self.refuse(&message, &Refusal::new(RejectCode::InvalidTopic, error.to_string())),
@@ -101,7 +101,7 @@ impl Router {
         let (thing, topic, payload) = (thing.to_owned(), message.topic.clone(), message.payload.clone());
         let received = IncomingRequest { thing, topic, payload, request };
         if let Err(TrySendError::Full(_)) = self.commands.try_send(Command::Request(received)) {
-            self.refuse(message, &Refusal::new(RejectCode::RequestThrottled, "too many requests wait"));
+            self.refuse(message, &Refusal::new(RejectCode::RequestThrottled, "too many requests are queued"));
         }
     }
 
@@ -110,9 +110,10 @@ impl Router {
             codec::refusal(&message.topic, &message.payload, refusal, now_s()).map(|it| self.outbox.try_send(it));
         match sent {
             Ok(true) => {}
-            Ok(false) => {
-                report_error(format_args!("a refusal to {} is lost: too much waits", thing_of_topic(&message.topic)))
-            }
+            Ok(false) => report_error(format_args!(
+                "a rejection to {} is lost: the send queue is full",
+                thing_of_topic(&message.topic)
+            )),
             Err(error) => report_error(format_args!("refusal: {error}")),
         }
     }

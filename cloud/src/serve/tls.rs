@@ -1,5 +1,5 @@
-//! TLS settings from PEM files: the server's side with or without client certificates, and the client's side.
-//! One provider, ring; the server is always verified.
+//! TLS configurations from PEM files: server with or without client certificates, and client.
+//! The only crypto provider is ring; the client always verifies the server.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,23 +10,23 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-/// The files of one side.
+/// Files of one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// Own certificate, then its issuers. PEM.
+    /// Certificate chain, PEM: own certificate first.
     pub cert: PathBuf,
-    /// Its private key. PEM.
+    /// Private key, PEM.
     pub key: PathBuf,
-    /// Who signs the other side's certificates. PEM.
+    /// CA certificate that verifies the peer, PEM.
     pub ca: PathBuf,
 }
 
-/// A PEM file that cannot be used.
+/// A PEM file is not usable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsError {
-    /// Which.
+    /// Path of the file.
     pub file: PathBuf,
-    /// The reason.
+    /// Reason.
     pub why: String,
 }
 
@@ -40,7 +40,7 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// The broker's side: a client without a certificate of our authority does not get in.
+/// Server configuration of the broker; requires a client certificate of our CA.
 ///
 /// Errors: [`TlsError`] with the file's name.
 #[cfg(feature = "broker")]
@@ -57,7 +57,7 @@ pub fn mutual(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     Ok(Arc::new(config))
 }
 
-/// The image server's side: it shows its certificate and asks for none, the signed URL is the permission.
+/// Server configuration of the image server; requests no client certificate because the signed URL is the credential.
 pub fn server_only(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -68,9 +68,9 @@ pub fn server_only(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     Ok(Arc::new(config))
 }
 
-/// The service's side towards an external broker.
+/// Client configuration for an external broker.
 ///
-/// `own`: certificate and key for mutual TLS.
+/// `identity`: certificate and key for mutual TLS.
 pub fn client(ca: &Path, own: Option<(&Path, &Path)>) -> Result<Arc<ClientConfig>, TlsError> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()

@@ -1,4 +1,4 @@
-//! The admin requests from the client's side: the token, TLS, and refusals as text.
+//! Client of the admin requests: token, TLS, and error messages.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,28 +14,28 @@ use super::ToolError;
 use crate::api::ErrorBody;
 use crate::limits::EVENTS_WAIT_MAX;
 
-/// Longest time for one request without a body; the event feed waits for most of it.
+/// Timeout of a request without a body; a request for events waits for most of it.
 const REQUEST_TIMEOUT: Duration = EVENTS_WAIT_MAX.saturating_add(Duration::from_secs(10));
-/// Longest time for an upload.
+/// Timeout of an upload.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
-/// Largest answer. Unit: bytes.
+/// Maximum size of a response. Unit: bytes.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Where the service is and how to be let in.
+/// Address of the service and credentials.
 #[derive(Debug, Args)]
 pub struct Server {
-    /// The service's HTTP address, as its ready line says it.
+    /// HTTP address of the service, as in its ready line
     #[arg(long, global = true, env = "OTA_SERVER", default_value = "http://127.0.0.1:8080")]
     server: String,
-    /// The file `token` of the service's data directory.
+    /// File `token` in the data directory of the service
     #[arg(long, global = true, env = "OTA_TOKEN_FILE")]
     token_file: Option<PathBuf>,
-    /// Who signs the service's certificate, PEM; needed for https.
+    /// CA certificate of the service, PEM; required for https
     #[arg(long, global = true, env = "OTA_CA")]
     ca: Option<PathBuf>,
 }
 
-/// A ready client.
+/// A configured client.
 pub struct Client {
     agent: Agent,
     base: String,
@@ -43,14 +43,17 @@ pub struct Client {
 }
 
 impl Server {
-    /// Reads the token and the authority's certificate.
+    /// Reads the token and the CA certificate.
     pub fn client(&self) -> Result<Client, ToolError> {
         let path = self.token_file.as_ref();
-        let path = path.ok_or_else(|| ToolError::new("--token-file or OTA_TOKEN_FILE is needed"))?;
+        let path = path.ok_or_else(|| ToolError::new("--token-file or OTA_TOKEN_FILE is required"))?;
         let token = token(path)?;
         let http = self.server.starts_with("http://") || self.server.starts_with("https://");
         if !http {
-            return Err(ToolError::new(format!("--server {}: http:// is missing, or https://", self.server)));
+            return Err(ToolError::new(format!(
+                "--server {}: the URL must start with http:// or https://",
+                self.server
+            )));
         }
         let mut config = Agent::config_builder().http_status_as_error(false);
         if self.server.starts_with("https://") {
@@ -61,7 +64,7 @@ impl Server {
     }
 
     fn tls(&self) -> Result<TlsConfig, ToolError> {
-        let path = self.ca.as_ref().ok_or_else(|| ToolError::new("https needs --ca or OTA_CA"))?;
+        let path = self.ca.as_ref().ok_or_else(|| ToolError::new("https requires --ca or OTA_CA"))?;
         let pem = super::read(path)?;
         let certificates: Vec<Certificate<'static>> = parse_pem(&pem)
             .filter_map(|item| match item {
@@ -80,25 +83,25 @@ impl Server {
     }
 }
 
-/// The token is hexadecimal: anything else is another file, whose contents no server shall see.
+/// A token is hexadecimal. Anything else is a wrong file, whose content must not be sent to a server.
 fn token(path: &Path) -> Result<String, ToolError> {
     let text = std::fs::read_to_string(path).map_err(|error| ToolError::file(path, &error))?;
     let token = text.trim();
     match !token.is_empty() && token.bytes().all(|c| c.is_ascii_hexdigit()) {
         true => Ok(token.to_owned()),
-        false => Err(ToolError::file(path, &"holds no token: it is the file token of the service's data directory")),
+        false => Err(ToolError::file(path, &"not a token: use the file `token` in the data directory of the service")),
     }
 }
 
 impl Client {
-    /// `GET`.
+    /// Sends a `GET` request.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ToolError> {
         let request = self.agent.get(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
         let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
         parse(&self.accepted(request.call())?)
     }
 
-    /// `PUT` of a JSON body.
+    /// Sends a `PUT` request with a JSON body.
     pub fn put<T: DeserializeOwned>(&self, path: &str, body: &impl serde::Serialize) -> Result<T, ToolError> {
         let body = serde_json::to_vec(body).map_err(|error| ToolError::new(error.to_string()))?;
         let request = self.agent.put(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
@@ -107,7 +110,7 @@ impl Client {
         parse(&self.accepted(request.send(&body[..]))?)
     }
 
-    /// `PUT` of a file with headers of its own.
+    /// Sends a `PUT` request with the bytes of a file and an optional header.
     pub fn upload<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -122,7 +125,7 @@ impl Client {
         parse(&self.accepted(request.send(bytes))?)
     }
 
-    /// `POST` without a body.
+    /// Sends a `POST` request without a body.
     pub fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, ToolError> {
         let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
         let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
@@ -143,10 +146,10 @@ impl Client {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ToolError> {
-    serde_json::from_slice(body).map_err(|error| ToolError::new(format!("the answer is not understood: {error}")))
+    serde_json::from_slice(body).map_err(|error| ToolError::new(format!("invalid response: {error}")))
 }
 
-/// A piece of a path, with everything but letters, digits and `-_.~` escaped (RFC 3986, section 2.3).
+/// Escapes everything but letters, digits and `-_.~` in a path segment (RFC 3986, section 2.3).
 pub fn escape(text: &str) -> String {
     let plain = |c: u8| c.is_ascii_alphanumeric() || b"-_.~".contains(&c);
     let escaped = |c: u8| if plain(c) { char::from(c).to_string() } else { format!("%{c:02X}") };

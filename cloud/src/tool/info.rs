@@ -1,4 +1,4 @@
-//! `ota image info`: what an image says about itself, and its digest.
+//! `ota image info`: prints the header and the digest of an image.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use ring::digest::{SHA256, digest};
 
 use super::{ToolError, print_line, read};
 
-/// Prints one `name: value` a line.
+/// Prints one `name: value` pair per line.
 pub fn run(path: &Path) -> Result<(), ToolError> {
     let image = read(path)?;
-    let header =
-        Header::parse(&image).map_err(|error| ToolError::file(path, &format!("no image of ours: {error:?}")))?;
+    let header = Header::parse(&image)
+        .map_err(|error| ToolError::file(path, &format!("not an image made by `ota sign`: {error:?}")))?;
     let component = match header.component {
         Component::App => "app",
         Component::System => "system",

@@ -19,58 +19,58 @@ use crate::signature;
 
 #[derive(Debug, Subcommand)]
 pub enum JobCommand {
-    /// Upload images and create a job for things.
+    /// Upload images and create a job
     Create(Create),
-    /// List the newest jobs.
+    /// List the newest jobs
     List,
-    /// Print a job, its document and its executions.
+    /// Show a job with its document and executions
     Show {
-        /// The job.
+        /// Job id
         id: String,
     },
-    /// Follow a job until every execution ended; succeeds only if all of them did.
+    /// Follow a job until all executions have ended; succeeds only if all of them succeeded
     Watch {
-        /// The job.
+        /// Job id
         id: String,
     },
-    /// Cancel what is queued.
+    /// Cancel the queued executions of a job
     Cancel {
-        /// The job.
+        /// Job id
         id: String,
-        /// Also what is in progress.
+        /// Also cancel executions in progress
         #[arg(long)]
         force: bool,
     },
 }
 
-/// Upload images and create a job for things.
+/// Upload images and create a job
 #[derive(Debug, Args)]
 pub struct Create {
-    /// Things that shall do it.
+    /// Things that get an execution
     #[arg(long = "thing", required = true, num_args = 1..)]
     things: Vec<String>,
-    /// Images, in the order of their file ids; the signature is the file of that name with `.sig`.
+    /// Images, in the order of their file ids; the signature is read from the image's name with `.sig`
     #[arg(long = "image", required_unless_present = "document", num_args = 1..)]
     images: Vec<PathBuf>,
-    /// A job document of your own instead, a JSON object.
+    /// Custom job document, a JSON object, instead of images
     #[arg(long, conflicts_with = "images")]
     document: Option<PathBuf>,
-    /// How devices may fetch the image.
+    /// Protocols that devices may use for the download
     #[arg(long, value_enum, default_value = "mqtt")]
     protocol: ProtocolName,
-    /// The job's id; a random one unless given.
+    /// Job id; random by default
     #[arg(long)]
     id: Option<String>,
-    /// The device's name of the key: `certfile` in the document.
+    /// Name of the verification key on the device: `certfile` in the document
     #[arg(long)]
     key_name: Option<String>,
-    /// How long an execution may be in progress. Minutes.
+    /// Maximum time that an execution may be in progress. Minutes
     #[arg(long)]
     timeout_minutes: Option<u64>,
-    /// Images without a signature are meant to be so.
+    /// Accept images without a signature
     #[arg(long)]
     unsigned: bool,
-    /// Images without our header, and signatures of another kind, are meant to be so.
+    /// Accept images without an image header, and signatures of other kinds
     #[arg(long)]
     raw: bool,
 }
@@ -98,7 +98,7 @@ impl JobCommand {
 
 impl Create {
     fn run(self, client: &Client) -> Result<(), ToolError> {
-        // All are looked at before the first is sent.
+        // All files are checked before the first upload.
         let images: Vec<CheckedImage<'_>> =
             self.images.iter().map(|path| self.check(path)).collect::<Result<_, _>>()?;
         let files = images.iter().map(|image| self.upload(client, image)).collect::<Result<_, _>>()?;
@@ -113,9 +113,7 @@ impl Create {
         let job = NewJob { things: self.things, files, protocols, document, timeout_minutes };
         let created: CreateResponse = client.put(&format!("/api/jobs/{}", escape(&id)), &job)?;
         for thing in &created.unseen {
-            print_note(format_args!(
-                "the service heard nothing of the thing {thing} since it started: is the name right?"
-            ));
+            print_note(format_args!("no request from thing {thing} since the service started: check the name"));
         }
         print_line(id);
         Ok(())
@@ -126,7 +124,7 @@ impl Create {
         let name = name.ok_or_else(|| ToolError::file(path, &"not a file name"))?;
         let bytes = read(path)?;
         if !self.raw && !is_image(&bytes) {
-            return Err(ToolError::file(path, &"no image of ours: make one with ota sign, or say --raw"));
+            return Err(ToolError::file(path, &"not an image made by `ota sign`: sign the file, or use --raw"));
         }
         Ok(CheckedImage { name, bytes, signature: self.signature(path)? })
     }
@@ -143,21 +141,21 @@ impl Create {
         let path = signature_path(image);
         match std::fs::read_to_string(&path) {
             Ok(text) if self.raw || is_signature(text.trim()) => Ok(Some(text.trim().to_owned())),
-            Ok(_) => Err(ToolError::file(&path, &"no signature in base64: sign the image again, or say --raw")),
+            Ok(_) => Err(ToolError::file(&path, &"not a signature in base64: sign the image again, or use --raw")),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.unsigned => Ok(None),
-            Err(error) => Err(ToolError::file(&path, &format!("{error}; sign it, or say --unsigned"))),
+            Err(error) => Err(ToolError::file(&path, &format!("{error}; sign the image, or use --unsigned"))),
         }
     }
 }
 
-/// An image whose file was looked at.
+/// A checked image.
 struct CheckedImage<'a> {
     name: &'a str,
     bytes: Vec<u8>,
     signature: Option<String>,
 }
 
-/// Has it the form of a signature that some device takes? Of which key and file, the device finds out.
+/// Returns whether the text has the format of a supported signature. Its validity is verified by the device.
 fn is_signature(text: &str) -> bool {
     match signature::kind(text) {
         SignatureKind::Sha256Ecdsa => STANDARD.decode(text).is_ok_and(|der| DerSignature::from_bytes(&der).is_ok()),
@@ -169,7 +167,7 @@ fn cancel(client: &Client, id: &str, force: bool) -> Result<(), ToolError> {
     let done: CancelResponse = client.post(&format!("/api/jobs/{}/cancel?force={force}", escape(id)))?;
     print_line(format_args!("{} cancelled", done.canceled));
     if done.left_in_progress > 0 {
-        print_line(format_args!("{} left IN_PROGRESS, --force cancels them too", done.left_in_progress));
+        print_line(format_args!("{} left IN_PROGRESS, use --force to cancel them", done.left_in_progress));
     }
     Ok(())
 }
@@ -206,7 +204,7 @@ fn watch(client: &Client, id: &str) -> Result<(), ToolError> {
     let id = escape(id);
     let mut after = 0;
     loop {
-        // Looked at before the events: one that ends the job in between is seen in the next round.
+        // The job is read before the events: an event between the two requests is printed in the next round.
         let job: JobView = client.get(&format!("/api/jobs/{id}"))?;
         let ended = job.executions.iter().all(|execution| execution.terminal);
         let wait_s = if ended { 0 } else { EVENTS_WAIT_MAX.as_secs() };

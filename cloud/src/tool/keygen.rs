@@ -1,4 +1,4 @@
-//! `ota keygen`: a key pair, ECDSA P-256 or Ed25519, the private half readable by its owner alone.
+//! `ota keygen`: creates a key pair, ECDSA P-256 or Ed25519; only the owner can read the private key.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -15,20 +15,20 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use super::private_key::ED25519;
 use super::{ToolError, print_line};
 
-/// Only the owner reads the private key.
+/// Only the owner can read the private key.
 const PRIVATE_MODE: u32 = 0o600;
-/// Everybody may read the public one.
+/// All users can read the public key.
 const PUBLIC_MODE: u32 = 0o644;
-/// A random scalar is outside 1..n once in 2^32 draws.
+/// Probability that a random scalar is outside 1..n: 2^-32 per attempt.
 const DRAWS_MAX: usize = 8;
 
-/// Make a key pair for signing images.
+/// Create a key pair for signing images
 #[derive(Debug, Args)]
 pub struct Keygen {
-    /// Directory for `private.pem` (PKCS#8), and `public.pem` and `public.der` (SubjectPublicKeyInfo; devices take DER).
+    /// Directory for `private.pem` (PKCS#8), and `public.pem` and `public.der` (SubjectPublicKeyInfo; devices use DER)
     #[arg(long)]
     out: PathBuf,
-    /// The algorithm: ecdsa is P-256, which AWS and every device know; ed25519 is for devices built with that feature.
+    /// Algorithm: ecdsa is P-256, supported by AWS and every device; ed25519 requires devices built with that feature
     #[arg(long, value_enum, default_value = "ecdsa")]
     kind: KindName,
 }
@@ -40,7 +40,7 @@ enum KindName {
 }
 
 impl Keygen {
-    /// Writes the files; an existing key is never overwritten.
+    /// Writes the files; an existing key is not overwritten.
     pub fn run(&self) -> Result<(), ToolError> {
         let (private, public) = match self.kind {
             KindName::Ecdsa => ecdsa()?,
@@ -58,7 +58,7 @@ impl Keygen {
         print_line(private_path.display());
         print_line(public_path.display());
         print_line(format_args!(
-            "{} (the same, {} bytes of DER, as a device takes it)",
+            "{} (the same key, {} bytes of DER, for devices)",
             der_path.display(),
             public.as_bytes().len()
         ));
@@ -66,7 +66,7 @@ impl Keygen {
     }
 }
 
-/// A private key in PKCS#8, and the public one in SubjectPublicKeyInfo.
+/// Private key in PKCS#8, public key in SubjectPublicKeyInfo.
 type Pair = (SecretDocument, Document);
 
 fn ecdsa() -> Result<Pair, ToolError> {
@@ -80,7 +80,7 @@ fn ecdsa() -> Result<Pair, ToolError> {
 fn ed25519() -> Result<Pair, ToolError> {
     let mut seed = [0; 34];
     seed[..2].copy_from_slice(&[0x04, 0x20]);
-    SystemRandom::new().fill(&mut seed[2..]).map_err(|_| ToolError::new("the system gave no random numbers"))?;
+    SystemRandom::new().fill(&mut seed[2..]).map_err(|_| ToolError::new("the system provided no random numbers"))?;
     let pair = Ed25519KeyPair::from_seed_unchecked(&seed[2..]).map_err(|error| ToolError::new(error.to_string()))?;
     let written = || {
         let algorithm = AlgorithmIdentifier { oid: ED25519, parameters: None };
@@ -95,12 +95,12 @@ fn ed25519() -> Result<Pair, ToolError> {
 fn draw() -> Result<SecretKey, ToolError> {
     for _ in 0..DRAWS_MAX {
         let mut bytes = [0; 32];
-        SystemRandom::new().fill(&mut bytes).map_err(|_| ToolError::new("the system gave no random numbers"))?;
+        SystemRandom::new().fill(&mut bytes).map_err(|_| ToolError::new("the system provided no random numbers"))?;
         if let Ok(key) = SecretKey::from_slice(&bytes) {
             return Ok(key);
         }
     }
-    Err(ToolError::new("the system's random numbers make no key"))
+    Err(ToolError::new("no valid key from the system's random numbers"))
 }
 
 fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ToolError> {

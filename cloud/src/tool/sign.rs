@@ -1,4 +1,4 @@
-//! `ota sign`: any file becomes an image: our header, padding, the file; and a signature over all of it.
+//! `ota sign`: makes an image from any file (header, padding, file) and signs all of it.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,39 +13,39 @@ use ring::digest::{SHA256, digest};
 use super::private_key::PrivateKey;
 use super::{ToolError, is_image, print_line, read, signature_path, write};
 
-/// Between header and body.
+/// Fill byte between header and body.
 const PADDING: u8 = 0;
 
-/// Put a header before a file and sign the result.
+/// Add an image header to a file and sign the result
 #[derive(Debug, Args)]
 pub struct Sign {
-    /// Private key, PKCS#8 PEM, from `ota keygen`; RSA of 2048 or 3072 bits from OpenSSL.
+    /// Private key, PKCS#8 PEM, from `ota keygen`; or RSA of 2048 or 3072 bits from OpenSSL
     #[arg(long)]
     key: PathBuf,
-    /// `major.minor.patch`.
+    /// Version, `major.minor.patch`
     #[arg(long, value_parser = version)]
     version: Version,
-    /// The board it is for: 1 to 16 printable ASCII characters.
+    /// Hardware id of the board: 1 to 16 printable ASCII characters
     #[arg(long, value_parser = hardware)]
     hardware: HardwareId,
-    /// What it replaces.
+    /// Component that the image replaces
     #[arg(long, value_enum, default_value = "app")]
     component: ComponentName,
-    /// Raise it with a release that fixes a hole: no device goes back below it.
+    /// Security counter; increase it with a release that fixes a vulnerability: devices refuse a lower value
     #[arg(long, default_value_t = 0)]
     security_counter: u32,
-    /// The same number for all images of a release.
+    /// Release id, the same number for all images of a release
     #[arg(long, default_value_t = 0)]
     release_id: u64,
-    /// Where it is loaded to or runs from; 0x for hexadecimal.
+    /// Address that the image is loaded to or runs from; 0x for hexadecimal
     #[arg(long, default_value = "0", value_parser = address)]
     load_address: u32,
-    /// The slot it was linked for.
+    /// Slot that the image is linked for
     #[arg(long, value_enum, default_value = "any")]
     link: LinkName,
-    /// The file.
+    /// Input file
     input: PathBuf,
-    /// The image; the signature goes to the same name with `.sig`.
+    /// Output image; the signature is written to the same name with `.sig`
     output: PathBuf,
 }
 
@@ -64,7 +64,7 @@ enum LinkName {
 }
 
 fn version(text: &str) -> Result<Version, String> {
-    text.parse().map_err(|_| "three numbers with points between, like 2.0.0".to_owned())
+    text.parse().map_err(|_| "three numbers separated by dots, for example 2.0.0".to_owned())
 }
 
 fn hardware(text: &str) -> Result<HardwareId, String> {
@@ -79,7 +79,7 @@ fn address(text: &str) -> Result<u32, String> {
     parsed.map_err(|error| error.to_string())
 }
 
-/// Also by another path, or through a link.
+/// Compares files, not paths: also through links.
 fn is_same_file(one: &Path, other: &Path) -> bool {
     let id = |path: &Path| std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
     one == other || id(one).is_some_and(|one| Some(one) == id(other))
@@ -92,10 +92,7 @@ impl Sign {
         self.check_paths()?;
         let body = read(&self.input)?;
         if is_image(&body) {
-            return Err(ToolError::file(
-                &self.input,
-                &"it is an image of ours already: sign the file that it was made of",
-            ));
+            return Err(ToolError::file(&self.input, &"it has an image header already; sign the original file"));
         }
         let image = self.image(&body)?;
         let digest = digest(&SHA256, &image);
@@ -111,14 +108,14 @@ impl Sign {
         Ok(())
     }
 
-    /// Neither result may take the place of what it is made of.
+    /// Checks that no output overwrites an input.
     fn check_paths(&self) -> Result<(), ToolError> {
         for output in [&self.output, &signature_path(&self.output)] {
             for (source, what) in [(&self.input, "input"), (&self.key, "key")] {
                 if is_same_file(source, output) {
                     return Err(ToolError::file(
                         output,
-                        &format!("the {what} would be overwritten: name another output"),
+                        &format!("the {what} would be overwritten; choose another output"),
                     ));
                 }
             }
@@ -130,7 +127,8 @@ impl Sign {
         let len = u32::try_from(body.len());
         let len = len.map_err(|_| ToolError::file(&self.input, &format!("{} bytes, at most 4 GiB", body.len())))?;
         let place = Body::new(BODY_OFFSET_DEFAULT_BYTES, len);
-        let place = place.map_err(|_| ToolError::file(&self.input, &format!("{len} bytes make no image")))?;
+        let place =
+            place.map_err(|_| ToolError::file(&self.input, &format!("{len} bytes are not a valid body length")))?;
         let header = self.header(place).emit();
         let mut image = vec![PADDING; place.offset_bytes() as usize];
         image[..header.len()].copy_from_slice(&header);

@@ -1,4 +1,4 @@
-//! `ota verify`: the check that a device makes, with the device's own verifier.
+//! `ota verify`: verifies an image as a device does, with the device's own verifier.
 
 use std::path::PathBuf;
 
@@ -11,20 +11,20 @@ use ring::digest::{SHA256, digest};
 
 use super::{ToolError, print_line, read, signature_path};
 
-/// Check an image against a public key.
+/// Verify the signature of an image
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Public key, SubjectPublicKeyInfo PEM, from `ota keygen`.
+    /// Public key, SubjectPublicKeyInfo PEM, from `ota keygen`
     #[arg(long)]
     key: PathBuf,
-    /// The image.
+    /// Image
     image: PathBuf,
-    /// Its signature; the image's name with `.sig` unless given.
+    /// Signature file; by default the image's name with `.sig`
     signature: Option<PathBuf>,
 }
 
 impl Verify {
-    /// Says `good` and succeeds, or fails and says why.
+    /// Prints `good` and succeeds, or fails with the reason.
     pub fn run(&self) -> Result<(), ToolError> {
         let image = read(&self.image)?;
         let path = self.signature.clone().unwrap_or_else(|| signature_path(&self.image));
@@ -43,11 +43,11 @@ impl Verify {
         Ok(())
     }
 
-    /// The key of the file, of whatever kind it is.
+    /// Reads the public key, of any supported kind.
     fn key(&self) -> Result<Key, ToolError> {
         let pem = std::fs::read_to_string(&self.key).map_err(|error| ToolError::file(&self.key, &error))?;
         if pem.contains("PRIVATE KEY-----") {
-            return Err(ToolError::file(&self.key, &"this is a private key, the public one verifies"));
+            return Err(ToolError::file(&self.key, &"this is a private key; verification needs the public key"));
         }
         let (_, der) = Document::from_pem(&pem).map_err(|error| ToolError::file(&self.key, &error))?;
         Key::new("key", der.as_bytes()).map_err(|error| ToolError::file(&self.key, &error))
@@ -56,7 +56,7 @@ impl Verify {
 
 fn named(refusal: SignatureRefusal) -> String {
     match refusal {
-        SignatureRefusal::SignatureInvalid => "the signature is not of this key over this file".to_owned(),
+        SignatureRefusal::SignatureInvalid => "the signature does not match this key and file".to_owned(),
         SignatureRefusal::SignatureMalformed { at_bytes } => format!("the signature is malformed at byte {at_bytes}"),
         other => format!("{other:?}"),
     }

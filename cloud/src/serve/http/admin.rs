@@ -1,5 +1,5 @@
-//! The admin requests below `/api`: images in, jobs in, looked at and cancelled, the event feed.
-//! Every one needs the bearer token of the data directory. Shapes of requests and answers are in `crate::api`.
+//! The admin requests below `/api`: upload images; create, list, show and cancel jobs; read events.
+//! All of them require the bearer token of the data directory. The JSON types are in `crate::api`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::store::StoreError;
 /// The routes below `/api`.
 pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
     Router::new()
-        // An image has its own bound, in the upload.
+        // The upload enforces its own limit.
         .route("/api/images/{name}", put(upload).layer(DefaultBodyLimit::disable()))
         .route("/api/jobs", get(list))
         .route("/api/jobs/{id}", put(create).get(show))
@@ -40,7 +40,7 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
 async fn require_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    // Digests are compared, so that the time it takes tells nothing about the token.
+    // Digests are compared so that the comparison time reveals nothing about the token.
     if digest(&SHA256, given.trim().as_bytes()).as_ref() != app.token_digest {
         return failure(StatusCode::UNAUTHORIZED, "the bearer token is missing or wrong");
     }
@@ -52,10 +52,7 @@ async fn upload(State(app): State<Arc<App>>, Path(name): Path<String>, headers: 
         return failure(StatusCode::BAD_REQUEST, &format!("{SIGNATURE_HEADER} is not base64: it is not ASCII"));
     };
     if signature.as_deref() == Some("") {
-        return failure(
-            StatusCode::BAD_REQUEST,
-            &format!("{SIGNATURE_HEADER} is empty: leave it out, or sign the image"),
-        );
+        return failure(StatusCode::BAD_REQUEST, &format!("{SIGNATURE_HEADER} is empty: omit it, or sign the image"));
     }
     if name.len() > NAME_BYTES_MAX {
         return failure(StatusCode::BAD_REQUEST, &format!("name of {} bytes, at most {NAME_BYTES_MAX}", name.len()));
@@ -134,7 +131,7 @@ async fn events(State(app): State<Arc<App>>, Query(feed): Query<EventQuery>) -> 
         if !found.is_empty() || tokio::time::Instant::now() >= until {
             return Json(found).into_response();
         }
-        // With a filter the newest event may be another job's: then the next one is waited for.
+        // With a filter the newest event may belong to another job: wait for the next one.
         seen = app.store.wait_for_event(seen, until - tokio::time::Instant::now()).await;
     }
 }

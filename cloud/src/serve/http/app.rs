@@ -1,4 +1,4 @@
-//! What the HTTP handlers share.
+//! Shared state of the HTTP handlers.
 
 use crate::serve::files::Files;
 use crate::serve::jobs::handle::JobsHandle;
@@ -6,18 +6,18 @@ use crate::serve::log::Log;
 use crate::serve::signed_url::Signer;
 use crate::store::Store;
 
-/// The parts of the service that requests are answered from.
+/// Shared state of the HTTP handlers.
 pub struct App {
-    /// Everything durable.
+    /// Database.
     pub store: Store,
-    /// The bytes of images.
+    /// Image files.
     pub files: Files,
-    /// Orders go there.
+    /// Job service.
     pub jobs: JobsHandle,
     /// Checks signed URLs.
     pub signer: Signer,
     /// SHA-256 of the admin token.
     pub token_digest: Vec<u8>,
-    /// Where lines go.
+    /// Message log.
     pub log: Log,
 }

@@ -1,4 +1,4 @@
-//! The image server: signed URLs, single ranges, HEAD. The admin requests are in `admin.rs`, on the same listener.
+//! The image server: signed URLs, single ranges, HEAD. The admin requests are in `admin.rs`.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub fn router() -> Router<Arc<App>> {
     Router::new().route("/images/{id}", get(image))
 }
 
-/// What a signed URL carries.
+/// Query of a signed URL.
 #[derive(Debug, Deserialize)]
 struct Permission {
     expires: u64,
@@ -59,7 +59,7 @@ async fn answer(app: &App, id: &str, permission: Option<Permission>, headers: &H
     match app.files.image(&image.id) {
         Ok(file) => ranged(&image, file, headers),
         Err(StoreError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
-            plain(StatusCode::NOT_FOUND, "the image is gone")
+            plain(StatusCode::NOT_FOUND, "the image file is missing")
         }
         Err(error) => failed(&error),
     }
@@ -68,8 +68,8 @@ async fn answer(app: &App, id: &str, permission: Option<Permission>, headers: &H
 fn ranged(image: &Image, file: Arc<File>, headers: &HeaderMap) -> Response {
     let tag = format!("\"{}\"", image.sha256);
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    // A range of another state of the file is not what was asked for (RFC 9110, section 13.1.5).
-    let current = text(header::IF_RANGE).is_none_or(|known| known == tag);
+    // A range of another version of the file is ignored (RFC 9110, section 13.1.5).
+    let current = text(header::IF_RANGE).is_none_or(|value| value == tag);
     let value = text(header::RANGE).filter(|_| current);
     let size_bytes = image.size_bytes;
     let common = [(header::ACCEPT_RANGES, "bytes".to_owned()), (header::ETAG, tag)];
@@ -87,15 +87,15 @@ fn ranged(image: &Image, file: Arc<File>, headers: &HeaderMap) -> Response {
     }
 }
 
-/// A part of a file, read piece by piece while the client takes it.
+/// Streams a part of a file in chunks.
 fn body(file: Arc<File>, offset: u64, len: u64) -> Response {
     let pieces = futures_util::stream::unfold((file, offset, len), |(file, offset, left)| async move {
         let count = left.min(HTTP_CHUNK_BYTES as u64);
         if count == 0 {
             return None;
         }
-        let piece = read_at(&file, offset, usize::try_from(count).expect("at most a chunk")).await;
-        // After an error the connection breaks, and the client sees a body too short.
+        let piece = read_at(&file, offset, usize::try_from(count).expect("at most one chunk")).await;
+        // After an error the connection is closed, and the client sees a truncated body.
         let left = if piece.is_ok() { left - count } else { 0 };
         Some((piece, (file, offset + count, left)))
     });
@@ -110,5 +110,5 @@ fn plain(status: StatusCode, text: &str) -> Response {
 
 fn failed(error: &StoreError) -> Response {
     report_error(format_args!("image server: {error}"));
-    plain(StatusCode::INTERNAL_SERVER_ERROR, "the service has trouble with its disk")
+    plain(StatusCode::INTERNAL_SERVER_ERROR, "the service cannot read the image")
 }

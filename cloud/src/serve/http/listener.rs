@@ -1,5 +1,5 @@
-//! HTTP connections: plain TCP or TLS, each with a place and with bounds on how long it may say nothing.
-//! What is answered is the router's part.
+//! HTTP connections: plain TCP or TLS, with limits on their number and on idle time.
+//! Requests are handled by the router.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,11 @@ use crate::limits::{HTTP_HEAD_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
 use crate::serve::connection_limit::LimitedListener;
 use crate::serve::log::report_error;
 
-/// Serves until it is dropped; connections end with it.
+/// Accepts and serves connections; never returns.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the listener and all connections.
 pub async fn serve(listener: TcpListener, acceptor: Option<TlsAcceptor>, router: Router) {
     let mut listener = LimitedListener::new(listener, "http");
     let acceptor = acceptor.map(Arc::new);
@@ -25,7 +29,7 @@ pub async fn serve(listener: TcpListener, acceptor: Option<TlsAcceptor>, router:
     loop {
         let (socket, permit) = listener.accept().await;
         let (acceptor, router) = (acceptor.clone(), router.clone());
-        // One slow handshake or client holds up nobody else.
+        // Each connection has a task: a slow handshake or client does not delay others.
         open.spawn(async move {
             if let Err(error) = connection(socket, acceptor.as_deref(), router).await {
                 report_error(format_args!("https: {error}"));
@@ -38,14 +42,14 @@ pub async fn serve(listener: TcpListener, acceptor: Option<TlsAcceptor>, router:
 
 /// Errors: the TLS handshake failed.
 async fn connection(socket: TcpStream, acceptor: Option<&TlsAcceptor>, router: Router) -> io::Result<()> {
-    // A hint: without it everything works, only slower.
+    // Only an optimization; an error is ignored.
     let _ = socket.set_nodelay(true);
     let Some(acceptor) = acceptor else {
         requests(socket, router).await;
         return Ok(());
     };
     let handshake = tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(socket));
-    let stream = handshake.await.map_err(|_| io::Error::other("the handshake took too long"))??;
+    let stream = handshake.await.map_err(|_| io::Error::other("TLS handshake timed out"))??;
     requests(stream, router).await;
     Ok(())
 }
@@ -53,6 +57,6 @@ async fn connection(socket: TcpStream, acceptor: Option<&TlsAcceptor>, router: R
 async fn requests(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router) {
     let mut http = Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HTTP_HEAD_TIMEOUT);
-    // A client that left, said nonsense or nothing at all is everyday life and no error of ours.
+    // A client that disconnects or sends an invalid request is not an error of the service.
     let _ = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
 }

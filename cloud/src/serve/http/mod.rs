@@ -1,4 +1,4 @@
-//! Everything that the HTTP listener answers: images by signed URL, and the admin requests.
+//! Routes of the HTTP listener: images by signed URL, and the admin requests.
 
 mod admin;
 pub mod app;

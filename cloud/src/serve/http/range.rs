@@ -1,9 +1,9 @@
-//! The `Range` header of RFC 9110, section 14: one range of bytes; several, or other units, are as if not asked.
+//! The `Range` header of RFC 9110, section 14. A single byte range is supported; other forms are ignored.
 
-/// What part of a file is asked for.
+/// The requested part of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RangeRequest {
-    /// All of it: status 200.
+    /// The whole file: status 200.
     Whole,
     /// This part: status 206.
     Part {
@@ -12,11 +12,11 @@ pub enum RangeRequest {
         /// Last byte, at least `first`, inside the file.
         last: u64,
     },
-    /// Nothing of it exists: status 416.
+    /// No byte of the file: status 416.
     Unsatisfiable,
 }
 
-/// Reads the header's value for a file of `size_bytes`.
+/// Parses the header's value for a file of `size_bytes`.
 pub fn parse(value: Option<&str>, size_bytes: u64) -> RangeRequest {
     let Some(spec) = value.and_then(|value| value.trim().strip_prefix("bytes=")) else { return RangeRequest::Whole };
     let Some((first, last)) = spec.split_once('-') else { return RangeRequest::Whole };
@@ -30,7 +30,7 @@ pub fn parse(value: Option<&str>, size_bytes: u64) -> RangeRequest {
 
 fn number(text: &str) -> Option<u64> {
     let text = text.trim();
-    // `parse` alone would take a sign.
+    // `parse` alone would accept a sign.
     text.bytes().all(|c| c.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
@@ -53,9 +53,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_read_as_the_rfc_says() {
+    fn ranges_are_parsed_as_in_the_rfc() {
         let part = |first, last| RangeRequest::Part { first, last };
-        for (value, want) in [
+        for (value, expected) in [
             ("bytes=0-0", part(0, 0)),
             ("bytes=0-499", part(0, 499)),
             ("bytes=500-999", part(500, 999)),
@@ -75,7 +75,7 @@ mod tests {
             ("lines=0-1", RangeRequest::Whole),
             ("", RangeRequest::Whole),
         ] {
-            assert_eq!(parse(Some(value), 1000), want, "{value}");
+            assert_eq!(parse(Some(value), 1000), expected, "{value}");
         }
         assert_eq!(parse(None, 1000), RangeRequest::Whole);
         assert_eq!(parse(Some("bytes=0-"), 0), RangeRequest::Unsatisfiable);

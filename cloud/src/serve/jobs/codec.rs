@@ -1,5 +1,5 @@
-//! Between the job service and the words of the wire: requests are read, answers and notifications written.
-//! All messages are those of `ota-jobs`; what a request means to the service is decided here and nowhere else.
+//! Converts between the job service and MQTT messages: parses requests, serializes responses and notifications.
+//! The message formats are those of `ota-jobs`; their meaning for the service is defined here.
 
 use bytes::Bytes;
 use ota_jobs::describe::Described;
@@ -16,15 +16,15 @@ use crate::model::Execution;
 use crate::serve::mqtt::emit::emit_to_bytes;
 use crate::serve::mqtt::transport::Outgoing;
 
-/// What a device sends to stop its step timer. Source: AWS IoT Jobs, UpdateJobExecution, `stepTimeoutInMinutes`.
+/// Value that stops the step timer. Source: AWS IoT Jobs, UpdateJobExecution, `stepTimeoutInMinutes`.
 const TIMER_STOPPED: i64 = -1;
 
-/// Why a message could not be written.
+/// Why a message cannot be serialized.
 #[derive(Debug)]
 pub enum CodecError {
-    /// It does not fit into an MQTT packet, or a field of it is wrong.
+    /// It does not fit into an MQTT packet, or a field is invalid.
     Emit(EmitError),
-    /// What is stored is no JSON that the wire takes.
+    /// Stored text is not valid JSON.
     Stored(ParseError),
 }
 
@@ -55,9 +55,9 @@ impl From<ParseError> for CodecError {
     }
 }
 
-/// Reads a request.
+/// Parses the payload of a request.
 ///
-/// Errors: the refusal that it is answered with.
+/// Errors: the rejection to respond with.
 pub fn request(topic: JobsTopic<'_>, payload: &[u8]) -> Result<Request, Refusal> {
     check_token(payload)?;
     match topic {
@@ -73,7 +73,7 @@ fn unreadable(error: ParseError) -> Refusal {
     Refusal::new(RejectCode::from(error), error.to_string())
 }
 
-/// The answer carries the token: one as long as a packet makes an answer that is longer than a packet.
+/// Checks the length of the token: a response contains it and must fit into a packet.
 fn check_token(payload: &[u8]) -> Result<(), Refusal> {
     match any_token(payload).map(|token| token.len()) {
         Some(got) if got > CLIENT_TOKEN_BYTES_MAX => {
@@ -126,7 +126,7 @@ fn step_timer(minutes: Option<i64>) -> Result<StepTimer, Refusal> {
     }
 }
 
-/// Checks details as AWS's model does: an object of strings, keys of a plain alphabet, no empty or unprintable value.
+/// Checks status details as AWS does: an object of strings, keys of a restricted alphabet, no empty or unprintable value.
 fn details(json: RawJson<'_>) -> Result<String, Refusal> {
     let bad = |text: String| Err(Refusal::new(RejectCode::InvalidRequest, text));
     let text = json.as_str();
@@ -150,7 +150,7 @@ fn details(json: RawJson<'_>) -> Result<String, Refusal> {
     Ok(text.to_owned())
 }
 
-/// Writes the answer to a request: below its topic, with its token.
+/// Serializes the response to a request: its topic is below the request's, and it contains the client token.
 pub fn answer(topic: &str, payload: &[u8], reply: &Reply, now_s: u64) -> Result<Outgoing, CodecError> {
     let client_token = token(payload);
     let timestamp = Some(now_s);
@@ -174,7 +174,7 @@ pub fn answer(topic: &str, payload: &[u8], reply: &Reply, now_s: u64) -> Result<
     Ok(outgoing(format!("{topic}/accepted"), bytes))
 }
 
-/// Writes the refusal of a request: below its topic, with its token if there is a readable one.
+/// Serializes a rejection; it contains the client token if it is readable.
 pub fn refusal(topic: &str, payload: &[u8], refusal: &Refusal, now_s: u64) -> Result<Outgoing, CodecError> {
     let rejected = Rejected {
         code: refusal.code,
@@ -186,10 +186,10 @@ pub fn refusal(topic: &str, payload: &[u8], refusal: &Refusal, now_s: u64) -> Re
     Ok(outgoing(format!("{topic}/rejected"), emit_to_bytes(|out| rejected.emit(out))?))
 }
 
-/// Writes a notification.
-pub fn notification(told: &Notification, now_s: u64) -> Result<Outgoing, CodecError> {
+/// Serializes a notification.
+pub fn notification(message: &Notification, now_s: u64) -> Result<Outgoing, CodecError> {
     let timestamp = Some(now_s);
-    let (thing, topic, bytes) = match told {
+    let (thing, topic, bytes) = match message {
         Notification::List { thing, pending } => {
             let (in_progress, queued) = lists(pending)?;
             let (in_progress, queued) = (Summaries::new(&in_progress), Summaries::new(&queued));
@@ -202,7 +202,7 @@ pub fn notification(told: &Notification, now_s: u64) -> Result<Outgoing, CodecEr
         }
     };
     let mut text = String::new();
-    ota_jobs::Topic::Jobs(topic).write(thing, &mut text).expect("a string takes everything");
+    ota_jobs::Topic::Jobs(topic).write(thing, &mut text).expect("writing to a String cannot fail");
     Ok(outgoing(text, bytes))
 }
 
@@ -210,12 +210,12 @@ fn outgoing(topic: String, payload: Bytes) -> Outgoing {
     Outgoing { topic, payload, acknowledged: true }
 }
 
-/// The token that an answer carries: one that was refused for its length is not sent back.
+/// Returns the token for a response; a token that was rejected for its length is not sent back.
 fn token(payload: &[u8]) -> Option<Escaped<'_>> {
     any_token(payload).filter(|token| token.len() <= CLIENT_TOKEN_BYTES_MAX)
 }
 
-/// The token of a request that may be unreadable otherwise.
+/// Returns the token of a request that may be invalid otherwise.
 fn any_token(payload: &[u8]) -> Option<Escaped<'_>> {
     const FIELD: &str = "clientToken";
     RawJson::parse(payload).ok()?.member(FIELD).ok()??.text(FIELD).ok()
@@ -229,7 +229,7 @@ fn execution<'a>(shown: &'a ExecutionView, now_s: u64) -> Result<ota_jobs::Execu
     let from = &shown.execution;
     Ok(ota_jobs::Execution {
         job_id: JobId::new(&from.job_id)?,
-        // AWS leaves it out over MQTT, as captures show.
+        // AWS omits it over MQTT, as captures show.
         thing_name: None,
         status: from.status,
         status_details: from.details.as_deref().map(stored).transpose()?,
@@ -251,7 +251,7 @@ fn state(from: &Execution) -> Result<ExecutionState<'_>, ParseError> {
     })
 }
 
-/// What is in progress and what is queued, at most a named bound in all.
+/// Splits executions into those in progress and those queued, at most [`PENDING_LISTED_MAX`] in total.
 fn lists(pending: &[Execution]) -> Result<(Vec<Summary>, Vec<Summary>), FieldError> {
     let listed = &pending[..pending.len().min(PENDING_LISTED_MAX)];
     let (running, queued): (Vec<_>, Vec<_>) = listed.iter().partition(|e| e.status == Status::InProgress);
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_queues_are_told_in_the_forms_that_aws_sends() {
+    fn empty_queues_have_the_format_of_aws() {
         let thing = "lamp".to_owned();
         let list = notification(&Notification::List { thing: thing.clone(), pending: vec![] }, NOW_S);
         assert_eq!(text(list), ("$aws/things/lamp/jobs/notify".into(), r#"{"timestamp":1602795143,"jobs":{}}"#.into()));
@@ -324,8 +324,8 @@ mod tests {
         let (to, body) = text(answer(topic, br#"{"clientToken":"t1"}"#, &reply, NOW_S));
         assert_eq!(to, "$aws/things/lamp/jobs/$next/get/accepted");
         // Keys and their order as in captures of AWS.
-        let want = r#"{"clientToken":"t1","timestamp":1602795143,"execution":{"jobId":"one","status":"QUEUED","queuedAt":1602795142,"lastUpdatedAt":1602795142,"versionNumber":1,"executionNumber":1,"jobDocument":{"a": 1}}}"#;
-        assert_eq!(body, want);
+        let expected = r#"{"clientToken":"t1","timestamp":1602795143,"execution":{"jobId":"one","status":"QUEUED","queuedAt":1602795142,"lastUpdatedAt":1602795142,"versionNumber":1,"executionNumber":1,"jobDocument":{"a": 1}}}"#;
+        assert_eq!(body, expected);
         let (_, body) = text(answer(topic, b"{}", &Reply::Execution(None), NOW_S));
         assert_eq!(body, r#"{"timestamp":1602795143}"#);
     }
@@ -359,8 +359,8 @@ mod tests {
             number: None,
             step_timer: StepTimer::Stop,
         };
-        let want = Request::Update { job_id: "one".into(), change, include_state: false, include_document: false };
-        assert_eq!(ask("$aws/things/lamp/jobs/one/update", update).unwrap(), want);
+        let expected = Request::Update { job_id: "one".into(), change, include_state: false, include_document: false };
+        assert_eq!(ask("$aws/things/lamp/jobs/one/update", update).unwrap(), expected);
     }
 
     #[test]
@@ -368,7 +368,7 @@ mod tests {
         use RejectCode::{InvalidJson, InvalidRequest};
         let topic = "$aws/things/lamp/jobs/one/update";
         let deep = format!(r#"{{"status":"FAILED","x":{}"#, "[".repeat(50_000));
-        for (payload, want) in [
+        for (payload, expected) in [
             ("", InvalidJson),
             ("{", InvalidJson),
             (deep.as_str(), InvalidJson),
@@ -385,7 +385,7 @@ mod tests {
             (r#"{"status":"FAILED","expectedVersion":"x"}"#, InvalidRequest),
         ] {
             let code = ask(topic, payload).map_err(|refusal| refusal.code);
-            assert_eq!(code, Err(want), "{}", &payload[..payload.len().min(60)]);
+            assert_eq!(code, Err(expected), "{}", &payload[..payload.len().min(60)]);
         }
     }
 

@@ -1,5 +1,5 @@
-//! The job document of an over-the-air update, as AWS's CreateOTAUpdate writes it, and the URLs in it.
-//! It is stored with placeholders; a URL is signed when a device fetches the document, as AWS does it.
+//! The job document of an over-the-air update, in the format of AWS's CreateOTAUpdate, and the URLs in it.
+//! It is stored with placeholders; as on AWS, a URL is signed when a device requests the document.
 
 use std::collections::BTreeMap;
 
@@ -10,25 +10,25 @@ use crate::model::Image;
 use crate::serve::signed_url::Signer;
 use crate::signature::kind;
 
-/// What stands for a URL in a stored document, before the image's id.
+/// Placeholder for a URL in a stored document; the image's id follows.
 const PLACEHOLDER: &str = "${presigned-url:";
-/// What stands behind the image's id.
+/// End of the placeholder.
 const PLACEHOLDER_END: char = '}';
-/// AWS's word for "the URL is the permission".
+/// AWS's name for presigned URLs.
 const AUTH_SCHEME: &str = "aws.s3.presigned";
 
 /// One file of the document.
 #[derive(Clone, Debug)]
 pub struct DocumentFile<'a> {
-    /// Number in the stream.
+    /// Id in the stream.
     pub file_id: u8,
-    /// What it is.
+    /// The image.
     pub image: &'a Image,
-    /// Where the device shall put it.
+    /// Path on the device.
     pub file_path: &'a str,
-    /// The device's name of the key.
+    /// Name of the verification key on the device.
     pub key_name: &'a str,
-    /// The device's idea of its kind.
+    /// File type, defined by the device.
     pub file_type: Option<u32>,
 }
 
@@ -37,7 +37,7 @@ struct Document<'a> {
     afr_ota: AfrOta<'a>,
 }
 
-/// Keys and their order as in documents seen on AWS.
+/// Keys and their order as in documents of AWS.
 #[derive(Serialize)]
 struct AfrOta<'a> {
     protocols: &'a [Protocol],
@@ -59,15 +59,15 @@ struct File<'a> {
     update_data_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_scheme: Option<&'static str>,
-    /// One member, named by the signature's kind.
+    /// One member whose name depends on the kind of signature.
     #[serde(flatten)]
     signature: BTreeMap<&'static str, Option<&'a str>>,
 }
 
-/// How AWS says that a file is not signed: with this, and null.
+/// AWS's member for an unsigned file; its value is null.
 const UNSIGNED: &str = "sig--";
 
-/// Writes the document; `stream` carries the files over MQTT.
+/// Serializes the document; `stream` is the stream that delivers the files over MQTT.
 pub fn write(protocols: &[Protocol], stream: &str, files: &[DocumentFile<'_>]) -> String {
     let over_http = protocols.contains(&Protocol::Http);
     let streamname = protocols.contains(&Protocol::Mqtt).then_some(stream);
@@ -90,7 +90,7 @@ fn file<'a>(from: &DocumentFile<'a>, over_http: bool) -> File<'a> {
     }
 }
 
-/// The document with a fresh URL for each placeholder.
+/// Returns the document with a signed URL for each placeholder.
 pub fn with_urls(document: &str, signer: &Signer, now_s: u64) -> String {
     let mut out = String::with_capacity(document.len() + 256);
     let mut rest = document;
@@ -129,8 +129,8 @@ mod tests {
     fn an_mqtt_document_has_a_stream_and_no_url() {
         let signed = image(Some("MEUC"));
         let text = write(&[Protocol::Mqtt], "AFR_OTA-1", &[file(&signed)]);
-        let want = r#"{"afr_ota":{"protocols":["MQTT"],"streamname":"AFR_OTA-1","files":[{"filepath":"lamp.img","filesize":65536,"fileid":0,"certfile":"main","fileType":0,"sig-sha256-ecdsa":"MEUC"}]}}"#;
-        assert_eq!(text, want);
+        let expected = r#"{"afr_ota":{"protocols":["MQTT"],"streamname":"AFR_OTA-1","files":[{"filepath":"lamp.img","filesize":65536,"fileid":0,"certfile":"main","fileType":0,"sig-sha256-ecdsa":"MEUC"}]}}"#;
+        assert_eq!(text, expected);
     }
 
     #[test]
@@ -155,14 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn an_unsigned_file_says_so_as_aws_does() {
+    fn an_unsigned_file_has_the_member_of_aws() {
         let unsigned = image(None);
         let text = write(&[Protocol::Mqtt], "s", &[file(&unsigned)]);
         assert!(text.contains(r#""sig--":null"#) && !text.contains("certfile"), "{text}");
     }
 
     #[test]
-    fn a_broken_placeholder_of_a_custom_document_is_left_alone() {
+    fn an_incomplete_placeholder_of_a_custom_document_is_unchanged() {
         let signer = Signer::new(&[1; 32], "https://h:1".into(), Duration::from_secs(60));
         assert_eq!(with_urls(r#"{"a":"${presigned-url:x"#, &signer, 1), r#"{"a":"${presigned-url:x"#);
     }

@@ -1,4 +1,4 @@
-//! How the admin requests reach the job service.
+//! Interface of the job service for the admin requests.
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -7,7 +7,7 @@ use super::job_admin::AdminError;
 use super::seen_things::SeenThings;
 use crate::api::{CancelResponse, CreateResponse, NewJob};
 
-/// How the admin requests reach the job service.
+/// Sends commands to the job actor; clones share one channel.
 #[derive(Clone, Debug)]
 pub struct JobsHandle {
     commands: mpsc::Sender<Command>,
@@ -15,24 +15,32 @@ pub struct JobsHandle {
 }
 
 impl JobsHandle {
-    /// Orders go to `commands`; `seen_things` are the things that were seen_things of.
+    /// Creates a handle that sends to `commands`; `seen_things` holds the things that sent a request.
     pub fn new(commands: mpsc::Sender<Command>, seen_things: SeenThings) -> Self {
         Self { commands, seen_things }
     }
 
-    /// Creates a job; it is stored when this returns, and the things are told one after the other: those that are there
-    /// at once, and all that have work again whenever the broker was lost.
+    /// Creates a job. It is stored when this returns; things are notified afterwards, and again after each reconnect of the
+    /// broker.
     ///
-    /// Errors: see [`AdminError`]. Dropping it does not undo the job.
+    /// Errors: see [`AdminError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not undo the job.
     pub async fn create(&self, id: String, order: NewJob) -> Result<CreateResponse, AdminError> {
         let unseen = self.seen_things.unseen(&order.things);
         self.ask(|done| Command::Create { id, order: Box::new(order), done }).await?;
         Ok(CreateResponse { unseen })
     }
 
-    /// Cancels a job; its executions are ended when this returns, and the things are told one after the other.
+    /// Cancels a job. Its executions are stored as cancelled when this returns; things are notified afterwards.
     ///
-    /// Errors: see [`AdminError`]. Dropping it does not undo the cancellation.
+    /// Errors: see [`AdminError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not undo the cancellation.
     pub async fn cancel(&self, id: String, force: bool) -> Result<CancelResponse, AdminError> {
         self.ask(|done| Command::Cancel { id, force, done }).await
     }

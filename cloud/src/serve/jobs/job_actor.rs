@@ -1,5 +1,5 @@
-//! The one task that changes executions: requests of devices in their order, and between two of them a piece of the long
-//! work, so that an order for ten thousand things holds up nobody's answer.
+//! Single writer of executions. Handles requests in order; bulk work is interleaved in batches so that requests are not
+//! delayed.
 
 use std::collections::VecDeque;
 
@@ -18,20 +18,20 @@ use crate::serve::log::{quote, report_error};
 use crate::serve::mqtt::outbox::Outbox;
 use crate::serve::mqtt::transport::Outgoing;
 
-/// What the worker is asked for.
+/// A command to the job actor.
 pub enum Command {
-    /// By a device.
+    /// Request of a device.
     Request(IncomingRequest),
-    /// By an order: a new job.
+    /// Admin request: create a job.
     Create { id: String, order: Box<NewJob>, done: Answer<()> },
-    /// By an order: the end of a job.
+    /// Admin request: cancel a job.
     Cancel { id: String, force: bool, done: Answer<CancelResponse> },
 }
 
-/// Where the outcome of an order goes. Whoever asked may have gone away meanwhile; what was done stays done.
+/// Receives the result of an admin request. If the receiver is dropped, the change still takes effect.
 pub type Answer<T> = oneshot::Sender<Result<T, AdminError>>;
 
-/// The task and what it has to do.
+/// The job actor's state.
 pub struct JobActor {
     jobs: JobService,
     outbox: Outbox,
@@ -41,15 +41,19 @@ pub struct JobActor {
 }
 
 impl JobActor {
-    /// A worker with nothing to do.
+    /// Creates an actor without work.
     ///
-    /// `subscribed`: whether the broker is there.
+    /// `subscribed`: whether the broker is connected.
     pub fn new(jobs: JobService, outbox: Outbox, subscribed: watch::Receiver<bool>) -> Self {
         let notify_queue = NotifyQueue::new(subscribed.clone());
         Self { jobs, outbox, notify_queue, cancellations: VecDeque::new(), subscribed }
     }
 
-    /// Works until nobody can ask any more. Dropping it: what was answered is on the disk.
+    /// Runs until all senders are dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Every acknowledged change is on disk.
     pub async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
         let mut tick = interval(TIMER_TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -81,34 +85,35 @@ impl JobActor {
     async fn answer(&mut self, received: IncomingRequest) {
         let now_s = now_s();
         let IncomingRequest { thing, topic, payload, request } = received;
-        let (answer, told) = match request {
+        let (answer, notifications) = match request {
             Ok(request) => {
-                let (reply, told) = self.jobs.handle(&thing, request, now_s).await;
-                (codec::answer(&topic, &payload, &reply, now_s), told)
+                let (reply, notifications) = self.jobs.handle(&thing, request, now_s).await;
+                (codec::answer(&topic, &payload, &reply, now_s), notifications)
             }
             Err(refusal) => (codec::refusal(&topic, &payload, &refusal, now_s), Vec::new()),
         };
         match answer {
             Ok(answer) => self.send(answer).await,
-            Err(error) => report_error(format_args!("answer to {thing}: {error}")),
+            Err(error) => report_error(format_args!("response to {thing}: {error}")),
         }
-        // The answer first: a device that hears of the next job has seen_things of the end of this one.
-        if !self.try_notify(&told) {
+        // The response is sent before the notification: a device learns the end of one job before the next job.
+        if !self.try_notify(&notifications) {
             self.notify_queue.add(vec![PendingNotify::all(thing)]);
         }
     }
 
-    /// False if one of them had no room.
-    fn try_notify(&self, told: &[Notification]) -> bool {
-        told.iter().filter_map(notification).all(|message| self.outbox.try_send(message))
+    /// Returns false if the send queue is full.
+    fn try_notify(&self, notifications: &[Notification]) -> bool {
+        notifications.iter().filter_map(notification).all(|message| self.outbox.try_send(message))
     }
 
-    /// Waits for room only while there is a broker that makes some: the device of a lost answer asks again.
+    /// Waits for room in the queue only while the broker is connected; otherwise the response is dropped and the device
+    /// retries.
     async fn send(&self, answer: Outgoing) {
         if *self.subscribed.borrow() {
             return self.outbox.send(answer).await;
         }
-        let line = format!("an answer on {} is lost: no broker", quote(answer.topic.as_bytes()));
+        let line = format!("a response on {} is lost: no connection to the broker", quote(answer.topic.as_bytes()));
         if !self.outbox.try_send(answer) {
             report_error(line);
         }
@@ -124,7 +129,7 @@ impl JobActor {
         match self.jobs.cancel_batch(&mut order, now_s()).await {
             Ok(Some(due)) => {
                 self.notify_queue.add(due);
-                // At the end of the line: a small order does not wait for a large one.
+                // At the end of the queue: a small cancellation does not wait for a large one.
                 self.cancellations.push_back((order, done));
             }
             Ok(None) => drop(done.send(Ok(order.done))),
@@ -132,7 +137,7 @@ impl JobActor {
         }
     }
 
-    /// Says whether more may be overdue.
+    /// Ends overdue executions; returns whether more may be overdue.
     async fn expire_timers(&mut self) -> bool {
         let due = self.jobs.time_out(now_s()).await.unwrap_or_else(|error| {
             report_error(format_args!("timers: {error}"));
@@ -143,7 +148,7 @@ impl JobActor {
         more
     }
 
-    /// What was on its way when a connection ended may be lost with it: the new one tells all who have work.
+    /// Messages may be lost when a connection ends: after a reconnect all things with pending executions are notified.
     fn broker_changed(&mut self) {
         if *self.subscribed.borrow_and_update() {
             self.notify_queue.add_all();
@@ -153,22 +158,22 @@ impl JobActor {
     async fn notify_one(&mut self) {
         if let Some(after) = self.notify_queue.page_after() {
             let page = self.jobs.things_with_work(after).await.unwrap_or_else(|error| {
-                report_error(format_args!("things with work: {error}"));
+                report_error(format_args!("pending things: {error}"));
                 Vec::new()
             });
             return self.notify_queue.add_page(page);
         }
         let Some(due) = self.notify_queue.pop() else { return };
         match self.jobs.notifications(&due, now_s()).await {
-            Ok(told) if self.try_notify(&told) => {}
+            Ok(notifications) if self.try_notify(&notifications) => {}
             Ok(_) => self.notify_queue.retry(due),
             Err(error) => report_error(format_args!("notification of {}: {error}", due.thing)),
         }
     }
 }
 
-fn notification(told: &Notification) -> Option<Outgoing> {
-    match codec::notification(told, now_s()) {
+fn notification(message: &Notification) -> Option<Outgoing> {
+    match codec::notification(message, now_s()) {
         Ok(message) => Some(message),
         Err(error) => {
             report_error(format_args!("notification: {error}"));
@@ -194,7 +199,7 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// A worker whose broker is a switch, and whose messages stay where they are.
+    /// An actor whose broker state is set by the test, and whose messages stay in the queue.
     struct TestService {
         _dir: TempDir,
         _tasks: JoinSet<()>,
@@ -230,7 +235,7 @@ mod tests {
             self.ask(|done| Command::Create { id: "one".into(), order: Box::new(order), done }).await;
         }
 
-        /// The topics of the next `count` messages, in the order of their names.
+        /// Returns the topics of the next `count` messages, sorted.
         async fn topics(&mut self, count: usize) -> Vec<String> {
             let mut topics = Vec::new();
             let all = async {
@@ -250,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broker_that_comes_back_is_told_again_of_all_work_that_is_left() {
+    async fn after_a_reconnect_all_pending_executions_are_notified_again() {
         let mut world = TestService::new(true).await;
         world.create(vec!["b".into(), "a".into()]).await;
         let all = [both("a"), both("b")].concat();
@@ -268,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_that_came_before_the_broker_went_hold_up_no_order() {
+    async fn requests_before_a_disconnect_do_not_delay_an_admin_request() {
         let mut world = TestService::new(false).await;
         let begin = std::time::Instant::now();
         for _ in 0..PUBLISHES_QUEUED_MAX + 10 {
@@ -282,17 +287,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn orders_for_many_wait_for_no_broker_and_tell_everybody_when_it_comes() {
+    async fn a_job_for_many_things_needs_no_broker_and_all_are_notified_when_it_connects() {
         let mut world = TestService::new(false).await;
         let things: Vec<String> = (0..PUBLISHES_QUEUED_MAX + 10).map(|i| format!("t{i}")).collect();
         let mut all: Vec<String> = things.iter().flat_map(|thing| both(thing)).collect();
         all.sort();
         world.create(things).await;
         assert_eq!(world.connection.take_queued(), Vec::<String>::new());
-        // Without a retry of all: it does not say that it was away.
+        // The state changes without a disconnect, so nothing is sent again.
         world.broker.send_modify(|there| *there = true);
-        let mut told = world.topics(all.len()).await;
-        told.dedup();
-        assert_eq!(told, all);
+        let mut topics = world.topics(all.len()).await;
+        topics.dedup();
+        assert_eq!(topics, all);
     }
 }

@@ -1,5 +1,5 @@
-//! What people order: a job is checked, written down and queued for its things, or cancelled.
-//! Who has to be told is the caller's part.
+//! Validates and stores new jobs.
+//! Notifications are the caller's task.
 
 use std::collections::HashSet;
 
@@ -14,26 +14,26 @@ use crate::model::{AuditNote, Execution, Image, Job};
 use crate::serve::log::quote;
 use crate::store::{NewJobRecord, Store, StoreError};
 
-/// The key that a job names unless it is told another.
+/// Default name of the verification key.
 const KEY_NAME_DEFAULT: &str = "main";
 
-/// Why an order was not carried out.
+/// Why an admin request failed.
 #[derive(Debug)]
 pub enum AdminError {
-    /// It makes no sense; the text says what of it.
+    /// The request is invalid; the text names the reason.
     Bad(String),
-    /// There is no such job.
+    /// The job does not exist.
     NoJob(String),
-    /// The job is over already, nothing of it can be cancelled.
+    /// The job has ended; nothing can be cancelled.
     Ended {
         /// The job.
         id: String,
-        /// How it ended.
+        /// Its final state.
         status: &'static str,
     },
-    /// The service is on its way out.
+    /// The service is shutting down.
     Stopping,
-    /// The store has trouble.
+    /// Error of the store.
     Store(StoreError),
 }
 
@@ -47,54 +47,54 @@ fn bad(text: impl Into<String>) -> AdminError {
     AdminError::Bad(text.into())
 }
 
-/// Checks and stores a job; each thing has a queued execution when this returns.
+/// Validates and stores a job; each thing has a queued execution when this returns.
 ///
-/// Errors: `Bad` with what is wrong; `Store` with `JobExists` or `Full`.
-pub async fn create(store: &Store, id: &str, order: &NewJob) -> Result<(), AdminError> {
-    check(id, order)?;
-    let files = files(store, &order.files).await?;
+/// Errors: `Bad` with the reason; `Store` with `JobExists` or `Full`.
+pub async fn create(store: &Store, id: &str, new: &NewJob) -> Result<(), AdminError> {
+    check(id, new)?;
+    let files = files(store, &new.files).await?;
     let stream = (!files.is_empty()).then(stream_name);
-    let document = match (&order.document, &stream) {
+    let document = match (&new.document, &stream) {
         (Some(document), None) => document.get().to_owned(),
-        (None, Some(stream)) => write(order, stream, &files)?,
-        _ => return Err(bad("a job has either files or a document of its own")),
+        (None, Some(stream)) => write(new, stream, &files)?,
+        _ => return Err(bad("a job has either files or a custom document")),
     };
     if document.len() > DOCUMENT_BYTES_MAX {
         return Err(bad(format!("a document of {} bytes, at most {DOCUMENT_BYTES_MAX}", document.len())));
     }
-    // What no message can carry later is better refused now.
+    // A document that cannot be sent in a message is rejected here.
     RawJson::parse(document.as_bytes()).map_err(|error| bad(format!("document: {error}")))?;
     let job = Job {
         id: id.to_owned(),
         document,
         stream,
-        timeout_s: order.timeout_minutes.map(|minutes| minutes * 60),
+        timeout_s: new.timeout_minutes.map(|minutes| minutes * 60),
         canceled: false,
         created_at_s: now_s(),
     };
     let files: Vec<(u32, String)> = files.iter().map(|f| (u32::from(f.file_id), f.image.id.clone())).collect();
-    Ok(store.create_job(&NewJobRecord { job: &job, things: &order.things, files: &files }).await?)
+    Ok(store.create_job(&NewJobRecord { job: &job, things: &new.things, files: &files }).await?)
 }
 
-fn check(id: &str, order: &NewJob) -> Result<(), AdminError> {
+fn check(id: &str, new: &NewJob) -> Result<(), AdminError> {
     JobId::new(id).map_err(|error| bad(format!("job id: {error}")))?;
-    if order.things.is_empty() || order.things.len() > THINGS_MAX {
-        return Err(bad(format!("{} things, 1 to {THINGS_MAX} are taken", order.things.len())));
+    if new.things.is_empty() || new.things.len() > THINGS_MAX {
+        return Err(bad(format!("{} things, 1 to {THINGS_MAX} are taken", new.things.len())));
     }
     let mut seen = HashSet::new();
-    for (place, thing) in order.things.iter().enumerate() {
-        ThingName::new(thing).map_err(|error| bad(unfit(place, thing, &error)))?;
+    for (position, thing) in new.things.iter().enumerate() {
+        ThingName::new(thing).map_err(|error| bad(invalid_thing(position, thing, &error)))?;
         if !seen.insert(thing) {
             return Err(bad(format!("thing {thing} is named twice")));
         }
     }
-    if order.files.len() > FILES_MAX {
-        return Err(bad(format!("{} files, at most {FILES_MAX}", order.files.len())));
+    if new.files.len() > FILES_MAX {
+        return Err(bad(format!("{} files, at most {FILES_MAX}", new.files.len())));
     }
-    if order.document.as_ref().is_some_and(|document| !document.get().starts_with('{')) {
+    if new.document.as_ref().is_some_and(|document| !document.get().starts_with('{')) {
         return Err(bad("a document is a JSON object"));
     }
-    match order.timeout_minutes {
+    match new.timeout_minutes {
         Some(minutes) if !TIMER_MINUTES.contains(&minutes) => {
             Err(bad(format!("timeout of {minutes} minutes, {TIMER_MINUTES:?} are taken")))
         }
@@ -102,41 +102,41 @@ fn check(id: &str, order: &NewJob) -> Result<(), AdminError> {
     }
 }
 
-fn unfit(place: usize, thing: &str, error: &FieldError) -> String {
-    format!("thing {place}, \"{}\": {error}", quote(thing.as_bytes()))
+fn invalid_thing(position: usize, thing: &str, error: &FieldError) -> String {
+    format!("thing {position}, \"{}\": {error}", quote(thing.as_bytes()))
 }
 
-/// A file of the order with the image it names.
-struct Found<'a> {
+/// A file of the request with its image.
+struct JobFile<'a> {
     file_id: u8,
     image: Image,
-    order: &'a NewFile,
+    request: &'a NewFile,
 }
 
-async fn files<'a>(store: &Store, orders: &'a [NewFile]) -> Result<Vec<Found<'a>>, AdminError> {
-    let mut found: Vec<Found<'a>> = Vec::new();
-    for (place, order) in orders.iter().enumerate() {
-        let place = u8::try_from(place).expect("far fewer files than 256 were let in");
-        let file_id = order.file_id.unwrap_or(place);
+async fn files<'a>(store: &Store, files: &'a [NewFile]) -> Result<Vec<JobFile<'a>>, AdminError> {
+    let mut found: Vec<JobFile<'a>> = Vec::new();
+    for (position, file) in files.iter().enumerate() {
+        let position = u8::try_from(position).expect("at most 50 files are accepted");
+        let file_id = file.file_id.unwrap_or(position);
         if found.iter().any(|other| other.file_id == file_id) {
             return Err(bad(format!("file id {file_id} is used twice")));
         }
-        let image = store.image(&order.image).await?;
-        let image = image.ok_or_else(|| bad(format!("there is no image {}", order.image)))?;
-        let names = [order.file_path.as_deref(), order.key_name.as_deref()];
+        let image = store.image(&file.image).await?;
+        let image = image.ok_or_else(|| bad(format!("there is no image {}", file.image)))?;
+        let names = [file.file_path.as_deref(), file.key_name.as_deref()];
         if let Some(long) = names.into_iter().flatten().find(|name| name.len() > NAME_BYTES_MAX) {
             return Err(bad(format!("a name of {} bytes, at most {NAME_BYTES_MAX}", long.len())));
         }
-        found.push(Found { file_id, image, order });
+        found.push(JobFile { file_id, image, request: file });
     }
     Ok(found)
 }
 
-fn write(order: &NewJob, stream: &str, files: &[Found<'_>]) -> Result<String, AdminError> {
-    let protocols: &[Protocol] = match order.protocols.as_slice() {
+fn write(new: &NewJob, stream: &str, files: &[JobFile<'_>]) -> Result<String, AdminError> {
+    let protocols: &[Protocol] = match new.protocols.as_slice() {
         [] => &[Protocol::Mqtt],
-        [_] => &order.protocols,
-        [one, other] if one != other => &order.protocols,
+        [_] => &new.protocols,
+        [one, other] if one != other => &new.protocols,
         _ => return Err(bad("a protocol is named twice")),
     };
     let documents: Vec<DocumentFile<'_>> = files
@@ -144,15 +144,15 @@ fn write(order: &NewJob, stream: &str, files: &[Found<'_>]) -> Result<String, Ad
         .map(|f| DocumentFile {
             file_id: f.file_id,
             image: &f.image,
-            file_path: f.order.file_path.as_deref().unwrap_or(&f.image.name),
-            key_name: f.order.key_name.as_deref().unwrap_or(KEY_NAME_DEFAULT),
-            file_type: f.order.file_type,
+            file_path: f.request.file_path.as_deref().unwrap_or(&f.image.name),
+            key_name: f.request.key_name.as_deref().unwrap_or(KEY_NAME_DEFAULT),
+            file_type: f.request.file_type,
         })
         .collect();
     Ok(document::write(protocols, stream, &documents))
 }
 
-/// What the audit says about an execution that changed; the device's details are quoted, not kept.
+/// Audit entry for a changed execution; the device's details are truncated.
 pub fn audit_note(execution: &Execution) -> AuditNote {
     let status = execution.status.as_str();
     let text = match &execution.details {

@@ -1,99 +1,99 @@
-//! What devices ask of the job service, and what they are answered and told. The words of the wire are in `wire.rs`.
+//! Requests, responses and notifications of the job service. Their wire formats are in `codec.rs`.
 
 use bytes::Bytes;
 
 use super::rules::{Change, Refusal, StepTimer};
 use crate::model::Execution;
 
-/// A device's request as the router hands it on: topic and payload are read, and kept for the answer.
+/// A parsed request with its topic and payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IncomingRequest {
-    /// Who asks.
+    /// Requesting thing.
     pub thing: String,
-    /// The answer goes below it.
+    /// Topic of the request; the response's topic is below it.
     pub topic: String,
-    /// The answer carries its token.
+    /// Payload of the request; the response repeats its client token.
     pub payload: Bytes,
-    /// What is asked for, or why it cannot be read.
+    /// The request, or why it is invalid.
     pub request: Result<Request, Refusal>,
 }
 
-/// A device's request, understood.
+/// Request of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// What is there to do?
+    /// List the pending executions.
     Pending,
-    /// Start the first.
+    /// Start the next pending execution.
     StartNext {
-        /// Its first details.
+        /// Initial status details.
         details: Option<String>,
-        /// Its step timer.
+        /// Step timer.
         step_timer: StepTimer,
     },
-    /// Show one.
+    /// Describe an execution.
     Describe {
-        /// Its job; `None`: the first pending one.
+        /// Job id; `None`: the next pending execution.
         job_id: Option<String>,
-        /// The attempt that is meant.
+        /// Expected execution number.
         number: Option<u64>,
-        /// With the job document.
+        /// Include the job document.
         include_document: bool,
     },
-    /// Change one.
+    /// Update an execution.
     Update {
-        /// Its job.
+        /// Job id.
         job_id: String,
-        /// How.
+        /// The update.
         change: Change,
-        /// Show the new state in the answer.
+        /// Include the new state in the response.
         include_state: bool,
-        /// And the job document.
+        /// Include the job document in the response.
         include_document: bool,
     },
 }
 
-/// An execution as a device sees it.
+/// Execution as it is sent to a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExecutionView {
     /// The execution.
     pub execution: Execution,
-    /// The job document with fresh URLs, if it was asked for.
+    /// Job document with signed URLs, if requested.
     pub document: Option<String>,
 }
 
-/// The answer to a request.
+/// Response to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// To `Pending`, in AWS's order.
+    /// Response to `Pending`, in AWS's order.
     Pending(Vec<Execution>),
-    /// To `StartNext` and `Describe`; `None`: there is nothing to do.
+    /// Response to `StartNext` and `Describe`; `None`: no pending execution.
     Execution(Option<ExecutionView>),
-    /// To `Update`, with what was asked for.
+    /// Response to `Update`.
     Updated {
-        /// The new state.
+        /// New state, if requested.
         state: Option<Execution>,
-        /// The job document.
+        /// Job document, if requested.
         document: Option<String>,
     },
-    /// To any of them.
+    /// Rejection of any request.
     Refused(Refusal),
 }
 
 /// A notification to one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notification {
-    /// The list of what is pending has another member.
+    /// The list of pending executions has changed.
     List {
-        /// Who is told.
+        /// Receiver.
         thing: String,
         /// The list.
         pending: Vec<Execution>,
     },
-    /// Another execution is first.
+    /// The next pending execution has changed.
     Next {
-        /// Who is told.
+        /// Receiver.
         thing: String,
-        /// It; `None`: nothing is left.
+        /// The execution; `None`: no execution is pending.
         first: Option<ExecutionView>,
     },
 }

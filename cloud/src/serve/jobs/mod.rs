@@ -1,7 +1,7 @@
-//! The job service: what a device's request makes of its executions, what an order makes of a job, and who is told.
+//! The job service: requests of devices, admin requests, and notifications.
 //!
-//! `worker` is the one task that changes anything. It is asked by `handle` (the admin requests) and by the router (devices),
-//! reads and writes messages with `wire`, and decides with `service` and `orders` over the store; the rules are in `rules`.
+//! `job_actor` is the single writer. It receives commands from `handle` (admin requests) and from the router (devices), and
+//! uses `codec` for messages, `service` and `job_admin` over the store, and the pure functions of `rules`.
 
 pub mod codec;
 mod document;

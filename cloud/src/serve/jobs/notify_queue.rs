@@ -1,5 +1,5 @@
-//! Who waits to be told something, and whether it can be told now. What it is told is read from the store at that time:
-//! a queue of names is small, however large the documents are, and nobody is told what is over.
+//! Queue of things owed a notification; payloads are read from the store at send time, so that the queue stays small and no
+//! outdated state is sent.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -8,35 +8,35 @@ use tokio::sync::watch;
 use crate::limits::{NOTIFY_QUEUE_MAX, NOTIFY_RETRY};
 use crate::serve::log::report_error;
 
-/// A thing that has to be told about its queue.
+/// A notification that a thing is owed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingNotify {
-    /// Who.
+    /// Receiver.
     pub thing: String,
-    /// The list of what is pending has another member.
+    /// The list of pending executions has changed.
     pub list: bool,
-    /// Is another execution first?
+    /// Whether the next pending execution has changed.
     pub first: NextChange,
 }
 
-/// Whether a thing has to be told what is first in its queue.
+/// Change of the next pending execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NextChange {
-    /// It is the same as before.
+    /// Unchanged.
     Same,
-    /// If it is the execution of this job, which is new.
+    /// Changed if the execution of this new job is the next.
     If(String),
-    /// It is another, or nothing is left.
+    /// Changed.
     Other,
 }
 
 impl PendingNotify {
-    /// Everything there is to tell.
+    /// Both notifications.
     pub fn all(thing: String) -> Self {
         Self { thing, list: true, first: NextChange::Other }
     }
 
-    /// Telling a thing the same twice is allowed, missing it once is not.
+    /// Combines two pending notifications: a duplicate is allowed, a missing one is not.
     fn merge(&mut self, other: Self) {
         self.list |= other.list;
         if self.first == NextChange::Same {
@@ -47,25 +47,25 @@ impl PendingNotify {
     }
 }
 
-/// The things that wait, at most a named number of them.
+/// The queue; its length is at most [`NOTIFY_QUEUE_MAX`].
 pub struct NotifyQueue {
     order: VecDeque<String>,
     due: HashMap<String, PendingNotify>,
-    /// All things with work are told again, those after this name; begins with the empty one.
+    /// Set while all things with pending executions are notified: the last name that was read, initially empty.
     all_after: Option<String>,
     subscribed: watch::Receiver<bool>,
     full: bool,
 }
 
 impl NotifyQueue {
-    /// Nobody waits.
+    /// Creates an empty queue.
     ///
-    /// `subscribed`: whether the broker is there.
+    /// `subscribed`: whether the broker is connected.
     pub fn new(subscribed: watch::Receiver<bool>) -> Self {
         Self { order: VecDeque::new(), due: HashMap::new(), all_after: None, subscribed, full: false }
     }
 
-    /// These wait as well.
+    /// Adds pending notifications.
     pub fn add(&mut self, due: Vec<PendingNotify>) {
         for due in due {
             self.add_one(due);
@@ -78,7 +78,7 @@ impl NotifyQueue {
         }
         if self.order.len() >= NOTIFY_QUEUE_MAX {
             report_error(format_args!(
-                "{NOTIFY_QUEUE_MAX} things wait to be told: all that have work are told instead"
+                "{NOTIFY_QUEUE_MAX} things are owed a notification: all pending things are notified instead"
             ));
             self.order.clear();
             self.due.clear();
@@ -88,46 +88,50 @@ impl NotifyQueue {
         self.due.insert(due.thing.clone(), due);
     }
 
-    /// All things that have something to do wait.
+    /// Adds all things that have pending executions.
     pub fn add_all(&mut self) {
         self.all_after = Some(String::new());
     }
 
-    /// The name after which the caller has to read the next things with work; only when nobody else waits.
+    /// Returns the name after which the next page of pending things must be read; only when the queue is empty.
     pub fn page_after(&self) -> Option<&str> {
         self.all_after.as_deref().filter(|_| self.order.is_empty())
     }
 
-    /// What the caller read there; an empty page is the last.
+    /// Adds a page of pending things; an empty page is the last.
     pub fn add_page(&mut self, things: Vec<String>) {
         self.all_after = things.last().cloned();
         self.add(things.into_iter().map(PendingNotify::all).collect());
     }
 
-    /// Does anybody wait?
+    /// Returns whether a notification is pending.
     pub fn has_pending(&self) -> bool {
         !self.order.is_empty() || self.all_after.is_some()
     }
 
-    /// Returns when the connection may have room. Dropping it does nothing.
+    /// Returns when the connection may have room.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
     pub async fn ready(&mut self) {
         if self.full {
             tokio::time::sleep(NOTIFY_RETRY).await;
             self.full = false;
         }
         if self.subscribed.wait_for(|yes| *yes).await.is_err() {
-            // The connection is over, and with it the service.
+            // The connection has ended, and with it the service.
             std::future::pending().await
         }
     }
 
-    /// The one who waits longest.
+    /// Removes the oldest pending notification.
     pub fn pop(&mut self) -> Option<PendingNotify> {
         let thing = self.order.pop_front()?;
         self.due.remove(&thing)
     }
 
-    /// The connection had no room for it: it is the next again, after a pause.
+    /// Puts a notification back to the front after the send queue was full; it is retried after a pause.
     pub fn retry(&mut self, due: PendingNotify) {
         self.full = true;
         self.order.push_front(due.thing.clone());
@@ -148,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_already_is_told_once_and_everything() {
+    fn pending_notifications_of_one_thing_are_merged() {
         let mut queue = queue();
         queue.add(vec![
             due("a", false, NextChange::Same),
@@ -164,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_can_wait_are_told_with_all_others_and_nobody_is_missed() {
+    fn a_full_queue_is_replaced_by_all_pending_things() {
         let mut queue = queue();
         queue.add((0..=NOTIFY_QUEUE_MAX).map(|i| due(&i.to_string(), true, NextChange::Same)).collect());
         assert_eq!((queue.pop(), queue.page_after()), (None, Some("")));

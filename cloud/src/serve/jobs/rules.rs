@@ -1,49 +1,49 @@
-//! The rules of job executions: what a request makes of one, and who has to be told.
-//! Pure functions over records; no store, no wire, no clock.
+//! Rules of job executions: state transitions and notifications.
+//! Pure functions; no store, no messages, no clock.
 
 use ota_jobs::{RejectCode, Status};
 
 use crate::model::Execution;
 
-/// What a device asks of an execution with an update.
+/// Update of an execution by a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The new status.
     pub status: Status,
-    /// Replaces the details if given. A JSON object of strings.
+    /// Replaces the status details if present. A JSON object of strings.
     pub details: Option<String>,
-    /// The version that the device believes in.
+    /// Version that the device expects.
     pub expected_version: Option<u64>,
-    /// The attempt that the device means.
+    /// Execution number that the device expects.
     pub number: Option<u64>,
-    /// A new step timer.
+    /// Change of the step timer.
     pub step_timer: StepTimer,
 }
 
-/// What becomes of the step timer.
+/// Change of the step timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepTimer {
-    /// It runs on.
+    /// Unchanged.
     Keep,
-    /// It starts anew. Unit: minutes.
+    /// Restart. Unit: minutes.
     Minutes(u64),
-    /// It stops.
+    /// Stop.
     Stop,
 }
 
-/// Why a request was refused.
+/// Why a request is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// AWS's code.
     pub code: RejectCode,
-    /// For people.
+    /// Human-readable reason.
     pub message: String,
-    /// The execution as it stands; only with the codes that show it.
+    /// Current state of the execution; only with the codes that include it.
     pub state: Option<Box<Execution>>,
 }
 
 impl Refusal {
-    /// A refusal that shows no execution.
+    /// Creates a rejection without execution state.
     pub fn new(code: RejectCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), state: None }
     }
@@ -53,7 +53,7 @@ impl Refusal {
     }
 }
 
-/// Starts a queued execution; one that is in progress is returned as it is, details included.
+/// Starts a queued execution. Returns `None` for one in progress, which stays unchanged.
 ///
 /// Source: AWS IoT Jobs, StartNextPendingJobExecution.
 pub fn start(
@@ -73,9 +73,9 @@ pub fn start(
 
 /// Applies a device's update.
 ///
-/// Errors: `VersionMismatch` and `InvalidStateTransition` with the execution, `ResourceNotFound` for another attempt,
-/// `InvalidRequest` for a status that only the service sets. Which of the first two AWS checks first is not written
-/// anywhere: a device whose version is old has not seen the status either, so it is told that.
+/// Errors: `VersionMismatch` and `InvalidStateTransition` with the state, `ResourceNotFound` for another execution number,
+/// `InvalidRequest` for a status that only the service sets. AWS does not document which of the first two is checked first;
+/// a device with an old version has not seen the status either, so the version is checked first.
 pub fn update(execution: &Execution, change: Change, timeout_s: Option<u64>, now_s: u64) -> Result<Execution, Refusal> {
     check(execution, &change)?;
     let mut next = stepped(execution, change.status, change.details, now_s);
@@ -100,7 +100,7 @@ fn check(execution: &Execution, change: &Change) -> Result<(), Refusal> {
         return Err(Refusal::showing(RejectCode::InvalidStateTransition, message, execution));
     }
     match change.status {
-        // QUEUED straight to an end: AWS says so for REJECTED and is silent on the others; all are taken.
+        // AWS documents the transition from QUEUED for REJECTED only; all final states are accepted.
         Status::InProgress | Status::Succeeded | Status::Failed | Status::Rejected => Ok(()),
         other => {
             let message = format!("a device cannot set the status {}", other.as_str());
@@ -109,13 +109,13 @@ fn check(execution: &Execution, change: &Change) -> Result<(), Refusal> {
     }
 }
 
-/// Ends an execution whose timer ran out.
+/// Ends an execution whose timer has expired.
 pub fn time_out(execution: &Execution, now_s: u64) -> Option<Execution> {
     let overdue = execution.deadline_s().is_some_and(|deadline_s| deadline_s <= now_s);
     (execution.status == Status::InProgress && overdue).then(|| stepped(execution, Status::TimedOut, None, now_s))
 }
 
-/// Cancels a queued execution; one in progress only by force.
+/// Cancels a queued execution; one in progress only if forced.
 ///
 /// Source: AWS IoT Jobs, CancelJob.
 pub fn cancel(execution: &Execution, force: bool, now_s: u64) -> Option<Execution> {
@@ -127,16 +127,16 @@ pub fn cancel(execution: &Execution, force: bool, now_s: u64) -> Option<Executio
     taken.then(|| stepped(execution, Status::Canceled, None, now_s))
 }
 
-/// Who hears of a change of one thing's queue.
+/// Changes of a thing's queue that require notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueChange {
-    /// The list of pending executions has another member: topic `notify`.
+    /// The set of pending executions has changed: topic `notify`.
     pub list: bool,
-    /// Another execution is first: topic `notify-next`.
+    /// The next pending execution has changed: topic `notify-next`.
     pub first: bool,
 }
 
-/// Compares a thing's queue before and after a change; both in AWS's order.
+/// Compares a thing's queue before and after a change; both are in AWS's order.
 ///
 /// Source: AWS IoT developer guide, "Jobs notifications": added or removed for `notify`, another first for `notify-next`.
 pub fn queue_change(before: &[Execution], after: &[Execution]) -> QueueChange {
@@ -146,7 +146,7 @@ pub fn queue_change(before: &[Execution], after: &[Execution]) -> QueueChange {
     QueueChange { list: !same, first: first(before) != first(after) }
 }
 
-/// A thing's queue after one of its executions changed: without it if that was its end, and in AWS's order.
+/// Returns a thing's queue after one of its executions changed, in AWS's order; ended executions are removed.
 pub fn requeued(before: &[Execution], next: &Execution) -> Vec<Execution> {
     let others = before.iter().filter(|e| e.seq != next.seq);
     let mut after: Vec<Execution> = others.chain(next.is_pending().then_some(next)).cloned().collect();
@@ -170,7 +170,7 @@ fn stepped(execution: &Execution, status: Status, details: Option<String>, now_s
     next
 }
 
-/// The job's timer starts once, with the execution; the step timer each time that the device says so.
+/// Sets the deadlines. The job's timer starts once, with the execution; a device may restart the step timer.
 fn begin_timers(next: &mut Execution, step_timer: StepTimer, timeout_s: Option<u64>, now_s: u64) {
     if next.job_deadline_s.is_none() {
         next.job_deadline_s = timeout_s.map(|timeout_s| now_s + timeout_s);
@@ -216,12 +216,12 @@ mod tests {
         for from in [Queued, InProgress, Succeeded, Failed, Rejected, Removed, Canceled, TimedOut] {
             for to in [Queued, InProgress, Succeeded, Failed, Rejected, Removed, Canceled, TimedOut] {
                 let got = update(&execution(1, from), change(to), None, NOW_S).map(|e| e.status).map_err(|r| r.code);
-                let want = match (from.is_terminal(), device.contains(&to)) {
+                let expected = match (from.is_terminal(), device.contains(&to)) {
                     (true, _) => Err(RejectCode::InvalidStateTransition),
                     (false, true) => Ok(to),
                     (false, false) => Err(RejectCode::InvalidRequest),
                 };
-                assert_eq!(got, want, "{from:?} -> {to:?}");
+                assert_eq!(got, expected, "{from:?} -> {to:?}");
             }
         }
     }

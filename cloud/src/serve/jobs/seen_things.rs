@@ -1,27 +1,27 @@
-//! Which things were seen_things of since the start, for a note to whoever creates a job for a name with a slip in it.
-//! It decides nothing.
+//! Things that sent a request since the start. Used for a note when a job is created for an unknown name, which may be a
+//! typing error; no decision depends on it.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use crate::limits::{SEEN_THINGS_MAX, UNSEEN_LISTED_MAX};
 
-/// The names, at most a named number of them; clones share them.
+/// Names of things, at most [`SEEN_THINGS_MAX`]; clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct SeenThings(Arc<Mutex<HashSet<String>>>);
 
 impl SeenThings {
-    /// This thing asked for something.
+    /// Records that this thing sent a request.
     pub fn add(&self, thing: &str) {
-        let mut names = self.0.lock().expect("nobody panics with it");
+        let mut names = self.0.lock().expect("lock poisoned");
         if names.len() < SEEN_THINGS_MAX && !names.contains(thing) {
             names.insert(thing.to_owned());
         }
     }
 
-    /// Those of `things` that were never seen_things of, at most a named number; none when no more names can be kept.
+    /// Returns those of `things` that sent no request, at most [`UNSEEN_LISTED_MAX`]; none if the set is full.
     pub fn unseen(&self, things: &[String]) -> Vec<String> {
-        let names = self.0.lock().expect("nobody panics with it");
+        let names = self.0.lock().expect("lock poisoned");
         if names.len() >= SEEN_THINGS_MAX {
             return Vec::new();
         }
@@ -34,13 +34,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thing_is_missing_until_it_says_something() {
+    fn a_thing_is_unseen_until_it_sends_a_request() {
         let seen_things = SeenThings::default();
         let things = ["lamp".to_owned(), "door".to_owned()];
         assert_eq!(seen_things.unseen(&things), things);
         seen_things.clone().add("lamp");
         assert_eq!(seen_things.unseen(&things), things[1..]);
         (0..SEEN_THINGS_MAX).for_each(|i| seen_things.add(&i.to_string()));
-        assert_eq!(seen_things.unseen(&things), Vec::<String>::new(), "it cannot know any more");
+        assert_eq!(seen_things.unseen(&things), Vec::<String>::new(), "the set is full");
     }
 }

@@ -1,8 +1,8 @@
-//! The job service: what becomes of a device's request, and of an order, over the store. The rules are in `rules.rs`,
-//! the words of the wire in `wire.rs`; no network here.
+//! The job service: handles requests of devices and cancellations over the store. The rules are in `rules.rs`, message
+//! formats in `codec.rs`; no network here.
 //!
-//! One task owns this and handles one thing after the other: answers leave in the order of the changes. What one device's
-//! request changes is told right behind its answer; whom an order concerns waits in `queue.rs`.
+//! A single task owns it and handles one request at a time, so responses are sent in the order of the changes. Notifications
+//! caused by a device's own request follow its response; all others are queued in `notify_queue.rs`.
 
 use ota_jobs::RejectCode;
 
@@ -18,14 +18,14 @@ use crate::serve::log::report_error;
 use crate::serve::signed_url::Signer;
 use crate::store::{Store, StoreError};
 
-/// A job that is being cancelled, some executions at a time: devices are answered in between.
+/// A cancellation in progress. It is executed in batches, between which requests are handled.
 #[derive(Debug)]
 pub struct Cancellation {
-    /// What was done so far.
+    /// Result so far.
     pub done: CancelResponse,
     id: String,
     force: bool,
-    /// The last thing that was looked at.
+    /// Last thing that was read.
     after: String,
 }
 
@@ -36,7 +36,7 @@ pub struct JobService {
     signer: Signer,
 }
 
-/// Why a request has no accepted answer.
+/// Why a request is not accepted.
 enum HandleError {
     Refused(Refusal),
     Store(StoreError),
@@ -55,15 +55,18 @@ impl From<StoreError> for HandleError {
 }
 
 impl JobService {
-    /// The service over this store; URLs in documents are signed by `signer`.
+    /// Creates the service over this store; `signer` signs URLs in documents.
     pub fn new(store: Store, signer: Signer) -> Self {
         Self { store, signer }
     }
 
-    /// Answers a device's request; what it changed is on the disk when this returns.
+    /// Handles a device's request; its change is on disk when this returns.
     ///
-    /// A store that cannot write is answered as `InternalError`: nothing was changed, the device tries again.
-    /// Dropping it: the change is made or not, and nobody is told.
+    /// If the store fails, the reply is `InternalError`: nothing was changed, the device retries.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the change may have been made or not; no notification is sent.
     pub async fn handle(&self, thing: &str, request: Request, now_s: u64) -> (Reply, Vec<Notification>) {
         match self.try_handle(thing, request, now_s).await {
             Ok(handled) => handled,
@@ -93,8 +96,8 @@ impl JobService {
                 Ok((Reply::Execution(shown), Vec::new()))
             }
             Request::Update { job_id, change, include_state, include_document } => {
-                let (next, told) = self.update(thing, &job_id, change, now_s).await?;
-                // The change is made: without the document the answer is still the truth, and the others must be told.
+                let (next, notifications) = self.update(thing, &job_id, change, now_s).await?;
+                // The change is made: if the document cannot be read, the response is sent without it, and notifications are sent.
                 let document = match include_document {
                     true => self
                         .document(&job_id, now_s)
@@ -103,7 +106,7 @@ impl JobService {
                         .ok(),
                     false => None,
                 };
-                Ok((Reply::Updated { state: include_state.then_some(next), document }, told))
+                Ok((Reply::Updated { state: include_state.then_some(next), document }, notifications))
             }
         }
     }
@@ -118,12 +121,12 @@ impl JobService {
         let before = self.store.pending(thing).await?;
         let Some(first) = before.first() else { return Ok((Reply::Execution(None), Vec::new())) };
         let job = self.job(&first.job_id).await?;
-        let (execution, told) = match rules::start(first, details, step_timer, job.timeout_s, now_s) {
+        let (execution, notifications) = match rules::start(first, details, step_timer, job.timeout_s, now_s) {
             Some(next) => (next.clone(), self.save(&before, &next, now_s).await?),
             None => (first.clone(), Vec::new()),
         };
         let document = Some(with_urls(&job.document, &self.signer, now_s));
-        Ok((Reply::Execution(Some(ExecutionView { execution, document })), told))
+        Ok((Reply::Execution(Some(ExecutionView { execution, document })), notifications))
     }
 
     async fn described(
@@ -155,59 +158,59 @@ impl JobService {
         let before = self.store.pending(thing).await?;
         let timeout_s = self.job(job_id).await?.timeout_s;
         let next = rules::update(&execution, change, timeout_s, now_s)?;
-        let told = self.save(&before, &next, now_s).await?;
-        Ok((next, told))
+        let notifications = self.save(&before, &next, now_s).await?;
+        Ok((next, notifications))
     }
 
-    /// Writes one execution's next version down and says who has to be told.
+    /// Stores the next version of one execution; returns the resulting notifications.
     async fn save(&self, before: &[Execution], next: &Execution, now_s: u64) -> Result<Vec<Notification>, StoreError> {
         self.store.save_execution(next, &audit_note(next)).await?;
         let after = rules::requeued(before, next);
-        // The change is made: what cannot be told now, the device finds when it asks.
+        // The change is made: if a notification cannot be built, the device gets the state with its next request.
         let change = rules::queue_change(before, &after);
-        Ok(self.tell(&next.thing, change, &after, now_s).await.unwrap_or_else(|error| {
+        Ok(self.build_notifications(&next.thing, change, &after, now_s).await.unwrap_or_else(|error| {
             report_error(format_args!("notification of {}: {error}", next.thing));
             Vec::new()
         }))
     }
 
-    async fn tell(
+    async fn build_notifications(
         &self,
         thing: &str,
         change: QueueChange,
         after: &[Execution],
         now_s: u64,
     ) -> Result<Vec<Notification>, StoreError> {
-        let mut told = Vec::new();
+        let mut notifications = Vec::new();
         if change.list {
-            told.push(Notification::List { thing: thing.to_owned(), pending: after.to_vec() });
+            notifications.push(Notification::List { thing: thing.to_owned(), pending: after.to_vec() });
         }
         if change.first {
             let first = match after.first() {
                 Some(first) => Some(self.shown(first.clone(), true, now_s).await?),
                 None => None,
             };
-            told.push(Notification::Next { thing: thing.to_owned(), first });
+            notifications.push(Notification::Next { thing: thing.to_owned(), first });
         }
-        Ok(told)
+        Ok(notifications)
     }
 
-    /// Creates a job; says who has to be told. Once the job is stored, nothing fails any more.
+    /// Creates a job; returns the notifications owed.
     ///
     /// Errors: see [`job_admin::create`].
-    pub async fn create(&self, id: &str, order: &NewJob) -> Result<Vec<PendingNotify>, AdminError> {
-        job_admin::create(&self.store, id, order).await?;
+    pub async fn create(&self, id: &str, job: &NewJob) -> Result<Vec<PendingNotify>, AdminError> {
+        job_admin::create(&self.store, id, job).await?;
         let first = NextChange::If(id.to_owned());
-        Ok(order
+        Ok(job
             .things
             .iter()
             .map(|thing| PendingNotify { thing: thing.clone(), list: true, first: first.clone() })
             .collect())
     }
 
-    /// Begins to cancel a job: its queued executions, by force also those in progress.
+    /// Starts to cancel a job: its queued executions and, if forced, those in progress.
     ///
-    /// Errors: `NoJob`; `Ended` if nothing of it is pending; `Store`, and then nothing was changed.
+    /// Errors: `NoJob`; `Ended` if no execution is pending; `Store`, and then nothing was changed.
     pub async fn begin_cancel(&self, id: &str, force: bool) -> Result<Cancellation, AdminError> {
         let job = self.store.job(id).await?.ok_or_else(|| AdminError::NoJob(id.to_owned()))?;
         if self.store.pending_of_job(id, "", 1).await?.is_empty() {
@@ -217,27 +220,28 @@ impl JobService {
         Ok(Cancellation { id: id.to_owned(), force, after: String::new(), done: CancelResponse::default() })
     }
 
-    /// Cancels the next executions in one transaction; says who has to be told, and `None` when all are through.
+    /// Cancels the next batch in one transaction; returns the notifications owed, or `None` at the end.
     ///
-    /// Errors: nothing was changed, but by the calls before: it can be ordered again.
+    /// Errors: this batch was not changed; the cancellation can be requested again.
     pub async fn cancel_batch(
         &self,
-        order: &mut Cancellation,
+        cancellation: &mut Cancellation,
         now_s: u64,
     ) -> Result<Option<Vec<PendingNotify>>, StoreError> {
-        let found = self.store.pending_of_job(&order.id, &order.after, CHANGES_PER_TRANSACTION_MAX).await?;
+        let found =
+            self.store.pending_of_job(&cancellation.id, &cancellation.after, CHANGES_PER_TRANSACTION_MAX).await?;
         let Some(last) = found.last() else { return Ok(None) };
         let after = last.thing.clone();
-        let ended: Vec<Execution> = found.iter().filter_map(|e| rules::cancel(e, order.force, now_s)).collect();
+        let ended: Vec<Execution> = found.iter().filter_map(|e| rules::cancel(e, cancellation.force, now_s)).collect();
         let left = found.len() - ended.len();
         let due = self.end_all(ended).await?;
-        order.after = after;
-        order.done.canceled += due.len() as u64;
-        order.done.left_in_progress += left as u64;
+        cancellation.after = after;
+        cancellation.done.canceled += due.len() as u64;
+        cancellation.done.left_in_progress += left as u64;
         Ok(Some(due))
     }
 
-    /// Ends executions whose timer ran out, at most as many as one transaction changes; says who has to be told.
+    /// Ends executions whose timer has expired, at most one batch; returns the notifications owed.
     ///
     /// Errors: nothing was changed.
     pub async fn time_out(&self, now_s: u64) -> Result<Vec<PendingNotify>, StoreError> {
@@ -245,7 +249,7 @@ impl JobService {
         self.end_all(found.iter().filter_map(|execution| rules::time_out(execution, now_s)).collect()).await
     }
 
-    /// Writes the ends of executions of different things in one transaction.
+    /// Stores the ends of executions of different things in one transaction.
     async fn end_all(&self, ended: Vec<Execution>) -> Result<Vec<PendingNotify>, StoreError> {
         let mut due = Vec::with_capacity(ended.len());
         for next in &ended {
@@ -257,7 +261,7 @@ impl JobService {
         Ok(due.into_iter().zip(written).filter_map(|(due, written)| written.then_some(due)).collect())
     }
 
-    /// What one thing will have to be told; everything, if its queue cannot be read now.
+    /// Returns the notification owed to a thing; both kinds if its queue cannot be read.
     async fn due_after(&self, next: &Execution) -> PendingNotify {
         match self.store.pending(&next.thing).await {
             Ok(before) => {
@@ -272,7 +276,7 @@ impl JobService {
         }
     }
 
-    /// The notifications for a thing that waited to be told, as its queue is now.
+    /// Builds the notifications of a thing from its current queue.
     pub async fn notifications(&self, due: &PendingNotify, now_s: u64) -> Result<Vec<Notification>, StoreError> {
         let pending = self.store.pending(&due.thing).await?;
         let first = match &due.first {
@@ -280,10 +284,10 @@ impl JobService {
             NextChange::If(id) => pending.first().is_some_and(|first| first.job_id == *id),
             NextChange::Other => true,
         };
-        self.tell(&due.thing, QueueChange { list: due.list, first }, &pending, now_s).await
+        self.build_notifications(&due.thing, QueueChange { list: due.list, first }, &pending, now_s).await
     }
 
-    /// The next things that have something to do, in the order of their names, those after `thing`.
+    /// Returns the next page of things with pending executions, sorted by name, after `thing`.
     pub async fn things_with_work(&self, thing: &str) -> Result<Vec<String>, StoreError> {
         self.store.things_with_work(thing, THINGS_PER_PAGE_MAX).await
     }
@@ -302,7 +306,7 @@ impl JobService {
         Ok(with_urls(&self.job(job_id).await?.document, &self.signer, now_s))
     }
 
-    /// The job of an execution; the database's foreign key says that it is there.
+    /// Returns the job of an execution; a foreign key guarantees that it exists.
     async fn job(&self, job_id: &str) -> Result<Job, StoreError> {
         self.store.job(job_id).await?.ok_or(StoreError::Damaged { column: "job_id" })
     }

@@ -1,10 +1,10 @@
-//! Who may do what at the embedded broker. The rules only; `broker.rs` ties them to the broker crate.
+//! Access control of the embedded broker. Only the rules; `broker.rs` connects them to the broker crate.
 //!
-//! A client belongs to a thing: over TLS to the one its certificate's common name names, without TLS to the one its
-//! client id names. A client id is the thing's name, or the name, a dot and anything, for a second connection.
-//! The name has to be one that a thing can have: `+` would be a wildcard for everybody's topics.
-//! A thing publishes and subscribes below `$aws/things/{thing}/` and on topics without `$`. Only the service,
-//! known by a password made at start, has everything.
+//! A client belongs to one thing: with TLS, the thing in the common name of its certificate; without TLS, the thing in its
+//! client id. A client id is the thing's name, optionally followed by a dot and a suffix for further connections.
+//! The name must be a valid thing name: `+` would otherwise be a wildcard for the topics of all things.
+//! A thing may publish and subscribe below `$aws/things/{thing}/` and on topics without `$`. Only the service, which
+//! authenticates with a password generated at start, may use all topics.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -15,18 +15,18 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use super::transport::SERVICE;
 
-/// Bytes of the password that the service makes for itself.
+/// Length of the service's password. Unit: random bytes.
 const PASSWORD_BYTES: usize = 32;
 
-/// The policy, and what it knows of the connections.
+/// The access control list and the connections of the TLS proxy.
 #[derive(Debug)]
 pub struct Acl {
     password: String,
-    /// With TLS: the thing behind each connection that the TLS front made; other connections are refused.
+    /// With TLS: the thing of each connection made by the TLS proxy; other connections are refused.
     proxied: Option<Mutex<HashMap<SocketAddr, String>>>,
 }
 
-/// Who a connection belongs to.
+/// Identity of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Principal {
     /// The service.
@@ -36,12 +36,12 @@ pub enum Principal {
 }
 
 impl Acl {
-    /// A policy with a fresh password.
+    /// Creates a list with a new password.
     ///
-    /// `tls`: devices come only through the TLS front.
+    /// `tls`: accept devices only through the TLS proxy.
     pub fn new(tls: bool) -> Self {
         let mut bytes = [0; PASSWORD_BYTES];
-        SystemRandom::new().fill(&mut bytes).expect("the system has randomness");
+        SystemRandom::new().fill(&mut bytes).expect("the system provides random numbers");
         let password = hex::encode(bytes);
         Self { password, proxied: tls.then(Mutex::default) }
     }
@@ -51,21 +51,21 @@ impl Acl {
         &self.password
     }
 
-    /// The TLS front says which thing connects from `address`.
+    /// Registers the thing whose connection the TLS proxy makes from `address`.
     pub fn register(&self, address: SocketAddr, thing: String) {
         if let Some(proxied) = &self.proxied {
-            proxied.lock().expect("nobody panics with it").insert(address, thing);
+            proxied.lock().expect("lock poisoned").insert(address, thing);
         }
     }
 
-    /// The connection from `address` is over.
+    /// Removes the connection from `address`.
     pub fn unregister(&self, address: SocketAddr) {
         if let Some(proxied) = &self.proxied {
-            proxied.lock().expect("nobody panics with it").remove(&address);
+            proxied.lock().expect("lock poisoned").remove(&address);
         }
     }
 
-    /// Who connects; `None`: nobody that is let in.
+    /// Returns the identity of a new connection; `None` if authentication fails.
     pub fn authenticate(
         &self,
         address: SocketAddr,
@@ -74,30 +74,30 @@ impl Acl {
         password: &[u8],
     ) -> Option<Principal> {
         if client_id == SERVICE || user == Some(SERVICE) {
-            // Constant time is no concern: 256 random bits that live as long as the process.
-            let known = user == Some(SERVICE) && password == self.password.as_bytes();
-            return known.then_some(Principal::Service);
+            // A comparison in constant time is not needed: 256 random bits that exist as long as the process.
+            let valid = user == Some(SERVICE) && password == self.password.as_bytes();
+            return valid.then_some(Principal::Service);
         }
         let named = thing_of_client(client_id);
         let thing = match &self.proxied {
-            Some(proxied) => proxied.lock().expect("nobody panics with it").get(&address)?.clone(),
+            Some(proxied) => proxied.lock().expect("lock poisoned").get(&address)?.clone(),
             None => named.to_owned(),
         };
         (thing == named && is_thing_name(named)).then_some(Principal::Thing(thing))
     }
 }
 
-/// The thing that a client id belongs to. A thing's name has no dot, so the rest is free.
+/// Returns the thing that a client id belongs to. Thing names contain no dot.
 pub fn thing_of_client(client_id: &str) -> &str {
     client_id.split_once('.').map_or(client_id, |(thing, _)| thing)
 }
 
-/// Is it a name that a thing can have, without a wildcard or a level in it?
+/// Returns whether this is a valid thing name: no wildcard, no topic level.
 pub fn is_thing_name(name: &str) -> bool {
     ThingName::new(name).is_ok()
 }
 
-/// May this thing's client publish to this topic, or subscribe to this filter?
+/// Returns whether a client of this thing may publish to this topic or subscribe to this filter.
 pub fn is_allowed(thing: &str, filter: &str) -> bool {
     let filter = shared_filter(filter);
     if !filter.starts_with('$') {
@@ -108,7 +108,7 @@ pub fn is_allowed(thing: &str, filter: &str) -> bool {
     is_thing_name(thing) && rest.is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// The filter inside a shared subscription (MQTT 5, section 4.8.2), or the filter.
+/// Returns the filter inside a shared subscription (MQTT 5, section 4.8.2), or the filter itself.
 fn shared_filter(filter: &str) -> &str {
     let inner = filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/'));
     inner.map_or(filter, |(_, filter)| filter)
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_whose_name_no_thing_can_have_is_not_let_in() {
+    fn a_client_without_a_valid_thing_name_is_refused() {
         let acl = Acl::new(false);
         for id in ["+", "+.x", "#", "", ".x", "a/b", "$SYS", "a b", "l\u{e4}mp", &"t".repeat(129)] {
             assert_eq!(acl.authenticate(here(), id, None, b""), None, "{id}");
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_service_is_known_by_its_password_alone() {
+    fn the_service_authenticates_by_its_password_alone() {
         let acl = Acl::new(false);
         let password = acl.password().as_bytes().to_vec();
         assert_eq!(acl.authenticate(here(), SERVICE, Some(SERVICE), &password), Some(Principal::Service));

@@ -1,5 +1,5 @@
-//! The embedded broker: the `mqtt5` crate on a loopback port of our choice, with our policy.
-//! Nothing of the job service is here; it is an ordinary client of this broker.
+//! The embedded broker: the `mqtt5` crate with our access control.
+//! The job service is an ordinary client of this broker.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -24,21 +24,21 @@ use crate::serve::log::{quote, report_error};
 const SESSION_EXPIRY: Duration = Duration::from_secs(3600);
 /// AWS IoT Core has no QoS 2.
 const QOS_MAX: u8 = 1;
-/// Retained messages in all; the protocol itself needs none.
+/// Maximum number of retained messages; the protocol needs none.
 const RETAINED_MAX: usize = 1000;
 
 /// A running broker.
 pub struct EmbeddedBroker {
-    /// Where it listens.
+    /// Address of its listener.
     pub address: SocketAddr,
     shutdown: BrokerShutdownHandle,
     task: JoinHandle<()>,
 }
 
 impl EmbeddedBroker {
-    /// Starts a broker that listens when this returns.
+    /// Starts a broker; it accepts connections when this returns.
     ///
-    /// Errors: `Broker` with the crate's reason, for example an address in use.
+    /// Errors: `Broker` with the crate's message, for example an address in use.
     pub async fn start(bind: SocketAddr, acl: Arc<Acl>) -> Result<Self, ServeError> {
         let failed = |error: mqtt5::MqttError| ServeError::Broker(error.to_string());
         let broker = MqttBroker::with_config(config(bind)).await.map_err(failed)?;
@@ -55,9 +55,11 @@ impl EmbeddedBroker {
         Ok(Self { address, shutdown, task })
     }
 
-    /// Closes the listener and the connections.
+    /// Closes the listener and all connections.
     ///
-    /// Dropping it leaves the broker stopping by itself.
+    /// # Cancel safety
+    ///
+    /// The broker stops even if the future is dropped.
     pub async fn stop(self, timeout: Duration) {
         self.shutdown.shutdown();
         let mut task = self.task;
@@ -79,7 +81,7 @@ fn config(bind: SocketAddr) -> BrokerConfig {
         .with_storage(StorageConfig::new().with_persistence(false))
 }
 
-/// Our policy in the broker crate's words.
+/// Adapter from the broker crate's authentication interface to [`Acl`].
 struct AuthPolicy(Arc<Acl>);
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -109,7 +111,7 @@ impl AuthProvider for AuthPolicy {
     }
 
     fn authorize_subscribe<'a>(&'a self, client: &str, user: Option<&'a str>, filter: &'a str) -> BoxFuture<'a, bool> {
-        let allowed = allowed(client, user, "subscription to", filter);
+        let allowed = allowed(client, user, "subscribe to", filter);
         Box::pin(async move { allowed })
     }
 }
@@ -127,12 +129,14 @@ fn allowed(client: &str, user: Option<&str>, what: &str, filter: &str) -> bool {
 
 fn refused_connection(client: &str, address: SocketAddr) -> String {
     let client = quote(client.as_bytes());
-    format!("the broker does not let in the client {client} from {address}: no thing's name, or not its own")
+    format!(
+        "the broker refuses the connection of client {client} from {address}: not a valid thing name, or another thing's"
+    )
 }
 
-/// One line, whatever the client calls itself and asks for.
+/// Formats one bounded line; client id and filter are untrusted.
 fn refused_topic(client: &str, what: &str, filter: &str) -> String {
-    format!("the broker refuses the client {} a {what} {}", quote(client.as_bytes()), quote(filter.as_bytes()))
+    format!("the broker refuses client {} to {what} {}", quote(client.as_bytes()), quote(filter.as_bytes()))
 }
 
 #[cfg(test)]
@@ -143,10 +147,13 @@ mod tests {
     #[test]
     fn a_refusal_is_one_bounded_line_that_names_client_and_topic() {
         let line = refused_topic("lamp", "publish to", "$aws/things/door/jobs/get");
-        assert_eq!(line, "the broker refuses the client lamp a publish to $aws/things/door/jobs/get");
+        assert_eq!(line, "the broker refuses client lamp to publish to $aws/things/door/jobs/get");
         let line = refused_connection("+\n", SocketAddr::from(([127, 0, 0, 1], 9)));
-        assert_eq!(line, "the broker does not let in the client +. from 127.0.0.1:9: no thing's name, or not its own");
-        let line = refused_topic("l\n\x1b[31m", "subscription to", &"x".repeat(60_000));
+        assert_eq!(
+            line,
+            "the broker refuses the connection of client +. from 127.0.0.1:9: not a valid thing name, or another thing's"
+        );
+        let line = refused_topic("l\n\x1b[31m", "subscribe to", &"x".repeat(60_000));
         assert!(line.len() < 2 * QUOTE_CHARS_MAX && !line.chars().any(char::is_control), "{line}");
     }
 }

@@ -1,16 +1,16 @@
-//! Writes a message of `ota-jobs` into memory of its own.
+//! Serializes a message of `ota-jobs` into a buffer that grows as needed.
 
 use bytes::Bytes;
 use ota_jobs::EmitError;
 
 use crate::limits::MQTT_PACKET_BYTES_MAX;
 
-/// The first buffer that a message is written to; it doubles until the message fits. Unit: bytes.
+/// Initial buffer size; it doubles until the message fits. Unit: bytes.
 const BUFFER_BYTES: usize = 4096;
 
-/// Writes a message into as much memory as it takes, at most a packet.
+/// Serializes a message; it may be as long as one packet.
 ///
-/// Errors: `BufferTooSmall` for one that fits into no packet.
+/// Errors: `BufferTooSmall` if the message does not fit into a packet.
 pub fn emit_to_bytes(emit: impl Fn(&mut [u8]) -> Result<usize, EmitError>) -> Result<Bytes, EmitError> {
     let packet_bytes = MQTT_PACKET_BYTES_MAX as usize;
     let mut buffer = vec![0; BUFFER_BYTES];

@@ -1,5 +1,5 @@
-//! The MQTT side: the connection to a broker, and the embedded broker with its policy and its TLS front.
-//! What the messages mean is not here.
+//! MQTT: the connection to a broker, and the embedded broker with its access control and its TLS proxy.
+//! The content of the messages is not handled here.
 
 #[cfg(feature = "broker")]
 pub mod acl;

@@ -1,25 +1,25 @@
-//! Where messages to devices leave: each is published and has a line in the log.
+//! Publishes messages to devices and logs each of them.
 
 use super::transport::{Outgoing, Publisher};
 use crate::serve::log::{Direction, Log, quote};
 
-/// Sends and logs.
+/// Publisher and log.
 #[derive(Clone)]
 pub struct Outbox {
-    /// Where messages go.
+    /// Connection to the broker.
     pub publisher: Publisher,
-    /// Where lines go.
+    /// Message log.
     pub log: Log,
 }
 
 impl Outbox {
-    /// Waits for room.
+    /// Sends a message; waits while the connection's queue is full.
     pub async fn send(&self, message: Outgoing) {
         self.log_out(&message);
         self.publisher.publish(message).await;
     }
 
-    /// For those who must not wait; false if the connection had no room for it.
+    /// Sends a message without waiting; returns false if the connection's queue is full.
     pub fn try_send(&self, message: Outgoing) -> bool {
         let taken = self.publisher.try_publish(message.clone());
         if taken {
@@ -33,7 +33,7 @@ impl Outbox {
     }
 }
 
-/// The thing that a topic is about; nothing, if it is about none.
+/// Returns the thing in a topic, or an empty string.
 pub fn thing_of_topic(topic: &str) -> &str {
     let rest = topic.strip_prefix("$aws/things/").and_then(|rest| rest.split_once('/'));
     rest.map_or("", |(thing, _)| thing)

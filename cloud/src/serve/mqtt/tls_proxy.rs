@@ -1,6 +1,6 @@
-//! The TLS front of the embedded broker: it terminates mutual TLS, reads the thing's name from the client certificate
-//! and passes the bytes on to the broker's loopback port, telling the acl who is behind the connection.
-//! It exists because the broker crate does not show a policy the peer's certificate.
+//! TLS proxy in front of the embedded broker: terminates mutual TLS, reads the thing's name from the client certificate,
+//! registers it with the access control list and forwards the bytes to the broker's loopback port.
+//! Needed because the broker crate does not pass the peer's certificate to its authentication provider.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -14,12 +14,14 @@ use super::x509_name::common_name;
 use crate::limits::TLS_HANDSHAKE_TIMEOUT;
 use crate::serve::connection_limit::LimitedListener;
 
-/// Bytes that are under way in each direction of one connection.
+/// Buffer for each direction of one connection. Unit: bytes.
 const COPY_BYTES: usize = 16 * 1024;
 
-/// Serves until it is dropped; connections end with it.
+/// Accepts and forwards connections; never returns.
 ///
-/// Dropping it closes the listener, and each connection when its task is next polled by the ending runtime.
+/// # Cancel safety
+///
+/// Dropping the future closes the listener and all connections.
 pub async fn serve(listener: TcpListener, acceptor: TlsAcceptor, broker: SocketAddr, acl: Arc<Acl>) {
     let mut listener = LimitedListener::new(listener, "mqtt over TLS");
     let mut open = tokio::task::JoinSet::new();
@@ -39,19 +41,21 @@ pub async fn serve(listener: TcpListener, acceptor: TlsAcceptor, broker: SocketA
 async fn connection(socket: TcpStream, acceptor: &TlsAcceptor, broker: SocketAddr, acl: &Acl) -> std::io::Result<()> {
     socket.set_nodelay(true)?;
     let handshake = tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, acceptor.accept(socket));
-    let mut device = handshake.await.map_err(|_| std::io::Error::other("the handshake took too long"))??;
+    let mut device = handshake.await.map_err(|_| std::io::Error::other("TLS handshake timed out"))??;
     let certificate = device.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let thing = certificate.and_then(common_name);
     let thing = thing.ok_or_else(|| std::io::Error::other("the client certificate has no common name"))?;
     if !is_thing_name(&thing) {
-        let text =
-            format!("no thing can have the certificate's common name {}", crate::serve::log::quote(thing.as_bytes()));
+        let text = format!(
+            "the certificate's common name is not a valid thing name: {}",
+            crate::serve::log::quote(thing.as_bytes())
+        );
         return Err(std::io::Error::other(text));
     }
 
     let inside = TcpSocket::new_v4()?;
     inside.bind((Ipv4Addr::LOCALHOST, 0).into())?;
-    // The acl has to know the name before the broker sees the connection.
+    // The name must be registered before the broker sees the connection.
     let address = inside.local_addr()?;
     acl.register(address, thing);
     let passed = pass(&mut device, inside, broker).await;
@@ -66,7 +70,7 @@ async fn pass(
 ) -> std::io::Result<()> {
     let mut inside = inside.connect(broker).await?;
     inside.set_nodelay(true)?;
-    // A device that vanishes without a TLS goodbye is everyday life and no error.
+    // A device that disconnects without a TLS close is not an error.
     let _ = copy_bidirectional_with_sizes(device, &mut inside, COPY_BYTES, COPY_BYTES).await;
     Ok(())
 }

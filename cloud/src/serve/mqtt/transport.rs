@@ -1,6 +1,6 @@
-//! The service's connection to a broker, embedded or external: subscribes, hands messages on, publishes, reconnects.
-//! The client is `rumqttc` and not the broker crate's own, so that the service works without the embedded broker
-//! and the two ends of every message come from different hands.
+//! The service's connection to a broker, embedded or external: subscribes, receives, publishes, reconnects.
+//! The client is `rumqttc` and not the broker crate's own: the service also works without the embedded broker, and the two
+//! ends of each connection are independent implementations.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,53 +16,53 @@ use tokio::sync::watch;
 use crate::limits::{BROKER_RETRY, MQTT_PACKET_BYTES_MAX, PUBLISH_TIMEOUT, PUBLISHES_QUEUED_MAX};
 use crate::serve::log::{quote, report_error};
 
-/// Client id of the service at any broker, and its user name at the embedded one.
+/// MQTT client id of the service, and its user name at the embedded broker.
 pub const SERVICE: &str = "ota-cloud";
-/// How long an external broker keeps requests for a service that is away. Unit: seconds.
+/// Session expiry at an external broker, which keeps requests while the service is disconnected. Unit: seconds.
 const SESSION_EXPIRY_S: u32 = 3600;
-/// Longest topic that MQTT can carry. Source: MQTT 5, section 1.5.4. Unit: bytes.
+/// Longest topic in MQTT. Source: MQTT 5, section 1.5.4. Unit: bytes.
 const MQTT_TOPIC_BYTES_MAX: usize = 65_535;
-/// What a publish has besides topic and payload: type, remaining length, length of the topic, packet id, no properties.
+/// Bytes of a publish besides topic and payload: type, remaining length, topic length, packet id, empty properties.
 const PUBLISH_FRAME_BYTES: usize = 1 + 4 + 2 + 2 + 1;
 /// Unit: seconds.
 const KEEP_ALIVE_S: u64 = 30;
 
-/// How to reach a broker.
+/// Address and credentials of a broker.
 #[derive(Clone)]
 pub struct BrokerAddress {
-    /// Name or address.
+    /// Host name or IP address.
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// Present: TLS.
+    /// TLS configuration; `None`: plain TCP.
     pub tls: Option<Arc<rustls::ClientConfig>>,
     /// User name and password.
     pub login: Option<(String, String)>,
-    /// The broker keeps our session while we are away.
+    /// Resume the session at the broker after a reconnect.
     pub resume: bool,
 }
 
 /// A message to a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
-    /// Where to.
+    /// Destination.
     pub topic: String,
-    /// What.
+    /// Content.
     pub payload: Bytes,
-    /// Delivered at least once; otherwise at most once.
+    /// QoS 1; otherwise QoS 0.
     pub acknowledged: bool,
 }
 
 /// A message from a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incoming {
-    /// Where it was sent to.
+    /// Topic it was published to.
     pub topic: String,
-    /// What.
+    /// Content.
     pub payload: Bytes,
 }
 
-/// The largest packet that both ends take; the broker says its own bound when it lets us in.
+/// Largest packet that both ends accept; the broker sends its own limit when it accepts the connection.
 #[derive(Clone)]
 struct PacketLimit(Arc<AtomicU32>);
 
@@ -76,23 +76,23 @@ impl PacketLimit {
         self.0.store(max, Ordering::Relaxed);
     }
 
-    /// The client crate gives up the whole connection for one message that does not fit, and a session that is resumed
-    /// would get it again, for ever: such a message must not reach it.
+    /// The client crate closes the connection for one message that is too large, and a resumed session would send it again
+    /// after every reconnect: such a message must not reach the crate.
     ///
-    /// Errors: what is too long, with the numbers.
+    /// Errors: a text with the size and the limit.
     fn check(&self, topic_bytes: usize, payload_bytes: usize) -> Result<(), String> {
         if topic_bytes > MQTT_TOPIC_BYTES_MAX {
-            return Err(format!("a topic of {topic_bytes} bytes, MQTT carries {MQTT_TOPIC_BYTES_MAX}"));
+            return Err(format!("topic of {topic_bytes} bytes, MQTT allows {MQTT_TOPIC_BYTES_MAX}"));
         }
         let (got, max) = (PUBLISH_FRAME_BYTES + topic_bytes + payload_bytes, self.0.load(Ordering::Relaxed));
         match got > max as usize {
-            true => Err(format!("a packet of {got} bytes, the connection carries {max}")),
+            true => Err(format!("packet of {got} bytes, the connection allows {max}")),
             false => Ok(()),
         }
     }
 }
 
-/// Sends messages; clones share the connection.
+/// Sends messages; clones share one connection.
 #[derive(Clone)]
 pub struct Publisher {
     client: AsyncClient,
@@ -100,9 +100,12 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Hands one message to the connection; waits a while if too many wait already, and then gives it up.
+    /// Queues a message for the connection. Waits while the queue is full, at most [`PUBLISH_TIMEOUT`]; then the message is
+    /// dropped with a log line.
     ///
-    /// Dropping it before it returns: the message was not taken.
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the message is not sent.
     pub async fn publish(&self, message: Outgoing) {
         if !self.fits(&message) {
             return;
@@ -112,15 +115,15 @@ impl Publisher {
         match tokio::time::timeout(PUBLISH_TIMEOUT, sent).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => report_error(format_args!("publish to {topic}: {error}")),
-            Err(_) => report_error(format_args!("publish to {topic}: given up, the broker does not take it")),
+            Err(_) => report_error(format_args!("publish to {topic}: timed out, message dropped")),
         }
     }
 
-    /// Hands one message to the connection if it has room; says whether the message is dealt with, and false if there
-    /// was no room.
+    /// Queues a message if the queue has room. Returns false only if the queue is full: a message that is too large is dropped
+    /// with a log line.
     pub fn try_publish(&self, message: Outgoing) -> bool {
         let qos = qos(&message);
-        // What never fits is dealt with: it was refused with a line.
+        // A message that is too large counts as handled.
         !self.fits(&message) || self.client.try_publish(message.topic, qos, false, message.payload).is_ok()
     }
 
@@ -132,9 +135,9 @@ impl Publisher {
         checked.is_ok()
     }
 
-    /// Says goodbye to the broker.
+    /// Disconnects from the broker.
     pub async fn disconnect(&self) {
-        // Fails only if the connection's task is over, and then there is nobody to say goodbye to.
+        // Fails only if the connection's task has ended already.
         let _ = self.client.disconnect().await;
     }
 }
@@ -143,7 +146,7 @@ fn qos(message: &Outgoing) -> QoS {
     if message.acknowledged { QoS::AtLeastOnce } else { QoS::AtMostOnce }
 }
 
-/// The connection; nothing moves unless [`Connection::run`] is polled.
+/// The connection; it makes progress only while [`Connection::run`] is polled.
 pub struct Connection {
     events: EventLoop,
     filters: Vec<Filter>,
@@ -151,7 +154,7 @@ pub struct Connection {
     bound: PacketLimit,
 }
 
-/// Prepares a connection to a broker with these subscriptions.
+/// Prepares a connection with these subscriptions.
 pub fn connect(address: &BrokerAddress, filters: &[&str]) -> (Publisher, Connection) {
     let mut options = MqttOptions::new(SERVICE, address.host.as_str(), address.port);
     options.set_keep_alive(Duration::from_secs(KEEP_ALIVE_S));
@@ -176,26 +179,29 @@ pub fn connect(address: &BrokerAddress, filters: &[&str]) -> (Publisher, Connect
     (publisher, Connection { events, filters, subscribed: watch::channel(false).0, bound })
 }
 
-/// Our own answers are not sent back to us.
+/// The service's own messages are not sent back to it.
 fn own_filter(path: &str) -> Filter {
     Filter { nolocal: true, ..Filter::new(path, QoS::AtLeastOnce) }
 }
 
 impl Connection {
-    /// Tells whether the subscriptions stand at this moment.
+    /// Returns a watch that is true while the service is subscribed.
     pub fn subscribed(&self) -> watch::Receiver<bool> {
         self.subscribed.subscribe()
     }
 
-    /// Moves messages until [`Publisher::disconnect`] or until it is dropped; connects again, and subscribes again, whenever the broker is lost.
+    /// Sends and receives until [`Publisher::disconnect`]. Reconnects and subscribes again when the connection is lost.
     ///
-    /// `on_message` must not wait: the acknowledgements of the publishes come through here as well.
-    /// Dropping it closes the connection without a goodbye.
+    /// `on_message` must not block: the acknowledgements of publishes are received by the same loop.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection without a DISCONNECT packet.
     pub async fn run(mut self, mut on_message: impl FnMut(Incoming)) {
         loop {
             match self.events.poll().await {
                 Ok(Event::Incoming(packet)) => self.incoming(packet, &mut on_message),
-                // Our own goodbye.
+                // Our own DISCONNECT packet.
                 Ok(Event::Outgoing(Sent::Disconnect)) => return,
                 Ok(Event::Outgoing(_)) => {}
                 Err(error) => {
@@ -212,7 +218,7 @@ impl Connection {
             Packet::ConnAck(answer) => {
                 self.bound.set(answer.properties.and_then(|properties| properties.max_packet_size));
                 self.drop_oversized();
-                // Ahead of all publishes that wait: `pending` is what the crate sends first.
+                // Before all queued publishes: the crate sends `pending` first.
                 let subscribe = Subscribe::new_many(self.filters.clone(), None);
                 self.events.pending.push_front(Request::Subscribe(subscribe));
             }
@@ -226,13 +232,13 @@ impl Connection {
             }
             Packet::Publish(message) => match String::from_utf8(message.topic.to_vec()) {
                 Ok(topic) => on_message(Incoming { topic, payload: message.payload }),
-                Err(_) => report_error("a topic that is not UTF-8"),
+                Err(_) => report_error("a message is ignored: its topic is not UTF-8"),
             },
             _ => {}
         }
     }
 
-    /// A broker that came back may take less than it took before.
+    /// The limit of the broker may be smaller after a reconnect.
     fn drop_oversized(&mut self) {
         let bound = &self.bound;
         self.events.pending.retain(|request| match request {
@@ -244,7 +250,7 @@ impl Connection {
 
 #[cfg(test)]
 impl Connection {
-    /// Topics of the messages that wait for a connection that is never made; they wait no longer.
+    /// Removes and returns the topics of all queued messages; the connection is never made.
     pub fn take_queued(&mut self) -> Vec<String> {
         self.events.clean();
         let topic = |request: Request| match request {
@@ -282,14 +288,14 @@ mod tests {
         assert_eq!(connection.events.pending.len(), 1);
     }
 
-    /// The largest message of all is encoded as the crate encodes it, and has no byte more than the bound.
+    /// The size of a large message as the crate encodes it equals the calculated size.
     #[test]
     fn the_bound_counts_every_byte_of_a_packet() {
         let message = message(300, 100_000);
         let mut publish =
             rumqttc::v5::mqttbytes::v5::Publish::new(message.topic, QoS::AtLeastOnce, message.payload, None);
         publish.pkid = 1;
-        // One byte less: this packet's length takes three bytes and not four.
+        // One byte less: the remaining length of this packet takes three bytes, not four.
         assert_eq!(publish.size(), PUBLISH_FRAME_BYTES + 300 + 100_000 - 1);
     }
 

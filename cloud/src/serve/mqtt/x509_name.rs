@@ -1,4 +1,4 @@
-//! The common name of a certificate: which thing holds it.
+//! Reads the common name of a certificate, which is the thing's name.
 
 use rustls::pki_types::CertificateDer;
 use x509_cert::Certificate;
@@ -10,16 +10,16 @@ use x509_cert::name::Name;
 /// Longest common name. Source: RFC 5280, ub-common-name is 64; AWS thing names have 128.
 const NAME_BYTES_MAX: usize = 128;
 
-/// The first common name of the subject; `None` if there is none, or it is empty, or not plain text.
+/// Returns the first common name of the subject; `None` if it is missing, empty, too long or not a text string.
 ///
-/// The certificate has been verified already: this only reads it.
+/// The certificate must have been verified before.
 pub fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let certificate = Certificate::from_der(certificate).ok()?;
     let name = text(certificate.tbs_certificate().subject())?;
     (!name.is_empty() && name.len() <= NAME_BYTES_MAX).then_some(name)
 }
 
-/// A common name is a DirectoryString. Source: RFC 5280, appendix A.1. Some issuers write an IA5String.
+/// Source: RFC 5280, appendix A.1: a common name is a DirectoryString. Some issuers write an IA5String.
 fn text(subject: &Name) -> Option<String> {
     match subject.common_name() {
         Ok(name) => name.map(|name| name.value().into_owned()),

@@ -1,4 +1,4 @@
-//! Which blocks of a file one stream request is answered with. Pure: numbers in, numbers out.
+//! Selects the blocks that one stream request is answered with. Pure functions.
 
 use ota_jobs::stream::Get;
 
@@ -7,20 +7,20 @@ use crate::limits::STREAM_ANSWER_BYTES_MAX;
 /// One block of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// Its number in the file.
+    /// Index in the file.
     pub index: u32,
-    /// Where it starts.
+    /// Offset in the file.
     pub offset_bytes: u64,
-    /// Its length: the block size, or less for the last one.
+    /// Length: the block size, or less for the last block.
     pub len_bytes: u32,
 }
 
-/// The blocks of the answer, in order: inside the file, no more than asked for, no more bytes than AWS sends.
+/// Returns the blocks of the answer in order: inside the file, at most as many as requested, at most the bytes AWS sends.
 ///
-/// What exceeds the last bound is not sent and not refused; the device asks again.
+/// Blocks beyond that limit are not sent; the request is not refused, and the device asks again.
 /// Source: AWS IoT developer guide, "MQTT-based file delivery", GetStream.
 pub fn blocks(get: &Get<'_>, file_bytes: u64) -> Vec<Block> {
-    // At least 1: no block is larger than the bound.
+    // At least 1: the block size never exceeds the limit.
     let blocks_max = STREAM_ANSWER_BYTES_MAX / get.block_bytes.max(1);
     get.wanted()
         .take(blocks_max as usize)
@@ -36,7 +36,7 @@ fn block(index: u32, block_bytes: u32, file_bytes: u64) -> Block {
     Block { index, offset_bytes, len_bytes }
 }
 
-/// Runs of neighbouring blocks, each of which is one read.
+/// Splits the blocks into contiguous runs, each of which is one read.
 pub fn contiguous_runs(blocks: &[Block]) -> impl Iterator<Item = &[Block]> {
     blocks.chunk_by(|one, next| one.index + 1 == next.index)
 }
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn bits_count_from_the_offset_least_significant_first() {
-        // The developer guide's example bitmap.
+        // Example bitmap of the developer guide.
         let bitmap = [0x13, 0x00, 0x80];
         assert_eq!(indices(&get(0, None, Some(&bitmap)), 1_000_000), [0, 1, 4, 23]);
         assert_eq!(indices(&get(5, None, Some(&bitmap)), 1_000_000), [5, 6, 9, 28]);
@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(indices(&get(0, None, Some(&bitmap)), 5 * 1024), [0, 1, 4]);
     }
 
-    /// The C library sends the text "MQ==" for the bitmap and is right only because it asks for one block.
+    /// The C library sends the text "MQ==" as bitmap; this works only because it requests a single block.
     #[test]
     fn the_c_clients_bitmap_means_the_block_at_the_offset() {
         assert_eq!(indices(&get(7, Some(1), Some(b"MQ==")), FILE_BYTES), [7]);

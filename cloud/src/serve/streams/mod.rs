@@ -1,6 +1,6 @@
-//! The stream service: files of a job, in blocks over MQTT.
+//! The stream service: delivers the files of a job in blocks over MQTT.
 //!
-//! `queues` takes requests, a lane a thing; `service` answers one; `plan` says which blocks, `pace` how fast.
+//! `queues` holds one queue per thing, `service` serves one request, `block_range` selects the blocks, `rate_limit` delays them.
 
 mod block_range;
 pub mod queues;

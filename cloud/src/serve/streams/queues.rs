@@ -1,5 +1,5 @@
-//! Stream requests, a lane a thing: within a lane one after the other, in their order and at AWS's limit if asked for;
-//! no thing waits for another.
+//! One queue of stream requests per thing: within a queue requests are served in order, at AWS's rate if configured;
+//! different things are served concurrently.
 
 use std::collections::HashMap;
 
@@ -15,14 +15,14 @@ use crate::limits::{AWS_BYTES_PER_SECOND, STREAM_QUEUE_IDLE, STREAM_QUEUES_MAX, 
 use crate::serve::log::{Direction, Log, report_error};
 use crate::serve::mqtt::transport::Publisher;
 
-/// All queues. Dropping it ends them.
+/// All queues. Dropping it stops their tasks.
 pub struct StreamQueues {
     open: HashMap<String, mpsc::Sender<StreamRequest>>,
     tasks: JoinSet<()>,
     server: Server,
 }
 
-/// What each lane needs.
+/// What every queue's task needs.
 #[derive(Clone)]
 struct Server {
     streams: Streams,
@@ -38,13 +38,13 @@ impl Server {
 }
 
 impl StreamQueues {
-    /// No queues yet.
+    /// Creates an empty set of queues.
     pub fn new(streams: Streams, publisher: Publisher, log: Log, aws_limits: bool) -> Self {
         let server = Server { streams, publisher, log, aws_limits };
         Self { open: HashMap::new(), tasks: JoinSet::new(), server }
     }
 
-    /// Hands a request to the thing's queue; one too many is not answered, and the device asks again.
+    /// Adds a request to the thing's queue. If the queue is full, the request is dropped and the device retries.
     pub fn send(&mut self, request: StreamRequest) {
         let request = match self.open.get(&request.thing) {
             None => request,
@@ -53,7 +53,7 @@ impl StreamQueues {
                 Err(TrySendError::Closed(request)) => request,
                 Err(TrySendError::Full(StreamRequest { thing, .. })) => {
                     report_error(format_args!(
-                        "a stream request of {thing} is dropped: {STREAM_REQUESTS_QUEUED_MAX} wait"
+                        "a stream request of {thing} is dropped: {STREAM_REQUESTS_QUEUED_MAX} are queued"
                     ));
                     return;
                 }
@@ -69,24 +69,26 @@ impl StreamQueues {
             self.open.retain(|_, queue| !queue.is_closed());
         }
         if self.open.len() >= STREAM_QUEUES_MAX {
-            report_error(format_args!("a stream request of {thing} is dropped: {STREAM_QUEUES_MAX} things are served"));
+            report_error(format_args!(
+                "a stream request of {thing} is dropped: {STREAM_QUEUES_MAX} things have a queue"
+            ));
             return;
         }
         let (queue, requests) = mpsc::channel(STREAM_REQUESTS_QUEUED_MAX);
-        queue.try_send(request).expect("a new lane has room");
+        queue.try_send(request).expect("a new queue has room");
         self.open.insert(thing, queue);
         self.tasks.spawn(serve_thing(self.server.clone(), requests));
     }
 }
 
-/// Serves one thing until it is idle for long.
+/// Serves one thing until no request arrived for [`STREAM_QUEUE_IDLE`].
 async fn serve_thing(server: Server, mut requests: mpsc::Receiver<StreamRequest>) {
     let mut limit = server.limit(Instant::now());
     loop {
         match tokio::time::timeout(STREAM_QUEUE_IDLE, requests.recv()).await {
             Ok(Some(request)) => serve_request(&server, &request, &mut limit).await,
             Ok(None) => return,
-            // What came in at the last moment is still served: closing refuses only what comes later.
+            // Closing refuses new requests; those already queued are still served.
             Err(_) => requests.close(),
         }
     }
@@ -110,7 +112,7 @@ mod tests {
     use crate::testing::TempDir;
 
     #[tokio::test]
-    async fn a_lane_has_the_rate_of_aws_only_if_it_is_asked_for() {
+    async fn a_queue_has_the_rate_of_aws_only_if_configured() {
         let dir = TempDir::new();
         let store = Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap();
         let streams = Streams::new(store, Files::open(dir.path()).unwrap());

@@ -1,28 +1,28 @@
-//! The limit of AWS on one connection: so many bytes a second, and what is too much is delayed, never dropped.
+//! AWS's throughput limit of one connection: messages beyond the rate are delayed, never dropped.
 
 use tokio::time::{Duration, Instant};
 
-/// What a message waits for before it leaves.
+/// Delays messages.
 pub trait Throttle {
-    /// Returns when `bytes` more may leave.
+    /// Returns when `bytes` more may be sent.
     fn wait(&mut self, bytes: usize) -> impl Future<Output = ()> + Send;
 }
 
-/// Spreads the bytes of one thing over time.
+/// Rate limit of one thing.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimit {
     bytes_per_second: u64,
-    /// When what was sent so far would have been through at exactly that rate.
+    /// When all bytes sent so far would have been transmitted at exactly this rate.
     free_at: Instant,
 }
 
 impl RateLimit {
-    /// A limit that allows this rate from `now` on. Unit: bytes a second, not 0.
+    /// Creates a limit that starts at `now`. Unit: bytes per second, not 0.
     pub fn new(bytes_per_second: u64, now: Instant) -> Self {
         Self { bytes_per_second, free_at: now }
     }
 
-    /// When `bytes` more may leave; they count as sent.
+    /// Returns when `bytes` more may be sent, and counts them as sent.
     pub fn reserve(&mut self, bytes: usize, now: Instant) -> Instant {
         let start = self.free_at.max(now);
         let nanos = bytes as u64 * 1_000_000_000 / self.bytes_per_second;
@@ -31,7 +31,11 @@ impl RateLimit {
     }
 }
 
-/// `None`: no limit. Dropping the future: the bytes count as sent.
+/// `None`: no limit.
+///
+/// # Cancel safety
+///
+/// If the future of `wait` is dropped, the bytes count as sent.
 impl Throttle for Option<RateLimit> {
     async fn wait(&mut self, bytes: usize) {
         if let Some(limit) = self {

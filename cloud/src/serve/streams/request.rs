@@ -1,19 +1,19 @@
-//! A device's request to a stream, as the router hands it on.
+//! A parsed stream request.
 
 use bytes::Bytes;
 use ota_jobs::{Encoding, StreamTopic, Topic};
 
-/// What is asked of a stream.
+/// Operation of a stream request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Blocks of a file.
+    /// Request blocks of a file.
     Get,
-    /// The list of the files.
+    /// Request the list of files.
     Describe,
 }
 
 impl Operation {
-    /// `None` for the topic of an answer.
+    /// Returns the operation of a request topic; `None` for topics of responses.
     pub fn of(topic: StreamTopic) -> Option<Self> {
         match topic {
             StreamTopic::Get => Some(Self::Get),
@@ -23,23 +23,23 @@ impl Operation {
     }
 }
 
-/// One request: its topic is read, its payload is not.
+/// A stream request whose topic is parsed; the payload is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamRequest {
-    /// Who asks.
+    /// Requesting thing.
     pub thing: String,
-    /// Of which stream.
+    /// Name of the stream.
     pub stream: String,
-    /// What for.
+    /// Requested operation.
     pub operation: Operation,
-    /// Of the request, and of its answer.
+    /// Encoding of the request and of its response.
     pub encoding: Encoding,
-    /// Not read yet.
+    /// Unparsed payload.
     pub payload: Bytes,
 }
 
 impl StreamRequest {
-    /// The topic that it came in on.
+    /// Returns the topic of the request.
     pub fn topic(&self) -> String {
         self.answer_topic(match self.operation {
             Operation::Get => StreamTopic::Get,
@@ -47,11 +47,11 @@ impl StreamRequest {
         })
     }
 
-    /// The topic of an answer to it.
+    /// Returns the topic of a response.
     pub fn answer_topic(&self, topic: StreamTopic) -> String {
         let mut text = String::new();
         let topic = Topic::Stream { stream: &self.stream, topic, encoding: self.encoding };
-        topic.write(&self.thing, &mut text).expect("a string takes everything");
+        topic.write(&self.thing, &mut text).expect("writing to a String cannot fail");
         text
     }
 }

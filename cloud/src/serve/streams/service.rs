@@ -1,5 +1,5 @@
-//! The stream service: which files a stream has, and blocks of them, in CBOR and in JSON.
-//! Which blocks those are is decided in `plan.rs`.
+//! The stream service: lists the files of a stream and sends their blocks, in CBOR and JSON.
+//! The blocks are selected in `block_range.rs`.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -19,12 +19,12 @@ use crate::serve::mqtt::emit::emit_to_bytes;
 use crate::serve::mqtt::transport::{Outgoing, Publisher};
 use crate::store::{Store, StoreError};
 
-/// Every stream has this version: it never changes after its job was created. The C library's JSON client asks for it.
+/// Version of every stream: a stream never changes after its job was created. The C library's JSON client sends it.
 const STREAM_VERSION: u32 = 1;
-/// Room for everything of a data message but its payload, a token full of escapes included. Unit: bytes.
+/// Room in a data message for everything but the payload; the token may consist of escapes. Unit: bytes.
 const HEAD_BYTES: usize = 512;
 
-/// The streams, with their files held open.
+/// The streams of the store, with their files kept open.
 #[derive(Clone)]
 pub struct Streams {
     store: Store,
@@ -32,7 +32,7 @@ pub struct Streams {
     open: Arc<Mutex<HashMap<Name, Arc<Vec<OpenFile>>>>>,
 }
 
-/// A thing and a stream of its.
+/// Thing and stream.
 type Name = (String, String);
 
 /// One file of a stream.
@@ -42,7 +42,7 @@ struct OpenFile {
     file: Arc<File>,
 }
 
-/// Why a request got no blocks.
+/// Why a request was rejected.
 struct Refused<'a> {
     code: StreamRejectCode,
     message: String,
@@ -50,15 +50,15 @@ struct Refused<'a> {
 }
 
 impl Streams {
-    /// The streams of this store.
+    /// Creates the service over this store.
     pub fn new(store: Store, files: Files) -> Self {
         Self { store, files, open: Arc::default() }
     }
 
-    /// The files of a stream that a job of this thing carries; none if there is no such stream.
+    /// Returns the files of a stream of this thing; empty if there is no such stream.
     async fn files_of(&self, thing: &str, stream: &str) -> Result<Arc<Vec<OpenFile>>, StoreError> {
         let key = (thing.to_owned(), stream.to_owned());
-        if let Some(found) = self.open.lock().expect("nobody panics with it").get(&key) {
+        if let Some(found) = self.open.lock().expect("lock poisoned").get(&key) {
             return Ok(Arc::clone(found));
         }
         let mut files = Vec::new();
@@ -67,9 +67,9 @@ impl Streams {
             files.push(OpenFile { file_id: file.file_id, size_bytes: file.size_bytes, file: open });
         }
         let files = Arc::new(files);
-        // A stream that is not there yet may come.
+        // An unknown stream is not cached: it may be created later.
         if !files.is_empty() {
-            let mut open = self.open.lock().expect("nobody panics with it");
+            let mut open = self.open.lock().expect("lock poisoned");
             if open.len() >= STREAMS_CACHED_MAX {
                 open.clear();
             }
@@ -79,9 +79,11 @@ impl Streams {
     }
 }
 
-/// Answers one request; returns a line about it for the log.
+/// Serves one request; returns a line for the log.
 ///
-/// Dropping it: some of the blocks may have left, and the device asks for the others again.
+/// # Cancel safety
+///
+/// If the future is dropped, some of the blocks may have been sent; the device requests the others again.
 pub async fn serve(
     streams: &Streams,
     publisher: &Publisher,
@@ -103,7 +105,7 @@ pub async fn serve(
     }
 }
 
-/// One request's surroundings.
+/// A request and what is needed to serve it.
 struct Call<'a> {
     streams: &'a Streams,
     publisher: &'a Publisher,
@@ -120,7 +122,7 @@ impl Call<'_> {
         let refused = |code, message| Refused { code, message, token: get.token };
         let files = self.files(get.token).await?;
         if let Some(version) = get.version.filter(|version| *version != STREAM_VERSION) {
-            let message = format!("version {version} is asked for, there is {STREAM_VERSION}");
+            let message = format!("the stream has version {STREAM_VERSION}, not {version}");
             return Err(refused(StreamRejectCode::VersionMismatch, message));
         }
         let file = files.iter().find(|file| file.file_id == get.file_id);
@@ -135,7 +137,7 @@ impl Call<'_> {
         self.send(&get, file, limit).await
     }
 
-    /// Publishes the blocks: one read a run of neighbours, one message a block.
+    /// Publishes the blocks: one read per contiguous run, one message per block.
     async fn send<'p>(&self, get: &Get<'p>, file: &OpenFile, limit: &mut impl Throttle) -> Result<String, Refused<'p>> {
         let found = blocks(get, file.size_bytes);
         let topic = self.request.answer_topic(StreamTopic::Data);
@@ -146,7 +148,8 @@ impl Call<'_> {
             let bytes = bytes.map_err(|error| internal(&error, get.token))?;
             sent_bytes += len;
             for block in run {
-                let from = usize::try_from(block.offset_bytes - run[0].offset_bytes).expect("inside the run");
+                let from =
+                    usize::try_from(block.offset_bytes - run[0].offset_bytes).expect("a block lies inside its run");
                 let payload = bytes.slice(from..from + block.len_bytes as usize);
                 let payload = self.data(get, block, &payload).map_err(|error| internal(&error, get.token))?;
                 limit.wait(payload.len()).await;
@@ -223,7 +226,7 @@ fn listed(file: &OpenFile) -> StreamFile {
 }
 
 fn unreadable(encoding: Encoding, payload: &[u8], error: ParseError) -> Refused<'_> {
-    // A description needs nothing but the token: what is readable of the request at all, is read so.
+    // Reads the token of a request that is invalid otherwise: `Describe` requires no other field.
     let described = match encoding {
         Encoding::Cbor => Describe::parse(payload),
         Encoding::Json => Describe::parse_json(payload),
@@ -234,7 +237,7 @@ fn unreadable(encoding: Encoding, payload: &[u8], error: ParseError) -> Refused<
 
 fn internal<'a>(error: &dyn std::fmt::Display, token: Option<Escaped<'a>>) -> Refused<'a> {
     report_error(format_args!("stream: {error}"));
-    let message = "the service cannot read it now".to_owned();
+    let message = "the service cannot read the file".to_owned();
     Refused { code: StreamRejectCode::InternalError, message, token }
 }
 
@@ -247,7 +250,7 @@ mod tests {
     use crate::store::NewJobRecord;
     use crate::testing::TempDir;
 
-    /// What was waited for.
+    /// Records the bytes of each wait.
     #[derive(Default)]
     struct Waits(Vec<usize>);
 
@@ -257,7 +260,7 @@ mod tests {
         }
     }
 
-    /// The streams of a service with one job for the thing `lamp`, whose image has this many bytes.
+    /// Returns the streams of a service with one job for the thing `lamp`, whose image has this many bytes.
     async fn streams(dir: &TempDir, image_bytes: usize) -> Streams {
         let store = Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap();
         let files = Files::open(dir.path()).unwrap();
@@ -292,7 +295,7 @@ mod tests {
         let text = serve(&streams, &publisher, &request, &mut waits).await;
         assert_eq!(text, "file 0: 3 blocks of 4096 from 0, 10000 bytes sent");
         assert_eq!(connection.take_queued(), vec!["$aws/things/lamp/streams/stream/data/json"; 3]);
-        // `{"f":0,"l":4096,"i":0,"p":"..."}` with the block in base64.
+        // `{"f":0,"i":0,"l":4096,"p":"..."}` with the block in base64.
         let message = |block_bytes: usize| 29 + ota_jobs::base64::encoded_len(block_bytes);
         assert_eq!(waits.0, [message(4096), message(4096), message(1808)]);
     }

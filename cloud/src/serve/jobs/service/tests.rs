@@ -1,4 +1,4 @@
-//! The job service over a real store: what a device is answered, and who is told.
+//! Tests of the job service over a real store.
 
 use ota_jobs::{RejectCode, Status};
 
@@ -22,27 +22,27 @@ impl TestService {
     }
 
     async fn create(&self, id: &str) -> Vec<Notification> {
-        let due = self.jobs.create(id, &order()).await.unwrap();
-        self.told(&due).await
+        let due = self.jobs.create(id, &new_job()).await.unwrap();
+        self.notifications(&due).await
     }
 
-    /// What those who wait are told now.
-    async fn told(&self, due: &[PendingNotify]) -> Vec<Notification> {
-        let mut told = Vec::new();
+    /// Builds the notifications owed now.
+    async fn notifications(&self, due: &[PendingNotify]) -> Vec<Notification> {
+        let mut notifications = Vec::new();
         for due in due {
-            told.extend(self.jobs.notifications(due, NOW_S).await.unwrap());
+            notifications.extend(self.jobs.notifications(due, NOW_S).await.unwrap());
         }
-        told
+        notifications
     }
 
-    /// Cancels a job to the end, as the worker does it.
+    /// Cancels a job completely, as the job actor does.
     async fn cancel(&self, id: &str, force: bool) -> (Vec<Notification>, CancelResponse) {
-        let mut order = self.jobs.begin_cancel(id, force).await.unwrap();
-        let mut told = Vec::new();
-        while let Some(due) = self.jobs.cancel_batch(&mut order, NOW_S).await.unwrap() {
-            told.extend(self.told(&due).await);
+        let mut cancellation = self.jobs.begin_cancel(id, force).await.unwrap();
+        let mut notifications = Vec::new();
+        while let Some(due) = self.jobs.cancel_batch(&mut cancellation, NOW_S).await.unwrap() {
+            notifications.extend(self.notifications(&due).await);
         }
-        (told, order.done)
+        (notifications, cancellation.done)
     }
 
     async fn ask(&self, request: Request) -> Reply {
@@ -62,14 +62,14 @@ async fn open(dir: &TempDir, bytes_max: u64) -> JobService {
     JobService::new(store, signer)
 }
 
-/// Spaces, order of keys and numbers as nobody would write them again.
+/// White space, key cancellation and numbers that a JSON serializer would change.
 const DOCUMENT: &str = r#"{"with": {"z": 1.50,"a":[1, 2]},"do":"blink"}"#;
 
 fn raw(text: &str) -> Option<Box<serde_json::value::RawValue>> {
     Some(serde_json::value::RawValue::from_string(text.to_owned()).unwrap())
 }
 
-fn order() -> NewJob {
+fn new_job() -> NewJob {
     NewJob { things: vec!["lamp".into()], document: raw(DOCUMENT), ..NewJob::default() }
 }
 
@@ -84,15 +84,15 @@ fn code(reply: &Reply) -> Option<RejectCode> {
     }
 }
 
-fn told(told: &[Notification]) -> Vec<String> {
-    let name = |told: &Notification| match told {
+fn summary(notifications: &[Notification]) -> Vec<String> {
+    let name = |notification: &Notification| match notification {
         Notification::List { pending, .. } => format!("list {}", pending.len()),
         Notification::Next { first, .. } => {
             let id = first.as_ref().map_or("nothing", |first| first.execution.job_id.as_str());
             format!("first {id}")
         }
     };
-    told.iter().map(name).collect()
+    notifications.iter().map(name).collect()
 }
 
 const NEXT: Request = Request::Describe { job_id: None, number: None, include_document: true };
@@ -113,25 +113,25 @@ async fn an_empty_queue_has_nothing_to_start_or_to_show() {
 }
 
 #[tokio::test]
-async fn a_job_runs_from_its_creation_to_its_end_and_each_step_tells_whom_it_must() {
+async fn a_job_runs_to_its_end_and_each_step_sends_its_notifications() {
     let world = TestService::new().await;
-    assert_eq!(told(&world.create("one").await), ["list 1", "first one"]);
-    assert_eq!(told(&world.create("two").await), ["list 2"]);
+    assert_eq!(summary(&world.create("one").await), ["list 1", "first one"]);
+    assert_eq!(summary(&world.create("two").await), ["list 2"]);
     let start = Request::StartNext { details: Some(r#"{"a":"1"}"#.into()), step_timer: StepTimer::Keep };
     let (reply, change) = world.jobs.handle("lamp", start.clone(), NOW_S).await;
-    assert_eq!(told(&change), Vec::<String>::new());
+    assert_eq!(summary(&change), Vec::<String>::new());
     let Reply::Execution(Some(shown)) = reply else { panic!("{reply:?}") };
     assert_eq!((shown.execution.job_id.as_str(), shown.execution.version), ("one", 2));
     assert_eq!(shown.document.as_deref(), Some(DOCUMENT));
-    // Again: the same one, and its details stay.
+    // A second start returns the same execution; its details stay.
     let other = Request::StartNext { details: Some("{}".into()), step_timer: StepTimer::Keep };
     let Reply::Execution(Some(again)) = world.ask(other).await else { panic!() };
     assert_eq!((again.execution.version, again.execution.details.as_deref()), (2, Some(r#"{"a":"1"}"#)));
     let (_, change) = world.update("one", to(Status::Succeeded)).await;
-    assert_eq!(told(&change), ["list 1", "first two"]);
+    assert_eq!(summary(&change), ["list 1", "first two"]);
     assert_eq!(code(&world.ask(describe("one")).await), Some(RejectCode::TerminalStateReached));
     let (_, change) = world.update("two", to(Status::Rejected)).await;
-    assert_eq!(told(&change), ["list 0", "first nothing"]);
+    assert_eq!(summary(&change), ["list 0", "first nothing"]);
 }
 
 #[tokio::test]
@@ -142,14 +142,14 @@ async fn a_job_that_overtakes_is_announced_as_first_and_listed_first() {
     }
     world.update("one", to(Status::Succeeded)).await;
     let (_, change) = world.update("three", to(Status::InProgress)).await;
-    assert_eq!(told(&change), ["first three"]);
+    assert_eq!(summary(&change), ["first three"]);
     let Reply::Pending(list) = world.ask(Request::Pending).await else { panic!() };
     let ids: Vec<&str> = list.iter().map(|e| e.job_id.as_str()).collect();
     assert_eq!(ids, ["three", "two"]);
 }
 
 #[tokio::test]
-async fn what_another_thing_has_to_do_is_nobody_elses_business() {
+async fn a_thing_cannot_see_the_executions_of_another() {
     let world = TestService::new().await;
     world.create("one").await;
     let (reply, _) = world.jobs.handle("door", describe("one"), NOW_S).await;
@@ -159,20 +159,20 @@ async fn what_another_thing_has_to_do_is_nobody_elses_business() {
 }
 
 #[tokio::test]
-async fn cancelling_tells_the_thing_and_ends_what_was_queued() {
+async fn cancelling_notifies_the_thing_and_ends_queued_executions() {
     let world = TestService::new().await;
     world.create("one").await;
     world.create("two").await;
-    assert_eq!(told(&world.cancel("one", false).await.0), ["list 1", "first two"]);
+    assert_eq!(summary(&world.cancel("one", false).await.0), ["list 1", "first two"]);
     let (reply, _) = world.update("one", to(Status::Succeeded)).await;
     let Reply::Refused(refusal) = reply else { panic!("{reply:?}") };
     assert_eq!(refusal.code, RejectCode::InvalidStateTransition);
     assert_eq!(refusal.state.map(|e| e.status), Some(Status::Canceled));
     world.update("two", to(Status::InProgress)).await;
     let (change, done) = world.cancel("two", false).await;
-    assert_eq!((told(&change), done), (vec![], CancelResponse { canceled: 0, left_in_progress: 1 }));
+    assert_eq!((summary(&change), done), (vec![], CancelResponse { canceled: 0, left_in_progress: 1 }));
     let (change, done) = world.cancel("two", true).await;
-    assert_eq!(told(&change), ["list 0", "first nothing"]);
+    assert_eq!(summary(&change), ["list 0", "first nothing"]);
     assert_eq!(done, CancelResponse { canceled: 1, left_in_progress: 0 });
     assert!(matches!(world.jobs.begin_cancel("none", true).await, Err(AdminError::NoJob(_))));
 }
@@ -194,28 +194,28 @@ async fn a_job_that_is_over_cannot_be_cancelled_and_stays_what_it_is() {
     assert!(matches!(world.jobs.begin_cancel("two", true).await, Err(AdminError::Ended { status: "CANCELED", .. })));
 }
 
-/// More than one transaction's worth, in another order than that of the names.
+/// More than two batches, not sorted by name.
 fn fleet() -> Vec<String> {
     (0..=2 * CHANGES_PER_TRANSACTION_MAX).rev().map(|i| format!("t{i}")).collect()
 }
 
 #[tokio::test]
-async fn an_order_for_many_is_carried_out_in_pieces_and_misses_nobody() {
+async fn a_job_for_many_things_is_cancelled_in_batches() {
     let world = TestService::new().await;
     let things = fleet();
-    let due = world.jobs.create("one", &NewJob { things: things.clone(), ..order() }).await.unwrap();
+    let due = world.jobs.create("one", &NewJob { things: things.clone(), ..new_job() }).await.unwrap();
     assert_eq!(due.iter().map(|due| due.thing.clone()).collect::<Vec<_>>(), things);
     let stored = world.jobs.store.executions_of("one").await.unwrap();
-    assert_eq!(stored.iter().map(|e| e.thing.clone()).collect::<Vec<_>>(), things, "in the order of the list");
-    assert_eq!(told(&world.told(&due[..1]).await), ["list 1", "first one"]);
+    assert_eq!(stored.iter().map(|e| e.thing.clone()).collect::<Vec<_>>(), things, "in the cancellation of the list");
+    assert_eq!(summary(&world.notifications(&due[..1]).await), ["list 1", "first one"]);
 
-    let mut order = world.jobs.begin_cancel("one", false).await.unwrap();
+    let mut cancellation = world.jobs.begin_cancel("one", false).await.unwrap();
     let mut sizes = Vec::new();
-    while let Some(due) = world.jobs.cancel_batch(&mut order, NOW_S).await.unwrap() {
+    while let Some(due) = world.jobs.cancel_batch(&mut cancellation, NOW_S).await.unwrap() {
         sizes.push(due.len());
     }
     assert_eq!(sizes, [CHANGES_PER_TRANSACTION_MAX, CHANGES_PER_TRANSACTION_MAX, 1]);
-    assert_eq!(order.done.canceled, things.len() as u64);
+    assert_eq!(cancellation.done.canceled, things.len() as u64);
     let stored = world.jobs.store.executions_of("one").await.unwrap();
     assert!(stored.iter().all(|e| e.status == Status::Canceled && e.version == 2));
 }
@@ -224,7 +224,7 @@ async fn an_order_for_many_is_carried_out_in_pieces_and_misses_nobody() {
 async fn all_things_with_work_are_found_page_by_page() {
     let world = TestService::new().await;
     let mut things: Vec<String> = (0..THINGS_PER_PAGE_MAX + 3).map(|i| format!("t{i}")).collect();
-    world.jobs.create("one", &NewJob { things: things.clone(), ..order() }).await.unwrap();
+    world.jobs.create("one", &NewJob { things: things.clone(), ..new_job() }).await.unwrap();
     world.create("two").await;
     world.update("two", to(Status::Failed)).await;
     things.sort();
@@ -234,21 +234,24 @@ async fn all_things_with_work_are_found_page_by_page() {
     assert_eq!(world.jobs.things_with_work(rest.last().unwrap()).await.unwrap(), Vec::<String>::new());
 }
 
-/// The database refuses to grow between two pieces: who was cancelled before is told, the others stay as they were.
+/// The database is full after the first batch: that batch stays cancelled, the others stay pending.
 #[tokio::test]
-async fn an_order_that_fails_in_the_middle_keeps_what_was_done_and_whom_to_tell() {
+async fn a_cancellation_that_fails_in_the_middle_keeps_its_progress() {
     let world = TestService::new().await;
-    world.jobs.create("one", &NewJob { things: fleet(), ..order() }).await.unwrap();
-    let mut order = world.jobs.begin_cancel("one", false).await.unwrap();
-    assert_eq!(world.jobs.cancel_batch(&mut order, NOW_S).await.unwrap().unwrap().len(), CHANGES_PER_TRANSACTION_MAX);
-    let before = order.done;
+    world.jobs.create("one", &NewJob { things: fleet(), ..new_job() }).await.unwrap();
+    let mut cancellation = world.jobs.begin_cancel("one", false).await.unwrap();
+    assert_eq!(
+        world.jobs.cancel_batch(&mut cancellation, NOW_S).await.unwrap().unwrap().len(),
+        CHANGES_PER_TRANSACTION_MAX
+    );
+    let before = cancellation.done;
     world.jobs.store.close().await;
     let full = open(&world.dir, 4096).await;
-    assert!(matches!(full.cancel_batch(&mut order, NOW_S).await, Err(StoreError::Full)));
-    assert_eq!(order.done, before);
+    assert!(matches!(full.cancel_batch(&mut cancellation, NOW_S).await, Err(StoreError::Full)));
+    assert_eq!(cancellation.done, before);
     full.store.close().await;
     let free = open(&world.dir, DATABASE_BYTES_MAX).await;
-    assert_eq!(free.cancel_batch(&mut order, NOW_S).await.unwrap().unwrap().len(), CHANGES_PER_TRANSACTION_MAX);
+    assert_eq!(free.cancel_batch(&mut cancellation, NOW_S).await.unwrap().unwrap().len(), CHANGES_PER_TRANSACTION_MAX);
 }
 
 #[tokio::test]
@@ -271,14 +274,14 @@ async fn one_execution_leaves_a_bounded_audit_of_short_lines() {
 }
 
 #[tokio::test]
-async fn a_timer_that_ran_out_ends_the_execution_and_tells_the_thing() {
+async fn an_expired_timer_ends_the_execution_and_notifies_the_thing() {
     let world = TestService::new().await;
-    let timed = NewJob { timeout_minutes: Some(1), ..order() };
+    let timed = NewJob { timeout_minutes: Some(1), ..new_job() };
     world.jobs.create("one", &timed).await.unwrap();
     world.update("one", to(Status::InProgress)).await;
     assert!(world.jobs.time_out(NOW_S + 59).await.unwrap().is_empty());
     let due = world.jobs.time_out(NOW_S + 60).await.unwrap();
-    assert_eq!(told(&world.told(&due).await), ["list 0", "first nothing"]);
+    assert_eq!(summary(&world.notifications(&due).await), ["list 0", "first nothing"]);
     let stored = world.jobs.store.execution("lamp", "one").await.unwrap().unwrap();
     assert_eq!((stored.status, stored.version), (Status::TimedOut, 3));
 }
@@ -296,10 +299,10 @@ async fn after_a_restart_everything_is_as_it_was() {
     let jobs = open(&world.dir, DATABASE_BYTES_MAX).await;
     assert_eq!(jobs.handle("lamp", Request::Pending, NOW_S).await.0, before);
     assert_eq!(jobs.store.events_after(0, None).await.unwrap(), events);
-    assert!(matches!(jobs.create("one", &order()).await, Err(AdminError::Store(StoreError::JobExists { .. }))));
+    assert!(matches!(jobs.create("one", &new_job()).await, Err(AdminError::Store(StoreError::JobExists { .. }))));
 }
 
-/// The database refuses to grow: a real SQLITE_FULL, in the middle of the service's life.
+/// The database quota is reached: a real SQLITE_FULL.
 #[tokio::test]
 async fn a_full_disk_is_an_internal_error_and_nothing_is_lost_or_half_done() {
     let world = TestService::new().await;
@@ -317,14 +320,14 @@ async fn a_full_disk_is_an_internal_error_and_nothing_is_lost_or_half_done() {
     assert_eq!((code(&reply), change), (Some(RejectCode::InternalError), vec![]));
     let Reply::Execution(Some(shown)) = full.handle("lamp", describe("one"), NOW_S).await.0 else { panic!() };
     assert_eq!((shown.execution.status, shown.execution.version), (Status::Queued, 1));
-    assert!(matches!(full.create("two", &big_order()).await, Err(AdminError::Store(StoreError::Full))));
+    assert!(matches!(full.create("two", &big_job()).await, Err(AdminError::Store(StoreError::Full))));
     full.store.close().await;
     let free = open(&world.dir, DATABASE_BYTES_MAX).await;
     assert_eq!(code(&free.handle("lamp", request, NOW_S).await.0), None);
 }
 
-fn big_order() -> NewJob {
-    NewJob { document: raw(&format!(r#"{{"text":"{}"}}"#, "y".repeat(20_000))), ..order() }
+fn big_job() -> NewJob {
+    NewJob { document: raw(&format!(r#"{{"text":"{}"}}"#, "y".repeat(20_000))), ..new_job() }
 }
 
 #[tokio::test]
@@ -341,22 +344,22 @@ async fn a_change_of_a_version_that_is_gone_is_not_written() {
 }
 
 #[tokio::test]
-async fn orders_that_make_no_sense_are_refused_with_what_is_wrong() {
+async fn invalid_jobs_are_rejected_with_the_reason() {
     let world = TestService::new().await;
     let bad = [
-        ("a b", order(), "jobId"),
-        ("one", NewJob { things: vec![], ..order() }, "0 things"),
-        ("one", NewJob { things: vec!["x/y".into()], ..order() }, "thing 0, \"x/y\": thingName"),
-        ("one", NewJob { things: vec!["x".into(), "x".into()], ..order() }, "twice"),
-        ("one", NewJob { document: None, ..order() }, "either"),
-        ("one", NewJob { document: raw("[1]"), ..order() }, "object"),
-        ("one", NewJob { document: raw(&format!(r#"{{"x":"{}"}}"#, "z".repeat(40_000))), ..order() }, "40008"),
-        ("one", NewJob { timeout_minutes: Some(0), ..order() }, "0 minutes"),
+        ("a b", new_job(), "jobId"),
+        ("one", NewJob { things: vec![], ..new_job() }, "0 things"),
+        ("one", NewJob { things: vec!["x/y".into()], ..new_job() }, "thing 0, \"x/y\": thingName"),
+        ("one", NewJob { things: vec!["x".into(), "x".into()], ..new_job() }, "twice"),
+        ("one", NewJob { document: None, ..new_job() }, "either"),
+        ("one", NewJob { document: raw("[1]"), ..new_job() }, "object"),
+        ("one", NewJob { document: raw(&format!(r#"{{"x":"{}"}}"#, "z".repeat(40_000))), ..new_job() }, "40008"),
+        ("one", NewJob { timeout_minutes: Some(0), ..new_job() }, "0 minutes"),
     ];
-    for (id, order, want) in bad {
-        match world.jobs.create(id, &order).await {
-            Err(AdminError::Bad(text)) => assert!(text.contains(want), "{text} has no {want}"),
-            other => panic!("{want}: {other:?}"),
+    for (id, job, expected) in bad {
+        match world.jobs.create(id, &job).await {
+            Err(AdminError::Bad(text)) => assert!(text.contains(expected), "{text} has no {expected}"),
+            other => panic!("{expected}: {other:?}"),
         }
     }
 }
