@@ -1,16 +1,16 @@
-//! A device subscribes to its job topics and asks for its next job: `cargo run --example subscribe`.
-//! The service runs in the same program here; take the endpoint of yours instead.
+//! A device that subscribes to its job topics and requests its next job: `cargo run --example subscribe`.
+//! The service runs in this program; replace its address by that of your service.
 
 use minimq::{Buffers, ConfigBuilder, Session};
 use ota_agent::transport::minimq::Minimq;
 use ota_agent::{Agent, Application, Config, Instant, Notice, SelfTest, Way, pump};
 use ota_cloud::serve::{Config as Setup, Service};
+use ota_examples::bench::Device;
 use ota_examples::connect::Network;
 use ota_examples::device::Error;
-use ota_examples::rig::Device;
 use ota_jobs::ThingName;
 
-/// Prints what happens, and leaves once the service has answered.
+/// Prints all events, and ends the program after the response of the service.
 struct Listener {
     answered: tokio::sync::mpsc::UnboundedSender<()>,
 }
@@ -27,7 +27,7 @@ impl Application for Listener {
     fn on_notice(&mut self, notice: Notice) {
         println!("{notice:?}");
         if notice == Notice::NoUpdate {
-            // The receiver is gone only when the program is about to end.
+            // The receiver is dropped only at the end of the program.
             let _ = self.answered.send(());
         }
     }
@@ -39,7 +39,7 @@ async fn main() -> Result<(), Error> {
     let service = Service::start(Setup::local(device.folder())).await?;
     let (host, port) = service.mqtt.rsplit_once(':').ok_or("an address without a port")?;
 
-    // 1. The agent gets what it needs: settings, its thing's name, the platform, your application, a buffer.
+    // 1. Start the agent: configuration, thing name, platform, application, a buffer for the job document.
     let (answered, mut until) = tokio::sync::mpsc::unbounded_channel();
     let mut document = [0; 2048];
     let thing = ThingName::new("kitchen")?;
@@ -50,7 +50,7 @@ async fn main() -> Result<(), Error> {
         Agent::start(config, thing, platform, Listener { answered }, &mut document, seed, Instant::from_ms(0)).await;
     let mut agent = agent.map_err(|error| format!("{error:?}"))?;
 
-    // 2. A connection: buffers of a block and 512 bytes, any transport.
+    // 2. Configure a connection: receive buffer of one block and 512 bytes, any transport.
     let (mut receive, mut send) = ([0; 4096 + 512], [0; 2048]);
     let session =
         ConfigBuilder::new(Buffers::new(&mut receive, &mut send)).client_id("kitchen")?.keepalive_interval(30);
@@ -58,7 +58,7 @@ async fn main() -> Result<(), Error> {
     let mut broker =
         Minimq { session: &mut Session::new(session), connector: network, host, port: port.parse()?, tls: false };
 
-    // 3. The pump connects, subscribes, asks, and would go on for ever.
+    // 3. Run the pump: it connects, subscribes and requests the next job, and does not return.
     tokio::select! {
         () = pump::run(&mut agent, &mut broker, None::<&mut pump::Web<'_, Network>>) => {}
         _ = until.recv() => {}

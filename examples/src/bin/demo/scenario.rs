@@ -1,4 +1,4 @@
-//! The story: jobs are created, the device and the service are watched, and what happened is held against the flash.
+//! The scenario: creates jobs, shows the output of device and service, and checks the results.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,22 +9,22 @@ use ota_examples::device::HARDWARE;
 use crate::build::{NEXT_RELEASE, Programs, RELEASES, Release};
 use crate::certificates::{Authority, Identity};
 use crate::check;
-use crate::claims::{Claim, Expected, table};
 use crate::hints;
 use crate::processes::{Folder, Process};
+use crate::results::{Expected, JobResult, table};
 use crate::screen::Screen;
-use crate::view::{Uptime, View};
+use crate::view::{BootTimes, View};
 use crate::{Error, Options, Protocol};
 
-/// An update that is not over by then is not going to be.
+/// Timeout of an update.
 const STEP_WAIT: Duration = Duration::from_secs(120);
 const READY_WAIT: Duration = Duration::from_secs(20);
 const FLUSH_EVERY: Duration = Duration::from_millis(50);
 
-/// The programs, files and processes that every chapter shares.
+/// The programs, files and processes that all chapters share.
 ///
-/// The service comes before the folder: it is ended before its files are removed.
-struct Stage {
+/// The field order matters: the service is dropped, and so ended, before its folder is removed.
+struct Environment {
     service: Process,
     programs: Programs,
     folder: Folder,
@@ -35,39 +35,39 @@ struct Stage {
     payload: Option<Vec<u8>>,
 }
 
-/// Tells the story; true if all of it came true.
-pub async fn tell(options: &Options, screen: &mut Screen) -> Result<bool, Error> {
-    let mut stage = Stage::set(options, screen).await?;
+/// Runs the scenario; returns whether all results are as expected.
+pub async fn run(options: &Options, screen: &mut Screen) -> Result<bool, Error> {
+    let mut environment = Environment::start(options, screen).await?;
     let protocols = options.protocol.map_or(vec![Protocol::Mqtt, Protocol::Http], |one| vec![one]);
-    let mut claims = Vec::new();
+    let mut results = Vec::new();
     let mut devices = Vec::new();
     for protocol in &protocols {
         let last = protocols.last() == Some(protocol);
-        let (device, mut told) = stage.chapter(*protocol, last, screen).await?;
-        claims.append(&mut told);
+        let (device, mut chapter_results) = environment.chapter(*protocol, last, screen).await?;
+        results.append(&mut chapter_results);
         devices.push(device);
     }
-    let all = table(&claims, !options.once, screen);
+    let all = table(&results, !options.once, screen);
     if !options.once {
-        stage.stay(&mut devices, protocols[0], screen).await?;
+        environment.keep_running(&mut devices, protocols[0], screen).await?;
     }
     Ok(all)
 }
 
-impl Stage {
-    async fn set(options: &Options, screen: &mut Screen) -> Result<Self, Error> {
+impl Environment {
+    async fn start(options: &Options, screen: &mut Screen) -> Result<Self, Error> {
         let programs = Programs::beside_this_one()?;
         let payload = options.image.as_deref().map(|file| check::image(file, programs.device_bytes())).transpose()?;
         let broker = match &options.broker {
             Some(url) => Some(check::broker(url).await?),
             None => None,
         };
-        // Only who stays has time for a release more.
+        // The additional release is only needed if the demo keeps running.
         let releases = if options.once { RELEASES.to_vec() } else { [&RELEASES[..], &[NEXT_RELEASE]].concat() };
         let count = releases.len();
         screen.say(&format!("building the service, the boot selector and {count} versions of the device ..."));
         programs.build().await?;
-        let images = emptied(programs.images())?;
+        let images = empty_folder(programs.images())?;
         let folder = Folder::new(&programs.path(""))?;
         make_images(&programs, &releases, &images, folder.path(), payload.as_deref()).await?;
 
@@ -83,33 +83,33 @@ impl Stage {
         let mut service = Process::start(&programs.path("ota-cloud"), arguments)?;
         let listening = tokio::time::timeout(READY_WAIT, ready(&mut service)).await;
         let (mqtt, http) =
-            listening.map_err(|_| format!("the service was not ready after {} s", READY_WAIT.as_secs()))??;
+            listening.map_err(|_| format!("the service is not ready after {} s", READY_WAIT.as_secs()))??;
         Ok(Self { service, programs, folder, images, mqtt: broker.unwrap_or(mqtt), http, tls, payload })
     }
 
-    /// One device from its first program to the last job of the chapter.
+    /// Runs one device from its first program to the last job of the chapter.
     async fn chapter(
         &mut self,
         protocol: Protocol,
         last: bool,
         screen: &mut Screen,
-    ) -> Result<(Device, Vec<Claim>), Error> {
+    ) -> Result<(Device, Vec<JobResult>), Error> {
         let name = protocol.name();
-        screen.chapter(&format!("An update over {}, then one that is bad", name.to_uppercase()));
+        screen.chapter(&format!("Updates over {}: a good image, then a bad one", name.to_uppercase()));
         let mut device = self.start_device(&format!("demo-{name}")).await?;
         let good = Expected { status: "SUCCEEDED", reason: "accepted", version: "2.0.0", image_runs: true };
         let bad = Expected { status: "FAILED", reason: "SelfTestFailed", version: "2.0.0", image_runs: false };
         let forged = Expected { status: "FAILED", reason: "SignatureInvalid", version: "2.0.0", image_runs: false };
-        let mut claims = vec![
+        let mut results = vec![
             self.step(&mut device, protocol, &format!("v2-{name}"), "v2.img", good, screen).await?,
             self.step(&mut device, protocol, &format!("v3-{name}"), "v3.img", bad, screen).await?,
         ];
         if last {
-            screen.chapter("A tampered image: one bit is not what was signed");
+            screen.chapter("A tampered image: one bit differs from the signed image");
             let job = format!("forged-{name}");
-            claims.push(self.step(&mut device, protocol, &job, "forged.img", forged, screen).await?);
+            results.push(self.step(&mut device, protocol, &job, "forged.img", forged, screen).await?);
         }
-        Ok((device, claims))
+        Ok((device, results))
     }
 
     async fn start_device(&self, thing: &str) -> Result<Device, Error> {
@@ -127,10 +127,10 @@ impl Stage {
             arguments.extend(["--cert".into(), path(&own.certificate), "--key".into(), path(&own.key)]);
         }
         let process = Process::start(&selector, arguments)?;
-        Ok(Device { process, thing: thing.to_owned(), flash, view: View::default(), up: Uptime::default() })
+        Ok(Device { process, thing: thing.to_owned(), flash, view: View::default(), up: BootTimes::default() })
     }
 
-    /// One job, from its creation until the device has nothing left to report.
+    /// Runs one job, from its creation until the device has settled it.
     async fn step(
         &mut self,
         device: &mut Device,
@@ -139,21 +139,21 @@ impl Stage {
         image: &str,
         expected: Expected,
         screen: &mut Screen,
-    ) -> Result<Claim, Error> {
+    ) -> Result<JobResult, Error> {
         let image = self.images.join(image);
         screen.say("");
-        screen.cloud(&format!("job {job} is created"));
+        screen.cloud(&format!("job {job} created"));
         let id = ["--id", job, "--protocol", protocol.name(), "--thing", &device.thing];
         self.job(&[&["create", "--image", &path(&image)][..], &id[..]].concat()).await?;
         tokio::time::timeout(STEP_WAIT, self.watch(device, screen))
             .await
-            .map_err(|_| format!("job {job} was not over after {} s", STEP_WAIT.as_secs()))??;
-        let said = self.job(&["show", job]).await?;
-        let said = said.lines().find(|line| line.starts_with(&device.thing)).unwrap_or_default();
-        Claim::check(job, image, expected, said, &device.flash, self.payload.as_deref(), device.up.take())
+            .map_err(|_| format!("job {job} has not ended after {} s", STEP_WAIT.as_secs()))??;
+        let output = self.job(&["show", job]).await?;
+        let output = output.lines().find(|line| line.starts_with(&device.thing)).unwrap_or_default();
+        JobResult::check(job, image, expected, output, &device.flash, self.payload.as_deref(), device.up.take())
     }
 
-    /// Shows what both sides print until the device has settled its job.
+    /// Shows the output of both sides until the device has settled its job.
     async fn watch(&mut self, device: &mut Device, screen: &mut Screen) -> Result<(), Error> {
         let Device { process, thing, view, up, .. } = device;
         loop {
@@ -194,38 +194,40 @@ impl Stage {
         self.folder.path().join("cloud").join("token")
     }
 
-    /// Goes on showing both sides until a signal, which drops this future.
-    async fn stay(&mut self, devices: &mut [Device], protocol: Protocol, screen: &mut Screen) -> Result<(), Error> {
+    /// Keeps showing both sides until a signal drops this future.
+    async fn keep_running(
+        &mut self,
+        devices: &mut [Device],
+        protocol: Protocol,
+        screen: &mut Screen,
+    ) -> Result<(), Error> {
         let Some(device) = devices.first_mut() else { return Ok(()) };
-        screen.say("\nService and device stay up; Ctrl-C ends them. A next job, typed in a second");
-        screen.say("terminal in this folder:\n");
+        screen.say("\nService and device keep running until Ctrl-C. To create another job, type in");
+        screen.say("a second terminal in this folder:\n");
         let (url, token, ota) = (self.url(), self.token(), self.programs.path("ota"));
         let ca = self.tls.as_ref().map(|(authority, _)| authority.certificate.as_path());
         let service = hints::Service { url: &url, token: &token, ca };
         let image = self.images.join(NEXT_RELEASE.image_name());
         screen.say(&hints::next_job(&service, &ota, &device.thing, protocol, &image).join("\n"));
-        screen.say(&format!(
-            "\nThe device will fetch it, start it, find it good and keep it: v{} runs",
-            NEXT_RELEASE.version
-        ));
-        screen.say("and the job ends as SUCCEEDED. v2.img as next-2 is REJECTED then: it is older.\n");
+        screen.say(&format!("\nThe device will download, test and commit it: v{} starts", NEXT_RELEASE.version));
+        screen.say("and the job ends as SUCCEEDED. v2.img as next-2 is then REJECTED: it is older.\n");
         loop {
             self.watch(device, screen).await?;
         }
     }
 }
 
-/// A device: its boot selector's process, and its flash.
+/// A device: the process of its boot selector, and its flash.
 struct Device {
     process: Process,
     thing: String,
     flash: PathBuf,
     view: View,
-    up: Uptime,
+    up: BootTimes,
 }
 
-/// The folder at `path`, with nothing in it: an image of an earlier run is signed with a key that is gone.
-fn emptied(path: PathBuf) -> Result<PathBuf, Error> {
+/// Returns the folder at `path`, empty_folder: images of an earlier run are signed with a discarded key.
+fn empty_folder(path: PathBuf) -> Result<PathBuf, Error> {
     if path.exists() {
         fs::remove_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     }
@@ -258,7 +260,7 @@ async fn make_images(
     Ok(())
 }
 
-/// The private and the public key that `ota keygen` wrote.
+/// Returns the private and the public key file of `ota keygen`.
 fn key_files(folder: &Path) -> Result<(PathBuf, PathBuf), Error> {
     Ok((folder.join("private.pem"), folder.join("public.pem")))
 }
@@ -276,7 +278,7 @@ fn service_arguments(folder: &Path, tls: Option<&(Authority, Identity)>, broker:
     arguments
 }
 
-/// Waits for the service to say where it listens.
+/// Waits for the ready line of the service; returns its addresses.
 async fn ready(service: &mut Process) -> Result<(String, String), Error> {
     loop {
         let line = service.line().await?;

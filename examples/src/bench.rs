@@ -1,5 +1,5 @@
-//! A device on the bench: a flash file in a folder that goes when the rig does, keys made on the spot, and images that
-//! are nothing but a header and a few bytes. For the examples; a real device has none of it.
+//! Test bench for the examples: a flash file in a temporary folder, generated keys, and images that consist of a header and
+//! a few bytes. A real device needs none of it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::device::Error;
 
-/// The board that images are made for.
+/// Hardware id of the images.
 pub const HARDWARE: &str = "bench";
 const FLASH_BYTES: u32 = 256 * 1024;
 const BODY_BYTES: usize = 3000;
@@ -24,21 +24,21 @@ const BODY_BYTES: usize = 3000;
 type Nor = FileFlash<4, 4096>;
 type Keys = KeySet<1>;
 
-/// A reset that only says so.
-pub struct Noted;
+/// A reset that does nothing.
+pub struct NoReset;
 
-impl Reset for Noted {
+impl Reset for NoReset {
     fn reset(&mut self) {}
 }
 
-/// A device on the bench.
+/// A device on the test bench.
 pub struct Device {
     folder: PathBuf,
     key: SigningKey,
 }
 
 impl Device {
-    /// An empty device in a folder of its own.
+    /// Creates an empty device in a temporary folder.
     pub fn new(name: &str) -> Result<Self, Error> {
         let folder = std::env::temp_dir().join(format!("ota-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
@@ -47,13 +47,13 @@ impl Device {
         Ok(Self { folder, key: SigningKey::from_slice(&seed)? })
     }
 
-    /// Where its flash lies; there is room for other files.
+    /// Returns its folder, which may hold other files too.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The platform of the program in slot `running`.
-    pub fn platform(&self, running: SlotId) -> Result<Native<Nor, Keys, Noted>, Error> {
+    /// Returns the platform of the program in slot `running`.
+    pub fn platform(&self, running: SlotId) -> Result<Native<Nor, Keys, NoReset>, Error> {
         let mut keys = Keys::new();
         keys.add(Key::new("bench", self.key.verifying_key().to_sec1_point(false).as_bytes())?)?;
         let config = ota_pal::Config {
@@ -66,7 +66,7 @@ impl Device {
             trial_attempts: ota_pal::native::TRIAL_ATTEMPTS_DEFAULT,
         };
         let selector = OwnSelector::new(&config.layout, running);
-        Ok(Native::new(self.flash()?, keys, Noted, NoWatchdog, config, selector)?)
+        Ok(Native::new(self.flash()?, keys, NoReset, NoWatchdog, config, selector)?)
     }
 
     /// Writes the first image to slot A, as a factory does.
@@ -75,11 +75,11 @@ impl Device {
         image.resize(image.len().next_multiple_of(4), 0xFF);
         let at = layout()?.slot(SlotId::A).offset_bytes();
         let mut flash = self.flash()?;
-        let written = now(Flash::write(&mut flash, at, &image)).ok_or("a file is always ready")?;
+        let written = now(Flash::write(&mut flash, at, &image)).ok_or("a file never waits")?;
         written.map_err(|error| format!("{error:?}").into())
     }
 
-    /// Receives an image, verifies it and puts it on trial, as the agent does; this one comes from no network.
+    /// Writes, verifies and activates an image as the agent does, but without a network.
     pub fn activate(&self, version: &str) -> Result<(), Error> {
         let image = image(version)?;
         let digest: [u8; 32] = Sha256::digest(&image).into();
@@ -92,20 +92,19 @@ impl Device {
             let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: der.as_bytes() };
             writer.finish(Some(&signature), "bench").await?.activate(&mut platform).await
         });
-        Ok(trial.ok_or("a file is always ready")??)
+        Ok(trial.ok_or("a file never waits")??)
     }
 
-    /// Resets: the slot that the boot selector starts.
+    /// Runs the boot selector; returns the slot that it starts.
     pub fn boot(&self) -> Result<SlotId, Error> {
         let (mut flash, layout) = (self.flash()?, layout()?);
-        let booted =
-            now(boot(&mut flash, &layout, &mut NoWatchdog, Scrutiny::Header)).ok_or("a file is always ready")?;
+        let booted = now(boot(&mut flash, &layout, &mut NoWatchdog, Scrutiny::Header)).ok_or("a file never waits")?;
         Ok(booted.map_err(|error| format!("{error:?}"))?.slot)
     }
 
-    /// The version of the image in `slot`.
+    /// Returns the version of the image in `slot`.
     pub fn version(&self, slot: SlotId) -> Result<String, Error> {
-        let header = now(read_header(&mut self.flash()?, layout()?.slot(slot))).ok_or("a file is always ready")?;
+        let header = now(read_header(&mut self.flash()?, layout()?.slot(slot))).ok_or("a file never waits")?;
         Ok(header??.version.to_string())
     }
 
@@ -117,7 +116,7 @@ impl Device {
 impl Drop for Device {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.folder) {
-            eprintln!("{} stays: {error}", self.folder.display());
+            eprintln!("cannot remove {}: {error}", self.folder.display());
         }
     }
 }
