@@ -28,9 +28,9 @@ impl JobsHandle {
     /// # Cancel safety
     ///
     /// Dropping the future does not undo the job.
-    pub async fn create(&self, id: String, order: NewJob) -> Result<CreateResponse, AdminError> {
-        let unseen = self.seen_things.unseen(&order.things);
-        self.ask(|done| Command::Create { id, order: Box::new(order), done }).await?;
+    pub async fn create(&self, id: String, job: NewJob) -> Result<CreateResponse, AdminError> {
+        let unseen = self.seen_things.unseen(&job.things);
+        self.ask(|done| Command::Create { id, job: Box::new(job), done }).await?;
         Ok(CreateResponse { unseen })
     }
 

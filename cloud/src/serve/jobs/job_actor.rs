@@ -23,7 +23,7 @@ pub enum Command {
     /// Request of a device.
     Request(IncomingRequest),
     /// Admin request: create a job.
-    Create { id: String, order: Box<NewJob>, done: Answer<()> },
+    Create { id: String, job: Box<NewJob>, done: Answer<()> },
     /// Admin request: cancel a job.
     Cancel { id: String, force: bool, done: Answer<CancelResponse> },
 }
@@ -74,9 +74,9 @@ impl JobActor {
     async fn execute(&mut self, command: Command) {
         match command {
             Command::Request(received) => self.answer(received).await,
-            Command::Create { id, order, done } => self.create(&id, &order, done).await,
+            Command::Create { id, job, done } => self.create(&id, &job, done).await,
             Command::Cancel { id, force, done } => match self.jobs.begin_cancel(&id, force).await {
-                Ok(order) => self.cancellations.push_back((order, done)),
+                Ok(cancellation) => self.cancellations.push_back((cancellation, done)),
                 Err(error) => drop(done.send(Err(error))),
             },
         }
@@ -119,20 +119,20 @@ impl JobActor {
         }
     }
 
-    async fn create(&mut self, id: &str, order: &NewJob, done: Answer<()>) {
-        let created = self.jobs.create(id, order).await;
+    async fn create(&mut self, id: &str, job: &NewJob, done: Answer<()>) {
+        let created = self.jobs.create(id, job).await;
         let _ = done.send(created.map(|due| self.notify_queue.add(due)));
     }
 
     async fn cancel_batch(&mut self) {
-        let Some((mut order, done)) = self.cancellations.pop_front() else { return };
-        match self.jobs.cancel_batch(&mut order, now_s()).await {
+        let Some((mut cancellation, done)) = self.cancellations.pop_front() else { return };
+        match self.jobs.cancel_batch(&mut cancellation, now_s()).await {
             Ok(Some(due)) => {
                 self.notify_queue.add(due);
                 // At the end of the queue: a small cancellation does not wait for a large one.
-                self.cancellations.push_back((order, done));
+                self.cancellations.push_back((cancellation, done));
             }
-            Ok(None) => drop(done.send(Ok(order.done))),
+            Ok(None) => drop(done.send(Ok(cancellation.done))),
             Err(error) => drop(done.send(Err(error.into()))),
         }
     }
@@ -231,8 +231,8 @@ mod tests {
 
         async fn create(&self, things: Vec<String>) {
             let document = Some(serde_json::value::RawValue::from_string("{}".to_owned()).unwrap());
-            let order = NewJob { things, document, ..NewJob::default() };
-            self.ask(|done| Command::Create { id: "one".into(), order: Box::new(order), done }).await;
+            let job = NewJob { things, document, ..NewJob::default() };
+            self.ask(|done| Command::Create { id: "one".into(), job: Box::new(job), done }).await;
         }
 
         /// Returns the topics of the next `count` messages, sorted.
