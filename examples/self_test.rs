@@ -1,20 +1,20 @@
-//! A new image decides about itself: `cargo run --example self_test`. It boots on trial, the application looks at its
-//! sensor, and its verdict commits the image or brings the previous one back.
+//! The self-test of a new image: `cargo run --example self_test`. The image boots on trial, the application checks its sensor,
+//! and the verdict commits the image or rolls back to the previous one.
 
 use ota_agent::Instant;
 use ota_agent::prelude::*;
+use ota_examples::bench::Device;
 use ota_examples::device::Error;
-use ota_examples::rig::Device;
 use ota_pal::now;
 
-/// The application: a thermometer, and what it makes of it.
+/// The application: a thermometer.
 struct Thermometer {
     celsius: i16,
     seconds_up: u32,
 }
 
 impl Application for Thermometer {
-    /// Asked again and again until it knows. Being offline is no reason to go back: the old image would be offline, too.
+    /// Called until it returns a verdict. Being offline is no reason to roll back: the old image would be offline too.
     fn self_test(&mut self, _connected: bool) -> SelfTest {
         self.seconds_up += 1;
         match self.celsius {
@@ -31,7 +31,7 @@ impl Application for Thermometer {
 
 fn main() -> Result<(), Error> {
     for (celsius, version) in [(21, "2.0.0"), (999, "1.0.0")] {
-        println!("version 2.0.0 on trial, its sensor says {celsius} degrees");
+        println!("version 2.0.0 on trial, its sensor reads {celsius} degrees");
         let device = Device::new("self-test")?;
         device.install("1.0.0")?;
         device.activate("2.0.0")?;
@@ -43,7 +43,7 @@ fn main() -> Result<(), Error> {
         let agent = Agent::start(device.platform(slot)?, application, config, &mut [], start);
         let mut agent = now(agent).ok_or("a file is always ready")?.map_err(|error| format!("{error:?}"))?;
 
-        // A super-loop: no executor, no connection needed for a verdict.
+        // A super-loop: a verdict needs neither an executor nor a connection.
         for second in 1..10 {
             now(agent.work(Instant::from_ms(1_000 * second))).ok_or("a file is always ready")?;
             if agent.is_reset() {

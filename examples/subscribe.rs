@@ -1,15 +1,15 @@
-//! A device subscribes to its job topics and asks for its next job: `cargo run --example subscribe`.
-//! The service runs in the same program here; take the endpoint of yours instead.
+//! A device that subscribes to its job topics and requests its next job: `cargo run --example subscribe`.
+//! The service runs in this program; replace its address by that of your service.
 
 use minimq::{Buffers, ConfigBuilder, Session};
 use ota_agent::Direction;
 use ota_agent::prelude::*;
 use ota_cloud::serve::{Config as Setup, Service};
+use ota_examples::bench::Device;
 use ota_examples::connect::Network;
 use ota_examples::device::Error;
-use ota_examples::rig::Device;
 
-/// Prints what happens, and leaves once the service has answered.
+/// Prints all events, and ends the program after the response of the service.
 struct Listener {
     answered: tokio::sync::mpsc::UnboundedSender<()>,
 }
@@ -26,7 +26,7 @@ impl Application for Listener {
     fn on_notice(&mut self, notice: Notice) {
         println!("{notice:?}");
         if notice == Notice::NoUpdate {
-            // The receiver is gone only when the program is about to end.
+            // The receiver is dropped only at the end of the program.
             let _ = self.answered.send(());
         }
     }
@@ -47,7 +47,7 @@ async fn main() -> Result<(), Error> {
     let agent = Agent::start(platform, Listener { answered }, config, &mut url, start).await;
     let mut agent = agent.map_err(|error| format!("{error:?}"))?;
 
-    // 2. A connection: buffers of a block and 512 bytes, any transport.
+    // 2. Configure a connection: receive buffer of one block and 512 bytes, any transport.
     let (mut receive, mut send) = ([0; 4096 + 512], [0; 2048]);
     let session =
         ConfigBuilder::new(Buffers::new(&mut receive, &mut send)).client_id("kitchen")?.keepalive_interval(30);
@@ -55,7 +55,7 @@ async fn main() -> Result<(), Error> {
     let mut broker =
         Minimq { session: &mut Session::new(session), connector: network, host, port: port.parse()?, tls: false };
 
-    // 3. The pump connects, subscribes and requests the next job; it does not return.
+    // 3. Run the pump: it connects, subscribes and requests the next job, and does not return.
     tokio::select! {
         () = pump::run(&mut agent, &mut broker, NoHttp) => {}
         _ = until.recv() => {}

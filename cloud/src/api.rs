@@ -1,4 +1,4 @@
-//! The shapes of the admin requests and answers: what `ota` sends and `ota-cloud` takes, as JSON.
+//! JSON types of the admin requests and responses, shared by `ota` and `ota-cloud`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -6,36 +6,36 @@ use serde_json::value::RawValue;
 use crate::model::{Execution, Job};
 use crate::store::JobSummary;
 
-/// Header of an image upload: the signature in base64; its form tells its kind. Absent: an unsigned image.
+/// Header of an image upload: the signature in base64; its kind is derived from its format. Absent: an unsigned image.
 pub const SIGNATURE_HEADER: &str = "ota-signature";
 
 /// `PUT /api/jobs/{id}`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewJob {
-    /// Who gets an execution.
+    /// Things that get an execution.
     pub things: Vec<String>,
-    /// What the job carries; empty for a job with a document of its own.
+    /// Files of the job; empty for a job with a custom document.
     #[serde(default)]
     pub files: Vec<NewFile>,
-    /// How devices may fetch it: `MQTT`, `HTTP`, in order of preference.
+    /// Protocols for the download: `MQTT`, `HTTP`, in order of preference.
     #[serde(default)]
     pub protocols: Vec<Protocol>,
-    /// A custom document instead of files; handed on untouched, byte by byte.
+    /// Custom document instead of files; it is not changed.
     #[serde(default)]
     pub document: Option<Box<RawValue>>,
-    /// How long an execution may be in progress. Unit: minutes.
+    /// Maximum time that an execution may be in progress. Unit: minutes.
     #[serde(default)]
     pub timeout_minutes: Option<u64>,
 }
 
-/// A way to fetch an image, spelt as in the job document.
+/// Download protocol, spelled as in the job document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Protocol {
     /// Blocks of an MQTT stream.
     #[serde(rename = "MQTT")]
     Mqtt,
-    /// Ranges of a signed URL.
+    /// Byte ranges of a signed URL.
     #[serde(rename = "HTTP")]
     Http,
 }
@@ -46,55 +46,55 @@ pub enum Protocol {
 pub struct NewFile {
     /// Id of an uploaded image.
     pub image: String,
-    /// Its number in the stream; its place in the list unless given.
+    /// Id in the stream; by default the position in the list.
     #[serde(default)]
     pub file_id: Option<u8>,
-    /// Where the device shall put it; the image's name unless given.
+    /// Path on the device; by default the image's name.
     #[serde(default)]
     pub file_path: Option<String>,
-    /// The device's name of the key: `certfile` in the document.
+    /// Name of the verification key on the device: `certfile` in the document.
     #[serde(default)]
     pub key_name: Option<String>,
-    /// The device's idea of what kind of file it is.
+    /// File type, defined by the device.
     #[serde(default)]
     pub file_type: Option<u32>,
 }
 
 /// Query of `POST /api/jobs/{id}/cancel`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cancel {
-    /// Also what is in progress.
+pub struct CancelQuery {
+    /// Also cancel executions in progress.
     #[serde(default)]
     pub force: bool,
 }
 
-/// Answer to `PUT /api/jobs/{id}`.
+/// Response to `PUT /api/jobs/{id}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Created {
-    /// Things of the job that said nothing since the service started, at most a named number of them.
-    #[serde(default)]
-    pub unheard: Vec<String>,
+pub struct CreateResponse {
+    /// Things of the job from which no request arrived since the service started, at most `UNSEEN_LISTED_MAX` of them.
+    #[serde(default, rename = "unheard")]
+    pub unseen: Vec<String>,
 }
 
-/// Answer to `POST /api/jobs/{id}/cancel`.
+/// Response to `POST /api/jobs/{id}/cancel`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Canceled {
-    /// Executions that it ended.
+pub struct CancelResponse {
+    /// Number of cancelled executions.
     pub canceled: u64,
-    /// Executions in progress that go on, because it was not by force.
+    /// Number of executions in progress that were not cancelled because `force` was not set.
     pub left_in_progress: u64,
 }
 
-/// Query of `GET /api/events`; the answer is a list of [`crate::model::Event`].
+/// Query of `GET /api/events`; the response is a list of [`crate::model::Event`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Feed {
+pub struct EventQuery {
     /// Only events after this number.
     #[serde(default)]
     pub after: i64,
     /// Only events of this job.
     #[serde(default)]
     pub job: Option<String>,
-    /// How long to wait for the first one. Unit: seconds.
+    /// Maximum time to wait for the first event. Unit: seconds.
     #[serde(default)]
     pub wait_s: u64,
 }
@@ -115,12 +115,12 @@ pub struct JobRow {
     pub status: String,
     /// Seconds since 1970.
     pub created_at_s: u64,
-    /// Executions in each status.
+    /// Number of executions per status.
     pub executions: std::collections::BTreeMap<String, u64>,
 }
 
 impl JobRow {
-    /// The row of a stored job.
+    /// Creates the row of a stored job.
     pub fn new(job: &JobSummary) -> Self {
         let terminal = |status: &str| ota_jobs::Status::parse(status).is_some_and(|status| status.is_terminal());
         let done = job.counts.iter().all(|(status, _)| terminal(status));
@@ -148,22 +148,22 @@ pub struct JobView {
     pub status: String,
     /// Seconds since 1970.
     pub created_at_s: u64,
-    /// The document as it is stored; URLs are signed when a device fetches it.
+    /// Document as stored; URLs are signed when a device requests it.
     pub document: Box<RawValue>,
-    /// One for each thing.
-    pub executions: Vec<ExecutionView>,
+    /// One per thing.
+    pub executions: Vec<ExecutionRow>,
 }
 
-/// One thing's part of a job.
+/// Execution of a job for one thing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ExecutionView {
+pub struct ExecutionRow {
     /// The thing.
     pub thing: String,
-    /// In AWS's words.
+    /// Status in AWS's spelling.
     pub status: String,
-    /// Is that its end?
+    /// Whether the status is final.
     pub terminal: bool,
-    /// What the device said last.
+    /// Last status details from the device.
     pub details: Option<Box<RawValue>>,
     /// See [`Execution::version`].
     pub version: u64,
@@ -172,11 +172,11 @@ pub struct ExecutionView {
 }
 
 impl JobView {
-    /// The view of a stored job.
+    /// Creates the view of a stored job.
     pub fn new(job: &Job, executions: &[Execution]) -> Self {
         let done = executions.iter().all(|e| e.status.is_terminal());
         let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
-        let view = |e: &Execution| ExecutionView {
+        let view = |e: &Execution| ExecutionRow {
             thing: e.thing.clone(),
             status: e.status.as_str().to_owned(),
             terminal: e.status.is_terminal(),
@@ -194,9 +194,9 @@ impl JobView {
     }
 }
 
-/// Body of every refusal.
+/// Body of every error response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// For people.
+pub struct ErrorBody {
+    /// Human-readable message.
     pub error: String,
 }

@@ -1,27 +1,25 @@
-//! Names that the service or the tool makes up, in the shape that AWS gives them.
+//! Generated names in AWS's format.
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::hex;
-
-/// `AFR_OTA-` and a random UUID: 44 characters, as AWS names the job and the stream of an update.
+/// Returns `AFR_OTA-` and a random UUID: 44 characters, AWS's format for the job and the stream of an update.
 fn afr_ota() -> String {
     let mut bytes = [0; 16];
-    SystemRandom::new().fill(&mut bytes).expect("the system has randomness");
+    SystemRandom::new().fill(&mut bytes).expect("the system provides random numbers");
     // RFC 9562, section 5.4: version 4, variant 10.
     bytes[6] = bytes[6] & 0x0F | 0x40;
     bytes[8] = bytes[8] & 0x3F | 0x80;
-    let text = hex::encode(&bytes);
+    let text = hex::encode(bytes);
     format!("AFR_OTA-{}-{}-{}-{}-{}", &text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..])
 }
 
-/// An id for a job that was not given one.
+/// Returns a job id.
 #[cfg(feature = "tool")]
 pub fn job_id() -> String {
     afr_ota()
 }
 
-/// A name for a stream.
+/// Returns a stream name.
 pub fn stream_name() -> String {
     afr_ota()
 }

@@ -1,23 +1,19 @@
-//! The other end of an over-the-air update: a job service that speaks AWS IoT Jobs, and the command people type.
+//! The cloud side of over-the-air updates: a job service compatible with AWS IoT Jobs, and the command-line tool `ota`.
 //!
-//! A tour:
-//! - [`serve`]: the service. A device's request comes in through `serve::transport`, is sorted in `serve::service`,
-//!   taken by `serve::worker`, decided by `serve::rules` (pure) and `serve::jobs` over the [`store`], or answered with
-//!   blocks by `serve::streams`;
-//!   `serve::http` serves images by signed URL.
-//! - [`store`]: SQLite. What was answered is on the disk.
+//! Modules:
+//! - [`serve`]: the service. Requests of devices arrive through `serve::mqtt` and are parsed by `serve::router`. Job requests
+//!   are handled by `serve::jobs` (`job_actor`, `service`, the pure `rules`) over the [`store`], stream requests by
+//!   `serve::streams`; `serve::http` serves images by signed URL and the admin requests.
+//! - [`store`]: SQLite. Acknowledged changes are on disk.
 //! - `tool`: `ota keygen`, `sign`, `verify`, `image info` and `job`.
-//! - [`api`]: what the two say to each other. [`model`]: the records. [`limits`]: every bound.
+//! - [`api`]: JSON types of the admin requests. [`model`]: stored records. [`limits`]: all limits.
 //!
-//! The words on the wire are those of `ota-jobs`; image header and signature check are those of `ota-pal`.
+//! Message formats are from `ota-jobs`; image header and signature verification are from `ota-pal`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod api;
-#[cfg(feature = "tool")]
-mod base64;
 mod clock;
-mod hex;
 mod ids;
 pub mod limits;
 pub mod model;

@@ -1,40 +1,40 @@
-//! The records that the store keeps and the rules work on: executions, jobs, images, events.
-//! No behaviour but small questions about one record.
+//! Records of the store: executions, jobs, images, events.
+//! They have no behaviour beyond simple queries.
 
 use ota_jobs::Status;
 use serde::{Deserialize, Serialize};
 
-/// One thing's part of one job.
+/// Execution of a job for one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Execution {
-    /// Position in the queue among executions of the same second.
+    /// Position in the queue among executions queued in the same second.
     pub seq: i64,
-    /// The job.
+    /// Job id.
     pub job_id: String,
-    /// The thing.
+    /// Thing name.
     pub thing: String,
-    /// Which attempt of this job at this thing; the first is 1.
+    /// Execution number; the first is 1.
     pub number: u64,
-    /// Where it stands.
+    /// Current status.
     pub status: Status,
-    /// What the device said last, a JSON object of strings.
+    /// Last status details of the device, a JSON object of strings.
     pub details: Option<String>,
-    /// Seconds since 1970.
+    /// Time of creation. Seconds since 1970.
     pub queued_at_s: u64,
-    /// Seconds since 1970; absent while queued.
+    /// Time of the start. Seconds since 1970; absent while queued.
     pub started_at_s: Option<u64>,
-    /// Seconds since 1970.
+    /// Time of the last change. Seconds since 1970.
     pub updated_at_s: u64,
-    /// Starts at 1, grows by one with every update.
+    /// Starts at 1, incremented with every change.
     pub version: u64,
-    /// When the in-progress timer of the job runs out. Seconds since 1970.
+    /// Expiry of the job's in-progress timer. Seconds since 1970.
     pub job_deadline_s: Option<u64>,
-    /// When the step timer that the device set runs out. Seconds since 1970.
+    /// Expiry of the step timer set by the device. Seconds since 1970.
     pub step_deadline_s: Option<u64>,
 }
 
 impl Execution {
-    /// The timer that runs out first decides. Source: AWS IoT Jobs, "step timers".
+    /// Returns the earlier deadline. Source: AWS IoT Jobs, "step timers".
     pub fn deadline_s(&self) -> Option<u64> {
         match (self.job_deadline_s, self.step_deadline_s) {
             (Some(job), Some(step)) => Some(job.min(step)),
@@ -42,7 +42,7 @@ impl Execution {
         }
     }
 
-    /// Is it queued or in progress?
+    /// Returns whether the execution is queued or in progress.
     pub fn is_pending(&self) -> bool {
         !self.status.is_terminal()
     }
@@ -51,68 +51,68 @@ impl Execution {
 /// An uploaded file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
-    /// The server's name for it, also of its file below the data directory.
+    /// Id assigned by the service, also the name of its file in the data directory.
     pub id: String,
-    /// The uploader's name for it.
+    /// Name given by the uploader.
     pub name: String,
     /// Length of the file.
     pub size_bytes: u64,
     /// SHA-256 of the file, lower-case hexadecimal.
     pub sha256: String,
-    /// Signature over that digest in base64, whose form tells its kind; absent: unsigned.
+    /// Signature over the digest in base64; its kind is derived from its format. Absent: unsigned.
     pub signature: Option<String>,
 }
 
-/// A job as it is created and stored.
+/// A job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
-    /// AWS's charset, at most 64 characters.
+    /// Id in AWS's character set, at most 64 characters.
     pub id: String,
-    /// The job document, a JSON object; URLs to sign are placeholders, see `serve::document`.
+    /// Job document, a JSON object; URLs are placeholders, see `serve::jobs::document`.
     pub document: String,
-    /// The stream that carries its files.
+    /// Stream that delivers its files.
     pub stream: Option<String>,
-    /// How long an execution may be in progress.
+    /// Maximum time that an execution may be in progress.
     pub timeout_s: Option<u64>,
-    /// Was it cancelled?
+    /// Whether it was cancelled.
     pub canceled: bool,
-    /// Seconds since 1970.
+    /// Time of creation. Seconds since 1970.
     pub created_at_s: u64,
 }
 
 /// One file of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamFile {
-    /// 0..=255, from the job document.
+    /// File id from the job document, 0..=255.
     pub file_id: u32,
-    /// The image that it is.
+    /// Id of the image.
     pub image_id: String,
     /// Length of the file.
     pub size_bytes: u64,
 }
 
-/// One line of the audit.
+/// Audit event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Grows by at least one from event to event.
+    /// Number; increases from event to event.
     pub seq: i64,
-    /// Milliseconds since 1970.
+    /// Time. Milliseconds since 1970.
     pub at_ms: u64,
-    /// What kind of thing happened: `image`, `job`, `execution`.
+    /// Kind of object: `image`, `job`, `execution`.
     pub kind: String,
-    /// The job, if it is about one.
+    /// Job id, if the event belongs to a job.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub job_id: Option<String>,
-    /// The thing, if it is about one.
+    /// Thing name, if the event belongs to a thing.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub thing: Option<String>,
-    /// For people.
+    /// Human-readable description.
     pub text: String,
 }
 
-/// What an event says before it has a number and a time.
+/// Audit event before it has a number and a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
+pub struct AuditNote {
     /// See [`Event::kind`].
     pub kind: &'static str,
     /// See [`Event::job_id`].

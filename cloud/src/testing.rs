@@ -1,15 +1,15 @@
-//! What several test modules share.
+//! Helpers shared by test modules.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
-/// A directory of its own for one test; it is removed when dropped.
+/// A temporary directory of one test; removed when dropped.
 pub struct TempDir(PathBuf);
 
 impl TempDir {
-    /// A new empty directory.
+    /// Creates an empty directory.
     pub fn new() -> Self {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("ota-cloud-test-{}-{number}", std::process::id()));
@@ -17,7 +17,7 @@ impl TempDir {
         Self(path)
     }
 
-    /// Where it is.
+    /// Path of the directory.
     pub fn path(&self) -> &Path {
         &self.0
     }

@@ -6,12 +6,12 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Device, TempDir, World, config, path_of, pattern, request};
+use common::{Device, TempDir, TestService, config, path_of, pattern, request};
 use ota_cloud::limits::HTTP_HEAD_TIMEOUT;
 
 /// A service with one image of this many bytes in an HTTP job, and the path of its signed URL.
-async fn with_url(dir: &TempDir, len: usize, life: Duration) -> (World, String) {
-    let world = World::start(ota_cloud::serve::Config { url_life: life, ..config(dir.path()) }).await;
+async fn with_url(dir: &TempDir, len: usize, life: Duration) -> (TestService, String) {
+    let world = TestService::start(ota_cloud::serve::Config { url_lifetime: life, ..config(dir.path()) }).await;
     let image = world.upload(&pattern(len)).await;
     world.job("one", &image, r#"["HTTP"]"#).await;
     let mut device = Device::lamp(&world).await;
@@ -46,7 +46,7 @@ async fn an_image_comes_whole_in_parts_and_by_its_head() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_url_is_no_permission_when_it_is_forged_expired_or_bare() {
+async fn a_forged_expired_or_unsigned_url_is_rejected() {
     let dir = TempDir::new();
     let (world, path) = with_url(&dir, 1000, Duration::from_secs(1)).await;
     let to = world.service.http;
@@ -63,7 +63,7 @@ async fn a_url_is_no_permission_when_it_is_forged_expired_or_bare() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_that_is_gone_is_not_found() {
+async fn a_missing_image_file_is_not_found() {
     let dir = TempDir::new();
     let (world, path) = with_url(&dir, 1000, Duration::from_secs(60)).await;
     for entry in std::fs::read_dir(dir.path().join("images")).unwrap() {
@@ -74,9 +74,9 @@ async fn an_image_that_is_gone_is_not_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_admin_requests_need_the_token_and_say_what_is_wrong() {
+async fn the_admin_requests_need_the_token_and_return_the_reason() {
     let dir = TempDir::new();
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let to = world.service.http;
     assert_eq!(request(to, "GET", "/api/jobs", "", b"").await.status, 401);
     assert_eq!(request(to, "GET", "/api/jobs", "Authorization: Bearer 00\r\n", b"").await.status, 401);
@@ -99,9 +99,9 @@ async fn the_admin_requests_need_the_token_and_say_what_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_event_feed_waits_for_what_comes() {
+async fn a_request_for_events_waits_for_the_next_event() {
     let dir = TempDir::new();
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let image = world.upload(b"image").await;
     let feed = world.admin("GET", "/api/events?job=one&wait_s=10", "", b"");
     let create = async {
@@ -115,16 +115,16 @@ async fn the_event_feed_waits_for_what_comes() {
     world.service.stop().await;
 }
 
-/// A connection costs a file, whether or not anybody says anything on it.
+/// An idle connection uses a file descriptor.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_without_a_whole_request_is_closed_and_a_busy_one_is_not() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let dir = TempDir::new();
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let mut silent = tokio::net::TcpStream::connect(world.service.http).await.unwrap();
     let mut half = tokio::net::TcpStream::connect(world.service.http).await.unwrap();
     half.write_all(b"GET /api/jobs HTTP/1.1\r\nHost: x\r\n").await.unwrap();
-    // The event feed says nothing for longer than a head may take.
+    // The response with events takes longer than the timeout of a request head.
     let wait = HTTP_HEAD_TIMEOUT + Duration::from_secs(2);
     let headers = format!("Authorization: Bearer {}\r\n", world.token);
     let mut feed = tokio::net::TcpStream::connect(world.service.http).await.unwrap();

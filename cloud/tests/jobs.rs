@@ -1,4 +1,4 @@
-//! The job service through the real embedded broker, seen by a foreign MQTT client; and through a restart.
+//! Tests of the job service through the embedded broker with an independent MQTT client, also across a restart.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,14 +6,14 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Device, TempDir, World, config};
+use common::{Device, TempDir, TestService, config};
 
 const QUIET: Duration = Duration::from_millis(300);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_takes_a_job_from_the_notification_to_its_end() {
     let dir = TempDir::new();
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let mut device = Device::lamp(&world).await;
     device.publish("$aws/things/lamp/jobs/$next/get", r#"{"clientToken":"empty"}"#).await;
     let nothing = device.json("/$next/get/accepted").await;
@@ -22,8 +22,8 @@ async fn a_device_takes_a_job_from_the_notification_to_its_end() {
 
     let image = world.upload(&common::pattern(10_000)).await;
     world.job("one", &image, r#"["MQTT","HTTP"]"#).await;
-    let told = device.json("/notify-next").await;
-    let document = &told["execution"]["jobDocument"]["afr_ota"];
+    let notification = device.json("/notify-next").await;
+    let document = &notification["execution"]["jobDocument"]["afr_ota"];
     assert_eq!(document["protocols"], serde_json::json!(["MQTT", "HTTP"]));
     assert_eq!(document["files"][0]["filesize"], 10_000);
     assert_eq!(document["files"][0]["sig-sha256-ecdsa"], "MEUC");
@@ -43,15 +43,15 @@ async fn a_device_takes_a_job_from_the_notification_to_its_end() {
     let accepted = device.json("/one/update/accepted").await;
     assert_eq!(accepted["executionState"]["status"], "SUCCEEDED");
     assert_eq!(accepted["executionState"]["statusDetails"]["self_test"], "receiving");
-    let told = device.json("/notify-next").await;
-    assert_eq!(told.as_object().unwrap().len(), 1, "only a timestamp: {told}");
+    let notification = device.json("/notify-next").await;
+    assert_eq!(notification.as_object().unwrap().len(), 1, "only a timestamp: {notification}");
     world.service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_is_refused_by_name_and_the_service_lives_on() {
+async fn invalid_requests_are_rejected_by_code_and_the_service_continues() {
     let dir = TempDir::new();
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let mut device = Device::lamp(&world).await;
     for (topic, payload, end, code) in [
         ("jobs/get", &b"\xff\xfe"[..], "/get/rejected", "InvalidJson"),
@@ -68,11 +68,11 @@ async fn garbage_is_refused_by_name_and_the_service_lives_on() {
     world.service.stop().await;
 }
 
-/// What cannot be answered must not break the connection that everybody's answers go through.
+/// A request without a possible response must not break the connection that all responses use.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_no_packet_can_answer_costs_nobody_else_an_answer() {
+async fn a_request_without_a_possible_response_does_not_affect_other_devices() {
     let dir = TempDir::new();
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let mut lamp = Device::lamp(&world).await;
     let (mut mallory, _) = Device::connect(world.port(), "mallory", "$aws/things/mallory/#").await;
     let start = "$aws/things/mallory/jobs/";
@@ -90,23 +90,23 @@ async fn a_request_that_no_packet_can_answer_costs_nobody_else_an_answer() {
     world.service.stop().await;
 }
 
-/// A broker that sends us our own answers back would otherwise get an answer to each, for ever.
+/// Otherwise a broker that sends back our own responses would cause an endless loop.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_looks_like_an_answer_is_never_answered() {
+async fn a_message_on_a_response_topic_is_never_answered() {
     let dir = TempDir::new();
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let mut device = Device::lamp(&world).await;
     for topic in ["get/accepted", "one/update/rejected", "junk/more/rejected", "notify"] {
         device.publish(&format!("$aws/things/lamp/jobs/{topic}"), "{}").await;
-        assert!(!device.hears(&format!("{topic}/rejected"), QUIET).await, "{topic}");
+        assert!(!device.receives(&format!("{topic}/rejected"), QUIET).await, "{topic}");
     }
     world.service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_hears_and_says_nothing_in_a_things_name() {
+async fn a_client_cannot_use_the_topics_of_another_thing() {
     let dir = TempDir::new();
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let mut lamp = Device::lamp(&world).await;
     for filter in ["$aws/#", "$aws/things/lamp/jobs/#", "$aws/things/+/jobs/get/accepted", "$share/g/$aws/#"] {
         let (_, granted) = Device::connect(world.port(), "eve", filter).await;
@@ -120,16 +120,16 @@ async fn a_stranger_hears_and_says_nothing_in_a_things_name() {
     assert!(granted);
     lamp.publish("$aws/things/lamp/jobs/get", "{}").await;
     lamp.next("/get/accepted").await;
-    assert!(!eve.hears("", QUIET).await, "the wildcard shows nothing of $aws");
+    assert!(!eve.receives("", QUIET).await, "the wildcard shows nothing of $aws");
     eve.publish("$aws/things/lamp/jobs/get", "{}").await;
-    assert!(!lamp.hears("/accepted", QUIET).await);
+    assert!(!lamp.receives("/accepted", QUIET).await);
     world.service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restarted_service_knows_the_job_and_the_device_goes_on() {
+async fn a_restarted_service_has_the_job_and_the_device_continues() {
     let dir = TempDir::new();
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let image = world.upload(b"image").await;
     world.job("one", &image, r#"["MQTT"]"#).await;
     let mut device = Device::lamp(&world).await;
@@ -140,7 +140,7 @@ async fn a_restarted_service_knows_the_job_and_the_device_goes_on() {
     world.service.stop().await;
     assert!(begin.elapsed() < Duration::from_secs(1), "stopped in {:?}", begin.elapsed());
 
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     assert_eq!(world.token, token);
     let mut device = Device::lamp(&world).await;
     device.publish("$aws/things/lamp/jobs/$next/get", "{}").await;
@@ -149,21 +149,21 @@ async fn a_restarted_service_knows_the_job_and_the_device_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_is_told_to_the_device_and_the_job_is_not_lost() {
+async fn a_full_disk_is_reported_to_the_device_and_the_job_is_not_lost() {
     let dir = TempDir::new();
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let image = world.upload(b"image").await;
     world.job("one", &image, r#"["MQTT"]"#).await;
     world.service.stop().await;
 
-    let world = World::start(ota_cloud::serve::Config { database_bytes_max: 4096, ..config(dir.path()) }).await;
+    let world = TestService::start(ota_cloud::serve::Config { database_bytes_max: 4096, ..config(dir.path()) }).await;
     let mut device = Device::lamp(&world).await;
     let wide = format!(r#"{{"status":"IN_PROGRESS","statusDetails":{{"text":"{}"}}}}"#, "x".repeat(20_000));
     device.publish("$aws/things/lamp/jobs/one/update", &wide).await;
     assert_eq!(device.json("/one/update/rejected").await["code"], "InternalError");
     world.service.stop().await;
 
-    let world = World::start(config(dir.path())).await;
+    let world = TestService::start(config(dir.path())).await;
     let mut device = Device::lamp(&world).await;
     device.publish("$aws/things/lamp/jobs/one/update", &wide).await;
     device.next("/one/update/accepted").await;

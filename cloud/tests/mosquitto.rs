@@ -1,4 +1,4 @@
-//! The service as a client of a broker that somebody else runs: Debian's mosquitto, where it is installed.
+//! The service with an external broker: mosquitto, if it is installed.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,16 +7,16 @@ mod common;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use common::{Device, TempDir, World, config};
+use common::{Device, TempDir, TestService, config};
 use ota_cloud::serve::{Config, ExternalBroker};
 
-/// Debian puts it where the PATH of ordinary users does not look.
+/// Debian installs it in a directory that is not in the PATH of ordinary users.
 const PROGRAMS: [&str; 2] = ["mosquitto", "/usr/sbin/mosquitto"];
 
 struct Mosquitto(Child);
 
 impl Mosquitto {
-    /// `None` where it is not installed.
+    /// Returns `None` if mosquitto is not installed.
     fn start(dir: &TempDir, port: u16) -> Option<Self> {
         let file = dir.path().join("mosquitto.conf");
         std::fs::write(&file, format!("listener {port} 127.0.0.1\nallow_anonymous true\n")).unwrap();
@@ -39,13 +39,11 @@ async fn the_service_works_at_mosquitto_and_comes_back_to_it() {
     let dir = TempDir::new();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let Some(broker) = Mosquitto::start(&dir, port) else {
-        assert!(std::env::var_os("CI").is_none(), "mosquitto is not installed");
-        println!("skipped: needs mosquitto");
-        return;
+        return common::skip("mosquitto");
     };
     let url = format!("mqtt://127.0.0.1:{port}");
-    let external = Some(ExternalBroker { url, ca: None, own: None });
-    let world = World::start(Config { broker: external, ..config(dir.path()) }).await;
+    let external = Some(ExternalBroker { url, ca: None, identity: None });
+    let world = TestService::start(Config { broker: external, ..config(dir.path()) }).await;
     let (mut device, _) = Device::connect(port, "lamp", "$aws/things/lamp/#").await;
     let image = world.upload(b"image").await;
     world.job("one", &image, r#"["MQTT"]"#).await;
@@ -59,12 +57,12 @@ async fn the_service_works_at_mosquitto_and_comes_back_to_it() {
         let (mut device, granted) = Device::connect(port, "lamp", "$aws/things/lamp/#").await;
         if granted {
             device.publish("$aws/things/lamp/jobs/get", "{}").await;
-            answered = device.hears("/get/accepted", Duration::from_millis(300)).await;
+            answered = device.receives("/get/accepted", Duration::from_millis(300)).await;
         }
         if answered {
             break;
         }
     }
-    assert!(answered, "the service did not come back");
+    assert!(answered, "the service did not reconnect");
     world.service.stop().await;
 }

@@ -1,12 +1,10 @@
-//! Blocks of a file through the real embedded broker: byte-exact, in both encodings, and what is refused.
+//! Tests of the stream service through the embedded broker: exact bytes, both encodings, rejections.
 
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
-use std::time::{Duration, Instant};
-
-use common::{Device, TempDir, World, config, pattern};
+use common::{Device, TempDir, TestService, config, pattern};
 use ota_cloud::serve::Config;
 use ota_jobs::StreamRejectCode;
 use ota_jobs::stream::{Bitmap, Data, Describe, Description, Get, Rejected};
@@ -14,17 +12,17 @@ use ota_jobs::stream::{Bitmap, Data, Describe, Description, Get, Rejected};
 const BLOCK_BYTES: u32 = 4096;
 
 /// A service with one job of this image, its device, and the topics of its stream.
-struct Scene {
-    world: World,
+struct StreamFixture {
+    world: TestService,
     device: Device,
     stream: String,
     _dir: TempDir,
 }
 
-impl Scene {
+impl StreamFixture {
     async fn new(image: &[u8], aws_limits: bool) -> Self {
         let dir = TempDir::new();
-        let world = World::start(Config { aws_limits, ..config(dir.path()) }).await;
+        let world = TestService::start(Config { aws_limits, ..config(dir.path()) }).await;
         let id = world.upload(image).await;
         world.job("one", &id, r#"["MQTT"]"#).await;
         let mut device = Device::lamp(&world).await;
@@ -41,7 +39,7 @@ impl Scene {
         self.device.publish(&format!("{}/get/cbor", self.stream), &buffer[..len]).await;
     }
 
-    /// The next block: its number, and its bytes.
+    /// Returns index and bytes of the next block.
     async fn block(&mut self) -> (u32, Vec<u8>) {
         let message = self.device.next("/data/cbor").await;
         let data = Data::parse(&message).unwrap();
@@ -61,32 +59,32 @@ fn get(offset_blocks: u32, count: Option<u32>) -> Get<'static> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_arrives_byte_by_byte_and_ends_with_a_short_block() {
     let image = pattern(300_001);
-    let mut scene = Scene::new(&image, false).await;
+    let mut fixture = StreamFixture::new(&image, false).await;
     let mut received = Vec::new();
     for offset in (0..74).step_by(32) {
-        scene.get(&get(offset, Some(32))).await;
+        fixture.get(&get(offset, Some(32))).await;
         for index in offset..(offset + 32).min(74) {
-            let (got, bytes) = scene.block().await;
+            let (got, bytes) = fixture.block().await;
             assert_eq!(got, index);
             received.extend(bytes);
         }
     }
     assert!(received == image);
-    scene.world.service.stop().await;
+    fixture.world.service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bitmap_brings_the_blocks_it_marks() {
     let image = pattern(300_001);
-    let mut scene = Scene::new(&image, false).await;
+    let mut fixture = StreamFixture::new(&image, false).await;
     let bits = [0b1000_0001, 0b10];
-    scene.get(&Get { bitmap: Some(Bitmap::new(&bits).unwrap()), ..get(3, None) }).await;
+    fixture.get(&Get { bitmap: Some(Bitmap::new(&bits).unwrap()), ..get(3, None) }).await;
     for index in [3, 10, 12] {
-        let (got, bytes) = scene.block().await;
+        let (got, bytes) = fixture.block().await;
         let from = index as usize * BLOCK_BYTES as usize;
         assert!(got == index && bytes == image[from..from + BLOCK_BYTES as usize]);
     }
-    scene.world.service.stop().await;
+    fixture.world.service.stop().await;
 }
 
 /// `{"c":"rdy","f":0,"l":4096,"o":1,"b":"MQ==" as 4 bytes,"n":1}`: six items, as the C library
@@ -94,59 +92,59 @@ async fn a_bitmap_brings_the_blocks_it_marks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_c_clients_requests_are_served_in_both_encodings() {
     let image = pattern(10_000);
-    let mut scene = Scene::new(&image, false).await;
+    let mut fixture = StreamFixture::new(&image, false).await;
     let request = b"\xA6\x61c\x63rdy\x61f\x00\x61l\x19\x10\x00\x61o\x01\x61b\x44MQ==\x61n\x01";
-    scene.device.publish(&format!("{}/get/cbor", scene.stream), request).await;
-    let message = scene.device.next("/data/cbor").await;
+    fixture.device.publish(&format!("{}/get/cbor", fixture.stream), request).await;
+    let message = fixture.device.next("/data/cbor").await;
     let data = Data::parse(&message).unwrap();
     assert_eq!(data.token.map(|token| token.chars().collect::<String>()).as_deref(), Some("rdy"));
     assert!(data.index == 1 && *data.payload == image[4096..8192]);
 
     let request = r#"{"s":1,"f":0,"l":4096,"o":2,"n":1}"#;
-    scene.device.publish(&format!("{}/get/json", scene.stream), request).await;
-    let json = scene.device.json("/data/json").await;
+    fixture.device.publish(&format!("{}/get/json", fixture.stream), request).await;
+    let json = fixture.device.json("/data/json").await;
     assert_eq!((&json["l"], &json["i"], json.get("c")), (&1808.into(), &2.into(), None));
     let mut room = [0; 4096];
     let len = ota_jobs::base64::decode(json["p"].as_str().unwrap().as_bytes(), &mut room).unwrap();
     assert!(room[..len] == image[8192..]);
-    scene.world.service.stop().await;
+    fixture.world.service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_largest_block_fits_in_both_encodings() {
     let image = pattern(131_072);
-    let mut scene = Scene::new(&image, false).await;
-    scene.get(&Get { block_bytes: 131_072, ..get(0, Some(1)) }).await;
-    assert!(scene.block().await.1 == image);
-    scene.device.publish(&format!("{}/get/json", scene.stream), r#"{"f":0,"l":131072}"#).await;
-    assert_eq!(scene.device.json("/data/json").await["l"], 131_072);
-    scene.world.service.stop().await;
+    let mut fixture = StreamFixture::new(&image, false).await;
+    fixture.get(&Get { block_bytes: 131_072, ..get(0, Some(1)) }).await;
+    assert!(fixture.block().await.1 == image);
+    fixture.device.publish(&format!("{}/get/json", fixture.stream), r#"{"f":0,"l":131072}"#).await;
+    assert_eq!(fixture.device.json("/data/json").await["l"], 131_072);
+    fixture.world.service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_description_lists_the_files() {
-    let mut scene = Scene::new(&pattern(10_000), false).await;
+    let mut fixture = StreamFixture::new(&pattern(10_000), false).await;
     let mut buffer = [0; 64];
     let len = Describe::default().emit(&mut buffer).unwrap();
-    scene.device.publish(&format!("{}/describe/cbor", scene.stream), &buffer[..len]).await;
-    let message = scene.device.next("/description/cbor").await;
+    fixture.device.publish(&format!("{}/describe/cbor", fixture.stream), &buffer[..len]).await;
+    let message = fixture.device.next("/description/cbor").await;
     let description = Description::parse(&message).unwrap();
     let files: Vec<_> = description.files.iter().map(|file| file.unwrap()).collect();
     assert_eq!((description.version, files.len()), (1, 1));
     assert_eq!((files[0].file_id, files[0].file_size), (0, 10_000));
-    scene.world.service.stop().await;
+    fixture.world.service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_served_is_refused_by_its_code() {
-    let mut scene = Scene::new(&pattern(10_000), false).await;
+async fn invalid_stream_requests_are_rejected_by_code() {
+    let mut fixture = StreamFixture::new(&pattern(10_000), false).await;
     for (request, code) in [
         (get(3, None), StreamRejectCode::OffsetOutOfBounds),
         (Get { file_id: 9, ..get(0, None) }, StreamRejectCode::ResourceNotFound),
         (Get { version: Some(2), ..get(0, None) }, StreamRejectCode::VersionMismatch),
     ] {
-        scene.get(&request).await;
-        assert_eq!(scene.refusal().await, code, "{request:?}");
+        fixture.get(&request).await;
+        assert_eq!(fixture.refusal().await, code, "{request:?}");
     }
     for (request, code) in [
         (&b"\xA2\x61f\x00\x61l\x1A\x00\x02\x00\x01"[..], StreamRejectCode::BlockSizeOutOfBounds),
@@ -156,64 +154,58 @@ async fn what_cannot_be_served_is_refused_by_its_code() {
         (b"\xA9garbage", StreamRejectCode::InvalidCbor),
         (b"", StreamRejectCode::InvalidCbor),
     ] {
-        scene.device.publish(&format!("{}/get/cbor", scene.stream), request).await;
-        assert_eq!(scene.refusal().await, code, "{request:?}");
+        fixture.device.publish(&format!("{}/get/cbor", fixture.stream), request).await;
+        assert_eq!(fixture.refusal().await, code, "{request:?}");
     }
-    scene.device.publish("$aws/things/lamp/streams/other/get/json", "{").await;
-    assert_eq!(scene.device.json("/rejected/json").await["o"], "InvalidJson");
-    scene.device.publish("$aws/things/lamp/streams/other/get/json", r#"{"f":0,"l":4096,"c":"t"}"#).await;
-    let refused = scene.device.json("/rejected/json").await;
+    fixture.device.publish("$aws/things/lamp/streams/other/get/json", "{").await;
+    assert_eq!(fixture.device.json("/rejected/json").await["o"], "InvalidJson");
+    fixture.device.publish("$aws/things/lamp/streams/other/get/json", r#"{"f":0,"l":4096,"c":"t"}"#).await;
+    let refused = fixture.device.json("/rejected/json").await;
     assert_eq!((&refused["o"], &refused["c"]), (&"ResourceNotFound".into(), &"t".into()));
-    scene.world.service.stop().await;
+    fixture.world.service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_things_stream_is_not_found() {
-    let scene = Scene::new(&pattern(10_000), false).await;
-    let (mut door, _) = Device::connect(scene.world.port(), "door", "$aws/things/door/#").await;
-    let stream = scene.stream.replace("/lamp/", "/door/");
+    let fixture = StreamFixture::new(&pattern(10_000), false).await;
+    let (mut door, _) = Device::connect(fixture.world.port(), "door", "$aws/things/door/#").await;
+    let stream = fixture.stream.replace("/lamp/", "/door/");
     door.publish(&format!("{stream}/get/json"), r#"{"f":0,"l":4096}"#).await;
     assert_eq!(door.json("/rejected/json").await["o"], "ResourceNotFound");
-    scene.world.service.stop().await;
+    fixture.world.service.stop().await;
 }
 
+/// The rate itself is tested with an injected clock in `rate_limit` and `queues`.
 #[tokio::test(flavor = "multi_thread")]
-async fn awss_bytes_per_second_delay_blocks_and_drop_none() {
-    let image = pattern(500_000);
-    let mut scene = Scene::new(&image, true).await;
-    let begin = Instant::now();
+async fn the_rate_limit_drops_no_block() {
+    let image = pattern(200_000);
+    let mut fixture = StreamFixture::new(&image, true).await;
     let mut received = Vec::new();
-    for offset in (0..123).step_by(32) {
-        scene.get(&get(offset, Some(32))).await;
+    for offset in (0..49).step_by(16) {
+        fixture.get(&get(offset, Some(16))).await;
     }
-    for _ in 0..123 {
-        received.extend(scene.block().await.1);
+    for _ in 0..49 {
+        received.extend(fixture.block().await.1);
     }
     assert!(received == image);
-    // 500,000 bytes at 524,288 a second, without the last block that nothing waits for.
-    assert!(begin.elapsed() > Duration::from_millis(900), "{:?}", begin.elapsed());
-    scene.world.service.stop().await;
+    fixture.world.service.stop().await;
 }
 
-/// Not a judgement of speed on a busy machine, but a floor under which something would be badly wrong.
 #[tokio::test(flavor = "multi_thread")]
-async fn blocks_flow_when_nobody_limits_them() {
+async fn a_large_file_arrives_through_a_window_of_requests() {
     let image = pattern(8_000_000);
-    let mut scene = Scene::new(&image, false).await;
+    let mut fixture = StreamFixture::new(&image, false).await;
     let total = 8_000_000_u32.div_ceil(BLOCK_BYTES);
-    let begin = Instant::now();
     let mut received = Vec::with_capacity(image.len());
     let mut asked = 0;
     while received.len() < image.len() {
-        // Four requests under way, as a device with a window would have.
+        // Up to four outstanding requests, as with the window of a device.
         while asked < total && asked * BLOCK_BYTES < received.len() as u32 + 4 * 131_072 {
-            scene.get(&get(asked, Some(32))).await;
+            fixture.get(&get(asked, Some(32))).await;
             asked += 32;
         }
-        received.extend(scene.block().await.1);
+        received.extend(fixture.block().await.1);
     }
-    let rate = image.len() as f64 / begin.elapsed().as_secs_f64() / 1e6;
-    println!("{rate:.1} MB/s of 4 KiB blocks");
-    assert!(received == image && rate > 1.0, "{rate} MB/s");
-    scene.world.service.stop().await;
+    assert!(received == image);
+    fixture.world.service.stop().await;
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Device, TempDir, World, config, pattern};
+use common::{Device, TempDir, TestService, config, pattern};
 use ota_cloud::serve::{Config, TlsFiles};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
 use rumqttc::v5::MqttOptions;
@@ -50,14 +50,14 @@ fn secured(dir: &Path, authority: &Authority) -> Config {
     Config { tls: Some(files), ..config(dir) }
 }
 
-/// A device's settings; `own`: its certificate and key.
-fn options(port: u16, client_id: &str, authority: &Authority, own: Option<&(String, String)>) -> MqttOptions {
+/// MQTT options of a device; `identity`: its certificate and key.
+fn options(port: u16, client_id: &str, authority: &Authority, identity: Option<&(String, String)>) -> MqttOptions {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let builder = builder.with_root_certificates(roots);
-    let tls = match own {
+    let tls = match identity {
         None => builder.with_no_client_auth(),
         Some((cert, key)) => {
             let cert = CertificateDer::from_pem_slice(cert.as_bytes()).unwrap();
@@ -73,10 +73,10 @@ fn options(port: u16, client_id: &str, authority: &Authority, own: Option<&(Stri
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_is_the_thing_that_its_certificate_names() {
     let (dir, authority) = (TempDir::new(), Authority::new());
-    let world = World::start(secured(dir.path(), &authority)).await;
-    let own = authority.issue("lamp", &[]);
+    let world = TestService::start(secured(dir.path(), &authority)).await;
+    let identity = authority.issue("lamp", &[]);
     let filter = "$aws/things/lamp/#";
-    let (mut device, granted) = Device::with(options(world.port(), "lamp", &authority, Some(&own)), filter).await;
+    let (mut device, granted) = Device::with(options(world.port(), "lamp", &authority, Some(&identity)), filter).await;
     assert!(granted);
     device.publish("$aws/things/lamp/jobs/get", "{}").await;
     device.next("/get/accepted").await;
@@ -91,11 +91,11 @@ async fn a_device_is_the_thing_that_its_certificate_names() {
     assert!(!granted, "a certificate of another authority");
     let wild = authority.issue("+", &[]);
     let (_, granted) = Device::with(options(world.port(), "+", &authority, Some(&wild)), "$aws/things/+/#").await;
-    assert!(!granted, "a certificate that names everybody");
+    assert!(!granted, "a certificate whose name is a wildcard");
     let long = "t".repeat(128);
-    let own = authority.issue(&long, &[]);
+    let identity = authority.issue(&long, &[]);
     let filter = format!("$aws/things/{long}/#");
-    let (_, granted) = Device::with(options(world.port(), &long, &authority, Some(&own)), &filter).await;
+    let (_, granted) = Device::with(options(world.port(), &long, &authority, Some(&identity)), &filter).await;
     assert!(granted, "the longest name that a thing can have");
     world.service.stop().await;
 }
@@ -103,7 +103,7 @@ async fn a_device_is_the_thing_that_its_certificate_names() {
 #[tokio::test(flavor = "multi_thread")]
 async fn images_and_admin_requests_come_over_https() {
     let (dir, authority) = (TempDir::new(), Authority::new());
-    let world = World::start(secured(dir.path(), &authority)).await;
+    let world = TestService::start(secured(dir.path(), &authority)).await;
     let bytes = pattern(100_000);
     let (base, bearer, ca) = (format!("https://{}", world.service.http), world.token.clone(), authority.pem());
     let upload = bytes.clone();
@@ -119,8 +119,8 @@ async fn images_and_admin_requests_come_over_https() {
         put("/api/jobs/one", files.as_bytes());
     });
     url.await.unwrap();
-    let own = authority.issue("lamp", &[]);
-    let options = options(world.port(), "lamp", &authority, Some(&own));
+    let identity = authority.issue("lamp", &[]);
+    let options = options(world.port(), "lamp", &authority, Some(&identity));
     let (mut device, _) = Device::with(options, "$aws/things/lamp/#").await;
     device.publish("$aws/things/lamp/jobs/one/get", "{}").await;
     let described = device.json("/one/get/accepted").await;

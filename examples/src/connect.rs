@@ -1,5 +1,5 @@
-//! TCP and TLS for a host: the agent's [`Connector`] over tokio and rustls. The server is always verified, against the CA
-//! that the caller names; a client certificate is shown if there is one.
+//! TCP and TLS on a host: the agent's [`Connector`] over tokio and rustls. The server is always verified against the given
+//! CA; a client certificate is sent if configured.
 
 use std::fmt;
 use std::fs;
@@ -16,31 +16,31 @@ use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// Bytes read ahead: minimq reads its headers byte by byte.
+/// Size of the read buffer: minimq reads packet headers byte by byte.
 const READ_AHEAD_BYTES: usize = 16 * 1024;
 
 /// A stream, encrypted or not.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
-/// Makes connections; cheap to clone.
+/// Makes connections; clones share the configuration.
 #[derive(Clone)]
 pub struct Network {
     tls: Option<TlsConnector>,
 }
 
-/// Why there is no connection.
+/// Why a connection failed.
 #[derive(Debug)]
 pub enum NetworkError {
-    /// TLS is wanted and no CA was named.
+    /// TLS was requested without a CA.
     NoCa,
-    /// The name cannot be in a certificate.
+    /// The host name is not valid in a certificate.
     ServerName,
-    /// The network, or the server's certificate.
+    /// Error of the network, or of the server's certificate.
     Io(io::Error),
 }
 
-/// Certificates that cannot be used.
+/// A certificate or key file that is not usable.
 #[derive(Debug)]
 pub struct CertificateError {
     what: String,
@@ -55,12 +55,12 @@ impl fmt::Display for CertificateError {
 impl std::error::Error for CertificateError {}
 
 impl Network {
-    /// A network without TLS: for a broker on this very machine.
+    /// Creates a network without TLS, for a broker on the same machine.
     pub fn plain() -> Self {
         Self { tls: None }
     }
 
-    /// A network that trusts the CA in `ca`, and shows the certificate and key in `identity`. All are PEM files.
+    /// Creates a network that trusts the CA in `ca` and sends the certificate and key in `identity`. All are PEM files.
     pub fn with_tls(ca: &Path, identity: Option<(&Path, &Path)>) -> Result<Self, CertificateError> {
         let mut roots = RootCertStore::empty();
         for certificate in certificates(ca)? {

@@ -1,5 +1,5 @@
-//! A Linux device: the agent over TCP or TLS, with its slots in a flash file. The program `device` is this module and
-//! its version; every slot of the flash holds one such program, whole.
+//! The Linux device: the agent over TCP or TLS, with its slots in a flash file. The program `device` consists of this module
+//! and a version; every slot of the flash holds one such program.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,89 +16,89 @@ use ota_pal::{
 use crate::connect::Network;
 use crate::lines::{Kind, now_ms, print};
 
-/// The board that images must be signed for.
+/// Hardware id of its images.
 pub const HARDWARE: &str = "demo-linux";
-/// Two slots of 24 MiB less a little, and two sectors for each kind of record. A device that was built for debugging takes
-/// 17 MB.
+/// Size of the flash file: two slots of almost 24 MiB, and two sectors for each kind of record. A debug build of the device
+/// has 17 MB.
 pub const FLASH_BYTES: u32 = 48 * 1024 * 1024;
-/// Word and sector of the flash file.
+/// Word size and sector size of the flash file.
 pub type Flash = FileFlash<4, 4096>;
 
-/// The exit status that means: start me again through the boot selector.
+/// Exit status that requests a restart through the boot selector.
 pub const EXIT_RESET: i32 = 75;
 
 const BLOCK_BYTES: usize = 4096;
-/// One block, and what MQTT and CBOR put around it.
+/// One block and the overhead of MQTT and CBOR.
 const RECEIVE_BYTES: usize = BLOCK_BYTES + 512;
 const SEND_BYTES: usize = 2048;
 /// The longest URL.
 const URL_BYTES: usize = 2048;
 const KEEP_ALIVE_S: u16 = 30;
 
-/// What a device is told at its start. The boot selector adds `--slot`.
+/// Options of the device program. The boot selector adds `--slot`
 #[derive(Clone, Debug, Parser)]
 pub struct Options {
-    /// The broker, as HOST:PORT.
+    /// Address of the broker, HOST:PORT
     #[arg(long)]
     pub endpoint: String,
-    /// The thing's name; also the MQTT client id, unless --client-id says otherwise.
+    /// Thing name; also the MQTT client id unless --client-id is given
     #[arg(long)]
     pub thing: String,
-    /// The MQTT client id.
+    /// MQTT client id
     #[arg(long)]
     pub client_id: Option<String>,
-    /// The CA that broker and image server are verified against (PEM). Without it there is no TLS.
+    /// CA certificate of broker and image server (PEM). Without it TLS is disabled
     #[arg(long)]
     pub ca: Option<PathBuf>,
-    /// The device's certificate (PEM).
+    /// Certificate of the device (PEM)
     #[arg(long, requires = "key")]
     pub cert: Option<PathBuf>,
-    /// The device's private key (PEM).
+    /// Private key of the device (PEM)
     #[arg(long, requires = "cert")]
     pub key: Option<PathBuf>,
-    /// The public key that images must be signed with (PEM); may be given several times.
+    /// Public key that verifies images (PEM); may be repeated
     #[arg(long, required = true)]
     pub update_key: Vec<PathBuf>,
-    /// A server that images may come from over HTTP; ".example.com" is everything below it. May be given several times.
+    /// Host that images may be downloaded from over HTTP; ".example.com" includes all subdomains. May be repeated
     #[arg(long)]
     pub allow_host: Vec<String>,
-    /// Take images over HTTP where a job offers both.
+    /// Download over HTTP if a job offers both protocols
     #[arg(long)]
     pub prefer_http: bool,
-    /// The flash file.
+    /// Flash file
     #[arg(long)]
     pub flash: PathBuf,
-    /// The slot that this program was booted from; the boot selector says it.
+    /// Slot that this program was booted from; set by the boot selector
     #[arg(long, default_value = "a", value_parser = parse_slot)]
     pub slot: SlotId,
-    /// End when standard input does.
+    /// Exit when standard input ends
     #[arg(long)]
     pub leave_with_parent: bool,
 }
 
-/// What the device cannot start without.
+/// Error that prevents the start, as a message for the user.
 pub type Error = Box<dyn std::error::Error>;
 
-/// The layout of the flash file.
+/// Returns the layout of the flash file.
 pub fn layout() -> Layout {
     let geometry = Geometry { word_bytes: 4, erase_bytes: 4096, capacity_bytes: FLASH_BYTES };
     Layout::split(geometry).expect("48 MiB hold two slots and six sectors")
 }
 
-/// "a" or "b".
+/// Parses "a" or "b".
 pub fn parse_slot(text: &str) -> Result<SlotId, String> {
     match text {
         "a" => Ok(SlotId::A),
         "b" => Ok(SlotId::B),
-        _ => Err(format!("{text:?} is no slot: a or b")),
+        _ => Err(format!("{text:?} is not a slot: a or b")),
     }
 }
 
-/// Runs the device until it resets, which ends the process with [`EXIT_RESET`].
+/// Runs the device until it resets, which exits the process with [`EXIT_RESET`].
 ///
-/// Errors: what is wrong with the options, in words.
+/// Errors: an invalid option.
 pub async fn run(options: Options, application: impl Application) -> Result<(), Error> {
-    let (host, port) = options.endpoint.rsplit_once(':').ok_or("--endpoint is HOST:PORT")?;
+    let (host, port) = options.endpoint.rsplit_once(':').ok_or("the format of --endpoint is HOST:PORT")?;
     let port = port.parse().map_err(|_| "--endpoint ends with a port number")?;
     let identity = options.cert.as_deref().zip(options.key.as_deref());
     let network = match &options.ca {
@@ -146,7 +146,7 @@ async fn start<'b, A: Application>(
     agent.map_err(|error| format!("the flash cannot be used: {error:?}").into())
 }
 
-/// The keys in PEM files, each named after its file.
+/// Reads public keys from PEM files; a key's name is its file's name.
 fn keys(paths: &[PathBuf]) -> Result<KeySet<4>, Error> {
     use rustls::pki_types::SubjectPublicKeyInfoDer;
     use rustls::pki_types::pem::PemObject;
@@ -161,7 +161,7 @@ fn keys(paths: &[PathBuf]) -> Result<KeySet<4>, Error> {
     Ok(keys)
 }
 
-/// A reset of this process: the boot selector, its parent, starts over.
+/// Resets by exiting the process; the boot selector, its parent, starts again.
 struct Exit;
 
 impl Reset for Exit {
@@ -170,25 +170,25 @@ impl Reset for Exit {
     }
 }
 
-/// An application that prints what happens, and whose self-test ends as it was built to.
+/// An application that prints all events; the verdict of its self-test is a setting of the build.
 pub struct Printing {
-    /// The version that was compiled in.
+    /// Version of the build.
     pub version: &'static str,
-    /// The verdict.
+    /// Verdict of the self-test.
     pub verdict: SelfTest,
-    told_percent: Option<u64>,
+    printed_percent: Option<u64>,
 }
 
 impl Printing {
-    /// Version `version`, whose self-test ends with `verdict`.
+    /// Creates the application of `version`, whose self-test ends with `verdict`.
     pub fn new(version: &'static str, verdict: SelfTest) -> Self {
-        Self { version, verdict, told_percent: None }
+        Self { version, verdict, printed_percent: None }
     }
 }
 
 impl Application for Printing {
     fn self_test(&mut self, connected: bool) -> SelfTest {
-        // This device is only worth keeping if it can be updated again.
+        // A connection is required: without one the device could not be updated again.
         if connected { self.verdict } else { SelfTest::Running }
     }
 
@@ -198,7 +198,7 @@ impl Application for Printing {
 
     fn on_progress(&mut self, progress: Progress) {
         let percent = u64::from(progress.done_bytes) * 100 / u64::from(progress.total_bytes);
-        if self.told_percent.replace(percent) != Some(percent) {
+        if self.printed_percent.replace(percent) != Some(percent) {
             let Progress { done_bytes, total_bytes, rate_bytes_per_s, left_ms, .. } = progress;
             let left = left_ms.map_or_else(|| "?".into(), |left| left.to_string());
             print(Kind::Progress, "", &format!("{done_bytes} {total_bytes} {rate_bytes_per_s} {left}"));
@@ -211,7 +211,7 @@ impl Application for Printing {
 
     fn on_traffic(&mut self, direction: Direction, topic: &str, payload: &[u8]) {
         if topic.contains("/streams/") {
-            return; // a line for each block would hide everything else
+            return; // a line per block would hide all others
         }
         let kind = match direction {
             Direction::Out => Kind::Out,
@@ -221,6 +221,6 @@ impl Application for Printing {
     }
 
     fn on_custom_job(&mut self, job: &ota_jobs::JobId, _document: &[u8]) {
-        print(Kind::Notice, "", &format!("job {job} is not an update: left alone"));
+        print(Kind::Notice, "", &format!("job {job} is not an update: ignored"));
     }
 }

@@ -1,8 +1,8 @@
-//! What the Linux device, its boot selector and the demo share: how they connect, what their flash file looks like, and
-//! the lines that they print.
+//! Shared code of the Linux device, its boot selector and the demo: connections, flash layout, and the lines that they
+//! print.
 
+pub mod bench;
 pub mod connect;
 pub mod device;
 pub mod lines;
 pub mod parent;
-pub mod rig;

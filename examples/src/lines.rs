@@ -1,18 +1,18 @@
-//! The lines that the demo's processes print and the demo reads: what happened, on which topic, since when.
-//! One line an event, fields between tabs, so that a person can read them as they are.
+//! Log lines that the demo's processes print and the demo parses.
+//! One line per event, fields separated by tabs, readable without the demo.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// One line of a device's log.
+/// A log line of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// Milliseconds since 1970.
     pub at_ms: u64,
     /// What kind of event.
     pub kind: Kind,
-    /// The topic of a message; empty for everything else.
+    /// Topic of a message; empty for other events.
     pub topic: String,
-    /// The rest.
+    /// Remaining text.
     pub text: String,
 }
 
@@ -21,15 +21,15 @@ pub struct Line {
 pub enum Kind {
     /// A program starts.
     Start,
-    /// Something that the agent noticed.
+    /// A notice of the agent.
     Notice,
-    /// How far the download is.
+    /// Progress of the download.
     Progress,
     /// A message to the service.
     Out,
     /// A message from the service.
     In,
-    /// The boot selector's word.
+    /// A decision of the boot selector.
     Boot,
 }
 
@@ -43,7 +43,7 @@ const KINDS: [(Kind, &str); 6] = [
 ];
 
 impl Line {
-    /// The line that `text` is; `None` for anything else.
+    /// Parses a line; returns `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let mut fields = text.splitn(4, '\t');
         let at_ms = fields.next()?.parse().ok()?;
@@ -53,7 +53,7 @@ impl Line {
     }
 }
 
-/// Prints a line now.
+/// Prints a line with the current time.
 pub fn print(kind: Kind, topic: &str, text: &str) {
     let (_, name) = KINDS.into_iter().find(|(known, _)| *known == kind).expect("every kind has a name");
     println!("{}\t{name}\t{topic}\t{text}", now_ms());

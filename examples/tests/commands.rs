@@ -1,4 +1,4 @@
-//! The pump has the agent for good; the application's commands reach it all the same, with a connection and without one.
+//! The pump owns the agent; commands of the application are executed all the same, with and without a connection.
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -7,29 +7,29 @@ use std::time::Duration;
 use ota_agent::Instant;
 use ota_agent::prelude::*;
 use ota_agent::transport::{Broker, Inbound, Mqtt, QoS};
+use ota_examples::bench::Device;
 use ota_examples::device::Error;
-use ota_examples::rig::Device;
 use ota_jobs::JobId;
 use ota_pal::{SlotId, Version};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::sleep;
 
-/// Far longer than it takes.
-const TOLD_WITHIN: Duration = Duration::from_secs(20);
+/// Timeout, much longer than needed.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 type Message = (&'static str, &'static str);
 
-/// A job of a cloud's own kind, which has every device erase a version.
+/// A custom job that makes every device erase a version.
 const RECALL: Message = (
     "$aws/things/kitchen/jobs/notify-next",
     r#"{"timestamp":1,"execution":{"jobId":"recall","status":"QUEUED","queuedAt":1,"lastUpdatedAt":1,"versionNumber":1,
         "executionNumber":1,"jobDocument":{"erase":"1.0.0"}}}"#,
 );
 
-/// An application that commands what it was told to, and what jobs ask for, and tells how that went.
+/// An application that issues the configured commands and those of custom jobs, and sends the resulting notices.
 struct Commander {
     commands: VecDeque<Command>,
-    told: UnboundedSender<Notice>,
+    notices: UnboundedSender<Notice>,
 }
 
 impl Application for Commander {
@@ -47,7 +47,7 @@ impl Application for Commander {
     fn on_notice(&mut self, notice: Notice) {
         use Notice::{EraseFailed, ImageErased, RollbackFailed, RolledBack};
         if matches!(notice, EraseFailed(_) | ImageErased(_) | RollbackFailed(_) | RolledBack { .. }) {
-            self.told.send(notice).expect("the test listens");
+            self.notices.send(notice).expect("the receiver exists");
         }
     }
 
@@ -58,7 +58,7 @@ impl Application for Commander {
     }
 }
 
-/// A broker that delivers these messages, to a device that may send what it likes.
+/// A broker that delivers these messages and discards what the device publishes.
 struct Inbox(Vec<Message>);
 
 impl Broker for Inbox {
@@ -66,7 +66,7 @@ impl Broker for Inbox {
     type Error = &'static str;
 
     async fn connect(&mut self) -> Result<&mut Self, &'static str> {
-        if self.0.is_empty() { Err("nobody there") } else { Ok(self) }
+        if self.0.is_empty() { Err("no broker") } else { Ok(self) }
     }
 }
 
@@ -89,37 +89,41 @@ impl Mqtt for &mut Inbox {
     }
 }
 
-/// Runs a device whose version 2.0.0 came after 1.0.0, until it tells how a command went; that, and what would run next.
-async fn told(name: &str, messages: Vec<Message>, commands: &[Command]) -> Result<(Notice, String), Error> {
+/// Runs a device with version 2.0.0 after 1.0.0 until a command is executed; returns the notice and the version that boots next.
+async fn notice_and_next_version(
+    name: &str,
+    messages: Vec<Message>,
+    commands: &[Command],
+) -> Result<(Notice, String), Error> {
     let device = Device::new(name)?;
     device.install("1.0.0")?;
     device.activate("2.0.0")?;
     let slot = device.boot()?;
-    let (told, mut outcome) = unbounded_channel();
-    let application = Commander { commands: commands.iter().copied().collect(), told };
+    let (notices, mut outcome) = unbounded_channel();
+    let application = Commander { commands: commands.iter().copied().collect(), notices };
     let config = AgentConfig::new("kitchen").expect("a plain name");
     let start = Start { seed: 1, now: Instant::from_ms(0) };
     let agent = Agent::start(device.platform(slot)?, application, config, &mut [], start).await;
     let mut agent = agent.map_err(|error| format!("{error:?}"))?;
     let mut broker = Inbox(messages);
     let notice = tokio::select! {
-        () = pump::run(&mut agent, &mut broker, NoHttp) => Err("reset, and nothing told"),
-        () = sleep(TOLD_WITHIN) => Err("nothing told"),
-        notice = outcome.recv() => notice.ok_or("the application is gone"),
+        () = pump::run(&mut agent, &mut broker, NoHttp) => Err("reset without a notice"),
+        () = sleep(TIMEOUT) => Err("no notice in time"),
+        notice = outcome.recv() => notice.ok_or("the application was dropped"),
     };
     Ok((notice?, device.version(device.boot()?)?))
 }
 
 #[tokio::test]
-async fn without_a_connection_a_command_is_obeyed() -> Result<(), Error> {
-    let (notice, runs) = told("offline", Vec::new(), &[Command::RollBack]).await?;
+async fn a_command_is_executed_without_a_connection() -> Result<(), Error> {
+    let (notice, runs) = notice_and_next_version("offline", Vec::new(), &[Command::RollBack]).await?;
     assert_eq!((notice, runs.as_str()), (Notice::RolledBack { to: SlotId::A.number() }, "1.0.0"));
     Ok(())
 }
 
 #[tokio::test]
-async fn a_job_of_the_clouds_own_kind_has_a_stored_version_erased() -> Result<(), Error> {
-    let (notice, runs) = told("recall", vec![RECALL], &[]).await?;
+async fn a_custom_job_erases_a_stored_version() -> Result<(), Error> {
+    let (notice, runs) = notice_and_next_version("recall", vec![RECALL], &[]).await?;
     assert_eq!((notice, runs.as_str()), (Notice::ImageErased((1, 0, 0)), "2.0.0"));
     Ok(())
 }

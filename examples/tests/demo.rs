@@ -1,5 +1,5 @@
-//! The demo tells its story and its exit status is the truth about it; what it tells people to type works; and it can be
-//! interrupted at any moment. Building it takes a while.
+//! Tests of the demo: its exit status matches the results, the commands that it prints work, and it can be interrupted at any
+//! time. Building it takes a while.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,26 +13,26 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const DEMO: &str = env!("CARGO_BIN_EXE_demo");
-/// Set for a demo and so for all that it starts, by which they are found.
+/// Set for the demo and inherited by its processes, which are identified by it.
 const MARK: &str = "OTA_DEMO_TEST_MARK";
 const COLUMNS_MAX: usize = 80;
-/// An interrupted demo is gone by then, on a machine that is busy with other things.
+/// Time in which an interrupted demo ends, also on a busy machine.
 const END_WAIT: Duration = Duration::from_secs(5);
-/// Its children are killed before it ends; a compiler that was not would be at work for longer.
+/// Its children are killed before it ends; a compiler that was not killed would run longer.
 const CHILDREN_WAIT: Duration = Duration::from_secs(1);
-/// A build takes minutes on a machine that never built it.
-const STORY_WAIT: Duration = Duration::from_secs(600);
+/// A first build takes minutes.
+const SCENARIO_TIMEOUT: Duration = Duration::from_secs(600);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Two demos at once would take each other's device program.
+/// Two demos at once would overwrite each other's device program.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
-    // Another test's failure is no reason to fail here.
+    // The failure of another test is ignored.
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The folder of the target folder: paths below it are short wherever the repository lies.
+/// Parent of the target folder: paths below it are short in any checkout.
 fn start_folder() -> &'static Path {
     Path::new(DEMO).ancestors().nth(3).unwrap()
 }
@@ -46,12 +46,12 @@ fn demo(arguments: &[&str]) -> Command {
 fn failed_with(arguments: &[&str]) -> String {
     let Output { status, stdout, stderr } = demo(arguments).output().unwrap();
     assert_eq!(status.code(), Some(1));
-    assert_eq!(String::from_utf8(stdout).unwrap(), "", "it was looked at before anything is built");
+    assert_eq!(String::from_utf8(stdout).unwrap(), "", "an error before anything is built");
     String::from_utf8(stderr).unwrap()
 }
 
-fn assert_fits_a_terminal(told: &str) {
-    for line in told.lines() {
+fn assert_fits_a_terminal(output: &str) {
+    for line in output.lines() {
         assert!(line.chars().count() <= COLUMNS_MAX, "wider than {COLUMNS_MAX} columns: {line}");
     }
 }
@@ -68,25 +68,25 @@ impl Running {
         let mark = format!("{}-{}", std::process::id(), since.as_nanos());
         let mut demo = demo(arguments);
         let mut child = demo.env(MARK, &mark).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let told = BufReader::new(child.stdout.take().unwrap()).lines();
-        (Self { child, mark }, told)
+        let output = BufReader::new(child.stdout.take().unwrap()).lines();
+        (Self { child, mark }, output)
     }
 
-    /// The folder with its keys, while it lives.
+    /// The folder with its keys, while it runs.
     fn folder(&self) -> PathBuf {
         Path::new(DEMO).with_file_name(format!("demo-run-{}", self.child.id()))
     }
 
-    /// Interrupts it as `kill -INT` does: this process alone hears of it.
+    /// Interrupts it like `kill -INT`: only this process receives the signal.
     fn interrupt(mut self) {
         self.signal("INT");
         let folder = self.folder();
         let status = until(END_WAIT, || self.child.try_wait().unwrap());
-        let mut complained = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut complained).unwrap();
-        assert_eq!(status.code(), Some(130), "{complained}");
-        assert!(complained.contains("interrupted: nothing is left behind"), "{complained}");
-        assert!(!folder.exists(), "{} stays", folder.display());
+        let mut errors = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        assert_eq!(status.code(), Some(130), "{errors}");
+        assert!(errors.contains("interrupted: all processes ended, all files removed"), "{errors}");
+        assert!(!folder.exists(), "{} was not removed", folder.display());
         until(CHILDREN_WAIT, || processes_with(&self.mark).is_empty().then_some(()));
     }
 
@@ -98,14 +98,14 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It has ended, unless the test failed; then it gets the chance to tidy up.
+        // It has ended unless the test failed; then it is terminated so that it can clean up.
         if let Ok(None) = self.child.try_wait() {
             self.signal("TERM");
         }
     }
 }
 
-/// Waits for what must come soon.
+/// Polls until a value is available.
 fn until<T>(wait: Duration, mut come: impl FnMut() -> Option<T>) -> T {
     let since = Instant::now();
     loop {
@@ -117,7 +117,7 @@ fn until<T>(wait: Duration, mut come: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// The living processes that inherited `mark`.
+/// Returns the running processes that inherited `mark`.
 fn processes_with(mark: &str) -> Vec<PathBuf> {
     let variable = format!("{MARK}={mark}").into_bytes();
     let has_it = |process: &PathBuf| {
@@ -127,30 +127,30 @@ fn processes_with(mark: &str) -> Vec<PathBuf> {
     fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path()).filter(has_it).collect()
 }
 
-/// The lines of a demo, as they come; they end with it.
-fn heard(lines: Lines<BufReader<ChildStdout>>) -> Receiver<String> {
-    let (tell, told) = channel();
+/// Returns the lines of a demo as they arrive.
+fn receive(lines: Lines<BufReader<ChildStdout>>) -> Receiver<String> {
+    let (sender, receiver) = channel();
     thread::spawn(move || {
         for line in lines.map_while(Result::ok) {
-            if tell.send(line).is_err() {
+            if sender.send(line).is_err() {
                 return;
             }
         }
     });
-    told
+    receiver
 }
 
-/// All lines up to the one that says `last`.
-fn told_until(told: &Receiver<String>, last: &str) -> Vec<String> {
+/// Returns all lines up to the one that contains `last`.
+fn lines_until(output: &Receiver<String>, last: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     while !lines.last().is_some_and(|line| line.contains(last)) {
-        let line = told.recv_timeout(STORY_WAIT);
+        let line = output.recv_timeout(SCENARIO_TIMEOUT);
         lines.push(line.unwrap_or_else(|_| panic!("{last} is missing:\n{}", lines.join("\n"))));
     }
     lines
 }
 
-/// The commands among the lines: they are indented by two, and go on where they are indented by four.
+/// Returns the printed commands: they are indented by two, continuation lines by four.
 fn commands(lines: &[String], first: &str) -> Vec<String> {
     let mut commands = Vec::new();
     for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.starts_with(&format!("  {first}"))) {
@@ -160,7 +160,7 @@ fn commands(lines: &[String], first: &str) -> Vec<String> {
     commands
 }
 
-fn typed(commands: &[String]) -> String {
+fn run_commands(commands: &[String]) -> String {
     let shell = Command::new("sh").args(["-e", "-c", &commands.join("\n")]).current_dir(start_folder()).output();
     let Output { status, stdout, stderr } = shell.unwrap();
     assert!(status.success(), "{commands:?}: {}", String::from_utf8_lossy(&stderr));
@@ -168,45 +168,45 @@ fn typed(commands: &[String]) -> String {
 }
 
 #[test]
-fn the_story_comes_true() {
+fn the_scenario_has_the_expected_results() {
     let _alone = alone();
     let demo = demo(&["--once", "--protocol", "mqtt"]).output().unwrap();
-    let (told, complained) = (String::from_utf8_lossy(&demo.stdout), String::from_utf8_lossy(&demo.stderr));
-    assert!(demo.status.success(), "{told}\n{complained}");
+    let (output, errors) = (String::from_utf8_lossy(&demo.stdout), String::from_utf8_lossy(&demo.stderr));
+    assert!(demo.status.success(), "{output}\n{errors}");
     for line in [
-        "v2-mqtt: job says SUCCEEDED, flash says v2.0.0",
-        "v3-mqtt: job says FAILED, flash says v2.0.0",
-        "forged-mqtt: job says FAILED, flash says v2.0.0",
+        "v2-mqtt: job SUCCEEDED, flash v2.0.0",
+        "v3-mqtt: job FAILED, flash v2.0.0",
+        "forged-mqtt: job FAILED, flash v2.0.0",
     ] {
-        assert!(told.contains(line), "{line} is missing:\n{told}");
+        assert!(output.contains(line), "{line} is missing:\n{output}");
     }
-    assert_fits_a_terminal(&told);
+    assert_fits_a_terminal(&output);
 }
 
 #[test]
-fn what_it_tells_people_to_type_works() {
+fn the_printed_commands_work() {
     let _alone = alone();
     let (demo, lines) = Running::start(&["--protocol", "http"]);
-    let told = heard(lines);
-    let mut story = told_until(&told, "it is older.");
+    let output = receive(lines);
+    let mut lines_so_far = lines_until(&output, "it is older.");
 
-    let sums: Vec<String> = ["sha256sum", "dd"].iter().flat_map(|first| commands(&story, first)).collect();
+    let sums: Vec<String> = ["sha256sum", "dd"].iter().flat_map(|first| commands(&lines_so_far, first)).collect();
     assert_eq!(sums.len(), 2, "{sums:?}");
-    for sum in typed(&sums).lines() {
+    for sum in run_commands(&sums).lines() {
         let shown = format!("  {}", sum.split(' ').next().unwrap());
-        assert_eq!(story.iter().filter(|line| **line == shown).count(), 2, "{sum}");
+        assert_eq!(lines_so_far.iter().filter(|line| **line == shown).count(), 2, "{sum}");
     }
 
-    let job: Vec<String> = ["export", "target/"].iter().flat_map(|first| commands(&story, first)).collect();
-    assert_eq!(typed(&job).trim(), "next-1");
-    story.extend(told_until(&told, "jobs/next-1/update/accepted      | <- SUCCEEDED"));
-    assert!(story.iter().any(|line| line.contains("v4.0.0 runs, ")), "{}", story.join("\n"));
-    assert_fits_a_terminal(&story.join("\n"));
+    let job: Vec<String> = ["export", "target/"].iter().flat_map(|first| commands(&lines_so_far, first)).collect();
+    assert_eq!(run_commands(&job).trim(), "next-1");
+    lines_so_far.extend(lines_until(&output, "jobs/next-1/update/accepted      | <- SUCCEEDED"));
+    assert!(lines_so_far.iter().any(|line| line.contains("v4.0.0 started ")), "{}", lines_so_far.join("\n"));
+    assert_fits_a_terminal(&lines_so_far.join("\n"));
     demo.interrupt();
 }
 
 #[test]
-fn an_interruption_of_the_build_leaves_nothing_behind() {
+fn an_interrupted_build_leaves_nothing_behind() {
     let _alone = alone();
     for after_ms in [0, 50, 400] {
         let (demo, mut lines) = Running::start(&["--once"]);
@@ -214,17 +214,17 @@ fn an_interruption_of_the_build_leaves_nothing_behind() {
         thread::sleep(Duration::from_millis(after_ms));
         demo.interrupt();
     }
-    // While the images are made, and their key lies in the folder.
+    // During the creation of the images, while the folder contains their key.
     for after_ms in [0, 50, 400] {
         let (demo, _lines) = Running::start(&["--once"]);
-        until(STORY_WAIT, || demo.folder().join("private.pem").exists().then_some(()));
+        until(SCENARIO_TIMEOUT, || demo.folder().join("private.pem").exists().then_some(()));
         thread::sleep(Duration::from_millis(after_ms));
         demo.interrupt();
     }
 }
 
 #[test]
-fn a_wrong_option_is_named_before_anything_is_built() {
+fn a_wrong_option_is_reported_before_anything_is_built() {
     assert!(failed_with(&["--image", "/nonexistent"]).contains("--image /nonexistent: No such file"));
     assert!(failed_with(&["--image", "/proc"]).contains("--image /proc: a folder"));
     let refused = "demo: no broker at mqtt://127.0.0.1:1: connection refused\n";

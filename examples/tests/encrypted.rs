@@ -1,5 +1,4 @@
-//! The Linux device's connections: the server is verified against the CA that was named and the name that was dialled,
-//! and nothing that is sent can be read on the way.
+//! Connections of the Linux device: the server is verified against the given CA and host name, and the traffic is encrypted.
 
 #![allow(clippy::unwrap_used)]
 
@@ -17,10 +16,10 @@ use tokio::sync::mpsc;
 
 const MARKER: &str = "in-plain-sight";
 
-/// A folder with a CA, and a certificate for "localhost" and one for the thing "kitchen".
-struct Scene(PathBuf);
+/// A folder with a CA, and certificates for "localhost" and for the thing "kitchen".
+struct Fixture(PathBuf);
 
-impl Scene {
+impl Fixture {
     fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("ota-encrypted-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
@@ -55,13 +54,13 @@ impl Scene {
     }
 }
 
-impl Drop for Scene {
+impl Drop for Fixture {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-/// Publishes the marker through `network` to `port`; the connection must come up.
+/// Publishes the marker through `network` to `port`; the connection must succeed.
 async fn publish(network: Network, port: u16, tls: bool) {
     let (mut receive, mut send) = ([0; 512], [0; 512]);
     let config = ConfigBuilder::new(Buffers::new(&mut receive, &mut send)).client_id("kitchen").unwrap();
@@ -77,22 +76,22 @@ async fn publish(network: Network, port: u16, tls: bool) {
     }
 }
 
-/// A port that passes everything on to `port`, and every byte that passed.
+/// Returns a port that forwards to `port`, and a channel with every forwarded byte.
 async fn tapped(port: u16) -> (u16, mpsc::UnboundedReceiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let tap = listener.local_addr().unwrap().port();
-    let (heard, bytes) = mpsc::unbounded_channel();
+    let (recorder, bytes) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         let (device, _) = listener.accept().await.unwrap();
         let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         let (from_device, to_device) = device.into_split();
         let (from_server, to_server) = server.into_split();
         for (mut from, mut to) in [(from_device, to_server), (from_server, to_device)] {
-            let heard = heard.clone();
+            let recorder = recorder.clone();
             tokio::spawn(async move {
                 let mut buffer = [0; 4096];
                 while let Ok(count @ 1..) = from.read(&mut buffer).await {
-                    heard.send(buffer[..count].to_vec()).unwrap();
+                    recorder.send(buffer[..count].to_vec()).unwrap();
                     if to.write_all(&buffer[..count]).await.is_err() {
                         return;
                     }
@@ -108,24 +107,24 @@ fn shows_marker(bytes: &mut mpsc::UnboundedReceiver<Vec<u8>>) -> bool {
     while let Ok(mut some) = bytes.try_recv() {
         all.append(&mut some);
     }
-    assert!(all.len() > 100, "the tap heard the connection");
+    assert!(all.len() > 100, "nothing was recorded");
     all.windows(MARKER.len()).any(|window| window == MARKER.as_bytes())
 }
 
 #[tokio::test]
-async fn what_passes_the_wire_cannot_be_read() {
-    let scene = Scene::new("tap");
-    let (service, port) = scene.service().await;
+async fn the_traffic_cannot_be_read() {
+    let fixture = Fixture::new("tap");
+    let (service, port) = fixture.service().await;
     let (tap, mut bytes) = tapped(port).await;
-    publish(scene.device(&scene.file("ca.pem")), tap, true).await;
+    publish(fixture.device(&fixture.file("ca.pem")), tap, true).await;
     assert!(!shows_marker(&mut bytes));
     service.stop().await;
 }
 
 #[tokio::test]
-async fn the_tap_would_have_seen_it() {
-    let scene = Scene::new("plain");
-    let service = Service::start(Config::local(&scene.0)).await.unwrap();
+async fn without_tls_the_tap_reads_the_traffic() {
+    let fixture = Fixture::new("plain");
+    let service = Service::start(Config::local(&fixture.0)).await.unwrap();
     let (tap, mut bytes) = tapped(service.mqtt.rsplit_once(':').unwrap().1.parse().unwrap()).await;
     publish(Network::plain(), tap, false).await;
     assert!(shows_marker(&mut bytes));
@@ -134,11 +133,11 @@ async fn the_tap_would_have_seen_it() {
 
 #[tokio::test]
 async fn a_server_of_another_ca_or_of_another_name_is_refused() {
-    let (scene, other) = (Scene::new("ours"), Scene::new("theirs"));
-    let (service, port) = scene.service().await;
-    assert!(scene.device(&scene.file("ca.pem")).connect("localhost", port, true).await.is_ok());
-    assert!(scene.device(&other.file("ca.pem")).connect("localhost", port, true).await.is_err());
-    assert!(scene.device(&scene.file("ca.pem")).connect("127.0.0.1", port, true).await.is_err());
+    let (fixture, other) = (Fixture::new("ours"), Fixture::new("theirs"));
+    let (service, port) = fixture.service().await;
+    assert!(fixture.device(&fixture.file("ca.pem")).connect("localhost", port, true).await.is_ok());
+    assert!(fixture.device(&other.file("ca.pem")).connect("localhost", port, true).await.is_err());
+    assert!(fixture.device(&fixture.file("ca.pem")).connect("127.0.0.1", port, true).await.is_err());
     assert!(Network::plain().connect("localhost", port, true).await.is_err(), "TLS without a CA is no TLS");
     service.stop().await;
 }

@@ -1,4 +1,4 @@
-//! The `ota` command; everything is in `ota_cloud::tool`.
+//! The `ota` command. Everything is in `ota_cloud::tool`.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! How the service is set up, what of it makes no sense, and why it may not start. Nothing is started here.
+//! Configuration of the service, its validation, and start errors.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -6,38 +6,38 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::log::Format;
-use super::tls::{self, TlsFiles};
-use super::transport::BrokerAddress;
-use crate::limits::{DATABASE_BYTES_MAX, URL_LIFE_DEFAULT};
+use super::mqtt::transport::BrokerAddress;
+use super::tls::{self, TlsError, TlsFiles};
+use crate::limits::{DATABASE_BYTES_MAX, URL_LIFETIME_DEFAULT};
 use crate::store::StoreError;
 
-/// How the service is set up.
+/// Configuration of the service.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Everything durable; made if it is not there.
+    /// Data directory; created if missing.
     pub data: PathBuf,
-    /// Where the embedded broker listens; port 0 takes a free one.
+    /// Address of the embedded broker; port 0 selects a free port.
     pub mqtt: SocketAddr,
-    /// Where images and admin requests are served; port 0 takes a free one.
+    /// Address of the image server and the admin requests; port 0 selects a free port.
     pub http: SocketAddr,
-    /// Present: mutual TLS for MQTT, HTTPS for the rest.
+    /// Enables mutual TLS for MQTT, and HTTPS.
     pub tls: Option<TlsFiles>,
-    /// A broker to use instead of the embedded one.
+    /// External broker to use instead of the embedded one.
     pub broker: Option<ExternalBroker>,
-    /// Delay what exceeds AWS's bytes per second and thing.
+    /// Limit each thing to AWS's bytes per second.
     pub aws_limits: bool,
-    /// Scheme, host and port that devices reach the image server by; its own address unless given.
+    /// Scheme, host and port of the image server as devices reach it; its own address by default.
     pub public_http: Option<String>,
-    /// How log lines look.
+    /// Format of log lines.
     pub format: Format,
-    /// How large the database may grow. Unit: bytes.
+    /// Maximum size of the database. Unit: bytes.
     pub database_bytes_max: u64,
-    /// How long a signed URL is good.
-    pub url_life: Duration,
+    /// Validity of a signed URL.
+    pub url_lifetime: Duration,
 }
 
 impl Config {
-    /// A service on this machine: free ports of the loopback address, no TLS, an embedded broker, no log.
+    /// Configuration for tests and examples: free loopback ports, no TLS, embedded broker, no log.
     pub fn local(data: &Path) -> Self {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
@@ -50,53 +50,48 @@ impl Config {
             public_http: None,
             format: Format::Quiet,
             database_bytes_max: DATABASE_BYTES_MAX,
-            url_life: URL_LIFE_DEFAULT,
+            url_lifetime: URL_LIFETIME_DEFAULT,
         }
     }
 }
 
-/// A broker that somebody else runs.
+/// An external broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalBroker {
     /// `mqtt://host:port` or `mqtts://host:port`, with `user:password@` if needed.
     pub url: String,
-    /// Who signs its certificate; needed for `mqtts`.
+    /// CA certificate of the broker, PEM; required for `mqtts`.
     pub ca: Option<PathBuf>,
-    /// Certificate and key of the service, for mutual TLS.
-    pub own: Option<(PathBuf, PathBuf)>,
+    /// Client certificate and key of the service, for mutual TLS.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// Why the service did not start.
 #[derive(Debug)]
 pub enum ServeError {
     /// A PEM file cannot be used.
-    Tls {
-        /// Which.
-        file: PathBuf,
-        /// The reason.
-        why: String,
-    },
-    /// The broker cannot be used.
+    Tls(TlsError),
+    /// The broker is not usable.
     Broker(String),
-    /// No place to listen.
+    /// The address cannot be bound.
     Bind {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// The system's reason.
+        /// Error of the operating system.
         error: std::io::Error,
     },
-    /// An option makes no sense.
+    /// Invalid combination or value of options.
     Option(String),
-    /// The data directory cannot be used.
+    /// The data directory is not usable.
     Data {
-        /// Which.
+        /// Its path.
         dir: PathBuf,
-        /// The reason.
+        /// The error.
         error: StoreError,
     },
-    /// Another service works on this data directory: two would answer the same things from one queue.
+    /// Another process uses this data directory.
     InUse {
-        /// Which.
+        /// Its path.
         dir: PathBuf,
     },
 }
@@ -104,7 +99,7 @@ pub enum ServeError {
 impl std::fmt::Display for ServeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Tls { file, why } => write!(f, "{}: {why}", file.display()),
+            Self::Tls(error) => error.fmt(f),
             Self::Broker(why) => write!(f, "broker: {why}"),
             Self::Bind { address, error } => write!(f, "cannot listen on {address}: {error}"),
             Self::Option(why) => f.write_str(why),
@@ -116,8 +111,14 @@ impl std::fmt::Display for ServeError {
 
 impl std::error::Error for ServeError {}
 
+impl From<TlsError> for ServeError {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
+    }
+}
+
 impl ExternalBroker {
-    /// Reads the URL and the files.
+    /// Parses the URL and loads the certificates.
     pub(super) fn address(&self) -> Result<BrokerAddress, ServeError> {
         let bad = || ServeError::Option(format!("not mqtt://host:port or mqtts://host:port: {}", self.url));
         let (scheme, rest) = self.url.split_once("://").ok_or_else(bad)?;
@@ -142,11 +143,11 @@ impl ExternalBroker {
 
     fn tls(&self) -> Result<Arc<rustls::ClientConfig>, ServeError> {
         let ca = self.ca.as_ref().ok_or_else(|| ServeError::Option("mqtts:// needs --broker-ca".to_owned()))?;
-        tls::client(ca, self.own.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path())))
+        Ok(tls::client(ca, self.identity.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path())))?)
     }
 }
 
-/// What signed URLs begin with.
+/// Returns the base of signed URLs.
 pub(super) fn public_base(config: &Config, http: SocketAddr) -> Result<String, ServeError> {
     if let Some(base) = &config.public_http {
         let base = base.trim_end_matches('/');
@@ -158,7 +159,7 @@ pub(super) fn public_base(config: &Config, http: SocketAddr) -> Result<String, S
         };
     }
     if http.ip().is_unspecified() {
-        return Err(ServeError::Option(format!("--http {http} needs --public-http: which address do devices use?")));
+        return Err(ServeError::Option(format!("--http {http} needs --public-http, the address that devices use")));
     }
     Ok(format!("{}://{http}", if config.tls.is_some() { "https" } else { "http" }))
 }

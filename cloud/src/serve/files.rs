@@ -1,4 +1,4 @@
-//! The data directory: image files, secrets. A file has its final name only when all of it is on the disk.
+//! The data directory: image files and secrets. A file gets its final name only when it is complete on disk.
 
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read, Write};
@@ -10,27 +10,26 @@ use bytes::Bytes;
 use ring::digest::{Context, SHA256};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::hex;
 use crate::limits::IMAGE_BYTES_MAX;
 use crate::store::StoreError;
 
-/// Random bytes of an image id; ids are 32 digits.
+/// Length of an image id. Unit: random bytes.
 const ID_BYTES: usize = 16;
-/// Only the owner reads secrets.
+/// Only the owner can read secrets.
 const SECRET_MODE: u32 = 0o600;
 
-/// The files below one directory.
+/// Files below the data directory.
 #[derive(Clone, Debug)]
 pub struct Files {
     dir: PathBuf,
 }
 
-/// What an upload turned out to be.
+/// A completed upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// Its new id.
+pub struct StoredImage {
+    /// New id of the image.
     pub id: String,
-    /// Its length.
+    /// Length.
     pub size_bytes: u64,
     /// SHA-256, lower-case hexadecimal.
     pub sha256: String,
@@ -39,12 +38,12 @@ pub struct Stored {
 /// Why an upload failed.
 #[derive(Debug)]
 pub enum UploadError {
-    /// More bytes than an image may have.
+    /// The image is too large.
     TooLarge {
-        /// The bound.
+        /// The limit.
         max: u64,
     },
-    /// The disk is full, or another trouble of the disk.
+    /// The disk is full, or another I/O error.
     Store(StoreError),
 }
 
@@ -54,8 +53,8 @@ impl From<std::io::Error> for UploadError {
     }
 }
 
-/// Takes the data directory for this service alone, as long as the file that is returned is open; makes it if it is not
-/// there. `None`: another service has it.
+/// Locks the data directory for this process until the returned file is closed; creates the directory if missing.
+/// Returns `None` if another process has locked it.
 pub fn lock(dir: &Path) -> Result<Option<File>, StoreError> {
     std::fs::create_dir_all(dir)?;
     let file = File::options().write(true).create(true).truncate(false).mode(SECRET_MODE).open(dir.join("lock"))?;
@@ -67,7 +66,7 @@ pub fn lock(dir: &Path) -> Result<Option<File>, StoreError> {
 }
 
 impl Files {
-    /// Makes the directories that are not there, and removes what an interrupted upload left.
+    /// Creates missing directories and removes the files of interrupted uploads.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         std::fs::create_dir_all(dir.join("images"))?;
         let files = Self { dir: dir.to_owned() };
@@ -80,7 +79,7 @@ impl Files {
         Ok(files)
     }
 
-    /// Begins an upload.
+    /// Starts an upload.
     pub fn begin(&self) -> Result<Upload, StoreError> {
         let id = random_hex::<ID_BYTES>();
         let path = self.dir.join("images").join(format!("{id}.part"));
@@ -88,16 +87,16 @@ impl Files {
         Ok(Upload { id, path, file, size_bytes: 0, digest: Context::new(&SHA256) })
     }
 
-    /// The open file of an image, for reading at any place.
+    /// Opens the file of an image.
     ///
-    /// `image_id` is from the store, never from outside: it becomes part of a path.
+    /// `image_id` becomes part of a path: it must come from the store.
     pub fn image(&self, image_id: &str) -> Result<Arc<File>, StoreError> {
         Ok(Arc::new(File::open(self.dir.join("images").join(image_id))?))
     }
 
-    /// A secret of `LEN` random bytes, kept as text in a file only the owner can read; made when it is not there.
+    /// Returns a secret of `LEN` bytes, stored in hexadecimal in a file that only the owner can read; creates it if missing.
     ///
-    /// Errors: `Io` with `InvalidData` if the file holds something else.
+    /// Errors: `Io` with `InvalidData` if the file content is invalid.
     pub fn secret<const LEN: usize>(&self, name: &str) -> Result<[u8; LEN], StoreError> {
         let path = self.dir.join(name);
         if !path.exists() {
@@ -105,13 +104,13 @@ impl Files {
         }
         let mut text = String::new();
         File::open(&path)?.read_to_string(&mut text)?;
-        let bytes = hex::decode(text.trim_end()).and_then(|bytes| bytes.try_into().ok());
+        let bytes = hex::decode(text.trim_end()).ok().and_then(|bytes| bytes.try_into().ok());
         bytes
             .ok_or_else(|| StoreError::Io(std::io::Error::new(ErrorKind::InvalidData, format!("not a secret: {name}"))))
     }
 }
 
-/// An image that is on its way in; unless it is finished, dropping it removes it.
+/// An upload in progress. The file is removed if the upload is dropped before it is finished.
 pub struct Upload {
     id: String,
     path: PathBuf,
@@ -121,7 +120,7 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Takes the next bytes. Blocks for the disk.
+    /// Appends bytes. Blocks on disk I/O.
     ///
     /// Errors: `TooLarge`; `Store` with `Full`.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
@@ -133,8 +132,8 @@ impl Upload {
         Ok(self.file.write_all(bytes)?)
     }
 
-    /// Gives the file its name, durably. Blocks for the disk.
-    pub fn finish(mut self) -> Result<Stored, UploadError> {
+    /// Syncs the file and gives it its final name. Blocks on disk I/O.
+    pub fn finish(mut self) -> Result<StoredImage, UploadError> {
         self.file.sync_all()?;
         let target = self.path.with_extension("");
         std::fs::rename(&self.path, &target)?;
@@ -142,18 +141,18 @@ impl Upload {
             File::open(dir)?.sync_all()?;
         }
         let digest = std::mem::replace(&mut self.digest, Context::new(&SHA256)).finish();
-        Ok(Stored { id: self.id.clone(), size_bytes: self.size_bytes, sha256: hex::encode(digest.as_ref()) })
+        Ok(StoredImage { id: self.id.clone(), size_bytes: self.size_bytes, sha256: hex::encode(digest.as_ref()) })
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // After `finish` there is no file of this name; otherwise `Files::open` tries again at the next start.
+        // After `finish` no file has this name. If the removal fails, `Files::open` removes the file at the next start.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// A power cut leaves no half secret: the file is complete before it has its name.
+/// The file is complete before it gets its name, so a power cut leaves no partial secret.
 fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
     let part = path.with_extension("part");
     let mut file = File::options().write(true).create(true).truncate(true).mode(SECRET_MODE).open(&part)?;
@@ -163,7 +162,7 @@ fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::rename(&part, path)
 }
 
-/// Reads exactly `len` bytes at `offset`, away from the runtime's threads.
+/// Reads exactly `len` bytes at `offset` on a blocking thread.
 ///
 /// Errors: `Io` with `UnexpectedEof` if the file is shorter.
 pub async fn read_at(file: &Arc<File>, offset: u64, len: usize) -> Result<Bytes, StoreError> {
@@ -175,11 +174,11 @@ pub async fn read_at(file: &Arc<File>, offset: u64, len: usize) -> Result<Bytes,
     Ok(read.await.map_err(std::io::Error::other)??)
 }
 
-/// `LEN` random bytes as text.
+/// Returns `LEN` random bytes in hexadecimal.
 pub fn random_hex<const LEN: usize>() -> String {
     let mut bytes = [0; LEN];
-    SystemRandom::new().fill(&mut bytes).expect("the system has randomness");
-    hex::encode(&bytes)
+    SystemRandom::new().fill(&mut bytes).expect("the system provides random numbers");
+    hex::encode(bytes)
 }
 
 #[cfg(test)]

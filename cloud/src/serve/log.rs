@@ -1,5 +1,5 @@
-//! What the service says while it works: one line a message on stdout, troubles on stderr.
-//! A writer thread of its own does the writing, so that a slow reader never holds up a device.
+//! Logging: one line per message on stdout, errors on stderr.
+//! A separate thread writes, so that a slow reader of stdout does not delay devices.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,20 +10,20 @@ use std::thread::JoinHandle;
 use serde::Serialize;
 
 use crate::clock::now_ms;
-use crate::limits::{LOG_LINES_WAITING_MAX, QUOTE_CHARS_MAX};
+use crate::limits::{LOG_LINES_QUEUED_MAX, QUOTE_CHARS_MAX};
 
-/// How lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
+    /// Human-readable.
     Text,
-    /// One JSON object a line: `t` (milliseconds since 1970), `dir`, `topic`, `thing`, `text`.
+    /// One JSON object per line: `t` (milliseconds since 1970), `dir`, `topic`, `thing`, `text`.
     Json,
-    /// No line a message.
+    /// No message lines.
     Quiet,
 }
 
-/// Which way a message went, seen from the service.
+/// Direction of a message, seen from the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// From a device.
@@ -32,7 +32,7 @@ pub enum Direction {
     Out,
 }
 
-/// Writes lines; clones write to the same place.
+/// Writes log lines; clones share one writer.
 #[derive(Clone, Debug)]
 pub struct Log {
     format: Format,
@@ -51,16 +51,16 @@ struct Line<'a> {
 }
 
 impl Log {
-    /// A log to stdout.
+    /// Creates a log on stdout.
     pub fn new(format: Format) -> Self {
-        let (lines, rest) = sync_channel(LOG_LINES_WAITING_MAX);
+        let (lines, rest) = sync_channel(LOG_LINES_QUEUED_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&dropped);
         let writer = std::thread::spawn(move || write_all(&rest, &counter));
         Self { format, lines, dropped, writer: Arc::new(Mutex::new(Some(writer))) }
     }
 
-    /// One message between a thing and the service.
+    /// Logs one message between a thing and the service.
     pub fn message(&self, direction: Direction, topic: &str, thing: &str, text: &str) {
         let dir = match direction {
             Direction::In => "in",
@@ -75,19 +75,19 @@ impl Log {
         self.line(line);
     }
 
-    /// A line as it is, for the one that says that the service is ready.
+    /// Writes a line unchanged; used for the ready line.
     pub fn line(&self, line: String) {
         if let Err(TrySendError::Full(_)) = self.lines.try_send(line) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Returns when all lines so far are written. Blocks; nothing may be logged afterwards.
+    /// Waits until all queued lines are written, with a timeout. Blocks; nothing may be logged afterwards.
     pub fn finish(self) {
         let Self { lines, writer, .. } = self;
         drop(lines);
         let writer = writer.lock().ok().and_then(|mut writer| writer.take());
-        // Others may still hold clones: their lines are written while they live, and nobody waits for them.
+        // The writer ends when all clones are dropped; it is not waited for beyond the timeout.
         if let Some(writer) = writer {
             let deadline = std::time::Instant::now() + crate::limits::STOP_TIMEOUT / 4;
             while !writer.is_finished() && std::time::Instant::now() < deadline {
@@ -97,7 +97,7 @@ impl Log {
     }
 }
 
-/// Topics are a device's words as payloads are: MQTT lets them have line breaks.
+/// A topic is untrusted like a payload: MQTT allows line breaks in it.
 fn text_line(t: u64, dir: &str, topic: &str, text: &str) -> String {
     format!("{} {dir:<3} {}  {text}", time_of_day(t), quote(topic.as_bytes()))
 }
@@ -107,20 +107,20 @@ fn write_all(lines: &Receiver<String>, dropped: &AtomicU64) {
     for line in lines {
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            problem(format_args!("{lost} log lines were dropped, stdout is read too slowly"));
+            report_error(format_args!("{lost} log lines were dropped, stdout is read too slowly"));
         }
-        // A reader that went away is no reason to stop serving devices.
+        // A closed stdout does not stop the service.
         let _ = writeln!(out, "{line}");
         let _ = out.flush();
     }
 }
 
-/// Says on stderr what went wrong; never fails itself.
-pub fn problem(text: impl std::fmt::Display) {
+/// Writes an error to stderr; errors of stderr are ignored.
+pub fn report_error(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "ota-cloud: {text}");
 }
 
-/// Text of a device as it may stand in a line: control characters replaced, cut at a named length.
+/// Returns untrusted text for a log line: control characters replaced, truncated to [`QUOTE_CHARS_MAX`].
 pub fn quote(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let plain = |c: char| if c.is_control() || c == '\u{FFFD}' { '.' } else { c };

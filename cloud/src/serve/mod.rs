@@ -1,45 +1,24 @@
-//! `ota-cloud serve`: starts the parts, ties them together, and stops them.
+//! `ota-cloud serve`: starts, connects and stops the components.
 //!
-//! broker (embedded or external) <- `transport` <- `service` -> `worker` (one task: `jobs`, the rules over the store, and
-//! `teller`, who is told what) and `streams` (blocks of files); beside them the HTTP listener: images by signed URL, and
-//! the admin requests.
+//! `mqtt` connects to a broker (embedded or external); `router` distributes the messages of devices to `jobs` (job service)
+//! and `streams` (blocks of files); `http` serves images by signed URL and the admin requests. Shared modules are beside
+//! them: data directory, log, TLS, signed URLs, connection limit.
 
-mod admin;
-#[cfg(feature = "broker")]
-mod broker;
 mod config;
-mod document;
+mod connection_limit;
 mod files;
-#[cfg(feature = "broker")]
-mod front;
-#[cfg(feature = "broker")]
-mod gate;
-mod heard;
 mod http;
 mod jobs;
-mod lanes;
-mod listener;
 mod log;
-#[cfg(feature = "broker")]
-mod name;
-mod orders;
-mod pace;
-mod places;
-mod plan;
-mod range;
-mod rules;
-mod service;
+mod mqtt;
+mod router;
 mod signed_url;
 mod streams;
-mod teller;
 mod tls;
-mod transport;
-mod wire;
-mod worker;
 
 pub use config::{Config, ExternalBroker, ServeError};
 pub use log::Format;
-pub use tls::TlsFiles;
+pub use tls::{TlsError, TlsFiles};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -52,50 +31,44 @@ use tokio_rustls::TlsAcceptor;
 
 use self::config::public_base;
 use self::files::Files;
-
+use self::http::app::App;
+use self::http::listener;
 use self::log::Log;
-use self::service::JobsHandle;
+use self::mqtt::transport::{self, BrokerAddress, Publisher};
+#[cfg(feature = "broker")]
+use self::mqtt::{acl, broker, tls_proxy};
 use self::signed_url::Signer;
-use self::transport::{BrokerAddress, Publisher};
 use crate::limits::{START_TIMEOUT, STOP_TIMEOUT};
 use crate::store::Store;
 
-/// Client id of the service at any broker, and its user name at the embedded one.
-const SERVICE: &str = "ota-cloud";
 /// Length of the admin token. Unit: random bytes.
 const TOKEN_BYTES: usize = 32;
 
-/// What the HTTP handlers share.
-struct App {
-    store: Store,
-    files: Files,
-    jobs: JobsHandle,
-    signer: Signer,
-    token_digest: Vec<u8>,
-    log: Log,
-}
-
 /// A running service.
 pub struct Service {
-    /// Where devices find the broker.
+    /// Address of the broker.
     pub mqtt: String,
-    /// Where devices and `ota` find HTTP.
+    /// Address of the image server and the admin requests.
     pub http: SocketAddr,
     tasks: JoinSet<()>,
     publisher: Publisher,
     subscribed: watch::Receiver<bool>,
     store: Store,
     log: Log,
-    /// Released last.
+    /// Lock of the data directory; released last.
     _lock: std::fs::File,
     #[cfg(feature = "broker")]
-    embedded: Option<broker::Embedded>,
+    embedded: Option<broker::EmbeddedBroker>,
 }
 
 impl Service {
-    /// Starts everything; when this returns, both listeners are open and the subscriptions stand.
+    /// Starts all components. When this returns, both listeners are open and the service is subscribed.
     ///
-    /// Errors: see [`ServeError`]. Dropping it before it returns stops what was started.
+    /// Errors: see [`ServeError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops everything that was started.
     pub async fn start(config: Config) -> Result<Self, ServeError> {
         let unusable = |error| ServeError::Data { dir: config.data.clone(), error };
         let lock = files::lock(&config.data).map_err(unusable)?;
@@ -105,19 +78,19 @@ impl Service {
         let listener = bind(config.http).await?;
         let http = listener.local_addr().map_err(|error| ServeError::Bind { address: config.http, error })?;
         let base = public_base(&config, http)?;
-        let signer = Signer::new(&files.secret("url-key").map_err(unusable)?, base, config.url_life);
+        let signer = Signer::new(&files.secret("url-key").map_err(unusable)?, base, config.url_lifetime);
         let token: [u8; TOKEN_BYTES] = files.secret("token").map_err(unusable)?;
-        let token_digest = digest(&SHA256, crate::hex::encode(&token).as_bytes()).as_ref().to_vec();
+        let token_digest = digest(&SHA256, hex::encode(token).as_bytes()).as_ref().to_vec();
         let log = Log::new(config.format);
 
         let mut tasks = JoinSet::new();
         let broker = start_broker(&config, &mut tasks).await?;
-        let (publisher, connection) = transport::connect(&broker.address, &service::FILTERS);
+        let (publisher, connection) = transport::connect(&broker.address, &router::FILTERS);
         let subscribed = connection.subscribed();
-        let jobs = service::spawn(
+        let jobs = router::spawn(
             &mut tasks,
             connection,
-            service::Parts {
+            router::Components {
                 store: store.clone(),
                 files: files.clone(),
                 signer: signer.clone(),
@@ -143,36 +116,36 @@ impl Service {
         })
     }
 
-    /// Prints the one line that says where everything is.
+    /// Prints the ready line with both addresses.
     pub fn announce(&self) {
         self.log.line(format!("ready mqtt={} http={}", self.mqtt, self.http));
     }
 
-    /// Stops within a second; what was answered is on the disk already.
+    /// Stops within a second. Every acknowledged change is on disk already.
     pub async fn stop(mut self) {
-        let goodbye = async {
+        let disconnected = async {
             self.publisher.disconnect().await;
-            // The connection is over when nobody can say any more whether it is subscribed.
+            // The connection's task has ended when the sender of `subscribed` is dropped.
             while self.subscribed.changed().await.is_ok() {}
         };
-        let _ = tokio::time::timeout(STOP_TIMEOUT / 4, goodbye).await;
+        let _ = tokio::time::timeout(STOP_TIMEOUT / 4, disconnected).await;
         self.tasks.shutdown().await;
         #[cfg(feature = "broker")]
         if let Some(embedded) = self.embedded.take() {
             embedded.stop(STOP_TIMEOUT / 4).await;
         }
-        // A writer in the middle of its transaction finishes it, or the next start finds it undone.
+        // An open transaction is finished, or rolled back at the next start.
         let _ = tokio::time::timeout(STOP_TIMEOUT / 4, self.store.close()).await;
         self.log.finish();
     }
 }
 
-/// The broker in use.
+/// The broker in use and how it is reached.
 struct Broker {
     address: BrokerAddress,
     shown: String,
     #[cfg(feature = "broker")]
-    embedded: Option<broker::Embedded>,
+    embedded: Option<broker::EmbeddedBroker>,
 }
 
 async fn start_broker(config: &Config, tasks: &mut JoinSet<()>) -> Result<Broker, ServeError> {
@@ -193,27 +166,27 @@ fn external_broker(external: &ExternalBroker) -> Result<Broker, ServeError> {
     })
 }
 
-/// With TLS the broker itself listens on a loopback port of its own, and the front on the address that was asked for.
+/// With TLS the broker listens on a loopback port, and the proxy on the configured address.
 #[cfg(feature = "broker")]
 async fn embedded_broker(config: &Config, tasks: &mut JoinSet<()>) -> Result<Broker, ServeError> {
-    let gate = Arc::new(gate::Gate::new(config.tls.is_some()));
+    let acl = Arc::new(acl::Acl::new(config.tls.is_some()));
     let inside = match config.tls {
         Some(_) => SocketAddr::from(([127, 0, 0, 1], 0)),
         None => config.mqtt,
     };
-    let embedded = broker::Embedded::start(inside, Arc::clone(&gate)).await?;
+    let embedded = broker::EmbeddedBroker::start(inside, Arc::clone(&acl)).await?;
     let mut shown = embedded.address;
     if let Some(files) = &config.tls {
         let acceptor = TlsAcceptor::from(tls::mutual(files)?);
         let listener = bind(config.mqtt).await?;
         shown = listener.local_addr().map_err(|error| ServeError::Bind { address: config.mqtt, error })?;
-        tasks.spawn(front::serve(listener, acceptor, embedded.address, Arc::clone(&gate)));
+        tasks.spawn(tls_proxy::serve(listener, acceptor, embedded.address, Arc::clone(&acl)));
     }
     let host = match embedded.address.ip() {
         ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
         ip => ip.to_string(),
     };
-    let login = Some((SERVICE.to_owned(), gate.password().to_owned()));
+    let login = Some((transport::SERVICE.to_owned(), acl.password().to_owned()));
     let address = BrokerAddress { host, port: embedded.address.port(), tls: None, login, resume: false };
     Ok(Broker { address, shown: shown.to_string(), embedded: Some(embedded) })
 }

@@ -1,16 +1,14 @@
-//! URLs that are a permission: whoever holds one may read one image until it expires.
-//! HMAC-SHA256 over path and expiry with a key that stays in the data directory.
+//! Signed URLs: each grants access to one image until it expires.
+//! HMAC-SHA256 over path and expiry, with a key from the data directory.
 
 use std::time::Duration;
 
 use ring::hmac;
 
-use crate::hex;
-
 /// Length of the key. Unit: bytes.
 pub const KEY_BYTES: usize = 32;
 
-/// Makes and checks signed URLs.
+/// Signs and verifies URLs.
 #[derive(Clone, Debug)]
 pub struct Signer {
     key: hmac::Key,
@@ -18,15 +16,15 @@ pub struct Signer {
     life: Duration,
 }
 
-/// Why a URL gives no permission.
+/// Why a URL is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UrlRefusal {
-    /// It was good once.
+    /// It was valid but has expired.
     Expired {
-        /// Seconds since 1970.
+        /// Time of expiry. Seconds since 1970.
         at_s: u64,
     },
-    /// Its signature is not ours.
+    /// The signature is invalid.
     Forged,
 }
 
@@ -40,23 +38,23 @@ impl std::fmt::Display for UrlRefusal {
 }
 
 impl Signer {
-    /// `base`: scheme, host and port that devices reach the image server by, without a slash at the end.
+    /// `base`: scheme, host and port of the image server as devices reach it, without a trailing slash.
     pub fn new(key: &[u8; KEY_BYTES], base: String, life: Duration) -> Self {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, key), base, life }
     }
 
-    /// A URL for this image, good from now on for the configured life.
+    /// Returns a URL for this image that is valid from `now_s` for the configured time.
     pub fn url(&self, image_id: &str, now_s: u64) -> String {
         let expires_s = now_s.saturating_add(self.life.as_secs());
         let signature = hmac::sign(&self.key, message(image_id, expires_s).as_bytes());
         format!("{}/images/{image_id}?expires={expires_s}&signature={}", self.base, hex::encode(signature.as_ref()))
     }
 
-    /// Checks what came with a request.
+    /// Verifies the query of a request.
     ///
-    /// Errors: `Forged` before `Expired`, so that an expiry is only told to who held a good URL.
+    /// Errors: `Forged` is checked first, so that `Expired` is returned only for a URL that was valid once.
     pub fn check(&self, image_id: &str, expires_s: u64, signature: &str, now_s: u64) -> Result<(), UrlRefusal> {
-        let signature = hex::decode(signature).ok_or(UrlRefusal::Forged)?;
+        let signature = hex::decode(signature).map_err(|_| UrlRefusal::Forged)?;
         let message = message(image_id, expires_s);
         hmac::verify(&self.key, message.as_bytes(), &signature).map_err(|_| UrlRefusal::Forged)?;
         if now_s >= expires_s {

@@ -1,5 +1,5 @@
-//! TLS settings from PEM files: the server's side with or without client certificates, and the client's side.
-//! One provider, ring; the server is always verified.
+//! TLS configurations from PEM files: server with or without client certificates, and client.
+//! The only crypto provider is ring; the client always verifies the server.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,28 +10,41 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use super::ServeError;
-
-/// The files of one side.
+/// Files of one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// Own certificate, then its issuers. PEM.
+    /// Certificate chain, PEM: own certificate first.
     pub cert: PathBuf,
-    /// Its private key. PEM.
+    /// Private key, PEM.
     pub key: PathBuf,
-    /// Who signs the other side's certificates. PEM.
+    /// CA certificate that verifies the peer, PEM.
     pub ca: PathBuf,
+}
+
+/// A PEM file is not usable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsError {
+    /// Path of the file.
+    pub file: PathBuf,
+    /// Reason.
+    pub why: String,
+}
+
+impl std::fmt::Display for TlsError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.file.display(), self.why)
+    }
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// The broker's side: a client without a certificate of our authority does not get in.
+/// Server configuration of the broker; requires a client certificate of our CA.
 ///
-/// Errors: `Tls` with the file's name.
+/// Errors: [`TlsError`] with the file's name.
 #[cfg(feature = "broker")]
-pub fn mutual(files: &TlsFiles) -> Result<Arc<ServerConfig>, ServeError> {
+pub fn mutual(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(&files.ca)?), provider())
         .build()
         .map_err(|error| refused(&files.ca, &error))?;
@@ -44,8 +57,8 @@ pub fn mutual(files: &TlsFiles) -> Result<Arc<ServerConfig>, ServeError> {
     Ok(Arc::new(config))
 }
 
-/// The image server's side: it shows its certificate and asks for none, the signed URL is the permission.
-pub fn server_only(files: &TlsFiles) -> Result<Arc<ServerConfig>, ServeError> {
+/// Server configuration of the image server; requests no client certificate because the signed URL is the credential.
+pub fn server_only(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| refused(&files.cert, &error))?
@@ -55,10 +68,10 @@ pub fn server_only(files: &TlsFiles) -> Result<Arc<ServerConfig>, ServeError> {
     Ok(Arc::new(config))
 }
 
-/// The service's side towards an external broker.
+/// Client configuration for an external broker.
 ///
-/// `own`: certificate and key for mutual TLS.
-pub fn client(ca: &Path, own: Option<(&Path, &Path)>) -> Result<Arc<ClientConfig>, ServeError> {
+/// `identity`: certificate and key for mutual TLS.
+pub fn client(ca: &Path, own: Option<(&Path, &Path)>) -> Result<Arc<ClientConfig>, TlsError> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| refused(ca, &error))?
@@ -72,11 +85,11 @@ pub fn client(ca: &Path, own: Option<(&Path, &Path)>) -> Result<Arc<ClientConfig
     Ok(Arc::new(config))
 }
 
-fn refused(file: &Path, error: &dyn std::fmt::Display) -> ServeError {
-    ServeError::Tls { file: file.to_owned(), why: error.to_string() }
+fn refused(file: &Path, error: &dyn std::fmt::Display) -> TlsError {
+    TlsError { file: file.to_owned(), why: error.to_string() }
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, ServeError> {
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let certificates = read.map_err(|error| refused(file, &error))?;
     if certificates.is_empty() {
@@ -85,11 +98,11 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, ServeError>
     Ok(certificates)
 }
 
-fn key(file: &Path) -> Result<PrivateKeyDer<'static>, ServeError> {
+fn key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_file(file).map_err(|error| refused(file, &error))
 }
 
-fn roots(file: &Path) -> Result<RootCertStore, ServeError> {
+fn roots(file: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(file)? {
         roots.add(certificate).map_err(|error| refused(file, &error))?;

@@ -1,4 +1,4 @@
-//! The audit: events are added in the transaction of the change they tell of, read by number, and waited for.
+//! Audit events: added in the transaction of the change that they describe, read by number, and awaited.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use sqlx::Row;
 use super::{Store, StoreError, Tx, int, uint};
 use crate::clock::now_ms;
 use crate::limits::{EVENTS_PER_ANSWER_MAX, EVENTS_PER_EXECUTION_MAX};
-use crate::model::{Event, Note};
+use crate::model::{AuditNote, Event};
 
-/// Adds one event to the running transaction; returns its number for [`Store::announce`].
-pub(super) async fn add(tx: &mut Tx<'_>, note: &Note) -> Result<i64, StoreError> {
+/// Adds one event to the open transaction; returns its number for [`Store::announce`].
+pub(super) async fn add(tx: &mut Tx<'_>, note: &AuditNote) -> Result<i64, StoreError> {
     let done = sqlx::query("INSERT INTO events (at_ms, kind, job_id, thing, text) VALUES ($1, $2, $3, $4, $5)")
         .bind(int(now_ms()))
         .bind(note.kind)
@@ -22,7 +22,7 @@ pub(super) async fn add(tx: &mut Tx<'_>, note: &Note) -> Result<i64, StoreError>
     Ok(done.last_insert_rowid())
 }
 
-/// Removes the oldest events of an execution that has more than a named number of them.
+/// Removes the oldest events of an execution that has more than [`EVENTS_PER_EXECUTION_MAX`].
 pub(super) async fn prune(tx: &mut Tx<'_>, job_id: &str, thing: &str) -> Result<(), StoreError> {
     sqlx::query(
         "DELETE FROM events WHERE job_id = $1 AND thing = $2 AND seq <=
@@ -37,7 +37,7 @@ pub(super) async fn prune(tx: &mut Tx<'_>, job_id: &str, thing: &str) -> Result<
 }
 
 impl Store {
-    /// Wakes those who wait for events; after the commit.
+    /// Wakes tasks that wait for events; called after the commit.
     pub(super) fn announce(&self, seq: i64) {
         self.newest.send_if_modified(|newest| {
             let grows = seq > *newest;
@@ -46,9 +46,9 @@ impl Store {
         });
     }
 
-    /// The events after number `after`, oldest first, at most a named bound of them.
+    /// Returns the events after number `after`, oldest first, at most [`EVENTS_PER_ANSWER_MAX`].
     ///
-    /// `job_id`: only those of one job.
+    /// `job_id`: only events of this job.
     pub async fn events_after(&self, after: i64, job_id: Option<&str>) -> Result<Vec<Event>, StoreError> {
         let rows = sqlx::query(
             "SELECT seq, at_ms, kind, job_id, thing, text FROM events
@@ -62,9 +62,11 @@ impl Store {
         rows.iter().map(event).collect()
     }
 
-    /// Waits until there is an event after number `after`, at most for `wait`; returns the newest number.
+    /// Waits until an event after number `after` exists, at most `wait`; returns the newest number.
     ///
-    /// Dropping it does nothing.
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
     pub async fn wait_for_event(&self, after: i64, wait: Duration) -> i64 {
         let mut newest = self.newest.subscribe();
         let found = tokio::time::timeout(wait, newest.wait_for(|seq| *seq > after)).await;

@@ -1,4 +1,4 @@
-//! Executions: one thing's queue in AWS's order, one execution, and the version-checked change of one.
+//! Executions: queue of a thing in AWS's order, single executions, and version-checked updates.
 
 use ota_jobs::Status;
 use sqlx::Row;
@@ -6,9 +6,9 @@ use sqlx::sqlite::SqliteRow;
 
 use super::{Store, StoreError, Tx, events, int, uint, uint_opt};
 use crate::limits::EVENTS_PER_EXECUTION_MAX;
-use crate::model::{Execution, Note};
+use crate::model::{AuditNote, Execution};
 
-/// The columns of an execution, in the order that [`execution`] reads them.
+/// Columns of an execution, in the order that [`execution`] reads them.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -20,7 +20,7 @@ macro_rules! select {
 }
 
 impl Store {
-    /// What a thing still has to do, in the order in which it shall: in progress before queued, then by queue time.
+    /// Returns the pending executions of a thing: those in progress first, then by queue time.
     ///
     /// Source: AWS IoT developer guide, "Jobs device MQTT API", StartNextPendingJobExecution.
     pub async fn pending(&self, thing: &str) -> Result<Vec<Execution>, StoreError> {
@@ -33,7 +33,7 @@ impl Store {
         rows.iter().map(execution).collect()
     }
 
-    /// The execution of one job at one thing.
+    /// Returns the execution of a job for a thing.
     pub async fn execution(&self, thing: &str, job_id: &str) -> Result<Option<Execution>, StoreError> {
         let row = sqlx::query(select!("WHERE thing = $1 AND job_id = $2"))
             .bind(thing)
@@ -43,14 +43,14 @@ impl Store {
         row.as_ref().map(execution).transpose()
     }
 
-    /// All executions of a job, in the order of their creation.
+    /// Returns all executions of a job, in the order of creation.
     pub async fn executions_of(&self, job_id: &str) -> Result<Vec<Execution>, StoreError> {
         let rows = sqlx::query(select!("WHERE job_id = $1 ORDER BY seq")).bind(job_id).fetch_all(&self.pool).await?;
         rows.iter().map(execution).collect()
     }
 
-    /// Executions of a job that did not end yet, in the order of their things' names, those after `thing`, at most `max`.
-    pub async fn unended(&self, job_id: &str, thing: &str, max: usize) -> Result<Vec<Execution>, StoreError> {
+    /// Returns pending executions of a job after `thing`, sorted by thing, at most `max`.
+    pub async fn pending_of_job(&self, job_id: &str, thing: &str, max: usize) -> Result<Vec<Execution>, StoreError> {
         let rows = sqlx::query(select!(
             "WHERE job_id = $1 AND thing > $2 AND status IN ('IN_PROGRESS', 'QUEUED') ORDER BY thing LIMIT $3"
         ))
@@ -62,7 +62,7 @@ impl Store {
         rows.iter().map(execution).collect()
     }
 
-    /// Names of things that have something to do, those after `thing`, at most `max`, in their order.
+    /// Returns names of things with pending executions after `thing`, sorted, at most `max`.
     pub async fn things_with_work(&self, thing: &str, max: usize) -> Result<Vec<String>, StoreError> {
         let rows = sqlx::query(
             "SELECT DISTINCT thing FROM executions
@@ -75,7 +75,7 @@ impl Store {
         Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
     }
 
-    /// Executions in progress with a timer that ran out before `now_s`, at most `max`.
+    /// Returns executions in progress with a timer that expired at `now_s` or before, at most `max`.
     pub async fn overdue(&self, now_s: u64, max: usize) -> Result<Vec<Execution>, StoreError> {
         let rows = sqlx::query(select!(
             "WHERE status = 'IN_PROGRESS' AND (job_deadline_s <= $1 OR step_deadline_s <= $1) ORDER BY seq LIMIT $2"
@@ -87,10 +87,10 @@ impl Store {
         rows.iter().map(execution).collect()
     }
 
-    /// Replaces an execution by its next version and adds `note` to the audit; both or nothing.
+    /// Replaces an execution by its next version and adds `note` to the audit, in one transaction.
     ///
-    /// Errors: `Stale` unless the stored version is the one before; `Full`.
-    pub async fn save_execution(&self, next: &Execution, note: &Note) -> Result<(), StoreError> {
+    /// Errors: `Stale` unless the stored version is the preceding one; `Full`.
+    pub async fn save_execution(&self, next: &Execution, note: &AuditNote) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
         let seq = replace(&mut tx, next, note).await?.ok_or(StoreError::Stale)?;
         tx.commit().await?;
@@ -98,10 +98,10 @@ impl Store {
         Ok(())
     }
 
-    /// The same for many in one transaction; says of each whether it was written: one that is stale is left out.
+    /// Replaces many executions in one transaction; returns for each whether it was written. Stale ones are skipped.
     ///
-    /// Errors: `Full` and others, and then nothing was changed.
-    pub async fn save_executions(&self, changes: &[(Execution, Note)]) -> Result<Vec<bool>, StoreError> {
+    /// Errors: `Full` and others; nothing was changed.
+    pub async fn save_executions(&self, changes: &[(Execution, AuditNote)]) -> Result<Vec<bool>, StoreError> {
         let mut tx = self.pool.begin().await?;
         let (mut written, mut newest) = (Vec::with_capacity(changes.len()), 0);
         for (next, note) in changes {
@@ -115,8 +115,8 @@ impl Store {
     }
 }
 
-/// Returns the number of the event; `None` if the stored version is another, and then nothing is changed.
-async fn replace(tx: &mut Tx<'_>, next: &Execution, note: &Note) -> Result<Option<i64>, StoreError> {
+/// Returns the number of the event; `None` if the stored version is stale, and nothing was changed.
+async fn replace(tx: &mut Tx<'_>, next: &Execution, note: &AuditNote) -> Result<Option<i64>, StoreError> {
     let done = sqlx::query(
         "UPDATE executions SET status = $1, details = $2, started_at_s = $3, updated_at_s = $4, version = $5,
          job_deadline_s = $6, step_deadline_s = $7 WHERE seq = $8 AND version = $5 - 1",
@@ -135,7 +135,7 @@ async fn replace(tx: &mut Tx<'_>, next: &Execution, note: &Note) -> Result<Optio
         return Ok(None);
     }
     let seq = events::add(tx, note).await?;
-    // Each version adds one event: before there are so many versions, there cannot be too many events.
+    // Each version adds one event, so a smaller version has at most that many events.
     if next.version > EVENTS_PER_EXECUTION_MAX {
         events::prune(tx, &next.job_id, &next.thing).await?;
     }

@@ -1,13 +1,13 @@
-//! Images and the streams that carry them. The bytes are files; only what is known about them is here.
+//! Metadata of images and of the streams that deliver them. The bytes are in files.
 
 use sqlx::Row;
 
 use super::{Store, StoreError, events, int, uint};
 use crate::clock::now_s;
-use crate::model::{Image, Note, StreamFile};
+use crate::model::{AuditNote, Image, StreamFile};
 
 impl Store {
-    /// Remembers an image whose file is complete.
+    /// Adds an image whose file is complete.
     pub async fn add_image(&self, image: &Image) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
         sqlx::query(
@@ -22,14 +22,14 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         let text = format!("{} of {} bytes, sha256 {}", image.name, image.size_bytes, image.sha256);
-        let note = Note { kind: "image", job_id: None, thing: None, text };
+        let note = AuditNote { kind: "image", job_id: None, thing: None, text };
         let seq = events::add(&mut tx, &note).await?;
         tx.commit().await?;
         self.announce(seq);
         Ok(())
     }
 
-    /// The image of that id.
+    /// Returns the image with this id.
     pub async fn image(&self, id: &str) -> Result<Option<Image>, StoreError> {
         let row = sqlx::query("SELECT id, name, size_bytes, sha256, signature FROM images WHERE id = $1")
             .bind(id)
@@ -38,7 +38,7 @@ impl Store {
         row.as_ref().map(image).transpose()
     }
 
-    /// The files of a stream, if a job that carries it was created for this thing; none otherwise.
+    /// Returns the files of a stream if its job was created for this thing; none otherwise.
     pub async fn stream_files(&self, thing: &str, stream: &str) -> Result<Vec<StreamFile>, StoreError> {
         let rows = sqlx::query(
             "SELECT f.file_id, f.image_id, i.size_bytes FROM stream_files f

@@ -1,41 +1,41 @@
-//! Jobs: creation with everything that belongs to it in one transaction, cancellation, and looking them up.
+//! Jobs: creation of a job with its executions in one transaction, cancellation, and queries.
 
 use sqlx::Row;
 
 use super::{Store, StoreError, Tx, events, int, uint, uint_opt};
 use crate::clock::now_ms;
 use crate::limits::JOBS_LISTED_MAX;
-use crate::model::{Job, Note};
+use crate::model::{AuditNote, Job};
 
-/// What a job is made of besides itself.
+/// Everything that is stored for a new job.
 #[derive(Clone, Debug)]
-pub struct Created<'a> {
+pub struct NewJobRecord<'a> {
     /// The job.
     pub job: &'a Job,
-    /// Who gets an execution.
+    /// Things that get an execution.
     pub things: &'a [String],
     /// File ids and images of its stream.
     pub files: &'a [(u32, String)],
 }
 
-/// One job of a list, with the number of executions in each status.
+/// A job in a list, with the number of executions per status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobSummary {
     /// The job's id.
     pub id: String,
-    /// Was it cancelled?
+    /// Whether it was cancelled.
     pub canceled: bool,
     /// Seconds since 1970.
     pub created_at_s: u64,
-    /// Status in AWS's words, and how many.
+    /// Number of executions per status.
     pub counts: Vec<(String, u64)>,
 }
 
 impl Store {
-    /// Stores a job, its stream and one queued execution a thing; all of it or nothing.
+    /// Stores a job, its stream and one queued execution per thing, in one transaction.
     ///
     /// Errors: `JobExists`; `Full`.
-    pub async fn create_job(&self, created: &Created<'_>) -> Result<(), StoreError> {
+    pub async fn create_job(&self, created: &NewJobRecord<'_>) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
         insert_job(&mut tx, created.job).await?;
         for (file_id, image_id) in created.files {
@@ -52,7 +52,7 @@ impl Store {
         Ok(())
     }
 
-    /// The job of that id.
+    /// Returns the job with this id.
     pub async fn job(&self, id: &str) -> Result<Option<Job>, StoreError> {
         let row = sqlx::query("SELECT id, document, stream, timeout_s, canceled, created_at_s FROM jobs WHERE id = $1")
             .bind(id)
@@ -61,7 +61,7 @@ impl Store {
         row.as_ref().map(job).transpose()
     }
 
-    /// The newest jobs, newest first, at most a named bound of them.
+    /// Returns the newest jobs, newest first, at most [`JOBS_LISTED_MAX`].
     pub async fn jobs(&self) -> Result<Vec<JobSummary>, StoreError> {
         let rows = sqlx::query(
             "SELECT j.id, j.canceled, j.created_at_s, e.status, COUNT(e.seq) FROM
@@ -78,11 +78,11 @@ impl Store {
         Ok(jobs)
     }
 
-    /// Marks a job as cancelled. What becomes of its executions is the caller's part.
+    /// Marks a job as cancelled. Its executions are cancelled by the caller.
     pub async fn mark_canceled(&self, id: &str) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
         sqlx::query("UPDATE jobs SET canceled = 1 WHERE id = $1").bind(id).execute(&mut *tx).await?;
-        let note = Note { kind: "job", job_id: Some(id.to_owned()), thing: None, text: "cancelled".to_owned() };
+        let note = AuditNote { kind: "job", job_id: Some(id.to_owned()), thing: None, text: "cancelled".to_owned() };
         let seq = events::add(&mut tx, &note).await?;
         tx.commit().await?;
         self.announce(seq);
@@ -109,7 +109,7 @@ async fn insert_job(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// One statement a table, however many things: SQLite takes the list apart, in its order.
+/// One statement per table, independent of the number of things: SQLite splits the JSON array, in its order.
 async fn insert_executions(tx: &mut Tx<'_>, job: &Job, things: &[String]) -> Result<i64, StoreError> {
     let (at_s, list) = (int(job.created_at_s), serde_json::json!(things).to_string());
     sqlx::query("INSERT OR IGNORE INTO things (name, created_at_s) SELECT value, $2 FROM json_each($1)")

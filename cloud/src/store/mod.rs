@@ -1,12 +1,12 @@
-//! The store: SQLite through sqlx, one writer, every change a transaction that is on the disk before it is answered.
-//! Here are opening, errors and the row of an event; the tables' own files are beside. No rule of the protocol is here.
+//! The store: SQLite through sqlx, a single writer; every change is on disk before it is acknowledged.
+//! Opening and errors are here; the tables are in files of their own. No protocol rules.
 
 mod events;
 mod executions;
 mod images;
 mod jobs;
 
-pub use jobs::{Created, JobSummary};
+pub use jobs::{JobSummary, NewJobRecord};
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -16,50 +16,50 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{SqlitePool, Transaction};
 use tokio::sync::watch;
 
-/// Version of `schema.sql` that this program writes.
+/// Version of `schema.sql`.
 const SCHEMA_VERSION: i64 = 1;
 /// SQLite's page size, set before the first table. Unit: bytes.
 const PAGE_BYTES: u64 = 4096;
-/// Only the owner reads the database.
+/// Only the owner can read the database.
 const DATABASE_MODE: u32 = 0o600;
-/// SQLite's primary result code for a full disk or a reached quota.
+/// SQLite's primary result code for a full disk or a reached page limit.
 const SQLITE_FULL: i64 = 13;
 
-/// The durable half of the service.
+/// The durable state of the service.
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: SqlitePool,
-    /// Number of the newest event, for those who wait for one.
+    /// Number of the newest event.
     newest: watch::Sender<i64>,
 }
 
-/// Why the store could not do what it was asked.
+/// Errors of the store.
 #[derive(Debug)]
 pub enum StoreError {
-    /// The disk or the database quota is full; nothing was changed.
+    /// The disk is full or the database limit is reached; nothing was changed.
     Full,
-    /// A job of that id exists.
+    /// A job with this id exists already.
     JobExists {
         /// The id.
         id: String,
     },
-    /// The execution changed since it was read; nothing was changed.
+    /// The execution has changed since it was read; nothing was changed.
     Stale,
-    /// The file was written by a newer program.
+    /// The database was written by a newer version of this program.
     SchemaTooNew {
         /// Its version.
         got: i64,
-        /// The newest that this program knows.
+        /// Newest supported version.
         max: i64,
     },
-    /// A row holds what this program never writes.
+    /// A row contains an invalid value.
     Damaged {
         /// The column.
         column: &'static str,
     },
-    /// SQLite refused for another reason.
+    /// Another error of SQLite.
     Database(sqlx::Error),
-    /// A file of the data directory could not be used.
+    /// I/O error of a file in the data directory.
     Io(std::io::Error),
 }
 
@@ -67,10 +67,10 @@ impl std::fmt::Display for StoreError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Full => f.write_str("the disk or the database quota is full"),
-            Self::JobExists { id } => write!(f, "job {id} exists"),
-            Self::Stale => f.write_str("the execution changed meanwhile"),
+            Self::JobExists { id } => write!(f, "job {id} exists already"),
+            Self::Stale => f.write_str("the execution has changed since it was read"),
             Self::SchemaTooNew { got, max } => {
-                write!(f, "database version {got}, this program knows {max}")
+                write!(f, "database version {got}, this program supports up to {max}")
             }
             Self::Damaged { column } => write!(f, "damaged database: column {column}"),
             Self::Database(error) => write!(f, "database: {error}"),
@@ -103,10 +103,10 @@ impl From<std::io::Error> for StoreError {
 }
 
 impl Store {
-    /// Opens `dir/cloud.db`, makes it if it is not there.
+    /// Opens `dir/cloud.db`; creates it if missing.
     ///
-    /// `bytes_max`: the database refuses to grow beyond that, with [`StoreError::Full`].
-    /// Errors: `SchemaTooNew` for a file of a newer program; `Database`.
+    /// `bytes_max`: limit of the database; beyond it changes fail with [`StoreError::Full`].
+    /// Errors: `SchemaTooNew` for a database of a newer version; `Database`.
     pub async fn open(dir: &Path, bytes_max: u64) -> Result<Self, StoreError> {
         let path = dir.join("cloud.db");
         make_private(&path)?;
@@ -115,11 +115,11 @@ impl Store {
             .create_if_missing(true)
             .page_size(u32::try_from(PAGE_BYTES).expect("4096 fits"))
             .journal_mode(SqliteJournalMode::Wal)
-            // A report that was answered is a report that survives the power cut.
+            // An acknowledged report must survive a power cut.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .pragma("max_page_count", (bytes_max / PAGE_BYTES).max(1).to_string());
-        // One connection: SQLite has one writer anyway, and readers here are short.
+        // One connection: SQLite has a single writer anyway, and reads are short.
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
         let store = Self { pool, newest: watch::channel(0).0 };
         store.prepare_schema().await?;
@@ -128,7 +128,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Closes the file; what was answered before is on the disk already.
+    /// Closes the database; acknowledged changes are on disk already.
     pub async fn close(&self) {
         self.pool.close().await;
     }
@@ -149,8 +149,7 @@ impl Store {
 }
 
 impl Store {
-    /// What the first programs of this version did not make. Without it everything works, only slower: a database that is
-    /// full already must open.
+    /// Adds an index that early versions of the schema lack. It only affects speed, so a full database opens without it.
     async fn add_index(&self) -> Result<(), StoreError> {
         let index = "CREATE INDEX IF NOT EXISTS events_of_execution ON events (job_id, thing)";
         match sqlx::raw_sql(index).execute(&self.pool).await.map_err(StoreError::from) {
@@ -160,7 +159,7 @@ impl Store {
     }
 }
 
-/// SQLite makes its file readable for everybody, and its journals like the file: document and details are nobody else's.
+/// SQLite creates its file readable for all users, and its journals with the same mode; the content is private.
 fn make_private(path: &Path) -> std::io::Result<()> {
     File::options().append(true).create(true).mode(DATABASE_MODE).open(path)?;
     std::fs::set_permissions(path, Permissions::from_mode(DATABASE_MODE))
@@ -168,7 +167,7 @@ fn make_private(path: &Path) -> std::io::Result<()> {
 
 type Tx<'c> = Transaction<'c, sqlx::Sqlite>;
 
-/// SQLite's integers are signed; times, sizes and versions of ours are far below the edge.
+/// Integers in SQLite are signed; our values are far below the limit.
 fn int(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

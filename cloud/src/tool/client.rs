@@ -1,4 +1,4 @@
-//! The admin requests from the client's side: the token, TLS, and refusals as text.
+//! Client of the admin requests: token, TLS, and error messages.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,32 +10,32 @@ use ureq::http::Response;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
-use super::Failed;
-use crate::api::Failure;
+use super::ToolError;
+use crate::api::ErrorBody;
 use crate::limits::EVENTS_WAIT_MAX;
 
-/// Longest time for one request without a body; the event feed waits for most of it.
+/// Timeout of a request without a body; a request for events waits for most of it.
 const REQUEST_TIMEOUT: Duration = EVENTS_WAIT_MAX.saturating_add(Duration::from_secs(10));
-/// Longest time for an upload.
+/// Timeout of an upload.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
-/// Largest answer. Unit: bytes.
+/// Maximum size of a response. Unit: bytes.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Where the service is and how to be let in.
+/// Address of the service and credentials.
 #[derive(Debug, Args)]
 pub struct Server {
-    /// The service's HTTP address, as its ready line says it.
+    /// HTTP address of the service, as in its ready line
     #[arg(long, global = true, env = "OTA_SERVER", default_value = "http://127.0.0.1:8080")]
     server: String,
-    /// The file `token` of the service's data directory.
+    /// File `token` in the data directory of the service
     #[arg(long, global = true, env = "OTA_TOKEN_FILE")]
     token_file: Option<PathBuf>,
-    /// Who signs the service's certificate, PEM; needed for https.
+    /// CA certificate of the service, PEM; required for https
     #[arg(long, global = true, env = "OTA_CA")]
     ca: Option<PathBuf>,
 }
 
-/// A ready client.
+/// A configured client.
 pub struct Client {
     agent: Agent,
     base: String,
@@ -43,14 +43,17 @@ pub struct Client {
 }
 
 impl Server {
-    /// Reads the token and the authority's certificate.
-    pub fn client(&self) -> Result<Client, Failed> {
+    /// Reads the token and the CA certificate.
+    pub fn client(&self) -> Result<Client, ToolError> {
         let path = self.token_file.as_ref();
-        let path = path.ok_or_else(|| Failed::new("--token-file or OTA_TOKEN_FILE is needed"))?;
+        let path = path.ok_or_else(|| ToolError::new("--token-file or OTA_TOKEN_FILE is required"))?;
         let token = token(path)?;
         let http = self.server.starts_with("http://") || self.server.starts_with("https://");
         if !http {
-            return Err(Failed::new(format!("--server {}: http:// is missing, or https://", self.server)));
+            return Err(ToolError::new(format!(
+                "--server {}: the URL must start with http:// or https://",
+                self.server
+            )));
         }
         let mut config = Agent::config_builder().http_status_as_error(false);
         if self.server.starts_with("https://") {
@@ -60,8 +63,8 @@ impl Server {
         Ok(Client { agent: config.build().new_agent(), base, bearer: format!("Bearer {token}") })
     }
 
-    fn tls(&self) -> Result<TlsConfig, Failed> {
-        let path = self.ca.as_ref().ok_or_else(|| Failed::new("https needs --ca or OTA_CA"))?;
+    fn tls(&self) -> Result<TlsConfig, ToolError> {
+        let path = self.ca.as_ref().ok_or_else(|| ToolError::new("https requires --ca or OTA_CA"))?;
         let pem = super::read(path)?;
         let certificates: Vec<Certificate<'static>> = parse_pem(&pem)
             .filter_map(|item| match item {
@@ -70,7 +73,7 @@ impl Server {
             })
             .collect();
         if certificates.is_empty() {
-            return Err(Failed::file(path, &"no certificate in it"));
+            return Err(ToolError::file(path, &"no certificate in it"));
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         Ok(TlsConfig::builder()
@@ -80,40 +83,40 @@ impl Server {
     }
 }
 
-/// The token is hexadecimal: anything else is another file, whose contents no server shall see.
-fn token(path: &Path) -> Result<String, Failed> {
-    let text = std::fs::read_to_string(path).map_err(|error| Failed::file(path, &error))?;
+/// A token is hexadecimal. Anything else is a wrong file, whose content must not be sent to a server.
+fn token(path: &Path) -> Result<String, ToolError> {
+    let text = std::fs::read_to_string(path).map_err(|error| ToolError::file(path, &error))?;
     let token = text.trim();
     match !token.is_empty() && token.bytes().all(|c| c.is_ascii_hexdigit()) {
         true => Ok(token.to_owned()),
-        false => Err(Failed::file(path, &"holds no token: it is the file token of the service's data directory")),
+        false => Err(ToolError::file(path, &"not a token: use the file `token` in the data directory of the service")),
     }
 }
 
 impl Client {
-    /// `GET`.
-    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failed> {
+    /// Sends a `GET` request.
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ToolError> {
         let request = self.agent.get(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
         let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
         parse(&self.accepted(request.call())?)
     }
 
-    /// `PUT` of a JSON body.
-    pub fn put<T: DeserializeOwned>(&self, path: &str, body: &impl serde::Serialize) -> Result<T, Failed> {
-        let body = serde_json::to_vec(body).map_err(|error| Failed::new(error.to_string()))?;
+    /// Sends a `PUT` request with a JSON body.
+    pub fn put<T: DeserializeOwned>(&self, path: &str, body: &impl serde::Serialize) -> Result<T, ToolError> {
+        let body = serde_json::to_vec(body).map_err(|error| ToolError::new(error.to_string()))?;
         let request = self.agent.put(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
         let request = request.header("Content-Type", "application/json");
         let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
         parse(&self.accepted(request.send(&body[..]))?)
     }
 
-    /// `PUT` of a file with headers of its own.
+    /// Sends a `PUT` request with the bytes of a file and an optional header.
     pub fn upload<T: DeserializeOwned>(
         &self,
         path: &str,
         bytes: &[u8],
         extra: Option<(&str, &str)>,
-    ) -> Result<T, Failed> {
+    ) -> Result<T, ToolError> {
         let mut request = self.agent.put(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
         if let Some((name, value)) = extra {
             request = request.header(name, value);
@@ -122,31 +125,31 @@ impl Client {
         parse(&self.accepted(request.send(bytes))?)
     }
 
-    /// `POST` without a body.
-    pub fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failed> {
+    /// Sends a `POST` request without a body.
+    pub fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, ToolError> {
         let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
         let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
         parse(&self.accepted(request.send_empty())?)
     }
 
-    fn accepted(&self, sent: Result<Response<Body>, ureq::Error>) -> Result<Vec<u8>, Failed> {
-        let mut response = sent.map_err(|error| Failed::new(format!("{}: {error}", self.base)))?;
+    fn accepted(&self, sent: Result<Response<Body>, ureq::Error>) -> Result<Vec<u8>, ToolError> {
+        let mut response = sent.map_err(|error| ToolError::new(format!("{}: {error}", self.base)))?;
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
-        let body = body.map_err(|error| Failed::new(format!("{}: {error}", self.base)))?;
+        let body = body.map_err(|error| ToolError::new(format!("{}: {error}", self.base)))?;
         if response.status().is_success() {
             return Ok(body);
         }
-        let failure = serde_json::from_slice::<Failure>(&body).map(|failure| failure.error);
+        let failure = serde_json::from_slice::<ErrorBody>(&body).map(|failure| failure.error);
         let text = failure.unwrap_or_else(|_| String::from_utf8_lossy(&body).trim().to_owned());
-        Err(Failed::new(format!("{}: {text}", response.status())))
+        Err(ToolError::new(format!("{}: {text}", response.status())))
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failed> {
-    serde_json::from_slice(body).map_err(|error| Failed::new(format!("the answer is not understood: {error}")))
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ToolError> {
+    serde_json::from_slice(body).map_err(|error| ToolError::new(format!("invalid response: {error}")))
 }
 
-/// A piece of a path, with everything but letters, digits and `-_.~` escaped (RFC 3986, section 2.3).
+/// Escapes everything but letters, digits and `-_.~` in a path segment (RFC 3986, section 2.3).
 pub fn escape(text: &str) -> String {
     let plain = |c: u8| c.is_ascii_alphanumeric() || b"-_.~".contains(&c);
     let escaped = |c: u8| if plain(c) { char::from(c).to_string() } else { format!("%{c:02X}") };

@@ -1,17 +1,17 @@
-//! `ota image info`: what an image says about itself, and its digest.
+//! `ota image info`: prints the header and the digest of an image.
 
 use std::path::Path;
 
 use ota_pal::{Component, Header, Link};
 use ring::digest::{SHA256, digest};
 
-use super::{Failed, read, say};
-use crate::hex;
+use super::{ToolError, print_line, read};
 
-/// Prints one `name: value` a line.
-pub fn run(path: &Path) -> Result<(), Failed> {
+/// Prints one `name: value` pair per line.
+pub fn run(path: &Path) -> Result<(), ToolError> {
     let image = read(path)?;
-    let header = Header::parse(&image).map_err(|error| Failed::file(path, &format!("no image of ours: {error:?}")))?;
+    let header = Header::parse(&image)
+        .map_err(|error| ToolError::file(path, &format!("not an image made by `ota sign`: {error:?}")))?;
     let component = match header.component {
         Component::App => "app",
         Component::System => "system",
@@ -21,15 +21,15 @@ pub fn run(path: &Path) -> Result<(), Failed> {
         Link::Any => "any".to_owned(),
         Link::Only(slot) => format!("{slot:?}").to_lowercase(),
     };
-    say(format_args!("version: {}", header.version));
-    say(format_args!("hardware: {}", header.hardware));
-    say(format_args!("component: {component}"));
-    say(format_args!("link: {link}"));
-    say(format_args!("security counter: {}", header.security_counter));
-    say(format_args!("release id: {}", header.release_id));
-    say(format_args!("load address: {:#010x}", header.load_address));
-    say(format_args!("body: {} bytes at {}", header.body.len_bytes(), header.body.offset_bytes()));
-    say(format_args!("file: {} bytes", image.len()));
-    say(format_args!("sha256: {}", hex::encode(digest(&SHA256, &image).as_ref())));
+    print_line(format_args!("version: {}", header.version));
+    print_line(format_args!("hardware: {}", header.hardware));
+    print_line(format_args!("component: {component}"));
+    print_line(format_args!("link: {link}"));
+    print_line(format_args!("security counter: {}", header.security_counter));
+    print_line(format_args!("release id: {}", header.release_id));
+    print_line(format_args!("load address: {:#010x}", header.load_address));
+    print_line(format_args!("body: {} bytes at {}", header.body.len_bytes(), header.body.offset_bytes()));
+    print_line(format_args!("file: {} bytes", image.len()));
+    print_line(format_args!("sha256: {}", hex::encode(digest(&SHA256, &image).as_ref())));
     Ok(())
 }

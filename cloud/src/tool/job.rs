@@ -2,71 +2,75 @@
 
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
 use ota_jobs::document::SignatureKind;
 use p256::ecdsa::DerSignature;
 
 use super::client::{Client, Server, escape};
-use super::{Failed, is_image, note, read, say, signature_path};
-use crate::api::{Canceled, Created, ExecutionView, JobList, JobView, NewFile, NewJob, Protocol, SIGNATURE_HEADER};
+use super::{ToolError, is_image, print_line, print_note, read, signature_path};
+use crate::api::{
+    CancelResponse, CreateResponse, ExecutionRow, JobList, JobView, NewFile, NewJob, Protocol, SIGNATURE_HEADER,
+};
 use crate::limits::EVENTS_WAIT_MAX;
 use crate::model::{Event, Image};
-use crate::{base64, signature};
+use crate::signature;
 
 #[derive(Debug, Subcommand)]
 pub enum JobCommand {
-    /// Upload images and create a job for things.
+    /// Upload images and create a job
     Create(Create),
-    /// List the newest jobs.
+    /// List the newest jobs
     List,
-    /// Print a job, its document and its executions.
+    /// Show a job with its document and executions
     Show {
-        /// The job.
+        /// Job id
         id: String,
     },
-    /// Follow a job until every execution ended; succeeds only if all of them did.
+    /// Follow a job until all executions have ended; succeeds only if all of them succeeded
     Watch {
-        /// The job.
+        /// Job id
         id: String,
     },
-    /// Cancel what is queued.
+    /// Cancel the queued executions of a job
     Cancel {
-        /// The job.
+        /// Job id
         id: String,
-        /// Also what is in progress.
+        /// Also cancel executions in progress
         #[arg(long)]
         force: bool,
     },
 }
 
-/// Upload images and create a job for things.
+/// Upload images and create a job
 #[derive(Debug, Args)]
 pub struct Create {
-    /// Things that shall do it.
+    /// Things that get an execution
     #[arg(long = "thing", required = true, num_args = 1..)]
     things: Vec<String>,
-    /// Images, in the order of their file ids; the signature is the file of that name with `.sig`.
+    /// Images, in the order of their file ids; the signature is read from the image's name with `.sig`
     #[arg(long = "image", required_unless_present = "document", num_args = 1..)]
     images: Vec<PathBuf>,
-    /// A job document of your own instead, a JSON object.
+    /// Custom job document, a JSON object, instead of images
     #[arg(long, conflicts_with = "images")]
     document: Option<PathBuf>,
-    /// How devices may fetch the image.
+    /// Protocols that devices may use for the download
     #[arg(long, value_enum, default_value = "mqtt")]
     protocol: ProtocolName,
-    /// The job's id; a random one unless given.
+    /// Job id; random by default
     #[arg(long)]
     id: Option<String>,
-    /// The device's name of the key: `certfile` in the document.
+    /// Name of the verification key on the device: `certfile` in the document
     #[arg(long)]
     key_name: Option<String>,
-    /// How long an execution may be in progress. Minutes.
+    /// Maximum time that an execution may be in progress. Minutes
     #[arg(long)]
     timeout_minutes: Option<u64>,
-    /// Images without a signature are meant to be so.
+    /// Accept images without a signature
     #[arg(long)]
     unsigned: bool,
-    /// Images without our header, and signatures of another kind, are meant to be so.
+    /// Accept images without an image header, and signatures of other kinds
     #[arg(long)]
     raw: bool,
 }
@@ -80,7 +84,7 @@ enum ProtocolName {
 
 impl JobCommand {
     /// Runs the command.
-    pub fn run(self, server: &Server) -> Result<(), Failed> {
+    pub fn run(self, server: &Server) -> Result<(), ToolError> {
         let client = server.client()?;
         match self {
             Self::Create(create) => create.run(&client),
@@ -93,9 +97,10 @@ impl JobCommand {
 }
 
 impl Create {
-    fn run(self, client: &Client) -> Result<(), Failed> {
-        // All are looked at before the first is sent.
-        let images: Vec<Checked<'_>> = self.images.iter().map(|path| self.check(path)).collect::<Result<_, _>>()?;
+    fn run(self, client: &Client) -> Result<(), ToolError> {
+        // All files are checked before the first upload.
+        let images: Vec<CheckedImage<'_>> =
+            self.images.iter().map(|path| self.check(path)).collect::<Result<_, _>>()?;
         let files = images.iter().map(|image| self.upload(client, image)).collect::<Result<_, _>>()?;
         let document = self.document.as_deref().map(document).transpose()?;
         let protocols = match self.protocol {
@@ -106,25 +111,25 @@ impl Create {
         let id = self.id.clone().unwrap_or_else(crate::ids::job_id);
         let timeout_minutes = self.timeout_minutes;
         let job = NewJob { things: self.things, files, protocols, document, timeout_minutes };
-        let created: Created = client.put(&format!("/api/jobs/{}", escape(&id)), &job)?;
-        for thing in &created.unheard {
-            note(format_args!("the service heard nothing of the thing {thing} since it started: is the name right?"));
+        let created: CreateResponse = client.put(&format!("/api/jobs/{}", escape(&id)), &job)?;
+        for thing in &created.unseen {
+            print_note(format_args!("no request from thing {thing} since the service started: check the name"));
         }
-        say(id);
+        print_line(id);
         Ok(())
     }
 
-    fn check<'a>(&self, path: &'a Path) -> Result<Checked<'a>, Failed> {
+    fn check<'a>(&self, path: &'a Path) -> Result<CheckedImage<'a>, ToolError> {
         let name = path.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| Failed::file(path, &"not a file name"))?;
+        let name = name.ok_or_else(|| ToolError::file(path, &"not a file name"))?;
         let bytes = read(path)?;
         if !self.raw && !is_image(&bytes) {
-            return Err(Failed::file(path, &"no image of ours: make one with ota sign, or say --raw"));
+            return Err(ToolError::file(path, &"not an image made by `ota sign`: sign the file, or use --raw"));
         }
-        Ok(Checked { name, bytes, signature: self.signature(path)? })
+        Ok(CheckedImage { name, bytes, signature: self.signature(path)? })
     }
 
-    fn upload(&self, client: &Client, image: &Checked<'_>) -> Result<NewFile, Failed> {
+    fn upload(&self, client: &Client, image: &CheckedImage<'_>) -> Result<NewFile, ToolError> {
         let extra = image.signature.as_deref().map(|text| (SIGNATURE_HEADER, text));
         let path = format!("/api/images/{}", escape(image.name));
         let image: Image = client.upload(&path, &image.bytes, extra)?;
@@ -132,80 +137,80 @@ impl Create {
         Ok(NewFile { image: image.id, file_id: None, file_path: None, key_name, file_type: None })
     }
 
-    fn signature(&self, image: &Path) -> Result<Option<String>, Failed> {
+    fn signature(&self, image: &Path) -> Result<Option<String>, ToolError> {
         let path = signature_path(image);
         match std::fs::read_to_string(&path) {
             Ok(text) if self.raw || is_signature(text.trim()) => Ok(Some(text.trim().to_owned())),
-            Ok(_) => Err(Failed::file(&path, &"no signature in base64: sign the image again, or say --raw")),
+            Ok(_) => Err(ToolError::file(&path, &"not a signature in base64: sign the image again, or use --raw")),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.unsigned => Ok(None),
-            Err(error) => Err(Failed::file(&path, &format!("{error}; sign it, or say --unsigned"))),
+            Err(error) => Err(ToolError::file(&path, &format!("{error}; sign the image, or use --unsigned"))),
         }
     }
 }
 
-/// An image whose file was looked at.
-struct Checked<'a> {
+/// A checked image.
+struct CheckedImage<'a> {
     name: &'a str,
     bytes: Vec<u8>,
     signature: Option<String>,
 }
 
-/// Has it the form of a signature that some device takes? Of which key and file, the device finds out.
+/// Returns whether the text has the format of a supported signature. Its validity is verified by the device.
 fn is_signature(text: &str) -> bool {
     match signature::kind(text) {
-        SignatureKind::Sha256Ecdsa => base64::decode(text).is_some_and(|der| DerSignature::from_bytes(&der).is_ok()),
+        SignatureKind::Sha256Ecdsa => STANDARD.decode(text).is_ok_and(|der| DerSignature::from_bytes(&der).is_ok()),
         _ => true,
     }
 }
 
-fn cancel(client: &Client, id: &str, force: bool) -> Result<(), Failed> {
-    let done: Canceled = client.post(&format!("/api/jobs/{}/cancel?force={force}", escape(id)))?;
-    say(format_args!("{} cancelled", done.canceled));
+fn cancel(client: &Client, id: &str, force: bool) -> Result<(), ToolError> {
+    let done: CancelResponse = client.post(&format!("/api/jobs/{}/cancel?force={force}", escape(id)))?;
+    print_line(format_args!("{} cancelled", done.canceled));
     if done.left_in_progress > 0 {
-        say(format_args!("{} left IN_PROGRESS, --force cancels them too", done.left_in_progress));
+        print_line(format_args!("{} left IN_PROGRESS, use --force to cancel them", done.left_in_progress));
     }
     Ok(())
 }
 
-fn document(path: &Path) -> Result<Box<serde_json::value::RawValue>, Failed> {
-    serde_json::from_slice(&read(path)?).map_err(|error| Failed::file(path, &error))
+fn document(path: &Path) -> Result<Box<serde_json::value::RawValue>, ToolError> {
+    serde_json::from_slice(&read(path)?).map_err(|error| ToolError::file(path, &error))
 }
 
-fn list(client: &Client) -> Result<(), Failed> {
+fn list(client: &Client) -> Result<(), ToolError> {
     let list: JobList = client.get("/api/jobs")?;
     for job in list.jobs {
         let counts: Vec<String> = job.executions.iter().map(|(status, count)| format!("{status} {count}")).collect();
-        say(format_args!("{}  {}  {}", job.id, job.status, counts.join(", ")));
+        print_line(format_args!("{}  {}  {}", job.id, job.status, counts.join(", ")));
     }
     Ok(())
 }
 
-fn show(client: &Client, id: &str) -> Result<(), Failed> {
+fn show(client: &Client, id: &str) -> Result<(), ToolError> {
     let job: JobView = client.get(&format!("/api/jobs/{}", escape(id)))?;
-    say(format_args!("{}  {}", job.id, job.status));
-    say(format_args!("document {}", job.document));
+    print_line(format_args!("{}  {}", job.id, job.status));
+    print_line(format_args!("document {}", job.document));
     for execution in &job.executions {
-        say(line(execution));
+        print_line(line(execution));
     }
     Ok(())
 }
 
-fn line(execution: &ExecutionView) -> String {
+fn line(execution: &ExecutionRow) -> String {
     let details = execution.details.as_ref().map_or("", |details| details.get());
     format!("{}  {}  version {}  {details}", execution.thing, execution.status, execution.version)
 }
 
-fn watch(client: &Client, id: &str) -> Result<(), Failed> {
+fn watch(client: &Client, id: &str) -> Result<(), ToolError> {
     let id = escape(id);
     let mut after = 0;
     loop {
-        // Looked at before the events: one that ends the job in between is seen in the next round.
+        // The job is read before the events: an event between the two requests is printed in the next round.
         let job: JobView = client.get(&format!("/api/jobs/{id}"))?;
         let ended = job.executions.iter().all(|execution| execution.terminal);
         let wait_s = if ended { 0 } else { EVENTS_WAIT_MAX.as_secs() };
         let events: Vec<Event> = client.get(&format!("/api/events?job={id}&after={after}&wait_s={wait_s}"))?;
         for event in &events {
-            say(format_args!("{}  {}", event.thing.as_deref().unwrap_or("-"), event.text));
+            print_line(format_args!("{}  {}", event.thing.as_deref().unwrap_or("-"), event.text));
             after = event.seq;
         }
         if ended && events.is_empty() {
@@ -214,10 +219,10 @@ fn watch(client: &Client, id: &str) -> Result<(), Failed> {
     }
 }
 
-fn verdict(job: &JobView) -> Result<(), Failed> {
+fn verdict(job: &JobView) -> Result<(), ToolError> {
     let failed: Vec<String> = job.executions.iter().filter(|e| e.status != "SUCCEEDED").map(line).collect();
     match failed.is_empty() && !job.executions.is_empty() {
         true => Ok(()),
-        false => Err(Failed::new(format!("{} did not succeed: {}", job.id, failed.join("; ")))),
+        false => Err(ToolError::new(format!("{} did not succeed: {}", job.id, failed.join("; ")))),
     }
 }

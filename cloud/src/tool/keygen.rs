@@ -1,4 +1,4 @@
-//! `ota keygen`: a key pair, ECDSA P-256 or Ed25519, the private half readable by its owner alone.
+//! `ota keygen`: creates a key pair, ECDSA P-256 or Ed25519; only the owner can read the private key.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -13,22 +13,22 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
 use super::private_key::ED25519;
-use super::{Failed, say};
+use super::{ToolError, print_line};
 
-/// Only the owner reads the private key.
+/// Only the owner can read the private key.
 const PRIVATE_MODE: u32 = 0o600;
-/// Everybody may read the public one.
+/// All users can read the public key.
 const PUBLIC_MODE: u32 = 0o644;
-/// A random scalar is outside 1..n once in 2^32 draws.
+/// Probability that a random scalar is outside 1..n: 2^-32 per attempt.
 const DRAWS_MAX: usize = 8;
 
-/// Make a key pair for signing images.
+/// Create a key pair for signing images
 #[derive(Debug, Args)]
 pub struct Keygen {
-    /// Directory for `private.pem` (PKCS#8), and `public.pem` and `public.der` (SubjectPublicKeyInfo; devices take DER).
+    /// Directory for `private.pem` (PKCS#8), and `public.pem` and `public.der` (SubjectPublicKeyInfo; devices use DER)
     #[arg(long)]
     out: PathBuf,
-    /// The algorithm: ecdsa is P-256, which AWS and every device know; ed25519 is for devices built with that feature.
+    /// Algorithm: ecdsa is P-256, supported by AWS and every device; ed25519 requires devices built with that feature
     #[arg(long, value_enum, default_value = "ecdsa")]
     kind: KindName,
 }
@@ -40,24 +40,25 @@ enum KindName {
 }
 
 impl Keygen {
-    /// Writes the files; an existing key is never overwritten.
-    pub fn run(&self) -> Result<(), Failed> {
+    /// Writes the files; an existing key is not overwritten.
+    pub fn run(&self) -> Result<(), ToolError> {
         let (private, public) = match self.kind {
             KindName::Ecdsa => ecdsa()?,
             KindName::Ed25519 => ed25519()?,
         };
-        let private = private.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|error| Failed::new(error.to_string()))?;
-        let pem = public.to_pem("PUBLIC KEY", LineEnding::LF).map_err(|error| Failed::new(error.to_string()))?;
-        std::fs::create_dir_all(&self.out).map_err(|error| Failed::file(&self.out, &error))?;
+        let private =
+            private.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|error| ToolError::new(error.to_string()))?;
+        let pem = public.to_pem("PUBLIC KEY", LineEnding::LF).map_err(|error| ToolError::new(error.to_string()))?;
+        std::fs::create_dir_all(&self.out).map_err(|error| ToolError::file(&self.out, &error))?;
         let (private_path, public_path) = (self.out.join("private.pem"), self.out.join("public.pem"));
         let der_path = self.out.join("public.der");
         create(&private_path, private.as_bytes(), PRIVATE_MODE)?;
         create(&public_path, pem.as_bytes(), PUBLIC_MODE)?;
         create(&der_path, public.as_bytes(), PUBLIC_MODE)?;
-        say(private_path.display());
-        say(public_path.display());
-        say(format_args!(
-            "{} (the same, {} bytes of DER, as a device takes it)",
+        print_line(private_path.display());
+        print_line(public_path.display());
+        print_line(format_args!(
+            "{} (the same key, {} bytes of DER, for devices)",
             der_path.display(),
             public.as_bytes().len()
         ));
@@ -65,22 +66,22 @@ impl Keygen {
     }
 }
 
-/// A private key in PKCS#8, and the public one in SubjectPublicKeyInfo.
+/// Private key in PKCS#8, public key in SubjectPublicKeyInfo.
 type Pair = (SecretDocument, Document);
 
-fn ecdsa() -> Result<Pair, Failed> {
+fn ecdsa() -> Result<Pair, ToolError> {
     let secret = draw()?;
-    let private = secret.to_pkcs8_der().map_err(|error| Failed::new(error.to_string()))?;
-    let public = secret.public_key().to_public_key_der().map_err(|error| Failed::new(error.to_string()))?;
+    let private = secret.to_pkcs8_der().map_err(|error| ToolError::new(error.to_string()))?;
+    let public = secret.public_key().to_public_key_der().map_err(|error| ToolError::new(error.to_string()))?;
     Ok((private, public))
 }
 
 /// Source: RFC 8410, sections 4 and 7: the private key is an OCTET STRING in an OCTET STRING.
-fn ed25519() -> Result<Pair, Failed> {
+fn ed25519() -> Result<Pair, ToolError> {
     let mut seed = [0; 34];
     seed[..2].copy_from_slice(&[0x04, 0x20]);
-    SystemRandom::new().fill(&mut seed[2..]).map_err(|_| Failed::new("the system gave no random numbers"))?;
-    let pair = Ed25519KeyPair::from_seed_unchecked(&seed[2..]).map_err(|error| Failed::new(error.to_string()))?;
+    SystemRandom::new().fill(&mut seed[2..]).map_err(|_| ToolError::new("the system provided no random numbers"))?;
+    let pair = Ed25519KeyPair::from_seed_unchecked(&seed[2..]).map_err(|error| ToolError::new(error.to_string()))?;
     let written = || {
         let algorithm = AlgorithmIdentifier { oid: ED25519, parameters: None };
         let private = PrivateKeyInfoRef::new(algorithm, OctetStringRef::new(&seed)?);
@@ -88,22 +89,22 @@ fn ed25519() -> Result<Pair, Failed> {
         let public = Document::encode_msg(&SubjectPublicKeyInfoRef { algorithm, subject_public_key })?;
         Ok((SecretDocument::encode_msg(&private)?, public))
     };
-    written().map_err(|error: p256::pkcs8::der::Error| Failed::new(error.to_string()))
+    written().map_err(|error: p256::pkcs8::der::Error| ToolError::new(error.to_string()))
 }
 
-fn draw() -> Result<SecretKey, Failed> {
+fn draw() -> Result<SecretKey, ToolError> {
     for _ in 0..DRAWS_MAX {
         let mut bytes = [0; 32];
-        SystemRandom::new().fill(&mut bytes).map_err(|_| Failed::new("the system gave no random numbers"))?;
+        SystemRandom::new().fill(&mut bytes).map_err(|_| ToolError::new("the system provided no random numbers"))?;
         if let Ok(key) = SecretKey::from_slice(&bytes) {
             return Ok(key);
         }
     }
-    Err(Failed::new("the system's random numbers make no key"))
+    Err(ToolError::new("no valid key from the system's random numbers"))
 }
 
-fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failed> {
+fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), ToolError> {
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     let written = file.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
-    written.map_err(|error| Failed::file(path, &error))
+    written.map_err(|error| ToolError::file(path, &error))
 }

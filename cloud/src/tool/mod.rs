@@ -1,6 +1,6 @@
-//! The `ota` command: what people type. Arguments and exit codes are here, each command in a file of its own.
+//! The `ota` command: arguments and exit codes. Each command is in a file of its own.
 //!
-//! Exit codes: 0 done, 1 refused or failed, 2 wrong usage (from the argument parser).
+//! Exit codes: 0 success, 1 rejected or failed, 2 wrong usage (from the argument parser).
 
 mod client;
 mod info;
@@ -16,22 +16,22 @@ use clap::{Parser, Subcommand};
 use ota_pal::Header;
 use ota_pal::image::header::HeaderError;
 
-/// Why a command failed, for people.
+/// Why a command failed, as a message for the user.
 #[derive(Debug)]
-pub struct Failed(String);
+pub struct ToolError(String);
 
-impl Failed {
+impl ToolError {
     fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// A file that could not be used.
+    /// A file is not usable.
     fn file(path: &std::path::Path, error: &dyn std::fmt::Display) -> Self {
         Self(format!("{}: {error}", path.display()))
     }
 }
 
-impl std::fmt::Display for Failed {
+impl std::fmt::Display for ToolError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
@@ -49,18 +49,18 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a key pair for signing images.
+    /// Create a key pair for signing images
     Keygen(keygen::Keygen),
-    /// Put a header before a file and sign the result.
+    /// Add an image header to a file and sign the result
     Sign(sign::Sign),
-    /// Check an image against a public key.
+    /// Verify the signature of an image
     Verify(verify::Verify),
-    /// Look at images.
+    /// Inspect images
     Image {
         #[command(subcommand)]
         command: ImageCommand,
     },
-    /// Create jobs and follow them.
+    /// Create and follow jobs
     Job {
         #[command(subcommand)]
         command: job::JobCommand,
@@ -69,15 +69,15 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum ImageCommand {
-    /// Print what an image says about itself.
+    /// Print the header and the digest of an image
     Info {
         /// The image.
         image: PathBuf,
     },
 }
 
-/// Runs one command; what it found out goes to stdout.
-pub fn run(arguments: Arguments) -> Result<(), Failed> {
+/// Runs one command; results are printed to stdout.
+pub fn run(arguments: Arguments) -> Result<(), ToolError> {
     match arguments.command {
         Command::Keygen(keygen) => keygen.run(),
         Command::Sign(sign) => sign.run(),
@@ -87,36 +87,36 @@ pub fn run(arguments: Arguments) -> Result<(), Failed> {
     }
 }
 
-/// The bytes of a file.
-fn read(path: &std::path::Path) -> Result<Vec<u8>, Failed> {
-    std::fs::read(path).map_err(|error| Failed::file(path, &error))
+/// Reads a file.
+fn read(path: &std::path::Path) -> Result<Vec<u8>, ToolError> {
+    std::fs::read(path).map_err(|error| ToolError::file(path, &error))
 }
 
 /// Writes a file.
-fn write(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failed> {
-    std::fs::write(path, bytes).map_err(|error| Failed::file(path, &error))
+fn write(path: &std::path::Path, bytes: &[u8]) -> Result<(), ToolError> {
+    std::fs::write(path, bytes).map_err(|error| ToolError::file(path, &error))
 }
 
-/// Do these bytes begin as every image of ours does? What follows may still be damaged.
+/// Returns whether the bytes start with an image header; the rest may be damaged.
 fn is_image(bytes: &[u8]) -> bool {
     !matches!(Header::parse(bytes), Err(HeaderError::NotAnImage { .. } | HeaderError::TooShort { .. }))
 }
 
-/// The signature file of an image stands beside it.
+/// Returns the path of an image's signature: the image's path with `.sig`.
 fn signature_path(image: &std::path::Path) -> PathBuf {
     let mut name = image.as_os_str().to_owned();
     name.push(".sig");
     PathBuf::from(name)
 }
 
-/// A line beside the result, which goes on all the same.
-fn note(text: impl std::fmt::Display) {
+/// Prints a note to stderr; the command continues.
+fn print_note(text: impl std::fmt::Display) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "ota: note: {text}");
 }
 
-/// A line of result; a reader that went away ends nothing.
-fn say(text: impl std::fmt::Display) {
+/// Prints a line of the result; errors of stdout are ignored.
+fn print_line(text: impl std::fmt::Display) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -1,50 +1,51 @@
-//! `ota sign`: any file becomes an image: our header, padding, the file; and a signature over all of it.
+//! `ota sign`: makes an image from any file (header, padding, file) and signs all of it.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::{Args, ValueEnum};
 use ota_pal::image::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
 use ota_pal::{Component, HardwareId, Header, Link, SlotId, Version};
 use ring::digest::{SHA256, digest};
 
 use super::private_key::PrivateKey;
-use super::{Failed, is_image, read, say, signature_path, write};
-use crate::{base64, hex};
+use super::{ToolError, is_image, print_line, read, signature_path, write};
 
-/// Between header and body.
+/// Fill byte between header and body.
 const PADDING: u8 = 0;
 
-/// Put a header before a file and sign the result.
+/// Add an image header to a file and sign the result
 #[derive(Debug, Args)]
 pub struct Sign {
-    /// Private key, PKCS#8 PEM, from `ota keygen`; RSA of 2048 or 3072 bits from OpenSSL.
+    /// Private key, PKCS#8 PEM, from `ota keygen`; or RSA of 2048 or 3072 bits from OpenSSL
     #[arg(long)]
     key: PathBuf,
-    /// `major.minor.patch`.
+    /// Version, `major.minor.patch`
     #[arg(long, value_parser = version)]
     version: Version,
-    /// The board it is for: 1 to 16 printable ASCII characters.
+    /// Hardware id of the board: 1 to 16 printable ASCII characters
     #[arg(long, value_parser = hardware)]
     hardware: HardwareId,
-    /// What it replaces.
+    /// Component that the image replaces
     #[arg(long, value_enum, default_value = "app")]
     component: ComponentName,
-    /// Raise it with a release that fixes a hole: no device goes back below it.
+    /// Security counter; increase it with a release that fixes a vulnerability: devices refuse a lower value
     #[arg(long, default_value_t = 0)]
     security_counter: u32,
-    /// The same number for all images of a release.
+    /// Release id, the same number for all images of a release
     #[arg(long, default_value_t = 0)]
     release_id: u64,
-    /// Where it is loaded to or runs from; 0x for hexadecimal.
+    /// Address that the image is loaded to or runs from; 0x for hexadecimal
     #[arg(long, default_value = "0", value_parser = address)]
     load_address: u32,
-    /// The slot it was linked for.
+    /// Slot that the image is linked for
     #[arg(long, value_enum, default_value = "any")]
     link: LinkName,
-    /// The file.
+    /// Input file
     input: PathBuf,
-    /// The image; the signature goes to the same name with `.sig`.
+    /// Output image; the signature is written to the same name with `.sig`
     output: PathBuf,
 }
 
@@ -63,7 +64,7 @@ enum LinkName {
 }
 
 fn version(text: &str) -> Result<Version, String> {
-    text.parse().map_err(|_| "three numbers with points between, like 2.0.0".to_owned())
+    text.parse().map_err(|_| "three numbers separated by dots, for example 2.0.0".to_owned())
 }
 
 fn hardware(text: &str) -> Result<HardwareId, String> {
@@ -78,7 +79,7 @@ fn address(text: &str) -> Result<u32, String> {
     parsed.map_err(|error| error.to_string())
 }
 
-/// Also by another path, or through a link.
+/// Compares files, not paths: also through links.
 fn is_same_file(one: &Path, other: &Path) -> bool {
     let id = |path: &Path| std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
     one == other || id(one).is_some_and(|one| Some(one) == id(other))
@@ -86,22 +87,19 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
 
 impl Sign {
     /// Writes the image and its signature.
-    pub fn run(&self) -> Result<(), Failed> {
+    pub fn run(&self) -> Result<(), ToolError> {
         let key = PrivateKey::read(&self.key)?;
         self.check_paths()?;
         let body = read(&self.input)?;
         if is_image(&body) {
-            return Err(Failed::file(
-                &self.input,
-                &"it is an image of ours already: sign the file that it was made of",
-            ));
+            return Err(ToolError::file(&self.input, &"it has an image header already; sign the original file"));
         }
         let image = self.image(&body)?;
         let digest = digest(&SHA256, &image);
-        let text = base64::encode(&key.sign(&image)?);
+        let text = STANDARD.encode(key.sign(&image)?);
         write(&self.output, &image)?;
         write(&signature_path(&self.output), format!("{text}\n").as_bytes())?;
-        say(format_args!(
+        print_line(format_args!(
             "{} of {} bytes, sha256 {}",
             self.output.display(),
             image.len(),
@@ -110,23 +108,27 @@ impl Sign {
         Ok(())
     }
 
-    /// Neither result may take the place of what it is made of.
-    fn check_paths(&self) -> Result<(), Failed> {
+    /// Checks that no output overwrites an input.
+    fn check_paths(&self) -> Result<(), ToolError> {
         for output in [&self.output, &signature_path(&self.output)] {
             for (source, what) in [(&self.input, "input"), (&self.key, "key")] {
                 if is_same_file(source, output) {
-                    return Err(Failed::file(output, &format!("the {what} would be overwritten: name another output")));
+                    return Err(ToolError::file(
+                        output,
+                        &format!("the {what} would be overwritten; choose another output"),
+                    ));
                 }
             }
         }
         Ok(())
     }
 
-    fn image(&self, body: &[u8]) -> Result<Vec<u8>, Failed> {
+    fn image(&self, body: &[u8]) -> Result<Vec<u8>, ToolError> {
         let len = u32::try_from(body.len());
-        let len = len.map_err(|_| Failed::file(&self.input, &format!("{} bytes, at most 4 GiB", body.len())))?;
+        let len = len.map_err(|_| ToolError::file(&self.input, &format!("{} bytes, at most 4 GiB", body.len())))?;
         let place = Body::new(BODY_OFFSET_DEFAULT_BYTES, len);
-        let place = place.map_err(|_| Failed::file(&self.input, &format!("{len} bytes make no image")))?;
+        let place =
+            place.map_err(|_| ToolError::file(&self.input, &format!("{len} bytes are not a valid body length")))?;
         let header = self.header(place).emit();
         let mut image = vec![PADDING; place.offset_bytes() as usize];
         image[..header.len()].copy_from_slice(&header);

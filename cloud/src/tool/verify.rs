@@ -1,34 +1,35 @@
-//! `ota verify`: the check that a device makes, with the device's own verifier.
+//! `ota verify`: verifies an image as a device does, with the device's own verifier.
 
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use ota_pal::{Digest, Header, Key, KeySet, SignatureRefusal, Verifier};
 use p256::pkcs8::Document;
 use ring::digest::{SHA256, digest};
 
-use super::{Failed, read, say, signature_path};
-use crate::base64;
+use super::{ToolError, print_line, read, signature_path};
 
-/// Check an image against a public key.
+/// Verify the signature of an image
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Public key, SubjectPublicKeyInfo PEM, from `ota keygen`.
+    /// Public key, SubjectPublicKeyInfo PEM, from `ota keygen`
     #[arg(long)]
     key: PathBuf,
-    /// The image.
+    /// Image
     image: PathBuf,
-    /// Its signature; the image's name with `.sig` unless given.
+    /// Signature file; by default the image's name with `.sig`
     signature: Option<PathBuf>,
 }
 
 impl Verify {
-    /// Says `good` and succeeds, or fails and says why.
-    pub fn run(&self) -> Result<(), Failed> {
+    /// Prints `good` and succeeds, or fails with the reason.
+    pub fn run(&self) -> Result<(), ToolError> {
         let image = read(&self.image)?;
         let path = self.signature.clone().unwrap_or_else(|| signature_path(&self.image));
-        let text = String::from_utf8(read(&path)?).map_err(|error| Failed::file(&path, &error))?;
-        let signature = base64::decode(text.trim()).ok_or_else(|| Failed::file(&path, &"not base64"))?;
+        let text = String::from_utf8(read(&path)?).map_err(|error| ToolError::file(&path, &error))?;
+        let signature = STANDARD.decode(text.trim()).map_err(|_| ToolError::file(&path, &"not base64"))?;
         let hash = digest(&SHA256, &image);
         let digest = Digest(hash.as_ref().try_into().expect("SHA-256 has 32 bytes"));
         let key = self.key()?;
@@ -36,26 +37,26 @@ impl Verify {
         let mut keys = KeySet::<1>::new();
         keys.add(key).expect("there is room for one");
         let verified = keys.verify(None, kind, &digest, &signature, 0);
-        verified.map_err(|refusal| Failed::file(&self.image, &named(refusal)))?;
-        let header = Header::parse(&image).map_err(|error| Failed::file(&self.image, &format!("{error:?}")))?;
-        say(format_args!("good: version {} for {}, sha256 {digest}", header.version, header.hardware));
+        verified.map_err(|refusal| ToolError::file(&self.image, &named(refusal)))?;
+        let header = Header::parse(&image).map_err(|error| ToolError::file(&self.image, &format!("{error:?}")))?;
+        print_line(format_args!("good: version {} for {}, sha256 {digest}", header.version, header.hardware));
         Ok(())
     }
 
-    /// The key of the file, of whatever kind it is.
-    fn key(&self) -> Result<Key, Failed> {
-        let pem = std::fs::read_to_string(&self.key).map_err(|error| Failed::file(&self.key, &error))?;
+    /// Reads the public key, of any supported kind.
+    fn key(&self) -> Result<Key, ToolError> {
+        let pem = std::fs::read_to_string(&self.key).map_err(|error| ToolError::file(&self.key, &error))?;
         if pem.contains("PRIVATE KEY-----") {
-            return Err(Failed::file(&self.key, &"this is a private key, the public one verifies"));
+            return Err(ToolError::file(&self.key, &"this is a private key; verification needs the public key"));
         }
-        let (_, der) = Document::from_pem(&pem).map_err(|error| Failed::file(&self.key, &error))?;
-        Key::new("key", der.as_bytes()).map_err(|error| Failed::file(&self.key, &error))
+        let (_, der) = Document::from_pem(&pem).map_err(|error| ToolError::file(&self.key, &error))?;
+        Key::new("key", der.as_bytes()).map_err(|error| ToolError::file(&self.key, &error))
     }
 }
 
 fn named(refusal: SignatureRefusal) -> String {
     match refusal {
-        SignatureRefusal::SignatureInvalid => "the signature is not of this key over this file".to_owned(),
+        SignatureRefusal::SignatureInvalid => "the signature does not match this key and file".to_owned(),
         SignatureRefusal::SignatureMalformed { at_bytes } => format!("the signature is malformed at byte {at_bytes}"),
         other => format!("{other:?}"),
     }

@@ -1,4 +1,4 @@
-//! A whole service on free ports, a device made of a foreign MQTT client, and an HTTP client of twenty lines.
+//! A service on free ports, a device made of an independent MQTT client, and a minimal HTTP client.
 
 #![allow(dead_code, clippy::unwrap_used)] // each test program uses a part of it
 
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ota_cloud::limits::{DATABASE_BYTES_MAX, URL_LIFE_DEFAULT};
+use ota_cloud::limits::{DATABASE_BYTES_MAX, URL_LIFETIME_DEFAULT};
 use ota_cloud::serve::{Config, Format, Service};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, Packet};
@@ -15,12 +15,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-/// Nothing here takes longer.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// Timeout of every wait.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Skips a test because `tool` is not installed; fails in CI.
+pub fn skip(tool: &str) {
+    assert!(std::env::var_os("CI").is_none(), "{tool} is not installed");
+    println!("skipped: needs {tool}");
+}
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
-/// A directory of its own; it is removed when dropped.
+/// A temporary directory; removed when dropped.
 pub struct TempDir(PathBuf);
 
 impl TempDir {
@@ -53,17 +59,17 @@ pub fn config(dir: &Path) -> Config {
         public_http: None,
         format: Format::Quiet,
         database_bytes_max: DATABASE_BYTES_MAX,
-        url_life: URL_LIFE_DEFAULT,
+        url_lifetime: URL_LIFETIME_DEFAULT,
     }
 }
 
-/// A running service and what is needed to talk to it.
-pub struct World {
+/// A running service and its admin token.
+pub struct TestService {
     pub service: Service,
     pub token: String,
 }
 
-impl World {
+impl TestService {
     pub async fn start(config: Config) -> Self {
         let data = config.data.clone();
         let service = Service::start(config).await.unwrap();
@@ -75,7 +81,7 @@ impl World {
         self.service.mqtt.rsplit_once(':').unwrap().1.parse().unwrap()
     }
 
-    /// An admin request that has to succeed.
+    /// Sends an admin request that must succeed.
     pub async fn admin(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
         let headers = format!("Authorization: Bearer {}\r\n{headers}", self.token);
         let answer = request(self.service.http, method, path, &headers, body).await;
@@ -98,7 +104,7 @@ impl World {
     }
 }
 
-/// A device: everything it receives, in order.
+/// A device that records all received messages in order.
 pub struct Device {
     pub client: AsyncClient,
     received: mpsc::UnboundedReceiver<(String, Vec<u8>)>,
@@ -106,7 +112,7 @@ pub struct Device {
 }
 
 impl Device {
-    /// Connects as `client_id` and waits for the broker's word on the subscription: was it granted?
+    /// Connects as `client_id` and subscribes; returns whether the subscription was granted.
     pub async fn connect(port: u16, client_id: &str, filter: &str) -> (Self, bool) {
         Self::with(MqttOptions::new(client_id, "127.0.0.1", port), filter).await
     }
@@ -133,12 +139,12 @@ impl Device {
                 }
             }
         });
-        let granted = tokio::time::timeout(PATIENCE, granted).await.unwrap().unwrap_or(false);
+        let granted = tokio::time::timeout(TIMEOUT, granted).await.unwrap().unwrap_or(false);
         (Self { client, received, pump }, granted)
     }
 
-    /// A device of `lamp` that hears everything that is meant for it.
-    pub async fn lamp(world: &World) -> Self {
+    /// Connects a device that is subscribed to all topics of `lamp`.
+    pub async fn lamp(world: &TestService) -> Self {
         let (device, granted) = Self::connect(world.port(), "lamp", "$aws/things/lamp/#").await;
         assert!(granted);
         device
@@ -148,27 +154,27 @@ impl Device {
         self.client.publish(topic, QoS::AtLeastOnce, false, payload.as_ref().to_vec()).await.unwrap();
     }
 
-    /// The next message whose topic ends so; others before it, and the device's own, are skipped.
+    /// Returns the next message whose topic ends with `topic_end`; other messages are skipped.
     pub async fn next(&mut self, topic_end: &str) -> Vec<u8> {
         let wait = async {
             loop {
-                let (topic, payload) = self.received.recv().await.expect("the connection stands");
+                let (topic, payload) = self.received.recv().await.expect("connection closed");
                 if topic.ends_with(topic_end) {
                     return payload;
                 }
             }
         };
-        let found = tokio::time::timeout(PATIENCE, wait).await;
+        let found = tokio::time::timeout(TIMEOUT, wait).await;
         found.unwrap_or_else(|_| panic!("no message on {topic_end}"))
     }
 
-    /// The same, as JSON.
+    /// Like `next`, parsed as JSON.
     pub async fn json(&mut self, topic_end: &str) -> serde_json::Value {
         serde_json::from_slice(&self.next(topic_end).await).unwrap()
     }
 
-    /// Is there any message whose topic ends so within this time?
-    pub async fn hears(&mut self, topic_end: &str, wait: Duration) -> bool {
+    /// Returns whether a message whose topic ends with `topic_end` arrives within `wait`.
+    pub async fn receives(&mut self, topic_end: &str, wait: Duration) -> bool {
         let until = tokio::time::Instant::now() + wait;
         while let Ok(Some((topic, _))) = tokio::time::timeout_at(until, self.received.recv()).await {
             if topic.ends_with(topic_end) {
@@ -203,7 +209,7 @@ impl Answer {
     }
 }
 
-/// One request on one connection, written by hand.
+/// Sends one HTTP request on a new connection.
 pub async fn request(to: std::net::SocketAddr, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
     let mut socket = TcpStream::connect(to).await.unwrap();
     let head = format!(
@@ -213,20 +219,20 @@ pub async fn request(to: std::net::SocketAddr, method: &str, path: &str, headers
     socket.write_all(head.as_bytes()).await.unwrap();
     socket.write_all(body).await.unwrap();
     let mut bytes = Vec::new();
-    tokio::time::timeout(PATIENCE, socket.read_to_end(&mut bytes)).await.unwrap().unwrap();
+    tokio::time::timeout(TIMEOUT, socket.read_to_end(&mut bytes)).await.unwrap().unwrap();
     let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
     let headers = String::from_utf8(bytes[..end].to_vec()).unwrap().to_ascii_lowercase();
     let status = headers.split(' ').nth(1).unwrap().parse().unwrap();
     Answer { status, headers, body: bytes.split_off(end + 4) }
 }
 
-/// Path and query of a URL.
+/// Returns path and query of a URL.
 pub fn path_of(url: &str) -> &str {
     let rest = url.split_once("://").unwrap().1;
     &rest[rest.find('/').unwrap()..]
 }
 
-/// Bytes that repeat nowhere within a block.
+/// Returns a non-repeating byte pattern.
 pub fn pattern(len: usize) -> Vec<u8> {
     let byte = |i: usize| (i.wrapping_mul(2_654_435_761) >> 13) as u8 ^ (i >> 8) as u8;
     (0..len).map(byte).collect()

@@ -1,5 +1,5 @@
-//! The boot selector of the Linux device: picks the slot as a board's boot loader does, takes the program out of it and
-//! runs it, again after every reset. The programs live in the flash file and nowhere else.
+//! Boot selector of the Linux device: selects the slot like a board's boot loader, extracts the program from it and runs
+//! it, again after every reset. The programs exist only in the flash file.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -15,29 +15,29 @@ use ota_examples::lines::{Kind, print};
 use ota_examples::parent::leave_with_parent;
 use ota_pal::{Flash as _, Header, NoWatchdog, Region, SlotId, now};
 
-/// A device that ends by itself is started again, as a watchdog would; not faster than this.
+/// Pause before a device that ended by itself is started again, as by a watchdog.
 const CRASH_PAUSE: Duration = Duration::from_secs(1);
 const COPY_BYTES: usize = 64 * 1024;
 
-/// Boots a Linux device from its flash file; all further options go to the device program.
+/// Boot a Linux device from its flash file; all further options are passed to the device program
 #[derive(Parser)]
 struct Options {
-    /// The flash file; made if there is none.
+    /// Flash file; created if missing
     #[arg(long)]
     flash: PathBuf,
-    /// Write this signed image to slot A and leave: how a device gets its first program.
+    /// Write this signed image to slot A and exit: installs the first program of a device
     #[arg(long)]
     install: Option<PathBuf>,
-    /// End when standard input does.
+    /// Exit when standard input ends
     #[arg(long)]
     leave_with_parent: bool,
-    /// What the device program is told.
+    /// Options of the device program
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     device: Vec<String>,
 }
 
 fn main() -> ExitCode {
-    match run_for_good(&Options::parse()) {
+    match boot_loop(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("boot-selector: {error}");
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run_for_good(options: &Options) -> Result<(), Error> {
+fn boot_loop(options: &Options) -> Result<(), Error> {
     if let Some(image) = &options.install {
         return install(&options.flash, image);
     }
@@ -61,41 +61,40 @@ fn run_for_good(options: &Options) -> Result<(), Error> {
             Some(0) => return Ok(()),
             Some(EXIT_RESET) => print(Kind::Boot, "", "reset"),
             _ => {
-                print(Kind::Boot, "", &format!("the device ended by itself ({status}): reset"));
+                print(Kind::Boot, "", &format!("the device exited ({status}): reset"));
                 std::thread::sleep(CRASH_PAUSE);
             }
         }
     }
 }
 
-/// Picks the slot and takes its program out of the flash.
+/// Selects the slot and extracts its program from the flash.
 fn select(path: &Path) -> Result<(PathBuf, String), Error> {
     let mut flash = Flash::open(path, FLASH_BYTES)?;
     let layout = layout();
-    let choice = now(boot(&mut flash, &layout, &mut NoWatchdog, Scrutiny::Header)).expect("a file is always ready");
-    let Boot { slot, header, cause } =
-        choice.map_err(|error| format!("{}: {}", path.display(), why_nothing_boots(error)))?;
+    let choice = now(boot(&mut flash, &layout, &mut NoWatchdog, Scrutiny::Header)).expect("a file never waits");
+    let Boot { slot, header, cause } = choice.map_err(|error| format!("{}: {}", path.display(), describe(error)))?;
     let name = slot.to_string().to_lowercase();
     print(Kind::Boot, "", &format!("boots slot {name}, version {} ({cause:?})", header.version));
     let program = path.with_extension(format!("slot-{name}"));
-    take_out(&mut flash, layout.slot(slot), &header, &program)?;
+    extract(&mut flash, layout.slot(slot), &header, &program)?;
     Ok((program, name))
 }
 
-fn why_nothing_boots(error: BootError) -> String {
+fn describe(error: BootError) -> String {
     match error {
         BootError::Fault(fault) => format!("the boot record cannot be read: {fault}"),
-        BootError::NoBootableImage => "no image in the slot that is to be booted; --install puts one there".into(),
+        BootError::NoBootableImage => "no bootable image; --install writes one".into(),
     }
 }
 
-fn take_out(flash: &mut Flash, slot: Region, header: &Header, program: &Path) -> Result<(), Error> {
+fn extract(flash: &mut Flash, slot: Region, header: &Header, program: &Path) -> Result<(), Error> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o755).open(program)?;
     let mut buffer = vec![0; COPY_BYTES];
     let mut at = header.body.offset_bytes();
     while at < header.image_bytes() {
         let len = buffer.len().min((header.image_bytes() - at) as usize);
-        let read = now(flash.read(slot.offset_bytes() + at, &mut buffer[..len])).expect("a file is always ready");
+        let read = now(flash.read(slot.offset_bytes() + at, &mut buffer[..len])).expect("a file never waits");
         read.map_err(|error| format!("the flash cannot be read: {error}"))?;
         file.write_all(&buffer[..len])?;
         at += len as u32;
@@ -107,16 +106,16 @@ fn run(program: &Path, slot: &str, options: &Options) -> Result<ExitStatus, Erro
     let mut device = Command::new(program);
     device.arg("--flash").arg(&options.flash).args(["--slot", slot, "--leave-with-parent"]).args(&options.device);
     let mut device = device.stdin(Stdio::piped()).spawn()?;
-    // The device ends when this pipe does, however this process ends; waiting would close it.
-    let _leash = device.stdin.take();
+    // The device exits when this pipe closes, however this process ends; `wait` alone would close it.
+    let _stdin = device.stdin.take();
     Ok(device.wait()?)
 }
 
-/// Writes a device's first program: what a factory does over a debug probe.
+/// Writes the first program of a device, as a factory does with a debug probe.
 fn install(path: &Path, image: &Path) -> Result<(), Error> {
     let bytes = fs::read(image).map_err(|error| format!("{}: {error}", image.display()))?;
     let header = Header::parse(&bytes)
-        .map_err(|error| format!("{}: not an image that `ota sign` made, {error}", image.display()))?;
+        .map_err(|error| format!("{}: not an image made by `ota sign`: {error}", image.display()))?;
     let slot = layout().slot(SlotId::A);
     check_length(&header, bytes.len(), slot).map_err(|error| format!("{}: {error}", image.display()))?;
     let mut flash = Flash::open(path, FLASH_BYTES)?;
@@ -129,18 +128,18 @@ fn install(path: &Path, image: &Path) -> Result<(), Error> {
         flash.write(slot.offset_bytes(), &padded).await?;
         flash.sync().await
     });
-    written.expect("a file is always ready").map_err(|error| format!("the flash cannot be written: {error}"))?;
+    written.expect("a file never waits").map_err(|error| format!("the flash cannot be written: {error}"))?;
     print(Kind::Boot, "", &format!("installed version {} in slot a", header.version));
     Ok(())
 }
 
 fn check_length(header: &Header, got_bytes: usize, slot: Region) -> Result<(), Error> {
-    let (says_bytes, slot_bytes) = (header.image_bytes(), slot.len_bytes());
-    if says_bytes as usize != got_bytes {
-        return Err(format!("{got_bytes} bytes, its header says {says_bytes}").into());
+    let (header_bytes, slot_bytes) = (header.image_bytes(), slot.len_bytes());
+    if header_bytes as usize != got_bytes {
+        return Err(format!("{got_bytes} bytes, its header has {header_bytes}").into());
     }
-    if says_bytes > slot_bytes {
-        return Err(format!("{says_bytes} bytes, a slot holds {slot_bytes}").into());
+    if header_bytes > slot_bytes {
+        return Err(format!("{header_bytes} bytes, a slot holds {slot_bytes}").into());
     }
     Ok(())
 }

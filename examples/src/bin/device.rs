@@ -1,5 +1,5 @@
-//! The device program that every slot holds. Its versions differ in two things that are given when it is built:
-//! `OTA_DEVICE_VERSION`, and `OTA_DEVICE_SELF_TEST`, which is `pass` unless it is `fail`.
+//! The device program in every slot. Versions differ in two settings of the build: `OTA_DEVICE_VERSION`, and
+//! `OTA_DEVICE_SELF_TEST`, which is `pass` (default) or `fail`.
 
 use std::process::ExitCode;
 

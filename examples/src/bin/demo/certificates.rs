@@ -1,4 +1,4 @@
-//! Certificates that live as long as the demo: one CA, the server, and a device.
+//! Certificates for one run of the demo: a CA, the server, and the devices.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -11,24 +11,24 @@ use rcgen::{
 
 use crate::Error;
 
-/// The files of one party.
+/// Certificate and key files of one endpoint.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// Its certificate (PEM).
+    /// Certificate (PEM).
     pub certificate: PathBuf,
-    /// Its private key (PEM).
+    /// Private key (PEM).
     pub key: PathBuf,
 }
 
 /// The CA of the demo.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    /// Its certificate (PEM).
+    /// CA certificate (PEM).
     pub certificate: PathBuf,
 }
 
 impl Authority {
-    /// Makes a CA and writes its certificate to `folder`; its key stays in memory.
+    /// Creates a CA and writes its certificate to `folder`; its key is kept in memory.
     pub fn new(folder: &Path) -> Result<Self, Error> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(Vec::new())?;
@@ -40,13 +40,13 @@ impl Authority {
         Ok(Self { issuer: Issuer::new(params, key), certificate })
     }
 
-    /// A certificate for the server under the names that it is reached by.
+    /// Issues a server certificate for the host names of the service.
     pub fn server(&self, folder: &Path) -> Result<Identity, Error> {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         self.issue(folder, "server", names, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    /// A certificate for the client `name`.
+    /// Issues a certificate for the client `name`.
     pub fn client(&self, folder: &Path, name: &str) -> Result<Identity, Error> {
         self.issue(folder, name, Vec::new(), ExtendedKeyUsagePurpose::ClientAuth)
     }
@@ -70,7 +70,7 @@ impl Authority {
     }
 }
 
-/// Writes what only its owner may read, from its first byte on.
+/// Writes a file that only its owner can read.
 fn write_secret(path: &Path, text: &str) -> Result<(), Error> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     Ok(file.write_all(text.as_bytes())?)

@@ -1,5 +1,4 @@
-//! What somebody named on the command line is looked at before anything is built: a typing error costs a second, not
-//! minutes.
+//! Validates the command-line arguments before anything is built, so that a typing error is reported at once.
 
 use std::fs;
 use std::io;
@@ -17,12 +16,12 @@ use tokio::net::TcpStream;
 
 use crate::Error;
 
-/// A broker on this machine that takes longer is none.
+/// Timeout of the connection to a broker on this machine.
 const BROKER_WAIT: Duration = Duration::from_secs(5);
 
-/// The bytes of `--image`. `program_bytes` is how long the device program before them is, as far as it is known.
+/// Reads the file of `--image`. `program_bytes` is the length of the device program before it, as far as known.
 ///
-/// Errors: no readable file, or more bytes than the slot has left.
+/// Errors: the file is not readable or does not fit into the slot.
 pub fn image(path: &Path, program_bytes: u64) -> Result<Vec<u8>, Error> {
     let refuse = |why: &dyn std::fmt::Display| format!("--image {}: {why}", path.display());
     let about = fs::metadata(path).map_err(|error| refuse(&error))?;
@@ -36,44 +35,44 @@ pub fn image(path: &Path, program_bytes: u64) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(|error| refuse(&error).into())
 }
 
-/// Whether a slot holds header, program and payload.
+/// Checks that a slot holds header, program and payload.
 pub fn fits(payload_bytes: u64, program_bytes: u64) -> Result<(), Error> {
     let slot_bytes = u64::from(layout().slot(SlotId::A).len_bytes());
     let room_bytes = slot_bytes.saturating_sub(program_bytes + u64::from(BODY_OFFSET_DEFAULT_BYTES));
     if payload_bytes <= room_bytes {
         return Ok(());
     }
-    let beside = format!("at most {room_bytes} fit into a slot of {slot_bytes} beside the device program");
+    let beside = format!("at most {room_bytes} fit into a slot of {slot_bytes} with the device program");
     Err(format!("{payload_bytes} bytes, {beside}").into())
 }
 
-/// The address in the URL of `--broker`, HOST:PORT, where an MQTT 5 broker answers.
+/// Returns HOST:PORT of the URL of `--broker` after connecting to the MQTT 5 broker there.
 pub async fn broker(url: &str) -> Result<String, Error> {
     let address = url.strip_prefix("mqtt://").map(|rest| rest.trim_end_matches('/'));
     let parts = address.and_then(|address| address.rsplit_once(':'));
     let host_port = parts.and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
     let Some((host, port)) = host_port.filter(|(host, _)| !host.is_empty() && !host.contains(['/', '@'])) else {
-        return Err(format!("--broker {url}: it is mqtt://HOST:PORT").into());
+        return Err(format!("--broker {url}: the format is mqtt://HOST:PORT").into());
     };
-    let silent = || format!("no answer within {} s", BROKER_WAIT.as_secs()).into();
+    let silent = || format!("no response within {} s", BROKER_WAIT.as_secs()).into();
     let answer = tokio::time::timeout(BROKER_WAIT, answers(host, port)).await;
     answer.unwrap_or_else(|_| Err(silent())).map_err(|why| format!("no broker at {url}: {why}"))?;
     Ok(format!("{host}:{port}"))
 }
 
-/// Connects twice: a refused connection has better words than what the MQTT client makes of it.
+/// Connects twice: the error of a refused TCP connection is clearer than the MQTT client's.
 async fn answers(host: &str, port: u16) -> Result<(), Error> {
-    TcpStream::connect((host, port)).await.map_err(|error| in_words(&error))?;
+    TcpStream::connect((host, port)).await.map_err(|error| describe(&error))?;
     let (mut receive, mut send) = ([0; 512], [0; 512]);
     let session = ConfigBuilder::new(Buffers::new(&mut receive, &mut send)).client_id("ota-demo")?;
     let mut session = Session::new(session);
     let mut client = Minimq { session: &mut session, connector: Network::plain(), host, port, tls: false };
     let connected = client.connect().await;
-    connected.map(drop).map_err(|error| format!("what listens there does not speak MQTT 5 with us: {error:?}").into())
+    connected.map(drop).map_err(|error| format!("the server does not accept an MQTT 5 connection: {error:?}").into())
 }
 
-/// Without the number of the operating system.
-fn in_words(error: &io::Error) -> String {
+/// Returns the error without the operating system's number.
+fn describe(error: &io::Error) -> String {
     if error.raw_os_error().is_some() { error.kind().to_string() } else { error.to_string() }
 }
 
@@ -104,7 +103,7 @@ mod tests {
     #[tokio::test]
     async fn a_broker_url_of_another_form_is_refused_without_a_connection() {
         for url in ["127.0.0.1:1883", "mqtt://127.0.0.1", "mqtt://:1883", "mqtts://a:1", "mqtt://a:x", "mqtt://u@a:1"] {
-            assert_eq!(words(broker(url).await), format!("--broker {url}: it is mqtt://HOST:PORT"));
+            assert_eq!(words(broker(url).await), format!("--broker {url}: the format is mqtt://HOST:PORT"));
         }
     }
 
@@ -129,6 +128,6 @@ mod tests {
             refused = broker(&url) => refused,
             () = closing => unreachable!("it never ends"),
         };
-        assert!(words(refused).starts_with(&format!("no broker at {url}: what listens there")));
+        assert!(words(refused).starts_with(&format!("no broker at {url}: the server does not accept")));
     }
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C and a polite kill: heard from the first moment on, and told apart from failures.
+//! SIGINT and SIGTERM: handled from the start, and distinguished from failures.
 
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
@@ -6,23 +6,23 @@ use std::process::ExitStatus;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Shells add it to the signal's number to make an exit status.
+/// Shells add it to the signal number to form an exit status.
 const EXIT_BASE: i32 = 128;
 
-/// Somebody wants this to end; it is no failure.
+/// The demo was interrupted; this is not a failure.
 #[derive(Clone, Copy, Debug)]
 pub struct Interrupted {
     by: SignalKind,
 }
 
 impl Interrupted {
-    /// The interruption that ended a child. A terminal sends Ctrl-C to all of us, and the child may be gone first.
+    /// Returns the interruption that ended a child. A terminal sends Ctrl-C to all processes, and the child may end first.
     pub fn ended(status: ExitStatus) -> Option<Self> {
         let by = SignalKind::interrupt();
         (status.signal() == Some(by.as_raw_value())).then_some(Self { by })
     }
 
-    /// The exit status, as shells have it: 130 after Ctrl-C.
+    /// Exit status as in shells: 130 after Ctrl-C.
     pub fn exit_status(self) -> u8 {
         u8::try_from(EXIT_BASE + self.by.as_raw_value()).unwrap_or(u8::MAX)
     }
@@ -36,19 +36,23 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// The signals that end the demo. While this exists, they end nothing by themselves.
+/// The signals that end the demo. While this exists, they do not end the process directly.
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    /// From here on they are heard.
+    /// Starts to receive the signals.
     pub fn listen() -> std::io::Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    /// Waits for one. Dropping the future loses none.
+    /// Waits for a signal.
+    ///
+    /// # Cancel safety
+    ///
+    /// No signal is lost if the future is dropped.
     pub async fn next(&mut self) -> Interrupted {
         tokio::select! {
             _ = self.interrupt.recv() => Interrupted { by: SignalKind::interrupt() },

@@ -1,15 +1,15 @@
-//! The demo: a job service, a boot selector and a device, each a process of its own, and one update story between them.
-//! What is shown is what the processes print; what is claimed at the end is read from the service and from the flash.
+//! The demo: a job service, a boot selector and a device, each in a process of its own, run an update scenario.
+//! The output of the processes is shown; the results at the end are read from the service and from the flash.
 
 mod build;
 mod certificates;
 mod check;
-mod claims;
 mod hints;
 mod interrupt;
 mod processes;
+mod results;
+mod scenario;
 mod screen;
-mod story;
 mod view;
 
 use std::path::PathBuf;
@@ -20,32 +20,32 @@ use clap::{Parser, ValueEnum};
 use crate::interrupt::{Interrupted, Signals};
 use crate::screen::Screen;
 
-/// What goes wrong before or during the story, in words.
+/// Error of the demo, as a message for the user.
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// Shows an update from the job to the committed image, and back when the image is bad.
+/// Show firmware updates from the job to the committed image, and the rollback of a bad image
 #[derive(Debug, Parser)]
 struct Options {
-    /// End after the story, with status 0 only if all of it came true.
+    /// Exit after the scenario, with status 0 only if all results are as expected
     #[arg(long)]
     once: bool,
-    /// Any file: it becomes part of every image, and its bytes are looked for in the flash.
+    /// Any file; it becomes part of every image and is searched for in the flash
     #[arg(long)]
     image: Option<PathBuf>,
-    /// A broker to use instead of the service's own: mqtt://HOST:PORT, without TLS, on this machine.
+    /// External broker: mqtt://HOST:PORT, without TLS, on this machine
     #[arg(long)]
     broker: Option<String>,
-    /// How the images travel; without it, the story is told once over each.
+    /// Protocol of the downloads; by default the scenario runs once with each
     #[arg(long, value_enum)]
     protocol: Option<Protocol>,
 }
 
-/// How an image travels.
+/// Protocol of a download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Protocol {
-    /// In blocks, over an MQTT stream.
+    /// Blocks of an MQTT stream
     Mqtt,
-    /// As ranges, over HTTP.
+    /// Byte ranges over HTTP
     Http,
 }
 
@@ -60,7 +60,7 @@ impl Protocol {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    // Before anything else: from here on a signal ends nothing half-way.
+    // Before anything else, so that a signal cannot leave files or processes behind.
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => return failed(&error.into()),
@@ -68,12 +68,12 @@ async fn main() -> ExitCode {
     let options = Options::parse();
     let mut screen = Screen::new();
     let outcome = tokio::select! {
-        // First the signal: what it did to a child is no news then.
+        // The signal first: it may also have ended a child.
         biased;
         interrupted = signals.next() => Err(interrupted.into()),
-        outcome = story::tell(&options, &mut screen) => outcome,
+        outcome = scenario::run(&options, &mut screen) => outcome,
     };
-    // The story was dropped by now: its processes ended with it, and its folder is gone.
+    // The scenario has been dropped: its processes have ended and its folder is removed.
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -83,7 +83,7 @@ async fn main() -> ExitCode {
 
 fn failed(error: &Error) -> ExitCode {
     if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
-        eprintln!("\n{interrupted}: nothing is left behind");
+        eprintln!("\n{interrupted}: all processes ended, all files removed");
         return ExitCode::from(interrupted.exit_status());
     }
     eprintln!("demo: {error}");

@@ -1,4 +1,4 @@
-//! The processes of the demo: started with a pipe that ends them when this one ends, and read line by line.
+//! The processes of the demo: started with a pipe that ends them together with this process, and read line by line.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
@@ -14,15 +14,15 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use crate::Error;
 use crate::interrupt::Interrupted;
 
-/// How often a folder is removed again: a process that was just killed may have put a last file into it.
+/// How often the removal of a folder is retried: a process that was just killed may still have created a file.
 const REMOVALS_MAX: u32 = 20;
 const REMOVAL_PAUSE: Duration = Duration::from_millis(50);
 
-/// A folder for its owner's eyes that goes when it is dropped.
+/// A temporary folder that only its owner can read; removed when dropped.
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// Makes a folder of this process's own below `parent`.
+    /// Creates a folder for this process below `parent`.
     pub fn new(parent: &Path) -> Result<Self, Error> {
         let path = parent.join(format!("demo-run-{}", std::process::id()));
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
@@ -30,7 +30,7 @@ impl Folder {
         Ok(Self(path))
     }
 
-    /// Its path.
+    /// Path of the folder.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -45,16 +45,16 @@ impl Drop for Folder {
             thread::sleep(REMOVAL_PAUSE);
         }
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("demo: {} stays: {error}", self.0.display());
+            eprintln!("demo: cannot remove {}: {error}", self.0.display());
         }
     }
 }
 
-/// A running program, which ends when this is dropped.
+/// A running program; killed when dropped.
 pub struct Process {
     child: Child,
-    /// Its end tells the program that we are gone, however we went.
-    _leash: Option<ChildStdin>,
+    /// When this pipe closes, the program exits.
+    _stdin: Option<ChildStdin>,
     lines: Lines<BufReader<ChildStdout>>,
     name: String,
 }
@@ -66,12 +66,16 @@ impl Process {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
-        let leash = child.stdin.take();
+        let stdin = child.stdin.take();
         let out = child.stdout.take().ok_or("a process without standard output")?;
-        Ok(Self { child, _leash: leash, lines: BufReader::new(out).lines(), name })
+        Ok(Self { child, _stdin: stdin, lines: BufReader::new(out).lines(), name })
     }
 
-    /// Its next line. Dropping the future loses nothing.
+    /// Returns its next line.
+    ///
+    /// # Cancel safety
+    ///
+    /// No line is lost if the future is dropped.
     ///
     /// Errors: the program ended.
     pub async fn line(&mut self) -> Result<String, Error> {

@@ -1,5 +1,5 @@
-//! Two columns on a plain terminal of 80 columns: what the device does, and beside it what the cloud sees.
-//! Piped, the same lines come without the one that is drawn over and over.
+//! Output in two columns on a terminal of 80 columns: events of the device, and beside them messages at the service.
+//! Without a terminal, the progress bar is printed as separate lines.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Instant;
@@ -7,24 +7,24 @@ use std::time::Instant;
 const DEVICE_COLUMNS: usize = 35;
 const CLOUD_COLUMNS: usize = 34;
 const BAR_COLUMNS: usize = 10;
-/// Piped output has a line for each so many percent.
+/// Without a terminal, progress is printed in steps of this many percent.
 const PIPED_STEP_PERCENT: u64 = 25;
 
-/// Where the story appears.
+/// The output.
 pub struct Screen {
     since: Instant,
     terminal: bool,
-    /// A progress bar stands on the last line and is drawn over.
+    /// The last line is a progress bar that is redrawn.
     bar: bool,
     piped_percent: u64,
 }
 
-/// How far a download is, as the device says it.
+/// Progress of a download as reported by the device.
 #[derive(Clone, Copy, Debug)]
 pub struct Download {
     /// Bytes in flash.
     pub done_bytes: u64,
-    /// Bytes of the image.
+    /// Total bytes of the image.
     pub total_bytes: u64,
     /// Bytes per second, 0 while unknown.
     pub rate_bytes_per_s: u64,
@@ -38,13 +38,13 @@ impl Screen {
         Self { since: Instant::now(), terminal: io::stdout().is_terminal(), bar: false, piped_percent: 0 }
     }
 
-    /// A line across both columns.
+    /// Prints a line across both columns.
     pub fn say(&mut self, text: &str) {
         self.end_bar();
         println!("{text}");
     }
 
-    /// The heads of the columns, below a title.
+    /// Prints a title and the heads of the columns.
     pub fn chapter(&mut self, title: &str) {
         self.say("");
         self.say(title);
@@ -52,17 +52,17 @@ impl Screen {
         self.say(&format!("{:->7} {:-<DEVICE_COLUMNS$} | {:-<CLOUD_COLUMNS$}", "", "", ""));
     }
 
-    /// What the device does.
+    /// Prints a row with an event of the device.
     pub fn device(&mut self, text: &str) {
         self.both(text, "");
     }
 
-    /// What the cloud sees.
+    /// Prints a row with an event of the cloud.
     pub fn cloud(&mut self, text: &str) {
         self.both("", text);
     }
 
-    /// What the device does, and beside it what the cloud sees of it.
+    /// Prints a row with events of both sides.
     pub fn both(&mut self, device: &str, cloud: &str) {
         self.end_bar();
         let clock = self.clock();
@@ -75,14 +75,14 @@ impl Screen {
         }
     }
 
-    /// How the download goes on.
+    /// Shows the progress of a download.
     pub fn download(&mut self, download: Download) {
         let Download { done_bytes, total_bytes, rate_bytes_per_s, left_ms } = download;
         let percent = done_bytes * 100 / total_bytes.max(1);
         let text = self.progress_text(percent, done_bytes, rate_bytes_per_s, left_ms);
         if self.terminal {
             print!("\r{} {text:<DEVICE_COLUMNS$} |", self.clock());
-            // A terminal that is gone is noticed by the next whole line.
+            // An error of the terminal is reported by the next line.
             let _ = io::stdout().flush();
             self.bar = true;
         } else if percent == 100 || percent >= self.piped_percent {
@@ -111,7 +111,7 @@ impl Screen {
     }
 }
 
-/// Megabytes per second.
+/// Formats a rate in megabytes per second.
 fn rate_text(rate_bytes_per_s: u64) -> String {
     match rate_bytes_per_s {
         0 => "?".into(),
@@ -119,7 +119,7 @@ fn rate_text(rate_bytes_per_s: u64) -> String {
     }
 }
 
-/// Breaks at spaces where it can, and anywhere where it must.
+/// Breaks lines at spaces if possible.
 fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = vec![String::new()];
     for word in text.split(' ') {

@@ -1,5 +1,5 @@
-//! From the lines of the processes to the words on the screen. A message is one row: where it left, and beside it where
-//! it arrived.
+//! Converts log lines of the processes to rows on the screen. A message is one row: its sender in one column, its receiver
+//! in the other.
 
 use std::time::{Duration, Instant};
 
@@ -7,25 +7,25 @@ use ota_examples::lines::{Kind, Line};
 
 use crate::screen::{Download, Screen};
 
-/// Both ends of a message are read within this time, or it is shown with one.
+/// A message that is reported by only one end within this time is shown alone.
 const PAIR_WAIT: Duration = Duration::from_millis(150);
 
-/// What `<- jobs/ID/update/accepted` leaves for the id in the device's column.
+/// Columns left for the id in `<- jobs/ID/update/accepted`.
 const ID_COLUMNS: usize = 11;
 const ID_HEAD_COLUMNS: usize = 3;
 
-/// What the device said last that later lines are counted from.
+/// Times of the device's last start and reset.
 #[derive(Default)]
-pub struct Uptime {
+pub struct BootTimes {
     started_ms: Option<u64>,
     reset_ms: Option<u64>,
-    /// How long the image before the first reset was up. Unit: milliseconds.
+    /// How long the old image ran before the first reset. Unit: milliseconds.
     pub old_image_ms: Option<u64>,
-    /// From that reset to the next program's first line. Unit: milliseconds.
+    /// Time from that reset to the first line of the next program. Unit: milliseconds.
     pub reset_took_ms: Option<u64>,
 }
 
-/// The messages that wait for their other end, and the requests for blocks, which are counted and not shown.
+/// Messages waiting for the line of their other end, and counters of block requests, which are not shown one by one.
 #[derive(Default)]
 pub struct View {
     waiting: Vec<Waiting>,
@@ -40,24 +40,24 @@ struct Waiting {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Message {
-    /// The end that told of it.
+    /// Whether the device reported it.
     device: bool,
     to_cloud: bool,
     topic: String,
     text: String,
 }
 
-impl Uptime {
-    /// What happened since the last call; the running program goes on being counted.
-    pub fn take(&mut self) -> Uptime {
+impl BootTimes {
+    /// Returns the values since the last call and resets them; the running program's start time is kept.
+    pub fn take(&mut self) -> BootTimes {
         let Self { started_ms, reset_ms, .. } = *self;
         std::mem::replace(self, Self { started_ms, reset_ms, ..Self::default() })
     }
 }
 
 impl View {
-    /// Shows a line of the device; true once its job is settled.
-    pub fn device(&mut self, text: &str, up: &mut Uptime, screen: &mut Screen) -> bool {
+    /// Shows a line of the device; returns true when its job is settled.
+    pub fn device(&mut self, text: &str, up: &mut BootTimes, screen: &mut Screen) -> bool {
         let Some(Line { at_ms, kind, topic, text }) = Line::parse(text) else {
             screen.device(text);
             return false;
@@ -78,7 +78,7 @@ impl View {
         false
     }
 
-    /// Shows a line of the service, if it is about `thing`.
+    /// Shows a line of the service if it is about `thing`.
     pub fn cloud(&mut self, line: &str, thing: &str, screen: &mut Screen) {
         let field = |name: &str| string_field(line, name).unwrap_or_default();
         if field("thing") != thing {
@@ -95,7 +95,7 @@ impl View {
         self.message(Message { device: false, to_cloud, topic, text }, screen);
     }
 
-    /// Shows what waited in vain for its other end.
+    /// Shows messages whose other end has not reported them in time.
     pub fn flush(&mut self, screen: &mut Screen) {
         while let Some(at) = self.waiting.iter().position(|waiting| waiting.since.elapsed() >= PAIR_WAIT) {
             let message = self.waiting.remove(at).message;
@@ -106,7 +106,7 @@ impl View {
     }
 
     fn message(&mut self, message: Message, screen: &mut Screen) {
-        // Progress is a row of its own already; that it was taken is no news.
+        // Progress has a row of its own; its acknowledgement is not shown.
         if message.topic.ends_with("/update/accepted") && message.text.contains("receiving") {
             return;
         }
@@ -146,21 +146,21 @@ fn arrow(to_cloud: bool) -> &'static str {
     if to_cloud { "->" } else { "<-" }
 }
 
-fn started(version: &str, at_ms: u64, up: &mut Uptime) -> String {
+fn started(version: &str, at_ms: u64, up: &mut BootTimes) -> String {
     let took = up.reset_ms.take().map(|reset| at_ms - reset);
     up.started_ms = Some(at_ms);
     up.reset_took_ms = up.reset_took_ms.or(took);
     match took {
-        Some(ms) => format!("v{version} runs, {ms} ms after reset"),
-        None => format!("v{version} runs"),
+        Some(ms) => format!("v{version} started {ms} ms after reset"),
+        None => format!("v{version} started"),
     }
 }
 
-fn reset(at_ms: u64, up: &mut Uptime) -> String {
+fn reset(at_ms: u64, up: &mut BootTimes) -> String {
     let was_up = at_ms - up.started_ms.unwrap_or(at_ms);
     up.reset_ms = Some(at_ms);
     up.old_image_ms = up.old_image_ms.or(Some(was_up));
-    format!("reset, after {was_up} ms up")
+    format!("reset after {was_up} ms of uptime")
 }
 
 fn download(text: &str) -> Option<Download> {
@@ -170,34 +170,34 @@ fn download(text: &str) -> Option<Download> {
     Some(Download { done_bytes, total_bytes, rate_bytes_per_s, left_ms: number() })
 }
 
-/// A notice in plain words; `None` for what the messages beside it say already.
+/// Returns the text for a notice; `None` if the messages beside it show the same.
 fn words(notice: &str) -> Option<String> {
     let (name, detail) = notice.split_once(['(', ' ']).unwrap_or((notice, ""));
     let detail = detail.strip_suffix(')').unwrap_or(detail);
     Some(match name {
         "CheckStarted" | "NoUpdate" | "UpdateAvailable" | "DownloadSucceeded" | "Settled" => return None,
-        "DownloadStarted" => "download starts".into(),
+        "DownloadStarted" => "download started".into(),
         "DownloadFailed" => format!("download failed: {detail}"),
-        "VerifyStarted" => "all there: flash is read back".into(),
+        "VerifyStarted" => "all received, verifying the flash".into(),
         "VerifySucceeded" => "digest and signature verified".into(),
-        "VerifyFailed" => format!("refused: {detail}"),
-        "Activated" => "boot record: try the new image".into(),
-        "SelfTestStarted" => "the new image tests itself".into(),
-        "Confirmed" => "test passed: image committed".into(),
-        "RollingBack" => format!("test failed, roll back: {detail}"),
+        "VerifyFailed" => format!("rejected: {detail}"),
+        "Activated" => "boot record: trial of the new image".into(),
+        "SelfTestStarted" => "self-test of the new image started".into(),
+        "Confirmed" => "self-test passed: image committed".into(),
+        "RollingBack" => format!("self-test failed, rolling back: {detail}"),
         "Concluded" => format!("journal: {detail}"),
         _ => notice.into(),
     })
 }
 
-/// A topic without what all of them have in common, and with a job's id that fits the column.
+/// Shortens a topic: without the prefix, and with an abbreviated job id.
 fn short(topic: &str) -> String {
     let rest = topic.strip_prefix("$aws/things/").and_then(|rest| rest.split_once('/')).map_or(topic, |(_, rest)| rest);
     let levels: Vec<String> = rest.split('/').map(elided).collect();
     levels.join("/")
 }
 
-/// An id with its middle left out, if the device's column would break it: the end is what differs.
+/// Abbreviates an id in the middle if it is too long for the column; ids differ at the end.
 fn elided(id: &str) -> String {
     let chars: Vec<char> = id.chars().collect();
     if chars.len() <= ID_COLUMNS {
@@ -207,7 +207,7 @@ fn elided(id: &str) -> String {
     head.iter().chain(&['.', '.']).chain(tail).collect()
 }
 
-/// What a person wants to know of a message.
+/// Extracts the interesting fields of a message.
 fn summary(payload: &str) -> String {
     let names = ["jobId", "status", "receive", "self_test", "reason", "code", "message"];
     let word = |name: &&str| {
@@ -217,7 +217,7 @@ fn summary(payload: &str) -> String {
     names.iter().filter_map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// The first string with this name in a JSON text that one of our own programs wrote.
+/// Returns the first string member with this name from JSON written by our own programs.
 fn string_field(json: &str, name: &str) -> Option<String> {
     let rest = json.split_once(&format!("\"{name}\":\""))?.1;
     let mut text = String::new();

@@ -1,0 +1,161 @@
+//! The admin requests below `/api`: upload images; create, list, show and cancel jobs; read events.
+//! All of them require the bearer token of the data directory. The JSON types are in `crate::api`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use futures_util::StreamExt;
+use ring::digest::{SHA256, digest};
+
+use super::app::App;
+use crate::serve::files::UploadError;
+
+use crate::api::{CancelQuery, ErrorBody, EventQuery, JobList, JobRow, JobView, NewJob, SIGNATURE_HEADER};
+use crate::limits::{ADMIN_BODY_BYTES_MAX, EVENTS_WAIT_MAX, NAME_BYTES_MAX, SIGNATURE_TEXT_BYTES_MAX};
+use crate::model::{Event, Image};
+use crate::serve::jobs::job_admin::AdminError;
+use crate::serve::log::report_error;
+use crate::store::StoreError;
+
+/// The routes below `/api`.
+pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
+    Router::new()
+        // The upload enforces its own limit.
+        .route("/api/images/{name}", put(upload).layer(DefaultBodyLimit::disable()))
+        .route("/api/jobs", get(list))
+        .route("/api/jobs/{id}", put(create).get(show))
+        .route("/api/jobs/{id}/cancel", post(cancel))
+        .route("/api/events", get(events))
+        .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX))
+        .route_layer(from_fn_with_state(Arc::clone(app), require_token))
+}
+
+async fn require_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    // Digests are compared so that the comparison time reveals nothing about the token.
+    if digest(&SHA256, given.trim().as_bytes()).as_ref() != app.token_digest {
+        return failure(StatusCode::UNAUTHORIZED, "the bearer token is missing or wrong");
+    }
+    next.run(request).await
+}
+
+async fn upload(State(app): State<Arc<App>>, Path(name): Path<String>, headers: HeaderMap, body: Body) -> Response {
+    let Ok(signature) = headers.get(SIGNATURE_HEADER).map(|value| value.to_str().map(str::to_owned)).transpose() else {
+        return failure(StatusCode::BAD_REQUEST, &format!("{SIGNATURE_HEADER} is not base64: it is not ASCII"));
+    };
+    if signature.as_deref() == Some("") {
+        return failure(StatusCode::BAD_REQUEST, &format!("{SIGNATURE_HEADER} is empty: omit it, or sign the image"));
+    }
+    if name.len() > NAME_BYTES_MAX {
+        return failure(StatusCode::BAD_REQUEST, &format!("name of {} bytes, at most {NAME_BYTES_MAX}", name.len()));
+    }
+    if let Some(long) = signature.as_ref().filter(|text| text.len() > SIGNATURE_TEXT_BYTES_MAX) {
+        let text = format!("signature of {} bytes, at most {SIGNATURE_TEXT_BYTES_MAX}", long.len());
+        return failure(StatusCode::BAD_REQUEST, &text);
+    }
+    match receive(&app, name, signature, body).await {
+        Ok(image) => (StatusCode::CREATED, Json(image)).into_response(),
+        Err(UploadError::TooLarge { max }) => {
+            failure(StatusCode::PAYLOAD_TOO_LARGE, &format!("an image has at most {max} bytes"))
+        }
+        Err(UploadError::Store(error)) => store_failure(&error),
+    }
+}
+
+async fn receive(app: &App, name: String, signature: Option<String>, body: Body) -> Result<Image, UploadError> {
+    let mut upload = app.files.begin().map_err(UploadError::Store)?;
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| UploadError::Store(StoreError::Io(std::io::Error::other(error))))?;
+        let written = tokio::task::spawn_blocking(move || upload.write(&piece).map(|()| upload));
+        upload = written.await.map_err(std::io::Error::other)??;
+    }
+    let stored = tokio::task::spawn_blocking(move || upload.finish()).await.map_err(std::io::Error::other)??;
+    let image = Image { id: stored.id, name, size_bytes: stored.size_bytes, sha256: stored.sha256, signature };
+    app.store.add_image(&image).await.map_err(UploadError::Store)?;
+    Ok(image)
+}
+
+async fn create(State(app): State<Arc<App>>, Path(id): Path<String>, Json(job): Json<NewJob>) -> Response {
+    match app.jobs.create(id, job).await {
+        Ok(created) => (StatusCode::CREATED, Json(created)).into_response(),
+        Err(error) => refused(&error),
+    }
+}
+
+async fn cancel(State(app): State<Arc<App>>, Path(id): Path<String>, Query(cancel): Query<CancelQuery>) -> Response {
+    match app.jobs.cancel(id, cancel.force).await {
+        Ok(canceled) => Json(canceled).into_response(),
+        Err(error) => refused(&error),
+    }
+}
+
+async fn list(State(app): State<Arc<App>>) -> Response {
+    match app.store.jobs().await {
+        Ok(jobs) => Json(JobList { jobs: jobs.iter().map(JobRow::new).collect() }).into_response(),
+        Err(error) => store_failure(&error),
+    }
+}
+
+async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
+    match look_up(&app, &id).await {
+        Ok(Some(view)) => Json(view).into_response(),
+        Ok(None) => failure(StatusCode::NOT_FOUND, &format!("there is no job {id}")),
+        Err(error) => store_failure(&error),
+    }
+}
+
+async fn look_up(app: &App, id: &str) -> Result<Option<JobView>, StoreError> {
+    let Some(job) = app.store.job(id).await? else { return Ok(None) };
+    let executions = app.store.executions_of(id).await?;
+    Ok(Some(JobView::new(&job, &executions)))
+}
+
+async fn events(State(app): State<Arc<App>>, Query(feed): Query<EventQuery>) -> Response {
+    let wait = Duration::from_secs(feed.wait_s).min(EVENTS_WAIT_MAX);
+    let until = tokio::time::Instant::now() + wait;
+    let mut seen = feed.after;
+    loop {
+        let found: Vec<Event> = match app.store.events_after(feed.after, feed.job.as_deref()).await {
+            Ok(found) => found,
+            Err(error) => return store_failure(&error),
+        };
+        if !found.is_empty() || tokio::time::Instant::now() >= until {
+            return Json(found).into_response();
+        }
+        // With a filter the newest event may belong to another job: wait for the next one.
+        seen = app.store.wait_for_event(seen, until - tokio::time::Instant::now()).await;
+    }
+}
+
+fn refused(error: &AdminError) -> Response {
+    match error {
+        AdminError::Bad(text) => failure(StatusCode::BAD_REQUEST, text),
+        AdminError::NoJob(id) => failure(StatusCode::NOT_FOUND, &format!("there is no job {id}")),
+        AdminError::Ended { id, status } => failure(StatusCode::CONFLICT, &format!("job {id} is {status}")),
+        AdminError::Stopping => failure(StatusCode::SERVICE_UNAVAILABLE, "the service is stopping"),
+        AdminError::Store(error) => store_failure(error),
+    }
+}
+
+fn store_failure(error: &StoreError) -> Response {
+    let status = match error {
+        StoreError::JobExists { .. } => StatusCode::CONFLICT,
+        StoreError::Full => StatusCode::INSUFFICIENT_STORAGE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    report_error(format_args!("admin request: {error}"));
+    failure(status, &error.to_string())
+}
+
+fn failure(status: StatusCode, text: &str) -> Response {
+    (status, Json(ErrorBody { error: text.to_owned() })).into_response()
+}

@@ -1,0 +1,23 @@
+//! Shared state of the HTTP handlers.
+
+use crate::serve::files::Files;
+use crate::serve::jobs::handle::JobsHandle;
+use crate::serve::log::Log;
+use crate::serve::signed_url::Signer;
+use crate::store::Store;
+
+/// Shared state of the HTTP handlers.
+pub struct App {
+    /// Database.
+    pub store: Store,
+    /// Image files.
+    pub files: Files,
+    /// Job service.
+    pub jobs: JobsHandle,
+    /// Checks signed URLs.
+    pub signer: Signer,
+    /// SHA-256 of the admin token.
+    pub token_digest: Vec<u8>,
+    /// Message log.
+    pub log: Log,
+}

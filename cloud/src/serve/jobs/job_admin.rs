@@ -1,0 +1,164 @@
+//! Validates and stores new jobs.
+//! Notifications are the caller's task.
+
+use std::collections::HashSet;
+
+use ota_jobs::{FieldError, JobId, RawJson, ThingName};
+
+use super::document::{self, DocumentFile};
+use crate::api::{NewFile, NewJob, Protocol};
+use crate::clock::now_s;
+use crate::ids::stream_name;
+use crate::limits::{DOCUMENT_BYTES_MAX, FILES_MAX, NAME_BYTES_MAX, THINGS_MAX, TIMER_MINUTES};
+use crate::model::{AuditNote, Execution, Image, Job};
+use crate::serve::log::quote;
+use crate::store::{NewJobRecord, Store, StoreError};
+
+/// Default name of the verification key.
+const KEY_NAME_DEFAULT: &str = "main";
+
+/// Why an admin request failed.
+#[derive(Debug)]
+pub enum AdminError {
+    /// The request is invalid; the text names the reason.
+    Bad(String),
+    /// The job does not exist.
+    NoJob(String),
+    /// The job has ended; nothing can be cancelled.
+    Ended {
+        /// The job.
+        id: String,
+        /// Its final state.
+        status: &'static str,
+    },
+    /// The service is shutting down.
+    Stopping,
+    /// Error of the store.
+    Store(StoreError),
+}
+
+impl From<StoreError> for AdminError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+fn bad(text: impl Into<String>) -> AdminError {
+    AdminError::Bad(text.into())
+}
+
+/// Validates and stores a job; each thing has a queued execution when this returns.
+///
+/// Errors: `Bad` with the reason; `Store` with `JobExists` or `Full`.
+pub async fn create(store: &Store, id: &str, new: &NewJob) -> Result<(), AdminError> {
+    check(id, new)?;
+    let files = files(store, &new.files).await?;
+    let stream = (!files.is_empty()).then(stream_name);
+    let document = match (&new.document, &stream) {
+        (Some(document), None) => document.get().to_owned(),
+        (None, Some(stream)) => write(new, stream, &files)?,
+        _ => return Err(bad("a job has either files or a custom document")),
+    };
+    if document.len() > DOCUMENT_BYTES_MAX {
+        return Err(bad(format!("a document of {} bytes, at most {DOCUMENT_BYTES_MAX}", document.len())));
+    }
+    // A document that cannot be sent in a message is rejected here.
+    RawJson::parse(document.as_bytes()).map_err(|error| bad(format!("document: {error}")))?;
+    let job = Job {
+        id: id.to_owned(),
+        document,
+        stream,
+        timeout_s: new.timeout_minutes.map(|minutes| minutes * 60),
+        canceled: false,
+        created_at_s: now_s(),
+    };
+    let files: Vec<(u32, String)> = files.iter().map(|f| (u32::from(f.file_id), f.image.id.clone())).collect();
+    Ok(store.create_job(&NewJobRecord { job: &job, things: &new.things, files: &files }).await?)
+}
+
+fn check(id: &str, new: &NewJob) -> Result<(), AdminError> {
+    JobId::new(id).map_err(|error| bad(format!("job id: {error}")))?;
+    if new.things.is_empty() || new.things.len() > THINGS_MAX {
+        return Err(bad(format!("{} things, 1 to {THINGS_MAX} are taken", new.things.len())));
+    }
+    let mut seen = HashSet::new();
+    for (position, thing) in new.things.iter().enumerate() {
+        ThingName::new(thing).map_err(|error| bad(invalid_thing(position, thing, &error)))?;
+        if !seen.insert(thing) {
+            return Err(bad(format!("thing {thing} is named twice")));
+        }
+    }
+    if new.files.len() > FILES_MAX {
+        return Err(bad(format!("{} files, at most {FILES_MAX}", new.files.len())));
+    }
+    if new.document.as_ref().is_some_and(|document| !document.get().starts_with('{')) {
+        return Err(bad("a document is a JSON object"));
+    }
+    match new.timeout_minutes {
+        Some(minutes) if !TIMER_MINUTES.contains(&minutes) => {
+            Err(bad(format!("timeout of {minutes} minutes, {TIMER_MINUTES:?} are taken")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn invalid_thing(position: usize, thing: &str, error: &FieldError) -> String {
+    format!("thing {position}, \"{}\": {error}", quote(thing.as_bytes()))
+}
+
+/// A file of the request with its image.
+struct JobFile<'a> {
+    file_id: u8,
+    image: Image,
+    request: &'a NewFile,
+}
+
+async fn files<'a>(store: &Store, files: &'a [NewFile]) -> Result<Vec<JobFile<'a>>, AdminError> {
+    let mut found: Vec<JobFile<'a>> = Vec::new();
+    for (position, file) in files.iter().enumerate() {
+        let position = u8::try_from(position).expect("at most 50 files are accepted");
+        let file_id = file.file_id.unwrap_or(position);
+        if found.iter().any(|other| other.file_id == file_id) {
+            return Err(bad(format!("file id {file_id} is used twice")));
+        }
+        let image = store.image(&file.image).await?;
+        let image = image.ok_or_else(|| bad(format!("there is no image {}", file.image)))?;
+        let names = [file.file_path.as_deref(), file.key_name.as_deref()];
+        if let Some(long) = names.into_iter().flatten().find(|name| name.len() > NAME_BYTES_MAX) {
+            return Err(bad(format!("a name of {} bytes, at most {NAME_BYTES_MAX}", long.len())));
+        }
+        found.push(JobFile { file_id, image, request: file });
+    }
+    Ok(found)
+}
+
+fn write(new: &NewJob, stream: &str, files: &[JobFile<'_>]) -> Result<String, AdminError> {
+    let protocols: &[Protocol] = match new.protocols.as_slice() {
+        [] => &[Protocol::Mqtt],
+        [_] => &new.protocols,
+        [one, other] if one != other => &new.protocols,
+        _ => return Err(bad("a protocol is named twice")),
+    };
+    let documents: Vec<DocumentFile<'_>> = files
+        .iter()
+        .map(|f| DocumentFile {
+            file_id: f.file_id,
+            image: &f.image,
+            file_path: f.request.file_path.as_deref().unwrap_or(&f.image.name),
+            key_name: f.request.key_name.as_deref().unwrap_or(KEY_NAME_DEFAULT),
+            file_type: f.request.file_type,
+        })
+        .collect();
+    Ok(document::write(protocols, stream, &documents))
+}
+
+/// Audit entry for a changed execution; the device's details are truncated.
+pub fn audit_note(execution: &Execution) -> AuditNote {
+    let status = execution.status.as_str();
+    let text = match &execution.details {
+        Some(details) => format!("{status} {}", quote(details.as_bytes())),
+        None => status.to_owned(),
+    };
+    let (job_id, thing) = (Some(execution.job_id.clone()), Some(execution.thing.clone()));
+    AuditNote { kind: "execution", job_id, thing, text }
+}

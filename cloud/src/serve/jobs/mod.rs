@@ -1,0 +1,15 @@
+//! The job service: requests of devices, admin requests, and notifications.
+//!
+//! `job_actor` is the single writer. It receives commands from `handle` (admin requests) and from the router (devices), and
+//! uses `codec` for messages, `service` and `job_admin` over the store, and the pure functions of `rules`.
+
+pub mod codec;
+mod document;
+pub mod handle;
+pub mod job_actor;
+pub mod job_admin;
+pub mod messages;
+mod notify_queue;
+pub mod rules;
+pub mod seen_things;
+pub mod service;

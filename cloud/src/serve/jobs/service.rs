@@ -1,0 +1,320 @@
+//! The job service: handles requests of devices and cancellations over the store. The rules are in `rules.rs`, message
+//! formats in `codec.rs`; no network here.
+//!
+//! A single task owns it and handles one request at a time, so responses are sent in the order of the changes. Notifications
+//! caused by a device's own request follow its response; all others are queued in `notify_queue.rs`.
+
+use ota_jobs::RejectCode;
+
+use super::document::with_urls;
+use super::job_admin::{self, AdminError, audit_note};
+use super::messages::{ExecutionView, Notification, Reply, Request};
+use super::notify_queue::{NextChange, PendingNotify};
+use super::rules::{self, Change, QueueChange, Refusal, StepTimer};
+use crate::api::{CancelResponse, NewJob, job_status};
+use crate::limits::{CHANGES_PER_TRANSACTION_MAX, THINGS_PER_PAGE_MAX};
+use crate::model::{AuditNote, Execution, Job};
+use crate::serve::log::report_error;
+use crate::serve::signed_url::Signer;
+use crate::store::{Store, StoreError};
+
+/// A cancellation in progress. It is executed in batches, between which requests are handled.
+#[derive(Debug)]
+pub struct Cancellation {
+    /// Result so far.
+    pub done: CancelResponse,
+    id: String,
+    force: bool,
+    /// Last thing that was read.
+    after: String,
+}
+
+/// The job service without its network.
+#[derive(Clone, Debug)]
+pub struct JobService {
+    store: Store,
+    signer: Signer,
+}
+
+/// Why a request is not accepted.
+enum HandleError {
+    Refused(Refusal),
+    Store(StoreError),
+}
+
+impl From<Refusal> for HandleError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<StoreError> for HandleError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl JobService {
+    /// Creates the service over this store; `signer` signs URLs in documents.
+    pub fn new(store: Store, signer: Signer) -> Self {
+        Self { store, signer }
+    }
+
+    /// Handles a device's request; its change is on disk when this returns.
+    ///
+    /// If the store fails, the reply is `InternalError`: nothing was changed, the device retries.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the change may have been made or not; no notification is sent.
+    pub async fn handle(&self, thing: &str, request: Request, now_s: u64) -> (Reply, Vec<Notification>) {
+        match self.try_handle(thing, request, now_s).await {
+            Ok(handled) => handled,
+            Err(HandleError::Refused(refusal)) => (Reply::Refused(refusal), Vec::new()),
+            Err(HandleError::Store(error)) => {
+                report_error(format_args!("request of {thing}: {error}"));
+                (Reply::Refused(Refusal::new(RejectCode::InternalError, "the service cannot store it now")), Vec::new())
+            }
+        }
+    }
+
+    async fn try_handle(
+        &self,
+        thing: &str,
+        request: Request,
+        now_s: u64,
+    ) -> Result<(Reply, Vec<Notification>), HandleError> {
+        match request {
+            Request::Pending => Ok((Reply::Pending(self.store.pending(thing).await?), Vec::new())),
+            Request::StartNext { details, step_timer } => self.start_next(thing, details, step_timer, now_s).await,
+            Request::Describe { job_id, number, include_document } => {
+                let execution = self.described(thing, job_id.as_deref(), number).await?;
+                let shown = match execution {
+                    Some(execution) => Some(self.shown(execution, include_document, now_s).await?),
+                    None => None,
+                };
+                Ok((Reply::Execution(shown), Vec::new()))
+            }
+            Request::Update { job_id, change, include_state, include_document } => {
+                let (next, notifications) = self.update(thing, &job_id, change, now_s).await?;
+                // The change is made: if the document cannot be read, the response is sent without it, and notifications are sent.
+                let document = match include_document {
+                    true => self
+                        .document(&job_id, now_s)
+                        .await
+                        .inspect_err(|e| report_error(format_args!("document: {e}")))
+                        .ok(),
+                    false => None,
+                };
+                Ok((Reply::Updated { state: include_state.then_some(next), document }, notifications))
+            }
+        }
+    }
+
+    async fn start_next(
+        &self,
+        thing: &str,
+        details: Option<String>,
+        step_timer: StepTimer,
+        now_s: u64,
+    ) -> Result<(Reply, Vec<Notification>), HandleError> {
+        let before = self.store.pending(thing).await?;
+        let Some(first) = before.first() else { return Ok((Reply::Execution(None), Vec::new())) };
+        let job = self.job(&first.job_id).await?;
+        let (execution, notifications) = match rules::start(first, details, step_timer, job.timeout_s, now_s) {
+            Some(next) => (next.clone(), self.save(&before, &next, now_s).await?),
+            None => (first.clone(), Vec::new()),
+        };
+        let document = Some(with_urls(&job.document, &self.signer, now_s));
+        Ok((Reply::Execution(Some(ExecutionView { execution, document })), notifications))
+    }
+
+    async fn described(
+        &self,
+        thing: &str,
+        job_id: Option<&str>,
+        number: Option<u64>,
+    ) -> Result<Option<Execution>, HandleError> {
+        let Some(job_id) = job_id else { return Ok(self.store.pending(thing).await?.into_iter().next()) };
+        let found = self.store.execution(thing, job_id).await?;
+        let execution = found.filter(|e| number.is_none_or(|number| number == e.number));
+        let execution = execution.ok_or_else(|| not_found(thing, job_id))?;
+        if execution.status.is_terminal() {
+            let message = format!("the execution is {}", execution.status);
+            return Err(Refusal::new(RejectCode::TerminalStateReached, message).into());
+        }
+        Ok(Some(execution))
+    }
+
+    async fn update(
+        &self,
+        thing: &str,
+        job_id: &str,
+        change: Change,
+        now_s: u64,
+    ) -> Result<(Execution, Vec<Notification>), HandleError> {
+        let execution = self.store.execution(thing, job_id).await?;
+        let execution = execution.ok_or_else(|| not_found(thing, job_id))?;
+        let before = self.store.pending(thing).await?;
+        let timeout_s = self.job(job_id).await?.timeout_s;
+        let next = rules::update(&execution, change, timeout_s, now_s)?;
+        let notifications = self.save(&before, &next, now_s).await?;
+        Ok((next, notifications))
+    }
+
+    /// Stores the next version of one execution; returns the resulting notifications.
+    async fn save(&self, before: &[Execution], next: &Execution, now_s: u64) -> Result<Vec<Notification>, StoreError> {
+        self.store.save_execution(next, &audit_note(next)).await?;
+        let after = rules::requeued(before, next);
+        // The change is made: if a notification cannot be built, the device gets the state with its next request.
+        let change = rules::queue_change(before, &after);
+        Ok(self.build_notifications(&next.thing, change, &after, now_s).await.unwrap_or_else(|error| {
+            report_error(format_args!("notification of {}: {error}", next.thing));
+            Vec::new()
+        }))
+    }
+
+    async fn build_notifications(
+        &self,
+        thing: &str,
+        change: QueueChange,
+        after: &[Execution],
+        now_s: u64,
+    ) -> Result<Vec<Notification>, StoreError> {
+        let mut notifications = Vec::new();
+        if change.list {
+            notifications.push(Notification::List { thing: thing.to_owned(), pending: after.to_vec() });
+        }
+        if change.first {
+            let first = match after.first() {
+                Some(first) => Some(self.shown(first.clone(), true, now_s).await?),
+                None => None,
+            };
+            notifications.push(Notification::Next { thing: thing.to_owned(), first });
+        }
+        Ok(notifications)
+    }
+
+    /// Creates a job; returns the notifications owed.
+    ///
+    /// Errors: see [`job_admin::create`].
+    pub async fn create(&self, id: &str, job: &NewJob) -> Result<Vec<PendingNotify>, AdminError> {
+        job_admin::create(&self.store, id, job).await?;
+        let first = NextChange::If(id.to_owned());
+        Ok(job
+            .things
+            .iter()
+            .map(|thing| PendingNotify { thing: thing.clone(), list: true, first: first.clone() })
+            .collect())
+    }
+
+    /// Starts to cancel a job: its queued executions and, if forced, those in progress.
+    ///
+    /// Errors: `NoJob`; `Ended` if no execution is pending; `Store`, and then nothing was changed.
+    pub async fn begin_cancel(&self, id: &str, force: bool) -> Result<Cancellation, AdminError> {
+        let job = self.store.job(id).await?.ok_or_else(|| AdminError::NoJob(id.to_owned()))?;
+        if self.store.pending_of_job(id, "", 1).await?.is_empty() {
+            return Err(AdminError::Ended { id: id.to_owned(), status: job_status(job.canceled, true) });
+        }
+        self.store.mark_canceled(id).await?;
+        Ok(Cancellation { id: id.to_owned(), force, after: String::new(), done: CancelResponse::default() })
+    }
+
+    /// Cancels the next batch in one transaction; returns the notifications owed, or `None` at the end.
+    ///
+    /// Errors: this batch was not changed; the cancellation can be requested again.
+    pub async fn cancel_batch(
+        &self,
+        cancellation: &mut Cancellation,
+        now_s: u64,
+    ) -> Result<Option<Vec<PendingNotify>>, StoreError> {
+        let found =
+            self.store.pending_of_job(&cancellation.id, &cancellation.after, CHANGES_PER_TRANSACTION_MAX).await?;
+        let Some(last) = found.last() else { return Ok(None) };
+        let after = last.thing.clone();
+        let ended: Vec<Execution> = found.iter().filter_map(|e| rules::cancel(e, cancellation.force, now_s)).collect();
+        let left = found.len() - ended.len();
+        let due = self.end_all(ended).await?;
+        cancellation.after = after;
+        cancellation.done.canceled += due.len() as u64;
+        cancellation.done.left_in_progress += left as u64;
+        Ok(Some(due))
+    }
+
+    /// Ends executions whose timer has expired, at most one batch; returns the notifications owed.
+    ///
+    /// Errors: nothing was changed.
+    pub async fn time_out(&self, now_s: u64) -> Result<Vec<PendingNotify>, StoreError> {
+        let found = self.store.overdue(now_s, CHANGES_PER_TRANSACTION_MAX).await?;
+        self.end_all(found.iter().filter_map(|execution| rules::time_out(execution, now_s)).collect()).await
+    }
+
+    /// Stores the ends of executions of different things in one transaction.
+    async fn end_all(&self, ended: Vec<Execution>) -> Result<Vec<PendingNotify>, StoreError> {
+        let mut due = Vec::with_capacity(ended.len());
+        for next in &ended {
+            due.push(self.due_after(next).await);
+        }
+        let changes: Vec<(Execution, AuditNote)> =
+            ended.into_iter().map(|next| (next.clone(), audit_note(&next))).collect();
+        let written = self.store.save_executions(&changes).await?;
+        Ok(due.into_iter().zip(written).filter_map(|(due, written)| written.then_some(due)).collect())
+    }
+
+    /// Returns the notification owed to a thing; both kinds if its queue cannot be read.
+    async fn due_after(&self, next: &Execution) -> PendingNotify {
+        match self.store.pending(&next.thing).await {
+            Ok(before) => {
+                let change = rules::queue_change(&before, &rules::requeued(&before, next));
+                let first = if change.first { NextChange::Other } else { NextChange::Same };
+                PendingNotify { thing: next.thing.clone(), list: change.list, first }
+            }
+            Err(error) => {
+                report_error(format_args!("queue of {}: {error}", next.thing));
+                PendingNotify::all(next.thing.clone())
+            }
+        }
+    }
+
+    /// Builds the notifications of a thing from its current queue.
+    pub async fn notifications(&self, due: &PendingNotify, now_s: u64) -> Result<Vec<Notification>, StoreError> {
+        let pending = self.store.pending(&due.thing).await?;
+        let first = match &due.first {
+            NextChange::Same => false,
+            NextChange::If(id) => pending.first().is_some_and(|first| first.job_id == *id),
+            NextChange::Other => true,
+        };
+        self.build_notifications(&due.thing, QueueChange { list: due.list, first }, &pending, now_s).await
+    }
+
+    /// Returns the next page of things with pending executions, sorted by name, after `thing`.
+    pub async fn things_with_work(&self, thing: &str) -> Result<Vec<String>, StoreError> {
+        self.store.things_with_work(thing, THINGS_PER_PAGE_MAX).await
+    }
+
+    async fn shown(
+        &self,
+        execution: Execution,
+        include_document: bool,
+        now_s: u64,
+    ) -> Result<ExecutionView, StoreError> {
+        let document = if include_document { Some(self.document(&execution.job_id, now_s).await?) } else { None };
+        Ok(ExecutionView { execution, document })
+    }
+
+    async fn document(&self, job_id: &str, now_s: u64) -> Result<String, StoreError> {
+        Ok(with_urls(&self.job(job_id).await?.document, &self.signer, now_s))
+    }
+
+    /// Returns the job of an execution; a foreign key guarantees that it exists.
+    async fn job(&self, job_id: &str) -> Result<Job, StoreError> {
+        self.store.job(job_id).await?.ok_or(StoreError::Damaged { column: "job_id" })
+    }
+}
+
+fn not_found(thing: &str, job_id: &str) -> Refusal {
+    Refusal::new(RejectCode::ResourceNotFound, format!("{thing} has no execution of {job_id}"))
+}
+
+#[cfg(test)]
+mod tests;

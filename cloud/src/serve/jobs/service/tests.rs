@@ -1,0 +1,365 @@
+//! Tests of the job service over a real store.
+
+use ota_jobs::{RejectCode, Status};
+
+use super::*;
+use crate::limits::{DATABASE_BYTES_MAX, EVENTS_PER_EXECUTION_MAX};
+use crate::serve::jobs::rules::{Change, StepTimer};
+use crate::testing::TempDir;
+
+const NOW_S: u64 = 1_700_000_000;
+
+struct TestService {
+    dir: TempDir,
+    jobs: JobService,
+}
+
+impl TestService {
+    async fn new() -> Self {
+        let dir = TempDir::new();
+        let jobs = open(&dir, DATABASE_BYTES_MAX).await;
+        Self { dir, jobs }
+    }
+
+    async fn create(&self, id: &str) -> Vec<Notification> {
+        let due = self.jobs.create(id, &new_job()).await.unwrap();
+        self.notifications(&due).await
+    }
+
+    /// Builds the notifications owed now.
+    async fn notifications(&self, due: &[PendingNotify]) -> Vec<Notification> {
+        let mut notifications = Vec::new();
+        for due in due {
+            notifications.extend(self.jobs.notifications(due, NOW_S).await.unwrap());
+        }
+        notifications
+    }
+
+    /// Cancels a job completely, as the job actor does.
+    async fn cancel(&self, id: &str, force: bool) -> (Vec<Notification>, CancelResponse) {
+        let mut cancellation = self.jobs.begin_cancel(id, force).await.unwrap();
+        let mut notifications = Vec::new();
+        while let Some(due) = self.jobs.cancel_batch(&mut cancellation, NOW_S).await.unwrap() {
+            notifications.extend(self.notifications(&due).await);
+        }
+        (notifications, cancellation.done)
+    }
+
+    async fn ask(&self, request: Request) -> Reply {
+        self.jobs.handle("lamp", request, NOW_S).await.0
+    }
+
+    async fn update(&self, id: &str, change: Change) -> (Reply, Vec<Notification>) {
+        let job_id = id.to_owned();
+        let request = Request::Update { job_id, change, include_state: true, include_document: false };
+        self.jobs.handle("lamp", request, NOW_S).await
+    }
+}
+
+async fn open(dir: &TempDir, bytes_max: u64) -> JobService {
+    let store = Store::open(dir.path(), bytes_max).await.unwrap();
+    let signer = Signer::new(&[1; 32], "http://h:1".into(), std::time::Duration::from_secs(60));
+    JobService::new(store, signer)
+}
+
+/// White space, key cancellation and numbers that a JSON serializer would change.
+const DOCUMENT: &str = r#"{"with": {"z": 1.50,"a":[1, 2]},"do":"blink"}"#;
+
+fn raw(text: &str) -> Option<Box<serde_json::value::RawValue>> {
+    Some(serde_json::value::RawValue::from_string(text.to_owned()).unwrap())
+}
+
+fn new_job() -> NewJob {
+    NewJob { things: vec!["lamp".into()], document: raw(DOCUMENT), ..NewJob::default() }
+}
+
+fn to(status: Status) -> Change {
+    Change { status, details: None, expected_version: None, number: None, step_timer: StepTimer::Keep }
+}
+
+fn code(reply: &Reply) -> Option<RejectCode> {
+    match reply {
+        Reply::Refused(refusal) => Some(refusal.code),
+        _ => None,
+    }
+}
+
+fn summary(notifications: &[Notification]) -> Vec<String> {
+    let name = |notification: &Notification| match notification {
+        Notification::List { pending, .. } => format!("list {}", pending.len()),
+        Notification::Next { first, .. } => {
+            let id = first.as_ref().map_or("nothing", |first| first.execution.job_id.as_str());
+            format!("first {id}")
+        }
+    };
+    notifications.iter().map(name).collect()
+}
+
+const NEXT: Request = Request::Describe { job_id: None, number: None, include_document: true };
+
+fn describe(id: &str) -> Request {
+    Request::Describe { job_id: Some(id.to_owned()), number: None, include_document: true }
+}
+
+#[tokio::test]
+async fn an_empty_queue_has_nothing_to_start_or_to_show() {
+    let world = TestService::new().await;
+    let start = Request::StartNext { details: None, step_timer: StepTimer::Keep };
+    assert_eq!(world.ask(Request::Pending).await, Reply::Pending(vec![]));
+    assert_eq!(world.ask(start).await, Reply::Execution(None));
+    assert_eq!(world.ask(NEXT).await, Reply::Execution(None));
+    assert_eq!(code(&world.ask(describe("none")).await), Some(RejectCode::ResourceNotFound));
+    assert_eq!(code(&world.update("none", to(Status::Failed)).await.0), Some(RejectCode::ResourceNotFound));
+}
+
+#[tokio::test]
+async fn a_job_runs_to_its_end_and_each_step_sends_its_notifications() {
+    let world = TestService::new().await;
+    assert_eq!(summary(&world.create("one").await), ["list 1", "first one"]);
+    assert_eq!(summary(&world.create("two").await), ["list 2"]);
+    let start = Request::StartNext { details: Some(r#"{"a":"1"}"#.into()), step_timer: StepTimer::Keep };
+    let (reply, change) = world.jobs.handle("lamp", start.clone(), NOW_S).await;
+    assert_eq!(summary(&change), Vec::<String>::new());
+    let Reply::Execution(Some(shown)) = reply else { panic!("{reply:?}") };
+    assert_eq!((shown.execution.job_id.as_str(), shown.execution.version), ("one", 2));
+    assert_eq!(shown.document.as_deref(), Some(DOCUMENT));
+    // A second start returns the same execution; its details stay.
+    let other = Request::StartNext { details: Some("{}".into()), step_timer: StepTimer::Keep };
+    let Reply::Execution(Some(again)) = world.ask(other).await else { panic!() };
+    assert_eq!((again.execution.version, again.execution.details.as_deref()), (2, Some(r#"{"a":"1"}"#)));
+    let (_, change) = world.update("one", to(Status::Succeeded)).await;
+    assert_eq!(summary(&change), ["list 1", "first two"]);
+    assert_eq!(code(&world.ask(describe("one")).await), Some(RejectCode::TerminalStateReached));
+    let (_, change) = world.update("two", to(Status::Rejected)).await;
+    assert_eq!(summary(&change), ["list 0", "first nothing"]);
+}
+
+#[tokio::test]
+async fn a_job_that_overtakes_is_announced_as_first_and_listed_first() {
+    let world = TestService::new().await;
+    for id in ["one", "two", "three"] {
+        world.create(id).await;
+    }
+    world.update("one", to(Status::Succeeded)).await;
+    let (_, change) = world.update("three", to(Status::InProgress)).await;
+    assert_eq!(summary(&change), ["first three"]);
+    let Reply::Pending(list) = world.ask(Request::Pending).await else { panic!() };
+    let ids: Vec<&str> = list.iter().map(|e| e.job_id.as_str()).collect();
+    assert_eq!(ids, ["three", "two"]);
+}
+
+#[tokio::test]
+async fn a_thing_cannot_see_the_executions_of_another() {
+    let world = TestService::new().await;
+    world.create("one").await;
+    let (reply, _) = world.jobs.handle("door", describe("one"), NOW_S).await;
+    assert_eq!(code(&reply), Some(RejectCode::ResourceNotFound));
+    let (reply, _) = world.jobs.handle("door", NEXT, NOW_S).await;
+    assert_eq!(reply, Reply::Execution(None));
+}
+
+#[tokio::test]
+async fn cancelling_notifies_the_thing_and_ends_queued_executions() {
+    let world = TestService::new().await;
+    world.create("one").await;
+    world.create("two").await;
+    assert_eq!(summary(&world.cancel("one", false).await.0), ["list 1", "first two"]);
+    let (reply, _) = world.update("one", to(Status::Succeeded)).await;
+    let Reply::Refused(refusal) = reply else { panic!("{reply:?}") };
+    assert_eq!(refusal.code, RejectCode::InvalidStateTransition);
+    assert_eq!(refusal.state.map(|e| e.status), Some(Status::Canceled));
+    world.update("two", to(Status::InProgress)).await;
+    let (change, done) = world.cancel("two", false).await;
+    assert_eq!((summary(&change), done), (vec![], CancelResponse { canceled: 0, left_in_progress: 1 }));
+    let (change, done) = world.cancel("two", true).await;
+    assert_eq!(summary(&change), ["list 0", "first nothing"]);
+    assert_eq!(done, CancelResponse { canceled: 1, left_in_progress: 0 });
+    assert!(matches!(world.jobs.begin_cancel("none", true).await, Err(AdminError::NoJob(_))));
+}
+
+#[tokio::test]
+async fn a_job_that_is_over_cannot_be_cancelled_and_stays_what_it_is() {
+    let world = TestService::new().await;
+    world.create("one").await;
+    world.update("one", to(Status::Succeeded)).await;
+    for force in [false, true] {
+        match world.jobs.begin_cancel("one", force).await {
+            Err(AdminError::Ended { id, status }) => assert_eq!((id.as_str(), status), ("one", "COMPLETED")),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(!world.jobs.store.job("one").await.unwrap().unwrap().canceled);
+    world.create("two").await;
+    world.cancel("two", false).await;
+    assert!(matches!(world.jobs.begin_cancel("two", true).await, Err(AdminError::Ended { status: "CANCELED", .. })));
+}
+
+/// More than two batches, not sorted by name.
+fn fleet() -> Vec<String> {
+    (0..=2 * CHANGES_PER_TRANSACTION_MAX).rev().map(|i| format!("t{i}")).collect()
+}
+
+#[tokio::test]
+async fn a_job_for_many_things_is_cancelled_in_batches() {
+    let world = TestService::new().await;
+    let things = fleet();
+    let due = world.jobs.create("one", &NewJob { things: things.clone(), ..new_job() }).await.unwrap();
+    assert_eq!(due.iter().map(|due| due.thing.clone()).collect::<Vec<_>>(), things);
+    let stored = world.jobs.store.executions_of("one").await.unwrap();
+    assert_eq!(stored.iter().map(|e| e.thing.clone()).collect::<Vec<_>>(), things, "in the cancellation of the list");
+    assert_eq!(summary(&world.notifications(&due[..1]).await), ["list 1", "first one"]);
+
+    let mut cancellation = world.jobs.begin_cancel("one", false).await.unwrap();
+    let mut sizes = Vec::new();
+    while let Some(due) = world.jobs.cancel_batch(&mut cancellation, NOW_S).await.unwrap() {
+        sizes.push(due.len());
+    }
+    assert_eq!(sizes, [CHANGES_PER_TRANSACTION_MAX, CHANGES_PER_TRANSACTION_MAX, 1]);
+    assert_eq!(cancellation.done.canceled, things.len() as u64);
+    let stored = world.jobs.store.executions_of("one").await.unwrap();
+    assert!(stored.iter().all(|e| e.status == Status::Canceled && e.version == 2));
+}
+
+#[tokio::test]
+async fn all_things_with_work_are_found_page_by_page() {
+    let world = TestService::new().await;
+    let mut things: Vec<String> = (0..THINGS_PER_PAGE_MAX + 3).map(|i| format!("t{i}")).collect();
+    world.jobs.create("one", &NewJob { things: things.clone(), ..new_job() }).await.unwrap();
+    world.create("two").await;
+    world.update("two", to(Status::Failed)).await;
+    things.sort();
+    let first = world.jobs.things_with_work("").await.unwrap();
+    let rest = world.jobs.things_with_work(first.last().unwrap()).await.unwrap();
+    assert_eq!([first, rest.clone()].concat(), things);
+    assert_eq!(world.jobs.things_with_work(rest.last().unwrap()).await.unwrap(), Vec::<String>::new());
+}
+
+/// The database is full after the first batch: that batch stays cancelled, the others stay pending.
+#[tokio::test]
+async fn a_cancellation_that_fails_in_the_middle_keeps_its_progress() {
+    let world = TestService::new().await;
+    world.jobs.create("one", &NewJob { things: fleet(), ..new_job() }).await.unwrap();
+    let mut cancellation = world.jobs.begin_cancel("one", false).await.unwrap();
+    assert_eq!(
+        world.jobs.cancel_batch(&mut cancellation, NOW_S).await.unwrap().unwrap().len(),
+        CHANGES_PER_TRANSACTION_MAX
+    );
+    let before = cancellation.done;
+    world.jobs.store.close().await;
+    let full = open(&world.dir, 4096).await;
+    assert!(matches!(full.cancel_batch(&mut cancellation, NOW_S).await, Err(StoreError::Full)));
+    assert_eq!(cancellation.done, before);
+    full.store.close().await;
+    let free = open(&world.dir, DATABASE_BYTES_MAX).await;
+    assert_eq!(free.cancel_batch(&mut cancellation, NOW_S).await.unwrap().unwrap().len(), CHANGES_PER_TRANSACTION_MAX);
+}
+
+#[tokio::test]
+async fn one_execution_leaves_a_bounded_audit_of_short_lines() {
+    let world = TestService::new().await;
+    world.create("other").await;
+    world.create("one").await;
+    let wide = Some(format!(r#"{{"text":"{}"}}"#, "x".repeat(30_000)));
+    for _ in 0..EVENTS_PER_EXECUTION_MAX + 30 {
+        let (reply, _) = world.update("one", Change { details: wide.clone(), ..to(Status::InProgress) }).await;
+        assert_eq!(code(&reply), None);
+    }
+    let mut events = world.jobs.store.events_after(0, Some("one")).await.unwrap();
+    assert_eq!(events.len() as u64, EVENTS_PER_EXECUTION_MAX);
+    let last = events.pop().unwrap();
+    assert!(last.text.starts_with(r#"IN_PROGRESS {"text":"xxx"#) && last.text.len() < 200, "{}", last.text);
+    let newest = world.jobs.store.events_after(last.seq - 1, None).await.unwrap();
+    assert_eq!(newest.len(), 1, "the oldest ones went");
+    assert_eq!(world.jobs.store.events_after(0, Some("other")).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_expired_timer_ends_the_execution_and_notifies_the_thing() {
+    let world = TestService::new().await;
+    let timed = NewJob { timeout_minutes: Some(1), ..new_job() };
+    world.jobs.create("one", &timed).await.unwrap();
+    world.update("one", to(Status::InProgress)).await;
+    assert!(world.jobs.time_out(NOW_S + 59).await.unwrap().is_empty());
+    let due = world.jobs.time_out(NOW_S + 60).await.unwrap();
+    assert_eq!(summary(&world.notifications(&due).await), ["list 0", "first nothing"]);
+    let stored = world.jobs.store.execution("lamp", "one").await.unwrap().unwrap();
+    assert_eq!((stored.status, stored.version), (Status::TimedOut, 3));
+}
+
+#[tokio::test]
+async fn after_a_restart_everything_is_as_it_was() {
+    let world = TestService::new().await;
+    world.create("one").await;
+    world.create("two").await;
+    let details = Some(r#"{"self_test":"active"}"#.to_owned());
+    world.update("one", Change { details, ..to(Status::InProgress) }).await;
+    let before = world.ask(Request::Pending).await;
+    let events = world.jobs.store.events_after(0, None).await.unwrap();
+    world.jobs.store.close().await;
+    let jobs = open(&world.dir, DATABASE_BYTES_MAX).await;
+    assert_eq!(jobs.handle("lamp", Request::Pending, NOW_S).await.0, before);
+    assert_eq!(jobs.store.events_after(0, None).await.unwrap(), events);
+    assert!(matches!(jobs.create("one", &new_job()).await, Err(AdminError::Store(StoreError::JobExists { .. }))));
+}
+
+/// The database quota is reached: a real SQLITE_FULL.
+#[tokio::test]
+async fn a_full_disk_is_an_internal_error_and_nothing_is_lost_or_half_done() {
+    let world = TestService::new().await;
+    world.create("one").await;
+    world.jobs.store.close().await;
+    let full = open(&world.dir, 4096).await;
+    let wide = Some(format!(r#"{{"text":"{}"}}"#, "x".repeat(20_000)));
+    let request = Request::Update {
+        job_id: "one".into(),
+        change: Change { details: wide, ..to(Status::InProgress) },
+        include_state: true,
+        include_document: false,
+    };
+    let (reply, change) = full.handle("lamp", request.clone(), NOW_S).await;
+    assert_eq!((code(&reply), change), (Some(RejectCode::InternalError), vec![]));
+    let Reply::Execution(Some(shown)) = full.handle("lamp", describe("one"), NOW_S).await.0 else { panic!() };
+    assert_eq!((shown.execution.status, shown.execution.version), (Status::Queued, 1));
+    assert!(matches!(full.create("two", &big_job()).await, Err(AdminError::Store(StoreError::Full))));
+    full.store.close().await;
+    let free = open(&world.dir, DATABASE_BYTES_MAX).await;
+    assert_eq!(code(&free.handle("lamp", request, NOW_S).await.0), None);
+}
+
+fn big_job() -> NewJob {
+    NewJob { document: raw(&format!(r#"{{"text":"{}"}}"#, "y".repeat(20_000))), ..new_job() }
+}
+
+#[tokio::test]
+async fn a_change_of_a_version_that_is_gone_is_not_written() {
+    let world = TestService::new().await;
+    world.create("one").await;
+    let store = &world.jobs.store;
+    let queued = store.execution("lamp", "one").await.unwrap().unwrap();
+    let next = rules::update(&queued, to(Status::InProgress), None, NOW_S).unwrap();
+    store.save_execution(&next, &audit_note(&next)).await.unwrap();
+    let late = rules::update(&queued, to(Status::Failed), None, NOW_S).unwrap();
+    assert!(matches!(store.save_execution(&late, &audit_note(&late)).await, Err(StoreError::Stale)));
+    assert_eq!(store.execution("lamp", "one").await.unwrap(), Some(next));
+}
+
+#[tokio::test]
+async fn invalid_jobs_are_rejected_with_the_reason() {
+    let world = TestService::new().await;
+    let bad = [
+        ("a b", new_job(), "jobId"),
+        ("one", NewJob { things: vec![], ..new_job() }, "0 things"),
+        ("one", NewJob { things: vec!["x/y".into()], ..new_job() }, "thing 0, \"x/y\": thingName"),
+        ("one", NewJob { things: vec!["x".into(), "x".into()], ..new_job() }, "twice"),
+        ("one", NewJob { document: None, ..new_job() }, "either"),
+        ("one", NewJob { document: raw("[1]"), ..new_job() }, "object"),
+        ("one", NewJob { document: raw(&format!(r#"{{"x":"{}"}}"#, "z".repeat(40_000))), ..new_job() }, "40008"),
+        ("one", NewJob { timeout_minutes: Some(0), ..new_job() }, "0 minutes"),
+    ];
+    for (id, job, expected) in bad {
+        match world.jobs.create(id, &job).await {
+            Err(AdminError::Bad(text)) => assert!(text.contains(expected), "{text} has no {expected}"),
+            other => panic!("{expected}: {other:?}"),
+        }
+    }
+}

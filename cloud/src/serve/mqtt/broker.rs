@@ -1,0 +1,159 @@
+//! The embedded broker: the `mqtt5` crate with our access control.
+//! The job service is an ordinary client of this broker.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqtt5::broker::auth::{AuthProvider, AuthResult};
+use mqtt5::broker::config::StorageConfig;
+use mqtt5::broker::{BrokerConfig, BrokerShutdownHandle, MqttBroker};
+use mqtt5::packet::connect::ConnectPacket;
+use mqtt5::protocol::v5::reason_codes::ReasonCode;
+use tokio::task::JoinHandle;
+
+use super::acl::{Acl, Principal, is_allowed, thing_of_client};
+use super::transport::SERVICE;
+use crate::limits::{CONNECTIONS_MAX, MQTT_PACKET_BYTES_MAX};
+use crate::serve::config::ServeError;
+use crate::serve::log::{quote, report_error};
+
+/// How long a session outlives its connection. Source: AWS IoT Core, persistent session default, one hour.
+const SESSION_EXPIRY: Duration = Duration::from_secs(3600);
+/// AWS IoT Core has no QoS 2.
+const QOS_MAX: u8 = 1;
+/// Maximum number of retained messages; the protocol needs none.
+const RETAINED_MAX: usize = 1000;
+
+/// A running broker.
+pub struct EmbeddedBroker {
+    /// Address of its listener.
+    pub address: SocketAddr,
+    shutdown: BrokerShutdownHandle,
+    task: JoinHandle<()>,
+}
+
+impl EmbeddedBroker {
+    /// Starts a broker; it accepts connections when this returns.
+    ///
+    /// Errors: `Broker` with the crate's message, for example an address in use.
+    pub async fn start(bind: SocketAddr, acl: Arc<Acl>) -> Result<Self, ServeError> {
+        let failed = |error: mqtt5::MqttError| ServeError::Broker(error.to_string());
+        let broker = MqttBroker::with_config(config(bind)).await.map_err(failed)?;
+        let mut broker = broker.with_auth_provider(Arc::new(AuthPolicy(acl)));
+        let address = broker.local_addr().ok_or_else(|| ServeError::Broker("no listener".to_owned()))?;
+        let shutdown = broker.shutdown_handle();
+        let mut ready = broker.ready_receiver();
+        let task = tokio::spawn(async move {
+            if let Err(error) = broker.run().await {
+                report_error(format_args!("the broker stopped: {error}"));
+            }
+        });
+        ready.wait_for(|ready| *ready).await.map_err(|_| ServeError::Broker("it did not start".to_owned()))?;
+        Ok(Self { address, shutdown, task })
+    }
+
+    /// Closes the listener and all connections.
+    ///
+    /// # Cancel safety
+    ///
+    /// The broker stops even if the future is dropped.
+    pub async fn stop(self, timeout: Duration) {
+        self.shutdown.shutdown();
+        let mut task = self.task;
+        if tokio::time::timeout(timeout, &mut task).await.is_err() {
+            task.abort();
+        }
+    }
+}
+
+fn config(bind: SocketAddr) -> BrokerConfig {
+    BrokerConfig::default()
+        .with_bind_address(bind)
+        .with_max_clients(CONNECTIONS_MAX)
+        .with_max_packet_size(MQTT_PACKET_BYTES_MAX as usize)
+        .with_maximum_qos(QOS_MAX)
+        .with_session_expiry(SESSION_EXPIRY)
+        .with_max_retained_messages(RETAINED_MAX)
+        .with_sys_topics_enabled(false)
+        .with_storage(StorageConfig::new().with_persistence(false))
+}
+
+/// Adapter from the broker crate's authentication interface to [`Acl`].
+struct AuthPolicy(Arc<Acl>);
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+impl AuthProvider for AuthPolicy {
+    fn authenticate<'a>(
+        &'a self,
+        connect: &'a ConnectPacket,
+        address: SocketAddr,
+    ) -> BoxFuture<'a, mqtt5::Result<AuthResult>> {
+        let password = connect.password.as_deref().unwrap_or_default();
+        let who = self.0.authenticate(address, &connect.client_id, connect.username.as_deref(), password);
+        if who.is_none() {
+            report_error(refused_connection(&connect.client_id, address));
+        }
+        let result = match who {
+            Some(Principal::Service) => AuthResult::success_with_user(SERVICE),
+            Some(Principal::Thing(thing)) => AuthResult::success_with_user(thing),
+            None => AuthResult::fail(ReasonCode::NotAuthorized),
+        };
+        Box::pin(async move { Ok(result) })
+    }
+
+    fn authorize_publish<'a>(&'a self, client: &str, user: Option<&'a str>, topic: &'a str) -> BoxFuture<'a, bool> {
+        let allowed = allowed(client, user, "publish to", topic);
+        Box::pin(async move { allowed })
+    }
+
+    fn authorize_subscribe<'a>(&'a self, client: &str, user: Option<&'a str>, filter: &'a str) -> BoxFuture<'a, bool> {
+        let allowed = allowed(client, user, "subscribe to", filter);
+        Box::pin(async move { allowed })
+    }
+}
+
+fn allowed(client: &str, user: Option<&str>, what: &str, filter: &str) -> bool {
+    let allowed = match user {
+        Some(SERVICE) if client == SERVICE => true,
+        user => is_allowed(user.unwrap_or(thing_of_client(client)), filter),
+    };
+    if !allowed {
+        report_error(refused_topic(client, what, filter));
+    }
+    allowed
+}
+
+fn refused_connection(client: &str, address: SocketAddr) -> String {
+    let client = quote(client.as_bytes());
+    format!(
+        "the broker refuses the connection of client {client} from {address}: not a valid thing name, or another thing's"
+    )
+}
+
+/// Formats one bounded line; client id and filter are untrusted.
+fn refused_topic(client: &str, what: &str, filter: &str) -> String {
+    format!("the broker refuses client {} to {what} {}", quote(client.as_bytes()), quote(filter.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::QUOTE_CHARS_MAX;
+
+    #[test]
+    fn a_refusal_is_one_bounded_line_that_names_client_and_topic() {
+        let line = refused_topic("lamp", "publish to", "$aws/things/door/jobs/get");
+        assert_eq!(line, "the broker refuses client lamp to publish to $aws/things/door/jobs/get");
+        let line = refused_connection("+\n", SocketAddr::from(([127, 0, 0, 1], 9)));
+        assert_eq!(
+            line,
+            "the broker refuses the connection of client +. from 127.0.0.1:9: not a valid thing name, or another thing's"
+        );
+        let line = refused_topic("l\n\x1b[31m", "subscribe to", &"x".repeat(60_000));
+        assert!(line.len() < 2 * QUOTE_CHARS_MAX && !line.chars().any(char::is_control), "{line}");
+    }
+}
