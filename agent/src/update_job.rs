@@ -10,7 +10,7 @@ use crate::machine::{Plan, Sources};
 
 /// The file type of firmware. Source: the AWS OTA library, `configOTA_FIRMWARE_UPDATE_FILE_TYPE_ID`.
 const FILE_TYPE_FIRMWARE: u32 = 0;
-/// A longer key id is dropped: it only selects the key that is tried first.
+/// A longer key id is ignored: it only selects the key that is tried first.
 const KEY_ID_BYTES_MAX: usize = 32;
 
 /// The file of the active job.

@@ -168,7 +168,7 @@ impl Reason {
         TABLE.iter().find(|(reason, _)| *reason == self).map_or("", |(_, name)| name)
     }
 
-    /// The reason with this code; `None` if there is none (a newer image may know more).
+    /// The reason with this code; `None` if there is none (a newer image may have more).
     pub fn from_code(code: u16) -> Option<Self> {
         TABLE.iter().map(|(reason, _)| *reason).find(|reason| reason.code() == code)
     }

@@ -1,20 +1,20 @@
-//! CRC-32 as zlib and Ethernet compute it (reflected 0xEDB88320). Bit by bit: a record has some 200 bytes, a table costs 1 KiB.
+//! CRC-32 as zlib and Ethernet compute it, without a table: a record has some 200 bytes, a table costs 1 KiB.
 
-const POLYNOMIAL_REFLECTED: u32 = 0xEDB8_8320;
+use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
+
+const CRC_32: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
 /// The CRC-32 of `bytes`.
 pub(crate) fn crc32(bytes: &[u8]) -> u32 {
-    crc32_from(u32::MAX, bytes)
+    CRC_32.checksum(bytes)
 }
 
-/// The same polynomial with another first value of the register: ESP-IDF starts from zero.
-pub(crate) fn crc32_from(register: u32, bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(register, |register, byte| {
-        (0..8).fold(register ^ u32::from(*byte), |register, _| {
-            let carry = register & 1 != 0;
-            (register >> 1) ^ if carry { POLYNOMIAL_REFLECTED } else { 0 }
-        })
-    })
+/// The same with zero as the first value of the register, as ESP-IDF has it.
+#[cfg(feature = "esp-idf")]
+pub(crate) fn crc32_from_zero(bytes: &[u8]) -> u32 {
+    let mut digest = CRC_32.digest_with_initial(0);
+    digest.update(bytes);
+    digest.finalize()
 }
 
 #[cfg(test)]

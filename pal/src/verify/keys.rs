@@ -5,8 +5,6 @@ mod ecdsa;
 #[cfg(feature = "ed25519")]
 mod ed25519;
 mod error;
-#[cfg(feature = "rsa")]
-mod modulus;
 mod public;
 #[cfg(feature = "rsa")]
 mod rsa;

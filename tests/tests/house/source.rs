@@ -51,7 +51,7 @@ impl Crate {
                 // A path that ends at a module names nothing of it yet.
                 let Some((target, Named::Item)) = self.resolve(at, path, 0) else { continue };
                 let (from, to) = (module.file, self.modules[target].file);
-                if from != to && !self.is_above(target, at) {
+                if self.files[from] != self.files[to] && !self.is_above(target, at) {
                     let ties = edges.entry(self.files[from].clone()).or_default();
                     ties.entry(self.files[to].clone()).or_default().insert(path.join("::"));
                 }
@@ -94,6 +94,7 @@ impl Crate {
             let below = folder.join(&name);
             let child = match (&module.content, path_attribute(&module.attrs)) {
                 (Some((_, items)), None) => self.module(items, file, &below, Some(at)),
+                (Some((_, items)), Some(path)) if path == "." => self.module(items, file, folder, Some(at)),
                 (Some((_, items)), Some(path)) => self.module(items, file, &folder.join(path), Some(at)),
                 (None, Some(path)) => {
                     let path = self.files[file].parent().expect("a folder").join(path);

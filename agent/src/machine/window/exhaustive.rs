@@ -27,7 +27,7 @@ struct Case {
 pub(in super::super) type Key = [u8; 16];
 
 /// What distinguishes two windows over images of a few blocks: of the order of the requests only what [`OVERTAKEN_BY`] can
-/// tell apart, and nothing of the rate, which [`Case::measure`] covers.
+/// distinguish, and nothing of the rate, which [`Case::measure`] covers.
 pub(in super::super) fn key_of(window: &Window) -> Key {
     let mut key = [0; 16];
     let timeout_is_set = u8::from(window.rate.timeout_at().is_some());

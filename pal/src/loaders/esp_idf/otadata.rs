@@ -3,7 +3,7 @@
 //! Source: ESP-IDF `esp_flash_partitions.h`, `bootloader_common_loader.c`, `bootloader_utility.c`, `otatool.py`.
 
 use crate::bytes::{put, u32_at};
-use crate::crc::crc32_from;
+use crate::crc::crc32_from_zero;
 
 /// Length of an entry.
 pub const ENTRY_BYTES: usize = 32;
@@ -144,7 +144,7 @@ impl Entry {
 /// `esp_rom_crc32_le(UINT32_MAX, &sequence, 4)`: the ROM complements the value it is given, so the register starts at zero.
 #[must_use]
 pub fn sequence_crc(sequence: u32) -> u32 {
-    crc32_from(0, &sequence.to_le_bytes())
+    crc32_from_zero(&sequence.to_le_bytes())
 }
 
 /// One of the two sectors of the partition; each holds one entry at its start.

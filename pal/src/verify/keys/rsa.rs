@@ -1,9 +1,11 @@
 //! RSA keys (feature `rsa`) of 2048 or 3072 bits with the exponent 65537, and the check of PKCS #1 v1.5 signatures over SHA-256.
 //! Nothing of a signature is parsed: the one encoding of the digest is written, and compared with what the signature opens to.
-//! The arithmetic is in `modulus`.
+//! All numbers are public, so nothing needs to run in constant time.
+
+use crypto_bigint::modular::{FixedMontyForm, FixedMontyParams};
+use crypto_bigint::{Odd, U3072};
 
 use super::error::KeyError;
-use super::modulus::{Modulus, NUMBER_BYTES_MAX, Number};
 use crate::image::digest::Digest;
 use crate::verify::signature::SignatureRefusal;
 
@@ -25,10 +27,15 @@ const SPKI_SUFFIX: [u8; 5] = [0x02, 0x03, 0x01, 0x00, 0x01];
 const DIGEST_INFO: [u8; 19] =
     [0x30, 0x31, 0x30, 0x0D, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20];
 
+/// Bytes of the longest modulus.
+const NUMBER_BYTES_MAX: usize = U3072::BYTES;
+/// 65537 = 2^16 + 1: so many squarings, and one multiplication.
+const SQUARINGS: usize = 16;
+
 /// A modulus of full length.
 #[derive(Clone, Debug)]
 pub(super) struct PublicKey {
-    modulus: Modulus,
+    modulus: Odd<U3072>,
     len_bytes: usize,
 }
 
@@ -42,7 +49,8 @@ impl PublicKey {
             return Err(unsupported);
         }
         let len_bytes = modulus.len();
-        Ok(Self { modulus: Modulus::new(Number::read(modulus)).ok_or(unsupported)?, len_bytes })
+        let modulus = Option::from(Odd::new(number(modulus))).ok_or(unsupported)?;
+        Ok(Self { modulus, len_bytes })
     }
 
     /// Whether `signature`, as many bytes as the modulus has, is of this key over this digest.
@@ -53,15 +61,22 @@ impl PublicKey {
             return Err(SignatureRefusal::SignatureMalformed { at_bytes });
         }
         // Not below the modulus, it would be a second signature for the same bytes.
-        let signature = self.modulus.residue(Number::read(signature)).ok_or(SignatureRefusal::SignatureInvalid)?;
-        if self.modulus.power_65537(&signature) != self.encode(digest) {
+        let signature = number(signature);
+        if signature >= *self.modulus || self.power_65537(&signature) != self.encode(digest) {
             return Err(SignatureRefusal::SignatureInvalid);
         }
         Ok(())
     }
 
+    fn power_65537(&self, base: &U3072) -> U3072 {
+        let params = FixedMontyParams::new_vartime(self.modulus);
+        let base = FixedMontyForm::new(base, &params);
+        let power = (0..SQUARINGS).fold(base, |power, _| power.square());
+        (power * base).retrieve()
+    }
+
     /// The one encoding of a digest: 00 01 FF .. FF 00 DigestInfo. Source: RFC 8017, section 9.2 (EMSA-PKCS1-v1_5).
-    fn encode(&self, digest: &Digest) -> Number {
+    fn encode(&self, digest: &Digest) -> U3072 {
         let mut bytes = [0xFF; NUMBER_BYTES_MAX];
         let encoded = &mut bytes[..self.len_bytes];
         encoded[..2].copy_from_slice(&[0x00, 0x01]);
@@ -70,8 +85,15 @@ impl PublicKey {
         let (padding, info) = rest.split_at_mut(rest.len() - DIGEST_INFO.len());
         info.copy_from_slice(&DIGEST_INFO);
         padding[padding.len() - 1] = 0x00;
-        Number::read(&bytes[..self.len_bytes])
+        number(&bytes[..self.len_bytes])
     }
+}
+
+/// What these bytes are, big endian; at most [`NUMBER_BYTES_MAX`] of them.
+fn number(bytes: &[u8]) -> U3072 {
+    let mut padded = [0; NUMBER_BYTES_MAX];
+    padded[NUMBER_BYTES_MAX - bytes.len()..].copy_from_slice(bytes);
+    U3072::from_be_slice(&padded)
 }
 
 /// The bytes of the modulus, where everything around them is as it must be.
