@@ -57,7 +57,7 @@ async fn main() -> Result<(), Error> {
 
     // 3. Run the pump: it connects, subscribes and requests the next job, and does not return.
     tokio::select! {
-        () = pump::run(&mut agent, &mut broker, NoHttp) => {}
+        () = pump::run(&mut agent, &mut broker) => {}
         _ = until.recv() => {}
     }
     service.stop().await;

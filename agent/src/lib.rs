@@ -30,10 +30,10 @@ pub mod prelude {
     pub use crate::application::{Application, Command, SelfTest};
     pub use crate::machine::{AgentConfig, Notice};
     pub use crate::pump;
+    pub use crate::transport::Connector;
     #[cfg(feature = "http")]
     pub use crate::transport::http::{AllowedHosts, HttpClient};
     pub use crate::transport::minimq::Minimq;
-    pub use crate::transport::{Connector, NoHttp};
 }
 
 pub use agent::{Agent, MESSAGE_BYTES_MAX, Outgoing, Start, StartError, StartRefused};

@@ -12,7 +12,7 @@ use ota_pal::ImageManagement;
 use crate::agent::{Agent, MESSAGE_BYTES_MAX, Outgoing};
 use crate::application::Application;
 use crate::machine::{Backoff, Event, Instant};
-use crate::transport::{Broker, HttpSource, Mqtt, Range};
+use crate::transport::{Broker, HttpSource, Mqtt, NoHttp, Range};
 
 /// The timeout of a connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -23,12 +23,19 @@ const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the application is asked for its verdict.
 const VERDICT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Runs the agent over `broker`, and over `http` for jobs that use it. Returns only if a platform's reset does, as in a
-/// simulation.
+/// Runs the agent over `broker`; images are downloaded over MQTT. Returns only if a platform's reset does, as in a simulation.
 ///
 /// # Cancel safety
 /// Not cancel-safe: start a new agent after dropping the future. Nothing is lost.
-pub async fn run<P, A, B, H>(agent: &mut Agent<'_, P, A>, broker: &mut B, mut http: H)
+pub async fn run<P: ImageManagement, A: Application, B: Broker>(agent: &mut Agent<'_, P, A>, broker: &mut B) {
+    run_with_http(agent, broker, NoHttp).await;
+}
+
+/// As [`run`], with `http` for jobs that offer their image over HTTP.
+///
+/// # Cancel safety
+/// As [`run`].
+pub async fn run_with_http<P, A, B, H>(agent: &mut Agent<'_, P, A>, broker: &mut B, mut http: H)
 where
     P: ImageManagement,
     A: Application,

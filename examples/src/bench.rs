@@ -56,7 +56,7 @@ impl Device {
     pub fn platform(&self, running: SlotId) -> Result<Native<Nor, Keys, NoReset>, Error> {
         let mut keys = Keys::new();
         keys.add(Key::new("bench", self.key.verifying_key().to_sec1_point(false).as_bytes())?)?;
-        let config = ota_pal::Config {
+        let config = ota_pal::DeviceConfig {
             layout: layout()?,
             hardware: HardwareId::new(HARDWARE)?,
             component: Component::App,
@@ -66,7 +66,7 @@ impl Device {
             trial_attempts: ota_pal::TRIAL_ATTEMPTS_DEFAULT,
         };
         let selector = OwnSelector::new(&config.layout, running);
-        Ok(Native::new(self.flash()?, keys, NoReset, NoWatchdog, config, selector)?)
+        Ok(Native::from_parts(self.flash()?, keys, NoReset, NoWatchdog, config, selector)?)
     }
 
     /// Writes the first image to slot A, as a factory does.

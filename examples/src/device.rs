@@ -118,7 +118,7 @@ pub async fn run(options: Options, application: impl Application) -> Result<(), 
     let mut broker = Minimq { session: &mut Session::new(session), connector: network.clone(), host, port, tls };
     let names: Vec<&str> = options.allow_host.iter().map(String::as_str).collect();
     let hosts = AllowedHosts { names: &names, plain: !tls };
-    pump::run(&mut agent, &mut broker, HttpClient::new(network, hosts, &mut block)).await;
+    pump::run_with_http(&mut agent, &mut broker, HttpClient::new(network, hosts, &mut block)).await;
     Ok(())
 }
 
@@ -127,7 +127,7 @@ async fn start<'b, A: Application>(
     application: A,
     url: &'b mut [u8],
 ) -> Result<Agent<'b, impl ota_pal::ImageManagement + use<A>, A>, Error> {
-    let platform = ota_pal::Config {
+    let platform = ota_pal::DeviceConfig {
         layout: layout(),
         hardware: HardwareId::new(HARDWARE)?,
         component: Component::App,
@@ -138,7 +138,7 @@ async fn start<'b, A: Application>(
     };
     let flash = Flash::open(&options.flash, FLASH_BYTES)?;
     let selector = OwnSelector::new(&platform.layout, options.slot);
-    let platform = Native::new(flash, keys(&options.update_key)?, Exit, NoWatchdog, platform, selector)?;
+    let platform = Native::from_parts(flash, keys(&options.update_key)?, Exit, NoWatchdog, platform, selector)?;
     let mut config = AgentConfig::new(&options.thing).map_err(|error| format!("--thing: {error:?}"))?;
     config.prefer_http = options.prefer_http;
     let start = Start { seed: now_ms(), now: pump::now() };

@@ -107,7 +107,7 @@ async fn notice_and_next_version(
     let mut agent = agent.map_err(|error| format!("{error:?}"))?;
     let mut broker = Inbox(messages);
     let notice = tokio::select! {
-        () = pump::run(&mut agent, &mut broker, NoHttp) => Err("reset without a notice"),
+        () = pump::run(&mut agent, &mut broker) => Err("reset without a notice"),
         () = sleep(TIMEOUT) => Err("no notice in time"),
         notice = outcome.recv() => notice.ok_or("the application was dropped"),
     };

@@ -114,7 +114,7 @@ pub use image::identity::{Extent, Identity};
 pub use image::slot::{SLOTS_MAX, SlotId};
 pub use image::version::{Version, VersionTextInvalid};
 pub use platform::boot::{Change, Found, LoaderState};
-pub use platform::config::{Config, ConfigError, JOURNAL_PAYLOAD_BYTES_MAX, TRIAL_ATTEMPTS_DEFAULT};
+pub use platform::config::{ConfigError, DeviceConfig, JOURNAL_PAYLOAD_BYTES_MAX, TRIAL_ATTEMPTS_DEFAULT};
 pub use platform::hooks::{NoWatchdog, Reset, Watchdog};
 pub use platform::management::ImageManagement;
 pub use platform::writer::{Sealed, Size, Writer};

@@ -90,7 +90,7 @@ impl<F: Flash + 'static> Bench for Own<F> {
             None => boot(&mut flash, &self.layout, &mut NoWatchdog, Scrutiny::Header).await,
         };
         let running = booted.expect("there is an image").slot;
-        let config = ota_pal::Config {
+        let config = ota_pal::DeviceConfig {
             layout: self.layout,
             hardware: hardware(BOARD),
             component: Component::App,
@@ -100,7 +100,8 @@ impl<F: Flash + 'static> Bench for Own<F> {
             trial_attempts: TRIAL_ATTEMPTS_DEFAULT,
         };
         let selector = OwnSelector::new(&self.layout, running);
-        Native::new(flash, self.signer.verifier(), Button, NoWatchdog, config, selector).expect("the layout fits")
+        Native::from_parts(flash, self.signer.verifier(), Button, NoWatchdog, config, selector)
+            .expect("the layout fits")
     }
 
     fn image(&self, number: u32) -> Vec<u8> {

@@ -123,7 +123,7 @@ impl Device {
 
     /// The platform of the program in slot `running`, which asks for this key epoch.
     pub fn platform<F: Flash>(&self, flash: F, running: SlotId, key_epoch: u32) -> Board<F> {
-        let config = ota_pal::Config {
+        let config = ota_pal::DeviceConfig {
             layout: self.layout,
             hardware: hardware(BOARD),
             component: Component::App,
@@ -133,7 +133,8 @@ impl Device {
             trial_attempts: ota_pal::TRIAL_ATTEMPTS_DEFAULT,
         };
         let selector = OwnSelector::new(&self.layout, running);
-        Native::new(flash, self.signer.verifier(), Button, NoWatchdog, config, selector).expect("the layout fits")
+        Native::from_parts(flash, self.signer.verifier(), Button, NoWatchdog, config, selector)
+            .expect("the layout fits")
     }
 
     /// What the boot record says.

@@ -11,8 +11,8 @@ pub mod life;
 pub mod mcuboot;
 
 use ota_pal::{
-    BootControl, Component, Config, Digest, Flash, HardwareId, ImageManagement, Layout, Native, NoWatchdog, Platform,
-    Refusal, Signature, SignatureKind, SlotId, VersionRule, now,
+    BootControl, Component, DeviceConfig, Digest, Flash, HardwareId, ImageManagement, Layout, Native, NoWatchdog,
+    Platform, Refusal, Signature, SignatureKind, SlotId, VersionRule, now,
 };
 
 use crate::device::Button;
@@ -135,7 +135,7 @@ pub fn update_and_keep<R: Rig>(rig: &R, number: u32) -> Result<(), String> {
 }
 
 fn board<F: Flash, B: BootControl>(flash: F, layout: Layout, hardware: HardwareId, loader: B) -> Board<F, B> {
-    let config = Config {
+    let config = DeviceConfig {
         layout,
         hardware,
         component: Component::App,
@@ -144,7 +144,7 @@ fn board<F: Flash, B: BootControl>(flash: F, layout: Layout, hardware: HardwareI
         key_epoch: 0,
         trial_attempts: ota_pal::TRIAL_ATTEMPTS_DEFAULT,
     };
-    Native::new(flash, signer().verifier(), Button, NoWatchdog, config, loader).expect("the layout fits")
+    Native::from_parts(flash, signer().verifier(), Button, NoWatchdog, config, loader).expect("the layout fits")
 }
 
 /// An erased flash of these units.

@@ -206,7 +206,7 @@ impl Life {
             let held = now(read(&mut flash, layout.slot(SlotId::A), self.old.len())).expect("reading never waits");
             assert!(held == self.old, "the copy of the confirmed image is whole");
         }
-        let config = ota_pal::Config {
+        let config = ota_pal::DeviceConfig {
             layout,
             hardware: hardware(BOARD),
             component: Component::App,
@@ -217,7 +217,7 @@ impl Life {
         };
         let selector = OwnSelector::new(&layout, boot.slot);
         let mut platform =
-            Native::new(flash, self.signer.verifier(), Button, NoWatchdog, config, selector).expect("it fits");
+            Native::from_parts(flash, self.signer.verifier(), Button, NoWatchdog, config, selector).expect("it fits");
         let state = platform.boot_state().await.expect("records are whole");
         match state.trial {
             Trial::Started { slot, .. } if slot == boot.slot && self.keeps => {

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use ota_boot::{Boot, BootError, Cause, Scrutiny, boot, boot_staged};
 use ota_pal::image::header::Body;
 use ota_pal::{
-    BootRecord, Component, Config, Digest, FileFlash, Flash, Geometry, HardwareId, Header, Key, KeySet, Layout, Link,
-    Native, NoWatchdog, OwnSelector, Region, Reset, Signature, SignatureKind, SlotId, Version, VersionRule, now,
+    BootRecord, Component, DeviceConfig, Digest, FileFlash, Flash, Geometry, HardwareId, Header, Key, KeySet, Layout,
+    Link, Native, NoWatchdog, OwnSelector, Region, Reset, Signature, SignatureKind, SlotId, Version, VersionRule, now,
 };
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::hazmat::PrehashSigner;
@@ -131,7 +131,7 @@ impl Device {
         let public = signing_key().verifying_key().to_sec1_point(false);
         let mut keys = KeySet::new();
         keys.add(Key::new("release", public.as_bytes()).unwrap()).unwrap();
-        let config = Config {
+        let config = DeviceConfig {
             layout: self.layout(),
             hardware: HardwareId::new("board").unwrap(),
             component: Component::App,
@@ -141,7 +141,7 @@ impl Device {
             trial_attempts: 3,
         };
         let selector = OwnSelector::new(&config.layout, running);
-        Native::new(self.flash(), keys, NoReset, NoWatchdog, config, selector).unwrap()
+        Native::from_parts(self.flash(), keys, NoReset, NoWatchdog, config, selector).unwrap()
     }
 
     /// Receives and activates version 1.0.`patch` from slot `running`.

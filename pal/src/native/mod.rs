@@ -14,7 +14,7 @@ use crate::image::digest::Digest;
 use crate::image::identity::{Extent, Identity};
 use crate::image::slot::SlotId;
 use crate::platform::boot::{Change, Found};
-use crate::platform::config::{Config, ConfigError, JOURNAL};
+use crate::platform::config::{ConfigError, DeviceConfig, JOURNAL};
 use crate::platform::hooks::{NoWatchdog, Reset, Watchdog};
 use crate::refusal::Refusal;
 use crate::store::boot_record::{BootRecord, TRIAL_ATTEMPTS_MAX, Trial};
@@ -36,7 +36,7 @@ pub struct Native<F, V, R, W = NoWatchdog, B = OwnSelector> {
     verifier: V,
     reset: R,
     watchdog: W,
-    config: Config,
+    config: DeviceConfig,
     boot: B,
     journal: Records,
     floors: Floors,
@@ -44,12 +44,38 @@ pub struct Native<F, V, R, W = NoWatchdog, B = OwnSelector> {
 }
 
 #[bisync]
-impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, R, W, B> {
-    /// A platform whose layout fits its flash. Touches no flash.
+impl<F: Flash, V: Verifier, R: Reset> Native<F, V, R, NoWatchdog, OwnSelector> {
+    /// A platform under our own boot selector, which started the program in slot `running`; without a watchdog. Does not
+    /// access the flash.
     ///
     /// # Errors
-    /// [`ConfigError`] names the setting and its numbers.
-    pub fn new(flash: F, verifier: V, reset: R, watchdog: W, config: Config, boot: B) -> Result<Self, ConfigError> {
+    /// [`ConfigError`] if the layout does not fit the flash, or a setting is out of range.
+    pub fn new(flash: F, verifier: V, reset: R, config: DeviceConfig, running: SlotId) -> Result<Self, ConfigError> {
+        let selector = OwnSelector::new(&config.layout, running);
+        Self::from_parts(flash, verifier, reset, NoWatchdog, config, selector)
+    }
+
+    /// The same platform with a watchdog, which long operations feed.
+    pub fn with_watchdog<W: Watchdog>(self, watchdog: W) -> Native<F, V, R, W, OwnSelector> {
+        let Self { flash, verifier, reset, config, boot, journal, floors, incoming, .. } = self;
+        Native { flash, verifier, reset, watchdog, config, boot, journal, floors, incoming }
+    }
+}
+
+#[bisync]
+impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, R, W, B> {
+    /// A platform of any parts. Does not access the flash.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the layout does not fit the flash, or a setting is out of range.
+    pub fn from_parts(
+        flash: F,
+        verifier: V,
+        reset: R,
+        watchdog: W,
+        config: DeviceConfig,
+        boot: B,
+    ) -> Result<Self, ConfigError> {
         config.layout.check(flash::geometry(&flash)).map_err(ConfigError::Layout)?;
         if !(1..=TRIAL_ATTEMPTS_MAX).contains(&config.trial_attempts) {
             return Err(ConfigError::TrialAttempts { got: config.trial_attempts });

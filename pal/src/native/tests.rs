@@ -31,8 +31,8 @@ impl Reset for NoReset {
     fn reset(&mut self) {}
 }
 
-pub(crate) fn config(flash: &Nor) -> Config {
-    Config {
+pub(crate) fn config(flash: &Nor) -> DeviceConfig {
+    DeviceConfig {
         layout: Layout::split(Geometry::of(flash)).unwrap(),
         hardware: HardwareId::new("board").unwrap(),
         component: Component::App,
@@ -48,7 +48,7 @@ pub(crate) fn device(flash: &mut Nor, running: SlotId) -> Device<'_> {
     keys.add(public_key("key", &signing_key("key"))).unwrap();
     let config = config(flash);
     let selector = OwnSelector::new(&config.layout, running);
-    Native::new(flash, keys, NoReset, NoWatchdog, config, selector).unwrap()
+    Native::from_parts(flash, keys, NoReset, NoWatchdog, config, selector).unwrap()
 }
 
 /// A flash with version 1.0.1 in slot A.
@@ -100,8 +100,8 @@ pub(crate) fn trial_started() -> BootRecord {
 fn a_configuration_that_does_not_fit_is_refused() {
     for got in [0, 16] {
         let mut flash = flash();
-        let config = Config { trial_attempts: got, ..config(&flash) };
-        let refused = Native::new(
+        let config = DeviceConfig { trial_attempts: got, ..config(&flash) };
+        let refused = Native::from_parts(
             &mut flash,
             KeySet::<1>::new(),
             NoReset,
@@ -114,7 +114,7 @@ fn a_configuration_that_does_not_fit_is_refused() {
     }
     let config = config(&flash());
     let mut smaller = Nor::new(15);
-    let refused = Native::new(
+    let refused = Native::from_parts(
         &mut smaller,
         KeySet::<1>::new(),
         NoReset,
@@ -203,7 +203,7 @@ fn an_image_without_signature_is_sealed_only_where_the_device_says_so() {
     let config = config(&bench);
     let verifier = AcceptUnsigned(KeySet::<1>::new());
     let selector = OwnSelector::new(&config.layout, SlotId::A);
-    let mut device = Native::new(&mut bench, verifier, NoReset, NoWatchdog, config, selector).unwrap();
+    let mut device = Native::from_parts(&mut bench, verifier, NoReset, NoWatchdog, config, selector).unwrap();
     run(device.begin(image.len() as u32, 0)).unwrap();
     run(device.write(0, &image)).unwrap();
     assert_eq!((device.admits(None), run(device.seal(None, ""))), (Ok(()), Ok(sha256(&image))));
@@ -277,7 +277,7 @@ fn a_signature_over_sha1_is_sealed_by_no_verifier() {
     let mut flash = flash();
     let (image, config) = (image(&new_header()), config(&flash));
     let selector = OwnSelector::new(&config.layout, SlotId::A);
-    let mut device = Native::new(&mut flash, Credulous, NoReset, NoWatchdog, config, selector).unwrap();
+    let mut device = Native::from_parts(&mut flash, Credulous, NoReset, NoWatchdog, config, selector).unwrap();
     run(device.begin(image.len() as u32, 0)).unwrap();
     run(device.write(0, &image)).unwrap();
     let kind = SignatureKind::Sha1Ecdsa;
@@ -316,7 +316,7 @@ fn the_security_counter_never_falls_below_the_running_image_nor_the_configured_o
     let running = Header { security_counter: 4, ..header(Version::new(1, 0, 1), 1000) };
     for (configured, have) in [(0, 4), (6, 6)] {
         let mut flash = Nor::new(16);
-        let config = Config { security_counter_min: configured, ..config(&flash) };
+        let config = DeviceConfig { security_counter_min: configured, ..config(&flash) };
         run(flash.write(config.layout.slot(SlotId::A).offset_bytes(), &image(&running))).unwrap();
         let offered = image(&Header { security_counter: 3, ..new_header() });
         let mut device = device(&mut flash, SlotId::A);

@@ -1,7 +1,7 @@
 //! What a device is, and what it accepts.
 
 use crate::image::accept::VersionRule;
-use crate::image::hardware::HardwareId;
+use crate::image::hardware::{HardwareId, HardwareIdInvalid};
 use crate::image::header::Component;
 use crate::print::print_by_name;
 use crate::store::layout::{Layout, LayoutError};
@@ -12,13 +12,13 @@ pub const JOURNAL_PAYLOAD_BYTES_MAX: usize = 192;
 
 pub(crate) const JOURNAL: RecordSpec = RecordSpec::new(0x4A, JOURNAL_PAYLOAD_BYTES_MAX);
 
-/// Boots that a trial is given unless somebody chooses otherwise.
+/// Boots that a trial is given by default.
 pub const TRIAL_ATTEMPTS_DEFAULT: u8 = 3;
 
 /// What a device is, and what it accepts.
 #[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// Where things lie; the boot selector must use the same.
+pub struct DeviceConfig {
+    /// The layout of the flash, the same as in the boot selector.
     pub layout: Layout,
     /// The board.
     pub hardware: HardwareId,
@@ -33,6 +33,25 @@ pub struct Config {
     pub key_epoch: u32,
     /// Boots that a trial is given, 1..=15; see [`TRIAL_ATTEMPTS_DEFAULT`].
     pub trial_attempts: u8,
+}
+
+impl DeviceConfig {
+    /// The defaults for a device of the hardware id `hardware`: the component `app`, newer versions only, no least security
+    /// counter, key epoch 0, and [`TRIAL_ATTEMPTS_DEFAULT`] boots for a trial.
+    ///
+    /// # Errors
+    /// [`HardwareIdInvalid`].
+    pub fn new(layout: Layout, hardware: &str) -> Result<Self, HardwareIdInvalid> {
+        Ok(Self {
+            layout,
+            hardware: HardwareId::new(hardware)?,
+            component: Component::App,
+            version_rule: VersionRule::Newer,
+            security_counter_min: 0,
+            key_epoch: 0,
+            trial_attempts: TRIAL_ATTEMPTS_DEFAULT,
+        })
+    }
 }
 
 /// Why a configuration does not work.

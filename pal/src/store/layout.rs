@@ -232,6 +232,13 @@ impl Layout {
         Ok(())
     }
 
+    /// The slot that has the byte at `offset_bytes` of the flash, such as an address of the running program.
+    #[must_use]
+    pub fn slot_at(&self, offset_bytes: u32) -> Option<SlotId> {
+        let holds = |region: Region| offset_bytes.wrapping_sub(region.offset_bytes()) < region.len_bytes();
+        self.next_slots(SlotId::FACTORY).chain([SlotId::FACTORY]).find(|slot| holds(self.slot(*slot)))
+    }
+
     /// Whether `region` shares no byte with any of this layout.
     #[must_use]
     pub fn is_clear_of(&self, region: Region) -> bool {
@@ -344,6 +351,19 @@ mod tests {
 
     fn layout(slots: [Region; 2], journal: Region, boot: Region) -> Result<Layout, LayoutError> {
         Layout::new(GEOMETRY, &slots, records(journal, boot))
+    }
+
+    #[test]
+    fn every_byte_of_a_slot_is_that_slots_and_no_other_byte_is() {
+        let geometry = Geometry { word_bytes: 4, erase_bytes: 4096, capacity_bytes: 1 << 20 };
+        let layout = Layout::divide(geometry, 3, true).unwrap();
+        for slot in [SlotId::A, SlotId::B, SlotId::FACTORY] {
+            let region = layout.slot(slot);
+            let (first, end) = (region.offset_bytes(), region.offset_bytes() + region.len_bytes());
+            assert_eq!((layout.slot_at(first), layout.slot_at(end - 1)), (Some(slot), Some(slot)));
+        }
+        assert_eq!(layout.slot_at(layout.slot(SlotId::A).offset_bytes() - 1), None);
+        assert_eq!(layout.slot_at(u32::MAX), None);
     }
 
     #[test]

@@ -63,6 +63,18 @@ pub struct KeySet<const N: usize> {
     keys: Vec<Key, N>,
 }
 
+impl KeySet<1> {
+    /// A set of one key; `public_key` is a SEC1 point or a `SubjectPublicKeyInfo` in DER.
+    ///
+    /// # Errors
+    /// Those of [`Key::new`].
+    pub fn single(id: &str, public_key: &[u8]) -> Result<Self, KeyError> {
+        let mut keys = Self::new();
+        keys.add(Key::new(id, public_key)?)?;
+        Ok(keys)
+    }
+}
+
 impl<const N: usize> KeySet<N> {
     /// A set without keys: it refuses everything.
     #[must_use]

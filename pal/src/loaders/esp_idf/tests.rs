@@ -16,7 +16,7 @@ use crate::image::hardware::HardwareId;
 use crate::image::header::Component;
 use crate::image::slot::SlotId;
 use crate::platform::BootState;
-use crate::platform::config::Config;
+use crate::platform::config::DeviceConfig;
 use crate::platform::hooks::{NoWatchdog, Reset};
 use crate::refusal::Refusal;
 use crate::store::boot_record::REASON_ATTEMPTS_EXHAUSTED;
@@ -83,7 +83,7 @@ fn otadata(factory: bool) -> OtaData {
 
 fn device(flash: &mut Flash4, factory: bool, running: SlotId) -> Device<'_> {
     let layout = layout(factory);
-    let config = Config {
+    let config = DeviceConfig {
         layout,
         hardware: HardwareId::new("esp32c3").unwrap(),
         component: Component::App,
@@ -93,7 +93,7 @@ fn device(flash: &mut Flash4, factory: bool, running: SlotId) -> Device<'_> {
         trial_attempts: 1,
     };
     let loader = EspIdf::new(otadata(factory), &layout).unwrap();
-    Native::new(flash, Signed, NoReset, NoWatchdog, config, Foreign::in_place(loader, &layout, running)).unwrap()
+    Native::from_parts(flash, Signed, NoReset, NoWatchdog, config, Foreign::in_place(loader, &layout, running)).unwrap()
 }
 
 /// A device whose old image lies in `running`.

@@ -7,7 +7,7 @@ use super::super::super::flash::floors::Floors;
 use super::super::super::flash::records::Records;
 use super::super::super::testing::{CUTS, Ram, header, image, public_key, run, sha256, sign, signing_key};
 use super::super::tests::{Device, NoReset, Nor, SECTOR, receive, running_image, seal};
-use super::super::{Config, Native, OwnSelector};
+use super::super::{DeviceConfig, Native, OwnSelector};
 use crate::image::accept::VersionRule;
 use crate::image::digest::Digest;
 use crate::image::hardware::HardwareId;
@@ -37,7 +37,7 @@ fn layout() -> Layout {
 fn device(flash: &mut Nor, running: SlotId) -> Device<'_> {
     let mut keys = KeySet::new();
     keys.add(public_key("key", &signing_key("key"))).unwrap();
-    let config = Config {
+    let config = DeviceConfig {
         layout: layout(),
         hardware: HardwareId::new("board").unwrap(),
         component: Component::App,
@@ -47,7 +47,7 @@ fn device(flash: &mut Nor, running: SlotId) -> Device<'_> {
         trial_attempts: TRIAL_ATTEMPTS_DEFAULT,
     };
     let selector = OwnSelector::new(&config.layout, running);
-    Native::new(flash, keys, NoReset, NoWatchdog, config, selector).unwrap()
+    Native::from_parts(flash, keys, NoReset, NoWatchdog, config, selector).unwrap()
 }
 
 /// As the factory made it: version 1.0.1 in the factory slot, and nothing else.

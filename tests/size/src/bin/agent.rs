@@ -86,7 +86,7 @@ type Platform = Native<Blocking<Flash>, KeySet<2>, Board>;
 
 fn platform() -> Option<Platform> {
     let geometry = Geometry { word_bytes: 4, erase_bytes: 4096, capacity_bytes: 0x10_0000 };
-    let config = ota_pal::Config {
+    let config = ota_pal::DeviceConfig {
         layout: Layout::split(geometry).ok()?,
         hardware: HardwareId::new("board").ok()?,
         component: Component::App,
@@ -100,7 +100,7 @@ fn platform() -> Option<Platform> {
     read_device(&mut point);
     keys.add(Key::new("release", &point).ok()?).ok()?;
     let selector = OwnSelector::new(&config.layout, SlotId::A);
-    Native::new(Blocking(Flash), keys, Board, NoWatchdog, config, selector).ok()
+    Native::from_parts(Blocking(Flash), keys, Board, NoWatchdog, config, selector).ok()
 }
 
 async fn device(buffers: &mut [[u8; 4608]; 4]) -> Option<()> {
@@ -112,7 +112,7 @@ async fn device(buffers: &mut [[u8; 4608]; 4]) -> Option<()> {
     let mut session = Session::new(session);
     let mut broker = Minimq { session: &mut session, connector: Network, host: "broker", port: 8883, tls: true };
     let hosts = AllowedHosts { names: &["images"], plain: false };
-    pump::run(&mut agent, &mut broker, HttpClient::new(Network, hosts, block)).await;
+    pump::run_with_http(&mut agent, &mut broker, HttpClient::new(Network, hosts, block)).await;
     Some(())
 }
 
