@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use clap::Parser;
-use ota_boot::{Boot, BootError, Scrutiny, boot};
+use ota_boot::{Boot, BootError, VerifyLevel, boot};
 use ota_examples::device::{EXIT_RESET, Error, FLASH_BYTES, Flash, layout};
 use ota_examples::lines::{Kind, print};
 use ota_examples::parent::leave_with_parent;
@@ -72,7 +72,7 @@ fn run_for_good(options: &Options) -> Result<(), Error> {
 fn select(path: &Path) -> Result<(PathBuf, String), Error> {
     let mut flash = Flash::open(path, FLASH_BYTES)?;
     let layout = layout();
-    let choice = now(boot(&mut flash, &layout, &mut NoWatchdog, Scrutiny::Header)).expect("a file is always ready");
+    let choice = now(boot(&mut flash, &layout, &mut NoWatchdog, VerifyLevel::Header)).expect("a file is always ready");
     let Boot { slot, header, cause } =
         choice.map_err(|error| format!("{}: {}", path.display(), why_nothing_boots(error)))?;
     let name = slot.to_string().to_lowercase();
