@@ -1,13 +1,13 @@
 //! Carries a boot decision out: reads the record, hashes a slot on trial, stores the count, looks for an image that can run.
 
 use super::bisync;
-use super::pal::{BootRecords, Flash, Floors, erase_slots};
+use super::pal::{BootRecords, Flash, MonotonicRecords, erase_slots};
 use super::selector::Selector;
 use super::strategy::Strategy;
-use crate::exact::Exact;
-use crate::outcome::{Boot, BootError, Cause, Scrutiny};
+use crate::exact::ImageRef;
+use crate::outcome::{Boot, BootError, BootReason, VerifyLevel};
 use crate::select::{Decision, fallback, select};
-use ota_pal::{BootRecord, Fault, Floor, Image, Layout, SlotId, Trial, Watchdog};
+use ota_pal::{BootRecord, Fault, Image, Layout, RollbackCounters, SlotId, Trial, Watchdog};
 
 #[bisync]
 pub(crate) async fn carry_out<F: Flash, W: Watchdog>(
@@ -15,7 +15,7 @@ pub(crate) async fn carry_out<F: Flash, W: Watchdog>(
     layout: &Layout,
     strategy: impl Strategy,
     watchdog: &mut W,
-    scrutiny: Scrutiny,
+    scrutiny: VerifyLevel,
 ) -> Result<Boot, BootError> {
     let mut records = BootRecords::new(layout);
     let record = records.load(flash).await?;
@@ -24,13 +24,13 @@ pub(crate) async fn carry_out<F: Flash, W: Watchdog>(
     let mut run = Run { selector, strategy };
     let decision = select(&record);
     // A factory's image that was not whole must not be started by its header.
-    let scrutiny = if decision == Decision::Wipe { Scrutiny::Whole } else { scrutiny };
+    let scrutiny = if decision == Decision::Wipe { VerifyLevel::Whole } else { scrutiny };
     let cause = match decision {
-        Decision::Confirmed => Cause::Confirmed,
-        Decision::GiveUp(ended) => run.end_trial(ended).await,
+        Decision::Confirmed => BootReason::Confirmed,
+        Decision::EndTrial(ended) => run.end_trial(ended).await,
         Decision::Try { counted, corrupt } => match run.try_image(counted).await {
             Some(Ok(boot)) => return Ok(boot),
-            Some(Err(fault)) => Cause::NotStored(fault),
+            Some(Err(fault)) => BootReason::NotStored(fault),
             None => run.end_trial(corrupt).await,
         },
         Decision::Wipe => run.factory_reset().await,
@@ -49,40 +49,43 @@ impl<F: Flash, W: Watchdog, S: Strategy> Run<'_, F, W, S> {
     async fn try_image(&mut self, counted: Trial) -> Option<Result<Boot, Fault>> {
         let Trial::Started { slot, digest, image_bytes, .. } = counted else { return None };
         let header = self.selector.intact(slot, digest, image_bytes).await?;
-        let exact = Exact { digest, image_bytes };
+        let exact = ImageRef { digest, image_bytes };
         if !self.strategy.prepare_trial(&mut self.selector, slot, exact).await {
             return None;
         }
         self.selector.record.trial = counted;
         let stored = self.selector.records.store(self.selector.flash, &self.selector.record).await;
-        Some(stored.map(|()| Boot { slot, header, cause: Cause::Trial }))
+        Some(stored.map(|()| Boot { slot, header, cause: BootReason::Trial }))
     }
 
-    async fn end_trial(&mut self, ended: Trial) -> Cause {
+    async fn end_trial(&mut self, ended: Trial) -> BootReason {
         self.selector.record.trial = ended;
         if let Trial::Ended { slot, .. } = ended {
             self.selector.record.images.fail(slot);
         }
-        self.selector.store(Cause::TrialEnded).await
+        self.selector.store(BootReason::TrialEnded).await
     }
 
     /// Erases everything but the factory's image, if that is whole; else the order is forgotten and the others stay.
-    async fn factory_reset(&mut self) -> Cause {
+    async fn factory_reset(&mut self) -> BootReason {
         let factory = self.selector.record.images.get(SlotId::FACTORY).copied();
         let whole = match factory {
             Some(Image { digest, image_bytes, .. }) => {
                 self.selector.intact(SlotId::FACTORY, digest, image_bytes).await.is_some()
-                    && self.strategy.prepare(&mut self.selector, SlotId::FACTORY, Exact { digest, image_bytes }).await
+                    && self
+                        .strategy
+                        .prepare(&mut self.selector, SlotId::FACTORY, ImageRef { digest, image_bytes })
+                        .await
             }
             None => false,
         };
         if !whole {
             self.selector.record.wipe = false;
-            return self.selector.store(Cause::Confirmed).await;
+            return self.selector.store(BootReason::Confirmed).await;
         }
         let cause = match erase_slots(self.selector.flash, self.selector.layout, self.selector.watchdog).await {
-            Ok(()) => Cause::FactoryReset,
-            Err(fault) => Cause::FactoryResetInPart(fault),
+            Ok(()) => BootReason::FactoryReset,
+            Err(fault) => BootReason::FactoryResetInPart(fault),
         };
         self.selector.record = BootRecord::new_device(SlotId::FACTORY);
         self.selector.record.images.set(SlotId::FACTORY, factory);
@@ -90,7 +93,7 @@ impl<F: Flash, W: Watchdog, S: Strategy> Run<'_, F, W, S> {
     }
 
     /// Starts the confirmed image, or the newest one that can be started instead.
-    async fn start_confirmed(&mut self, cause: Cause, scrutiny: Scrutiny) -> Result<Boot, BootError> {
+    async fn start_confirmed(&mut self, cause: BootReason, scrutiny: VerifyLevel) -> Result<Boot, BootError> {
         match self.strategy.start_confirmed(&mut self.selector, cause, scrutiny).await {
             Some(boot) => Ok(boot),
             None => self.fall_back(self.selector.record.confirmed).await,
@@ -99,18 +102,18 @@ impl<F: Flash, W: Watchdog, S: Strategy> Run<'_, F, W, S> {
 
     /// Images that cannot be started lose their rows, but for the factory's, whose digest tells that it is damaged.
     async fn fall_back(&mut self, from: SlotId) -> Result<Boot, BootError> {
-        let floor = Floors::new(self.selector.layout).load(self.selector.flash).await?;
+        let floor = MonotonicRecords::new(self.selector.layout).load(self.selector.flash).await?;
         let factory = self.selector.record.images.get(SlotId::FACTORY).copied();
         self.selector.record.images.set(from, None);
         while let Some(slot) = fallback(&self.selector.record, floor.security_counter, |slot| slot == from) {
             let Some(image) = self.selector.record.images.get(slot).copied() else { break };
             let Image { digest, image_bytes, .. } = image;
             if let Some(header) = self.selector.intact(slot, digest, image_bytes).await
-                && self.strategy.prepare(&mut self.selector, slot, Exact { digest, image_bytes }).await
+                && self.strategy.prepare(&mut self.selector, slot, ImageRef { digest, image_bytes }).await
             {
                 (self.selector.record.confirmed, self.selector.record.wipe) = (slot, false);
                 self.selector.record.images.set(SlotId::FACTORY, factory);
-                let cause = self.selector.store(Cause::FellBack { from }).await;
+                let cause = self.selector.store(BootReason::FellBack { from }).await;
                 return Ok(Boot { slot, header, cause });
             }
             self.selector.record.images.set(slot, None);
@@ -120,7 +123,7 @@ impl<F: Flash, W: Watchdog, S: Strategy> Run<'_, F, W, S> {
     }
 
     /// The factory's image without a row: nobody verified it here, and nobody but the factory could write it.
-    async fn last_resort(&mut self, from: SlotId, floor: Floor) -> Option<Boot> {
+    async fn last_resort(&mut self, from: SlotId, floor: RollbackCounters) -> Option<Boot> {
         let slot = SlotId::FACTORY;
         let header = self.selector.runnable(slot).await.filter(|_| slot != from)?;
         if header.security_counter < floor.security_counter
@@ -129,6 +132,6 @@ impl<F: Flash, W: Watchdog, S: Strategy> Run<'_, F, W, S> {
             return None;
         }
         (self.selector.record.confirmed, self.selector.record.wipe) = (slot, false);
-        Some(Boot { slot, header, cause: self.selector.store(Cause::FellBack { from }).await })
+        Some(Boot { slot, header, cause: self.selector.store(BootReason::FellBack { from }).await })
     }
 }

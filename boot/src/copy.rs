@@ -4,7 +4,7 @@
 use super::bisync;
 use super::pal::flash::{CHUNK_BYTES, WORD_BYTES_MAX, read, sync, write};
 use super::pal::{Flash, erase_sector, hash};
-use crate::exact::Exact;
+use crate::exact::ImageRef;
 use ota_pal::{Fault, HEADER_BYTES, Region, Watchdog};
 
 /// A copy that failed is made once more: one operation that a part refused must not give up an image.
@@ -17,7 +17,7 @@ const HEADER_END_BYTES: u32 = HEADER_BYTES.next_multiple_of(WORD_BYTES_MAX) as u
 pub(crate) async fn holds<F: Flash, W: Watchdog>(
     flash: &mut F,
     region: Region,
-    exact: Exact,
+    exact: ImageRef,
     watchdog: &mut W,
 ) -> bool {
     hash::holds(flash, region, &exact.digest, exact.image_bytes, watchdog).await == Ok(true)
@@ -35,7 +35,7 @@ pub(crate) async fn copy<F: Flash, W: Watchdog>(
     flash: &mut F,
     from: Region,
     to: Region,
-    exact: Exact,
+    exact: ImageRef,
     watchdog: &mut W,
 ) -> Result<(), Fault> {
     let (len_bytes, limit_bytes) = (exact.image_bytes as usize, to.len_bytes().min(from.len_bytes()));

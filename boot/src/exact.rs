@@ -4,7 +4,7 @@ use ota_pal::Digest;
 
 /// An image where it lies, and what it hashes to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Exact {
+pub(crate) struct ImageRef {
     pub(crate) digest: Digest,
     pub(crate) image_bytes: u32,
 }

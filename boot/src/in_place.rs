@@ -5,8 +5,8 @@ use super::carry_out::carry_out;
 use super::pal::Flash;
 use super::selector::Selector;
 use super::strategy::Strategy;
-use crate::exact::Exact;
-use crate::outcome::{Boot, BootError, Cause, Scrutiny};
+use crate::exact::ImageRef;
+use crate::outcome::{Boot, BootError, BootReason, VerifyLevel};
 use ota_pal::{Header, Layout, SlotId, Watchdog};
 
 #[bisync]
@@ -22,7 +22,7 @@ pub async fn boot<F: Flash, W: Watchdog>(
     flash: &mut F,
     layout: &Layout,
     watchdog: &mut W,
-    scrutiny: Scrutiny,
+    scrutiny: VerifyLevel,
 ) -> Result<Boot, BootError> {
     carry_out(flash, layout, InPlace, watchdog, scrutiny).await
 }
@@ -35,11 +35,11 @@ impl Strategy for InPlace {
         u32::MAX
     }
 
-    async fn prepare_trial<F: Flash, W: Watchdog>(&self, _: &mut Selector<'_, F, W>, _: SlotId, _: Exact) -> bool {
+    async fn prepare_trial<F: Flash, W: Watchdog>(&self, _: &mut Selector<'_, F, W>, _: SlotId, _: ImageRef) -> bool {
         true
     }
 
-    async fn prepare<F: Flash, W: Watchdog>(&self, _: &mut Selector<'_, F, W>, _: SlotId, _: Exact) -> bool {
+    async fn prepare<F: Flash, W: Watchdog>(&self, _: &mut Selector<'_, F, W>, _: SlotId, _: ImageRef) -> bool {
         true
     }
 
@@ -55,12 +55,12 @@ impl Strategy for InPlace {
     async fn start_confirmed<F: Flash, W: Watchdog>(
         &self,
         selector: &mut Selector<'_, F, W>,
-        cause: Cause,
-        scrutiny: Scrutiny,
+        cause: BootReason,
+        scrutiny: VerifyLevel,
     ) -> Option<Boot> {
         let slot = selector.record.confirmed;
         let header = match (scrutiny, selector.record.images.get(slot).copied()) {
-            (Scrutiny::Whole, Some(image)) => selector.intact(slot, image.digest, image.image_bytes).await,
+            (VerifyLevel::Whole, Some(image)) => selector.intact(slot, image.digest, image.image_bytes).await,
             _ => selector.runnable(slot).await,
         };
         header.map(|header| Boot { slot, header, cause })

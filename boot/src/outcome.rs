@@ -10,12 +10,12 @@ pub struct Boot {
     /// The header of the image in it.
     pub header: Header,
     /// Why this one.
-    pub cause: Cause,
+    pub cause: BootReason,
 }
 
 /// Why a slot was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum BootReason {
     /// It is confirmed, and no trial is on.
     Confirmed,
     /// It is on trial, and this boot was counted.
@@ -38,7 +38,7 @@ pub enum Cause {
 
 /// How much of an image a boot looks at before it starts it. One on trial, or fallen back to, is always hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scrutiny {
+pub enum VerifyLevel {
     /// Its header.
     Header,
     /// The whole of it, where the image database has its digest: a boot takes as long as hashing it does.

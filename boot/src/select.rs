@@ -19,7 +19,7 @@ pub enum Decision {
         corrupt: Trial,
     },
     /// Store this end of the trial and boot the confirmed slot: the trial used up its boots.
-    GiveUp(Trial),
+    EndTrial(Trial),
     /// If the factory's image is whole, erase everything else, then boot it.
     Wipe,
 }
@@ -39,7 +39,7 @@ pub fn select(record: &BootRecord) -> Decision {
     };
     let ended = |reason| Trial::Ended { slot, digest, reason, started };
     match attempts_left.checked_sub(1) {
-        None => Decision::GiveUp(ended(REASON_ATTEMPTS_EXHAUSTED)),
+        None => Decision::EndTrial(ended(REASON_ATTEMPTS_EXHAUSTED)),
         Some(attempts_left) => Decision::Try {
             counted: Trial::Started { slot, digest, image_bytes, attempts_left },
             corrupt: ended(REASON_TRIAL_IMAGE_CORRUPT),
@@ -52,7 +52,7 @@ pub fn select(record: &BootRecord) -> Decision {
 #[must_use]
 pub fn fallback(record: &BootRecord, security_counter_min: u32, failed: impl Fn(SlotId) -> bool) -> Option<SlotId> {
     let factory = record.images.get(SlotId::FACTORY).filter(|image| {
-        image.standing.was_confirmed() && image.security_counter >= security_counter_min && !failed(SlotId::FACTORY)
+        image.status.was_confirmed() && image.security_counter >= security_counter_min && !failed(SlotId::FACTORY)
     });
     record.images.newest_good(security_counter_min, &failed).or(factory.map(|_| SlotId::FACTORY))
 }
@@ -60,7 +60,7 @@ pub fn fallback(record: &BootRecord, security_counter_min: u32, failed: impl Fn(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ota_pal::{Digest, Image, Images, Source, Standing, Version};
+    use ota_pal::{Digest, Image, ImageStatus, Images, Source, Version};
 
     const DIGEST: Digest = Digest([7; 32]);
     const SLOT: SlotId = SlotId::B;
@@ -85,7 +85,7 @@ mod tests {
             assert_eq!(counted, started(left));
             record.trial = counted;
         }
-        let Decision::GiveUp(given_up) = select(&record) else { panic!("{record:?}") };
+        let Decision::EndTrial(given_up) = select(&record) else { panic!("{record:?}") };
         assert_eq!(given_up, ended(REASON_ATTEMPTS_EXHAUSTED, true));
         record.trial = given_up;
         assert_eq!(select(&record), Decision::Confirmed);
@@ -115,8 +115,8 @@ mod tests {
 
     #[test]
     fn images_are_ranked_newest_first_and_the_factory_is_the_last() {
-        let image = |patch, standing| Image {
-            standing,
+        let image = |patch, status| Image {
+            status,
             version: Version::new(1, 0, patch),
             security_counter: patch,
             image_bytes: 100,
@@ -124,10 +124,10 @@ mod tests {
             source: Source::new(""),
         };
         let mut images = Images::NONE;
-        images.set(SlotId::A, Some(image(3, Standing::Good)));
-        images.set(SlotId::B, Some(image(4, Standing::Good)));
-        images.set(SlotId::C, Some(image(9, Standing::Failed)));
-        images.set(SlotId::FACTORY, Some(image(1, Standing::Good)));
+        images.set(SlotId::A, Some(image(3, ImageStatus::Confirmed)));
+        images.set(SlotId::B, Some(image(4, ImageStatus::Confirmed)));
+        images.set(SlotId::C, Some(image(9, ImageStatus::Failed)));
+        images.set(SlotId::FACTORY, Some(image(1, ImageStatus::Confirmed)));
         let record = BootRecord { images, ..record(Trial::None) };
         let mut failed = std::vec::Vec::new();
         let mut ranked = std::vec::Vec::new();

@@ -3,8 +3,8 @@
 use super::bisync;
 use super::copy::holds;
 use super::pal::{BootRecords, Flash, read_header};
-use crate::exact::Exact;
-use crate::outcome::Cause;
+use crate::exact::ImageRef;
+use crate::outcome::BootReason;
 use ota_pal::{BootRecord, Digest, Header, Layout, Region, SlotId, Watchdog};
 
 /// The state of one boot.
@@ -21,10 +21,10 @@ pub(crate) struct Selector<'s, F, W> {
 #[bisync]
 impl<F: Flash, W: Watchdog> Selector<'_, F, W> {
     /// Stores the record: `cause`, or why that failed.
-    pub(crate) async fn store(&mut self, cause: Cause) -> Cause {
+    pub(crate) async fn store(&mut self, cause: BootReason) -> BootReason {
         match self.records.store(self.flash, &self.record).await {
             Ok(()) => cause,
-            Err(fault) => Cause::NotStored(fault),
+            Err(fault) => BootReason::NotStored(fault),
         }
     }
 
@@ -32,7 +32,7 @@ impl<F: Flash, W: Watchdog> Selector<'_, F, W> {
     pub(crate) async fn intact(&mut self, slot: SlotId, digest: Digest, image_bytes: u32) -> Option<Header> {
         let header = self.runnable(slot).await?;
         let region = self.layout.slot(slot);
-        holds(self.flash, region, Exact { digest, image_bytes }, self.watchdog).await.then_some(header)
+        holds(self.flash, region, ImageRef { digest, image_bytes }, self.watchdog).await.then_some(header)
     }
 
     /// The header of the image in a slot, if there is one that is linked for it and fits.

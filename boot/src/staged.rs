@@ -7,8 +7,8 @@ use super::copy::{copy, holds};
 use super::pal::{Flash, hash, read_header};
 use super::selector::Selector;
 use super::strategy::Strategy;
-use crate::exact::Exact;
-use crate::outcome::{Boot, BootError, Cause, Scrutiny};
+use crate::exact::ImageRef;
+use crate::outcome::{Boot, BootError, BootReason, VerifyLevel};
 use ota_pal::{Fault, Header, Layout, Region, SlotId, Watchdog};
 
 /// As [`boot`](crate::boot()), for a device whose slots only keep images: the chosen one is copied to `executing` unless that
@@ -18,7 +18,7 @@ use ota_pal::{Fault, Header, Layout, Region, SlotId, Watchdog};
 /// ([`Link::Any`](ota_pal::Link::Any)). The watchdog is fed at every sector that is copied.
 ///
 /// * A copy that was cut is made again at the next boot. The boot of a trial is counted after it: a cut costs none.
-/// * `executing` has a header only if it holds the whole of a verified image: [`Scrutiny::Header`] goes by that, unless
+/// * `executing` has a header only if it holds the whole of a verified image: [`VerifyLevel::Header`] goes by that, unless
 ///   another slot has the same header. One on trial, and what follows one, is always hashed.
 /// * The image of a new device is copied into its slot first: without a way back nothing is tried. A slot that lost its
 ///   image is given it again as long as it runs.
@@ -34,7 +34,7 @@ pub async fn boot_staged<F: Flash, W: Watchdog>(
     layout: &Layout,
     executing: Region,
     watchdog: &mut W,
-    scrutiny: Scrutiny,
+    scrutiny: VerifyLevel,
 ) -> Result<Boot, BootError> {
     carry_out(flash, layout, CopyToRun { executing }, watchdog, scrutiny).await
 }
@@ -54,7 +54,7 @@ impl Strategy for CopyToRun {
         &self,
         at: &mut Selector<'_, F, W>,
         slot: SlotId,
-        exact: Exact,
+        exact: ImageRef,
     ) -> bool {
         if holds(at.flash, self.executing, exact, at.watchdog).await {
             return true;
@@ -62,7 +62,7 @@ impl Strategy for CopyToRun {
         self.has_way_back(at).await && self.copy(at, slot, exact).await.is_ok()
     }
 
-    async fn prepare<F: Flash, W: Watchdog>(&self, at: &mut Selector<'_, F, W>, slot: SlotId, exact: Exact) -> bool {
+    async fn prepare<F: Flash, W: Watchdog>(&self, at: &mut Selector<'_, F, W>, slot: SlotId, exact: ImageRef) -> bool {
         holds(at.flash, self.executing, exact, at.watchdog).await || self.copy(at, slot, exact).await.is_ok()
     }
 
@@ -81,12 +81,12 @@ impl Strategy for CopyToRun {
     async fn start_confirmed<F: Flash, W: Watchdog>(
         &self,
         at: &mut Selector<'_, F, W>,
-        cause: Cause,
-        scrutiny: Scrutiny,
+        cause: BootReason,
+        scrutiny: VerifyLevel,
     ) -> Option<Boot> {
         let slot = at.record.confirmed;
         let waiting = at.runnable(slot).await;
-        let calm = cause == Cause::Confirmed && scrutiny == Scrutiny::Header;
+        let calm = cause == BootReason::Confirmed && scrutiny == VerifyLevel::Header;
         if let Some(header) = waiting.filter(|_| calm)
             && self.runs_by_header(at, slot, &header).await
         {
@@ -113,7 +113,7 @@ impl Strategy for CopyToRun {
 #[bisync]
 impl CopyToRun {
     /// A device that is new: nobody knows its image but the factory, which put it where it runs.
-    async fn adopt<F: Flash, W: Watchdog>(&self, at: &mut Selector<'_, F, W>, cause: Cause) -> Option<Boot> {
+    async fn adopt<F: Flash, W: Watchdog>(&self, at: &mut Selector<'_, F, W>, cause: BootReason) -> Option<Boot> {
         let slot = at.record.confirmed;
         let header = at.runnable_in(self.executing, slot).await?;
         let exact = exact_of(at, self.executing, &header).await?;
@@ -126,7 +126,7 @@ impl CopyToRun {
         let slot = at.record.confirmed;
         let waiting = at.runnable(slot).await;
         if is_new(at, slot, waiting.as_ref()) {
-            return self.adopt(at, Cause::Confirmed).await.is_some_and(|boot| boot.cause == Cause::Confirmed);
+            return self.adopt(at, BootReason::Confirmed).await.is_some_and(|boot| boot.cause == BootReason::Confirmed);
         }
         let Some(exact) = expected(at, slot, waiting.as_ref()).await else { return false };
         if waiting.is_some() && holds(at.flash, at.layout.slot(slot), exact, at.watchdog).await {
@@ -161,7 +161,7 @@ impl CopyToRun {
         &self,
         at: &mut Selector<'_, F, W>,
         slot: SlotId,
-        exact: Exact,
+        exact: ImageRef,
     ) -> Result<(), Fault> {
         copy(at.flash, at.layout.slot(slot), self.executing, exact, at.watchdog).await
     }
@@ -170,7 +170,7 @@ impl CopyToRun {
         &self,
         at: &mut Selector<'_, F, W>,
         slot: SlotId,
-        exact: Exact,
+        exact: ImageRef,
     ) -> Result<(), Fault> {
         copy(at.flash, self.executing, at.layout.slot(slot), exact, at.watchdog).await
     }
@@ -187,9 +187,9 @@ async fn expected<F: Flash, W: Watchdog>(
     at: &mut Selector<'_, F, W>,
     slot: SlotId,
     waiting: Option<&Header>,
-) -> Option<Exact> {
+) -> Option<ImageRef> {
     match (at.record.images.get(slot), waiting) {
-        (Some(image), _) => Some(Exact { digest: image.digest, image_bytes: image.image_bytes }),
+        (Some(image), _) => Some(ImageRef { digest: image.digest, image_bytes: image.image_bytes }),
         (None, Some(header)) => exact_of(at, at.layout.slot(slot), header).await,
         (None, None) => None,
     }
@@ -201,11 +201,11 @@ async fn exact_of<F: Flash, W: Watchdog>(
     at: &mut Selector<'_, F, W>,
     region: Region,
     header: &Header,
-) -> Option<Exact> {
+) -> Option<ImageRef> {
     let image_bytes = header.image_bytes();
     for _ in 0..2 {
         if let Ok(digest) = hash::digest(at.flash, region, image_bytes, at.watchdog).await {
-            let exact = Exact { digest, image_bytes };
+            let exact = ImageRef { digest, image_bytes };
             if holds(at.flash, region, exact, at.watchdog).await {
                 return Some(exact);
             }
@@ -215,9 +215,9 @@ async fn exact_of<F: Flash, W: Watchdog>(
 }
 
 /// An image that runs is started, whether its slot could be given it or not.
-fn kept(copied: Result<(), Fault>, cause: Cause) -> Cause {
+fn kept(copied: Result<(), Fault>, cause: BootReason) -> BootReason {
     match copied {
         Ok(()) => cause,
-        Err(fault) => Cause::NotStored(fault),
+        Err(fault) => BootReason::NotStored(fault),
     }
 }

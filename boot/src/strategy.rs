@@ -3,8 +3,8 @@
 use super::bisync;
 use super::pal::Flash;
 use super::selector::Selector;
-use crate::exact::Exact;
-use crate::outcome::{Boot, Cause, Scrutiny};
+use crate::exact::ImageRef;
+use crate::outcome::{Boot, BootReason, VerifyLevel};
 use ota_pal::{Header, SlotId, Watchdog};
 
 /// What a boot does with the image that it chose. A type, not a value: a selector whose images run in place carries no code
@@ -20,7 +20,7 @@ pub(crate) trait Strategy {
         &self,
         selector: &mut Selector<'_, F, W>,
         slot: SlotId,
-        exact: Exact,
+        exact: ImageRef,
     ) -> bool;
 
     /// Makes an image that replaces the confirmed one run at the end of this boot.
@@ -28,7 +28,7 @@ pub(crate) trait Strategy {
         &self,
         selector: &mut Selector<'_, F, W>,
         slot: SlotId,
-        exact: Exact,
+        exact: ImageRef,
     ) -> bool;
 
     /// As [`prepare`](Self::prepare), for an image of which only its header is known.
@@ -43,7 +43,7 @@ pub(crate) trait Strategy {
     async fn start_confirmed<F: Flash, W: Watchdog>(
         &self,
         selector: &mut Selector<'_, F, W>,
-        cause: Cause,
-        scrutiny: Scrutiny,
+        cause: BootReason,
+        scrutiny: VerifyLevel,
     ) -> Option<Boot>;
 }

@@ -5,14 +5,17 @@ mod common;
 
 use common::{Device, booted, image, sign};
 use embedded_storage::nor_flash::NorFlashErrorKind;
-use ota_boot::{BootError, Cause, Scrutiny};
-use ota_pal::{BootRecord, BootRecords, Fault, Floor, Floors, Signature, SignatureKind, SlotId, Standing, now};
+use ota_boot::{BootError, BootReason, VerifyLevel};
+use ota_pal::{
+    BootRecord, BootRecords, Fault, ImageStatus, MonotonicRecords, RollbackCounters, Signature, SignatureKind, SlotId,
+    now,
+};
 
 /// From `running`: an update to version 1.0.`patch`, tried and confirmed.
 fn updated(device: &Device, running: SlotId, patch: u32) -> SlotId {
     device.update(running, patch);
     let boot = device.boot().unwrap();
-    assert_eq!((boot.cause, boot.header.version.patch), (Cause::Trial, patch));
+    assert_eq!((boot.cause, boot.header.version.patch), (BootReason::Trial, patch));
     now(device.start(boot.slot).confirm()).unwrap().unwrap();
     boot.slot
 }
@@ -30,9 +33,9 @@ fn versions(device: &Device) -> Vec<(SlotId, u32)> {
 #[test]
 fn a_device_without_a_record_boots_the_factorys_image_or_slot_a_where_there_is_none() {
     let factory = Device::with_factory("fresh");
-    assert_eq!(booted(&factory), (SlotId::FACTORY, 1, Cause::Confirmed));
+    assert_eq!(booted(&factory), (SlotId::FACTORY, 1, BootReason::Confirmed));
     let without = Device::new("fresh-a");
-    assert_eq!(booted(&without), (SlotId::A, 1, Cause::Confirmed));
+    assert_eq!(booted(&without), (SlotId::A, 1, BootReason::Confirmed));
 }
 
 #[test]
@@ -57,9 +60,9 @@ fn when_the_confirmed_image_is_gone_the_newest_good_one_runs_and_is_confirmed_th
     let c = updated(&device, b, 4);
     for (gone, next, patch) in [(c, b, 3), (b, SlotId::A, 2), (SlotId::A, SlotId::FACTORY, 1)] {
         device.damage(gone, 0);
-        assert_eq!(booted(&device), (next, patch, Cause::FellBack { from: gone }));
+        assert_eq!(booted(&device), (next, patch, BootReason::FellBack { from: gone }));
         assert_eq!(device.record().confirmed, next);
-        assert_eq!(booted(&device), (next, patch, Cause::Confirmed), "it stays");
+        assert_eq!(booted(&device), (next, patch, BootReason::Confirmed), "it stays");
     }
     device.damage(SlotId::FACTORY, 0);
     assert_eq!(device.boot(), Err(BootError::NoBootableImage));
@@ -81,7 +84,7 @@ fn an_image_that_is_fallen_back_to_is_hashed_first() {
     let b = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
     device.damage(SlotId::A, 2000);
     device.damage(b, 0);
-    assert_eq!(booted(&device), (SlotId::FACTORY, 1, Cause::FellBack { from: b }));
+    assert_eq!(booted(&device), (SlotId::FACTORY, 1, BootReason::FellBack { from: b }));
 }
 
 #[test]
@@ -89,17 +92,17 @@ fn a_boot_that_looks_at_the_whole_image_sees_one_damaged_byte_in_its_middle() {
     let device = Device::with_factory("whole");
     let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
     device.damage(running, 2000);
-    assert_eq!(booted(&device), (running, 3, Cause::Confirmed), "its header is whole");
-    let boot = device.boot_with(Scrutiny::Whole).unwrap();
-    assert_eq!((boot.slot, boot.cause), (SlotId::A, Cause::FellBack { from: running }));
+    assert_eq!(booted(&device), (running, 3, BootReason::Confirmed), "its header is whole");
+    let boot = device.boot_with(VerifyLevel::Whole).unwrap();
+    assert_eq!((boot.slot, boot.cause), (SlotId::A, BootReason::FellBack { from: running }));
 }
 
 #[test]
 fn nothing_below_the_security_counter_is_fallen_back_to() {
     let device = Device::with_factory("counter");
     let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
-    let floor = Floor { security_counter: 1, key_epoch: 0 };
-    now(Floors::new(&device.layout()).raise(&mut device.flash(), floor)).unwrap().unwrap();
+    let floor = RollbackCounters { security_counter: 1, key_epoch: 0 };
+    now(MonotonicRecords::new(&device.layout()).raise(&mut device.flash(), floor)).unwrap().unwrap();
     device.damage(running, 0);
     assert_eq!(device.boot(), Err(BootError::NoBootableImage));
 }
@@ -109,8 +112,8 @@ fn the_way_back_on_command_boots_the_earlier_image_and_keeps_the_later_one() {
     let device = Device::with_factory("back");
     let b = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
     assert_eq!(now(device.start(b).restore_previous()).unwrap(), Ok(SlotId::A));
-    assert_eq!(booted(&device), (SlotId::A, 2, Cause::Confirmed));
-    assert_eq!(device.record().images.get(b).unwrap().standing, Standing::Good);
+    assert_eq!(booted(&device), (SlotId::A, 2, BootReason::Confirmed));
+    assert_eq!(device.record().images.get(b).unwrap().status, ImageStatus::Confirmed);
 }
 
 #[test]
@@ -118,10 +121,10 @@ fn a_factory_reset_leaves_nothing_but_the_factorys_image_and_the_monotonic_recor
     let device = Device::with_factory("reset");
     let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
     verify_factory(&device, running);
-    let floor = Floor { security_counter: 0, key_epoch: 3 };
-    now(Floors::new(&device.layout()).raise(&mut device.flash(), floor)).unwrap().unwrap();
+    let floor = RollbackCounters { security_counter: 0, key_epoch: 3 };
+    now(MonotonicRecords::new(&device.layout()).raise(&mut device.flash(), floor)).unwrap().unwrap();
     now(device.start(running).factory_reset()).unwrap().unwrap();
-    assert_eq!(booted(&device), (SlotId::FACTORY, 1, Cause::FactoryReset));
+    assert_eq!(booted(&device), (SlotId::FACTORY, 1, BootReason::FactoryReset));
     assert_eq!(versions(&device), [(SlotId::FACTORY, 1)]);
     for slot in [SlotId::A, SlotId::B, SlotId::C] {
         let region = device.layout().slot(slot);
@@ -129,8 +132,8 @@ fn a_factory_reset_leaves_nothing_but_the_factorys_image_and_the_monotonic_recor
         let erased = now(ota_pal::is_erased(&mut flash, region.offset_bytes(), region.len_bytes()));
         assert_eq!(erased, Some(Ok(true)), "slot {slot}");
     }
-    assert_eq!(now(Floors::new(&device.layout()).load(&mut device.flash())), Some(Ok(floor)));
-    assert_eq!(booted(&device), (SlotId::FACTORY, 1, Cause::Confirmed));
+    assert_eq!(now(MonotonicRecords::new(&device.layout()).load(&mut device.flash())), Some(Ok(floor)));
+    assert_eq!(booted(&device), (SlotId::FACTORY, 1, BootReason::Confirmed));
 }
 
 #[test]
@@ -139,7 +142,7 @@ fn after_a_factory_reset_the_device_is_updated_as_a_new_one() {
     let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
     verify_factory(&device, running);
     now(device.start(running).factory_reset()).unwrap().unwrap();
-    assert_eq!(booted(&device), (SlotId::FACTORY, 1, Cause::FactoryReset));
+    assert_eq!(booted(&device), (SlotId::FACTORY, 1, BootReason::FactoryReset));
     assert_eq!(updated(&device, SlotId::FACTORY, 2), SlotId::A);
 }
 
@@ -151,9 +154,9 @@ fn a_factory_image_that_is_damaged_when_the_order_is_carried_out_costs_no_other_
         verify_factory(&device, running);
         now(device.start(running).factory_reset()).unwrap().unwrap();
         device.damage(SlotId::FACTORY, at);
-        assert_eq!(booted(&device), (running, 3, Cause::FellBack { from: SlotId::FACTORY }), "{name}");
+        assert_eq!(booted(&device), (running, 3, BootReason::FellBack { from: SlotId::FACTORY }), "{name}");
         assert!(!device.record().wipe);
-        assert_eq!(booted(&device), (running, 3, Cause::Confirmed), "{name}");
+        assert_eq!(booted(&device), (running, 3, BootReason::Confirmed), "{name}");
     }
 }
 
@@ -169,9 +172,9 @@ fn a_sealed_image_is_not_booted_before_the_boot_record_names_it() {
     let der = sign(&bytes);
     let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
     let digest = now(program.seal(Some(&signature), "job")).unwrap().unwrap();
-    assert_eq!(booted(&device), (SlotId::A, 1, Cause::Confirmed));
+    assert_eq!(booted(&device), (SlotId::A, 1, BootReason::Confirmed));
     now(program.activate(SlotId::B, &digest, bytes.len() as u32)).unwrap().unwrap();
-    assert_eq!(booted(&device), (SlotId::B, 2, Cause::Trial));
+    assert_eq!(booted(&device), (SlotId::B, 2, BootReason::Trial));
 }
 
 #[test]
@@ -181,7 +184,7 @@ fn a_record_that_orders_a_reset_without_a_verified_factory_image_wipes_nothing()
     let mut ordered = BootRecord { wipe: true, confirmed: SlotId::FACTORY, ..device.record() };
     ordered.images.set(SlotId::FACTORY, None);
     now(BootRecords::new(&device.layout()).store(&mut device.flash(), &ordered)).unwrap().unwrap();
-    assert_eq!(booted(&device), (SlotId::FACTORY, 1, Cause::Confirmed));
+    assert_eq!(booted(&device), (SlotId::FACTORY, 1, BootReason::Confirmed));
     assert!(device.record().images.get(running).is_some());
 }
 
@@ -230,8 +233,9 @@ fn a_factory_reset_goes_on_at_a_sector_that_cannot_be_read() {
     now(device.start(running).factory_reset()).unwrap().unwrap();
     let sector = Some(device.layout().slot(SlotId::A).offset_bytes());
     let mut flash = Torn { flash: device.flash(), sector, worn: false };
-    let boot = now(ota_boot::boot(&mut flash, &device.layout(), &mut ota_pal::NoWatchdog, Scrutiny::Header)).unwrap();
-    assert_eq!(boot.unwrap().cause, Cause::FactoryReset);
+    let boot =
+        now(ota_boot::boot(&mut flash, &device.layout(), &mut ota_pal::NoWatchdog, VerifyLevel::Header)).unwrap();
+    assert_eq!(boot.unwrap().cause, BootReason::FactoryReset);
     assert_eq!(flash.sector, None, "it was erased, too");
 }
 
@@ -243,8 +247,9 @@ fn a_factory_reset_ends_although_a_sector_is_worn_out_and_the_device_is_updated_
     now(device.start(running).factory_reset()).unwrap().unwrap();
     let sector = device.layout().slot(SlotId::A).offset_bytes();
     let mut flash = Torn { flash: device.flash(), sector: Some(sector), worn: true };
-    let boot = now(ota_boot::boot(&mut flash, &device.layout(), &mut ota_pal::NoWatchdog, Scrutiny::Header)).unwrap();
-    let in_part = Cause::FactoryResetInPart(Fault::Erase { offset_bytes: sector });
+    let boot =
+        now(ota_boot::boot(&mut flash, &device.layout(), &mut ota_pal::NoWatchdog, VerifyLevel::Header)).unwrap();
+    let in_part = BootReason::FactoryResetInPart(Fault::Erase { offset_bytes: sector });
     assert_eq!(boot.unwrap().cause, in_part);
     assert_eq!(versions(&device), [(SlotId::FACTORY, 1)]);
     let len_bytes = 2 * device.layout().slot(SlotId::A).len_bytes() - 1024; // A's other sectors, and B's

@@ -5,11 +5,11 @@ mod common;
 
 use common::watched::Watched;
 use common::{Device, EXECUTING, booted, image};
-use ota_boot::{BootError, Cause, Scrutiny, boot_staged};
+use ota_boot::{BootError, BootReason, VerifyLevel, boot_staged};
 use ota_pal::image::header::Body;
 use ota_pal::{
-    BootRecord, BootRecords, Digest, Fault, FileFlash, Flash, Floor, Floors, Geometry, Header, Image, Layout,
-    NoWatchdog, Region, SlotId, Source, Standing, Trial, now,
+    BootRecord, BootRecords, Digest, Fault, FileFlash, Flash, Geometry, Header, Image, ImageStatus, Layout,
+    MonotonicRecords, NoWatchdog, Region, RollbackCounters, SlotId, Source, Trial, now,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -37,17 +37,17 @@ fn without_a_row(name: &str, security_counter: u32) -> Device {
 }
 
 fn raise_to(device: &Device, security_counter: u32) {
-    let floor = Floor { security_counter, key_epoch: 0 };
-    now(Floors::new(&device.layout()).raise(&mut device.flash(), floor)).unwrap().unwrap();
+    let floor = RollbackCounters { security_counter, key_epoch: 0 };
+    now(MonotonicRecords::new(&device.layout()).raise(&mut device.flash(), floor)).unwrap().unwrap();
 }
 
 #[test]
 fn a_factory_image_without_a_row_is_the_last_resort_and_is_confirmed() {
     let device = Device::with_factory("rowless");
     store(&device, &BootRecord::new_device(SlotId::A));
-    assert_eq!(booted(&device), (SlotId::FACTORY, 1, Cause::FellBack { from: SlotId::A }));
+    assert_eq!(booted(&device), (SlotId::FACTORY, 1, BootReason::FellBack { from: SlotId::A }));
     assert_eq!(device.record().confirmed, SlotId::FACTORY);
-    assert_eq!(booted(&device), (SlotId::FACTORY, 1, Cause::Confirmed), "it stays");
+    assert_eq!(booted(&device), (SlotId::FACTORY, 1, BootReason::Confirmed), "it stays");
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_factory_image_that_was_just_found_unfit_is_not_its_own_last_resort() {
     device.burn(SlotId::FACTORY, &image(5));
     let image = image(5);
     let row = Image {
-        standing: Standing::Good,
+        status: ImageStatus::Confirmed,
         version: Header::parse(&image).unwrap().version,
         security_counter: 0,
         image_bytes: image.len() as u32,
@@ -73,7 +73,7 @@ fn a_factory_image_that_was_just_found_unfit_is_not_its_own_last_resort() {
 #[test]
 fn a_factory_image_without_a_row_is_copied_to_where_it_runs() {
     let device = without_a_row("copied", 0);
-    assert_eq!(booted(&device), (SlotId::FACTORY, 5, Cause::FellBack { from: SlotId::A }));
+    assert_eq!(booted(&device), (SlotId::FACTORY, 5, BootReason::FellBack { from: SlotId::A }));
     assert_eq!(device.held(EXECUTING, 3_845), image_of(5, 0, 3_845));
 }
 
@@ -97,7 +97,7 @@ fn after_a_trial_that_ended_the_header_of_what_runs_is_not_enough() {
     device.update(a, 2);
     device.damage(SlotId::B, 2_000);
     device.damage_at(EXECUTING, 2_000);
-    assert_eq!(booted(&device), (a, 1, Cause::TrialEnded));
+    assert_eq!(booted(&device), (a, 1, BootReason::TrialEnded));
     assert_eq!(device.held(EXECUTING, image(1).len()), image(1), "it is copied again");
 }
 
@@ -107,8 +107,8 @@ fn a_boot_that_goes_by_the_header_reads_no_body() {
         let device = Device::staged(&format!("quick-{factory}"), factory);
         let (slot, ..) = booted(&device);
         let mut flash = Watched::new(&device);
-        let boot = device.boot_on(&mut flash, Scrutiny::Header).unwrap().unwrap();
-        assert_eq!((boot.slot, boot.cause), (slot, Cause::Confirmed));
+        let boot = device.boot_on(&mut flash, VerifyLevel::Header).unwrap().unwrap();
+        assert_eq!((boot.slot, boot.cause), (slot, BootReason::Confirmed));
         assert!(flash.bytes_read(EXECUTING) <= 4 * 64, "{}", flash.bytes_read(EXECUTING));
         assert!(flash.bytes_read(device.layout().slot(slot)) <= 4 * 64);
     }
@@ -118,7 +118,7 @@ fn a_boot_that_goes_by_the_header_reads_no_body() {
 fn a_slot_that_has_an_image_and_no_row_is_not_taken_for_a_new_one() {
     let device = Device::staged("unlisted", false);
     device.burn(SlotId::A, &image(7));
-    assert_eq!(booted(&device), (SlotId::A, 7, Cause::Confirmed));
+    assert_eq!(booted(&device), (SlotId::A, 7, BootReason::Confirmed));
     assert_eq!(device.held(EXECUTING, image(7).len()), image(7));
 }
 
@@ -131,7 +131,7 @@ fn a_slot_that_has_a_row_and_no_image_is_not_taken_for_a_new_one() {
     now(device.start(b).confirm()).unwrap().unwrap();
     device.damage(b, 0);
     device.damage_at(EXECUTING, 2_000);
-    assert_eq!(booted(&device), (a, 1, Cause::FellBack { from: b }), "what runs is not what the row says");
+    assert_eq!(booted(&device), (a, 1, BootReason::FellBack { from: b }), "what runs is not what the row says");
     assert_eq!(device.held(EXECUTING, image(1).len()), image(1));
 }
 
@@ -146,8 +146,11 @@ fn an_image_is_tried_on_a_new_device_only_once_its_own_is_kept() {
         store(&device, &BootRecord { trial, ..BootRecord::new_device(SlotId::A) });
         let slot = device.layout().slot(SlotId::A);
         let mut flash = Watched { refused: (!kept).then_some(slot), ..Watched::new(&device) };
-        let boot = device.boot_on(&mut flash, Scrutiny::Header).unwrap().unwrap();
-        assert_eq!((boot.slot, boot.cause == Cause::Trial), if kept { (SlotId::B, true) } else { (SlotId::A, false) });
+        let boot = device.boot_on(&mut flash, VerifyLevel::Header).unwrap().unwrap();
+        assert_eq!(
+            (boot.slot, boot.cause == BootReason::Trial),
+            if kept { (SlotId::B, true) } else { (SlotId::A, false) }
+        );
         assert_eq!(device.held(slot, image(1).len()) == image(1), kept);
         let runs = if kept { next } else { image(1) };
         assert_eq!(device.held(EXECUTING, runs.len()), runs);
@@ -160,7 +163,7 @@ fn short(image_bytes: u32) -> Result<SlotId, BootError> {
     let image = image(7);
     device.burn(SlotId::B, &image);
     let row = Image {
-        standing: Standing::Good,
+        status: ImageStatus::Confirmed,
         version: Header::parse(&image).unwrap().version,
         security_counter: 0,
         image_bytes,
@@ -196,10 +199,10 @@ fn an_image_as_long_as_its_slot_is_copied_and_one_byte_more_is_not() {
         now(Flash::write(&mut flash, executing.offset_bytes(), &image)).unwrap().unwrap();
 
         let boot =
-            now(boot_staged(&mut flash, &layout, executing, &mut NoWatchdog, Scrutiny::Header)).unwrap().unwrap();
+            now(boot_staged(&mut flash, &layout, executing, &mut NoWatchdog, VerifyLevel::Header)).unwrap().unwrap();
         let limit_bytes = 6 * KIB;
         let refused = Fault::OutOfRange { offset_bytes: 0, len_bytes: image_bytes as usize, limit_bytes };
-        assert_eq!(boot.cause, if fits { Cause::Confirmed } else { Cause::NotStored(refused) });
+        assert_eq!(boot.cause, if fits { BootReason::Confirmed } else { BootReason::NotStored(refused) });
         let all = std::fs::read(&path).unwrap();
         let held = |region: Region| &all[region.offset_bytes() as usize..][..region.len_bytes() as usize];
         let copied = held(layout.slot(SlotId::A))[..image_bytes.min(limit_bytes) as usize]
@@ -218,7 +221,7 @@ fn a_copy_writes_no_word_twice_whatever_its_length() {
         device.burn(SlotId::FACTORY, &image_of(5, 0, image_bytes));
         store(&device, &BootRecord::new_device(SlotId::A));
         let mut flash = Watched::new(&device);
-        let boot = device.boot_on(&mut flash, Scrutiny::Header).unwrap().unwrap();
+        let boot = device.boot_on(&mut flash, VerifyLevel::Header).unwrap().unwrap();
         assert_eq!((boot.slot, boot.header.image_bytes()), (SlotId::FACTORY, image_bytes));
         assert_eq!(device.held(EXECUTING, image_bytes as usize), image_of(5, 0, image_bytes));
     }

@@ -5,16 +5,18 @@ mod common;
 
 use common::{BLOCK_BYTES, Device, Nor, booted, image, sign};
 use embedded_storage::nor_flash::NorFlashErrorKind;
-use ota_boot::{BootError, Cause, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, Scrutiny, boot};
-use ota_pal::{Begun, Digest, Fault, Flash, Header, Link, NoWatchdog, Signature, SignatureKind, SlotId, Trial, now};
+use ota_boot::{BootError, BootReason, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, VerifyLevel, boot};
+use ota_pal::{
+    Digest, Fault, Flash, Header, Link, NoWatchdog, Reception, Signature, SignatureKind, SlotId, Trial, now,
+};
 use sha2::{Digest as _, Sha256};
 
 #[test]
 fn a_good_image_is_tried_confirmed_and_stays() {
     let device = Device::new("good");
-    assert_eq!(booted(&device), (SlotId::A, 1, Cause::Confirmed));
+    assert_eq!(booted(&device), (SlotId::A, 1, BootReason::Confirmed));
     let digest = device.update(SlotId::A, 2);
-    assert_eq!(booted(&device), (SlotId::B, 2, Cause::Trial));
+    assert_eq!(booted(&device), (SlotId::B, 2, BootReason::Trial));
 
     let mut program = device.start(SlotId::B);
     let state = now(program.boot_state()).unwrap().unwrap();
@@ -24,24 +26,24 @@ fn a_good_image_is_tried_confirmed_and_stays() {
     now(program.confirm()).unwrap().unwrap();
 
     for _ in 0..5 {
-        assert_eq!(booted(&device), (SlotId::B, 2, Cause::Confirmed));
+        assert_eq!(booted(&device), (SlotId::B, 2, BootReason::Confirmed));
     }
     device.update(SlotId::B, 3);
-    assert_eq!(booted(&device), (SlotId::A, 3, Cause::Trial));
+    assert_eq!(booted(&device), (SlotId::A, 3, BootReason::Trial));
 }
 
 #[test]
 fn a_bad_image_is_rolled_back_and_the_reason_stays() {
     let device = Device::new("bad");
     let digest = device.update(SlotId::A, 2);
-    assert_eq!(booted(&device), (SlotId::B, 2, Cause::Trial));
+    assert_eq!(booted(&device), (SlotId::B, 2, BootReason::Trial));
     now(device.start(SlotId::B).roll_back(0x0601)).unwrap().unwrap();
-    assert_eq!(booted(&device), (SlotId::A, 1, Cause::Confirmed));
+    assert_eq!(booted(&device), (SlotId::A, 1, BootReason::Confirmed));
     let trial = Trial::Ended { slot: SlotId::B, digest, reason: 0x0601, started: true };
     let record = device.record();
     assert_eq!((record.confirmed, record.trial), (SlotId::A, trial));
     device.update(SlotId::A, 3);
-    assert_eq!(booted(&device), (SlotId::B, 3, Cause::Trial));
+    assert_eq!(booted(&device), (SlotId::B, 3, BootReason::Trial));
 }
 
 #[test]
@@ -49,12 +51,12 @@ fn an_image_that_never_speaks_is_given_three_boots() {
     let device = Device::new("silent");
     let digest = device.update(SlotId::A, 2);
     for _ in 0..3 {
-        assert_eq!(booted(&device), (SlotId::B, 2, Cause::Trial));
+        assert_eq!(booted(&device), (SlotId::B, 2, BootReason::Trial));
     }
-    assert_eq!(booted(&device), (SlotId::A, 1, Cause::TrialEnded));
+    assert_eq!(booted(&device), (SlotId::A, 1, BootReason::TrialEnded));
     let trial = Trial::Ended { slot: SlotId::B, digest, reason: REASON_ATTEMPTS_EXHAUSTED, started: true };
     assert_eq!(device.record().trial, trial);
-    assert_eq!(booted(&device), (SlotId::A, 1, Cause::Confirmed));
+    assert_eq!(booted(&device), (SlotId::A, 1, BootReason::Confirmed));
 }
 
 #[test]
@@ -62,7 +64,7 @@ fn an_image_that_changed_after_activation_is_never_started() {
     let device = Device::new("corrupt");
     let digest = device.update(SlotId::A, 2);
     device.damage(SlotId::B, 2000);
-    assert_eq!(booted(&device), (SlotId::A, 1, Cause::TrialEnded));
+    assert_eq!(booted(&device), (SlotId::A, 1, BootReason::TrialEnded));
     let trial = Trial::Ended { slot: SlotId::B, digest, reason: REASON_TRIAL_IMAGE_CORRUPT, started: false };
     assert_eq!(device.record().trial, trial);
 }
@@ -71,9 +73,9 @@ fn an_image_that_changed_after_activation_is_never_started() {
 fn an_image_that_changed_while_on_trial_is_not_started_again() {
     let device = Device::new("decayed");
     device.update(SlotId::A, 2);
-    assert_eq!(booted(&device), (SlotId::B, 2, Cause::Trial));
+    assert_eq!(booted(&device), (SlotId::B, 2, BootReason::Trial));
     device.damage(SlotId::B, 2000);
-    assert_eq!(booted(&device), (SlotId::A, 1, Cause::TrialEnded));
+    assert_eq!(booted(&device), (SlotId::A, 1, BootReason::TrialEnded));
     let ended = |reason, trial| matches!(trial, Trial::Ended { reason: r, started: true, .. } if r == reason);
     assert!(ended(REASON_TRIAL_IMAGE_CORRUPT, device.record().trial));
 }
@@ -115,7 +117,7 @@ fn a_download_goes_on_after_a_reset_where_the_journal_says() {
     let mut frontier = [0; 4];
     assert_eq!(now(program.load_journal(&mut frontier)).unwrap(), Ok(4));
     let begun = now(program.begin(image_bytes, u32::from_le_bytes(frontier))).unwrap().unwrap();
-    assert_eq!(begun, Begun { slot: SlotId::B, frontier_bytes: 2048, evicted: None });
+    assert_eq!(begun, Reception { slot: SlotId::B, frontier_bytes: 2048, evicted: None });
     for (index, block) in image.chunks(BLOCK_BYTES).enumerate().skip(4) {
         now(program.write((index * BLOCK_BYTES) as u32, block)).unwrap().unwrap();
     }
@@ -153,8 +155,9 @@ impl Flash for WornOut {
 fn a_trial_that_cannot_be_counted_is_not_started() {
     let device = Device::new("worn");
     device.update(SlotId::A, 2);
-    let boot =
-        now(boot(&mut WornOut(device.flash()), &device.layout(), &mut NoWatchdog, Scrutiny::Header)).unwrap().unwrap();
+    let boot = now(boot(&mut WornOut(device.flash()), &device.layout(), &mut NoWatchdog, VerifyLevel::Header))
+        .unwrap()
+        .unwrap();
     assert_eq!(boot.slot, SlotId::A);
-    assert!(matches!(boot.cause, Cause::NotStored(Fault::Erase { .. })), "{:?}", boot.cause);
+    assert!(matches!(boot.cause, BootReason::NotStored(Fault::Erase { .. })), "{:?}", boot.cause);
 }

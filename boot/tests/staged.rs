@@ -5,10 +5,10 @@ mod common;
 
 use common::watched::Watched;
 use common::{Device, EXECUTING, booted, image, sign};
-use ota_boot::{BootError, Cause, REASON_TRIAL_IMAGE_CORRUPT, Scrutiny};
+use ota_boot::{BootError, BootReason, REASON_TRIAL_IMAGE_CORRUPT, VerifyLevel};
 use ota_pal::{
-    BootRecord, BootRecords, Digest, Fault, Header, Image, Region, Signature, SignatureKind, SlotId, Source, Standing,
-    Trial, now,
+    BootRecord, BootRecords, Digest, Fault, Header, Image, ImageStatus, Region, Signature, SignatureKind, SlotId,
+    Source, Trial, now,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -20,7 +20,7 @@ fn runs(device: &Device, patch: u32) -> bool {
 fn updated(device: &Device, running: SlotId, patch: u32) -> SlotId {
     device.update(running, patch);
     let (slot, booted, cause) = booted(device);
-    assert_eq!((booted, cause), (patch, Cause::Trial));
+    assert_eq!((booted, cause), (patch, BootReason::Trial));
     assert!(runs(device, patch));
     now(device.start(slot).confirm()).unwrap().unwrap();
     slot
@@ -30,7 +30,7 @@ fn updated(device: &Device, running: SlotId, patch: u32) -> SlotId {
 fn the_image_of_a_new_device_is_adopted_by_the_slot_that_a_new_device_runs_from() {
     for (factory, slot) in [(false, SlotId::A), (true, SlotId::FACTORY)] {
         let device = Device::staged(&format!("adopted-{factory}"), factory);
-        assert_eq!(booted(&device), (slot, 1, Cause::Confirmed));
+        assert_eq!(booted(&device), (slot, 1, BootReason::Confirmed));
         assert_eq!(device.held(device.layout().slot(slot), image(1).len()), image(1));
         assert!(runs(&device, 1));
     }
@@ -44,7 +44,7 @@ fn a_good_image_is_copied_tried_confirmed_and_the_earlier_one_is_kept() {
     let c = updated(&device, b, 3);
     assert_eq!((a, b, c), (SlotId::A, SlotId::B, SlotId::C));
     assert_eq!(now(device.start(c).restore_previous()).unwrap(), Ok(b));
-    assert_eq!(booted(&device), (b, 2, Cause::Confirmed));
+    assert_eq!(booted(&device), (b, 2, BootReason::Confirmed));
     assert!(runs(&device, 2));
 }
 
@@ -53,9 +53,9 @@ fn a_bad_image_is_rolled_back_by_copying_the_confirmed_one() {
     let device = Device::staged("bad", false);
     let (a, ..) = booted(&device);
     device.update(a, 2);
-    assert_eq!(booted(&device), (SlotId::B, 2, Cause::Trial));
+    assert_eq!(booted(&device), (SlotId::B, 2, BootReason::Trial));
     now(device.start(SlotId::B).roll_back(0x0601)).unwrap().unwrap();
-    assert_eq!(booted(&device), (a, 1, Cause::Confirmed));
+    assert_eq!(booted(&device), (a, 1, BootReason::Confirmed));
     assert!(runs(&device, 1));
 }
 
@@ -65,10 +65,10 @@ fn an_image_that_never_speaks_is_given_three_boots_and_copied_once() {
     device.update(booted(&device).0, 2);
     for copied in [true, false, false] {
         let mut flash = Watched::new(&device);
-        let boot = device.boot_on(&mut flash, Scrutiny::Header).unwrap().unwrap();
-        assert_eq!((boot.cause, flash.touches(EXECUTING)), (Cause::Trial, copied));
+        let boot = device.boot_on(&mut flash, VerifyLevel::Header).unwrap().unwrap();
+        assert_eq!((boot.cause, flash.touches(EXECUTING)), (BootReason::Trial, copied));
     }
-    assert_eq!(booted(&device), (SlotId::A, 1, Cause::TrialEnded));
+    assert_eq!(booted(&device), (SlotId::A, 1, BootReason::TrialEnded));
     assert!(runs(&device, 1));
 }
 
@@ -76,10 +76,10 @@ fn an_image_that_never_speaks_is_given_three_boots_and_copied_once() {
 fn where_the_image_is_already_it_is_not_touched() {
     let device = Device::staged("calm", false);
     let slot = updated(&device, booted(&device).0, 2);
-    for scrutiny in [Scrutiny::Header, Scrutiny::Whole] {
+    for scrutiny in [VerifyLevel::Header, VerifyLevel::Whole] {
         let mut flash = Watched::new(&device);
         let boot = device.boot_on(&mut flash, scrutiny).unwrap().unwrap();
-        assert_eq!((boot.slot, boot.cause, flash.touched), (slot, Cause::Confirmed, vec![]));
+        assert_eq!((boot.slot, boot.cause, flash.touched), (slot, BootReason::Confirmed, vec![]));
     }
 }
 
@@ -89,7 +89,7 @@ fn cut_everywhere(name: &str, prepare: impl Fn(&Device), check: impl Fn(&Device,
         let device = Device::staged(&format!("{name}-{cut_at}"), false);
         prepare(&device);
         let mut flash = Watched { cut_at: Some(cut_at), ..Watched::new(&device) };
-        if device.boot_on(&mut flash, Scrutiny::Header).is_some() {
+        if device.boot_on(&mut flash, VerifyLevel::Header).is_some() {
             assert!(cut_at > 16, "{name} has {cut_at} operations");
             return;
         }
@@ -113,7 +113,7 @@ fn an_adoption_that_is_cut_anywhere_is_done_again() {
         |device, _| {
             let slot = device.layout().slot(SlotId::A);
             holds_one_or_none(device, slot, &[1]);
-            assert_eq!(booted(device), (SlotId::A, 1, Cause::Confirmed));
+            assert_eq!(booted(device), (SlotId::A, 1, BootReason::Confirmed));
             assert_eq!(device.held(slot, 3845), image(1));
         },
     );
@@ -127,7 +127,7 @@ fn a_copy_that_is_cut_anywhere_is_done_again_and_costs_no_boot_of_the_trial() {
     cut_everywhere("copy", prepare, |device, cut_at| {
         holds_one_or_none(device, EXECUTING, &[1, 2]);
         let is_whole = runs(device, 2);
-        assert_eq!(booted(device), (SlotId::B, 2, Cause::Trial));
+        assert_eq!(booted(device), (SlotId::B, 2, BootReason::Trial));
         let counted = matches!(device.record().trial, Trial::Started { attempts_left: 2, .. });
         assert!(counted || is_whole, "cut at {cut_at}: {:?}", device.record().trial);
         assert!(runs(device, 2));
@@ -153,7 +153,7 @@ fn a_bit_misread_anywhere_is_not_copied_for_good() {
         let device = Device::staged("misread", false);
         device.update(booted(&device).0, 2);
         let mut flash = Watched { misread_in: Some(reads), ..Watched::new(&device) };
-        let boot = device.boot_on(&mut flash, Scrutiny::Header).unwrap().unwrap();
+        let boot = device.boot_on(&mut flash, VerifyLevel::Header).unwrap().unwrap();
         assert!(runs(&device, boot.header.version.patch), "read {reads}");
         if flash.misread_in.is_some() {
             assert!(reads > 64, "a boot has {reads} reads");
@@ -168,11 +168,11 @@ fn a_trial_whose_image_cannot_be_copied_ends_and_the_confirmed_image_is_copied_b
     let digest = device.update(booted(&device).0, 2);
     let one_sector = Region::new(EXECUTING.offset_bytes() + 1024, 1024);
     let mut flash = Watched { refused: Some(one_sector), ..Watched::new(&device) };
-    let unbootable = device.boot_on(&mut flash, Scrutiny::Header).unwrap();
+    let unbootable = device.boot_on(&mut flash, VerifyLevel::Header).unwrap();
     assert_eq!(unbootable, Err(BootError::NoBootableImage), "nothing can be copied to it any more");
     let ended = Trial::Ended { slot: SlotId::B, digest, reason: REASON_TRIAL_IMAGE_CORRUPT, started: false };
     assert_eq!(device.record().trial, ended);
-    assert_eq!(booted(&device), (SlotId::A, 1, Cause::Confirmed), "it recovered");
+    assert_eq!(booted(&device), (SlotId::A, 1, BootReason::Confirmed), "it recovered");
     assert!(runs(&device, 1));
 }
 
@@ -182,10 +182,10 @@ fn a_slot_that_lost_the_confirmed_image_is_given_it_again_before_another_is_trie
     let (a, ..) = booted(&device);
     device.update(a, 2);
     device.damage(a, 2000);
-    assert_eq!(booted(&device), (SlotId::B, 2, Cause::Trial));
+    assert_eq!(booted(&device), (SlotId::B, 2, BootReason::Trial));
     assert_eq!(device.held(device.layout().slot(a), 3845), image(1));
     now(device.start(SlotId::B).roll_back(0x0601)).unwrap().unwrap();
-    assert_eq!(booted(&device), (a, 1, Cause::Confirmed));
+    assert_eq!(booted(&device), (a, 1, BootReason::Confirmed));
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn without_a_way_back_nothing_is_tried() {
     device.update(a, 2);
     device.damage(a, 2000);
     let mut flash = Watched { refused: Some(device.layout().slot(a)), ..Watched::new(&device) };
-    let boot = device.boot_on(&mut flash, Scrutiny::Header).unwrap().unwrap();
+    let boot = device.boot_on(&mut flash, VerifyLevel::Header).unwrap().unwrap();
     assert_eq!((boot.slot, boot.header.version.patch), (a, 1), "{:?}", boot.cause);
     assert!(!flash.touches(EXECUTING) && runs(&device, 1));
     assert!(matches!(device.record().trial, Trial::Ended { reason: REASON_TRIAL_IMAGE_CORRUPT, .. }));
@@ -205,8 +205,8 @@ fn without_a_way_back_nothing_is_tried() {
 fn an_image_that_runs_is_started_even_if_no_slot_takes_it() {
     let device = Device::staged("adopts-not", false);
     let mut flash = Watched { refused: Some(device.layout().slot(SlotId::A)), ..Watched::new(&device) };
-    let boot = device.boot_on(&mut flash, Scrutiny::Header).unwrap().unwrap();
-    assert!(matches!(boot.cause, Cause::NotStored(Fault::Erase { .. })), "{:?}", boot.cause);
+    let boot = device.boot_on(&mut flash, VerifyLevel::Header).unwrap().unwrap();
+    assert!(matches!(boot.cause, BootReason::NotStored(Fault::Erase { .. })), "{:?}", boot.cause);
     assert!(runs(&device, 1));
 }
 
@@ -215,8 +215,8 @@ fn a_damaged_byte_where_images_run_is_seen_by_a_whole_look_and_copied_over() {
     let device = Device::staged("decayed", false);
     let slot = updated(&device, booted(&device).0, 2);
     device.damage_at(EXECUTING, 2000);
-    let boot = device.boot_with(Scrutiny::Whole).unwrap();
-    assert_eq!((boot.slot, boot.cause), (slot, Cause::Confirmed));
+    let boot = device.boot_with(VerifyLevel::Whole).unwrap();
+    assert_eq!((boot.slot, boot.cause), (slot, BootReason::Confirmed));
     assert!(runs(&device, 2));
 }
 
@@ -227,9 +227,9 @@ fn when_both_copies_of_the_confirmed_image_are_gone_the_newest_good_one_runs() {
     let b = updated(&device, a, 2);
     device.damage(b, 2000);
     device.damage_at(EXECUTING, 0);
-    assert_eq!(booted(&device), (a, 1, Cause::FellBack { from: b }));
+    assert_eq!(booted(&device), (a, 1, BootReason::FellBack { from: b }));
     assert!(runs(&device, 1));
-    assert_eq!(booted(&device), (a, 1, Cause::Confirmed));
+    assert_eq!(booted(&device), (a, 1, BootReason::Confirmed));
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn two_images_of_one_header_are_told_apart_by_their_digests() {
     *twin.last_mut().unwrap() ^= 1;
     device.burn(SlotId::B, &twin);
     let row = |bytes: &[u8]| Image {
-        standing: Standing::Good,
+        status: ImageStatus::Confirmed,
         version: Header::parse(bytes).unwrap().version,
         security_counter: 0,
         image_bytes: bytes.len() as u32,
@@ -251,7 +251,7 @@ fn two_images_of_one_header_are_told_apart_by_their_digests() {
     record.images.set(a, Some(row(&image(1))));
     record.images.set(SlotId::B, Some(row(&twin)));
     now(BootRecords::new(&device.layout()).store(&mut device.flash(), &record)).unwrap().unwrap();
-    assert_eq!(booted(&device), (SlotId::B, 1, Cause::Confirmed));
+    assert_eq!(booted(&device), (SlotId::B, 1, BootReason::Confirmed));
     assert_eq!(device.held(EXECUTING, 3845), twin);
 }
 
@@ -263,7 +263,7 @@ fn a_factory_reset_leaves_the_factorys_image_where_images_run() {
     let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
     now(device.start(running).verify_factory(&signature)).unwrap().unwrap();
     now(device.start(running).factory_reset()).unwrap().unwrap();
-    assert_eq!(booted(&device), (SlotId::FACTORY, 1, Cause::FactoryReset));
+    assert_eq!(booted(&device), (SlotId::FACTORY, 1, BootReason::FactoryReset));
     assert!(runs(&device, 1));
-    assert_eq!(booted(&device), (SlotId::FACTORY, 1, Cause::Confirmed));
+    assert_eq!(booted(&device), (SlotId::FACTORY, 1, BootReason::Confirmed));
 }

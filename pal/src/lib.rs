@@ -48,11 +48,11 @@ pub mod asynchronous {
     };
 
     pub use flash::boot_records::BootRecords;
-    pub use flash::floors::Floors;
+    pub use flash::floors::MonotonicRecords;
     pub use flash::image_header::read_header;
-    pub use flash::joined::Joined;
+    pub use flash::joined::ConcatFlash;
     pub use flash::{Async, Blocking, Flash, erase_sector, hash, is_erased, now};
-    pub use loaders::bridge::{Foreign, Loader};
+    pub use loaders::bridge::{Loader, LoaderBridge};
     pub use native::Native;
     pub use native::boot_control::{BootControl, ImageFormat, OwnFormat, OwnSelector};
     pub use native::wipe::erase_slots;
@@ -78,9 +78,9 @@ pub mod blocking {
         internal_delete as only_async, internal_noop as only_sync, internal_strip_async as bisync,
     };
     pub use flash::boot_records::BootRecords;
-    pub use flash::floors::Floors;
+    pub use flash::floors::MonotonicRecords;
     pub use flash::image_header::read_header;
-    pub use flash::joined::Joined;
+    pub use flash::joined::ConcatFlash;
     pub use flash::{Blocking, Flash, erase_sector, hash, is_erased};
     pub use native::Native;
     pub use native::boot_control::{BootControl, ImageFormat, OwnFormat, OwnSelector};
@@ -95,8 +95,9 @@ pub mod blocking {
 }
 
 pub use asynchronous::{
-    Async, Blocking, BootControl, BootRecords, Flash, Floors, Foreign, ImageFormat, Joined, Loader, Native, OwnFormat,
-    OwnSelector, erase_sector, erase_slots, flash, hash, is_erased, loaders, native, now, read_header,
+    Async, Blocking, BootControl, BootRecords, ConcatFlash, Flash, ImageFormat, Loader, LoaderBridge, MonotonicRecords,
+    Native, OwnFormat, OwnSelector, erase_sector, erase_slots, flash, hash, is_erased, loaders, native, now,
+    read_header,
 };
 
 #[cfg(feature = "littlefs")]
@@ -105,25 +106,25 @@ pub use flash::littlefs::FileSlots;
 pub use platform::file::FileFlash;
 
 pub use fault::Fault;
-pub use image::accept::{Accept, VersionRule};
+pub use image::accept::{AcceptancePolicy, VersionRule};
 pub use image::digest::Digest;
 pub use image::format::FormatError;
 pub use image::hardware::{HardwareId, HardwareIdInvalid};
 pub use image::header::{Component, HEADER_BYTES, Header, HeaderError, Link};
-pub use image::identity::{Extent, Identity};
+pub use image::identity::{Available, ImageInfo};
 pub use image::slot::{SLOTS_MAX, SlotId};
 pub use image::version::{Version, VersionTextInvalid};
-pub use platform::boot::{Change, Found, LoaderState};
+pub use platform::boot::{BootStatus, Change, LoaderState};
 pub use platform::config::{ConfigError, DeviceConfig, JOURNAL_PAYLOAD_BYTES_MAX, TRIAL_ATTEMPTS_DEFAULT};
 pub use platform::hooks::{NoWatchdog, Reset, Watchdog};
 pub use platform::management::ImageManagement;
-pub use platform::writer::{Sealed, Size, Writer};
-pub use platform::{Begun, BootState, ImageState, Platform};
+pub use platform::writer::{Size, VerifiedImage, Writer};
+pub use platform::{BootState, ImageState, Platform, Reception};
 pub use refusal::Refusal;
 pub use store::boot_record::{BootRecord, REASON_ATTEMPTS_EXHAUSTED, TRIAL_ATTEMPTS_MAX, Trial};
-pub use store::images::{Image, Images, Source, Standing};
+pub use store::images::{Image, ImageStatus, Images, Source};
 pub use store::layout::{Geometry, Layout, LayoutError, RecordRegions};
-pub use store::monotonic::Floor;
+pub use store::monotonic::RollbackCounters;
 pub use store::region::Region;
 pub use verify::keys::{Key, KeyError, KeySet, SIGNATURE_BYTES_MAX};
 pub use verify::signature::{AcceptUnsigned, Signature, SignatureKind, SignatureRefusal, Verifier};

@@ -1,11 +1,11 @@
 //! Devices with our own boot selector on the bench of `ota_pal::platform::contract`, over any flash.
 
-use ota_boot::{Scrutiny, boot, boot_staged};
+use ota_boot::{VerifyLevel, boot, boot_staged};
 use ota_pal::TRIAL_ATTEMPTS_DEFAULT;
 use ota_pal::platform::contract::Bench;
 use ota_pal::{
-    Component, Flash, Floor, Geometry, Joined, Layout, Native, NoWatchdog, OwnSelector, RecordRegions, Region, Reset,
-    SignatureKind, SlotId, VersionRule,
+    Component, ConcatFlash, Flash, Geometry, Layout, Native, NoWatchdog, OwnSelector, RecordRegions, Region, Reset,
+    RollbackCounters, SignatureKind, SlotId, VersionRule,
 };
 
 use crate::dice::Dice;
@@ -35,7 +35,10 @@ pub struct Own<F> {
 
 fn numbered(number: u32) -> Vec<u8> {
     let image_bytes = 9_000 + number;
-    image(&header(number, image_bytes, Behaviour::Passes, Floor::default()), &mut Dice::new(u64::from(number)))
+    image(
+        &header(number, image_bytes, Behaviour::Passes, RollbackCounters::default()),
+        &mut Dice::new(u64::from(number)),
+    )
 }
 
 impl<F: Flash + 'static> Own<F> {
@@ -50,8 +53,8 @@ impl<F: Flash + 'static> Own<F> {
 type Front = View<8, 2048>;
 
 /// A device whose images wait in a store of their own, behind the controller's flash.
-pub fn staged<S: Flash + 'static>(mut open: impl FnMut(bool) -> S + 'static) -> Own<Joined<Front, S>> {
-    let sector = <Joined<Front, S>>::ERASE_SIZE as u32;
+pub fn staged<S: Flash + 'static>(mut open: impl FnMut(bool) -> S + 'static) -> Own<ConcatFlash<Front, S>> {
+    let sector = <ConcatFlash<Front, S>>::ERASE_SIZE as u32;
     let [boot, journal, monotonic] = [0, 2, 4].map(|at| Region::new(at * sector, 2 * sector));
     let executing = Region::new(6 * sector, STORE_SLOT_BYTES);
     let front_bytes = 6 * sector + STORE_SLOT_BYTES;
@@ -62,7 +65,7 @@ pub fn staged<S: Flash + 'static>(mut open: impl FnMut(bool) -> S + 'static) -> 
         if erased {
             nor = Nor::new(chip, sectors);
         }
-        Joined::new(View(nor.clone()), open(erased)).expect("the front is whole sectors")
+        ConcatFlash::new(View(nor.clone()), open(erased)).expect("the front is whole sectors")
     };
     let slots = [0, 1].map(|slot| Region::new(front_bytes + slot * STORE_SLOT_BYTES, STORE_SLOT_BYTES));
     let records = RecordRegions { journal, boot, monotonic };
@@ -85,9 +88,9 @@ impl<F: Flash + 'static> Bench for Own<F> {
         let mut flash = (self.open)(false);
         let booted = match self.executing {
             Some(executing) => {
-                boot_staged(&mut flash, &self.layout, executing, &mut NoWatchdog, Scrutiny::Header).await
+                boot_staged(&mut flash, &self.layout, executing, &mut NoWatchdog, VerifyLevel::Header).await
             }
-            None => boot(&mut flash, &self.layout, &mut NoWatchdog, Scrutiny::Header).await,
+            None => boot(&mut flash, &self.layout, &mut NoWatchdog, VerifyLevel::Header).await,
         };
         let running = booted.expect("there is an image").slot;
         let config = ota_pal::DeviceConfig {

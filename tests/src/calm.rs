@@ -1,7 +1,7 @@
 //! A calm day, for tests that script what goes wrong on it one thing at a time.
 
 use ota_agent::Notice;
-use ota_pal::{Floor, Header, SlotId};
+use ota_pal::{Header, RollbackCounters, SlotId};
 
 use crate::job::{Kind, Order, Route};
 use crate::world::{Ended, Flow, Setup, World};
@@ -24,7 +24,7 @@ pub fn order(id: &str, kind: Kind, patch: u32) -> Order {
         route: Route::Mqtt,
         patch,
         image_bytes: IMAGE_BYTES + patch,
-        asks: Floor::default(),
+        asks: RollbackCounters::default(),
         by_next_key: false,
     }
 }

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use ota_boot::REASON_ATTEMPTS_EXHAUSTED;
 use ota_jobs::{Reason, Status};
 use ota_pal::TRIAL_ATTEMPTS_DEFAULT;
-use ota_pal::{Floor, Trial};
+use ota_pal::{RollbackCounters, Trial};
 
 use crate::calm::{WHILE_MS, confirmed};
 use crate::job::Order;
@@ -150,12 +150,12 @@ fn no_sector_is_erased_more_than_its_share(world: &World) -> Option<String> {
 }
 
 /// The next job's image asks for what the story's asked for; where that was not committed, it is raised now.
-fn the_monotonic_record_is_what_was_committed(world: &World, asks: Floor) -> Option<String> {
+fn the_monotonic_record_is_what_was_committed(world: &World, asks: RollbackCounters) -> Option<String> {
     let floor = world.device.floor();
     (floor != asks).then(|| format!("the monotonic record is what was committed: {floor:?} instead of {asks:?}"))
 }
 
-fn the_next_job_works(world: &mut World, asks: Floor) -> Option<String> {
+fn the_next_job_works(world: &mut World, asks: RollbackCounters) -> Option<String> {
     world.device.nor.plan([]);
     world.create(&Order { asks, by_next_key: asks.key_epoch > 0, ..order(NEXT, &GOOD, 4) });
     let ended = world.run(WHILE_MS, |_| Flow::Go);
@@ -164,7 +164,7 @@ fn the_next_job_works(world: &mut World, asks: Floor) -> Option<String> {
     (!works).then(|| format!("the next job works: {ended:?} {verdict:?}, 1.0.{patch} runs"))
 }
 
-fn a_revoked_key_is_believed_no_more(world: &mut World, asks: Floor) -> Option<String> {
+fn a_revoked_key_is_believed_no_more(world: &mut World, asks: RollbackCounters) -> Option<String> {
     if asks.key_epoch == 0 {
         return None;
     }

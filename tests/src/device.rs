@@ -5,11 +5,11 @@ use std::rc::Rc;
 
 use ota_agent::machine::Notice;
 use ota_agent::{Agent, AgentConfig, Application, Instant, Progress, SelfTest, Start, StartError};
-use ota_boot::{Boot, BootError, Scrutiny};
+use ota_boot::{Boot, BootError, VerifyLevel};
 use ota_jobs::{JobId, ThingName};
 use ota_pal::{
-    BootRecord, BootRecords, Component, Digest, Flash, Floor, Floors, Geometry, HEADER_BYTES, Header, Layout, Native,
-    NoWatchdog, OwnSelector, Region, Reset, SlotId, VersionRule, now,
+    BootRecord, BootRecords, Component, Digest, Flash, Geometry, HEADER_BYTES, Header, Layout, MonotonicRecords,
+    Native, NoWatchdog, OwnSelector, Region, Reset, RollbackCounters, SlotId, VersionRule, now,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -73,7 +73,7 @@ impl Device {
             Region::new(geometry.capacity_bytes, slot_bytes)
         });
         let layout = Layout::divide(geometry, slots, *factory_slot).expect("slots of whole sectors");
-        let factory = image(&header(1, FACTORY_BYTES, Behaviour::Passes, Floor::default()), dice);
+        let factory = image(&header(1, FACTORY_BYTES, Behaviour::Passes, RollbackCounters::default()), dice);
         let device = Self { nor, layout, executing, signer, thing: thing.clone(), config: config.clone() };
         device.nor.burn(device.runs_from(device.first_slot()).offset_bytes(), &factory);
         device
@@ -98,9 +98,9 @@ impl Device {
     fn boot_on<F: Flash>(&self, flash: &mut F) -> Option<Result<Boot, BootError>> {
         match self.executing {
             Some(executing) => {
-                now(ota_boot::boot_staged(flash, &self.layout, executing, &mut NoWatchdog, Scrutiny::Header))
+                now(ota_boot::boot_staged(flash, &self.layout, executing, &mut NoWatchdog, VerifyLevel::Header))
             }
-            None => now(ota_boot::boot(flash, &self.layout, &mut NoWatchdog, Scrutiny::Header)),
+            None => now(ota_boot::boot(flash, &self.layout, &mut NoWatchdog, VerifyLevel::Header)),
         }
     }
 
@@ -145,8 +145,8 @@ impl Device {
     }
 
     /// What the monotonic record says.
-    pub fn floor(&self) -> Floor {
-        let load = || with_view!(self.nor, flash => now(Floors::new(&self.layout).load(&mut flash)));
+    pub fn floor(&self) -> RollbackCounters {
+        let load = || with_view!(self.nor, flash => now(MonotonicRecords::new(&self.layout).load(&mut flash)));
         let loaded = self.nor.in_peace(load);
         loaded.expect("reading never waits").expect("the agent writes only valid records")
     }

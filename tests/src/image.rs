@@ -2,7 +2,7 @@
 //! whatever runs is what flash says, and nothing else.
 
 use ota_pal::image::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
-use ota_pal::{Component, Floor, HardwareId, Header, Link, Version};
+use ota_pal::{Component, HardwareId, Header, Link, RollbackCounters, Version};
 
 use crate::dice::Dice;
 
@@ -52,7 +52,7 @@ pub fn key_epoch(header: &Header) -> u32 {
 /// The header of an app of `image_bytes` for [`BOARD`], version 1.0.`patch`, that runs from any slot and `asks` for this.
 ///
 /// `image_bytes` is more than [`BODY_OFFSET_DEFAULT_BYTES`].
-pub fn header(patch: u32, image_bytes: u32, behaviour: Behaviour, asks: Floor) -> Header {
+pub fn header(patch: u32, image_bytes: u32, behaviour: Behaviour, asks: RollbackCounters) -> Header {
     let body_bytes = image_bytes - BODY_OFFSET_DEFAULT_BYTES;
     Header {
         component: Component::App,

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use ota_jobs::{Reason, base64};
-use ota_pal::Floor;
+use ota_pal::RollbackCounters;
 
 use crate::dice::Dice;
 use crate::image::{Behaviour, header, image};
@@ -142,7 +142,7 @@ pub struct Order {
     /// Bytes of the image, more than its header and a sector.
     pub image_bytes: u32,
     /// What the image has the monotonic record raised to.
-    pub asks: Floor,
+    pub asks: RollbackCounters,
     /// Whether the key that succeeds the device's first signs it.
     pub by_next_key: bool,
 }

@@ -3,7 +3,7 @@
 
 use ota_agent::{AgentConfig, Command, Discovery};
 use ota_jobs::{Reason, Status};
-use ota_pal::Floor;
+use ota_pal::RollbackCounters;
 
 use crate::dice::Dice;
 use crate::job::{Kind, Order, Route};
@@ -211,7 +211,7 @@ fn order(number: u32, dice: &mut Dice) -> Order {
         route: dice.pick(&[Route::Mqtt, Route::Mqtt, Route::Http, Route::Both]),
         patch: if kind == Kind::NotNewer { 1 } else { 2 + number },
         image_bytes: image_bytes.min(SLOT_BYTES as u32),
-        asks: Floor::default(),
+        asks: RollbackCounters::default(),
         by_next_key: false,
     }
 }

@@ -2,7 +2,7 @@
 
 use ota_agent::Notice;
 use ota_jobs::{Reason, Status};
-use ota_pal::Floor;
+use ota_pal::RollbackCounters;
 use ota_pal::{SlotId, Trial};
 use ota_tests::calm::{WHILE_MS, confirmed, world};
 use ota_tests::job::{Kind, Order, Route};
@@ -11,7 +11,15 @@ use ota_tests::world::{Act, Ended, Flow, Setup, World};
 
 /// Three sectors, twelve blocks: an update short enough to be interrupted everywhere.
 fn short(id: &str, kind: Kind, patch: u32, route: Route) -> Order {
-    Order { id: id.into(), kind, route, patch, image_bytes: 12_000 + patch, asks: Floor::default(), by_next_key: false }
+    Order {
+        id: id.into(),
+        kind,
+        route,
+        patch,
+        image_bytes: 12_000 + patch,
+        asks: RollbackCounters::default(),
+        by_next_key: false,
+    }
 }
 
 /// A world with this job in it, run with `disturb` asked before every step.

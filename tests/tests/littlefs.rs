@@ -12,13 +12,13 @@ use littlefs2::consts::{U1, U256};
 use littlefs2::driver::Storage;
 use littlefs2::fs::Filesystem;
 use littlefs2::io::{Error, Result as FileResult};
-use ota_boot::{Boot, Cause, Scrutiny, boot_staged};
+use ota_boot::{Boot, BootReason, VerifyLevel, boot_staged};
 use ota_pal::TRIAL_ATTEMPTS_DEFAULT;
 use ota_pal::platform::contract::check;
 use ota_pal::{
-    BootRecord, BootRecords, Component, FileSlots, Flash, Floor, Geometry, Joined, Layout, Native, NoWatchdog,
-    OwnSelector, Platform, RecordRegions, Region, Reset, Signature, SignatureKind, SlotId, Standing, Trial,
-    VersionRule, now,
+    BootRecord, BootRecords, Component, ConcatFlash, FileSlots, Flash, Geometry, ImageStatus, Layout, Native,
+    NoWatchdog, OwnSelector, Platform, RecordRegions, Region, Reset, RollbackCounters, Signature, SignatureKind,
+    SlotId, Trial, VersionRule, now,
 };
 use ota_tests::bench::{STORE_SLOT_BYTES, staged};
 use ota_tests::dice::Dice;
@@ -146,7 +146,7 @@ struct Life {
 }
 
 fn made(patch: u32, image_bytes: u32) -> Vec<u8> {
-    image(&header(patch, image_bytes, Behaviour::Passes, Floor::default()), &mut Dice::new(patch.into()))
+    image(&header(patch, image_bytes, Behaviour::Passes, RollbackCounters::default()), &mut Dice::new(patch.into()))
 }
 
 fn layout(geometry: Geometry) -> Layout {
@@ -177,12 +177,12 @@ impl Life {
             Err(error) => panic!("the file system can always be mounted: {error:?}"),
         };
         let slots = FileSlots::<_, SLOT, { PLAIN.sector_bytes }>::new(&filesystem, 2);
-        let joined = Joined::new(Front(View(self.nor.clone())), slots).expect("the front is whole sectors");
+        let joined = ConcatFlash::new(Front(View(self.nor.clone())), slots).expect("the front is whole sectors");
         let mut flash = Powered(joined, self.nor.clone());
         let layout = layout(Geometry::of(&flash));
         let before = now(BootRecords::new(&layout).load(&mut flash))?.expect("records are whole");
         self.was_counted_in_its_place(&before);
-        let boot = now(boot_staged(&mut flash, &layout, EXECUTING, &mut NoWatchdog, Scrutiny::Header))?;
+        let boot = now(boot_staged(&mut flash, &layout, EXECUTING, &mut NoWatchdog, VerifyLevel::Header))?;
         let boot = boot.expect("there is always an image");
         self.runs_whole(&boot);
         now(self.verdict(flash, layout, &boot))
@@ -202,7 +202,7 @@ impl Life {
     }
 
     async fn verdict<F: Flash>(&self, mut flash: F, layout: Layout, boot: &Boot) -> bool {
-        if boot.cause != Cause::Trial && boot.slot == SlotId::A {
+        if boot.cause != BootReason::Trial && boot.slot == SlotId::A {
             let held = now(read(&mut flash, layout.slot(SlotId::A), self.old.len())).expect("reading never waits");
             assert!(held == self.old, "the copy of the confirmed image is whole");
         }
@@ -240,7 +240,7 @@ impl Life {
             .await
             .expect("records are whole")
             .iter()
-            .find_map(|(slot, image)| (image.standing == Standing::Verified).then_some((slot, image.digest)));
+            .find_map(|(slot, image)| (image.standing == ImageStatus::Verified).then_some((slot, image.digest)));
         let (slot, digest) = match sealed {
             Some(sealed) => sealed,
             None => {

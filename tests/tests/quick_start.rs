@@ -6,7 +6,7 @@ use std::rc::Rc;
 use ota_agent::machine::Event;
 use ota_agent::{Agent, AgentConfig, Application, Instant, MESSAGE_BYTES_MAX, SelfTest, Start};
 use ota_jobs::Status;
-use ota_pal::{Floor, Platform, SlotId, now};
+use ota_pal::{Platform, RollbackCounters, SlotId, now};
 use ota_tests::device::Device;
 use ota_tests::dice::Dice;
 use ota_tests::job::{Kind, Order, Route, job};
@@ -59,7 +59,7 @@ fn a_device_is_updated_in_five_steps() {
         route: Route::Mqtt,
         patch: 2,
         image_bytes: 50_000,
-        asks: Floor::default(),
+        asks: RollbackCounters::default(),
         by_next_key: false,
     };
     service.create(job(&order, &signer, &mut dice), 0);

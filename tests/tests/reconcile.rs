@@ -7,7 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
 use ota_pal::loaders::mcuboot::McubootImages;
-use ota_pal::{Extent, Fault, ImageFormat, ImageManagement, ImageState, Platform, Refusal, Region, SlotId, Trial, now};
+use ota_pal::{
+    Available, Fault, ImageFormat, ImageManagement, ImageState, Platform, Refusal, Region, SlotId, Trial, now,
+};
 use ota_tests::esp_bootloader::{Entry, NEW, Table, VALID};
 use ota_tests::nor::{Blow, Mishap, Tear, View};
 use ota_tests::rig::embassy::Embassy;
@@ -373,7 +375,8 @@ fn a_bit_misread_changes_nothing_of_what_an_image_of_mcuboots_says_of_itself() {
     let rig = McubootSwap::new();
     let identity = || {
         let mut flash: View<8, 2_048> = View(rig.nor().clone());
-        now(McubootImages::<true>::identity(&mut flash, Region::new(0, 12_288), Extent::Whole)).expect("nothing is cut")
+        now(McubootImages::<true>::identity(&mut flash, Region::new(0, 12_288), Available::Whole))
+            .expect("nothing is cut")
     };
     let said = identity();
     assert!(said.is_ok(), "{said:?}");

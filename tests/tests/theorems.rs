@@ -5,10 +5,11 @@
 use std::collections::HashSet;
 
 use ota_boot::{
-    Boot, BootError, Cause, Decision, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, Scrutiny, boot, select,
+    Boot, BootError, BootReason, Decision, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, VerifyLevel, boot,
+    select,
 };
 use ota_pal::TRIAL_ATTEMPTS_MAX;
-use ota_pal::{BootRecord, BootRecords, Digest, Floor, Geometry, Layout, NoWatchdog, SlotId, Trial, now};
+use ota_pal::{BootRecord, BootRecords, Digest, Geometry, Layout, NoWatchdog, RollbackCounters, SlotId, Trial, now};
 use ota_tests::dice::Dice;
 use ota_tests::image::{Behaviour, header, image};
 use ota_tests::nor::{Blow, Mishap, Nor, PLAIN, PlainView, Tear, View};
@@ -68,7 +69,7 @@ fn a_record_asks_for_the_confirmed_slot_exactly_when_no_trial_is_open() {
     for was in &all {
         let expected = match trial_of(was) {
             None => Decision::Confirmed,
-            Some((.., 0)) => Decision::GiveUp(ended(was, REASON_ATTEMPTS_EXHAUSTED).trial),
+            Some((.., 0)) => Decision::EndTrial(ended(was, REASON_ATTEMPTS_EXHAUSTED).trial),
             Some((slot, digest, _, left)) => Decision::Try {
                 counted: open(slot, digest, true, left - 1),
                 corrupt: ended(was, REASON_TRIAL_IMAGE_CORRUPT).trial,
@@ -150,7 +151,7 @@ fn boot_once(was: &BootRecord, fate: Fate) -> (BootRecord, bool) {
     let with = |trial| record(was.confirmed, trial);
     match (select(was), fate) {
         (Decision::Confirmed, _) | (_, Fate::NotStored) => (*was, false),
-        (Decision::GiveUp(ended), _) => (with(ended), false),
+        (Decision::EndTrial(ended), _) => (with(ended), false),
         (Decision::Try { corrupt, .. }, Fate::Corrupt) => (with(corrupt), false),
         (Decision::Try { counted, .. }, Fate::StoredUnheard) => (with(counted), false),
         (Decision::Try { counted, .. }, Fate::Runs) => (with(counted), true),
@@ -200,7 +201,7 @@ impl Device {
 
     /// `None` if the power went.
     fn boot(&mut self) -> Option<Result<Boot, BootError>> {
-        let booted = now(boot(&mut self.flash, &self.layout, &mut NoWatchdog, Scrutiny::Header));
+        let booted = now(boot(&mut self.flash, &self.layout, &mut NoWatchdog, VerifyLevel::Header));
         self.flash.0.plan([]);
         self.flash.0.power_on();
         booted
@@ -221,7 +222,7 @@ fn other(slot: SlotId) -> SlotId {
 /// written.
 #[test]
 fn the_slot_that_starts_is_what_record_and_flash_say_and_it_is_written_down_before() {
-    let file = image(&header(1, IMAGE_BYTES, Behaviour::Passes, Floor::default()), &mut Dice::new(1));
+    let file = image(&header(1, IMAGE_BYTES, Behaviour::Passes, RollbackCounters::default()), &mut Dice::new(1));
     let digest = Digest(Sha256::digest(&file).into());
     let all = records([digest, Digest([2; 32])]);
     let contents = [Holds::Image, Holds::Changed, Holds::Headless, Holds::Nothing];
@@ -234,12 +235,12 @@ fn the_slot_that_starts_is_what_record_and_flash_say_and_it_is_written_down_befo
         let told = format!("{was:?}, on trial {trial:?}, confirmed {confirmed:?}: {booted:?}");
         let runs = matches!(confirmed, Holds::Image | Holds::Changed).then_some(was.confirmed);
         let (slot, cause, is) = match trial_of(was) {
-            None => (runs, Cause::Confirmed, *was),
-            Some((.., 0)) => (runs, Cause::TrialEnded, ended(was, REASON_ATTEMPTS_EXHAUSTED)),
+            None => (runs, BootReason::Confirmed, *was),
+            Some((.., 0)) => (runs, BootReason::TrialEnded, ended(was, REASON_ATTEMPTS_EXHAUSTED)),
             Some((slot, named, _, left)) if trial == Holds::Image && named == digest => {
-                (Some(slot), Cause::Trial, record(was.confirmed, open(slot, named, true, left - 1)))
+                (Some(slot), BootReason::Trial, record(was.confirmed, open(slot, named, true, left - 1)))
             }
-            Some(_) => (runs, Cause::TrialEnded, ended(was, REASON_TRIAL_IMAGE_CORRUPT)),
+            Some(_) => (runs, BootReason::TrialEnded, ended(was, REASON_TRIAL_IMAGE_CORRUPT)),
         };
         match slot {
             Some(slot) => assert_eq!(booted.map(|boot| (boot.slot, boot.cause)), Ok((slot, cause)), "{told}"),
@@ -258,7 +259,7 @@ fn the_slot_that_starts_is_what_record_and_flash_say_and_it_is_written_down_befo
 /// down, and in no course of boots after it more often than it was given.
 #[test]
 fn an_image_on_trial_is_started_only_when_its_count_is_written_down() {
-    let file = image(&header(1, IMAGE_BYTES, Behaviour::Passes, Floor::default()), &mut Dice::new(1));
+    let file = image(&header(1, IMAGE_BYTES, Behaviour::Passes, RollbackCounters::default()), &mut Dice::new(1));
     let digest = Digest(Sha256::digest(&file).into());
     let blows = [Blow::Fail, Blow::Deny, Blow::Ignore].into_iter().chain(Tear::ALL.map(Blow::Cut));
     let mut courses = 0;

@@ -5,7 +5,7 @@ pub mod watched;
 
 use std::path::PathBuf;
 
-use ota_boot::{Boot, BootError, Cause, Scrutiny, boot, boot_staged};
+use ota_boot::{Boot, BootError, BootReason, VerifyLevel, boot, boot_staged};
 use ota_pal::image::header::Body;
 use ota_pal::{
     BootRecord, Component, DeviceConfig, Digest, FileFlash, Flash, Geometry, HardwareId, Header, Key, KeySet, Layout,
@@ -102,15 +102,15 @@ impl Device {
     }
 
     pub fn boot(&self) -> Result<Boot, BootError> {
-        self.boot_with(Scrutiny::Header)
+        self.boot_with(VerifyLevel::Header)
     }
 
-    pub fn boot_with(&self, scrutiny: Scrutiny) -> Result<Boot, BootError> {
+    pub fn boot_with(&self, scrutiny: VerifyLevel) -> Result<Boot, BootError> {
         self.boot_on(&mut self.flash(), scrutiny).unwrap()
     }
 
     /// A boot over this flash; `None` if it ends in the middle.
-    pub fn boot_on<F: Flash>(&self, flash: &mut F, scrutiny: Scrutiny) -> Option<Result<Boot, BootError>> {
+    pub fn boot_on<F: Flash>(&self, flash: &mut F, scrutiny: VerifyLevel) -> Option<Result<Boot, BootError>> {
         match self.staged {
             true => now(boot_staged(flash, &self.layout, EXECUTING, &mut NoWatchdog, scrutiny)),
             false => now(boot(flash, &self.layout, &mut NoWatchdog, scrutiny)),
@@ -187,7 +187,7 @@ pub fn image(patch: u32) -> Vec<u8> {
 }
 
 /// Slot, patch level and cause of the next boot.
-pub fn booted(device: &Device) -> (SlotId, u32, Cause) {
+pub fn booted(device: &Device) -> (SlotId, u32, BootReason) {
     let boot = device.boot().unwrap();
     (boot.slot, boot.header.version.patch, boot.cause)
 }

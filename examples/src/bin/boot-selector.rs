@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use clap::Parser;
-use ota_boot::{Boot, BootError, Scrutiny, boot};
+use ota_boot::{Boot, BootError, VerifyLevel, boot};
 use ota_examples::device::{EXIT_RESET, Error, FLASH_BYTES, Flash, layout};
 use ota_examples::lines::{Kind, print};
 use ota_examples::parent::leave_with_parent;
@@ -72,7 +72,7 @@ fn boot_loop(options: &Options) -> Result<(), Error> {
 fn select(path: &Path) -> Result<(PathBuf, String), Error> {
     let mut flash = Flash::open(path, FLASH_BYTES)?;
     let layout = layout();
-    let choice = now(boot(&mut flash, &layout, &mut NoWatchdog, Scrutiny::Header)).expect("a file never waits");
+    let choice = now(boot(&mut flash, &layout, &mut NoWatchdog, VerifyLevel::Header)).expect("a file never waits");
     let Boot { slot, header, cause } = choice.map_err(|error| format!("{}: {}", path.display(), describe(error)))?;
     let name = slot.to_string().to_lowercase();
     print(Kind::Boot, "", &format!("boots slot {name}, version {} ({cause:?})", header.version));

@@ -5,14 +5,14 @@ use super::super::flash::Flash;
 use super::super::flash::records::Records;
 use crate::fault::Fault;
 use crate::store::layout::Layout;
-use crate::store::monotonic::{Floor, PAYLOAD_BYTES, RECORDS, emit, parse};
+use crate::store::monotonic::{PAYLOAD_BYTES, RECORDS, RollbackCounters, emit, parse};
 
 /// The monotonic record in flash: a cut while it is raised leaves the earlier floor or the new one.
 #[derive(Debug)]
-pub struct Floors(Records);
+pub struct MonotonicRecords(Records);
 
 #[bisync]
-impl Floors {
+impl MonotonicRecords {
     /// The monotonic record of a layout.
     #[must_use]
     pub const fn new(layout: &Layout) -> Self {
@@ -23,10 +23,10 @@ impl Floors {
     ///
     /// # Errors
     /// [`Fault::MonotonicRecordInvalid`] for one that this program does not understand, [`Fault::Read`].
-    pub async fn load<F: Flash>(&mut self, flash: &mut F) -> Result<Floor, Fault> {
+    pub async fn load<F: Flash>(&mut self, flash: &mut F) -> Result<RollbackCounters, Fault> {
         let mut payload = [0; PAYLOAD_BYTES];
         match self.0.load(flash, &mut payload).await? {
-            None => Ok(Floor::default()),
+            None => Ok(RollbackCounters::default()),
             Some(len) => parse(&payload, len),
         }
     }
@@ -36,7 +36,7 @@ impl Floors {
     ///
     /// # Errors
     /// Those of [`load`](Self::load), and the flash's own.
-    pub async fn raise<F: Flash>(&mut self, flash: &mut F, to: Floor) -> Result<Floor, Fault> {
+    pub async fn raise<F: Flash>(&mut self, flash: &mut F, to: RollbackCounters) -> Result<RollbackCounters, Fault> {
         let floor = self.load(flash).await?;
         let raised = floor.max(to);
         if raised != floor {
@@ -54,12 +54,12 @@ mod tests {
 
     type Nor = Ram<1, 4, 1024>;
 
-    const fn floor(security_counter: u32, key_epoch: u32) -> Floor {
-        Floor { security_counter, key_epoch }
+    const fn floor(security_counter: u32, key_epoch: u32) -> RollbackCounters {
+        RollbackCounters { security_counter, key_epoch }
     }
 
-    fn floors(flash: &Nor) -> Floors {
-        Floors::new(&Layout::split(Geometry::of(flash)).unwrap())
+    fn floors(flash: &Nor) -> MonotonicRecords {
+        MonotonicRecords::new(&Layout::split(Geometry::of(flash)).unwrap())
     }
 
     #[test]

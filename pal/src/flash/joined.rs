@@ -11,7 +11,7 @@ use super::super::flash::Flash;
 /// Each unit is the larger of the two, so the larger must be a multiple of the smaller: anything else does not compile. The
 /// first part must end with a whole sector of this flash, see [`new`](Self::new).
 #[derive(Debug)]
-pub struct Joined<F1, F2> {
+pub struct ConcatFlash<F1, F2> {
     first: F1,
     second: F2,
 }
@@ -28,7 +28,7 @@ const fn larger(one: usize, other: usize) -> usize {
     large
 }
 
-impl<F1: Flash, F2: Flash> Joined<F1, F2> {
+impl<F1: Flash, F2: Flash> ConcatFlash<F1, F2> {
     /// Both parts, the first at address 0. `None` if the first does not end with a whole sector, or if 32 bits do not address
     /// both.
     pub fn new(first: F1, second: F2) -> Option<Self> {
@@ -56,7 +56,7 @@ impl<F1: Flash, F2: Flash> Joined<F1, F2> {
 }
 
 #[bisync]
-impl<F1: Flash, F2: Flash> Flash for Joined<F1, F2> {
+impl<F1: Flash, F2: Flash> Flash for ConcatFlash<F1, F2> {
     const READ_SIZE: usize = larger(F1::READ_SIZE, F2::READ_SIZE);
     const WRITE_SIZE: usize = larger(F1::WRITE_SIZE, F2::WRITE_SIZE);
     const ERASE_SIZE: usize = larger(F1::ERASE_SIZE, F2::ERASE_SIZE);
@@ -102,13 +102,13 @@ mod tests {
     type Inner = Ram<1, 8, 256>;
     type Outer = Ram<4, 1, 1024>;
 
-    fn joined() -> Joined<Inner, Outer> {
-        Joined::new(Ram::new(8), Ram::new(2)).unwrap()
+    fn joined() -> ConcatFlash<Inner, Outer> {
+        ConcatFlash::new(Ram::new(8), Ram::new(2)).unwrap()
     }
 
     #[test]
     fn each_unit_is_the_larger_one_and_both_parts_count() {
-        type Both = Joined<Inner, Outer>;
+        type Both = ConcatFlash<Inner, Outer>;
         assert_eq!((Both::READ_SIZE, Both::WRITE_SIZE, Both::ERASE_SIZE), (4, 8, 1024));
         assert_eq!((joined().capacity(), joined().second_offset_bytes()), (4096, 2048));
     }
@@ -140,6 +140,6 @@ mod tests {
 
     #[test]
     fn a_first_part_that_ends_within_a_sector_is_refused() {
-        assert!(Joined::<Inner, Outer>::new(Ram::new(7), Ram::new(2)).is_none());
+        assert!(ConcatFlash::<Inner, Outer>::new(Ram::new(7), Ram::new(2)).is_none());
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::image::hardware::HardwareId;
 use crate::image::header::Component;
-use crate::image::identity::Identity;
+use crate::image::identity::ImageInfo;
 use crate::image::slot::SlotId;
 use crate::image::version::Version;
 use crate::refusal::Refusal;
@@ -18,7 +18,7 @@ pub enum VersionRule {
 
 /// What a device accepts in one slot.
 #[derive(Clone, Copy, Debug)]
-pub struct Accept<'a> {
+pub struct AcceptancePolicy<'a> {
     /// The board.
     pub hardware: &'a HardwareId,
     /// The part that is updated.
@@ -33,12 +33,12 @@ pub struct Accept<'a> {
     pub slot: SlotId,
 }
 
-impl Identity {
+impl ImageInfo {
     /// Whether a device takes this image, announced as `image_bytes` long. What the image does not say yet passes.
     ///
     /// # Errors
     /// The [`Refusal`] that names the first rule broken: component, hardware, slot link, length, security counter, version.
-    pub fn check(&self, accept: &Accept<'_>, image_bytes: u32) -> Result<(), Refusal> {
+    pub fn check(&self, accept: &AcceptancePolicy<'_>, image_bytes: u32) -> Result<(), Refusal> {
         if self.component != accept.component {
             return Err(Refusal::WrongComponent { got: self.component });
         }
@@ -69,8 +69,8 @@ mod tests {
     use super::*;
     use crate::image::header::{Body, Header, Link};
 
-    fn sample() -> Identity {
-        Identity::from(Header {
+    fn sample() -> ImageInfo {
+        ImageInfo::from(Header {
             component: Component::System,
             link: Link::Only(SlotId::B),
             hardware: HardwareId::new("esp32c3-devkit").unwrap(),
@@ -82,8 +82,8 @@ mod tests {
         })
     }
 
-    fn accept(hardware: &HardwareId) -> Accept<'_> {
-        Accept {
+    fn accept(hardware: &HardwareId) -> AcceptancePolicy<'_> {
+        AcceptancePolicy {
             hardware,
             component: Component::System,
             running_version: Some(Version::new(1, 2, 0)),
@@ -104,15 +104,15 @@ mod tests {
         let header = sample();
         let accept = accept(header.hardware.as_ref().unwrap());
         let other = HardwareId::new("esp32c3").unwrap();
-        let refused = |accept: Accept<'_>| header.check(&accept, 100_512).unwrap_err();
+        let refused = |accept: AcceptancePolicy<'_>| header.check(&accept, 100_512).unwrap_err();
         assert_eq!(
-            refused(Accept { hardware: &other, ..accept }),
+            refused(AcceptancePolicy { hardware: &other, ..accept }),
             Refusal::WrongHardware { got: header.hardware.unwrap() }
         );
-        let app = Accept { component: Component::App, ..accept };
+        let app = AcceptancePolicy { component: Component::App, ..accept };
         assert_eq!(refused(app), Refusal::WrongComponent { got: Component::System });
-        assert_eq!(refused(Accept { slot: SlotId::A, ..accept }), Refusal::WrongSlotLink { slot: SlotId::A });
-        let counter = Accept { security_counter_min: 6, ..accept };
+        assert_eq!(refused(AcceptancePolicy { slot: SlotId::A, ..accept }), Refusal::WrongSlotLink { slot: SlotId::A });
+        let counter = AcceptancePolicy { security_counter_min: 6, ..accept };
         assert_eq!(refused(counter), Refusal::SecurityCounterTooLow { have: 6, got: 5 });
         let mismatch = header.check(&accept, 100_511);
         assert_eq!(mismatch, Err(Refusal::ImageLengthMismatch { announced: 100_511, header: 100_512 }));
@@ -120,9 +120,9 @@ mod tests {
 
     #[test]
     fn what_an_image_does_not_say_yet_passes() {
-        let header = Identity { hardware: None, security_counter: None, image_bytes: None, ..sample() };
+        let header = ImageInfo { hardware: None, security_counter: None, image_bytes: None, ..sample() };
         let other = HardwareId::new("other").unwrap();
-        let strict = Accept { security_counter_min: u32::MAX, ..accept(&other) };
+        let strict = AcceptancePolicy { security_counter_min: u32::MAX, ..accept(&other) };
         assert_eq!(header.check(&strict, 1), Ok(()));
     }
 
@@ -130,12 +130,12 @@ mod tests {
     fn only_a_newer_version_passes_unless_the_rule_is_any() {
         let header = sample();
         for have in [header.version, Version::new(1, 3, 0)] {
-            let same = Accept { running_version: Some(have), ..accept(header.hardware.as_ref().unwrap()) };
+            let same = AcceptancePolicy { running_version: Some(have), ..accept(header.hardware.as_ref().unwrap()) };
             let refused = Refusal::VersionNotNewer { have, got: header.version };
             assert_eq!(header.check(&same, 100_512), Err(refused));
-            assert_eq!(header.check(&Accept { version_rule: VersionRule::Any, ..same }, 100_512), Ok(()));
+            assert_eq!(header.check(&AcceptancePolicy { version_rule: VersionRule::Any, ..same }, 100_512), Ok(()));
         }
-        let unknown = Accept { running_version: None, ..accept(header.hardware.as_ref().unwrap()) };
+        let unknown = AcceptancePolicy { running_version: None, ..accept(header.hardware.as_ref().unwrap()) };
         assert_eq!(header.check(&unknown, 100_512), Ok(()));
     }
 }

@@ -6,7 +6,7 @@ use crate::image::version::Version;
 
 /// How much of an image lies in flash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
+pub enum Available {
     /// Its first [`HEADER_BYTES`](crate::HEADER_BYTES) at least.
     Head,
     /// All of it.
@@ -15,7 +15,7 @@ pub enum Extent {
 
 /// What an image says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct ImageInfo {
     /// What it replaces.
     pub component: Component,
     /// Where it runs.
@@ -30,7 +30,7 @@ pub struct Identity {
     pub image_bytes: Option<u32>,
 }
 
-impl From<Header> for Identity {
+impl From<Header> for ImageInfo {
     fn from(header: Header) -> Self {
         Self {
             component: header.component,

@@ -1,4 +1,4 @@
-//! Boot loaders that are not ours: [`Foreign`] keeps our boot record beside the words that such a loader reads, because
+//! Boot loaders that are not ours: [`LoaderBridge`] keeps our boot record beside the words that such a loader reads, because
 //! digest, reason and database have no place in them, and reconciles the two at every look. What a loader's words are is
 //! its adapter's, a [`Loader`]; how the two are reconciled is in `reconcile`.
 
@@ -8,10 +8,10 @@ use super::super::flash::hash;
 use super::super::native::boot_control::{BootControl, ImageFormat};
 use crate::fault::Fault;
 use crate::image::slot::SlotId;
-use crate::platform::boot::{Change, Found, LoaderState};
+use crate::platform::boot::{BootStatus, Change, LoaderState};
 use crate::platform::hooks::Watchdog;
 use crate::store::boot_record::{BootRecord, Trial};
-use crate::store::images::Standing;
+use crate::store::images::ImageStatus;
 use crate::store::layout::Layout;
 use crate::store::region::Region;
 
@@ -89,7 +89,7 @@ pub trait Loader {
 
 /// A [`BootControl`] over the words of another loader.
 #[derive(Debug)]
-pub struct Foreign<L> {
+pub struct LoaderBridge<L> {
     loader: L,
     records: BootRecords,
     /// The slot whose image runs: what the board knows, or, with a loader that swaps, what was found out.
@@ -100,7 +100,7 @@ pub struct Foreign<L> {
     looked: bool,
 }
 
-impl<L: Loader> Foreign<L> {
+impl<L: Loader> LoaderBridge<L> {
     /// The loader of a part that runs in place; the board knows from which slot.
     #[must_use]
     pub const fn in_place(loader: L, layout: &Layout, running: SlotId) -> Self {
@@ -133,7 +133,7 @@ impl<L: Loader> Foreign<L> {
     }
 }
 
-impl<L: Loader> BootControl for Foreign<L> {
+impl<L: Loader> BootControl for LoaderBridge<L> {
     type Format = L::Format;
 
     const ERASES_DOWNLOADS: bool = L::ERASES_DOWNLOADS;
@@ -143,12 +143,12 @@ impl<L: Loader> BootControl for Foreign<L> {
         flash: &mut F,
         layout: &Layout,
         watchdog: &mut W,
-    ) -> Result<Found, Fault> {
+    ) -> Result<BootStatus, Fault> {
         let stored = self.records.stored(flash).await?;
         let running = self.find_running(flash, layout, watchdog, stored.as_ref()).await?;
         let Some(stored) = stored else {
             self.looked = true;
-            return Ok(Found { running, record: BootRecord::new_device(running) });
+            return Ok(BootStatus { running, record: BootRecord::new_device(running) });
         };
         let mut record = stored;
         if stored.wipe && !self.switched {
@@ -162,7 +162,7 @@ impl<L: Loader> BootControl for Foreign<L> {
             self.records.store(flash, &record).await?;
             self.try_again(flash, running, &stored, &record).await?;
         }
-        Ok(Found { running, record })
+        Ok(BootStatus { running, record })
     }
 
     async fn store<F: Flash>(
@@ -222,7 +222,7 @@ async fn who_runs<F: Flash, W: Watchdog>(
     let confirmed = record.images.get(record.confirmed).map(|image| (record.confirmed, image));
     let others = record.images.iter().filter(|(slot, _)| *slot != record.confirmed);
     for (slot, image) in confirmed.into_iter().chain(others) {
-        let counts = image.standing.was_confirmed() || image.standing == Standing::Failed;
+        let counts = image.status.was_confirmed() || image.status == ImageStatus::Failed;
         if counts && hash::holds(flash, primary, &image.digest, image.image_bytes, watchdog).await == Ok(true) {
             return Ok(slot);
         }

@@ -5,9 +5,9 @@ use super::super::flash::Flash;
 use super::super::flash::boot_records::BootRecords;
 use super::super::flash::image_header::read_header;
 use crate::fault::Fault;
-use crate::image::identity::{Extent, Identity};
+use crate::image::identity::{Available, ImageInfo};
 use crate::image::slot::SlotId;
-use crate::platform::boot::{Change, Found};
+use crate::platform::boot::{BootStatus, Change};
 use crate::platform::hooks::Watchdog;
 use crate::refusal::Refusal;
 use crate::store::boot_record::BootRecord;
@@ -34,7 +34,7 @@ pub trait BootControl {
         flash: &mut F,
         layout: &Layout,
         watchdog: &mut W,
-    ) -> Result<Found, Fault>;
+    ) -> Result<BootStatus, Fault>;
 
     /// Stores `record` and tells the loader of `change`; durable when this returns. Calling again changes nothing. Dropped,
     /// or failed: the next [`load`](Self::load) finds the earlier record or the new one.
@@ -63,7 +63,7 @@ pub trait ImageFormat {
     ///
     /// # Errors
     /// The [`Refusal`] that names what is wrong with the image, or [`Fault::Read`].
-    async fn identity<F: Flash>(flash: &mut F, region: Region, extent: Extent) -> Result<Identity, Refusal>;
+    async fn identity<F: Flash>(flash: &mut F, region: Region, extent: Available) -> Result<ImageInfo, Refusal>;
 }
 
 /// Our own boot selector, crate `ota-boot`: the boot record is all that it reads.
@@ -90,8 +90,8 @@ impl BootControl for OwnSelector {
         flash: &mut F,
         _layout: &Layout,
         _watchdog: &mut W,
-    ) -> Result<Found, Fault> {
-        Ok(Found { running: self.running, record: self.records.load(flash).await? })
+    ) -> Result<BootStatus, Fault> {
+        Ok(BootStatus { running: self.running, record: self.records.load(flash).await? })
     }
 
     async fn store<F: Flash>(
@@ -111,8 +111,8 @@ pub struct OwnFormat;
 
 #[bisync]
 impl ImageFormat for OwnFormat {
-    async fn identity<F: Flash>(flash: &mut F, region: Region, _extent: Extent) -> Result<Identity, Refusal> {
+    async fn identity<F: Flash>(flash: &mut F, region: Region, _extent: Available) -> Result<ImageInfo, Refusal> {
         let header = read_header(flash, region).await?;
-        Ok(Identity::from(header.map_err(Refusal::ImageHeaderInvalid)?))
+        Ok(ImageInfo::from(header.map_err(Refusal::ImageHeaderInvalid)?))
     }
 }

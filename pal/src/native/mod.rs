@@ -2,23 +2,23 @@
 //! boot loader is told is behind `boot_control`.
 
 use super::bisync;
-use super::flash::floors::Floors;
+use super::flash::floors::MonotonicRecords;
 use super::flash::hash;
 use super::flash::records::Records;
 use super::flash::{self, Flash};
 use super::native::boot_control::{BootControl, ImageFormat, OwnSelector};
-use super::native::slots::Incoming;
+use super::native::slots::SlotWriter;
 use crate::fault::Fault;
-use crate::image::accept::Accept;
+use crate::image::accept::AcceptancePolicy;
 use crate::image::digest::Digest;
-use crate::image::identity::{Extent, Identity};
+use crate::image::identity::{Available, ImageInfo};
 use crate::image::slot::SlotId;
-use crate::platform::boot::{Change, Found};
+use crate::platform::boot::{BootStatus, Change};
 use crate::platform::config::{ConfigError, DeviceConfig, JOURNAL};
 use crate::platform::hooks::{NoWatchdog, Reset, Watchdog};
 use crate::refusal::Refusal;
 use crate::store::boot_record::{BootRecord, TRIAL_ATTEMPTS_MAX, Trial};
-use crate::store::monotonic::Floor;
+use crate::store::monotonic::RollbackCounters;
 use crate::store::region::Region;
 use crate::verify::signature::Signature;
 use crate::verify::signature::Verifier;
@@ -39,8 +39,8 @@ pub struct Native<F, V, R, W = NoWatchdog, B = OwnSelector> {
     config: DeviceConfig,
     boot: B,
     journal: Records,
-    floors: Floors,
-    incoming: Option<Incoming>,
+    floors: MonotonicRecords,
+    incoming: Option<SlotWriter>,
 }
 
 #[bisync]
@@ -81,7 +81,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             return Err(ConfigError::TrialAttempts { got: config.trial_attempts });
         }
         let journal = Records::new(config.layout.journal(), JOURNAL);
-        let floors = Floors::new(&config.layout);
+        let floors = MonotonicRecords::new(&config.layout);
         Ok(Self { flash, verifier, reset, watchdog, config, boot, journal, floors, incoming: None })
     }
 
@@ -89,7 +89,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         self.boot.region(&self.config.layout, slot)
     }
 
-    async fn found(&mut self) -> Result<Found, Fault> {
+    async fn found(&mut self) -> Result<BootStatus, Fault> {
         self.boot.load(&mut self.flash, &self.config.layout, &mut self.watchdog).await
     }
 
@@ -98,7 +98,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     }
 
     /// What is found, if the running image is confirmed and no trial is on: only then there is a slot to spare.
-    async fn at_rest(&mut self) -> Result<Found, Refusal> {
+    async fn at_rest(&mut self) -> Result<BootStatus, Refusal> {
         let found = self.found().await?;
         let on_trial = matches!(found.record.trial, Trial::Pending { .. } | Trial::Started { .. });
         match !on_trial && !found.record.wipe && found.record.confirmed == found.running {
@@ -107,14 +107,14 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         }
     }
 
-    async fn identity(&mut self, slot: SlotId, extent: Extent) -> Result<Identity, Refusal> {
+    async fn identity(&mut self, slot: SlotId, extent: Available) -> Result<ImageInfo, Refusal> {
         let region = self.region(slot);
         B::Format::identity(&mut self.flash, region, extent).await
     }
 
     /// What the running image says of itself; a fault is one, a foreign image is not.
-    async fn running_identity(&mut self, running: SlotId) -> Result<Option<Identity>, Fault> {
-        match self.identity(running, Extent::Whole).await {
+    async fn running_identity(&mut self, running: SlotId) -> Result<Option<ImageInfo>, Fault> {
+        match self.identity(running, Available::Whole).await {
             Ok(identity) => Ok(Some(identity)),
             Err(Refusal::Fault(fault)) => Err(fault),
             Err(_) => Ok(None),
@@ -125,14 +125,14 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     async fn checked(
         &mut self,
         slot: SlotId,
-        extent: Extent,
+        extent: Available,
         image_bytes: u32,
-        running: Option<Identity>,
-    ) -> Result<Identity, Refusal> {
+        running: Option<ImageInfo>,
+    ) -> Result<ImageInfo, Refusal> {
         let identity = self.identity(slot, extent).await?;
         let floor = self.floor().await?;
         let running_counter = running.and_then(|running| running.security_counter).unwrap_or(0);
-        let accept = Accept {
+        let accept = AcceptancePolicy {
             hardware: &self.config.hardware,
             component: self.config.component,
             running_version: running.map(|running| running.version),
@@ -157,9 +157,9 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     }
 
     /// The monotonic record, or what the confirmed image asks for beyond it, should raising it have failed.
-    async fn floor(&mut self) -> Result<Floor, Fault> {
+    async fn floor(&mut self) -> Result<RollbackCounters, Fault> {
         let stored = self.floors.load(&mut self.flash).await?;
-        let Found { running, record } = self.found().await?;
+        let BootStatus { running, record } = self.found().await?;
         if running != record.confirmed {
             return Ok(stored);
         }
@@ -168,14 +168,14 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     }
 
     /// Raises the monotonic record to what the running image, once confirmed, asks for.
-    async fn raise_floor(&mut self, running: Option<Identity>) -> Result<Floor, Fault> {
+    async fn raise_floor(&mut self, running: Option<ImageInfo>) -> Result<RollbackCounters, Fault> {
         let asked = self.asked_by(running);
         self.floors.raise(&mut self.flash, asked).await
     }
 
-    fn asked_by(&self, running: Option<Identity>) -> Floor {
+    fn asked_by(&self, running: Option<ImageInfo>) -> RollbackCounters {
         let security_counter = running.and_then(|running| running.security_counter).unwrap_or(0);
-        Floor { security_counter, key_epoch: self.config.key_epoch }
+        RollbackCounters { security_counter, key_epoch: self.config.key_epoch }
     }
 }
 

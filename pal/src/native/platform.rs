@@ -6,12 +6,12 @@ use super::Native;
 use super::boot_control::BootControl;
 use crate::fault::Fault;
 use crate::image::digest::Digest;
-use crate::image::identity::Identity;
+use crate::image::identity::ImageInfo;
 use crate::image::slot::SlotId;
 use crate::image::version::Version;
 use crate::platform::hooks::{Reset, Watchdog};
 use crate::platform::management::ImageManagement;
-use crate::platform::{Begun, BootState, Platform};
+use crate::platform::{BootState, Platform, Reception};
 use crate::refusal::Refusal;
 use crate::store::images::Images;
 use crate::verify::signature::{Signature, SignatureKind, Verifier};
@@ -33,7 +33,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         wait!(Self::store_journal(self, payload))
     }
 
-    async fn begin(&mut self, image_bytes: u32, keep_bytes: u32) -> Result<Begun, Refusal> {
+    async fn begin(&mut self, image_bytes: u32, keep_bytes: u32) -> Result<Reception, Refusal> {
         wait!(Self::begin(self, image_bytes, keep_bytes))
     }
 
@@ -49,7 +49,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         wait!(Self::hash_ahead(self, frontier_bytes))
     }
 
-    async fn check_header(&mut self) -> Result<Identity, Refusal> {
+    async fn check_header(&mut self) -> Result<ImageInfo, Refusal> {
         wait!(Self::check_header(self))
     }
 

@@ -15,7 +15,7 @@ use crate::store::region::Region;
 const ERASE_AHEAD_SECTORS: u32 = 1;
 
 /// An image under way. All offsets count from the start of the slot.
-pub(crate) struct Incoming {
+pub(crate) struct SlotWriter {
     pub(crate) slot: SlotId,
     pub(crate) image_bytes: u32,
     region: Region,
@@ -27,7 +27,7 @@ pub(crate) struct Incoming {
 }
 
 #[bisync]
-impl Incoming {
+impl SlotWriter {
     /// An image of `image_bytes` of which the first `kept_bytes`, whole sectors, are there.
     pub(crate) fn new(slot: SlotId, region: Region, image_bytes: u32, kept_bytes: u32) -> Self {
         let hashing = Hashing::new();
@@ -139,11 +139,11 @@ mod tests {
     }
 
     /// A flash whose slot holds an older image, and the new one begun.
-    fn begun() -> (Nor, Incoming) {
-        (Nor::holding([0x5A; 10 * SECTOR].to_vec()), Incoming::new(SlotId::B, REGION, IMAGE_BYTES as u32, 0))
+    fn begun() -> (Nor, SlotWriter) {
+        (Nor::holding([0x5A; 10 * SECTOR].to_vec()), SlotWriter::new(SlotId::B, REGION, IMAGE_BYTES as u32, 0))
     }
 
-    fn write_blocks(nor: &mut Nor, incoming: &mut Incoming, indices: impl Iterator<Item = usize>) {
+    fn write_blocks(nor: &mut Nor, incoming: &mut SlotWriter, indices: impl Iterator<Item = usize>) {
         let image = image();
         for index in indices {
             let start = index * BLOCK;
@@ -198,7 +198,7 @@ mod tests {
         let (mut nor, mut incoming) = begun();
         write_blocks(&mut nor, &mut incoming, 0..7);
         // The life ends. Two sectors are kept; the third, half of the next block and all, is written anew.
-        let mut incoming = Incoming::new(SlotId::B, REGION, IMAGE_BYTES as u32, 2 * SECTOR as u32);
+        let mut incoming = SlotWriter::new(SlotId::B, REGION, IMAGE_BYTES as u32, 2 * SECTOR as u32);
         nor.ops.clear();
         write_blocks(&mut nor, &mut incoming, 4..9);
         assert_eq!(nor.ops[0], Op::Erase(3 * SECTOR as u32));
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn the_hash_follows_the_frontier_in_steps() {
         let mut nor = Ram::<1, 4, SECTOR>::new(32);
-        let mut incoming = Incoming::new(SlotId::A, Region::new(0, 32 * SECTOR as u32), 20_000, 0);
+        let mut incoming = SlotWriter::new(SlotId::A, Region::new(0, 32 * SECTOR as u32), 20_000, 0);
         run(incoming.write(&mut nor, 0, &[3; 20_000])).unwrap();
         assert_eq!(run(incoming.hash_ahead(&mut nor, 10_000)), Ok(true));
         assert_eq!(incoming.hashing.hashed_bytes(), 4096);
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn reads_coarser_than_writes_are_respected() {
         let mut nor = Ram::<16, 1, SECTOR>::new(4);
-        let mut incoming = Incoming::new(SlotId::A, Region::new(0, 4 * SECTOR as u32), 1025, 0);
+        let mut incoming = SlotWriter::new(SlotId::A, Region::new(0, 4 * SECTOR as u32), 1025, 0);
         let fault = run(incoming.write(&mut nor, 8, &[1; 16])).unwrap_err();
         assert_eq!(fault, Fault::NotAligned { offset_bytes: 8, len_bytes: 16, word_bytes: 16 });
         run(incoming.write(&mut nor, 0, &[1; 1025])).unwrap();

@@ -8,14 +8,14 @@ use super::Native;
 use super::update::row;
 use crate::fault::Fault;
 use crate::image::digest::Digest;
-use crate::image::identity::{Extent, Identity};
+use crate::image::identity::{Available, ImageInfo};
 use crate::image::slot::SlotId;
 use crate::image::version::Version;
-use crate::platform::boot::{Change, Found};
+use crate::platform::boot::{BootStatus, Change};
 use crate::platform::hooks::{Reset, Watchdog};
 use crate::refusal::Refusal;
 use crate::store::boot_record::Trial;
-use crate::store::images::{Image, Images, Standing};
+use crate::store::images::{Image, ImageStatus, Images};
 use crate::verify::signature::Signature;
 use crate::verify::signature::Verifier;
 
@@ -28,13 +28,13 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         }
         let fits = |slot: &SlotId| image_bytes <= self.region(*slot).len_bytes();
         let slots = || self.config.layout.next_slots(running).filter(fits);
-        let standing = |slot: SlotId| images.get(slot).map(|image| image.standing);
-        let is_begun = |slot: &SlotId| matches!(standing(*slot), Some(Standing::Receiving | Standing::Verified));
+        let status = |slot: SlotId| images.get(slot).map(|image| image.status);
+        let is_begun = |slot: &SlotId| matches!(status(*slot), Some(ImageStatus::Receiving | ImageStatus::Verified));
         let passed_over = |slot: SlotId| slot == running || !fits(&slot);
         slots()
             .find(is_begun)
-            .or_else(|| slots().find(|slot| standing(*slot).is_none()))
-            .or_else(|| slots().find(|slot| standing(*slot) == Some(Standing::Failed)))
+            .or_else(|| slots().find(|slot| status(*slot).is_none()))
+            .or_else(|| slots().find(|slot| status(*slot) == Some(ImageStatus::Failed)))
             .or_else(|| images.oldest_good(passed_over))
             .ok_or_else(|| {
                 let lens = self.config.layout.next_slots(running).map(|slot| self.region(slot).len_bytes());
@@ -46,14 +46,14 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     pub(super) async fn row_of_running(
         &mut self,
         running: SlotId,
-        identity: Option<Identity>,
+        identity: Option<ImageInfo>,
     ) -> Result<Option<Image>, Refusal> {
         let Some((identity, image_bytes)) = identity.and_then(|identity| Some((identity, identity.image_bytes?)))
         else {
             return Ok(None);
         };
         let digest = self.hash_unsigned(running, image_bytes).await?;
-        Ok(Some(row(&identity, Standing::Made, image_bytes, digest, "")))
+        Ok(Some(row(&identity, ImageStatus::Preinstalled, image_bytes, digest, "")))
     }
 
     /// The digest of an image that no signature vouches for here: what two readings agree on. One bit misread would stand
@@ -72,7 +72,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     /// The way back on command: the newest earlier image is confirmed instead of the running one. Damaged ones lose their
     /// rows, those that cannot be read are passed over.
     pub(super) async fn switch_to_previous(&mut self) -> Result<SlotId, Refusal> {
-        let Found { running, mut record } = self.at_rest().await?;
+        let BootStatus { running, mut record } = self.at_rest().await?;
         let floor = self.floor().await?;
         let mut open = record.images;
         while let Some(slot) = open.newest_good(floor.security_counter, |slot| slot == running) {
@@ -99,8 +99,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
 
     /// Erases every image of a version, or none if one of them must stay; the rows go last, so that a cut leaves what can be named again.
     pub(super) async fn erase_version(&mut self, version: Version) -> Result<(), Refusal> {
-        let Found { running, mut record } = self.found().await?;
-        let is_it = |image: &Image| image.version == version && image.standing != Standing::Receiving;
+        let BootStatus { running, mut record } = self.found().await?;
+        let is_it = |image: &Image| image.version == version && image.status != ImageStatus::Receiving;
         let slots = record.images.slots(is_it);
         if slots.iter().flatten().next().is_none() {
             return Err(Refusal::NoSuchImage { version });
@@ -135,7 +135,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     /// Verifies the image in the factory slot and gives it its row.
     pub(super) async fn seal_factory(&mut self, signature: &Signature<'_>) -> Result<Digest, Refusal> {
         let slot = self.factory_slot()?;
-        let identity = self.identity(slot, Extent::Whole).await?;
+        let identity = self.identity(slot, Available::Whole).await?;
         let max = self.region(slot).len_bytes();
         let image_bytes = identity.image_bytes.unwrap_or(max);
         if image_bytes > max {
@@ -143,9 +143,9 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         }
         let digest = self.hash(slot, image_bytes).await?;
         self.verify(&digest, signature).await?;
-        self.checked(slot, Extent::Whole, image_bytes, None).await?;
+        self.checked(slot, Available::Whole, image_bytes, None).await?;
         let mut record = self.found().await?.record;
-        let row = row(&identity, Standing::Good, image_bytes, digest, "");
+        let row = row(&identity, ImageStatus::Confirmed, image_bytes, digest, "");
         if record.images.get(slot) != Some(&row) {
             record.images.set(slot, Some(row));
             self.store(&record, Change::Note).await?;
@@ -158,7 +158,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     pub(super) async fn order_factory_reset(&mut self) -> Result<(), Refusal> {
         let slot = self.factory_slot()?;
         let mut record = self.found().await?.record;
-        let verified = record.images.get(slot).filter(|image| image.standing == Standing::Good);
+        let verified = record.images.get(slot).filter(|image| image.status == ImageStatus::Confirmed);
         let image = *verified.ok_or(Refusal::FactoryNotVerified)?;
         let floor = self.floor().await?;
         if image.security_counter < floor.security_counter {

@@ -11,7 +11,7 @@ use crate::image::header::Component;
 use crate::image::header::{Header, HeaderError, Link};
 use crate::image::version::Version;
 use crate::platform::config::TRIAL_ATTEMPTS_DEFAULT;
-use crate::platform::{Begun, ImageState};
+use crate::platform::{ImageState, Reception};
 use crate::store::layout::{Geometry, Layout, LayoutError};
 use crate::verify::keys::KeySet;
 use crate::verify::signature::{AcceptUnsigned, SignatureKind, SignatureRefusal};
@@ -68,7 +68,7 @@ pub(crate) fn new_header() -> Header {
     header(Version::new(1, 0, 2), 2345)
 }
 
-pub(crate) fn receive(device: &mut Device<'_>, image: &[u8]) -> Begun {
+pub(crate) fn receive(device: &mut Device<'_>, image: &[u8]) -> Reception {
     let begun = run(device.begin(image.len() as u32, 0)).unwrap();
     for (index, block) in image.chunks(512).enumerate() {
         run(device.write(index as u32 * 512, block)).unwrap();
@@ -132,7 +132,7 @@ fn a_good_image_is_received_sealed_and_activated_once() {
     let image = image(&new_header());
     let mut device = device(&mut flash, SlotId::A);
     let begun = receive(&mut device, &image);
-    assert_eq!(begun, Begun { slot: SlotId::B, frontier_bytes: 0, evicted: None });
+    assert_eq!(begun, Reception { slot: SlotId::B, frontier_bytes: 0, evicted: None });
     assert_eq!(run(device.check_header()), Ok(new_header().into()));
     let digest = seal(&mut device, &image).unwrap();
     assert_eq!(digest, sha256(&image));
@@ -214,7 +214,7 @@ fn an_image_of_a_revoked_key_is_neither_sealed_nor_known_to_run() {
     let mut flash = flash();
     let (running, image) = (running_image(), image(&new_header()));
     let mut device = device(&mut flash, SlotId::A);
-    run(device.floors.raise(&mut device.flash, Floor { security_counter: 0, key_epoch: 1 })).unwrap();
+    run(device.floors.raise(&mut device.flash, RollbackCounters { security_counter: 0, key_epoch: 1 })).unwrap();
     receive(&mut device, &image);
     let revoked = SignatureRefusal::KeyRevoked { epoch: 0, epoch_min: 1 };
     assert_eq!(seal(&mut device, &image), Err(Refusal::Signature(revoked)));

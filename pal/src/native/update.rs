@@ -3,19 +3,19 @@
 use super::super::bisync;
 use super::super::flash::{self, Flash};
 use super::super::native::boot_control::BootControl;
-use super::super::native::slots::Incoming;
+use super::super::native::slots::SlotWriter;
 use super::Native;
 use crate::fault::Fault;
 use crate::image::digest::Digest;
-use crate::image::identity::{Extent, Identity};
+use crate::image::identity::{Available, ImageInfo};
 use crate::image::slot::SlotId;
 use crate::image::version::Version;
-use crate::platform::boot::{Change, Found};
+use crate::platform::boot::{BootStatus, Change};
 use crate::platform::hooks::{Reset, Watchdog};
-use crate::platform::{Begun, BootState};
+use crate::platform::{BootState, Reception};
 use crate::refusal::Refusal;
 use crate::store::boot_record::{BootRecord, Trial};
-use crate::store::images::{Image, Images, Source, Standing};
+use crate::store::images::{Image, ImageStatus, Images, Source};
 use crate::verify::signature::Signature;
 use crate::verify::signature::{SignatureKind, Verifier};
 
@@ -23,7 +23,7 @@ use crate::verify::signature::{SignatureKind, Verifier};
 impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, R, W, B> {
     /// See [`Platform::boot_state`](crate::Platform::boot_state).
     pub async fn boot_state(&mut self) -> Result<BootState, Fault> {
-        let Found { running, record: BootRecord { confirmed, trial, broken_rows, .. } } = self.found().await?;
+        let BootStatus { running, record: BootRecord { confirmed, trial, broken_rows, .. } } = self.found().await?;
         let running_image = self.running_identity(running).await?;
         let floor = match running == confirmed {
             true => self.raise_floor(running_image).await,
@@ -49,24 +49,24 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     }
 
     /// See [`Platform::begin`](crate::Platform::begin).
-    pub async fn begin(&mut self, image_bytes: u32, keep_bytes: u32) -> Result<Begun, Refusal> {
-        let Found { running, mut record } = self.at_rest().await?;
+    pub async fn begin(&mut self, image_bytes: u32, keep_bytes: u32) -> Result<Reception, Refusal> {
+        let BootStatus { running, mut record } = self.at_rest().await?;
         let slot = self.slot_for(running, &record.images, image_bytes)?;
         let earlier = record.images.get(slot);
-        let standing = earlier.filter(|earlier| earlier.image_bytes == image_bytes).map(|earlier| earlier.standing);
-        let keep_bytes = match standing {
-            Some(Standing::Receiving | Standing::Verified) if !B::ERASES_DOWNLOADS => keep_bytes.min(image_bytes),
+        let status = earlier.filter(|earlier| earlier.image_bytes == image_bytes).map(|earlier| earlier.status);
+        let keep_bytes = match status {
+            Some(ImageStatus::Receiving | ImageStatus::Verified) if !B::ERASES_DOWNLOADS => keep_bytes.min(image_bytes),
             _ => 0,
         };
-        let evicted = earlier.filter(|earlier| earlier.standing.was_confirmed()).map(|earlier| earlier.version);
-        if standing != Some(Standing::Receiving) || record.trial != Trial::None {
+        let evicted = earlier.filter(|earlier| earlier.status.was_confirmed()).map(|earlier| earlier.version);
+        if status != Some(ImageStatus::Receiving) || record.trial != Trial::None {
             record.trial = Trial::None; // it is not the trial of what comes now
             record.images.set(slot, Some(Image::receiving(image_bytes)));
             self.store(&record, Change::Note).await?;
         }
         let frontier_bytes = keep_bytes - keep_bytes % F::ERASE_SIZE as u32;
-        self.incoming = Some(Incoming::new(slot, self.region(slot), image_bytes, frontier_bytes));
-        Ok(Begun { slot, frontier_bytes, evicted })
+        self.incoming = Some(SlotWriter::new(slot, self.region(slot), image_bytes, frontier_bytes));
+        Ok(Reception { slot, frontier_bytes, evicted })
     }
 
     /// See [`Platform::write`](crate::Platform::write).
@@ -93,12 +93,12 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     }
 
     /// See [`Platform::check_header`](crate::Platform::check_header).
-    pub async fn check_header(&mut self) -> Result<Identity, Refusal> {
+    pub async fn check_header(&mut self) -> Result<ImageInfo, Refusal> {
         let incoming = self.incoming.as_ref().ok_or(Fault::NothingBegun)?;
         let (slot, image_bytes) = (incoming.slot, incoming.image_bytes);
         let running = self.found().await?.running;
         let running = self.running_identity(running).await?;
-        self.checked(slot, Extent::Head, image_bytes, running).await
+        self.checked(slot, Available::Head, image_bytes, running).await
     }
 
     /// See [`Platform::admits`](crate::Platform::admits).
@@ -115,14 +115,14 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             Some(signature) => self.verify(&digest, signature).await?,
             None => self.verifier.admits(None)?,
         }
-        let Found { running, mut record } = self.found().await?;
+        let BootStatus { running, mut record } = self.found().await?;
         let running_image = self.running_identity(running).await?;
         // The signature covers the header, so from here on it may be believed.
-        let identity = self.checked(slot, Extent::Whole, image_bytes, running_image).await?;
+        let identity = self.checked(slot, Available::Whole, image_bytes, running_image).await?;
         if record.images.get(running).is_none() {
             record.images.set(running, self.row_of_running(running, running_image).await?);
         }
-        record.images.set(slot, Some(row(&identity, Standing::Verified, image_bytes, digest, source)));
+        record.images.set(slot, Some(row(&identity, ImageStatus::Verified, image_bytes, digest, source)));
         self.store(&record, Change::Note).await?;
         self.incoming = None;
         Ok(digest)
@@ -144,7 +144,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
 
     /// See [`Platform::activate`](crate::Platform::activate).
     pub async fn activate(&mut self, slot: SlotId, digest: &Digest, image_bytes: u32) -> Result<(), Refusal> {
-        let Found { running, mut record } = self.found().await?;
+        let BootStatus { running, mut record } = self.found().await?;
         if slot == running {
             return Err(Refusal::SlotRuns { slot });
         }
@@ -158,7 +158,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         // One that waits keeps its count, which a boot loader's own failures lower.
         let waits =
             matches!(record.trial, Trial::Pending { slot: of, digest: held, .. } if of == slot && held == *digest);
-        let sealed = |image: &Image| image.standing == Standing::Verified && image.digest == *digest;
+        let sealed = |image: &Image| image.status == ImageStatus::Verified && image.digest == *digest;
         if !waits && !record.images.get(slot).is_some_and(sealed) {
             return Err(Refusal::DigestMismatch { slot });
         }
@@ -175,7 +175,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
 
     /// See [`Platform::confirm`](crate::Platform::confirm).
     pub async fn confirm(&mut self) -> Result<(), Fault> {
-        let Found { running, mut record } = self.found().await?;
+        let BootStatus { running, mut record } = self.found().await?;
         match record.trial {
             _ if record.confirmed == running => {}
             Trial::Started { slot, .. } if slot == running => {
@@ -194,7 +194,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
 
     /// See [`Platform::roll_back`](crate::Platform::roll_back).
     pub async fn roll_back(&mut self, reason: u16) -> Result<(), Fault> {
-        let Found { running, mut record } = self.found().await?;
+        let BootStatus { running, mut record } = self.found().await?;
         match record.trial {
             Trial::Started { slot, digest, .. } if slot == running => {
                 record.trial = Trial::Ended { slot, digest, reason, started: true };
@@ -208,7 +208,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
 
     /// See [`Platform::abandon`](crate::Platform::abandon).
     pub async fn abandon(&mut self, slot: SlotId) -> Result<(), Refusal> {
-        let Found { running, record } = self.found().await?;
+        let BootStatus { running, record } = self.found().await?;
         if slot == running || slot == record.confirmed || slot.is_factory() {
             return Err(Refusal::SlotRuns { slot });
         }
@@ -254,8 +254,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
 }
 
 /// The row of an image whose whole extent was read.
-pub(super) fn row(identity: &Identity, standing: Standing, image_bytes: u32, digest: Digest, source: &str) -> Image {
+pub(super) fn row(identity: &ImageInfo, status: ImageStatus, image_bytes: u32, digest: Digest, source: &str) -> Image {
     let (version, source) = (identity.version, Source::new(source));
     let security_counter = identity.security_counter.unwrap_or(0);
-    Image { standing, version, security_counter, image_bytes, digest, source }
+    Image { status, version, security_counter, image_bytes, digest, source }
 }

@@ -5,7 +5,7 @@ use crate::store::boot_record::BootRecord;
 
 /// What runs, and what the boot record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct BootStatus {
     /// The slot whose image runs.
     pub running: SlotId,
     /// The boot record.

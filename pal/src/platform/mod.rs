@@ -12,12 +12,12 @@ pub mod writer;
 
 use crate::fault::Fault;
 use crate::image::digest::Digest;
-use crate::image::identity::Identity;
+use crate::image::identity::ImageInfo;
 use crate::image::slot::SlotId;
 use crate::image::version::Version;
 use crate::refusal::Refusal;
 use crate::store::boot_record::Trial;
-use crate::store::monotonic::Floor;
+use crate::store::monotonic::RollbackCounters;
 use crate::verify::signature::{Signature, SignatureKind};
 
 /// What is known after a boot.
@@ -30,11 +30,11 @@ pub struct BootState {
     /// The trial, or how the last one ended.
     pub trial: Trial,
     /// What the running image says of itself, `None` if it says nothing.
-    pub running_image: Option<Identity>,
+    pub running_image: Option<ImageInfo>,
     /// Rows of the image database that nobody understands: the images in those slots are not known any more.
     pub broken_rows: u8,
     /// The monotonic record, raised to what the running image asks for if it is confirmed; or why it could not be.
-    pub floor: Result<Floor, Fault>,
+    pub floor: Result<RollbackCounters, Fault>,
 }
 
 /// Where the running image stands.
@@ -62,7 +62,7 @@ impl BootState {
 
 /// Where an image that was begun goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Begun {
+pub struct Reception {
     /// The slot it goes to.
     pub slot: SlotId,
     /// Bytes that are kept from an earlier run; everything from here on must be written.
@@ -113,7 +113,7 @@ pub trait Platform {
     ///
     /// # Errors
     /// [`Refusal::ImageEmpty`], [`Refusal::ImageTooLarge`], [`Refusal::TrialRunning`] while there is no slot to spare.
-    async fn begin(&mut self, image_bytes: u32, keep_bytes: u32) -> Result<Begun, Refusal>;
+    async fn begin(&mut self, image_bytes: u32, keep_bytes: u32) -> Result<Reception, Refusal>;
 
     /// Writes a block and returns when it reads back. `offset_bytes` is a multiple of the flash word; only the block that
     /// ends the image may have a ragged length. A block is written once between two `begin`s. Dropped, or failed: the
@@ -141,7 +141,7 @@ pub trait Platform {
     ///
     /// # Errors
     /// The [`Refusal`] of the header's check.
-    async fn check_header(&mut self) -> Result<Identity, Refusal>;
+    async fn check_header(&mut self) -> Result<ImageInfo, Refusal>;
 
     /// Whether an image may come with a signature of this kind, or, `None`, without any. Saves bandwidth, decides nothing:
     /// [`seal`](Self::seal) asks again.

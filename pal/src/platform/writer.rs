@@ -50,7 +50,7 @@ pub struct Writer<'p, P> {
 
 /// An image that was received whole and verified; [`activate`](Self::activate) puts it on trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sealed {
+pub struct VerifiedImage {
     /// Where it lies.
     pub slot: SlotId,
     /// SHA-256 of the whole of it.
@@ -117,7 +117,7 @@ impl<'p, P: ImageManagement> Writer<'p, P> {
     /// # Errors
     /// [`Refusal::ImageLengthMismatch`] if other than the known size was written, [`Refusal::ImageEmpty`], those of
     /// [`Platform::seal`].
-    pub async fn finish(mut self, signature: Option<&Signature<'_>>, source: &str) -> Result<Sealed, Refusal> {
+    pub async fn finish(mut self, signature: Option<&Signature<'_>>, source: &str) -> Result<VerifiedImage, Refusal> {
         let image_bytes = self.received_bytes();
         match self.size {
             Size::Known(announced) if announced != image_bytes => {
@@ -132,7 +132,7 @@ impl<'p, P: ImageManagement> Writer<'p, P> {
             self.hand_over(&rest[..len]).await?;
         }
         let digest = self.platform.seal(signature, source).await?;
-        Ok(Sealed { slot: self.slot, digest, image_bytes })
+        Ok(VerifiedImage { slot: self.slot, digest, image_bytes })
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -147,7 +147,7 @@ impl<'p, P: ImageManagement> Writer<'p, P> {
     }
 }
 
-impl Sealed {
+impl VerifiedImage {
     /// Puts the image on trial at the next reset. Dropped: done or not; call again.
     ///
     /// # Errors
@@ -174,7 +174,7 @@ mod tests {
         ops.iter().filter_map(slot).collect()
     }
 
-    fn sealed(size: Size, piece_bytes: usize) -> (Result<Sealed, Refusal>, Vec<u32>) {
+    fn sealed(size: Size, piece_bytes: usize) -> (Result<VerifiedImage, Refusal>, Vec<u32>) {
         let (mut flash, image) = (flash(), image(&new_header()));
         let der = sign(&signing_key("key"), &sha256(&image));
         let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
@@ -188,7 +188,7 @@ mod tests {
             sealed.activate(&mut device).await?;
             Ok(sealed)
         });
-        if let Ok(Sealed { slot, digest, image_bytes }) = sealed {
+        if let Ok(VerifiedImage { slot, digest, image_bytes }) = sealed {
             let trial = Trial::Pending { slot, digest, image_bytes, attempts_left: 3 };
             assert_eq!(run(device.boot_state()).unwrap().trial, trial);
         }
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn pieces_of_any_length_make_the_image() {
         let image = image(&new_header());
-        let expected = Sealed { slot: SlotId::B, digest: sha256(&image), image_bytes: image.len() as u32 };
+        let expected = VerifiedImage { slot: SlotId::B, digest: sha256(&image), image_bytes: image.len() as u32 };
         for piece_bytes in [1, 7, 31, 32, 33, 100, 1024, 10_000] {
             for size in [Size::Known(image.len() as u32), Size::Unknown] {
                 assert_eq!(sealed(size, piece_bytes).0, Ok(expected), "{size:?}, pieces of {piece_bytes}");

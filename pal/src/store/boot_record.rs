@@ -190,7 +190,7 @@ fn slot_of(trial: &Trial) -> Option<SlotId> {
 mod tests {
     use super::*;
     use crate::image::version::Version;
-    use crate::store::images::{Image, Source, Standing};
+    use crate::store::images::{Image, ImageStatus, Source};
     use proptest::prelude::*;
     use std::vec::Vec;
 
@@ -206,7 +206,7 @@ mod tests {
     fn image(patch: u32) -> Image {
         let version = Version::new(1, 0, patch);
         let (digest, source) = (DIGEST, Source::new("job"));
-        Image { standing: Standing::Good, version, security_counter: 1, image_bytes: 2, digest, source }
+        Image { status: ImageStatus::Confirmed, version, security_counter: 1, image_bytes: 2, digest, source }
     }
 
     fn samples() -> [BootRecord; 4] {

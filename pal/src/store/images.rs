@@ -16,25 +16,25 @@ pub(crate) const ROWS_MAX: usize = SLOTS_MAX + 1;
 
 /// Where a stored image stands. It only goes downwards in this list, until the slot is written anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum ImageStatus {
     /// Being received: of the row, only the length counts.
     Receiving,
     /// Whole and signed; never confirmed. On trial, or waiting for it.
     Verified,
     /// What the device was made with, or had before it had a database: confirmed, and nobody verified its signature here. A
     /// rollback or a fallback may start it, a factory reset may not.
-    Made,
+    Preinstalled,
     /// Whole, signed, and was confirmed: a rollback or a fallback may start it.
-    Good,
+    Confirmed,
     /// Its trial ended without confirmation.
     Failed,
 }
 
-impl Standing {
+impl ImageStatus {
     /// Whether the image was confirmed, and its trial did not end otherwise since.
     #[must_use]
     pub const fn was_confirmed(self) -> bool {
-        matches!(self, Self::Made | Self::Good)
+        matches!(self, Self::Preinstalled | Self::Confirmed)
     }
 }
 
@@ -42,7 +42,7 @@ impl Standing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Image {
     /// Where it stands.
-    pub standing: Standing,
+    pub status: ImageStatus,
     /// Its version.
     pub version: Version,
     /// Its security counter.
@@ -59,7 +59,7 @@ impl Image {
     /// The row of an image that is being received.
     pub(crate) fn receiving(image_bytes: u32) -> Self {
         let (version, digest, source) = (Version::new(0, 0, 0), Digest([0; 32]), Source::new(""));
-        Self { standing: Standing::Receiving, version, security_counter: 0, image_bytes, digest, source }
+        Self { status: ImageStatus::Receiving, version, security_counter: 0, image_bytes, digest, source }
     }
 }
 
@@ -118,14 +118,14 @@ impl Images {
     /// The trial of the image in `slot` ended without confirmation.
     pub fn fail(&mut self, slot: SlotId) {
         if let Some(image) = &mut self.0[slot.index()] {
-            image.standing = Standing::Failed;
+            image.status = ImageStatus::Failed;
         }
     }
 
     /// The image in `slot` passed its trial. One that was confirmed before stands as it did.
     pub fn confirm(&mut self, slot: SlotId) {
-        if let Some(image) = self.0[slot.index()].as_mut().filter(|image| !image.standing.was_confirmed()) {
-            image.standing = Standing::Good;
+        if let Some(image) = self.0[slot.index()].as_mut().filter(|image| !image.status.was_confirmed()) {
+            image.status = ImageStatus::Confirmed;
         }
     }
 
@@ -159,7 +159,7 @@ impl Images {
     }
 
     fn good(&self, passed_over: impl Fn(SlotId) -> bool) -> impl Iterator<Item = (SlotId, &Image)> {
-        let counts = move |slot: SlotId, image: &Image| image.standing.was_confirmed() && !passed_over(slot);
+        let counts = move |slot: SlotId, image: &Image| image.status.was_confirmed() && !passed_over(slot);
         self.iter().filter(move |(slot, image)| !slot.is_factory() && counts(*slot, image))
     }
 }
@@ -186,12 +186,12 @@ const MADE: u8 = 5;
 pub(crate) fn emit(slot: SlotId, image: &Image) -> [u8; ROW_BYTES] {
     let mut row = [0; ROW_BYTES];
     row[0] = slot.number();
-    row[AT_STANDING] = match image.standing {
-        Standing::Receiving => RECEIVING,
-        Standing::Verified => VERIFIED,
-        Standing::Made => MADE,
-        Standing::Good => GOOD,
-        Standing::Failed => FAILED,
+    row[AT_STANDING] = match image.status {
+        ImageStatus::Receiving => RECEIVING,
+        ImageStatus::Verified => VERIFIED,
+        ImageStatus::Preinstalled => MADE,
+        ImageStatus::Confirmed => GOOD,
+        ImageStatus::Failed => FAILED,
     };
     row[AT_SOURCE_LEN] = image.source.len;
     put(&mut row, AT_VERSION, &image.version.major.to_le_bytes());
@@ -206,12 +206,12 @@ pub(crate) fn emit(slot: SlotId, image: &Image) -> [u8; ROW_BYTES] {
 
 /// Reads a row; `None` for one that says what no row says.
 pub(crate) fn parse(row: &[u8; ROW_BYTES]) -> Option<(SlotId, Image)> {
-    let standing = match row[AT_STANDING] {
-        RECEIVING => Standing::Receiving,
-        VERIFIED => Standing::Verified,
-        MADE => Standing::Made,
-        GOOD => Standing::Good,
-        FAILED => Standing::Failed,
+    let status = match row[AT_STANDING] {
+        RECEIVING => ImageStatus::Receiving,
+        VERIFIED => ImageStatus::Verified,
+        MADE => ImageStatus::Preinstalled,
+        GOOD => ImageStatus::Confirmed,
+        FAILED => ImageStatus::Failed,
         _ => return None,
     };
     let source = Source { bytes: take(row, AT_SOURCE), len: row[AT_SOURCE_LEN] };
@@ -222,7 +222,7 @@ pub(crate) fn parse(row: &[u8; ROW_BYTES]) -> Option<(SlotId, Image)> {
         patch: u32_at(row, AT_VERSION + 4),
     };
     let image = Image {
-        standing,
+        status,
         version,
         security_counter: u32_at(row, AT_SECURITY_COUNTER),
         image_bytes: u32_at(row, AT_IMAGE_BYTES),
@@ -236,9 +236,9 @@ pub(crate) fn parse(row: &[u8; ROW_BYTES]) -> Option<(SlotId, Image)> {
 mod tests {
     use super::*;
 
-    fn image(patch: u32, standing: Standing) -> Image {
+    fn image(patch: u32, status: ImageStatus) -> Image {
         Image {
-            standing,
+            status,
             version: Version::new(1, 0, patch),
             security_counter: patch,
             image_bytes: 0x0102_0304,
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_row_never_change() {
-        let row = emit(SlotId::B, &image(5, Standing::Good));
+        let row = emit(SlotId::B, &image(5, ImageStatus::Confirmed));
         assert_eq!(row[..20], [1, 3, 5, 0, 1, 0, 0, 0, 5, 0, 0, 0, 5, 0, 0, 0, 4, 3, 2, 1]);
         assert_eq!(row[20..52], [0xD1; 32]);
         assert_eq!(row[52..57], *b"job-7");
@@ -258,16 +258,22 @@ mod tests {
 
     #[test]
     fn a_row_reads_back_what_it_says() {
-        for standing in [Standing::Receiving, Standing::Verified, Standing::Made, Standing::Good, Standing::Failed] {
+        for status in [
+            ImageStatus::Receiving,
+            ImageStatus::Verified,
+            ImageStatus::Preinstalled,
+            ImageStatus::Confirmed,
+            ImageStatus::Failed,
+        ] {
             for slot in [SlotId::A, SlotId::D, SlotId::FACTORY] {
-                assert_eq!(parse(&emit(slot, &image(5, standing))), Some((slot, image(5, standing))));
+                assert_eq!(parse(&emit(slot, &image(5, status))), Some((slot, image(5, status))));
             }
         }
     }
 
     #[test]
     fn a_row_that_says_what_no_row_says_is_none() {
-        let good = emit(SlotId::B, &image(5, Standing::Good));
+        let good = emit(SlotId::B, &image(5, ImageStatus::Confirmed));
         for (at, value) in [(0, 4), (0, 0xFF), (1, 0), (1, 6), (2, 33), (3, 1), (52, 0xFF)] {
             let mut bad = good;
             bad[at] = value;
@@ -287,11 +293,11 @@ mod tests {
     #[test]
     fn the_newest_good_image_is_the_one_of_the_highest_version_that_may_still_run() {
         let mut images = Images::NONE;
-        images.set(SlotId::A, Some(image(3, Standing::Good)));
-        images.set(SlotId::B, Some(image(9, Standing::Failed)));
-        images.set(SlotId::C, Some(image(5, Standing::Good)));
-        images.set(SlotId::D, Some(image(7, Standing::Verified)));
-        images.set(SlotId::FACTORY, Some(image(8, Standing::Good)));
+        images.set(SlotId::A, Some(image(3, ImageStatus::Confirmed)));
+        images.set(SlotId::B, Some(image(9, ImageStatus::Failed)));
+        images.set(SlotId::C, Some(image(5, ImageStatus::Confirmed)));
+        images.set(SlotId::D, Some(image(7, ImageStatus::Verified)));
+        images.set(SlotId::FACTORY, Some(image(8, ImageStatus::Confirmed)));
         assert_eq!(images.newest_good(0, |_| false), Some(SlotId::C));
         assert_eq!(images.newest_good(0, |slot| slot == SlotId::C), Some(SlotId::A));
         assert_eq!(images.newest_good(4, |slot| slot == SlotId::C), None, "A's security counter is 3");

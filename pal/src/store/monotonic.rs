@@ -12,14 +12,14 @@ const FORMAT: u8 = 1;
 
 /// The least that an image, and a key, must have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Floor {
+pub struct RollbackCounters {
     /// No image with a lower security counter is received, or started.
     pub security_counter: u32,
     /// No key that was issued in an earlier epoch is believed.
     pub key_epoch: u32,
 }
 
-impl Floor {
+impl RollbackCounters {
     /// The higher of both, one by one.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
@@ -31,7 +31,7 @@ impl Floor {
 }
 
 /// The bytes of a monotonic record.
-pub(crate) fn emit(floor: Floor) -> [u8; PAYLOAD_BYTES] {
+pub(crate) fn emit(floor: RollbackCounters) -> [u8; PAYLOAD_BYTES] {
     let mut payload = [FORMAT; PAYLOAD_BYTES];
     put(&mut payload, 1, &floor.security_counter.to_le_bytes());
     put(&mut payload, 5, &floor.key_epoch.to_le_bytes());
@@ -39,10 +39,10 @@ pub(crate) fn emit(floor: Floor) -> [u8; PAYLOAD_BYTES] {
 }
 
 /// Reads a monotonic record of `len` bytes.
-pub(crate) fn parse(payload: &[u8; PAYLOAD_BYTES], len: usize) -> Result<Floor, Fault> {
+pub(crate) fn parse(payload: &[u8; PAYLOAD_BYTES], len: usize) -> Result<RollbackCounters, Fault> {
     match len {
         PAYLOAD_BYTES if payload[0] == FORMAT => {
-            Ok(Floor { security_counter: u32_at(payload, 1), key_epoch: u32_at(payload, 5) })
+            Ok(RollbackCounters { security_counter: u32_at(payload, 1), key_epoch: u32_at(payload, 5) })
         }
         _ => Err(Fault::MonotonicRecordInvalid { format: payload[0] }),
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use ota_boot::Boot;
-use ota_pal::{BootRecord, Digest, Floor, Region, Trial};
+use ota_pal::{BootRecord, Digest, Region, RollbackCounters, Trial};
 
 use super::{Checks, Release};
 use crate::device::Device;
@@ -70,7 +70,7 @@ impl Checks {
             self.violated("the monotonic record is never lowered", format!("{earlier:?} became {floor:?}"));
         }
         let confirmed = device.record().confirmed;
-        let asked = device.header(confirmed).map_or(Floor::default(), |header| Floor {
+        let asked = device.header(confirmed).map_or(RollbackCounters::default(), |header| RollbackCounters {
             security_counter: header.security_counter,
             key_epoch: key_epoch(&header),
         });

@@ -9,7 +9,7 @@ use ota_agent::machine::{Notice, WINDOW_BLOCKS};
 use ota_agent::{AgentConfig, Progress, StartRefused};
 use ota_boot::Boot;
 use ota_jobs::Reason;
-use ota_pal::{Digest, Floor, SlotId};
+use ota_pal::{Digest, RollbackCounters, SlotId};
 use sha2::{Digest as _, Sha256};
 
 use crate::device::Device;
@@ -50,7 +50,7 @@ pub struct Checks {
     /// Images whose trial ended without a confirmation.
     ended: Vec<Digest>,
     /// The monotonic record as it was last seen.
-    floor: Floor,
+    floor: RollbackCounters,
     connected_since_ms: Option<u64>,
     words_read: usize,
     pace: progress::Pacing,
@@ -72,7 +72,7 @@ impl Checks {
             confirmed: SlotId::A,
             adopted: true,
             ended: Vec::new(),
-            floor: Floor::default(),
+            floor: RollbackCounters::default(),
             connected_since_ms: None,
             words_read: 0,
             pace: progress::Pacing::default(),

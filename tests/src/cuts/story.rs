@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use ota_agent::Command;
 use ota_jobs::{Reason, Status};
-use ota_pal::{Floor, Version};
+use ota_pal::{RollbackCounters, Version};
 
 use crate::job::{Kind, Order, Route};
 use crate::world::{Act, World};
@@ -35,7 +35,7 @@ pub struct Story {
     route: Route,
     pub(super) image_bytes: u32,
     /// What its image has the monotonic record raised to.
-    pub(super) asks: Floor,
+    pub(super) asks: RollbackCounters,
     /// Whether the device has three slots and a factory's.
     pub(super) factory_slot: bool,
     /// Whether its slots only keep images, which are copied to where they run.
@@ -78,7 +78,7 @@ pub(super) const GOOD: Story = Story {
     kind: Kind::Good,
     route: Route::Mqtt,
     image_bytes: IMAGE_BYTES,
-    asks: Floor { security_counter: 0, key_epoch: 0 },
+    asks: RollbackCounters { security_counter: 0, key_epoch: 0 },
     factory_slot: false,
     staged: false,
     middle: None,
@@ -132,8 +132,8 @@ pub const STORIES: [Story; 18] = [
     },
     // The confirmed image rots: the one before it runs again.
     Story { name: "damaged", after: Some(damage_the_confirmed_image), ends: &[(Status::Succeeded, None, OLD)], ..GOOD },
-    Story { name: "rotate", asks: Floor { security_counter: 0, key_epoch: 1 }, ..GOOD },
-    Story { name: "counter", asks: Floor { security_counter: 7, key_epoch: 0 }, ..GOOD },
+    Story { name: "rotate", asks: RollbackCounters { security_counter: 0, key_epoch: 1 }, ..GOOD },
+    Story { name: "counter", asks: RollbackCounters { security_counter: 7, key_epoch: 0 }, ..GOOD },
     Story {
         name: "erase",
         after: Some(|world| world.act(Act::Command(Command::EraseImages(Version::new(1, 0, OLD))))),

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use ota_agent::machine::Event;
 use ota_agent::{Command, Instant, MESSAGE_BYTES_MAX};
 use ota_jobs::{Reason, Status};
-use ota_pal::{Floor, Version, now};
+use ota_pal::{RollbackCounters, Version, now};
 
 use super::input::Input;
 use crate::device::{App, Device, URL_BYTES};
@@ -156,7 +156,7 @@ impl Around {
             route,
             patch: 2 + u32::from(input.byte() % 4),
             image_bytes: 5_000 + u32::from(input.u16() % 9_000),
-            asks: Floor::default(),
+            asks: RollbackCounters::default(),
             by_next_key: false,
         };
         self.jobs += 1;

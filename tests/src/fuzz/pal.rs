@@ -1,7 +1,7 @@
 //! What the native layout reads: image headers, the records in flash, keys and signatures.
 
 use ota_pal::{
-    BootRecord, BootRecords, Digest, Floors, Geometry, HEADER_BYTES, Header, Key, KeySet, Layout, Region,
+    BootRecord, BootRecords, Digest, Geometry, HEADER_BYTES, Header, Key, KeySet, Layout, MonotonicRecords, Region,
     SignatureKind, SlotId, Verifier, Version, now, read_header,
 };
 
@@ -43,7 +43,7 @@ pub fn records(bytes: &[u8]) {
     let mut view: PlainView = View(nor.clone());
     let done = "memory never waits";
     let record = now(BootRecords::new(&layout).load(&mut view)).expect(done);
-    let _ = now(Floors::new(&layout).load(&mut view)).expect(done);
+    let _ = now(MonotonicRecords::new(&layout).load(&mut view)).expect(done);
     let device = Device {
         nor,
         layout,

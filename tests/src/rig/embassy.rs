@@ -3,7 +3,7 @@
 use embassy_boot::{BootLoader, BootLoaderConfig};
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 use ota_pal::loaders::embassy_boot::Partitions;
-use ota_pal::{Flash as _, Floor, Foreign, Geometry, Layout, RecordRegions, Region, now};
+use ota_pal::{Flash as _, Geometry, Layout, LoaderBridge, RecordRegions, Region, RollbackCounters, now};
 
 use super::{Board, Rig, Turn, board, nor};
 use crate::dice::Dice;
@@ -66,7 +66,7 @@ impl Embassy {
 }
 
 impl Rig for Embassy {
-    type Board = Board<Flash, Foreign<Partitions>>;
+    type Board = Board<Flash, LoaderBridge<Partitions>>;
 
     fn new() -> Self {
         let pages = [ACTIVE_PAGES, ACTIVE_PAGES + 1, STATE_PAGES, RECORD_PAGES, RECORD_PAGES, RECORD_PAGES];
@@ -98,11 +98,11 @@ impl Rig for Embassy {
         let partitions = Partitions::new(geometry, active, dfu, state).expect("they suit embassy-boot");
         let slots = [partitions.running(), partitions.receiving()];
         let layout = Layout::new(geometry, &slots, RecordRegions { journal, boot, monotonic }).expect("a layout");
-        board(self.flash(), layout, hardware(BOARD), Foreign::swapping(partitions, &layout))
+        board(self.flash(), layout, hardware(BOARD), LoaderBridge::swapping(partitions, &layout))
     }
 
     fn image(number: u32) -> Vec<u8> {
-        let header = header(number, 6_000 + number, Behaviour::Passes, Floor::default());
+        let header = header(number, 6_000 + number, Behaviour::Passes, RollbackCounters::default());
         image(&header, &mut Dice::new(u64::from(number)))
     }
 

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
 
 use ota_pal::loaders::esp_idf::{EspIdf, OtaData, Slots};
-use ota_pal::{Flash, Foreign, Geometry, HardwareId, Layout, RecordRegions, Region, SlotId, now};
+use ota_pal::{Flash, Geometry, HardwareId, Layout, LoaderBridge, RecordRegions, Region, SlotId, now};
 use sha2::{Digest as _, Sha256};
 
 use super::{Board, Rig, Turn, board, nor};
@@ -112,7 +112,7 @@ impl Esp {
 }
 
 impl Rig for Esp {
-    type Board = Board<PlainView, Foreign<EspIdf>>;
+    type Board = Board<PlainView, LoaderBridge<EspIdf>>;
 
     fn new() -> Self {
         Self::with(Table { slots: 2, factory: false })
@@ -147,7 +147,7 @@ impl Rig for Esp {
         let otadata = OtaData::new::<PlainView>(OTADATA, slots, self.table.factory).expect("two sectors");
         let loader = EspIdf::new(otadata, &layout).expect("beside the slots");
         let chip = HardwareId::new("esp32c3").expect("a name");
-        board(self.view(), layout, chip, Foreign::in_place(loader, &layout, self.started.get()))
+        board(self.view(), layout, chip, LoaderBridge::in_place(loader, &layout, self.started.get()))
     }
 
     fn image(number: u32) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use ota_pal::loaders::mcuboot::{Align, InPlace, Mark, Marks, Mode, Swap, Swapping};
-use ota_pal::{BootControl, Foreign, Geometry, Layout, RecordRegions, Region, SlotId, now};
+use ota_pal::{BootControl, Geometry, Layout, LoaderBridge, RecordRegions, Region, SlotId, now};
 
 use super::{Board, Rig, Turn, board, nor};
 use crate::dice::Dice;
@@ -107,7 +107,7 @@ impl McubootInPlace {
 }
 
 impl Rig for McubootSwap {
-    type Board = Board<Flash, Foreign<Swapping<true>>>;
+    type Board = Board<Flash, LoaderBridge<Swapping<true>>>;
 
     fn new() -> Self {
         Self(Device::new(Mode::Swap(Swap::Scratch)))
@@ -123,7 +123,7 @@ impl Rig for McubootSwap {
 
     fn board(&self) -> Self::Board {
         let loader = Swapping::new(self.0.marks()).expect("it swaps");
-        self.0.board(Foreign::swapping(loader, &self.0.layout()))
+        self.0.board(LoaderBridge::swapping(loader, &self.0.layout()))
     }
 
     fn image(number: u32) -> Vec<u8> {
@@ -136,7 +136,7 @@ impl Rig for McubootSwap {
 }
 
 impl Rig for McubootInPlace {
-    type Board = Board<Flash, Foreign<InPlace<true>>>;
+    type Board = Board<Flash, LoaderBridge<InPlace<true>>>;
 
     fn new() -> Self {
         let device = Device::new(Mode::DirectXip);
@@ -163,7 +163,7 @@ impl Rig for McubootInPlace {
     fn board(&self) -> Self::Board {
         let running = if self.0.started.get() == 0 { SlotId::A } else { SlotId::B };
         let loader = InPlace::new(self.0.marks()).expect("in place");
-        self.0.board(Foreign::in_place(loader, &self.0.layout(), running))
+        self.0.board(LoaderBridge::in_place(loader, &self.0.layout(), running))
     }
 
     fn image(number: u32) -> Vec<u8> {

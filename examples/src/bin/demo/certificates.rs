@@ -13,7 +13,7 @@ use crate::Error;
 
 /// Certificate and key files of one endpoint.
 #[derive(Clone, Debug)]
-pub struct Identity {
+pub struct ImageInfo {
     /// Certificate (PEM).
     pub certificate: PathBuf,
     /// Private key (PEM).
@@ -41,13 +41,13 @@ impl Authority {
     }
 
     /// Issues a server certificate for the host names of the service.
-    pub fn server(&self, folder: &Path) -> Result<Identity, Error> {
+    pub fn server(&self, folder: &Path) -> Result<ImageInfo, Error> {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         self.issue(folder, "server", names, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
     /// Issues a certificate for the client `name`.
-    pub fn client(&self, folder: &Path, name: &str) -> Result<Identity, Error> {
+    pub fn client(&self, folder: &Path, name: &str) -> Result<ImageInfo, Error> {
         self.issue(folder, name, Vec::new(), ExtendedKeyUsagePurpose::ClientAuth)
     }
 
@@ -57,13 +57,13 @@ impl Authority {
         name: &str,
         addresses: Vec<String>,
         purpose: ExtendedKeyUsagePurpose,
-    ) -> Result<Identity, Error> {
+    ) -> Result<ImageInfo, Error> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(addresses)?;
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![purpose];
         let identity =
-            Identity { certificate: folder.join(format!("{name}.pem")), key: folder.join(format!("{name}.key.pem")) };
+            ImageInfo { certificate: folder.join(format!("{name}.pem")), key: folder.join(format!("{name}.key.pem")) };
         fs::write(&identity.certificate, params.signed_by(&key, &self.issuer)?.pem())?;
         write_secret(&identity.key, &key.serialize_pem())?;
         Ok(identity)

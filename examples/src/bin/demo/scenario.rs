@@ -7,7 +7,7 @@ use std::time::Duration;
 use ota_examples::device::HARDWARE;
 
 use crate::build::{NEXT_RELEASE, Programs, RELEASES, Release};
-use crate::certificates::{Authority, Identity};
+use crate::certificates::{Authority, ImageInfo};
 use crate::check;
 use crate::hints;
 use crate::processes::{Folder, Process};
@@ -31,7 +31,7 @@ struct Environment {
     images: PathBuf,
     mqtt: String,
     http: String,
-    tls: Option<(Authority, Identity)>,
+    tls: Option<(Authority, ImageInfo)>,
     payload: Option<Vec<u8>>,
 }
 
@@ -265,7 +265,7 @@ fn key_files(folder: &Path) -> Result<(PathBuf, PathBuf), Error> {
     Ok((folder.join("private.pem"), folder.join("public.pem")))
 }
 
-fn service_arguments(folder: &Path, tls: Option<&(Authority, Identity)>, broker: Option<&str>) -> Vec<String> {
+fn service_arguments(folder: &Path, tls: Option<&(Authority, ImageInfo)>, broker: Option<&str>) -> Vec<String> {
     let mut arguments: Vec<String> = vec!["serve".into(), "--data".into(), path(&folder.join("cloud"))];
     arguments.extend(["--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log", "json"].map(str::to_owned));
     if let Some((authority, server)) = tls {

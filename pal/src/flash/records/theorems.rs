@@ -245,7 +245,7 @@ fn payload_of(later: u32) -> Vec<u8> {
 /// Fills a sector; how much later the newest record in it is, if it has one that counts.
 fn fill(flash: &mut Nor, sector: usize, holds: Holds, base: u32) -> Option<u32> {
     let ours = |later: u32| record_of(JOURNAL, base.wrapping_add(later), &payload_of(later)).0;
-    // Sealed again, so that nothing but the change speaks against it.
+    // VerifiedImage again, so that nothing but the change speaks against it.
     let changed = |at: usize, bytes: &[u8], len: usize| {
         let mut record = ours(9);
         put(&mut record, at, bytes);

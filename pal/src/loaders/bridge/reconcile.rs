@@ -5,14 +5,14 @@ use super::super::super::flash::Flash;
 use super::super::super::flash::hash;
 use super::super::super::native::boot_control::BootControl;
 use super::super::super::native::wipe;
-use super::{Foreign, Loader};
+use super::{Loader, LoaderBridge};
 use crate::fault::Fault;
 use crate::image::slot::SlotId;
 use crate::platform::boot::LoaderState;
 use crate::platform::hooks::Watchdog;
 use crate::store::boot_record::REASON_ATTEMPTS_EXHAUSTED;
 use crate::store::boot_record::{BootRecord, Trial};
-use crate::store::images::{Image, Images, Standing};
+use crate::store::images::{Image, ImageStatus, Images};
 use crate::store::layout::Layout;
 
 /// How the boot record and the running image relate.
@@ -46,7 +46,7 @@ impl Situation {
             Trial::Pending { slot, .. } | Trial::Started { slot, .. } if slot == running => {
                 let is_pending = matches!(record.trial, Trial::Pending { .. });
                 let row = record.images.get(slot);
-                let is_new = is_pending && row.is_some_and(|image| image.standing == Standing::Verified);
+                let is_new = is_pending && row.is_some_and(|image| image.status == ImageStatus::Verified);
                 Self::TrialRuns { slot, is_new }
             }
             Trial::Pending { slot, .. } => Self::TrialPending { slot },
@@ -104,7 +104,7 @@ fn action(situation: Situation, loader: LoaderState, looked: bool, switched: boo
 /// So often a switch is tried that did not come about: the power may have gone before the loader heard of it.
 const SWITCH_ATTEMPTS: u8 = 1;
 
-impl<L: Loader> Foreign<L> {
+impl<L: Loader> LoaderBridge<L> {
     /// Changes `record` to what happened since it was stored, and the loader's state to what the record asks for.
     pub(super) async fn reconcile<F: Flash>(
         &mut self,
@@ -192,12 +192,12 @@ fn other_runs(running: SlotId, record: &mut BootRecord) {
     let (wanted, row) = (record.confirmed, record.images.get(record.confirmed).copied());
     match (record.images.get(running), row) {
         // Verified here and never confirmed: it is on trial, whoever had it started.
-        (Some(Image { standing: Standing::Verified, digest, image_bytes, .. }), _) => {
+        (Some(Image { status: ImageStatus::Verified, digest, image_bytes, .. }), _) => {
             let (digest, image_bytes) = (*digest, *image_bytes);
             record.trial = Trial::Started { slot: running, digest, image_bytes, attempts_left: 0 };
         }
         // Ours said "switch" before the loader heard it; or it heard it, and does not start that image.
-        (_, Some(Image { standing: Standing::Made | Standing::Good, digest, image_bytes, .. })) => {
+        (_, Some(Image { status: ImageStatus::Preinstalled | ImageStatus::Confirmed, digest, image_bytes, .. })) => {
             record.confirmed = running;
             record.trial = Trial::Pending { slot: wanted, digest, image_bytes, attempts_left: SWITCH_ATTEMPTS };
         }

@@ -1,6 +1,6 @@
 //! ESP-IDF's bootloader behind the door for foreign loaders. Slot A is `ota_0`, B is `ota_1` and so on.
 //!
-//! `Foreign::in_place(EspIdf::new(otadata, &layout)?, &layout, running)` is the boot control of such a device; the board
+//! `LoaderBridge::in_place(EspIdf::new(otadata, &layout)?, &layout, running)` is the boot control of such a device; the board
 //! knows from which partition it runs (the address that the MMU maps). Its `hardware` is the chip's name, as `esp32c3`.
 //!
 //! On the first boot of a program with this agent under a bootloader that still waits for a verdict (an update from firmware
@@ -15,7 +15,7 @@ use super::super::super::loaders::esp_idf::otadata::{App, State};
 use super::super::super::native::boot_control::ImageFormat;
 use crate::fault::Fault;
 use crate::image::header::{Component, Link};
-use crate::image::identity::{Extent, Identity};
+use crate::image::identity::{Available, ImageInfo};
 use crate::image::slot::SlotId;
 use crate::platform::boot::LoaderState;
 use crate::refusal::Refusal;
@@ -112,16 +112,16 @@ pub struct EspImages;
 
 impl ImageFormat for EspImages {
     /// Of the head, the first 128 bytes must lie there: less than the smallest block.
-    async fn identity<F: Flash>(flash: &mut F, region: Region, extent: Extent) -> Result<Identity, Refusal> {
+    async fn identity<F: Flash>(flash: &mut F, region: Region, extent: Available) -> Result<ImageInfo, Refusal> {
         let (descriptor, image_bytes) = match extent {
-            Extent::Head => (Descriptor::read(flash, region).await?, None),
-            Extent::Whole => match Image::read(flash, region).await? {
+            Available::Head => (Descriptor::read(flash, region).await?, None),
+            Available::Whole => match Image::read(flash, region).await? {
                 Ok(image) => (Ok(image.descriptor), Some(image.image_bytes)),
                 Err(error) => (Err(error), None),
             },
         };
         let descriptor = descriptor.map_err(|error| Refusal::FormatInvalid(error.into()))?;
-        Ok(Identity {
+        Ok(ImageInfo {
             component: Component::App,
             link: Link::Any,
             hardware: Some(descriptor.hardware),
@@ -216,12 +216,12 @@ mod tests {
         let mut flash = Nor::<4>::holding([Entry::ERASED; 2]).with_sectors(16);
         flash.put(10 * SECTOR, &bytes[..128]);
         let slot = Region::new(10 * SECTOR, SECTOR);
-        let head = run(EspImages::identity(&mut flash, slot, Extent::Head)).unwrap();
+        let head = run(EspImages::identity(&mut flash, slot, Available::Head)).unwrap();
         assert_eq!((head.image_bytes, head.security_counter), (None, Some(7)));
-        assert!(matches!(run(EspImages::identity(&mut flash, slot, Extent::Whole)), Err(Refusal::FormatInvalid(_))));
+        assert!(matches!(run(EspImages::identity(&mut flash, slot, Available::Whole)), Err(Refusal::FormatInvalid(_))));
         flash.put(10 * SECTOR, &bytes);
-        let whole = run(EspImages::identity(&mut flash, slot, Extent::Whole)).unwrap();
-        assert_eq!(whole, Identity { image_bytes: Some(bytes.len() as u32), ..head });
+        let whole = run(EspImages::identity(&mut flash, slot, Available::Whole)).unwrap();
+        assert_eq!(whole, ImageInfo { image_bytes: Some(bytes.len() as u32), ..head });
         assert_eq!(
             (whole.component, whole.link, whole.hardware.as_ref().map_or("", |hardware| hardware.as_str())),
             (Component::App, Link::Any, "esp32c3")

@@ -3,7 +3,7 @@
 use std::vec::Vec;
 
 use super::super::super::flash::{self, Flash};
-use super::super::super::loaders::bridge::Foreign;
+use super::super::super::loaders::bridge::LoaderBridge;
 use super::super::super::loaders::esp_idf::otadata::Entries;
 use super::super::super::native::Native;
 use super::super::super::testing::{run, sha256};
@@ -34,7 +34,7 @@ const REASON: u16 = 0x0777;
 const LIVES_MAX: usize = 12;
 
 type Flash4 = Nor<4>;
-type Device<'a> = Native<&'a mut Flash4, Signed, NoReset, NoWatchdog, Foreign<EspIdf>>;
+type Device<'a> = Native<&'a mut Flash4, Signed, NoReset, NoWatchdog, LoaderBridge<EspIdf>>;
 
 struct NoReset;
 
@@ -93,7 +93,8 @@ fn device(flash: &mut Flash4, factory: bool, running: SlotId) -> Device<'_> {
         trial_attempts: 1,
     };
     let loader = EspIdf::new(otadata(factory), &layout).unwrap();
-    Native::from_parts(flash, Signed, NoReset, NoWatchdog, config, Foreign::in_place(loader, &layout, running)).unwrap()
+    Native::from_parts(flash, Signed, NoReset, NoWatchdog, config, LoaderBridge::in_place(loader, &layout, running))
+        .unwrap()
 }
 
 /// A device whose old image lies in `running`.

@@ -9,7 +9,7 @@ use super::super::super::loaders::bridge::Loader;
 use super::super::super::native::boot_control::ImageFormat;
 use crate::fault::Fault;
 use crate::image::header::{Component, Link};
-use crate::image::identity::{Extent, Identity};
+use crate::image::identity::{Available, ImageInfo};
 use crate::image::slot::SlotId;
 use crate::platform::boot::LoaderState;
 use crate::refusal::Refusal;
@@ -28,7 +28,7 @@ use super::trailer::{Flag, Magic};
 pub struct McubootImages<const BOARD_NAMED: bool = true>;
 
 impl<const BOARD_NAMED: bool> ImageFormat for McubootImages<BOARD_NAMED> {
-    async fn identity<F: Flash>(flash: &mut F, region: Region, extent: Extent) -> Result<Identity, Refusal> {
+    async fn identity<F: Flash>(flash: &mut F, region: Region, extent: Available) -> Result<ImageInfo, Refusal> {
         // No sum covers the header: what two readings in a row agree on, of three, lest a bit misread change the version.
         let mut identity = Self::identity_once(flash, region, extent).await;
         for _ in 0..2 {
@@ -42,9 +42,9 @@ impl<const BOARD_NAMED: bool> ImageFormat for McubootImages<BOARD_NAMED> {
 }
 
 impl<const BOARD_NAMED: bool> McubootImages<BOARD_NAMED> {
-    async fn identity_once<F: Flash>(flash: &mut F, region: Region, extent: Extent) -> Result<Identity, Refusal> {
+    async fn identity_once<F: Flash>(flash: &mut F, region: Region, extent: Available) -> Result<ImageInfo, Refusal> {
         let header = read_image_header(flash, region).await?.map_err(refused)?;
-        let mut identity = Identity {
+        let mut identity = ImageInfo {
             component: Component::App,
             link: Link::Any,
             hardware: None,
@@ -52,7 +52,7 @@ impl<const BOARD_NAMED: bool> McubootImages<BOARD_NAMED> {
             security_counter: None,
             image_bytes: None,
         };
-        if extent == Extent::Whole {
+        if extent == Available::Whole {
             let tlvs = read_tlvs(flash, region, &header).await?.map_err(refused)?;
             if BOARD_NAMED && tlvs.hardware.is_none() {
                 return Err(refused(ImageError::HardwareIdMissing));

@@ -3,7 +3,7 @@
 
 use super::super::super::flash::Flash;
 use super::super::super::flash::boot_records::BootRecords;
-use super::super::super::flash::floors::Floors;
+use super::super::super::flash::floors::MonotonicRecords;
 use super::super::super::flash::records::Records;
 use super::super::super::testing::{CUTS, Ram, header, image, public_key, run, sha256, sign, signing_key};
 use super::super::tests::{Device, NoReset, Nor, SECTOR, receive, running_image, seal};
@@ -19,9 +19,9 @@ use crate::platform::hooks::NoWatchdog;
 use crate::refusal::Refusal;
 use crate::store::boot_record;
 use crate::store::boot_record::{BootRecord, Trial};
-use crate::store::images::{Images, Standing};
+use crate::store::images::{ImageStatus, Images};
 use crate::store::layout::{Geometry, Layout};
-use crate::store::monotonic::Floor;
+use crate::store::monotonic::RollbackCounters;
 use crate::verify::keys::KeySet;
 use crate::verify::signature::Signature;
 use crate::verify::signature::{SignatureKind, SignatureRefusal};
@@ -80,9 +80,9 @@ fn update(flash: &mut Nor, running: SlotId, header: Header) -> SlotId {
     slot
 }
 
-fn rows(flash: &mut Nor) -> Vec<(SlotId, u32, Standing)> {
+fn rows(flash: &mut Nor) -> Vec<(SlotId, u32, ImageStatus)> {
     let images: Images = record(flash).images;
-    images.iter().map(|(slot, image)| (slot, image.version.patch, image.standing)).collect()
+    images.iter().map(|(slot, image)| (slot, image.version.patch, image.status)).collect()
 }
 
 fn signature(image: &[u8]) -> Vec<u8> {
@@ -106,14 +106,14 @@ fn every_image_gets_its_row_and_when_all_slots_are_good_the_oldest_makes_room() 
         running = update(&mut flash, running, version(patch, 0));
         assert_eq!(running, slot);
     }
-    let factory = (SlotId::FACTORY, 1, Standing::Made);
-    let good = |slot, patch| (slot, patch, Standing::Good);
+    let factory = (SlotId::FACTORY, 1, ImageStatus::Preinstalled);
+    let good = |slot, patch| (slot, patch, ImageStatus::Confirmed);
     assert_eq!(rows(&mut flash), [good(SlotId::A, 2), good(SlotId::B, 3), good(SlotId::C, 4), factory]);
     let begun = run(device(&mut flash, running).begin(1000, 0)).unwrap();
     assert_eq!((begun.slot, begun.evicted), (SlotId::A, Some(Version::new(1, 0, 2))));
     let again = run(device(&mut flash, running).begin(1000, 0)).unwrap();
     assert_eq!((again.slot, again.evicted), (SlotId::A, None), "the same slot, and nobody leaves twice");
-    assert_eq!(rows(&mut flash)[0], (SlotId::A, 0, Standing::Receiving));
+    assert_eq!(rows(&mut flash)[0], (SlotId::A, 0, ImageStatus::Receiving));
     assert_eq!(record(&mut flash).images.get(SlotId::B).unwrap().source.as_str(), "job-7");
 }
 
@@ -171,7 +171,10 @@ fn the_way_back_never_leads_below_the_security_counter() {
     let mut flash = flash();
     let running = update(&mut flash, SlotId::FACTORY, version(2, 1));
     let running = update(&mut flash, running, version(3, 2));
-    assert_eq!(run(Floors::new(&layout()).load(&mut flash)), Ok(Floor { security_counter: 2, key_epoch: 0 }));
+    assert_eq!(
+        run(MonotonicRecords::new(&layout()).load(&mut flash)),
+        Ok(RollbackCounters { security_counter: 2, key_epoch: 0 })
+    );
     assert_eq!(run(device(&mut flash, running).restore_previous()), Err(Refusal::NoPreviousImage));
     let offered = image(&version(4, 1));
     let mut device = device(&mut flash, running);
@@ -191,7 +194,7 @@ fn the_security_counter_is_raised_after_the_commit_and_a_cut_raise_is_repeated_a
         let mut tried = record(&mut flash);
         tried.trial = Trial::Started { slot: SlotId::A, digest, image_bytes: image.len() as u32, attempts_left: 0 };
         run(BootRecords::new(&layout()).store(&mut flash, &tried)).unwrap();
-        let floor = |flash: &mut Nor| run(Floors::new(&layout()).load(flash)).unwrap().security_counter;
+        let floor = |flash: &mut Nor| run(MonotonicRecords::new(&layout()).load(flash)).unwrap().security_counter;
         assert_eq!(floor(&mut flash), 0, "not before the commit");
         flash.power_on();
         flash.cut = Some((operation, cut));
@@ -298,7 +301,8 @@ fn a_factory_reset_needs_a_verified_whole_and_allowed_image() {
 
     run(BootRecords::new(&layout()).store(&mut flash, &BootRecord { wipe: false, confirmed: running, ..ordered }))
         .unwrap();
-    run(Floors::new(&layout()).raise(&mut flash, Floor { security_counter: 1, key_epoch: 0 })).unwrap();
+    run(MonotonicRecords::new(&layout()).raise(&mut flash, RollbackCounters { security_counter: 1, key_epoch: 0 }))
+        .unwrap();
     assert_eq!(order(&mut flash), Err(Refusal::SecurityCounterTooLow { have: 1, got: 0 }));
 }
 
@@ -343,7 +347,10 @@ fn a_row_that_nobody_understands_counts_as_none_and_everything_else_stays() {
     let len = run(records.load(&mut flash, &mut payload)).unwrap().unwrap();
     payload[44 + 1] = 9; // the first row, slot A's: it stands where no image does
     run(records.store(&mut flash, &payload[..len])).unwrap();
-    assert_eq!(rows(&mut flash), [(SlotId::B, 3, Standing::Good), (SlotId::FACTORY, 1, Standing::Made)]);
+    assert_eq!(
+        rows(&mut flash),
+        [(SlotId::B, 3, ImageStatus::Confirmed), (SlotId::FACTORY, 1, ImageStatus::Preinstalled)]
+    );
     assert_eq!(record(&mut flash).confirmed, running);
     assert_eq!(run(device(&mut flash, running).boot_state()).unwrap().broken_rows, 1, "and it is told");
     assert_eq!(run(device(&mut flash, running).restore_previous()), Err(Refusal::NoPreviousImage));

@@ -12,7 +12,7 @@ use crate::platform::management::ImageManagement as _;
 use crate::platform::{ImageState, Platform};
 use crate::refusal::Refusal;
 use crate::store::boot_record::Trial;
-use crate::store::images::Standing;
+use crate::store::images::ImageStatus;
 
 /// The clauses, in the order in which they are checked.
 pub const CLAUSES: [&str; 12] = [
@@ -219,7 +219,7 @@ async fn confirm<B: Bench>(bench: &mut B) -> Result<(), Seen> {
         same("the image", state(&mut platform).await?, ImageState::Confirmed)?;
         running_digest(bench, &mut platform, 2).await?;
         let images = platform.images().await?;
-        same("its row", images.get(slot).map(|image| image.standing), Some(Standing::Good))?;
+        same("its row", images.get(slot).map(|image| image.status), Some(ImageStatus::Confirmed))?;
     }
     Ok(())
 }

@@ -8,7 +8,8 @@ use ota_agent::machine::Event;
 use ota_agent::prelude::*;
 use ota_agent::{Instant, MESSAGE_BYTES_MAX};
 use ota_pal::{
-    Begun, BootState, Digest, Fault, Floor, Identity, Platform, Refusal, Signature, SignatureKind, SlotId, Trial, now,
+    BootState, Digest, Fault, ImageInfo, Platform, Reception, Refusal, RollbackCounters, Signature, SignatureKind,
+    SlotId, Trial, now,
 };
 use size::{read_device, write_device};
 
@@ -47,7 +48,7 @@ impl Platform for Interface {
             0 => Trial::None,
             image_bytes => Trial::Started { slot: SlotId::A, digest: digest(), image_bytes, attempts_left: 1 },
         };
-        let floor = Ok(Floor::default());
+        let floor = Ok(RollbackCounters::default());
         Ok(BootState { running: SlotId::A, confirmed: SlotId::B, trial, running_image: None, broken_rows: 0, floor })
     }
 
@@ -65,9 +66,9 @@ impl Platform for Interface {
         call(3)
     }
 
-    async fn begin(&mut self, _image_bytes: u32, keep_bytes: u32) -> Result<Begun, Refusal> {
+    async fn begin(&mut self, _image_bytes: u32, keep_bytes: u32) -> Result<Reception, Refusal> {
         call(4)?;
-        Ok(Begun { slot: SlotId::B, frontier_bytes: keep_bytes, evicted: None })
+        Ok(Reception { slot: SlotId::B, frontier_bytes: keep_bytes, evicted: None })
     }
 
     async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), Fault> {
@@ -84,7 +85,7 @@ impl Platform for Interface {
         Ok(false)
     }
 
-    async fn check_header(&mut self) -> Result<Identity, Refusal> {
+    async fn check_header(&mut self) -> Result<ImageInfo, Refusal> {
         Err(call(6).map_or_else(Refusal::Fault, |()| Refusal::ImageEmpty))
     }
 

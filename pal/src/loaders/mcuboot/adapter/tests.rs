@@ -19,7 +19,7 @@ fn marks(mode: Mode) -> Marks {
     Marks::new(mode, Align::EIGHT, geometry, slots).unwrap()
 }
 
-fn identity<const BOARD_NAMED: bool>(image: &[u8], extent: Extent) -> Result<Identity, Refusal> {
+fn identity<const BOARD_NAMED: bool>(image: &[u8], extent: Available) -> Result<ImageInfo, Refusal> {
     let (mut flash, region) = slot(image);
     run(McubootImages::<BOARD_NAMED>::identity(&mut flash, region, extent))
 }
@@ -41,23 +41,23 @@ fn on_trial(slot: SlotId) -> Nor {
 #[test]
 fn an_image_says_the_rest_when_all_of_it_is_there() {
     let whole = image(&[COUNTER, BOARD], &[]);
-    let head = identity::<true>(&whole, Extent::Head).unwrap();
+    let head = identity::<true>(&whole, Available::Head).unwrap();
     assert_eq!((head.version, head.link, head.component), (Version::new(1, 2, 3), Link::Any, Component::App));
     assert_eq!((head.hardware, head.security_counter, head.image_bytes), (None, None, None));
-    let all = identity::<true>(&whole, Extent::Whole).unwrap();
+    let all = identity::<true>(&whole, Available::Whole).unwrap();
     assert_eq!(all.hardware, Some(HardwareId::new("nrf52840dk").unwrap()));
     assert_eq!((all.security_counter, all.image_bytes), (Some(7), Some(whole.len() as u32)));
 }
 
 #[test]
 fn an_image_without_a_counter_has_the_lowest_and_one_without_a_board_is_refused_unless_that_is_configured() {
-    let no_counter = identity::<true>(&image(&[BOARD], &[]), Extent::Whole).unwrap();
+    let no_counter = identity::<true>(&image(&[BOARD], &[]), Available::Whole).unwrap();
     assert_eq!(no_counter.security_counter, Some(0));
     let missing = Refusal::HardwareIdMissing;
-    assert_eq!(identity::<true>(&image(&[COUNTER], &[]), Extent::Whole), Err(missing));
-    assert_eq!(identity::<false>(&image(&[COUNTER], &[]), Extent::Whole).map(|found| found.hardware), Ok(None));
+    assert_eq!(identity::<true>(&image(&[COUNTER], &[]), Available::Whole), Err(missing));
+    assert_eq!(identity::<false>(&image(&[COUNTER], &[]), Available::Whole).map(|found| found.hardware), Ok(None));
     let no_image = Refusal::FormatInvalid(ImageError::NotAnImage { magic: u32::MAX }.into());
-    assert_eq!(identity::<true>(&[], Extent::Head), Err(no_image));
+    assert_eq!(identity::<true>(&[], Available::Head), Err(no_image));
 }
 
 #[test]
