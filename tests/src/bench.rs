@@ -1,4 +1,4 @@
-//! Devices with our own boot selector on the bench of `ota_pal::platform::contract`, over any flash.
+//! Devices with the project's own boot selector for `ota_pal::platform::contract`, over any flash.
 
 use ota_boot::{Scrutiny, boot, boot_staged};
 use ota_pal::TRIAL_ATTEMPTS_DEFAULT;
@@ -16,19 +16,19 @@ use crate::verifier::{Signer, WorldVerifier};
 /// A slot of a store, and where its images run.
 pub const STORE_SLOT_BYTES: u32 = 16_384;
 
-/// A reset button that nobody presses.
+/// A reset that does nothing: the test starts the next boot.
 pub struct Button;
 
 impl Reset for Button {
     fn reset(&mut self) {}
 }
 
-/// A device with our own boot selector, over any flash that can be opened again and again.
+/// A device with the project's own boot selector, over any flash that can be reopened.
 pub struct Own<F> {
-    /// Opens the flash, erased if it is asked for.
+    /// Opens the flash; erases it first if the argument is true.
     open: Box<dyn FnMut(bool) -> F>,
     layout: Layout,
-    /// Where images run that do not run from their slots.
+    /// The execution region, if images do not run from their slots.
     executing: Option<Region>,
     signer: Signer,
 }
@@ -39,7 +39,7 @@ fn numbered(number: u32) -> Vec<u8> {
 }
 
 impl<F: Flash + 'static> Own<F> {
-    /// A device whose two slots run in place, and take what the records leave of the flash.
+    /// A device whose two slots run in place and fill the flash that the records leave free.
     pub fn new(mut open: impl FnMut(bool) -> F + 'static) -> Self {
         let layout = Layout::split(Geometry::of(&open(true))).expect("room for two slots");
         Self { open: Box::new(open), layout, executing: None, signer: Signer::new("ours", true) }

@@ -1,4 +1,4 @@
-//! A calm day, for tests that script what goes wrong on it one thing at a time.
+//! Fixtures: jobs, set-ups and queries for tests that inject one fault at a time into a run without any other.
 
 use ota_agent::Notice;
 use ota_pal::{Floor, Header, SlotId};
@@ -8,10 +8,10 @@ use crate::world::{Ended, Flow, Setup, World};
 
 /// The image of [`order`], but for its patch: 98 blocks, the last one short.
 pub const IMAGE_BYTES: u32 = 100_000;
-/// More than any update takes, its trial included.
+/// Longer than any update takes, its trial included.
 pub const WHILE_MS: u64 = 900_000;
 
-/// A world with the agent's defaults.
+/// A simulation with the agent's defaults.
 pub fn world() -> World {
     World::new(Setup::new(1))
 }
@@ -34,14 +34,14 @@ pub fn http_order(id: &str, kind: Kind, patch: u32) -> Order {
     Order { route: Route::Http, ..order(id, kind, patch) }
 }
 
-/// Runs until nothing more happens. Panics if that takes for ever, or if anything happened that must not.
+/// Runs until no event is left. Panics on a timeout or on a violated check.
 pub fn run(world: &mut World) {
     let ended = world.run(WHILE_MS, |_| Flow::Go);
     assert_eq!(world.checks.violations, [] as [String; 0]);
     assert_eq!(ended, Ended::Quiet);
 }
 
-/// A world after its one job, called `job`, whose image was version 1.0.2.
+/// The state after a single job `job` with version 1.0.2 has ended.
 pub fn world_after(kind: Kind) -> World {
     let mut world = world();
     world.create(&order("job", kind, 2));
@@ -57,7 +57,7 @@ pub fn confirmed(world: &World) -> (SlotId, u32) {
     (slot, header.version.patch)
 }
 
-/// What the application heard, without digests.
+/// The notices of the application, with digests zeroed.
 pub fn heard(world: &World) -> Vec<Notice> {
     let plain = |notice: &Notice| match *notice {
         Notice::VerifySucceeded { .. } => Notice::VerifySucceeded { digest: [0; 32] },

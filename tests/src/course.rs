@@ -1,5 +1,5 @@
-//! The course of the world: from boot to boot, from moment to moment, each of which brings one thing about. It does what
-//! the agent's own pump does, but that time does not pass by itself.
+//! The run loop of the simulation: boot after boot, event after event. It mirrors the agent's own pump, except that time
+//! only advances from one event to the next.
 
 use std::rc::Rc;
 
@@ -16,13 +16,13 @@ use crate::service::Reply;
 use crate::web::Part;
 use crate::world::{Act, Ended, Flow, World};
 
-/// How often the application of an image on trial is asked for its verdict.
+/// Interval at which the application of an image on trial is asked for its verdict.
 const TRIAL_TURN_MS: u64 = 500;
-/// How long a device takes to start, and to connect.
+/// Time that a device takes to boot, and to connect.
 const BOOT_MS: u64 = 150;
-/// More steps in one run are a loop without end.
+/// Maximum steps of a run; more are an endless loop.
 const STEPS_MAX: u64 = 300_000;
-/// More messages at one moment are an agent that never falls silent: a window of blocks, asked for one by one, and some.
+/// Maximum messages at one time: requests for a window of blocks, one by one, and some more.
 const MESSAGES_AT_ONCE_MAX: u32 = 200;
 
 enum Boot {
@@ -31,7 +31,7 @@ enum Boot {
 }
 
 impl World {
-    /// Lets time pass until nothing more happens, `limit_ms` are over, or `hook`, asked before every step, says so.
+    /// Runs until no event is left, `limit_ms` have passed, or `hook`, which is called before every step, returns `Stop`.
     pub fn run(&mut self, limit_ms: u64, mut hook: impl FnMut(&mut World) -> Flow) -> Ended {
         let end_ms = self.now_ms + limit_ms;
         loop {
@@ -79,10 +79,10 @@ impl World {
         }
     }
 
-    /// Goes to the next moment and lets happen what it brings. `Some` where that ends the boot.
+    /// Advances to the next event and delivers it. `Some` if that ends the boot.
     fn pass<F: Flash>(&mut self, agent: &mut Program<'_, F>, end_ms: u64) -> Option<Boot> {
         self.steps += 1;
-        assert!(self.steps < STEPS_MAX, "the world turns and turns");
+        assert!(self.steps < STEPS_MAX, "the run does not end: more than STEPS_MAX steps");
         if let Some(act) = self.acts.pop_front() {
             return self.befall(agent, act);
         }
@@ -107,11 +107,11 @@ impl World {
         Instant::from_ms(self.now_ms)
     }
 
-    /// Lets the agent do and send all that is due. False when the power went.
+    /// Runs the agent until it has no work and no message left. False if the power was cut.
     fn settle<F: Flash>(&mut self, agent: &mut Program<'_, F>) -> bool {
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         for sent in 0.. {
-            assert!(sent < MESSAGES_AT_ONCE_MAX, "the agent sends and sends");
+            assert!(sent < MESSAGES_AT_ONCE_MAX, "the agent sends more than MESSAGES_AT_ONCE_MAX messages at once");
             if now(agent.work(self.instant())).is_none() {
                 return false;
             }
@@ -124,7 +124,7 @@ impl World {
         true
     }
 
-    /// Opens the HTTP body that the agent wants, closes the one that it does not want any more.
+    /// Opens the HTTP body that the agent requests; closes one that it no longer needs.
     fn tend_body<F: Flash>(&mut self, agent: &Program<'_, F>) {
         match (agent.fetch(self.instant()).filter(|_| self.connected), self.body) {
             (Some(range), None) => {
@@ -153,7 +153,7 @@ impl World {
         Some(job.file.clone())
     }
 
-    /// False when the power went.
+    /// Delivers an event. False if the power was cut.
     fn happen<F: Flash>(&mut self, agent: &mut Program<'_, F>, happening: Happening) -> bool {
         let at = self.instant();
         match happening {
@@ -221,7 +221,7 @@ impl World {
         (!powered).then_some(Boot::Again)
     }
 
-    /// Has the factory's image verified first, as is done once in a device's life.
+    /// Verifies the factory image first, as production does once.
     fn factory_reset<F: Flash>(&mut self, agent: &mut Program<'_, F>) -> bool {
         let der = self.device.nor.in_peace(|| self.device.signature_of(SlotId::FACTORY)).unwrap_or_default();
         let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
@@ -234,7 +234,7 @@ impl World {
         }
     }
 
-    /// Collects what the application heard and what was done to the flash.
+    /// Collects the application's notices and progress, and checks what was written to flash.
     fn observe<F: Flash>(&mut self, agent: &mut Program<'_, F>) {
         let app = agent.application();
         for progress in app.progress.drain(..) {

@@ -1,6 +1,6 @@
-//! Stories of an update that are told again with the power cut, or the flash failing: at every flash operation, in every
-//! way, on every chip. A case is written `good/4x4096/3:Head,7:Fail`: story, chip, and the blows, each counted from the
-//! one before.
+//! Update scenarios, each repeated with a power cut or a flash fault at every flash operation, in every variant and on every
+//! chip. A case is written `good/4x4096/3:Head,7:Fail`: scenario, chip, and faults, each position counted from the previous
+//! fault.
 
 mod story;
 
@@ -22,9 +22,9 @@ use story::{GOOD, IMAGE_BYTES, JOB, NEW, NEWER, NEXT, OLD, REVOKED, order};
 
 pub use story::{SMALL_STORIES, STORIES, Story};
 
-/// A small window: what happens in the middle is heard before the end.
+/// A small window, so that progress is reported before the download ends.
 const WINDOW_BYTES: u32 = 2_048;
-/// What the service may hear of a flash that fails.
+/// Reasons that may be reported when the flash fails.
 const FAULTS: [Reason; 9] = [
     Reason::ReadBackMismatch,
     Reason::FlashWriteFailed,
@@ -37,27 +37,27 @@ const FAULTS: [Reason; 9] = [
     Reason::TrialImageCorrupt,
 ];
 
-/// A story, a chip, and where the power goes.
+/// A scenario, a chip, and the faults to inject.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// The story.
     pub story: &'static Story,
     /// The device's flash.
     pub chip: Chip,
-    /// What comes over it, and at which operation, counted from the one before.
+    /// The faults, each at an operation counted from the previous one.
     pub blows: Vec<Mishap>,
 }
 
-/// What came of a case.
+/// The result of a case.
 #[derive(Clone, Debug)]
 pub struct Told {
-    /// Writes and erases from the beginning of the story to its end, the torn ones included.
+    /// Writes and erases during the scenario, interrupted ones included.
     pub operations: u32,
-    /// What must not be, in sentences.
+    /// Violated expectations, as sentences.
     pub complaints: Vec<String>,
 }
 
-/// Tells a case, and after it the story of one more good job: no cut may have spoiled the device for it.
+/// Runs a case and then one more good job, which checks that no fault has left the device unable to update.
 pub fn tell(case: &Case) -> Told {
     match catch_unwind(AssertUnwindSafe(|| told(case))) {
         Ok(told) => told,
@@ -115,11 +115,11 @@ fn the_story_ends_as_it_must(case: &Case, world: &World, ended: Ended) -> Vec<St
     let record = world.device.record();
     let mut complaints = Vec::new();
     if ended != Ended::Quiet {
-        complaints.push(format!("a story ends: {ended:?}"));
+        complaints.push(format!("the scenario ends: {ended:?}"));
     }
     let reason = reason.filter(|_| status == Status::Failed);
     let gave_up = [Status::Failed, Status::Canceled].contains(&status) && patch == OLD;
-    // As many cuts as a trial has boots, each in one of them, end it without a verdict; a factory reset forgets that.
+    // As many cuts as a trial has boots, one in each, end it without a verdict; a factory reset discards that result.
     let exhausted = reason == Some(Reason::TrialAttemptsExhausted)
         || matches!(record.trial, Trial::Ended { reason: REASON_ATTEMPTS_EXHAUSTED, .. });
     let ends = match () {
@@ -128,7 +128,7 @@ fn the_story_ends_as_it_must(case: &Case, world: &World, ended: Ended) -> Vec<St
         _ => case.story.ends.contains(&(status, reason, patch)),
     };
     if !ends {
-        complaints.push(format!("the job and the device tell one truth: {status} {reason:?}, 1.0.{patch} runs"));
+        complaints.push(format!("the status of the job matches the device: {status} {reason:?}, 1.0.{patch} runs"));
     }
     if matches!(record.trial, Trial::Pending { .. } | Trial::Started { .. }) {
         complaints.push(format!("no trial is left over: {record:?}"));
@@ -141,15 +141,14 @@ fn failed_for_a_fault(world: &World, id: &str) -> bool {
     matches!(ended, Some((Status::Failed, Some(reason))) if FAULTS.contains(&reason))
 }
 
-/// Each life of a device starts one fresh sector of the journal and one of the boot record at most, and erases a sector
-/// of the slot once: a sector is erased once in each life, and once more where the records of a life fill one.
+/// Each boot starts at most one fresh sector of the journal and one of the boot record, and erases a sector of the slot
+/// once: a sector is erased once per boot, and once more where the records of a boot fill one.
 fn no_sector_is_erased_more_than_its_share(world: &World) -> Option<String> {
     let (erases, lives) = (world.device.nor.erases_max(), world.boots);
-    (erases > 2 * lives + 2)
-        .then(|| format!("no sector is erased more than its share: {erases} times in {lives} lives"))
+    (erases > 2 * lives + 2).then(|| format!("no sector is erased too often: {erases} times in {lives} boots"))
 }
 
-/// The next job's image asks for what the story's asked for; where that was not committed, it is raised now.
+/// The next job's image requires the same floor as the scenario's; if that was not committed, it is raised now.
 fn the_monotonic_record_is_what_was_committed(world: &World, asks: Floor) -> Option<String> {
     let floor = world.device.floor();
     (floor != asks).then(|| format!("the monotonic record is what was committed: {floor:?} instead of {asks:?}"))
@@ -173,17 +172,17 @@ fn a_revoked_key_is_believed_no_more(world: &mut World, asks: Floor) -> Option<S
     let ended = world.run(WHILE_MS, |_| Flow::Go);
     let verdict = world.verdict(REVOKED);
     let is_refused = (ended, verdict) == (Ended::Quiet, (Status::Failed, Some(Reason::KeyRevoked)));
-    (!is_refused).then(|| format!("a revoked key is believed no more: {ended:?} {verdict:?}"))
+    (!is_refused).then(|| format!("a revoked key is refused: {ended:?} {verdict:?}"))
 }
 
 impl Case {
-    /// Whether the device is told what is not so, or refused what it asks for.
+    /// Whether any fault is more than a power cut: the flash refuses an operation or reports a wrong result.
     fn has_faults(&self) -> bool {
         self.blows.iter().any(|mishap| !matches!(mishap.blow, Blow::Cut(_)))
     }
 }
 
-/// All that a case can name.
+/// Every fault that a case can name.
 fn blows() -> impl Iterator<Item = Blow> {
     [Blow::Fail, Blow::Deny, Blow::Ignore, Blow::Misread].into_iter().chain(Tear::ALL.map(Blow::Cut))
 }
@@ -203,7 +202,7 @@ impl fmt::Display for Case {
     }
 }
 
-/// Why a text is no case.
+/// The text is not a valid case.
 #[derive(Debug)]
 pub struct NoCase;
 

@@ -1,5 +1,5 @@
-//! The device: a flash that stays, and whatever program the boot selector starts from it. Every slot holds an image whose
-//! header says how it behaves; the agent inside is always the same.
+//! The device: persistent flash, and the program that the boot selector starts from it. Every slot holds an image whose
+//! header encodes its behaviour on trial; the agent in it is always the same.
 
 use std::rc::Rc;
 
@@ -19,37 +19,37 @@ use crate::nor::{Nor, with_view};
 use crate::setup::Setup;
 use crate::verifier::{Signer, WorldVerifier};
 
-/// The agent's buffer for the document of the job at hand.
+/// Buffer size for the URL of the active job.
 pub const URL_BYTES: usize = 1_024;
 /// Bytes of the image that the factory puts into slot A, version 1.0.1.
 const FACTORY_BYTES: u32 = 9_000;
 
-/// The receive buffer of a device with blocks of this size: a block and what stands around it, or a job.
+/// Receive buffer size for blocks of `block_bytes`: a block with its envelope, or a job document.
 pub const fn receive_bytes(block_bytes: u32) -> usize {
     let block = block_bytes as usize + 512;
     if block < 3_072 { 3_072 } else { block }
 }
 
-/// A reset button that nobody has to hold.
+/// A reset that does nothing: the run loop starts the next boot.
 pub struct Button;
 
 impl Reset for Button {
     fn reset(&mut self) {}
 }
 
-/// The platform of the world's devices.
+/// The platform of the simulated devices.
 pub type Board<F> = Native<F, WorldVerifier, Button>;
 
-/// What the world's agents are.
+/// The agent of a simulated device.
 pub type Program<'b, F> = Agent<'b, Board<F>, App>;
 
-/// The flash, and what is known of the device without looking into it.
+/// The flash, and the parameters of the device that are not read from it.
 pub struct Device {
     /// The flash.
     pub nor: Nor,
     /// What lies where in it.
     pub layout: Layout,
-    /// Where images run that do not run from their slots.
+    /// The execution region, if images do not run from their slots.
     pub executing: Option<Region>,
     /// The key that it trusts.
     pub signer: Rc<Signer>,
@@ -89,7 +89,7 @@ impl Device {
         if self.layout.factory().is_some() { SlotId::FACTORY } else { SlotId::A }
     }
 
-    /// The reset: power is back, and the boot selector chooses. `None` when the power goes meanwhile.
+    /// Resets the device with power restored; the boot selector chooses an image. `None` if the power is cut meanwhile.
     pub fn boot(&self) -> Option<Result<Boot, BootError>> {
         self.nor.power_on();
         with_view!(self.nor, flash => self.boot_on(&mut flash))
@@ -104,7 +104,7 @@ impl Device {
         }
     }
 
-    /// The program that was booted starts. `None` when the power goes meanwhile.
+    /// Starts the booted program. `None` if the power is cut meanwhile.
     pub fn start<'b, F: Flash>(
         &self,
         flash: F,
@@ -136,14 +136,14 @@ impl Device {
         Native::new(flash, self.signer.verifier(), Button, NoWatchdog, config, selector).expect("the layout fits")
     }
 
-    /// What the boot record says.
+    /// Loads the boot record.
     pub fn record(&self) -> BootRecord {
         let load = || with_view!(self.nor, flash => now(BootRecords::new(&self.layout).load(&mut flash)));
         let loaded = self.nor.in_peace(load);
         loaded.expect("reading never waits").expect("the selector and the agent write only valid records")
     }
 
-    /// What the monotonic record says.
+    /// Loads the monotonic record.
     pub fn floor(&self) -> Floor {
         let load = || with_view!(self.nor, flash => now(Floors::new(&self.layout).load(&mut flash)));
         let loaded = self.nor.in_peace(load);
@@ -161,7 +161,7 @@ impl Device {
         Some(self.signer.sign(&self.nor.bytes(self.layout.slot(slot).offset_bytes(), image_bytes)))
     }
 
-    /// The hash of the image in a slot, as long as its header says; `None` without a header.
+    /// The hash of the image in a slot, over the length in its header; `None` without a header.
     pub fn image_digest(&self, slot: SlotId) -> Option<Digest> {
         self.digest_in(self.layout.slot(slot))
     }
@@ -171,21 +171,21 @@ impl Device {
         Digest(Sha256::digest(self.nor.bytes(region.offset_bytes(), image_bytes)).into())
     }
 
-    /// The hash of the image in a region, as long as its header says; `None` without a header.
+    /// The hash of the image in a region, over the length in its header; `None` without a header.
     pub fn digest_in(&self, region: Region) -> Option<Digest> {
         let header = Header::parse(&self.nor.bytes(region.offset_bytes(), HEADER_BYTES as u32)).ok()?;
         (header.image_bytes() <= region.len_bytes()).then(|| self.digest(region, header.image_bytes()))
     }
 }
 
-/// The application in every image. It keeps what it hears until the world collects it.
+/// The application in every image. It stores its notices until the run loop collects them.
 pub struct App {
     behaviour: Behaviour,
-    /// Notices since the world looked.
+    /// Notices since the last collection.
     pub notices: Vec<Notice>,
-    /// Progress since the world looked.
+    /// Progress since the last collection.
     pub progress: Vec<Progress>,
-    /// Custom jobs since the world looked.
+    /// Custom jobs since the last collection.
     pub custom: Vec<String>,
 }
 

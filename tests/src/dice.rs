@@ -1,6 +1,6 @@
-//! Dice that fall the same way again: everything that is left to chance in a life comes from its seed.
+//! A reproducible random number generator: every random choice of a run is derived from its seed.
 
-/// A stream of numbers that a seed decides: splitmix64. Not for secrets.
+/// A deterministic stream of numbers: splitmix64. Not for secrets.
 ///
 /// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ impl Dice {
         Self { state: seed }
     }
 
-    /// Dice of their own, so that what one part of the world rolls does not change what another sees.
+    /// Splits off an independent generator, so that one component's draws do not affect another's.
     pub fn split(&mut self) -> Self {
         Self::new(self.roll())
     }
@@ -43,7 +43,7 @@ impl Dice {
         self.below(100) < percent
     }
 
-    /// One of `choices`, which are not none.
+    /// One of `choices`. Panics if it is empty.
     pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len() as u64) as usize]
     }

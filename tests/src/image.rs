@@ -1,22 +1,22 @@
-//! Images of the world: whole files with our header, whose behaviour on trial stands in the header itself, so that
-//! whatever runs is what flash says, and nothing else.
+//! Images of the simulation: whole files with our header, which encodes their behaviour on trial, so that the contents of
+//! flash alone decide what runs.
 
 use ota_pal::image::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
 use ota_pal::{Component, Floor, HardwareId, Header, Link, Version};
 
 use crate::dice::Dice;
 
-/// The board that all devices of the world are.
+/// The board of all simulated devices.
 pub const BOARD: &str = "board";
 
 /// What an image does when it runs on trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behaviour {
-    /// Passes its test at once.
+    /// Passes its self-test at once.
     Passes,
-    /// Fails it.
+    /// Fails its self-test.
     Fails,
-    /// Never says anything.
+    /// Never finishes its self-test.
     Hangs,
 }
 
@@ -39,9 +39,9 @@ impl Behaviour {
     }
 }
 
-/// The name of a board. Panics on what is no name.
+/// The name of a board. Panics if it is not valid.
 pub fn hardware(board: &str) -> HardwareId {
-    HardwareId::new(board).expect("a short plain word")
+    HardwareId::new(board).expect("a valid board name")
 }
 
 /// The key epoch that the program with this header asks for.

@@ -1,5 +1,5 @@
-//! Jobs of the world: a document, the file that its sources really serve, and the words that may end it. The documents
-//! are spelled here by hand, so that no emitter of ours vouches for a parser of ours.
+//! Jobs of the simulation: a document, the file that its sources serve, and the reasons with which it may end. The documents
+//! are written by hand, so that no emitter of this project tests a parser of this project.
 
 use std::rc::Rc;
 
@@ -19,9 +19,9 @@ pub enum Kind {
     FailsItsTest,
     /// The image never ends its own test.
     HangsInItsTest,
-    /// A byte of the file is not what was signed.
+    /// A byte of the file differs from the signed one.
     Tampered,
-    /// Somebody else's key signed it.
+    /// It is signed by a key that the device does not trust.
     ForeignKey,
     /// It is not signed.
     Unsigned,
@@ -29,7 +29,7 @@ pub enum Kind {
     SignatureGarbled,
     /// It is signed over SHA-1.
     SignedWithSha1,
-    /// It is signed by an algorithm that nobody knows.
+    /// It is signed by an unknown algorithm.
     SignedSomehow,
     /// The image is for another board.
     WrongHardware,
@@ -45,7 +45,7 @@ pub enum Kind {
     Empty,
     /// The file ends before its announced size.
     Short,
-    /// The document offers no protocol that is known.
+    /// The document offers no known protocol.
     UnknownProtocol,
     /// All files of the document are of another type.
     OtherFileType,
@@ -58,7 +58,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All that an agent has to end by itself.
+    /// All kinds that an agent has to reject or complete by itself.
     pub const ALL: [Kind; 20] = [
         Kind::Good,
         Kind::FailsItsTest,
@@ -82,8 +82,8 @@ impl Kind {
         Kind::DocumentTooDeep,
     ];
 
-    /// Why the service should hear that the job did not go well; nothing for a job that goes well. On a calm day it is the
-    /// first; a document that cannot be read anyway may be given up for the last thing that was wrong on the way to it.
+    /// Reasons with which the job may fail; empty for a job that succeeds. Without other faults it is the first one; for a
+    /// document that cannot be read, it may be the last fault that occurred while it was fetched.
     pub const fn reasons(self) -> &'static [Reason] {
         match self {
             Kind::Good | Kind::Custom => &[],
@@ -117,7 +117,7 @@ impl Kind {
     }
 }
 
-/// The ways to a job's file.
+/// How the job's file can be fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// A stream.
@@ -135,15 +135,15 @@ pub struct Order {
     pub id: String,
     /// What is wrong with it.
     pub kind: Kind,
-    /// The ways to its file.
+    /// How its file can be fetched.
     pub route: Route,
     /// Version 1.0.`patch`.
     pub patch: u32,
     /// Bytes of the image, more than its header and a sector.
     pub image_bytes: u32,
-    /// What the image has the monotonic record raised to.
+    /// Values to which the image raises the monotonic record.
     pub asks: Floor,
-    /// Whether the key that succeeds the device's first signs it.
+    /// Whether it is signed by the successor of the device's first key.
     pub by_next_key: bool,
 }
 
@@ -160,18 +160,18 @@ pub struct Job {
     pub stream: String,
     /// The file's number in the stream.
     pub file_id: u32,
-    /// Where the file lies.
+    /// The URL of the file.
     pub url: String,
-    /// What the sources serve.
+    /// The bytes that the sources serve.
     pub file: Rc<[u8]>,
-    /// What the document says of its size.
+    /// The size that the document announces.
     pub announced_bytes: u32,
 }
 
 /// A document over this does not fit any receive buffer; see [`crate::device::receive_bytes`].
 const PADDING_UNDELIVERABLE: usize = 8_000;
 const LEVELS_TOO_DEEP: usize = 400;
-/// Larger than every slot of the world.
+/// Larger than every slot of the simulation.
 const BYTES_TOO_LARGE: u32 = 16 * 1024 * 1024;
 
 /// Makes the job; `ours` is the key that devices trust.

@@ -1,5 +1,5 @@
-//! One life from a seed: a storm, in which jobs come and everything else goes wrong, and a calm after it, in which the
-//! last job is a good one. What is true of every life is said at the end of [`live`], and in `checks`.
+//! A soak run from a seed: jobs at random times amid faults, then a phase without faults in which the last job is a good
+//! one. What must hold in every run is checked at the end of [`live`], and in `checks`.
 
 use ota_agent::{AgentConfig, Command, Discovery};
 use ota_jobs::{Reason, Status};
@@ -12,16 +12,16 @@ use crate::nor::{Blow, Mishap, PLAIN, Tear};
 use crate::service::Mood;
 use crate::world::{Act, Ended, Flow, Setup, World};
 
-/// The last job of every life, a good one.
+/// The last job of every run, a good one.
 pub const LAST_JOB: &str = "last";
-/// So long after the storm every job has ended: the longest wait of the agent is its trial, and a minute between tries.
+/// Time within which every job ends once faults stop: the agent's longest wait is a trial, with a minute between retries.
 const CALM_MS_MAX: u64 = 900_000;
-/// How often a life looks whether all is done.
+/// Interval at which the run checks whether all jobs have ended.
 const LOOK_EVERY_MS: u64 = 20_000;
 const SLOT_SECTORS: usize = 40;
 const SLOT_BYTES: u64 = (SLOT_SECTORS * PLAIN.sector_bytes) as u64;
 
-/// Something that a life has in store.
+/// A scheduled action of a run.
 #[derive(Clone, Debug)]
 enum Deed {
     Create(Order),
@@ -29,29 +29,29 @@ enum Deed {
     TakeBack(Status),
     Device(Act),
     Flash(Mishap),
-    /// No block passes for a while.
+    /// No block is delivered for a while.
     Silence {
         ms: u64,
     },
     Calm(Order),
 }
 
-/// What a life had in it.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// What should not have happened, and did.
+    /// Violated checks.
     pub violations: Vec<String>,
-    /// How often the device started.
+    /// Number of boots.
     pub boots: u32,
     /// Messages that arrived.
     pub messages: u64,
-    /// Steps that it took.
+    /// Steps of the run loop.
     pub steps: u64,
     /// Jobs and how they ended.
     pub jobs: Vec<(Kind, Status)>,
 }
 
-/// Lives the life of `seed`.
+/// Runs the scenario of `seed`.
 pub fn live(seed: u64) -> Account {
     let mut dice = Dice::new(seed);
     let mut world = World::new(setup(seed, &mut dice));
@@ -80,7 +80,7 @@ fn account(world: World) -> Account {
     }
 }
 
-/// Does what is due, and says when to ask again.
+/// Performs the actions that are due and schedules the next call.
 fn turn(world: &mut World, script: &mut Vec<(u64, Deed)>, dice: &mut Dice) -> Flow {
     while let Some((_, deed)) = script.pop_if(|(at_ms, _)| *at_ms <= world.now_ms) {
         perform(world, deed, dice);
@@ -125,15 +125,15 @@ fn the_calm_ends_every_job(world: &mut World, ended: Ended) {
     let open: Vec<String> =
         open.map(|entry| format!("{} {:?} {}", entry.job.id, entry.job.kind, entry.status)).collect();
     if ended == Ended::Late || !open.is_empty() {
-        world.checks.violations.push(format!("the calm ends every job: {ended:?}, {open:?}"));
+        world.checks.violations.push(format!("every job ends once faults stop: {ended:?}, {open:?}"));
     }
     let (status, reason) = world.verdict(LAST_JOB);
     if status != Status::Succeeded {
-        world.checks.violations.push(format!("after all that a good job works: {status} {reason:?}"));
+        world.checks.violations.push(format!("the last, good job succeeds: {status} {reason:?}"));
     }
 }
 
-// What a seed decides.
+// Parameters drawn from the seed.
 
 fn setup(seed: u64, dice: &mut Dice) -> Setup {
     let mut config = AgentConfig::new("thing")
@@ -174,7 +174,7 @@ fn mood(dice: &mut Dice) -> Mood {
     Mood { refuses: share(20), mismatches: share(20), forgets: share(10), ignores: share(10) }
 }
 
-/// What is done and when, the earliest first: jobs at intervals, and around each of them what goes wrong.
+/// Actions and their times, the earliest first: jobs at intervals, each with faults around it.
 fn script(dice: &mut Dice) -> Vec<(u64, Deed)> {
     let mut script = Vec::new();
     let mut at_ms = dice.below(2_000);
@@ -203,7 +203,7 @@ fn order(number: u32, dice: &mut Dice) -> Order {
     };
     let stem = if dice.percent(20) { "j".repeat(60) } else { String::from("job") };
     let max_bytes = dice.pick(&[2_000, 20_000, 100_000, SLOT_BYTES]);
-    // No two images of a life are equally long: their sizes tell them apart.
+    // No two images of a run have the same length, so that lengths identify them.
     let image_bytes = dice.between(600, max_bytes) as u32 / 8 * 8 + number;
     Order {
         id: format!("{stem}-{number}"),
@@ -229,7 +229,7 @@ fn deed(dice: &mut Dice) -> Deed {
     }
 }
 
-/// The reasons that the accidents of a life excuse in a job that did nothing to earn them.
+/// The failure reasons that the scheduled faults allow for a job that is otherwise good.
 fn excuses(script: &[(u64, Deed)], world: &World) -> Vec<Reason> {
     let resets = script
         .iter()

@@ -1,7 +1,6 @@
-//! A model of MCUboot, swapping or in place: reads the trailers as it does, decides by its table, and leaves the words that it
-//! leaves.
-//! Written from its source and not from pal's, so that the two can disagree. Its swap is never cut: resuming one is
-//! MCUboot's own affair, and its simulator's.
+//! A model of MCUboot, swapping or in place: it reads the trailers, decides by MCUboot's table, and leaves the trailer
+//! contents that MCUboot leaves. Written from its source and not from pal's, so that the two are independent. Its swap is
+//! never cut: resuming one is covered by MCUboot's own simulator.
 
 use ota_pal::{Flash, Region, now};
 use sha2::{Digest as _, Sha256};
@@ -19,9 +18,9 @@ const MAGIC_TAIL: [u8; 14] = [0x2D, 0xE1, 0x5D, 0x29, 0x41, 0x0B, 0x8D, 0x77, 0x
 pub enum Booted {
     /// Started what the primary slot held.
     AsBefore,
-    /// Swapped, and back again at the next boot unless the image is confirmed.
+    /// Swapped on trial: reverted at the next boot unless the image is confirmed.
     OnTrial,
-    /// Swapped for good.
+    /// Swapped permanently.
     ForGood,
     /// Swapped back.
     Reverted,
@@ -97,7 +96,7 @@ impl<const WORD: usize, const SECTOR: usize> Mcuboot<WORD, SECTOR> {
             let at = slot.offset_bytes() + slot.len_bytes() - (Self::MAGIC_ROOM + 2 * Self::ALIGN) as u32;
             let mut word = [0xFF; 32];
             word[0] = 0x01;
-            now(self.view().write(at, &word[..WORD])).expect("in peace").expect("in peace");
+            now(self.view().write(at, &word[..WORD])).expect("no fault is planned").expect("no fault is planned");
         }
         true
     }
@@ -171,7 +170,7 @@ impl<const WORD: usize, const SECTOR: usize> Mcuboot<WORD, SECTOR> {
         let used = bytes.chunks(WORD).enumerate().filter(|(_, word)| word.iter().any(|byte| *byte != 0xFF));
         for (index, word) in used {
             let at = region.offset_bytes() + (index * WORD) as u32;
-            now(self.view().write(at, word)).expect("in peace").expect("in peace");
+            now(self.view().write(at, word)).expect("no fault is planned").expect("no fault is planned");
         }
     }
 }
@@ -189,7 +188,7 @@ fn version(slot: &[u8]) -> Option<(u8, u8, u16)> {
     is_image.then(|| (slot[20], slot[21], u16::from_le_bytes([slot[22], slot[23]])))
 }
 
-/// How long the image at the start of a slot is, if there is a whole one: sizes in range, and the digest that its TLV says.
+/// Length of the image at the start of a slot, if it is complete: sizes in range, and the digest of its TLV matches.
 fn image_bytes(slot: &[u8]) -> Option<usize> {
     let number = |at: usize, len: usize| {
         let field = slot.get(at..at.checked_add(len)?)?;

@@ -1,5 +1,5 @@
-//! The way between device and service, in virtual time: delays, losses, duplicates, overtaking, silence, garbage beside
-//! what is true, and connections that take everything in flight with them. What messages mean is not known here.
+//! The network between device and service, in virtual time: delays, losses, duplicates, reordering, silence, corrupted
+//! copies, and lost connections that take all messages in flight with them. It does not interpret messages.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::dice::Dice;
 use crate::service::Reply;
 use crate::spoil::spoiled;
 
-/// Something that comes about at its time.
+/// A scheduled event.
 #[derive(Clone, Debug)]
 pub enum Happening {
     /// A message reaches the service.
@@ -35,53 +35,53 @@ pub enum Happening {
     },
 }
 
-/// What the way is like. Shares in per cent.
+/// Network conditions. Shares in per cent.
 #[derive(Clone, Copy, Debug)]
 pub struct Weather {
-    /// Every message takes at least this long.
+    /// Minimum delay of a message.
     pub delay_ms: u64,
-    /// And up to so much longer.
+    /// Maximum additional delay.
     pub jitter_ms: u64,
-    /// A block keeps the way busy for so long.
+    /// Transmission time of a block, during which no other is sent.
     pub block_ms: u64,
-    /// Blocks, and requests for them, that get lost.
+    /// Lost blocks and lost requests for blocks.
     pub loss: u64,
-    /// Messages that come twice.
+    /// Duplicated messages.
     pub duplicates: u64,
-    /// Blocks that later ones overtake.
+    /// Reordered blocks.
     pub reorder: u64,
-    /// Messages that a spoiled copy goes along with.
+    /// Messages that are followed by a corrupted copy.
     pub garbage: u64,
 }
 
 impl Weather {
-    /// Nothing goes wrong.
+    /// No faults.
     pub const CALM: Weather =
         Weather { delay_ms: 40, jitter_ms: 10, block_ms: 4, loss: 0, duplicates: 0, reorder: 0, garbage: 0 };
 }
 
-/// How much later than its time a block is that later ones overtake, in delays.
+/// Extra delay of a reordered block, in delays.
 const OVERTAKEN_DELAYS: u64 = 3;
 
-/// The network, and the agenda of the world.
+/// The network, and the event queue of the simulation.
 pub struct Network {
     agenda: BTreeMap<(u64, u64), Happening>,
     count: u64,
     dice: Dice,
-    /// What the way is like now.
+    /// The current conditions.
     pub weather: Weather,
-    /// No block passes before this moment.
+    /// No block is delivered before this time.
     pub silent_until_ms: u64,
-    /// The largest message that the device can take in; larger ones are dropped on the way, as brokers do.
+    /// The largest message that the device can receive; larger ones are discarded, as brokers do.
     receive_bytes_max: usize,
-    /// What the device subscribed to; nothing else reaches it.
+    /// The device's subscriptions; nothing else is delivered to it.
     pub filters: Vec<String>,
     /// Arrival of the last message, up and down.
     last_ms: [u64; 2],
 }
 
 impl Network {
-    /// A calm network.
+    /// A network without faults.
     pub fn new(receive_bytes_max: usize, dice: Dice) -> Self {
         let (agenda, weather) = (BTreeMap::new(), Weather::CALM);
         Self {
@@ -96,30 +96,30 @@ impl Network {
         }
     }
 
-    /// Puts something on the agenda.
+    /// Schedules an event.
     pub fn at(&mut self, at_ms: u64, happening: Happening) {
-        self.count += 1; // what is due at one moment comes in the order in which it was put
+        self.count += 1; // events at the same time keep the order in which they were scheduled
         self.agenda.insert((at_ms, self.count), happening);
     }
 
-    /// When the next thing comes about.
+    /// The time of the next event.
     pub fn next_ms(&self) -> Option<u64> {
         self.agenda.keys().next().map(|(at_ms, _)| *at_ms)
     }
 
-    /// The next thing, if it is due.
+    /// The next event, if it is due.
     pub fn take(&mut self, now_ms: u64) -> Option<Happening> {
         let first = self.agenda.first_entry()?;
         (first.key().0 <= now_ms).then(|| first.remove())
     }
 
-    /// The connection is gone, and all that was on its way.
+    /// Drops the connection and all messages in flight.
     pub fn drop_connection(&mut self) {
         self.agenda.clear();
         self.last_ms = [0; 2];
     }
 
-    /// The HTTP connection is gone, and what was on its way.
+    /// Drops the HTTP connection and what was in flight on it.
     pub fn drop_body(&mut self) {
         self.agenda.retain(|_, happening| !matches!(happening, Happening::Fetched { .. }));
     }
@@ -149,7 +149,7 @@ impl Network {
         }
     }
 
-    /// When a message arrives: at no, one or two moments. Messages keep their order, but for those that are overtaken.
+    /// Arrival times of a message: none, one or two. Messages keep their order, except for reordered blocks.
     fn arrivals(&mut self, way: usize, assured: bool, now_ms: u64) -> Vec<u64> {
         let Weather { loss, duplicates, reorder, delay_ms, block_ms, .. } = self.weather;
         let busy_ms = if assured { 0 } else { block_ms };
@@ -174,7 +174,7 @@ impl Network {
     }
 }
 
-/// Whether a filter lets a topic pass; a `+` stands for any one level.
+/// Whether a filter matches a topic; a `+` matches any one level.
 fn matches(filter: &str, topic: &str) -> bool {
     let (mut wanted, mut found) = (filter.split('/'), topic.split('/'));
     loop {

@@ -1,5 +1,5 @@
-//! NOR flash in memory. It outlives the programs that run from it, remembers who touched what, and fails or loses power
-//! on demand. What lies in it is pal's business.
+//! NOR flash in memory. It persists across boots, records which ranges are written or erased, and fails or loses power on
+//! demand. It does not interpret its contents.
 
 mod chip;
 mod memory;
@@ -44,7 +44,7 @@ impl Nor {
         self.0.borrow().bytes.len()
     }
 
-    /// Puts `bytes` there as a factory does: no operation, nobody's touch.
+    /// Writes `bytes` without counting an operation or a touched range, as a factory does.
     pub fn burn(&self, offset_bytes: u32, bytes: &[u8]) {
         self.0.borrow_mut().burn(offset_bytes as usize, bytes);
     }
@@ -55,18 +55,18 @@ impl Nor {
         self.0.borrow_mut().takes_words_twice = true;
     }
 
-    /// A copy of what lies there.
+    /// A copy of a range.
     pub fn bytes(&self, offset_bytes: u32, len_bytes: u32) -> Vec<u8> {
         let from = offset_bytes as usize;
         self.0.borrow().bytes[from..from + len_bytes as usize].to_vec()
     }
 
-    /// Plans mishaps instead of those that were planned: each counts from the one before it.
+    /// Replaces the planned faults: each position is counted from the previous fault.
     pub fn plan(&self, mishaps: impl IntoIterator<Item = Mishap>) {
         self.0.borrow_mut().mishaps = mishaps.into_iter().collect();
     }
 
-    /// Looks into the flash without what is planned coming over it.
+    /// Reads the flash with planned faults suspended.
     pub fn in_peace<T>(&self, look: impl FnOnce() -> T) -> T {
         let planned = std::mem::take(&mut self.0.borrow_mut().mishaps);
         let seen = look();
@@ -74,12 +74,12 @@ impl Nor {
         seen
     }
 
-    /// Whether a mishap is still to come.
+    /// Whether a planned fault has not occurred yet.
     pub fn is_mishap_due(&self) -> bool {
         !self.0.borrow().mishaps.is_empty()
     }
 
-    /// The power is back, or the device was reset.
+    /// Restores the power, or resets the device.
     pub fn power_on(&self) {
         self.0.borrow_mut().dark = false;
     }
@@ -89,7 +89,7 @@ impl Nor {
         self.0.borrow().dark
     }
 
-    /// Writes and erases since the flash was made; one that nobody heard the end of counts.
+    /// Writes and erases since the flash was created, interrupted ones included.
     pub fn operations(&self) -> u32 {
         self.0.borrow().operations
     }

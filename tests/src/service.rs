@@ -1,5 +1,5 @@
-//! The other end, scripted: AWS IoT Jobs for one thing, by AWS's rules for versions, order and notices. It reads and
-//! writes with the jobs crate, and answers badly as often as its mood says. File delivery is in `stream`.
+//! A model of AWS IoT Jobs for one thing, by AWS's rules for versions, order and notices. It parses and emits with the jobs
+//! crate, and fails with the configured probabilities. File delivery is in `stream`.
 
 use std::cell::Cell;
 
@@ -23,20 +23,20 @@ pub struct Reply {
     pub topic: String,
     /// Its bytes.
     pub payload: Vec<u8>,
-    /// Whether it arrives unless the connection goes.
+    /// Whether it arrives unless the connection is lost.
     pub assured: bool,
 }
 
-/// How the service treats requests. All in per cent.
+/// Probabilities with which requests fail. All in per cent.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Mood {
     /// Refused with InternalError or RequestThrottled.
     pub refuses: u64,
-    /// Updates refused with a VersionMismatch that is none.
+    /// Updates refused with a VersionMismatch although the version matches.
     pub mismatches: u64,
-    /// Done, and never answered.
+    /// Carried out and never answered.
     pub forgets: u64,
-    /// Neither done nor answered.
+    /// Neither carried out nor answered.
     pub ignores: u64,
 }
 
@@ -45,7 +45,7 @@ pub struct Mood {
 pub struct Word {
     /// About this job.
     pub job: String,
-    /// What it says.
+    /// Its status.
     pub status: Status,
     /// Its details.
     pub details: Vec<(String, String)>,
@@ -53,7 +53,7 @@ pub struct Word {
     pub expected_version: Option<u64>,
     /// Whether it was taken.
     pub taken: bool,
-    /// When it came.
+    /// When it arrived.
     pub at_ms: u64,
 }
 
@@ -61,17 +61,17 @@ pub struct Word {
 pub struct Service {
     thing: String,
     dice: Dice,
-    /// How it treats requests.
+    /// The probabilities of failures.
     pub mood: Mood,
     /// All executions, oldest first.
     pub entries: Vec<Entry>,
-    /// All updates that came.
+    /// All updates that arrived.
     pub words: Vec<Word>,
     /// Bytes of the largest request for blocks.
     pub largest_request_bytes: u64,
     /// How often it was asked for a job.
     pub questions: u32,
-    /// How often it told a job with its document.
+    /// Number of responses that carried a job document.
     pub documents: Cell<u32>,
     first: Option<String>,
 }
@@ -84,7 +84,7 @@ impl Entry {
 }
 
 impl Service {
-    /// A service that knows `thing`, in a good mood.
+    /// A service without failures, for the thing `thing`.
     pub fn new(thing: &str, dice: Dice) -> Self {
         let (mood, thing) = (Mood::default(), thing.to_owned());
         Self {
@@ -105,7 +105,7 @@ impl Service {
         self.entries.iter().find(|entry| entry.job.id == id)
     }
 
-    /// Whether no execution waits for the device.
+    /// Whether no execution is open.
     pub fn is_settled(&self) -> bool {
         self.entries.iter().all(|entry| entry.status.is_terminal())
     }
@@ -117,7 +117,7 @@ impl Service {
         self.changed(true, now_ms)
     }
 
-    /// Ends a job from this side, by force. Nothing on one that is over.
+    /// Ends a job at the service, by force. Has no effect on one that has ended.
     pub fn take_back(&mut self, id: &str, status: Status, now_ms: u64) -> Vec<Reply> {
         let Some(entry) = self.open(id) else { return Vec::new() };
         entry.status = status;
@@ -136,7 +136,7 @@ impl Service {
             Topic::Jobs(JobsTopic::Describe(job, None)) => self.describe(job, payload, now_ms),
             Topic::Jobs(JobsTopic::Update(job, None)) => self.update(job, payload, now_ms),
             Topic::Stream { stream, topic, encoding } => self.deliver(stream, topic, encoding, payload),
-            Topic::Jobs(_) => Vec::new(), // our agent asks nothing else
+            Topic::Jobs(_) => Vec::new(), // the agent sends no other request
         };
         if self.dice.percent(self.mood.forgets) { Vec::new() } else { replies }
     }
@@ -231,7 +231,7 @@ impl Service {
         self.entries.iter_mut().find(|entry| entry.job.id == id && !entry.status.is_terminal())
     }
 
-    /// The notices that a change causes: one when the list got longer or shorter, one when its first member is another.
+    /// The notices that a change causes: one if the length of the list changed, one if its first member did.
     fn changed(&mut self, members: bool, now_ms: u64) -> Vec<Reply> {
         let mut replies = Vec::new();
         let timestamp = Some(seconds(now_ms));
@@ -252,7 +252,7 @@ impl Service {
         replies
     }
 
-    /// Tells an execution, with its document if asked for: untouched, also where it is more than our own parser takes.
+    /// Describes an execution, with its document if requested: verbatim, even if our own parser would refuse it.
     fn described(
         &self,
         topic: Topic<'_>,
@@ -298,7 +298,7 @@ impl Service {
         text
     }
 
-    /// An accident of the stream service, as often as of the job service.
+    /// A random failure of the stream service, as probable as one of the job service.
     pub(crate) fn stream_accident(&mut self) -> bool {
         self.dice.percent(self.mood.refuses)
     }

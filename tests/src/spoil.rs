@@ -1,11 +1,11 @@
-//! Garbage that looks like traffic: what a message can become on a bad way or in bad hands, without becoming another
-//! true message. Lies that are well-formed are the tests' own business.
+//! Corruption of messages, such that the result is never another valid message of the same meaning. Well-formed but wrong
+//! messages are built by the tests themselves.
 
 use ota_jobs::stream::Data;
 
 use crate::dice::Dice;
 
-/// A spoiled copy of a message.
+/// A corrupted copy of a message.
 pub fn spoiled(topic: &str, payload: &[u8], dice: &mut Dice) -> Vec<u8> {
     let block = topic.ends_with("/data/cbor").then(|| Data::parse(payload).ok()).flatten();
     match (dice.below(5), block) {
@@ -17,7 +17,7 @@ pub fn spoiled(topic: &str, payload: &[u8], dice: &mut Dice) -> Vec<u8> {
     }
 }
 
-/// A few bytes that mean nothing.
+/// A few random bytes.
 pub fn noise(dice: &mut Dice) -> Vec<u8> {
     let len = dice.below(64) as usize;
     dice.bytes(len)

@@ -1,5 +1,5 @@
-//! Bad input, one kind at a time: the device goes on, the old image stays, and the service hears a reason by name; or, where
-//! one message was bad and not the job, nothing happens at all.
+//! Bad input, one kind at a time: the device continues, the old image remains, and a named reason is reported; if only a
+//! message was bad and not the job, it has no effect.
 
 use ota_agent::Notice;
 use ota_jobs::stream::{Data, Rejected};
@@ -14,7 +14,7 @@ use ota_tests::spoil::{noise, truncated};
 use ota_tests::world::{Act, Ended, Flow, World};
 
 const ROUTES: [Route; 3] = [Route::Mqtt, Route::Http, Route::Both];
-/// More than an update of a dozen blocks has. What is injected may make the device ask, so it has to end.
+/// More steps than an update of a dozen blocks has. Injected messages may cause requests, so the injection has to end.
 const DISTURBED_MESSAGES: u64 = 80;
 const BELOW_THING: &str = "$aws/things/thing/";
 
@@ -69,7 +69,7 @@ fn disturbed(disturb: impl FnMut(&World, &Job) -> Vec<Act>) -> (World, Ended) {
     disturbed_badly(&[], disturb)
 }
 
-/// As [`disturbed`], where the job itself may suffer.
+/// As [`disturbed`], except that the job itself may fail.
 fn disturbed_badly(excuses: &[Reason], mut disturb: impl FnMut(&World, &Job) -> Vec<Act>) -> (World, Ended) {
     let mut world = world();
     let job = world.job(&Order { image_bytes: 12_002, ..order("job", Kind::Good, 2) });
@@ -77,7 +77,7 @@ fn disturbed_badly(excuses: &[Reason], mut disturb: impl FnMut(&World, &Job) -> 
     let mut disturbed_at = None;
     world.checks.excuses = excuses.to_vec();
     let ended = world.run(WHILE_MS, |world| {
-        // Once a message that came by itself: what is injected makes steps too.
+        // Once per message of the run itself: injected messages cause steps too.
         if world.messages < DISTURBED_MESSAGES && disturbed_at.replace(world.messages) != Some(world.messages) {
             disturb(world, &job).into_iter().for_each(|act| world.act(act));
         }
@@ -127,13 +127,13 @@ fn one_unreadable_message_does_not_cost_an_idle_device_its_next_job() {
         world.run(WHILE_MS, |world| {
             if !injected && world.notices().contains(&Notice::NoUpdate) {
                 let job = world.job(&order("job", Kind::Good, 2));
-                world.service.create(job, world.now_ms); // its own notices get lost
+                world.service.create(job, world.now_ms); // its own notices are lost
                 world.act(message(topic, b"{\"exec".to_vec()));
                 injected = true;
             }
             Flow::Go
         });
-        let ended = world.run(WHILE_MS, |_| Flow::Go); // it connects anew and asks, if it did not ask at once
+        let ended = world.run(WHILE_MS, |_| Flow::Go); // it reconnects and asks, if it did not ask at once
         assert_succeeded((world, ended));
     }
 }
@@ -267,7 +267,7 @@ fn a_stream_that_goes_silent_fails_the_job_in_time() {
     world.network.silent_until_ms = u64::MAX;
     run(&mut world);
     assert_eq!(world.verdict("job"), (Status::Failed, Some(Reason::TransferTimedOut)));
-    let entry = world.service.words.last().expect("it was told");
+    let entry = world.service.words.last().expect("an update arrived");
     assert!((300_000..330_000).contains(&entry.at_ms), "five minutes: {} ms", entry.at_ms);
 }
 

@@ -1,4 +1,5 @@
-//! What the application commands beside updates, over whole lives of a device: each is done, or refused by name, and told.
+//! Commands of the application other than updates, over several boots: each is executed or refused with a named reason, and
+//! reported.
 
 use ota_agent::{Command, Notice};
 use ota_jobs::{Reason, Status};
@@ -17,7 +18,7 @@ fn updated(world: &mut World, patch: u32) {
     assert_eq!(world.verdict(&id), (Status::Succeeded, None));
 }
 
-/// What the application hears of `act`.
+/// The application's notices after `act`.
 fn told(world: &mut World, act: Act) -> Notice {
     let before = world.notices().len();
     world.act(act);

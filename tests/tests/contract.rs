@@ -1,5 +1,5 @@
-//! Every platform of ours keeps the contract that `ota_pal::platform::contract` puts into clauses; and a platform that breaks one is
-//! found out.
+//! Every platform of this project fulfils the contract of `ota_pal::platform::contract`; and a platform that violates a
+//! clause is detected.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -85,7 +85,7 @@ fn the_staged_platform_keeps_the_contract_with_images_in_a_file_of_the_operating
     assert_eq!(violations, []);
 }
 
-/// A store in memory that keeps its power, as an external RAM with a battery does: every byte may be written at any time.
+/// A store in battery-backed memory: every byte may be written at any time.
 #[derive(Clone)]
 struct Ram(Rc<RefCell<Vec<u8>>>);
 
@@ -127,7 +127,7 @@ fn the_staged_platform_keeps_the_contract_with_images_in_a_ram_store() {
     assert_eq!(checked(&mut staged(open)), []);
 }
 
-/// A bench whose devices forget everything at a reset.
+/// A test board whose devices lose everything at a reset.
 struct Forgetful(Own<View<4, 4096>>);
 
 impl Bench for Forgetful {

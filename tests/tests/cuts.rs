@@ -1,7 +1,7 @@
-//! The power goes at every flash operation of every story, in every way, on every chip; and goes again while the device
-//! recovers; and the flash fails, or says that it did not. Nothing bricks, nothing lies, nothing is forgotten.
+//! Power cuts at every flash operation of every scenario, with every effect, on every chip; second cuts during the recovery;
+//! and flash failures, reported or not. No device is bricked, every report is true, and every job ends.
 //!
-//! A part runs by default. `CUTS=all` runs every case (with `--release`, half an hour), `CUT=good/4x4096/3:Head` one;
+//! A sample runs by default. `CUTS=all` runs every case (with `--release`, half an hour), `CUT=good/4x4096/3:Head` one;
 //! `SEED=7` draws other cases where they are drawn.
 
 use std::env;
@@ -11,28 +11,28 @@ use ota_tests::cuts::{Case, SMALL_STORIES, STORIES, Story, tell};
 use ota_tests::dice::Dice;
 use ota_tests::nor::{Blow, CHIPS, Chip, Mishap, PLAIN, Tear};
 
-/// So many complaints are enough to look at.
+/// Number of printed failures.
 const COMPLAINTS_MAX: usize = 3;
 
-/// Cases that went wrong, in all tests together.
+/// Failed cases of all tests together.
 static WRONG: AtomicUsize = AtomicUsize::new(0);
 
-/// Reads of a short story, and some.
+/// More than the reads of a short scenario.
 const READS: u32 = 2_000;
 
-/// A default run tells one of so many cuts; no divisor of the ways, so that it meets all.
+/// A default run includes one of so many cuts; coprime to the number of effects, so that it covers all of them.
 const PART_OF_ONE: u32 = 17;
 
-/// A default run tells one of so many pairs of cuts; a prime, so that it meets every way.
+/// A default run includes one of so many pairs of cuts; a prime, so that it covers every effect.
 const PART_OF_TWO: u32 = 151;
 
 /// The same where images are copied: there, most operations are alike.
 const PART_OF_ONE_STAGED: u32 = 311;
 const PART_OF_TWO_STAGED: u32 = 7_001;
-/// Nor does `CUTS=all` tell all pairs of those: there are millions.
+/// Nor does `CUTS=all` include all pairs of those: there are millions.
 const PART_OF_ALL_STAGED: u32 = 1_999;
 
-/// What `CUTS` may say, and nothing else.
+/// The valid values of `CUTS`.
 fn all() -> bool {
     match env::var("CUTS").as_deref() {
         Ok("all") => true,
@@ -41,7 +41,7 @@ fn all() -> bool {
     }
 }
 
-/// What was told, and what was wrong with it.
+/// Cases that were run, and their failures.
 #[derive(Default)]
 struct Tally {
     cases: u64,
@@ -50,7 +50,8 @@ struct Tally {
 }
 
 impl Tally {
-    /// Tells a case; how many operations it had. Once enough went wrong, no more is told: a broken device may reset for ever.
+    /// Runs a case and returns its number of operations. After enough failures, no more are run: a broken device may reset
+    /// endlessly.
     fn tell(&mut self, case: &Case) -> u32 {
         if WRONG.load(Ordering::Relaxed) >= COMPLAINTS_MAX {
             return 0;
@@ -69,7 +70,7 @@ impl Tally {
     fn close(self, what: &str) {
         println!("{what}: {} cases, {} operations, {} violations", self.cases, self.operations, self.complaints.len());
         let first: String = self.complaints.iter().take(COMPLAINTS_MAX).cloned().collect();
-        assert!(self.complaints.is_empty(), "{} cases went wrong, the first of them:\n{first}", self.complaints.len());
+        assert!(self.complaints.is_empty(), "{} cases failed, the first of them:\n{first}", self.complaints.len());
     }
 }
 
@@ -77,7 +78,7 @@ fn case(story: &'static Story, chip: Chip, cuts: &[(u32, Tear)]) -> Case {
     Case { story, chip, blows: cuts.iter().map(|(at, tear)| Mishap { at: *at, blow: Blow::Cut(*tear) }).collect() }
 }
 
-/// Tells what each of these has to tell, side by side, and what came of all.
+/// Runs the cases of each of these in parallel and collects the results.
 fn side_by_side<T: Copy + Send>(these: impl IntoIterator<Item = T>, tell: impl Fn(&mut Tally, T) + Sync) -> Tally {
     let mut whole = Tally::default();
     std::thread::scope(|scope| {
@@ -100,7 +101,7 @@ fn side_by_side<T: Copy + Send>(these: impl IntoIterator<Item = T>, tell: impl F
     whole
 }
 
-/// Whether a default run tells this one of `in_how_many`: by turns, so that all ways come up.
+/// Whether a default run includes this case, one of every `in_how_many`, so that all effects occur.
 fn is_told(turn: u32, in_how_many: u32) -> bool {
     all() || turn.is_multiple_of(in_how_many)
 }
@@ -187,7 +188,7 @@ fn the_truth_survives_three_cuts_and_more_from_a_seed() {
     tally.close("three to eight cuts");
 }
 
-/// What a seed found, and no default run tells.
+/// Cases that a seed found and that no default run includes.
 const ONCE_WRONG: [&str; 1] = ["factory/4x256/36:Head,8:Before,38:Tail,7:Head,4:Head,4:Between,5:Between,1:Unreadable"];
 
 #[test]

@@ -1,5 +1,5 @@
-//! Whole updates through the platform with embassy-boot's own boot loader behind it. Where the power goes is in `reconcile`
-//! for updates, and in `embassy_boot` for marks and swaps.
+//! Whole updates through the platform with embassy-boot's own boot loader behind it. Power cuts are in `reconcile` for
+//! updates, and in `embassy_boot` for marks and swaps.
 
 use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
 use ota_pal::{Platform, now};

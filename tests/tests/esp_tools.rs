@@ -1,5 +1,5 @@
-//! Espressif's own tool, `esptool`, beside us: what it makes of a program reads the same here and there, chips have the same
-//! names, and entries of `otadata` have the bytes that Python gives them as ESP-IDF's `otatool` does. `.ci/tools` installs it.
+//! Comparison with Espressif's own tool, `esptool`: both read its images alike, chips have the same names, and entries of
+//! `otadata` have the bytes that ESP-IDF's `otatool` computes in Python. `.ci/tools` installs it.
 
 #[path = "esp/elf.rs"]
 mod elf;
@@ -24,7 +24,7 @@ const PROGRAM: Program = Program {
     code_bytes: 80,
 };
 
-/// What a program of the tools' folder says when it is run with these words; the words of a failure if it does.
+/// The output of a program in the tools' folder with these arguments; its error output if it fails.
 fn tool(name: &str, arguments: &[&str]) -> Result<String, String> {
     let tool = tools::tool(name).expect("a test that is here found it");
     let output = Command::new(tool).args(arguments).env("NO_COLOR", "1").output().expect("the tool can be started");
@@ -60,7 +60,7 @@ fn made(name: &str, chip: Chip, program: &Program, options: &[&str]) -> Vec<u8> 
     fs::read(image).expect("the image")
 }
 
-/// What `esptool` says of an image; each line a name and a value.
+/// The output of `esptool` for an image, as names and values.
 struct Told(String);
 
 impl Told {
@@ -74,7 +74,7 @@ impl Told {
     }
 }
 
-/// Reads an image with both, and compares everything that both say.
+/// Reads an image with both, and compares every value that both report.
 fn both_say_the_same(name: &str, chip: Chip, program: &Program, options: &[&str]) {
     let bytes = made(name, chip, program, options);
     let told = Told::of(&format!("{name}.told"), &bytes).expect("esptool takes its own image");

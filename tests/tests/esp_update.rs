@@ -1,7 +1,7 @@
-//! Whole updates, ways back and factory resets through the platform under ESP-IDF's bootloader, a model of which starts what
-//! otadata says: with the power cut once at every flash operation of program and bootloader, in every way. Something always
-//! boots, what runs was verified, the record is true in the end, and the next update works. What the format itself cannot
-//! keep is counted.
+//! Whole updates, rollbacks and factory resets through the platform under a model of ESP-IDF's bootloader, which starts the
+//! image that otadata selects: with the power cut once at every flash operation of program and bootloader, with every
+//! effect. An image always boots, it was verified, the record is true in the end, and the next update works. Limits of the
+//! format itself are counted.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -14,50 +14,50 @@ use ota_tests::nor::{Blow, Mishap, Tear};
 use ota_tests::rig::esp::Esp;
 use ota_tests::rig::{Rig, Turn, booted, receive, signature, signer, update, update_and_keep};
 
-/// The image that a story brings, and the one that comes after it.
+/// The image that a scenario installs, and the one after it.
 const IMAGE: u32 = 5;
 const LATER: u32 = 6;
 const REASON: u16 = 0x0601;
-/// Boots after which a story must have come to its end, cut or not.
+/// Boots within which a scenario must end, cut or not.
 const BOOTS_MAX: usize = 16;
-/// Boots after the end, at which nothing may change any more.
+/// Boots after the end, in which nothing may change.
 const BOOTS_AFTER: usize = 3;
 
-/// What happens on a device.
+/// A scenario on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Story {
     /// An update whose image passes its test.
     Good,
     /// One whose image fails it, and rolls back.
     Fails,
-    /// One whose image looks at its state, and is reset before it says anything.
+    /// One whose image loads its state, and is reset before it confirms or rolls back.
     Silent,
-    /// One whose image is reset before it looks.
+    /// One whose image is reset before it loads its state.
     Hangs,
-    /// One whose image is signed, and not one that the bootloader starts.
+    /// One whose image is signed but that the bootloader does not start.
     Refused,
-    /// The way back on command.
+    /// A rollback on command.
     Back,
-    /// The same, to an image that the bootloader does not start any more.
+    /// The same, to an image that the bootloader no longer starts.
     BackRefused,
     /// A factory reset.
     Reset,
 }
 
-/// What a device has behind it.
+/// The history of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Before {
-    /// It runs from the first slot as it was made.
+    /// It runs its preinstalled image from the first slot.
     Nothing,
-    /// It runs its factory's image, and otadata is erased.
+    /// It runs its factory image, and otadata is erased.
     Factory,
-    /// An update from the factory's image.
+    /// An update from the factory image.
     FactoryUpdate,
-    /// An update that was kept: both slots hold an image.
+    /// An update that was confirmed: both slots hold an image.
     Update,
     /// The same, and one more that was rolled back: its slot is there, its entry is not.
     Failure,
-    /// The same, and one more that said nothing: its entry is there, too, and says that it was aborted.
+    /// The same, and one more that neither confirmed nor rolled back: its entry remains, in state ABORTED.
     Silence,
 }
 
@@ -72,7 +72,7 @@ const CASES: [(Story, &[Before]); 8] = [
     (Story::Reset, &[Before::FactoryUpdate]),
 ];
 
-/// How a story ended, as the platform told it.
+/// The end of a scenario, as reported by the platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Succeeded,
@@ -80,23 +80,23 @@ enum End {
         reason: u16,
     },
     Refused(Refusal),
-    /// The image on trial was started without being watched, and hangs: only a programmer helps.
+    /// The image on trial was started without rollback protection, and hangs: only reprogramming helps.
     Hung,
 }
 
-/// A device in a story.
+/// A device in a scenario.
 struct Device {
     esp: Esp,
     story: Story,
-    /// Images that were sealed, or that the device was made with.
+    /// Images that were verified or preinstalled.
     verified: Cell<[bool; 8]>,
-    /// Whether the program asked for the image that it runs.
+    /// Whether the program requested the image that runs.
     kept: Cell<bool>,
-    /// Whether the program began to carry out the command, of the way back or of the factory reset.
+    /// Whether the program has started the command, a rollback or a factory reset.
     told: Cell<bool>,
-    /// Whether the platform said that it was done.
+    /// Whether the platform reported that the command succeeded.
     done: Cell<bool>,
-    /// Whether the image that the way back leads to was spoiled.
+    /// Whether the target image of the rollback was corrupted.
     spoiled: Cell<bool>,
 }
 
@@ -123,7 +123,7 @@ fn made(before: Before) -> Esp {
     esp
 }
 
-/// The image that a story brings. A refused one ends with a digest that is not its own.
+/// The image that a scenario installs. A refused one ends with a wrong digest.
 fn brought(story: Story) -> Vec<u8> {
     let mut image = Esp::image(IMAGE);
     if story == Story::Refused {
@@ -149,7 +149,7 @@ impl Device {
         number
     }
 
-    /// One boot, and the program that it starts. `None` when the power goes or the program resets.
+    /// One boot, and the program that it starts. `None` if the power is cut or the program resets.
     fn boot(&self) -> Option<End> {
         match self.esp.reset() {
             Turn::Dead => panic!("nothing boots"),
@@ -237,25 +237,25 @@ impl Device {
     }
 }
 
-/// What a case came to.
+/// The result of a case.
 struct Told {
     end: End,
     /// Writes and erases from the beginning to the end.
     operations: u32,
-    /// Whether the mishap came.
+    /// Whether the fault occurred.
     was_cut: bool,
-    /// Whether the new image ever started without a trial, before it was kept.
+    /// Whether the new image ever started without a trial before it was confirmed.
     unwatched: bool,
 }
 
-/// Tells a story on a copy of a device, cut or not, and one more good update.
+/// Runs a scenario on a copy of a device, with or without a cut, and one more good update.
 fn tell(story: Story, before: Before, esp: &Esp, cuts: &[(u32, Tear)]) -> Told {
     let device = Device::new(story, before, esp.copy());
     device.esp.nor().plan(cuts.iter().map(|(at, tear)| Mishap { at: *at, blow: Blow::Cut(*tear) }));
     live(&device)
 }
 
-/// Boots until the story ends.
+/// Boots until the scenario ends.
 fn live(device: &Device) -> Told {
     let first = device.esp.nor().operations();
     let mut unwatched = false;
@@ -287,7 +287,7 @@ fn live(device: &Device) -> Told {
     Told { end, operations, was_cut, unwatched }
 }
 
-/// What was told is what runs, and stays so.
+/// Asserts that the reported image runs, and still does at later boots.
 fn is_true(device: &Device, end: End) {
     for _ in 0..BOOTS_AFTER {
         let is_old = matches!(end, End::Failed { .. } | End::Refused(_));
@@ -304,7 +304,7 @@ fn is_true(device: &Device, end: End) {
 
 const WENT_BACK: End = End::Failed { reason: REASON_ATTEMPTS_EXHAUSTED };
 
-/// The ends that a story may have when it is cut; the first of them when it is not.
+/// The allowed ends of a scenario with a cut; the first of them is the one without.
 fn ends(story: Story) -> &'static [End] {
     match story {
         // A trial has one boot: a cut in it ends it.
@@ -312,17 +312,17 @@ fn ends(story: Story) -> &'static [End] {
         Story::Fails => &[End::Failed { reason: REASON }, WENT_BACK],
         Story::Hangs => &[WENT_BACK, End::Hung],
         Story::Silent | Story::Refused => &[WENT_BACK],
-        // Spoiled before the record named it.
+        // Corrupted before the record named it.
         Story::BackRefused => &[WENT_BACK, End::Refused(Refusal::NoPreviousImage)],
         Story::Back | Story::Reset => &[End::Succeeded],
     }
 }
 
-/// What was counted of a story.
+/// Counters of a scenario.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     cases: u32,
-    /// Ends that the story does not have when nothing goes wrong.
+    /// Ends that differ from that without a cut.
     otherwise: u32,
     unwatched: u32,
     hung: u32,
@@ -342,7 +342,7 @@ impl Counts {
     }
 }
 
-/// Tells a case and counts it; one that panics says which it is.
+/// Runs a case and counts it; if it panics, prints the case.
 fn count(counts: &mut Counts, case: &str, story: Story, tell: impl FnOnce() -> Told) -> Told {
     let told = catch_unwind(AssertUnwindSafe(tell)).unwrap_or_else(|_| panic!("{case}"));
     assert!(ends(story).contains(&told.end), "{case}: {:?}", told.end);
@@ -363,11 +363,11 @@ fn every_story_ends_as_it_must_when_nothing_is_cut() {
     }
 }
 
-/// Operations of a trial: the bootloader says that it is on, the program stores its first look, and the entry is written
-/// anew. A cut in one of them ends the trial, which has no second boot.
+/// Operations of a trial: the bootloader marks it as started, the program records that it has seen it, and the entry is
+/// rewritten. A cut in one of them ends the trial, which has no second boot.
 const TRIAL_OPERATIONS: u32 = 5;
 
-/// Operations of a verdict that is stored before the entry goes: a cut before it loses the reason.
+/// Operations of a verdict that is stored before the entry is erased: a cut before it loses the reason.
 const VERDICT_OPERATIONS: u32 = 3;
 
 #[test]
@@ -390,7 +390,7 @@ fn a_cut_at_any_operation_of_program_or_bootloader_ends_in_the_truth_and_in_a_de
         let otherwise_max = match story {
             Story::Good => devices * ways * TRIAL_OPERATIONS,
             Story::Fails => devices * ways * VERDICT_OPERATIONS,
-            // Cut while the record is stored: the image is spoiled before it is named.
+            // Cut while the record is stored: the image is corrupted before it is named.
             Story::BackRefused => 2 * ways,
             Story::Silent | Story::Hangs | Story::Refused | Story::Back | Story::Reset => 0,
         };
@@ -402,7 +402,7 @@ fn a_cut_at_any_operation_of_program_or_bootloader_ends_in_the_truth_and_in_a_de
     assert!(cases > 2_500, "{cases}");
 }
 
-/// Of all pairs of cuts one in so many is told; a prime, so that all ways come up.
+/// One of so many pairs of cuts is run; a prime, so that all effects occur.
 const PART_OF_TWO: u32 = 499;
 
 #[test]
@@ -421,7 +421,7 @@ fn a_second_cut_while_the_device_recovers_ends_in_the_truth_too() {
             let case = format!("{story:?} {before:?} {first:?} {second:?}");
             let told = catch_unwind(AssertUnwindSafe(|| tell(story, before, &esp, &[first, second])));
             let told = told.unwrap_or_else(|_| panic!("{case}"));
-            // A way back that was cut twice is given up.
+            // A rollback that was cut twice is abandoned.
             let given_up = story == Story::Back && told.end == WENT_BACK;
             assert!(ends(story).contains(&told.end) || given_up, "{case}: {:?}", told.end);
             counts.add(story, &told);
@@ -432,14 +432,14 @@ fn a_second_cut_while_the_device_recovers_ends_in_the_truth_too() {
     assert_eq!(counts.hung, 0);
 }
 
-/// Everything that the state of the new image's entry can be when a cut tears it in the bootloader's hands: the bits that
-/// an erase has set so far, or those that a write has cleared.
+/// All states of the new image's entry that a cut during the bootloader's update can leave: with the bits that an erase has
+/// set so far, or those that a write has cleared.
 fn torn_states() -> impl Iterator<Item = u32> {
     (0..=0xFF).chain(0xFFFF_FF00..=u32::MAX)
 }
 
-/// The CRC covers the sequence number alone, so a torn state is started and not watched. A program that looks at its record
-/// puts itself on trial again; one that hangs before is out of everybody's reach.
+/// The CRC covers the sequence number alone, so an image with a torn state is started without rollback protection. A program
+/// that loads its record puts itself on trial again; one that hangs before that cannot be recovered.
 #[test]
 fn what_a_state_torn_in_the_bootloaders_hands_costs_is_counted() {
     let mut all = [Counts::default(); 4];

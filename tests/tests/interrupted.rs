@@ -1,4 +1,4 @@
-//! One update, and one interruption at every single point of it: the connection, the device, the power, the job itself.
+//! One update, and one interruption at every point of it: of the connection, the device, the power or the job itself.
 
 use ota_agent::Notice;
 use ota_jobs::{Reason, Status};
@@ -14,7 +14,7 @@ fn short(id: &str, kind: Kind, patch: u32, route: Route) -> Order {
     Order { id: id.into(), kind, route, patch, image_bytes: 12_000 + patch, asks: Floor::default(), by_next_key: false }
 }
 
-/// A world with this job in it, run with `disturb` asked before every step.
+/// A simulation of this job, with `disturb` called before every step.
 fn disturbed(kind: Kind, route: Route, mut disturb: impl FnMut(&mut World)) -> World {
     let mut world = world();
     world.create(&short("job", kind, 2, route));
@@ -95,7 +95,7 @@ fn an_image_that_is_reset_again_and_again_without_a_verdict_is_given_up() {
     assert_eq!((confirmed(&world), world.boots), ((SlotId::A, 1), 5), "one before, three on trial, one after");
 }
 
-/// As many as an update of this size can have, and then some: beyond the last one nothing is cut.
+/// More operations than an update of this size can have: beyond the last one nothing is cut.
 const OPERATIONS_MAX: u32 = 60;
 
 #[test]
@@ -116,7 +116,7 @@ fn the_truth_is_told_whichever_flash_operation_the_power_goes_at() {
     }
 }
 
-/// What the service may hear when the flash refuses an operation.
+/// Reasons that may be reported when the flash refuses an operation.
 const FLASH_REASONS: [Reason; 5] = [
     Reason::FlashWriteFailed,
     Reason::FlashEraseFailed,
@@ -150,7 +150,7 @@ fn the_truth_is_told_whichever_flash_operation_is_done_and_called_failed() {
         world.device.nor.plan([Mishap { at, blow: Blow::Deny }]);
         let ended = world.run(WHILE_MS, |_| Flow::Go);
         assert_eq!(world.checks.violations, [] as [String; 0], "operation {at}");
-        world.act(Act::Reset); // what was put on trial unknowingly would start now
+        world.act(Act::Reset); // an image put on trial unintentionally would start now
         world.run(WHILE_MS, |_| Flow::Go);
         let (patch, status) = (confirmed(&world).1, world.verdict("job").0);
         let truth = (Status::Succeeded, 2) == (status, patch) || (Status::Failed, 1) == (status, patch);
@@ -249,8 +249,8 @@ fn a_job_that_supersedes_another_at_any_point_succeeds() {
     }
 }
 
-/// A device that is reset once in the download of an image of so many bytes, when so many blocks are in; where its downloads
-/// went on.
+/// Resets a device once in the download of an image of so many bytes, after so many blocks; returns where its downloads
+/// resumed.
 fn reset_in_a_download(setup: Setup, route: Route, image_bytes: u32, blocks: usize) -> Vec<u32> {
     let mut world = World::new(setup);
     world.create(&Order { image_bytes, ..short("job", Kind::Good, 2, route) });

@@ -1,4 +1,4 @@
-//! Whole updates on a calm day: which image runs in the end, how jobs are found, and what comes after a bad one.
+//! Whole updates without faults: which image runs in the end, how jobs are discovered, and what follows a failed one.
 
 use std::rc::Rc;
 
@@ -49,14 +49,14 @@ fn however_wide_the_window_one_request_asks_for_at_most_128_kib() {
     assert_eq!(world.verdict("job"), (Status::Succeeded, None));
 }
 
-/// A world that polls, or waits for notices.
+/// A simulation whose agent polls, or waits for notices.
 fn world_with(discovery: Discovery) -> World {
     let mut setup = Setup::new(1);
     setup.config.discovery = discovery;
     World::new(setup)
 }
 
-/// Lets `act` happen after half a minute of nothing, and runs until a job succeeded.
+/// Performs `act` after half a minute without events, and runs until a job has succeeded.
 fn later(world: &mut World, act: impl Fn(&mut World)) -> Ended {
     world.alarm_ms = Some(30_000);
     world.run(WHILE_MS, |world| {
@@ -87,7 +87,7 @@ fn polling_alone_finds_a_job_whose_notices_go_nowhere() {
     let mut polling = world_with(Discovery::Polled { every_ms: 5_000 });
     assert_eq!(later(&mut polling, unheard), Ended::Stopped);
     let mut waiting = world_with(Discovery::Notified);
-    assert_eq!(later(&mut waiting, unheard), Ended::Quiet, "nobody told it");
+    assert_eq!(later(&mut waiting, unheard), Ended::Quiet, "it received no notification");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn one_call_takes_the_device_from_version_1_to_version_2_and_touches_no_job() {
     world.act(Act::UpdateNow(document.clone()));
     world.act(Act::UpdateNow(document));
     run(&mut world);
-    assert_eq!(world.checks.refused, [StartRefused::Busy], "the second call came while the first was at work");
+    assert_eq!(world.checks.refused, [StartRefused::Busy], "the second call came during the first update");
     assert_eq!(confirmed(&world), (SlotId::B, 2));
     assert_eq!(world.service.words.len(), 0);
 }

@@ -1,8 +1,8 @@
-//! Images in files of littlefs2: the power goes at every operation of the part under the file system, and of the part where
-//! images run, in the course of an adoption, an update, a copy and a verdict. A part runs by default, `CUTS=all` all of it.
+//! Images in files of littlefs2: power cuts at every operation of the part under the file system, and of the part where
+//! images run, during an import, an update, a copy and a verdict. A sample runs by default, `CUTS=all` all of it.
 //!
-//! The part is one without error correction: littlefs appends to what a cut left, and looks afterwards. Words that read
-//! differently each time, or not at all, are beyond what it was made for and are not tried.
+//! The part is one without error correction: littlefs appends to what a cut left, and verifies afterwards. Words that read
+//! differently each time, or not at all, are outside its specification and are not tried.
 #![cfg(feature = "littlefs")]
 
 use std::future::pending;
@@ -27,7 +27,7 @@ use ota_tests::nor::{Blow, Mishap, Nor, PLAIN, PlainView, Tear, View};
 use ota_tests::verifier::Signer;
 
 const SECTOR: u32 = PLAIN.sector_bytes as u32;
-/// Records, and where images run: the front of the part stands for the controller's flash.
+/// Records and the execution region: the front of the part represents the controller's flash.
 const RECORDS: u32 = 6 * SECTOR;
 const EXECUTING: Region = Region::new(RECORDS, 3 * SECTOR);
 const FRONT: u32 = RECORDS + 3 * SECTOR;
@@ -40,10 +40,10 @@ const NEW_BYTES: u32 = 6_000;
 const TEARS: [Tear; 6] = [Tear::Before, Tear::Head, Tear::Tail, Tear::Bits, Tear::Between, Tear::After];
 /// A default run cuts at one of so many operations.
 const PART: u32 = 11;
-/// More boots than any life has that ends.
+/// More boots than any run that ends has.
 const BOOTS_MAX: u32 = 12;
 
-/// The part behind the front, for the file system. A cut is an error here: what is C cannot be left in the middle.
+/// The part behind the front, for the file system. A cut is an error here: C code cannot be cancelled halfway.
 struct Behind(PlainView);
 
 impl Storage for Behind {
@@ -136,7 +136,7 @@ impl Reset for Button {
     fn reset(&mut self) {}
 }
 
-/// A device from its factory to the verdict about its first update.
+/// A device from its production to the verdict on its first update.
 struct Life {
     nor: Nor,
     signer: Signer,
@@ -165,7 +165,7 @@ impl Life {
         Self { nor, signer: Signer::new("ours", false), old, new, keeps }
     }
 
-    /// From one reset to the next: whether the verdict is spoken and stands, `None` where the power went.
+    /// From one reset to the next: whether the verdict is stored, `None` if the power was cut.
     fn boot(&mut self) -> Option<bool> {
         self.nor.power_on();
         let mut storage = Behind(View(self.nor.clone()));
@@ -256,7 +256,7 @@ impl Life {
         platform.activate(slot, &digest, image_bytes).await.expect("it is sealed");
     }
 
-    /// Lives to the end; the operations that it took.
+    /// Runs to the end; returns its number of operations.
     fn live(&mut self) -> u32 {
         for _ in 0..BOOTS_MAX {
             if self.boot() == Some(true) {
@@ -286,7 +286,7 @@ fn whole_life(keeps: bool) {
             told += 1;
         }
     }
-    println!("kept {keeps}: {operations} operations, cut {told} times");
+    println!("confirmed {keeps}: {operations} operations, cut {told} times");
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn the_staged_platform_keeps_the_contract_with_images_in_files() {
             nor.takes_words_twice();
             Filesystem::format(&mut Behind(View(nor.clone()))).expect("the factory makes the file system");
         }
-        // A bench keeps what it opens for ever, as a device does.
+        // A test board never closes what it opens, as a device.
         let storage = Box::leak(Box::new(Behind(View(nor.clone()))));
         let filesystem = Filesystem::mount(Box::leak(Box::new(Filesystem::allocate())), storage);
         let filesystem = Box::leak(Box::new(filesystem.expect("it was formatted")));

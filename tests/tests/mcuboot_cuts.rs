@@ -1,5 +1,5 @@
-//! Marks and confirmations beside a model of MCUboot, with the power cut at every operation in every way: what it starts is
-//! what it was told, a mark cut short is made again, and what the format itself cannot keep is counted.
+//! Marks and confirmations with a model of MCUboot, with the power cut at every operation with every effect: it starts the
+//! marked image, an incomplete mark is rewritten, and limits of the format itself are counted.
 
 use ota_pal::flash::now;
 use ota_pal::loaders::mcuboot::{Align, Mark, Marks, Mode, Standing, Swap};
@@ -9,11 +9,11 @@ use ota_tests::mcuboot::{Booted, Mcuboot, image};
 use ota_tests::nor::{Blow, CHIPS, Chip, Mishap, Nor, Tear, View};
 
 const SLOT_SECTORS: usize = 4;
-/// A sector that is nobody's: what is written there only moves the dice on.
+/// An unused sector: writes to it only advance the random number generator.
 const SPARE: usize = 2 * SLOT_SECTORS;
 const IMAGE_BYTES: usize = 1_000;
 
-/// Tears that leave bits which stay as they are.
+/// Cut effects after which bits read the same each time.
 const STEADY: [Tear; 6] = [Tear::Before, Tear::Head, Tear::Tail, Tear::Bits, Tear::Between, Tear::After];
 
 /// A device with an old image in the primary slot and a new one in the secondary.
@@ -33,7 +33,7 @@ impl<const WORD: usize, const SECTOR: usize> Device<WORD, SECTOR> {
         let regions = [Region::new(0, slot_bytes), Region::new(slot_bytes, slot_bytes)];
         for word in 0..variant {
             let at = (SPARE * SECTOR) as u32 + word * WORD as u32;
-            now(flash.write(at, &[0; 32][..WORD])).expect("in peace").expect("in peace");
+            now(flash.write(at, &[0; 32][..WORD])).expect("no fault is planned").expect("no fault is planned");
         }
         let mut dice = Dice::new(1);
         let [old, new] = [1, 2].map(|patch| image(patch, 0, IMAGE_BYTES, &mut dice));
@@ -42,7 +42,7 @@ impl<const WORD: usize, const SECTOR: usize> Device<WORD, SECTOR> {
         Self { flash, regions, old, new }
     }
 
-    /// A program starts: it knows nothing of what an earlier one did.
+    /// A program starts without state of an earlier one.
     fn marks(&self) -> Marks {
         let align = Align::new(if WORD > 8 { WORD as u32 } else { 8 }).expect("one of three");
         Marks::new(Mode::Swap(Swap::Scratch), align, Geometry::of(&self.flash), self.regions).expect("room")
@@ -106,8 +106,8 @@ fn mcuboot_does_what_a_mark_says_and_keeps_what_is_confirmed() {
     a_mark_is_followed::<32, 131_072>();
 }
 
-/// Cuts a mark everywhere: MCUboot then passes it over or does exactly what it says, and if it passed it over a second try
-/// is followed. Says how many cuts.
+/// Cuts a mark at every operation: MCUboot then ignores it or follows it exactly; if it ignored it, a second attempt is
+/// followed. Returns the number of cuts.
 fn a_cut_mark<const WORD: usize, const SECTOR: usize>() -> u32 {
     let mut cuts = 0;
     for (mark, followed) in [(Mark::Trial, Booted::OnTrial), (Mark::Permanent, Booted::ForGood)] {
@@ -120,7 +120,7 @@ fn a_cut_mark<const WORD: usize, const SECTOR: usize>() -> u32 {
                     break;
                 }
                 cuts += 1;
-                // What lay there was a trial; half of a mark is none.
+                // There was a trial; an incomplete mark is none.
                 let booted = device.boot();
                 let expected = [followed, Booted::OnTrial, Booted::AsBefore];
                 assert!(expected.contains(&booted), "{mark:?} {at} {tear:?}: {booted:?}");
@@ -142,14 +142,14 @@ fn a_mark_cut_anywhere_is_passed_over_or_followed_and_can_be_made_again() {
     assert!(cuts > 1_000, "{cuts}");
 }
 
-/// What cuts of a confirmation came to.
+/// Counters of cut confirmations.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Counts {
     kept: u32,
     reverted: u32,
-    /// The program was told that it stays, and a later boot left it.
+    /// The program was reported as confirmed, and a later boot reverted it.
     left_after_all: u32,
-    /// The flag was seen by MCUboot and not by the program, which would have to write the word again.
+    /// MCUboot reads the flag as set and the program does not, which would have to write the word again.
     unseen: u32,
     /// MCUboot could not read the trailer.
     stopped: u32,
@@ -189,8 +189,8 @@ fn a_confirmation_cut_anywhere_is_kept_or_reverted_once_and_for_all() {
     assert!(kept > 0 && reverted > 0, "{kept} {reverted}");
 }
 
-/// Not a promise of ours but a limit of the format: the one flag of a confirmation can be neither made anew nor doubled, and
-/// MCUboot reads it without checking. Whoever finds these zero may claim more.
+/// A limit of the format: the single flag of a confirmation can be neither rewritten nor duplicated, and MCUboot reads it
+/// without a check. If these counts become zero, the limit no longer exists.
 #[test]
 fn a_flag_that_does_not_read_the_same_twice_or_at_all_is_beyond_the_format() {
     let Counts { left_after_all, unseen, .. } = counts(&[Tear::Unstable]);

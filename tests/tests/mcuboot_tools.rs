@@ -1,5 +1,5 @@
-//! MCUboot's own tool, `imgtool`, beside us: what it makes reads the same here, what we mark is what it would have
-//! written, and what lies in a slot afterwards it verifies. `.ci/tools` installs it.
+//! Comparison with MCUboot's own tool, `imgtool`: its images are read alike, our marks equal its output, and it verifies the
+//! slot contents afterwards. `.ci/tools` installs it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ macro_rules! for_each_align {
 const COUNTER: u32 = 0x0102_0304;
 const BOARD: &str = "nrf52840dk";
 
-/// What `imgtool` says when it is run with these words; the words of a failure if it does.
+/// The output of `imgtool` with these arguments; its error output if it fails.
 fn imgtool(arguments: &[&str]) -> Result<String, String> {
     let tool = tools::tool("imgtool").expect("a test that is here found it");
     let output = Command::new(tool).args(arguments).output().expect("imgtool can be started");
@@ -79,7 +79,7 @@ impl Bench {
         self.make("sign", name, &[&common[..], options].concat())
     }
 
-    /// What `imgtool verify` says of these bytes.
+    /// The output of `imgtool verify` for these bytes.
     fn verify(&self, bytes: &[u8]) -> Result<String, String> {
         let (file, key) = (self.path("to-verify"), self.path("key"));
         fs::write(&file, bytes).expect("a file");

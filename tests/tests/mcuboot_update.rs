@@ -1,5 +1,5 @@
-//! Whole updates through the platform with MCUboot behind it, a model of which swaps or starts in place, with the power cut at
-//! every operation. What is reported is what runs, at that boot and at all later ones.
+//! Whole updates through the platform with a model of MCUboot that swaps or starts in place, with the power cut at every
+//! operation. The reported image runs, at that boot and at all later ones.
 
 use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
 use ota_pal::Refusal;
@@ -55,7 +55,7 @@ fn a_cut_anywhere_in_an_update_is_reported_as_it_ended() {
     }
 }
 
-/// The limit of the format, in a whole update: only the one flag of a confirmation is beyond it.
+/// The limit of the format, in a whole update: only the single flag of a confirmation is affected.
 #[test]
 fn bits_that_are_not_steady_cost_at_most_the_confirmation() {
     let counts = cut_everywhere::<McubootSwap>(Behaviour::Passes, &[Tear::Unstable, Tear::Unreadable]);
@@ -63,8 +63,8 @@ fn bits_that_are_not_steady_cost_at_most_the_confirmation() {
     assert!(counts.dead + counts.untrue <= 2, "{counts:?}");
 }
 
-/// In place, MCUboot erases at every boot what has no mark yet: a cut before the mark costs the download, and where the
-/// record had promised the slot already, the job.
+/// In place, MCUboot erases an unmarked image at every boot: a cut before the mark loses the download, and also the job if
+/// the record already names the slot.
 #[test]
 fn a_cut_anywhere_in_an_update_in_place_is_reported_as_it_ended() {
     for behaviour in [Behaviour::Passes, Behaviour::Fails, Behaviour::Hangs] {

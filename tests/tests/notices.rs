@@ -1,4 +1,4 @@
-//! What application and service hear of an update, word by word, on a calm day.
+//! The exact notices and status updates of an update without faults.
 
 use std::rc::Rc;
 
@@ -17,7 +17,8 @@ use ota_tests::world::{Ended, Flow, Setup, World};
 
 const SIZE: u32 = IMAGE_BYTES + 2;
 
-/// After a job: the agent asks for the next one, and the service tells twice that there is none, unasked and asked.
+/// After a job: the agent asks for the next one, and the service reports twice that there is none, unsolicited and as a
+/// response.
 const NOTHING_MORE: [Notice; 4] = [Notice::Settled, Notice::CheckStarted, Notice::NoUpdate, Notice::NoUpdate];
 
 const DOWNLOAD: [Notice; 5] = [
@@ -32,7 +33,7 @@ fn verified() -> Vec<Notice> {
     [&DOWNLOAD[..], &[Notice::VerifySucceeded { digest: [0; 32] }, Notice::Activated, Notice::SelfTestStarted]].concat()
 }
 
-/// Status and details of all words about the job, as `STATUS key=value ..`.
+/// Status and details of all updates of the job, as `STATUS key=value ..`.
 fn trace(world: &World) -> Vec<String> {
     let line = |word: &Word| {
         let details: Vec<String> = word.details.iter().map(|(key, value)| format!(" {key}={value}")).collect();
@@ -144,7 +145,7 @@ fn progress_rises_to_the_size_of_the_file() {
     assert_eq!(seen.last().map(|last| (last.done_bytes, last.blocks)), Some((SIZE, 98)));
 }
 
-/// An application that only listens.
+/// An application that only stores notices.
 struct Listener(Vec<Notice>);
 
 impl Application for Listener {
@@ -157,7 +158,7 @@ impl Application for Listener {
     }
 }
 
-/// What an application hears while its agent starts on `device`, with a program that revokes all keys before `key_epoch`.
+/// The notices of an application whose agent starts on `device`, with a program that revokes all keys before `key_epoch`.
 fn heard_at_start(device: &Device, running: SlotId, key_epoch: u32) -> Vec<Notice> {
     let platform = device.platform(View(device.nor.clone()) as PlainView, running, key_epoch);
     let start = Start { seed: 1, now: Instant::from_ms(0) };
@@ -200,7 +201,7 @@ fn a_broken_row_of_the_image_database_is_told_at_every_boot_and_the_device_runs(
 
     let at = device.layout.boot_record().offset_bytes();
     let mut bytes = device.nor.bytes(at, 12 + 44 + 84);
-    bytes[12 + 44 + 1] = 9; // it stands where no image does
+    bytes[12 + 44 + 1] = 9; // an offset without an image
     let crc = crc32(&bytes[4..]);
     bytes[..4].copy_from_slice(&crc.to_le_bytes());
     device.nor.burn(at, &bytes);

@@ -51,7 +51,7 @@ fn a_device_is_updated_in_five_steps() {
     let device =
         Device::new(&Setup { config: config.clone(), slot_sectors: 16, ..Setup::new(1) }, signer.clone(), &mut dice);
 
-    // 1. Connect. Here the service is at hand; elsewhere it is behind a broker.
+    // 1. Connect. Here the service is in this process; elsewhere it is behind a broker.
     let mut service = Service::new("thing", Dice::new(2));
     let order = Order {
         id: "job".into(),
@@ -76,14 +76,14 @@ fn a_device_is_updated_in_five_steps() {
         let start = Agent::start(device.platform(flash, boot.slot, 0), Pump, config.clone(), &mut url, start);
         let mut agent = done(start).expect("the device reads its own flash");
 
-        // 3. Subscribe to its topics, and tell it that you did.
+        // 3. Subscribe to its topics, then signal that the connection is up.
         assert_eq!(agent.filters()[0], "$aws/things/thing/jobs/notify");
         done(agent.on(Event::Connected, at));
 
-        // 4. Carry messages; the application is called on the way.
+        // 4. Carry messages; the application is called meanwhile.
         carry(&mut agent, &mut service, at);
 
-        // 5. It activates the image and resets; the new one tests itself and tells the service.
+        // 5. It activates the image and resets; the new one tests itself and reports the result.
     }
     assert_eq!(running, [(SlotId::A, 1), (SlotId::B, 2)]);
     assert_eq!(service.entries[0].status, Status::Succeeded);

@@ -1,6 +1,6 @@
-//! Where our record and the words of another's boot loader part: a switch that the loader did not hear of, one to an image
-//! that it refuses, a factory reset cut on the way, an image that is started and was never put on trial. Each ends in a
-//! device that says what is true, and takes a later update.
+//! Conflicts between the boot record and the state of a foreign boot loader: a switch that the loader did not receive, one
+//! to an image that it refuses, an interrupted factory reset, an image that is started without a trial. In each case the
+//! device reports what runs and accepts a later update.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -15,17 +15,17 @@ use ota_tests::rig::esp::Esp;
 use ota_tests::rig::mcuboot::{McubootInPlace, McubootSwap};
 use ota_tests::rig::{Rig, Turn, booted, signature, signer, update, update_and_keep};
 
-/// Boots after which everything that a cut or a refusal began has come to an end.
+/// Boots within which every recovery ends.
 const BOOTS_MAX: u32 = 8;
 
-/// A device that runs image 2, and can go back to image 1.
+/// A device that runs image 2, and can roll back to image 1.
 fn with_a_way_back<R: Rig>() -> R {
     let rig = R::new();
     update_and_keep(&rig, 2).expect("a good update");
     rig
 }
 
-/// Boots until no trial is on and the running image is confirmed; how the last trial stands then.
+/// Boots until no trial is open and the running image is confirmed; returns the state of the last trial.
 fn settled<R: Rig>(rig: &R) -> Trial {
     for _ in 0..BOOTS_MAX {
         let state = now(booted(rig).boot_state()).expect("nothing is cut").expect("flash can be read");
@@ -37,7 +37,7 @@ fn settled<R: Rig>(rig: &R) -> Trial {
     panic!("not settled after {BOOTS_MAX} boots: {:?}", now(booted(rig).boot_state()));
 }
 
-/// Has the power go at the operation `at` of what the program is told to do; whether it went.
+/// Cuts the power at operation `at` of the program; returns whether the cut occurred.
 fn cut<R: Rig, T>(rig: &R, at: u32, tear: Tear, act: impl AsyncFnOnce(&mut R::Board) -> T) -> bool {
     let mut board = booted(rig);
     now(board.boot_state()).expect("nothing is cut").expect("flash can be read");
@@ -49,7 +49,7 @@ fn cut<R: Rig, T>(rig: &R, at: u32, tear: Tear, act: impl AsyncFnOnce(&mut R::Bo
     was_cut
 }
 
-/// Cuts the way back at every operation, in every way; in how many cases image 1 ran in the end, and in how many image 2.
+/// Cuts the rollback at every operation, with every effect; returns in how many cases image 1 ran in the end, and image 2.
 fn cut_the_way_back<R: Rig>() -> [u32; 2] {
     let mut runs = [0, 0];
     for tear in Tear::ALL {
@@ -75,7 +75,7 @@ fn a_way_back_that_the_loader_did_not_hear_of_is_told_it_again() {
     }
 }
 
-/// In place, the running image is what the way back costs: MCUboot erases it.
+/// In place, the rollback loses the running image: MCUboot erases it.
 #[test]
 fn a_way_back_that_mcuboot_in_place_did_not_hear_of_is_told_it_again() {
     let [back, stayed] = cut_the_way_back::<McubootInPlace>();
@@ -83,17 +83,17 @@ fn a_way_back_that_mcuboot_in_place_did_not_hear_of_is_told_it_again() {
     assert!(back > stayed && stayed > 0, "{back} {stayed}");
 }
 
-/// What became of an update that was cut.
+/// The outcome of an update that was cut.
 #[derive(Debug, Default)]
 struct Counts {
     cuts: u32,
     succeeded: u32,
     failed: u32,
-    /// The loader wrote a word that it had not erased, then or in the next update: this flash does not take that.
+    /// The loader wrote a word that it had not erased, then or in the next update: this flash refuses that.
     written_twice: u32,
 }
 
-/// Boots until image 2 is confirmed or its trial ended; whether it is. It passes its test.
+/// Boots until image 2 is confirmed or its trial has ended; returns whether it is confirmed. It passes its self-test.
 fn live<R: Rig>(rig: &R) -> bool {
     for _ in 0..2 * BOOTS_MAX {
         if rig.reset() != Turn::Runs {
@@ -118,7 +118,7 @@ async fn program<R: Rig>(rig: &R, board: &mut R::Board) -> Option<bool> {
     None
 }
 
-/// Cuts an update at every operation of program and loader, in every way that leaves bits which stay as they are.
+/// Cuts an update at every operation of program and loader, with every effect that leaves stable bits.
 fn cut_an_update<R: Rig>() -> Counts {
     let mut counts = Counts::default();
     for tear in [Tear::Before, Tear::Head, Tear::Tail, Tear::Bits, Tear::Between, Tear::After] {
@@ -164,7 +164,7 @@ fn after_an_update_that_was_cut_anywhere_the_next_one_is_taken() {
     assert!(in_place.succeeded > in_place.failed && in_place.written_twice == 0);
 }
 
-/// embassy-boot marks progress that it no longer trusts by a second write to the same word.
+/// embassy-boot marks invalid progress by a second write to the same word.
 #[test]
 fn after_an_update_of_embassy_boot_that_was_cut_anywhere_the_next_one_is_taken() {
     let embassy = cut_an_update::<Embassy>();
@@ -173,7 +173,7 @@ fn after_an_update_of_embassy_boot_that_was_cut_anywhere_the_next_one_is_taken()
     assert!(embassy.written_twice < embassy.succeeded / 4, "{embassy:?}");
 }
 
-/// The record names the earlier image, whose copy is spoiled before the loader looks.
+/// The record names the earlier image, whose copy is corrupted before the loader reads it.
 fn switch_to_what_is_refused<R: Rig>() -> R {
     let rig = with_a_way_back::<R>();
     now(booted(&rig).restore_previous()).expect("nothing is cut").expect("there is an earlier image");
@@ -198,7 +198,7 @@ fn a_way_back_to_an_image_that_the_loader_refuses_ends_where_it_began_and_says_s
     assert_eq!(update_and_keep(&swap, 3), Ok(()));
 }
 
-/// A third slot: an image can have failed there, and the way back lead to another one.
+/// With a third slot, an image can have failed there while the rollback target is in another one.
 #[test]
 fn a_way_back_after_a_failed_trial_that_the_loader_did_not_hear_of_is_told_it_again() {
     for (at, tear) in (0..8).flat_map(|at| Tear::ALL.map(|tear| (at, tear))) {
@@ -214,7 +214,7 @@ fn a_way_back_after_a_failed_trial_that_the_loader_did_not_hear_of_is_told_it_ag
     }
 }
 
-/// A device with a factory's image, 1, that runs image 2.
+/// A device with factory image 1 that runs image 2.
 fn with_a_factory() -> Esp {
     let esp = Esp::with(Table { slots: 2, factory: true });
     update_and_keep(&esp, 2).expect("a good update");
@@ -276,7 +276,7 @@ fn a_factory_reset_cut_in_the_middle_of_the_erasing_is_done_at_the_next_boot() {
     assert!(cuts > 30, "{cuts}");
 }
 
-/// `Layout` can have a slot for the factory's image, and MCUboot starts none.
+/// `Layout` can have a factory slot, but MCUboot never starts one.
 fn order_what_the_loader_has_no_word_for<R: Rig>(rig: &R) {
     update_and_keep(rig, 2).expect("a good update");
     let der = signer().sign(&R::image(1));
@@ -298,7 +298,7 @@ fn a_factory_reset_that_the_loader_has_no_word_for_is_refused_and_changes_nothin
     order_what_the_loader_has_no_word_for(&McubootInPlace::with_factory());
 }
 
-/// Bits of an entry's state can be erased first: `NEW` is `VALID` then, and nobody watches what was to be tried.
+/// Bits of an entry's state can be erased first: `NEW` becomes `VALID`, and the image starts without rollback protection.
 #[test]
 fn an_image_that_was_started_as_if_it_had_been_kept_is_on_trial_all_the_same() {
     let esp = Esp::new();
@@ -313,12 +313,12 @@ fn an_image_that_was_started_as_if_it_had_been_kept_is_on_trial_all_the_same() {
         assert_eq!(state.image_state(), ImageState::OnTrial);
     }
     drop(board);
-    assert!(matches!(settled(&esp), Trial::Ended { slot: SlotId::B, .. }), "it said nothing");
+    assert!(matches!(settled(&esp), Trial::Ended { slot: SlotId::B, .. }), "it gave no verdict");
     assert!(esp.runs(1));
     assert_eq!(update_and_keep(&esp, 3), Ok(()));
 }
 
-/// In place, MCUboot erases what hangs, and what is no image: neither must wait for a trial that never comes.
+/// In place, MCUboot erases images that hang or are invalid: the device must not wait for a trial of either.
 #[test]
 fn an_image_that_mcuboot_erased_is_given_up_at_the_next_boot() {
     let mut no_image = McubootInPlace::image(4);
@@ -339,7 +339,7 @@ fn an_image_that_mcuboot_erased_is_given_up_at_the_next_boot() {
     }
 }
 
-/// MCUboot in place starts the highest version only, and an earlier one may be sent where `VersionRule::Any` lets it.
+/// MCUboot in place starts the highest version only, and `VersionRule::Any` permits updates to an earlier one.
 #[test]
 fn an_image_that_waits_and_is_passed_over_at_every_boot_is_given_up() {
     let mcuboot = McubootInPlace::new();
@@ -351,7 +351,7 @@ fn an_image_that_waits_and_is_passed_over_at_every_boot_is_given_up() {
     assert_eq!(update_and_keep(&mcuboot, 5), Ok(()));
 }
 
-/// The same bytes in two slots: by their digests alone nobody could tell which of the two runs.
+/// The same bytes in two slots: their digests alone do not identify the running slot.
 #[test]
 fn an_image_that_lies_in_both_slots_is_swapped_once_and_the_next_update_works() {
     fn twice<R: Rig>() {

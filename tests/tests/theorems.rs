@@ -1,6 +1,6 @@
-//! What holds of boot selection, checked for every element of a domain that a sentence names. How many cases there were is
-//! printed (`--nocapture`) and asserted. The window's theorems stand in agent/src/machine/window, those of records in
-//! pal/src/records: what they are about is private there.
+//! Properties of boot selection, checked for every element of a bounded domain. The number of cases is printed
+//! (`--nocapture`) and asserted. The exhaustive tests of the window are in agent/src/machine/window, those of records in
+//! pal/src/records: their subjects are private there.
 
 use std::collections::HashSet;
 
@@ -16,12 +16,12 @@ use sha2::{Digest as _, Sha256};
 
 const IMAGE_BYTES: u32 = 600;
 
-/// The record of a confirmed slot and a trial: the one place that builds it.
+/// The record of a confirmed slot and a trial.
 fn record(confirmed: SlotId, trial: Trial) -> BootRecord {
     BootRecord { trial, ..BootRecord::new_device(confirmed) }
 }
 
-/// A trial that is still open; `started` says whether it was booted.
+/// A trial that is still open; `started`: whether it was booted.
 fn open(slot: SlotId, digest: Digest, started: bool, attempts_left: u8) -> Trial {
     let image_bytes = IMAGE_BYTES;
     match started {
@@ -54,14 +54,14 @@ fn trial_of(record: &BootRecord) -> Option<(SlotId, Digest, bool, u8)> {
     }
 }
 
-/// How a trial that is open now looks once it ended for `reason`.
+/// The state of an open trial after it has ended for `reason`.
 fn ended(was: &BootRecord, reason: u16) -> BootRecord {
     let (slot, digest, started, _) = trial_of(was).expect("it is open");
     record(was.confirmed, Trial::Ended { slot, digest, reason, started })
 }
 
 /// For all boot records: the confirmed slot is chosen exactly when no trial is open; a trial is tried exactly while it has
-/// boots left, of what it names and with one boot less; what ends it keeps who was confirmed and whether it ever ran.
+/// boots left, of what it names and with one boot less; its end preserves the confirmed slot and whether the image ever ran.
 #[test]
 fn a_record_asks_for_the_confirmed_slot_exactly_when_no_trial_is_open() {
     let all = records([Digest([1; 32]), Digest([2; 32])]);
@@ -80,35 +80,35 @@ fn a_record_asks_for_the_confirmed_slot_exactly_when_no_trial_is_open() {
     assert!(all.len() >= 162);
 }
 
-/// What can come of one boot that tries an image.
+/// The outcome of one boot that tries an image.
 const FATES: [Fate; 6] =
     [Fate::Runs, Fate::Corrupt, Fate::NotStored, Fate::StoredUnheard, Fate::Confirms, Fate::RollsBack];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {
-    /// It runs and says nothing.
+    /// It runs and gives no verdict.
     Runs,
-    /// The slot does not hold it.
+    /// The slot does not contain it.
     Corrupt,
-    /// The count is refused: the confirmed image runs.
+    /// The count cannot be stored: the confirmed image runs.
     NotStored,
-    /// The count is stored and nobody hears it, or the power goes then.
+    /// The count is stored but reported as failed, or the power is cut after it.
     StoredUnheard,
     /// It runs and is confirmed.
     Confirms,
-    /// It runs and fails its own test.
+    /// It runs and fails its self-test.
     RollsBack,
 }
 
-/// For every number of boots that a trial is given, and every sequence of so many boots and two more of six fates: an image
-/// runs on trial at most so often, exactly so often if it never speaks and nothing comes between, and never again once its
-/// trial ended; and who is confirmed changes by a verdict only.
+/// For every number of boots of a trial, and every sequence of that many boots plus two with six outcomes: an image runs on
+/// trial at most that often, exactly that often without a verdict or a fault, and never again once its trial has ended; and
+/// the confirmed slot changes only by a verdict.
 #[test]
 fn a_trial_is_given_its_boots_and_not_one_more() {
     let (mut sequences, mut states) = (0_u128, HashSet::new());
     for attempts in 0..=TRIAL_ATTEMPTS_MAX {
         let start = record(SlotId::A, open(SlotId::B, Digest([1; 32]), false, attempts));
-        // Sequences that came to the same record after as many starts go on alike: each such point is gone on from once.
+        // Sequences that lead to the same record after as many starts continue alike: each such state is expanded once.
         let mut points = vec![(start, 0, true, 1_u128)];
         for _ in 0..attempts + 2 {
             let mut next: Vec<(BootRecord, u8, bool, u128)> = Vec::new();
@@ -139,13 +139,13 @@ fn a_trial_is_given_its_boots_and_not_one_more() {
     assert!(states.len() >= 600);
 }
 
-/// The record of a trial that used up its boots without a word.
+/// The record of a trial that used up its boots without a verdict.
 fn ended_silent(start: &BootRecord) -> BootRecord {
     let (slot, digest, _, attempts) = trial_of(start).expect("it begins open");
     record(start.confirmed, Trial::Ended { slot, digest, reason: REASON_ATTEMPTS_EXHAUSTED, started: attempts > 0 })
 }
 
-/// The record after a boot of this fate, and whether the image on trial ran.
+/// The record after a boot with this outcome, and whether the image on trial ran.
 fn boot_once(was: &BootRecord, fate: Fate) -> (BootRecord, bool) {
     let with = |trial| record(was.confirmed, trial);
     match (select(was), fate) {
@@ -163,7 +163,7 @@ fn boot_once(was: &BootRecord, fate: Fate) -> (BootRecord, bool) {
     }
 }
 
-/// What a slot holds.
+/// The contents of a slot.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Holds {
     /// The image that the trial may name.
@@ -198,7 +198,7 @@ impl Device {
         Self { flash, layout }
     }
 
-    /// `None` if the power went.
+    /// `None` if the power was cut.
     fn boot(&mut self) -> Option<Result<Boot, BootError>> {
         let booted = now(boot(&mut self.flash, &self.layout, &mut NoWatchdog, Scrutiny::Header));
         self.flash.0.plan([]);
@@ -217,8 +217,7 @@ fn other(slot: SlotId) -> SlotId {
 
 /// For all boot records, of which half name the image that the slot on trial holds, and every pair of things that the two
 /// slots hold, on a flash: the image on trial is started exactly if it is what the trial names and has boots left, and that
-/// is written down; the confirmed one otherwise, if it is an image; and nothing else ever. What is not to be changed is not
-/// written.
+/// is recorded; the confirmed one otherwise, if it is an image; and never another. Unchanged records are not written.
 #[test]
 fn the_slot_that_starts_is_what_record_and_flash_say_and_it_is_written_down_before() {
     let file = image(&header(1, IMAGE_BYTES, Behaviour::Passes, Floor::default()), &mut Dice::new(1));
@@ -253,9 +252,9 @@ fn the_slot_that_starts_is_what_record_and_flash_say_and_it_is_written_down_befo
     assert!(boots >= 2_500);
 }
 
-/// For every open trial with boots left whose image is there, and every mishap at every operation of a boot (refused, done
-/// and called refused, called done and not done, and cut in eight ways): the image is started only if its count is written
-/// down, and in no course of boots after it more often than it was given.
+/// For every open trial with boots left whose image is there, and every fault at every operation of a boot (refused, done
+/// and reported as failed, reported as done and not done, and cut with eight effects): the image is started only if its
+/// count is recorded, and in no sequence of boots after it more often than allowed.
 #[test]
 fn an_image_on_trial_is_started_only_when_its_count_is_written_down() {
     let file = image(&header(1, IMAGE_BYTES, Behaviour::Passes, Floor::default()), &mut Dice::new(1));

@@ -1,19 +1,19 @@
-//! Lives of devices in the simulated world, each from a seed.
+//! Soak runs of simulated devices, each from a seed.
 //!
-//! `LIVES=N` lives N of them. A failing seed is printed, and `SEED=N` replays that one life.
+//! `RUNS=N` sets their number. A failing seed is printed, and `SEED=N` repeats that run.
 
 use std::env;
 
 use ota_tests::life::{Account, live};
 
-/// What `cargo test` lives: a few seconds without optimisation.
-const LIVES_DEFAULT: u64 = 300;
+/// Runs of a plain `cargo test`: a few seconds without optimisation.
+const RUNS_DEFAULT: u64 = 300;
 
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text}")))
 }
 
-/// What was wrong with a life, and how to live it again.
+/// The violations of a run, and the command that repeats it.
 fn complaint(seed: u64, account: &Account) -> Option<String> {
     let Account { violations, jobs, boots, .. } = account;
     let again = format!("SEED={seed} cargo test -p ota-tests --test world");
@@ -24,10 +24,10 @@ fn complaint(seed: u64, account: &Account) -> Option<String> {
 fn in_no_life_happens_what_must_never_happen() {
     let seeds = match number("SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("LIVES").unwrap_or(LIVES_DEFAULT),
+        None => 0..number("RUNS").unwrap_or(RUNS_DEFAULT),
     };
     let complaints: Vec<String> = seeds.filter_map(|seed| complaint(seed, &live(seed))).collect();
-    assert!(complaints.is_empty(), "{} lives went wrong:\n{}", complaints.len(), complaints.concat());
+    assert!(complaints.is_empty(), "{} runs failed:\n{}", complaints.len(), complaints.concat());
 }
 
 #[test]

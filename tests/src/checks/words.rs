@@ -1,4 +1,4 @@
-//! What the service is told.
+//! Checks of what is reported to the service.
 
 use ota_jobs::{Reason, Status};
 use ota_pal::Trial;
@@ -31,18 +31,18 @@ impl Checks {
         }
     }
 
-    /// Said again because an answer got lost, a final word must be the same; and only one is taken.
+    /// A final update that is repeated because its response was lost must be the same, and only one is accepted.
     pub(super) fn all_final_words_about_a_job_are_the_same(&mut self, words: &[Word]) {
         let Some((word, earlier)) = words.split_last().filter(|(word, _)| word.status.is_terminal()) else { return };
         let mut earlier = earlier.iter().filter(|other| other.job == word.job && other.status.is_terminal());
         let is_other = |other: &&Word| (other.status, other.reason()) != (word.status, word.reason());
-        // An image that failed its flash in one life may succeed in the next, as long as nobody took the word.
+        // An image whose flash write failed in one boot may succeed in the next, as long as no final update was accepted.
         let excused = self.flash_failed();
         if let Some(other) = earlier.clone().find(is_other).filter(|_| !excused) {
-            self.violated("all final words about a job are the same", format!("{other:?}, then {word:?}"));
+            self.violated("all final updates of a job are the same", format!("{other:?}, then {word:?}"));
         }
         if word.taken && earlier.any(|other| other.taken) {
-            self.violated("one final word about a job is taken", format!("{word:?}"));
+            self.violated("one final update of a job is accepted", format!("{word:?}"));
         }
     }
 
@@ -53,14 +53,14 @@ impl Checks {
         let runs = device.digest(device.runs_from(record.confirmed), release.image_bytes.min(slot_bytes(device)))
             == release.digest;
         let on_trial = match record.trial {
-            // An image that is not there any more cannot be tried: the boot selector hashes it first.
+            // An image that was overwritten cannot be tried: the boot selector hashes it first.
             Trial::Pending { slot, digest, .. } | Trial::Started { slot, digest, .. } => {
                 digest == release.digest && device.image_digest(slot) == Some(digest)
             }
             Trial::None | Trial::Ended { .. } => false,
         };
         if (word.status == Status::Succeeded) != runs || on_trial {
-            self.violated("a final word is true", format!("{word:?}, runs: {runs}, on trial: {on_trial}"));
+            self.violated("a final update is true", format!("{word:?}, runs: {runs}, on trial: {on_trial}"));
         }
     }
 
@@ -76,11 +76,14 @@ impl Checks {
             (_, None) => false,
         };
         if !fits {
-            self.violated("a final word has a reason that the job earned", format!("{kind:?}: {word:?}"));
+            self.violated(
+                "a final update has a reason that the job or a fault justifies",
+                format!("{kind:?}: {word:?}"),
+            );
         }
     }
 
-    /// The job that a word ends.
+    /// The job that an update ends.
     fn final_word_about(&self, word: &Word) -> Option<&Release> {
         let of_job = |release: &&Release| release.job == word.job;
         self.releases.iter().find(of_job).filter(|_| word.taken && word.status.is_terminal())

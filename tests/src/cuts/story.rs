@@ -1,4 +1,4 @@
-//! The stories: what is done in each, and how it must end.
+//! The scenarios: the actions of each, and how it must end.
 
 use std::sync::LazyLock;
 
@@ -13,20 +13,20 @@ use crate::world::{Act, World};
 pub(super) const IMAGE_BYTES: u32 = 6_000;
 /// Three blocks, the last one short: less than a sector.
 const SMALL_IMAGE_BYTES: u32 = 2_600;
-/// More than the journal may be behind: a download of it goes on where a reset found it.
+/// Larger than the journal's lag: its download resumes after a reset.
 const LONG_IMAGE_BYTES: u32 = 70_000;
-/// The job of the story, and the good one after it.
+/// The job of the scenario, and the good one after it.
 pub(super) const JOB: &str = "job";
 pub(super) const NEXT: &str = "next";
 /// One that a revoked key signed.
 pub(super) const REVOKED: &str = "revoked";
-/// The job that supersedes the story's.
+/// The job that supersedes the scenario's.
 pub(super) const NEWER: &str = "newer";
 
-/// Something that happens to the world.
+/// An action on the simulation.
 pub(super) type Deed = fn(&mut World);
 
-/// A story.
+/// A scenario.
 #[derive(Clone, Debug)]
 pub struct Story {
     /// Its name in a case.
@@ -34,27 +34,27 @@ pub struct Story {
     kind: Kind,
     route: Route,
     pub(super) image_bytes: u32,
-    /// What its image has the monotonic record raised to.
+    /// Values to which its image raises the monotonic record.
     pub(super) asks: Floor,
-    /// Whether the device has three slots and a factory's.
+    /// Whether the device has three slots and a factory slot.
     pub(super) factory_slot: bool,
-    /// Whether its slots only keep images, which are copied to where they run.
+    /// Whether its slots only store images, which are copied to where they run.
     pub(super) staged: bool,
-    /// What happens during the download, once, when so many bytes are in.
+    /// Action during the download, once so many bytes have arrived.
     pub(super) middle: Option<(u32, Deed)>,
-    /// What the user does when all that is over.
+    /// Action of the user after the update.
     pub(super) after: Option<Deed>,
-    /// How it may end when the power is cut: what the job says, and the patch of the version that runs.
+    /// Allowed outcomes under power cuts: status and reason of the job, and the patch of the version that runs.
     pub(super) ends: &'static [(Status, Option<Reason>, u32)],
 }
 
 impl Story {
-    /// Whether flash loses an image in it: it takes no other fault beside that one.
+    /// Whether it corrupts an image in flash: it is not combined with other faults.
     pub fn is_of_damage(&self) -> bool {
         self.name == "damaged"
     }
 
-    /// Whether it is told in a few dozen operations, or a few hundred where images are copied.
+    /// Whether it takes only a few dozen operations, or a few hundred where images are copied.
     pub fn is_short(&self) -> bool {
         self.image_bytes == IMAGE_BYTES
     }
@@ -88,13 +88,13 @@ pub(super) const GOOD: Story = Story {
 
 const STAGED: Story = Story { name: "staged", staged: true, ..GOOD };
 
-/// All stories.
+/// All scenarios.
 pub const STORIES: [Story; 18] = [
     GOOD,
     Story { name: "http", route: Route::Http, ..GOOD },
     Story { name: "bad", kind: Kind::FailsItsTest, ends: &[failed(Reason::SelfTestFailed)], ..GOOD },
     Story { name: "hangs", kind: Kind::HangsInItsTest, ends: &[failed(Reason::SelfTestTimedOut)], ..GOOD },
-    // Whether the wish of the user is remembered is a matter of the moment: it is not in flash before the job is over.
+    // Both outcomes are allowed: an abort is not stored in flash before the job has ended.
     Story {
         name: "abort",
         middle: Some((2_048, |world| world.act(Act::Command(Command::Abort)))),
@@ -116,7 +116,7 @@ pub const STORIES: [Story; 18] = [
         ends: &[(Status::Canceled, None, 3)],
         ..GOOD
     },
-    // Nor is any other wish of the user before it is carried out.
+    // Nor is any other command before it is carried out.
     Story {
         name: "back",
         after: Some(|world| world.act(Act::Command(Command::RollBack))),
@@ -130,7 +130,7 @@ pub const STORIES: [Story; 18] = [
         ends: &[(Status::Succeeded, None, OLD), SUCCEEDED],
         ..GOOD
     },
-    // The confirmed image rots: the one before it runs again.
+    // The confirmed image is corrupted: the one before it runs again.
     Story { name: "damaged", after: Some(damage_the_confirmed_image), ends: &[(Status::Succeeded, None, OLD)], ..GOOD },
     Story { name: "rotate", asks: Floor { security_counter: 0, key_epoch: 1 }, ..GOOD },
     Story { name: "counter", asks: Floor { security_counter: 7, key_epoch: 0 }, ..GOOD },
@@ -165,13 +165,13 @@ pub const STORIES: [Story; 18] = [
 fn damage_the_confirmed_image(world: &mut World) {
     let device = &world.device;
     let confirmed = device.record().confirmed;
-    // A device that has only the one it was made with would have none.
+    // A device that only has its preinstalled image would have none left.
     if confirmed != device.first_slot() {
         device.nor.burn(device.layout.slot(confirmed).offset_bytes(), &[0; 64]);
     }
 }
 
-/// The short stories again, with images so small that every second cut can be told: their names begin with `small-`.
+/// The short scenarios with images small enough to run every pair of cuts: their names begin with `small-`.
 pub static SMALL_STORIES: LazyLock<Vec<Story>> = LazyLock::new(|| {
     let small = |story: &Story| Story {
         name: format!("small-{}", story.name).leak(),
@@ -181,7 +181,7 @@ pub static SMALL_STORIES: LazyLock<Vec<Story>> = LazyLock::new(|| {
     STORIES.iter().filter(|story| story.is_short()).map(small).collect()
 });
 
-/// A job of the story's kind.
+/// A job of the scenario's kind.
 pub(super) fn order(id: &str, story: &Story, patch: u32) -> Order {
     let Story { kind, route, image_bytes, asks, .. } = *story;
     Order { id: id.into(), kind, route, patch, image_bytes: image_bytes + patch, asks, by_next_key: false }

@@ -1,4 +1,4 @@
-//! The cells: what operations do to them, and what torn ones leave.
+//! The cells: what operations do to them, and what interrupted operations leave.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
@@ -94,7 +94,7 @@ impl Memory {
         let fate = self.fate();
         if self.begins(fate, &range) {
             let is_used = self.words(&range).contains(&true) && !self.takes_words_twice;
-            assert!(!is_used, "a word is written at {at} that is not erased");
+            assert!(!is_used, "the word written at {at} is not erased");
             self.words(&range).fill(true);
             self.change(fate, &range, |offset, byte| byte & !bytes[offset]);
         }
@@ -111,7 +111,7 @@ impl Memory {
             let sector_bytes = self.chip.sector_bytes;
             self.erases[range.start / sector_bytes..range.end / sector_bytes].iter_mut().for_each(|count| *count += 1);
             self.change(fate, &range, |_, byte| !byte);
-            // Only an erase whose end was heard can be relied upon.
+            // An erase is reliable only if it completed.
             self.words(&range).fill(fate != Fate::Done);
         }
         fate

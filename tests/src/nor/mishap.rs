@@ -1,37 +1,37 @@
-//! What can go wrong with a flash.
+//! Faults of a flash.
 
-/// What comes over one of the next operations, which are writes and erases and count from 0.
+/// A fault at one of the next operations, which are writes and erases and are counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mishap {
-    /// Which operation; of a [`Blow::Misread`], which read.
+    /// Index of the operation; for a [`Blow::Misread`], of the read.
     pub at: u32,
-    /// What comes over it.
+    /// The fault.
     pub blow: Blow,
 }
 
-/// What can come over an operation, or a read.
+/// A fault of an operation or a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blow {
-    /// It is refused and changes nothing; the device goes on.
+    /// It fails and changes nothing; the device continues.
     Fail,
-    /// It is done, and called refused.
+    /// It is carried out and reported as failed.
     Deny,
-    /// It is called done, and changes nothing.
+    /// It is reported as successful and changes nothing.
     Ignore,
-    /// One bit of what is read is not what lies there; read again, it is.
+    /// One bit is read wrong; the next read is correct.
     Misread,
-    /// From this operation on, no sector in this range, in bytes from the start of the flash, can be erased any more.
+    /// From this operation on, no sector in this range, in bytes from the start of the flash, can be erased.
     WearOut(u32, u32),
-    /// The power goes: it never returns, and neither does anything after it.
+    /// The power is cut: neither this operation nor any later one returns.
     Cut(Tear),
 }
 
-/// What an operation leaves that the power went at.
+/// The state in which a power cut leaves an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tear {
-    /// It had not begun.
+    /// Not begun.
     Before,
-    /// Its first bytes are done, be it in the middle of a word.
+    /// Its first bytes are done, possibly up to the middle of a word.
     Head,
     /// Its last bytes are done.
     Tail,
@@ -43,12 +43,12 @@ pub enum Tear {
     Unreadable,
     /// An erase that spans sectors of the part stops between two of them. Elsewhere it is as [`Tear::Head`].
     Between,
-    /// It is done, and nobody heard. What an erase leaves then may be too weak to keep a write.
+    /// It is done but never returns. After an erase, the cells may be too weakly erased to retain a write.
     After,
 }
 
 impl Tear {
-    /// All ways.
+    /// All of them.
     pub const ALL: [Tear; 8] = [
         Tear::Before,
         Tear::Head,

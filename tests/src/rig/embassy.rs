@@ -1,4 +1,4 @@
-//! A device that embassy-boot starts: the loader is its own crate, and the power can go in its swaps.
+//! A device that embassy-boot starts: the loader is its own crate, and the power can be cut in its swaps.
 
 use embassy_boot::{BootLoader, BootLoaderConfig};
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
@@ -54,7 +54,7 @@ impl NorFlash for Part {
     }
 }
 
-/// An operation that the power went at ends the loader's turn.
+/// An operation that the power was cut at ends the loader's run.
 fn done(ended: Option<Result<(), NorFlashErrorKind>>) -> Result<(), NorFlashErrorKind> {
     ended.unwrap_or(Err(NorFlashErrorKind::Other))
 }

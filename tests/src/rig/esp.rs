@@ -1,5 +1,5 @@
 //! A device that ESP-IDF's bootloader starts: slots and otadata in one NOR flash, the bootloader's steps carried out on it,
-//! so that the power can go in them too; and images that it verifies as it does, by checksum and digest.
+//! so that the power can be cut in them too; and images that it verifies as it does, by checksum and digest.
 
 use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
@@ -78,7 +78,7 @@ impl Esp {
         bytes
     }
 
-    /// Puts these entries into otadata, as something else left them.
+    /// Writes these entries to otadata, as another program would have left them.
     pub fn put(&self, entries: [Option<Entry>; 2]) {
         for (sector, entry) in entries.into_iter().enumerate() {
             let at = OTADATA.offset_bytes() + sector as u32 * SECTOR_BYTES;
@@ -100,7 +100,7 @@ impl Esp {
         is_image(&self.nor.bytes(region.offset_bytes(), region.len_bytes()))
     }
 
-    /// Carries a step of the bootloader's out on the flash and on what it holds of it; whether the power is still there.
+    /// Carries out a step of the bootloader on the flash and on its copy of it; returns whether the power is still on.
     fn does(&self, otadata: &mut [u8], step: Step) -> bool {
         let at = |sector: usize| OTADATA.offset_bytes() + sector as u32 * SECTOR_BYTES;
         let done = match step {

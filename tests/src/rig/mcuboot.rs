@@ -1,4 +1,4 @@
-//! A device that MCUboot starts: swapping the images, or in place. Its own turn is never cut.
+//! A device that MCUboot starts: swapping the images, or in place. The loader itself is never cut.
 
 use std::cell::Cell;
 
@@ -20,7 +20,7 @@ const SECTORS: usize = FACTORY_SECTOR + SLOT_SECTORS;
 
 type Flash = View<WORD, SECTOR>;
 
-/// Flash, slots and marks; the place that was started.
+/// Flash, slots and marks; the slot that was started.
 struct Device {
     nor: Nor,
     slots: [Region; 2],

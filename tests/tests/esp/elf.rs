@@ -2,7 +2,7 @@
 
 use ota_pal::Version;
 
-/// A chip as a linker script knows it.
+/// A chip as described by a linker script.
 #[derive(Clone, Copy, Debug)]
 pub struct Chip {
     /// As `esptool` spells it.
@@ -27,7 +27,7 @@ pub const CHIPS: [Chip; 4] = [
     chip("esp32c6", 0xF3, 0x4200_0020, 0x4080_0000),
 ];
 
-/// What the program says of itself.
+/// The application descriptor of the program.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
     /// The text before the version: nothing, or `v`.
