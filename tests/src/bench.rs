@@ -8,10 +8,10 @@ use ota_pal::{
     SignatureKind, SlotId, VersionRule,
 };
 
-use crate::dice::Dice;
 use crate::image::{BOARD, Behaviour, hardware, header, image};
 use crate::nor::{CHIPS, Nor, View};
-use crate::verifier::{Signer, WorldVerifier};
+use crate::rng::Rng;
+use crate::verifier::{Signer, SimVerifier};
 
 /// A slot of a store, and where its images run.
 pub const STORE_SLOT_BYTES: u32 = 16_384;
@@ -35,7 +35,7 @@ pub struct Own<F> {
 
 fn numbered(number: u32) -> Vec<u8> {
     let image_bytes = 9_000 + number;
-    image(&header(number, image_bytes, Behaviour::Passes, Floor::default()), &mut Dice::new(u64::from(number)))
+    image(&header(number, image_bytes, Behaviour::Passes, Floor::default()), &mut Rng::new(u64::from(number)))
 }
 
 impl<F: Flash + 'static> Own<F> {
@@ -71,7 +71,7 @@ pub fn staged<S: Flash + 'static>(mut open: impl FnMut(bool) -> S + 'static) -> 
 }
 
 impl<F: Flash + 'static> Bench for Own<F> {
-    type Platform = Native<F, WorldVerifier, Button>;
+    type Platform = Native<F, SimVerifier, Button>;
 
     async fn make(&mut self) {
         let (mut flash, mut bytes) = ((self.open)(true), numbered(1));

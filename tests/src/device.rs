@@ -13,11 +13,11 @@ use ota_pal::{
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::dice::Dice;
 use crate::image::{BOARD, Behaviour, hardware, header, image, key_epoch};
 use crate::nor::{Nor, with_view};
+use crate::rng::Rng;
 use crate::setup::Setup;
-use crate::verifier::{Signer, WorldVerifier};
+use crate::verifier::{Signer, SimVerifier};
 
 /// Buffer size for the URL of the active job.
 pub const URL_BYTES: usize = 1_024;
@@ -38,7 +38,7 @@ impl Reset for Button {
 }
 
 /// The platform of the simulated devices.
-pub type Board<F> = Native<F, WorldVerifier, Button>;
+pub type Board<F> = Native<F, SimVerifier, Button>;
 
 /// The agent of a simulated device.
 pub type Program<'b, F> = Agent<'b, Board<F>, App>;
@@ -61,7 +61,7 @@ pub struct Device {
 
 impl Device {
     /// A new device with slots of so many sectors of the chip: two, or three and a factory's. Version 1.0.1 runs.
-    pub fn new(setup: &Setup, signer: Rc<Signer>, dice: &mut Dice) -> Self {
+    pub fn new(setup: &Setup, signer: Rc<Signer>, rng: &mut Rng) -> Self {
         let Setup { thing, config, chip, slot_sectors, factory_slot, staged, .. } = setup;
         let (slots, parts) = if *factory_slot { (3, 4) } else { (2, 2) };
         let records = Layout::record_sectors(chip.sector_bytes as u32) as usize;
@@ -73,7 +73,7 @@ impl Device {
             Region::new(geometry.capacity_bytes, slot_bytes)
         });
         let layout = Layout::divide(geometry, slots, *factory_slot).expect("slots of whole sectors");
-        let factory = image(&header(1, FACTORY_BYTES, Behaviour::Passes, Floor::default()), dice);
+        let factory = image(&header(1, FACTORY_BYTES, Behaviour::Passes, Floor::default()), rng);
         let device = Self { nor, layout, executing, signer, thing: thing.clone(), config: config.clone() };
         device.nor.burn(device.runs_from(device.first_slot()).offset_bytes(), &factory);
         device

@@ -4,7 +4,7 @@
 use ota_pal::image::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
 use ota_pal::{Component, Floor, HardwareId, Header, Link, Version};
 
-use crate::dice::Dice;
+use crate::rng::Rng;
 
 /// The board of all simulated devices.
 pub const BOARD: &str = "board";
@@ -67,9 +67,9 @@ pub fn header(patch: u32, image_bytes: u32, behaviour: Behaviour, asks: Floor) -
 }
 
 /// The file of `header`: zeros up to the body, and a body of noise.
-pub fn image(header: &Header, dice: &mut Dice) -> Vec<u8> {
+pub fn image(header: &Header, rng: &mut Rng) -> Vec<u8> {
     let mut file = header.emit().to_vec();
     file.resize(header.body.offset_bytes() as usize, 0);
-    file.extend(dice.bytes(header.body.len_bytes() as usize));
+    file.extend(rng.bytes(header.body.len_bytes() as usize));
     file
 }

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use ota_jobs::{Reason, base64};
 use ota_pal::Floor;
 
-use crate::dice::Dice;
 use crate::image::{Behaviour, header, image};
+use crate::rng::Rng;
 use crate::verifier::{KEY_ID, Signer};
 
 /// What is wrong with a job, if anything.
@@ -175,15 +175,15 @@ const LEVELS_TOO_DEEP: usize = 400;
 const BYTES_TOO_LARGE: u32 = 16 * 1024 * 1024;
 
 /// Makes the job; `ours` is the key that devices trust.
-pub fn job(order: &Order, ours: &Signer, dice: &mut Dice) -> Job {
+pub fn job(order: &Order, ours: &Signer, rng: &mut Rng) -> Job {
     let Order { id, kind, route, patch, image_bytes, asks, by_next_key } = order;
     let mut header = header(*patch, *image_bytes, kind.behaviour(), *asks);
     if *kind == Kind::WrongHardware {
         header.hardware = crate::image::hardware("other");
     }
     let mut file = match kind {
-        Kind::NotAnImage => dice.bytes(*image_bytes as usize),
-        _ => image(&header, dice),
+        Kind::NotAnImage => rng.bytes(*image_bytes as usize),
+        _ => image(&header, rng),
     };
     let signature = match kind {
         Kind::ForeignKey => Signer::new("foreign", matches!(ours, Signer::Real(_))).sign(&file),
@@ -198,15 +198,15 @@ pub fn job(order: &Order, ours: &Signer, dice: &mut Dice) -> Job {
     };
     match kind {
         Kind::Tampered => {
-            let at = dice.between(512, u64::from(*image_bytes) - 1) as usize;
-            file[at] ^= 1 << dice.below(8);
+            let at = rng.between(512, u64::from(*image_bytes) - 1) as usize;
+            file[at] ^= 1 << rng.below(8);
         }
-        Kind::Short => file.truncate(dice.between(1, u64::from(*image_bytes) - 1) as usize),
+        Kind::Short => file.truncate(rng.between(1, u64::from(*image_bytes) - 1) as usize),
         _ => {}
     }
-    let stream = format!("AFR_OTA-{:036x}", dice.roll());
-    let file_id = dice.below(256) as u32;
-    let url = format!("https://bucket.example/{id}/fw.bin?X-Amz-Signature={:016x}&v=1", dice.roll());
+    let stream = format!("AFR_OTA-{:036x}", rng.next_u64());
+    let file_id = rng.below(256) as u32;
+    let url = format!("https://bucket.example/{id}/fw.bin?X-Amz-Signature={:016x}&v=1", rng.next_u64());
     let mut job = Job {
         id: id.clone(),
         kind: *kind,

@@ -5,8 +5,8 @@
 use ota_pal::{Flash, Region, now};
 use sha2::{Digest as _, Sha256};
 
-use crate::dice::Dice;
 use crate::nor::{Nor, View};
+use crate::rng::Rng;
 
 /// The magic of the default alignment, and what ends that of any other.
 const MAGIC_OF_8: [u8; 16] =
@@ -207,7 +207,7 @@ fn image_bytes(slot: &[u8]) -> Option<usize> {
 
 /// An MCUboot image for [`BOARD`](crate::image::BOARD), version 1.0.`patch`, as long as it is asked to be: at least 200
 /// bytes. Not signed: MCUboot's signatures are its own.
-pub fn image(patch: u16, security_counter: u32, image_bytes: usize, dice: &mut Dice) -> Vec<u8> {
+pub fn image(patch: u16, security_counter: u32, image_bytes: usize, rng: &mut Rng) -> Vec<u8> {
     let board = crate::image::BOARD.as_bytes();
     let mut protected = [0x50_u16.to_le_bytes(), 4_u16.to_le_bytes()].concat();
     protected.extend(security_counter.to_le_bytes());
@@ -221,7 +221,7 @@ pub fn image(patch: u16, security_counter: u32, image_bytes: usize, dice: &mut D
     bytes.extend([0, 0, 0, 0, 1, 0]);
     bytes.extend(patch.to_le_bytes());
     bytes.resize(64, 0);
-    bytes.extend(dice.bytes(body_len));
+    bytes.extend(rng.bytes(body_len));
     bytes.extend([0x6908_u16.to_le_bytes(), protected_len.to_le_bytes()].concat());
     bytes.extend(protected);
     let digest = Sha256::digest(&bytes);

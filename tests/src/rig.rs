@@ -3,12 +3,12 @@
 //!
 //! * [`esp`]: ESP-IDF's bootloader, by its model. [`mcuboot`]: MCUboot that swaps or starts in place, by its model.
 //! * [`embassy`]: embassy-boot, by its own crate.
-//! * [`life`]: an update on any of them.
+//! * [`update_run`]: an update on any of them.
 
 pub mod embassy;
 pub mod esp;
-pub mod life;
 pub mod mcuboot;
+pub mod update_run;
 
 use ota_pal::{
     BootControl, Component, Config, Digest, Flash, HardwareId, Layout, Native, NoWatchdog, Platform, Refusal,
@@ -17,7 +17,7 @@ use ota_pal::{
 
 use crate::device::Button;
 use crate::nor::{CHIPS, Chip, Nor};
-use crate::verifier::{Signer, WorldVerifier};
+use crate::verifier::{Signer, SimVerifier};
 
 const BLOCK_BYTES: usize = 1_024;
 /// The name of the jobs.
@@ -35,7 +35,7 @@ pub enum Turn {
 }
 
 /// The platform of a program that is started so.
-pub type Board<F, B> = Native<F, WorldVerifier, Button, NoWatchdog, B>;
+pub type Board<F, B> = Native<F, SimVerifier, Button, NoWatchdog, B>;
 
 /// A device under a foreign boot loader.
 pub trait Rig: Sized {
@@ -61,7 +61,7 @@ pub trait Rig: Sized {
     fn running(&self, len_bytes: usize) -> Vec<u8>;
 
     /// Corrupts a copy of an image that does not run, so that the loader does not start it.
-    fn spoil(&self, image: &[u8]) {
+    fn corrupt(&self, image: &[u8]) {
         let flash = self.nor().bytes(0, self.nor().capacity() as u32);
         let middle = &image[image.len() / 2..image.len() / 2 + 64];
         let at = flash.windows(middle.len()).position(|window| window == middle).expect("it lies there");

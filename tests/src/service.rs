@@ -8,9 +8,9 @@ use ota_jobs::{
     Status, Summaries, Summary, Topic, Update, UpdateResponse,
 };
 
-use crate::dice::Dice;
 pub use crate::entry::Entry;
 use crate::job::Job;
+use crate::rng::Rng;
 use crate::wire::{PLACE_OF_DOCUMENT, execution, pairs, seconds, state, summary};
 
 /// Room for the largest answer.
@@ -29,7 +29,7 @@ pub struct Reply {
 
 /// Probabilities with which requests fail. All in per cent.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Mood {
+pub struct FailureRates {
     /// Refused with InternalError or RequestThrottled.
     pub refuses: u64,
     /// Updates refused with a VersionMismatch although the version matches.
@@ -42,7 +42,7 @@ pub struct Mood {
 
 /// An update as the device sent it.
 #[derive(Clone, Debug)]
-pub struct Word {
+pub struct StatusUpdate {
     /// About this job.
     pub job: String,
     /// Its status.
@@ -60,13 +60,13 @@ pub struct Word {
 /// The service.
 pub struct Service {
     thing: String,
-    dice: Dice,
+    rng: Rng,
     /// The probabilities of failures.
-    pub mood: Mood,
+    pub failure_rates: FailureRates,
     /// All executions, oldest first.
     pub entries: Vec<Entry>,
     /// All updates that arrived.
-    pub words: Vec<Word>,
+    pub updates: Vec<StatusUpdate>,
     /// Bytes of the largest request for blocks.
     pub largest_request_bytes: u64,
     /// How often it was asked for a job.
@@ -85,14 +85,14 @@ impl Entry {
 
 impl Service {
     /// A service without failures, for the thing `thing`.
-    pub fn new(thing: &str, dice: Dice) -> Self {
-        let (mood, thing) = (Mood::default(), thing.to_owned());
+    pub fn new(thing: &str, rng: Rng) -> Self {
+        let (failure_rates, thing) = (FailureRates::default(), thing.to_owned());
         Self {
             thing,
-            dice,
-            mood,
+            rng,
+            failure_rates,
             entries: Vec::new(),
-            words: Vec::new(),
+            updates: Vec::new(),
             largest_request_bytes: 0,
             questions: 0,
             documents: Cell::new(0),
@@ -129,7 +129,7 @@ impl Service {
     /// Answers a request of the device.
     pub fn handle(&mut self, topic: &str, payload: &[u8], now_ms: u64) -> Vec<Reply> {
         let Ok((thing, topic)) = Topic::parse(topic) else { return Vec::new() };
-        if thing != self.thing || self.dice.percent(self.mood.ignores) {
+        if thing != self.thing || self.rng.percent(self.failure_rates.ignores) {
             return Vec::new();
         }
         let replies = match topic {
@@ -138,7 +138,7 @@ impl Service {
             Topic::Stream { stream, topic, encoding } => self.deliver(stream, topic, encoding, payload),
             Topic::Jobs(_) => Vec::new(), // the agent sends no other request
         };
-        if self.dice.percent(self.mood.forgets) { Vec::new() } else { replies }
+        if self.rng.percent(self.failure_rates.forgets) { Vec::new() } else { replies }
     }
 
     fn describe(&mut self, job: JobRef<'_>, payload: &[u8], now_ms: u64) -> Vec<Reply> {
@@ -170,7 +170,7 @@ impl Service {
         let refusal = self.update_refusal(id, &update);
         let taken = refusal.is_none();
         let details = update.status_details.map_or_else(Vec::new, pairs);
-        self.words.push(Word {
+        self.updates.push(StatusUpdate {
             job: id.to_owned(),
             status: update.status,
             details: details.clone(),
@@ -203,7 +203,7 @@ impl Service {
         if let Some(code) = self.temper() {
             return Some(code);
         }
-        let spiteful = self.dice.percent(self.mood.mismatches);
+        let spiteful = self.rng.percent(self.failure_rates.mismatches);
         let Some(entry) = self.entry(id) else { return Some(RejectCode::ResourceNotFound) };
         let device_may_set =
             matches!(update.status, Status::InProgress | Status::Succeeded | Status::Failed | Status::Rejected);
@@ -217,8 +217,8 @@ impl Service {
     }
 
     fn temper(&mut self) -> Option<RejectCode> {
-        let code = self.dice.pick(&[RejectCode::InternalError, RejectCode::RequestThrottled]);
-        self.dice.percent(self.mood.refuses).then_some(code)
+        let code = self.rng.pick(&[RejectCode::InternalError, RejectCode::RequestThrottled]);
+        self.rng.percent(self.failure_rates.refuses).then_some(code)
     }
 
     /// IN_PROGRESS before QUEUED, then the oldest.
@@ -300,6 +300,6 @@ impl Service {
 
     /// A random failure of the stream service, as probable as one of the job service.
     pub(crate) fn stream_accident(&mut self) -> bool {
-        self.dice.percent(self.mood.refuses)
+        self.rng.percent(self.failure_rates.refuses)
     }
 }

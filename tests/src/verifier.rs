@@ -23,7 +23,7 @@ pub enum Signer {
 }
 
 /// The device's verifier.
-pub enum WorldVerifier {
+pub enum SimVerifier {
     /// The substitute.
     Quick {
         /// Of the current key and of its successor.
@@ -73,16 +73,16 @@ impl Signer {
     }
 
     /// A verifier for signatures of this key, issued in epoch 0, and of the next, issued in epoch 1.
-    pub fn verifier(&self) -> WorldVerifier {
+    pub fn verifier(&self) -> SimVerifier {
         match (self, self.next()) {
-            (Self::Quick { mark }, Self::Quick { mark: next }) => WorldVerifier::Quick { marks: [*mark, next] },
+            (Self::Quick { mark }, Self::Quick { mark: next }) => SimVerifier::Quick { marks: [*mark, next] },
             (Self::Real(key), Self::Real(next)) => {
                 let mut keys = KeySet::new();
                 keys.add(public(KEY_ID, key)).expect("there is room for two");
                 keys.add(public("next", &next).issued_in(1)).expect("there is room for two");
-                WorldVerifier::Real(Box::new(keys))
+                SimVerifier::Real(Box::new(keys))
             }
-            _ => WorldVerifier::Bench(Box::new(AcceptUnsigned(KeySet::new()))),
+            _ => SimVerifier::Bench(Box::new(AcceptUnsigned(KeySet::new()))),
         }
     }
 }
@@ -95,7 +95,7 @@ fn quick(digest: &[u8; 32], mark: u8) -> Vec<u8> {
     digest.iter().map(|byte| byte ^ mark).collect()
 }
 
-impl Verifier for WorldVerifier {
+impl Verifier for SimVerifier {
     fn admits(&self, kind: Option<SignatureKind>) -> Result<(), SignatureRefusal> {
         match (self, kind) {
             (Self::Real(keys), _) => keys.admits(kind),

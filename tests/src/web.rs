@@ -7,7 +7,7 @@ use std::rc::Rc;
 use ota_agent::transport;
 use ota_jobs::Reason;
 
-use crate::dice::Dice;
+use crate::rng::Rng;
 
 /// A part of a body.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ impl Web {
         file: Option<Rc<[u8]>>,
         range: transport::Range,
         (delay_ms, documents): (u64, u32),
-        dice: &mut Dice,
+        rng: &mut Rng,
     ) -> Vec<(u64, Part)> {
         if documents < self.expired_before_document {
             return vec![(delay_ms, Part::Failed(Reason::HttpForbidden))];
@@ -83,9 +83,9 @@ impl Web {
             let last_ms = parts.last().map_or(delay_ms, |(at_ms, _)| *at_ms);
             parts.push((last_ms, Part::Failed(Reason::HttpBodyTooShort)));
         }
-        if dice.percent(self.failures) {
-            parts.truncate(dice.below(parts.len() as u64) as usize);
-            let reason = dice.pick(&ACCIDENTS);
+        if rng.percent(self.failures) {
+            parts.truncate(rng.below(parts.len() as u64) as usize);
+            let reason = rng.pick(&ACCIDENTS);
             let silence_ms = if reason == Reason::HttpUnreachable { SILENCE_MS } else { 0 };
             let last_ms = parts.last().map_or(delay_ms, |(at_ms, _)| *at_ms);
             parts.push((last_ms + silence_ms, Part::Failed(reason)));

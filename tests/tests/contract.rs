@@ -10,7 +10,7 @@ use ota_pal::platform::contract::{Bench, CLAUSES, Violation, check};
 use ota_pal::{FileFlash, Flash, Layout, Native, SignatureKind, now};
 use ota_tests::bench::{Button, Own, STORE_SLOT_BYTES, staged};
 use ota_tests::nor::{CHIPS, Chip, Nor, View};
-use ota_tests::verifier::WorldVerifier;
+use ota_tests::verifier::SimVerifier;
 
 fn checked(bench: &mut impl Bench) -> Vec<Violation> {
     now(check(bench)).expect("memory never waits")
@@ -131,7 +131,7 @@ fn the_staged_platform_keeps_the_contract_with_images_in_a_ram_store() {
 struct Forgetful(Own<View<4, 4096>>);
 
 impl Bench for Forgetful {
-    type Platform = Native<View<4, 4096>, WorldVerifier, Button>;
+    type Platform = Native<View<4, 4096>, SimVerifier, Button>;
 
     async fn make(&mut self) {
         self.0.make().await;
@@ -152,7 +152,7 @@ impl Bench for Forgetful {
 }
 
 #[test]
-fn a_platform_that_forgets_is_found_out_clause_by_clause() {
+fn a_platform_that_loses_its_state_violates_clause_by_clause() {
     let mut nor = Nor::new(CHIPS[0], 20);
     let forgetful = Own::new(move |erased| {
         if erased {

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
 use ota_pal::{ImageState, Platform, Refusal, Trial, now};
 use ota_tests::esp_bootloader::{ABORTED, Entry, INVALID, NEW, PENDING_VERIFY, Start as Started, Table};
-use ota_tests::nor::{Blow, Mishap, Tear};
+use ota_tests::nor::{CutEffect, FlashFault, PlannedFault};
 use ota_tests::rig::esp::Esp;
 use ota_tests::rig::{Rig, Turn, booted, receive, signature, signer, update, update_and_keep};
 
@@ -25,7 +25,7 @@ const BOOTS_AFTER: usize = 3;
 
 /// A scenario on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Story {
+enum Scenario {
     /// An update whose image passes its test.
     Good,
     /// One whose image fails it, and rolls back.
@@ -61,15 +61,15 @@ enum Before {
     Silence,
 }
 
-const CASES: [(Story, &[Before]); 8] = [
-    (Story::Good, &[Before::Nothing, Before::Factory, Before::Update, Before::Failure, Before::Silence]),
-    (Story::Fails, &[Before::Nothing, Before::Factory, Before::Failure]),
-    (Story::Silent, &[Before::Nothing, Before::Factory, Before::Failure]),
-    (Story::Hangs, &[Before::Nothing, Before::Factory, Before::Failure]),
-    (Story::Refused, &[Before::Nothing, Before::Factory, Before::Failure]),
-    (Story::Back, &[Before::Update]),
-    (Story::BackRefused, &[Before::Update]),
-    (Story::Reset, &[Before::FactoryUpdate]),
+const CASES: [(Scenario, &[Before]); 8] = [
+    (Scenario::Good, &[Before::Nothing, Before::Factory, Before::Update, Before::Failure, Before::Silence]),
+    (Scenario::Fails, &[Before::Nothing, Before::Factory, Before::Failure]),
+    (Scenario::Silent, &[Before::Nothing, Before::Factory, Before::Failure]),
+    (Scenario::Hangs, &[Before::Nothing, Before::Factory, Before::Failure]),
+    (Scenario::Refused, &[Before::Nothing, Before::Factory, Before::Failure]),
+    (Scenario::Back, &[Before::Update]),
+    (Scenario::BackRefused, &[Before::Update]),
+    (Scenario::Reset, &[Before::FactoryUpdate]),
 ];
 
 /// The end of a scenario, as reported by the platform.
@@ -87,17 +87,17 @@ enum End {
 /// A device in a scenario.
 struct Device {
     esp: Esp,
-    story: Story,
+    scenario: Scenario,
     /// Images that were verified or preinstalled.
     verified: Cell<[bool; 8]>,
     /// Whether the program requested the image that runs.
     kept: Cell<bool>,
     /// Whether the program has started the command, a rollback or a factory reset.
-    told: Cell<bool>,
+    started: Cell<bool>,
     /// Whether the platform reported that the command succeeded.
     done: Cell<bool>,
     /// Whether the target image of the rollback was corrupted.
-    spoiled: Cell<bool>,
+    corrupted: Cell<bool>,
 }
 
 fn made(before: Before) -> Esp {
@@ -124,21 +124,21 @@ fn made(before: Before) -> Esp {
 }
 
 /// The image that a scenario installs. A refused one ends with a wrong digest.
-fn brought(story: Story) -> Vec<u8> {
+fn brought(scenario: Scenario) -> Vec<u8> {
     let mut image = Esp::image(IMAGE);
-    if story == Story::Refused {
+    if scenario == Scenario::Refused {
         *image.last_mut().expect("an image has bytes") ^= 1;
     }
     image
 }
 
 impl Device {
-    fn new(story: Story, before: Before, esp: Esp) -> Self {
+    fn new(scenario: Scenario, before: Before, esp: Esp) -> Self {
         let mut verified = [false; 8];
         verified[1] = true;
         verified[2] = !matches!(before, Before::Nothing | Before::Factory);
-        let [kept, told, done, spoiled] = [const { Cell::new(false) }; 4];
-        Self { esp, story, verified: Cell::new(verified), kept, told, done, spoiled }
+        let [kept, started, done, corrupted] = [const { Cell::new(false) }; 4];
+        Self { esp, scenario, verified: Cell::new(verified), kept, started, done, corrupted }
     }
 
     /// The number of the image that runs.
@@ -156,32 +156,32 @@ impl Device {
             Turn::Cut => return None,
             Turn::Runs => {}
         }
-        if self.number() == IMAGE && self.story == Story::Hangs {
+        if self.number() == IMAGE && self.scenario == Scenario::Hangs {
             return None;
         }
         let ended = now(self.program(&mut self.esp.board()));
-        if self.story == Story::BackRefused && self.told.get() && !self.spoiled.replace(true) {
-            self.esp.spoil(&Esp::image(1));
+        if self.scenario == Scenario::BackRefused && self.started.get() && !self.corrupted.replace(true) {
+            self.esp.corrupt(&Esp::image(1));
         }
         ended?
     }
 
     async fn program(&self, board: &mut <Esp as Rig>::Board) -> Option<End> {
         let state = board.boot_state().await.expect("it can be read");
-        match (state.image_state(), self.story) {
+        match (state.image_state(), self.scenario) {
             (ImageState::RolledBack, _) => None,
-            (ImageState::OnTrial, Story::Fails) => {
+            (ImageState::OnTrial, Scenario::Fails) => {
                 board.roll_back(REASON).await.expect("it is on trial");
                 None
             }
-            (ImageState::OnTrial, Story::Silent) => None,
+            (ImageState::OnTrial, Scenario::Silent) => None,
             (ImageState::OnTrial, _) => {
                 self.kept.set(true);
                 board.confirm().await.expect("it is on trial");
                 Some(End::Succeeded)
             }
-            (ImageState::Confirmed, Story::Back | Story::BackRefused) => self.back(board, state.trial).await,
-            (ImageState::Confirmed, Story::Reset) => self.factory_reset(board).await,
+            (ImageState::Confirmed, Scenario::Back | Scenario::BackRefused) => self.back(board, state.trial).await,
+            (ImageState::Confirmed, Scenario::Reset) => self.factory_reset(board).await,
             (ImageState::Confirmed, _) => self.update(board, state.trial).await,
         }
     }
@@ -200,7 +200,7 @@ impl Device {
     }
 
     async fn receive(&self, board: &mut <Esp as Rig>::Board) -> Result<(), Refusal> {
-        let image = brought(self.story);
+        let image = brought(self.scenario);
         let (slot, digest) = receive(board, &image).await?;
         let mut verified = self.verified.get();
         verified[IMAGE as usize] = true;
@@ -212,8 +212,8 @@ impl Device {
         match (self.number(), trial) {
             (1, _) => Some(End::Succeeded),
             (_, Trial::Ended { reason, .. }) => Some(End::Failed { reason }),
-            (_, Trial::None) if !self.told.get() => {
-                self.told.set(true);
+            (_, Trial::None) if !self.started.get() => {
+                self.started.set(true);
                 board.restore_previous().await.expect("image 1 is whole");
                 self.done.set(true);
                 None
@@ -238,7 +238,7 @@ impl Device {
 }
 
 /// The result of a case.
-struct Told {
+struct CaseResult {
     end: End,
     /// Writes and erases from the beginning to the end.
     operations: u32,
@@ -249,14 +249,14 @@ struct Told {
 }
 
 /// Runs a scenario on a copy of a device, with or without a cut, and one more good update.
-fn tell(story: Story, before: Before, esp: &Esp, cuts: &[(u32, Tear)]) -> Told {
-    let device = Device::new(story, before, esp.copy());
-    device.esp.nor().plan(cuts.iter().map(|(at, tear)| Mishap { at: *at, blow: Blow::Cut(*tear) }));
-    live(&device)
+fn run_case(scenario: Scenario, before: Before, esp: &Esp, cuts: &[(u32, CutEffect)]) -> CaseResult {
+    let device = Device::new(scenario, before, esp.copy());
+    device.esp.nor().plan(cuts.iter().map(|(at, effect)| PlannedFault { at: *at, fault: FlashFault::Cut(*effect) }));
+    run_to_end(&device)
 }
 
 /// Boots until the scenario ends.
-fn live(device: &Device) -> Told {
+fn run_to_end(device: &Device) -> CaseResult {
     let first = device.esp.nor().operations();
     let mut unwatched = false;
     let mut end = None;
@@ -267,15 +267,15 @@ fn live(device: &Device) -> Told {
         let started = device.esp.starts.borrow().get(boots).copied();
         let by_entry = |state: Option<u32>| !was_kept && state != Some(PENDING_VERIFY);
         let is_new = device.esp.runs(IMAGE) && !matches!(started, None | Some((Started::Nothing, _)));
-        unwatched |= is_new && device.story <= Story::Hangs && started.is_some_and(|(_, state)| by_entry(state));
+        unwatched |= is_new && device.scenario <= Scenario::Hangs && started.is_some_and(|(_, state)| by_entry(state));
         if end.is_some() {
             break;
         }
     }
-    let was_cut = !device.esp.nor().is_mishap_due();
+    let was_cut = !device.esp.nor().is_fault_due();
     device.esp.nor().plan([]);
     let operations = device.esp.nor().operations() - first;
-    let hung = device.story == Story::Hangs && unwatched;
+    let hung = device.scenario == Scenario::Hangs && unwatched;
     let end = end.unwrap_or_else(|| {
         assert!(hung, "no end after {BOOTS_MAX} boots: {:?}", device.esp.starts.borrow());
         End::Hung
@@ -284,16 +284,16 @@ fn live(device: &Device) -> Told {
         is_true(device, end);
         assert_eq!(update_and_keep(&device.esp, LATER), Ok(()));
     }
-    Told { end, operations, was_cut, unwatched }
+    CaseResult { end, operations, was_cut, unwatched }
 }
 
 /// Asserts that the reported image runs, and still does at later boots.
 fn is_true(device: &Device, end: End) {
     for _ in 0..BOOTS_AFTER {
         let is_old = matches!(end, End::Failed { .. } | End::Refused(_));
-        match device.story {
-            Story::Back | Story::BackRefused => assert_eq!(device.number() == 2, is_old, "{end:?}"),
-            Story::Reset => assert!(device.esp.started().is_factory()),
+        match device.scenario {
+            Scenario::Back | Scenario::BackRefused => assert_eq!(device.number() == 2, is_old, "{end:?}"),
+            Scenario::Reset => assert!(device.esp.started().is_factory()),
             _ => assert_eq!(device.number() != IMAGE, is_old, "{end:?}"),
         }
         let state = now(booted(&device.esp).boot_state()).expect("nothing is cut").expect("it can be read");
@@ -305,16 +305,16 @@ fn is_true(device: &Device, end: End) {
 const WENT_BACK: End = End::Failed { reason: REASON_ATTEMPTS_EXHAUSTED };
 
 /// The allowed ends of a scenario with a cut; the first of them is the one without.
-fn ends(story: Story) -> &'static [End] {
-    match story {
+fn ends(scenario: Scenario) -> &'static [End] {
+    match scenario {
         // A trial has one boot: a cut in it ends it.
-        Story::Good => &[End::Succeeded, WENT_BACK],
-        Story::Fails => &[End::Failed { reason: REASON }, WENT_BACK],
-        Story::Hangs => &[WENT_BACK, End::Hung],
-        Story::Silent | Story::Refused => &[WENT_BACK],
+        Scenario::Good => &[End::Succeeded, WENT_BACK],
+        Scenario::Fails => &[End::Failed { reason: REASON }, WENT_BACK],
+        Scenario::Hangs => &[WENT_BACK, End::Hung],
+        Scenario::Silent | Scenario::Refused => &[WENT_BACK],
         // Corrupted before the record named it.
-        Story::BackRefused => &[WENT_BACK, End::Refused(Refusal::NoPreviousImage)],
-        Story::Back | Story::Reset => &[End::Succeeded],
+        Scenario::BackRefused => &[WENT_BACK, End::Refused(Refusal::NoPreviousImage)],
+        Scenario::Back | Scenario::Reset => &[End::Succeeded],
     }
 }
 
@@ -329,11 +329,11 @@ struct Counts {
 }
 
 impl Counts {
-    fn add(&mut self, story: Story, told: &Told) {
+    fn add(&mut self, scenario: Scenario, result: &CaseResult) {
         self.cases += 1;
-        self.otherwise += u32::from(told.end != ends(story)[0]);
-        self.unwatched += u32::from(told.unwatched);
-        self.hung += u32::from(told.end == End::Hung);
+        self.otherwise += u32::from(result.end != ends(scenario)[0]);
+        self.unwatched += u32::from(result.unwatched);
+        self.hung += u32::from(result.end == End::Hung);
     }
 
     fn print(&self, what: &str) {
@@ -343,23 +343,23 @@ impl Counts {
 }
 
 /// Runs a case and counts it; if it panics, prints the case.
-fn count(counts: &mut Counts, case: &str, story: Story, tell: impl FnOnce() -> Told) -> Told {
-    let told = catch_unwind(AssertUnwindSafe(tell)).unwrap_or_else(|_| panic!("{case}"));
-    assert!(ends(story).contains(&told.end), "{case}: {:?}", told.end);
-    counts.add(story, &told);
-    told
+fn count(counts: &mut Counts, case: &str, scenario: Scenario, run_case: impl FnOnce() -> CaseResult) -> CaseResult {
+    let result = catch_unwind(AssertUnwindSafe(run_case)).unwrap_or_else(|_| panic!("{case}"));
+    assert!(ends(scenario).contains(&result.end), "{case}: {:?}", result.end);
+    counts.add(scenario, &result);
+    result
 }
 
-fn cases() -> impl Iterator<Item = (Story, Before)> {
-    CASES.into_iter().flat_map(|(story, befores)| befores.iter().map(move |before| (story, *before)))
+fn cases() -> impl Iterator<Item = (Scenario, Before)> {
+    CASES.into_iter().flat_map(|(scenario, befores)| befores.iter().map(move |before| (scenario, *before)))
 }
 
 #[test]
-fn every_story_ends_as_it_must_when_nothing_is_cut() {
-    for (story, before) in cases() {
-        let told = tell(story, before, &made(before), &[]);
-        assert_eq!(told.end, ends(story)[0], "{story:?} {before:?}");
-        assert!(!told.unwatched, "{story:?} {before:?}");
+fn every_scenario_ends_as_expected_without_a_cut() {
+    for (scenario, before) in cases() {
+        let result = run_case(scenario, before, &made(before), &[]);
+        assert_eq!(result.end, ends(scenario)[0], "{scenario:?} {before:?}");
+        assert!(!result.unwatched, "{scenario:?} {before:?}");
     }
 }
 
@@ -372,30 +372,30 @@ const VERDICT_OPERATIONS: u32 = 3;
 
 #[test]
 fn a_cut_at_any_operation_of_program_or_bootloader_ends_in_the_truth_and_in_a_device_that_takes_the_next_update() {
-    let mut all: BTreeMap<Story, Counts> = BTreeMap::new();
-    for (story, before) in cases() {
-        let counts = all.entry(story).or_default();
+    let mut all: BTreeMap<Scenario, Counts> = BTreeMap::new();
+    for (scenario, before) in cases() {
+        let counts = all.entry(scenario).or_default();
         let esp = made(before);
-        let operations = tell(story, before, &esp, &[]).operations;
-        for (at, tear) in (0..operations).flat_map(|at| Tear::ALL.map(|tear| (at, tear))) {
-            let case = format!("{story:?} {before:?} {at}:{tear:?}");
-            let told = count(counts, &case, story, || tell(story, before, &esp, &[(at, tear)]));
-            assert!(told.was_cut, "{case}");
+        let operations = run_case(scenario, before, &esp, &[]).operations;
+        for (at, effect) in (0..operations).flat_map(|at| CutEffect::ALL.map(|effect| (at, effect))) {
+            let case = format!("{scenario:?} {before:?} {at}:{effect:?}");
+            let result = count(counts, &case, scenario, || run_case(scenario, before, &esp, &[(at, effect)]));
+            assert!(result.was_cut, "{case}");
         }
     }
-    for (story, counts) in &all {
-        counts.print(&format!("one cut, {story:?}"));
-        let devices = CASES.iter().find(|(of, _)| of == story).map_or(0, |(_, befores)| befores.len() as u32);
-        let ways = Tear::ALL.len() as u32;
-        let otherwise_max = match story {
-            Story::Good => devices * ways * TRIAL_OPERATIONS,
-            Story::Fails => devices * ways * VERDICT_OPERATIONS,
+    for (scenario, counts) in &all {
+        counts.print(&format!("one cut, {scenario:?}"));
+        let devices = CASES.iter().find(|(of, _)| of == scenario).map_or(0, |(_, befores)| befores.len() as u32);
+        let ways = CutEffect::ALL.len() as u32;
+        let otherwise_max = match scenario {
+            Scenario::Good => devices * ways * TRIAL_OPERATIONS,
+            Scenario::Fails => devices * ways * VERDICT_OPERATIONS,
             // Cut while the record is stored: the image is corrupted before it is named.
-            Story::BackRefused => 2 * ways,
-            Story::Silent | Story::Hangs | Story::Refused | Story::Back | Story::Reset => 0,
+            Scenario::BackRefused => 2 * ways,
+            Scenario::Silent | Scenario::Hangs | Scenario::Refused | Scenario::Back | Scenario::Reset => 0,
         };
-        assert!(counts.otherwise <= otherwise_max, "{story:?}: {counts:?}, at most {otherwise_max}");
-        assert_eq!((counts.unwatched, counts.hung), (0, 0), "{story:?}");
+        assert!(counts.otherwise <= otherwise_max, "{scenario:?}: {counts:?}, at most {otherwise_max}");
+        assert_eq!((counts.unwatched, counts.hung), (0, 0), "{scenario:?}");
     }
     let cases: u32 = all.values().map(|counts| counts.cases).sum();
     println!("one cut: {cases} cases in all");
@@ -409,22 +409,22 @@ const PART_OF_TWO: u32 = 499;
 fn a_second_cut_while_the_device_recovers_ends_in_the_truth_too() {
     let mut counts = Counts::default();
     let mut turn = 0;
-    for (story, before) in cases() {
+    for (scenario, before) in cases() {
         let esp = made(before);
-        let operations = tell(story, before, &esp, &[]).operations;
-        let cuts = || (0..operations).flat_map(|at| Tear::ALL.map(|tear| (at, tear)));
+        let operations = run_case(scenario, before, &esp, &[]).operations;
+        let cuts = || (0..operations).flat_map(|at| CutEffect::ALL.map(|effect| (at, effect)));
         for (first, second) in cuts().flat_map(|first| cuts().map(move |second| (first, second))) {
             turn += 1;
             if turn % PART_OF_TWO != 0 {
                 continue;
             }
-            let case = format!("{story:?} {before:?} {first:?} {second:?}");
-            let told = catch_unwind(AssertUnwindSafe(|| tell(story, before, &esp, &[first, second])));
-            let told = told.unwrap_or_else(|_| panic!("{case}"));
+            let case = format!("{scenario:?} {before:?} {first:?} {second:?}");
+            let result = catch_unwind(AssertUnwindSafe(|| run_case(scenario, before, &esp, &[first, second])));
+            let result = result.unwrap_or_else(|_| panic!("{case}"));
             // A rollback that was cut twice is abandoned.
-            let given_up = story == Story::Back && told.end == WENT_BACK;
-            assert!(ends(story).contains(&told.end) || given_up, "{case}: {:?}", told.end);
-            counts.add(story, &told);
+            let given_up = scenario == Scenario::Back && result.end == WENT_BACK;
+            assert!(ends(scenario).contains(&result.end) || given_up, "{case}: {:?}", result.end);
+            counts.add(scenario, &result);
         }
     }
     counts.print("two cuts");
@@ -443,21 +443,21 @@ fn torn_states() -> impl Iterator<Item = u32> {
 #[test]
 fn what_a_state_torn_in_the_bootloaders_hands_costs_is_counted() {
     let mut all = [Counts::default(); 4];
-    for (counts, story) in all.iter_mut().zip([Story::Good, Story::Fails, Story::Silent, Story::Hangs]) {
+    for (counts, scenario) in all.iter_mut().zip([Scenario::Good, Scenario::Fails, Scenario::Silent, Scenario::Hangs]) {
         let esp = made(Before::Nothing);
         for state in torn_states() {
-            let case = format!("{story:?} {state:#x}");
-            count(counts, &case, story, || {
-                let device = Device::new(story, Before::Nothing, esp.copy());
+            let case = format!("{scenario:?} {state:#x}");
+            count(counts, &case, scenario, || {
+                let device = Device::new(scenario, Before::Nothing, esp.copy());
                 assert_eq!(device.boot(), None);
                 let otadata = device.esp.otadata();
                 let [first, second] = [0, 1].map(|sector| Entry::of(&otadata, sector));
                 assert_eq!((second.seq(), second.state()), (2, NEW), "the new image waits");
                 device.esp.put([Some(first), Some(second.with_state(state))]);
-                live(&device)
+                run_to_end(&device)
             });
         }
-        counts.print(&format!("torn state, {story:?}"));
+        counts.print(&format!("torn state, {scenario:?}"));
     }
     let passed_over = torn_states().filter(|state| [PENDING_VERIFY, INVALID, ABORTED].contains(state)).count() as u32;
     let watched = passed_over + 1;

@@ -61,7 +61,7 @@ fn under_mcuboot_in_place_the_contract_is_kept() {
 }
 
 #[test]
-fn under_embassy_boot_the_contract_is_kept_but_for_the_way_back() {
+fn under_embassy_boot_the_contract_is_kept_except_for_the_rollback() {
     // A swap leaves the earlier image one page behind the start of the partition from which embassy-boot takes images.
     let way_back = ("the way back leads to the image that was confirmed before", "NoPreviousImage".into());
     assert_eq!(violated::<Embassy>(ONE_BOOT), [way_back]);

@@ -11,10 +11,10 @@ use ota_pal::loaders::mcuboot::{
     read_tlvs,
 };
 use ota_pal::{Flash, Geometry, NoWatchdog, Platform, Refusal, Region, SlotId, Version};
-use ota_tests::dice::Dice;
 use ota_tests::nor::{CHIPS, Chip, Nor, View};
 use ota_tests::rig::mcuboot::{McubootInPlace, McubootSwap};
 use ota_tests::rig::{Rig, booted, update};
+use ota_tests::rng::Rng;
 use ota_tests::tools;
 
 /// Runs a body for a flash of each alignment: words of 8, 16 and 32 bytes.
@@ -33,10 +33,10 @@ const BOARD: &str = "nrf52840dk";
 fn imgtool(arguments: &[&str]) -> Result<String, String> {
     let tool = tools::tool("imgtool").expect("a test that is here found it");
     let output = Command::new(tool).args(arguments).output().expect("imgtool can be started");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     match output.status.success() {
-        true => Ok(said),
-        false => Err(said + &String::from_utf8_lossy(&output.stderr)),
+        true => Ok(stdout),
+        false => Err(stdout + &String::from_utf8_lossy(&output.stderr)),
     }
 }
 
@@ -53,7 +53,7 @@ impl Bench {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mcuboot-{test}-{align}"));
         fs::create_dir_all(&folder).expect("a folder for files");
         let bench = Self { folder, slot_bytes, align };
-        fs::write(bench.path("body"), Dice::new(u64::from(align)).bytes(3_001)).expect("a file");
+        fs::write(bench.path("body"), Rng::new(u64::from(align)).bytes(3_001)).expect("a file");
         imgtool(&["keygen", "-t", "ecdsa-p256", "-k", &bench.path("key")]).expect("a key");
         bench
     }
@@ -145,7 +145,7 @@ impl<const WORD: usize, const SECTOR: usize> Slots<WORD, SECTOR> {
     }
 }
 
-fn an_image_reads_as_imgtool_says<const WORD: usize, const SECTOR: usize>(align: u32) {
+fn an_image_reads_as_imgtool_reports<const WORD: usize, const SECTOR: usize>(align: u32) {
     let mut slots = Slots::<WORD, SECTOR>::new(align);
     let bench = Bench::new("reads", align, Slots::<WORD, SECTOR>::SLOT_BYTES);
     let image = bench.signed("image", &[]);
@@ -171,11 +171,11 @@ fn an_image_reads_as_imgtool_says<const WORD: usize, const SECTOR: usize>(align:
 }
 
 #[test]
-fn an_image_of_every_alignment_reads_as_imgtool_says() {
+fn an_image_of_every_alignment_reads_as_imgtool_reports() {
     if tools::tool("imgtool").is_none() {
         return;
     }
-    for_each_align!(an_image_reads_as_imgtool_says);
+    for_each_align!(an_image_reads_as_imgtool_reports);
 }
 
 fn a_marked_slot_is_what_imgtool_pads<const WORD: usize, const SECTOR: usize>(align: u32) {

@@ -1,4 +1,4 @@
-//! The agent by itself in five steps, as an application has it that owns its connection: no world around it, only a service
+//! The agent by itself in five steps, as an application has it that owns its connection: no sim around it, only a service
 //! at the other end of a function call.
 
 use std::rc::Rc;
@@ -8,12 +8,12 @@ use ota_agent::{Agent, AgentConfig, Application, Instant, MESSAGE_BYTES_MAX, Sel
 use ota_jobs::Status;
 use ota_pal::{Floor, Platform, SlotId, now};
 use ota_tests::device::Device;
-use ota_tests::dice::Dice;
 use ota_tests::job::{Kind, Order, Route, job};
 use ota_tests::nor::{PlainView, View};
+use ota_tests::rng::Rng;
 use ota_tests::service::Service;
+use ota_tests::sim::Setup;
 use ota_tests::verifier::Signer;
-use ota_tests::world::Setup;
 
 /// What a user writes.
 struct Pump;
@@ -45,14 +45,14 @@ fn carry<P: Platform>(agent: &mut Agent<'_, P, Pump>, service: &mut Service, at:
 
 #[test]
 fn a_device_is_updated_in_five_steps() {
-    let mut dice = Dice::new(1);
+    let mut rng = Rng::new(1);
     let signer = Rc::new(Signer::new("ours", true));
     let config = AgentConfig::new("thing").expect("a plain name");
     let device =
-        Device::new(&Setup { config: config.clone(), slot_sectors: 16, ..Setup::new(1) }, signer.clone(), &mut dice);
+        Device::new(&Setup { config: config.clone(), slot_sectors: 16, ..Setup::new(1) }, signer.clone(), &mut rng);
 
     // 1. Connect. Here the service is in this process; elsewhere it is behind a broker.
-    let mut service = Service::new("thing", Dice::new(2));
+    let mut service = Service::new("thing", Rng::new(2));
     let order = Order {
         id: "job".into(),
         kind: Kind::Good,
@@ -62,7 +62,7 @@ fn a_device_is_updated_in_five_steps() {
         asks: Floor::default(),
         by_next_key: false,
     };
-    service.create(job(&order, &signer, &mut dice), 0);
+    service.create(job(&order, &signer, &mut rng), 0);
 
     let mut running = Vec::new();
     for at_ms in [0, 10_000] {

@@ -9,7 +9,7 @@ use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
 use ota_pal::loaders::mcuboot::McubootImages;
 use ota_pal::{Extent, Fault, ImageFormat, ImageState, Platform, Refusal, Region, SlotId, Trial, now};
 use ota_tests::esp_bootloader::{Entry, NEW, Table, VALID};
-use ota_tests::nor::{Blow, Mishap, Tear, View};
+use ota_tests::nor::{CutEffect, FlashFault, PlannedFault, View};
 use ota_tests::rig::embassy::Embassy;
 use ota_tests::rig::esp::Esp;
 use ota_tests::rig::mcuboot::{McubootInPlace, McubootSwap};
@@ -18,7 +18,7 @@ use ota_tests::rig::{Rig, Turn, booted, signature, signer, update, update_and_ke
 /// Boots within which every recovery ends.
 const BOOTS_MAX: u32 = 8;
 
-/// A device that runs image 2, and can roll back to image 1.
+/// A device that runs image 2, and can next_u64 back to image 1.
 fn with_a_way_back<R: Rig>() -> R {
     let rig = R::new();
     update_and_keep(&rig, 2).expect("a good update");
@@ -38,12 +38,12 @@ fn settled<R: Rig>(rig: &R) -> Trial {
 }
 
 /// Cuts the power at operation `at` of the program; returns whether the cut occurred.
-fn cut<R: Rig, T>(rig: &R, at: u32, tear: Tear, act: impl AsyncFnOnce(&mut R::Board) -> T) -> bool {
+fn cut<R: Rig, T>(rig: &R, at: u32, effect: CutEffect, act: impl AsyncFnOnce(&mut R::Board) -> T) -> bool {
     let mut board = booted(rig);
     now(board.boot_state()).expect("nothing is cut").expect("flash can be read");
-    rig.nor().plan([Mishap { at, blow: Blow::Cut(tear) }]);
+    rig.nor().plan([PlannedFault { at, fault: FlashFault::Cut(effect) }]);
     let ended = now(act(&mut board));
-    let was_cut = !rig.nor().is_mishap_due();
+    let was_cut = !rig.nor().is_fault_due();
     assert_eq!(ended.is_none(), was_cut, "what is cut does not return");
     rig.nor().plan([]);
     was_cut
@@ -52,23 +52,23 @@ fn cut<R: Rig, T>(rig: &R, at: u32, tear: Tear, act: impl AsyncFnOnce(&mut R::Bo
 /// Cuts the rollback at every operation, with every effect; returns in how many cases image 1 ran in the end, and image 2.
 fn cut_the_way_back<R: Rig>() -> [u32; 2] {
     let mut runs = [0, 0];
-    for tear in Tear::ALL {
+    for effect in CutEffect::ALL {
         for at in 0.. {
             let rig = with_a_way_back::<R>();
-            if !cut(&rig, at, tear, async |board| board.restore_previous().await) {
+            if !cut(&rig, at, effect, async |board| board.restore_previous().await) {
                 break;
             }
             settled(&rig);
-            assert!(rig.runs(1) || rig.runs(2), "{at} {tear:?}");
+            assert!(rig.runs(1) || rig.runs(2), "{at} {effect:?}");
             runs[usize::from(rig.runs(2))] += 1;
-            update_and_keep(&rig, 3).unwrap_or_else(|complaint| panic!("{at} {tear:?}: {complaint}"));
+            update_and_keep(&rig, 3).unwrap_or_else(|failure| panic!("{at} {effect:?}: {failure}"));
         }
     }
     runs
 }
 
 #[test]
-fn a_way_back_that_the_loader_did_not_hear_of_is_told_it_again() {
+fn a_rollback_that_did_not_reach_the_loader_is_repeated() {
     for [back, stayed] in [cut_the_way_back::<Esp>(), cut_the_way_back::<McubootSwap>()] {
         println!("{back} go back, {stayed} stay");
         assert!(back > stayed && stayed > 0, "{back} {stayed}");
@@ -77,7 +77,7 @@ fn a_way_back_that_the_loader_did_not_hear_of_is_told_it_again() {
 
 /// In place, the rollback loses the running image: MCUboot erases it.
 #[test]
-fn a_way_back_that_mcuboot_in_place_did_not_hear_of_is_told_it_again() {
+fn a_rollback_that_did_not_reach_mcuboot_in_place_is_repeated() {
     let [back, stayed] = cut_the_way_back::<McubootInPlace>();
     println!("{back} go back, {stayed} stay");
     assert!(back > stayed && stayed > 0, "{back} {stayed}");
@@ -94,7 +94,7 @@ struct Counts {
 }
 
 /// Boots until image 2 is confirmed or its trial has ended; returns whether it is confirmed. It passes its self-test.
-fn live<R: Rig>(rig: &R) -> bool {
+fn run_to_end<R: Rig>(rig: &R) -> bool {
     for _ in 0..2 * BOOTS_MAX {
         if rig.reset() != Turn::Runs {
             continue;
@@ -121,12 +121,14 @@ async fn program<R: Rig>(rig: &R, board: &mut R::Board) -> Option<bool> {
 /// Cuts an update at every operation of program and loader, with every effect that leaves stable bits.
 fn cut_an_update<R: Rig>() -> Counts {
     let mut counts = Counts::default();
-    for tear in [Tear::Before, Tear::Head, Tear::Tail, Tear::Bits, Tear::Between, Tear::After] {
+    for effect in
+        [CutEffect::Before, CutEffect::Head, CutEffect::Tail, CutEffect::Bits, CutEffect::Between, CutEffect::After]
+    {
         for at in 0.. {
             let rig = R::new();
-            rig.nor().plan([Mishap { at, blow: Blow::Cut(tear) }]);
-            let ended = catch_unwind(AssertUnwindSafe(|| live(&rig)));
-            if rig.nor().is_mishap_due() {
+            rig.nor().plan([PlannedFault { at, fault: FlashFault::Cut(effect) }]);
+            let ended = catch_unwind(AssertUnwindSafe(|| run_to_end(&rig)));
+            if rig.nor().is_fault_due() {
                 break;
             }
             counts.cuts += 1;
@@ -139,11 +141,11 @@ fn cut_an_update<R: Rig>() -> Counts {
                 }
                 Err(cause) => resume_unwind(cause),
             }
-            assert!(rig.runs(if matches!(ended, Ok(true)) { 2 } else { 1 }), "{at} {tear:?}");
+            assert!(rig.runs(if matches!(ended, Ok(true)) { 2 } else { 1 }), "{at} {effect:?}");
             match catch_unwind(AssertUnwindSafe(|| update_and_keep(&rig, 3))) {
                 Err(cause) if is_of_flash(&*cause) => counts.written_twice += 1,
                 Err(cause) => resume_unwind(cause),
-                Ok(taken) => assert_eq!(taken, Ok(()), "{at} {tear:?}"),
+                Ok(taken) => assert_eq!(taken, Ok(()), "{at} {effect:?}"),
             }
         }
     }
@@ -177,12 +179,12 @@ fn after_an_update_of_embassy_boot_that_was_cut_anywhere_the_next_one_is_taken()
 fn switch_to_what_is_refused<R: Rig>() -> R {
     let rig = with_a_way_back::<R>();
     now(booted(&rig).restore_previous()).expect("nothing is cut").expect("there is an earlier image");
-    rig.spoil(&R::image(1));
+    rig.corrupt(&R::image(1));
     rig
 }
 
 #[test]
-fn a_way_back_to_an_image_that_the_loader_refuses_ends_where_it_began_and_says_so() {
+fn a_rollback_to_an_image_that_the_loader_refuses_changes_nothing_and_is_reported() {
     let esp = switch_to_what_is_refused::<Esp>();
     let ended = settled(&esp);
     assert!(esp.runs(2));
@@ -200,17 +202,17 @@ fn a_way_back_to_an_image_that_the_loader_refuses_ends_where_it_began_and_says_s
 
 /// With a third slot, an image can have failed there while the rollback target is in another one.
 #[test]
-fn a_way_back_after_a_failed_trial_that_the_loader_did_not_hear_of_is_told_it_again() {
-    for (at, tear) in (0..8).flat_map(|at| Tear::ALL.map(|tear| (at, tear))) {
+fn a_rollback_after_a_failed_trial_that_did_not_reach_the_loader_is_repeated() {
+    for (at, effect) in (0..8).flat_map(|at| CutEffect::ALL.map(|effect| (at, effect))) {
         let esp = Esp::with(Table { slots: 3, factory: false });
         update_and_keep(&esp, 2).expect("a good update");
         now(update(&mut booted(&esp), &Esp::image(3))).expect("nothing is cut").expect("a good image");
         now(booted(&esp).roll_back(7)).expect("nothing is cut").expect("it is on trial");
         assert!(matches!(settled(&esp), Trial::Ended { slot: SlotId::C, reason: 7, .. }));
-        cut(&esp, at, tear, async |board| board.restore_previous().await);
+        cut(&esp, at, effect, async |board| board.restore_previous().await);
         settled(&esp);
-        assert!(esp.runs(1) || esp.runs(2), "{at} {tear:?}");
-        update_and_keep(&esp, 4).unwrap_or_else(|complaint| panic!("{at} {tear:?}: {complaint}"));
+        assert!(esp.runs(1) || esp.runs(2), "{at} {effect:?}");
+        update_and_keep(&esp, 4).unwrap_or_else(|failure| panic!("{at} {effect:?}: {failure}"));
     }
 }
 
@@ -234,19 +236,19 @@ fn is_reset(esp: &Esp) -> bool {
 #[test]
 fn a_factory_reset_cut_between_record_and_loader_is_done_whole_or_forgotten() {
     let (mut done, mut forgotten) = (0, 0);
-    for tear in Tear::ALL {
+    for effect in CutEffect::ALL {
         for at in 0.. {
             let esp = with_a_factory();
-            if !cut(&esp, at, tear, async |board| board.factory_reset().await) {
+            if !cut(&esp, at, effect, async |board| board.factory_reset().await) {
                 break;
             }
-            assert_eq!(settled(&esp), Trial::None, "{at} {tear:?}");
-            assert!(is_reset(&esp) || esp.runs(2), "{at} {tear:?}");
+            assert_eq!(settled(&esp), Trial::None, "{at} {effect:?}");
+            assert!(is_reset(&esp) || esp.runs(2), "{at} {effect:?}");
             done += u32::from(is_reset(&esp));
             forgotten += u32::from(esp.runs(2));
             let images = now(booted(&esp).images()).expect("nothing is cut").expect("flash can be read");
-            assert_eq!(images.iter().count(), if is_reset(&esp) { 1 } else { 2 }, "{at} {tear:?}");
-            update_and_keep(&esp, 3).unwrap_or_else(|complaint| panic!("{at} {tear:?}: {complaint}"));
+            assert_eq!(images.iter().count(), if is_reset(&esp) { 1 } else { 2 }, "{at} {effect:?}");
+            update_and_keep(&esp, 3).unwrap_or_else(|failure| panic!("{at} {effect:?}: {failure}"));
         }
     }
     println!("{done} factory resets done, {forgotten} forgotten");
@@ -256,28 +258,28 @@ fn a_factory_reset_cut_between_record_and_loader_is_done_whole_or_forgotten() {
 #[test]
 fn a_factory_reset_cut_in_the_middle_of_the_erasing_is_done_at_the_next_boot() {
     let mut cuts = 0;
-    for tear in Tear::ALL {
+    for effect in CutEffect::ALL {
         for at in 0.. {
             let esp = with_a_factory();
             now(booted(&esp).factory_reset()).expect("nothing is cut").expect("the factory's image is good");
             assert_eq!(esp.reset(), Turn::Runs);
-            esp.nor().plan([Mishap { at, blow: Blow::Cut(tear) }]);
+            esp.nor().plan([PlannedFault { at, fault: FlashFault::Cut(effect) }]);
             let ended = now(esp.board().boot_state());
-            if esp.nor().is_mishap_due() {
+            if esp.nor().is_fault_due() {
                 break;
             }
-            assert_eq!(ended, None, "{at} {tear:?}");
+            assert_eq!(ended, None, "{at} {effect:?}");
             cuts += 1;
-            assert_eq!(settled(&esp), Trial::None, "{at} {tear:?}");
-            assert!(is_reset(&esp), "{at} {tear:?}");
-            update_and_keep(&esp, 3).unwrap_or_else(|complaint| panic!("{at} {tear:?}: {complaint}"));
+            assert_eq!(settled(&esp), Trial::None, "{at} {effect:?}");
+            assert!(is_reset(&esp), "{at} {effect:?}");
+            update_and_keep(&esp, 3).unwrap_or_else(|failure| panic!("{at} {effect:?}: {failure}"));
         }
     }
     assert!(cuts > 30, "{cuts}");
 }
 
 /// `Layout` can have a factory slot, but MCUboot never starts one.
-fn order_what_the_loader_has_no_word_for<R: Rig>(rig: &R) {
+fn order_an_unsupported_factory_reset<R: Rig>(rig: &R) {
     update_and_keep(rig, 2).expect("a good update");
     let der = signer().sign(&R::image(1));
     let mut board = booted(rig);
@@ -293,9 +295,9 @@ fn order_what_the_loader_has_no_word_for<R: Rig>(rig: &R) {
 }
 
 #[test]
-fn a_factory_reset_that_the_loader_has_no_word_for_is_refused_and_changes_nothing() {
-    order_what_the_loader_has_no_word_for(&McubootSwap::with_factory());
-    order_what_the_loader_has_no_word_for(&McubootInPlace::with_factory());
+fn a_factory_reset_that_the_loader_cannot_perform_is_refused_and_changes_nothing() {
+    order_an_unsupported_factory_reset(&McubootSwap::with_factory());
+    order_an_unsupported_factory_reset(&McubootInPlace::with_factory());
 }
 
 /// Bits of an entry's state can be erased first: `NEW` becomes `VALID`, and the image starts without rollback protection.
@@ -357,7 +359,7 @@ fn an_image_that_lies_in_both_slots_is_swapped_once_and_the_next_update_works() 
     fn twice<R: Rig>() {
         let rig = R::new();
         for number in [2, 2, 3] {
-            update_and_keep(&rig, number).unwrap_or_else(|complaint| panic!("{complaint}"));
+            update_and_keep(&rig, number).unwrap_or_else(|failure| panic!("{failure}"));
             for _ in 0..3 {
                 assert!(now(booted(&rig).boot_state()).is_some_and(|state| state.is_ok()));
                 assert!(rig.runs(number));
@@ -369,18 +371,18 @@ fn an_image_that_lies_in_both_slots_is_swapped_once_and_the_next_update_works() 
 }
 
 #[test]
-fn a_bit_misread_changes_nothing_of_what_an_image_of_mcuboots_says_of_itself() {
+fn a_bit_misread_changes_nothing_of_an_mcuboot_image() {
     let rig = McubootSwap::new();
     let identity = || {
         let mut flash: View<8, 2_048> = View(rig.nor().clone());
         now(McubootImages::<true>::identity(&mut flash, Region::new(0, 12_288), Extent::Whole)).expect("nothing is cut")
     };
-    let said = identity();
-    assert!(said.is_ok(), "{said:?}");
+    let info = identity();
+    assert!(info.is_ok(), "{info:?}");
     for at in 0.. {
-        rig.nor().plan([Mishap { at, blow: Blow::Misread }]);
-        assert_eq!(identity(), said, "{at}");
-        if rig.nor().is_mishap_due() {
+        rig.nor().plan([PlannedFault { at, fault: FlashFault::Misread }]);
+        assert_eq!(identity(), info, "{at}");
+        if rig.nor().is_fault_due() {
             assert!(at > 4, "header and TLVs, twice");
             break;
         }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use ota_tests::dice::Dice;
+use ota_tests::rng::Rng;
 use ota_tests::rows::{self, Row};
 
 /// Rows that are drawn where `SABOTAGE` is not set.
@@ -80,9 +80,9 @@ fn chosen(mut rows: Vec<Row>) -> Outcome<Vec<Row>> {
         None => SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
     };
     println!("SABOTAGE={count} SABOTAGE_SEED={seed}: of {} rows", rows.len());
-    let mut dice = Dice::new(seed);
+    let mut rng = Rng::new(seed);
     while rows.len() > count {
-        rows.swap_remove(dice.below(rows.len() as u64) as usize);
+        rows.swap_remove(rng.below(rows.len() as u64) as usize);
     }
     Ok(rows)
 }

@@ -3,7 +3,7 @@
 
 mod flash;
 mod progress;
-mod words;
+mod updates;
 
 use ota_agent::machine::{Notice, WINDOW_BLOCKS};
 use ota_agent::{AgentConfig, Progress, StartRefused};
@@ -38,7 +38,7 @@ pub struct Checks {
     /// Refused attempts of the application to start an update.
     pub refused: Vec<StartRefused>,
     /// Failure reasons that this run's faults allow, beside those of the jobs' own defects.
-    pub excuses: Vec<Reason>,
+    pub allowed_failures: Vec<Reason>,
     releases: Vec<Release>,
     factory: Option<Digest>,
     window_bytes: u32,
@@ -52,7 +52,7 @@ pub struct Checks {
     /// The monotonic record as it was last seen.
     floor: Floor,
     connected_since_ms: Option<u64>,
-    words_read: usize,
+    updates_read: usize,
     pace: progress::Pacing,
 }
 
@@ -64,7 +64,7 @@ impl Checks {
             notices: Vec::new(),
             progress: Vec::new(),
             refused: Vec::new(),
-            excuses: Vec::new(),
+            allowed_failures: Vec::new(),
             releases: Vec::new(),
             factory: None,
             window_bytes: WINDOW_BLOCKS * config.block_bytes(),
@@ -74,7 +74,7 @@ impl Checks {
             ended: Vec::new(),
             floor: Floor::default(),
             connected_since_ms: None,
-            words_read: 0,
+            updates_read: 0,
             pace: progress::Pacing::default(),
         }
     }
@@ -131,20 +131,20 @@ impl Checks {
     }
 
     /// The device sent a message.
-    pub fn said(&mut self, topic: &str, payload: &[u8], now_ms: u64) {
+    pub fn message_sent(&mut self, topic: &str, payload: &[u8], now_ms: u64) {
         self.progress_is_reported_every_five_per_cent_or_ten_seconds(topic, payload, now_ms);
     }
 
     /// The service received a message.
-    pub fn heard(&mut self, service: &Service, device: &Device) {
+    pub fn service_received(&mut self, service: &Service, device: &Device) {
         self.a_request_never_asks_for_more_than_128_kib(service);
-        for at in self.words_read..service.words.len() {
-            self.an_update_names_the_version_that_it_expects(&service.words[at]);
-            self.all_final_words_about_a_job_are_the_same(&service.words[..=at]);
-            self.a_final_word_is_true(&service.words[at], device);
-            self.a_final_word_has_a_reason_that_the_job_earned(&service.words[at]);
+        for at in self.updates_read..service.updates.len() {
+            self.an_update_names_the_version_that_it_expects(&service.updates[at]);
+            self.all_final_updates_of_a_job_are_the_same(&service.updates[..=at]);
+            self.a_final_update_is_true(&service.updates[at], device);
+            self.a_final_update_has_a_justified_reason(&service.updates[at]);
         }
-        self.words_read = service.words.len();
+        self.updates_read = service.updates.len();
     }
 
     /// The application received progress.
@@ -166,7 +166,7 @@ impl Checks {
 
     /// Whether this run's flash refused an operation.
     fn flash_failed(&self) -> bool {
-        self.excuses.contains(&Reason::FlashWriteFailed)
+        self.allowed_failures.contains(&Reason::FlashWriteFailed)
     }
 
     fn violated(&mut self, sentence: &str, what: String) {

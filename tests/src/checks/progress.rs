@@ -20,7 +20,7 @@ pub(super) struct Pacing {
     done_bytes: u32,
     started_ms: u64,
     /// Distinct progress values reported to the service in this boot.
-    told: Vec<String>,
+    reported: Vec<String>,
     rebooted: bool,
 }
 
@@ -28,12 +28,12 @@ impl Pacing {
     pub(super) fn booted(&mut self) {
         self.reached_bytes = self.reached_bytes.max(self.done_bytes);
         self.done_bytes = 0;
-        self.told.clear();
+        self.reported.clear();
         self.rebooted = true;
     }
 
     fn forget(&mut self) {
-        *self = Self { told: std::mem::take(&mut self.told), ..Self::default() };
+        *self = Self { reported: std::mem::take(&mut self.reported), ..Self::default() };
     }
 }
 
@@ -69,7 +69,7 @@ impl Checks {
         }
         self.pace.done_bytes = resumed_bytes;
         self.pace.started_ms = now_ms;
-        self.pace.told.clear();
+        self.pace.reported.clear();
     }
 
     /// By count, because an update may be delayed: at most one per step and per interval, plus the first and the last one.
@@ -80,14 +80,14 @@ impl Checks {
         now_ms: u64,
     ) {
         let Some(receive) = receive_of(topic, payload) else { return };
-        if self.pace.told.contains(&receive) {
+        if self.pace.reported.contains(&receive) {
             return; // a retransmission: its response was lost
         }
-        self.pace.told.push(receive);
+        self.pace.reported.push(receive);
         let waits = (now_ms - self.pace.started_ms.min(now_ms)) / REPORT_EVERY_MS;
-        let told_max = 2 + STEPS + waits as usize;
-        if self.pace.told.len() > told_max {
-            let what = format!("{} updates, at most {told_max}", self.pace.told.len());
+        let reported_max = 2 + STEPS + waits as usize;
+        if self.pace.reported.len() > reported_max {
+            let what = format!("{} updates, at most {reported_max}", self.pace.reported.len());
             self.violated("progress is reported every five per cent or ten seconds", what);
         }
     }

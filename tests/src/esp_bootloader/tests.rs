@@ -245,6 +245,6 @@ fn after_a_fall_back_the_next_choice_overwrites_the_entry_of_the_slot_that_runs(
 fn when_both_entries_stand_for_one_slot_its_state_is_read_from_the_stale_one() {
     let mut bytes = otadata([Entry::new(1, INVALID), Entry::new(3, VALID)]);
     assert_eq!(booted(TWO, &mut bytes), Start::Ota(0));
-    let told = entries(&bytes).into_iter().find(|(seq, _)| (seq - 1) % TWO.slots == 0);
-    assert_eq!(told, Some((1, INVALID)), "the running, valid image is reported as invalid");
+    let reported = entries(&bytes).into_iter().find(|(seq, _)| (seq - 1) % TWO.slots == 0);
+    assert_eq!(reported, Some((1, INVALID)), "the running, valid image is reported as invalid");
 }

@@ -11,9 +11,9 @@ use ota_pal::{Floor, Version, now};
 
 use super::input::Input;
 use crate::device::{App, Device, URL_BYTES};
-use crate::dice::Dice;
 use crate::job::{Kind, Order, Route, job};
 use crate::nor::{PlainView, View};
+use crate::rng::Rng;
 use crate::service::{Reply, Service};
 use crate::setup::Setup;
 use crate::verifier::Signer;
@@ -43,7 +43,7 @@ type Agent<'b> = ota_agent::Agent<'b, crate::device::Board<PlainView>, App>;
 struct Around {
     service: Service,
     signer: Rc<Signer>,
-    dice: Dice,
+    rng: Rng,
     now_ms: u64,
     jobs: u32,
     /// What the service sent and the device has not seen.
@@ -53,14 +53,14 @@ struct Around {
 
 pub fn agent(bytes: &[u8]) {
     let mut input = Input(bytes);
-    let mut dice = Dice::new(input.byte().into());
+    let mut rng = Rng::new(input.byte().into());
     let signer = Rc::new(Signer::new("ours", false));
     let setup = Setup { slot_sectors: 4, ..Setup::new(1) };
-    let device = Device::new(&setup, signer.clone(), &mut dice);
-    let service = Service::new("thing", dice.split());
-    let mut around = Around { service, signer, dice, now_ms: 0, jobs: 0, replies: Vec::new(), steps: 0 };
+    let device = Device::new(&setup, signer.clone(), &mut rng);
+    let service = Service::new("thing", rng.split());
+    let mut around = Around { service, signer, rng, now_ms: 0, jobs: 0, replies: Vec::new(), steps: 0 };
     for _ in 0..LIVES_MAX {
-        live(&device, &mut around, &mut input);
+        run_boot(&device, &mut around, &mut input);
         if input.is_empty() || around.steps > STEPS_MAX {
             break;
         }
@@ -69,7 +69,7 @@ pub fn agent(bytes: &[u8]) {
 }
 
 /// From a boot to a reset, or to the end of the input.
-fn live(device: &Device, around: &mut Around, input: &mut Input<'_>) {
+fn run_boot(device: &Device, around: &mut Around, input: &mut Input<'_>) {
     let boot = device.boot().expect("the power stays").expect("whatever happened, the device boots");
     let mut url = [0; URL_BYTES];
     let flash: PlainView = View(device.nor.clone());
@@ -160,7 +160,7 @@ impl Around {
             by_next_key: false,
         };
         self.jobs += 1;
-        let job = job(&order, &self.signer, &mut self.dice);
+        let job = job(&order, &self.signer, &mut self.rng);
         let replies = self.service.create(job, self.now_ms);
         self.replies.extend(replies);
     }

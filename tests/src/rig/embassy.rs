@@ -6,9 +6,9 @@ use ota_pal::loaders::embassy_boot::Partitions;
 use ota_pal::{Flash as _, Floor, Foreign, Geometry, Layout, RecordRegions, Region, now};
 
 use super::{Board, Rig, Turn, board, nor};
-use crate::dice::Dice;
 use crate::image::{BOARD, Behaviour, hardware, header, image};
 use crate::nor::{Nor, View};
+use crate::rng::Rng;
 
 const WORD: usize = 4;
 const PAGE: usize = 256;
@@ -103,7 +103,7 @@ impl Rig for Embassy {
 
     fn image(number: u32) -> Vec<u8> {
         let header = header(number, 6_000 + number, Behaviour::Passes, Floor::default());
-        image(&header, &mut Dice::new(u64::from(number)))
+        image(&header, &mut Rng::new(u64::from(number)))
     }
 
     fn running(&self, len_bytes: usize) -> Vec<u8> {

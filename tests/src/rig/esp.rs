@@ -9,9 +9,9 @@ use ota_pal::{Flash, Foreign, Geometry, HardwareId, Layout, RecordRegions, Regio
 use sha2::{Digest as _, Sha256};
 
 use super::{Board, Rig, Turn, board, nor};
-use crate::dice::Dice;
 use crate::esp_bootloader::{self, Entry, Start, Step, Table, VALID};
 use crate::nor::{Nor, PlainView};
+use crate::rng::Rng;
 
 const SECTOR_BYTES: u32 = 4_096;
 const SLOT_SECTORS: u32 = 2;
@@ -167,19 +167,19 @@ pub fn image(number: u32) -> Vec<u8> {
 }
 
 fn made(number: u32) -> Vec<u8> {
-    let mut dice = Dice::new(u64::from(number));
+    let mut rng = Rng::new(u64::from(number));
     let mut data = vec![0; 256];
     data[..4].copy_from_slice(&0xABCD_5432_u32.to_le_bytes());
     let version = format!("1.0.{number}");
     data[16..16 + version.len()].copy_from_slice(version.as_bytes());
     data[48..54].copy_from_slice(b"blinky");
-    data.extend(dice.bytes(4_800 + 16 * number as usize));
+    data.extend(rng.bytes(4_800 + 16 * number as usize));
     let mut bytes = vec![0xE9, 2];
     bytes.resize(24, 0);
     bytes[12] = 5; // ESP32-C3
     bytes[23] = 1; // a digest is appended
     let mut checksum = CHECKSUM_SEED;
-    for (address, segment) in [(0x3C00_0020_u32, data), (0x4038_0000, dice.bytes(100))] {
+    for (address, segment) in [(0x3C00_0020_u32, data), (0x4038_0000, rng.bytes(100))] {
         bytes.extend(address.to_le_bytes());
         bytes.extend((segment.len() as u32).to_le_bytes());
         checksum = segment.iter().fold(checksum, |sum, byte| sum ^ byte);

@@ -6,10 +6,10 @@ use ota_pal::loaders::mcuboot::{Align, InPlace, Mark, Marks, Mode, Swap, Swappin
 use ota_pal::{BootControl, Foreign, Geometry, Layout, RecordRegions, Region, SlotId, now};
 
 use super::{Board, Rig, Turn, board, nor};
-use crate::dice::Dice;
 use crate::image::{BOARD, hardware};
 use crate::mcuboot::{Booted, Mcuboot, image};
 use crate::nor::{Nor, View};
+use crate::rng::Rng;
 
 const WORD: usize = 8;
 const SECTOR: usize = 2_048;
@@ -89,7 +89,7 @@ impl Device {
 }
 
 fn numbered(number: u32) -> Vec<u8> {
-    image(number as u16, 0, 6_000 + number as usize, &mut Dice::new(u64::from(number)))
+    image(number as u16, 0, 6_000 + number as usize, &mut Rng::new(u64::from(number)))
 }
 
 impl McubootSwap {

@@ -3,34 +3,34 @@
 
 use ota_jobs::stream::Data;
 
-use crate::dice::Dice;
+use crate::rng::Rng;
 
 /// A corrupted copy of a message.
-pub fn spoiled(topic: &str, payload: &[u8], dice: &mut Dice) -> Vec<u8> {
+pub fn corrupted(topic: &str, payload: &[u8], rng: &mut Rng) -> Vec<u8> {
     let block = topic.ends_with("/data/cbor").then(|| Data::parse(payload).ok()).flatten();
-    match (dice.below(5), block) {
-        (0, _) => noise(dice),
+    match (rng.below(5), block) {
+        (0, _) => noise(rng),
         (1, Some(data)) => emit(Data { file_id: (data.file_id + 1) % 256, ..data }),
-        (2, Some(data)) => emit(Data { index: 1_000_000 + dice.below(1_000) as u32, ..data }),
-        (3, Some(data)) => shorter(data, dice),
-        _ => truncated(payload, dice),
+        (2, Some(data)) => emit(Data { index: 1_000_000 + rng.below(1_000) as u32, ..data }),
+        (3, Some(data)) => shorter(data, rng),
+        _ => truncated(payload, rng),
     }
 }
 
 /// A few random bytes.
-pub fn noise(dice: &mut Dice) -> Vec<u8> {
-    let len = dice.below(64) as usize;
-    dice.bytes(len)
+pub fn noise(rng: &mut Rng) -> Vec<u8> {
+    let len = rng.below(64) as usize;
+    rng.bytes(len)
 }
 
 /// The message without its end: never a whole value, since both encodings are one value with its length or its brackets.
-pub fn truncated(payload: &[u8], dice: &mut Dice) -> Vec<u8> {
-    let end = dice.below(payload.len() as u64) as usize;
+pub fn truncated(payload: &[u8], rng: &mut Rng) -> Vec<u8> {
+    let end = rng.below(payload.len() as u64) as usize;
     payload[..end].to_vec()
 }
 
-fn shorter(data: Data<'_>, dice: &mut Dice) -> Vec<u8> {
-    let len = dice.below(data.payload.len() as u64) as usize;
+fn shorter(data: Data<'_>, rng: &mut Rng) -> Vec<u8> {
+    let len = rng.below(data.payload.len() as u64) as usize;
     emit(Data { payload: &data.payload[..len], block_bytes: len as u32, ..data })
 }
 

@@ -1,5 +1,5 @@
 //! The simulation: one device, one service, the network between them and virtual time, in one thread and from one seed. The
-//! run loop is in `course`; invariants are checked in `checks`.
+//! run loop is in `run_loop`; invariants are checked in `checks`.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -10,9 +10,9 @@ use ota_jobs::{Reason, Status};
 
 use crate::checks::Checks;
 use crate::device::{Device, receive_bytes};
-use crate::dice::Dice;
 use crate::job::{self, Job};
 use crate::network::Network;
+use crate::rng::Rng;
 use crate::service::{Reply, Service};
 pub use crate::setup::Setup;
 use crate::verifier::Signer;
@@ -59,7 +59,7 @@ pub enum Ended {
 }
 
 /// The simulation.
-pub struct World {
+pub struct Simulation {
     /// The device.
     pub device: Device,
     /// The service.
@@ -80,7 +80,7 @@ pub struct World {
     pub boots: u32,
     /// Time at which the hook is called even without an event.
     pub alarm_ms: Option<u64>,
-    pub(crate) dice: Dice,
+    pub(crate) rng: Rng,
     pub(crate) acts: VecDeque<Act>,
     pub(crate) connected: bool,
     /// The HTTP body that is open.
@@ -88,17 +88,17 @@ pub struct World {
     pub(crate) bodies: u64,
 }
 
-impl World {
+impl Simulation {
     /// A simulation without jobs or faults.
     pub fn new(setup: Setup) -> Self {
-        let mut dice = Dice::new(setup.seed);
+        let mut rng = Rng::new(setup.seed);
         let signer = Rc::new(Signer::new("ours", setup.real_signatures));
         let receive_bytes = receive_bytes(setup.config.block_bytes());
         let checks = Checks::new(&setup.config, setup.chip);
-        let device = Device::new(&setup, signer, &mut dice);
-        let mut world = Self {
-            service: Service::new(&setup.thing, dice.split()),
-            network: Network::new(receive_bytes, dice.split()),
+        let device = Device::new(&setup, signer, &mut rng);
+        let mut sim = Self {
+            service: Service::new(&setup.thing, rng.split()),
+            network: Network::new(receive_bytes, rng.split()),
             web: Web::default(),
             checks,
             now_ms: 0,
@@ -111,10 +111,10 @@ impl World {
             body: None,
             bodies: 0,
             device,
-            dice,
+            rng,
         };
-        world.checks.factory(&world.device);
-        world
+        sim.checks.factory(&sim.device);
+        sim
     }
 
     /// Creates a job and queues it at the service.
@@ -125,7 +125,7 @@ impl World {
 
     /// Creates a job without queueing it.
     pub fn job(&mut self, order: &job::Order) -> Job {
-        let job = job::job(order, &self.device.signer, &mut self.dice);
+        let job = job::job(order, &self.device.signer, &mut self.rng);
         self.checks.released(&job);
         job
     }

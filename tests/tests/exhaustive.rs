@@ -9,9 +9,9 @@ use ota_boot::{
 };
 use ota_pal::TRIAL_ATTEMPTS_MAX;
 use ota_pal::{BootRecord, BootRecords, Digest, Floor, Geometry, Layout, NoWatchdog, SlotId, Trial, now};
-use ota_tests::dice::Dice;
 use ota_tests::image::{Behaviour, header, image};
-use ota_tests::nor::{Blow, Mishap, Nor, PLAIN, PlainView, Tear, View};
+use ota_tests::nor::{CutEffect, FlashFault, Nor, PLAIN, PlainView, PlannedFault, View};
+use ota_tests::rng::Rng;
 use sha2::{Digest as _, Sha256};
 
 const IMAGE_BYTES: u32 = 600;
@@ -81,11 +81,17 @@ fn a_record_asks_for_the_confirmed_slot_exactly_when_no_trial_is_open() {
 }
 
 /// The outcome of one boot that tries an image.
-const FATES: [Fate; 6] =
-    [Fate::Runs, Fate::Corrupt, Fate::NotStored, Fate::StoredUnheard, Fate::Confirms, Fate::RollsBack];
+const OUTCOMES: [BootOutcome; 6] = [
+    BootOutcome::Runs,
+    BootOutcome::Corrupt,
+    BootOutcome::NotStored,
+    BootOutcome::StoredButFailed,
+    BootOutcome::Confirms,
+    BootOutcome::RollsBack,
+];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Fate {
+enum BootOutcome {
     /// It runs and gives no verdict.
     Runs,
     /// The slot does not contain it.
@@ -93,7 +99,7 @@ enum Fate {
     /// The count cannot be stored: the confirmed image runs.
     NotStored,
     /// The count is stored but reported as failed, or the power is cut after it.
-    StoredUnheard,
+    StoredButFailed,
     /// It runs and is confirmed.
     Confirms,
     /// It runs and fails its self-test.
@@ -113,15 +119,15 @@ fn a_trial_is_given_its_boots_and_not_one_more() {
         for _ in 0..attempts + 2 {
             let mut next: Vec<(BootRecord, u8, bool, u128)> = Vec::new();
             for (was, starts, only_runs, ways) in points {
-                for fate in FATES {
-                    let (is, started) = boot_once(&was, fate);
+                for outcome in OUTCOMES {
+                    let (is, started) = boot_once(&was, outcome);
                     let starts = starts + u8::from(started);
-                    assert!(starts <= attempts, "{fate:?} from {was:?}");
+                    assert!(starts <= attempts, "{outcome:?} from {was:?}");
                     assert!(!started || trial_of(&was).is_some(), "an ended trial runs again: {was:?}");
-                    let is_verdict = started && fate == Fate::Confirms;
-                    assert!(is.confirmed == was.confirmed || is_verdict, "{fate:?} from {was:?}");
+                    let is_verdict = started && outcome == BootOutcome::Confirms;
+                    assert!(is.confirmed == was.confirmed || is_verdict, "{outcome:?} from {was:?}");
                     states.insert(format!("{attempts} {starts} {is:?}"));
-                    let only_runs = only_runs && fate == Fate::Runs;
+                    let only_runs = only_runs && outcome == BootOutcome::Runs;
                     match next.iter_mut().find(|point| (point.0, point.1, point.2) == (is, starts, only_runs)) {
                         Some(point) => point.3 += ways,
                         None => next.push((is, starts, only_runs, ways)),
@@ -146,16 +152,16 @@ fn ended_silent(start: &BootRecord) -> BootRecord {
 }
 
 /// The record after a boot with this outcome, and whether the image on trial ran.
-fn boot_once(was: &BootRecord, fate: Fate) -> (BootRecord, bool) {
+fn boot_once(was: &BootRecord, outcome: BootOutcome) -> (BootRecord, bool) {
     let with = |trial| record(was.confirmed, trial);
-    match (select(was), fate) {
-        (Decision::Confirmed, _) | (_, Fate::NotStored) => (*was, false),
+    match (select(was), outcome) {
+        (Decision::Confirmed, _) | (_, BootOutcome::NotStored) => (*was, false),
         (Decision::GiveUp(ended), _) => (with(ended), false),
-        (Decision::Try { corrupt, .. }, Fate::Corrupt) => (with(corrupt), false),
-        (Decision::Try { counted, .. }, Fate::StoredUnheard) => (with(counted), false),
-        (Decision::Try { counted, .. }, Fate::Runs) => (with(counted), true),
-        (Decision::Try { counted, .. }, Fate::RollsBack) => (ended(&with(counted), 1), true),
-        (Decision::Try { .. }, Fate::Confirms) => {
+        (Decision::Try { corrupt, .. }, BootOutcome::Corrupt) => (with(corrupt), false),
+        (Decision::Try { counted, .. }, BootOutcome::StoredButFailed) => (with(counted), false),
+        (Decision::Try { counted, .. }, BootOutcome::Runs) => (with(counted), true),
+        (Decision::Try { counted, .. }, BootOutcome::RollsBack) => (ended(&with(counted), 1), true),
+        (Decision::Try { .. }, BootOutcome::Confirms) => {
             let (slot, ..) = trial_of(was).expect("it is tried");
             (record(slot, Trial::None), true)
         }
@@ -220,7 +226,7 @@ fn other(slot: SlotId) -> SlotId {
 /// is recorded; the confirmed one otherwise, if it is an image; and never another. Unchanged records are not written.
 #[test]
 fn the_slot_that_starts_is_what_record_and_flash_say_and_it_is_written_down_before() {
-    let file = image(&header(1, IMAGE_BYTES, Behaviour::Passes, Floor::default()), &mut Dice::new(1));
+    let file = image(&header(1, IMAGE_BYTES, Behaviour::Passes, Floor::default()), &mut Rng::new(1));
     let digest = Digest(Sha256::digest(&file).into());
     let all = records([digest, Digest([2; 32])]);
     let contents = [Holds::Image, Holds::Changed, Holds::Headless, Holds::Nothing];
@@ -230,7 +236,7 @@ fn the_slot_that_starts_is_what_record_and_flash_say_and_it_is_written_down_befo
         let mut device = Device::new(was, trial, confirmed, &file);
         let operations = device.flash.0.operations();
         let booted = device.boot().expect("the power stays");
-        let told = format!("{was:?}, on trial {trial:?}, confirmed {confirmed:?}: {booted:?}");
+        let context = format!("{was:?}, on trial {trial:?}, confirmed {confirmed:?}: {booted:?}");
         let runs = matches!(confirmed, Holds::Image | Holds::Changed).then_some(was.confirmed);
         let (slot, cause, is) = match trial_of(was) {
             None => (runs, Cause::Confirmed, *was),
@@ -241,11 +247,11 @@ fn the_slot_that_starts_is_what_record_and_flash_say_and_it_is_written_down_befo
             Some(_) => (runs, Cause::TrialEnded, ended(was, REASON_TRIAL_IMAGE_CORRUPT)),
         };
         match slot {
-            Some(slot) => assert_eq!(booted.map(|boot| (boot.slot, boot.cause)), Ok((slot, cause)), "{told}"),
-            None => assert_eq!(booted, Err(BootError::NoBootableImage), "{told}"),
+            Some(slot) => assert_eq!(booted.map(|boot| (boot.slot, boot.cause)), Ok((slot, cause)), "{context}"),
+            None => assert_eq!(booted, Err(BootError::NoBootableImage), "{context}"),
         }
-        assert_eq!(device.record(), is, "{told}");
-        assert!(is != *was || device.flash.0.operations() == operations, "{told}");
+        assert_eq!(device.record(), is, "{context}");
+        assert!(is != *was || device.flash.0.operations() == operations, "{context}");
         boots += 1;
     }
     println!("{boots} boots");
@@ -257,29 +263,30 @@ fn the_slot_that_starts_is_what_record_and_flash_say_and_it_is_written_down_befo
 /// count is recorded, and in no sequence of boots after it more often than allowed.
 #[test]
 fn an_image_on_trial_is_started_only_when_its_count_is_written_down() {
-    let file = image(&header(1, IMAGE_BYTES, Behaviour::Passes, Floor::default()), &mut Dice::new(1));
+    let file = image(&header(1, IMAGE_BYTES, Behaviour::Passes, Floor::default()), &mut Rng::new(1));
     let digest = Digest(Sha256::digest(&file).into());
-    let blows = [Blow::Fail, Blow::Deny, Blow::Ignore].into_iter().chain(Tear::ALL.map(Blow::Cut));
+    let faults =
+        [FlashFault::Fail, FlashFault::Deny, FlashFault::Ignore].into_iter().chain(CutEffect::ALL.map(FlashFault::Cut));
     let mut courses = 0;
-    for (was, at, blow) in records([digest; 2])
+    for (was, at, fault) in records([digest; 2])
         .iter()
         .flat_map(|was| (0..4).map(move |at| (was, at)))
-        .flat_map(|(was, at)| blows.clone().map(move |blow| (was, at, blow)))
+        .flat_map(|(was, at)| faults.clone().map(move |fault| (was, at, fault)))
     {
         let Some((slot, _, _, left @ 1..)) = trial_of(was) else { continue };
         let mut device = Device::new(was, Holds::Image, Holds::Image, &file);
-        device.flash.0.plan([Mishap { at, blow }]);
+        device.flash.0.plan([PlannedFault { at, fault }]);
         let mut starts = 0;
         for _ in 0..left + 2 {
             let before = trial_of(&device.record()).map(|(.., left)| left);
             if device.boot().is_some_and(|booted| booted.expect("one of them runs").slot == slot) {
                 starts += 1;
                 let after = trial_of(&device.record()).map(|(.., left)| left);
-                assert_eq!(after, before.map(|left| left - 1), "{was:?} {at} {blow:?}");
+                assert_eq!(after, before.map(|left| left - 1), "{was:?} {at} {fault:?}");
             }
         }
-        assert!(starts <= left && starts + 1 >= left, "{was:?} {at} {blow:?}: {starts} starts");
-        assert_eq!(trial_of(&device.record()), None, "{was:?} {at} {blow:?}");
+        assert!(starts <= left && starts + 1 >= left, "{was:?} {at} {fault:?}: {starts} starts");
+        assert_eq!(trial_of(&device.record()), None, "{was:?} {at} {fault:?}");
         courses += 1;
     }
     println!("{courses} courses of boots");

@@ -5,7 +5,7 @@ use ota_pal::{Digest, ImageState, Platform, Refusal, Trial, now};
 use sha2::{Digest as _, Sha256};
 
 use super::{Rig, Turn, update};
-use crate::nor::{Blow, Mishap, Tear};
+use crate::nor::{CutEffect, FlashFault, PlannedFault};
 
 /// The reason that the program gives for a rollback.
 pub const REASON: u16 = 0x0601;
@@ -58,20 +58,20 @@ pub struct Counts {
 }
 
 /// A device and the update that it runs.
-pub struct Life<R> {
+pub struct UpdateRun<R> {
     rig: R,
     image: Vec<u8>,
     behaviour: Behaviour,
 }
 
-impl<R: Rig> Life<R> {
+impl<R: Rig> UpdateRun<R> {
     /// A device that runs image 1 and is offered this one.
     pub fn new(behaviour: Behaviour, image: Vec<u8>) -> Self {
         Self { rig: R::new(), image, behaviour }
     }
 
     /// Boots until an outcome is reported. Panics if none is, or if anything but one of the two images runs.
-    pub fn live(&self) -> Report {
+    pub fn run(&self) -> Report {
         (0..BOOTS_MAX).find_map(|_| self.boot()).expect("an update ends")
     }
 
@@ -131,14 +131,14 @@ impl<R: Rig> Life<R> {
 }
 
 /// Cuts an update to image 2 at every operation, with each of these effects.
-pub fn cut_everywhere<R: Rig>(behaviour: Behaviour, tears: &[Tear]) -> Counts {
+pub fn cut_everywhere<R: Rig>(behaviour: Behaviour, effects: &[CutEffect]) -> Counts {
     let mut counts = Counts::default();
-    for tear in tears {
+    for effect in effects {
         for at in 0.. {
-            let life = Life::<R>::new(behaviour, R::image(2));
-            life.rig.nor().plan([Mishap { at, blow: Blow::Cut(*tear) }]);
-            let report = life.live();
-            if life.rig.nor().is_mishap_due() {
+            let run = UpdateRun::<R>::new(behaviour, R::image(2));
+            run.rig.nor().plan([PlannedFault { at, fault: FlashFault::Cut(*effect) }]);
+            let report = run.run();
+            if run.rig.nor().is_fault_due() {
                 break;
             }
             let count = match report {
@@ -148,11 +148,11 @@ pub fn cut_everywhere<R: Rig>(behaviour: Behaviour, tears: &[Tear]) -> Counts {
                 Report::Dead => &mut counts.dead,
             };
             *count += 1;
-            counts.untrue += u32::from(!life.is_true(report));
+            counts.untrue += u32::from(!run.is_true(report));
         }
     }
     println!(
-        "{} {behaviour:?} {tears:?}: {counts:?}",
+        "{} {behaviour:?} {effects:?}: {counts:?}",
         std::any::type_name::<R>().rsplit("::").next().unwrap_or_default()
     );
     counts

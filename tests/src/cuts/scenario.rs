@@ -7,7 +7,7 @@ use ota_jobs::{Reason, Status};
 use ota_pal::{Floor, Version};
 
 use crate::job::{Kind, Order, Route};
-use crate::world::{Act, World};
+use crate::sim::{Act, Simulation};
 
 /// Six blocks of 1 KiB, the last one short.
 pub(super) const IMAGE_BYTES: u32 = 6_000;
@@ -24,11 +24,11 @@ pub(super) const REVOKED: &str = "revoked";
 pub(super) const NEWER: &str = "newer";
 
 /// An action on the simulation.
-pub(super) type Deed = fn(&mut World);
+pub(super) type Action = fn(&mut Simulation);
 
 /// A scenario.
 #[derive(Clone, Debug)]
-pub struct Story {
+pub struct Scenario {
     /// Its name in a case.
     pub name: &'static str,
     kind: Kind,
@@ -41,14 +41,14 @@ pub struct Story {
     /// Whether its slots only store images, which are copied to where they run.
     pub(super) staged: bool,
     /// Action during the download, once so many bytes have arrived.
-    pub(super) middle: Option<(u32, Deed)>,
+    pub(super) middle: Option<(u32, Action)>,
     /// Action of the user after the update.
-    pub(super) after: Option<Deed>,
+    pub(super) after: Option<Action>,
     /// Allowed outcomes under power cuts: status and reason of the job, and the patch of the version that runs.
     pub(super) ends: &'static [(Status, Option<Reason>, u32)],
 }
 
-impl Story {
+impl Scenario {
     /// Whether it corrupts an image in flash: it is not combined with other faults.
     pub fn is_of_damage(&self) -> bool {
         self.name == "damaged"
@@ -73,7 +73,7 @@ const fn failed(reason: Reason) -> (Status, Option<Reason>, u32) {
     (Status::Failed, Some(reason), OLD)
 }
 
-pub(super) const GOOD: Story = Story {
+pub(super) const GOOD: Scenario = Scenario {
     name: "good",
     kind: Kind::Good,
     route: Route::Mqtt,
@@ -86,84 +86,89 @@ pub(super) const GOOD: Story = Story {
     ends: &[SUCCEEDED],
 };
 
-const STAGED: Story = Story { name: "staged", staged: true, ..GOOD };
+const STAGED: Scenario = Scenario { name: "staged", staged: true, ..GOOD };
 
 /// All scenarios.
-pub const STORIES: [Story; 18] = [
+pub const SCENARIOS: [Scenario; 18] = [
     GOOD,
-    Story { name: "http", route: Route::Http, ..GOOD },
-    Story { name: "bad", kind: Kind::FailsItsTest, ends: &[failed(Reason::SelfTestFailed)], ..GOOD },
-    Story { name: "hangs", kind: Kind::HangsInItsTest, ends: &[failed(Reason::SelfTestTimedOut)], ..GOOD },
+    Scenario { name: "http", route: Route::Http, ..GOOD },
+    Scenario { name: "bad", kind: Kind::FailsItsTest, ends: &[failed(Reason::SelfTestFailed)], ..GOOD },
+    Scenario { name: "hangs", kind: Kind::HangsInItsTest, ends: &[failed(Reason::SelfTestTimedOut)], ..GOOD },
     // Both outcomes are allowed: an abort is not stored in flash before the job has ended.
-    Story {
+    Scenario {
         name: "abort",
-        middle: Some((2_048, |world| world.act(Act::Command(Command::Abort)))),
+        middle: Some((2_048, |sim| sim.act(Act::Command(Command::Abort)))),
         ends: &[failed(Reason::AbortedByUser), SUCCEEDED],
         ..GOOD
     },
-    Story {
+    Scenario {
         name: "cancel",
-        middle: Some((2_048, |world| world.take_back(JOB, Status::Canceled))),
+        middle: Some((2_048, |sim| sim.take_back(JOB, Status::Canceled))),
         ends: &[(Status::Canceled, None, OLD)],
         ..GOOD
     },
-    Story {
+    Scenario {
         name: "supersede",
-        middle: Some((2_048, |world| {
-            world.take_back(JOB, Status::Canceled);
-            world.create(&order(NEWER, &GOOD, 3));
+        middle: Some((2_048, |sim| {
+            sim.take_back(JOB, Status::Canceled);
+            sim.create(&order(NEWER, &GOOD, 3));
         })),
         ends: &[(Status::Canceled, None, 3)],
         ..GOOD
     },
     // Nor is any other command before it is carried out.
-    Story {
+    Scenario {
         name: "back",
-        after: Some(|world| world.act(Act::Command(Command::RollBack))),
+        after: Some(|sim| sim.act(Act::Command(Command::RollBack))),
         ends: &[(Status::Succeeded, None, OLD), SUCCEEDED],
         ..GOOD
     },
-    Story {
+    Scenario {
         name: "factory",
         factory_slot: true,
-        after: Some(|world| world.act(Act::FactoryReset)),
+        after: Some(|sim| sim.act(Act::FactoryReset)),
         ends: &[(Status::Succeeded, None, OLD), SUCCEEDED],
         ..GOOD
     },
     // The confirmed image is corrupted: the one before it runs again.
-    Story { name: "damaged", after: Some(damage_the_confirmed_image), ends: &[(Status::Succeeded, None, OLD)], ..GOOD },
-    Story { name: "rotate", asks: Floor { security_counter: 0, key_epoch: 1 }, ..GOOD },
-    Story { name: "counter", asks: Floor { security_counter: 7, key_epoch: 0 }, ..GOOD },
-    Story {
-        name: "erase",
-        after: Some(|world| world.act(Act::Command(Command::EraseImages(Version::new(1, 0, OLD))))),
+    Scenario {
+        name: "damaged",
+        after: Some(damage_the_confirmed_image),
+        ends: &[(Status::Succeeded, None, OLD)],
         ..GOOD
     },
-    Story {
+    Scenario { name: "rotate", asks: Floor { security_counter: 0, key_epoch: 1 }, ..GOOD },
+    Scenario { name: "counter", asks: Floor { security_counter: 7, key_epoch: 0 }, ..GOOD },
+    Scenario {
+        name: "erase",
+        after: Some(|sim| sim.act(Act::Command(Command::EraseImages(Version::new(1, 0, OLD))))),
+        ..GOOD
+    },
+    Scenario {
         name: "resume",
         image_bytes: LONG_IMAGE_BYTES,
-        middle: Some((68_000, |world| world.act(Act::Reset))),
+        middle: Some((68_000, |sim| sim.act(Act::Reset))),
         ..GOOD
     },
     STAGED,
-    Story { name: "staged-bad", kind: Kind::FailsItsTest, ends: &[failed(Reason::SelfTestFailed)], ..STAGED },
-    Story {
+    Scenario { name: "staged-bad", kind: Kind::FailsItsTest, ends: &[failed(Reason::SelfTestFailed)], ..STAGED },
+    Scenario {
         name: "staged-back",
-        after: Some(|world| world.act(Act::Command(Command::RollBack))),
+        after: Some(|sim| sim.act(Act::Command(Command::RollBack))),
         ends: &[(Status::Succeeded, None, OLD), SUCCEEDED],
         ..STAGED
     },
-    Story {
+    Scenario {
         name: "staged-factory",
         factory_slot: true,
-        after: Some(|world| world.act(Act::FactoryReset)),
+        after: Some(|sim| sim.act(Act::FactoryReset)),
         ends: &[(Status::Succeeded, None, OLD), SUCCEEDED],
         ..STAGED
     },
 ];
 
-fn damage_the_confirmed_image(world: &mut World) {
-    let device = &world.device;
+fn damage_the_confirmed_image(sim: &mut Simulation) {
+    let device = &sim.device;
     let confirmed = device.record().confirmed;
     // A device that only has its preinstalled image would have none left.
     if confirmed != device.first_slot() {
@@ -172,17 +177,17 @@ fn damage_the_confirmed_image(world: &mut World) {
 }
 
 /// The short scenarios with images small enough to run every pair of cuts: their names begin with `small-`.
-pub static SMALL_STORIES: LazyLock<Vec<Story>> = LazyLock::new(|| {
-    let small = |story: &Story| Story {
-        name: format!("small-{}", story.name).leak(),
+pub static SMALL_SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
+    let small = |scenario: &Scenario| Scenario {
+        name: format!("small-{}", scenario.name).leak(),
         image_bytes: SMALL_IMAGE_BYTES,
-        ..story.clone()
+        ..scenario.clone()
     };
-    STORIES.iter().filter(|story| story.is_short()).map(small).collect()
+    SCENARIOS.iter().filter(|scenario| scenario.is_short()).map(small).collect()
 });
 
 /// A job of the scenario's kind.
-pub(super) fn order(id: &str, story: &Story, patch: u32) -> Order {
-    let Story { kind, route, image_bytes, asks, .. } = *story;
+pub(super) fn order(id: &str, scenario: &Scenario, patch: u32) -> Order {
+    let Scenario { kind, route, image_bytes, asks, .. } = *scenario;
     Order { id: id.into(), kind, route, patch, image_bytes: image_bytes + patch, asks, by_next_key: false }
 }

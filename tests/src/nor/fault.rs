@@ -2,16 +2,16 @@
 
 /// A fault at one of the next operations, which are writes and erases and are counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mishap {
-    /// Index of the operation; for a [`Blow::Misread`], of the read.
+pub struct PlannedFault {
+    /// Index of the operation; for a [`FlashFault::Misread`], of the read.
     pub at: u32,
     /// The fault.
-    pub blow: Blow,
+    pub fault: FlashFault,
 }
 
 /// A fault of an operation or a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blow {
+pub enum FlashFault {
     /// It fails and changes nothing; the device continues.
     Fail,
     /// It is carried out and reported as failed.
@@ -23,12 +23,12 @@ pub enum Blow {
     /// From this operation on, no sector in this range, in bytes from the start of the flash, can be erased.
     WearOut(u32, u32),
     /// The power is cut: neither this operation nor any later one returns.
-    Cut(Tear),
+    Cut(CutEffect),
 }
 
 /// The state in which a power cut leaves an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tear {
+pub enum CutEffect {
     /// Not begun.
     Before,
     /// Its first bytes are done, possibly up to the middle of a word.
@@ -41,22 +41,22 @@ pub enum Tear {
     Unstable,
     /// Some of the bits are done, and the part's error correction refuses to read the words until they are erased.
     Unreadable,
-    /// An erase that spans sectors of the part stops between two of them. Elsewhere it is as [`Tear::Head`].
+    /// An erase that spans sectors of the part stops between two of them. Elsewhere it is as [`CutEffect::Head`].
     Between,
     /// It is done but never returns. After an erase, the cells may be too weakly erased to retain a write.
     After,
 }
 
-impl Tear {
+impl CutEffect {
     /// All of them.
-    pub const ALL: [Tear; 8] = [
-        Tear::Before,
-        Tear::Head,
-        Tear::Tail,
-        Tear::Bits,
-        Tear::Unstable,
-        Tear::Unreadable,
-        Tear::Between,
-        Tear::After,
+    pub const ALL: [CutEffect; 8] = [
+        CutEffect::Before,
+        CutEffect::Head,
+        CutEffect::Tail,
+        CutEffect::Bits,
+        CutEffect::Unstable,
+        CutEffect::Unreadable,
+        CutEffect::Between,
+        CutEffect::After,
     ];
 }

@@ -4,7 +4,7 @@
 
 use std::env;
 
-use ota_tests::life::{Account, live};
+use ota_tests::soak::{RunSummary, run};
 
 /// Runs of a plain `cargo test`: a few seconds without optimisation.
 const RUNS_DEFAULT: u64 = 300;
@@ -14,26 +14,26 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// The violations of a run, and the command that repeats it.
-fn complaint(seed: u64, account: &Account) -> Option<String> {
-    let Account { violations, jobs, boots, .. } = account;
-    let again = format!("SEED={seed} cargo test -p ota-tests --test world");
+fn failure(seed: u64, summary: &RunSummary) -> Option<String> {
+    let RunSummary { violations, jobs, boots, .. } = summary;
+    let again = format!("SEED={seed} cargo test -p ota-tests --test soak");
     (!violations.is_empty()).then(|| format!("{again}\n  {}\n  {boots} boots, {jobs:?}\n", violations.join("\n  ")))
 }
 
 #[test]
-fn in_no_life_happens_what_must_never_happen() {
+fn no_run_violates_an_invariant() {
     let seeds = match number("SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number("RUNS").unwrap_or(RUNS_DEFAULT),
     };
-    let complaints: Vec<String> = seeds.filter_map(|seed| complaint(seed, &live(seed))).collect();
-    assert!(complaints.is_empty(), "{} runs failed:\n{}", complaints.len(), complaints.concat());
+    let failures: Vec<String> = seeds.filter_map(|seed| failure(seed, &run(seed))).collect();
+    assert!(failures.is_empty(), "{} runs failed:\n{}", failures.len(), failures.concat());
 }
 
 #[test]
-fn a_life_is_the_same_when_it_is_lived_again() {
+fn a_run_with_the_same_seed_is_the_same() {
     for seed in 0..3 {
-        let (one, two) = (live(seed), live(seed));
+        let (one, two) = (run(seed), run(seed));
         assert_eq!((one.boots, one.messages, one.jobs), (two.boots, two.messages, two.jobs), "{seed}");
     }
 }
