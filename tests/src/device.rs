@@ -21,7 +21,7 @@ use crate::verifier::{Signer, SimVerifier};
 
 /// Buffer size for the URL of the active job.
 pub const URL_BYTES: usize = 1_024;
-/// Bytes of the image that the factory puts into slot A, version 1.0.1.
+/// Length of the preinstalled image in slot A, version 1.0.1.
 const FACTORY_BYTES: u32 = 9_000;
 
 /// Receive buffer size for blocks of `block_bytes`: a block with its envelope, or a job document.
@@ -47,11 +47,11 @@ pub type Program<'b, F> = Agent<'b, Board<F>, App>;
 pub struct Device {
     /// The flash.
     pub nor: Nor,
-    /// What lies where in it.
+    /// The layout of the flash.
     pub layout: Layout,
     /// The execution region, if images do not run from their slots.
     pub executing: Option<Region>,
-    /// The key that it trusts.
+    /// The key that the device trusts.
     pub signer: Rc<Signer>,
     /// Its name at the service.
     pub thing: String,
@@ -60,7 +60,7 @@ pub struct Device {
 }
 
 impl Device {
-    /// A new device with slots of so many sectors of the chip: two, or three and a factory's. Version 1.0.1 runs.
+    /// A new device with slots of `slot_sectors` sectors: two, or three and a factory slot. Version 1.0.1 runs.
     pub fn new(setup: &Setup, signer: Rc<Signer>, rng: &mut Rng) -> Self {
         let Setup { thing, config, chip, slot_sectors, factory_slot, staged, .. } = setup;
         let (slots, parts) = if *factory_slot { (3, 4) } else { (2, 2) };
@@ -121,7 +121,7 @@ impl Device {
         now(Agent::start(platform, app, config, url, start))
     }
 
-    /// The platform of the program in slot `running`, which asks for this key epoch.
+    /// The platform of the program in slot `running`, which requires this key epoch.
     pub fn platform<F: Flash>(&self, flash: F, running: SlotId, key_epoch: u32) -> Board<F> {
         let config = ota_pal::Config {
             layout: self.layout,
@@ -155,7 +155,7 @@ impl Device {
         Header::parse(&self.nor.bytes(self.layout.slot(slot).offset_bytes(), HEADER_BYTES as u32)).ok()
     }
 
-    /// The signature of the image in a slot, as its maker would give it.
+    /// The manufacturer's signature of the image in a slot.
     pub fn signature_of(&self, slot: SlotId) -> Option<Vec<u8>> {
         let image_bytes = self.header(slot)?.image_bytes();
         Some(self.signer.sign(&self.nor.bytes(self.layout.slot(slot).offset_bytes(), image_bytes)))

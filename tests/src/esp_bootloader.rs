@@ -46,7 +46,7 @@ pub enum Step {
         /// 0 or 1.
         sector: usize,
     },
-    /// This entry goes to the start of an erased sector.
+    /// This entry is written to the start of an erased sector.
     Write {
         /// 0 or 1.
         sector: usize,
@@ -77,7 +77,7 @@ impl Entry {
         Self(bytes).with_state(state)
     }
 
-    /// The entry of a sector, whatever lies there.
+    /// The entry of a sector, valid or not.
     pub fn of(otadata: &[u8], sector: usize) -> Self {
         let at = sector * SECTOR_BYTES;
         Self(otadata[at..at + ENTRY_BYTES].try_into().expect("an entry has this length"))
@@ -107,7 +107,7 @@ impl Entry {
         self.number(AT_CRC) == crc(self.seq())
     }
 
-    /// Source: bootloader_common_ota_select_invalid. The crc is not asked.
+    /// Source: bootloader_common_ota_select_invalid. The CRC is not checked.
     fn is_invalid(&self) -> bool {
         self.seq() == SEQ_ERASED || matches!(self.state(), INVALID | ABORTED)
     }
@@ -199,7 +199,7 @@ pub fn boot(
     Some(found)
 }
 
-/// The order in which images are tried: the chosen one, downwards to the factory's, then upwards from the chosen one.
+/// The order in which images are tried: the chosen one, downwards to the factory image, then upwards from the chosen one.
 /// Source: bootloader_utility_load_boot_image.
 fn order(table: Table, start: Option<u32>) -> impl Iterator<Item = Start> {
     let down = (0..start.map_or(0, |slot| slot + 1)).rev().map(Start::Ota);

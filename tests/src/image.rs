@@ -44,12 +44,13 @@ pub fn hardware(board: &str) -> HardwareId {
     HardwareId::new(board).expect("a valid board name")
 }
 
-/// The key epoch that the program with this header asks for.
+/// The key epoch that the program with this header requires.
 pub fn key_epoch(header: &Header) -> u32 {
     (header.release_id >> 8) as u32
 }
 
-/// The header of an app of `image_bytes` for [`BOARD`], version 1.0.`patch`, that runs from any slot and `asks` for this.
+/// The header of an app of `image_bytes` for [`BOARD`], version 1.0.`patch`, that runs from any slot and requires the floor
+/// `asks`.
 ///
 /// `image_bytes` is more than [`BODY_OFFSET_DEFAULT_BYTES`].
 pub fn header(patch: u32, image_bytes: u32, behaviour: Behaviour, asks: Floor) -> Header {

@@ -10,7 +10,7 @@ use crate::image::{Behaviour, header, image};
 use crate::rng::Rng;
 use crate::verifier::{KEY_ID, Signer};
 
-/// What is wrong with a job, if anything.
+/// The defect of a job, if any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Nothing.
@@ -133,7 +133,7 @@ pub enum Route {
 pub struct Order {
     /// Its id.
     pub id: String,
-    /// What is wrong with it.
+    /// Its defect.
     pub kind: Kind,
     /// How its file can be fetched.
     pub route: Route,
@@ -152,7 +152,7 @@ pub struct Order {
 pub struct Job {
     /// Its id.
     pub id: String,
-    /// What is wrong with it.
+    /// Its defect.
     pub kind: Kind,
     /// Its document.
     pub document: String,
@@ -168,7 +168,7 @@ pub struct Job {
     pub announced_bytes: u32,
 }
 
-/// A document over this does not fit any receive buffer; see [`crate::device::receive_bytes`].
+/// A document longer than this does not fit any receive buffer; see [`crate::device::receive_bytes`].
 const PADDING_UNDELIVERABLE: usize = 8_000;
 const LEVELS_TOO_DEEP: usize = 400;
 /// Larger than every slot of the simulation.
@@ -229,7 +229,7 @@ fn document(job: &Job, route: Route, signature: &[u8]) -> String {
         (_, Route::Http) => r#""HTTP""#,
         (_, Route::Both) => r#""MQTT","HTTP""#,
     };
-    // As AWS spells it: the slashes of a URL in escapes.
+    // As AWS encodes it: with escaped slashes in URLs.
     let url = job.url.replace('/', r"\/").replace('&', r"\u0026");
     let (stream, url) = match route {
         Route::Mqtt => (format!(r#""streamname":"{stream}","#), String::from(r#""update_data_url":null"#)),

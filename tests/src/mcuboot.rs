@@ -53,7 +53,7 @@ impl<const WORD: usize, const SECTOR: usize> Mcuboot<WORD, SECTOR> {
         Self { nor: nor.clone(), primary, secondary }
     }
 
-    /// The magic that this MCUboot looks for.
+    /// The magic that this MCUboot expects.
     pub fn magic() -> Vec<u8> {
         match Self::ALIGN {
             8 => MAGIC_OF_8.to_vec(),
@@ -124,7 +124,7 @@ impl<const WORD: usize, const SECTOR: usize> Mcuboot<WORD, SECTOR> {
 
     fn swap(&self, kind: Booted) -> Booted {
         let [mut first, mut second] = [self.secondary, self.primary].map(|region| self.bytes(region));
-        // Neither image reaches into its trailer, whose words are made anew.
+        // Neither image reaches into its trailer, whose words are rewritten.
         for image in [&mut first, &mut second] {
             let image_bytes = image_bytes(image).unwrap_or(0);
             image[image_bytes..].fill(0xFF);
@@ -205,8 +205,8 @@ fn image_bytes(slot: &[u8]) -> Option<usize> {
     whole.then_some(hashed_end + number(hashed_end + 2, 2)?)
 }
 
-/// An MCUboot image for [`BOARD`](crate::image::BOARD), version 1.0.`patch`, as long as it is asked to be: at least 200
-/// bytes. Not signed: MCUboot's signatures are its own.
+/// An MCUboot image for [`BOARD`](crate::image::BOARD), version 1.0.`patch`, of the given length: at least 200 bytes. Not
+/// signed: MCUboot has its own signatures.
 pub fn image(patch: u16, security_counter: u32, image_bytes: usize, rng: &mut Rng) -> Vec<u8> {
     let board = crate::image::BOARD.as_bytes();
     let mut protected = [0x50_u16.to_le_bytes(), 4_u16.to_le_bytes()].concat();

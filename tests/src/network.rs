@@ -30,7 +30,7 @@ pub enum NetworkEvent {
     Fetched {
         /// Which body.
         body: u64,
-        /// What came of it.
+        /// The part, or the end of the body.
         part: crate::web::Part,
     },
 }

@@ -24,17 +24,17 @@ pub use fault::{CutEffect, FlashFault, PlannedFault};
 pub struct Nor(Rc<RefCell<Memory>>);
 
 impl Nor {
-    /// An erased flash of so many sectors.
+    /// An erased flash with this number of sectors.
     pub fn new(chip: Chip, sectors: usize) -> Self {
         Self(Rc::new(RefCell::new(Memory::new(chip, sectors))))
     }
 
-    /// Another flash that holds the same.
+    /// Another flash with the same contents.
     pub fn copy(&self) -> Self {
         Self(Rc::new(RefCell::new(self.0.borrow().clone())))
     }
 
-    /// What it is.
+    /// The kind of flash.
     pub fn chip(&self) -> Chip {
         self.0.borrow().chip
     }
@@ -49,8 +49,8 @@ impl Nor {
         self.0.borrow_mut().burn(offset_bytes as usize, bytes);
     }
 
-    /// From now on it is a part without error correction: a word may be written again, and keeps the bits that both leave.
-    /// File systems that append to a block rely on that.
+    /// Turns it into a part without error correction: a word may be written again, and keeps the bits that both writes leave
+    /// set. File systems that append to a block rely on that.
     pub fn takes_words_twice(&self) {
         self.0.borrow_mut().takes_words_twice = true;
     }
@@ -84,7 +84,7 @@ impl Nor {
         self.0.borrow_mut().dark = false;
     }
 
-    /// Whether the power is gone.
+    /// Whether the power is off.
     pub fn is_dark(&self) -> bool {
         self.0.borrow().dark
     }
@@ -94,7 +94,7 @@ impl Nor {
         self.0.borrow().operations
     }
 
-    /// How often the sector that was erased most was erased.
+    /// The highest erase count of any sector.
     pub fn erases_max(&self) -> u32 {
         self.0.borrow().erases.iter().copied().max().unwrap_or(0)
     }

@@ -42,7 +42,7 @@ pub trait Rig: Sized {
     /// The platform of its program.
     type Board: Platform;
 
-    /// A device that was made with image 1, and was never reset.
+    /// A device with image 1 preinstalled that was never reset.
     fn new() -> Self;
 
     /// Its flash.
@@ -54,7 +54,7 @@ pub trait Rig: Sized {
     /// The platform of the program that the last [`reset`](Self::reset) started.
     fn board(&self) -> Self::Board;
 
-    /// The image of this number, in the loader's own format: version 1.0.`number`, and a length that no other has.
+    /// The image with this number, in the loader's own format: version 1.0.`number`, with a unique length.
     fn image(number: u32) -> Vec<u8>;
 
     /// The first bytes of the region that the running program was started from.
@@ -139,7 +139,7 @@ fn board<F: Flash, B: BootControl>(flash: F, layout: Layout, hardware: HardwareI
         layout,
         hardware,
         component: Component::App,
-        version_rule: VersionRule::Any, // which versions are taken is not asked here
+        version_rule: VersionRule::Any, // version rules are not tested here
         security_counter_min: 0,
         key_epoch: 0,
         trial_attempts: ota_pal::TRIAL_ATTEMPTS_DEFAULT,

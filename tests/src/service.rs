@@ -69,7 +69,7 @@ pub struct Service {
     pub updates: Vec<StatusUpdate>,
     /// Bytes of the largest request for blocks.
     pub largest_request_bytes: u64,
-    /// How often it was asked for a job.
+    /// Number of requests for a job.
     pub questions: u32,
     /// Number of responses that carried a job document.
     pub documents: Cell<u32>,
@@ -117,7 +117,7 @@ impl Service {
         self.changed(true, now_ms)
     }
 
-    /// Ends a job at the service, by force. Has no effect on one that has ended.
+    /// Ends a job at the service, as a forced cancellation. Has no effect on one that has ended.
     pub fn take_back(&mut self, id: &str, status: Status, now_ms: u64) -> Vec<Reply> {
         let Some(entry) = self.open(id) else { return Vec::new() };
         entry.status = status;

@@ -245,7 +245,7 @@ fn allowed_failures(script: &[(u64, Action)], sim: &Simulation) -> Vec<Reason> {
         allowed_failures.push(Reason::ImageTooShort); // three short blocks in a row are taken for the end of the file
     }
     if sim.service.failure_rates.forgets + sim.service.failure_rates.ignores > 0 {
-        allowed_failures.push(Reason::DocumentTooLarge); // three answers lost in a row look like one that does not fit
+        allowed_failures.push(Reason::DocumentTooLarge); // three lost responses in a row are taken for one that does not fit
     }
     if sim.web.failures > 0 {
         allowed_failures.extend([

@@ -32,13 +32,13 @@ pub enum Part {
 pub struct Web {
     /// Share of bodies that end early, in per cent.
     pub failures: u64,
-    /// Every body fails like this.
+    /// Every body fails with this reason.
     pub always: Option<Reason>,
-    /// Each of the next bodies fails like this, one after another.
+    /// The next bodies fail with these reasons, one after another.
     pub next: Vec<Reason>,
-    /// URLs are forbidden until the service has sent so many documents.
+    /// URLs are refused as expired until the service has sent this number of documents.
     pub expired_before_document: u32,
-    /// The next body ends after so many of a hundred blocks, and every later one fails like this.
+    /// The next body ends after this percentage of its blocks, and every later one fails with this reason.
     pub cut_at_percent: Option<(u64, Reason)>,
 }
 

@@ -20,10 +20,10 @@ static WRONG: AtomicUsize = AtomicUsize::new(0);
 /// More than the reads of a short scenario.
 const READS: u32 = 2_000;
 
-/// A default run includes one of so many cuts; coprime to the number of effects, so that it covers all of them.
+/// A default run includes one cut in this many; coprime to the number of effects, so that it covers all of them.
 const PART_OF_ONE: u32 = 17;
 
-/// A default run includes one of so many pairs of cuts; a prime, so that it covers every effect.
+/// A default run includes one pair of cuts in this many; a prime, so that it covers every effect.
 const PART_OF_TWO: u32 = 151;
 
 /// The same where images are copied: there, most operations are alike.

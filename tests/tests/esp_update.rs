@@ -402,7 +402,7 @@ fn a_cut_at_any_operation_of_program_or_bootloader_ends_in_the_truth_and_in_a_de
     assert!(cases > 2_500, "{cases}");
 }
 
-/// One of so many pairs of cuts is run; a prime, so that all effects occur.
+/// One pair of cuts in this many is run; a prime, so that all effects occur.
 const PART_OF_TWO: u32 = 499;
 
 #[test]

@@ -221,9 +221,9 @@ fn other(slot: SlotId) -> SlotId {
     if slot == SlotId::A { SlotId::B } else { SlotId::A }
 }
 
-/// For all boot records, of which half name the image that the slot on trial holds, and every pair of things that the two
-/// slots hold, on a flash: the image on trial is started exactly if it is what the trial names and has boots left, and that
-/// is recorded; the confirmed one otherwise, if it is an image; and never another. Unchanged records are not written.
+/// For all boot records, of which half name the image in the slot on trial, and every pair of contents of the two slots, on
+/// a flash: the image on trial is started exactly if it is what the trial names and has boots left, and that is recorded;
+/// the confirmed one otherwise, if it is an image; and never another. Unchanged records are not written.
 #[test]
 fn the_slot_that_starts_is_what_record_and_flash_say_and_it_is_written_down_before() {
     let file = image(&header(1, IMAGE_BYTES, Behaviour::Passes, Floor::default()), &mut Rng::new(1));

@@ -20,7 +20,7 @@ fn corpus(target: &Target) -> Vec<Vec<u8>> {
     paths.iter().map(|path| fs::read(path).expect("a file of the corpus")).collect()
 }
 
-/// One to four changes: a bit, a byte, a piece of another file, a piece twice, a piece gone.
+/// One to four changes: a bit, a byte, a piece of another file, a piece duplicated, a piece removed.
 fn mutate(bytes: &mut Vec<u8>, others: &[Vec<u8>], rng: &mut Rng, bytes_max: usize) {
     for _ in 0..rng.between(1, 5) {
         let at = rng.below(bytes.len() as u64 + 1) as usize;

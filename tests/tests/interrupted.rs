@@ -250,8 +250,7 @@ fn a_job_that_supersedes_another_at_any_point_succeeds() {
     }
 }
 
-/// Resets a device once in the download of an image of so many bytes, after so many blocks; returns where its downloads
-/// resumed.
+/// Resets a device once in the download of an image, after the given number of blocks; returns where its downloads resumed.
 fn reset_in_a_download(setup: Setup, route: Route, image_bytes: u32, blocks: usize) -> Vec<u32> {
     let mut sim = Simulation::new(setup);
     sim.create(&Order { image_bytes, ..short("job", Kind::Good, 2, route) });

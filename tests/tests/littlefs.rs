@@ -39,7 +39,7 @@ const NEW_BYTES: u32 = 6_000;
 
 const EFFECTS: [CutEffect; 6] =
     [CutEffect::Before, CutEffect::Head, CutEffect::Tail, CutEffect::Bits, CutEffect::Between, CutEffect::After];
-/// A default run cuts at one of so many operations.
+/// A default run cuts at one operation in this many.
 const PART: u32 = 11;
 /// More boots than any run that ends has.
 const BOOTS_MAX: u32 = 12;

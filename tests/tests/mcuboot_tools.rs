@@ -204,7 +204,7 @@ fn a_marked_slot_is_byte_for_byte_what_imgtool_pads() {
 fn a_padded_image_is_confirmed_as_imgtool_does<const WORD: usize, const SECTOR: usize>(align: u32) {
     let mut slots = Slots::<WORD, SECTOR>::new(align);
     let bench = Bench::new("confirmed", align, Slots::<WORD, SECTOR>::SLOT_BYTES);
-    // As a programmer would put it there, erased words left alone.
+    // As a flash programmer writes it, erased words skipped.
     let padded = bench.make("sign", "padded", &["--pad"]);
     for (index, word) in padded.chunks(WORD).enumerate().filter(|(_, word)| word.iter().any(|byte| *byte != 0xFF)) {
         slots.flash.0.burn((index * WORD) as u32, word);

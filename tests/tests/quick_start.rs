@@ -29,7 +29,7 @@ fn done<T>(future: impl Future<Output = T>) -> T {
     now(future).expect("memory never waits")
 }
 
-/// Carries messages both ways until the agent is silent, or resets.
+/// Carries messages in both directions until the agent has none left, or resets.
 fn carry<P: Platform>(agent: &mut Agent<'_, P, Pump>, service: &mut Service, at: Instant) {
     let mut buffer = [0; MESSAGE_BYTES_MAX];
     done(agent.work(at));

@@ -17,7 +17,7 @@ const MESSAGES: usize = 4096;
 const ROUNDS: usize = 5;
 /// How long mosquitto may be silent, to start or to carry on.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Debian puts it where an ordinary user's path does not lead.
+/// Debian installs it outside an ordinary user's search path.
 const MOSQUITTO: [&str; 2] = ["mosquitto", "/usr/sbin/mosquitto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -63,7 +63,7 @@ fn mosquitto_rate() -> Result<f64, Box<dyn Error>> {
     Ok(rates[ROUNDS / 2])
 }
 
-/// A mosquitto of our own on a free port, gone when this is dropped.
+/// A mosquitto of our own on a free port, stopped when this is dropped.
 struct Broker {
     process: Child,
     config: PathBuf,

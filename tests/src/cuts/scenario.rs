@@ -40,7 +40,7 @@ pub struct Scenario {
     pub(super) factory_slot: bool,
     /// Whether its slots only store images, which are copied to where they run.
     pub(super) staged: bool,
-    /// Action during the download, once so many bytes have arrived.
+    /// Action during the download, and the number of bytes after which it is performed.
     pub(super) middle: Option<(u32, Action)>,
     /// Action of the user after the update.
     pub(super) after: Option<Action>,

@@ -168,7 +168,7 @@ fn the_crc_does_not_cover_the_state_so_a_torn_state_is_started_and_never_watched
         let [_, (_, left)] = entries(&bytes);
         let expected = match state {
             NEW => (Start::Ota(1), Start::Ota(0), ABORTED),
-            PENDING_VERIFY => (Start::Ota(0), Start::Ota(0), ABORTED), // gone before it ever ran
+            PENDING_VERIFY => (Start::Ota(0), Start::Ota(0), ABORTED), // aborted before it ran
             INVALID | ABORTED => (Start::Ota(0), Start::Ota(0), state),
             _ => (Start::Ota(1), Start::Ota(1), state), // not on trial: it is never taken back
         };

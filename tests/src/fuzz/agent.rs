@@ -1,6 +1,5 @@
-//! The agent in any state: jobs, answers of the service as they are and damaged, unsolicited messages, blocks,
-//! commands, time, lost connections and resets. The flash panics on a word that is written twice; whatever happened, the
-//! device boots.
+//! The agent in any state: jobs, answers of the service as they are and damaged, unsolicited messages, blocks, commands,
+//! time, lost connections and resets. The flash panics on a word that is written twice; after any input, the device boots.
 
 use std::rc::Rc;
 
@@ -18,12 +17,12 @@ use crate::service::{Reply, Service};
 use crate::setup::Setup;
 use crate::verifier::Signer;
 
-/// Resets and steps in one input: more only take time.
+/// Maximum resets and steps of one input: more only take time.
 const LIVES_MAX: u32 = 12;
 const STEPS_MAX: u32 = 200;
-/// Messages that one step carries.
+/// Maximum messages of one step.
 const MESSAGES_MAX: u32 = 40;
-/// Topics of messages that come unasked.
+/// Topics of unsolicited messages.
 const TOPICS: [&str; 10] = [
     "$aws/things/thing/jobs/notify",
     "$aws/things/thing/jobs/notify-next",
@@ -39,14 +38,14 @@ const TOPICS: [&str; 10] = [
 
 type Agent<'b> = ota_agent::Agent<'b, crate::device::Board<PlainView>, App>;
 
-/// What is around the device.
+/// The environment of the device.
 struct Around {
     service: Service,
     signer: Rc<Signer>,
     rng: Rng,
     now_ms: u64,
     jobs: u32,
-    /// What the service sent and the device has not seen.
+    /// Messages of the service that the device has not received.
     replies: Vec<Reply>,
     steps: u32,
 }
@@ -85,7 +84,7 @@ fn run_boot(device: &Device, around: &mut Around, input: &mut Input<'_>) {
     }
 }
 
-/// One thing that happens; whether it is a reset.
+/// Performs one event; returns whether it is a reset.
 fn step(agent: &mut Agent<'_>, around: &mut Around, input: &mut Input<'_>) -> bool {
     let at = around.at();
     match input.byte() % 16 {
@@ -165,7 +164,7 @@ impl Around {
         self.replies.extend(replies);
     }
 
-    /// Messages go both ways until none is left.
+    /// Delivers messages in both directions until none is left.
     fn carry(&mut self, agent: &mut Agent<'_>) {
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         for _ in 0..MESSAGES_MAX {

@@ -28,15 +28,15 @@ pub(super) struct Memory {
     rng: Rng,
 }
 
-/// What becomes of one operation.
+/// The result of one operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Done,
     Failed,
-    /// Done, and called failed.
+    /// Done, and reported as failed.
     Denied,
     Ignored,
-    /// The power had gone before.
+    /// The power was already off.
     Dark,
     Cut(CutEffect),
 }
@@ -121,7 +121,7 @@ impl Memory {
     fn change(&mut self, outcome: Outcome, range: &Range<usize>, wanted: impl Fn(usize, u8) -> u8) {
         let mut rng = self.rng.split();
         let len = range.len();
-        // Something is done, and something is not.
+        // At least one bit is changed, and at least one is not.
         let done = 1 + rng.below(len.saturating_sub(1) as u64) as usize;
         let parts = self.first_parts(range, &mut rng).unwrap_or(done);
         let mut head = |offset| if offset < done { 0xFF } else { 0 };
@@ -160,7 +160,8 @@ impl Memory {
         }
     }
 
-    /// How many bytes of a range the first sectors of the part make up, some but not all of them; `None` where it is one.
+    /// Bytes of the first sectors of the part within a range, some but not all of them; `None` if the range is a single
+    /// sector.
     fn first_parts(&self, range: &Range<usize>, rng: &mut Rng) -> Option<usize> {
         let mut ends = Vec::new();
         let mut end = 0;

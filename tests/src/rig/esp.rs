@@ -21,7 +21,7 @@ const FIRST_SLOT: u32 = 9;
 const DIGEST_BYTES: usize = 32;
 const CHECKSUM_SEED: u8 = 0xEF;
 
-/// The device. The factory's partition, if it has one, holds image 1, and so does the first slot if it has none.
+/// The device. The factory partition, if any, contains image 1; otherwise the first slot does.
 pub struct Esp {
     nor: Nor,
     table: Table,
@@ -44,12 +44,12 @@ impl Esp {
         device
     }
 
-    /// Another device that holds the same, and was started as this one.
+    /// A copy of the device, with the same history of boots.
     pub fn copy(&self) -> Self {
         Self { nor: self.nor.copy(), table: self.table, started: self.started.clone(), starts: RefCell::default() }
     }
 
-    /// What lies where.
+    /// The layout.
     pub fn layout(&self) -> Layout {
         let region = |first: u32, sectors: u32| Region::new(first * SECTOR_BYTES, sectors * SECTOR_BYTES);
         let slot = |index: u32| region(FIRST_SLOT + index * SLOT_SECTORS, SLOT_SECTORS);
@@ -68,7 +68,7 @@ impl Esp {
         self.started.get()
     }
 
-    /// What otadata holds, as the bootloader reads it: the part has no error correction.
+    /// The contents of otadata as the bootloader reads them: the part has no error correction.
     pub fn otadata(&self) -> Vec<u8> {
         let mut bytes = vec![0; OTADATA.len_bytes() as usize];
         let read = now(self.view().read(OTADATA.offset_bytes(), &mut bytes)).expect("reading never waits");

@@ -26,7 +26,7 @@ struct Device {
     slots: [Region; 2],
     mode: Mode,
     started: Cell<usize>,
-    /// Whether the layout has a slot for the factory's image.
+    /// Whether the layout has a factory slot.
     factory: bool,
 }
 
@@ -45,7 +45,7 @@ impl Device {
         Self { nor, slots, mode, started: Cell::new(0), factory: false }
     }
 
-    /// The same with image 1 in a slot for the factory's.
+    /// The same with image 1 in a factory slot.
     fn with_factory(self) -> Self {
         self.nor.burn((FACTORY_SECTOR * SECTOR) as u32, &numbered(1));
         Self { factory: true, ..self }
@@ -93,14 +93,14 @@ fn numbered(number: u32) -> Vec<u8> {
 }
 
 impl McubootSwap {
-    /// A device whose layout has a slot for the factory's image.
+    /// A device whose layout has a factory slot.
     pub fn with_factory() -> Self {
         Self(Self::new().0.with_factory())
     }
 }
 
 impl McubootInPlace {
-    /// A device whose layout has a slot for the factory's image.
+    /// A device whose layout has a factory slot.
     pub fn with_factory() -> Self {
         Self(Self::new().0.with_factory())
     }

@@ -5,13 +5,13 @@ use ota_pal::Version;
 /// A chip as described by a linker script.
 #[derive(Clone, Copy, Debug)]
 pub struct Chip {
-    /// As `esptool` spells it.
+    /// The name in `esptool`.
     pub name: &'static str,
     /// `e_machine`: 0xF3 for RISC-V, 0x5E for Xtensa.
     machine: u16,
     /// Where flash is mapped for data, behind the headers of image and segment.
     flash: u32,
-    /// Where code lies in RAM.
+    /// Address of code in RAM.
     ram: u32,
 }
 
@@ -54,7 +54,7 @@ impl Program {
         assemble(chip, &sections)
     }
 
-    /// `esp_app_desc_t`: 256 bytes. `esptool` puts the digest of the program where it is zero.
+    /// `esp_app_desc_t`: 256 bytes. `esptool` writes the digest of the program where it is zero.
     fn descriptor(&self) -> Vec<u8> {
         let mut bytes = vec![0; 256];
         let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
