@@ -195,7 +195,7 @@ fn duplicates_and_late_blocks_change_nothing_also_after_the_last_one() {
 }
 
 #[test]
-fn a_block_that_lies_about_its_place_fails_the_verification_and_nothing_else() {
+fn a_block_with_a_wrong_index_fails_the_verification_and_nothing_else() {
     let mut lied = false;
     let (sim, _) = disturbed_badly(&[Reason::SignatureInvalid], |sim, job| {
         let lie = !lied && sim.notices().contains(&Notice::DownloadStarted { resumed_bytes: 0 });
@@ -263,7 +263,7 @@ fn a_stream_that_is_not_there_fails_the_job_by_name() {
 }
 
 #[test]
-fn a_stream_that_goes_silent_fails_the_job_in_time() {
+fn a_stream_that_stops_fails_the_job_in_time() {
     let mut sim = sim();
     sim.checks.allowed_failures.push(Reason::TransferTimedOut);
     sim.create(&order("job", Kind::Good, 2));

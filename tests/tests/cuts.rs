@@ -111,7 +111,7 @@ fn is_included(turn: u32, in_how_many: u32) -> bool {
 }
 
 #[test]
-fn the_truth_survives_a_cut_at_every_operation_in_every_way_on_every_chip() {
+fn reports_stay_true_despite_a_cut_at_every_operation_in_every_way_on_every_chip() {
     if let Ok(text) = env::var("CUT") {
         let case: Case = text.parse().unwrap_or_else(|_| panic!("`{text}` is no case: see tests/src/cuts.rs"));
         let mut tally = Tally::default();
@@ -135,7 +135,7 @@ fn the_truth_survives_a_cut_at_every_operation_in_every_way_on_every_chip() {
 }
 
 #[test]
-fn the_truth_survives_a_flash_that_fails_or_lies_at_every_operation() {
+fn reports_stay_true_despite_a_flash_that_fails_or_misreports_at_every_operation() {
     let scenarios = SCENARIOS.iter().filter(|scenario| scenario.is_short() && !scenario.is_of_damage());
     let tally = in_parallel(scenarios, |tally, scenario| {
         let operations = tally.run(&case(scenario, PLAIN, &[]));
@@ -162,7 +162,7 @@ fn the_truth_survives_a_flash_that_fails_or_lies_at_every_operation() {
 
 /// Every second cut after every first one, in the short scenarios with a small image.
 #[test]
-fn the_truth_survives_a_second_cut_while_the_device_recovers() {
+fn reports_stay_true_despite_a_second_cut_while_the_device_recovers() {
     let tally = in_parallel(SMALL_SCENARIOS.iter(), |tally, scenario| {
         let operations = tally.run(&case(scenario, PLAIN, &[]));
         let part = if scenario.is_staged() { PART_OF_TWO_STAGED } else { PART_OF_TWO };
@@ -187,7 +187,7 @@ fn the_truth_survives_a_second_cut_while_the_device_recovers() {
 }
 
 #[test]
-fn the_truth_survives_three_cuts_and_more_from_a_seed() {
+fn reports_stay_true_despite_three_cuts_and_more_from_a_seed() {
     let first =
         env::var("SEED").map_or(0, |text| text.parse().unwrap_or_else(|_| panic!("SEED is a number, not {text}")));
     let tally = in_parallel(first..first + 2, |tally, seed| {

@@ -269,7 +269,7 @@ fn after_a_cut_confirmation_the_verdict_holds_where_the_state_word_does_not() {
 }
 
 #[test]
-fn a_cut_in_a_swap_or_a_revert_ends_in_a_whole_image_that_is_judged_right() {
+fn a_cut_in_a_swap_or_a_revert_ends_in_a_complete_image_with_the_right_verdict() {
     let mut marked = Device::new();
     marked.mark_updated().0.expect("a mark");
     let mut skipped = 0;

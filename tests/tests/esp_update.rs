@@ -371,7 +371,7 @@ const TRIAL_OPERATIONS: u32 = 5;
 const VERDICT_OPERATIONS: u32 = 3;
 
 #[test]
-fn a_cut_at_any_operation_of_program_or_bootloader_ends_in_the_truth_and_in_a_device_that_takes_the_next_update() {
+fn a_cut_at_any_operation_of_program_or_bootloader_ends_in_a_true_report_and_the_next_update_works() {
     let mut all: BTreeMap<Scenario, Counts> = BTreeMap::new();
     for (scenario, before) in cases() {
         let counts = all.entry(scenario).or_default();
@@ -406,7 +406,7 @@ fn a_cut_at_any_operation_of_program_or_bootloader_ends_in_the_truth_and_in_a_de
 const PART_OF_TWO: u32 = 499;
 
 #[test]
-fn a_second_cut_while_the_device_recovers_ends_in_the_truth_too() {
+fn a_second_cut_while_the_device_recovers_ends_in_a_true_report_too() {
     let mut counts = Counts::default();
     let mut turn = 0;
     for (scenario, before) in cases() {
