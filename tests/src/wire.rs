@@ -46,7 +46,7 @@ pub(crate) fn summary(entry: &Entry) -> Summary {
 }
 
 fn job_id(entry: &Entry) -> JobId {
-    JobId::new(&entry.job.id).expect("the sim gives jobs plain ids")
+    JobId::new(&entry.job.id).expect("the simulation creates valid job ids")
 }
 
 pub(crate) fn pairs(details: RawJson<'_>) -> Vec<(String, String)> {

@@ -64,12 +64,12 @@ pub fn agent(bytes: &[u8]) {
             break;
         }
     }
-    device.boot().expect("the power stays").expect("whatever happened, the device boots");
+    device.boot().expect("the power stays").expect("the device boots after any input");
 }
 
 /// From a boot to a reset, or to the end of the input.
 fn run_boot(device: &Device, around: &mut Around, input: &mut Input<'_>) {
-    let boot = device.boot().expect("the power stays").expect("whatever happened, the device boots");
+    let boot = device.boot().expect("the power stays").expect("the device boots after any input");
     let mut url = [0; URL_BYTES];
     let flash: PlainView = View(device.nor.clone());
     let started = device.start(flash, &boot, &mut url, 7, around.now_ms).expect("the power stays");
