@@ -1,4 +1,4 @@
-//! Devices with our own boot selector on the bench of `ota_pal::platform::contract`, over any flash.
+//! Devices with the project's own boot selector for `ota_pal::platform::contract`, over any flash.
 
 use ota_boot::{VerifyLevel, boot, boot_staged};
 use ota_pal::TRIAL_ATTEMPTS_DEFAULT;
@@ -8,27 +8,27 @@ use ota_pal::{
     RollbackCounters, SignatureKind, SlotId, VersionRule,
 };
 
-use crate::dice::Dice;
 use crate::image::{BOARD, Behaviour, hardware, header, image};
 use crate::nor::{CHIPS, Nor, View};
-use crate::verifier::{Signer, WorldVerifier};
+use crate::rng::Rng;
+use crate::verifier::{Signer, SimVerifier};
 
 /// A slot of a store, and where its images run.
 pub const STORE_SLOT_BYTES: u32 = 16_384;
 
-/// A reset button that nobody presses.
+/// A reset that does nothing: the test starts the next boot.
 pub struct Button;
 
 impl Reset for Button {
     fn reset(&mut self) {}
 }
 
-/// A device with our own boot selector, over any flash that can be opened again and again.
+/// A device with the project's own boot selector, over any flash that can be reopened.
 pub struct Own<F> {
-    /// Opens the flash, erased if it is asked for.
+    /// Opens the flash; erases it first if the argument is true.
     open: Box<dyn FnMut(bool) -> F>,
     layout: Layout,
-    /// Where images run that do not run from their slots.
+    /// The execution region, if images do not run from their slots.
     executing: Option<Region>,
     signer: Signer,
 }
@@ -37,12 +37,12 @@ fn numbered(number: u32) -> Vec<u8> {
     let image_bytes = 9_000 + number;
     image(
         &header(number, image_bytes, Behaviour::Passes, RollbackCounters::default()),
-        &mut Dice::new(u64::from(number)),
+        &mut Rng::new(u64::from(number)),
     )
 }
 
 impl<F: Flash + 'static> Own<F> {
-    /// A device whose two slots run in place, and take what the records leave of the flash.
+    /// A device whose two slots run in place and fill the flash that the records leave free.
     pub fn new(mut open: impl FnMut(bool) -> F + 'static) -> Self {
         let layout = Layout::split(Geometry::of(&open(true))).expect("room for two slots");
         Self { open: Box::new(open), layout, executing: None, signer: Signer::new("ours", true) }
@@ -74,7 +74,7 @@ pub fn staged<S: Flash + 'static>(mut open: impl FnMut(bool) -> S + 'static) -> 
 }
 
 impl<F: Flash + 'static> Bench for Own<F> {
-    type Platform = Native<F, WorldVerifier, Button>;
+    type Platform = Native<F, SimVerifier, Button>;
 
     async fn make(&mut self) {
         let (mut flash, mut bytes) = ((self.open)(true), numbered(1));

@@ -1,8 +1,8 @@
-//! Stories of an update that are told again with the power cut, or the flash failing: at every flash operation, in every
-//! way, on every chip. A case is written `good/4x4096/3:Head,7:Fail`: story, chip, and the blows, each counted from the
-//! one before.
+//! Update scenarios, each repeated with a power cut or a flash fault at every flash operation, in every variant and on every
+//! chip. A case is written `good/4x4096/3:Head,7:Fail`: scenario, chip, and faults, each position counted from the previous
+//! fault.
 
-mod story;
+mod scenario;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,18 +13,18 @@ use ota_jobs::{Reason, Status};
 use ota_pal::TRIAL_ATTEMPTS_DEFAULT;
 use ota_pal::{RollbackCounters, Trial};
 
-use crate::calm::{WHILE_MS, confirmed};
+use crate::fixtures::{WHILE_MS, confirmed};
 use crate::job::Order;
-use crate::nor::{Blow, CHIPS, Chip, Mishap, Tear};
-use crate::world::{Ended, Flow, Setup, World};
+use crate::nor::{CHIPS, Chip, CutEffect, FlashFault, PlannedFault};
+use crate::sim::{Ended, Flow, Setup, Simulation};
 
-use story::{GOOD, IMAGE_BYTES, JOB, NEW, NEWER, NEXT, OLD, REVOKED, order};
+use scenario::{GOOD, IMAGE_BYTES, JOB, NEW, NEWER, NEXT, OLD, REVOKED, order};
 
-pub use story::{SMALL_STORIES, STORIES, Story};
+pub use scenario::{SCENARIOS, SMALL_SCENARIOS, Scenario};
 
-/// A small window: what happens in the middle is heard before the end.
+/// A small window, so that progress is reported before the download ends.
 const WINDOW_BYTES: u32 = 2_048;
-/// What the service may hear of a flash that fails.
+/// Reasons that may be reported when the flash fails.
 const FAULTS: [Reason; 9] = [
     Reason::ReadBackMismatch,
     Reason::FlashWriteFailed,
@@ -37,173 +37,175 @@ const FAULTS: [Reason; 9] = [
     Reason::TrialImageCorrupt,
 ];
 
-/// A story, a chip, and where the power goes.
+/// A scenario, a chip, and the faults to inject.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// The story.
-    pub story: &'static Story,
+    /// The scenario.
+    pub scenario: &'static Scenario,
     /// The device's flash.
     pub chip: Chip,
-    /// What comes over it, and at which operation, counted from the one before.
-    pub blows: Vec<Mishap>,
+    /// The faults, each at an operation counted from the previous one.
+    pub faults: Vec<PlannedFault>,
 }
 
-/// What came of a case.
+/// The result of a case.
 #[derive(Clone, Debug)]
-pub struct Told {
-    /// Writes and erases from the beginning of the story to its end, the torn ones included.
+pub struct CaseResult {
+    /// Writes and erases during the scenario, interrupted ones included.
     pub operations: u32,
-    /// What must not be, in sentences.
-    pub complaints: Vec<String>,
+    /// Violated expectations, as sentences.
+    pub failures: Vec<String>,
 }
 
-/// Tells a case, and after it the story of one more good job: no cut may have spoiled the device for it.
-pub fn tell(case: &Case) -> Told {
-    match catch_unwind(AssertUnwindSafe(|| told(case))) {
-        Ok(told) => told,
+/// Runs a case and then one more good job, which checks that no fault has left the device unable to update.
+pub fn run_case(case: &Case) -> CaseResult {
+    match catch_unwind(AssertUnwindSafe(|| run_unguarded(case))) {
+        Ok(result) => result,
         Err(cause) => {
             let text = cause.downcast_ref::<String>().map(String::as_str);
             let text = text.or(cause.downcast_ref::<&str>().copied()).unwrap_or("no text");
-            Told { operations: 0, complaints: vec![format!("nothing panics: {text}")] }
+            CaseResult { operations: 0, failures: vec![format!("nothing panics: {text}")] }
         }
     }
 }
 
-fn told(case: &Case) -> Told {
-    let slot_sectors = (4 * IMAGE_BYTES).max(case.story.image_bytes + 1_024) as usize / case.chip.sector_bytes + 1;
-    let Story { factory_slot, staged, .. } = *case.story;
+fn run_unguarded(case: &Case) -> CaseResult {
+    let slot_sectors = (4 * IMAGE_BYTES).max(case.scenario.image_bytes + 1_024) as usize / case.chip.sector_bytes + 1;
+    let Scenario { factory_slot, staged, .. } = *case.scenario;
     let mut setup = Setup { chip: case.chip, slot_sectors, factory_slot, staged, ..Setup::new(1) };
     setup.config.window_bytes_start = WINDOW_BYTES;
-    let mut world = World::new(setup);
-    world.checks.excuses.push(Reason::AbortedByUser);
-    if case.blows.len() >= TRIAL_ATTEMPTS_DEFAULT.into() {
-        world.checks.excuses.push(Reason::TrialAttemptsExhausted);
+    let mut sim = Simulation::new(setup);
+    sim.checks.allowed_failures.push(Reason::AbortedByUser);
+    if case.faults.len() >= TRIAL_ATTEMPTS_DEFAULT.into() {
+        sim.checks.allowed_failures.push(Reason::TrialAttemptsExhausted);
     }
     if case.has_faults() {
-        world.checks.excuses.extend(FAULTS);
+        sim.checks.allowed_failures.extend(FAULTS);
     }
-    world.create(&order(JOB, case.story, NEW));
-    world.device.nor.plan(case.blows.iter().copied());
-    let mut middle = case.story.middle;
-    let ended = world.run(WHILE_MS, |world| {
-        let done_bytes = world.checks.progress.last().map_or(0, |progress| progress.done_bytes);
+    sim.create(&order(JOB, case.scenario, NEW));
+    sim.device.nor.plan(case.faults.iter().copied());
+    let mut middle = case.scenario.middle;
+    let ended = sim.run(WHILE_MS, |sim| {
+        let done_bytes = sim.checks.progress.last().map_or(0, |progress| progress.done_bytes);
         if let Some((_, act)) = middle.take_if(|(at_bytes, _)| done_bytes >= *at_bytes) {
-            act(world);
+            act(sim);
         }
         Flow::Go
     });
-    let ended = match case.story.after {
+    let ended = match case.scenario.after {
         Some(act) if ended == Ended::Quiet => {
-            act(&mut world);
-            world.run(WHILE_MS, |_| Flow::Go)
+            act(&mut sim);
+            sim.run(WHILE_MS, |_| Flow::Go)
         }
         _ => ended,
     };
-    let operations = world.device.nor.operations();
-    let mut complaints = the_story_ends_as_it_must(case, &world, ended);
-    complaints.extend(no_sector_is_erased_more_than_its_share(&world));
-    complaints.extend(the_next_job_works(&mut world, case.story.asks));
-    complaints.extend(a_revoked_key_is_believed_no_more(&mut world, case.story.asks));
-    complaints.extend(the_monotonic_record_is_what_was_committed(&world, case.story.asks));
-    complaints.append(&mut world.checks.violations);
-    Told { operations, complaints }
+    let operations = sim.device.nor.operations();
+    let mut failures = the_scenario_ends_as_allowed(case, &sim, ended);
+    failures.extend(no_sector_is_erased_too_often(&sim));
+    failures.extend(the_next_job_works(&mut sim, case.scenario.asks));
+    failures.extend(a_revoked_key_is_refused(&mut sim, case.scenario.asks));
+    failures.extend(the_monotonic_record_is_what_was_committed(&sim, case.scenario.asks));
+    failures.append(&mut sim.checks.violations);
+    CaseResult { operations, failures }
 }
 
-fn the_story_ends_as_it_must(case: &Case, world: &World, ended: Ended) -> Vec<String> {
-    let (status, reason) = world.verdict(JOB);
-    let (_, patch) = confirmed(world);
-    let record = world.device.record();
-    let mut complaints = Vec::new();
+fn the_scenario_ends_as_allowed(case: &Case, sim: &Simulation, ended: Ended) -> Vec<String> {
+    let (status, reason) = sim.verdict(JOB);
+    let (_, patch) = confirmed(sim);
+    let record = sim.device.record();
+    let mut failures = Vec::new();
     if ended != Ended::Quiet {
-        complaints.push(format!("a story ends: {ended:?}"));
+        failures.push(format!("the scenario ends: {ended:?}"));
     }
     let reason = reason.filter(|_| status == Status::Failed);
     let gave_up = [Status::Failed, Status::Canceled].contains(&status) && patch == OLD;
-    // As many cuts as a trial has boots, each in one of them, end it without a verdict; a factory reset forgets that.
+    // As many cuts as a trial has boots, one in each, end it without a verdict; a factory reset discards that result.
     let exhausted = reason == Some(Reason::TrialAttemptsExhausted)
         || matches!(record.trial, Trial::Ended { reason: REASON_ATTEMPTS_EXHAUSTED, .. });
     let ends = match () {
-        _ if exhausted => gave_up && case.blows.len() >= TRIAL_ATTEMPTS_DEFAULT.into(),
-        _ if case.has_faults() && [JOB, NEWER].iter().any(|id| failed_for_a_fault(world, id)) => gave_up,
-        _ => case.story.ends.contains(&(status, reason, patch)),
+        _ if exhausted => gave_up && case.faults.len() >= TRIAL_ATTEMPTS_DEFAULT.into(),
+        _ if case.has_faults() && [JOB, NEWER].iter().any(|id| failed_for_a_fault(sim, id)) => gave_up,
+        _ => case.scenario.ends.contains(&(status, reason, patch)),
     };
     if !ends {
-        complaints.push(format!("the job and the device tell one truth: {status} {reason:?}, 1.0.{patch} runs"));
+        failures.push(format!("the status of the job matches the device: {status} {reason:?}, 1.0.{patch} runs"));
     }
     if matches!(record.trial, Trial::Pending { .. } | Trial::Started { .. }) {
-        complaints.push(format!("no trial is left over: {record:?}"));
+        failures.push(format!("no trial is left over: {record:?}"));
     }
-    complaints
+    failures
 }
 
-fn failed_for_a_fault(world: &World, id: &str) -> bool {
-    let ended = world.service.entry(id).map(|_| world.verdict(id));
+fn failed_for_a_fault(sim: &Simulation, id: &str) -> bool {
+    let ended = sim.service.entry(id).map(|_| sim.verdict(id));
     matches!(ended, Some((Status::Failed, Some(reason))) if FAULTS.contains(&reason))
 }
 
-/// Each life of a device starts one fresh sector of the journal and one of the boot record at most, and erases a sector
-/// of the slot once: a sector is erased once in each life, and once more where the records of a life fill one.
-fn no_sector_is_erased_more_than_its_share(world: &World) -> Option<String> {
-    let (erases, lives) = (world.device.nor.erases_max(), world.boots);
-    (erases > 2 * lives + 2)
-        .then(|| format!("no sector is erased more than its share: {erases} times in {lives} lives"))
+/// Each boot starts at most one fresh sector of the journal and one of the boot record, and erases a sector of the slot
+/// once: a sector is erased once per boot, and once more where the records of a boot fill one.
+fn no_sector_is_erased_too_often(sim: &Simulation) -> Option<String> {
+    let (erases, boots) = (sim.device.nor.erases_max(), sim.boots);
+    (erases > 2 * boots + 2).then(|| format!("no sector is erased too often: {erases} times in {boots} boots"))
 }
 
-/// The next job's image asks for what the story's asked for; where that was not committed, it is raised now.
-fn the_monotonic_record_is_what_was_committed(world: &World, asks: RollbackCounters) -> Option<String> {
-    let floor = world.device.floor();
+/// The next job's image requires the same floor as the scenario's; if that was not committed, it is raised now.
+fn the_monotonic_record_is_what_was_committed(sim: &Simulation, asks: RollbackCounters) -> Option<String> {
+    let floor = sim.device.floor();
     (floor != asks).then(|| format!("the monotonic record is what was committed: {floor:?} instead of {asks:?}"))
 }
 
-fn the_next_job_works(world: &mut World, asks: RollbackCounters) -> Option<String> {
-    world.device.nor.plan([]);
-    world.create(&Order { asks, by_next_key: asks.key_epoch > 0, ..order(NEXT, &GOOD, 4) });
-    let ended = world.run(WHILE_MS, |_| Flow::Go);
-    let (verdict, (_, patch)) = (world.verdict(NEXT), confirmed(world));
+fn the_next_job_works(sim: &mut Simulation, asks: RollbackCounters) -> Option<String> {
+    sim.device.nor.plan([]);
+    sim.create(&Order { asks, by_next_key: asks.key_epoch > 0, ..order(NEXT, &GOOD, 4) });
+    let ended = sim.run(WHILE_MS, |_| Flow::Go);
+    let (verdict, (_, patch)) = (sim.verdict(NEXT), confirmed(sim));
     let works = (ended, verdict, patch) == (Ended::Quiet, (Status::Succeeded, None), 4);
     (!works).then(|| format!("the next job works: {ended:?} {verdict:?}, 1.0.{patch} runs"))
 }
 
-fn a_revoked_key_is_believed_no_more(world: &mut World, asks: RollbackCounters) -> Option<String> {
+fn a_revoked_key_is_refused(sim: &mut Simulation, asks: RollbackCounters) -> Option<String> {
     if asks.key_epoch == 0 {
         return None;
     }
-    world.checks.excuses.push(Reason::KeyRevoked);
-    world.create(&Order { asks, ..order(REVOKED, &GOOD, 5) });
-    let ended = world.run(WHILE_MS, |_| Flow::Go);
-    let verdict = world.verdict(REVOKED);
+    sim.checks.allowed_failures.push(Reason::KeyRevoked);
+    sim.create(&Order { asks, ..order(REVOKED, &GOOD, 5) });
+    let ended = sim.run(WHILE_MS, |_| Flow::Go);
+    let verdict = sim.verdict(REVOKED);
     let is_refused = (ended, verdict) == (Ended::Quiet, (Status::Failed, Some(Reason::KeyRevoked)));
-    (!is_refused).then(|| format!("a revoked key is believed no more: {ended:?} {verdict:?}"))
+    (!is_refused).then(|| format!("a revoked key is refused: {ended:?} {verdict:?}"))
 }
 
 impl Case {
-    /// Whether the device is told what is not so, or refused what it asks for.
+    /// Whether any fault is more than a power cut: the flash refuses an operation or reports a wrong result.
     fn has_faults(&self) -> bool {
-        self.blows.iter().any(|mishap| !matches!(mishap.blow, Blow::Cut(_)))
+        self.faults.iter().any(|planned| !matches!(planned.fault, FlashFault::Cut(_)))
     }
 }
 
-/// All that a case can name.
-fn blows() -> impl Iterator<Item = Blow> {
-    [Blow::Fail, Blow::Deny, Blow::Ignore, Blow::Misread].into_iter().chain(Tear::ALL.map(Blow::Cut))
+/// Every fault that a case can name.
+fn faults() -> impl Iterator<Item = FlashFault> {
+    [FlashFault::Fail, FlashFault::Deny, FlashFault::Ignore, FlashFault::Misread]
+        .into_iter()
+        .chain(CutEffect::ALL.map(FlashFault::Cut))
 }
 
-fn name(blow: Blow) -> String {
-    match blow {
-        Blow::Cut(tear) => format!("{tear:?}"),
+fn name(fault: FlashFault) -> String {
+    match fault {
+        FlashFault::Cut(effect) => format!("{effect:?}"),
         fault => format!("{fault:?}"),
     }
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}/{}x{}/", self.story.name, self.chip.word_bytes, self.chip.sector_bytes)?;
-        let blows: Vec<String> = self.blows.iter().map(|Mishap { at, blow }| format!("{at}:{}", name(*blow))).collect();
-        out.write_str(&blows.join(","))
+        write!(out, "{}/{}x{}/", self.scenario.name, self.chip.word_bytes, self.chip.sector_bytes)?;
+        let faults: Vec<String> =
+            self.faults.iter().map(|PlannedFault { at, fault }| format!("{at}:{}", name(*fault))).collect();
+        out.write_str(&faults.join(","))
     }
 }
 
-/// Why a text is no case.
+/// The text is not a valid case.
 #[derive(Debug)]
 pub struct NoCase;
 
@@ -211,17 +213,19 @@ impl FromStr for Case {
     type Err = NoCase;
 
     fn from_str(text: &str) -> Result<Self, NoCase> {
-        let [story, chip, mishaps] = text.split('/').collect::<Vec<_>>()[..] else { return Err(NoCase) };
-        let story = STORIES.iter().chain(SMALL_STORIES.iter()).find(|known| known.name == story).ok_or(NoCase)?;
+        let [scenario, chip, planned_faults] = text.split('/').collect::<Vec<_>>()[..] else { return Err(NoCase) };
+        let scenario =
+            SCENARIOS.iter().chain(SMALL_SCENARIOS.iter()).find(|known| known.name == scenario).ok_or(NoCase)?;
         let units = |chip: &Chip| format!("{}x{}", chip.word_bytes, chip.sector_bytes);
         let chip = CHIPS.into_iter().find(|known| units(known) == chip).ok_or(NoCase)?;
-        let mishap = |text: &str| {
-            let (at, blow) = text.split_once(':').ok_or(NoCase)?;
-            let blow = blows().find(|known| name(*known) == blow).ok_or(NoCase)?;
-            Ok(Mishap { at: at.parse().map_err(|_| NoCase)?, blow })
+        let planned = |text: &str| {
+            let (at, fault) = text.split_once(':').ok_or(NoCase)?;
+            let fault = faults().find(|known| name(*known) == fault).ok_or(NoCase)?;
+            Ok(PlannedFault { at: at.parse().map_err(|_| NoCase)?, fault })
         };
-        let blows = mishaps.split(',').filter(|text| !text.is_empty()).map(mishap).collect::<Result<_, _>>()?;
-        Ok(Self { story, chip, blows })
+        let faults =
+            planned_faults.split(',').filter(|text| !text.is_empty()).map(planned).collect::<Result<_, _>>()?;
+        Ok(Self { scenario, chip, faults })
     }
 }
 

@@ -1,5 +1,5 @@
-//! The device: a flash that stays, and whatever program the boot selector starts from it. Every slot holds an image whose
-//! header says how it behaves; the agent inside is always the same.
+//! The device: persistent flash, and the program that the boot selector starts from it. Every slot holds an image whose
+//! header encodes its behaviour on trial; the agent in it is always the same.
 
 use std::rc::Rc;
 
@@ -13,45 +13,45 @@ use ota_pal::{
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::dice::Dice;
 use crate::image::{BOARD, Behaviour, hardware, header, image, key_epoch};
 use crate::nor::{Nor, with_view};
+use crate::rng::Rng;
 use crate::setup::Setup;
-use crate::verifier::{Signer, WorldVerifier};
+use crate::verifier::{Signer, SimVerifier};
 
-/// The agent's buffer for the document of the job at hand.
+/// Buffer size for the URL of the active job.
 pub const URL_BYTES: usize = 1_024;
-/// Bytes of the image that the factory puts into slot A, version 1.0.1.
+/// Length of the preinstalled image in slot A, version 1.0.1.
 const FACTORY_BYTES: u32 = 9_000;
 
-/// The receive buffer of a device with blocks of this size: a block and what stands around it, or a job.
+/// Receive buffer size for blocks of `block_bytes`: a block with its envelope, or a job document.
 pub const fn receive_bytes(block_bytes: u32) -> usize {
     let block = block_bytes as usize + 512;
     if block < 3_072 { 3_072 } else { block }
 }
 
-/// A reset button that nobody has to hold.
+/// A reset that does nothing: the run loop starts the next boot.
 pub struct Button;
 
 impl Reset for Button {
     fn reset(&mut self) {}
 }
 
-/// The platform of the world's devices.
-pub type Board<F> = Native<F, WorldVerifier, Button>;
+/// The platform of the simulated devices.
+pub type Board<F> = Native<F, SimVerifier, Button>;
 
-/// What the world's agents are.
+/// The agent of a simulated device.
 pub type Program<'b, F> = Agent<'b, Board<F>, App>;
 
-/// The flash, and what is known of the device without looking into it.
+/// The flash, and the parameters of the device that are not read from it.
 pub struct Device {
     /// The flash.
     pub nor: Nor,
-    /// What lies where in it.
+    /// The layout of the flash.
     pub layout: Layout,
-    /// Where images run that do not run from their slots.
+    /// The execution region, if images do not run from their slots.
     pub executing: Option<Region>,
-    /// The key that it trusts.
+    /// The key that the device trusts.
     pub signer: Rc<Signer>,
     /// Its name at the service.
     pub thing: String,
@@ -60,8 +60,8 @@ pub struct Device {
 }
 
 impl Device {
-    /// A new device with slots of so many sectors of the chip: two, or three and a factory's. Version 1.0.1 runs.
-    pub fn new(setup: &Setup, signer: Rc<Signer>, dice: &mut Dice) -> Self {
+    /// A new device with slots of `slot_sectors` sectors: two, or three and a factory slot. Version 1.0.1 runs.
+    pub fn new(setup: &Setup, signer: Rc<Signer>, rng: &mut Rng) -> Self {
         let Setup { thing, config, chip, slot_sectors, factory_slot, staged, .. } = setup;
         let (slots, parts) = if *factory_slot { (3, 4) } else { (2, 2) };
         let records = Layout::record_sectors(chip.sector_bytes as u32) as usize;
@@ -73,7 +73,7 @@ impl Device {
             Region::new(geometry.capacity_bytes, slot_bytes)
         });
         let layout = Layout::divide(geometry, slots, *factory_slot).expect("slots of whole sectors");
-        let factory = image(&header(1, FACTORY_BYTES, Behaviour::Passes, RollbackCounters::default()), dice);
+        let factory = image(&header(1, FACTORY_BYTES, Behaviour::Passes, RollbackCounters::default()), rng);
         let device = Self { nor, layout, executing, signer, thing: thing.clone(), config: config.clone() };
         device.nor.burn(device.runs_from(device.first_slot()).offset_bytes(), &factory);
         device
@@ -89,7 +89,7 @@ impl Device {
         if self.layout.factory().is_some() { SlotId::FACTORY } else { SlotId::A }
     }
 
-    /// The reset: power is back, and the boot selector chooses. `None` when the power goes meanwhile.
+    /// Resets the device with power restored; the boot selector chooses an image. `None` if the power is cut meanwhile.
     pub fn boot(&self) -> Option<Result<Boot, BootError>> {
         self.nor.power_on();
         with_view!(self.nor, flash => self.boot_on(&mut flash))
@@ -104,7 +104,7 @@ impl Device {
         }
     }
 
-    /// The program that was booted starts. `None` when the power goes meanwhile.
+    /// Starts the booted program. `None` if the power is cut meanwhile.
     pub fn start<'b, F: Flash>(
         &self,
         flash: F,
@@ -121,7 +121,7 @@ impl Device {
         now(Agent::start(platform, app, config, url, start))
     }
 
-    /// The platform of the program in slot `running`, which asks for this key epoch.
+    /// The platform of the program in slot `running`, which requires this key epoch.
     pub fn platform<F: Flash>(&self, flash: F, running: SlotId, key_epoch: u32) -> Board<F> {
         let config = ota_pal::DeviceConfig {
             layout: self.layout,
@@ -137,14 +137,14 @@ impl Device {
             .expect("the layout fits")
     }
 
-    /// What the boot record says.
+    /// Loads the boot record.
     pub fn record(&self) -> BootRecord {
         let load = || with_view!(self.nor, flash => now(BootRecords::new(&self.layout).load(&mut flash)));
         let loaded = self.nor.in_peace(load);
         loaded.expect("reading never waits").expect("the selector and the agent write only valid records")
     }
 
-    /// What the monotonic record says.
+    /// Loads the monotonic record.
     pub fn floor(&self) -> RollbackCounters {
         let load = || with_view!(self.nor, flash => now(MonotonicRecords::new(&self.layout).load(&mut flash)));
         let loaded = self.nor.in_peace(load);
@@ -156,13 +156,13 @@ impl Device {
         Header::parse(&self.nor.bytes(self.layout.slot(slot).offset_bytes(), HEADER_BYTES as u32)).ok()
     }
 
-    /// The signature of the image in a slot, as its maker would give it.
+    /// The manufacturer's signature of the image in a slot.
     pub fn signature_of(&self, slot: SlotId) -> Option<Vec<u8>> {
         let image_bytes = self.header(slot)?.image_bytes();
         Some(self.signer.sign(&self.nor.bytes(self.layout.slot(slot).offset_bytes(), image_bytes)))
     }
 
-    /// The hash of the image in a slot, as long as its header says; `None` without a header.
+    /// The hash of the image in a slot, over the length in its header; `None` without a header.
     pub fn image_digest(&self, slot: SlotId) -> Option<Digest> {
         self.digest_in(self.layout.slot(slot))
     }
@@ -172,21 +172,21 @@ impl Device {
         Digest(Sha256::digest(self.nor.bytes(region.offset_bytes(), image_bytes)).into())
     }
 
-    /// The hash of the image in a region, as long as its header says; `None` without a header.
+    /// The hash of the image in a region, over the length in its header; `None` without a header.
     pub fn digest_in(&self, region: Region) -> Option<Digest> {
         let header = Header::parse(&self.nor.bytes(region.offset_bytes(), HEADER_BYTES as u32)).ok()?;
         (header.image_bytes() <= region.len_bytes()).then(|| self.digest(region, header.image_bytes()))
     }
 }
 
-/// The application in every image. It keeps what it hears until the world collects it.
+/// The application in every image. It stores its notices until the run loop collects them.
 pub struct App {
     behaviour: Behaviour,
-    /// Notices since the world looked.
+    /// Notices since the last collection.
     pub notices: Vec<Notice>,
-    /// Progress since the world looked.
+    /// Progress since the last collection.
     pub progress: Vec<Progress>,
-    /// Custom jobs since the world looked.
+    /// Custom jobs since the last collection.
     pub custom: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! An execution, as the scripted service keeps it.
+//! An execution, as the service model stores it.
 
 use ota_jobs::Status;
 
@@ -7,7 +7,7 @@ use crate::job::Job;
 /// An execution.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Of this job.
+    /// The job.
     pub job: Job,
     /// Its status.
     pub status: Status,

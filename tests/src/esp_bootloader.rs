@@ -1,24 +1,25 @@
-//! The rule by which the bootloader of ESP-IDF, with rollback enabled, chooses what to start: a model over the raw bytes of
-//! the otadata partition. A second hand on purpose: written from the notes on ESP-IDF 1021229 and not from our adapter.
-//! Images are not looked at (a caller says which ones verify), anti-rollback and the write of the application are not here.
+//! A model of how the bootloader of ESP-IDF, with rollback enabled, selects an image, over the raw bytes of the otadata
+//! partition. Written from notes on ESP-IDF 1021229, independently of our adapter. The caller decides which images verify;
+//! anti-rollback and the writes of the application are not modelled.
 
 /// One of the two sectors of otadata. Source: esp_flash_partitions.h.
 pub const SECTOR_BYTES: usize = 0x1000;
 /// The entry at the start of a sector; nothing else of the sector is used.
 pub const ENTRY_BYTES: usize = 32;
 
-// States of an entry. Source: esp_flash_partitions.h, esp_ota_img_states_t. Any other number means nothing to the bootloader.
+// States of an entry. Source: esp_flash_partitions.h, esp_ota_img_states_t. Any other number means nothing to the
+// bootloader.
 /// Chosen, not started yet.
 pub const NEW: u32 = 0;
-/// Started, and has not said that it works.
+/// Started, and not yet marked valid or invalid by the application.
 pub const PENDING_VERIFY: u32 = 1;
-/// Said that it works.
+/// Marked valid by the application.
 pub const VALID: u32 = 2;
-/// Said that it does not.
+/// Marked invalid by the application.
 pub const INVALID: u32 = 3;
-/// Started and said nothing.
+/// Started, and reset before the application marked it.
 pub const ABORTED: u32 = 4;
-/// Nobody watches it.
+/// Not on trial: started without rollback protection.
 pub const UNDEFINED: u32 = 0xFFFF_FFFF;
 
 const AT_SEQ: usize = 0;
@@ -26,18 +27,18 @@ const AT_STATE: usize = 24;
 const AT_CRC: usize = 28;
 const SEQ_ERASED: u32 = 0xFFFF_FFFF;
 
-/// A partition that can be started, or that none can.
+/// A partition that can be started, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// The partition that updates never write.
+    /// The factory partition, which updates never write.
     Factory,
     /// The application partition of this number, counted from 0.
     Ota(u32),
-    /// No image verifies: the chip resets for ever.
+    /// No image verifies: the chip resets repeatedly.
     Nothing,
 }
 
-/// What the bootloader does to otadata; the power can go in the middle of each.
+/// A change that the bootloader makes to otadata; the power can be cut in the middle of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// All bytes of this sector become 0xFF.
@@ -45,7 +46,7 @@ pub enum Step {
         /// 0 or 1.
         sector: usize,
     },
-    /// This entry goes to the start of an erased sector.
+    /// This entry is written to the start of an erased sector.
     Write {
         /// 0 or 1.
         sector: usize,
@@ -76,7 +77,7 @@ impl Entry {
         Self(bytes).with_state(state)
     }
 
-    /// The entry of a sector, whatever lies there.
+    /// The entry of a sector, valid or not.
     pub fn of(otadata: &[u8], sector: usize) -> Self {
         let at = sector * SECTOR_BYTES;
         Self(otadata[at..at + ENTRY_BYTES].try_into().expect("an entry has this length"))
@@ -106,7 +107,7 @@ impl Entry {
         self.number(AT_CRC) == crc(self.seq())
     }
 
-    /// Source: bootloader_common_ota_select_invalid. The crc is not asked.
+    /// Source: bootloader_common_ota_select_invalid. The CRC is not checked.
     fn is_invalid(&self) -> bool {
         self.seq() == SEQ_ERASED || matches!(self.state(), INVALID | ABORTED)
     }
@@ -151,10 +152,10 @@ pub fn whole(otadata: &mut [u8], step: Step) -> bool {
     true
 }
 
-/// One boot: what is started, or `None` where the power went.
+/// One boot: the partition that is started, or `None` if the power was cut.
 ///
-/// `does` carries a step out ([`whole`] does it to the end) and says whether the power is still there; `verifies` says which
-/// partitions hold an image that the bootloader accepts.
+/// `does` carries out a step ([`whole`] does so completely) and returns whether the power is still on; `verifies` returns
+/// whether the bootloader accepts the image in a partition.
 pub fn boot(
     table: Table,
     otadata: &mut [u8],
@@ -165,7 +166,7 @@ pub fn boot(
     let mut rewrite = |otadata: &mut [u8], sector, entry| {
         does(otadata, Step::Erase { sector }) && does(otadata, Step::Write { sector, entry })
     };
-    // Before anything: an image that was started and said nothing is aborted. Neither number nor crc is asked.
+    // First, an image that was started and not marked is aborted. Neither number nor CRC is checked.
     for sector in 0..2 {
         let entry = Entry::of(otadata, sector);
         if entry.state() == PENDING_VERIFY && !rewrite(otadata, sector, entry.with_state(ABORTED)) {
@@ -175,7 +176,7 @@ pub fn boot(
     let entries = [Entry::of(otadata, 0), Entry::of(otadata, 1)];
     let untouched = |entry: &Entry| entry.seq() == SEQ_ERASED || !entry.crc_fits();
     let mut is_first = false;
-    // Source: bootloader_utility_get_selected_boot_partition. `None` stands for its FACTORY_INDEX.
+    // Source: bootloader_utility_get_selected_boot_partition. `None` is its FACTORY_INDEX.
     let start = if entries.iter().all(Entry::is_invalid) || table.slots == 0 {
         is_first = entries.iter().all(untouched);
         (!table.factory).then_some(0)
@@ -198,7 +199,7 @@ pub fn boot(
     Some(found)
 }
 
-/// The order in which images are tried: the chosen one, downwards to the factory's, then upwards from the chosen one.
+/// The order in which images are tried: the chosen one, downwards to the factory image, then upwards from the chosen one.
 /// Source: bootloader_utility_load_boot_image.
 fn order(table: Table, start: Option<u32>) -> impl Iterator<Item = Start> {
     let down = (0..start.map_or(0, |slot| slot + 1)).rev().map(Start::Ota);

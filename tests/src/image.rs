@@ -1,22 +1,22 @@
-//! Images of the world: whole files with our header, whose behaviour on trial stands in the header itself, so that
-//! whatever runs is what flash says, and nothing else.
+//! Images of the simulation: whole files with our header, which encodes their behaviour on trial, so that the contents of
+//! flash alone decide what runs.
 
 use ota_pal::image::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
 use ota_pal::{Component, HardwareId, Header, Link, RollbackCounters, Version};
 
-use crate::dice::Dice;
+use crate::rng::Rng;
 
-/// The board that all devices of the world are.
+/// The board of all simulated devices.
 pub const BOARD: &str = "board";
 
 /// What an image does when it runs on trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behaviour {
-    /// Passes its test at once.
+    /// Passes its self-test at once.
     Passes,
-    /// Fails it.
+    /// Fails its self-test.
     Fails,
-    /// Never says anything.
+    /// Never finishes its self-test.
     Hangs,
 }
 
@@ -39,17 +39,18 @@ impl Behaviour {
     }
 }
 
-/// The name of a board. Panics on what is no name.
+/// The name of a board. Panics if it is not valid.
 pub fn hardware(board: &str) -> HardwareId {
-    HardwareId::new(board).expect("a short plain word")
+    HardwareId::new(board).expect("a valid board name")
 }
 
-/// The key epoch that the program with this header asks for.
+/// The key epoch that the program with this header requires.
 pub fn key_epoch(header: &Header) -> u32 {
     (header.release_id >> 8) as u32
 }
 
-/// The header of an app of `image_bytes` for [`BOARD`], version 1.0.`patch`, that runs from any slot and `asks` for this.
+/// The header of an app of `image_bytes` for [`BOARD`], version 1.0.`patch`, that runs from any slot and requires the floor
+/// `asks`.
 ///
 /// `image_bytes` is more than [`BODY_OFFSET_DEFAULT_BYTES`].
 pub fn header(patch: u32, image_bytes: u32, behaviour: Behaviour, asks: RollbackCounters) -> Header {
@@ -67,9 +68,9 @@ pub fn header(patch: u32, image_bytes: u32, behaviour: Behaviour, asks: Rollback
 }
 
 /// The file of `header`: zeros up to the body, and a body of noise.
-pub fn image(header: &Header, dice: &mut Dice) -> Vec<u8> {
+pub fn image(header: &Header, rng: &mut Rng) -> Vec<u8> {
     let mut file = header.emit().to_vec();
     file.resize(header.body.offset_bytes() as usize, 0);
-    file.extend(dice.bytes(header.body.len_bytes() as usize));
+    file.extend(rng.bytes(header.body.len_bytes() as usize));
     file
 }

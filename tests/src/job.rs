@@ -1,16 +1,16 @@
-//! Jobs of the world: a document, the file that its sources really serve, and the words that may end it. The documents
-//! are spelled here by hand, so that no emitter of ours vouches for a parser of ours.
+//! Jobs of the simulation: a document, the file that its sources serve, and the reasons with which it may end. The documents
+//! are written by hand, so that no emitter of this project tests a parser of this project.
 
 use std::rc::Rc;
 
 use ota_jobs::{Reason, base64};
 use ota_pal::RollbackCounters;
 
-use crate::dice::Dice;
 use crate::image::{Behaviour, header, image};
+use crate::rng::Rng;
 use crate::verifier::{KEY_ID, Signer};
 
-/// What is wrong with a job, if anything.
+/// The defect of a job, if any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Nothing.
@@ -19,9 +19,9 @@ pub enum Kind {
     FailsItsTest,
     /// The image never ends its own test.
     HangsInItsTest,
-    /// A byte of the file is not what was signed.
+    /// A byte of the file differs from the signed one.
     Tampered,
-    /// Somebody else's key signed it.
+    /// It is signed by a key that the device does not trust.
     ForeignKey,
     /// It is not signed.
     Unsigned,
@@ -29,7 +29,7 @@ pub enum Kind {
     SignatureGarbled,
     /// It is signed over SHA-1.
     SignedWithSha1,
-    /// It is signed by an algorithm that nobody knows.
+    /// It is signed by an unknown algorithm.
     SignedSomehow,
     /// The image is for another board.
     WrongHardware,
@@ -45,7 +45,7 @@ pub enum Kind {
     Empty,
     /// The file ends before its announced size.
     Short,
-    /// The document offers no protocol that is known.
+    /// The document offers no known protocol.
     UnknownProtocol,
     /// All files of the document are of another type.
     OtherFileType,
@@ -58,7 +58,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All that an agent has to end by itself.
+    /// All kinds that an agent has to reject or complete by itself.
     pub const ALL: [Kind; 20] = [
         Kind::Good,
         Kind::FailsItsTest,
@@ -82,8 +82,8 @@ impl Kind {
         Kind::DocumentTooDeep,
     ];
 
-    /// Why the service should hear that the job did not go well; nothing for a job that goes well. On a calm day it is the
-    /// first; a document that cannot be read anyway may be given up for the last thing that was wrong on the way to it.
+    /// Reasons with which the job may fail; empty for a job that succeeds. Without other faults it is the first one; for a
+    /// document that cannot be read, it may be the last fault that occurred while it was fetched.
     pub const fn reasons(self) -> &'static [Reason] {
         match self {
             Kind::Good | Kind::Custom => &[],
@@ -117,7 +117,7 @@ impl Kind {
     }
 }
 
-/// The ways to a job's file.
+/// How the job's file can be fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// A stream.
@@ -133,17 +133,17 @@ pub enum Route {
 pub struct Order {
     /// Its id.
     pub id: String,
-    /// What is wrong with it.
+    /// Its defect.
     pub kind: Kind,
-    /// The ways to its file.
+    /// How its file can be fetched.
     pub route: Route,
     /// Version 1.0.`patch`.
     pub patch: u32,
     /// Bytes of the image, more than its header and a sector.
     pub image_bytes: u32,
-    /// What the image has the monotonic record raised to.
+    /// Values to which the image raises the monotonic record.
     pub asks: RollbackCounters,
-    /// Whether the key that succeeds the device's first signs it.
+    /// Whether it is signed by the successor of the device's first key.
     pub by_next_key: bool,
 }
 
@@ -152,7 +152,7 @@ pub struct Order {
 pub struct Job {
     /// Its id.
     pub id: String,
-    /// What is wrong with it.
+    /// Its defect.
     pub kind: Kind,
     /// Its document.
     pub document: String,
@@ -160,30 +160,30 @@ pub struct Job {
     pub stream: String,
     /// The file's number in the stream.
     pub file_id: u32,
-    /// Where the file lies.
+    /// The URL of the file.
     pub url: String,
-    /// What the sources serve.
+    /// The bytes that the sources serve.
     pub file: Rc<[u8]>,
-    /// What the document says of its size.
+    /// The size that the document announces.
     pub announced_bytes: u32,
 }
 
-/// A document over this does not fit any receive buffer; see [`crate::device::receive_bytes`].
+/// A document longer than this does not fit any receive buffer; see [`crate::device::receive_bytes`].
 const PADDING_UNDELIVERABLE: usize = 8_000;
 const LEVELS_TOO_DEEP: usize = 400;
-/// Larger than every slot of the world.
+/// Larger than every slot of the simulation.
 const BYTES_TOO_LARGE: u32 = 16 * 1024 * 1024;
 
 /// Makes the job; `ours` is the key that devices trust.
-pub fn job(order: &Order, ours: &Signer, dice: &mut Dice) -> Job {
+pub fn job(order: &Order, ours: &Signer, rng: &mut Rng) -> Job {
     let Order { id, kind, route, patch, image_bytes, asks, by_next_key } = order;
     let mut header = header(*patch, *image_bytes, kind.behaviour(), *asks);
     if *kind == Kind::WrongHardware {
         header.hardware = crate::image::hardware("other");
     }
     let mut file = match kind {
-        Kind::NotAnImage => dice.bytes(*image_bytes as usize),
-        _ => image(&header, dice),
+        Kind::NotAnImage => rng.bytes(*image_bytes as usize),
+        _ => image(&header, rng),
     };
     let signature = match kind {
         Kind::ForeignKey => Signer::new("foreign", matches!(ours, Signer::Real(_))).sign(&file),
@@ -198,15 +198,15 @@ pub fn job(order: &Order, ours: &Signer, dice: &mut Dice) -> Job {
     };
     match kind {
         Kind::Tampered => {
-            let at = dice.between(512, u64::from(*image_bytes) - 1) as usize;
-            file[at] ^= 1 << dice.below(8);
+            let at = rng.between(512, u64::from(*image_bytes) - 1) as usize;
+            file[at] ^= 1 << rng.below(8);
         }
-        Kind::Short => file.truncate(dice.between(1, u64::from(*image_bytes) - 1) as usize),
+        Kind::Short => file.truncate(rng.between(1, u64::from(*image_bytes) - 1) as usize),
         _ => {}
     }
-    let stream = format!("AFR_OTA-{:036x}", dice.roll());
-    let file_id = dice.below(256) as u32;
-    let url = format!("https://bucket.example/{id}/fw.bin?X-Amz-Signature={:016x}&v=1", dice.roll());
+    let stream = format!("AFR_OTA-{:036x}", rng.next_u64());
+    let file_id = rng.below(256) as u32;
+    let url = format!("https://bucket.example/{id}/fw.bin?X-Amz-Signature={:016x}&v=1", rng.next_u64());
     let mut job = Job {
         id: id.clone(),
         kind: *kind,
@@ -229,7 +229,7 @@ fn document(job: &Job, route: Route, signature: &[u8]) -> String {
         (_, Route::Http) => r#""HTTP""#,
         (_, Route::Both) => r#""MQTT","HTTP""#,
     };
-    // As AWS spells it: the slashes of a URL in escapes.
+    // As AWS encodes it: with escaped slashes in URLs.
     let url = job.url.replace('/', r"\/").replace('&', r"\u0026");
     let (stream, url) = match route {
         Route::Mqtt => (format!(r#""streamname":"{stream}","#), String::from(r#""update_data_url":null"#)),

@@ -1,13 +1,12 @@
-//! A model of MCUboot, swapping or in place: reads the trailers as it does, decides by its table, and leaves the words that it
-//! leaves.
-//! Written from its source and not from pal's, so that the two can disagree. Its swap is never cut: resuming one is
-//! MCUboot's own affair, and its simulator's.
+//! A model of MCUboot, swapping or in place: it reads the trailers, decides by MCUboot's table, and leaves the trailer
+//! contents that MCUboot leaves. Written from its source and not from pal's, so that the two are independent. Its swap is
+//! never cut: resuming one is covered by MCUboot's own simulator.
 
 use ota_pal::{Flash, Region, now};
 use sha2::{Digest as _, Sha256};
 
-use crate::dice::Dice;
 use crate::nor::{Nor, View};
+use crate::rng::Rng;
 
 /// The magic of the default alignment, and what ends that of any other.
 const MAGIC_OF_8: [u8; 16] =
@@ -19,9 +18,9 @@ const MAGIC_TAIL: [u8; 14] = [0x2D, 0xE1, 0x5D, 0x29, 0x41, 0x0B, 0x8D, 0x77, 0x
 pub enum Booted {
     /// Started what the primary slot held.
     AsBefore,
-    /// Swapped, and back again at the next boot unless the image is confirmed.
+    /// Swapped on trial: reverted at the next boot unless the image is confirmed.
     OnTrial,
-    /// Swapped for good.
+    /// Swapped permanently.
     ForGood,
     /// Swapped back.
     Reverted,
@@ -54,7 +53,7 @@ impl<const WORD: usize, const SECTOR: usize> Mcuboot<WORD, SECTOR> {
         Self { nor: nor.clone(), primary, secondary }
     }
 
-    /// The magic that this MCUboot looks for.
+    /// The magic that this MCUboot expects.
     pub fn magic() -> Vec<u8> {
         match Self::ALIGN {
             8 => MAGIC_OF_8.to_vec(),
@@ -97,7 +96,7 @@ impl<const WORD: usize, const SECTOR: usize> Mcuboot<WORD, SECTOR> {
             let at = slot.offset_bytes() + slot.len_bytes() - (Self::MAGIC_ROOM + 2 * Self::ALIGN) as u32;
             let mut word = [0xFF; 32];
             word[0] = 0x01;
-            now(self.view().write(at, &word[..WORD])).expect("in peace").expect("in peace");
+            now(self.view().write(at, &word[..WORD])).expect("no fault is planned").expect("no fault is planned");
         }
         true
     }
@@ -125,7 +124,7 @@ impl<const WORD: usize, const SECTOR: usize> Mcuboot<WORD, SECTOR> {
 
     fn swap(&self, kind: Booted) -> Booted {
         let [mut first, mut second] = [self.secondary, self.primary].map(|region| self.bytes(region));
-        // Neither image reaches into its trailer, whose words are made anew.
+        // Neither image reaches into its trailer, whose words are rewritten.
         for image in [&mut first, &mut second] {
             let image_bytes = image_bytes(image).unwrap_or(0);
             image[image_bytes..].fill(0xFF);
@@ -171,7 +170,7 @@ impl<const WORD: usize, const SECTOR: usize> Mcuboot<WORD, SECTOR> {
         let used = bytes.chunks(WORD).enumerate().filter(|(_, word)| word.iter().any(|byte| *byte != 0xFF));
         for (index, word) in used {
             let at = region.offset_bytes() + (index * WORD) as u32;
-            now(self.view().write(at, word)).expect("in peace").expect("in peace");
+            now(self.view().write(at, word)).expect("no fault is planned").expect("no fault is planned");
         }
     }
 }
@@ -189,7 +188,7 @@ fn version(slot: &[u8]) -> Option<(u8, u8, u16)> {
     is_image.then(|| (slot[20], slot[21], u16::from_le_bytes([slot[22], slot[23]])))
 }
 
-/// How long the image at the start of a slot is, if there is a whole one: sizes in range, and the digest that its TLV says.
+/// Length of the image at the start of a slot, if it is complete: sizes in range, and the digest of its TLV matches.
 fn image_bytes(slot: &[u8]) -> Option<usize> {
     let number = |at: usize, len: usize| {
         let field = slot.get(at..at.checked_add(len)?)?;
@@ -206,9 +205,9 @@ fn image_bytes(slot: &[u8]) -> Option<usize> {
     whole.then_some(hashed_end + number(hashed_end + 2, 2)?)
 }
 
-/// An MCUboot image for [`BOARD`](crate::image::BOARD), version 1.0.`patch`, as long as it is asked to be: at least 200
-/// bytes. Not signed: MCUboot's signatures are its own.
-pub fn image(patch: u16, security_counter: u32, image_bytes: usize, dice: &mut Dice) -> Vec<u8> {
+/// An MCUboot image for [`BOARD`](crate::image::BOARD), version 1.0.`patch`, of the given length: at least 200 bytes. Not
+/// signed: MCUboot has its own signatures.
+pub fn image(patch: u16, security_counter: u32, image_bytes: usize, rng: &mut Rng) -> Vec<u8> {
     let board = crate::image::BOARD.as_bytes();
     let mut protected = [0x50_u16.to_le_bytes(), 4_u16.to_le_bytes()].concat();
     protected.extend(security_counter.to_le_bytes());
@@ -222,7 +221,7 @@ pub fn image(patch: u16, security_counter: u32, image_bytes: usize, dice: &mut D
     bytes.extend([0, 0, 0, 0, 1, 0]);
     bytes.extend(patch.to_le_bytes());
     bytes.resize(64, 0);
-    bytes.extend(dice.bytes(body_len));
+    bytes.extend(rng.bytes(body_len));
     bytes.extend([0x6908_u16.to_le_bytes(), protected_len.to_le_bytes()].concat());
     bytes.extend(protected);
     let digest = Sha256::digest(&bytes);

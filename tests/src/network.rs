@@ -1,15 +1,15 @@
-//! The way between device and service, in virtual time: delays, losses, duplicates, overtaking, silence, garbage beside
-//! what is true, and connections that take everything in flight with them. What messages mean is not known here.
+//! The network between device and service, in virtual time: delays, losses, duplicates, reordering, silence, corrupted
+//! copies, and lost connections that take all messages in flight with them. It does not interpret messages.
 
 use std::collections::BTreeMap;
 
-use crate::dice::Dice;
+use crate::corrupt::corrupted;
+use crate::rng::Rng;
 use crate::service::Reply;
-use crate::spoil::spoiled;
 
-/// Something that comes about at its time.
+/// A scheduled event.
 #[derive(Clone, Debug)]
-pub enum Happening {
+pub enum NetworkEvent {
     /// A message reaches the service.
     Up {
         /// Its topic.
@@ -30,65 +30,65 @@ pub enum Happening {
     Fetched {
         /// Which body.
         body: u64,
-        /// What came of it.
+        /// The part, or the end of the body.
         part: crate::web::Part,
     },
 }
 
-/// What the way is like. Shares in per cent.
+/// Network conditions. Shares in per cent.
 #[derive(Clone, Copy, Debug)]
-pub struct Weather {
-    /// Every message takes at least this long.
+pub struct NetworkConditions {
+    /// Minimum delay of a message.
     pub delay_ms: u64,
-    /// And up to so much longer.
+    /// Maximum additional delay.
     pub jitter_ms: u64,
-    /// A block keeps the way busy for so long.
+    /// Transmission time of a block, during which no other is sent.
     pub block_ms: u64,
-    /// Blocks, and requests for them, that get lost.
+    /// Lost blocks and lost requests for blocks.
     pub loss: u64,
-    /// Messages that come twice.
+    /// Duplicated messages.
     pub duplicates: u64,
-    /// Blocks that later ones overtake.
+    /// Reordered blocks.
     pub reorder: u64,
-    /// Messages that a spoiled copy goes along with.
+    /// Messages that are followed by a corrupted copy.
     pub garbage: u64,
 }
 
-impl Weather {
-    /// Nothing goes wrong.
-    pub const CALM: Weather =
-        Weather { delay_ms: 40, jitter_ms: 10, block_ms: 4, loss: 0, duplicates: 0, reorder: 0, garbage: 0 };
+impl NetworkConditions {
+    /// No faults.
+    pub const IDEAL: NetworkConditions =
+        NetworkConditions { delay_ms: 40, jitter_ms: 10, block_ms: 4, loss: 0, duplicates: 0, reorder: 0, garbage: 0 };
 }
 
-/// How much later than its time a block is that later ones overtake, in delays.
+/// Extra delay of a reordered block, in delays.
 const OVERTAKEN_DELAYS: u64 = 3;
 
-/// The network, and the agenda of the world.
+/// The network, and the event queue of the simulation.
 pub struct Network {
-    agenda: BTreeMap<(u64, u64), Happening>,
+    agenda: BTreeMap<(u64, u64), NetworkEvent>,
     count: u64,
-    dice: Dice,
-    /// What the way is like now.
-    pub weather: Weather,
-    /// No block passes before this moment.
+    rng: Rng,
+    /// The current conditions.
+    pub conditions: NetworkConditions,
+    /// No block is delivered before this time.
     pub silent_until_ms: u64,
-    /// The largest message that the device can take in; larger ones are dropped on the way, as brokers do.
+    /// The largest message that the device can receive; larger ones are discarded, as brokers do.
     receive_bytes_max: usize,
-    /// What the device subscribed to; nothing else reaches it.
+    /// The device's subscriptions; nothing else is delivered to it.
     pub filters: Vec<String>,
     /// Arrival of the last message, up and down.
     last_ms: [u64; 2],
 }
 
 impl Network {
-    /// A calm network.
-    pub fn new(receive_bytes_max: usize, dice: Dice) -> Self {
-        let (agenda, weather) = (BTreeMap::new(), Weather::CALM);
+    /// A network without faults.
+    pub fn new(receive_bytes_max: usize, rng: Rng) -> Self {
+        let (agenda, conditions) = (BTreeMap::new(), NetworkConditions::IDEAL);
         Self {
             agenda,
             count: 0,
-            dice,
-            weather,
+            rng,
+            conditions,
             silent_until_ms: 0,
             receive_bytes_max,
             filters: Vec::new(),
@@ -96,38 +96,38 @@ impl Network {
         }
     }
 
-    /// Puts something on the agenda.
-    pub fn at(&mut self, at_ms: u64, happening: Happening) {
-        self.count += 1; // what is due at one moment comes in the order in which it was put
-        self.agenda.insert((at_ms, self.count), happening);
+    /// Schedules an event.
+    pub fn at(&mut self, at_ms: u64, event: NetworkEvent) {
+        self.count += 1; // events at the same time keep the order in which they were scheduled
+        self.agenda.insert((at_ms, self.count), event);
     }
 
-    /// When the next thing comes about.
+    /// The time of the next event.
     pub fn next_ms(&self) -> Option<u64> {
         self.agenda.keys().next().map(|(at_ms, _)| *at_ms)
     }
 
-    /// The next thing, if it is due.
-    pub fn take(&mut self, now_ms: u64) -> Option<Happening> {
+    /// The next event, if it is due.
+    pub fn take(&mut self, now_ms: u64) -> Option<NetworkEvent> {
         let first = self.agenda.first_entry()?;
         (first.key().0 <= now_ms).then(|| first.remove())
     }
 
-    /// The connection is gone, and all that was on its way.
+    /// Drops the connection and all messages in flight.
     pub fn drop_connection(&mut self) {
         self.agenda.clear();
         self.last_ms = [0; 2];
     }
 
-    /// The HTTP connection is gone, and what was on its way.
+    /// Drops the HTTP connection and what was in flight on it.
     pub fn drop_body(&mut self) {
-        self.agenda.retain(|_, happening| !matches!(happening, Happening::Fetched { .. }));
+        self.agenda.retain(|_, event| !matches!(event, NetworkEvent::Fetched { .. }));
     }
 
     /// The device sends.
     pub fn send_up(&mut self, topic: &str, payload: &[u8], assured: bool, now_ms: u64) {
         for at_ms in self.arrivals(0, assured, now_ms) {
-            self.at(at_ms, Happening::Up { topic: topic.to_owned(), payload: payload.to_vec() });
+            self.at(at_ms, NetworkEvent::Up { topic: topic.to_owned(), payload: payload.to_vec() });
         }
     }
 
@@ -137,29 +137,29 @@ impl Network {
         if !self.filters.iter().any(|filter| matches(filter, topic)) {
             return;
         }
-        if self.dice.percent(self.weather.garbage) {
-            let payload = spoiled(topic, payload, &mut self.dice);
+        if self.rng.percent(self.conditions.garbage) {
+            let payload = corrupted(topic, payload, &mut self.rng);
             let at_ms = now_ms + self.delay();
-            self.at(at_ms, Happening::Down { topic: topic.clone(), payload });
+            self.at(at_ms, NetworkEvent::Down { topic: topic.clone(), payload });
         }
         for at_ms in self.arrivals(1, *assured, now_ms) {
             if payload.len() <= self.receive_bytes_max {
-                self.at(at_ms, Happening::Down { topic: topic.clone(), payload: payload.clone() });
+                self.at(at_ms, NetworkEvent::Down { topic: topic.clone(), payload: payload.clone() });
             }
         }
     }
 
-    /// When a message arrives: at no, one or two moments. Messages keep their order, but for those that are overtaken.
+    /// Arrival times of a message: none, one or two. Messages keep their order, except for reordered blocks.
     fn arrivals(&mut self, way: usize, assured: bool, now_ms: u64) -> Vec<u64> {
-        let Weather { loss, duplicates, reorder, delay_ms, block_ms, .. } = self.weather;
+        let NetworkConditions { loss, duplicates, reorder, delay_ms, block_ms, .. } = self.conditions;
         let busy_ms = if assured { 0 } else { block_ms };
-        let times = if self.dice.percent(duplicates) { 2 } else { 1 };
+        let times = if self.rng.percent(duplicates) { 2 } else { 1 };
         let mut arrivals = Vec::new();
         for _ in 0..times {
             let at_ms = (self.last_ms[way] + busy_ms).max(now_ms + self.delay());
             self.last_ms[way] = at_ms;
-            let is_lost = self.dice.percent(loss) || now_ms < self.silent_until_ms;
-            let late_ms = if self.dice.percent(reorder) { self.dice.below(OVERTAKEN_DELAYS * delay_ms + 1) } else { 0 };
+            let is_lost = self.rng.percent(loss) || now_ms < self.silent_until_ms;
+            let late_ms = if self.rng.percent(reorder) { self.rng.below(OVERTAKEN_DELAYS * delay_ms + 1) } else { 0 };
             match assured {
                 true => arrivals.push(at_ms),
                 false if is_lost => {}
@@ -170,11 +170,11 @@ impl Network {
     }
 
     fn delay(&mut self) -> u64 {
-        self.weather.delay_ms + self.dice.below(self.weather.jitter_ms + 1)
+        self.conditions.delay_ms + self.rng.below(self.conditions.jitter_ms + 1)
     }
 }
 
-/// Whether a filter lets a topic pass; a `+` stands for any one level.
+/// Whether a filter matches a topic; a `+` matches any one level.
 fn matches(filter: &str, topic: &str) -> bool {
     let (mut wanted, mut found) = (filter.split('/'), topic.split('/'));
     loop {
@@ -191,13 +191,13 @@ mod tests {
     use super::*;
 
     fn network() -> Network {
-        Network::new(1_000, Dice::new(1))
+        Network::new(1_000, Rng::new(1))
     }
 
     fn arrived(network: &mut Network) -> Vec<String> {
         let mut topics = Vec::new();
-        while let Some(happening) = network.take(u64::MAX) {
-            if let Happening::Up { topic, .. } | Happening::Down { topic, .. } = happening {
+        while let Some(event) = network.take(u64::MAX) {
+            if let NetworkEvent::Up { topic, .. } | NetworkEvent::Down { topic, .. } = event {
                 topics.push(topic);
             }
         }
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn assured_messages_keep_their_order_and_arrive() {
         let mut network = network();
-        network.weather = Weather { jitter_ms: 500, loss: 90, reorder: 90, ..Weather::CALM };
+        network.conditions = NetworkConditions { jitter_ms: 500, loss: 90, reorder: 90, ..NetworkConditions::IDEAL };
         let sent: Vec<String> = (0..50).map(|number| number.to_string()).collect();
         sent.iter().for_each(|topic| network.send_up(topic, b"", true, 0));
         assert_eq!(arrived(&mut network), sent);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_larger_than_the_receive_buffer_is_dropped_without_a_word() {
+    fn what_is_larger_than_the_receive_buffer_is_dropped_silently() {
         let mut network = network();
         network.filters = vec!["+".into()];
         for len in [1_000, 1_001] {

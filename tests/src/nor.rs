@@ -1,9 +1,9 @@
-//! NOR flash in memory. It outlives the programs that run from it, remembers who touched what, and fails or loses power
-//! on demand. What lies in it is pal's business.
+//! NOR flash in memory. It persists across boots, records which ranges are written or erased, and fails or loses power on
+//! demand. It does not interpret its contents.
 
 mod chip;
+mod fault;
 mod memory;
-mod mishap;
 
 use std::cell::RefCell;
 use std::future::pending;
@@ -13,28 +13,28 @@ use std::rc::Rc;
 use embedded_storage::nor_flash::NorFlashErrorKind;
 use ota_pal::Flash;
 
-use memory::{Fate, Memory};
+use memory::{Memory, Outcome};
 
 pub(crate) use chip::with_view;
 pub use chip::{CHIPS, Chip, PLAIN};
-pub use mishap::{Blow, Mishap, Tear};
+pub use fault::{CutEffect, FlashFault, PlannedFault};
 
 /// A flash; its clones are the same flash. Programs use it through a [`View`].
 #[derive(Clone)]
 pub struct Nor(Rc<RefCell<Memory>>);
 
 impl Nor {
-    /// An erased flash of so many sectors.
+    /// An erased flash with this number of sectors.
     pub fn new(chip: Chip, sectors: usize) -> Self {
         Self(Rc::new(RefCell::new(Memory::new(chip, sectors))))
     }
 
-    /// Another flash that holds the same.
+    /// Another flash with the same contents.
     pub fn copy(&self) -> Self {
         Self(Rc::new(RefCell::new(self.0.borrow().clone())))
     }
 
-    /// What it is.
+    /// The kind of flash.
     pub fn chip(&self) -> Chip {
         self.0.borrow().chip
     }
@@ -44,57 +44,57 @@ impl Nor {
         self.0.borrow().bytes.len()
     }
 
-    /// Puts `bytes` there as a factory does: no operation, nobody's touch.
+    /// Writes `bytes` without counting an operation or a touched range, as a factory does.
     pub fn burn(&self, offset_bytes: u32, bytes: &[u8]) {
         self.0.borrow_mut().burn(offset_bytes as usize, bytes);
     }
 
-    /// From now on it is a part without error correction: a word may be written again, and keeps the bits that both leave.
-    /// File systems that append to a block rely on that.
+    /// Turns it into a part without error correction: a word may be written again, and keeps the bits that both writes leave
+    /// set. File systems that append to a block rely on that.
     pub fn takes_words_twice(&self) {
         self.0.borrow_mut().takes_words_twice = true;
     }
 
-    /// A copy of what lies there.
+    /// A copy of a range.
     pub fn bytes(&self, offset_bytes: u32, len_bytes: u32) -> Vec<u8> {
         let from = offset_bytes as usize;
         self.0.borrow().bytes[from..from + len_bytes as usize].to_vec()
     }
 
-    /// Plans mishaps instead of those that were planned: each counts from the one before it.
-    pub fn plan(&self, mishaps: impl IntoIterator<Item = Mishap>) {
-        self.0.borrow_mut().mishaps = mishaps.into_iter().collect();
+    /// Replaces the planned faults: each position is counted from the previous fault.
+    pub fn plan(&self, planned_faults: impl IntoIterator<Item = PlannedFault>) {
+        self.0.borrow_mut().planned_faults = planned_faults.into_iter().collect();
     }
 
-    /// Looks into the flash without what is planned coming over it.
+    /// Reads the flash with planned faults suspended.
     pub fn in_peace<T>(&self, look: impl FnOnce() -> T) -> T {
-        let planned = std::mem::take(&mut self.0.borrow_mut().mishaps);
+        let planned = std::mem::take(&mut self.0.borrow_mut().planned_faults);
         let seen = look();
-        self.0.borrow_mut().mishaps = planned;
+        self.0.borrow_mut().planned_faults = planned;
         seen
     }
 
-    /// Whether a mishap is still to come.
-    pub fn is_mishap_due(&self) -> bool {
-        !self.0.borrow().mishaps.is_empty()
+    /// Whether a planned fault has not occurred yet.
+    pub fn is_fault_due(&self) -> bool {
+        !self.0.borrow().planned_faults.is_empty()
     }
 
-    /// The power is back, or the device was reset.
+    /// Restores the power, or resets the device.
     pub fn power_on(&self) {
         self.0.borrow_mut().dark = false;
     }
 
-    /// Whether the power is gone.
+    /// Whether the power is off.
     pub fn is_dark(&self) -> bool {
         self.0.borrow().dark
     }
 
-    /// Writes and erases since the flash was made; one that nobody heard the end of counts.
+    /// Writes and erases since the flash was created, interrupted ones included.
     pub fn operations(&self) -> u32 {
         self.0.borrow().operations
     }
 
-    /// How often the sector that was erased most was erased.
+    /// The highest erase count of any sector.
     pub fn erases_max(&self) -> u32 {
         self.0.borrow().erases.iter().copied().max().unwrap_or(0)
     }
@@ -111,11 +111,11 @@ pub struct View<const WORD: usize, const SECTOR: usize>(pub Nor);
 /// A view of a flash of the [`PLAIN`] kind.
 pub type PlainView = View<{ PLAIN.word_bytes }, { PLAIN.sector_bytes }>;
 
-async fn told(fate: Fate) -> Result<(), NorFlashErrorKind> {
-    match fate {
-        Fate::Done | Fate::Ignored => Ok(()),
-        Fate::Failed | Fate::Denied => Err(NorFlashErrorKind::Other),
-        Fate::Dark | Fate::Cut(_) => pending().await,
+async fn result_of(outcome: Outcome) -> Result<(), NorFlashErrorKind> {
+    match outcome {
+        Outcome::Done | Outcome::Ignored => Ok(()),
+        Outcome::Failed | Outcome::Denied => Err(NorFlashErrorKind::Other),
+        Outcome::Dark | Outcome::Cut(_) => pending().await,
     }
 }
 
@@ -134,13 +134,13 @@ impl<const WORD: usize, const SECTOR: usize> Flash for View<WORD, SECTOR> {
     }
 
     async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
-        let fate = self.0.0.borrow_mut().write(offset_bytes as usize, bytes);
-        told(fate).await
+        let outcome = self.0.0.borrow_mut().write(offset_bytes as usize, bytes);
+        result_of(outcome).await
     }
 
     async fn erase(&mut self, from_bytes: u32, to_bytes: u32) -> Result<(), NorFlashErrorKind> {
-        let fate = self.0.0.borrow_mut().erase(from_bytes as usize..to_bytes as usize);
-        told(fate).await
+        let outcome = self.0.0.borrow_mut().erase(from_bytes as usize..to_bytes as usize);
+        result_of(outcome).await
     }
 
     async fn sync(&mut self) -> Result<(), NorFlashErrorKind> {
@@ -157,15 +157,15 @@ mod tests {
         View(Nor::new(PLAIN, 2))
     }
 
-    fn cut(at: u32, tear: Tear) -> [Mishap; 1] {
-        [Mishap { at, blow: Blow::Cut(tear) }]
+    fn cut(at: u32, effect: CutEffect) -> [PlannedFault; 1] {
+        [PlannedFault { at, fault: FlashFault::Cut(effect) }]
     }
 
     #[test]
     fn a_cut_operation_never_returns_and_nothing_comes_after_it() {
-        for (tear, left) in [(Tear::Before, [0xFF; 4]), (Tear::After, [2; 4])] {
+        for (effect, left) in [(CutEffect::Before, [0xFF; 4]), (CutEffect::After, [2; 4])] {
             let mut flash = flash();
-            flash.0.plan(cut(1, tear));
+            flash.0.plan(cut(1, effect));
             assert_eq!(now(flash.write(0, &[1; 4])), Some(Ok(())));
             assert_eq!(now(flash.write(4, &[2; 4])), None);
             assert_eq!(now(flash.write(8, &[3; 4])), None);
@@ -177,50 +177,54 @@ mod tests {
     }
 
     #[test]
-    fn the_next_mishap_counts_from_the_one_before() {
+    fn the_next_fault_counts_from_the_one_before() {
         let mut flash = flash();
-        flash.0.plan([Mishap { at: 1, blow: Blow::Cut(Tear::Before) }, Mishap { at: 1, blow: Blow::Fail }]);
+        flash.0.plan([
+            PlannedFault { at: 1, fault: FlashFault::Cut(CutEffect::Before) },
+            PlannedFault { at: 1, fault: FlashFault::Fail },
+        ]);
         assert_eq!(now(flash.write(0, &[1; 4])), Some(Ok(())));
         assert_eq!(now(flash.write(4, &[1; 4])), None);
         flash.0.power_on();
         assert_eq!(now(flash.write(4, &[1; 4])), Some(Ok(())));
-        assert!(flash.0.is_mishap_due());
+        assert!(flash.0.is_fault_due());
         assert_eq!(now(flash.write(8, &[1; 4])), Some(Err(NorFlashErrorKind::Other)));
-        assert!(!flash.0.is_mishap_due());
+        assert!(!flash.0.is_fault_due());
     }
 
     #[test]
     fn a_torn_write_leaves_some_of_it() {
-        for (tear, at) in
-            [Tear::Head, Tear::Tail, Tear::Bits].into_iter().flat_map(|tear| (0..8).map(move |at| (tear, at)))
+        for (effect, at) in [CutEffect::Head, CutEffect::Tail, CutEffect::Bits]
+            .into_iter()
+            .flat_map(|effect| (0..8).map(move |at| (effect, at)))
         {
             let mut flash = flash();
             for word in 0..at {
                 assert_eq!(now(flash.write(4096 + 4 * word, &[0; 4])), Some(Ok(())));
             }
-            flash.0.plan(cut(0, tear));
+            flash.0.plan(cut(0, effect));
             assert_eq!(now(flash.write(0, &[0; 64])), None);
             let cleared: u32 = flash.0.bytes(0, 64).iter().map(|byte| byte.count_zeros()).sum();
-            assert!((1..512).contains(&cleared), "{tear:?}: {cleared}");
+            assert!((1..512).contains(&cleared), "{effect:?}: {cleared}");
         }
     }
 
     #[test]
     fn a_torn_erase_leaves_some_of_what_was_there() {
-        for tear in [Tear::Head, Tear::Tail, Tear::Bits] {
+        for effect in [CutEffect::Head, CutEffect::Tail, CutEffect::Bits] {
             let mut flash = flash();
             flash.0.burn(0, &[0; 4096]);
-            flash.0.plan(cut(0, tear));
+            flash.0.plan(cut(0, effect));
             assert_eq!(now(flash.erase(0, 4096)), None);
             let set: u32 = flash.0.bytes(0, 4096).iter().map(|byte| byte.count_ones()).sum();
-            assert!((1..4096 * 8).contains(&set), "{tear:?}: {set}");
+            assert!((1..4096 * 8).contains(&set), "{effect:?}: {set}");
         }
     }
 
     #[test]
     fn unstable_bits_read_differently_until_they_are_erased() {
         let mut flash = flash();
-        flash.0.plan(cut(0, Tear::Unstable));
+        flash.0.plan(cut(0, CutEffect::Unstable));
         assert_eq!(now(flash.write(0, &[0; 64])), None);
         flash.0.power_on();
         let mut read = || {
@@ -238,7 +242,7 @@ mod tests {
     #[test]
     fn words_that_error_correction_gave_up_are_read_again_once_they_are_erased() {
         let mut flash = flash();
-        flash.0.plan(cut(0, Tear::Unreadable));
+        flash.0.plan(cut(0, CutEffect::Unreadable));
         assert_eq!(now(flash.write(0, &[0; 64])), None);
         flash.0.power_on();
         let mut out = [0; 64];
@@ -252,7 +256,7 @@ mod tests {
     #[should_panic(expected = "not erased")]
     fn what_a_cut_erase_left_is_not_erased_whatever_it_reads() {
         let mut flash = flash();
-        flash.0.plan(cut(0, Tear::After));
+        flash.0.plan(cut(0, CutEffect::After));
         assert_eq!(now(flash.erase(0, 4096)), None);
         flash.0.power_on();
         let _ = now(flash.write(0, &[0; 4]));
@@ -271,7 +275,7 @@ mod tests {
         let chip = CHIPS.into_iter().find(|chip| chip.parts.len() > 1).expect("there is one");
         let mut flash: View<4, 65_536> = View(Nor::new(chip, 2));
         flash.0.burn(0, &[0; 131_072]);
-        flash.0.plan(cut(0, Tear::Between));
+        flash.0.plan(cut(0, CutEffect::Between));
         assert_eq!(now(flash.erase(0, 65_536)), None);
         let bytes = flash.0.bytes(0, 65_536);
         let erased = bytes.iter().take_while(|byte| **byte == 0xFF).count();
@@ -282,7 +286,7 @@ mod tests {
     #[test]
     fn a_failed_operation_changes_nothing_and_the_next_one_works() {
         let mut flash = flash();
-        flash.0.plan([Mishap { at: 0, blow: Blow::Fail }]);
+        flash.0.plan([PlannedFault { at: 0, fault: FlashFault::Fail }]);
         assert!(now(flash.erase(0, 4096)).is_some_and(|result| result.is_err()));
         assert_eq!(now(flash.erase(0, 4096)), Some(Ok(())));
         assert_eq!(flash.0.touched(), vec![0..4096; 1]);
@@ -292,7 +296,10 @@ mod tests {
     #[test]
     fn an_ignored_operation_is_called_done_and_a_misread_flips_one_bit_once() {
         let mut flash = flash();
-        flash.0.plan([Mishap { at: 0, blow: Blow::Ignore }, Mishap { at: 1, blow: Blow::Misread }]);
+        flash.0.plan([
+            PlannedFault { at: 0, fault: FlashFault::Ignore },
+            PlannedFault { at: 1, fault: FlashFault::Misread },
+        ]);
         assert_eq!(now(flash.write(0, &[0; 4])), Some(Ok(())));
         let mut read = || {
             let mut out = [0; 4];

@@ -1,14 +1,14 @@
-//! Devices that are started by a boot loader that is not ours: the flash, the loader's turn at a reset, and the platform of
-//! the program that it started. What the program does is a test's own affair, and so is where the power goes.
+//! Devices that a foreign boot loader starts: the flash, the loader's actions at a reset, and the platform of the program
+//! that it started. The tests define what the program does and where the power is cut.
 //!
 //! * [`esp`]: ESP-IDF's bootloader, by its model. [`mcuboot`]: MCUboot that swaps or starts in place, by its model.
 //! * [`embassy`]: embassy-boot, by its own crate.
-//! * [`life`]: an update on any of them.
+//! * [`update_run`]: an update on any of them.
 
 pub mod embassy;
 pub mod esp;
-pub mod life;
 pub mod mcuboot;
+pub mod update_run;
 
 use ota_pal::{
     BootControl, Component, DeviceConfig, Digest, Flash, HardwareId, ImageManagement, Layout, Native, NoWatchdog,
@@ -17,7 +17,7 @@ use ota_pal::{
 
 use crate::device::Button;
 use crate::nor::{CHIPS, Chip, Nor};
-use crate::verifier::{Signer, WorldVerifier};
+use crate::verifier::{Signer, SimVerifier};
 
 const BLOCK_BYTES: usize = 1_024;
 /// The name of the jobs.
@@ -28,40 +28,40 @@ pub const SOURCE: &str = "job-7";
 pub enum Turn {
     /// It started a program.
     Runs,
-    /// The power went before it came to that.
+    /// The power was cut before it started one.
     Cut,
     /// It has nothing to start.
     Dead,
 }
 
 /// The platform of a program that is started so.
-pub type Board<F, B> = Native<F, WorldVerifier, Button, NoWatchdog, B>;
+pub type Board<F, B> = Native<F, SimVerifier, Button, NoWatchdog, B>;
 
-/// A device under another's boot loader.
+/// A device under a foreign boot loader.
 pub trait Rig: Sized {
     /// The platform of its program.
     type Board: ImageManagement;
 
-    /// A device that was made with image 1, and was never reset.
+    /// A device with image 1 preinstalled that was never reset.
     fn new() -> Self;
 
     /// Its flash.
     fn nor(&self) -> &Nor;
 
-    /// A reset: the power is on again, and the loader takes its turn.
+    /// Resets the device with power restored and runs the loader.
     fn reset(&self) -> Turn;
 
     /// The platform of the program that the last [`reset`](Self::reset) started.
     fn board(&self) -> Self::Board;
 
-    /// The image of this number, in the loader's own format: version 1.0.`number`, and a length that no other has.
+    /// The image with this number, in the loader's own format: version 1.0.`number`, with a unique length.
     fn image(number: u32) -> Vec<u8>;
 
-    /// What lies where the running program lies, as many bytes as it is asked for.
+    /// The first bytes of the region that the running program was started from.
     fn running(&self, len_bytes: usize) -> Vec<u8>;
 
-    /// Spoils a copy of an image that does not run, wherever it lies, so that the loader does not start it.
-    fn spoil(&self, image: &[u8]) {
+    /// Corrupts a copy of an image that does not run, so that the loader does not start it.
+    fn corrupt(&self, image: &[u8]) {
         let flash = self.nor().bytes(0, self.nor().capacity() as u32);
         let middle = &image[image.len() / 2..image.len() / 2 + 64];
         let at = flash.windows(middle.len()).position(|window| window == middle).expect("it lies there");
@@ -75,12 +75,12 @@ pub trait Rig: Sized {
     }
 }
 
-/// Who signs the images of these devices.
+/// The signer of these devices' images.
 pub fn signer() -> Signer {
     Signer::new("release", false)
 }
 
-/// Receives, seals and activates an image.
+/// Receives, verifies and activates an image.
 ///
 /// # Errors
 /// The first refusal.
@@ -89,7 +89,7 @@ pub async fn update<P: Platform>(board: &mut P, image: &[u8]) -> Result<(), Refu
     board.activate(slot, &digest, image.len() as u32).await
 }
 
-/// Receives and seals an image; the slot that it is in, and its digest.
+/// Receives and verifies an image; returns its slot and its digest.
 ///
 /// # Errors
 /// The first refusal.
@@ -111,16 +111,16 @@ pub fn signature(der: &[u8]) -> Signature<'_> {
     Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: der }
 }
 
-/// The next boot of a device on which nothing goes wrong. Panics if there is none.
+/// Boots a device without faults. Panics if it does not start.
 pub fn booted<R: Rig>(rig: &R) -> R::Board {
     assert_eq!(rig.reset(), Turn::Runs);
     rig.board()
 }
 
-/// Updates a device on which nothing goes wrong to this image, and confirms it.
+/// Updates a device without faults to this image, and confirms it.
 ///
 /// # Errors
-/// What the device says against it, in words: no later update may ever be refused.
+/// The refusal as text: a later update must never be refused.
 pub fn update_and_keep<R: Rig>(rig: &R, number: u32) -> Result<(), String> {
     let refused = |refusal: Refusal| format!("image {number} is refused: {refusal}");
     now(update(&mut booted(rig), &R::image(number))).expect("nothing is cut").map_err(refused)?;
@@ -139,7 +139,7 @@ fn board<F: Flash, B: BootControl>(flash: F, layout: Layout, hardware: HardwareI
         layout,
         hardware,
         component: Component::App,
-        version_rule: VersionRule::Any, // which versions are taken is not asked here
+        version_rule: VersionRule::Any, // version rules are not tested here
         security_counter_min: 0,
         key_epoch: 0,
         trial_attempts: ota_pal::TRIAL_ATTEMPTS_DEFAULT,

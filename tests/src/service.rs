@@ -1,5 +1,5 @@
-//! The other end, scripted: AWS IoT Jobs for one thing, by AWS's rules for versions, order and notices. It reads and
-//! writes with the jobs crate, and answers badly as often as its mood says. File delivery is in `stream`.
+//! A model of AWS IoT Jobs for one thing, by AWS's rules for versions, order and notices. It parses and emits with the jobs
+//! crate, and fails with the configured probabilities. File delivery is in `stream`.
 
 use std::cell::Cell;
 
@@ -8,9 +8,9 @@ use ota_jobs::{
     Status, Summaries, Summary, Topic, Update, UpdateResponse,
 };
 
-use crate::dice::Dice;
 pub use crate::entry::Entry;
 use crate::job::Job;
+use crate::rng::Rng;
 use crate::wire::{PLACE_OF_DOCUMENT, execution, pairs, seconds, state, summary};
 
 /// Room for the largest answer.
@@ -23,29 +23,29 @@ pub struct Reply {
     pub topic: String,
     /// Its bytes.
     pub payload: Vec<u8>,
-    /// Whether it arrives unless the connection goes.
+    /// Whether it arrives unless the connection is lost.
     pub assured: bool,
 }
 
-/// How the service treats requests. All in per cent.
+/// Probabilities with which requests fail. All in per cent.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Mood {
+pub struct FailureRates {
     /// Refused with InternalError or RequestThrottled.
     pub refuses: u64,
-    /// Updates refused with a VersionMismatch that is none.
+    /// Updates refused with a VersionMismatch although the version matches.
     pub mismatches: u64,
-    /// Done, and never answered.
+    /// Carried out and never answered.
     pub forgets: u64,
-    /// Neither done nor answered.
+    /// Neither carried out nor answered.
     pub ignores: u64,
 }
 
 /// An update as the device sent it.
 #[derive(Clone, Debug)]
-pub struct Word {
+pub struct StatusUpdate {
     /// About this job.
     pub job: String,
-    /// What it says.
+    /// Its status.
     pub status: Status,
     /// Its details.
     pub details: Vec<(String, String)>,
@@ -53,25 +53,25 @@ pub struct Word {
     pub expected_version: Option<u64>,
     /// Whether it was taken.
     pub taken: bool,
-    /// When it came.
+    /// When it arrived.
     pub at_ms: u64,
 }
 
 /// The service.
 pub struct Service {
     thing: String,
-    dice: Dice,
-    /// How it treats requests.
-    pub mood: Mood,
+    rng: Rng,
+    /// The probabilities of failures.
+    pub failure_rates: FailureRates,
     /// All executions, oldest first.
     pub entries: Vec<Entry>,
-    /// All updates that came.
-    pub words: Vec<Word>,
+    /// All updates that arrived.
+    pub updates: Vec<StatusUpdate>,
     /// Bytes of the largest request for blocks.
     pub largest_request_bytes: u64,
-    /// How often it was asked for a job.
+    /// Number of requests for a job.
     pub questions: u32,
-    /// How often it told a job with its document.
+    /// Number of responses that carried a job document.
     pub documents: Cell<u32>,
     first: Option<String>,
 }
@@ -84,15 +84,15 @@ impl Entry {
 }
 
 impl Service {
-    /// A service that knows `thing`, in a good mood.
-    pub fn new(thing: &str, dice: Dice) -> Self {
-        let (mood, thing) = (Mood::default(), thing.to_owned());
+    /// A service without failures, for the thing `thing`.
+    pub fn new(thing: &str, rng: Rng) -> Self {
+        let (failure_rates, thing) = (FailureRates::default(), thing.to_owned());
         Self {
             thing,
-            dice,
-            mood,
+            rng,
+            failure_rates,
             entries: Vec::new(),
-            words: Vec::new(),
+            updates: Vec::new(),
             largest_request_bytes: 0,
             questions: 0,
             documents: Cell::new(0),
@@ -105,7 +105,7 @@ impl Service {
         self.entries.iter().find(|entry| entry.job.id == id)
     }
 
-    /// Whether no execution waits for the device.
+    /// Whether no execution is open.
     pub fn is_settled(&self) -> bool {
         self.entries.iter().all(|entry| entry.status.is_terminal())
     }
@@ -117,7 +117,7 @@ impl Service {
         self.changed(true, now_ms)
     }
 
-    /// Ends a job from this side, by force. Nothing on one that is over.
+    /// Ends a job at the service, as a forced cancellation. Has no effect on one that has ended.
     pub fn take_back(&mut self, id: &str, status: Status, now_ms: u64) -> Vec<Reply> {
         let Some(entry) = self.open(id) else { return Vec::new() };
         entry.status = status;
@@ -129,16 +129,16 @@ impl Service {
     /// Answers a request of the device.
     pub fn handle(&mut self, topic: &str, payload: &[u8], now_ms: u64) -> Vec<Reply> {
         let Ok((thing, topic)) = Topic::parse(topic) else { return Vec::new() };
-        if thing != self.thing || self.dice.percent(self.mood.ignores) {
+        if thing != self.thing || self.rng.percent(self.failure_rates.ignores) {
             return Vec::new();
         }
         let replies = match topic {
             Topic::Jobs(JobsTopic::Describe(job, None)) => self.describe(job, payload, now_ms),
             Topic::Jobs(JobsTopic::Update(job, None)) => self.update(job, payload, now_ms),
             Topic::Stream { stream, topic, encoding } => self.deliver(stream, topic, encoding, payload),
-            Topic::Jobs(_) => Vec::new(), // our agent asks nothing else
+            Topic::Jobs(_) => Vec::new(), // the agent sends no other request
         };
-        if self.dice.percent(self.mood.forgets) { Vec::new() } else { replies }
+        if self.rng.percent(self.failure_rates.forgets) { Vec::new() } else { replies }
     }
 
     fn describe(&mut self, job: JobRef<'_>, payload: &[u8], now_ms: u64) -> Vec<Reply> {
@@ -170,7 +170,7 @@ impl Service {
         let refusal = self.update_refusal(id, &update);
         let taken = refusal.is_none();
         let details = update.status_details.map_or_else(Vec::new, pairs);
-        self.words.push(Word {
+        self.updates.push(StatusUpdate {
             job: id.to_owned(),
             status: update.status,
             details: details.clone(),
@@ -203,7 +203,7 @@ impl Service {
         if let Some(code) = self.temper() {
             return Some(code);
         }
-        let spiteful = self.dice.percent(self.mood.mismatches);
+        let spiteful = self.rng.percent(self.failure_rates.mismatches);
         let Some(entry) = self.entry(id) else { return Some(RejectCode::ResourceNotFound) };
         let device_may_set =
             matches!(update.status, Status::InProgress | Status::Succeeded | Status::Failed | Status::Rejected);
@@ -217,8 +217,8 @@ impl Service {
     }
 
     fn temper(&mut self) -> Option<RejectCode> {
-        let code = self.dice.pick(&[RejectCode::InternalError, RejectCode::RequestThrottled]);
-        self.dice.percent(self.mood.refuses).then_some(code)
+        let code = self.rng.pick(&[RejectCode::InternalError, RejectCode::RequestThrottled]);
+        self.rng.percent(self.failure_rates.refuses).then_some(code)
     }
 
     /// IN_PROGRESS before QUEUED, then the oldest.
@@ -231,7 +231,7 @@ impl Service {
         self.entries.iter_mut().find(|entry| entry.job.id == id && !entry.status.is_terminal())
     }
 
-    /// The notices that a change causes: one when the list got longer or shorter, one when its first member is another.
+    /// The notices that a change causes: one if the length of the list changed, one if its first member did.
     fn changed(&mut self, members: bool, now_ms: u64) -> Vec<Reply> {
         let mut replies = Vec::new();
         let timestamp = Some(seconds(now_ms));
@@ -252,7 +252,7 @@ impl Service {
         replies
     }
 
-    /// Tells an execution, with its document if asked for: untouched, also where it is more than our own parser takes.
+    /// Describes an execution, with its document if requested: verbatim, even if our own parser would refuse it.
     fn described(
         &self,
         topic: Topic<'_>,
@@ -298,8 +298,8 @@ impl Service {
         text
     }
 
-    /// An accident of the stream service, as often as of the job service.
+    /// A random failure of the stream service, as probable as one of the job service.
     pub(crate) fn stream_accident(&mut self) -> bool {
-        self.dice.percent(self.mood.refuses)
+        self.rng.percent(self.failure_rates.refuses)
     }
 }

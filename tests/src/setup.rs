@@ -1,10 +1,10 @@
-//! What a simulated world is made from.
+//! Parameters of a simulation.
 
 use ota_agent::AgentConfig;
 
 use crate::nor::{Chip, PLAIN};
 
-/// What a world is made from.
+/// Parameters of a simulation.
 pub struct Setup {
     /// The thing's name.
     pub thing: String,
@@ -14,13 +14,13 @@ pub struct Setup {
     pub chip: Chip,
     /// Sectors of a slot.
     pub slot_sectors: usize,
-    /// Whether there are three slots and a factory's, instead of two.
+    /// Whether there are three slots and a factory slot, instead of two.
     pub factory_slot: bool,
-    /// Whether slots only keep images, which run from a region of their own.
+    /// Whether slots only store images, which run from a region of their own.
     pub staged: bool,
     /// Whether signatures are P-256.
     pub real_signatures: bool,
-    /// Everything else.
+    /// The seed of all random choices.
     pub seed: u64,
 }
 

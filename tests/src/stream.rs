@@ -1,20 +1,20 @@
-//! File delivery, the other half of the scripted service: blocks on request, at most 128 KiB a time.
+//! File delivery, the other half of the service model: blocks on request, at most 128 KiB a time.
 
 use ota_jobs::stream::{Data, Get, Rejected};
 use ota_jobs::{Encoding, StreamRejectCode, StreamTopic, Topic};
 
 use crate::service::{Reply, Service};
 
-/// What one request may bring. Source: AWS IoT, MQTT-based file delivery.
+/// Bytes that one request may return. Source: AWS IoT, MQTT-based file delivery.
 pub const REQUEST_BYTES_MAX: u64 = 131_072;
-/// Room for a block and what stands around it.
+/// Buffer size for a block and its envelope.
 const BLOCK_ROOM_BYTES: usize = 64;
 
 impl Service {
     /// Answers a message on a topic of stream `name`.
     pub(crate) fn deliver(&mut self, name: &str, topic: StreamTopic, encoding: Encoding, payload: &[u8]) -> Vec<Reply> {
         if (topic, encoding) != (StreamTopic::Get, Encoding::Cbor) {
-            return Vec::new(); // our agent asks nothing else
+            return Vec::new(); // the agent sends no other request
         }
         let refusal = match Get::parse(payload) {
             Err(error) => StreamRejectCode::from(error),

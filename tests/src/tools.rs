@@ -17,7 +17,7 @@ pub fn tool(name: &str) -> Option<PathBuf> {
     None
 }
 
-/// Prints that the running test is skipped, past the test harness, which keeps back what a test prints that passes.
+/// Prints that the running test is skipped, bypassing the test harness, which hides the output of tests that pass.
 pub fn skipped(needs: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     // One write for the line: tests run side by side. If standard error is closed, there is no one to print it for.

@@ -1,32 +1,32 @@
-//! Who signs releases and who checks them: a quick stand-in that binds a signature to digest and key as a real one does,
-//! and P-256 itself for the lives of a sample.
+//! Signing and verification of images: a fast substitute that binds a signature to digest and key as a real one does, and
+//! P-256 itself for a sample of the runs.
 
 use ota_pal::{AcceptUnsigned, Digest, Key, KeySet, SignatureKind, SignatureRefusal, Verifier};
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use sha2::{Digest as _, Sha256};
 
-/// The id under which the device knows its key.
+/// The id of the device's key.
 pub const KEY_ID: &str = "release";
 
-/// A key that signs. It exists for one run: its secret is the hash of a name.
+/// A signing key. It exists for one run: its secret is the hash of a name.
 pub enum Signer {
-    /// The stand-in.
+    /// The substitute.
     Quick {
         /// Differs from key to key.
         mark: u8,
     },
     /// ECDSA over P-256.
     Real(Box<SigningKey>),
-    /// None: what is released is unsigned, and the device on the bench takes it so.
+    /// None: images are unsigned, and the device under test accepts them.
     Nobody,
 }
 
-/// What the device checks with.
-pub enum WorldVerifier {
-    /// The stand-in.
+/// The device's verifier.
+pub enum SimVerifier {
+    /// The substitute.
     Quick {
-        /// Of the key that holds, and of the one that succeeds it.
+        /// Of the current key and of its successor.
         marks: [u8; 2],
     },
     /// Pal's own.
@@ -36,7 +36,7 @@ pub enum WorldVerifier {
 }
 
 impl Signer {
-    /// The key called `name`, `real` or the stand-in.
+    /// The key called `name`: P-256 if `real`, else the substitute.
     pub fn new(name: &str, real: bool) -> Self {
         let hash = Sha256::digest(name);
         if real {
@@ -47,7 +47,7 @@ impl Signer {
         }
     }
 
-    /// The signature over these bytes, as it stands in a job document before base64; none is empty.
+    /// The signature over these bytes, as in a job document before base64 encoding; empty without a key.
     pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
         let digest: [u8; 32] = Sha256::digest(bytes).into();
         match self {
@@ -60,7 +60,7 @@ impl Signer {
         }
     }
 
-    /// The key that succeeds this one.
+    /// The successor of this key.
     pub fn next(&self) -> Self {
         match self {
             Self::Nobody => Self::Nobody,
@@ -72,17 +72,17 @@ impl Signer {
         }
     }
 
-    /// What a device holds to check the signatures of this key, issued in epoch 0, and of the next, issued in epoch 1.
-    pub fn verifier(&self) -> WorldVerifier {
+    /// A verifier for signatures of this key, issued in epoch 0, and of the next, issued in epoch 1.
+    pub fn verifier(&self) -> SimVerifier {
         match (self, self.next()) {
-            (Self::Quick { mark }, Self::Quick { mark: next }) => WorldVerifier::Quick { marks: [*mark, next] },
+            (Self::Quick { mark }, Self::Quick { mark: next }) => SimVerifier::Quick { marks: [*mark, next] },
             (Self::Real(key), Self::Real(next)) => {
                 let mut keys = KeySet::new();
                 keys.add(public(KEY_ID, key)).expect("there is room for two");
                 keys.add(public("next", &next).issued_in(1)).expect("there is room for two");
-                WorldVerifier::Real(Box::new(keys))
+                SimVerifier::Real(Box::new(keys))
             }
-            _ => WorldVerifier::Bench(Box::new(AcceptUnsigned(KeySet::new()))),
+            _ => SimVerifier::Bench(Box::new(AcceptUnsigned(KeySet::new()))),
         }
     }
 }
@@ -95,7 +95,7 @@ fn quick(digest: &[u8; 32], mark: u8) -> Vec<u8> {
     digest.iter().map(|byte| byte ^ mark).collect()
 }
 
-impl Verifier for WorldVerifier {
+impl Verifier for SimVerifier {
     fn admits(&self, kind: Option<SignatureKind>) -> Result<(), SignatureRefusal> {
         match (self, kind) {
             (Self::Real(keys), _) => keys.admits(kind),

@@ -1,5 +1,5 @@
-//! The HTTP side, one body at a time: which parts of it arrive when, and what goes wrong with it. The HTTP protocol itself
-//! is tested with the client, in the agent; here bodies are what the client makes of them.
+//! The HTTP server, one body at a time: when its parts arrive, and how it fails. The HTTP protocol itself is tested with the
+//! client, in the agent; here bodies are as the client returns them.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -7,9 +7,9 @@ use std::rc::Rc;
 use ota_agent::transport;
 use ota_jobs::Reason;
 
-use crate::dice::Dice;
+use crate::rng::Rng;
 
-/// A piece of a body.
+/// A part of a body.
 #[derive(Clone, Debug)]
 pub enum Part {
     /// A block.
@@ -21,44 +21,44 @@ pub enum Part {
         /// Its bytes in the file.
         bytes: Range<usize>,
     },
-    /// The body ends before its time, or there is none.
+    /// The body ends early, or there is none.
     Failed(Reason),
-    /// All blocks came.
+    /// All blocks have arrived.
     Over,
 }
 
-/// What the server is like.
+/// Behaviour of the server.
 #[derive(Clone, Debug, Default)]
 pub struct Web {
-    /// Bodies in a hundred that end early, and why they may.
+    /// Share of bodies that end early, in per cent.
     pub failures: u64,
-    /// Every body fails like this.
+    /// Every body fails with this reason.
     pub always: Option<Reason>,
-    /// Each of the next bodies fails like this, one after another.
+    /// The next bodies fail with these reasons, one after another.
     pub next: Vec<Reason>,
-    /// URLs are forbidden until the service has told so many documents.
+    /// URLs are refused as expired until the service has sent this number of documents.
     pub expired_before_document: u32,
-    /// The next body ends after so many of a hundred blocks, and every later one fails like this.
+    /// The next body ends after this percentage of its blocks, and every later one fails with this reason.
     pub cut_at_percent: Option<(u64, Reason)>,
 }
 
 /// Between two blocks.
 const BLOCK_MS: u64 = 4;
-/// Until a server that went silent is given up; the pump's own patience.
+/// Time after which a silent server is given up; the pump's own timeout.
 const SILENCE_MS: u64 = 10_000;
-/// What a server can do to a body, as the client calls it.
+/// Failures of a body, as the client reports them.
 const ACCIDENTS: [Reason; 4] =
     [Reason::HttpUnreachable, Reason::HttpBodyTooShort, Reason::HttpStatus, Reason::HttpProtocol];
 
 impl Web {
-    /// The parts of a body that was asked for now, and after how many milliseconds each arrives, on a way that takes
-    /// `delay_ms` and after the service told so many `documents`. `file` is `None` where there is no such URL.
+    /// The parts of a body that is requested now, and after how many milliseconds each arrives, over a network with a delay
+    /// of `delay_ms` and after the service has sent so many `documents`. `file` is `None` if there is no such URL.
     pub fn body(
         &mut self,
         file: Option<Rc<[u8]>>,
         range: transport::Range,
         (delay_ms, documents): (u64, u32),
-        dice: &mut Dice,
+        rng: &mut Rng,
     ) -> Vec<(u64, Part)> {
         if documents < self.expired_before_document {
             return vec![(delay_ms, Part::Failed(Reason::HttpForbidden))];
@@ -68,7 +68,7 @@ impl Web {
         let total = file.len() as u64;
         let refusal = match planned {
             Some(reason) => Some(reason),
-            // As the client says it: Content-Range names the file's true length.
+            // As the client reports it: Content-Range has the file's true length.
             None if total < u64::from(range.image_bytes) => Some(Reason::ImageTooShort),
             None if total > u64::from(range.image_bytes) => Some(Reason::ImageLengthMismatch),
             None => None,
@@ -83,9 +83,9 @@ impl Web {
             let last_ms = parts.last().map_or(delay_ms, |(at_ms, _)| *at_ms);
             parts.push((last_ms, Part::Failed(Reason::HttpBodyTooShort)));
         }
-        if dice.percent(self.failures) {
-            parts.truncate(dice.below(parts.len() as u64) as usize);
-            let reason = dice.pick(&ACCIDENTS);
+        if rng.percent(self.failures) {
+            parts.truncate(rng.below(parts.len() as u64) as usize);
+            let reason = rng.pick(&ACCIDENTS);
             let silence_ms = if reason == Reason::HttpUnreachable { SILENCE_MS } else { 0 };
             let last_ms = parts.last().map_or(delay_ms, |(at_ms, _)| *at_ms);
             parts.push((last_ms + silence_ms, Part::Failed(reason)));

@@ -1,12 +1,12 @@
-//! What the scripted service says, in the words of the jobs crate: executions, states, lines of lists.
+//! Messages of the service model, built from types of the jobs crate: executions, states, list entries.
 
 use ota_jobs::{Execution, ExecutionState, JobId, RawJson, Summary, details};
 
 use crate::entry::Entry;
 
-/// Seconds since 1970 at the start of the world.
+/// Seconds since 1970 at the start of the simulation.
 const EPOCH_S: u64 = 1_700_000_000;
-/// Stands where a document is put in untouched, also one that our own parser does not take.
+/// Placeholder for a document that is inserted verbatim, even if our own parser would refuse it.
 pub(crate) const PLACE_OF_DOCUMENT: &str = r#""@document@""#;
 
 pub(crate) fn seconds(now_ms: u64) -> u64 {
@@ -46,7 +46,7 @@ pub(crate) fn summary(entry: &Entry) -> Summary {
 }
 
 fn job_id(entry: &Entry) -> JobId {
-    JobId::new(&entry.job.id).expect("the world gives jobs plain ids")
+    JobId::new(&entry.job.id).expect("the simulation creates valid job ids")
 }
 
 pub(crate) fn pairs(details: RawJson<'_>) -> Vec<(String, String)> {

@@ -1,14 +1,14 @@
-//! The AWS page and its scripts say the same: every command block of `docs/aws.md` is a script of `examples/aws`, line for
-//! line, and every script is one that a shell can read. Nothing here talks to AWS.
+//! The AWS page and its scripts agree: every command block of `docs/aws.md` is a script of `examples/aws`, line for line,
+//! and a shell can parse every script. Nothing here talks to AWS.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The first lines of every script; somebody who pastes the blocks sources `env.sh` by hand instead.
+/// The first lines of every script; readers who paste the blocks source `env.sh` by hand instead.
 const HEADER: &str = "#!/bin/sh\nset -eu\n. \"$(dirname \"$0\")/env.sh\"\n";
-/// What the scripts share. It is sourced, so it is no step of the page.
+/// Definitions that all scripts share. It is sourced, so it is not a step of the page.
 const SHARED: &str = "env.sh";
 const FENCE: &str = "```";
 
@@ -80,7 +80,7 @@ fn each_script_stands_on_the_page_once() {
     shown.sort();
     let there: Vec<String> = scripts().into_keys().collect();
     assert_eq!(shown, there);
-    assert!(page().contains(&format!("examples/aws/{SHARED}")), "the page tells where the names come from");
+    assert!(page().contains(&format!("examples/aws/{SHARED}")), "the page names the script that sets the variables");
 }
 
 #[test]

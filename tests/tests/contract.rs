@@ -1,5 +1,5 @@
-//! Every platform of ours keeps the contract that `ota_pal::platform::contract` puts into clauses; and a platform that breaks one is
-//! found out.
+//! Every platform of this project fulfils the contract of `ota_pal::platform::contract`; and a platform that violates a
+//! clause is detected.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use ota_pal::platform::contract::{Bench, CLAUSES, Violation, check};
 use ota_pal::{FileFlash, Flash, Layout, Native, SignatureKind, now};
 use ota_tests::bench::{Button, Own, STORE_SLOT_BYTES, staged};
 use ota_tests::nor::{CHIPS, Chip, Nor, View};
-use ota_tests::verifier::WorldVerifier;
+use ota_tests::verifier::SimVerifier;
 
 fn checked(bench: &mut impl Bench) -> Vec<Violation> {
     now(check(bench)).expect("memory never waits")
@@ -85,7 +85,7 @@ fn the_staged_platform_keeps_the_contract_with_images_in_a_file_of_the_operating
     assert_eq!(violations, []);
 }
 
-/// A store in memory that keeps its power, as an external RAM with a battery does: every byte may be written at any time.
+/// A store in battery-backed memory: every byte may be written at any time.
 #[derive(Clone)]
 struct Ram(Rc<RefCell<Vec<u8>>>);
 
@@ -127,11 +127,11 @@ fn the_staged_platform_keeps_the_contract_with_images_in_a_ram_store() {
     assert_eq!(checked(&mut staged(open)), []);
 }
 
-/// A bench whose devices forget everything at a reset.
+/// A test board whose devices lose everything at a reset.
 struct Forgetful(Own<View<4, 4096>>);
 
 impl Bench for Forgetful {
-    type Platform = Native<View<4, 4096>, WorldVerifier, Button>;
+    type Platform = Native<View<4, 4096>, SimVerifier, Button>;
 
     async fn make(&mut self) {
         self.0.make().await;
@@ -152,7 +152,7 @@ impl Bench for Forgetful {
 }
 
 #[test]
-fn a_platform_that_forgets_is_found_out_clause_by_clause() {
+fn a_platform_that_loses_its_state_violates_clause_by_clause() {
     let mut nor = Nor::new(CHIPS[0], 20);
     let forgetful = Own::new(move |erased| {
         if erased {

@@ -1,5 +1,5 @@
-//! embassy-boot's own boot loader beside our marks, over a flash that loses power: what runs is judged by digest, and the
-//! judgement holds at all later boots, whatever the state word says.
+//! embassy-boot's own boot loader with our marks, over a flash that loses power: the running image is identified by digest,
+//! and the result holds at all later boots, for any value of the state word.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -19,7 +19,7 @@ const DFU: Region = Region::new((PAGES * PAGE) as u32, ((PAGES + 1) * PAGE) as u
 const STATE: Region = Region::new(((2 * PAGES + 1) * PAGE) as u32, PAGE as u32);
 const CAPACITY: usize = (2 * PAGES + 2) * PAGE;
 
-/// What a cut leaves of the operation it hits.
+/// The effect of a cut on the operation that it interrupts.
 #[derive(Clone, Copy, Debug)]
 enum Cut {
     Before,
@@ -41,7 +41,7 @@ struct Cells {
 }
 
 impl Cells {
-    /// Moves bytes towards what an operation wants of them, as far as the power lasts.
+    /// Applies an operation to the bytes as far as the power lasts.
     fn change(&mut self, at: usize, wanted: &[u8]) -> Result<(), NorFlashErrorKind> {
         let cut = self.cut.filter(|(operation, _)| self.operations >= *operation);
         self.operations += 1;
@@ -115,7 +115,7 @@ impl Device {
         Self { cells: Cells { bytes, operations: 0, cut: None, twice: 0 } }
     }
 
-    /// Runs something over the flash; how many operations it took.
+    /// Runs a closure over the flash; returns its number of operations.
     fn over<T>(&mut self, act: impl FnOnce(&Rc<RefCell<Cells>>) -> T) -> (T, u32) {
         let before = self.cells.operations;
         let shared = Rc::new(RefCell::new(self.cells.clone()));
@@ -128,7 +128,7 @@ impl Device {
         self.cells.cut = Some((self.cells.operations + at, cut));
     }
 
-    /// Power is back; embassy-boot prepares the boot. `None` if the power goes meanwhile.
+    /// Restores the power; embassy-boot prepares the boot. `None` if the power is cut meanwhile.
     fn prepare(&mut self) -> (Option<State>, u32) {
         self.over(|cells| {
             let [active, dfu, state] = [ACTIVE, DFU, STATE].map(|region| Part(cells.clone(), region));
@@ -165,7 +165,7 @@ impl Device {
         runs == image(2)
     }
 
-    /// Whether what a verdict promises holds at the boots to come, which confirm nothing.
+    /// Whether a verdict still holds at the following boots, which confirm nothing.
     fn holds(&mut self, verdict: Verdict) -> bool {
         // Runs now, after the next boot, and after those that follow.
         let expected = match verdict {
@@ -265,11 +265,11 @@ fn after_a_cut_confirmation_the_verdict_holds_where_the_state_word_does_not() {
         "{} cuts of a confirmation: {lies} say Revert and run the new image, {reverted} reverted, in {twice} embassy-boot wrote a word twice",
         operations * 4
     );
-    assert!(lies > 0, "the state word has become believable");
+    assert!(lies > 0, "the state word has become reliable");
 }
 
 #[test]
-fn a_cut_in_a_swap_or_a_revert_ends_in_a_whole_image_that_is_judged_right() {
+fn a_cut_in_a_swap_or_a_revert_ends_in_a_complete_image_with_the_right_verdict() {
     let mut marked = Device::new();
     marked.mark_updated().0.expect("a mark");
     let mut skipped = 0;

@@ -1,10 +1,10 @@
-//! Whole updates through the platform with embassy-boot's own boot loader behind it. Where the power goes is in `reconcile`
-//! for updates, and in `embassy_boot` for marks and swaps.
+//! Whole updates through the platform with embassy-boot's own boot loader behind it. Power cuts are in `reconcile` for
+//! updates, and in `embassy_boot` for marks and swaps.
 
 use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
 use ota_pal::now;
 use ota_tests::rig::embassy::Embassy;
-use ota_tests::rig::life::{Behaviour, Life, REASON, Report};
+use ota_tests::rig::update_run::{Behaviour, REASON, Report, UpdateRun};
 use ota_tests::rig::{Rig, SOURCE, booted, signature, signer};
 
 const BLOCK_BYTES: usize = 512;
@@ -16,10 +16,10 @@ fn an_update_of_embassy_boot_is_kept_rolled_back_or_given_up() {
         (Behaviour::Fails, Report::Failed { reason: REASON }),
         (Behaviour::Hangs, Report::Failed { reason: REASON_ATTEMPTS_EXHAUSTED }),
     ] {
-        let life = Life::<Embassy>::new(behaviour, Embassy::image(2));
-        let report = life.live();
+        let run = UpdateRun::<Embassy>::new(behaviour, Embassy::image(2));
+        let report = run.run();
         assert_eq!(report, expected, "{behaviour:?}");
-        assert!(life.is_true(report), "{behaviour:?}");
+        assert!(run.is_true(report), "{behaviour:?}");
     }
 }
 

@@ -1,5 +1,5 @@
-//! Espressif's own tool, `esptool`, beside us: what it makes of a program reads the same here and there, chips have the same
-//! names, and entries of `otadata` have the bytes that Python gives them as ESP-IDF's `otatool` does. `.ci/tools` installs it.
+//! Comparison with Espressif's own tool, `esptool`: both read its images alike, chips have the same names, and entries of
+//! `otadata` have the bytes that ESP-IDF's `otatool` computes in Python. `.ci/tools` installs it.
 
 #[path = "esp/elf.rs"]
 mod elf;
@@ -24,14 +24,14 @@ const PROGRAM: Program = Program {
     code_bytes: 80,
 };
 
-/// What a program of the tools' folder says when it is run with these words; the words of a failure if it does.
+/// The output of a program in the tools' folder with these arguments; its error output if it fails.
 fn tool(name: &str, arguments: &[&str]) -> Result<String, String> {
     let tool = tools::tool(name).expect("a test that is here found it");
     let output = Command::new(tool).args(arguments).env("NO_COLOR", "1").output().expect("the tool can be started");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     match output.status.success() {
-        true => Ok(said),
-        false => Err(said + &String::from_utf8_lossy(&output.stderr)),
+        true => Ok(stdout),
+        false => Err(stdout + &String::from_utf8_lossy(&output.stderr)),
     }
 }
 
@@ -60,10 +60,10 @@ fn made(name: &str, chip: Chip, program: &Program, options: &[&str]) -> Vec<u8> 
     fs::read(image).expect("the image")
 }
 
-/// What `esptool` says of an image; each line a name and a value.
-struct Told(String);
+/// The output of `esptool` for an image, as names and values.
+struct Report(String);
 
-impl Told {
+impl Report {
     fn of(name: &str, image: &[u8]) -> Result<Self, String> {
         tool("esptool", &["image-info", text(&file(name, image))]).map(Self)
     }
@@ -74,22 +74,22 @@ impl Told {
     }
 }
 
-/// Reads an image with both, and compares everything that both say.
+/// Reads an image with both, and compares every value that both report.
 fn both_say_the_same(name: &str, chip: Chip, program: &Program, options: &[&str]) {
     let bytes = made(name, chip, program, options);
-    let told = Told::of(&format!("{name}.told"), &bytes).expect("esptool takes its own image");
+    let report = Report::of(&format!("{name}.report"), &bytes).expect("esptool takes its own image");
     let found = Image::parse(&bytes).expect("an image of esptool's is one");
     let about = found.descriptor;
-    assert_eq!(told.value("Checksum").split(' ').nth(1), Some("(valid)"), "{}", told.0);
-    assert_eq!(told.0.contains("Validation hash"), options.is_empty(), "{}", told.0);
-    assert!(!told.0.contains("(invalid)"), "{}", told.0);
+    assert_eq!(report.value("Checksum").split(' ').nth(1), Some("(valid)"), "{}", report.0);
+    assert_eq!(report.0.contains("Validation hash"), options.is_empty(), "{}", report.0);
+    assert!(!report.0.contains("(invalid)"), "{}", report.0);
 
-    assert_eq!(told.value("Image size"), format!("{} bytes", found.image_bytes), "{name}");
+    assert_eq!(report.value("Image size"), format!("{} bytes", found.image_bytes), "{name}");
     assert_eq!(bytes.len(), found.image_bytes as usize, "{name}");
-    assert_eq!(told.value("App version").trim_start_matches('v'), about.version.to_string());
-    assert_eq!(told.value("Secure version"), about.security_counter.to_string());
-    assert_eq!(told.value("Project name"), about.project.as_str());
-    let detected = told.value("Detected image type").to_lowercase().replace('-', "");
+    assert_eq!(report.value("App version").trim_start_matches('v'), about.version.to_string());
+    assert_eq!(report.value("Secure version"), about.security_counter.to_string());
+    assert_eq!(report.value("Project name"), about.project.as_str());
+    let detected = report.value("Detected image type").to_lowercase().replace('-', "");
     assert_eq!(detected, about.hardware.as_str());
     assert_eq!((about.version, about.security_counter), (program.version, program.secure_version));
     assert_eq!((about.project.as_str(), about.hardware.as_str()), (program.project, chip.name));
@@ -152,8 +152,8 @@ fn an_image_cut_short_is_refused_here_and_there() {
     for len in [bytes.len() - 1, bytes.len() - 33, 1_000, 290, 130] {
         let refused = Image::parse(&bytes[..len]).expect_err("cut short");
         assert!(matches!(refused, ImageError::TooShort { got, need: more } if got == len as u32 && more <= need));
-        let told = Told::of(&format!("short-{len}"), &bytes[..len]);
-        let taken = told.is_ok_and(|told| told.0.contains("Validation hash") && !told.0.contains("(invalid"));
+        let report = Report::of(&format!("short-{len}"), &bytes[..len]);
+        let taken = report.is_ok_and(|report| report.0.contains("Validation hash") && !report.0.contains("(invalid"));
         assert!(!taken, "esptool takes {len} of {need} bytes");
     }
 }
@@ -163,7 +163,7 @@ fn chips_have_the_names_that_esptool_gives_them() {
     if tools::tool("esptool").is_none() {
         return;
     }
-    let told = python(
+    let report = python(
         "from esptool.targets import CHIP_DEFS\n\
          for name, chip in CHIP_DEFS.items():\n    print(name, getattr(chip, 'IMAGE_CHIP_ID', None))",
     );
@@ -171,13 +171,13 @@ fn chips_have_the_names_that_esptool_gives_them() {
     let mut known = 0;
     for number in 0..=u16::MAX {
         bytes[12..14].copy_from_slice(&number.to_le_bytes());
-        let name = told.lines().find_map(|line| line.strip_suffix(&format!(" {number}")));
+        let name = report.lines().find_map(|line| line.strip_suffix(&format!(" {number}")));
         let found = Image::parse(&bytes).map(|image| image.descriptor.hardware.as_str().to_owned());
         assert_eq!(found.as_deref().ok(), name, "chip {number}");
         assert!(found.is_ok() || found == Err(ImageError::ChipUnknown { got: number }));
         known += usize::from(name.is_some());
     }
-    assert_eq!(known, 14, "{told}");
+    assert_eq!(known, 14, "{report}");
 }
 
 #[test]
@@ -187,14 +187,14 @@ fn an_entry_of_otadata_has_the_bytes_that_python_gives_it() {
     }
     let sequences: Vec<u32> = (1..=300).chain([0xFFFF, 0x0001_0000, 0x7FFF_FFFF, u32::MAX - 1]).collect();
     let states = [State::New, State::PendingVerify, State::Valid, State::Invalid, State::Aborted, State::Undefined];
-    let told = python(&format!(
+    let report = python(&format!(
         "import binascii, struct\n\
          for sequence in {sequences:?}:\n\
          \x20   crc = binascii.crc32(struct.pack('<I', sequence), 0xFFFFFFFF) % (1 << 32)\n\
          \x20   for state in [0, 1, 2, 3, 4, 0xFFFFFFFF]:\n\
          \x20       print(struct.pack('<I20sII', sequence, b'\\xff' * 20, state, crc).hex())"
     ));
-    let mut lines = told.lines();
+    let mut lines = report.lines();
     for (sequence, state) in sequences.iter().flat_map(|sequence| states.map(|state| (*sequence, state))) {
         let hex: String = Entry::new(sequence, state).emit().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(lines.next(), Some(&hex[..]), "{sequence} {state:?}");

@@ -1,7 +1,7 @@
-//! Whole updates, ways back and factory resets through the platform under ESP-IDF's bootloader, a model of which starts what
-//! otadata says: with the power cut once at every flash operation of program and bootloader, in every way. Something always
-//! boots, what runs was verified, the record is true in the end, and the next update works. What the format itself cannot
-//! keep is counted.
+//! Whole updates, rollbacks and factory resets through the platform under a model of ESP-IDF's bootloader, which starts the
+//! image that otadata selects: with the power cut once at every flash operation of program and bootloader, with every
+//! effect. An image always boots, it was verified, the record is true in the end, and the next update works. Limits of the
+//! format itself are counted.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -10,69 +10,69 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
 use ota_pal::{ImageState, Refusal, Trial, now};
 use ota_tests::esp_bootloader::{ABORTED, Entry, INVALID, NEW, PENDING_VERIFY, Start as Started, Table};
-use ota_tests::nor::{Blow, Mishap, Tear};
+use ota_tests::nor::{CutEffect, FlashFault, PlannedFault};
 use ota_tests::rig::esp::Esp;
 use ota_tests::rig::{Rig, Turn, booted, receive, signature, signer, update, update_and_keep};
 
-/// The image that a story brings, and the one that comes after it.
+/// The image that a scenario installs, and the one after it.
 const IMAGE: u32 = 5;
 const LATER: u32 = 6;
 const REASON: u16 = 0x0601;
-/// Boots after which a story must have come to its end, cut or not.
+/// Boots within which a scenario must end, cut or not.
 const BOOTS_MAX: usize = 16;
-/// Boots after the end, at which nothing may change any more.
+/// Boots after the end, in which nothing may change.
 const BOOTS_AFTER: usize = 3;
 
-/// What happens on a device.
+/// A scenario on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Story {
+enum Scenario {
     /// An update whose image passes its test.
     Good,
     /// One whose image fails it, and rolls back.
     Fails,
-    /// One whose image looks at its state, and is reset before it says anything.
+    /// One whose image loads its state, and is reset before it confirms or rolls back.
     Silent,
-    /// One whose image is reset before it looks.
+    /// One whose image is reset before it loads its state.
     Hangs,
-    /// One whose image is signed, and not one that the bootloader starts.
+    /// One whose image is signed but that the bootloader does not start.
     Refused,
-    /// The way back on command.
+    /// A rollback on command.
     Back,
-    /// The same, to an image that the bootloader does not start any more.
+    /// The same, to an image that the bootloader no longer starts.
     BackRefused,
     /// A factory reset.
     Reset,
 }
 
-/// What a device has behind it.
+/// The history of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Before {
-    /// It runs from the first slot as it was made.
+    /// It runs its preinstalled image from the first slot.
     Nothing,
-    /// It runs its factory's image, and otadata is erased.
+    /// It runs its factory image, and otadata is erased.
     Factory,
-    /// An update from the factory's image.
+    /// An update from the factory image.
     FactoryUpdate,
-    /// An update that was kept: both slots hold an image.
+    /// An update that was confirmed: both slots hold an image.
     Update,
     /// The same, and one more that was rolled back: its slot is there, its entry is not.
     Failure,
-    /// The same, and one more that said nothing: its entry is there, too, and says that it was aborted.
+    /// The same, and one more that neither confirmed nor rolled back: its entry remains, in state ABORTED.
     Silence,
 }
 
-const CASES: [(Story, &[Before]); 8] = [
-    (Story::Good, &[Before::Nothing, Before::Factory, Before::Update, Before::Failure, Before::Silence]),
-    (Story::Fails, &[Before::Nothing, Before::Factory, Before::Failure]),
-    (Story::Silent, &[Before::Nothing, Before::Factory, Before::Failure]),
-    (Story::Hangs, &[Before::Nothing, Before::Factory, Before::Failure]),
-    (Story::Refused, &[Before::Nothing, Before::Factory, Before::Failure]),
-    (Story::Back, &[Before::Update]),
-    (Story::BackRefused, &[Before::Update]),
-    (Story::Reset, &[Before::FactoryUpdate]),
+const CASES: [(Scenario, &[Before]); 8] = [
+    (Scenario::Good, &[Before::Nothing, Before::Factory, Before::Update, Before::Failure, Before::Silence]),
+    (Scenario::Fails, &[Before::Nothing, Before::Factory, Before::Failure]),
+    (Scenario::Silent, &[Before::Nothing, Before::Factory, Before::Failure]),
+    (Scenario::Hangs, &[Before::Nothing, Before::Factory, Before::Failure]),
+    (Scenario::Refused, &[Before::Nothing, Before::Factory, Before::Failure]),
+    (Scenario::Back, &[Before::Update]),
+    (Scenario::BackRefused, &[Before::Update]),
+    (Scenario::Reset, &[Before::FactoryUpdate]),
 ];
 
-/// How a story ended, as the platform told it.
+/// The end of a scenario, as reported by the platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Succeeded,
@@ -80,24 +80,24 @@ enum End {
         reason: u16,
     },
     Refused(Refusal),
-    /// The image on trial was started without being watched, and hangs: only a programmer helps.
+    /// The image on trial was started without rollback protection, and hangs: only reprogramming helps.
     Hung,
 }
 
-/// A device in a story.
+/// A device in a scenario.
 struct Device {
     esp: Esp,
-    story: Story,
-    /// Images that were sealed, or that the device was made with.
+    scenario: Scenario,
+    /// Images that were verified or preinstalled.
     verified: Cell<[bool; 8]>,
-    /// Whether the program asked for the image that it runs.
+    /// Whether the program requested the image that runs.
     kept: Cell<bool>,
-    /// Whether the program began to carry out the command, of the way back or of the factory reset.
-    told: Cell<bool>,
-    /// Whether the platform said that it was done.
+    /// Whether the program has started the command, a rollback or a factory reset.
+    started: Cell<bool>,
+    /// Whether the platform reported that the command succeeded.
     done: Cell<bool>,
-    /// Whether the image that the way back leads to was spoiled.
-    spoiled: Cell<bool>,
+    /// Whether the target image of the rollback was corrupted.
+    corrupted: Cell<bool>,
 }
 
 fn made(before: Before) -> Esp {
@@ -123,22 +123,22 @@ fn made(before: Before) -> Esp {
     esp
 }
 
-/// The image that a story brings. A refused one ends with a digest that is not its own.
-fn brought(story: Story) -> Vec<u8> {
+/// The image that a scenario installs. A refused one ends with a wrong digest.
+fn brought(scenario: Scenario) -> Vec<u8> {
     let mut image = Esp::image(IMAGE);
-    if story == Story::Refused {
+    if scenario == Scenario::Refused {
         *image.last_mut().expect("an image has bytes") ^= 1;
     }
     image
 }
 
 impl Device {
-    fn new(story: Story, before: Before, esp: Esp) -> Self {
+    fn new(scenario: Scenario, before: Before, esp: Esp) -> Self {
         let mut verified = [false; 8];
         verified[1] = true;
         verified[2] = !matches!(before, Before::Nothing | Before::Factory);
-        let [kept, told, done, spoiled] = [const { Cell::new(false) }; 4];
-        Self { esp, story, verified: Cell::new(verified), kept, told, done, spoiled }
+        let [kept, started, done, corrupted] = [const { Cell::new(false) }; 4];
+        Self { esp, scenario, verified: Cell::new(verified), kept, started, done, corrupted }
     }
 
     /// The number of the image that runs.
@@ -149,39 +149,39 @@ impl Device {
         number
     }
 
-    /// One boot, and the program that it starts. `None` when the power goes or the program resets.
+    /// One boot, and the program that it starts. `None` if the power is cut or the program resets.
     fn boot(&self) -> Option<End> {
         match self.esp.reset() {
             Turn::Dead => panic!("nothing boots"),
             Turn::Cut => return None,
             Turn::Runs => {}
         }
-        if self.number() == IMAGE && self.story == Story::Hangs {
+        if self.number() == IMAGE && self.scenario == Scenario::Hangs {
             return None;
         }
         let ended = now(self.program(&mut self.esp.board()));
-        if self.story == Story::BackRefused && self.told.get() && !self.spoiled.replace(true) {
-            self.esp.spoil(&Esp::image(1));
+        if self.scenario == Scenario::BackRefused && self.started.get() && !self.corrupted.replace(true) {
+            self.esp.corrupt(&Esp::image(1));
         }
         ended?
     }
 
     async fn program(&self, board: &mut <Esp as Rig>::Board) -> Option<End> {
         let state = board.boot_state().await.expect("it can be read");
-        match (state.image_state(), self.story) {
+        match (state.image_state(), self.scenario) {
             (ImageState::RolledBack, _) => None,
-            (ImageState::OnTrial, Story::Fails) => {
+            (ImageState::OnTrial, Scenario::Fails) => {
                 board.roll_back(REASON).await.expect("it is on trial");
                 None
             }
-            (ImageState::OnTrial, Story::Silent) => None,
+            (ImageState::OnTrial, Scenario::Silent) => None,
             (ImageState::OnTrial, _) => {
                 self.kept.set(true);
                 board.confirm().await.expect("it is on trial");
                 Some(End::Succeeded)
             }
-            (ImageState::Confirmed, Story::Back | Story::BackRefused) => self.back(board, state.trial).await,
-            (ImageState::Confirmed, Story::Reset) => self.factory_reset(board).await,
+            (ImageState::Confirmed, Scenario::Back | Scenario::BackRefused) => self.back(board, state.trial).await,
+            (ImageState::Confirmed, Scenario::Reset) => self.factory_reset(board).await,
             (ImageState::Confirmed, _) => self.update(board, state.trial).await,
         }
     }
@@ -200,7 +200,7 @@ impl Device {
     }
 
     async fn receive(&self, board: &mut <Esp as Rig>::Board) -> Result<(), Refusal> {
-        let image = brought(self.story);
+        let image = brought(self.scenario);
         let (slot, digest) = receive(board, &image).await?;
         let mut verified = self.verified.get();
         verified[IMAGE as usize] = true;
@@ -212,8 +212,8 @@ impl Device {
         match (self.number(), trial) {
             (1, _) => Some(End::Succeeded),
             (_, Trial::Ended { reason, .. }) => Some(End::Failed { reason }),
-            (_, Trial::None) if !self.told.get() => {
-                self.told.set(true);
+            (_, Trial::None) if !self.started.get() => {
+                self.started.set(true);
                 board.restore_previous().await.expect("image 1 is whole");
                 self.done.set(true);
                 None
@@ -237,26 +237,26 @@ impl Device {
     }
 }
 
-/// What a case came to.
-struct Told {
+/// The result of a case.
+struct CaseResult {
     end: End,
     /// Writes and erases from the beginning to the end.
     operations: u32,
-    /// Whether the mishap came.
+    /// Whether the fault occurred.
     was_cut: bool,
-    /// Whether the new image ever started without a trial, before it was kept.
+    /// Whether the new image ever started without a trial before it was confirmed.
     unwatched: bool,
 }
 
-/// Tells a story on a copy of a device, cut or not, and one more good update.
-fn tell(story: Story, before: Before, esp: &Esp, cuts: &[(u32, Tear)]) -> Told {
-    let device = Device::new(story, before, esp.copy());
-    device.esp.nor().plan(cuts.iter().map(|(at, tear)| Mishap { at: *at, blow: Blow::Cut(*tear) }));
-    live(&device)
+/// Runs a scenario on a copy of a device, with or without a cut, and one more good update.
+fn run_case(scenario: Scenario, before: Before, esp: &Esp, cuts: &[(u32, CutEffect)]) -> CaseResult {
+    let device = Device::new(scenario, before, esp.copy());
+    device.esp.nor().plan(cuts.iter().map(|(at, effect)| PlannedFault { at: *at, fault: FlashFault::Cut(*effect) }));
+    run_to_end(&device)
 }
 
-/// Boots until the story ends.
-fn live(device: &Device) -> Told {
+/// Boots until the scenario ends.
+fn run_to_end(device: &Device) -> CaseResult {
     let first = device.esp.nor().operations();
     let mut unwatched = false;
     let mut end = None;
@@ -267,15 +267,15 @@ fn live(device: &Device) -> Told {
         let started = device.esp.starts.borrow().get(boots).copied();
         let by_entry = |state: Option<u32>| !was_kept && state != Some(PENDING_VERIFY);
         let is_new = device.esp.runs(IMAGE) && !matches!(started, None | Some((Started::Nothing, _)));
-        unwatched |= is_new && device.story <= Story::Hangs && started.is_some_and(|(_, state)| by_entry(state));
+        unwatched |= is_new && device.scenario <= Scenario::Hangs && started.is_some_and(|(_, state)| by_entry(state));
         if end.is_some() {
             break;
         }
     }
-    let was_cut = !device.esp.nor().is_mishap_due();
+    let was_cut = !device.esp.nor().is_fault_due();
     device.esp.nor().plan([]);
     let operations = device.esp.nor().operations() - first;
-    let hung = device.story == Story::Hangs && unwatched;
+    let hung = device.scenario == Scenario::Hangs && unwatched;
     let end = end.unwrap_or_else(|| {
         assert!(hung, "no end after {BOOTS_MAX} boots: {:?}", device.esp.starts.borrow());
         End::Hung
@@ -284,16 +284,16 @@ fn live(device: &Device) -> Told {
         is_true(device, end);
         assert_eq!(update_and_keep(&device.esp, LATER), Ok(()));
     }
-    Told { end, operations, was_cut, unwatched }
+    CaseResult { end, operations, was_cut, unwatched }
 }
 
-/// What was told is what runs, and stays so.
+/// Asserts that the reported image runs, and still does at later boots.
 fn is_true(device: &Device, end: End) {
     for _ in 0..BOOTS_AFTER {
         let is_old = matches!(end, End::Failed { .. } | End::Refused(_));
-        match device.story {
-            Story::Back | Story::BackRefused => assert_eq!(device.number() == 2, is_old, "{end:?}"),
-            Story::Reset => assert!(device.esp.started().is_factory()),
+        match device.scenario {
+            Scenario::Back | Scenario::BackRefused => assert_eq!(device.number() == 2, is_old, "{end:?}"),
+            Scenario::Reset => assert!(device.esp.started().is_factory()),
             _ => assert_eq!(device.number() != IMAGE, is_old, "{end:?}"),
         }
         let state = now(booted(&device.esp).boot_state()).expect("nothing is cut").expect("it can be read");
@@ -304,36 +304,36 @@ fn is_true(device: &Device, end: End) {
 
 const WENT_BACK: End = End::Failed { reason: REASON_ATTEMPTS_EXHAUSTED };
 
-/// The ends that a story may have when it is cut; the first of them when it is not.
-fn ends(story: Story) -> &'static [End] {
-    match story {
+/// The allowed ends of a scenario with a cut; the first of them is the one without.
+fn ends(scenario: Scenario) -> &'static [End] {
+    match scenario {
         // A trial has one boot: a cut in it ends it.
-        Story::Good => &[End::Succeeded, WENT_BACK],
-        Story::Fails => &[End::Failed { reason: REASON }, WENT_BACK],
-        Story::Hangs => &[WENT_BACK, End::Hung],
-        Story::Silent | Story::Refused => &[WENT_BACK],
-        // Spoiled before the record named it.
-        Story::BackRefused => &[WENT_BACK, End::Refused(Refusal::NoPreviousImage)],
-        Story::Back | Story::Reset => &[End::Succeeded],
+        Scenario::Good => &[End::Succeeded, WENT_BACK],
+        Scenario::Fails => &[End::Failed { reason: REASON }, WENT_BACK],
+        Scenario::Hangs => &[WENT_BACK, End::Hung],
+        Scenario::Silent | Scenario::Refused => &[WENT_BACK],
+        // Corrupted before the record named it.
+        Scenario::BackRefused => &[WENT_BACK, End::Refused(Refusal::NoPreviousImage)],
+        Scenario::Back | Scenario::Reset => &[End::Succeeded],
     }
 }
 
-/// What was counted of a story.
+/// Counters of a scenario.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     cases: u32,
-    /// Ends that the story does not have when nothing goes wrong.
+    /// Ends that differ from that without a cut.
     otherwise: u32,
     unwatched: u32,
     hung: u32,
 }
 
 impl Counts {
-    fn add(&mut self, story: Story, told: &Told) {
+    fn add(&mut self, scenario: Scenario, result: &CaseResult) {
         self.cases += 1;
-        self.otherwise += u32::from(told.end != ends(story)[0]);
-        self.unwatched += u32::from(told.unwatched);
-        self.hung += u32::from(told.end == End::Hung);
+        self.otherwise += u32::from(result.end != ends(scenario)[0]);
+        self.unwatched += u32::from(result.unwatched);
+        self.hung += u32::from(result.end == End::Hung);
     }
 
     fn print(&self, what: &str) {
@@ -342,89 +342,89 @@ impl Counts {
     }
 }
 
-/// Tells a case and counts it; one that panics says which it is.
-fn count(counts: &mut Counts, case: &str, story: Story, tell: impl FnOnce() -> Told) -> Told {
-    let told = catch_unwind(AssertUnwindSafe(tell)).unwrap_or_else(|_| panic!("{case}"));
-    assert!(ends(story).contains(&told.end), "{case}: {:?}", told.end);
-    counts.add(story, &told);
-    told
+/// Runs a case and counts it; if it panics, prints the case.
+fn count(counts: &mut Counts, case: &str, scenario: Scenario, run_case: impl FnOnce() -> CaseResult) -> CaseResult {
+    let result = catch_unwind(AssertUnwindSafe(run_case)).unwrap_or_else(|_| panic!("{case}"));
+    assert!(ends(scenario).contains(&result.end), "{case}: {:?}", result.end);
+    counts.add(scenario, &result);
+    result
 }
 
-fn cases() -> impl Iterator<Item = (Story, Before)> {
-    CASES.into_iter().flat_map(|(story, befores)| befores.iter().map(move |before| (story, *before)))
+fn cases() -> impl Iterator<Item = (Scenario, Before)> {
+    CASES.into_iter().flat_map(|(scenario, befores)| befores.iter().map(move |before| (scenario, *before)))
 }
 
 #[test]
-fn every_story_ends_as_it_must_when_nothing_is_cut() {
-    for (story, before) in cases() {
-        let told = tell(story, before, &made(before), &[]);
-        assert_eq!(told.end, ends(story)[0], "{story:?} {before:?}");
-        assert!(!told.unwatched, "{story:?} {before:?}");
+fn every_scenario_ends_as_expected_without_a_cut() {
+    for (scenario, before) in cases() {
+        let result = run_case(scenario, before, &made(before), &[]);
+        assert_eq!(result.end, ends(scenario)[0], "{scenario:?} {before:?}");
+        assert!(!result.unwatched, "{scenario:?} {before:?}");
     }
 }
 
-/// Operations of a trial: the bootloader says that it is on, the program stores its first look, and the entry is written
-/// anew. A cut in one of them ends the trial, which has no second boot.
+/// Operations of a trial: the bootloader marks it as started, the program records that it has seen it, and the entry is
+/// rewritten. A cut in one of them ends the trial, which has no second boot.
 const TRIAL_OPERATIONS: u32 = 5;
 
-/// Operations of a verdict that is stored before the entry goes: a cut before it loses the reason.
+/// Operations of a verdict that is stored before the entry is erased: a cut before it loses the reason.
 const VERDICT_OPERATIONS: u32 = 3;
 
 #[test]
-fn a_cut_at_any_operation_of_program_or_bootloader_ends_in_the_truth_and_in_a_device_that_takes_the_next_update() {
-    let mut all: BTreeMap<Story, Counts> = BTreeMap::new();
-    for (story, before) in cases() {
-        let counts = all.entry(story).or_default();
+fn a_cut_at_any_operation_of_program_or_bootloader_ends_in_a_true_report_and_the_next_update_works() {
+    let mut all: BTreeMap<Scenario, Counts> = BTreeMap::new();
+    for (scenario, before) in cases() {
+        let counts = all.entry(scenario).or_default();
         let esp = made(before);
-        let operations = tell(story, before, &esp, &[]).operations;
-        for (at, tear) in (0..operations).flat_map(|at| Tear::ALL.map(|tear| (at, tear))) {
-            let case = format!("{story:?} {before:?} {at}:{tear:?}");
-            let told = count(counts, &case, story, || tell(story, before, &esp, &[(at, tear)]));
-            assert!(told.was_cut, "{case}");
+        let operations = run_case(scenario, before, &esp, &[]).operations;
+        for (at, effect) in (0..operations).flat_map(|at| CutEffect::ALL.map(|effect| (at, effect))) {
+            let case = format!("{scenario:?} {before:?} {at}:{effect:?}");
+            let result = count(counts, &case, scenario, || run_case(scenario, before, &esp, &[(at, effect)]));
+            assert!(result.was_cut, "{case}");
         }
     }
-    for (story, counts) in &all {
-        counts.print(&format!("one cut, {story:?}"));
-        let devices = CASES.iter().find(|(of, _)| of == story).map_or(0, |(_, befores)| befores.len() as u32);
-        let ways = Tear::ALL.len() as u32;
-        let otherwise_max = match story {
-            Story::Good => devices * ways * TRIAL_OPERATIONS,
-            Story::Fails => devices * ways * VERDICT_OPERATIONS,
-            // Cut while the record is stored: the image is spoiled before it is named.
-            Story::BackRefused => 2 * ways,
-            Story::Silent | Story::Hangs | Story::Refused | Story::Back | Story::Reset => 0,
+    for (scenario, counts) in &all {
+        counts.print(&format!("one cut, {scenario:?}"));
+        let devices = CASES.iter().find(|(of, _)| of == scenario).map_or(0, |(_, befores)| befores.len() as u32);
+        let ways = CutEffect::ALL.len() as u32;
+        let otherwise_max = match scenario {
+            Scenario::Good => devices * ways * TRIAL_OPERATIONS,
+            Scenario::Fails => devices * ways * VERDICT_OPERATIONS,
+            // Cut while the record is stored: the image is corrupted before it is named.
+            Scenario::BackRefused => 2 * ways,
+            Scenario::Silent | Scenario::Hangs | Scenario::Refused | Scenario::Back | Scenario::Reset => 0,
         };
-        assert!(counts.otherwise <= otherwise_max, "{story:?}: {counts:?}, at most {otherwise_max}");
-        assert_eq!((counts.unwatched, counts.hung), (0, 0), "{story:?}");
+        assert!(counts.otherwise <= otherwise_max, "{scenario:?}: {counts:?}, at most {otherwise_max}");
+        assert_eq!((counts.unwatched, counts.hung), (0, 0), "{scenario:?}");
     }
     let cases: u32 = all.values().map(|counts| counts.cases).sum();
     println!("one cut: {cases} cases in all");
     assert!(cases > 2_500, "{cases}");
 }
 
-/// Of all pairs of cuts one in so many is told; a prime, so that all ways come up.
+/// One pair of cuts in this many is run; a prime, so that all effects occur.
 const PART_OF_TWO: u32 = 499;
 
 #[test]
-fn a_second_cut_while_the_device_recovers_ends_in_the_truth_too() {
+fn a_second_cut_while_the_device_recovers_ends_in_a_true_report_too() {
     let mut counts = Counts::default();
     let mut turn = 0;
-    for (story, before) in cases() {
+    for (scenario, before) in cases() {
         let esp = made(before);
-        let operations = tell(story, before, &esp, &[]).operations;
-        let cuts = || (0..operations).flat_map(|at| Tear::ALL.map(|tear| (at, tear)));
+        let operations = run_case(scenario, before, &esp, &[]).operations;
+        let cuts = || (0..operations).flat_map(|at| CutEffect::ALL.map(|effect| (at, effect)));
         for (first, second) in cuts().flat_map(|first| cuts().map(move |second| (first, second))) {
             turn += 1;
             if turn % PART_OF_TWO != 0 {
                 continue;
             }
-            let case = format!("{story:?} {before:?} {first:?} {second:?}");
-            let told = catch_unwind(AssertUnwindSafe(|| tell(story, before, &esp, &[first, second])));
-            let told = told.unwrap_or_else(|_| panic!("{case}"));
-            // A way back that was cut twice is given up.
-            let given_up = story == Story::Back && told.end == WENT_BACK;
-            assert!(ends(story).contains(&told.end) || given_up, "{case}: {:?}", told.end);
-            counts.add(story, &told);
+            let case = format!("{scenario:?} {before:?} {first:?} {second:?}");
+            let result = catch_unwind(AssertUnwindSafe(|| run_case(scenario, before, &esp, &[first, second])));
+            let result = result.unwrap_or_else(|_| panic!("{case}"));
+            // A rollback that was cut twice is abandoned.
+            let given_up = scenario == Scenario::Back && result.end == WENT_BACK;
+            assert!(ends(scenario).contains(&result.end) || given_up, "{case}: {:?}", result.end);
+            counts.add(scenario, &result);
         }
     }
     counts.print("two cuts");
@@ -432,32 +432,32 @@ fn a_second_cut_while_the_device_recovers_ends_in_the_truth_too() {
     assert_eq!(counts.hung, 0);
 }
 
-/// Everything that the state of the new image's entry can be when a cut tears it in the bootloader's hands: the bits that
-/// an erase has set so far, or those that a write has cleared.
+/// All states of the new image's entry that a cut during the bootloader's update can leave: with the bits that an erase has
+/// set so far, or those that a write has cleared.
 fn torn_states() -> impl Iterator<Item = u32> {
     (0..=0xFF).chain(0xFFFF_FF00..=u32::MAX)
 }
 
-/// The CRC covers the sequence number alone, so a torn state is started and not watched. A program that looks at its record
-/// puts itself on trial again; one that hangs before is out of everybody's reach.
+/// The CRC covers the sequence number alone, so an image with a torn state is started without rollback protection. A program
+/// that loads its record puts itself on trial again; one that hangs before that cannot be recovered.
 #[test]
 fn what_a_state_torn_in_the_bootloaders_hands_costs_is_counted() {
     let mut all = [Counts::default(); 4];
-    for (counts, story) in all.iter_mut().zip([Story::Good, Story::Fails, Story::Silent, Story::Hangs]) {
+    for (counts, scenario) in all.iter_mut().zip([Scenario::Good, Scenario::Fails, Scenario::Silent, Scenario::Hangs]) {
         let esp = made(Before::Nothing);
         for state in torn_states() {
-            let case = format!("{story:?} {state:#x}");
-            count(counts, &case, story, || {
-                let device = Device::new(story, Before::Nothing, esp.copy());
+            let case = format!("{scenario:?} {state:#x}");
+            count(counts, &case, scenario, || {
+                let device = Device::new(scenario, Before::Nothing, esp.copy());
                 assert_eq!(device.boot(), None);
                 let otadata = device.esp.otadata();
                 let [first, second] = [0, 1].map(|sector| Entry::of(&otadata, sector));
                 assert_eq!((second.seq(), second.state()), (2, NEW), "the new image waits");
                 device.esp.put([Some(first), Some(second.with_state(state))]);
-                live(&device)
+                run_to_end(&device)
             });
         }
-        counts.print(&format!("torn state, {story:?}"));
+        counts.print(&format!("torn state, {scenario:?}"));
     }
     let passed_over = torn_states().filter(|state| [PENDING_VERIFY, INVALID, ABORTED].contains(state)).count() as u32;
     let watched = passed_over + 1;

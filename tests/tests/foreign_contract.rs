@@ -1,5 +1,5 @@
-//! The contract of `ota_pal::platform::contract` under boot loaders that are not ours; where a format cannot keep a clause, that
-//! clause by name, and no other.
+//! The contract of `ota_pal::platform::contract` under foreign boot loaders; if a format cannot fulfil a clause, exactly
+//! that clause is violated.
 
 use ota_pal::platform::contract::{Bench, CLAUSES, check};
 use ota_pal::{SignatureKind, now};
@@ -8,7 +8,7 @@ use ota_tests::rig::esp::Esp;
 use ota_tests::rig::mcuboot::{McubootInPlace, McubootSwap};
 use ota_tests::rig::{Rig, booted, signer};
 
-/// A device on the bench, made anew for each clause, and the boots that a trial is said to have.
+/// A device under test, recreated for each clause, and the configured number of trial boots.
 struct OnBench<R>(R, u32);
 
 impl<R: Rig> Bench for OnBench<R> {
@@ -35,14 +35,14 @@ impl<R: Rig> Bench for OnBench<R> {
     }
 }
 
-/// The clauses that a device violates whose trials have so many boots, and what was seen.
+/// The clauses that a device with so many trial boots violates, and the observations.
 fn violated<R: Rig>(trial_boots: u32) -> Vec<(&'static str, String)> {
     let violations = now(check(&mut OnBench(R::new(), trial_boots))).expect("nothing is cut");
     violations.into_iter().map(|violation| (violation.clause, violation.seen)).collect()
 }
 
-/// All of these loaders go back from an image that was started once and said nothing; the count of `Config::trial_attempts`
-/// has no place in their words.
+/// All of these loaders revert an image that was started once and not confirmed; their formats cannot store the count of
+/// `Config::trial_attempts`.
 const ONE_BOOT: u32 = 1;
 
 #[test]
@@ -61,8 +61,8 @@ fn under_mcuboot_in_place_the_contract_is_kept() {
 }
 
 #[test]
-fn under_embassy_boot_the_contract_is_kept_but_for_the_way_back() {
-    // A swap leaves the earlier image a page behind the place where embassy-boot takes images from.
+fn under_embassy_boot_the_contract_is_kept_except_for_the_rollback() {
+    // A swap leaves the earlier image one page behind the start of the partition from which embassy-boot takes images.
     let way_back = ("the way back leads to the image that was confirmed before", "NoPreviousImage".into());
     assert_eq!(violated::<Embassy>(ONE_BOOT), [way_back]);
 }

@@ -4,8 +4,8 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use ota_tests::dice::Dice;
 use ota_tests::fuzz::{TARGETS, Target};
+use ota_tests::rng::Rng;
 
 /// Mutations of each file, where nothing else is set.
 const MUTATIONS: u64 = 200;
@@ -20,17 +20,17 @@ fn corpus(target: &Target) -> Vec<Vec<u8>> {
     paths.iter().map(|path| fs::read(path).expect("a file of the corpus")).collect()
 }
 
-/// One to four changes: a bit, a byte, a piece of another file, a piece twice, a piece gone.
-fn mutate(bytes: &mut Vec<u8>, others: &[Vec<u8>], dice: &mut Dice, bytes_max: usize) {
-    for _ in 0..dice.between(1, 5) {
-        let at = dice.below(bytes.len() as u64 + 1) as usize;
-        let len = dice.below(16) as usize;
-        match dice.below(6) {
-            0 if at < bytes.len() => bytes[at] ^= 1 << dice.below(8),
-            1 if at < bytes.len() => bytes[at] = dice.pick(&[0, 1, 0x7F, 0x80, 0xFF, b'"', b'\\', b'{', b'0']),
+/// One to four changes: a bit, a byte, a piece of another file, a piece duplicated, a piece removed.
+fn mutate(bytes: &mut Vec<u8>, others: &[Vec<u8>], rng: &mut Rng, bytes_max: usize) {
+    for _ in 0..rng.between(1, 5) {
+        let at = rng.below(bytes.len() as u64 + 1) as usize;
+        let len = rng.below(16) as usize;
+        match rng.below(6) {
+            0 if at < bytes.len() => bytes[at] ^= 1 << rng.below(8),
+            1 if at < bytes.len() => bytes[at] = rng.pick(&[0, 1, 0x7F, 0x80, 0xFF, b'"', b'\\', b'{', b'0']),
             2 => {
-                let other = &others[dice.below(others.len() as u64) as usize];
-                let from = dice.below(other.len() as u64 + 1) as usize;
+                let other = &others[rng.below(others.len() as u64) as usize];
+                let from = rng.below(other.len() as u64 + 1) as usize;
                 let piece = other[from..(from + len).min(other.len())].to_vec();
                 bytes.splice(at..at, piece);
             }
@@ -51,13 +51,13 @@ fn no_target_finds_anything_in_its_corpus_or_near_it() {
     for target in TARGETS {
         let corpus = corpus(&target);
         assert!(!corpus.is_empty(), "{} has no corpus", target.name);
-        let mut dice = Dice::new(1);
+        let mut rng = Rng::new(1);
         let mut runs = 0;
         for file in &corpus {
             for mutation in 0..=mutations {
                 let mut bytes = file.clone();
                 if mutation > 0 {
-                    mutate(&mut bytes, &corpus, &mut dice, target.bytes_max);
+                    mutate(&mut bytes, &corpus, &mut rng, target.bytes_max);
                 }
                 runs += 1;
                 let run = catch_unwind(AssertUnwindSafe(|| (target.run)(&bytes)));

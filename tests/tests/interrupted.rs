@@ -1,13 +1,13 @@
-//! One update, and one interruption at every single point of it: the connection, the device, the power, the job itself.
+//! One update, and one interruption at every point of it: of the connection, the device, the power or the job itself.
 
 use ota_agent::Notice;
 use ota_jobs::{Reason, Status};
 use ota_pal::RollbackCounters;
 use ota_pal::{SlotId, Trial};
-use ota_tests::calm::{WHILE_MS, confirmed, world};
+use ota_tests::fixtures::{WHILE_MS, confirmed, sim};
 use ota_tests::job::{Kind, Order, Route};
-use ota_tests::nor::{Blow, Mishap, Tear};
-use ota_tests::world::{Act, Ended, Flow, Setup, World};
+use ota_tests::nor::{CutEffect, FlashFault, PlannedFault};
+use ota_tests::sim::{Act, Ended, Flow, Setup, Simulation};
 
 /// Three sectors, twelve blocks: an update short enough to be interrupted everywhere.
 fn short(id: &str, kind: Kind, patch: u32, route: Route) -> Order {
@@ -22,26 +22,26 @@ fn short(id: &str, kind: Kind, patch: u32, route: Route) -> Order {
     }
 }
 
-/// A world with this job in it, run with `disturb` asked before every step.
-fn disturbed(kind: Kind, route: Route, mut disturb: impl FnMut(&mut World)) -> World {
-    let mut world = world();
-    world.create(&short("job", kind, 2, route));
-    let ended = world.run(WHILE_MS, |world| {
-        disturb(world);
+/// A simulation of this job, with `disturb` called before every step.
+fn disturbed(kind: Kind, route: Route, mut disturb: impl FnMut(&mut Simulation)) -> Simulation {
+    let mut sim = sim();
+    sim.create(&short("job", kind, 2, route));
+    let ended = sim.run(WHILE_MS, |sim| {
+        disturb(sim);
         Flow::Go
     });
-    assert_eq!(world.checks.violations, [] as [String; 0]);
+    assert_eq!(sim.checks.violations, [] as [String; 0]);
     assert_eq!(ended, Ended::Quiet);
-    world
+    sim
 }
 
 /// Does something once, as soon as it is `due`.
-fn once(due: impl Fn(&World) -> bool, mut act: impl FnMut(&mut World)) -> impl FnMut(&mut World) {
+fn once(due: impl Fn(&Simulation) -> bool, mut act: impl FnMut(&mut Simulation)) -> impl FnMut(&mut Simulation) {
     let mut is_done = false;
-    move |world| {
-        if !is_done && due(world) {
+    move |sim| {
+        if !is_done && due(sim) {
             is_done = true;
-            act(world);
+            act(sim);
         }
     }
 }
@@ -53,9 +53,9 @@ fn the_update_succeeds_wherever_the_connection_breaks() {
     for route in ROUTES {
         let steps = disturbed(Kind::Good, route, |_| {}).steps;
         for at in 0..steps {
-            let cut = once(|world| world.steps == at, |world| world.act(Act::Disconnect { ms: 700 }));
-            let world = disturbed(Kind::Good, route, cut);
-            assert_eq!(world.verdict("job"), (Status::Succeeded, None), "{route:?}, step {at}");
+            let cut = once(|sim| sim.steps == at, |sim| sim.act(Act::Disconnect { ms: 700 }));
+            let sim = disturbed(Kind::Good, route, cut);
+            assert_eq!(sim.verdict("job"), (Status::Succeeded, None), "{route:?}, step {at}");
         }
     }
 }
@@ -65,66 +65,67 @@ fn the_update_succeeds_wherever_the_device_is_reset() {
     for route in ROUTES {
         let steps = disturbed(Kind::Good, route, |_| {}).steps;
         for at in 0..steps {
-            let world = disturbed(Kind::Good, route, once(|world| world.steps == at, |world| world.act(Act::Reset)));
-            assert_eq!(world.verdict("job"), (Status::Succeeded, None), "{route:?}, step {at}");
-            assert_eq!(confirmed(&world), (SlotId::B, 2), "{route:?}, step {at}");
+            let sim = disturbed(Kind::Good, route, once(|sim| sim.steps == at, |sim| sim.act(Act::Reset)));
+            assert_eq!(sim.verdict("job"), (Status::Succeeded, None), "{route:?}, step {at}");
+            assert_eq!(confirmed(&sim), (SlotId::B, 2), "{route:?}, step {at}");
         }
     }
 }
 
 #[test]
-fn a_bad_image_is_tried_once_and_told_as_it_is_wherever_the_device_is_reset() {
+fn a_bad_image_is_tried_once_and_reported_truly_wherever_the_device_is_reset() {
     let steps = disturbed(Kind::FailsItsTest, Route::Mqtt, |_| {}).steps;
     for at in 0..steps {
-        let reset = once(|world| world.steps == at, |world| world.act(Act::Reset));
-        let world = disturbed(Kind::FailsItsTest, Route::Mqtt, reset);
-        let tried = world.notices().iter().filter(|notice| **notice == Notice::Activated);
+        let reset = once(|sim| sim.steps == at, |sim| sim.act(Act::Reset));
+        let sim = disturbed(Kind::FailsItsTest, Route::Mqtt, reset);
+        let tried = sim.notices().iter().filter(|notice| **notice == Notice::Activated);
         assert_eq!(tried.count(), 1, "step {at}: one trial");
-        assert_eq!(world.verdict("job"), (Status::Failed, Some(Reason::SelfTestFailed)), "step {at}");
-        assert_eq!(confirmed(&world), (SlotId::A, 1), "step {at}");
+        assert_eq!(sim.verdict("job"), (Status::Failed, Some(Reason::SelfTestFailed)), "step {at}");
+        assert_eq!(confirmed(&sim), (SlotId::A, 1), "step {at}");
     }
 }
 
 #[test]
 fn an_image_that_is_reset_again_and_again_without_a_verdict_is_given_up() {
-    let mut world = world();
-    world.checks.excuses.push(Reason::TrialAttemptsExhausted);
-    world.create(&short("job", Kind::HangsInItsTest, 2, Route::Mqtt));
-    let ended = world.run(WHILE_MS, |world| {
-        let on_trial = matches!(world.device.record().trial, Trial::Started { .. });
-        if on_trial && world.steps.is_multiple_of(10) {
-            world.act(Act::Reset);
+    let mut sim = sim();
+    sim.checks.allowed_failures.push(Reason::TrialAttemptsExhausted);
+    sim.create(&short("job", Kind::HangsInItsTest, 2, Route::Mqtt));
+    let ended = sim.run(WHILE_MS, |sim| {
+        let on_trial = matches!(sim.device.record().trial, Trial::Started { .. });
+        if on_trial && sim.steps.is_multiple_of(10) {
+            sim.act(Act::Reset);
         }
         Flow::Go
     });
     assert_eq!(ended, Ended::Quiet);
-    assert_eq!(world.checks.violations, [] as [String; 0]);
-    assert_eq!(world.verdict("job"), (Status::Failed, Some(Reason::TrialAttemptsExhausted)));
-    assert_eq!((confirmed(&world), world.boots), ((SlotId::A, 1), 5), "one before, three on trial, one after");
+    assert_eq!(sim.checks.violations, [] as [String; 0]);
+    assert_eq!(sim.verdict("job"), (Status::Failed, Some(Reason::TrialAttemptsExhausted)));
+    assert_eq!((confirmed(&sim), sim.boots), ((SlotId::A, 1), 5), "one before, three on trial, one after");
 }
 
-/// As many as an update of this size can have, and then some: beyond the last one nothing is cut.
+/// More operations than an update of this size can have: beyond the last one nothing is cut.
 const OPERATIONS_MAX: u32 = 60;
 
 #[test]
-fn the_truth_is_told_whichever_flash_operation_the_power_goes_at() {
+fn the_report_is_true_whichever_flash_operation_the_power_is_cut_at() {
     for (kind, verdict) in
         [(Kind::Good, (Status::Succeeded, None)), (Kind::FailsItsTest, (Status::Failed, Some(Reason::SelfTestFailed)))]
     {
         let mut boots = 0;
         for at in 0..OPERATIONS_MAX {
-            for tear in Tear::ALL {
-                let cut = once(|_| true, |world| world.device.nor.plan([Mishap { at, blow: Blow::Cut(tear) }]));
-                let world = disturbed(kind, Route::Mqtt, cut);
-                assert_eq!(world.verdict("job"), verdict, "{kind:?}, operation {at}, {tear:?}");
-                boots += world.boots;
+            for effect in CutEffect::ALL {
+                let cut =
+                    once(|_| true, |sim| sim.device.nor.plan([PlannedFault { at, fault: FlashFault::Cut(effect) }]));
+                let sim = disturbed(kind, Route::Mqtt, cut);
+                assert_eq!(sim.verdict("job"), verdict, "{kind:?}, operation {at}, {effect:?}");
+                boots += sim.boots;
             }
         }
         assert!(boots > 2 * OPERATIONS_MAX * 2, "the cuts were felt: {boots} boots");
     }
 }
 
-/// What the service may hear when the flash refuses an operation.
+/// Reasons that may be reported when the flash refuses an operation.
 const FLASH_REASONS: [Reason; 5] = [
     Reason::FlashWriteFailed,
     Reason::FlashEraseFailed,
@@ -134,33 +135,33 @@ const FLASH_REASONS: [Reason; 5] = [
 ];
 
 #[test]
-fn the_truth_is_told_and_the_next_job_works_whichever_flash_operation_fails() {
+fn the_report_is_true_and_the_next_job_works_whichever_flash_operation_fails() {
     for at in 0..OPERATIONS_MAX {
-        let mut world = world();
-        world.checks.excuses = FLASH_REASONS.to_vec();
-        world.create(&short("job", Kind::Good, 2, Route::Mqtt));
-        world.create(&short("next", Kind::Good, 3, Route::Mqtt));
-        world.device.nor.plan([Mishap { at, blow: Blow::Fail }]);
-        let ended = world.run(WHILE_MS, |_| Flow::Go);
-        assert_eq!(world.checks.violations, [] as [String; 0], "operation {at}");
+        let mut sim = sim();
+        sim.checks.allowed_failures = FLASH_REASONS.to_vec();
+        sim.create(&short("job", Kind::Good, 2, Route::Mqtt));
+        sim.create(&short("next", Kind::Good, 3, Route::Mqtt));
+        sim.device.nor.plan([PlannedFault { at, fault: FlashFault::Fail }]);
+        let ended = sim.run(WHILE_MS, |_| Flow::Go);
+        assert_eq!(sim.checks.violations, [] as [String; 0], "operation {at}");
         assert_eq!(ended, Ended::Quiet, "operation {at}");
-        let good = ["job", "next"].iter().filter(|id| world.verdict(id).0 == Status::Succeeded);
+        let good = ["job", "next"].iter().filter(|id| sim.verdict(id).0 == Status::Succeeded);
         assert!(good.count() >= 1, "operation {at}: one of them met no failure");
     }
 }
 
 #[test]
-fn the_truth_is_told_whichever_flash_operation_is_done_and_called_failed() {
+fn the_report_is_true_whichever_flash_operation_is_done_and_reported_as_failed() {
     for at in 0..OPERATIONS_MAX {
-        let mut world = world();
-        world.checks.excuses = FLASH_REASONS.to_vec();
-        world.create(&short("job", Kind::Good, 2, Route::Mqtt));
-        world.device.nor.plan([Mishap { at, blow: Blow::Deny }]);
-        let ended = world.run(WHILE_MS, |_| Flow::Go);
-        assert_eq!(world.checks.violations, [] as [String; 0], "operation {at}");
-        world.act(Act::Reset); // what was put on trial unknowingly would start now
-        world.run(WHILE_MS, |_| Flow::Go);
-        let (patch, status) = (confirmed(&world).1, world.verdict("job").0);
+        let mut sim = sim();
+        sim.checks.allowed_failures = FLASH_REASONS.to_vec();
+        sim.create(&short("job", Kind::Good, 2, Route::Mqtt));
+        sim.device.nor.plan([PlannedFault { at, fault: FlashFault::Deny }]);
+        let ended = sim.run(WHILE_MS, |_| Flow::Go);
+        assert_eq!(sim.checks.violations, [] as [String; 0], "operation {at}");
+        sim.act(Act::Reset); // an image put on trial unintentionally would start now
+        sim.run(WHILE_MS, |_| Flow::Go);
+        let (patch, status) = (confirmed(&sim).1, sim.verdict("job").0);
         let truth = (Status::Succeeded, 2) == (status, patch) || (Status::Failed, 1) == (status, patch);
         assert!(truth && ended == Ended::Quiet, "operation {at}: {status}, 1.0.{patch} runs");
     }
@@ -168,52 +169,52 @@ fn the_truth_is_told_whichever_flash_operation_is_done_and_called_failed() {
 
 #[test]
 fn a_boot_record_that_wears_out_during_a_trial_ends_the_job_and_not_the_device() {
-    let mut world = world();
-    world.checks.excuses = FLASH_REASONS.to_vec();
-    world.create(&short("job", Kind::Good, 2, Route::Mqtt));
-    let region = world.device.layout.boot_record();
-    let wear_out = Blow::WearOut(region.offset_bytes(), region.offset_bytes() + region.len_bytes());
-    let pending = |world: &World| matches!(world.device.record().trial, Trial::Pending { .. });
-    let mut wear = once(pending, |world| world.device.nor.plan([Mishap { at: 0, blow: wear_out }]));
-    let ended = world.run(WHILE_MS, |world| {
-        wear(world);
+    let mut sim = sim();
+    sim.checks.allowed_failures = FLASH_REASONS.to_vec();
+    sim.create(&short("job", Kind::Good, 2, Route::Mqtt));
+    let region = sim.device.layout.boot_record();
+    let wear_out = FlashFault::WearOut(region.offset_bytes(), region.offset_bytes() + region.len_bytes());
+    let pending = |sim: &Simulation| matches!(sim.device.record().trial, Trial::Pending { .. });
+    let mut wear = once(pending, |sim| sim.device.nor.plan([PlannedFault { at: 0, fault: wear_out }]));
+    let ended = sim.run(WHILE_MS, |sim| {
+        wear(sim);
         Flow::Go
     });
-    assert_eq!(world.checks.violations, [] as [String; 0]);
-    assert_eq!((ended, confirmed(&world).1), (Ended::Quiet, 1));
-    assert_eq!(world.verdict("job"), (Status::Failed, Some(Reason::BootRecordFailed)));
-    assert!(world.boots < 10, "{} boots", world.boots);
+    assert_eq!(sim.checks.violations, [] as [String; 0]);
+    assert_eq!((ended, confirmed(&sim).1), (Ended::Quiet, 1));
+    assert_eq!(sim.verdict("job"), (Status::Failed, Some(Reason::BootRecordFailed)));
+    assert!(sim.boots < 10, "{} boots", sim.boots);
 }
 
 #[test]
 fn while_a_trial_runs_whose_job_is_over_the_service_is_left_in_peace() {
-    let mut world = world();
-    world.create(&short("job", Kind::HangsInItsTest, 2, Route::Mqtt));
-    let on_trial = |world: &World| matches!(world.device.record().trial, Trial::Started { .. }) && world.steps > 60;
-    let mut cancel = once(on_trial, |world| world.take_back("job", Status::Canceled));
-    let ended = world.run(WHILE_MS, |world| {
-        cancel(world);
+    let mut sim = sim();
+    sim.create(&short("job", Kind::HangsInItsTest, 2, Route::Mqtt));
+    let on_trial = |sim: &Simulation| matches!(sim.device.record().trial, Trial::Started { .. }) && sim.steps > 60;
+    let mut cancel = once(on_trial, |sim| sim.take_back("job", Status::Canceled));
+    let ended = sim.run(WHILE_MS, |sim| {
+        cancel(sim);
         Flow::Go
     });
-    assert_eq!((ended, world.verdict("job").0, confirmed(&world).1), (Ended::Quiet, Status::Canceled, 1));
-    assert!(world.service.questions < 12, "{} questions", world.service.questions);
+    assert_eq!((ended, sim.verdict("job").0, confirmed(&sim).1), (Ended::Quiet, Status::Canceled, 1));
+    assert!(sim.service.questions < 12, "{} questions", sim.service.questions);
 }
 
 #[test]
 fn a_trial_goes_on_after_a_boot_that_could_not_be_counted() {
-    let mut world = world();
-    world.create(&short("job", Kind::HangsInItsTest, 2, Route::Mqtt));
-    let on_trial = |world: &World| matches!(world.device.record().trial, Trial::Started { .. });
-    let mut reset = once(on_trial, |world| {
-        world.device.nor.plan([Mishap { at: 0, blow: Blow::Fail }]); // the selector's: it starts the confirmed image instead
-        world.act(Act::Reset);
+    let mut sim = sim();
+    sim.create(&short("job", Kind::HangsInItsTest, 2, Route::Mqtt));
+    let on_trial = |sim: &Simulation| matches!(sim.device.record().trial, Trial::Started { .. });
+    let mut reset = once(on_trial, |sim| {
+        sim.device.nor.plan([PlannedFault { at: 0, fault: FlashFault::Fail }]); // the selector's: it starts the confirmed image instead
+        sim.act(Act::Reset);
     });
-    let ended = world.run(WHILE_MS, |world| {
-        reset(world);
+    let ended = sim.run(WHILE_MS, |sim| {
+        reset(sim);
         Flow::Go
     });
-    assert_eq!(world.checks.violations, [] as [String; 0]);
-    assert_eq!((ended, world.verdict("job")), (Ended::Quiet, (Status::Failed, Some(Reason::SelfTestTimedOut))));
+    assert_eq!(sim.checks.violations, [] as [String; 0]);
+    assert_eq!((ended, sim.verdict("job")), (Ended::Quiet, (Status::Failed, Some(Reason::SelfTestTimedOut))));
 }
 
 #[test]
@@ -222,22 +223,22 @@ fn a_job_cancelled_before_activation_ends_without_a_trial_and_later_the_trial_en
     let mut tried = 0;
     for at in 0..steps {
         let mut activated = false;
-        let cancel = |world: &mut World| world.take_back("job", Status::Canceled);
-        let mut cancel = once(|world| world.steps == at, cancel);
-        let mut told_ms = None;
-        let world = disturbed(Kind::Good, Route::Mqtt, |world| {
-            let canceled = world.service.entry("job").is_some_and(|entry| entry.status == Status::Canceled);
-            let pending = matches!(world.device.record().trial, Trial::Pending { .. });
+        let cancel = |sim: &mut Simulation| sim.take_back("job", Status::Canceled);
+        let mut cancel = once(|sim| sim.steps == at, cancel);
+        let mut notified_ms = None;
+        let sim = disturbed(Kind::Good, Route::Mqtt, |sim| {
+            let canceled = sim.service.entry("job").is_some_and(|entry| entry.status == Status::Canceled);
+            let pending = matches!(sim.device.record().trial, Trial::Pending { .. });
             if canceled && !activated && pending {
-                let after_ms = world.now_ms - told_ms.unwrap_or(world.now_ms);
+                let after_ms = sim.now_ms - notified_ms.unwrap_or(sim.now_ms);
                 assert!(after_ms < 200, "step {at}: activated {after_ms} ms after it was cancelled");
             }
             activated |= pending;
-            cancel(world);
-            told_ms = told_ms.or(world.service.entry("job").and_then(|entry| entry.taken_back_ms));
+            cancel(sim);
+            notified_ms = notified_ms.or(sim.service.entry("job").and_then(|entry| entry.taken_back_ms));
         });
-        assert_eq!(world.verdict("job").0, if told_ms.is_some() { Status::Canceled } else { Status::Succeeded });
-        assert_eq!(confirmed(&world).1, if activated { 2 } else { 1 }, "step {at}");
+        assert_eq!(sim.verdict("job").0, if notified_ms.is_some() { Status::Canceled } else { Status::Succeeded });
+        assert_eq!(confirmed(&sim).1, if activated { 2 } else { 1 }, "step {at}");
         tried += u32::from(activated);
     }
     assert!((1..steps as u32).contains(&tried), "some were cancelled in time: {tried} of {steps}");
@@ -247,29 +248,28 @@ fn a_job_cancelled_before_activation_ends_without_a_trial_and_later_the_trial_en
 fn a_job_that_supersedes_another_at_any_point_succeeds() {
     let steps = disturbed(Kind::Good, Route::Mqtt, |_| {}).steps;
     for at in 0..steps {
-        let supersede = |world: &mut World| {
-            world.take_back("job", Status::Canceled);
-            world.create(&short("next", Kind::Good, 3, Route::Mqtt));
+        let supersede = |sim: &mut Simulation| {
+            sim.take_back("job", Status::Canceled);
+            sim.create(&short("next", Kind::Good, 3, Route::Mqtt));
         };
-        let world = disturbed(Kind::Good, Route::Mqtt, once(|world| world.steps == at, supersede));
-        assert_eq!(world.verdict("next"), (Status::Succeeded, None), "step {at}");
-        assert_eq!(confirmed(&world).1, 3, "step {at}");
+        let sim = disturbed(Kind::Good, Route::Mqtt, once(|sim| sim.steps == at, supersede));
+        assert_eq!(sim.verdict("next"), (Status::Succeeded, None), "step {at}");
+        assert_eq!(confirmed(&sim).1, 3, "step {at}");
     }
 }
 
-/// A device that is reset once in the download of an image of so many bytes, when so many blocks are in; where its downloads
-/// went on.
+/// Resets a device once in the download of an image, after the given number of blocks; returns where its downloads resumed.
 fn reset_in_a_download(setup: Setup, route: Route, image_bytes: u32, blocks: usize) -> Vec<u32> {
-    let mut world = World::new(setup);
-    world.create(&Order { image_bytes, ..short("job", Kind::Good, 2, route) });
-    let mut reset = once(|world| world.checks.progress.len() == blocks, |world| world.act(Act::Reset));
-    world.run(WHILE_MS, |world| {
-        reset(world);
+    let mut sim = Simulation::new(setup);
+    sim.create(&Order { image_bytes, ..short("job", Kind::Good, 2, route) });
+    let mut reset = once(|sim| sim.checks.progress.len() == blocks, |sim| sim.act(Act::Reset));
+    sim.run(WHILE_MS, |sim| {
+        reset(sim);
         Flow::Go
     });
-    assert_eq!(world.verdict("job"), (Status::Succeeded, None));
-    assert_eq!(world.checks.violations, [] as [String; 0]);
-    let resumed = world.notices().iter().filter_map(|notice| match notice {
+    assert_eq!(sim.verdict("job"), (Status::Succeeded, None));
+    assert_eq!(sim.checks.violations, [] as [String; 0]);
+    let resumed = sim.notices().iter().filter_map(|notice| match notice {
         Notice::DownloadStarted { resumed_bytes } => Some(*resumed_bytes),
         _ => None,
     });
@@ -277,7 +277,7 @@ fn reset_in_a_download(setup: Setup, route: Route, image_bytes: u32, blocks: usi
 }
 
 #[test]
-fn a_download_goes_on_after_a_reset_where_the_journal_says() {
+fn a_download_resumes_after_a_reset_at_the_position_in_the_journal() {
     let resumed = reset_in_a_download(Setup::new(1), Route::Mqtt, 150_002, 100);
     assert_eq!(resumed, [0, 65_536], "made durable every 64 KiB; 100 KiB had come");
 }

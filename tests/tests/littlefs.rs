@@ -1,8 +1,8 @@
-//! Images in files of littlefs2: the power goes at every operation of the part under the file system, and of the part where
-//! images run, in the course of an adoption, an update, a copy and a verdict. A part runs by default, `CUTS=all` all of it.
+//! Images in files of littlefs2: power cuts at every operation of the part under the file system, and of the part where
+//! images run, during an import, an update, a copy and a verdict. A sample runs by default, `CUTS=all` all of it.
 //!
-//! The part is one without error correction: littlefs appends to what a cut left, and looks afterwards. Words that read
-//! differently each time, or not at all, are beyond what it was made for and are not tried.
+//! The part is one without error correction: littlefs appends to what a cut left, and verifies afterwards. Words that read
+//! differently each time, or not at all, are outside its specification and are not tried.
 #![cfg(feature = "littlefs")]
 
 use std::future::pending;
@@ -21,13 +21,13 @@ use ota_pal::{
     SlotId, Trial, VersionRule, now,
 };
 use ota_tests::bench::{STORE_SLOT_BYTES, staged};
-use ota_tests::dice::Dice;
 use ota_tests::image::{BOARD, Behaviour, hardware, header, image};
-use ota_tests::nor::{Blow, Mishap, Nor, PLAIN, PlainView, Tear, View};
+use ota_tests::nor::{CutEffect, FlashFault, Nor, PLAIN, PlainView, PlannedFault, View};
+use ota_tests::rng::Rng;
 use ota_tests::verifier::Signer;
 
 const SECTOR: u32 = PLAIN.sector_bytes as u32;
-/// Records, and where images run: the front of the part stands for the controller's flash.
+/// Records and the execution region: the front of the part represents the controller's flash.
 const RECORDS: u32 = 6 * SECTOR;
 const EXECUTING: Region = Region::new(RECORDS, 3 * SECTOR);
 const FRONT: u32 = RECORDS + 3 * SECTOR;
@@ -37,13 +37,14 @@ const SLOT: u32 = 3 * SECTOR;
 const OLD_BYTES: u32 = 5_000;
 const NEW_BYTES: u32 = 6_000;
 
-const TEARS: [Tear; 6] = [Tear::Before, Tear::Head, Tear::Tail, Tear::Bits, Tear::Between, Tear::After];
-/// A default run cuts at one of so many operations.
+const EFFECTS: [CutEffect; 6] =
+    [CutEffect::Before, CutEffect::Head, CutEffect::Tail, CutEffect::Bits, CutEffect::Between, CutEffect::After];
+/// A default run cuts at one operation in this many.
 const PART: u32 = 11;
-/// More boots than any life has that ends.
+/// More boots than any run that ends has.
 const BOOTS_MAX: u32 = 12;
 
-/// The part behind the front, for the file system. A cut is an error here: what is C cannot be left in the middle.
+/// The part behind the front, for the file system. A cut is an error here: C code cannot be cancelled halfway.
 struct Behind(PlainView);
 
 impl Storage for Behind {
@@ -99,7 +100,7 @@ impl Flash for Front {
 struct Powered<F>(F, Nor);
 
 impl<F> Powered<F> {
-    async fn told<T>(&self, result: Result<T, NorFlashErrorKind>) -> Result<T, NorFlashErrorKind> {
+    async fn unless_cut<T>(&self, result: Result<T, NorFlashErrorKind>) -> Result<T, NorFlashErrorKind> {
         if self.1.is_dark() { pending().await } else { result }
     }
 }
@@ -114,19 +115,19 @@ impl<F: Flash> Flash for Powered<F> {
     }
     async fn read(&mut self, at: u32, out: &mut [u8]) -> Result<(), NorFlashErrorKind> {
         let result = self.0.read(at, out).await;
-        self.told(result).await
+        self.unless_cut(result).await
     }
     async fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
         let result = self.0.write(at, bytes).await;
-        self.told(result).await
+        self.unless_cut(result).await
     }
     async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
         let result = self.0.erase(from, to).await;
-        self.told(result).await
+        self.unless_cut(result).await
     }
     async fn sync(&mut self) -> Result<(), NorFlashErrorKind> {
         let result = self.0.sync().await;
-        self.told(result).await
+        self.unless_cut(result).await
     }
 }
 
@@ -136,8 +137,8 @@ impl Reset for Button {
     fn reset(&mut self) {}
 }
 
-/// A device from its factory to the verdict about its first update.
-struct Life {
+/// A device from its production to the verdict on its first update.
+struct UpdateRun {
     nor: Nor,
     signer: Signer,
     old: Vec<u8>,
@@ -146,7 +147,7 @@ struct Life {
 }
 
 fn made(patch: u32, image_bytes: u32) -> Vec<u8> {
-    image(&header(patch, image_bytes, Behaviour::Passes, RollbackCounters::default()), &mut Dice::new(patch.into()))
+    image(&header(patch, image_bytes, Behaviour::Passes, RollbackCounters::default()), &mut Rng::new(patch.into()))
 }
 
 fn layout(geometry: Geometry) -> Layout {
@@ -155,7 +156,7 @@ fn layout(geometry: Geometry) -> Layout {
     Layout::new(geometry, &slots, RecordRegions { journal, boot, monotonic }).expect("it fits")
 }
 
-impl Life {
+impl UpdateRun {
     fn new(keeps: bool) -> Self {
         let nor = Nor::new(PLAIN, (FRONT / SECTOR + BLOCKS) as usize);
         nor.takes_words_twice();
@@ -165,7 +166,7 @@ impl Life {
         Self { nor, signer: Signer::new("ours", false), old, new, keeps }
     }
 
-    /// From one reset to the next: whether the verdict is spoken and stands, `None` where the power went.
+    /// From one reset to the next: whether the verdict is stored, `None` if the power was cut.
     fn boot(&mut self) -> Option<bool> {
         self.nor.power_on();
         let mut storage = Behind(View(self.nor.clone()));
@@ -256,8 +257,8 @@ impl Life {
         platform.activate(slot, &digest, image_bytes).await.expect("it is sealed");
     }
 
-    /// Lives to the end; the operations that it took.
-    fn live(&mut self) -> u32 {
+    /// Runs to the end; returns its number of operations.
+    fn run_to_end(&mut self) -> u32 {
         for _ in 0..BOOTS_MAX {
             if self.boot() == Some(true) {
                 return self.nor.operations();
@@ -273,30 +274,30 @@ async fn read<F: Flash>(flash: &mut F, region: Region, len: usize) -> Vec<u8> {
     held
 }
 
-fn whole_life(keeps: bool) {
+fn cut_every_operation(keeps: bool) {
     let all = std::env::var("CUTS").is_ok_and(|which| which == "all");
-    let operations = Life::new(keeps).live();
-    let mut told = 0;
-    for (at, (way, tear)) in (0..operations).flat_map(|at| (0..).zip(TEARS).map(move |tear| (at, tear))) {
+    let operations = UpdateRun::new(keeps).run_to_end();
+    let mut cuts = 0;
+    for (at, (way, effect)) in (0..operations).flat_map(|at| (0..).zip(EFFECTS).map(move |effect| (at, effect))) {
         if all || (at + way).is_multiple_of(PART) {
-            let mut life = Life::new(keeps);
-            life.nor.plan([Mishap { at, blow: Blow::Cut(tear) }]);
-            let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| life.live()));
-            assert!(lived.is_ok(), "cut at {at}: {tear:?}");
-            told += 1;
+            let mut run = UpdateRun::new(keeps);
+            run.nor.plan([PlannedFault { at, fault: FlashFault::Cut(effect) }]);
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.run_to_end()));
+            assert!(result.is_ok(), "cut at {at}: {effect:?}");
+            cuts += 1;
         }
     }
-    println!("kept {keeps}: {operations} operations, cut {told} times");
+    println!("confirmed {keeps}: {operations} operations, cut {cuts} times");
 }
 
 #[test]
 fn an_update_that_is_kept_survives_a_cut_at_every_operation_below_the_file_system() {
-    whole_life(true);
+    cut_every_operation(true);
 }
 
 #[test]
 fn an_update_that_is_rolled_back_survives_a_cut_at_every_operation_below_the_file_system() {
-    whole_life(false);
+    cut_every_operation(false);
 }
 
 #[test]
@@ -308,7 +309,7 @@ fn the_staged_platform_keeps_the_contract_with_images_in_files() {
             nor.takes_words_twice();
             Filesystem::format(&mut Behind(View(nor.clone()))).expect("the factory makes the file system");
         }
-        // A bench keeps what it opens for ever, as a device does.
+        // A test board never closes what it opens, as a device.
         let storage = Box::leak(Box::new(Behind(View(nor.clone()))));
         let filesystem = Filesystem::mount(Box::leak(Box::new(Filesystem::allocate())), storage);
         let filesystem = Box::leak(Box::new(filesystem.expect("it was formatted")));

@@ -1,20 +1,21 @@
-//! Marks and confirmations beside a model of MCUboot, with the power cut at every operation in every way: what it starts is
-//! what it was told, a mark cut short is made again, and what the format itself cannot keep is counted.
+//! Marks and confirmations with a model of MCUboot, with the power cut at every operation with every effect: it starts the
+//! marked image, an incomplete mark is rewritten, and limits of the format itself are counted.
 
 use ota_pal::flash::now;
 use ota_pal::loaders::mcuboot::{Align, Mark, Marks, Mode, Standing, Swap};
 use ota_pal::{Flash, Geometry, Region, SlotId};
-use ota_tests::dice::Dice;
 use ota_tests::mcuboot::{Booted, Mcuboot, image};
-use ota_tests::nor::{Blow, CHIPS, Chip, Mishap, Nor, Tear, View};
+use ota_tests::nor::{CHIPS, Chip, CutEffect, FlashFault, Nor, PlannedFault, View};
+use ota_tests::rng::Rng;
 
 const SLOT_SECTORS: usize = 4;
-/// A sector that is nobody's: what is written there only moves the dice on.
+/// An unused sector: writes to it only advance the random number generator.
 const SPARE: usize = 2 * SLOT_SECTORS;
 const IMAGE_BYTES: usize = 1_000;
 
-/// Tears that leave bits which stay as they are.
-const STEADY: [Tear; 6] = [Tear::Before, Tear::Head, Tear::Tail, Tear::Bits, Tear::Between, Tear::After];
+/// Cut effects after which bits read the same each time.
+const STEADY: [CutEffect; 6] =
+    [CutEffect::Before, CutEffect::Head, CutEffect::Tail, CutEffect::Bits, CutEffect::Between, CutEffect::After];
 
 /// A device with an old image in the primary slot and a new one in the secondary.
 struct Device<const WORD: usize, const SECTOR: usize> {
@@ -33,16 +34,16 @@ impl<const WORD: usize, const SECTOR: usize> Device<WORD, SECTOR> {
         let regions = [Region::new(0, slot_bytes), Region::new(slot_bytes, slot_bytes)];
         for word in 0..variant {
             let at = (SPARE * SECTOR) as u32 + word * WORD as u32;
-            now(flash.write(at, &[0; 32][..WORD])).expect("in peace").expect("in peace");
+            now(flash.write(at, &[0; 32][..WORD])).expect("no fault is planned").expect("no fault is planned");
         }
-        let mut dice = Dice::new(1);
-        let [old, new] = [1, 2].map(|patch| image(patch, 0, IMAGE_BYTES, &mut dice));
+        let mut rng = Rng::new(1);
+        let [old, new] = [1, 2].map(|patch| image(patch, 0, IMAGE_BYTES, &mut rng));
         flash.0.burn(0, &old);
         flash.0.burn(slot_bytes, &new);
         Self { flash, regions, old, new }
     }
 
-    /// A program starts: it knows nothing of what an earlier one did.
+    /// A program starts without state of an earlier one.
     fn marks(&self) -> Marks {
         let align = Align::new(if WORD > 8 { WORD as u32 } else { 8 }).expect("one of three");
         Marks::new(Mode::Swap(Swap::Scratch), align, Geometry::of(&self.flash), self.regions).expect("room")
@@ -63,8 +64,8 @@ impl<const WORD: usize, const SECTOR: usize> Device<WORD, SECTOR> {
         now(marks.standing(&mut self.flash, SlotId::A)).expect("memory never waits").expect("it can be read")
     }
 
-    fn cut(&self, at: u32, tear: Tear) {
-        self.flash.0.plan([Mishap { at, blow: Blow::Cut(tear) }]);
+    fn cut(&self, at: u32, effect: CutEffect) {
+        self.flash.0.plan([PlannedFault { at, fault: FlashFault::Cut(effect) }]);
     }
 
     fn boot(&self) -> Booted {
@@ -100,33 +101,35 @@ fn a_mark_is_followed<const WORD: usize, const SECTOR: usize>() {
 }
 
 #[test]
-fn mcuboot_does_what_a_mark_says_and_keeps_what_is_confirmed() {
+fn mcuboot_follows_a_mark_and_keeps_a_confirmed_image() {
     a_mark_is_followed::<8, 2048>();
     a_mark_is_followed::<16, 8192>();
     a_mark_is_followed::<32, 131_072>();
 }
 
-/// Cuts a mark everywhere: MCUboot then passes it over or does exactly what it says, and if it passed it over a second try
-/// is followed. Says how many cuts.
+/// Cuts a mark at every operation: MCUboot then ignores it or follows it exactly; if it ignored it, a second attempt is
+/// followed. Returns the number of cuts.
 fn a_cut_mark<const WORD: usize, const SECTOR: usize>() -> u32 {
     let mut cuts = 0;
     for (mark, followed) in [(Mark::Trial, Booted::OnTrial), (Mark::Permanent, Booted::ForGood)] {
-        for (tear, variant) in Tear::ALL.into_iter().flat_map(|tear| (0..8).map(move |variant| (tear, variant))) {
+        for (effect, variant) in
+            CutEffect::ALL.into_iter().flat_map(|effect| (0..8).map(move |variant| (effect, variant)))
+        {
             for at in 0.. {
                 let mut device = Device::<WORD, SECTOR>::new(variant);
                 assert!(device.mark(Mark::Trial), "something lies there");
-                device.cut(at, tear);
+                device.cut(at, effect);
                 if device.mark(mark) {
                     break;
                 }
                 cuts += 1;
-                // What lay there was a trial; half of a mark is none.
+                // There was a trial; an incomplete mark is none.
                 let booted = device.boot();
                 let expected = [followed, Booted::OnTrial, Booted::AsBefore];
-                assert!(expected.contains(&booted), "{mark:?} {at} {tear:?}: {booted:?}");
+                assert!(expected.contains(&booted), "{mark:?} {at} {effect:?}: {booted:?}");
                 if booted == Booted::AsBefore {
                     assert!(device.mark(mark));
-                    assert_eq!(device.boot(), followed, "{mark:?} {at} {tear:?}");
+                    assert_eq!(device.boot(), followed, "{mark:?} {at} {effect:?}");
                 }
                 assert!(device.new_runs());
             }
@@ -142,25 +145,25 @@ fn a_mark_cut_anywhere_is_passed_over_or_followed_and_can_be_made_again() {
     assert!(cuts > 1_000, "{cuts}");
 }
 
-/// What cuts of a confirmation came to.
+/// Counters of cut confirmations.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Counts {
     kept: u32,
     reverted: u32,
-    /// The program was told that it stays, and a later boot left it.
+    /// The program was reported as confirmed, and a later boot reverted it.
     left_after_all: u32,
-    /// The flag was seen by MCUboot and not by the program, which would have to write the word again.
+    /// MCUboot reads the flag as set and the program does not, which would have to write the word again.
     unseen: u32,
     /// MCUboot could not read the trailer.
     stopped: u32,
 }
 
-fn cut_confirmations<const WORD: usize, const SECTOR: usize>(tears: &[Tear], counts: &mut Counts) {
-    for (tear, variant) in tears.iter().flat_map(|tear| (0..32).map(move |variant| (*tear, variant))) {
+fn cut_confirmations<const WORD: usize, const SECTOR: usize>(effects: &[CutEffect], counts: &mut Counts) {
+    for (effect, variant) in effects.iter().flat_map(|effect| (0..32).map(move |variant| (*effect, variant))) {
         let mut device = Device::<WORD, SECTOR>::new(variant);
         assert!(device.mark(Mark::Trial));
         assert_eq!(device.boot(), Booted::OnTrial);
-        device.cut(0, tear);
+        device.cut(0, effect);
         assert_eq!(device.confirm(), None, "a cut confirmation does not return");
         match device.boot() {
             Booted::Reverted => counts.reverted += 1,
@@ -168,17 +171,17 @@ fn cut_confirmations<const WORD: usize, const SECTOR: usize>(tears: &[Tear], cou
             Booted::AsBefore if device.standing() == Standing::OnTrial => counts.unseen += 1,
             Booted::AsBefore if (0..8).any(|_| device.boot() == Booted::Reverted) => counts.left_after_all += 1,
             Booted::AsBefore => counts.kept += 1,
-            other => panic!("{tear:?}: {other:?}"),
+            other => panic!("{effect:?}: {other:?}"),
         }
     }
 }
 
-fn counts(tears: &[Tear]) -> Counts {
+fn counts(effects: &[CutEffect]) -> Counts {
     let mut counts = Counts::default();
-    cut_confirmations::<8, 2048>(tears, &mut counts);
-    cut_confirmations::<16, 8192>(tears, &mut counts);
-    cut_confirmations::<32, 131_072>(tears, &mut counts);
-    println!("{tears:?}: {counts:?}");
+    cut_confirmations::<8, 2048>(effects, &mut counts);
+    cut_confirmations::<16, 8192>(effects, &mut counts);
+    cut_confirmations::<32, 131_072>(effects, &mut counts);
+    println!("{effects:?}: {counts:?}");
     counts
 }
 
@@ -189,11 +192,11 @@ fn a_confirmation_cut_anywhere_is_kept_or_reverted_once_and_for_all() {
     assert!(kept > 0 && reverted > 0, "{kept} {reverted}");
 }
 
-/// Not a promise of ours but a limit of the format: the one flag of a confirmation can be neither made anew nor doubled, and
-/// MCUboot reads it without checking. Whoever finds these zero may claim more.
+/// A limit of the format: the single flag of a confirmation can be neither rewritten nor duplicated, and MCUboot reads it
+/// without a check. If these counts become zero, the limit no longer exists.
 #[test]
 fn a_flag_that_does_not_read_the_same_twice_or_at_all_is_beyond_the_format() {
-    let Counts { left_after_all, unseen, .. } = counts(&[Tear::Unstable]);
+    let Counts { left_after_all, unseen, .. } = counts(&[CutEffect::Unstable]);
     assert!(left_after_all + unseen > 0);
-    assert!(counts(&[Tear::Unreadable]).stopped > 0);
+    assert!(counts(&[CutEffect::Unreadable]).stopped > 0);
 }

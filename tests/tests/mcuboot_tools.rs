@@ -1,5 +1,5 @@
-//! MCUboot's own tool, `imgtool`, beside us: what it makes reads the same here, what we mark is what it would have
-//! written, and what lies in a slot afterwards it verifies. `.ci/tools` installs it.
+//! Comparison with MCUboot's own tool, `imgtool`: its images are read alike, our marks equal its output, and it verifies the
+//! slot contents afterwards. `.ci/tools` installs it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use ota_pal::loaders::mcuboot::{
     read_tlvs,
 };
 use ota_pal::{Flash, Geometry, NoWatchdog, Platform, Refusal, Region, SlotId, Version};
-use ota_tests::dice::Dice;
 use ota_tests::nor::{CHIPS, Chip, Nor, View};
 use ota_tests::rig::mcuboot::{McubootInPlace, McubootSwap};
 use ota_tests::rig::{Rig, booted, update};
+use ota_tests::rng::Rng;
 use ota_tests::tools;
 
 /// Runs a body for a flash of each alignment: words of 8, 16 and 32 bytes.
@@ -29,14 +29,14 @@ macro_rules! for_each_align {
 const COUNTER: u32 = 0x0102_0304;
 const BOARD: &str = "nrf52840dk";
 
-/// What `imgtool` says when it is run with these words; the words of a failure if it does.
+/// The output of `imgtool` with these arguments; its error output if it fails.
 fn imgtool(arguments: &[&str]) -> Result<String, String> {
     let tool = tools::tool("imgtool").expect("a test that is here found it");
     let output = Command::new(tool).args(arguments).output().expect("imgtool can be started");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     match output.status.success() {
-        true => Ok(said),
-        false => Err(said + &String::from_utf8_lossy(&output.stderr)),
+        true => Ok(stdout),
+        false => Err(stdout + &String::from_utf8_lossy(&output.stderr)),
     }
 }
 
@@ -53,7 +53,7 @@ impl Bench {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mcuboot-{test}-{align}"));
         fs::create_dir_all(&folder).expect("a folder for files");
         let bench = Self { folder, slot_bytes, align };
-        fs::write(bench.path("body"), Dice::new(u64::from(align)).bytes(3_001)).expect("a file");
+        fs::write(bench.path("body"), Rng::new(u64::from(align)).bytes(3_001)).expect("a file");
         imgtool(&["keygen", "-t", "ecdsa-p256", "-k", &bench.path("key")]).expect("a key");
         bench
     }
@@ -79,7 +79,7 @@ impl Bench {
         self.make("sign", name, &[&common[..], options].concat())
     }
 
-    /// What `imgtool verify` says of these bytes.
+    /// The output of `imgtool verify` for these bytes.
     fn verify(&self, bytes: &[u8]) -> Result<String, String> {
         let (file, key) = (self.path("to-verify"), self.path("key"));
         fs::write(&file, bytes).expect("a file");
@@ -145,7 +145,7 @@ impl<const WORD: usize, const SECTOR: usize> Slots<WORD, SECTOR> {
     }
 }
 
-fn an_image_reads_as_imgtool_says<const WORD: usize, const SECTOR: usize>(align: u32) {
+fn an_image_reads_as_imgtool_reports<const WORD: usize, const SECTOR: usize>(align: u32) {
     let mut slots = Slots::<WORD, SECTOR>::new(align);
     let bench = Bench::new("reads", align, Slots::<WORD, SECTOR>::SLOT_BYTES);
     let image = bench.signed("image", &[]);
@@ -171,11 +171,11 @@ fn an_image_reads_as_imgtool_says<const WORD: usize, const SECTOR: usize>(align:
 }
 
 #[test]
-fn an_image_of_every_alignment_reads_as_imgtool_says() {
+fn an_image_of_every_alignment_reads_as_imgtool_reports() {
     if tools::tool("imgtool").is_none() {
         return;
     }
-    for_each_align!(an_image_reads_as_imgtool_says);
+    for_each_align!(an_image_reads_as_imgtool_reports);
 }
 
 fn a_marked_slot_is_what_imgtool_pads<const WORD: usize, const SECTOR: usize>(align: u32) {
@@ -204,7 +204,7 @@ fn a_marked_slot_is_byte_for_byte_what_imgtool_pads() {
 fn a_padded_image_is_confirmed_as_imgtool_does<const WORD: usize, const SECTOR: usize>(align: u32) {
     let mut slots = Slots::<WORD, SECTOR>::new(align);
     let bench = Bench::new("confirmed", align, Slots::<WORD, SECTOR>::SLOT_BYTES);
-    // As a programmer would put it there, erased words left alone.
+    // As a flash programmer writes it, erased words skipped.
     let padded = bench.make("sign", "padded", &["--pad"]);
     for (index, word) in padded.chunks(WORD).enumerate().filter(|(_, word)| word.iter().any(|byte| *byte != 0xFF)) {
         slots.flash.0.burn((index * WORD) as u32, word);

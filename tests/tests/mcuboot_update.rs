@@ -1,18 +1,19 @@
-//! Whole updates through the platform with MCUboot behind it, a model of which swaps or starts in place, with the power cut at
-//! every operation. What is reported is what runs, at that boot and at all later ones.
+//! Whole updates through the platform with a model of MCUboot that swaps or starts in place, with the power cut at every
+//! operation. The reported image runs, at that boot and at all later ones.
 
 use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
 use ota_pal::Refusal;
-use ota_tests::dice::Dice;
 use ota_tests::mcuboot::image;
-use ota_tests::nor::Tear;
+use ota_tests::nor::CutEffect;
 use ota_tests::rig::Rig;
-use ota_tests::rig::life::{Behaviour, Life, REASON, Report, cut_everywhere};
 use ota_tests::rig::mcuboot::{McubootInPlace, McubootSwap};
+use ota_tests::rig::update_run::{Behaviour, REASON, Report, UpdateRun, cut_everywhere};
+use ota_tests::rng::Rng;
 
 const WENT_BACK: Report = Report::Failed { reason: REASON_ATTEMPTS_EXHAUSTED };
 
-const STEADY: [Tear; 6] = [Tear::Before, Tear::Head, Tear::Tail, Tear::Bits, Tear::Between, Tear::After];
+const STEADY: [CutEffect; 6] =
+    [CutEffect::Before, CutEffect::Head, CutEffect::Tail, CutEffect::Bits, CutEffect::Between, CutEffect::After];
 
 fn ends_as_it_must<R: Rig>() {
     for (behaviour, expected) in [
@@ -20,10 +21,10 @@ fn ends_as_it_must<R: Rig>() {
         (Behaviour::Fails, Report::Failed { reason: REASON }),
         (Behaviour::Hangs, WENT_BACK),
     ] {
-        let life = Life::<R>::new(behaviour, R::image(2));
-        let report = life.live();
+        let run = UpdateRun::<R>::new(behaviour, R::image(2));
+        let report = run.run();
         assert_eq!(report, expected, "{behaviour:?}");
-        assert!(life.is_true(report), "{behaviour:?}");
+        assert!(run.is_true(report), "{behaviour:?}");
     }
 }
 
@@ -35,14 +36,14 @@ fn an_update_is_swapped_in_and_kept_rolled_back_or_given_up() {
 
 #[test]
 fn an_image_that_mcuboot_would_refuse_or_that_is_too_long_is_refused_by_name() {
-    let live = |image: Vec<u8>| Life::<McubootSwap>::new(Behaviour::Passes, image).live();
+    let report = |image: Vec<u8>| UpdateRun::<McubootSwap>::new(Behaviour::Passes, image).run();
     let mut other = McubootSwap::image(2);
     other[4_000] ^= 1; // signed as it is, by the job's key; MCUboot's own digest does not hold
-    assert_eq!(live(other), WENT_BACK, "MCUboot erased it");
+    assert_eq!(report(other), WENT_BACK, "MCUboot erased it");
     let max = 8_192;
     let refusal = Refusal::ImageTooLarge { got: max as u32 + 8, max: max as u32 };
-    assert_eq!(live(image(2, 0, max + 8, &mut Dice::new(2))), Report::Refused(refusal));
-    assert_eq!(live(image(2, 0, max, &mut Dice::new(2))), Report::Succeeded, "right up to the trailer");
+    assert_eq!(report(image(2, 0, max + 8, &mut Rng::new(2))), Report::Refused(refusal));
+    assert_eq!(report(image(2, 0, max, &mut Rng::new(2))), Report::Succeeded, "right up to the trailer");
 }
 
 #[test]
@@ -55,16 +56,16 @@ fn a_cut_anywhere_in_an_update_is_reported_as_it_ended() {
     }
 }
 
-/// The limit of the format, in a whole update: only the one flag of a confirmation is beyond it.
+/// The limit of the format, in a whole update: only the single flag of a confirmation is affected.
 #[test]
 fn bits_that_are_not_steady_cost_at_most_the_confirmation() {
-    let counts = cut_everywhere::<McubootSwap>(Behaviour::Passes, &[Tear::Unstable, Tear::Unreadable]);
+    let counts = cut_everywhere::<McubootSwap>(Behaviour::Passes, &[CutEffect::Unstable, CutEffect::Unreadable]);
     assert_eq!(counts.refused, 0);
     assert!(counts.dead + counts.untrue <= 2, "{counts:?}");
 }
 
-/// In place, MCUboot erases at every boot what has no mark yet: a cut before the mark costs the download, and where the
-/// record had promised the slot already, the job.
+/// In place, MCUboot erases an unmarked image at every boot: a cut before the mark loses the download, and also the job if
+/// the record already names the slot.
 #[test]
 fn a_cut_anywhere_in_an_update_in_place_is_reported_as_it_ended() {
     for behaviour in [Behaviour::Passes, Behaviour::Fails, Behaviour::Hangs] {

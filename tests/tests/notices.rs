@@ -1,4 +1,4 @@
-//! What application and service hear of an update, word by word, on a calm day.
+//! The exact notices and status updates of an update without faults.
 
 use std::rc::Rc;
 
@@ -6,18 +6,19 @@ use ota_agent::machine::Outcome;
 use ota_agent::{Agent, Application, Instant, Notice, Progress, SelfTest, Start};
 use ota_jobs::{Reason, Status};
 use ota_pal::{BootRecords, Image, ImageStatus, SlotId, Source, Version, now};
-use ota_tests::calm::{IMAGE_BYTES, WHILE_MS, heard, http_order, order, run, world, world_after};
 use ota_tests::device::Device;
-use ota_tests::dice::Dice;
+use ota_tests::fixtures::{IMAGE_BYTES, WHILE_MS, http_order, notices_of, order, run, sim, sim_after};
 use ota_tests::job::{Kind, Order};
-use ota_tests::nor::{Blow, Mishap, PlainView, View};
-use ota_tests::service::Word;
+use ota_tests::nor::{FlashFault, PlainView, PlannedFault, View};
+use ota_tests::rng::Rng;
+use ota_tests::service::StatusUpdate;
+use ota_tests::sim::{Ended, Flow, Setup, Simulation};
 use ota_tests::verifier::Signer;
-use ota_tests::world::{Ended, Flow, Setup, World};
 
 const SIZE: u32 = IMAGE_BYTES + 2;
 
-/// After a job: the agent asks for the next one, and the service tells twice that there is none, unasked and asked.
+/// After a job: the agent asks for the next one, and the service reports twice that there is none, unsolicited and as a
+/// response.
 const NOTHING_MORE: [Notice; 4] = [Notice::Settled, Notice::CheckStarted, Notice::NoUpdate, Notice::NoUpdate];
 
 const DOWNLOAD: [Notice; 5] = [
@@ -32,82 +33,85 @@ fn verified() -> Vec<Notice> {
     [&DOWNLOAD[..], &[Notice::VerifySucceeded { digest: [0; 32] }, Notice::Activated, Notice::SelfTestStarted]].concat()
 }
 
-/// Status and details of all words about the job, as `STATUS key=value ..`.
-fn trace(world: &World) -> Vec<String> {
-    let line = |word: &Word| {
-        let details: Vec<String> = word.details.iter().map(|(key, value)| format!(" {key}={value}")).collect();
-        format!("{}{}", word.status, details.concat())
+/// Status and details of all updates of the job, as `STATUS key=value ..`.
+fn trace(sim: &Simulation) -> Vec<String> {
+    let line = |update: &StatusUpdate| {
+        let details: Vec<String> = update.details.iter().map(|(key, value)| format!(" {key}={value}")).collect();
+        format!("{}{}", update.status, details.concat())
     };
-    world.service.words.iter().map(line).collect()
+    sim.service.updates.iter().map(line).collect()
 }
 
 #[test]
-fn the_application_hears_of_a_good_update_in_this_order() {
+fn the_application_receives_the_notices_of_a_good_update_in_this_order() {
     let end = [Notice::Confirmed, Notice::Concluded(Outcome::Succeeded)];
-    assert_eq!(heard(&world_after(Kind::Good)), [&verified()[..], &end, &NOTHING_MORE].concat());
+    assert_eq!(notices_of(&sim_after(Kind::Good)), [&verified()[..], &end, &NOTHING_MORE].concat());
 }
 
 #[test]
-fn the_application_hears_of_an_image_that_fails_its_test_in_this_order() {
+fn the_application_receives_the_notices_of_a_failed_self_test_in_this_order() {
     let reason = Reason::SelfTestFailed;
     let end = [Notice::RollingBack(reason), Notice::Concluded(Outcome::Failed(reason))];
-    assert_eq!(heard(&world_after(Kind::FailsItsTest)), [&verified()[..], &end, &NOTHING_MORE].concat());
+    assert_eq!(notices_of(&sim_after(Kind::FailsItsTest)), [&verified()[..], &end, &NOTHING_MORE].concat());
 }
 
 #[test]
 fn one_flipped_bit_is_a_failed_verification() {
     let reason = Reason::SignatureInvalid;
     let end = [Notice::VerifyFailed(reason), Notice::Concluded(Outcome::Failed(reason))];
-    assert_eq!(heard(&world_after(Kind::Tampered)), [&DOWNLOAD[..], &end, &NOTHING_MORE].concat());
+    assert_eq!(notices_of(&sim_after(Kind::Tampered)), [&DOWNLOAD[..], &end, &NOTHING_MORE].concat());
 }
 
 #[test]
 fn a_server_cut_off_half_way_is_a_failed_download_with_bytes_and_cause() {
-    let mut world = world();
-    world.web.cut_at_percent = Some((50, Reason::HttpNotFound));
-    world.checks.excuses.push(Reason::HttpNotFound);
-    world.create(&http_order("job", Kind::Good, 2));
-    run(&mut world);
+    let mut sim = sim();
+    sim.web.cut_at_percent = Some((50, Reason::HttpNotFound));
+    sim.checks.allowed_failures.push(Reason::HttpNotFound);
+    sim.create(&http_order("job", Kind::Good, 2));
+    run(&mut sim);
     let failed = Notice::DownloadFailed { done_bytes: 49 * 1_024, reason: Reason::HttpNotFound };
-    assert!(world.notices().contains(&failed), "half of 98 blocks: {:?}", world.notices());
-    assert_eq!(world.verdict("job"), (Status::Failed, Some(Reason::HttpNotFound)));
+    assert!(sim.notices().contains(&failed), "half of 98 blocks: {:?}", sim.notices());
+    assert_eq!(sim.verdict("job"), (Status::Failed, Some(Reason::HttpNotFound)));
 }
 
 #[test]
 fn an_empty_queue_is_no_update() {
-    let mut world = world();
-    run(&mut world);
-    assert_eq!(world.notices(), [Notice::CheckStarted, Notice::NoUpdate]);
+    let mut sim = sim();
+    run(&mut sim);
+    assert_eq!(sim.notices(), [Notice::CheckStarted, Notice::NoUpdate]);
 }
 
 #[test]
 fn a_service_that_refuses_is_a_failed_check_and_is_asked_again_after_growing_waits() {
-    let mut world = world();
-    world.service.mood.refuses = 100;
-    assert_eq!(world.run(30_000, |_| Flow::Go), Ended::Late);
-    for pair in world.notices().chunks(2) {
+    let mut sim = sim();
+    sim.service.failure_rates.refuses = 100;
+    assert_eq!(sim.run(30_000, |_| Flow::Go), Ended::Late);
+    for pair in sim.notices().chunks(2) {
         assert!(matches!(pair, [Notice::CheckStarted, Notice::CheckFailed(_)]), "{pair:?}");
     }
-    assert!((5..=6).contains(&(world.notices().len() / 2)), "at 0, 1, 3, 7 and 15 seconds, less what chance takes off");
+    assert!((5..=6).contains(&(sim.notices().len() / 2)), "at 0, 1, 3, 7 and 15 seconds, less what chance takes off");
 }
 
 #[test]
-fn the_service_hears_of_a_good_update_in_these_words() {
-    let trace = trace(&world_after(Kind::Good));
+fn the_service_receives_exactly_these_updates_of_a_good_job() {
+    let trace = trace(&sim_after(Kind::Good));
     let (progress, end) = trace.split_at(trace.len() - 2);
     assert_eq!(end, ["IN_PROGRESS self_test=ready", "SUCCEEDED self_test=accepted reason=accepted"]);
-    assert!(progress.iter().all(|word| word.starts_with("IN_PROGRESS self_test=receiving receive=")), "{progress:#?}");
+    assert!(
+        progress.iter().all(|update| update.starts_with("IN_PROGRESS self_test=receiving receive=")),
+        "{progress:#?}"
+    );
 }
 
 #[test]
-fn the_service_hears_of_an_image_that_fails_its_test_in_these_words() {
-    let trace = trace(&world_after(Kind::FailsItsTest));
+fn the_service_receives_exactly_these_updates_of_a_failed_self_test() {
+    let trace = trace(&sim_after(Kind::FailsItsTest));
     assert_eq!(trace.last().map(String::as_str), Some("FAILED self_test=rejected reason=SelfTestFailed code=0x0601"));
 }
 
 #[test]
-fn the_service_hears_of_a_trial_that_takes_its_time() {
-    let trace = trace(&world_after(Kind::HangsInItsTest));
+fn a_long_trial_is_reported_to_the_service() {
+    let trace = trace(&sim_after(Kind::HangsInItsTest));
     let end = [
         "IN_PROGRESS self_test=ready",
         "IN_PROGRESS self_test=active",
@@ -117,26 +121,26 @@ fn the_service_hears_of_a_trial_that_takes_its_time() {
 }
 
 #[test]
-fn the_service_hears_of_progress_first_and_then_every_five_per_cent() {
-    let mut world = World::new(Setup { slot_sectors: 160, ..Setup::new(1) });
-    world.create(&Order { image_bytes: 600 * 1_024, ..order("job", Kind::Good, 2) });
-    run(&mut world);
-    let told = world.service.words.iter().filter_map(|word| {
-        let (_, receive) = word.details.iter().find(|(key, _)| key == "receive")?;
+fn progress_is_reported_at_the_start_and_then_every_five_per_cent() {
+    let mut sim = Simulation::new(Setup { slot_sectors: 160, ..Setup::new(1) });
+    sim.create(&Order { image_bytes: 600 * 1_024, ..order("job", Kind::Good, 2) });
+    run(&mut sim);
+    let reported = sim.service.updates.iter().filter_map(|update| {
+        let (_, receive) = update.details.iter().find(|(key, _)| key == "receive")?;
         receive.strip_suffix("/600")?.parse::<u32>().ok()
     });
-    let told: Vec<u32> = told.collect();
+    let reported: Vec<u32> = reported.collect();
     let far_enough = |pair: &[u32]| (pair[1] - pair[0]) * 100 >= 5 * 600;
-    assert!(told.first() == Some(&0) && told.len() > 5 && told.windows(2).all(far_enough), "{told:?}");
+    assert!(reported.first() == Some(&0) && reported.len() > 5 && reported.windows(2).all(far_enough), "{reported:?}");
 }
 
 #[test]
 fn progress_rises_to_the_size_of_the_file() {
-    let mut world = world();
-    world.create(&order("job", Kind::Good, 2));
+    let mut sim = sim();
+    sim.create(&order("job", Kind::Good, 2));
     let mut seen: Vec<Progress> = Vec::new();
-    world.run(WHILE_MS, |world| {
-        seen.append(&mut world.checks.progress);
+    sim.run(WHILE_MS, |sim| {
+        seen.append(&mut sim.checks.progress);
         Flow::Go
     });
     assert!(seen.is_sorted_by_key(|progress| progress.done_bytes));
@@ -144,7 +148,7 @@ fn progress_rises_to_the_size_of_the_file() {
     assert_eq!(seen.last().map(|last| (last.done_bytes, last.blocks)), Some((SIZE, 98)));
 }
 
-/// An application that only listens.
+/// An application that only stores notices.
 struct Listener(Vec<Notice>);
 
 impl Application for Listener {
@@ -157,8 +161,8 @@ impl Application for Listener {
     }
 }
 
-/// What an application hears while its agent starts on `device`, with a program that revokes all keys before `key_epoch`.
-fn heard_at_start(device: &Device, running: SlotId, key_epoch: u32) -> Vec<Notice> {
+/// The notices of an application whose agent starts on `device`, with a program that revokes all keys before `key_epoch`.
+fn notices_at_start(device: &Device, running: SlotId, key_epoch: u32) -> Vec<Notice> {
     let platform = device.platform(View(device.nor.clone()) as PlainView, running, key_epoch);
     let start = Start { seed: 1, now: Instant::from_ms(0) };
     let agent = now(Agent::start(platform, Listener(Vec::new()), device.config.clone(), &mut [], start));
@@ -166,16 +170,16 @@ fn heard_at_start(device: &Device, running: SlotId, key_epoch: u32) -> Vec<Notic
 }
 
 fn device() -> Device {
-    Device::new(&Setup::new(1), Rc::new(Signer::new("ours", true)), &mut Dice::new(1))
+    Device::new(&Setup::new(1), Rc::new(Signer::new("ours", true)), &mut Rng::new(1))
 }
 
 #[test]
-fn a_monotonic_record_that_cannot_be_raised_is_told_at_every_boot_until_it_can() {
+fn a_monotonic_record_that_cannot_be_raised_is_reported_at_every_boot_until_it_can() {
     let device = device();
-    let boots = [Some(Blow::Deny), Some(Blow::Deny), None].map(|blow| {
+    let boots = [Some(FlashFault::Deny), Some(FlashFault::Deny), None].map(|fault| {
         let boot = device.boot().expect("the power stays").expect("there is an image");
-        device.nor.plan(blow.map(|blow| Mishap { at: 0, blow }));
-        (heard_at_start(&device, boot.slot, 1), device.floor().key_epoch)
+        device.nor.plan(fault.map(|fault| PlannedFault { at: 0, fault }));
+        (notices_at_start(&device, boot.slot, 1), device.floor().key_epoch)
     });
     let not_raised = vec![Notice::FloorNotRaised(Reason::FlashEraseFailed)];
     assert_eq!(boots, [(not_raised.clone(), 0), (not_raised, 0), (Vec::new(), 1)]);
@@ -188,7 +192,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 #[test]
-fn a_broken_row_of_the_image_database_is_told_at_every_boot_and_the_device_runs() {
+fn a_broken_row_of_the_image_database_is_reported_at_every_boot_and_the_device_runs() {
     let device = device();
     let digest = device.image_digest(SlotId::A).expect("there is an image");
     let mut record = device.record();
@@ -200,12 +204,12 @@ fn a_broken_row_of_the_image_database_is_told_at_every_boot_and_the_device_runs(
 
     let at = device.layout.boot_record().offset_bytes();
     let mut bytes = device.nor.bytes(at, 12 + 44 + 84);
-    bytes[12 + 44 + 1] = 9; // it stands where no image does
+    bytes[12 + 44 + 1] = 9; // an offset without an image
     let crc = crc32(&bytes[4..]);
     bytes[..4].copy_from_slice(&crc.to_le_bytes());
     device.nor.burn(at, &bytes);
     for _ in 0..2 {
         let boot = device.boot().expect("the power stays").expect("there is an image");
-        assert_eq!(heard_at_start(&device, boot.slot, 0), [Notice::ImageRowsBroken(1)]);
+        assert_eq!(notices_at_start(&device, boot.slot, 0), [Notice::ImageRowsBroken(1)]);
     }
 }

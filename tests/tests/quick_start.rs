@@ -1,4 +1,4 @@
-//! The agent by itself in five steps, as an application has it that owns its connection: no world around it, only a service
+//! The agent by itself in five steps, as an application has it that owns its connection: no sim around it, only a service
 //! at the other end of a function call.
 
 use std::rc::Rc;
@@ -8,12 +8,12 @@ use ota_agent::{Agent, AgentConfig, Application, Instant, MESSAGE_BYTES_MAX, Sel
 use ota_jobs::Status;
 use ota_pal::{Platform, RollbackCounters, SlotId, now};
 use ota_tests::device::Device;
-use ota_tests::dice::Dice;
 use ota_tests::job::{Kind, Order, Route, job};
 use ota_tests::nor::{PlainView, View};
+use ota_tests::rng::Rng;
 use ota_tests::service::Service;
+use ota_tests::sim::Setup;
 use ota_tests::verifier::Signer;
-use ota_tests::world::Setup;
 
 /// What a user writes.
 struct Pump;
@@ -29,7 +29,7 @@ fn done<T>(future: impl Future<Output = T>) -> T {
     now(future).expect("memory never waits")
 }
 
-/// Carries messages both ways until the agent is silent, or resets.
+/// Carries messages in both directions until the agent has none left, or resets.
 fn carry<P: Platform>(agent: &mut Agent<'_, P, Pump>, service: &mut Service, at: Instant) {
     let mut buffer = [0; MESSAGE_BYTES_MAX];
     done(agent.work(at));
@@ -45,14 +45,14 @@ fn carry<P: Platform>(agent: &mut Agent<'_, P, Pump>, service: &mut Service, at:
 
 #[test]
 fn a_device_is_updated_in_five_steps() {
-    let mut dice = Dice::new(1);
+    let mut rng = Rng::new(1);
     let signer = Rc::new(Signer::new("ours", true));
     let config = AgentConfig::new("thing").expect("a plain name");
     let device =
-        Device::new(&Setup { config: config.clone(), slot_sectors: 16, ..Setup::new(1) }, signer.clone(), &mut dice);
+        Device::new(&Setup { config: config.clone(), slot_sectors: 16, ..Setup::new(1) }, signer.clone(), &mut rng);
 
-    // 1. Connect. Here the service is at hand; elsewhere it is behind a broker.
-    let mut service = Service::new("thing", Dice::new(2));
+    // 1. Connect. Here the service is in this process; elsewhere it is behind a broker.
+    let mut service = Service::new("thing", Rng::new(2));
     let order = Order {
         id: "job".into(),
         kind: Kind::Good,
@@ -62,7 +62,7 @@ fn a_device_is_updated_in_five_steps() {
         asks: RollbackCounters::default(),
         by_next_key: false,
     };
-    service.create(job(&order, &signer, &mut dice), 0);
+    service.create(job(&order, &signer, &mut rng), 0);
 
     let mut running = Vec::new();
     for at_ms in [0, 10_000] {
@@ -76,14 +76,14 @@ fn a_device_is_updated_in_five_steps() {
         let start = Agent::start(device.platform(flash, boot.slot, 0), Pump, config.clone(), &mut url, start);
         let mut agent = done(start).expect("the device reads its own flash");
 
-        // 3. Subscribe to its topics, and tell it that you did.
+        // 3. Subscribe to its topics, then signal that the connection is up.
         assert_eq!(agent.filters()[0], "$aws/things/thing/jobs/notify");
         done(agent.on(Event::Connected, at));
 
-        // 4. Carry messages; the application is called on the way.
+        // 4. Carry messages; the application is called meanwhile.
         carry(&mut agent, &mut service, at);
 
-        // 5. It activates the image and resets; the new one tests itself and tells the service.
+        // 5. It activates the image and resets; the new one tests itself and reports the result.
     }
     assert_eq!(running, [(SlotId::A, 1), (SlotId::B, 2)]);
     assert_eq!(service.entries[0].status, Status::Succeeded);

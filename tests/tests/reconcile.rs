@@ -1,6 +1,6 @@
-//! Where our record and the words of another's boot loader part: a switch that the loader did not hear of, one to an image
-//! that it refuses, a factory reset cut on the way, an image that is started and was never put on trial. Each ends in a
-//! device that says what is true, and takes a later update.
+//! Conflicts between the boot record and the state of a foreign boot loader: a switch that the loader did not receive, one
+//! to an image that it refuses, an interrupted factory reset, an image that is started without a trial. In each case the
+//! device reports what runs and accepts a later update.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -11,23 +11,23 @@ use ota_pal::{
     Available, Fault, ImageFormat, ImageManagement, ImageState, Platform, Refusal, Region, SlotId, Trial, now,
 };
 use ota_tests::esp_bootloader::{Entry, NEW, Table, VALID};
-use ota_tests::nor::{Blow, Mishap, Tear, View};
+use ota_tests::nor::{CutEffect, FlashFault, PlannedFault, View};
 use ota_tests::rig::embassy::Embassy;
 use ota_tests::rig::esp::Esp;
 use ota_tests::rig::mcuboot::{McubootInPlace, McubootSwap};
 use ota_tests::rig::{Rig, Turn, booted, signature, signer, update, update_and_keep};
 
-/// Boots after which everything that a cut or a refusal began has come to an end.
+/// Boots within which every recovery ends.
 const BOOTS_MAX: u32 = 8;
 
-/// A device that runs image 2, and can go back to image 1.
+/// A device that runs image 2, and can next_u64 back to image 1.
 fn with_a_way_back<R: Rig>() -> R {
     let rig = R::new();
     update_and_keep(&rig, 2).expect("a good update");
     rig
 }
 
-/// Boots until no trial is on and the running image is confirmed; how the last trial stands then.
+/// Boots until no trial is open and the running image is confirmed; returns the state of the last trial.
 fn settled<R: Rig>(rig: &R) -> Trial {
     for _ in 0..BOOTS_MAX {
         let state = now(booted(rig).boot_state()).expect("nothing is cut").expect("flash can be read");
@@ -39,64 +39,64 @@ fn settled<R: Rig>(rig: &R) -> Trial {
     panic!("not settled after {BOOTS_MAX} boots: {:?}", now(booted(rig).boot_state()));
 }
 
-/// Has the power go at the operation `at` of what the program is told to do; whether it went.
-fn cut<R: Rig, T>(rig: &R, at: u32, tear: Tear, act: impl AsyncFnOnce(&mut R::Board) -> T) -> bool {
+/// Cuts the power at operation `at` of the program; returns whether the cut occurred.
+fn cut<R: Rig, T>(rig: &R, at: u32, effect: CutEffect, act: impl AsyncFnOnce(&mut R::Board) -> T) -> bool {
     let mut board = booted(rig);
     now(board.boot_state()).expect("nothing is cut").expect("flash can be read");
-    rig.nor().plan([Mishap { at, blow: Blow::Cut(tear) }]);
+    rig.nor().plan([PlannedFault { at, fault: FlashFault::Cut(effect) }]);
     let ended = now(act(&mut board));
-    let was_cut = !rig.nor().is_mishap_due();
+    let was_cut = !rig.nor().is_fault_due();
     assert_eq!(ended.is_none(), was_cut, "what is cut does not return");
     rig.nor().plan([]);
     was_cut
 }
 
-/// Cuts the way back at every operation, in every way; in how many cases image 1 ran in the end, and in how many image 2.
+/// Cuts the rollback at every operation, with every effect; returns in how many cases image 1 ran in the end, and image 2.
 fn cut_the_way_back<R: Rig>() -> [u32; 2] {
     let mut runs = [0, 0];
-    for tear in Tear::ALL {
+    for effect in CutEffect::ALL {
         for at in 0.. {
             let rig = with_a_way_back::<R>();
-            if !cut(&rig, at, tear, async |board| board.restore_previous().await) {
+            if !cut(&rig, at, effect, async |board| board.restore_previous().await) {
                 break;
             }
             settled(&rig);
-            assert!(rig.runs(1) || rig.runs(2), "{at} {tear:?}");
+            assert!(rig.runs(1) || rig.runs(2), "{at} {effect:?}");
             runs[usize::from(rig.runs(2))] += 1;
-            update_and_keep(&rig, 3).unwrap_or_else(|complaint| panic!("{at} {tear:?}: {complaint}"));
+            update_and_keep(&rig, 3).unwrap_or_else(|failure| panic!("{at} {effect:?}: {failure}"));
         }
     }
     runs
 }
 
 #[test]
-fn a_way_back_that_the_loader_did_not_hear_of_is_told_it_again() {
+fn a_rollback_that_did_not_reach_the_loader_is_repeated() {
     for [back, stayed] in [cut_the_way_back::<Esp>(), cut_the_way_back::<McubootSwap>()] {
         println!("{back} go back, {stayed} stay");
         assert!(back > stayed && stayed > 0, "{back} {stayed}");
     }
 }
 
-/// In place, the running image is what the way back costs: MCUboot erases it.
+/// In place, the rollback loses the running image: MCUboot erases it.
 #[test]
-fn a_way_back_that_mcuboot_in_place_did_not_hear_of_is_told_it_again() {
+fn a_rollback_that_did_not_reach_mcuboot_in_place_is_repeated() {
     let [back, stayed] = cut_the_way_back::<McubootInPlace>();
     println!("{back} go back, {stayed} stay");
     assert!(back > stayed && stayed > 0, "{back} {stayed}");
 }
 
-/// What became of an update that was cut.
+/// The outcome of an update that was cut.
 #[derive(Debug, Default)]
 struct Counts {
     cuts: u32,
     succeeded: u32,
     failed: u32,
-    /// The loader wrote a word that it had not erased, then or in the next update: this flash does not take that.
+    /// The loader wrote a word that it had not erased, then or in the next update: this flash refuses that.
     written_twice: u32,
 }
 
-/// Boots until image 2 is confirmed or its trial ended; whether it is. It passes its test.
-fn live<R: Rig>(rig: &R) -> bool {
+/// Boots until image 2 is confirmed or its trial has ended; returns whether it is confirmed. It passes its self-test.
+fn run_to_end<R: Rig>(rig: &R) -> bool {
     for _ in 0..2 * BOOTS_MAX {
         if rig.reset() != Turn::Runs {
             continue;
@@ -120,15 +120,17 @@ async fn program<R: Rig>(rig: &R, board: &mut R::Board) -> Option<bool> {
     None
 }
 
-/// Cuts an update at every operation of program and loader, in every way that leaves bits which stay as they are.
+/// Cuts an update at every operation of program and loader, with every effect that leaves stable bits.
 fn cut_an_update<R: Rig>() -> Counts {
     let mut counts = Counts::default();
-    for tear in [Tear::Before, Tear::Head, Tear::Tail, Tear::Bits, Tear::Between, Tear::After] {
+    for effect in
+        [CutEffect::Before, CutEffect::Head, CutEffect::Tail, CutEffect::Bits, CutEffect::Between, CutEffect::After]
+    {
         for at in 0.. {
             let rig = R::new();
-            rig.nor().plan([Mishap { at, blow: Blow::Cut(tear) }]);
-            let ended = catch_unwind(AssertUnwindSafe(|| live(&rig)));
-            if rig.nor().is_mishap_due() {
+            rig.nor().plan([PlannedFault { at, fault: FlashFault::Cut(effect) }]);
+            let ended = catch_unwind(AssertUnwindSafe(|| run_to_end(&rig)));
+            if rig.nor().is_fault_due() {
                 break;
             }
             counts.cuts += 1;
@@ -141,11 +143,11 @@ fn cut_an_update<R: Rig>() -> Counts {
                 }
                 Err(cause) => resume_unwind(cause),
             }
-            assert!(rig.runs(if matches!(ended, Ok(true)) { 2 } else { 1 }), "{at} {tear:?}");
+            assert!(rig.runs(if matches!(ended, Ok(true)) { 2 } else { 1 }), "{at} {effect:?}");
             match catch_unwind(AssertUnwindSafe(|| update_and_keep(&rig, 3))) {
                 Err(cause) if is_of_flash(&*cause) => counts.written_twice += 1,
                 Err(cause) => resume_unwind(cause),
-                Ok(taken) => assert_eq!(taken, Ok(()), "{at} {tear:?}"),
+                Ok(taken) => assert_eq!(taken, Ok(()), "{at} {effect:?}"),
             }
         }
     }
@@ -166,7 +168,7 @@ fn after_an_update_that_was_cut_anywhere_the_next_one_is_taken() {
     assert!(in_place.succeeded > in_place.failed && in_place.written_twice == 0);
 }
 
-/// embassy-boot marks progress that it no longer trusts by a second write to the same word.
+/// embassy-boot marks invalid progress by a second write to the same word.
 #[test]
 fn after_an_update_of_embassy_boot_that_was_cut_anywhere_the_next_one_is_taken() {
     let embassy = cut_an_update::<Embassy>();
@@ -175,16 +177,16 @@ fn after_an_update_of_embassy_boot_that_was_cut_anywhere_the_next_one_is_taken()
     assert!(embassy.written_twice < embassy.succeeded / 4, "{embassy:?}");
 }
 
-/// The record names the earlier image, whose copy is spoiled before the loader looks.
+/// The record names the earlier image, whose copy is corrupted before the loader reads it.
 fn switch_to_what_is_refused<R: Rig>() -> R {
     let rig = with_a_way_back::<R>();
     now(booted(&rig).restore_previous()).expect("nothing is cut").expect("there is an earlier image");
-    rig.spoil(&R::image(1));
+    rig.corrupt(&R::image(1));
     rig
 }
 
 #[test]
-fn a_way_back_to_an_image_that_the_loader_refuses_ends_where_it_began_and_says_so() {
+fn a_rollback_to_an_image_that_the_loader_refuses_changes_nothing_and_is_reported() {
     let esp = switch_to_what_is_refused::<Esp>();
     let ended = settled(&esp);
     assert!(esp.runs(2));
@@ -200,23 +202,23 @@ fn a_way_back_to_an_image_that_the_loader_refuses_ends_where_it_began_and_says_s
     assert_eq!(update_and_keep(&swap, 3), Ok(()));
 }
 
-/// A third slot: an image can have failed there, and the way back lead to another one.
+/// With a third slot, an image can have failed there while the rollback target is in another one.
 #[test]
-fn a_way_back_after_a_failed_trial_that_the_loader_did_not_hear_of_is_told_it_again() {
-    for (at, tear) in (0..8).flat_map(|at| Tear::ALL.map(|tear| (at, tear))) {
+fn a_rollback_after_a_failed_trial_that_did_not_reach_the_loader_is_repeated() {
+    for (at, effect) in (0..8).flat_map(|at| CutEffect::ALL.map(|effect| (at, effect))) {
         let esp = Esp::with(Table { slots: 3, factory: false });
         update_and_keep(&esp, 2).expect("a good update");
         now(update(&mut booted(&esp), &Esp::image(3))).expect("nothing is cut").expect("a good image");
         now(booted(&esp).roll_back(7)).expect("nothing is cut").expect("it is on trial");
         assert!(matches!(settled(&esp), Trial::Ended { slot: SlotId::C, reason: 7, .. }));
-        cut(&esp, at, tear, async |board| board.restore_previous().await);
+        cut(&esp, at, effect, async |board| board.restore_previous().await);
         settled(&esp);
-        assert!(esp.runs(1) || esp.runs(2), "{at} {tear:?}");
-        update_and_keep(&esp, 4).unwrap_or_else(|complaint| panic!("{at} {tear:?}: {complaint}"));
+        assert!(esp.runs(1) || esp.runs(2), "{at} {effect:?}");
+        update_and_keep(&esp, 4).unwrap_or_else(|failure| panic!("{at} {effect:?}: {failure}"));
     }
 }
 
-/// A device with a factory's image, 1, that runs image 2.
+/// A device with factory image 1 that runs image 2.
 fn with_a_factory() -> Esp {
     let esp = Esp::with(Table { slots: 2, factory: true });
     update_and_keep(&esp, 2).expect("a good update");
@@ -236,19 +238,19 @@ fn is_reset(esp: &Esp) -> bool {
 #[test]
 fn a_factory_reset_cut_between_record_and_loader_is_done_whole_or_forgotten() {
     let (mut done, mut forgotten) = (0, 0);
-    for tear in Tear::ALL {
+    for effect in CutEffect::ALL {
         for at in 0.. {
             let esp = with_a_factory();
-            if !cut(&esp, at, tear, async |board| board.factory_reset().await) {
+            if !cut(&esp, at, effect, async |board| board.factory_reset().await) {
                 break;
             }
-            assert_eq!(settled(&esp), Trial::None, "{at} {tear:?}");
-            assert!(is_reset(&esp) || esp.runs(2), "{at} {tear:?}");
+            assert_eq!(settled(&esp), Trial::None, "{at} {effect:?}");
+            assert!(is_reset(&esp) || esp.runs(2), "{at} {effect:?}");
             done += u32::from(is_reset(&esp));
             forgotten += u32::from(esp.runs(2));
             let images = now(booted(&esp).images()).expect("nothing is cut").expect("flash can be read");
-            assert_eq!(images.iter().count(), if is_reset(&esp) { 1 } else { 2 }, "{at} {tear:?}");
-            update_and_keep(&esp, 3).unwrap_or_else(|complaint| panic!("{at} {tear:?}: {complaint}"));
+            assert_eq!(images.iter().count(), if is_reset(&esp) { 1 } else { 2 }, "{at} {effect:?}");
+            update_and_keep(&esp, 3).unwrap_or_else(|failure| panic!("{at} {effect:?}: {failure}"));
         }
     }
     println!("{done} factory resets done, {forgotten} forgotten");
@@ -258,28 +260,28 @@ fn a_factory_reset_cut_between_record_and_loader_is_done_whole_or_forgotten() {
 #[test]
 fn a_factory_reset_cut_in_the_middle_of_the_erasing_is_done_at_the_next_boot() {
     let mut cuts = 0;
-    for tear in Tear::ALL {
+    for effect in CutEffect::ALL {
         for at in 0.. {
             let esp = with_a_factory();
             now(booted(&esp).factory_reset()).expect("nothing is cut").expect("the factory's image is good");
             assert_eq!(esp.reset(), Turn::Runs);
-            esp.nor().plan([Mishap { at, blow: Blow::Cut(tear) }]);
+            esp.nor().plan([PlannedFault { at, fault: FlashFault::Cut(effect) }]);
             let ended = now(esp.board().boot_state());
-            if esp.nor().is_mishap_due() {
+            if esp.nor().is_fault_due() {
                 break;
             }
-            assert_eq!(ended, None, "{at} {tear:?}");
+            assert_eq!(ended, None, "{at} {effect:?}");
             cuts += 1;
-            assert_eq!(settled(&esp), Trial::None, "{at} {tear:?}");
-            assert!(is_reset(&esp), "{at} {tear:?}");
-            update_and_keep(&esp, 3).unwrap_or_else(|complaint| panic!("{at} {tear:?}: {complaint}"));
+            assert_eq!(settled(&esp), Trial::None, "{at} {effect:?}");
+            assert!(is_reset(&esp), "{at} {effect:?}");
+            update_and_keep(&esp, 3).unwrap_or_else(|failure| panic!("{at} {effect:?}: {failure}"));
         }
     }
     assert!(cuts > 30, "{cuts}");
 }
 
-/// `Layout` can have a slot for the factory's image, and MCUboot starts none.
-fn order_what_the_loader_has_no_word_for<R: Rig>(rig: &R) {
+/// `Layout` can have a factory slot, but MCUboot never starts one.
+fn order_an_unsupported_factory_reset<R: Rig>(rig: &R) {
     update_and_keep(rig, 2).expect("a good update");
     let der = signer().sign(&R::image(1));
     let mut board = booted(rig);
@@ -295,12 +297,12 @@ fn order_what_the_loader_has_no_word_for<R: Rig>(rig: &R) {
 }
 
 #[test]
-fn a_factory_reset_that_the_loader_has_no_word_for_is_refused_and_changes_nothing() {
-    order_what_the_loader_has_no_word_for(&McubootSwap::with_factory());
-    order_what_the_loader_has_no_word_for(&McubootInPlace::with_factory());
+fn a_factory_reset_that_the_loader_cannot_perform_is_refused_and_changes_nothing() {
+    order_an_unsupported_factory_reset(&McubootSwap::with_factory());
+    order_an_unsupported_factory_reset(&McubootInPlace::with_factory());
 }
 
-/// Bits of an entry's state can be erased first: `NEW` is `VALID` then, and nobody watches what was to be tried.
+/// Bits of an entry's state can be erased first: `NEW` becomes `VALID`, and the image starts without rollback protection.
 #[test]
 fn an_image_that_was_started_as_if_it_had_been_kept_is_on_trial_all_the_same() {
     let esp = Esp::new();
@@ -315,12 +317,12 @@ fn an_image_that_was_started_as_if_it_had_been_kept_is_on_trial_all_the_same() {
         assert_eq!(state.image_state(), ImageState::OnTrial);
     }
     drop(board);
-    assert!(matches!(settled(&esp), Trial::Ended { slot: SlotId::B, .. }), "it said nothing");
+    assert!(matches!(settled(&esp), Trial::Ended { slot: SlotId::B, .. }), "it gave no verdict");
     assert!(esp.runs(1));
     assert_eq!(update_and_keep(&esp, 3), Ok(()));
 }
 
-/// In place, MCUboot erases what hangs, and what is no image: neither must wait for a trial that never comes.
+/// In place, MCUboot erases images that hang or are invalid: the device must not wait for a trial of either.
 #[test]
 fn an_image_that_mcuboot_erased_is_given_up_at_the_next_boot() {
     let mut no_image = McubootInPlace::image(4);
@@ -341,7 +343,7 @@ fn an_image_that_mcuboot_erased_is_given_up_at_the_next_boot() {
     }
 }
 
-/// MCUboot in place starts the highest version only, and an earlier one may be sent where `VersionRule::Any` lets it.
+/// MCUboot in place starts the highest version only, and `VersionRule::Any` permits updates to an earlier one.
 #[test]
 fn an_image_that_waits_and_is_passed_over_at_every_boot_is_given_up() {
     let mcuboot = McubootInPlace::new();
@@ -353,13 +355,13 @@ fn an_image_that_waits_and_is_passed_over_at_every_boot_is_given_up() {
     assert_eq!(update_and_keep(&mcuboot, 5), Ok(()));
 }
 
-/// The same bytes in two slots: by their digests alone nobody could tell which of the two runs.
+/// The same bytes in two slots: their digests alone do not identify the running slot.
 #[test]
 fn an_image_that_lies_in_both_slots_is_swapped_once_and_the_next_update_works() {
     fn twice<R: Rig>() {
         let rig = R::new();
         for number in [2, 2, 3] {
-            update_and_keep(&rig, number).unwrap_or_else(|complaint| panic!("{complaint}"));
+            update_and_keep(&rig, number).unwrap_or_else(|failure| panic!("{failure}"));
             for _ in 0..3 {
                 assert!(now(booted(&rig).boot_state()).is_some_and(|state| state.is_ok()));
                 assert!(rig.runs(number));
@@ -371,19 +373,19 @@ fn an_image_that_lies_in_both_slots_is_swapped_once_and_the_next_update_works() 
 }
 
 #[test]
-fn a_bit_misread_changes_nothing_of_what_an_image_of_mcuboots_says_of_itself() {
+fn a_bit_misread_changes_nothing_of_an_mcuboot_image() {
     let rig = McubootSwap::new();
     let identity = || {
         let mut flash: View<8, 2_048> = View(rig.nor().clone());
         now(McubootImages::<true>::identity(&mut flash, Region::new(0, 12_288), Available::Whole))
             .expect("nothing is cut")
     };
-    let said = identity();
-    assert!(said.is_ok(), "{said:?}");
+    let info = identity();
+    assert!(info.is_ok(), "{info:?}");
     for at in 0.. {
-        rig.nor().plan([Mishap { at, blow: Blow::Misread }]);
-        assert_eq!(identity(), said, "{at}");
-        if rig.nor().is_mishap_due() {
+        rig.nor().plan([PlannedFault { at, fault: FlashFault::Misread }]);
+        assert_eq!(identity(), info, "{at}");
+        if rig.nor().is_fault_due() {
             assert!(at > 4, "header and TLVs, twice");
             break;
         }

@@ -1,4 +1,4 @@
-//! The tables of planted bugs match the sources: the program `sabotage` applies them, this test only looks.
+//! The tables of planted bugs match the sources: the program `sabotage` applies them, this test only compares.
 
 use std::fs;
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use ota_tests::dice::Dice;
+use ota_tests::rng::Rng;
 use ota_tests::rows::{self, Row};
 
 /// Rows that are drawn where `SABOTAGE` is not set.
@@ -83,10 +83,10 @@ fn chosen(mut rows: Vec<Row>) -> Outcome<Vec<Row>> {
         None => SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
     };
     println!("SABOTAGE={count} SABOTAGE_SEED={seed}: of {} rows", rows.len());
-    let mut dice = Dice::new(seed);
+    let mut rng = Rng::new(seed);
     let mut drawn = Vec::new();
     while drawn.len() < count && !rows.is_empty() {
-        let row = rows.swap_remove(dice.below(rows.len() as u64) as usize);
+        let row = rows.swap_remove(rng.below(rows.len() as u64) as usize);
         if !is_slow(&row) || drawn.iter().filter(|row| is_slow(row)).count() < SLOW_ROWS_MAX {
             drawn.push(row);
         }

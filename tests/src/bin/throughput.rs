@@ -1,4 +1,4 @@
-//! Sets the rate at which the demo moves its image beside the rate at which plain mosquitto carries blocks of the same
+//! Compares the rate at which the demo transfers its image with the rate at which plain mosquitto carries blocks of the same
 //! size on the same machine, in one run: `cargo run -p ota-tests --bin throughput`. Needs mosquitto.
 
 use std::error::Error;
@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What the demo asks for at once.
+/// Bytes that the demo requests at once.
 const BLOCK: usize = 4096;
 /// Messages in one measurement: 16 MiB, about two images of the demo.
 const MESSAGES: usize = 4096;
@@ -17,7 +17,7 @@ const MESSAGES: usize = 4096;
 const ROUNDS: usize = 5;
 /// How long mosquitto may be silent, to start or to carry on.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Debian puts it where an ordinary user's path does not lead.
+/// Debian installs it outside an ordinary user's search path.
 const MOSQUITTO: [&str; 2] = ["mosquitto", "/usr/sbin/mosquitto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -32,10 +32,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What each download of the demo's story over MQTT came to, in MB/s, as the demo's last line of progress says it.
+/// The rate of each download of the demo over MQTT, in MB/s, from the demo's last line of progress.
 fn demo_rates() -> Result<Vec<f64>, Box<dyn Error>> {
     let mut demo = Command::new(env!("CARGO"));
-    // What `cargo run` says of this package would make build scripts of the demo run again, and all above them.
+    // Variables that `cargo run` sets for this package would make build scripts of the demo and its dependents run again.
     for (name, _) in
         std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
     {
@@ -55,7 +55,7 @@ fn rate(progress: &str) -> Option<f64> {
     progress.split(" MB/s").next()?.rsplit(' ').next()?.parse().ok()
 }
 
-/// What mosquitto carries from one raw socket to another, in MB/s of payload.
+/// The rate of mosquitto from one raw socket to another, in MB/s of payload.
 fn mosquitto_rate() -> Result<f64, Box<dyn Error>> {
     let broker = Broker::start()?;
     let mut rates = (0..ROUNDS).map(|_| broker.carry()).collect::<Result<Vec<f64>, _>>()?;
@@ -63,7 +63,7 @@ fn mosquitto_rate() -> Result<f64, Box<dyn Error>> {
     Ok(rates[ROUNDS / 2])
 }
 
-/// A mosquitto of our own on a free port, gone when this is dropped.
+/// A mosquitto of our own on a free port, stopped when this is dropped.
 struct Broker {
     process: Child,
     config: PathBuf,
@@ -131,7 +131,7 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        // Whether it had already gone is no matter: it is not to stay.
+        // It does not matter whether it has already exited.
         let _ = self.process.kill();
         let _ = self.process.wait();
         let _ = std::fs::remove_file(&self.config);

@@ -1,4 +1,4 @@
-//! What lies in flash, and what runs from it.
+//! Checks of the contents of flash, and of what runs from it.
 
 use std::ops::Range;
 
@@ -10,12 +10,12 @@ use crate::device::Device;
 use crate::image::key_epoch;
 use crate::job::Kind;
 
-/// How long after its end at the service a job may still be activated by a device that is connected: the answer that says
-/// so may get lost and refused many times.
+/// Time after its end at the service within which a connected device may still activate a job: the response that reports the
+/// end may be lost or refused many times.
 const CANCEL_MS_MAX: u64 = 180_000;
 
 impl Release {
-    /// Whether a device may run it: what its sources serve is what was signed, by the right key, for this board.
+    /// Whether a device may run it: its sources serve what was signed, by the right key, for this board.
     pub(super) fn may_run(&self) -> bool {
         matches!(self.kind, Kind::Good | Kind::FailsItsTest | Kind::HangsInItsTest)
     }
@@ -35,7 +35,7 @@ impl Checks {
         }
     }
 
-    /// Touches come in their order: the guarded slot changes where the boot record was written between them.
+    /// Ranges are in the order of the operations: the protected slot changes where the boot record was written between them.
     pub(super) fn the_confirmed_slot_is_never_touched(&mut self, device: &Device, touched: &[Range<u32>], now_ms: u64) {
         let BootRecord { confirmed, trial, .. } = device.record();
         for range in touched {
@@ -110,7 +110,7 @@ impl Checks {
     fn an_image_whose_trial_ended_is_not_tried_again(&mut self, trial: &Trial) {
         match trial {
             Trial::Ended { digest, .. } => self.ended.push(*digest),
-            // Where the journal failed, nobody remembers.
+            // If the journal failed, the cancellation may have been lost.
             Trial::Pending { digest, .. } if self.ended.contains(digest) && !self.flash_failed() => {
                 self.violated("an image whose trial ended is not tried again", format!("{digest}"));
             }

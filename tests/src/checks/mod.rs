@@ -1,9 +1,9 @@
-//! What must never happen in a life, each as a sentence that the world holds against what it sees. A violation is kept,
-//! not thrown, so that a life runs on and shows what becomes of it.
+//! Invariants of every run, each named by a sentence and checked against what the simulation observes. A violation is
+//! collected and does not panic, so that the run continues and shows its consequences.
 
 mod flash;
 mod progress;
-mod words;
+mod updates;
 
 use ota_agent::machine::{Notice, WINDOW_BLOCKS};
 use ota_agent::{AgentConfig, Progress, StartRefused};
@@ -17,7 +17,7 @@ use crate::job::{Job, Kind};
 use crate::nor::Chip;
 use crate::service::Service;
 
-/// A job as the checks know it.
+/// What the checks store of a job.
 struct Release {
     job: String,
     kind: Kind,
@@ -27,44 +27,44 @@ struct Release {
     taken_back_ms: Option<u64>,
 }
 
-/// The judge of one world.
+/// The checks of one simulation.
 pub struct Checks {
-    /// What should not have happened, in sentences.
+    /// Violated invariants, as sentences.
     pub violations: Vec<String>,
-    /// Everything that the application heard, in order.
+    /// All notices of the application, in order.
     pub notices: Vec<Notice>,
-    /// How far downloads were, in order; only of the newest boot.
+    /// Download progress, in order; only of the newest boot.
     pub progress: Vec<Progress>,
-    /// Updates that the application started in vain.
+    /// Refused attempts of the application to start an update.
     pub refused: Vec<StartRefused>,
-    /// Reasons that this life's accidents excuse, beside those that the jobs earn.
-    pub excuses: Vec<Reason>,
+    /// Failure reasons that this run's faults allow, beside those of the jobs' own defects.
+    pub allowed_failures: Vec<Reason>,
     releases: Vec<Release>,
     factory: Option<Digest>,
     window_bytes: u32,
     sector_bytes: u32,
-    /// The slot that must not be touched, as the newest boot record says.
+    /// The slot that must not be touched, from the newest boot record.
     confirmed: SlotId,
-    /// Whether that slot holds its image: that of a new device may run from elsewhere, and is copied there by a boot.
+    /// Whether that slot holds its image: a new device's image may run from elsewhere, and a boot copies it into the slot.
     adopted: bool,
     /// Images whose trial ended without a confirmation.
     ended: Vec<Digest>,
     /// The monotonic record as it was last seen.
     floor: RollbackCounters,
     connected_since_ms: Option<u64>,
-    words_read: usize,
+    updates_read: usize,
     pace: progress::Pacing,
 }
 
 impl Checks {
-    /// A judge who has seen nothing.
+    /// Checks without observations.
     pub fn new(config: &AgentConfig, chip: Chip) -> Self {
         Self {
             violations: Vec::new(),
             notices: Vec::new(),
             progress: Vec::new(),
             refused: Vec::new(),
-            excuses: Vec::new(),
+            allowed_failures: Vec::new(),
             releases: Vec::new(),
             factory: None,
             window_bytes: WINDOW_BLOCKS * config.block_bytes(),
@@ -74,7 +74,7 @@ impl Checks {
             ended: Vec::new(),
             floor: RollbackCounters::default(),
             connected_since_ms: None,
-            words_read: 0,
+            updates_read: 0,
             pace: progress::Pacing::default(),
         }
     }
@@ -86,7 +86,7 @@ impl Checks {
         self.adopted = device.executing.is_none();
     }
 
-    /// A job was made.
+    /// A job was created.
     pub fn released(&mut self, job: &Job) {
         self.releases.push(Release {
             job: job.id.clone(),
@@ -97,14 +97,14 @@ impl Checks {
         });
     }
 
-    /// The service took a job back.
+    /// The service ended a job.
     pub fn taken_back(&mut self, id: &str, now_ms: u64) {
         if let Some(release) = self.releases.iter_mut().find(|release| release.job == id) {
             release.taken_back_ms.get_or_insert(now_ms);
         }
     }
 
-    /// The connection came or went.
+    /// The connection was established or lost.
     pub fn connected(&mut self, since_ms: Option<u64>) {
         self.connected_since_ms = since_ms;
     }
@@ -131,42 +131,42 @@ impl Checks {
     }
 
     /// The device sent a message.
-    pub fn said(&mut self, topic: &str, payload: &[u8], now_ms: u64) {
+    pub fn message_sent(&mut self, topic: &str, payload: &[u8], now_ms: u64) {
         self.progress_is_reported_every_five_per_cent_or_ten_seconds(topic, payload, now_ms);
     }
 
-    /// The service heard something.
-    pub fn heard(&mut self, service: &Service, device: &Device) {
+    /// The service received a message.
+    pub fn service_received(&mut self, service: &Service, device: &Device) {
         self.a_request_never_asks_for_more_than_128_kib(service);
-        for at in self.words_read..service.words.len() {
-            self.an_update_names_the_version_that_it_expects(&service.words[at]);
-            self.all_final_words_about_a_job_are_the_same(&service.words[..=at]);
-            self.a_final_word_is_true(&service.words[at], device);
-            self.a_final_word_has_a_reason_that_the_job_earned(&service.words[at]);
+        for at in self.updates_read..service.updates.len() {
+            self.an_update_names_the_version_that_it_expects(&service.updates[at]);
+            self.all_final_updates_of_a_job_are_the_same(&service.updates[..=at]);
+            self.a_final_update_is_true(&service.updates[at], device);
+            self.a_final_update_has_a_justified_reason(&service.updates[at]);
         }
-        self.words_read = service.words.len();
+        self.updates_read = service.updates.len();
     }
 
-    /// The application heard of progress.
+    /// The application received progress.
     pub fn progressed(&mut self, progress: Progress) {
         self.progress_never_falls_and_never_passes_the_whole(progress);
         self.progress.push(progress);
     }
 
-    /// The application heard a notice.
+    /// The application received a notice.
     pub fn noticed(&mut self, notice: Notice, now_ms: u64) {
         self.a_download_goes_on_where_the_reset_found_it(notice, now_ms);
         self.notices.push(notice);
     }
 
-    /// The application asked for an update, and was refused.
+    /// The application started an update and was refused.
     pub fn refused_to_start(&mut self, refused: StartRefused) {
         self.refused.push(refused);
     }
 
-    /// Whether this life's flash refused an operation.
+    /// Whether this run's flash refused an operation.
     fn flash_failed(&self) -> bool {
-        self.excuses.contains(&Reason::FlashWriteFailed)
+        self.allowed_failures.contains(&Reason::FlashWriteFailed)
     }
 
     fn violated(&mut self, sentence: &str, what: String) {

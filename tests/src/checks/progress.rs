@@ -1,4 +1,4 @@
-//! How far downloads are, what is told of it, and where they go on after a reset.
+//! Checks of download progress: its values, its reports, and where a download resumes after a reset.
 
 use ota_agent::Progress;
 use ota_agent::machine::Notice;
@@ -10,17 +10,17 @@ use super::Checks;
 const STEPS: usize = 20;
 const REPORT_EVERY_MS: u64 = 10_000;
 
-/// What is known of the download at hand.
+/// State of the current download.
 #[derive(Default)]
 pub(super) struct Pacing {
-    /// Bytes of the image that is being fetched, its name here.
+    /// Bytes of the image that is being fetched, which identify it.
     image_bytes: u32,
-    /// How far it was before the last reset.
+    /// Bytes downloaded before the last reset.
     reached_bytes: u32,
     done_bytes: u32,
     started_ms: u64,
-    /// What the service was told in this boot, each once.
-    told: Vec<String>,
+    /// Distinct progress values reported to the service in this boot.
+    reported: Vec<String>,
     rebooted: bool,
 }
 
@@ -28,12 +28,12 @@ impl Pacing {
     pub(super) fn booted(&mut self) {
         self.reached_bytes = self.reached_bytes.max(self.done_bytes);
         self.done_bytes = 0;
-        self.told.clear();
+        self.reported.clear();
         self.rebooted = true;
     }
 
     fn forget(&mut self) {
-        *self = Self { told: std::mem::take(&mut self.told), ..Self::default() };
+        *self = Self { reported: std::mem::take(&mut self.reported), ..Self::default() };
     }
 }
 
@@ -69,10 +69,10 @@ impl Checks {
         }
         self.pace.done_bytes = resumed_bytes;
         self.pace.started_ms = now_ms;
-        self.pace.told.clear();
+        self.pace.reported.clear();
     }
 
-    /// Counted, because a word may wait for its turn: so many steps, so many waits, the first and the last one.
+    /// By count, because an update may be delayed: at most one per step and per interval, plus the first and the last one.
     pub(super) fn progress_is_reported_every_five_per_cent_or_ten_seconds(
         &mut self,
         topic: &str,
@@ -80,20 +80,20 @@ impl Checks {
         now_ms: u64,
     ) {
         let Some(receive) = receive_of(topic, payload) else { return };
-        if self.pace.told.contains(&receive) {
-            return; // the same word once more: its answer got lost
+        if self.pace.reported.contains(&receive) {
+            return; // a retransmission: its response was lost
         }
-        self.pace.told.push(receive);
+        self.pace.reported.push(receive);
         let waits = (now_ms - self.pace.started_ms.min(now_ms)) / REPORT_EVERY_MS;
-        let told_max = 2 + STEPS + waits as usize;
-        if self.pace.told.len() > told_max {
-            let what = format!("{} words, at most {told_max}", self.pace.told.len());
+        let reported_max = 2 + STEPS + waits as usize;
+        if self.pace.reported.len() > reported_max {
+            let what = format!("{} updates, at most {reported_max}", self.pace.reported.len());
             self.violated("progress is reported every five per cent or ten seconds", what);
         }
     }
 }
 
-/// What an update says of blocks received.
+/// The received blocks that an update reports.
 fn receive_of(topic: &str, payload: &[u8]) -> Option<String> {
     let Ok((_, Topic::Jobs(ota_jobs::JobsTopic::Update(_, None)))) = Topic::parse(topic) else { return None };
     let update = Update::parse(payload).ok().filter(|update| update.status == Status::InProgress)?;

@@ -1,4 +1,4 @@
-//! The vectors and the weaknesses that were measured on ESP-IDF's own code, and what an application does to otadata.
+//! The vectors and the weaknesses that were measured on ESP-IDF's own code, and the application's writes to otadata.
 
 use super::*;
 
@@ -22,8 +22,8 @@ fn booted(table: Table, otadata: &mut [u8]) -> Start {
     boot(table, otadata, |_| true, whole).expect("the power stays")
 }
 
-/// The steps of esp_ota_set_boot_partition: the entry that is active for the slot is rewritten, or the other one gets the
-/// next number that stands for it.
+/// The steps of esp_ota_set_boot_partition: the active entry is rewritten if it selects the slot; otherwise the other one
+/// gets the next number that selects it.
 fn set_boot(otadata: &[u8], slots: u32, slot: u32) -> [Step; 2] {
     let found = [Entry::of(otadata, 0), Entry::of(otadata, 1)];
     let (sector, seq) = match active(&found) {
@@ -168,7 +168,7 @@ fn the_crc_does_not_cover_the_state_so_a_torn_state_is_started_and_never_watched
         let [_, (_, left)] = entries(&bytes);
         let expected = match state {
             NEW => (Start::Ota(1), Start::Ota(0), ABORTED),
-            PENDING_VERIFY => (Start::Ota(0), Start::Ota(0), ABORTED), // gone before it ever ran
+            PENDING_VERIFY => (Start::Ota(0), Start::Ota(0), ABORTED), // aborted before it ran
             INVALID | ABORTED => (Start::Ota(0), Start::Ota(0), state),
             _ => (Start::Ota(1), Start::Ota(1), state), // not on trial: it is never taken back
         };
@@ -240,11 +240,11 @@ fn after_a_fall_back_the_next_choice_overwrites_the_entry_of_the_slot_that_runs(
     assert_eq!(entries(&bytes), [(3, NEW), (2, VALID)], "the only sound image is not named any more");
 }
 
-/// Source: get_state_partition of esp_ota_ops.c, which takes the first entry that stands for the slot.
+/// Source: get_state_partition of esp_ota_ops.c, which takes the first entry that selects the slot.
 #[test]
 fn when_both_entries_stand_for_one_slot_its_state_is_read_from_the_stale_one() {
     let mut bytes = otadata([Entry::new(1, INVALID), Entry::new(3, VALID)]);
     assert_eq!(booted(TWO, &mut bytes), Start::Ota(0));
-    let told = entries(&bytes).into_iter().find(|(seq, _)| (seq - 1) % TWO.slots == 0);
-    assert_eq!(told, Some((1, INVALID)), "the image that runs, and is valid, is told to be invalid");
+    let reported = entries(&bytes).into_iter().find(|(seq, _)| (seq - 1) % TWO.slots == 0);
+    assert_eq!(reported, Some((1, INVALID)), "the running, valid image is reported as invalid");
 }

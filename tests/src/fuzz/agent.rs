@@ -1,6 +1,5 @@
-//! The agent in any state: jobs, answers of the service as they are and damaged, unsolicited messages, blocks,
-//! commands, time, lost connections and resets. The flash panics on a word that is written twice; whatever happened, the
-//! device boots.
+//! The agent in any state: jobs, answers of the service as they are and damaged, unsolicited messages, blocks, commands,
+//! time, lost connections and resets. The flash panics on a word that is written twice; after any input, the device boots.
 
 use std::rc::Rc;
 
@@ -11,19 +10,19 @@ use ota_pal::{RollbackCounters, Version, now};
 
 use super::input::Input;
 use crate::device::{App, Device, URL_BYTES};
-use crate::dice::Dice;
 use crate::job::{Kind, Order, Route, job};
 use crate::nor::{PlainView, View};
+use crate::rng::Rng;
 use crate::service::{Reply, Service};
 use crate::setup::Setup;
 use crate::verifier::Signer;
 
-/// Resets and steps in one input: more only take time.
+/// Maximum resets and steps of one input: more only take time.
 const LIVES_MAX: u32 = 12;
 const STEPS_MAX: u32 = 200;
-/// Messages that one step carries.
+/// Maximum messages of one step.
 const MESSAGES_MAX: u32 = 40;
-/// Topics of messages that come unasked.
+/// Topics of unsolicited messages.
 const TOPICS: [&str; 10] = [
     "$aws/things/thing/jobs/notify",
     "$aws/things/thing/jobs/notify-next",
@@ -39,38 +38,38 @@ const TOPICS: [&str; 10] = [
 
 type Agent<'b> = ota_agent::Agent<'b, crate::device::Board<PlainView>, App>;
 
-/// What is around the device.
+/// The environment of the device.
 struct Around {
     service: Service,
     signer: Rc<Signer>,
-    dice: Dice,
+    rng: Rng,
     now_ms: u64,
     jobs: u32,
-    /// What the service sent and the device has not seen.
+    /// Messages of the service that the device has not received.
     replies: Vec<Reply>,
     steps: u32,
 }
 
 pub fn agent(bytes: &[u8]) {
     let mut input = Input(bytes);
-    let mut dice = Dice::new(input.byte().into());
+    let mut rng = Rng::new(input.byte().into());
     let signer = Rc::new(Signer::new("ours", false));
     let setup = Setup { slot_sectors: 4, ..Setup::new(1) };
-    let device = Device::new(&setup, signer.clone(), &mut dice);
-    let service = Service::new("thing", dice.split());
-    let mut around = Around { service, signer, dice, now_ms: 0, jobs: 0, replies: Vec::new(), steps: 0 };
+    let device = Device::new(&setup, signer.clone(), &mut rng);
+    let service = Service::new("thing", rng.split());
+    let mut around = Around { service, signer, rng, now_ms: 0, jobs: 0, replies: Vec::new(), steps: 0 };
     for _ in 0..LIVES_MAX {
-        live(&device, &mut around, &mut input);
+        run_boot(&device, &mut around, &mut input);
         if input.is_empty() || around.steps > STEPS_MAX {
             break;
         }
     }
-    device.boot().expect("the power stays").expect("whatever happened, the device boots");
+    device.boot().expect("the power stays").expect("the device boots after any input");
 }
 
 /// From a boot to a reset, or to the end of the input.
-fn live(device: &Device, around: &mut Around, input: &mut Input<'_>) {
-    let boot = device.boot().expect("the power stays").expect("whatever happened, the device boots");
+fn run_boot(device: &Device, around: &mut Around, input: &mut Input<'_>) {
+    let boot = device.boot().expect("the power stays").expect("the device boots after any input");
     let mut url = [0; URL_BYTES];
     let flash: PlainView = View(device.nor.clone());
     let started = device.start(flash, &boot, &mut url, 7, around.now_ms).expect("the power stays");
@@ -85,7 +84,7 @@ fn live(device: &Device, around: &mut Around, input: &mut Input<'_>) {
     }
 }
 
-/// One thing that happens; whether it is a reset.
+/// Performs one event; returns whether it is a reset.
 fn step(agent: &mut Agent<'_>, around: &mut Around, input: &mut Input<'_>) -> bool {
     let at = around.at();
     match input.byte() % 16 {
@@ -160,12 +159,12 @@ impl Around {
             by_next_key: false,
         };
         self.jobs += 1;
-        let job = job(&order, &self.signer, &mut self.dice);
+        let job = job(&order, &self.signer, &mut self.rng);
         let replies = self.service.create(job, self.now_ms);
         self.replies.extend(replies);
     }
 
-    /// Messages go both ways until none is left.
+    /// Delivers messages in both directions until none is left.
     fn carry(&mut self, agent: &mut Agent<'_>) {
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         for _ in 0..MESSAGES_MAX {

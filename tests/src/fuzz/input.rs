@@ -1,4 +1,4 @@
-//! An input that is taken apart from its start. At its end, numbers are 0 and pieces are empty.
+//! An input that is consumed from its start. At its end, numbers are 0 and pieces are empty.
 
 /// What is left of an input.
 pub struct Input<'a>(pub &'a [u8]);

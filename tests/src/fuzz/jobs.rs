@@ -1,4 +1,5 @@
-//! Every message that comes in. What is taken is read to its end, and what can be written again is read as it was.
+//! Every incoming message. A message that parses is read completely, and one that can be emitted again parses to the same
+//! value.
 
 use ota_jobs::base64::{self, Base64Error};
 use ota_jobs::{

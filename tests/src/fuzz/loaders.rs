@@ -35,7 +35,7 @@ pub fn esp_otadata(bytes: &[u8]) {
         entry[..piece.len()].copy_from_slice(piece);
         let parsed = esp_idf::Entry::parse(&entry);
         let _ = (parsed.is_valid(), parsed.is_damaged(), parsed.is_passed_over());
-        // Half of the inputs have a checksum that holds.
+        // Half of the inputs have a valid checksum.
         if input.byte().is_multiple_of(2) {
             let sequence = u32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
             entry[28..].copy_from_slice(&esp_idf::otadata::sequence_crc(sequence).to_le_bytes());

@@ -1,4 +1,4 @@
-//! The bodies of the fuzz targets: functions of any bytes that must not panic. `tests/fuzz` hands them to libFuzzer, and
+//! The bodies of the fuzz targets: functions of any bytes that must not panic. `tests/fuzz` passes them to libFuzzer, and
 //! `tests/tests/fuzz_corpus.rs` runs them over their corpus without it.
 
 mod agent;
@@ -13,11 +13,11 @@ use std::path::PathBuf;
 /// A fuzz target.
 #[derive(Clone, Copy)]
 pub struct Target {
-    /// Its name, which its corpus and its program have as well.
+    /// Its name, also that of its corpus and its program.
     pub name: &'static str,
-    /// What it does with an input.
+    /// Its body.
     pub run: fn(&[u8]),
-    /// A longer input shows nothing new.
+    /// Maximum useful length of an input.
     pub bytes_max: usize,
 }
 

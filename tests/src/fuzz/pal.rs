@@ -1,4 +1,4 @@
-//! What the native layout reads: image headers, the records in flash, keys and signatures.
+//! Inputs of the native layout: image headers, the records in flash, keys and signatures.
 
 use ota_pal::{
     BootRecord, BootRecords, Digest, Geometry, HEADER_BYTES, Header, Key, KeySet, Layout, MonotonicRecords, Region,
@@ -10,7 +10,7 @@ use crate::device::{Board, Device};
 use crate::nor::{Nor, PLAIN, PlainView, View};
 use crate::verifier::Signer;
 
-/// A part whose first bytes are these; the rest is erased.
+/// A part that starts with these bytes; the rest is erased.
 pub fn flash(bytes: &[u8]) -> PlainView {
     let nor = Nor::new(PLAIN, 16);
     nor.burn(0, bytes);
@@ -63,15 +63,15 @@ pub fn records(bytes: &[u8]) {
     if let Ok(record) = record {
         let mut records = BootRecords::new(&device.layout);
         now(records.store(&mut view, &record)).expect(done).expect("a record that was read can be stored");
-        // A row that was not understood is counted, and gone once the record is written anew.
+        // An unknown row is counted, and removed when the record is rewritten.
         let whole = BootRecord { broken_rows: 0, ..record };
         assert_eq!(now(records.load(&mut view)).expect(done), Ok(whole));
     }
 }
 
-/// A record as it lies in flash: checksum, number, kind, format, length, payload.
+/// A record as in flash: checksum, number, kind, format, length, payload.
 fn record(kind: u8, format: u8, sequence: u32, payload: &[u8]) -> Vec<u8> {
-    // Mostly the format that is read, so that contents matter.
+    // Mostly the current format, so that the contents are parsed.
     let format = if format < 8 { format } else { 1 };
     let len = (payload.len() as u16).to_le_bytes();
     let covered = [&sequence.to_le_bytes()[..], &[kind, format], &len, payload].concat();

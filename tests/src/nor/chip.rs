@@ -7,8 +7,8 @@ pub struct Chip {
     pub word_bytes: usize,
     /// Unit of erases, as the driver has it.
     pub sector_bytes: usize,
-    /// What the part really erases at once, over and over from its start: a part of uneven sectors has a driver that
-    /// erases several of them for one of its own.
+    /// Sector sizes of the part itself, repeated from its start: the driver of a part with uneven sectors erases several of
+    /// them for one of its own.
     pub parts: &'static [usize],
 }
 

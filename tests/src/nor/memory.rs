@@ -1,17 +1,17 @@
-//! The cells: what operations do to them, and what torn ones leave.
+//! The cells: what operations do to them, and what interrupted operations leave.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
-use crate::dice::Dice;
+use crate::rng::Rng;
 
-use super::{Blow, Chip, Mishap, Tear};
+use super::{Chip, CutEffect, FlashFault, PlannedFault};
 
 #[derive(Clone)]
 pub(super) struct Memory {
     pub(super) chip: Chip,
     pub(super) bytes: Vec<u8>,
-    pub(super) mishaps: VecDeque<Mishap>,
+    pub(super) planned_faults: VecDeque<PlannedFault>,
     pub(super) dark: bool,
     pub(super) takes_words_twice: bool,
     pub(super) operations: u32,
@@ -25,20 +25,20 @@ pub(super) struct Memory {
     unreadable: BTreeSet<usize>,
     /// No sector in it can be erased.
     worn: Range<usize>,
-    dice: Dice,
+    rng: Rng,
 }
 
-/// What becomes of one operation.
+/// The result of one operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum Outcome {
     Done,
     Failed,
-    /// Done, and called failed.
+    /// Done, and reported as failed.
     Denied,
     Ignored,
-    /// The power had gone before.
+    /// The power was already off.
     Dark,
-    Cut(Tear),
+    Cut(CutEffect),
 }
 
 /// Which bits of an operation are done, for the byte at an address: those that the mask has.
@@ -50,7 +50,7 @@ impl Memory {
         Self {
             chip,
             bytes: vec![0xFF; len],
-            mishaps: VecDeque::new(),
+            planned_faults: VecDeque::new(),
             dark: false,
             takes_words_twice: false,
             operations: 0,
@@ -60,7 +60,7 @@ impl Memory {
             unstable: BTreeMap::new(),
             unreadable: BTreeSet::new(),
             worn: 0..0,
-            dice: Dice::new(0),
+            rng: Rng::new(0),
         }
     }
 
@@ -74,71 +74,71 @@ impl Memory {
         self.is_aligned(&(at..at + out.len()), self.chip.word_bytes);
         out.copy_from_slice(&self.bytes[at..at + out.len()]);
         for (address, mask) in self.unstable.range(at..at + out.len()) {
-            out[address - at] ^= mask & self.dice.roll() as u8;
+            out[address - at] ^= mask & self.rng.next_u64() as u8;
         }
-        match self.mishaps.front_mut() {
-            Some(Mishap { at: 0, blow: Blow::Misread }) if !out.is_empty() => {
-                self.mishaps.pop_front();
-                let bit = self.dice.below(out.len() as u64 * 8) as usize;
+        match self.planned_faults.front_mut() {
+            Some(PlannedFault { at: 0, fault: FlashFault::Misread }) if !out.is_empty() => {
+                self.planned_faults.pop_front();
+                let bit = self.rng.below(out.len() as u64 * 8) as usize;
                 out[bit / 8] ^= 1 << (bit % 8);
             }
-            Some(Mishap { at, blow: Blow::Misread }) if *at > 0 => *at -= 1,
+            Some(PlannedFault { at, fault: FlashFault::Misread }) if *at > 0 => *at -= 1,
             _ => {}
         }
         self.unreadable.range(at..at + out.len()).next().is_none()
     }
 
-    pub(super) fn write(&mut self, at: usize, bytes: &[u8]) -> Fate {
+    pub(super) fn write(&mut self, at: usize, bytes: &[u8]) -> Outcome {
         let range = at..at + bytes.len();
         self.is_aligned(&range, self.chip.word_bytes);
-        let fate = self.fate();
-        if self.begins(fate, &range) {
+        let outcome = self.outcome();
+        if self.begins(outcome, &range) {
             let is_used = self.words(&range).contains(&true) && !self.takes_words_twice;
-            assert!(!is_used, "a word is written at {at} that is not erased");
+            assert!(!is_used, "the word written at {at} is not erased");
             self.words(&range).fill(true);
-            self.change(fate, &range, |offset, byte| byte & !bytes[offset]);
+            self.change(outcome, &range, |offset, byte| byte & !bytes[offset]);
         }
-        fate
+        outcome
     }
 
-    pub(super) fn erase(&mut self, range: Range<usize>) -> Fate {
+    pub(super) fn erase(&mut self, range: Range<usize>) -> Outcome {
         self.is_aligned(&range, self.chip.sector_bytes);
-        let fate = match self.fate() {
-            Fate::Done if self.worn.contains(&range.start) => Fate::Failed,
-            fate => fate,
+        let outcome = match self.outcome() {
+            Outcome::Done if self.worn.contains(&range.start) => Outcome::Failed,
+            outcome => outcome,
         };
-        if self.begins(fate, &range) {
+        if self.begins(outcome, &range) {
             let sector_bytes = self.chip.sector_bytes;
             self.erases[range.start / sector_bytes..range.end / sector_bytes].iter_mut().for_each(|count| *count += 1);
-            self.change(fate, &range, |_, byte| !byte);
-            // Only an erase whose end was heard can be relied upon.
-            self.words(&range).fill(fate != Fate::Done);
+            self.change(outcome, &range, |_, byte| !byte);
+            // An erase is reliable only if it completed.
+            self.words(&range).fill(outcome != Outcome::Done);
         }
-        fate
+        outcome
     }
 
-    /// Flips the bits that `wanted` names for an offset in the range and the byte there, as far as the fate lets it.
-    fn change(&mut self, fate: Fate, range: &Range<usize>, wanted: impl Fn(usize, u8) -> u8) {
-        let mut dice = self.dice.split();
+    /// Flips the bits that `wanted` names for an offset in the range and the byte there, as far as the outcome lets it.
+    fn change(&mut self, outcome: Outcome, range: &Range<usize>, wanted: impl Fn(usize, u8) -> u8) {
+        let mut rng = self.rng.split();
         let len = range.len();
-        // Something is done, and something is not.
-        let done = 1 + dice.below(len.saturating_sub(1) as u64) as usize;
-        let parts = self.first_parts(range, &mut dice).unwrap_or(done);
+        // At least one bit is changed, and at least one is not.
+        let done = 1 + rng.below(len.saturating_sub(1) as u64) as usize;
+        let parts = self.first_parts(range, &mut rng).unwrap_or(done);
         let mut head = |offset| if offset < done { 0xFF } else { 0 };
         let mut tail = |offset| if offset >= len - done { 0xFF } else { 0 };
         let mut between = |offset| if offset < parts { 0xFF } else { 0 };
-        let mut bits = |_| dice.roll() as u8;
-        let mask: Mask<'_> = match fate {
-            Fate::Cut(Tear::Head) => &mut head,
-            Fate::Cut(Tear::Tail) => &mut tail,
-            Fate::Cut(Tear::Between) => &mut between,
-            Fate::Cut(Tear::Bits | Tear::Unstable | Tear::Unreadable) => &mut bits,
-            Fate::Done
-            | Fate::Failed
-            | Fate::Denied
-            | Fate::Ignored
-            | Fate::Dark
-            | Fate::Cut(Tear::Before | Tear::After) => &mut |_| 0xFF,
+        let mut bits = |_| rng.next_u64() as u8;
+        let mask: Mask<'_> = match outcome {
+            Outcome::Cut(CutEffect::Head) => &mut head,
+            Outcome::Cut(CutEffect::Tail) => &mut tail,
+            Outcome::Cut(CutEffect::Between) => &mut between,
+            Outcome::Cut(CutEffect::Bits | CutEffect::Unstable | CutEffect::Unreadable) => &mut bits,
+            Outcome::Done
+            | Outcome::Failed
+            | Outcome::Denied
+            | Outcome::Ignored
+            | Outcome::Dark
+            | Outcome::Cut(CutEffect::Before | CutEffect::After) => &mut |_| 0xFF,
         };
         for offset in 0..len {
             let address = range.start + offset;
@@ -151,17 +151,18 @@ impl Memory {
             }
             let flipped = bits & mask(offset);
             self.bytes[address] ^= flipped;
-            if fate == Fate::Cut(Tear::Unstable) && flipped != bits {
+            if outcome == Outcome::Cut(CutEffect::Unstable) && flipped != bits {
                 self.unstable.insert(address, bits);
             }
-            if fate == Fate::Cut(Tear::Unreadable) && flipped != bits {
+            if outcome == Outcome::Cut(CutEffect::Unreadable) && flipped != bits {
                 self.unreadable.insert(address);
             }
         }
     }
 
-    /// How many bytes of a range the first sectors of the part make up, some but not all of them; `None` where it is one.
-    fn first_parts(&self, range: &Range<usize>, dice: &mut Dice) -> Option<usize> {
+    /// Bytes of the first sectors of the part within a range, some but not all of them; `None` if the range is a single
+    /// sector.
+    fn first_parts(&self, range: &Range<usize>, rng: &mut Rng) -> Option<usize> {
         let mut ends = Vec::new();
         let mut end = 0;
         for part in self.chip.parts.iter().cycle() {
@@ -173,45 +174,45 @@ impl Memory {
                 ends.push(end - range.start);
             }
         }
-        (!ends.is_empty()).then(|| dice.pick(&ends))
+        (!ends.is_empty()).then(|| rng.pick(&ends))
     }
 
-    fn fate(&mut self) -> Fate {
+    fn outcome(&mut self) -> Outcome {
         if self.dark {
-            return Fate::Dark;
+            return Outcome::Dark;
         }
         self.operations += 1;
-        let blow = match self.mishaps.front_mut() {
-            None | Some(Mishap { blow: Blow::Misread, .. }) => return Fate::Done,
-            Some(Mishap { at, .. }) if *at > 0 => {
+        let fault = match self.planned_faults.front_mut() {
+            None | Some(PlannedFault { fault: FlashFault::Misread, .. }) => return Outcome::Done,
+            Some(PlannedFault { at, .. }) if *at > 0 => {
                 *at -= 1;
-                return Fate::Done;
+                return Outcome::Done;
             }
-            Some(Mishap { blow, .. }) => *blow,
+            Some(PlannedFault { fault, .. }) => *fault,
         };
-        self.mishaps.pop_front();
-        match blow {
-            Blow::Fail => Fate::Failed,
-            Blow::Deny => Fate::Denied,
-            Blow::Ignore => Fate::Ignored,
-            Blow::Misread => Fate::Done,
-            Blow::WearOut(from, to) => {
+        self.planned_faults.pop_front();
+        match fault {
+            FlashFault::Fail => Outcome::Failed,
+            FlashFault::Deny => Outcome::Denied,
+            FlashFault::Ignore => Outcome::Ignored,
+            FlashFault::Misread => Outcome::Done,
+            FlashFault::WearOut(from, to) => {
                 self.worn = from as usize..to as usize;
-                Fate::Done
+                Outcome::Done
             }
-            Blow::Cut(tear) => {
+            FlashFault::Cut(effect) => {
                 self.dark = true;
-                Fate::Cut(tear)
+                Outcome::Cut(effect)
             }
         }
     }
 
     /// Whether the operation reaches the cells; if so, they are touched.
-    fn begins(&mut self, fate: Fate, range: &Range<usize>) -> bool {
-        let begins = match fate {
-            Fate::Done | Fate::Denied => true,
-            Fate::Failed | Fate::Ignored | Fate::Dark => false,
-            Fate::Cut(tear) => tear != Tear::Before,
+    fn begins(&mut self, outcome: Outcome, range: &Range<usize>) -> bool {
+        let begins = match outcome {
+            Outcome::Done | Outcome::Denied => true,
+            Outcome::Failed | Outcome::Ignored | Outcome::Dark => false,
+            Outcome::Cut(effect) => effect != CutEffect::Before,
         };
         if begins {
             self.touched.push(range.start as u32..range.end as u32);

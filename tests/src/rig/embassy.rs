@@ -1,4 +1,4 @@
-//! A device that embassy-boot starts: the loader is its own crate, and the power can go in its swaps.
+//! A device that embassy-boot starts: the loader is its own crate, and the power can be cut in its swaps.
 
 use embassy_boot::{BootLoader, BootLoaderConfig};
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
@@ -6,9 +6,9 @@ use ota_pal::loaders::embassy_boot::Partitions;
 use ota_pal::{Flash as _, Geometry, Layout, LoaderBridge, RecordRegions, Region, RollbackCounters, now};
 
 use super::{Board, Rig, Turn, board, nor};
-use crate::dice::Dice;
 use crate::image::{BOARD, Behaviour, hardware, header, image};
 use crate::nor::{Nor, View};
+use crate::rng::Rng;
 
 const WORD: usize = 4;
 const PAGE: usize = 256;
@@ -54,7 +54,7 @@ impl NorFlash for Part {
     }
 }
 
-/// An operation that the power went at ends the loader's turn.
+/// An operation that the power was cut at ends the loader's run.
 fn done(ended: Option<Result<(), NorFlashErrorKind>>) -> Result<(), NorFlashErrorKind> {
     ended.unwrap_or(Err(NorFlashErrorKind::Other))
 }
@@ -103,7 +103,7 @@ impl Rig for Embassy {
 
     fn image(number: u32) -> Vec<u8> {
         let header = header(number, 6_000 + number, Behaviour::Passes, RollbackCounters::default());
-        image(&header, &mut Dice::new(u64::from(number)))
+        image(&header, &mut Rng::new(u64::from(number)))
     }
 
     fn running(&self, len_bytes: usize) -> Vec<u8> {

@@ -1,5 +1,5 @@
 //! A device that ESP-IDF's bootloader starts: slots and otadata in one NOR flash, the bootloader's steps carried out on it,
-//! so that the power can go in them too; and images that it verifies as it does, by checksum and digest.
+//! so that the power can be cut in them too; and images that it verifies as it does, by checksum and digest.
 
 use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
@@ -9,9 +9,9 @@ use ota_pal::{Flash, Geometry, HardwareId, Layout, LoaderBridge, RecordRegions, 
 use sha2::{Digest as _, Sha256};
 
 use super::{Board, Rig, Turn, board, nor};
-use crate::dice::Dice;
 use crate::esp_bootloader::{self, Entry, Start, Step, Table, VALID};
 use crate::nor::{Nor, PlainView};
+use crate::rng::Rng;
 
 const SECTOR_BYTES: u32 = 4_096;
 const SLOT_SECTORS: u32 = 2;
@@ -21,7 +21,7 @@ const FIRST_SLOT: u32 = 9;
 const DIGEST_BYTES: usize = 32;
 const CHECKSUM_SEED: u8 = 0xEF;
 
-/// The device. The factory's partition, if it has one, holds image 1, and so does the first slot if it has none.
+/// The device. The factory partition, if any, contains image 1; otherwise the first slot does.
 pub struct Esp {
     nor: Nor,
     table: Table,
@@ -44,12 +44,12 @@ impl Esp {
         device
     }
 
-    /// Another device that holds the same, and was started as this one.
+    /// A copy of the device, with the same history of boots.
     pub fn copy(&self) -> Self {
         Self { nor: self.nor.copy(), table: self.table, started: self.started.clone(), starts: RefCell::default() }
     }
 
-    /// What lies where.
+    /// The layout.
     pub fn layout(&self) -> Layout {
         let region = |first: u32, sectors: u32| Region::new(first * SECTOR_BYTES, sectors * SECTOR_BYTES);
         let slot = |index: u32| region(FIRST_SLOT + index * SLOT_SECTORS, SLOT_SECTORS);
@@ -68,7 +68,7 @@ impl Esp {
         self.started.get()
     }
 
-    /// What otadata holds, as the bootloader reads it: the part has no error correction.
+    /// The contents of otadata as the bootloader reads them: the part has no error correction.
     pub fn otadata(&self) -> Vec<u8> {
         let mut bytes = vec![0; OTADATA.len_bytes() as usize];
         let read = now(self.view().read(OTADATA.offset_bytes(), &mut bytes)).expect("reading never waits");
@@ -78,7 +78,7 @@ impl Esp {
         bytes
     }
 
-    /// Puts these entries into otadata, as something else left them.
+    /// Writes these entries to otadata, as another program would have left them.
     pub fn put(&self, entries: [Option<Entry>; 2]) {
         for (sector, entry) in entries.into_iter().enumerate() {
             let at = OTADATA.offset_bytes() + sector as u32 * SECTOR_BYTES;
@@ -100,7 +100,7 @@ impl Esp {
         is_image(&self.nor.bytes(region.offset_bytes(), region.len_bytes()))
     }
 
-    /// Carries a step of the bootloader's out on the flash and on what it holds of it; whether the power is still there.
+    /// Carries out a step of the bootloader on the flash and on its copy of it; returns whether the power is still on.
     fn does(&self, otadata: &mut [u8], step: Step) -> bool {
         let at = |sector: usize| OTADATA.offset_bytes() + sector as u32 * SECTOR_BYTES;
         let done = match step {
@@ -167,19 +167,19 @@ pub fn image(number: u32) -> Vec<u8> {
 }
 
 fn made(number: u32) -> Vec<u8> {
-    let mut dice = Dice::new(u64::from(number));
+    let mut rng = Rng::new(u64::from(number));
     let mut data = vec![0; 256];
     data[..4].copy_from_slice(&0xABCD_5432_u32.to_le_bytes());
     let version = format!("1.0.{number}");
     data[16..16 + version.len()].copy_from_slice(version.as_bytes());
     data[48..54].copy_from_slice(b"blinky");
-    data.extend(dice.bytes(4_800 + 16 * number as usize));
+    data.extend(rng.bytes(4_800 + 16 * number as usize));
     let mut bytes = vec![0xE9, 2];
     bytes.resize(24, 0);
     bytes[12] = 5; // ESP32-C3
     bytes[23] = 1; // a digest is appended
     let mut checksum = CHECKSUM_SEED;
-    for (address, segment) in [(0x3C00_0020_u32, data), (0x4038_0000, dice.bytes(100))] {
+    for (address, segment) in [(0x3C00_0020_u32, data), (0x4038_0000, rng.bytes(100))] {
         bytes.extend(address.to_le_bytes());
         bytes.extend((segment.len() as u32).to_le_bytes());
         checksum = segment.iter().fold(checksum, |sum, byte| sum ^ byte);

@@ -1,4 +1,4 @@
-//! A device that MCUboot starts: swapping the images, or in place. Its own turn is never cut.
+//! A device that MCUboot starts: swapping the images, or in place. The loader itself is never cut.
 
 use std::cell::Cell;
 
@@ -6,10 +6,10 @@ use ota_pal::loaders::mcuboot::{Align, InPlace, Mark, Marks, Mode, Swap, Swappin
 use ota_pal::{BootControl, Geometry, Layout, LoaderBridge, RecordRegions, Region, SlotId, now};
 
 use super::{Board, Rig, Turn, board, nor};
-use crate::dice::Dice;
 use crate::image::{BOARD, hardware};
 use crate::mcuboot::{Booted, Mcuboot, image};
 use crate::nor::{Nor, View};
+use crate::rng::Rng;
 
 const WORD: usize = 8;
 const SECTOR: usize = 2_048;
@@ -20,13 +20,13 @@ const SECTORS: usize = FACTORY_SECTOR + SLOT_SECTORS;
 
 type Flash = View<WORD, SECTOR>;
 
-/// Flash, slots and marks; the place that was started.
+/// Flash, slots and marks; the slot that was started.
 struct Device {
     nor: Nor,
     slots: [Region; 2],
     mode: Mode,
     started: Cell<usize>,
-    /// Whether the layout has a slot for the factory's image.
+    /// Whether the layout has a factory slot.
     factory: bool,
 }
 
@@ -45,7 +45,7 @@ impl Device {
         Self { nor, slots, mode, started: Cell::new(0), factory: false }
     }
 
-    /// The same with image 1 in a slot for the factory's.
+    /// The same with image 1 in a factory slot.
     fn with_factory(self) -> Self {
         self.nor.burn((FACTORY_SECTOR * SECTOR) as u32, &numbered(1));
         Self { factory: true, ..self }
@@ -89,18 +89,18 @@ impl Device {
 }
 
 fn numbered(number: u32) -> Vec<u8> {
-    image(number as u16, 0, 6_000 + number as usize, &mut Dice::new(u64::from(number)))
+    image(number as u16, 0, 6_000 + number as usize, &mut Rng::new(u64::from(number)))
 }
 
 impl McubootSwap {
-    /// A device whose layout has a slot for the factory's image.
+    /// A device whose layout has a factory slot.
     pub fn with_factory() -> Self {
         Self(Self::new().0.with_factory())
     }
 }
 
 impl McubootInPlace {
-    /// A device whose layout has a slot for the factory's image.
+    /// A device whose layout has a factory slot.
     pub fn with_factory() -> Self {
         Self(Self::new().0.with_factory())
     }

@@ -2,16 +2,16 @@
 
 use ota_pal::Version;
 
-/// A chip as a linker script knows it.
+/// A chip as described by a linker script.
 #[derive(Clone, Copy, Debug)]
 pub struct Chip {
-    /// As `esptool` spells it.
+    /// The name in `esptool`.
     pub name: &'static str,
     /// `e_machine`: 0xF3 for RISC-V, 0x5E for Xtensa.
     machine: u16,
     /// Where flash is mapped for data, behind the headers of image and segment.
     flash: u32,
-    /// Where code lies in RAM.
+    /// Address of code in RAM.
     ram: u32,
 }
 
@@ -27,7 +27,7 @@ pub const CHIPS: [Chip; 4] = [
     chip("esp32c6", 0xF3, 0x4200_0020, 0x4080_0000),
 ];
 
-/// What the program says of itself.
+/// The application descriptor of the program.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
     /// The text before the version: nothing, or `v`.
@@ -54,7 +54,7 @@ impl Program {
         assemble(chip, &sections)
     }
 
-    /// `esp_app_desc_t`: 256 bytes. `esptool` puts the digest of the program where it is zero.
+    /// `esp_app_desc_t`: 256 bytes. `esptool` writes the digest of the program where it is zero.
     fn descriptor(&self) -> Vec<u8> {
         let mut bytes = vec![0; 256];
         let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);

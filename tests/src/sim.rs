@@ -1,5 +1,5 @@
-//! The world: one device, one service, the network between them and the time that passes, in one thread and from one
-//! seed. How it runs is in `course`; what should never happen in it is judged in `checks`.
+//! The simulation: one device, one service, the network between them and virtual time, in one thread and from one seed. The
+//! run loop is in `run_loop`; invariants are checked in `checks`.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -10,56 +10,56 @@ use ota_jobs::{Reason, Status};
 
 use crate::checks::Checks;
 use crate::device::{Device, receive_bytes};
-use crate::dice::Dice;
 use crate::job::{self, Job};
 use crate::network::Network;
+use crate::rng::Rng;
 use crate::service::{Reply, Service};
 pub use crate::setup::Setup;
 use crate::verifier::Signer;
 use crate::web::Web;
 
-/// What is done to the device from outside its messages.
+/// An action on the device other than a message of the service.
 #[derive(Clone, Debug)]
 pub enum Act {
-    /// The MQTT connection breaks, and comes back after so long.
+    /// The MQTT connection is lost and comes back after a time.
     Disconnect {
-        /// Until it is back.
+        /// Milliseconds without a connection.
         ms: u64,
     },
     /// The device is reset.
     Reset,
-    /// The application commands.
+    /// The application executes a command.
     Command(Command),
-    /// The user wants the factory's image back, and nothing else; first its signature is verified.
+    /// A factory reset, after the signature of the factory image was verified.
     FactoryReset,
     /// The application starts an update of its own.
     UpdateNow(String),
-    /// A message reaches the device that nobody sent.
+    /// An unsolicited message reaches the device.
     Inject(Reply),
 }
 
-/// Whether a run goes on.
+/// Whether a run continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// It does.
+    /// It continues.
     Go,
-    /// Here it ends: the power is off until the next run.
+    /// It ends; the power is off until the next run.
     Stop,
 }
 
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Nothing is left that could happen by itself.
+    /// No event is left.
     Quiet,
-    /// The time is over.
+    /// The time limit was reached.
     Late,
-    /// The hook said so.
+    /// The hook returned [`Flow::Stop`].
     Stopped,
 }
 
-/// The world.
-pub struct World {
+/// The simulation.
+pub struct Simulation {
     /// The device.
     pub device: Device,
     /// The service.
@@ -68,19 +68,19 @@ pub struct World {
     pub network: Network,
     /// The HTTP server.
     pub web: Web,
-    /// What was seen, and what should not have been.
+    /// Observations and violated invariants.
     pub checks: Checks,
     /// Milliseconds since the beginning.
     pub now_ms: u64,
-    /// Steps since the beginning: a message, a block, a moment.
+    /// Steps since the beginning, each an event or an action.
     pub steps: u64,
     /// Messages that arrived since the beginning, on either side.
     pub messages: u64,
     /// Boots since the beginning.
     pub boots: u32,
-    /// When the hook wants to be asked even if nothing else happens.
+    /// Time at which the hook is called even without an event.
     pub alarm_ms: Option<u64>,
-    pub(crate) dice: Dice,
+    pub(crate) rng: Rng,
     pub(crate) acts: VecDeque<Act>,
     pub(crate) connected: bool,
     /// The HTTP body that is open.
@@ -88,17 +88,17 @@ pub struct World {
     pub(crate) bodies: u64,
 }
 
-impl World {
-    /// A calm world in which nothing is to be done.
+impl Simulation {
+    /// A simulation without jobs or faults.
     pub fn new(setup: Setup) -> Self {
-        let mut dice = Dice::new(setup.seed);
+        let mut rng = Rng::new(setup.seed);
         let signer = Rc::new(Signer::new("ours", setup.real_signatures));
         let receive_bytes = receive_bytes(setup.config.block_bytes());
         let checks = Checks::new(&setup.config, setup.chip);
-        let device = Device::new(&setup, signer, &mut dice);
-        let mut world = Self {
-            service: Service::new(&setup.thing, dice.split()),
-            network: Network::new(receive_bytes, dice.split()),
+        let device = Device::new(&setup, signer, &mut rng);
+        let mut sim = Self {
+            service: Service::new(&setup.thing, rng.split()),
+            network: Network::new(receive_bytes, rng.split()),
             web: Web::default(),
             checks,
             now_ms: 0,
@@ -111,21 +111,21 @@ impl World {
             body: None,
             bodies: 0,
             device,
-            dice,
+            rng,
         };
-        world.checks.factory(&world.device);
-        world
+        sim.checks.factory(&sim.device);
+        sim
     }
 
-    /// Makes a job and queues it at the service.
+    /// Creates a job and queues it at the service.
     pub fn create(&mut self, order: &job::Order) {
         let job = self.job(order);
         self.queue(job);
     }
 
-    /// Makes a job that nobody knows of yet.
+    /// Creates a job without queueing it.
     pub fn job(&mut self, order: &job::Order) -> Job {
-        let job = job::job(order, &self.device.signer, &mut self.dice);
+        let job = job::job(order, &self.device.signer, &mut self.rng);
         self.checks.released(&job);
         job
     }
@@ -136,24 +136,24 @@ impl World {
         self.send_down(&replies);
     }
 
-    /// The service takes a job back.
+    /// Cancels or removes a job at the service.
     pub fn take_back(&mut self, id: &str, status: Status) {
         self.checks.taken_back(id, self.now_ms);
         let replies = self.service.take_back(id, status, self.now_ms);
         self.send_down(&replies);
     }
 
-    /// Does something to the device at its next step.
+    /// Performs an action on the device at its next step.
     pub fn act(&mut self, act: Act) {
         self.acts.push_back(act);
     }
 
-    /// Everything that the application heard, in order, since the beginning.
+    /// All notices of the application, in order, since the beginning.
     pub fn notices(&self) -> &[Notice] {
         &self.checks.notices
     }
 
-    /// Where a job stands, and the reason that the service was told.
+    /// The status of a job, and the reason that was reported for it.
     pub fn verdict(&self, id: &str) -> (Status, Option<Reason>) {
         let entry = self.service.entry(id).expect("the test made this job");
         let code = entry.detail("code").and_then(|text| u16::from_str_radix(text.strip_prefix("0x")?, 16).ok());

@@ -1,48 +1,48 @@
-//! The life of an update on a device under another's boot loader: received, sealed and tried, then kept, rolled back or given
-//! up, by a program that is as good as the agent. The power may go anywhere.
+//! An update on a device under a foreign boot loader: received, verified and tried, then confirmed, rolled back or ended, by
+//! a program that replaces the agent. The power may be cut at any operation.
 
 use ota_pal::{Digest, ImageState, Platform, Refusal, Trial, now};
 use sha2::{Digest as _, Sha256};
 
 use super::{Rig, Turn, update};
-use crate::nor::{Blow, Mishap, Tear};
+use crate::nor::{CutEffect, FlashFault, PlannedFault};
 
-/// The reason that a program gives for a rollback.
+/// The reason that the program gives for a rollback.
 pub const REASON: u16 = 0x0601;
 
-/// Boots after which an update must have come to its end, cut or not.
+/// Boots within which an update must end, cut or not.
 const BOOTS_MAX: u32 = 20;
-/// Boots after the end, at which nothing may change any more.
+/// Boots after the end, in which nothing may change.
 const BOOTS_AFTER: u32 = 4;
 
 /// What the new image does on trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behaviour {
-    /// It is kept.
+    /// It is confirmed.
     Passes,
     /// It rolls back.
     Fails,
-    /// It hangs before it ever looks at the boot record.
+    /// It hangs before it reads the boot record.
     Hangs,
 }
 
 /// How an update was reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// The new image stays.
+    /// The new image is confirmed.
     Succeeded,
-    /// The old one does, and why.
+    /// The old image remains.
     Failed {
-        /// What the boot record says.
+        /// The reason in the boot record.
         reason: u16,
     },
-    /// The platform did not take the new one.
+    /// The platform refused the new image.
     Refused(Refusal),
-    /// The loader stopped: the device is dead.
+    /// The loader stopped: the device is bricked.
     Dead,
 }
 
-/// How many updates were reported so.
+/// Number of updates by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// As succeeded.
@@ -51,31 +51,31 @@ pub struct Counts {
     pub failed: u32,
     /// As refused.
     pub refused: u32,
-    /// Not at all: the device is dead.
+    /// Bricked: no report.
     pub dead: u32,
-    /// Anyhow, and not as it was.
+    /// With a report that differs from what runs.
     pub untrue: u32,
 }
 
-/// A device and the update that it is to live through.
-pub struct Life<R> {
+/// A device and the update that it runs.
+pub struct UpdateRun<R> {
     rig: R,
     image: Vec<u8>,
     behaviour: Behaviour,
 }
 
-impl<R: Rig> Life<R> {
+impl<R: Rig> UpdateRun<R> {
     /// A device that runs image 1 and is offered this one.
     pub fn new(behaviour: Behaviour, image: Vec<u8>) -> Self {
         Self { rig: R::new(), image, behaviour }
     }
 
-    /// Boots until something is reported. Panics if nothing ever is, or if anything runs but one of the two images.
-    pub fn live(&self) -> Report {
-        (0..BOOTS_MAX).find_map(|_| self.boot()).expect("an update comes to its end")
+    /// Boots until an outcome is reported. Panics if none is, or if anything but one of the two images runs.
+    pub fn run(&self) -> Report {
+        (0..BOOTS_MAX).find_map(|_| self.boot()).expect("an update ends")
     }
 
-    /// Whether what a report says is what runs, now and at the boots to come.
+    /// Whether the reported image runs, now and at the following boots.
     pub fn is_true(&self, report: Report) -> bool {
         let is_new = match report {
             Report::Succeeded => true,
@@ -92,21 +92,21 @@ impl<R: Rig> Life<R> {
         self.rig.running(self.image.len()) == self.image
     }
 
-    /// One boot and the program that it starts; `None` when the power goes or the program resets.
+    /// One boot and the program that it starts; `None` if the power is cut or the program resets.
     fn boot(&self) -> Option<Report> {
         match self.rig.reset() {
             Turn::Dead => return Some(Report::Dead),
             Turn::Cut => return None,
             Turn::Runs => {}
         }
-        assert!(self.runs_new() || self.rig.runs(1), "a whole image runs");
+        assert!(self.runs_new() || self.rig.runs(1), "a complete image runs");
         if self.runs_new() && self.behaviour == Behaviour::Hangs {
             return None;
         }
         now(self.program(&mut self.rig.board()))?
     }
 
-    /// What to do next is decided by what the platform says.
+    /// Chooses the next step from the state that the platform reports.
     async fn program(&self, board: &mut R::Board) -> Option<Report> {
         let state = board.boot_state().await.expect("it can be read");
         match (state.image_state(), state.trial) {
@@ -130,15 +130,15 @@ impl<R: Rig> Life<R> {
     }
 }
 
-/// Cuts an update to image 2 at every operation, in each of these ways.
-pub fn cut_everywhere<R: Rig>(behaviour: Behaviour, tears: &[Tear]) -> Counts {
+/// Cuts an update to image 2 at every operation, with each of these effects.
+pub fn cut_everywhere<R: Rig>(behaviour: Behaviour, effects: &[CutEffect]) -> Counts {
     let mut counts = Counts::default();
-    for tear in tears {
+    for effect in effects {
         for at in 0.. {
-            let life = Life::<R>::new(behaviour, R::image(2));
-            life.rig.nor().plan([Mishap { at, blow: Blow::Cut(*tear) }]);
-            let report = life.live();
-            if life.rig.nor().is_mishap_due() {
+            let run = UpdateRun::<R>::new(behaviour, R::image(2));
+            run.rig.nor().plan([PlannedFault { at, fault: FlashFault::Cut(*effect) }]);
+            let report = run.run();
+            if run.rig.nor().is_fault_due() {
                 break;
             }
             let count = match report {
@@ -148,11 +148,11 @@ pub fn cut_everywhere<R: Rig>(behaviour: Behaviour, tears: &[Tear]) -> Counts {
                 Report::Dead => &mut counts.dead,
             };
             *count += 1;
-            counts.untrue += u32::from(!life.is_true(report));
+            counts.untrue += u32::from(!run.is_true(report));
         }
     }
     println!(
-        "{} {behaviour:?} {tears:?}: {counts:?}",
+        "{} {behaviour:?} {effects:?}: {counts:?}",
         std::any::type_name::<R>().rsplit("::").next().unwrap_or_default()
     );
     counts

@@ -1,5 +1,5 @@
-//! The course of the world: from boot to boot, from moment to moment, each of which brings one thing about. It does what
-//! the agent's own pump does, but that time does not pass by itself.
+//! The run loop of the simulation: boot after boot, event after event. It mirrors the agent's own pump, except that time
+//! only advances from one event to the next.
 
 use std::rc::Rc;
 
@@ -10,19 +10,19 @@ use ota_jobs::Status;
 use ota_pal::{Flash, Signature, SignatureKind, SlotId, now};
 
 use crate::device::{Program, URL_BYTES};
-use crate::network::Happening;
+use crate::network::NetworkEvent;
 use crate::nor::with_view;
 use crate::service::Reply;
+use crate::sim::{Act, Ended, Flow, Simulation};
 use crate::web::Part;
-use crate::world::{Act, Ended, Flow, World};
 
-/// How often the application of an image on trial is asked for its verdict.
-const TRIAL_TURN_MS: u64 = 500;
-/// How long a device takes to start, and to connect.
+/// Interval at which the application of an image on trial is asked for its verdict.
+const SELF_TEST_EVERY_MS: u64 = 500;
+/// Time that a device takes to boot, and to connect.
 const BOOT_MS: u64 = 150;
-/// More steps in one run are a loop without end.
+/// Maximum steps of a run; more are an endless loop.
 const STEPS_MAX: u64 = 300_000;
-/// More messages at one moment are an agent that never falls silent: a window of blocks, asked for one by one, and some.
+/// Maximum messages at one time: requests for a window of blocks, one by one, and some more.
 const MESSAGES_AT_ONCE_MAX: u32 = 200;
 
 enum Boot {
@@ -30,9 +30,9 @@ enum Boot {
     Again,
 }
 
-impl World {
-    /// Lets time pass until nothing more happens, `limit_ms` are over, or `hook`, asked before every step, says so.
-    pub fn run(&mut self, limit_ms: u64, mut hook: impl FnMut(&mut World) -> Flow) -> Ended {
+impl Simulation {
+    /// Runs until no event is left, `limit_ms` have passed, or `hook`, which is called before every step, returns `Stop`.
+    pub fn run(&mut self, limit_ms: u64, mut hook: impl FnMut(&mut Simulation) -> Flow) -> Ended {
         let end_ms = self.now_ms + limit_ms;
         loop {
             let boot = self.boot(end_ms, &mut hook);
@@ -45,11 +45,11 @@ impl World {
     }
 
     /// From one boot to the next.
-    fn boot(&mut self, end_ms: u64, hook: &mut impl FnMut(&mut World) -> Flow) -> Boot {
+    fn boot(&mut self, end_ms: u64, hook: &mut impl FnMut(&mut Simulation) -> Flow) -> Boot {
         with_view!(self.device.nor, flash => self.boot_on(flash, end_ms, hook))
     }
 
-    fn boot_on<F: Flash>(&mut self, flash: F, end_ms: u64, hook: &mut impl FnMut(&mut World) -> Flow) -> Boot {
+    fn boot_on<F: Flash>(&mut self, flash: F, end_ms: u64, hook: &mut impl FnMut(&mut Simulation) -> Flow) -> Boot {
         self.boots += 1;
         self.now_ms += BOOT_MS;
         let Some(boot) = self.device.boot() else {
@@ -59,10 +59,10 @@ impl World {
         let boot = boot.expect("a confirmed image can always be started");
         self.checks.booted(&self.device, &boot, self.now_ms);
         let mut url = [0; URL_BYTES];
-        let seed = self.dice.roll();
+        let seed = self.rng.next_u64();
         let Some(agent) = self.device.start(flash, &boot, &mut url, seed, self.now_ms) else { return Boot::Again };
         let mut agent = agent.expect("the device reads its own records");
-        self.network.at(self.now_ms + BOOT_MS, Happening::Connected);
+        self.network.at(self.now_ms + BOOT_MS, NetworkEvent::Connected);
         loop {
             let powered = self.settle(&mut agent);
             self.observe(&mut agent);
@@ -79,26 +79,26 @@ impl World {
         }
     }
 
-    /// Goes to the next moment and lets happen what it brings. `Some` where that ends the boot.
+    /// Advances to the next event and delivers it. `Some` if that ends the boot.
     fn pass<F: Flash>(&mut self, agent: &mut Program<'_, F>, end_ms: u64) -> Option<Boot> {
         self.steps += 1;
-        assert!(self.steps < STEPS_MAX, "the world turns and turns");
+        assert!(self.steps < STEPS_MAX, "the run does not end: more than STEPS_MAX steps");
         if let Some(act) = self.acts.pop_front() {
-            return self.befall(agent, act);
+            return self.inject(agent, act);
         }
         let Some(next_ms) = self.next_ms(agent) else { return Some(Boot::Ended(Ended::Quiet)) };
         if next_ms > end_ms {
             return Some(Boot::Ended(Ended::Late));
         }
         self.now_ms = self.now_ms.max(next_ms);
-        let happening = self.network.take(self.now_ms)?;
-        let powered = self.happen(agent, happening);
+        let event = self.network.take(self.now_ms)?;
+        let powered = self.handle_event(agent, event);
         self.observe(agent);
         (!powered).then_some(Boot::Again)
     }
 
     fn next_ms<F: Flash>(&self, agent: &Program<'_, F>) -> Option<u64> {
-        let trial = agent.is_testing().then_some(self.now_ms + TRIAL_TURN_MS);
+        let trial = agent.is_testing().then_some(self.now_ms + SELF_TEST_EVERY_MS);
         let deadline = agent.deadline().map(Instant::as_ms);
         [trial, deadline, self.network.next_ms(), self.alarm_ms].into_iter().flatten().min()
     }
@@ -107,34 +107,34 @@ impl World {
         Instant::from_ms(self.now_ms)
     }
 
-    /// Lets the agent do and send all that is due. False when the power went.
+    /// Runs the agent until it has no work and no message left. False if the power was cut.
     fn settle<F: Flash>(&mut self, agent: &mut Program<'_, F>) -> bool {
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         for sent in 0.. {
-            assert!(sent < MESSAGES_AT_ONCE_MAX, "the agent sends and sends");
+            assert!(sent < MESSAGES_AT_ONCE_MAX, "the agent sends more than MESSAGES_AT_ONCE_MAX messages at once");
             if now(agent.work(self.instant())).is_none() {
                 return false;
             }
             let message = if agent.is_reset() { None } else { agent.message(self.instant(), &mut buffer) };
             let Some(message) = message else { break };
-            self.checks.said(&message.topic, &buffer[..message.len], self.now_ms);
+            self.checks.message_sent(&message.topic, &buffer[..message.len], self.now_ms);
             self.network.send_up(&message.topic, &buffer[..message.len], message.qos == QoS::AtLeastOnce, self.now_ms);
         }
         self.tend_body(agent);
         true
     }
 
-    /// Opens the HTTP body that the agent wants, closes the one that it does not want any more.
+    /// Opens the HTTP body that the agent requests; closes one that it no longer needs.
     fn tend_body<F: Flash>(&mut self, agent: &Program<'_, F>) {
         match (agent.fetch(self.instant()).filter(|_| self.connected), self.body) {
             (Some(range), None) => {
                 let file = self.file_at(agent);
-                let delay_ms = self.network.weather.delay_ms;
+                let delay_ms = self.network.conditions.delay_ms;
                 let documents = self.service.documents.get();
                 self.bodies += 1;
                 self.body = Some(self.bodies);
-                for (after_ms, part) in self.web.body(file, range, (delay_ms, documents), &mut self.dice) {
-                    self.network.at(self.now_ms + after_ms, Happening::Fetched { body: self.bodies, part });
+                for (after_ms, part) in self.web.body(file, range, (delay_ms, documents), &mut self.rng) {
+                    self.network.at(self.now_ms + after_ms, NetworkEvent::Fetched { body: self.bodies, part });
                 }
             }
             (None, Some(_)) => self.close_body(),
@@ -153,29 +153,29 @@ impl World {
         Some(job.file.clone())
     }
 
-    /// False when the power went.
-    fn happen<F: Flash>(&mut self, agent: &mut Program<'_, F>, happening: Happening) -> bool {
+    /// Delivers an event. False if the power was cut.
+    fn handle_event<F: Flash>(&mut self, agent: &mut Program<'_, F>, event: NetworkEvent) -> bool {
         let at = self.instant();
-        match happening {
-            Happening::Connected => {
+        match event {
+            NetworkEvent::Connected => {
                 self.connected = true;
                 self.network.filters = agent.filters().iter().map(|filter| filter.as_str().to_owned()).collect();
                 self.checks.connected(Some(self.now_ms));
                 now(agent.on(Event::Connected, at)).is_some()
             }
-            Happening::Up { topic, payload } => {
+            NetworkEvent::Up { topic, payload } => {
                 self.messages += 1;
                 let replies = self.service.handle(&topic, &payload, self.now_ms);
-                self.checks.heard(&self.service, &self.device);
+                self.checks.service_received(&self.service, &self.device);
                 self.send_down(&replies);
                 true
             }
-            Happening::Down { topic, payload } => {
+            NetworkEvent::Down { topic, payload } => {
                 self.messages += 1;
                 now(agent.on_message(&topic, &payload, at)).is_some()
             }
-            Happening::Fetched { body, part } if self.body == Some(body) => self.fetched(agent, part),
-            Happening::Fetched { .. } => true,
+            NetworkEvent::Fetched { body, part } if self.body == Some(body) => self.fetched(agent, part),
+            NetworkEvent::Fetched { .. } => true,
         }
     }
 
@@ -194,7 +194,7 @@ impl World {
         }
     }
 
-    fn befall<F: Flash>(&mut self, agent: &mut Program<'_, F>, act: Act) -> Option<Boot> {
+    fn inject<F: Flash>(&mut self, agent: &mut Program<'_, F>, act: Act) -> Option<Boot> {
         let at = self.instant();
         let powered = match act {
             Act::Reset => return Some(Boot::Again),
@@ -203,7 +203,7 @@ impl World {
                 self.checks.connected(None);
                 self.body = None;
                 self.network.drop_connection();
-                self.network.at(self.now_ms + ms, Happening::Connected);
+                self.network.at(self.now_ms + ms, NetworkEvent::Connected);
                 now(agent.on(Event::Disconnected, at)).is_some()
             }
             Act::UpdateNow(document) => {
@@ -221,7 +221,7 @@ impl World {
         (!powered).then_some(Boot::Again)
     }
 
-    /// Has the factory's image verified first, as is done once in a device's life.
+    /// Verifies the factory image first, as production does once.
     fn factory_reset<F: Flash>(&mut self, agent: &mut Program<'_, F>) -> bool {
         let der = self.device.nor.in_peace(|| self.device.signature_of(SlotId::FACTORY)).unwrap_or_default();
         let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
@@ -234,7 +234,7 @@ impl World {
         }
     }
 
-    /// Collects what the application heard and what was done to the flash.
+    /// Collects the application's notices and progress, and checks what was written to flash.
     fn observe<F: Flash>(&mut self, agent: &mut Program<'_, F>) {
         let app = agent.application();
         for progress in app.progress.drain(..) {

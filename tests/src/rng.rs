@@ -1,26 +1,26 @@
-//! Dice that fall the same way again: everything that is left to chance in a life comes from its seed.
+//! A reproducible random number generator: every random choice of a run is derived from its seed.
 
-/// A stream of numbers that a seed decides: splitmix64. Not for secrets.
+/// A deterministic stream of numbers: splitmix64. Not for secrets.
 ///
 /// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.
 #[derive(Clone, Debug)]
-pub struct Dice {
+pub struct Rng {
     state: u64,
 }
 
-impl Dice {
+impl Rng {
     /// The stream of `seed`.
     pub const fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
-    /// Dice of their own, so that what one part of the world rolls does not change what another sees.
+    /// Splits off an independent generator, so that one component's draws do not affect another's.
     pub fn split(&mut self) -> Self {
-        Self::new(self.roll())
+        Self::new(self.next_u64())
     }
 
     /// The next number.
-    pub fn roll(&mut self) -> u64 {
+    pub fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.state;
         mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -30,7 +30,7 @@ impl Dice {
 
     /// A number below `end`; 0 when `end` is 0.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.roll().checked_rem(end).unwrap_or(0)
+        self.next_u64().checked_rem(end).unwrap_or(0)
     }
 
     /// A number from `low` to `high`, both included.
@@ -43,14 +43,14 @@ impl Dice {
         self.below(100) < percent
     }
 
-    /// One of `choices`, which are not none.
+    /// One of `choices`. Panics if it is empty.
     pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len() as u64) as usize]
     }
 
     /// `len` bytes of noise.
     pub fn bytes(&mut self, len: usize) -> Vec<u8> {
-        let words = (0..len.div_ceil(8)).flat_map(|_| self.roll().to_le_bytes());
+        let words = (0..len.div_ceil(8)).flat_map(|_| self.next_u64().to_le_bytes());
         words.take(len).collect()
     }
 }
@@ -60,16 +60,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_falls_the_same_way() {
-        let (mut one, mut two) = (Dice::new(7), Dice::new(7));
+    fn the_same_seed_gives_the_same_numbers() {
+        let (mut one, mut two) = (Rng::new(7), Rng::new(7));
         assert_eq!(one.bytes(33), two.bytes(33));
-        assert_ne!(Dice::new(7).roll(), Dice::new(8).roll());
+        assert_ne!(Rng::new(7).next_u64(), Rng::new(8).next_u64());
     }
 
     #[test]
     fn a_share_of_a_hundred_is_about_that_share() {
-        let mut dice = Dice::new(1);
-        let hits = (0..10_000).filter(|_| dice.percent(30)).count();
+        let mut rng = Rng::new(1);
+        let hits = (0..10_000).filter(|_| rng.percent(30)).count();
         assert!((2_800..3_200).contains(&hits), "{hits}");
     }
 }

@@ -1,6 +1,6 @@
-//! What holds of boot selection, checked for every element of a domain that a sentence names. How many cases there were is
-//! printed (`--nocapture`) and asserted. The window's theorems stand in agent/src/machine/window, those of records in
-//! pal/src/records: what they are about is private there.
+//! Properties of boot selection, checked for every element of a bounded domain. The number of cases is printed
+//! (`--nocapture`) and asserted. The exhaustive tests of the window are in agent/src/machine/window, those of records in
+//! pal/src/records: their subjects are private there.
 
 use std::collections::HashSet;
 
@@ -10,19 +10,19 @@ use ota_boot::{
 };
 use ota_pal::TRIAL_ATTEMPTS_MAX;
 use ota_pal::{BootRecord, BootRecords, Digest, Geometry, Layout, NoWatchdog, RollbackCounters, SlotId, Trial, now};
-use ota_tests::dice::Dice;
 use ota_tests::image::{Behaviour, header, image};
-use ota_tests::nor::{Blow, Mishap, Nor, PLAIN, PlainView, Tear, View};
+use ota_tests::nor::{CutEffect, FlashFault, Nor, PLAIN, PlainView, PlannedFault, View};
+use ota_tests::rng::Rng;
 use sha2::{Digest as _, Sha256};
 
 const IMAGE_BYTES: u32 = 600;
 
-/// The record of a confirmed slot and a trial: the one place that builds it.
+/// The record of a confirmed slot and a trial.
 fn record(confirmed: SlotId, trial: Trial) -> BootRecord {
     BootRecord { trial, ..BootRecord::new_device(confirmed) }
 }
 
-/// A trial that is still open; `started` says whether it was booted.
+/// A trial that is still open; `started`: whether it was booted.
 fn open(slot: SlotId, digest: Digest, started: bool, attempts_left: u8) -> Trial {
     let image_bytes = IMAGE_BYTES;
     match started {
@@ -55,14 +55,14 @@ fn trial_of(record: &BootRecord) -> Option<(SlotId, Digest, bool, u8)> {
     }
 }
 
-/// How a trial that is open now looks once it ended for `reason`.
+/// The state of an open trial after it has ended for `reason`.
 fn ended(was: &BootRecord, reason: u16) -> BootRecord {
     let (slot, digest, started, _) = trial_of(was).expect("it is open");
     record(was.confirmed, Trial::Ended { slot, digest, reason, started })
 }
 
 /// For all boot records: the confirmed slot is chosen exactly when no trial is open; a trial is tried exactly while it has
-/// boots left, of what it names and with one boot less; what ends it keeps who was confirmed and whether it ever ran.
+/// boots left, of what it names and with one boot less; its end preserves the confirmed slot and whether the image ever ran.
 #[test]
 fn a_record_asks_for_the_confirmed_slot_exactly_when_no_trial_is_open() {
     let all = records([Digest([1; 32]), Digest([2; 32])]);
@@ -81,48 +81,54 @@ fn a_record_asks_for_the_confirmed_slot_exactly_when_no_trial_is_open() {
     assert!(all.len() >= 162);
 }
 
-/// What can come of one boot that tries an image.
-const FATES: [Fate; 6] =
-    [Fate::Runs, Fate::Corrupt, Fate::NotStored, Fate::StoredUnheard, Fate::Confirms, Fate::RollsBack];
+/// The outcome of one boot that tries an image.
+const OUTCOMES: [BootOutcome; 6] = [
+    BootOutcome::Runs,
+    BootOutcome::Corrupt,
+    BootOutcome::NotStored,
+    BootOutcome::StoredButFailed,
+    BootOutcome::Confirms,
+    BootOutcome::RollsBack,
+];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Fate {
-    /// It runs and says nothing.
+enum BootOutcome {
+    /// It runs and gives no verdict.
     Runs,
-    /// The slot does not hold it.
+    /// The slot does not contain it.
     Corrupt,
-    /// The count is refused: the confirmed image runs.
+    /// The count cannot be stored: the confirmed image runs.
     NotStored,
-    /// The count is stored and nobody hears it, or the power goes then.
-    StoredUnheard,
+    /// The count is stored but reported as failed, or the power is cut after it.
+    StoredButFailed,
     /// It runs and is confirmed.
     Confirms,
-    /// It runs and fails its own test.
+    /// It runs and fails its self-test.
     RollsBack,
 }
 
-/// For every number of boots that a trial is given, and every sequence of so many boots and two more of six fates: an image
-/// runs on trial at most so often, exactly so often if it never speaks and nothing comes between, and never again once its
-/// trial ended; and who is confirmed changes by a verdict only.
+/// For every number of boots of a trial, and every sequence of that many boots plus two with six outcomes: an image runs on
+/// trial at most that often, exactly that often without a verdict or a fault, and never again once its trial has ended; and
+/// the confirmed slot changes only by a verdict.
 #[test]
 fn a_trial_is_given_its_boots_and_not_one_more() {
     let (mut sequences, mut states) = (0_u128, HashSet::new());
     for attempts in 0..=TRIAL_ATTEMPTS_MAX {
         let start = record(SlotId::A, open(SlotId::B, Digest([1; 32]), false, attempts));
-        // Sequences that came to the same record after as many starts go on alike: each such point is gone on from once.
+        // Sequences that lead to the same record after as many starts continue alike: each such state is expanded once.
         let mut points = vec![(start, 0, true, 1_u128)];
         for _ in 0..attempts + 2 {
             let mut next: Vec<(BootRecord, u8, bool, u128)> = Vec::new();
             for (was, starts, only_runs, ways) in points {
-                for fate in FATES {
-                    let (is, started) = boot_once(&was, fate);
+                for outcome in OUTCOMES {
+                    let (is, started) = boot_once(&was, outcome);
                     let starts = starts + u8::from(started);
-                    assert!(starts <= attempts, "{fate:?} from {was:?}");
+                    assert!(starts <= attempts, "{outcome:?} from {was:?}");
                     assert!(!started || trial_of(&was).is_some(), "an ended trial runs again: {was:?}");
-                    let is_verdict = started && fate == Fate::Confirms;
-                    assert!(is.confirmed == was.confirmed || is_verdict, "{fate:?} from {was:?}");
+                    let is_verdict = started && outcome == BootOutcome::Confirms;
+                    assert!(is.confirmed == was.confirmed || is_verdict, "{outcome:?} from {was:?}");
                     states.insert(format!("{attempts} {starts} {is:?}"));
-                    let only_runs = only_runs && fate == Fate::Runs;
+                    let only_runs = only_runs && outcome == BootOutcome::Runs;
                     match next.iter_mut().find(|point| (point.0, point.1, point.2) == (is, starts, only_runs)) {
                         Some(point) => point.3 += ways,
                         None => next.push((is, starts, only_runs, ways)),
@@ -140,23 +146,23 @@ fn a_trial_is_given_its_boots_and_not_one_more() {
     assert!(states.len() >= 600);
 }
 
-/// The record of a trial that used up its boots without a word.
+/// The record of a trial that used up its boots without a verdict.
 fn ended_silent(start: &BootRecord) -> BootRecord {
     let (slot, digest, _, attempts) = trial_of(start).expect("it begins open");
     record(start.confirmed, Trial::Ended { slot, digest, reason: REASON_ATTEMPTS_EXHAUSTED, started: attempts > 0 })
 }
 
-/// The record after a boot of this fate, and whether the image on trial ran.
-fn boot_once(was: &BootRecord, fate: Fate) -> (BootRecord, bool) {
+/// The record after a boot with this outcome, and whether the image on trial ran.
+fn boot_once(was: &BootRecord, outcome: BootOutcome) -> (BootRecord, bool) {
     let with = |trial| record(was.confirmed, trial);
-    match (select(was), fate) {
-        (Decision::Confirmed, _) | (_, Fate::NotStored) => (*was, false),
+    match (select(was), outcome) {
+        (Decision::Confirmed, _) | (_, BootOutcome::NotStored) => (*was, false),
         (Decision::EndTrial(ended), _) => (with(ended), false),
-        (Decision::Try { corrupt, .. }, Fate::Corrupt) => (with(corrupt), false),
-        (Decision::Try { counted, .. }, Fate::StoredUnheard) => (with(counted), false),
-        (Decision::Try { counted, .. }, Fate::Runs) => (with(counted), true),
-        (Decision::Try { counted, .. }, Fate::RollsBack) => (ended(&with(counted), 1), true),
-        (Decision::Try { .. }, Fate::Confirms) => {
+        (Decision::Try { corrupt, .. }, BootOutcome::Corrupt) => (with(corrupt), false),
+        (Decision::Try { counted, .. }, BootOutcome::StoredButFailed) => (with(counted), false),
+        (Decision::Try { counted, .. }, BootOutcome::Runs) => (with(counted), true),
+        (Decision::Try { counted, .. }, BootOutcome::RollsBack) => (ended(&with(counted), 1), true),
+        (Decision::Try { .. }, BootOutcome::Confirms) => {
             let (slot, ..) = trial_of(was).expect("it is tried");
             (record(slot, Trial::None), true)
         }
@@ -164,7 +170,7 @@ fn boot_once(was: &BootRecord, fate: Fate) -> (BootRecord, bool) {
     }
 }
 
-/// What a slot holds.
+/// The contents of a slot.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Holds {
     /// The image that the trial may name.
@@ -199,7 +205,7 @@ impl Device {
         Self { flash, layout }
     }
 
-    /// `None` if the power went.
+    /// `None` if the power was cut.
     fn boot(&mut self) -> Option<Result<Boot, BootError>> {
         let booted = now(boot(&mut self.flash, &self.layout, &mut NoWatchdog, VerifyLevel::Header));
         self.flash.0.plan([]);
@@ -216,13 +222,12 @@ fn other(slot: SlotId) -> SlotId {
     if slot == SlotId::A { SlotId::B } else { SlotId::A }
 }
 
-/// For all boot records, of which half name the image that the slot on trial holds, and every pair of things that the two
-/// slots hold, on a flash: the image on trial is started exactly if it is what the trial names and has boots left, and that
-/// is written down; the confirmed one otherwise, if it is an image; and nothing else ever. What is not to be changed is not
-/// written.
+/// For all boot records, of which half name the image in the slot on trial, and every pair of contents of the two slots, on
+/// a flash: the image on trial is started exactly if it is what the trial names and has boots left, and that is recorded;
+/// the confirmed one otherwise, if it is an image; and never another. Unchanged records are not written.
 #[test]
 fn the_slot_that_starts_is_what_record_and_flash_say_and_it_is_written_down_before() {
-    let file = image(&header(1, IMAGE_BYTES, Behaviour::Passes, RollbackCounters::default()), &mut Dice::new(1));
+    let file = image(&header(1, IMAGE_BYTES, Behaviour::Passes, RollbackCounters::default()), &mut Rng::new(1));
     let digest = Digest(Sha256::digest(&file).into());
     let all = records([digest, Digest([2; 32])]);
     let contents = [Holds::Image, Holds::Changed, Holds::Headless, Holds::Nothing];
@@ -232,7 +237,7 @@ fn the_slot_that_starts_is_what_record_and_flash_say_and_it_is_written_down_befo
         let mut device = Device::new(was, trial, confirmed, &file);
         let operations = device.flash.0.operations();
         let booted = device.boot().expect("the power stays");
-        let told = format!("{was:?}, on trial {trial:?}, confirmed {confirmed:?}: {booted:?}");
+        let context = format!("{was:?}, on trial {trial:?}, confirmed {confirmed:?}: {booted:?}");
         let runs = matches!(confirmed, Holds::Image | Holds::Changed).then_some(was.confirmed);
         let (slot, cause, is) = match trial_of(was) {
             None => (runs, BootReason::Confirmed, *was),
@@ -243,45 +248,46 @@ fn the_slot_that_starts_is_what_record_and_flash_say_and_it_is_written_down_befo
             Some(_) => (runs, BootReason::TrialEnded, ended(was, REASON_TRIAL_IMAGE_CORRUPT)),
         };
         match slot {
-            Some(slot) => assert_eq!(booted.map(|boot| (boot.slot, boot.cause)), Ok((slot, cause)), "{told}"),
-            None => assert_eq!(booted, Err(BootError::NoBootableImage), "{told}"),
+            Some(slot) => assert_eq!(booted.map(|boot| (boot.slot, boot.cause)), Ok((slot, cause)), "{context}"),
+            None => assert_eq!(booted, Err(BootError::NoBootableImage), "{context}"),
         }
-        assert_eq!(device.record(), is, "{told}");
-        assert!(is != *was || device.flash.0.operations() == operations, "{told}");
+        assert_eq!(device.record(), is, "{context}");
+        assert!(is != *was || device.flash.0.operations() == operations, "{context}");
         boots += 1;
     }
     println!("{boots} boots");
     assert!(boots >= 2_500);
 }
 
-/// For every open trial with boots left whose image is there, and every mishap at every operation of a boot (refused, done
-/// and called refused, called done and not done, and cut in eight ways): the image is started only if its count is written
-/// down, and in no course of boots after it more often than it was given.
+/// For every open trial with boots left whose image is there, and every fault at every operation of a boot (refused, done
+/// and reported as failed, reported as done and not done, and cut with eight effects): the image is started only if its
+/// count is recorded, and in no sequence of boots after it more often than allowed.
 #[test]
 fn an_image_on_trial_is_started_only_when_its_count_is_written_down() {
-    let file = image(&header(1, IMAGE_BYTES, Behaviour::Passes, RollbackCounters::default()), &mut Dice::new(1));
+    let file = image(&header(1, IMAGE_BYTES, Behaviour::Passes, RollbackCounters::default()), &mut Rng::new(1));
     let digest = Digest(Sha256::digest(&file).into());
-    let blows = [Blow::Fail, Blow::Deny, Blow::Ignore].into_iter().chain(Tear::ALL.map(Blow::Cut));
+    let faults =
+        [FlashFault::Fail, FlashFault::Deny, FlashFault::Ignore].into_iter().chain(CutEffect::ALL.map(FlashFault::Cut));
     let mut courses = 0;
-    for (was, at, blow) in records([digest; 2])
+    for (was, at, fault) in records([digest; 2])
         .iter()
         .flat_map(|was| (0..4).map(move |at| (was, at)))
-        .flat_map(|(was, at)| blows.clone().map(move |blow| (was, at, blow)))
+        .flat_map(|(was, at)| faults.clone().map(move |fault| (was, at, fault)))
     {
         let Some((slot, _, _, left @ 1..)) = trial_of(was) else { continue };
         let mut device = Device::new(was, Holds::Image, Holds::Image, &file);
-        device.flash.0.plan([Mishap { at, blow }]);
+        device.flash.0.plan([PlannedFault { at, fault }]);
         let mut starts = 0;
         for _ in 0..left + 2 {
             let before = trial_of(&device.record()).map(|(.., left)| left);
             if device.boot().is_some_and(|booted| booted.expect("one of them runs").slot == slot) {
                 starts += 1;
                 let after = trial_of(&device.record()).map(|(.., left)| left);
-                assert_eq!(after, before.map(|left| left - 1), "{was:?} {at} {blow:?}");
+                assert_eq!(after, before.map(|left| left - 1), "{was:?} {at} {fault:?}");
             }
         }
-        assert!(starts <= left && starts + 1 >= left, "{was:?} {at} {blow:?}: {starts} starts");
-        assert_eq!(trial_of(&device.record()), None, "{was:?} {at} {blow:?}");
+        assert!(starts <= left && starts + 1 >= left, "{was:?} {at} {fault:?}: {starts} starts");
+        assert_eq!(trial_of(&device.record()), None, "{was:?} {at} {fault:?}");
         courses += 1;
     }
     println!("{courses} courses of boots");

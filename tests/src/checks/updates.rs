@@ -1,0 +1,97 @@
+//! Checks of what is reported to the service.
+
+use ota_jobs::{Reason, Status};
+use ota_pal::Trial;
+
+use super::{Checks, Release};
+use crate::device::Device;
+use crate::service::{Service, StatusUpdate};
+use crate::stream::REQUEST_BYTES_MAX;
+
+impl StatusUpdate {
+    /// The reason in its details.
+    pub fn reason(&self) -> Option<Reason> {
+        let detail = |key| self.details.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str());
+        let code = u16::from_str_radix(detail("code")?.strip_prefix("0x")?, 16).ok()?;
+        Reason::from_code(code).filter(|reason| detail("reason") == Some(reason.name()))
+    }
+}
+
+impl Checks {
+    pub(super) fn a_request_never_asks_for_more_than_128_kib(&mut self, service: &Service) {
+        if service.largest_request_bytes > REQUEST_BYTES_MAX {
+            let what = format!("{} bytes", service.largest_request_bytes);
+            self.violated("a request never asks for more than 128 KiB", what);
+        }
+    }
+
+    pub(super) fn an_update_names_the_version_that_it_expects(&mut self, update: &StatusUpdate) {
+        if update.expected_version.is_none() {
+            self.violated("an update names the version that it expects", format!("{update:?}"));
+        }
+    }
+
+    /// A final update that is repeated because its response was lost must be the same, and only one is accepted.
+    pub(super) fn all_final_updates_of_a_job_are_the_same(&mut self, updates: &[StatusUpdate]) {
+        let Some((update, earlier)) = updates.split_last().filter(|(update, _)| update.status.is_terminal()) else {
+            return;
+        };
+        let mut earlier = earlier.iter().filter(|other| other.job == update.job && other.status.is_terminal());
+        let is_other = |other: &&StatusUpdate| (other.status, other.reason()) != (update.status, update.reason());
+        // An image whose flash write failed in one boot may succeed in the next, as long as no final update was accepted.
+        let excused = self.flash_failed();
+        if let Some(other) = earlier.clone().find(is_other).filter(|_| !excused) {
+            self.violated("all final updates of a job are the same", format!("{other:?}, then {update:?}"));
+        }
+        if update.taken && earlier.any(|other| other.taken) {
+            self.violated("one final update of a job is accepted", format!("{update:?}"));
+        }
+    }
+
+    /// SUCCEEDED exactly when the job's image runs and is confirmed.
+    pub(super) fn a_final_update_is_true(&mut self, update: &StatusUpdate, device: &Device) {
+        let Some(release) = self.final_update_of(update) else { return };
+        let record = device.record();
+        let runs = device.digest(device.runs_from(record.confirmed), release.image_bytes.min(slot_bytes(device)))
+            == release.digest;
+        let on_trial = match record.trial {
+            // An image that was overwritten cannot be tried: the boot selector hashes it first.
+            Trial::Pending { slot, digest, .. } | Trial::Started { slot, digest, .. } => {
+                digest == release.digest && device.image_digest(slot) == Some(digest)
+            }
+            Trial::None | Trial::Ended { .. } => false,
+        };
+        if (update.status == Status::Succeeded) != runs || on_trial {
+            self.violated("a final update is true", format!("{update:?}, runs: {runs}, on trial: {on_trial}"));
+        }
+    }
+
+    pub(super) fn a_final_update_has_a_justified_reason(&mut self, update: &StatusUpdate) {
+        let Some(release) = self.final_update_of(update) else { return };
+        let earned = release.kind.reasons();
+        let kind = release.kind;
+        let fits = match (update.status, update.reason()) {
+            (Status::Succeeded, None) => earned.is_empty(),
+            (status, Some(reason)) => {
+                status == reason.status() && (earned.contains(&reason) || self.allowed_failures.contains(&reason))
+            }
+            (_, None) => false,
+        };
+        if !fits {
+            self.violated(
+                "a final update has a reason that the job or a fault justifies",
+                format!("{kind:?}: {update:?}"),
+            );
+        }
+    }
+
+    /// The job that an update ends.
+    fn final_update_of(&self, update: &StatusUpdate) -> Option<&Release> {
+        let of_job = |release: &&Release| release.job == update.job;
+        self.releases.iter().find(of_job).filter(|_| update.taken && update.status.is_terminal())
+    }
+}
+
+fn slot_bytes(device: &Device) -> u32 {
+    device.layout.slot(ota_pal::SlotId::A).len_bytes()
+}
