@@ -42,15 +42,15 @@ const BANNED: [&str; 30] = [
 
 /// Places per room today. A number goes down with every text that is rewritten, and never up.
 const ALLOWED: [(&str, usize); 9] = [
-    ("jobs", 47),
-    ("pal", 272),
-    ("agent", 107),
+    ("jobs", 0),
+    ("pal", 254),
+    ("agent", 0),
     ("boot", 13),
-    ("cloud", 126),
-    ("examples", 41),
+    ("cloud", 0),
+    ("examples", 0),
     ("tests", 0),
-    ("docs", 65),
-    (".", 7),
+    ("docs", 0),
+    (".", 0),
 ];
 
 /// A banned word and where it is.
