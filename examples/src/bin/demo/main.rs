@@ -73,7 +73,7 @@ async fn main() -> ExitCode {
         interrupted = signals.next() => Err(interrupted.into()),
         outcome = scenario::run(&options, &mut screen) => outcome,
     };
-    // The scenario has been dropped: its processes have ended and its folder is removed.
+    // The scenario ended: its processes have ended and its folder is removed.
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
