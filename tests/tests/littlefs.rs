@@ -16,9 +16,9 @@ use ota_boot::{Boot, BootReason, VerifyLevel, boot_staged};
 use ota_pal::TRIAL_ATTEMPTS_DEFAULT;
 use ota_pal::platform::contract::check;
 use ota_pal::{
-    BootRecord, BootRecords, Component, ConcatFlash, FileSlots, Flash, Geometry, ImageStatus, Layout, Native,
-    NoWatchdog, OwnSelector, Platform, RecordRegions, Region, Reset, RollbackCounters, Signature, SignatureKind,
-    SlotId, Trial, VersionRule, now,
+    BootRecord, BootRecords, Component, ConcatFlash, FileSlots, Flash, Geometry, ImageManagement, ImageStatus, Layout,
+    Native, NoWatchdog, OwnSelector, RecordRegions, Region, Reset, RollbackCounters, Signature, SignatureKind, SlotId,
+    Trial, VersionRule, now,
 };
 use ota_tests::bench::{STORE_SLOT_BYTES, staged};
 use ota_tests::image::{BOARD, Behaviour, hardware, header, image};
@@ -234,14 +234,14 @@ impl UpdateRun {
         false
     }
 
-    async fn update(&self, platform: &mut impl Platform) {
+    async fn update(&self, platform: &mut impl ImageManagement) {
         let image_bytes = self.new.len() as u32;
         let sealed = platform
             .images()
             .await
             .expect("records are whole")
             .iter()
-            .find_map(|(slot, image)| (image.standing == ImageStatus::Verified).then_some((slot, image.digest)));
+            .find_map(|(slot, image)| (image.status == ImageStatus::Verified).then_some((slot, image.digest)));
         let (slot, digest) = match sealed {
             Some(sealed) => sealed,
             None => {
