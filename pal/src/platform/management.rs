@@ -12,7 +12,7 @@ use crate::verify::signature::Signature;
 /// Image management: the list of images, rollback on command, the factory image, and images of unknown length.
 #[allow(async_fn_in_trait)]
 pub trait ImageManagement: Platform {
-    /// Sets the length of the image being received to `image_bytes`, shorter than the length passed to
+    /// Sets the length of the image being received to `image_bytes`, at most the length passed to
     /// [`begin`](Platform::begin).
     ///
     /// # Errors
