@@ -120,10 +120,11 @@ pub trait Platform {
 
     /// Starts receiving an image of `image_bytes`, and discards the image that was being received.
     ///
-    /// The slot is one whose image is being received or verified; otherwise one without an image, one whose image failed,
-    /// or the one with the oldest image, in this order. It is never the running slot nor the factory slot. If it already
-    /// holds an image of this length that is being received or verified, its first `keep_bytes`, rounded down to a sector,
-    /// count as written. No slot is erased; the result of an earlier trial is removed from the boot record.
+    /// The slot is one whose image is being received or verified; otherwise one without an image, one whose image
+    /// failed, or the one with the oldest image, in this order. It is never the running slot nor the factory slot. If
+    /// it already holds an image of this length that is being received or verified, its first `keep_bytes`, rounded
+    /// down to a sector, count as written. No slot is erased; the result of an earlier trial is removed from the boot
+    /// record.
     ///
     /// # Cancel safety
     /// The slot may or may not be recorded as receiving; call again.
