@@ -42,8 +42,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             })
     }
 
-    /// Returns the row of the running image if it has none yet: it was installed by the manufacturer, or before the
-    /// device had a database.
+    /// Returns a new row for the running image, which was installed by the manufacturer or before the device had a
+    /// database; `None` if the image does not state its length.
     pub(super) async fn row_of_running(
         &mut self,
         running: SlotId,

@@ -1,7 +1,7 @@
 //! The contract of every platform as checks for a port: implement [`Bench`] and call [`check`].
 //!
 //! ```ignore
-//! let violations = ota_pal::now(ota_pal::contract::check(&mut my_bench)).unwrap();
+//! let violations = ota_pal::now(ota_pal::platform::contract::check(&mut my_bench)).unwrap();
 //! assert_eq!(violations, []);
 //! ```
 //!
