@@ -1,4 +1,5 @@
-//! Little-endian fields at fixed places of a byte array. The offsets are constants of the wire formats, so they always fit.
+//! Little-endian fields at fixed offsets of a byte array. The offsets are constants of the wire formats, so every field
+//! is in range.
 
 /// Copies the `N` bytes at `at`.
 pub(crate) fn take<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
@@ -12,12 +13,12 @@ pub(crate) fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
     bytes[at..at + field.len()].copy_from_slice(field);
 }
 
-/// The `u16` at `at`.
+/// Returns the `u16` at `at`.
 pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes(take(bytes, at))
 }
 
-/// The `u32` at `at`.
+/// Returns the `u32` at `at`.
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(take(bytes, at))
 }

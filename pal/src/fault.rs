@@ -1,43 +1,44 @@
-//! Errors of the device itself or of its caller. Errors about an image are in `refusal`.
+//! Errors of the device or of its caller. Reasons to refuse an image are in `refusal`.
 
 use crate::print::print_by_name;
 
-/// Trouble of the device or of its caller; the image is not to blame. Offsets are absolute flash addresses in bytes
-/// unless a variant says otherwise.
+/// An error of the device or of its caller; the image is not the cause. Offsets are absolute flash addresses in bytes
+/// unless a variant states otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The flash refused a read.
+    /// A read failed.
     Read {
-        /// Where.
+        /// Start of the read.
         offset_bytes: u32,
     },
-    /// The flash refused a write.
+    /// A write failed.
     Write {
-        /// Where.
+        /// Start of the write.
         offset_bytes: u32,
     },
-    /// The flash refused an erase.
+    /// An erase failed.
     Erase {
         /// Start of the sector.
         offset_bytes: u32,
     },
-    /// What was written does not read back.
+    /// The data read back differ from the data written.
     ReadBack {
         /// Start of the first chunk that differs.
         offset_bytes: u32,
     },
-    /// The barrier failed: what was written may not be durable.
+    /// The barrier failed: earlier writes may not be durable.
     Sync,
-    /// A range leaves the image or its slot. Offsets count from the start of the slot.
+    /// A range exceeds the image or its slot. Offsets are relative to the start of the slot.
     OutOfRange {
         /// Start of the range.
         offset_bytes: u32,
         /// Its length.
         len_bytes: usize,
-        /// What it had to stay within.
+        /// The limit it exceeds.
         limit_bytes: u32,
     },
-    /// A block starts, or ends before the end of the image, inside a flash word. The offset counts from the start of the slot.
+    /// A block starts inside a flash word, or ends inside one before the end of the image. The offset is relative to
+    /// the start of the slot.
     NotAligned {
         /// Start of the block.
         offset_bytes: u32,
@@ -46,37 +47,37 @@ pub enum Fault {
         /// Size of a flash word.
         word_bytes: u32,
     },
-    /// An operation on the image being received, but none is: call `begin` first.
+    /// No image is being received: call `begin` first.
     NothingBegun,
-    /// A journal payload over [`JOURNAL_PAYLOAD_BYTES_MAX`](crate::JOURNAL_PAYLOAD_BYTES_MAX).
+    /// A journal payload is longer than [`JOURNAL_PAYLOAD_BYTES_MAX`](crate::JOURNAL_PAYLOAD_BYTES_MAX).
     JournalPayloadTooLong {
-        /// Bytes handed in.
+        /// Length of the payload in bytes.
         got: usize,
-        /// The limit.
+        /// The limit in bytes.
         max: usize,
     },
-    /// The stored journal does not fit the caller's buffer.
+    /// The stored journal payload does not fit the caller's buffer.
     JournalBufferTooSmall {
-        /// Bytes of the buffer.
+        /// Length of the buffer in bytes.
         got: usize,
-        /// Bytes stored.
+        /// Length of the payload in bytes.
         need: usize,
     },
-    /// A boot record that passes its CRC but is of an unknown format, or contradicts itself.
+    /// The boot record has a correct CRC, but its format is unknown or its fields contradict each other.
     BootRecordInvalid {
-        /// Its format number; 0 if it is longer than any this program knows.
+        /// Its format number; 0 if the record is longer than every format supported by this program.
         format: u8,
     },
-    /// A monotonic record that passes its CRC but is of an unknown format.
+    /// The monotonic record has a correct CRC, but its format is unknown.
     MonotonicRecordInvalid {
         /// Its format number.
         format: u8,
     },
-    /// A verdict on a trial, but the running image is not on trial.
+    /// The running image is not on trial, so there is no trial to end.
     NoTrialRuns,
-    /// The state of a boot loader other than ours does not allow the operation.
+    /// A boot loader other than ours does not allow the operation in its current state.
     LoaderRefused {
-        /// The error number that the loader's own tools use for this case; 0 if they have none.
+        /// The error number that the loader's own tools use for this case; 0 if there is none.
         code: i32,
     },
 }

@@ -1,4 +1,5 @@
-//! For the tests of this crate: a NOR flash in memory that enforces the rules and loses power on demand, and signed images.
+//! Test support: an in-memory NOR flash that enforces the rules of NOR flash and simulates power cuts, and signed
+//! images.
 
 use core::ops::Range;
 use std::vec;
@@ -14,22 +15,22 @@ use crate::image::header::{Body, Component, Header, Link};
 use crate::image::version::Version;
 use crate::verify::keys::Key;
 
-/// What a cut leaves of the operation it hits.
+/// The part of an operation that takes effect before a power cut.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cut {
-    /// Nothing was done.
+    /// Nothing.
     Before,
-    /// The first half was done.
+    /// The first half.
     Half,
-    /// A write cleared some bits, an erase set some: every other byte.
+    /// Every other byte: a write cleared some bits, an erase set some.
     Torn,
-    /// All was done, but nobody was told.
+    /// All of it, but the operation returns an error.
     After,
 }
 
 pub(crate) const CUTS: [Cut; 4] = [Cut::Before, Cut::Half, Cut::Torn, Cut::After];
 
-/// An operation that changed the flash, or made it durable.
+/// An operation that changes the flash or makes changes durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Op {
     Erase(u32),
@@ -37,17 +38,17 @@ pub(crate) enum Op {
     Sync,
 }
 
-/// A flash of reads of `R`, words of `W` and sectors of `E` bytes. It panics on what a driver would call a bug of its caller.
+/// A flash with reads of `R`, words of `W` and sectors of `E` bytes. It panics on misuse by the caller.
 pub(crate) struct Ram<const R: usize, const W: usize, const E: usize> {
     pub(crate) bytes: Vec<u8>,
-    /// Words that may not be written before the next erase, a cut write's included.
+    /// Words that must not be written before the next erase, including those of a cut write.
     pub(crate) used: Vec<bool>,
     pub(crate) ops: Vec<Op>,
-    /// The operation that is cut, counted from 0; everything after it fails.
+    /// The operation that is cut, counted from 0; every later operation fails.
     pub(crate) cut: Option<(usize, Cut)>,
-    /// A byte that always reads with a flipped bit once written.
+    /// A byte that always reads with a flipped bit after it was written.
     pub(crate) stuck: Option<usize>,
-    /// After so many more reads, one is refused.
+    /// The number of reads before one that fails.
     pub(crate) deaf: Option<usize>,
     /// Sectors that cannot be read.
     pub(crate) unreadable: Range<usize>,
@@ -61,20 +62,20 @@ impl<const R: usize, const W: usize, const E: usize> Ram<R, W, E> {
         Self { used: vec![false; len / W], ..Self::holding(vec![0xFF; len]) }
     }
 
-    /// A flash that holds anything, every word of it used.
+    /// Creates a flash with these contents, every word of it already written.
     pub(crate) fn holding(bytes: Vec<u8>) -> Self {
         let used = vec![true; bytes.len() / W];
         let (ops, unreadable, unerasable) = (Vec::new(), 0..0, 0..0);
         Self { bytes, used, ops, cut: None, stuck: None, deaf: None, unreadable, unerasable }
     }
 
-    /// Power comes back.
+    /// Restores power.
     pub(crate) fn power_on(&mut self) {
         self.cut = None;
         self.ops.clear();
     }
 
-    /// How much of an operation happens: `Ok` for all of it.
+    /// Records `op` and returns how much of it takes effect: `Ok` for all of it.
     pub(crate) fn count(&mut self, op: Op) -> Result<(), Cut> {
         self.ops.push(op);
         match self.cut {
@@ -89,7 +90,7 @@ impl<const R: usize, const W: usize, const E: usize> Ram<R, W, E> {
     }
 }
 
-/// The bytes of a range that a cut operation still reached.
+/// Returns the indices of a range that a cut operation reaches.
 pub(crate) fn reached(len: usize, cut: Result<(), Cut>) -> impl Iterator<Item = usize> {
     let (end, step) = match cut {
         Ok(()) | Err(Cut::After) => (len, 1),
@@ -100,23 +101,23 @@ pub(crate) fn reached(len: usize, cut: Result<(), Cut>) -> impl Iterator<Item = 
     (0..end).step_by(step)
 }
 
-/// A key that exists for one test run: its scalar is the hash of a name.
+/// Returns a key for one test run; its scalar is the hash of a name.
 pub(crate) fn signing_key(name: &str) -> SigningKey {
     SigningKey::from_slice(&Sha256::digest(name)).expect("a hash is below the order of the group, but once in 2^32")
 }
 
-/// The public half, as a device holds it.
+/// Returns the public key, as a device stores it.
 pub(crate) fn public_key(id: &str, key: &SigningKey) -> Key {
     Key::new(id, key.verifying_key().to_sec1_point(false).as_bytes()).unwrap()
 }
 
-/// A signature as AWS sends it, after base64.
+/// Returns a signature in the encoding of AWS, after base64 decoding.
 pub(crate) fn sign(key: &SigningKey, digest: &Digest) -> Vec<u8> {
     let signature: p256::ecdsa::Signature = key.sign_prehash(&digest.0).unwrap();
     signature.to_der().as_bytes().to_vec()
 }
 
-/// The `openssl` command, in a folder that lasts as long as this.
+/// The `openssl` command in a temporary folder, which is removed on drop.
 #[cfg(any(feature = "ed25519", feature = "rsa"))]
 pub(crate) struct OpenSsl(std::path::PathBuf);
 
@@ -131,7 +132,7 @@ impl OpenSsl {
         Self(folder)
     }
 
-    /// Runs it with these arguments, separated by spaces; `@` stands before a file of the folder.
+    /// Runs the command with these arguments, separated by spaces; `@` is replaced by the path of the folder.
     pub(crate) fn run(&self, arguments: &str) {
         let folder = std::format!("{}/", self.0.display());
         let mut command = std::process::Command::new("openssl");
@@ -164,7 +165,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> Digest {
     Digest(Sha256::digest(bytes).into())
 }
 
-/// The header of an image for the board `board`.
+/// Returns the header of an image for the board `board`.
 pub(crate) fn header(version: Version, body_bytes: u32) -> Header {
     Header {
         component: Component::App,
@@ -178,7 +179,7 @@ pub(crate) fn header(version: Version, body_bytes: u32) -> Header {
     }
 }
 
-/// An image with this header and a body that depends on its version.
+/// Returns an image with this header and a body that depends on its version.
 pub(crate) fn image(header: &Header) -> Vec<u8> {
     let mut bytes = header.emit().to_vec();
     bytes.resize(header.body.offset_bytes() as usize, 0);

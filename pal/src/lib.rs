@@ -1,13 +1,13 @@
-//! What a device can do: image header, flash slots, journal, boot record and signatures.
+//! Device-side platform: image headers, flash slots, the journal, the boot record and signatures.
 //!
-//! The crate has no part in jobs, networks or JSON. The agent drives [`Platform`]; [`Native`] implements it over
-//! any NOR flash. A tour, in the order of an update:
+//! The crate contains no jobs, networking or JSON. The agent drives [`Platform`]; [`Native`] implements it over any NOR
+//! flash. The modules, in the order of an update:
 //!
 //! * [`flash`]: three operations and a barrier, and what is built on them: checked writes, hashes, records.
-//! * [`image`]: the first bytes of every image, and the check that decides whether this device accepts it.
+//! * [`image`]: the header of every image, and the check that decides whether this device accepts it.
 //! * [`native`]: the implementation of [`Platform`]: receives an image, verifies it, activates it, confirms it.
 //! * [`verify`]: signatures and keys.
-//! * [`store`]: what lies where in flash, and its bytes: boot record, image database, monotonic record.
+//! * [`store`]: the flash layout and the encoding of its contents: boot record, image database, monotonic record.
 //! * [`platform`]: the trait, its configuration and hooks; `contract`, the checks for a port (feature `std`).
 //! * [`loaders`]: boot loaders other than ours, each behind a feature.
 #![no_std]
@@ -31,10 +31,10 @@ pub mod verify;
 #[cfg(test)]
 mod fixtures;
 
-// What reads and writes flash is compiled twice from one source: as it is, and without `async` and `.await`. Over a
-// blocking driver the latter has no state machines, which makes half of its code.
+// The modules that access flash are compiled twice from one source: as written, and without `async` and `.await`. Over
+// a blocking driver the second form has no state machines, which halves its code size.
 
-/// What reads and writes flash, over drivers that may wait. The names at the root of the crate are these.
+/// The modules that access flash, for async drivers. The crate root re-exports these names.
 #[path = "."]
 pub mod asynchronous {
     pub mod flash;
@@ -65,7 +65,7 @@ pub mod asynchronous {
     pub(crate) use wait;
 }
 
-/// What reads and writes flash, over blocking drivers: the same source without `async`, and smaller.
+/// The modules that access flash, for blocking drivers: the same source without `async`, and smaller.
 #[path = "."]
 #[allow(clippy::duplicate_mod)]
 pub mod blocking {

@@ -1,6 +1,6 @@
-//! How the errors of this crate print.
+//! `Display` for the errors of this crate.
 
-/// Errors print as their name and their numbers; prose belongs to whoever shows them to a person.
+/// Prints an error as its name and its numbers. Wording for users is left to the caller.
 macro_rules! print_by_name {
     ($($error:ty),+) => {$(
         impl core::fmt::Display for $error {

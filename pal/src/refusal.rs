@@ -1,4 +1,4 @@
-//! Why an image is not accepted. Errors of the device itself are in `fault`.
+//! Reasons to refuse an image. Errors of the device itself are in `fault`.
 
 use crate::fault::Fault;
 use crate::image::format::FormatError;
@@ -9,86 +9,86 @@ use crate::image::version::Version;
 use crate::print::print_by_name;
 use crate::verify::signature::SignatureRefusal;
 
-/// Why an image is not taken, or the device's own [`Fault`] on the way to find out.
+/// The reason an image is refused, or the [`Fault`] that prevented the check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The device's own trouble.
+    /// An error of the device; the image is not the cause.
     Fault(Fault),
-    /// An image of no bytes.
+    /// The image has no bytes.
     ImageEmpty,
-    /// The image does not fit the slot. Bytes.
+    /// The image does not fit the slot. Unit: bytes.
     ImageTooLarge {
-        /// Announced.
+        /// The announced length.
         got: u32,
-        /// What the slot holds.
+        /// The largest length that fits.
         max: u32,
     },
-    /// The running image is not confirmed, or a trial waits for its reset: there is no slot to spare.
+    /// The running image is not confirmed, or a trial is pending: no slot is free.
     TrialRunning,
-    /// The slot holds the program that is running.
+    /// The slot contains the running program.
     SlotRuns {
-        /// The slot named.
+        /// The slot.
         slot: SlotId,
     },
-    /// What the slot holds is not what was verified.
+    /// The slot does not contain the image that was verified.
     DigestMismatch {
-        /// The slot named.
+        /// The slot.
         slot: SlotId,
     },
-    /// There is no earlier image that was confirmed, is whole, and may still run.
+    /// There is no earlier image that was confirmed, is intact and passes the rollback check.
     NoPreviousImage,
     /// No slot holds an image of this version.
     NoSuchImage {
-        /// The version named.
+        /// The version.
         version: Version,
     },
-    /// This device has no factory slot.
+    /// The device has no factory slot.
     NoFactorySlot,
-    /// The signature of the factory image was never verified here.
+    /// The signature of the factory image was not verified on this device.
     FactoryNotVerified,
-    /// The image does not start with a header of ours.
+    /// The image does not start with a valid native header.
     ImageHeaderInvalid(HeaderError),
     /// The image is not valid in the format of this device's boot loader.
     FormatInvalid(FormatError),
-    /// The image does not name the hardware that it is for.
+    /// The image does not state the hardware it was built for.
     HardwareIdMissing,
-    /// An image for other hardware.
+    /// The image was built for other hardware.
     WrongHardware {
-        /// The hardware it is for.
+        /// The hardware it was built for.
         got: HardwareId,
     },
-    /// An image for another part of the device.
+    /// The image was built for another component of the device.
     WrongComponent {
-        /// The part it is for.
+        /// The component it was built for.
         got: Component,
     },
-    /// The version rule asks for a newer image.
+    /// The version rule requires a newer image.
     VersionNotNewer {
-        /// The version that runs.
+        /// The running version.
         have: Version,
-        /// The version offered.
+        /// The offered version.
         got: Version,
     },
-    /// The image is older than the oldest that may still run.
+    /// The security counter of the image is below the minimum.
     SecurityCounterTooLow {
-        /// The least counter accepted.
+        /// The minimum.
         have: u32,
-        /// The image's counter.
+        /// The counter of the image.
         got: u32,
     },
-    /// The image is linked for the other slot.
+    /// The image is linked for another slot.
     WrongSlotLink {
-        /// The slot it would go to.
+        /// The slot it would be written to.
         slot: SlotId,
     },
-    /// The job announced another length than the image's own header. Bytes.
+    /// The announced length differs from the length in the image header. Unit: bytes.
     ImageLengthMismatch {
-        /// As announced.
+        /// The announced length.
         announced: u32,
-        /// As the header says.
+        /// The length in the header.
         header: u32,
     },
-    /// The signature does not hold.
+    /// The signature was refused.
     Signature(SignatureRefusal),
 }
 

@@ -1,4 +1,4 @@
-//! The flash in memory of the tests, as a flash of this crate.
+//! [`Flash`](super::Flash) for the in-memory flash of the tests.
 
 use super::{bisync, only_async, only_sync};
 use embedded_storage::nor_flash::NorFlashErrorKind;
@@ -67,7 +67,7 @@ impl<const R: usize, const W: usize, const E: usize> Flash for Ram<R, W, E> {
         for index in reached(range.len(), cut) {
             self.bytes[range.start + index] = 0xFF;
         }
-        // A cut erase leaves words that may read as erased and are not.
+        // A cut erase leaves words that may read as erased without being erased.
         let whole = matches!(cut, Ok(()) | Err(Cut::After));
         self.used[range.start / W..range.end / W].fill(!whole);
         told(cut)
@@ -81,13 +81,13 @@ impl<const R: usize, const W: usize, const E: usize> Flash for Ram<R, W, E> {
     }
 }
 
-/// The value of a future over this flash, which never waits.
+/// Returns the output of a future over this flash, which is ready at the first poll.
 #[only_async]
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     super::flash::now(future).expect("memory never waits")
 }
 
-/// Takes the place of running a future.
+/// Returns `value`: the blocking counterpart of running a future.
 #[only_sync]
 pub(crate) fn run<T>(value: T) -> T {
     value

@@ -1,4 +1,4 @@
-//! The boot record in flash. What it says, and its bytes, are in `store/boot_record`.
+//! The boot record in flash. Its meaning and its encoding are in `store/boot_record`.
 
 use super::super::bisync;
 use super::super::flash::Flash;
@@ -8,42 +8,47 @@ use crate::image::slot::SlotId;
 use crate::store::boot_record::{BootRecord, RECORDS, emit, parse};
 use crate::store::layout::Layout;
 
-/// The boot record in flash: the newest one counts, and a cut while storing leaves the earlier one.
+/// The boot record in flash. The newest record is valid; a power cut during a store leaves the earlier one valid.
 #[derive(Debug)]
 pub struct BootRecords {
     records: Records,
-    /// Confirmed on a device that stored no record yet.
+    /// The confirmed slot of a device without a stored record.
     first: SlotId,
 }
 
 #[bisync]
 impl BootRecords {
-    /// The boot record of a layout.
+    /// Creates the boot record of a layout. Does not access the flash.
     #[must_use]
     pub const fn new(layout: &Layout) -> Self {
         let first = if layout.factory().is_some() { SlotId::FACTORY } else { SlotId::A };
         Self { records: Records::new(layout.boot_record(), RECORDS), first }
     }
 
-    /// The newest record. If there is none, that of a new device: the factory slot is confirmed, or A where there is none.
-    /// Dropped: nothing happened.
+    /// Returns the newest record. If there is none, returns that of a new device: the factory slot is confirmed, or A
+    /// on a device without one.
+    ///
+    /// # Cancel safety
+    /// This method does not change flash.
     ///
     /// # Errors
-    /// [`Fault::BootRecordInvalid`] for one that this program does not understand, [`Fault::Read`].
+    /// [`Fault::BootRecordInvalid`] for a record that this program cannot decode, [`Fault::Read`].
     pub async fn load<F: Flash>(&mut self, flash: &mut F) -> Result<BootRecord, Fault> {
         Ok(self.stored(flash).await?.unwrap_or(BootRecord::new_device(self.first)))
     }
 
-    /// Stores `record`, durable when this returns, after everything written before. Dropped: the earlier or the new one is
-    /// found.
+    /// Stores `record`. It is durable, with all earlier writes, when this method returns.
+    ///
+    /// # Cancel safety
+    /// The stored record is the earlier or the new one. The same holds after an error.
     ///
     /// # Errors
-    /// The flash's own; the earlier or the new one is found then.
+    /// The errors of the flash.
     pub async fn store<F: Flash>(&mut self, flash: &mut F, record: &BootRecord) -> Result<(), Fault> {
         self.records.store_with(flash, |room| emit(record, room)).await
     }
 
-    /// The newest record, `None` if none was ever stored.
+    /// Returns the newest record; `None` if none was ever stored.
     pub(crate) async fn stored<F: Flash>(&mut self, flash: &mut F) -> Result<Option<BootRecord>, Fault> {
         self.records.load_with(flash, parse).await?.transpose()
     }
@@ -57,7 +62,7 @@ mod tests {
     use crate::store::boot_record::Trial;
     use crate::store::layout::Geometry;
 
-    /// A record of a trial that waits, and one of a trial that goes on.
+    /// Returns a record with a pending trial, and one with a started trial.
     fn old_and_new() -> [BootRecord; 2] {
         let (slot, digest, image_bytes) = (SlotId::B, Digest([0xD1; 32]), 0x0102_0304);
         let trials = [

@@ -1,4 +1,4 @@
-//! A flash that is a file, as a flash of this crate. The file itself is in `platform/file`.
+//! [`Flash`] for a flash in a file. The file itself is in `platform/file`.
 
 use embedded_storage::nor_flash::{NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
 

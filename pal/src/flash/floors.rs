@@ -1,4 +1,4 @@
-//! The monotonic record in flash. What it says, and its bytes, are in `store/monotonic`.
+//! The monotonic record in flash. Its meaning and its encoding are in `store/monotonic`.
 
 use super::super::bisync;
 use super::super::flash::Flash;
@@ -7,22 +7,25 @@ use crate::fault::Fault;
 use crate::store::layout::Layout;
 use crate::store::monotonic::{PAYLOAD_BYTES, RECORDS, RollbackCounters, emit, parse};
 
-/// The monotonic record in flash: a cut while it is raised leaves the earlier floor or the new one.
+/// The monotonic record in flash. A power cut during a raise leaves the earlier counters or the new ones.
 #[derive(Debug)]
 pub struct MonotonicRecords(Records);
 
 #[bisync]
 impl MonotonicRecords {
-    /// The monotonic record of a layout.
+    /// Creates the monotonic record of a layout. Does not access the flash.
     #[must_use]
     pub const fn new(layout: &Layout) -> Self {
         Self(Records::new(layout.monotonic(), RECORDS))
     }
 
-    /// The floor; zeros if none was ever stored. Dropped: nothing happened.
+    /// Returns the counters; zeros if none were ever stored.
+    ///
+    /// # Cancel safety
+    /// This method does not change flash.
     ///
     /// # Errors
-    /// [`Fault::MonotonicRecordInvalid`] for one that this program does not understand, [`Fault::Read`].
+    /// [`Fault::MonotonicRecordInvalid`] for a record that this program cannot decode, [`Fault::Read`].
     pub async fn load<F: Flash>(&mut self, flash: &mut F) -> Result<RollbackCounters, Fault> {
         let mut payload = [0; PAYLOAD_BYTES];
         match self.0.load(flash, &mut payload).await? {
@@ -31,11 +34,14 @@ impl MonotonicRecords {
         }
     }
 
-    /// Raises the floor to `to` where that is higher; durable when this returns. Writes nothing if it is not. Dropped, or
-    /// failed: the earlier or the new floor is found; call again.
+    /// Raises each counter to that of `to` where that is higher, and returns the result, which is durable. Writes
+    /// nothing if no counter rises.
+    ///
+    /// # Cancel safety
+    /// The stored counters are the earlier or the new ones; call again. The same holds after an error.
     ///
     /// # Errors
-    /// Those of [`load`](Self::load), and the flash's own.
+    /// Those of [`load`](Self::load), and the errors of the flash.
     pub async fn raise<F: Flash>(&mut self, flash: &mut F, to: RollbackCounters) -> Result<RollbackCounters, Fault> {
         let floor = self.load(flash).await?;
         let raised = floor.max(to);

@@ -1,4 +1,4 @@
-//! SHA-256 over flash, in bounded steps so that a watchdog can be fed and a network be served in between.
+//! SHA-256 over flash, in bounded steps so that a watchdog can be fed and the network served between them.
 
 use super::super::bisync;
 use sha2::{Digest as _, Sha256};
@@ -9,12 +9,14 @@ use crate::image::digest::Digest;
 use crate::platform::hooks::Watchdog;
 use crate::store::region::Region;
 
-/// Bytes that one step hashes at most.
+/// Maximum number of bytes hashed by one step.
 pub const HASH_STEP_BYTES: u32 = 4096;
 
-/// The digest of the first `image_bytes` of a region, read from flash; the watchdog is fed once a step.
+/// Returns the digest of the first `image_bytes` of a region, read from flash, and feeds the watchdog after each step.
+/// Both the platform of the agent and boot selectors use it.
 ///
-/// Dropped: nothing happened. Used by the agent's platform and by boot selectors alike.
+/// # Cancel safety
+/// This function has no side effects.
 ///
 /// # Errors
 /// [`Fault::OutOfRange`] if the image is longer than the region, [`Fault::Read`].
@@ -37,11 +39,14 @@ pub async fn digest<F: Flash, W: Watchdog>(
     Ok(hashing.finish())
 }
 
-/// Whether a region holds exactly the image of this digest and length. What does not is read once more: one bit misread must
-/// not give up an image, nor have one written. Dropped: nothing happened.
+/// Returns whether a region contains exactly the image of this digest and length. A mismatch is checked a second time,
+/// because a transient bit error must cause neither the loss of an image nor a copy.
+///
+/// # Cancel safety
+/// This function has no side effects.
 ///
 /// # Errors
-/// [`Fault::Read`] if neither reading came to its end, [`Fault::OutOfRange`].
+/// [`Fault::Read`] if both attempts fail, [`Fault::OutOfRange`].
 #[bisync]
 pub async fn holds<F: Flash, W: Watchdog>(
     flash: &mut F,
@@ -58,7 +63,7 @@ pub async fn holds<F: Flash, W: Watchdog>(
     second.or(first).map(|found| found == *wanted)
 }
 
-/// A hash under way: everything below the mark is in it, each byte once.
+/// A hash in progress. It covers every byte below `hashed_bytes` exactly once.
 #[derive(Clone)]
 pub(crate) struct Hashing {
     state: Sha256,
@@ -71,13 +76,16 @@ impl Hashing {
         Self { state: Sha256::new(), hashed_bytes: 0 }
     }
 
-    /// The mark: bytes hashed so far.
+    /// Returns the number of bytes hashed so far.
     pub(crate) fn hashed_bytes(&self) -> u32 {
         self.hashed_bytes
     }
 
-    /// Hashes on towards `limit_bytes`, at most [`HASH_STEP_BYTES`]. Only the last limit of an image may be no multiple of
-    /// [`CHUNK_BYTES`], because later reads start at the mark. Dropped: mark and hash agree, the next step goes on.
+    /// Continues the hash towards `limit_bytes`, by at most [`HASH_STEP_BYTES`]. A limit that is not a multiple of
+    /// [`CHUNK_BYTES`] must be the end of the image, because the next read starts at `hashed_bytes`.
+    ///
+    /// # Cancel safety
+    /// The hash and `hashed_bytes` are consistent; the next step continues there.
     pub(crate) async fn step<F: Flash>(
         &mut self,
         flash: &mut F,
@@ -96,7 +104,7 @@ impl Hashing {
         Ok(())
     }
 
-    /// The digest of everything hashed.
+    /// Returns the digest of all bytes hashed.
     pub(crate) fn finish(self) -> Digest {
         Digest(self.state.finalize().into())
     }

@@ -6,11 +6,14 @@ use crate::fault::Fault;
 use crate::image::header::{HEADER_BYTES, Header, HeaderError};
 use crate::store::region::Region;
 
-/// The header at the start of a slot. What is none is read once more: one bit misread must not stop a boot, nor refuse an
-/// image. Dropped: nothing happened.
+/// Reads the header at the start of a slot. An invalid header is read once more, because a transient bit error must
+/// neither prevent a boot nor cause the image to be refused.
+///
+/// # Cancel safety
+/// This function has no side effects.
 ///
 /// # Errors
-/// [`Fault::Read`]; the inner error if there is no header.
+/// [`Fault::Read`]; the inner error if there is no valid header.
 #[bisync]
 pub async fn read_header<F: Flash>(flash: &mut F, region: Region) -> Result<Result<Header, HeaderError>, Fault> {
     let mut bytes = [0; HEADER_BYTES];

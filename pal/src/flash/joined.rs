@@ -1,22 +1,22 @@
-//! Two flash parts as one: a device whose records or executing slot lie in the controller, and its images beside it. What
-//! lies on which part is `layout`'s business.
+//! Two flash parts as one, for a device whose records or executing slot are in the controller and whose images are in
+//! an external part. The assignment of regions to parts is up to the layout.
 
 use super::super::bisync;
 use embedded_storage::nor_flash::NorFlashErrorKind;
 
 use super::super::flash::Flash;
 
-/// Two parts in one address space: the second begins where the first ends. No operation may span both.
+/// Two parts in one address space: the second starts at the end of the first. An operation must not span both.
 ///
-/// Each unit is the larger of the two, so the larger must be a multiple of the smaller: anything else does not compile. The
-/// first part must end with a whole sector of this flash, see [`new`](Self::new).
+/// Each unit is the larger of the two and must be a multiple of the smaller; otherwise the code does not compile. The
+/// end of the first part must be aligned to the larger sector, see [`new`](Self::new).
 #[derive(Debug)]
 pub struct ConcatFlash<F1, F2> {
     first: F1,
     second: F2,
 }
 
-/// Where an offset lies.
+/// The part that contains an offset, and the offset within it.
 enum Part {
     First(u32),
     Second(u32),
@@ -29,22 +29,22 @@ const fn larger(one: usize, other: usize) -> usize {
 }
 
 impl<F1: Flash, F2: Flash> ConcatFlash<F1, F2> {
-    /// Both parts, the first at address 0. `None` if the first does not end with a whole sector, or if 32 bits do not address
-    /// both.
+    /// Joins both parts, the first at address 0. Returns `None` if the end of the first is not aligned to a sector of
+    /// the joined flash, or if the total size exceeds 32 bits.
     pub fn new(first: F1, second: F2) -> Option<Self> {
-        // Units that do not fit are an error of the compiler, wherever two parts are joined.
+        // Fails at compile time for units that do not match.
         const { assert!(Self::READ_SIZE > 0 && Self::WRITE_SIZE > 0 && Self::ERASE_SIZE > 0) };
         let both_bytes = first.capacity().checked_add(second.capacity())?;
         let fits = first.capacity().is_multiple_of(Self::ERASE_SIZE) && u32::try_from(both_bytes).is_ok();
         fits.then_some(Self { first, second })
     }
 
-    /// Where the second part begins.
+    /// Returns the address at which the second part starts.
     pub fn second_offset_bytes(&self) -> u32 {
         self.first.capacity() as u32
     }
 
-    /// The part that `len_bytes` from `offset_bytes` on lie in, whole.
+    /// Returns the part that contains `len_bytes` from `offset_bytes` on.
     fn part(&self, offset_bytes: u32, len_bytes: usize) -> Result<Part, NorFlashErrorKind> {
         let border_bytes = self.second_offset_bytes();
         match offset_bytes.checked_sub(border_bytes) {
@@ -87,7 +87,7 @@ impl<F1: Flash, F2: Flash> Flash for ConcatFlash<F1, F2> {
         }
     }
 
-    /// Both parts; the second one first, because it holds the images that records on the first tell of.
+    /// Syncs the second part first: it contains the images that records on the first part refer to.
     async fn sync(&mut self) -> Result<(), NorFlashErrorKind> {
         self.second.sync().await?;
         self.first.sync().await

@@ -1,5 +1,5 @@
-//! Slots that are files of a littlefs2 file system, one each, for devices whose external flash keeps other files too. The
-//! image that runs does not run from here: see `boot_staged` of `ota-boot`.
+//! Slots as files of a littlefs2 file system, for devices whose external flash also holds other files. Images are not
+//! executed from these slots: see `boot_staged` of `ota-boot`.
 
 use super::super::bisync;
 use embedded_storage::nor_flash::NorFlashErrorKind;
@@ -12,36 +12,37 @@ use littlefs2::path::Path;
 use super::super::flash::Flash;
 use crate::image::slot::SLOTS_MAX;
 
-/// The files, in the order of their addresses.
+/// The files in the order of their addresses.
 const FILES: [&Path; SLOTS_MAX + 1] =
     [path!("slot-0.img"), path!("slot-1.img"), path!("slot-2.img"), path!("slot-3.img"), path!("slot-4.img")];
 
-/// Files of at most `SLOT` bytes in one address space, as a flash of sectors of `SECTOR` bytes: file `n` begins at
-/// `n * SLOT`. No operation may span two of them.
+/// Files of at most `SLOT` bytes in one address space, as a flash with sectors of `SECTOR` bytes: file `n` starts at
+/// `n * SLOT`. An operation must not span two files.
 ///
-/// It keeps as much of the promises of a flash as images need:
+/// It provides the guarantees of a flash as far as images need them:
 ///
-/// * What was never written, or lies behind the end of a file, reads 0xFF.
-/// * An erase cuts the file off where it begins: **what lies behind is gone, too**. An image that is received has its sectors
-///   erased in rising order, each before anything is written in it or behind it; so has one that is copied.
-/// * A write is durable when it returns, or has not happened: each closes its file. Bytes may be written again.
+/// * Bytes that were never written, and those beyond the end of a file, read as 0xFF.
+/// * An erase truncates the file at its start: **everything after it is erased, too**. This suffices because the
+///   sectors of a received or copied image are erased in rising order, each before anything is written at or after it.
+/// * A write is atomic, and durable when it returns, because each one closes its file. Bytes may be rewritten.
 ///
-/// The file system needs room for all files, and for one more: littlefs writes anew before it gives up what was there.
+/// The file system needs space for all files and one more, because littlefs writes new data before it frees the old.
 pub struct FileSlots<'f, 's, S: Storage, const SLOT: u32, const SECTOR: usize = 4096> {
     filesystem: &'f Filesystem<'s, S>,
     slot_count: usize,
 }
 
-/// Part of a file.
+/// A position in a file.
 struct Span {
     file: &'static Path,
     start: usize,
 }
 
 impl<'f, 's, S: Storage, const SLOT: u32, const SECTOR: usize> FileSlots<'f, 's, S, SLOT, SECTOR> {
-    /// So many slots, five at most, as files in the root of this file system. Those that are not there yet are empty.
+    /// Creates `slot_count` slots, at most five, as files in the root of this file system. Slots without a file are
+    /// empty.
     ///
-    /// Panics where `SLOT` is no multiple of `SECTOR`: that does not compile.
+    /// Fails to compile if `SLOT` is not a multiple of `SECTOR`.
     #[must_use]
     pub fn new(filesystem: &'f Filesystem<'s, S>, slot_count: usize) -> Self {
         const { assert!((SLOT as usize).is_multiple_of(SECTOR)) };
@@ -57,7 +58,7 @@ impl<'f, 's, S: Storage, const SLOT: u32, const SECTOR: usize> FileSlots<'f, 's,
         }
     }
 
-    /// Changes a file, which is made if there is none; durable, or not begun, when this returns.
+    /// Changes a file atomically, and creates it if necessary. The change is durable when this method returns.
     fn change(&self, file: &Path, change: impl FnOnce(&File<'_, '_, S>) -> FileResult<()>) -> FileResult<()> {
         self.filesystem.open_file_with_options_and_then(
             |options| options.read(true).write(true).create(true),
@@ -122,7 +123,7 @@ impl<S: Storage, const SLOT: u32, const SECTOR: usize> Flash for FileSlots<'_, '
     }
 }
 
-/// Fills a file up with 0xFF to this length.
+/// Extends a file with 0xFF to this length.
 fn extend<S: Storage>(file: &File<'_, '_, S>, len: usize) -> FileResult<()> {
     let mut held = file.len()?;
     if held < len {

@@ -1,4 +1,4 @@
-//! The flash as this crate uses it: read, erase, write, and a barrier. Adapters for drivers, and the checked write.
+//! NOR flash as used by this crate: read, erase, write and a barrier. Adapters for drivers, and verified writes.
 
 pub mod boot_records;
 #[cfg(any(test, feature = "std"))]
@@ -28,48 +28,61 @@ use crate::fault::Fault;
 use crate::store::layout::Geometry;
 pub use crate::store::region::WORD_BYTES_MAX;
 
-/// Bytes that one read from flash moves at most: the largest buffer a future of this crate holds.
+/// Maximum number of bytes of one read: the largest buffer in a future of this crate.
 pub const CHUNK_BYTES: usize = 256;
 
-/// NOR flash with a barrier. Offsets and lengths are bytes, multiples of the constants.
+/// NOR flash with a barrier. Offsets and lengths are in bytes and must be multiples of the constants.
 ///
-/// The semantics are those of `embedded_storage_async::nor_flash`: an erase sets all bits, a write only clears bits, and no
-/// word is written twice between erases. Wrap a driver in [`Blocking`] or [`Async`] rather than implementing this.
+/// The semantics are those of `embedded_storage_async::nor_flash`: an erase sets all bits, a write only clears bits,
+/// and no word is written twice between erases. Wrap a driver in [`Blocking`] or [`Async`] rather than implementing
+/// this trait.
 #[allow(async_fn_in_trait)]
 #[bisync]
 pub trait Flash {
-    /// Unit of reads.
+    /// Unit of reads in bytes.
     const READ_SIZE: usize;
-    /// Unit of writes.
+    /// Unit of writes in bytes.
     const WRITE_SIZE: usize;
-    /// Unit of erases: a sector.
+    /// Unit of erases in bytes: a sector.
     const ERASE_SIZE: usize;
 
-    /// The size of the flash.
+    /// Returns the size of the flash in bytes.
     fn capacity(&self) -> usize;
 
-    /// Fills `out` from `offset_bytes` on. Dropped: nothing happened to the flash.
+    /// Fills `out` with the bytes from `offset_bytes` on.
+    ///
+    /// # Cancel safety
+    /// This method does not change flash.
     ///
     /// # Errors
     /// The kind of the driver's error.
     async fn read(&mut self, offset_bytes: u32, out: &mut [u8]) -> Result<(), NorFlashErrorKind>;
 
-    /// Writes `bytes` at `offset_bytes`, which must be erased. Dropped: those words hold anything.
+    /// Writes `bytes` at `offset_bytes`, which must be erased.
+    ///
+    /// # Cancel safety
+    /// The content of these words is undefined.
     ///
     /// # Errors
     /// The kind of the driver's error.
     async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind>;
 
-    /// Erases `from_bytes..to_bytes`. Dropped: those sectors hold anything, even what reads as erased.
+    /// Erases `from_bytes..to_bytes`.
+    ///
+    /// # Cancel safety
+    /// The content of these sectors is undefined; they may read as erased without being erased.
     ///
     /// # Errors
     /// The kind of the driver's error.
     async fn erase(&mut self, from_bytes: u32, to_bytes: u32) -> Result<(), NorFlashErrorKind>;
 
-    /// Returns when everything written and erased before survives a power cut. Dropped: it may not.
+    /// Returns when all earlier writes and erases are durable.
+    ///
+    /// # Cancel safety
+    /// Earlier writes and erases may not be durable. The same holds after an error.
     ///
     /// # Errors
-    /// The kind of the driver's error; nothing is known about durability then.
+    /// The kind of the driver's error.
     async fn sync(&mut self) -> Result<(), NorFlashErrorKind>;
 }
 
@@ -96,7 +109,8 @@ impl<T: Flash> Flash for &mut T {
     }
 }
 
-/// A blocking driver as a [`Flash`]: its futures are ready at the first poll, see [`now`]. A write is durable when it returns.
+/// A blocking driver as a [`Flash`]. Its futures are ready at the first poll, see [`now`]. A write is durable when it
+/// returns.
 #[only_async]
 #[derive(Debug)]
 pub struct Blocking<F>(pub F);
@@ -156,9 +170,9 @@ impl<F: asynchronous::NorFlash> Flash for Async<F> {
     }
 }
 
-/// The result of a future that never waits, `None` if it does.
+/// Polls a future once and returns its output; `None` if it is not ready.
 ///
-/// Over [`Blocking`] every future of this crate is ready at its first poll: a boot selector needs no executor.
+/// Over [`Blocking`], every future of this crate is ready at the first poll: a boot selector needs no executor.
 #[only_async]
 pub fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
@@ -167,13 +181,17 @@ pub fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-/// The unit in which this crate reads and writes `F`. Drivers exist whose reads are coarser than their writes.
+/// Returns the unit in bytes in which this crate reads and writes `F`. Some drivers have a larger unit for reads than
+/// for writes.
 pub(crate) const fn word_bytes<F: Flash>() -> u32 {
     if F::READ_SIZE > F::WRITE_SIZE { F::READ_SIZE as u32 } else { F::WRITE_SIZE as u32 }
 }
 
-/// Reads whole words. What is refused is asked for once more: a bus that slipped once must not bring an older record back, nor
-/// give up an image. Dropped: nothing happened.
+/// Reads whole words. A failed read is repeated once, because a transient bus error must cause neither a return to an
+/// older record nor the loss of an image.
+///
+/// # Cancel safety
+/// This function does not change flash.
 ///
 /// # Errors
 /// [`Fault::Read`].
@@ -185,8 +203,11 @@ pub async fn read<F: Flash>(flash: &mut F, at: u32, out: &mut [u8]) -> Result<()
     flash.read(at, out).await.map_err(|_| Fault::Read { offset_bytes: at })
 }
 
-/// Erases the sector at `at`, and returns only when it reads as erased: a write to what is not would be lost, or worse.
-/// Dropped: its content is unknown.
+/// Erases the sector at `at` and verifies that it reads as erased, because data written to a sector that is not erased
+/// would be lost.
+///
+/// # Cancel safety
+/// The content of the sector is undefined.
 ///
 /// # Errors
 /// [`Fault::Erase`], [`Fault::Read`].
@@ -199,8 +220,11 @@ pub async fn erase_sector<F: Flash>(flash: &mut F, at: u32) -> Result<(), Fault>
     }
 }
 
-/// Whether `len_bytes` from `at` on, whole words, read as erased. What a cut erase left may read so and not be. Dropped:
-/// nothing happened.
+/// Returns whether `len_bytes` from `at` on read as erased; both are multiples of a word. After an interrupted erase, a
+/// sector may read as erased without being erased.
+///
+/// # Cancel safety
+/// This function does not change flash.
 ///
 /// # Errors
 /// [`Fault::Read`].
@@ -218,7 +242,10 @@ pub async fn is_erased<F: Flash>(flash: &mut F, at: u32, len_bytes: u32) -> Resu
     Ok(true)
 }
 
-/// Makes everything before durable. Dropped: it may not be.
+/// Makes all earlier writes and erases durable.
+///
+/// # Cancel safety
+/// Earlier writes and erases may not be durable.
 ///
 /// # Errors
 /// [`Fault::Sync`].
@@ -227,8 +254,10 @@ pub async fn sync<F: Flash>(flash: &mut F) -> Result<(), Fault> {
     flash.sync().await.map_err(|_| Fault::Sync)
 }
 
-/// Writes `bytes` from a word boundary on, fills the last word with ones, and returns only when all of it reads back.
-/// Dropped: those words hold anything.
+/// Writes `bytes` from a word boundary on, pads the last word with ones, and verifies everything by reading it back.
+///
+/// # Cancel safety
+/// The content of these words is undefined.
 ///
 /// # Errors
 /// [`Fault::Write`], [`Fault::ReadBack`], [`Fault::Read`].
@@ -256,7 +285,7 @@ pub async fn write<F: Flash>(flash: &mut F, at: u32, bytes: &[u8]) -> Result<(),
     Ok(())
 }
 
-/// The geometry of `flash`.
+/// Returns the geometry of `flash`.
 pub fn geometry<F: Flash>(flash: &F) -> Geometry {
     Geometry {
         word_bytes: word_bytes::<F>(),
@@ -267,7 +296,7 @@ pub fn geometry<F: Flash>(flash: &F) -> Geometry {
 
 #[only_async]
 impl Geometry {
-    /// The geometry of `flash`.
+    /// Returns the geometry of `flash`.
     pub fn of<F: Flash>(flash: &F) -> Self {
         geometry(flash)
     }
@@ -280,7 +309,7 @@ mod tests {
     use super::*;
     use embedded_storage::nor_flash::ErrorType;
 
-    /// A driver of both kinds, for a flash of 64 bytes.
+    /// A blocking and async driver of a flash of 64 bytes.
     struct Driver {
         bytes: [u8; 64],
     }

@@ -1,10 +1,10 @@
-//! Payloads that survive a power cut at any moment: journal, boot record and monotonic record are three of these.
+//! Payloads that survive a power cut at any moment: the journal, the boot record and the monotonic record.
 //!
-//! Records are appended to a bank, each with a sequence number and a CRC; the newest valid one counts. A bank is a sector, or
-//! as many as hold one record where sectors are small. A full bank is followed by the next of the region, which is erased
-//! first: the bank that holds the newest record never is. After a boot nobody can tell words that are erased from words
-//! that a cut left half written, so the first record of every life starts a fresh bank: no word is ever written twice. The
-//! price is one erase in each life that stores anything.
+//! Records are appended to a bank, each with a sequence number and a CRC; the newest valid one is current. A bank is
+//! one sector, or as many as hold one record where sectors are small. When a bank is full, the next bank of the region
+//! is erased and used, so the bank with the newest record is never erased. After a reset, erased words cannot be
+//! distinguished from partly written ones, so the first record after each reset starts a new bank: no word is ever
+//! written twice. The cost is one erase per reset that is followed by a store.
 
 use super::super::bisync;
 use super::super::flash::{self, Flash};
@@ -13,21 +13,22 @@ use crate::fault::Fault;
 use crate::store::record_format::{AT_PAYLOAD, RECORD_BYTES_MAX, RecordSpec, emit, parse};
 use crate::store::region::Region;
 
-/// A region of records of one kind.
+/// A region with records of one kind.
 #[derive(Debug)]
 pub(crate) struct Records {
     region: Region,
     spec: RecordSpec,
-    /// Unknown after a boot, and while a store is under way: one that fails or is dropped is found out by looking.
+    /// `None` after a reset and during a store, so that after a failed or cancelled store the position is read from
+    /// flash.
     head: Option<Head>,
 }
 
-/// Where the newest record is, and where the next one may go.
+/// The position of the newest record, and that of the next one.
 #[derive(Clone, Copy, Debug)]
 struct Head {
     bank: u32,
     sequence: u32,
-    /// Index of the bank's first record room that is surely erased; at or beyond the bank's last: there is none.
+    /// Index of the first room of the bank that is certainly erased; if it is beyond the last room, there is none.
     free: u32,
 }
 
@@ -45,8 +46,10 @@ impl Records {
         Self { region, spec, head: None }
     }
 
-    /// Copies the newest payload to the start of `out`; its length, or `None` if there is no valid record. Dropped:
-    /// nothing happened.
+    /// Copies the newest payload to the start of `out` and returns its length; `None` if there is no valid record.
+    ///
+    /// # Cancel safety
+    /// This method does not change flash.
     pub(crate) async fn load<F: Flash>(&mut self, flash: &mut F, out: &mut [u8]) -> Result<Option<usize>, Fault> {
         let copy = |payload: &[u8]| {
             let (got, need) = (out.len(), payload.len());
@@ -56,7 +59,10 @@ impl Records {
         self.load_with(flash, copy).await?.transpose()
     }
 
-    /// What `read` makes of the newest payload; `None` if there is no valid record. Dropped: nothing happened.
+    /// Returns the result of `read` for the newest payload; `None` if there is no valid record.
+    ///
+    /// # Cancel safety
+    /// This method does not change flash.
     pub(crate) async fn load_with<F: Flash, T>(
         &mut self,
         flash: &mut F,
@@ -66,14 +72,16 @@ impl Records {
         let Some(Newest { at, .. }) = self.newest(flash, &mut record).await? else {
             return Ok(None);
         };
-        // It was valid a moment ago: flash that answers differently each time is a read fault.
+        // The record was valid when it was found: flash with inconsistent reads is a read fault.
         self.read(flash, at, &mut record).await?.ok_or(Fault::Read { offset_bytes: at })?;
         let (_, payload) = parse(&record, self.spec).ok_or(Fault::Read { offset_bytes: at })?;
         Ok(Some(read(payload)))
     }
 
-    /// Appends a record; durable when this returns, after everything written before. Dropped or failed: the earlier or the
-    /// new payload is the newest.
+    /// Appends a record. It is durable, with all earlier writes, when this method returns.
+    ///
+    /// # Cancel safety
+    /// The newest payload is the earlier or the new one. The same holds after an error.
     pub(crate) async fn store<F: Flash>(&mut self, flash: &mut F, payload: &[u8]) -> Result<(), Fault> {
         let (got, max) = (payload.len(), self.spec.payload_bytes_max);
         if got > max {
@@ -86,8 +94,8 @@ impl Records {
         self.store_with(flash, fill).await
     }
 
-    /// Appends a record whose payload `fill` writes into the room that its kind has; `fill` gives the length. Otherwise as
-    /// [`store`](Self::store).
+    /// Appends a record whose payload `fill` writes to the buffer passed to it; `fill` returns the length of the
+    /// payload. Otherwise like [`store`](Self::store).
     pub(crate) async fn store_with<F: Flash>(
         &mut self,
         flash: &mut F,
@@ -107,7 +115,7 @@ impl Records {
             true => (head.bank, head.free),
             false => ((head.bank + 1) % self.banks::<F>(), 0),
         };
-        // What the record tells of must be durable before the record can be.
+        // The data that the record refers to must be durable before the record is.
         flash::sync(flash).await?;
         if index == 0 {
             self.erase(flash, bank).await?;
@@ -126,8 +134,8 @@ impl Records {
         Ok(())
     }
 
-    /// Where to go on after a boot: no room of any sector is known to be erased. A number is left out, because the earlier
-    /// life may have left it half written beside the newest record, and a bit that is not steady may make that whole.
+    /// Returns the position after a reset: no room of any sector is certainly erased. One sequence number is skipped,
+    /// because it may belong to a partly written record, which unstable bits could make valid later.
     fn head_after_boot<F: Flash>(&self, newest: Option<Newest>) -> Head {
         let free = u32::MAX;
         match newest {
@@ -136,8 +144,8 @@ impl Records {
         }
     }
 
-    /// Looks at every record room of the region, one after the other in `room`. What cannot be read is no record: flash
-    /// with error correction refuses to read a word that a cut left half written. Fails if nothing at all can be read.
+    /// Finds the newest record by reading every room of the region into `room`. A room that cannot be read has no
+    /// record: flash with error correction fails reads of a partly written word. Fails if no room can be read.
     async fn newest<F: Flash>(
         &self,
         flash: &mut F,
@@ -165,8 +173,8 @@ impl Records {
         if readable { Ok(newest) } else { unread }
     }
 
-    /// Reads a room, and the sequence number of the record in it if there is a valid one. What is neither valid nor erased
-    /// is read once more: a bit misread must not bring an older record back.
+    /// Reads a room and returns the sequence number of its record if there is a valid one. Content that is neither
+    /// valid nor erased is read once more, because a transient bit error must not cause a return to an older record.
     async fn read<F: Flash>(
         &self,
         flash: &mut F,
@@ -186,7 +194,7 @@ impl Records {
         Ok(None)
     }
 
-    /// Whole sectors that hold at least one record.
+    /// Returns the size of a bank: the fewest whole sectors that hold a record.
     fn bank_bytes<F: Flash>(&self) -> u32 {
         self.spec.room_bytes().next_multiple_of(F::ERASE_SIZE) as u32
     }
@@ -204,12 +212,12 @@ impl Records {
     }
 }
 
-/// Whether `a` comes after `b`, also across the end of the numbers.
+/// Returns whether `a` is later than `b`; sequence numbers wrap around.
 fn is_later(a: u32, b: u32) -> bool {
     a != b && a.wrapping_sub(b) < 1 << 31
 }
 
-/// Two kinds of records, for the tests.
+/// Two kinds of records for the tests.
 #[cfg(test)]
 const JOURNAL: RecordSpec = RecordSpec::new(0x4A, PAYLOAD_BYTES_MAX);
 #[cfg(test)]
@@ -245,7 +253,7 @@ mod tests {
         Ok(len.map(|len| out[..len].to_vec()))
     }
 
-    /// A payload that names its number and has a length of its own.
+    /// Returns a payload whose content and length depend on `number`.
     fn payload(number: u8) -> Vec<u8> {
         (0..1 + number % PAYLOAD_BYTES_MAX as u8).map(|index| number ^ index).collect()
     }
@@ -256,8 +264,8 @@ mod tests {
         let mut records = journal::<E>();
         for number in 1..=60 {
             run(records.store(&mut flash, &payload(number))).unwrap();
-            assert_eq!(load(&mut records, &mut flash), Ok(Some(payload(number))), "same life, W {W} E {E}");
-            assert_eq!(load(&mut journal::<E>(), &mut flash), Ok(Some(payload(number))), "next life");
+            assert_eq!(load(&mut records, &mut flash), Ok(Some(payload(number))), "before a reset, W {W} E {E}");
+            assert_eq!(load(&mut journal::<E>(), &mut flash), Ok(Some(payload(number))), "after a reset");
             if number % 7 == 0 {
                 records = journal::<E>();
             }
@@ -285,17 +293,17 @@ mod tests {
             flash.deaf = Some(read);
             assert_eq!(load(&mut journal::<4096>(), &mut flash), Ok(Some(payload(3))), "{read}");
         }
-        assert_eq!(flash.deaf, None, "all of them were refused");
+        assert_eq!(flash.deaf, None, "every one of these reads failed once");
     }
 
-    /// The record that a cut left half written keeps its number: a bit that is not steady may make it whole later.
+    /// A partly written record keeps its number, because unstable bits may make it valid later.
     #[test]
     fn the_number_of_a_torn_record_is_not_used_again() {
         let mut flash = Ram::<1, 4, 4096>::new(SECTORS);
         let mut records = journal::<4096>();
         run(records.store(&mut flash, &payload(1))).unwrap();
         flash.ops.clear();
-        flash.cut = Some((1, Cut::Half)); // a barrier, and the write
+        flash.cut = Some((1, Cut::Half)); // operation 0 is the barrier, 1 the write
         run(records.store(&mut flash, &payload(2))).unwrap_err();
         flash.power_on();
         run(journal::<4096>().store(&mut flash, &payload(3))).unwrap();
@@ -304,7 +312,7 @@ mod tests {
         assert_eq!([0, torn, 4096].map(sequence), [1, 2, 3]);
     }
 
-    /// Cuts each operation of a store in each way, and lets a second store follow it, cut as well.
+    /// Cuts each operation of a store in each way, then does the same to a second store.
     fn a_cut_leaves_the_old_or_the_new<const W: usize, const E: usize>() {
         for earlier in 0..12 {
             for (operation, cut) in (0..4).flat_map(|operation| CUTS.map(|cut| (operation, cut))) {
@@ -355,7 +363,7 @@ mod tests {
             flash.power_on();
             flash.cut = Some((operation, cut));
             let _ = run(records.store(&mut flash, b"two"));
-            flash.power_on(); // no new life: the same Records goes on
+            flash.power_on(); // without a reset: the same `Records` is used
             run(records.store(&mut flash, b"three")).unwrap();
             assert_eq!(load(&mut journal::<1024>(), &mut flash).unwrap().as_deref(), Some(&b"three"[..]));
         }

@@ -1,4 +1,4 @@
-//! The door between the rules of `native` and a device's boot loader: ours here, others in `foreign`.
+//! The boot-loader abstraction used by `native`, and its implementation for our own selector. Others are in `loaders`.
 
 use super::super::bisync;
 use super::super::flash::Flash;
@@ -14,21 +14,25 @@ use crate::store::boot_record::BootRecord;
 use crate::store::layout::Layout;
 use crate::store::region::Region;
 
-/// How a device's boot loader is told what to start, and what it says it did.
+/// Interface to a device's boot loader: selects what it starts and reports what it did.
 #[allow(async_fn_in_trait)]
 #[bisync]
 pub trait BootControl {
-    /// How the images that this loader starts say what they are.
+    /// The format in which images for this loader describe themselves.
     type Format: ImageFormat;
 
-    /// Whether the loader erases, at every boot, a slot that it was not told to try: a download then begins anew after each.
+    /// Whether the loader erases, at every boot, any slot that it is not set to try. A download then restarts after
+    /// each boot.
     const ERASES_DOWNLOADS: bool = false;
 
-    /// What runs, and the boot record, after finishing what a cut left half done between the record and the loader.
-    /// Dropped: call again.
+    /// Returns the running slot and the boot record. First completes an update of record and loader that a power cut
+    /// interrupted.
+    ///
+    /// # Cancel safety
+    /// The update may be incomplete; call again.
     ///
     /// # Errors
-    /// [`Fault::BootRecordInvalid`], and the flash's own.
+    /// [`Fault::BootRecordInvalid`], and the errors of the flash.
     async fn load<F: Flash, W: Watchdog>(
         &mut self,
         flash: &mut F,
@@ -36,11 +40,13 @@ pub trait BootControl {
         watchdog: &mut W,
     ) -> Result<BootStatus, Fault>;
 
-    /// Stores `record` and tells the loader of `change`; durable when this returns. Calling again changes nothing. Dropped,
-    /// or failed: the next [`load`](Self::load) finds the earlier record or the new one.
+    /// Stores `record` and applies `change` to the loader. Both are durable when this method returns. Idempotent.
+    ///
+    /// # Cancel safety
+    /// The next [`load`](Self::load) returns the earlier record or the new one. The same holds after an error.
     ///
     /// # Errors
-    /// The flash's own.
+    /// The errors of the flash.
     async fn store<F: Flash>(
         &mut self,
         flash: &mut F,
@@ -49,24 +55,28 @@ pub trait BootControl {
         change: Change,
     ) -> Result<(), Fault>;
 
-    /// Where the image that goes by the name of `slot` lies. A loader that swaps has the running one always at one place.
+    /// Returns the region of the image that is assigned to `slot`. A loader that swaps images always has the running
+    /// one in the same region.
     fn region(&self, layout: &Layout, slot: SlotId) -> Region {
         layout.slot(slot)
     }
 }
 
-/// How images say what they are.
+/// A format in which images describe themselves.
 #[allow(async_fn_in_trait)]
 #[bisync]
 pub trait ImageFormat {
-    /// What the image at the start of `region` says of itself, of which `extent` lies there. Dropped: nothing happened.
+    /// Returns the information in the image at the start of `region`; `extent` states how much of the image is present.
+    ///
+    /// # Cancel safety
+    /// This function has no side effects.
     ///
     /// # Errors
-    /// The [`Refusal`] that names what is wrong with the image, or [`Fault::Read`].
+    /// The [`Refusal`] for an invalid image, or [`Fault::Read`].
     async fn identity<F: Flash>(flash: &mut F, region: Region, extent: Available) -> Result<ImageInfo, Refusal>;
 }
 
-/// Our own boot selector, crate `ota-boot`: the boot record is all that it reads.
+/// Our own boot selector, crate `ota-boot`, which reads only the boot record.
 #[derive(Debug)]
 pub struct OwnSelector {
     running: SlotId,
@@ -74,7 +84,7 @@ pub struct OwnSelector {
 }
 
 impl OwnSelector {
-    /// The selector of this layout, which started the program in `running`.
+    /// Creates the selector of this layout; it started the program in `running`.
     #[must_use]
     pub const fn new(layout: &Layout, running: SlotId) -> Self {
         Self { running, records: BootRecords::new(layout) }
@@ -105,7 +115,7 @@ impl BootControl for OwnSelector {
     }
 }
 
-/// Images that start with our own [`Header`](crate::Header).
+/// The format of images that start with our own [`Header`](crate::Header).
 #[derive(Clone, Copy, Debug)]
 pub struct OwnFormat;
 

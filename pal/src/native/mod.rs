@@ -1,5 +1,5 @@
-//! The platform of a device with slots in NOR flash: rules only. How bytes get into flash is in `slots` and `records`, how a
-//! boot loader is told is behind `boot_control`.
+//! The platform of a device with slots in NOR flash: rules only. Flash access is in `slots` and `records`, access to
+//! the boot loader in `boot_control`.
 
 use super::bisync;
 use super::flash::floors::MonotonicRecords;
@@ -30,7 +30,7 @@ mod stored;
 mod update;
 pub mod wipe;
 
-/// [`Platform`](crate::Platform) over a flash, keys, a reset, a watchdog and a boot loader.
+/// Implementation of [`Platform`](crate::Platform) with a flash, keys, a reset, a watchdog and a boot loader.
 pub struct Native<F, V, R, W = NoWatchdog, B = OwnSelector> {
     flash: F,
     verifier: V,
@@ -45,8 +45,8 @@ pub struct Native<F, V, R, W = NoWatchdog, B = OwnSelector> {
 
 #[bisync]
 impl<F: Flash, V: Verifier, R: Reset> Native<F, V, R, NoWatchdog, OwnSelector> {
-    /// A platform under our own boot selector, which started the program in slot `running`; without a watchdog. Does not
-    /// access the flash.
+    /// Creates a platform for our own boot selector, which started the program in slot `running`, without a watchdog.
+    /// Does not access the flash.
     ///
     /// # Errors
     /// [`ConfigError`] if the layout does not fit the flash, or a setting is out of range.
@@ -55,7 +55,7 @@ impl<F: Flash, V: Verifier, R: Reset> Native<F, V, R, NoWatchdog, OwnSelector> {
         Self::from_parts(flash, verifier, reset, NoWatchdog, config, selector)
     }
 
-    /// The same platform with a watchdog, which long operations feed.
+    /// Adds a watchdog, which long operations feed.
     pub fn with_watchdog<W: Watchdog>(self, watchdog: W) -> Native<F, V, R, W, OwnSelector> {
         let Self { flash, verifier, reset, config, boot, journal, floors, incoming, .. } = self;
         Native { flash, verifier, reset, watchdog, config, boot, journal, floors, incoming }
@@ -64,7 +64,7 @@ impl<F: Flash, V: Verifier, R: Reset> Native<F, V, R, NoWatchdog, OwnSelector> {
 
 #[bisync]
 impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, R, W, B> {
-    /// A platform of any parts. Does not access the flash.
+    /// Creates a platform from its parts. Does not access the flash.
     ///
     /// # Errors
     /// [`ConfigError`] if the layout does not fit the flash, or a setting is out of range.
@@ -97,7 +97,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         self.boot.store(&mut self.flash, &self.config.layout, record, change).await
     }
 
-    /// What is found, if the running image is confirmed and no trial is on: only then there is a slot to spare.
+    /// Returns the boot status if the running image is confirmed and no trial is pending or started: only then a slot
+    /// is free.
     async fn at_rest(&mut self) -> Result<BootStatus, Refusal> {
         let found = self.found().await?;
         let on_trial = matches!(found.record.trial, Trial::Pending { .. } | Trial::Started { .. });
@@ -112,7 +113,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         B::Format::identity(&mut self.flash, region, extent).await
     }
 
-    /// What the running image says of itself; a fault is one, a foreign image is not.
+    /// Returns the information in the running image; `None` if it is not valid in the format of this device.
     async fn running_identity(&mut self, running: SlotId) -> Result<Option<ImageInfo>, Fault> {
         match self.identity(running, Available::Whole).await {
             Ok(identity) => Ok(Some(identity)),
@@ -121,7 +122,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         }
     }
 
-    /// Reads and checks what the image in `slot` says of itself, for a device that runs `running`.
+    /// Reads the information in the image in `slot` and checks it for a device that runs `running`.
     async fn checked(
         &mut self,
         slot: SlotId,
@@ -156,7 +157,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         hash::digest(&mut self.flash, region, image_bytes, &mut self.watchdog).await
     }
 
-    /// The monotonic record, or what the confirmed image asks for beyond it, should raising it have failed.
+    /// Returns the monotonic record, or the values that the confirmed image requires if those are higher, because
+    /// raising the record may have failed.
     async fn floor(&mut self) -> Result<RollbackCounters, Fault> {
         let stored = self.floors.load(&mut self.flash).await?;
         let BootStatus { running, record } = self.found().await?;
@@ -167,7 +169,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         Ok(stored.max(self.asked_by(running_image)))
     }
 
-    /// Raises the monotonic record to what the running image, once confirmed, asks for.
+    /// Raises the monotonic record to the values that the running image requires. To be called once that is confirmed.
     async fn raise_floor(&mut self, running: Option<ImageInfo>) -> Result<RollbackCounters, Fault> {
         let asked = self.asked_by(running);
         self.floors.raise(&mut self.flash, asked).await

@@ -1,4 +1,4 @@
-//! [`Native`] as a [`Platform`]. Over a blocking flash these futures are ready at the first poll, and hold no state.
+//! [`Platform`] for [`Native`]. Over a blocking flash these futures are ready at the first poll and hold no state.
 
 use super::super::flash::Flash;
 use super::super::wait;

@@ -1,5 +1,5 @@
-//! The image being received: blocks go to the slot that does not run, sectors are erased on first touch, the hash follows.
-//! Who may begin, and what a finished image is worth, is decided in `native`.
+//! The image being received: writes blocks to its slot, erases each sector before its first write, and hashes the
+//! image. When an image may be received or accepted is decided in `native`.
 
 use super::super::bisync;
 use super::super::flash::hash::Hashing;
@@ -10,16 +10,16 @@ use crate::image::slot::SlotId;
 use crate::platform::hooks::Watchdog;
 use crate::store::region::Region;
 
-/// Sectors that are kept erased beyond the last one written: one erase hides behind the network, more would only wear the
-/// flash for a download that ends early.
+/// Number of sectors kept erased beyond the last one written. One erase overlaps with network latency; more would only
+/// wear the flash if the download ends early.
 const ERASE_AHEAD_SECTORS: u32 = 1;
 
-/// An image under way. All offsets count from the start of the slot.
+/// An image being received. All offsets are relative to the start of the slot.
 pub(crate) struct SlotWriter {
     pub(crate) slot: SlotId,
     pub(crate) image_bytes: u32,
     region: Region,
-    /// Everything from here on is erased again before it is written. A multiple of the sector.
+    /// Everything from this offset on is erased before it is written. A multiple of the sector.
     erased_bytes: u32,
     /// The end of the highest block written.
     written_bytes: u32,
@@ -28,13 +28,16 @@ pub(crate) struct SlotWriter {
 
 #[bisync]
 impl SlotWriter {
-    /// An image of `image_bytes` of which the first `kept_bytes`, whole sectors, are there.
+    /// Creates the writer of an image of `image_bytes` whose first `kept_bytes`, whole sectors, are already written.
     pub(crate) fn new(slot: SlotId, region: Region, image_bytes: u32, kept_bytes: u32) -> Self {
         let hashing = Hashing::new();
         Self { slot, image_bytes, region, erased_bytes: kept_bytes, written_bytes: kept_bytes, hashing }
     }
 
-    /// Writes a block and reads it back. Dropped or failed: its words hold anything.
+    /// Writes a block and verifies it by reading it back.
+    ///
+    /// # Cancel safety
+    /// The content of its words is undefined. The same holds after an error.
     pub(crate) async fn write<F: Flash>(
         &mut self,
         flash: &mut F,
@@ -43,7 +46,7 @@ impl SlotWriter {
     ) -> Result<(), Fault> {
         let end_bytes = self.block_end::<F>(offset_bytes, bytes.len())?;
         if offset_bytes < self.hashing.hashed_bytes() {
-            self.hashing = Hashing::new(); // it holds bytes that are about to change
+            self.hashing = Hashing::new(); // it covers bytes that are about to change
         }
         self.written_bytes = self.written_bytes.max(end_bytes);
         while self.erased_bytes < end_bytes {
@@ -52,7 +55,7 @@ impl SlotWriter {
         flash::write(flash, self.region.at(offset_bytes), bytes).await
     }
 
-    /// The image ends here, not where it was announced to.
+    /// Sets the length of the image, at most the announced one.
     pub(crate) fn end_at(&mut self, image_bytes: u32) -> Result<(), Fault> {
         if image_bytes < self.written_bytes || image_bytes > self.image_bytes {
             let (offset_bytes, len_bytes) = (self.written_bytes, image_bytes as usize);
@@ -62,7 +65,10 @@ impl SlotWriter {
         Ok(())
     }
 
-    /// Erases one sector ahead; whether there is another to erase now. Dropped: it is erased again.
+    /// Erases one sector ahead and returns whether another can be erased now.
+    ///
+    /// # Cancel safety
+    /// The sector is erased again by a later call.
     pub(crate) async fn erase_ahead<F: Flash>(&mut self, flash: &mut F) -> Result<bool, Fault> {
         let sector_bytes = F::ERASE_SIZE as u32;
         let ahead_bytes =
@@ -74,7 +80,10 @@ impl SlotWriter {
         Ok(self.erased_bytes < limit_bytes)
     }
 
-    /// Hashes a step of what lies below `frontier_bytes`; whether there is more now. Dropped: the next call goes on.
+    /// Hashes a step of the bytes below `frontier_bytes` and returns whether more can be hashed now.
+    ///
+    /// # Cancel safety
+    /// The next call continues at the last completed chunk.
     pub(crate) async fn hash_ahead<F: Flash>(&mut self, flash: &mut F, frontier_bytes: u32) -> Result<bool, Fault> {
         let limit_bytes = match frontier_bytes < self.image_bytes {
             true => frontier_bytes - frontier_bytes % CHUNK_BYTES as u32,
@@ -84,7 +93,10 @@ impl SlotWriter {
         Ok(self.hashing.hashed_bytes() < limit_bytes)
     }
 
-    /// The digest of the whole image as flash holds it. Dropped: call again.
+    /// Returns the digest of the whole image, read from flash.
+    ///
+    /// # Cancel safety
+    /// The digest is incomplete; call again.
     pub(crate) async fn digest<F: Flash, W: Watchdog>(
         &mut self,
         flash: &mut F,
@@ -96,7 +108,7 @@ impl SlotWriter {
         Ok(self.hashing.clone().finish())
     }
 
-    /// Where a block ends, if it lies inside the image and on word boundaries.
+    /// Returns the end of a block, if that is within the image and aligned to words.
     fn block_end<F: Flash>(&self, offset_bytes: u32, len_bytes: usize) -> Result<u32, Fault> {
         let limit_bytes = self.image_bytes;
         let end_bytes = u32::try_from(len_bytes)
@@ -128,7 +140,7 @@ mod tests {
 
     const SECTOR: usize = 1024;
     const REGION: Region = Region::new(SECTOR as u32, 8 * SECTOR as u32);
-    /// Four sectors and a ragged rest that no word divides.
+    /// Four sectors and a remainder that is not a multiple of the word.
     const IMAGE_BYTES: usize = 4 * SECTOR + 333;
     const BLOCK: usize = 512;
 
@@ -138,7 +150,7 @@ mod tests {
         (0..IMAGE_BYTES).map(|index| (index as u8).wrapping_mul(7) ^ (index >> 8) as u8).collect()
     }
 
-    /// A flash whose slot holds an older image, and the new one begun.
+    /// Returns a flash whose slot contains an older image, and the writer of a new one.
     fn begun() -> (Nor, SlotWriter) {
         (Nor::holding([0x5A; 10 * SECTOR].to_vec()), SlotWriter::new(SlotId::B, REGION, IMAGE_BYTES as u32, 0))
     }
@@ -197,7 +209,7 @@ mod tests {
     fn what_lies_beyond_the_kept_bytes_is_erased_again() {
         let (mut nor, mut incoming) = begun();
         write_blocks(&mut nor, &mut incoming, 0..7);
-        // The life ends. Two sectors are kept; the third, half of the next block and all, is written anew.
+        // After a reset two sectors are kept; the third, which contains half of the next block, is written again.
         let mut incoming = SlotWriter::new(SlotId::B, REGION, IMAGE_BYTES as u32, 2 * SECTOR as u32);
         nor.ops.clear();
         write_blocks(&mut nor, &mut incoming, 4..9);

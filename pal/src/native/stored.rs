@@ -1,4 +1,4 @@
-//! The images that a device keeps: which slot is written next, the way back, and the factory's.
+//! The stored images of a device: selection of the slot to write, rollback on command, and the factory image.
 
 use super::super::bisync;
 use super::super::flash::hash;
@@ -21,7 +21,7 @@ use crate::verify::signature::Verifier;
 
 #[bisync]
 impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, R, W, B> {
-    /// The slot for an image of `image_bytes`.
+    /// Selects the slot for an image of `image_bytes`.
     pub(super) fn slot_for(&self, running: SlotId, images: &Images, image_bytes: u32) -> Result<SlotId, Refusal> {
         if image_bytes == 0 {
             return Err(Refusal::ImageEmpty);
@@ -42,7 +42,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             })
     }
 
-    /// The row of the running image: a device was made with it, or had it before it had a database.
+    /// Returns a new row for the running image, which was installed by the manufacturer or before the device had a
+    /// database; `None` if the image does not state its length.
     pub(super) async fn row_of_running(
         &mut self,
         running: SlotId,
@@ -56,8 +57,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         Ok(Some(row(&identity, ImageStatus::Preinstalled, image_bytes, digest, "")))
     }
 
-    /// The digest of an image that no signature vouches for here: what two readings agree on. One bit misread would stand
-    /// in its row for good, and it could never be gone back to.
+    /// Returns the digest of an image whose signature is not verified here, once two readings agree. A transient bit
+    /// error in its row would permanently exclude the image from a rollback.
     async fn hash_unsigned(&mut self, slot: SlotId, image_bytes: u32) -> Result<Digest, Fault> {
         let mut digest = self.hash(slot, image_bytes).await?;
         for _ in 0..2 {
@@ -69,8 +70,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         Err(Fault::Read { offset_bytes: self.region(slot).offset_bytes() })
     }
 
-    /// The way back on command: the newest earlier image is confirmed instead of the running one. Damaged ones lose their
-    /// rows, those that cannot be read are passed over.
+    /// Confirms the newest earlier image instead of the running one. Damaged images lose their rows; unreadable ones
+    /// are skipped.
     pub(super) async fn switch_to_previous(&mut self) -> Result<SlotId, Refusal> {
         let BootStatus { running, mut record } = self.at_rest().await?;
         let floor = self.floor().await?;
@@ -90,14 +91,15 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         Err(Refusal::NoPreviousImage)
     }
 
-    /// Whether a slot holds what its row says.
+    /// Returns whether a slot contains the image of its row.
     async fn is_whole(&mut self, images: &Images, slot: SlotId) -> Result<bool, Fault> {
         let Some(image) = images.get(slot) else { return Ok(false) };
         let region = self.region(slot);
         hash::holds(&mut self.flash, region, &image.digest, image.image_bytes, &mut self.watchdog).await
     }
 
-    /// Erases every image of a version, or none if one of them must stay; the rows go last, so that a cut leaves what can be named again.
+    /// Erases all images of a version, or none if one of them must be kept. The rows are removed last, so that the
+    /// command can be repeated after a power cut.
     pub(super) async fn erase_version(&mut self, version: Version) -> Result<(), Refusal> {
         let BootStatus { running, mut record } = self.found().await?;
         let is_it = |image: &Image| image.version == version && image.status != ImageStatus::Receiving;
@@ -132,7 +134,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         Ok(())
     }
 
-    /// Verifies the image in the factory slot and gives it its row.
+    /// Verifies the image in the factory slot and stores its row.
     pub(super) async fn seal_factory(&mut self, signature: &Signature<'_>) -> Result<Digest, Refusal> {
         let slot = self.factory_slot()?;
         let identity = self.identity(slot, Available::Whole).await?;
@@ -153,8 +155,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         Ok(digest)
     }
 
-    /// Orders a factory reset. The rows of the others stay until the boot selector has seen that the factory's image is
-    /// whole: they are the way out if it is not.
+    /// Requests a factory reset. The rows of the other images are kept until the boot selector has verified the factory
+    /// image, as a fallback in case it is damaged.
     pub(super) async fn order_factory_reset(&mut self) -> Result<(), Refusal> {
         let slot = self.factory_slot()?;
         let mut record = self.found().await?.record;

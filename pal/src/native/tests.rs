@@ -1,4 +1,5 @@
-//! The rules of `native`: who may begin, what is sealed, what a verdict changes. Boots are in the tests of `ota-boot`.
+//! Tests of the rules of `native`: when an image may be received, what is sealed, and the effects of confirm and
+//! rollback. Boots are in the tests of `ota-boot`.
 
 use super::super::flash::boot_records::BootRecords;
 use super::super::flash::image_header::read_header;
@@ -51,7 +52,7 @@ pub(crate) fn device(flash: &mut Nor, running: SlotId) -> Device<'_> {
     Native::from_parts(flash, keys, NoReset, NoWatchdog, config, selector).unwrap()
 }
 
-/// A flash with version 1.0.1 in slot A.
+/// Returns a flash with version 1.0.1 in slot A.
 pub(crate) fn flash() -> Nor {
     let mut flash = Nor::new(16);
     let at = Layout::split(Geometry::of(&flash)).unwrap().slot(SlotId::A).offset_bytes();
@@ -145,7 +146,7 @@ fn a_good_image_is_received_sealed_and_activated_once() {
     device.flash.ops.clear();
     run(device.activate(SlotId::B, &digest, image_bytes)).unwrap();
     assert_eq!(device.flash.ops, [], "activating again changes nothing");
-    assert_eq!(run(device.begin(image_bytes, 0)), Err(Refusal::TrialRunning), "the slot is promised");
+    assert_eq!(run(device.begin(image_bytes, 0)), Err(Refusal::TrialRunning), "the slot has a pending trial");
 }
 
 #[test]
@@ -263,7 +264,7 @@ fn a_trial_has_as_many_boots_as_the_device_says() {
     }
 }
 
-/// A secure element that leaves SHA-1 to the trait, and holds whatever it is shown for signed.
+/// A verifier that uses the default check for SHA-1 and accepts every signature.
 struct Credulous;
 
 impl Verifier for Credulous {
@@ -332,7 +333,7 @@ fn the_running_slot_is_never_activated_nor_touched_on_trial() {
     let digest = Digest([1; 32]);
     let refused = run(device(&mut flash, SlotId::A).activate(SlotId::A, &digest, 9));
     assert_eq!(refused, Err(Refusal::SlotRuns { slot: SlotId::A }));
-    // On trial from B, and rolled back but not reset: A is the confirmed image.
+    // On trial from B, then rolled back but not reset: A is the confirmed image.
     put_record(&mut flash, trial_started());
     for _ in 0..2 {
         let mut device = device(&mut flash, SlotId::B);
@@ -479,7 +480,7 @@ proptest! {
 #[only_async]
 #[test]
 fn no_future_holds_a_large_buffer() {
-    // On a host with 64-bit pointers: a boot record and what it is stored from, and no third of that size.
+    // On a host with 64-bit pointers: a boot record and its encoding, but no third buffer of that size.
     const FUTURE_BYTES_MAX: usize = 1920;
     fn bytes(future: impl Future) -> usize {
         size_of_val(&future)

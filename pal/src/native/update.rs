@@ -1,4 +1,4 @@
-//! An update, step by step: received, sealed, tried, confirmed or rolled back.
+//! The steps of an update: receive, seal, activate, confirm or roll back.
 
 use super::super::bisync;
 use super::super::flash::{self, Flash};
@@ -60,7 +60,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         };
         let evicted = earlier.filter(|earlier| earlier.status.was_confirmed()).map(|earlier| earlier.version);
         if status != Some(ImageStatus::Receiving) || record.trial != Trial::None {
-            record.trial = Trial::None; // it is not the trial of what comes now
+            record.trial = Trial::None; // it belongs to an earlier image
             record.images.set(slot, Some(Image::receiving(image_bytes)));
             self.store(&record, Change::Note).await?;
         }
@@ -117,7 +117,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         }
         let BootStatus { running, mut record } = self.found().await?;
         let running_image = self.running_identity(running).await?;
-        // The signature covers the header, so from here on it may be believed.
+        // The signature covers the header, so its contents are now authentic.
         let identity = self.checked(slot, Available::Whole, image_bytes, running_image).await?;
         if record.images.get(running).is_none() {
             record.images.set(running, self.row_of_running(running, running_image).await?);
@@ -149,13 +149,14 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             return Err(Refusal::SlotRuns { slot });
         }
         match record.trial {
-            // Its trial is on already, and goes on at the next reset: the selector could not count it at this one.
+            // The trial is already running and continues at the next reset: the selector could not count it at this
+            // one.
             Trial::Started { slot: tried, digest: held, .. } if tried == slot && held == *digest => return Ok(()),
             Trial::Started { .. } => return Err(Refusal::TrialRunning),
             _ if record.confirmed != running || record.wipe => return Err(Refusal::TrialRunning),
             Trial::None | Trial::Pending { .. } | Trial::Ended { .. } => {}
         }
-        // One that waits keeps its count, which a boot loader's own failures lower.
+        // A pending trial keeps its count, which failures of the boot loader reduce.
         let waits =
             matches!(record.trial, Trial::Pending { slot: of, digest: held, .. } if of == slot && held == *digest);
         let sealed = |image: &Image| image.status == ImageStatus::Verified && image.digest == *digest;
@@ -185,7 +186,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             }
             _ => return Err(Fault::NoTrialRuns),
         }
-        // It is confirmed, whatever becomes of the raise, which the next boot repeats.
+        // The image is confirmed even if the raise fails; the next boot repeats the raise.
         if let Ok(running_image) = self.running_identity(running).await {
             let _ = self.raise_floor(running_image).await;
         }
@@ -253,7 +254,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     }
 }
 
-/// The row of an image whose whole extent was read.
+/// Returns the row of a complete image.
 pub(super) fn row(identity: &ImageInfo, status: ImageStatus, image_bytes: u32, digest: Digest, source: &str) -> Image {
     let (version, source) = (identity.version, Source::new(source));
     let security_counter = identity.security_counter.unwrap_or(0);

@@ -1,4 +1,4 @@
-//! The erasing part of a factory reset. It can be cut anywhere and done again: what is erased already is passed over.
+//! Erases the slots for a factory reset. After a power cut it can be repeated; erased sectors are skipped.
 
 use super::super::bisync;
 use super::super::flash::{Flash, erase_sector, is_erased};
@@ -8,10 +8,14 @@ use crate::platform::hooks::Watchdog;
 use crate::store::layout::Layout;
 use crate::store::region::Region;
 
-/// Erases all slots but the factory's; the watchdog is fed after each sector. Dropped: call again.
+/// Erases all slots but the factory's, and feeds the watchdog after each sector.
+///
+/// # Cancel safety
+/// Some sectors may not be erased; call again.
 ///
 /// # Errors
-/// [`Fault::Erase`] or [`Fault::Read`] of the last sector that could not be erased, tried twice; all others are.
+/// [`Fault::Erase`] or [`Fault::Read`] of the last sector that could not be erased in two attempts; all others are
+/// erased.
 #[bisync]
 pub async fn erase_slots<F: Flash, W: Watchdog>(flash: &mut F, layout: &Layout, watchdog: &mut W) -> Result<(), Fault> {
     let mut erased = Ok(());
@@ -26,7 +30,7 @@ async fn erase_region<F: Flash, W: Watchdog>(flash: &mut F, region: Region, watc
     let mut erased = Ok(());
     for at in (0..region.len_bytes()).step_by(F::ERASE_SIZE) {
         let sector = region.at(at);
-        // A sector that a cut erase left unreadable is erased, too.
+        // A sector that an interrupted erase left unreadable is erased, too.
         let is_erased = is_erased(flash, sector, F::ERASE_SIZE as u32).await == Ok(true);
         if !is_erased && erase_sector(flash, sector).await.is_err() {
             erased = erase_sector(flash, sector).await.and(erased);

@@ -1,9 +1,9 @@
-//! What a boot loader did, and what it is to do next: the values that `BootControl` and loaders exchange.
+//! The values that `BootControl` and boot loaders exchange.
 
 use crate::image::slot::SlotId;
 use crate::store::boot_record::BootRecord;
 
-/// What runs, and what the boot record says.
+/// The running slot and the boot record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BootStatus {
     /// The slot whose image runs.
@@ -12,32 +12,32 @@ pub struct BootStatus {
     pub record: BootRecord,
 }
 
-/// What a new boot record is to bring about at the boot loader.
+/// The effect that a new boot record has on the boot loader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Nothing.
+    /// None.
     Note,
     /// The next boot tries this slot.
     Try(SlotId),
-    /// The running image, which is on trial, stays.
+    /// The running image, which is on trial, becomes permanent.
     Keep,
-    /// The trial of the running image is over: the next boot starts the confirmed one.
+    /// The trial of the running image has ended: the next boot starts the confirmed one.
     Revert,
-    /// The next boot starts this slot, for good.
+    /// Every later boot starts this slot.
     Switch(SlotId),
 }
 
-/// Where a slot stands by the loader's words.
+/// The state of a slot as reported by the loader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoaderState {
     /// The next boot tries it.
     Waiting,
-    /// It was started on trial, and has no verdict yet: the next boot goes back.
+    /// It was started on trial and is not confirmed: the next boot reverts.
     Trying,
-    /// It stays.
+    /// It is permanent.
     Kept,
-    /// It was tried, and given up.
+    /// It was tried and rejected.
     GivenUp,
-    /// Nothing that can be read, or nothing at all.
+    /// No state, or one that cannot be read.
     Nothing,
 }

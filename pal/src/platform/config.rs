@@ -1,4 +1,4 @@
-//! What a device is, and what it accepts.
+//! Configuration of a device.
 
 use crate::image::accept::VersionRule;
 use crate::image::hardware::{HardwareId, HardwareIdInvalid};
@@ -7,37 +7,37 @@ use crate::print::print_by_name;
 use crate::store::layout::{Layout, LayoutError};
 use crate::store::record_format::RecordSpec;
 
-/// The longest payload of the journal, in bytes.
+/// The maximum length of a journal payload in bytes.
 pub const JOURNAL_PAYLOAD_BYTES_MAX: usize = 192;
 
 pub(crate) const JOURNAL: RecordSpec = RecordSpec::new(0x4A, JOURNAL_PAYLOAD_BYTES_MAX);
 
-/// Boots that a trial is given by default.
+/// The default number of boots of a trial.
 pub const TRIAL_ATTEMPTS_DEFAULT: u8 = 3;
 
-/// What a device is, and what it accepts.
+/// Configuration of a device: its hardware, its flash layout, and which images it accepts.
 #[derive(Clone, Copy, Debug)]
 pub struct DeviceConfig {
-    /// The layout of the flash, the same as in the boot selector.
+    /// The flash layout; must equal that of the boot selector.
     pub layout: Layout,
     /// The board.
     pub hardware: HardwareId,
-    /// The part that is updated.
+    /// The component that is updated.
     pub component: Component,
-    /// Which versions replace the running one.
+    /// Which versions may replace the running one.
     pub version_rule: VersionRule,
-    /// The least security counter accepted. The running image's own counter and the monotonic record are bounds too.
+    /// The minimum security counter. The counter of the running image and the monotonic record are minimums too.
     pub security_counter_min: u32,
-    /// The key epoch that the monotonic record is raised to once this program is confirmed: keys that were issued in an
-    /// earlier one are revoked then, for good.
+    /// The key epoch to which the monotonic record is raised once this program is confirmed. Keys of earlier epochs are
+    /// then permanently revoked.
     pub key_epoch: u32,
-    /// Boots that a trial is given, 1..=15; see [`TRIAL_ATTEMPTS_DEFAULT`].
+    /// Number of boots of a trial, 1..=15; see [`TRIAL_ATTEMPTS_DEFAULT`].
     pub trial_attempts: u8,
 }
 
 impl DeviceConfig {
-    /// The defaults for a device of the hardware id `hardware`: the component `app`, newer versions only, no least security
-    /// counter, key epoch 0, and [`TRIAL_ATTEMPTS_DEFAULT`] boots for a trial.
+    /// Creates a configuration for the hardware id `hardware` with the defaults: component `app`, newer versions only,
+    /// minimum security counter 0, key epoch 0, and [`TRIAL_ATTEMPTS_DEFAULT`] boots of a trial.
     ///
     /// # Errors
     /// [`HardwareIdInvalid`].
@@ -54,14 +54,14 @@ impl DeviceConfig {
     }
 }
 
-/// Why a configuration does not work.
+/// Errors of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigError {
     /// The layout does not fit this flash.
     Layout(LayoutError),
-    /// Not 1..=15 boots.
+    /// The number of boots of a trial is not in 1..=15.
     TrialAttempts {
-        /// What was asked for.
+        /// The configured number.
         got: u8,
     },
 }

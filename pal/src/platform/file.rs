@@ -1,5 +1,5 @@
-//! A NOR flash that is a file: for Linux devices, whose slots lie in it, and for tests. It enforces the rules of NOR flash, so that
-//! what works here does not surprise on a board.
+//! A NOR flash in a file, for Linux devices and for tests. It enforces the rules of NOR flash, so that code which works
+//! on it also works on a board.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -15,9 +15,10 @@ use embedded_storage::nor_flash::{
 
 const ERASED: u8 = 0xFF;
 
-/// A flash in a file, of words of `WRITE` and sectors of `ERASE` bytes.
+/// A flash in a file, with words of `WRITE` and sectors of `ERASE` bytes.
 ///
-/// What was written is durable after [`Flash::sync`](crate::Flash::sync), an `fdatasync`. Two programs must not open one file at a time.
+/// Writes are durable after [`Flash::sync`](crate::Flash::sync), which calls `fdatasync`. Two programs must not open
+/// the same file at the same time.
 #[derive(Debug)]
 pub struct FileFlash<const WRITE: usize = 4, const ERASE: usize = 4096> {
     file: File,
@@ -25,12 +26,12 @@ pub struct FileFlash<const WRITE: usize = 4, const ERASE: usize = 4096> {
     unsynced: bool,
 }
 
-/// Why a file did not do what was asked.
+/// Errors of [`FileFlash`].
 #[derive(Debug)]
 pub enum FileFlashError {
-    /// The operating system's answer.
+    /// An error of the operating system.
     Io(io::Error),
-    /// A range that is not whole words or sectors, or leaves the flash.
+    /// A range that is not aligned to words or sectors, or exceeds the flash.
     Range(NorFlashErrorKind),
     /// A write that would set a bit: the word was not erased.
     NotErased {
@@ -61,10 +62,10 @@ impl From<io::Error> for FileFlashError {
 }
 
 impl<const WRITE: usize, const ERASE: usize> FileFlash<WRITE, ERASE> {
-    /// Opens the flash at `path`; makes it, erased, if there is none. It appears whole or not at all.
+    /// Opens the flash at `path`, and creates it in the erased state if it does not exist. Creation is atomic.
     ///
     /// # Errors
-    /// The operating system's, or `InvalidData` with both numbers if the file is not `capacity_bytes` long.
+    /// The error of the operating system; `InvalidData`, with both lengths, if the file is not `capacity_bytes` long.
     pub fn open(path: &Path, capacity_bytes: u32) -> io::Result<Self> {
         if !path.try_exists()? {
             create_erased(path, capacity_bytes)?;
@@ -78,7 +79,7 @@ impl<const WRITE: usize, const ERASE: usize> FileFlash<WRITE, ERASE> {
         Ok(Self { file, capacity_bytes: capacity_bytes as usize, unsynced: false })
     }
 
-    /// Makes what was written durable.
+    /// Makes earlier writes durable.
     pub(crate) fn sync_data(&mut self) -> io::Result<()> {
         if self.unsynced {
             self.file.sync_data()?;
@@ -88,7 +89,7 @@ impl<const WRITE: usize, const ERASE: usize> FileFlash<WRITE, ERASE> {
     }
 }
 
-/// Writes the file beside its place, then moves it there.
+/// Writes a temporary file next to `path`, then renames it.
 fn create_erased(path: &Path, capacity_bytes: u32) -> io::Result<()> {
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_os_string();
     name.push(String::from(".new"));
@@ -97,7 +98,7 @@ fn create_erased(path: &Path, capacity_bytes: u32) -> io::Result<()> {
     file.write_all_at(&vec![ERASED; capacity_bytes as usize], 0)?;
     file.sync_all()?;
     std::fs::rename(&unfinished, path)?;
-    // Its name is durable once the folder is.
+    // The new name is durable after the folder is synced.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
@@ -150,7 +151,7 @@ mod tests {
 
     type Small = FileFlash<4, 1024>;
 
-    /// A path that is free, and is again when the test ends.
+    /// A temporary path, removed on drop.
     struct Scratch(PathBuf);
 
     impl Scratch {

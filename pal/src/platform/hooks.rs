@@ -1,18 +1,18 @@
-//! What a board implements beside its flash: the reset and the watchdog.
+//! What a board implements besides its flash: the reset and the watchdog.
 
-/// How a device starts its boot selector again.
+/// A device reset, which restarts the boot selector.
 pub trait Reset {
-    /// Resets. Real hardware does not return; a host process exits; a simulated device returns to its test.
+    /// Resets the device. Does not return on hardware; a host process exits; a simulated device returns.
     fn reset(&mut self);
 }
 
-/// A watchdog that long work must feed.
+/// A watchdog that long operations feed.
 pub trait Watchdog {
-    /// Says that the program is alive.
+    /// Restarts the watchdog timer.
     fn feed(&mut self);
 }
 
-/// The watchdog of a device that has none.
+/// The watchdog of a device without one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoWatchdog;
 

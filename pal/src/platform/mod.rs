@@ -1,4 +1,4 @@
-//! The trait that the agent drives. What a device *can* do; when to do it is the agent's.
+//! The trait that the agent drives. It defines what a device *can* do; the agent decides when.
 
 pub mod boot;
 pub mod config;
@@ -20,36 +20,37 @@ use crate::store::boot_record::Trial;
 use crate::store::monotonic::RollbackCounters;
 use crate::verify::signature::{Signature, SignatureKind};
 
-/// What is known after a boot.
+/// The state of the device after a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BootState {
-    /// The slot this program runs from, as the boot selector said.
+    /// The slot this program runs from, as reported by the boot selector.
     pub running: SlotId,
-    /// The slot that is booted when no trial is on.
+    /// The slot that is booted when no trial is pending or started.
     pub confirmed: SlotId,
-    /// The trial, or how the last one ended.
+    /// The trial, or the result of the last one.
     pub trial: Trial,
-    /// What the running image says of itself, `None` if it says nothing.
+    /// Information from the running image; `None` if its header is not valid.
     pub running_image: Option<ImageInfo>,
-    /// Rows of the image database that nobody understands: the images in those slots are not known any more.
+    /// Number of rows of the image database that could not be decoded. The images in those slots are unknown.
     pub broken_rows: u8,
-    /// The monotonic record, raised to what the running image asks for if it is confirmed; or why it could not be.
+    /// The monotonic record, raised to the values of the running image if that is confirmed; or the fault that
+    /// prevented it.
     pub floor: Result<RollbackCounters, Fault>,
 }
 
-/// Where the running image stands.
+/// The state of the running image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageState {
-    /// It stays: every boot without a trial starts it.
+    /// Permanent: every boot without a trial starts it.
     Confirmed,
-    /// It runs on trial and waits for a verdict.
+    /// On trial: to be confirmed or rolled back.
     OnTrial,
-    /// Its trial is over: the next boot starts the confirmed image.
+    /// Its trial has ended: the next boot starts the confirmed image.
     RolledBack,
 }
 
 impl BootState {
-    /// Where the running image stands, as the boot record says.
+    /// Returns the state of the running image according to the boot record.
     #[must_use]
     pub fn image_state(&self) -> ImageState {
         match self.trial {
@@ -60,145 +61,192 @@ impl BootState {
     }
 }
 
-/// Where an image that was begun goes on.
+/// Where the reception of an image starts or continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reception {
-    /// The slot it goes to.
+    /// The slot the image is written to.
     pub slot: SlotId,
-    /// Bytes that are kept from an earlier run; everything from here on must be written.
+    /// Bytes kept from an earlier reception; everything from this offset on must be written.
     pub frontier_bytes: u32,
-    /// The version of the image that had to make room: one that was confirmed once, and was the oldest of those.
+    /// The version of the replaced image, if that was confirmed before. It is the oldest such image.
     pub evicted: Option<Version>,
 }
 
-/// What the agent does with a device in the course of an update. What else can be done with its images is in
+/// The operations of a device that an update needs. Other operations on images are in
 /// [`ImageManagement`](management::ImageManagement).
 ///
-/// One image is received at a time, into the slot that does not run. Writes may come in any order; the boot record is
-/// written by [`activate`](Self::activate), last of all. Offsets count from the start of the image.
+/// One image is received at a time, into a slot that does not run. Blocks may be written in any order. The boot record
+/// names the image for the next boot only after [`activate`](Self::activate). Offsets are relative to the start of the
+/// image.
 #[allow(async_fn_in_trait)]
 pub trait Platform {
-    /// What booted, and how the last trial stands. Ends first what a cut left half done: the raise of the monotonic record
-    /// after a commit. Dropped: call again.
+    /// Returns the running image, the confirmed slot and the state of the trial. First completes the raise of the
+    /// monotonic record if a power cut interrupted it after the image was confirmed.
+    ///
+    /// # Cancel safety
+    /// The raise may be incomplete; call again.
     ///
     /// # Errors
-    /// [`Fault`] if flash cannot be read or the boot record is not understood.
+    /// [`Fault`] if flash cannot be read or the boot record is invalid.
     async fn boot_state(&mut self) -> Result<BootState, Fault>;
 
-    /// The digest of the first `image_bytes` of the running slot. Dropped: nothing happened.
+    /// Returns the digest of the first `image_bytes` of the running slot.
+    ///
+    /// # Cancel safety
+    /// This method has no side effects.
     ///
     /// # Errors
     /// [`Fault::OutOfRange`] beyond the slot, [`Fault::Read`].
     async fn running_digest(&mut self, image_bytes: u32) -> Result<Digest, Fault>;
 
-    /// Copies the newest journal payload to the start of `out` and returns its length, 0 if none is stored. Dropped:
-    /// nothing happened.
+    /// Copies the newest journal payload to the start of `out` and returns its length; 0 if none is stored.
+    ///
+    /// # Cancel safety
+    /// This method does not change flash.
     ///
     /// # Errors
     /// [`Fault::JournalBufferTooSmall`], [`Fault::Read`].
     async fn load_journal(&mut self, out: &mut [u8]) -> Result<usize, Fault>;
 
-    /// Stores a journal payload: durable, with all writes before it, when this returns. At every moment before, the
-    /// earlier payload is what [`load_journal`](Self::load_journal) finds. Dropped: the earlier or the new one is found.
+    /// Stores a journal payload. It is durable, with all earlier writes, when this method returns; until then
+    /// [`load_journal`](Self::load_journal) returns the earlier payload.
+    ///
+    /// # Cancel safety
+    /// The stored payload is the earlier or the new one.
     ///
     /// # Errors
-    /// [`Fault::JournalPayloadTooLong`], and the flash's own.
+    /// [`Fault::JournalPayloadTooLong`], and the errors of the flash.
     async fn store_journal(&mut self, payload: &[u8]) -> Result<(), Fault>;
 
-    /// Starts receiving an image of `image_bytes`; of an earlier run for as many bytes `keep_bytes`, rounded down to a
-    /// sector, are taken as written. It goes to the slot of that run; else to one that holds nothing, else to one whose
-    /// image failed, else to that of the oldest image: never to the running one, nor to the factory's. The slots stay as
-    /// they are, the trial of an earlier image that ended is forgotten. An image that was being received is given up.
-    /// Dropped: nothing happened, or that.
+    /// Starts receiving an image of `image_bytes`, and discards the image that was being received.
+    ///
+    /// The slot is one whose image is being received or verified; otherwise one without an image, one whose image
+    /// failed, or the one with the oldest image, in this order. It is never the running slot nor the factory slot. If
+    /// it already holds an image of this length that is being received or verified, its first `keep_bytes`, rounded
+    /// down to a sector, count as written. No slot is erased; the result of an earlier trial is removed from the boot
+    /// record.
+    ///
+    /// # Cancel safety
+    /// The slot may or may not be recorded as receiving; call again.
     ///
     /// # Errors
-    /// [`Refusal::ImageEmpty`], [`Refusal::ImageTooLarge`], [`Refusal::TrialRunning`] while there is no slot to spare.
+    /// [`Refusal::ImageEmpty`], [`Refusal::ImageTooLarge`], [`Refusal::TrialRunning`] while no slot is free.
     async fn begin(&mut self, image_bytes: u32, keep_bytes: u32) -> Result<Reception, Refusal>;
 
-    /// Writes a block and returns when it reads back. `offset_bytes` is a multiple of the flash word; only the block that
-    /// ends the image may have a ragged length. A block is written once between two `begin`s. Dropped, or failed: the
-    /// block's place holds anything; `begin` again, keeping what lies below it.
+    /// Writes a block and verifies it by reading it back. `offset_bytes` must be a multiple of the flash word, as must
+    /// the length of every block but the one at the end of the image. A block may be written once between two calls of
+    /// `begin`.
+    ///
+    /// # Cancel safety
+    /// The content of the block is undefined; call `begin` again and keep only what precedes it. The same holds after
+    /// an error.
     ///
     /// # Errors
-    /// [`Fault::OutOfRange`], [`Fault::NotAligned`], [`Fault::NothingBegun`], and the flash's own.
+    /// [`Fault::OutOfRange`], [`Fault::NotAligned`], [`Fault::NothingBegun`], and the errors of the flash.
     async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), Fault>;
 
-    /// Erases one sector ahead of the writes; `true` if there is more to do now. Dropped: the sector is erased again.
+    /// Erases one sector ahead of the writes and returns `true` if another can be erased now.
+    ///
+    /// # Cancel safety
+    /// The sector is erased again by a later call.
     ///
     /// # Errors
     /// [`Fault::NothingBegun`], [`Fault::Erase`].
     async fn erase_ahead(&mut self) -> Result<bool, Fault>;
 
-    /// Hashes a step of what lies below `frontier_bytes`, from flash; `true` if there is more to do now. Everything below
-    /// must have been written. Dropped: the next call goes on.
+    /// Hashes, from flash, one step of the bytes below `frontier_bytes` and returns `true` if more can be hashed now.
+    /// All bytes below the frontier must have been written.
+    ///
+    /// # Cancel safety
+    /// The next call continues at the last completed chunk.
     ///
     /// # Errors
     /// [`Fault::NothingBegun`], [`Fault::Read`].
     async fn hash_ahead(&mut self, frontier_bytes: u32) -> Result<bool, Fault>;
 
-    /// Checks the received image's header, once its first bytes are written. Saves bandwidth, decides nothing:
-    /// [`seal`](Self::seal) checks again. Dropped: nothing happened.
+    /// Checks the header of the image being received, once its first bytes are written. This early check saves
+    /// bandwidth only; [`seal`](Self::seal) checks again.
+    ///
+    /// # Cancel safety
+    /// This method has no side effects.
     ///
     /// # Errors
-    /// The [`Refusal`] of the header's check.
+    /// The [`Refusal`] of the header check.
     async fn check_header(&mut self) -> Result<ImageInfo, Refusal>;
 
-    /// Whether an image may come with a signature of this kind, or, `None`, without any. Saves bandwidth, decides nothing:
-    /// [`seal`](Self::seal) asks again.
+    /// Checks whether an image may have a signature of this kind, or none if `kind` is `None`. This early check saves
+    /// bandwidth only; [`seal`](Self::seal) checks again.
     ///
     /// # Errors
     /// [`Refusal::Signature`].
     fn admits(&self, kind: Option<SignatureKind>) -> Result<(), Refusal>;
 
-    /// Decides over the received image: hashes it from flash, verifies the signature, checks the header. Without a signature
-    /// it is taken only where the device says so by [`AcceptUnsigned`](crate::AcceptUnsigned). The digest is the seal that
-    /// [`activate`](Self::activate) asks for; nothing more can be written then. The database gets its row, with the job that
-    /// brought it as `source`. Dropped: not sealed, call again.
+    /// Verifies the received image: hashes it from flash, verifies the signature and checks the header. Returns the
+    /// digest, which [`activate`](Self::activate) requires; no block can be written afterwards.
+    ///
+    /// An image without a signature is accepted only by a device configured with
+    /// [`AcceptUnsigned`](crate::AcceptUnsigned). The image is recorded in the database, with `source`, the job that
+    /// delivered it.
+    ///
+    /// # Cancel safety
+    /// The image is not sealed; call again.
     ///
     /// # Errors
-    /// [`Refusal::Signature`], the refusals of the header's check, or a fault.
+    /// [`Refusal::Signature`], the refusals of the header check, or a fault.
     async fn seal(&mut self, signature: Option<&Signature<'_>>, source: &str) -> Result<Digest, Refusal>;
 
-    /// The running image's digest, if it is confirmed, has this length, and is what `signature` signs; otherwise `None`.
-    /// Dropped: nothing happened.
+    /// Returns the digest of the running image if that is confirmed, has this length and matches `signature`; otherwise
+    /// `None`.
+    ///
+    /// # Cancel safety
+    /// This method has no side effects.
     ///
     /// # Errors
     /// [`Fault`] if flash cannot be read.
     async fn runs_already(&mut self, image_bytes: u32, signature: &Signature<'_>) -> Result<Option<Digest>, Fault>;
 
-    /// Gives a sealed image its trial at the next reset: hashes the slot again, then writes the boot record. Calling again
-    /// changes nothing. Dropped: the trial is on or it is not; call again.
+    /// Schedules the trial of a sealed image for the next reset: hashes the slot again, then writes the boot record.
+    /// Idempotent.
+    ///
+    /// # Cancel safety
+    /// The trial may or may not be scheduled; call again.
     ///
     /// # Errors
     /// [`Refusal::SlotRuns`], [`Refusal::TrialRunning`], [`Refusal::DigestMismatch`], or a fault.
     async fn activate(&mut self, slot: SlotId, digest: &Digest, image_bytes: u32) -> Result<(), Refusal>;
 
-    /// Makes the running image the confirmed one, and then raises the monotonic record to its security counter and to the
-    /// key epoch that this program asks for; a raise that fails is tried again by [`boot_state`](Self::boot_state). Calling
-    /// again changes nothing. Dropped: confirmed or not; call again.
+    /// Confirms the running image, then raises the monotonic record to its security counter and to the key epoch of
+    /// this program. A raise that fails is retried by [`boot_state`](Self::boot_state). Idempotent.
+    ///
+    /// # Cancel safety
+    /// The image may or may not be confirmed; call again.
     ///
     /// # Errors
-    /// [`Fault::NoTrialRuns`] after [`roll_back`](Self::roll_back), or the flash's own.
+    /// [`Fault::NoTrialRuns`] after [`roll_back`](Self::roll_back), or the errors of the flash.
     async fn confirm(&mut self) -> Result<(), Fault>;
 
-    /// Ends the running trial for `reason`; the caller resets. The first reason stays, calling again changes nothing.
-    /// Dropped: ended or not; call again.
+    /// Ends the running trial with `reason`; the caller resets. Idempotent: the first reason is kept.
+    ///
+    /// # Cancel safety
+    /// The trial may or may not have ended; call again.
     ///
     /// # Errors
-    /// [`Fault::NoTrialRuns`] if the running image is not on trial, or the flash's own.
+    /// [`Fault::NoTrialRuns`] if the running image is not on trial, or the errors of the flash.
     async fn roll_back(&mut self, reason: u16) -> Result<(), Fault>;
 
-    /// Makes the image in `slot` one that cannot be started: erases its first sector. For an image whose trial the boot
-    /// selector can neither count nor end, because its records cannot be written any more. Calling again changes nothing.
-    /// Dropped: done or not; call again.
+    /// Makes the image in `slot` unbootable by erasing its first sector. Used when the boot records can no longer be
+    /// written, so that the boot selector can neither count nor end the trial. Idempotent.
+    ///
+    /// # Cancel safety
+    /// The sector may be partly erased; call again.
     ///
     /// # Errors
-    /// [`Refusal::SlotRuns`] for the running slot and the confirmed one, or the flash's own.
+    /// [`Refusal::SlotRuns`] for the running and the confirmed slot, or the errors of the flash.
     async fn abandon(&mut self, slot: SlotId) -> Result<(), Refusal>;
 
     /// Feeds the watchdog.
     fn feed_watchdog(&mut self);
 
-    /// Resets the device. Real hardware never returns; a host process exits; a simulated device returns.
+    /// Resets the device. Does not return on hardware; a host process exits; a simulated device returns.
     fn reset(&mut self);
 }

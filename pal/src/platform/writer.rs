@@ -1,5 +1,5 @@
-//! An image that comes piece by piece from anywhere: a serial line, a file, another processor. The agent does not need this,
-//! it has blocks; what is checked and what is stored is the same.
+//! Receives an image as a sequential stream of bytes: from a serial line, a file or another processor. The agent does
+//! not use it, because jobs deliver blocks; checks and storage are the same.
 
 use crate::fault::Fault;
 use crate::image::digest::Digest;
@@ -10,17 +10,18 @@ use crate::refusal::Refusal;
 use crate::store::region::WORD_BYTES_MAX;
 use crate::verify::signature::Signature;
 
-/// How long the image is that comes.
+/// The length of the image to receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// So many bytes. An image that cannot fit is refused before anything is erased.
+    /// The length in bytes. An image that does not fit is refused before anything is erased.
     Known(u32),
-    /// It shows at the end. As with a known size, only the sectors are erased that the image touches, and one ahead.
+    /// Determined by [`finish`](Writer::finish). As with a known length, only the sectors of the image and one ahead
+    /// are erased.
     Unknown,
 }
 
-/// An image on its way into a slot that does not run. Its end is [`finish`](Self::finish), which takes it: what was
-/// finished cannot be written.
+/// An image being received into a slot that does not run. [`finish`](Self::finish) consumes the writer, so that a
+/// finished image cannot be written.
 ///
 /// ```
 /// async fn take<P: ota_pal::ImageManagement>(platform: &mut P, byte: &[u8; 1]) {
@@ -41,26 +42,29 @@ pub struct Writer<'p, P> {
     platform: &'p mut P,
     slot: SlotId,
     size: Size,
-    /// Bytes handed to the platform: whole words of every flash.
+    /// Bytes passed to the platform: a multiple of the largest flash word.
     written_bytes: u32,
-    /// What does not fill a word yet.
+    /// Bytes that do not fill a word yet.
     rest: [u8; WORD_BYTES_MAX],
     rest_len: usize,
 }
 
-/// An image that was received whole and verified; [`activate`](Self::activate) puts it on trial.
+/// A complete and verified image; [`activate`](Self::activate) schedules its trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifiedImage {
-    /// Where it lies.
+    /// The slot that contains it.
     pub slot: SlotId,
-    /// SHA-256 of the whole of it.
+    /// SHA-256 of the complete image.
     pub digest: Digest,
     /// Its length.
     pub image_bytes: u32,
 }
 
 impl<'p, P: ImageManagement> Writer<'p, P> {
-    /// Takes a slot for an image of this size; see [`Platform::begin`] for which. Dropped: nothing happened, or that.
+    /// Starts receiving an image of this size; [`Platform::begin`] selects the slot.
+    ///
+    /// # Cancel safety
+    /// As for [`Platform::begin`].
     ///
     /// # Errors
     /// Those of [`Platform::begin`].
@@ -76,22 +80,25 @@ impl<'p, P: ImageManagement> Writer<'p, P> {
         Ok(Self { platform, slot: begun.slot, size, written_bytes: 0, rest, rest_len: 0 })
     }
 
-    /// The slot that the image goes to.
+    /// Returns the slot the image is written to.
     #[must_use]
     pub fn slot(&self) -> SlotId {
         self.slot
     }
 
-    /// Bytes so far.
+    /// Returns the number of bytes received so far.
     #[must_use]
     pub fn received_bytes(&self) -> u32 {
         self.written_bytes + self.rest_len as u32
     }
 
-    /// Takes the next bytes, as many as there are. Dropped, or failed: begin again.
+    /// Appends bytes to the image; any length is accepted.
+    ///
+    /// # Cancel safety
+    /// The content of the image is undefined; begin again. The same holds after an error.
     ///
     /// # Errors
-    /// [`Fault::OutOfRange`] beyond the size, or the slot; the flash's own.
+    /// [`Fault::OutOfRange`] beyond the size or the slot, and the errors of the flash.
     pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
         if self.rest_len > 0 {
             let (filling, others) = bytes.split_at(bytes.len().min(WORD_BYTES_MAX - self.rest_len));
@@ -111,12 +118,14 @@ impl<'p, P: ImageManagement> Writer<'p, P> {
         Ok(())
     }
 
-    /// Ends the image, and decides over it as [`Platform::seal`] does; `source` says where it came from. Dropped: begin
-    /// again.
+    /// Ends the image and verifies it as [`Platform::seal`] does; `source` is recorded in the database.
+    ///
+    /// # Cancel safety
+    /// The image is not sealed; begin again.
     ///
     /// # Errors
-    /// [`Refusal::ImageLengthMismatch`] if other than the known size was written, [`Refusal::ImageEmpty`], those of
-    /// [`Platform::seal`].
+    /// [`Refusal::ImageLengthMismatch`] if the received length differs from the known size, [`Refusal::ImageEmpty`],
+    /// those of [`Platform::seal`].
     pub async fn finish(mut self, signature: Option<&Signature<'_>>, source: &str) -> Result<VerifiedImage, Refusal> {
         let image_bytes = self.received_bytes();
         match self.size {
@@ -148,7 +157,10 @@ impl<'p, P: ImageManagement> Writer<'p, P> {
 }
 
 impl VerifiedImage {
-    /// Puts the image on trial at the next reset. Dropped: done or not; call again.
+    /// Schedules the trial of the image for the next reset.
+    ///
+    /// # Cancel safety
+    /// The trial may or may not be scheduled; call again.
     ///
     /// # Errors
     /// Those of [`Platform::activate`].
@@ -168,7 +180,7 @@ mod tests {
 
     fn erases(ops: &[Op]) -> Vec<u32> {
         let slot = |op: &Op| match op {
-            Op::Erase(at) if *at >= 6 * 1024 => Some(*at), // the records lie before the slots
+            Op::Erase(at) if *at >= 6 * 1024 => Some(*at), // the records precede the slots
             _ => None,
         };
         ops.iter().filter_map(slot).collect()

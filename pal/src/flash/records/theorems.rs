@@ -1,6 +1,6 @@
-//! What holds of every region of records, checked for every element of a domain that a sentence names. What power cuts can
-//! leave is larger than what a cut test tries: here every byte and every bit of a record is damaged, and every sector holds
-//! anything that ever lay there. How many cases there were is printed and asserted.
+//! Properties of every region of records, checked exhaustively over the stated domains. These contain more states than
+//! power cuts in a test produce: every byte and every bit of a record is damaged, and each sector has every kind of
+//! earlier content. The number of cases is printed and asserted.
 
 extern crate std;
 
@@ -15,15 +15,15 @@ use std::vec::Vec;
 
 use embedded_storage::nor_flash::NorFlashErrorKind;
 
-/// The room of a record of the journal, whose kind is checked here.
+/// Size of a record room of the journal, the kind that is checked here.
 const RECORD_BYTES: usize = JOURNAL.room_bytes();
-/// Room for two records, whatever a record takes.
+/// Sector size, with room for at least two records.
 const E: usize = (2 * RECORD_BYTES).next_power_of_two();
 const ROOMS: usize = E / RECORD_BYTES;
 
 type Nor = Ram<1, 4, E>;
 
-/// A record of this kind, number and payload; and the bytes of it that count.
+/// Returns a record of this kind, number and payload, and the length of its used part.
 fn record_of(spec: RecordSpec, sequence: u32, payload: &[u8]) -> ([u8; RECORD_BYTES], usize) {
     let mut record = [0xFF; RECORD_BYTES_MAX];
     put(&mut record, AT_PAYLOAD, payload);
@@ -35,7 +35,7 @@ fn records(flash: &Nor) -> Records {
     Records::new(Region::new(0, flash.bytes.len() as u32), JOURNAL)
 }
 
-/// What the next life finds.
+/// Returns the payload that is found after a reset.
 fn found(flash: &mut Nor) -> Option<Vec<u8>> {
     let mut out = [0; PAYLOAD_BYTES_MAX];
     let len = run(records(flash).load(flash, &mut out)).expect("all of it can be read");
@@ -49,8 +49,8 @@ fn place(flash: &mut Nor, sector: usize, room: usize, record: &[u8]) {
 const OLDER: &[u8] = b"older";
 const NEWEST: &[u8] = b"the newest";
 
-/// Two records, the newest in the room beside the older one or in the next sector; calls `damage` on the newest's room for
-/// each of its cases, and checks that the older is found exactly where a byte that counts has changed.
+/// Places an older record and the newest one, the latter in the same sector or in the next one. Applies each case of
+/// `damage` to the newest record, and checks that the older one is found exactly if a used byte has changed.
 fn damaged(cases: usize, damage: impl Fn(usize, &mut [u8])) {
     for (sector, room) in [(0, 1), (1, 0)] {
         let mut flash = Nor::holding(vec![0xFF; 2 * E]);
@@ -66,8 +66,8 @@ fn damaged(cases: usize, damage: impl Fn(usize, &mut [u8])) {
     }
 }
 
-/// For every length of the head, and of the tail, of the newest record that a cut left written, and for a rest that is
-/// erased, cleared or anything: the newest is found if all that counts of it is there, the one before otherwise.
+/// Domain: every length of the head and of the tail of the newest record that a power cut left written, with the rest
+/// erased, cleared or arbitrary. The newest record is found if its used part is complete, otherwise the previous one.
 #[test]
 fn a_record_that_was_written_in_part_gives_the_one_before() {
     for rest in [0xFF, 0x00, 0xA5] {
@@ -77,8 +77,8 @@ fn a_record_that_was_written_in_part_gives_the_one_before() {
     println!("{} heads and tails", 2 * 2 * 3 * (RECORD_BYTES + 1));
 }
 
-/// For every bit of the newest record, every two bits of what counts of it, and every byte of it and every value:
-/// a change that counts gives the one before.
+/// Domain: every bit of the newest record, every two bits of its used part, and every value of every used byte. A
+/// change in the used part causes the previous record to be found.
 #[test]
 fn a_flipped_bit_gives_the_one_before() {
     let flip = |record: &mut [u8], bit: usize| record[bit / 8] ^= 1 << (bit % 8);
@@ -92,7 +92,7 @@ fn a_flipped_bit_gives_the_one_before() {
     println!("{} changes", 2 * (8 * RECORD_BYTES + bits * bits + 32 * bits));
 }
 
-/// For every bit of every byte of the older record and its room: the newest is found, whatever happened to the older.
+/// Domain: every bit of the room of the older record. The newest record is found after any such change.
 #[test]
 fn what_happens_to_an_older_record_changes_nothing() {
     let mut flash = Nor::holding(vec![0xFF; 2 * E]);
@@ -107,7 +107,7 @@ fn what_happens_to_an_older_record_changes_nothing() {
     println!("{} changes", 8 * RECORD_BYTES);
 }
 
-/// A flash of which one bit of one read is not what lies there.
+/// A flash with a bit error in one read.
 struct Misreading {
     flash: Nor,
     reads_before: usize,
@@ -142,7 +142,8 @@ impl Flash for Misreading {
     }
 }
 
-/// For every read of a load and every bit of it that comes out wrong once, with the newest record in any room: it is found.
+/// Domain: every bit of every read of a load, with the newest record in any room. The newest record is found despite
+/// one bit error.
 #[test]
 fn a_bit_that_is_misread_once_never_brings_the_one_before_back() {
     let mut cases = 0;
@@ -163,7 +164,7 @@ fn a_bit_that_is_misread_once_never_brings_the_one_before_back() {
     println!("{cases} bits misread");
 }
 
-/// For every set of bytes of a record of 6 bytes of payload that a cut left written, the rest erased: 2 to the 18th.
+/// Domain: every set of written bytes of a record with a payload of 6 bytes, the other bytes erased: 2 to the 18th.
 #[test]
 fn of_all_sets_of_written_bytes_only_the_whole_record_counts() {
     let (whole, end) = record_of(JOURNAL, 0x0102_0304, b"abcdef");
@@ -181,7 +182,7 @@ fn of_all_sets_of_written_bytes_only_the_whole_record_counts() {
     assert!(intact > 0 && end >= 16);
 }
 
-/// For every length of a payload and every word of a flash: it is found again, and the longest fits its room.
+/// Domain: every length of a payload and every word size. The payload is found, and the longest one fits its room.
 #[test]
 fn every_length_of_a_payload_is_found_again() {
     fn on_words_of<const W: usize>() {
@@ -205,19 +206,19 @@ fn every_length_of_a_payload_is_found_again() {
     println!("{} payloads", 5 * (PAYLOAD_BYTES_MAX + 1));
 }
 
-/// What a sector can hold. The number is how much later than the first record one is.
+/// The content of a sector. The number is the distance of a record from the first sequence number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Holds {
     Erased,
     Cleared,
     Garbage,
-    /// One of ours in the first room.
+    /// A valid record in the first room.
     First(u32),
-    /// One of ours in the last room, and an older one in the first.
+    /// A valid record in the last room, and an older one in the first.
     Last(u32),
-    /// The head of one that is newer than all.
+    /// The head of a record that is newer than all others.
     Torn,
-    /// Later ones, whole, that are not ours to read.
+    /// Complete and later records that must be ignored.
     OtherKind,
     OtherFormat,
     TooLong,
@@ -242,10 +243,10 @@ fn payload_of(later: u32) -> Vec<u8> {
     vec![b'a' + later as u8; 3 + later as usize]
 }
 
-/// Fills a sector; how much later the newest record in it is, if it has one that counts.
+/// Fills a sector, and returns the distance of its newest valid record, if any.
 fn fill(flash: &mut Nor, sector: usize, holds: Holds, base: u32) -> Option<u32> {
     let ours = |later: u32| record_of(JOURNAL, base.wrapping_add(later), &payload_of(later)).0;
-    // VerifiedImage again, so that nothing but the change speaks against it.
+    // The CRC is computed again, so that the record is invalid only because of the change.
     let changed = |at: usize, bytes: &[u8], len: usize| {
         let mut record = ours(9);
         put(&mut record, at, bytes);
@@ -278,10 +279,11 @@ fn fill(flash: &mut Nor, sector: usize, holds: Holds, base: u32) -> Option<u32> 
     }
 }
 
-/// For two and three sectors, each with anything of twelve kinds (erased, cleared, garbage, older and newer records in the
-/// first and the last room, a torn one, ones of another kind or format or beyond the length), and numbers that start at 0,
-/// run over, or cross their half: the newest intact record of ours is found. A store then keeps it until the new one is
-/// there: cut at every operation in every way, one of the two is found, and the next store works.
+/// Domain: two and three sectors, each with one of twelve kinds of content (erased, cleared, garbage, older and newer
+/// records in the first and the last room, a torn record, and records of another kind, of another format or of
+/// excessive length), and sequence numbers that start at 0, wrap around, or cross half their range. The newest valid
+/// record is found. A store preserves it until the new one is valid: after a power cut at every operation and in every
+/// way, one of the two is found, and the next store succeeds.
 #[test]
 fn whatever_the_sectors_hold_the_newest_intact_record_is_found_and_a_store_keeps_it_or_replaces_it() {
     let (mut regions, mut stores) = (0, 0);

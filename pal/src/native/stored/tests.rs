@@ -1,5 +1,5 @@
-//! The image database over whole updates, the way back on command, erasing, and the factory's image up to its order. What the
-//! boot selector makes of an order is in the tests of `ota-boot`.
+//! Tests of the image database over whole updates, of rollback on command, of erasing, and of the factory image up to
+//! the request of a reset. The reset itself is in the tests of `ota-boot`.
 
 use super::super::super::flash::Flash;
 use super::super::super::flash::boot_records::BootRecords;
@@ -27,13 +27,13 @@ use crate::verify::signature::Signature;
 use crate::verify::signature::{SignatureKind, SignatureRefusal};
 use std::vec::Vec;
 
-/// A device with three slots and a factory's, on the same flash part as the others.
+/// Returns the layout of a device with three slots and a factory slot, on the same flash part as in the other tests.
 fn layout() -> Layout {
     Layout::divide(Geometry { word_bytes: 4, erase_bytes: SECTOR as u32, capacity_bytes: 26 * SECTOR as u32 }, 3, true)
         .unwrap()
 }
 
-/// The program in `running` of such a device.
+/// Returns the platform of the program in `running` on such a device.
 fn device(flash: &mut Nor, running: SlotId) -> Device<'_> {
     let mut keys = KeySet::new();
     keys.add(public_key("key", &signing_key("key"))).unwrap();
@@ -50,7 +50,7 @@ fn device(flash: &mut Nor, running: SlotId) -> Device<'_> {
     Native::from_parts(flash, keys, NoReset, NoWatchdog, config, selector).unwrap()
 }
 
-/// As the factory made it: version 1.0.1 in the factory slot, and nothing else.
+/// Returns a flash as manufactured: version 1.0.1 in the factory slot, and nothing else.
 fn flash() -> Nor {
     let mut flash = Nor::new(26);
     run(Flash::write(&mut flash, layout().slot(SlotId::FACTORY).offset_bytes(), &running_image())).unwrap();
@@ -65,7 +65,7 @@ fn record(flash: &mut Nor) -> BootRecord {
     run(BootRecords::new(&layout()).load(flash)).unwrap()
 }
 
-/// From `running`: receives, tries and confirms an image; the slot that it runs from then.
+/// Receives, tries and confirms an image while `running` runs, and returns the slot that runs afterwards.
 fn update(flash: &mut Nor, running: SlotId, header: Header) -> SlotId {
     let image = image(&header);
     let mut old = device(flash, running);
@@ -112,7 +112,7 @@ fn every_image_gets_its_row_and_when_all_slots_are_good_the_oldest_makes_room() 
     let begun = run(device(&mut flash, running).begin(1000, 0)).unwrap();
     assert_eq!((begun.slot, begun.evicted), (SlotId::A, Some(Version::new(1, 0, 2))));
     let again = run(device(&mut flash, running).begin(1000, 0)).unwrap();
-    assert_eq!((again.slot, again.evicted), (SlotId::A, None), "the same slot, and nobody leaves twice");
+    assert_eq!((again.slot, again.evicted), (SlotId::A, None), "the same slot, and no image is reported twice");
     assert_eq!(rows(&mut flash)[0], (SlotId::A, 0, ImageStatus::Receiving));
     assert_eq!(record(&mut flash).images.get(SlotId::B).unwrap().source.as_str(), "job-7");
 }
@@ -148,7 +148,7 @@ fn the_way_back_leads_to_the_newest_whole_image_that_was_confirmed_once() {
         running = update(&mut flash, running, version(patch, 0));
     }
     flash.bytes[layout().slot(SlotId::B).offset_bytes() as usize + 700] ^= 1;
-    assert_eq!(run(device(&mut flash, running).restore_previous()), Ok(SlotId::A), "B, the newer one, is damaged");
+    assert_eq!(run(device(&mut flash, running).restore_previous()), Ok(SlotId::A), "B is newer, but damaged");
     let record = record(&mut flash);
     assert_eq!((record.confirmed, record.trial), (SlotId::A, Trial::None));
     assert!(record.images.get(SlotId::B).is_none() && record.images.get(SlotId::C).is_some());
@@ -236,7 +236,7 @@ fn a_version_of_which_one_image_must_stay_loses_none() {
     let running = update(&mut flash, running, version(3, 0));
     let mut record = record(&mut flash);
     let twin = record.images.get(running).copied();
-    record.images.set(SlotId::A, twin); // the same version lies in a slot that does not run, too
+    record.images.set(SlotId::A, twin); // the same version is in a slot that does not run, too
     run(BootRecords::new(&layout()).store(&mut flash, &record)).unwrap();
     flash.ops.clear();
     let refused = run(device(&mut flash, running).erase_images(Version::new(1, 0, 3)));
@@ -275,8 +275,8 @@ fn while_the_monotonic_record_cannot_be_raised_the_running_image_is_the_floor() 
         run(device(&mut flash, trial).confirm()).unwrap();
         trial
     };
-    assert!(run(device(&mut flash, running).boot_state()).unwrap().floor.is_err(), "it is told");
-    assert_eq!(run(device(&mut flash, running).restore_previous()), Err(Refusal::NoPreviousImage), "all are below it");
+    assert!(run(device(&mut flash, running).boot_state()).unwrap().floor.is_err(), "the fault is reported");
+    assert_eq!(run(device(&mut flash, running).restore_previous()), Err(Refusal::NoPreviousImage), "counters too low");
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn a_factory_reset_needs_a_verified_whole_and_allowed_image() {
     let mut flash = flash();
     let running = update(&mut flash, SlotId::FACTORY, version(2, 0));
     let order = |flash: &mut Nor| run(device(flash, running).factory_reset());
-    assert_eq!(order(&mut flash), Err(Refusal::FactoryNotVerified), "it ran, and has a row");
+    assert_eq!(order(&mut flash), Err(Refusal::FactoryNotVerified), "it has a row, but was not verified");
     let der = signature(b"another image");
     let foreign = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
     let refused = run(device(&mut flash, running).verify_factory(&foreign));
@@ -345,14 +345,14 @@ fn a_row_that_nobody_understands_counts_as_none_and_everything_else_stays() {
     let mut records = Records::new(layout.boot_record(), boot_record::RECORDS);
     let mut payload = [0; 512];
     let len = run(records.load(&mut flash, &mut payload)).unwrap().unwrap();
-    payload[44 + 1] = 9; // the first row, slot A's: it stands where no image does
+    payload[44 + 1] = 9; // the first row, of slot A: an invalid status
     run(records.store(&mut flash, &payload[..len])).unwrap();
     assert_eq!(
         rows(&mut flash),
         [(SlotId::B, 3, ImageStatus::Confirmed), (SlotId::FACTORY, 1, ImageStatus::Preinstalled)]
     );
     assert_eq!(record(&mut flash).confirmed, running);
-    assert_eq!(run(device(&mut flash, running).boot_state()).unwrap().broken_rows, 1, "and it is told");
+    assert_eq!(run(device(&mut flash, running).boot_state()).unwrap().broken_rows, 1, "and it is reported");
     assert_eq!(run(device(&mut flash, running).restore_previous()), Err(Refusal::NoPreviousImage));
     assert_eq!(update(&mut flash, running, version(4, 0)), SlotId::C);
 }

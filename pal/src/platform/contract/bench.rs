@@ -1,4 +1,4 @@
-//! A device under test, and the steps that the clauses share.
+//! The device under test, and the steps that the clauses share.
 
 use core::fmt;
 use std::string::String;
@@ -12,35 +12,36 @@ use crate::platform::management::ImageManagement;
 use crate::refusal::Refusal;
 use crate::verify::signature::{Signature, SignatureKind};
 
-/// A device on the bench of its porter.
+/// A device under test.
 #[allow(async_fn_in_trait)]
 pub trait Bench {
     /// The platform under test.
     type Platform: ImageManagement;
 
-    /// Makes the device new: it runs image 1 of [`image`](Self::image), confirmed, and nothing else is in its flash.
+    /// Resets the device to its initial state: image 1 of [`image`](Self::image) runs and is confirmed, and flash is
+    /// otherwise empty.
     async fn make(&mut self);
 
-    /// Lets the boot loader run, as after every reset, and starts the platform of the program that it chose.
+    /// Runs the boot loader, as after a reset, and creates the platform of the program that it starts.
     async fn boot(&mut self) -> Self::Platform;
 
-    /// The image of this number, as it comes over the network: image 2 is a newer version than image 1. At least 5,000 bytes,
-    /// all different; no length is the same.
+    /// Returns the image of this number as transferred over the network. Image 2 is a newer version than image 1. All
+    /// images differ in content and in length, and have at least 5,000 bytes.
     fn image(&self, number: u32) -> Vec<u8>;
 
-    /// The signature of the device's maker over these bytes, its kind, and the bytes as a job carries them after base64.
+    /// Returns the manufacturer's signature of these bytes: its kind, and its bytes after base64 decoding.
     fn sign(&self, image: &[u8]) -> (SignatureKind, Vec<u8>);
 
-    /// Boots that a trial is given before the boot loader goes back by itself.
+    /// Returns the number of boots of a trial before the boot loader reverts.
     fn trial_boots(&self) -> u32;
 }
 
-/// A clause that a platform does not keep.
+/// A violated clause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The clause, a sentence.
     pub clause: &'static str,
-    /// What was seen instead.
+    /// What was observed instead.
     pub seen: String,
 }
 
@@ -50,7 +51,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What ends a clause early.
+/// The observation that ends a clause early.
 pub(super) struct Seen(pub(super) String);
 
 impl From<Fault> for Seen {
@@ -65,7 +66,7 @@ impl From<Refusal> for Seen {
     }
 }
 
-/// A whole update up to the reset: the slot it went to.
+/// Runs an update up to the reset and returns the slot of the new image.
 pub(super) async fn update<B: Bench>(bench: &B, platform: &mut B::Platform, number: u32) -> Result<SlotId, Seen> {
     let image = bench.image(number);
     let image_bytes = image.len() as u32;
@@ -86,7 +87,7 @@ pub(super) async fn receive<P: Platform>(platform: &mut P, image: &[u8], from_by
     Ok(())
 }
 
-/// Seals what was received as if it were `signed`.
+/// Seals the received image with a signature of `signed`.
 pub(super) async fn seal<B: Bench>(bench: &B, platform: &mut B::Platform, signed: &[u8]) -> Result<Digest, Refusal> {
     let (kind, der) = bench.sign(signed);
     let signature = Signature { kind, key_id: None, bytes: &der };

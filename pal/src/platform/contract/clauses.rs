@@ -1,4 +1,4 @@
-//! The clauses, each a sentence and what shows that it is kept.
+//! The clauses: each is a sentence and a check.
 
 use std::format;
 use std::vec::Vec;
@@ -20,7 +20,7 @@ pub const CLAUSES: [&str; 12] = [
     "an image goes to a slot that does not run, in blocks of any order",
     "what does not fit is refused by name, and nothing is written of it",
     "only what was signed is sealed",
-    "a download that is begun again keeps whole sectors of what it was told to keep, and no more",
+    "a repeated `begin` keeps whole sectors of the bytes to keep, and no more",
     "a journal payload is there after a reset, and so is what was written before it",
     "only what was sealed is activated, and activating again changes nothing",
     "an activated image runs on trial after the reset, and nothing is received meanwhile",
@@ -63,7 +63,7 @@ pub(super) async fn check_all<B: Bench>(bench: &mut B) -> Vec<Violation> {
     )
 }
 
-/// Ends the clause unless both are the same.
+/// Fails the clause unless both values are equal.
 fn same<T: PartialEq + core::fmt::Debug>(what: &str, is: T, must_be: T) -> Result<(), Seen> {
     match is == must_be {
         true => Ok(()),
