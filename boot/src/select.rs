@@ -138,7 +138,7 @@ mod tests {
             failed.push(slot);
         }
         assert_eq!(ranked, [SlotId::B, SlotId::A, SlotId::FACTORY]);
-        assert_eq!(fallback(&record, 4, |slot| slot == SlotId::B), None, "none may still run");
-        assert_eq!(fallback(&record, 2, |slot| slot != SlotId::FACTORY), None, "nor may the factory's");
+        assert_eq!(fallback(&record, 4, |slot| slot == SlotId::B), None, "no image meets the counter");
+        assert_eq!(fallback(&record, 2, |slot| slot != SlotId::FACTORY), None, "nor does the factory image");
     }
 }

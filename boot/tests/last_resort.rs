@@ -208,7 +208,7 @@ fn an_image_as_long_as_its_slot_is_copied_and_one_byte_more_is_not() {
         let copied = held(layout.slot(SlotId::A))[..image_bytes.min(limit_bytes) as usize]
             == image[..image_bytes.min(limit_bytes) as usize];
         assert_eq!(copied, fits);
-        assert!(held(layout.slot(SlotId::B)).iter().all(|byte| *byte == 0xFF), "the slot behind is not touched");
+        assert!(held(layout.slot(SlotId::B)).iter().all(|byte| *byte == 0xFF), "the following slot is unchanged");
         let _ = std::fs::remove_file(&path);
     }
 }

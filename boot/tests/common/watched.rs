@@ -76,7 +76,7 @@ impl Flash for Watched {
         self.touch(at).await?;
         let mut before = vec![0; bytes.len()];
         Flash::read(&mut self.nor, at, &mut before).await?;
-        assert!(before.iter().all(|byte| *byte == 0xFF), "a word at {at:#x} is written that is not erased");
+        assert!(before.iter().all(|byte| *byte == 0xFF), "write to a word at {at:#x} that is not erased");
         Flash::write(&mut self.nor, at, bytes).await
     }
     async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {

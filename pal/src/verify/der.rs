@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(malformed(&der(&[], &[1])), 4, "no digits");
         assert_eq!(malformed(&der(&[1; 33], &[1])), 4, "33 bytes");
         assert_eq!(malformed(&[0x30, 0x81, 0x06, 2, 1, 1, 2, 1, 1]), 1, "a length in the long form");
-        assert_eq!(malformed(&[0x30, 0x80, 2, 1, 1, 2, 1, 1, 0, 0]), 1, "a length without end");
+        assert_eq!(malformed(&[0x30, 0x80, 2, 1, 1, 2, 1, 1, 0, 0]), 1, "an indefinite length");
         assert_eq!(malformed(&[0x31, 6, 2, 1, 1, 2, 1, 1]), 0, "a SET");
         assert_eq!(malformed(&[0x30, 6, 3, 1, 1, 2, 1, 1]), 2, "a BIT STRING");
     }

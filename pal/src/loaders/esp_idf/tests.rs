@@ -219,7 +219,7 @@ fn settle(flash: &mut Flash4, factory: bool, verdict: Verdict) -> (BootState, us
             flash.power_on();
             continue;
         };
-        let runs = holds(flash, factory, running).expect("the bootloader looked");
+        let runs = holds(flash, factory, running).expect("the running slot holds an image");
         match live(flash, factory, running, verdict) {
             Ok(End::Settled(state)) => {
                 assert!(state.trial == Trial::None || offered, "the trial was never offered: {state:?}");
@@ -288,7 +288,7 @@ fn cut_at(start: ([Entry; 2], bool, SlotId), verdict: Verdict, index: usize, tea
     // Whatever the cut left, the next update is accepted.
     let mut again = flash.clone();
     if runs == 0 {
-        let running = boot(&mut again, factory).expect("what runs can be started");
+        let running = boot(&mut again, factory).expect("the running image can be started");
         update(&mut device(&mut again, factory, running)).expect("an idle device accepts an update");
         assert_eq!(settle(&mut again, factory, Verdict::Good).1, 1, "{}", context());
     }

@@ -273,7 +273,7 @@ mod tests {
             ("type 2", padded(&[0, 2], &[&[0], &info[..]].concat())),
             ("type 0", padded(&[0, 0], &[&[0], &info[..]].concat())),
             ("no separator", padded(&[0, 1], &info)),
-            ("one byte behind", padded(&[0, 1], &[&[0], &info[..], &[0]].concat())),
+            ("a trailing byte", padded(&[0, 1], &[&[0], &info[..], &[0]].concat())),
             ("a zero byte in the padding", one_byte_of_padding_is_zero),
             ("the digest in the middle", digest_in_the_middle),
         ] {
@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(changed(293, 3), unsupported(294), "the exponent 65539");
         assert_eq!(changed(23, 1), unsupported(294), "a BIT STRING with an unused bit");
         assert_eq!(changed(0, 0x31), unsupported(294), "a SET");
-        assert_eq!(refused(&[&spki[..], &[0]].concat()), unsupported(295), "a byte behind");
+        assert_eq!(refused(&[&spki[..], &[0]].concat()), unsupported(295), "a trailing byte");
         for len in 0..spki.len() {
             Key::new("", &spki[..len]).unwrap_err();
         }

@@ -148,7 +148,7 @@ fn a_mark_leaves_the_image_and_the_running_slot_alone() {
     };
     let touched: Vec<u32> = flash.ops.iter().filter_map(touched).collect();
     assert!(touched.iter().all(|at| *at >= image_end), "{touched:?}");
-    assert_eq!(touched[0], 2 * SLOT_BYTES - SECTOR as u32, "the sector of the magic goes first");
+    assert_eq!(touched[0], 2 * SLOT_BYTES - SECTOR as u32, "the sector of the magic is erased first");
 }
 
 #[test]
