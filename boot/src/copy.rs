@@ -30,7 +30,7 @@ pub(crate) async fn holds<F: Flash, W: Watchdog>(
 /// On cancellation `to` has no header, or holds the whole image.
 ///
 /// # Errors
-/// [`Fault::OutOfRange`] if the image does not fit, the flash's own errors, [`Fault::ReadBack`] if the copy does not
+/// [`Fault::OutOfRange`] if the image does not fit, any error of the flash, [`Fault::ReadBack`] if the copy does not
 /// have the expected digest.
 #[bisync]
 pub(crate) async fn copy<F: Flash, W: Watchdog>(

@@ -54,7 +54,7 @@ pub trait Loader {
     /// On cancellation the state may remain; call again.
     ///
     /// # Errors
-    /// The flash's own.
+    /// Any error of the flash.
     async fn forget<F: Flash>(&mut self, _flash: &mut F, _running: SlotId, _slot: SlotId) -> Result<(), Fault> {
         Ok(())
     }
@@ -66,7 +66,7 @@ pub trait Loader {
     /// On cancellation the change may be incomplete; call again.
     ///
     /// # Errors
-    /// The flash's own.
+    /// Any error of the flash.
     async fn watch<F: Flash>(&mut self, _flash: &mut F, _running: SlotId) -> Result<(), Fault> {
         Ok(())
     }
@@ -77,7 +77,7 @@ pub trait Loader {
     /// On cancellation the change may be incomplete; call again.
     ///
     /// # Errors
-    /// The flash's own.
+    /// Any error of the flash.
     async fn try_next<F: Flash>(&mut self, flash: &mut F, running: SlotId, slot: SlotId) -> Result<(), Fault>;
 
     /// Confirms the running image, which is on trial. Idempotent.
@@ -86,7 +86,7 @@ pub trait Loader {
     /// On cancellation the change may be incomplete; call again.
     ///
     /// # Errors
-    /// The flash's own.
+    /// Any error of the flash.
     async fn keep<F: Flash>(&mut self, flash: &mut F, running: SlotId) -> Result<(), Fault>;
 
     /// Gives up the running image, which is on trial. Idempotent.
@@ -95,7 +95,7 @@ pub trait Loader {
     /// On cancellation the change may be incomplete; call again.
     ///
     /// # Errors
-    /// The flash's own.
+    /// Any error of the flash.
     async fn give_up<F: Flash>(&mut self, flash: &mut F, running: SlotId) -> Result<(), Fault>;
 
     /// Makes every boot from now on start `slot`, which was once confirmed. Idempotent.
@@ -104,7 +104,7 @@ pub trait Loader {
     /// On cancellation the change may be incomplete; call again.
     ///
     /// # Errors
-    /// The flash's own.
+    /// Any error of the flash.
     async fn switch<F: Flash>(&mut self, flash: &mut F, running: SlotId, slot: SlotId) -> Result<(), Fault>;
 }
 

@@ -132,7 +132,7 @@ impl Partitions {
     /// On cancellation or failure the mark may or may not be set; call again.
     ///
     /// # Errors
-    /// The flash's own, [`Fault::ReadBack`] if the mark does not read back as written.
+    /// Any error of the flash, [`Fault::ReadBack`] if the mark does not read back as written.
     pub async fn mark_updated<F: Flash>(&self, flash: &mut F) -> Result<(), Fault> {
         flash::sync(flash).await?;
         self.with_state(flash, async |state| state.mark_updated().await).await?;
@@ -146,7 +146,7 @@ impl Partitions {
     /// two; call again.
     ///
     /// # Errors
-    /// The flash's own, [`Fault::ReadBack`] if the mark does not read back as written.
+    /// Any error of the flash, [`Fault::ReadBack`] if the mark does not read back as written.
     pub async fn mark_booted<F: Flash>(&self, flash: &mut F) -> Result<(), Fault> {
         self.with_state(flash, async |state| state.mark_booted().await).await?;
         self.expect(flash, State::Boot).await

@@ -114,7 +114,7 @@ impl OtaData {
     /// On cancellation the trial may or may not be set; call again.
     ///
     /// # Errors
-    /// [`OtaDataError::SlotRuns`], [`OtaDataError::TrialRuns`] and the others that apply; the flash's own.
+    /// [`OtaDataError::SlotRuns`], [`OtaDataError::TrialRuns`] and the others that apply; any error of the flash.
     pub async fn try_next<F: Flash>(&self, flash: &mut F, running: App, slot: u8) -> Result<(), OtaDataError> {
         self.choose(flash, running, slot, State::New).await
     }
@@ -134,7 +134,7 @@ impl OtaData {
     /// On cancellation the entry may remain; call again.
     ///
     /// # Errors
-    /// See [`entries`](Self::entries), and the flash's own.
+    /// See [`entries`](Self::entries), and any error of the flash.
     pub async fn forget<F: Flash>(&self, flash: &mut F, slot: u8) -> Result<(), OtaDataError> {
         let entries = self.entries(flash).await?;
         let stale = |entry: &Entry| self.names(entry, slot) && (entry.is_passed_over() || entry.state.on_trial());
@@ -153,7 +153,7 @@ impl OtaData {
     /// On cancellation the image may or may not be confirmed; call again.
     ///
     /// # Errors
-    /// The flash's own, and [`OtaDataError::SequencesUsedUp`].
+    /// Any error of the flash, and [`OtaDataError::SequencesUsedUp`].
     pub async fn keep<F: Flash>(&self, flash: &mut F, slot: u8) -> Result<(), OtaDataError> {
         self.check(slot)?;
         let entries = self.entries(flash).await?;
@@ -179,7 +179,7 @@ impl OtaData {
     /// On cancellation the change may be incomplete; call again.
     ///
     /// # Errors
-    /// The flash's own.
+    /// Any error of the flash.
     pub async fn watch<F: Flash>(&self, flash: &mut F, slot: u8) -> Result<(), OtaDataError> {
         self.check(slot)?;
         let entries = self.entries(flash).await?;
@@ -197,7 +197,7 @@ impl OtaData {
     /// On cancellation the choice may or may not be revoked; call again.
     ///
     /// # Errors
-    /// [`OtaDataError::NothingToGoBackTo`], or the flash's own.
+    /// [`OtaDataError::NothingToGoBackTo`], or any error of the flash.
     pub async fn revert<F: Flash>(&self, flash: &mut F, slot: u8) -> Result<(), OtaDataError> {
         self.check(slot)?;
         let entries = self.entries(flash).await?;
@@ -215,7 +215,7 @@ impl OtaData {
     /// On cancellation the next boot starts the factory application or the one active before; call again.
     ///
     /// # Errors
-    /// [`OtaDataError::NoFactory`], or the flash's own.
+    /// [`OtaDataError::NoFactory`], or any error of the flash.
     pub async fn factory<F: Flash>(&self, flash: &mut F) -> Result<(), OtaDataError> {
         if !self.factory {
             return Err(OtaDataError::NoFactory);

@@ -124,7 +124,7 @@ impl Marks {
     /// On cancellation or failure the slot may or may not be marked; call again.
     ///
     /// # Errors
-    /// The flash's own.
+    /// Any error of the flash.
     pub async fn mark<F: Flash>(&mut self, flash: &mut F, slot: SlotId, mark: Mark) -> Result<(), Fault> {
         if self.marked == Some((slot, mark)) && self.read(flash, slot).await == Ok(marked(mark)) {
             return Ok(());
@@ -149,7 +149,7 @@ impl Marks {
     /// On cancellation or failure the slot is marked, torn or erased; call again.
     ///
     /// # Errors
-    /// The flash's own.
+    /// Any error of the flash.
     pub async fn unmark<F: Flash>(&mut self, flash: &mut F, slot: SlotId) -> Result<(), Fault> {
         self.marked = None;
         let (region, offsets) = self.slot(slot);
@@ -183,7 +183,7 @@ impl Marks {
     /// On cancellation or failure the image is confirmed or still on trial; call again.
     ///
     /// # Errors
-    /// The flash's own.
+    /// Any error of the flash.
     pub async fn confirm<F: Flash>(&mut self, flash: &mut F, running: SlotId) -> Result<Standing, Fault> {
         let (region, offsets) = self.slot(self.runs_from(running));
         let found = self.read(flash, self.runs_from(running)).await?;
@@ -208,7 +208,7 @@ impl Marks {
     /// On cancellation or failure the change may be incomplete; call again.
     ///
     /// # Errors
-    /// [`Fault::NoTrialRuns`] if the image is confirmed, or unwatched after a swap by offset; or the flash's own.
+    /// [`Fault::NoTrialRuns`] if the image is confirmed, or unwatched after a swap by offset; any flash error.
     pub async fn go_back<F: Flash>(&mut self, flash: &mut F, running: SlotId) -> Result<(), Fault> {
         match (self.standing(flash, running).await?, self.mode) {
             (Standing::OnTrial, _) => Ok(()),
