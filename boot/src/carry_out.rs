@@ -1,4 +1,4 @@
-//! Carries a boot decision out: reads the record, hashes a slot on trial, stores the count, looks for an image that can run.
+//! Carries out a boot decision: reads the record, hashes a slot on trial, stores the count, looks for a bootable image.
 
 use super::bisync;
 use super::pal::{BootRecords, Flash, MonotonicRecords, erase_slots};
@@ -23,7 +23,7 @@ pub(crate) async fn carry_out<F: Flash, W: Watchdog>(
     let selector = Selector { flash, layout, watchdog, records, record, image_bytes_max };
     let mut run = Run { selector, strategy };
     let decision = select(&record);
-    // A factory's image that was not whole must not be started by its header.
+    // A factory image that failed the check before a wipe must not be started by its header alone.
     let scrutiny = if decision == Decision::Wipe { VerifyLevel::Whole } else { scrutiny };
     let cause = match decision {
         Decision::Confirmed => BootReason::Confirmed,
@@ -45,7 +45,8 @@ struct Run<'s, F, W, S> {
 
 #[bisync]
 impl<F: Flash, W: Watchdog, S: Strategy> Run<'_, F, W, S> {
-    /// Starts the image on trial, if its slot holds exactly that one: `None` if not, an error if the boot cannot be counted.
+    /// Starts the image on trial if its slot holds exactly that image. `None` if it does not, an error if the boot
+    /// cannot be counted.
     async fn try_image(&mut self, counted: Trial) -> Option<Result<Boot, Fault>> {
         let Trial::Started { slot, digest, image_bytes, .. } = counted else { return None };
         let header = self.selector.intact(slot, digest, image_bytes).await?;
@@ -66,7 +67,8 @@ impl<F: Flash, W: Watchdog, S: Strategy> Run<'_, F, W, S> {
         self.selector.store(BootReason::TrialEnded).await
     }
 
-    /// Erases everything but the factory's image, if that is whole; else the order is forgotten and the others stay.
+    /// Erases everything except the factory image, provided that image is intact. Otherwise clears the order and erases
+    /// nothing.
     async fn factory_reset(&mut self) -> BootReason {
         let factory = self.selector.record.images.get(SlotId::FACTORY).copied();
         let whole = match factory {
@@ -92,7 +94,7 @@ impl<F: Flash, W: Watchdog, S: Strategy> Run<'_, F, W, S> {
         self.selector.store(cause).await
     }
 
-    /// Starts the confirmed image, or the newest one that can be started instead.
+    /// Starts the confirmed image, or else the newest image that can be started.
     async fn start_confirmed(&mut self, cause: BootReason, scrutiny: VerifyLevel) -> Result<Boot, BootError> {
         match self.strategy.start_confirmed(&mut self.selector, cause, scrutiny).await {
             Some(boot) => Ok(boot),
@@ -100,7 +102,8 @@ impl<F: Flash, W: Watchdog, S: Strategy> Run<'_, F, W, S> {
         }
     }
 
-    /// Images that cannot be started lose their rows, but for the factory's, whose digest tells that it is damaged.
+    /// Removes the rows of images that cannot be started. The factory row is kept: its digest identifies a damaged
+    /// image.
     async fn fall_back(&mut self, from: SlotId) -> Result<Boot, BootError> {
         let floor = MonotonicRecords::new(self.selector.layout).load(self.selector.flash).await?;
         let factory = self.selector.record.images.get(SlotId::FACTORY).copied();
@@ -122,7 +125,8 @@ impl<F: Flash, W: Watchdog, S: Strategy> Run<'_, F, W, S> {
         last_resort.ok_or(BootError::NoBootableImage)
     }
 
-    /// The factory's image without a row: nobody verified it here, and nobody but the factory could write it.
+    /// Starts the factory image that has no row. It was not verified on this device, but only the factory writes its
+    /// slot.
     async fn last_resort(&mut self, from: SlotId, floor: RollbackCounters) -> Option<Boot> {
         let slot = SlotId::FACTORY;
         let header = self.selector.runnable(slot).await.filter(|_| slot != from)?;

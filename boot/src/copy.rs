@@ -1,5 +1,5 @@
-//! One image copied from region to region, so that a cut at any operation shows. Which image goes where is decided in
-//! `staged`.
+//! Copies one image from region to region such that a power cut at any operation is detectable. `staged` decides which
+//! image is copied where.
 
 use super::bisync;
 use super::pal::flash::{CHUNK_BYTES, WORD_BYTES_MAX, read, sync, write};
@@ -7,12 +7,12 @@ use super::pal::{Flash, erase_sector, hash};
 use crate::exact::ImageRef;
 use ota_pal::{Fault, HEADER_BYTES, Region, Watchdog};
 
-/// A copy that failed is made once more: one operation that a part refused must not give up an image.
+/// Attempts per copy. A failed copy is retried once, so that a single refused flash operation does not reject an image.
 const ATTEMPTS: usize = 2;
 
 const HEADER_END_BYTES: u32 = HEADER_BYTES.next_multiple_of(WORD_BYTES_MAX) as u32;
 
-/// Whether a region holds exactly this image. One that cannot be read holds nothing.
+/// Whether a region holds exactly this image; `false` if the region cannot be read.
 #[bisync]
 pub(crate) async fn holds<F: Flash, W: Watchdog>(
     flash: &mut F,
@@ -23,13 +23,15 @@ pub(crate) async fn holds<F: Flash, W: Watchdog>(
     hash::holds(flash, region, &exact.digest, exact.image_bytes, watchdog).await == Ok(true)
 }
 
-/// Makes `to` hold exactly this image, of which `from` holds a copy. Before its header, all of it is there; if it cannot be
-/// copied, `to` has no header.
+/// Makes `to` hold exactly this image, copied from `from`. The header is written after everything else; if the copy
+/// fails, `to` has no header.
 ///
-/// Dropped: as cut. `to` has no header, or holds the whole image.
+/// # Cancel safety
+/// On cancellation `to` has no header, or holds the whole image.
 ///
 /// # Errors
-/// [`Fault::OutOfRange`] if it does not fit, the flash's own, [`Fault::ReadBack`] if what was copied does not hash to what it must.
+/// [`Fault::OutOfRange`] if the image does not fit, any error of the flash, [`Fault::ReadBack`] if the copy does not
+/// have the expected digest.
 #[bisync]
 pub(crate) async fn copy<F: Flash, W: Watchdog>(
     flash: &mut F,
@@ -50,11 +52,11 @@ pub(crate) async fn copy<F: Flash, W: Watchdog>(
             Err(refused) => fault = refused,
         }
     }
-    let _ = erase_sector(flash, to.offset_bytes()).await; // it is unfit already, and says so if this works
+    let _ = erase_sector(flash, to.offset_bytes()).await; // already unbootable; a failed erase changes nothing
     Err(fault)
 }
 
-/// The first sector is erased first, and programmed last, its header last of all.
+/// Copies once. The first sector is erased first and programmed last, with its header last of all.
 #[bisync]
 async fn copy_once<F: Flash, W: Watchdog>(
     flash: &mut F,
@@ -77,8 +79,8 @@ async fn copy_once<F: Flash, W: Watchdog>(
     sync(flash).await
 }
 
-/// Programs what lies between two offsets, of which the first is one of a word. The last word is filled with whatever lies
-/// behind it.
+/// Programs the bytes between two offsets; `start` is word-aligned. The last word is padded with the bytes that follow
+/// in the source.
 #[bisync]
 async fn program<F: Flash>(flash: &mut F, from: Region, to: Region, (start, end): (u32, u32)) -> Result<(), Fault> {
     for at in (start..end).step_by(CHUNK_BYTES) {

@@ -1,8 +1,8 @@
-//! An image by its digest and length.
+//! An image identified by digest and length.
 
 use ota_pal::Digest;
 
-/// An image where it lies, and what it hashes to.
+/// The digest and length of an image in flash.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ImageRef {
     pub(crate) digest: Digest,

@@ -1,4 +1,4 @@
-//! Images that run from their slots.
+//! Boot of images that run from their slots.
 
 use super::bisync;
 use super::carry_out::carry_out;
@@ -10,10 +10,11 @@ use crate::outcome::{Boot, BootError, BootReason, VerifyLevel};
 use ota_pal::{Header, Layout, SlotId, Watchdog};
 
 #[bisync]
-/// Chooses the slot to start, and stores what this boot changes before it returns. The watchdog is fed while a slot is
+/// Chooses the slot to start and stores the changes of this boot before it returns. The watchdog is fed while a slot is
 /// hashed or erased.
 ///
-/// Dropped: a trial boot may have been counted, slots may have been erased for a factory reset.
+/// # Cancel safety
+/// On cancellation a trial boot may have been counted, and slots may have been erased for a factory reset.
 ///
 /// # Errors
 /// [`BootError`] if there is nothing to start.

@@ -1,11 +1,11 @@
-//! Boot selection: reads `ota-pal`'s boot record, counts the trial, ends it.
+//! Boot selection: reads `ota-pal`'s boot record, counts the boots of a trial and ends it.
 //!
-//! A library for boot selectors; the binaries live with their boards. [`select`] decides from the record alone,
-//! [`boot`](boot()) carries the decision out over a flash whose slots run in place, [`boot_staged`] over one whose slots
-//! only keep images: it copies the chosen one to where it runs. Nothing here verifies a signature: the agent did before it
-//! activated, and the digest in the boot record binds the slot to what it verified.
+//! A library for boot selectors; the binaries belong to their boards. [`select`] decides from the record alone,
+//! [`boot`](boot()) carries the decision out over a flash whose slots run in place, [`boot_staged`] over one whose
+//! slots only store images: it copies the chosen image to the executing region. No signature is verified here: the
+//! agent verifies it before activation, and the digest in the boot record binds the slot to the verified image.
 //!
-//! A selector over a blocking driver wraps it in `ota_pal::Blocking` and calls [`blocking::boot`], which needs no executor.
+//! A selector over a blocking driver wraps it in `ota_pal::Blocking` and calls [`blocking::boot`] without an executor.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -17,7 +17,7 @@ mod exact;
 mod outcome;
 mod select;
 
-// What reads and writes flash is compiled twice from one source, as in `ota-pal`.
+// Code that reads and writes flash is compiled twice from one source, as in `ota-pal`.
 #[path = "."]
 mod asynchronous {
     mod carry_out;
@@ -31,7 +31,7 @@ mod asynchronous {
     use ota_pal::asynchronous as pal;
 }
 
-/// Boot selection over blocking drivers: the same functions without `async`, in half of the code.
+/// Boot selection over blocking drivers: the same functions without `async`, at half the code size.
 #[path = "."]
 #[allow(clippy::duplicate_mod)]
 pub mod blocking {

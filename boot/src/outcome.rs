@@ -1,4 +1,4 @@
-//! What a boot starts, and why; how much it checks; and why it may start nothing.
+//! The outcome of a boot: the slot to start and the reason, the level of verification, and the errors.
 
 use ota_pal::{Fault, Header, SlotId};
 
@@ -7,50 +7,51 @@ use ota_pal::{Fault, Header, SlotId};
 pub struct Boot {
     /// The slot.
     pub slot: SlotId,
-    /// The header of the image in it.
+    /// The header of its image.
     pub header: Header,
-    /// Why this one.
+    /// Why this slot was chosen.
     pub cause: BootReason,
 }
 
 /// Why a slot was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BootReason {
-    /// It is confirmed, and no trial is on.
+    /// It is confirmed, and no trial is in progress.
     Confirmed,
     /// It is on trial, and this boot was counted.
     Trial,
-    /// It is confirmed, and a trial of another slot was ended at this boot; the boot record says why.
+    /// It is confirmed, and this boot ended a trial of another slot; the boot record has the reason.
     TrialEnded,
-    /// It is confirmed, and something that this boot had to store could not be stored. Without its count, a trial could go
-    /// on for ever: it waits.
+    /// It is confirmed, and this boot failed to store its changes. A trial is postponed: without a stored count it
+    /// might never end.
     NotStored(Fault),
-    /// The image of the confirmed slot cannot be started: this is the newest that can, and it is confirmed from now on.
+    /// The image of the confirmed slot cannot be started. This is the newest one that can, and it is confirmed from now
+    /// on.
     FellBack {
-        /// The slot that was confirmed.
+        /// The slot that was confirmed before.
         from: SlotId,
     },
-    /// A factory reset was carried out at this boot.
+    /// This boot carried out a factory reset.
     FactoryReset,
-    /// The same, but for sectors that cannot be erased; no image in them is known any more.
+    /// This boot carried out a factory reset, except for sectors that cannot be erased; no row describes them any more.
     FactoryResetInPart(Fault),
 }
 
-/// How much of an image a boot looks at before it starts it. One on trial, or fallen back to, is always hashed.
+/// How much of an image a boot checks before it starts the image. An image on trial or fallen back to is always hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerifyLevel {
     /// Its header.
     Header,
-    /// The whole of it, where the image database has its digest: a boot takes as long as hashing it does.
+    /// The whole image, if the image database has its digest. Hashing extends the boot time accordingly.
     Whole,
 }
 
 /// Why nothing can be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BootError {
-    /// Flash cannot be read, or a record is not understood.
+    /// Flash cannot be read, or a record has an unknown format.
     Fault(Fault),
-    /// No slot holds an image that was verified, is whole, and may still run.
+    /// No slot holds an image that was verified, is intact, and meets the security counter.
     NoBootableImage,
 }
 

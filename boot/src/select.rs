@@ -1,30 +1,32 @@
-//! What a boot record asks for. Pure: flash is `boot`'s.
+//! The decision that a boot record leads to. Pure: `boot` accesses the flash.
 
 pub use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
 use ota_pal::{BootRecord, SlotId, Trial};
 
-/// The reason stored when the slot on trial does not hold what was activated.
+/// The reason stored when the slot on trial does not hold the activated image.
 pub const REASON_TRIAL_IMAGE_CORRUPT: u16 = 0x0604;
 
-/// What to do at this boot.
+/// The action of one boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Boot the confirmed slot; nothing changes.
+    /// Boot the confirmed slot without changes.
     Confirmed,
-    /// If the slot still holds this image, store `counted` and boot it; otherwise store `corrupt` and boot the confirmed one.
+    /// If the slot still holds this image, store `counted` and boot it. Otherwise store `corrupt` and boot the
+    /// confirmed slot.
     Try {
         /// The trial with this boot counted.
         counted: Trial,
-        /// The trial as it ends when the image is damaged.
+        /// The trial, ended because the image is damaged.
         corrupt: Trial,
     },
-    /// Store this end of the trial and boot the confirmed slot: the trial used up its boots.
+    /// Store this ended trial and boot the confirmed slot: no attempts are left.
     EndTrial(Trial),
-    /// If the factory's image is whole, erase everything else, then boot it.
+    /// If the factory image is intact, erase everything else and boot it.
     Wipe,
 }
 
-/// The decision for `record`: each trial boot is counted before it happens, so a trial that never speaks ends by itself.
+/// Returns the decision for `record`. A trial boot is counted before it is started, so that a trial without a verdict
+/// ends.
 #[must_use]
 pub fn select(record: &BootRecord) -> Decision {
     if record.wipe {
@@ -47,8 +49,8 @@ pub fn select(record: &BootRecord) -> Decision {
     }
 }
 
-/// The slot to try next when those that `failed` names cannot be started: the newest image that was confirmed once, then
-/// the factory's. None of them may be below this security counter.
+/// Returns the slot to try after those for which `failed` returns true: the newest image that was once confirmed, then
+/// the factory image. Images below `security_counter_min` are excluded.
 #[must_use]
 pub fn fallback(record: &BootRecord, security_counter_min: u32, failed: impl Fn(SlotId) -> bool) -> Option<SlotId> {
     let factory = record.images.get(SlotId::FACTORY).filter(|image| {
@@ -136,7 +138,7 @@ mod tests {
             failed.push(slot);
         }
         assert_eq!(ranked, [SlotId::B, SlotId::A, SlotId::FACTORY]);
-        assert_eq!(fallback(&record, 4, |slot| slot == SlotId::B), None, "none may still run");
-        assert_eq!(fallback(&record, 2, |slot| slot != SlotId::FACTORY), None, "nor may the factory's");
+        assert_eq!(fallback(&record, 4, |slot| slot == SlotId::B), None, "no image meets the counter");
+        assert_eq!(fallback(&record, 2, |slot| slot != SlotId::FACTORY), None, "nor does the factory image");
     }
 }

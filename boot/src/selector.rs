@@ -1,4 +1,4 @@
-//! What a boot works with: the flash, the record, and the images in the slots.
+//! The working state of a boot: the flash, the record, and the images in the slots.
 
 use super::bisync;
 use super::copy::holds;
@@ -14,13 +14,13 @@ pub(crate) struct Selector<'s, F, W> {
     pub(crate) watchdog: &'s mut W,
     pub(crate) records: BootRecords,
     pub(crate) record: BootRecord,
-    /// The longest image that can run.
+    /// Length in bytes of the longest image that can run.
     pub(crate) image_bytes_max: u32,
 }
 
 #[bisync]
 impl<F: Flash, W: Watchdog> Selector<'_, F, W> {
-    /// Stores the record: `cause`, or why that failed.
+    /// Stores the record. Returns `cause`, or the reason for a failure to store.
     pub(crate) async fn store(&mut self, cause: BootReason) -> BootReason {
         match self.records.store(self.flash, &self.record).await {
             Ok(()) => cause,
@@ -28,20 +28,20 @@ impl<F: Flash, W: Watchdog> Selector<'_, F, W> {
         }
     }
 
-    /// The header of the image in a slot, if the slot holds exactly this one.
+    /// Returns the header of the image in `slot` if the slot holds exactly this image.
     pub(crate) async fn intact(&mut self, slot: SlotId, digest: Digest, image_bytes: u32) -> Option<Header> {
         let header = self.runnable(slot).await?;
         let region = self.layout.slot(slot);
         holds(self.flash, region, ImageRef { digest, image_bytes }, self.watchdog).await.then_some(header)
     }
 
-    /// The header of the image in a slot, if there is one that is linked for it and fits.
+    /// Returns the header of the image in `slot` if there is one that is linked for the slot and fits.
     pub(crate) async fn runnable(&mut self, slot: SlotId) -> Option<Header> {
         let header = self.runnable_in(self.layout.slot(slot), slot).await?;
         (header.image_bytes() <= self.image_bytes_max).then_some(header)
     }
 
-    /// The header of the image in a region, if there is one that is linked for `slot` and fits.
+    /// Returns the header of the image in `region` if there is one that is linked for `slot` and fits.
     pub(crate) async fn runnable_in(&mut self, region: Region, slot: SlotId) -> Option<Header> {
         let header = read_header(self.flash, region).await.ok()?.ok()?;
         (header.link.allows(slot) && header.image_bytes() <= region.len_bytes()).then_some(header)

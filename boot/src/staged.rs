@@ -1,5 +1,5 @@
-//! The staged layout: images wait in slots, and the one that runs is copied to where it runs. Which one that is, is decided
-//! as for slots that run in place; here is only what it takes to have it there.
+//! The staged layout: slots store images, and the chosen one is copied to the executing region. The choice is the same
+//! as for slots that run in place; only the copying is here.
 
 use super::bisync;
 use super::carry_out::carry_out;
@@ -11,20 +11,23 @@ use crate::exact::ImageRef;
 use crate::outcome::{Boot, BootError, BootReason, VerifyLevel};
 use ota_pal::{Fault, Header, Layout, Region, SlotId, Watchdog};
 
-/// As [`boot`](crate::boot()), for a device whose slots only keep images: the chosen one is copied to `executing` unless that
-/// holds exactly this one already, and runs from there. [`Boot::slot`] is the slot whose image that is.
+/// Does the same as [`boot`](crate::boot()) for a device whose slots only store images: copies the chosen image to
+/// `executing`, unless that already holds exactly this image, and runs it there. [`Boot::slot`] is the slot of that
+/// image.
 ///
-/// `executing` is whole sectors outside the layout, as long as the slots. Images are linked for it, and for no slot
-/// ([`Link::Any`](ota_pal::Link::Any)). The watchdog is fed at every sector that is copied.
+/// `executing` consists of whole sectors outside the layout and is as long as the slots. Images are linked for it and
+/// not for a slot ([`Link::Any`](ota_pal::Link::Any)). The watchdog is fed at every copied sector.
 ///
-/// * A copy that was cut is made again at the next boot. The boot of a trial is counted after it: a cut costs none.
-/// * `executing` has a header only if it holds the whole of a verified image: [`VerifyLevel::Header`] goes by that, unless
-///   another slot has the same header. One on trial, and what follows one, is always hashed.
-/// * The image of a new device is copied into its slot first: without a way back nothing is tried. A slot that lost its
-///   image is given it again as long as it runs.
-/// * An image that cannot be copied is treated as one that is damaged.
+/// * An interrupted copy is repeated at the next boot. A trial boot is counted after the copy, so a power cut uses up
+///   no attempt.
+/// * `executing` has a header only if it holds a whole verified image. [`VerifyLevel::Header`] relies on that, unless
+///   another slot has the same header. An image on trial, and the image started after a trial, is always hashed.
+/// * The image of a new device is first copied into its slot: nothing is tried unless the running image can be
+///   restored. A slot that lost its image is refilled from the running image.
+/// * An image that cannot be copied is treated as damaged.
 ///
-/// Dropped: `executing` holds the image that ran, or the one chosen, or no header.
+/// # Cancel safety
+/// On cancellation `executing` holds the image that ran, the chosen image, or no header.
 ///
 /// # Errors
 /// [`BootError`] if there is nothing to start.
@@ -39,7 +42,7 @@ pub async fn boot_staged<F: Flash, W: Watchdog>(
     carry_out(flash, layout, CopyToRun { executing }, watchdog, scrutiny).await
 }
 
-/// Images are copied to `executing`, and run there.
+/// Copies images to `executing` and runs them there.
 struct CopyToRun {
     executing: Region,
 }
@@ -112,7 +115,8 @@ impl Strategy for CopyToRun {
 
 #[bisync]
 impl CopyToRun {
-    /// A device that is new: nobody knows its image but the factory, which put it where it runs.
+    /// Copies the image of a new device into its slot. Only the factory writes `executing` before the first boot, so it
+    /// is trusted.
     async fn adopt<F: Flash, W: Watchdog>(&self, at: &mut Selector<'_, F, W>, cause: BootReason) -> Option<Boot> {
         let slot = at.record.confirmed;
         let header = at.runnable_in(self.executing, slot).await?;
@@ -121,7 +125,8 @@ impl CopyToRun {
         Some(Boot { slot, header, cause })
     }
 
-    /// Whether the confirmed image could be copied back once another one runs. A slot that lost it is given it now.
+    /// Whether the confirmed image could be copied back after another one ran. Refills its slot now if the slot lost
+    /// the image.
     async fn has_way_back<F: Flash, W: Watchdog>(&self, at: &mut Selector<'_, F, W>) -> bool {
         let slot = at.record.confirmed;
         let waiting = at.runnable(slot).await;
@@ -135,8 +140,9 @@ impl CopyToRun {
         holds(at.flash, self.executing, exact, at.watchdog).await && self.copy_back(at, slot, exact).await.is_ok()
     }
 
-    /// Whether the same header stands where images run, and in no other slot: then no digest is needed to tell them apart.
-    /// It is read twice, because a header that was cut may read differently each time.
+    /// Whether `executing` has the same header as the slot and no other slot has it, so that no digest is needed to
+    /// distinguish the images. The header is read twice, because a partially written one may read differently each
+    /// time.
     async fn runs_by_header<F: Flash, W: Watchdog>(
         &self,
         at: &mut Selector<'_, F, W>,
@@ -176,12 +182,12 @@ impl CopyToRun {
     }
 }
 
-/// Whether nothing is known of a slot, and nothing is in it.
+/// Whether a slot has neither a row nor an image.
 fn is_new<F, W>(at: &Selector<'_, F, W>, slot: SlotId, waiting: Option<&Header>) -> bool {
     waiting.is_none() && at.record.images.get(slot).is_none()
 }
 
-/// What the slot must hold: what its row says; without one, what it holds.
+/// The image that the slot must hold: the one in its row, or, without a row, the one found in the slot.
 #[bisync]
 async fn expected<F: Flash, W: Watchdog>(
     at: &mut Selector<'_, F, W>,
@@ -195,7 +201,7 @@ async fn expected<F: Flash, W: Watchdog>(
     }
 }
 
-/// What a region holds: what it reads as twice. `None` if it cannot be read, or reads differently each time.
+/// The image in a region, if two readings agree. `None` if it cannot be read, or reads differently each time.
 #[bisync]
 async fn exact_of<F: Flash, W: Watchdog>(
     at: &mut Selector<'_, F, W>,
@@ -214,7 +220,7 @@ async fn exact_of<F: Flash, W: Watchdog>(
     None
 }
 
-/// An image that runs is started, whether its slot could be given it or not.
+/// The reason to return for a running image: it is started even if its slot could not be refilled.
 fn kept(copied: Result<(), Fault>, cause: BootReason) -> BootReason {
     match copied {
         Ok(()) => cause,

@@ -1,4 +1,4 @@
-//! How the chosen image comes to run: from its slot, or copied to where images run.
+//! Strategies to run the chosen image: from its slot, or after a copy to the executing region.
 
 use super::bisync;
 use super::pal::Flash;
@@ -7,15 +7,15 @@ use crate::exact::ImageRef;
 use crate::outcome::{Boot, BootReason, VerifyLevel};
 use ota_pal::{Header, SlotId, Watchdog};
 
-/// What a boot does with the image that it chose. A type, not a value: a selector whose images run in place carries no code
-/// that copies them.
+/// Prepares the chosen image to run. A type parameter and not a value: a selector whose images run in place contains no
+/// code that copies them.
 #[bisync]
 #[allow(async_fn_in_trait)]
 pub(crate) trait Strategy {
-    /// The longest image that can run.
+    /// Length in bytes of the longest image that can run.
     fn image_bytes_max(&self) -> u32;
 
-    /// Makes the image on trial run at the end of this boot, if the confirmed one can be brought back.
+    /// Makes the image on trial run after this boot. `false` if the confirmed one could not be restored.
     async fn prepare_trial<F: Flash, W: Watchdog>(
         &self,
         selector: &mut Selector<'_, F, W>,
@@ -23,7 +23,7 @@ pub(crate) trait Strategy {
         exact: ImageRef,
     ) -> bool;
 
-    /// Makes an image that replaces the confirmed one run at the end of this boot.
+    /// Makes an image that replaces the confirmed one run after this boot.
     async fn prepare<F: Flash, W: Watchdog>(
         &self,
         selector: &mut Selector<'_, F, W>,
@@ -31,7 +31,7 @@ pub(crate) trait Strategy {
         exact: ImageRef,
     ) -> bool;
 
-    /// As [`prepare`](Self::prepare), for an image of which only its header is known.
+    /// Does the same as [`prepare`](Self::prepare) for an image of which only the header was checked.
     async fn prepare_unverified<F: Flash, W: Watchdog>(
         &self,
         selector: &mut Selector<'_, F, W>,
@@ -39,7 +39,7 @@ pub(crate) trait Strategy {
         header: &Header,
     ) -> bool;
 
-    /// Makes the confirmed image run at the end of this boot; `None` if it cannot be started.
+    /// Makes the confirmed image run after this boot; `None` if it cannot be started.
     async fn start_confirmed<F: Flash, W: Watchdog>(
         &self,
         selector: &mut Selector<'_, F, W>,

@@ -1,4 +1,4 @@
-//! What is booted when the confirmed image is gone, and the factory reset: over a flash file, from reset to reset.
+//! Fallback when the confirmed image is gone, and the factory reset: over a flash file, from reset to reset.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -11,7 +11,7 @@ use ota_pal::{
     now,
 };
 
-/// From `running`: an update to version 1.0.`patch`, tried and confirmed.
+/// Updates from `running` to version 1.0.`patch`, tried and confirmed.
 fn updated(device: &Device, running: SlotId, patch: u32) -> SlotId {
     device.update(running, patch);
     let boot = device.boot().unwrap();
@@ -74,7 +74,7 @@ fn a_factory_image_that_is_known_and_damaged_is_not_the_last_resort() {
     let running = updated(&device, SlotId::FACTORY, 2);
     device.damage(running, 0);
     device.damage(SlotId::FACTORY, 2000);
-    assert_eq!(device.boot(), Err(BootError::NoBootableImage), "its header is whole");
+    assert_eq!(device.boot(), Err(BootError::NoBootableImage), "its header is intact");
     assert_eq!(device.boot(), Err(BootError::NoBootableImage), "at every boot");
 }
 
@@ -92,7 +92,7 @@ fn a_boot_that_looks_at_the_whole_image_sees_one_damaged_byte_in_its_middle() {
     let device = Device::with_factory("whole");
     let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
     device.damage(running, 2000);
-    assert_eq!(booted(&device), (running, 3, BootReason::Confirmed), "its header is whole");
+    assert_eq!(booted(&device), (running, 3, BootReason::Confirmed), "its header is intact");
     let boot = device.boot_with(VerifyLevel::Whole).unwrap();
     assert_eq!((boot.slot, boot.cause), (SlotId::A, BootReason::FellBack { from: running }));
 }
@@ -188,11 +188,11 @@ fn a_record_that_orders_a_reset_without_a_verified_factory_image_wipes_nothing()
     assert!(device.record().images.get(running).is_some());
 }
 
-/// A flash with a sector that error correction refuses to read until it is erased: a cut erase left it so.
+/// A flash with a sector that error correction refuses to read until it is erased, as after an interrupted erase.
 struct Torn {
     flash: common::Nor,
     sector: Option<u32>,
-    /// Whether that sector is worn out, too: it cannot be erased.
+    /// Whether that sector is also worn out and cannot be erased.
     worn: bool,
 }
 
@@ -236,7 +236,7 @@ fn a_factory_reset_goes_on_at_a_sector_that_cannot_be_read() {
     let boot =
         now(ota_boot::boot(&mut flash, &device.layout(), &mut ota_pal::NoWatchdog, VerifyLevel::Header)).unwrap();
     assert_eq!(boot.unwrap().cause, BootReason::FactoryReset);
-    assert_eq!(flash.sector, None, "it was erased, too");
+    assert_eq!(flash.sector, None, "the sector was erased as well");
 }
 
 #[test]
@@ -254,6 +254,6 @@ fn a_factory_reset_ends_although_a_sector_is_worn_out_and_the_device_is_updated_
     assert_eq!(versions(&device), [(SlotId::FACTORY, 1)]);
     let len_bytes = 2 * device.layout().slot(SlotId::A).len_bytes() - 1024; // A's other sectors, and B's
     let erased = now(ota_pal::is_erased(&mut device.flash(), sector + 1024, len_bytes));
-    assert_eq!(erased, Some(Ok(true)), "all others are erased");
+    assert_eq!(erased, Some(Ok(true)), "all other sectors are erased");
     assert_eq!(updated(&device, SlotId::FACTORY, 2), SlotId::A);
 }

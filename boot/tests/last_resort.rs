@@ -1,4 +1,4 @@
-//! A factory's image that no row describes, and copies at the limits of a region: what is started then, and what is not.
+//! A factory image without a row, and copies at the limits of a region: what is started, and what is not.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -13,7 +13,7 @@ use ota_pal::{
 };
 use sha2::{Digest as _, Sha256};
 
-/// Version 1.0.`patch`, of this security counter and so many bytes.
+/// Builds version 1.0.`patch` with this security counter and length.
 fn image_of(patch: u32, security_counter: u32, image_bytes: u32) -> Vec<u8> {
     let header = Header::parse(&image(patch)).unwrap();
     let header = Header { security_counter, body: Body::new(512, image_bytes - 512).unwrap(), ..header };
@@ -27,7 +27,7 @@ fn store(device: &Device, record: &BootRecord) {
     now(BootRecords::new(&device.layout()).store(&mut device.flash(), record)).unwrap().unwrap();
 }
 
-/// A device whose confirmed slot A is empty, with a factory's image of this security counter that has no row.
+/// A device whose confirmed slot A is empty, with a factory image of this security counter that has no row.
 fn without_a_row(name: &str, security_counter: u32) -> Device {
     let device = Device::staged(name, true);
     device.damage_at(EXECUTING, 0);
@@ -131,7 +131,7 @@ fn a_slot_that_has_a_row_and_no_image_is_not_taken_for_a_new_one() {
     now(device.start(b).confirm()).unwrap().unwrap();
     device.damage(b, 0);
     device.damage_at(EXECUTING, 2_000);
-    assert_eq!(booted(&device), (a, 1, BootReason::FellBack { from: b }), "what runs is not what the row says");
+    assert_eq!(booted(&device), (a, 1, BootReason::FellBack { from: b }), "the running image does not match the row");
     assert_eq!(device.held(EXECUTING, image(1).len()), image(1));
 }
 
@@ -157,7 +157,7 @@ fn an_image_is_tried_on_a_new_device_only_once_its_own_is_kept() {
     }
 }
 
-/// Of slot B's image, the row and the confirmed image are only so many bytes.
+/// Boots with the image of slot B, its row and the confirmed image shortened to `image_bytes`.
 fn short(image_bytes: u32) -> Result<SlotId, BootError> {
     let device = Device::staged(&format!("short-{image_bytes}"), false);
     let image = image(7);
@@ -208,7 +208,7 @@ fn an_image_as_long_as_its_slot_is_copied_and_one_byte_more_is_not() {
         let copied = held(layout.slot(SlotId::A))[..image_bytes.min(limit_bytes) as usize]
             == image[..image_bytes.min(limit_bytes) as usize];
         assert_eq!(copied, fits);
-        assert!(held(layout.slot(SlotId::B)).iter().all(|byte| *byte == 0xFF), "the slot behind is not touched");
+        assert!(held(layout.slot(SlotId::B)).iter().all(|byte| *byte == 0xFF), "the following slot is unchanged");
         let _ = std::fs::remove_file(&path);
     }
 }

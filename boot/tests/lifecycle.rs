@@ -1,4 +1,5 @@
-//! Whole updates over a flash file: received, sealed, activated, booted, then confirmed, rolled back, or left without a word.
+//! Whole updates over a flash file: received, sealed, activated, booted, then confirmed, rolled back, or left without a
+//! verdict.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -126,7 +127,7 @@ fn a_download_goes_on_after_a_reset_where_the_journal_says() {
     assert_eq!(now(program.seal(Some(&signature), "job")).unwrap(), Ok(Digest(Sha256::digest(&image).into())));
 }
 
-/// A flash whose boot record region takes no writes.
+/// A flash that refuses writes to the region of the boot record.
 struct WornOut(Nor);
 
 impl Flash for WornOut {

@@ -1,4 +1,4 @@
-//! The staged layout, boot by boot: what is copied when, what a cut or a failing part leaves, and what is left alone.
+//! The staged layout, boot by boot: copies, the effect of power cuts and flash faults, and untouched regions.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -16,7 +16,7 @@ fn runs(device: &Device, patch: u32) -> bool {
     device.held(EXECUTING, image(patch).len()) == image(patch)
 }
 
-/// From a booted device: an update to version 1.0.`patch`, tried and confirmed.
+/// Updates a booted device to version 1.0.`patch`, tried and confirmed.
 fn updated(device: &Device, running: SlotId, patch: u32) -> SlotId {
     device.update(running, patch);
     let (slot, booted, cause) = booted(device);
@@ -83,7 +83,7 @@ fn where_the_image_is_already_it_is_not_touched() {
     }
 }
 
-/// Cuts a boot at each of its operations, and has the next one finish what it began.
+/// Cuts a boot at each of its operations, then boots again to complete it.
 fn cut_everywhere(name: &str, prepare: impl Fn(&Device), check: impl Fn(&Device, usize)) {
     for cut_at in 0.. {
         let device = Device::staged(&format!("{name}-{cut_at}"), false);
@@ -97,7 +97,7 @@ fn cut_everywhere(name: &str, prepare: impl Fn(&Device), check: impl Fn(&Device,
     }
 }
 
-/// Nothing, or the whole of one of these images.
+/// Asserts that the region has no header or holds one of these images completely.
 fn holds_one_or_none(device: &Device, region: Region, patches: &[u32]) {
     if let Ok(header) = Header::parse(&device.held(region, 64)) {
         assert!(patches.contains(&header.version.patch));
@@ -169,7 +169,7 @@ fn a_trial_whose_image_cannot_be_copied_ends_and_the_confirmed_image_is_copied_b
     let one_sector = Region::new(EXECUTING.offset_bytes() + 1024, 1024);
     let mut flash = Watched { refused: Some(one_sector), ..Watched::new(&device) };
     let unbootable = device.boot_on(&mut flash, VerifyLevel::Header).unwrap();
-    assert_eq!(unbootable, Err(BootError::NoBootableImage), "nothing can be copied to it any more");
+    assert_eq!(unbootable, Err(BootError::NoBootableImage), "no copy to it succeeds any more");
     let ended = Trial::Ended { slot: SlotId::B, digest, reason: REASON_TRIAL_IMAGE_CORRUPT, started: false };
     assert_eq!(device.record().trial, ended);
     assert_eq!(booted(&device), (SlotId::A, 1, BootReason::Confirmed), "it recovered");

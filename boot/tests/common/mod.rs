@@ -1,4 +1,4 @@
-//! A device that is nothing but its flash file. Every step opens the file anew, as a reset does.
+//! A device whose whole state is its flash file. Every step opens the file again, as after a reset.
 #![allow(clippy::unwrap_used, dead_code, missing_docs)]
 
 pub mod watched;
@@ -16,7 +16,7 @@ use p256::ecdsa::signature::hazmat::PrehashSigner;
 use sha2::{Digest as _, Sha256};
 
 const GEOMETRY: Geometry = Geometry { word_bytes: 8, erase_bytes: 1024, capacity_bytes: 26 * 1024 };
-/// Where images run that do not run from their slots: behind everything else, five sectors as the slots.
+/// Region from which staged images run: behind everything else, five sectors as the slots.
 pub const EXECUTING: Region = Region::new(GEOMETRY.capacity_bytes, 5 * 1024);
 pub const BLOCK_BYTES: usize = 512;
 
@@ -28,7 +28,7 @@ impl Reset for NoReset {
     fn reset(&mut self) {}
 }
 
-/// A device that is nothing but its flash file.
+/// A device whose whole state is its flash file.
 pub struct Device {
     path: PathBuf,
     layout: Layout,
@@ -49,14 +49,15 @@ impl Device {
         device
     }
 
-    /// A new device of three slots and a factory's, with version 1.0.1 in that.
+    /// A new device of three slots and a factory slot that holds version 1.0.1.
     pub fn with_factory(test: &str) -> Self {
         let device = Self::made(test, Layout::divide(GEOMETRY, 3, true).unwrap(), false);
         device.burn(SlotId::FACTORY, &image(1));
         device
     }
 
-    /// A new device of three slots that only keep images, with version 1.0.1 where images run; with a factory slot as asked.
+    /// A new device of three slots that only store images, with version 1.0.1 in the executing region and an optional
+    /// factory slot.
     pub fn staged(test: &str, factory: bool) -> Self {
         let device = Self::made(test, Layout::divide(GEOMETRY, 3, factory).unwrap(), true);
         device.burn_at(EXECUTING, &image(1));
@@ -89,7 +90,7 @@ impl Device {
         now(Flash::write(&mut flash, at, &padded)).unwrap().unwrap();
     }
 
-    /// Clears a byte of a slot behind everybody's back.
+    /// Clears a byte of a slot without going through the agent.
     pub fn damage(&self, slot: SlotId, offset_bytes: u32) {
         self.damage_at(self.layout().slot(slot), offset_bytes);
     }
@@ -109,7 +110,7 @@ impl Device {
         self.boot_on(&mut self.flash(), scrutiny).unwrap()
     }
 
-    /// A boot over this flash; `None` if it ends in the middle.
+    /// Boots over this flash; `None` if the boot is interrupted.
     pub fn boot_on<F: Flash>(&self, flash: &mut F, scrutiny: VerifyLevel) -> Option<Result<Boot, BootError>> {
         match self.staged {
             true => now(boot_staged(flash, &self.layout, EXECUTING, &mut NoWatchdog, scrutiny)),
@@ -117,7 +118,7 @@ impl Device {
         }
     }
 
-    /// What lies at the start of a region.
+    /// Returns the first `len` bytes of a region.
     pub fn held(&self, region: Region, len: usize) -> Vec<u8> {
         std::fs::read(&self.path).unwrap()[region.offset_bytes() as usize..][..len].to_vec()
     }
@@ -126,7 +127,7 @@ impl Device {
         now(ota_pal::BootRecords::new(&self.layout()).load(&mut self.flash())).unwrap().unwrap()
     }
 
-    /// The program in slot `running` starts.
+    /// Starts the program in slot `running`.
     pub fn start(&self, running: SlotId) -> Native<Nor, KeySet<1>, NoReset> {
         let public = signing_key().verifying_key().to_sec1_point(false);
         let mut keys = KeySet::new();
@@ -186,7 +187,7 @@ pub fn image(patch: u32) -> Vec<u8> {
     image
 }
 
-/// Slot, patch level and cause of the next boot.
+/// Boots, and returns slot, patch level and cause.
 pub fn booted(device: &Device) -> (SlotId, u32, BootReason) {
     let boot = device.boot().unwrap();
     (boot.slot, boot.header.version.patch, boot.cause)

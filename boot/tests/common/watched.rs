@@ -7,15 +7,15 @@ use ota_pal::{Flash, Region};
 
 use super::{Device, Nor};
 
-/// A flash that notes which operations reach it, loses power at one of them, misreads once, or refuses a region. It panics
-/// when a word is written that is not erased.
+/// A flash that records its operations, loses power at one of them, misreads once, or refuses a region. Panics on a
+/// write to a word that is not erased.
 pub struct Watched {
     pub nor: Nor,
     pub touched: Vec<u32>,
-    /// Where was read, and how many bytes.
+    /// Offset and length in bytes of each read.
     pub reads: Vec<(u32, usize)>,
     pub cut_at: Option<usize>,
-    /// Reads until one has a bit flipped.
+    /// Number of reads until one returns a flipped bit.
     pub misread_in: Option<usize>,
     pub refused: Option<Region>,
 }
@@ -36,7 +36,7 @@ impl Watched {
         self.touched.iter().any(|at| lies_in(*at, region))
     }
 
-    /// Bytes that were read in a region.
+    /// Number of bytes read in a region.
     pub fn bytes_read(&self, region: Region) -> usize {
         self.reads.iter().filter(|(at, _)| lies_in(*at, region)).map(|(_, len)| len).sum()
     }
@@ -76,7 +76,7 @@ impl Flash for Watched {
         self.touch(at).await?;
         let mut before = vec![0; bytes.len()];
         Flash::read(&mut self.nor, at, &mut before).await?;
-        assert!(before.iter().all(|byte| *byte == 0xFF), "a word at {at:#x} is written that is not erased");
+        assert!(before.iter().all(|byte| *byte == 0xFF), "write to a word at {at:#x} that is not erased");
         Flash::write(&mut self.nor, at, bytes).await
     }
     async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {

@@ -1,4 +1,4 @@
-//! Whether this device takes an image, by the image's own header. What a job document says is not asked here.
+//! Checks whether a device accepts an image, by the image's own header. Job documents are not consulted here.
 
 use crate::image::hardware::HardwareId;
 use crate::image::header::Component;
@@ -7,37 +7,37 @@ use crate::image::slot::SlotId;
 use crate::image::version::Version;
 use crate::refusal::Refusal;
 
-/// Which versions replace the running one.
+/// The versions that may replace the running one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionRule {
-    /// Only later ones.
+    /// Only later versions.
     Newer,
-    /// Any: the same and earlier ones too.
+    /// Any version, including the same and earlier ones.
     Any,
 }
 
-/// What a device accepts in one slot.
+/// The conditions for accepting an image in one slot.
 #[derive(Clone, Copy, Debug)]
 pub struct AcceptancePolicy<'a> {
-    /// The board.
+    /// The board of the device.
     pub hardware: &'a HardwareId,
-    /// The part that is updated.
+    /// The part of the device that is updated.
     pub component: Component,
-    /// The version that runs, `None` if the running program has no header: then every version is newer.
+    /// The running version, `None` if the running program has no header: then every version is newer.
     pub running_version: Option<Version>,
-    /// How the versions must compare.
+    /// The rule for comparing the versions.
     pub version_rule: VersionRule,
-    /// The least security counter.
+    /// The lowest accepted security counter.
     pub security_counter_min: u32,
-    /// The slot the image goes to.
+    /// The slot that the image is written to.
     pub slot: SlotId,
 }
 
 impl ImageInfo {
-    /// Whether a device takes this image, announced as `image_bytes` long. What the image does not say yet passes.
+    /// Checks this image, announced as `image_bytes` long, against the policy. Fields that are not yet available pass.
     ///
     /// # Errors
-    /// The [`Refusal`] that names the first rule broken: component, hardware, slot link, length, security counter, version.
+    /// [`Refusal`] for the first rule broken: component, hardware, slot link, length, security counter, version.
     pub fn check(&self, accept: &AcceptancePolicy<'_>, image_bytes: u32) -> Result<(), Refusal> {
         if self.component != accept.component {
             return Err(Refusal::WrongComponent { got: self.component });

@@ -1,8 +1,8 @@
-//! The SHA-256 digest of an image. How it is computed is in `hash`.
+//! The SHA-256 digest of an image. The computation is in `hash`.
 
 use core::fmt;
 
-/// A SHA-256 sum. Prints as 64 hex digits.
+/// A SHA-256 digest. Displayed as 64 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Digest(pub [u8; 32]);
 

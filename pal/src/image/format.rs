@@ -5,6 +5,6 @@
 pub struct FormatError {
     /// The name of the format.
     pub format: &'static str,
-    /// The number that the format's own error type gives the error.
+    /// The error's number in the format's own error type.
     pub code: u16,
 }

@@ -1,4 +1,4 @@
-//! The name of a kind of board. An image for another one is refused.
+//! The name of a kind of board. An image for another board is refused.
 
 use core::fmt;
 
@@ -7,25 +7,25 @@ use crate::print::print_by_name;
 /// Length of a hardware id.
 pub const HARDWARE_ID_BYTES: usize = 16;
 
-/// A text that is not 1 to 16 printable ASCII characters.
+/// The error for a text that is not 1 to 16 printable ASCII characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HardwareIdInvalid;
 
 print_by_name!(HardwareIdInvalid);
 
-/// The kind of board an image is made for: 1 to 16 printable ASCII characters.
+/// The kind of board that an image is made for: 1 to 16 printable ASCII characters.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct HardwareId([u8; HARDWARE_ID_BYTES]);
 
 impl HardwareId {
-    /// The id spelled `text`.
+    /// Creates the id with this text.
     ///
     /// # Errors
     /// [`HardwareIdInvalid`] if it is empty, too long, or not printable ASCII without spaces.
     pub fn new(text: &str) -> Result<Self, HardwareIdInvalid> {
         let mut bytes = [0; HARDWARE_ID_BYTES];
         match bytes.get_mut(..text.len()) {
-            // A zero byte in the text would pass for padding.
+            // A zero byte in the text would be read back as padding.
             Some(space) if !text.contains('\0') => space.copy_from_slice(text.as_bytes()),
             _ => return Err(HardwareIdInvalid),
         }
@@ -36,7 +36,7 @@ impl HardwareId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         let text = self.0.split(|byte| *byte == 0).next().unwrap_or_default();
-        core::str::from_utf8(text).expect("both constructors let only ASCII in")
+        core::str::from_utf8(text).expect("both constructors accept only ASCII")
     }
 
     /// The bytes of an id, padded with zeros.
@@ -44,7 +44,7 @@ impl HardwareId {
         &self.0
     }
 
-    /// The id of these bytes, if they are text padded with zeros.
+    /// Parses an id from text padded with zeros.
     pub(crate) fn parse(bytes: [u8; HARDWARE_ID_BYTES]) -> Result<Self, HardwareIdInvalid> {
         let len = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
         let (text, padding) = bytes.split_at(len);

@@ -1,5 +1,6 @@
-//! The native image header: the first bytes of every image of ours. Whether a device takes the image is decided in `accept`.
-//! It lies inside the signed bytes, so what it says counts; what a job document says only routes. No flash here.
+//! The native image header: the first bytes of every native image. It is covered by the signature and therefore
+//! authoritative; a job document only routes. `accept` decides whether a device accepts the image. No flash access
+//! here.
 
 use crate::bytes::{put, take, u16_at, u32_at};
 use crate::crc::crc32;
@@ -11,7 +12,7 @@ use crate::print::print_by_name;
 /// Length of an emitted header.
 pub const HEADER_BYTES: usize = 64;
 
-/// Where the body starts unless somebody chooses otherwise: vector tables want up to 512 bytes of alignment.
+/// Default start of the body in bytes: vector tables need an alignment of up to 512 bytes.
 pub const BODY_OFFSET_DEFAULT_BYTES: u32 = 512;
 
 const MAGIC: [u8; 4] = [0x9F, b'O', b'T', b'A'];
@@ -36,7 +37,7 @@ const AT_CRC: usize = 60;
 pub enum Component {
     /// The application, agent included.
     App,
-    /// What lies below it: a radio stack, a bootloader's second stage.
+    /// What runs below the application: a radio stack, the second stage of a boot loader.
     System,
     /// Anything that is not code.
     Data,
@@ -52,14 +53,14 @@ pub enum Link {
 }
 
 impl Link {
-    /// Whether an image linked so runs from `slot`.
+    /// Whether an image with this link runs from `slot`.
     #[must_use]
     pub fn allows(self, slot: SlotId) -> bool {
         self == Self::Any || self == Self::Only(slot)
     }
 }
 
-/// Where the body lies inside the image; its end fits 32 bits.
+/// The position of the body in the image; its end fits 32 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Body {
     offset_bytes: u32,
@@ -67,7 +68,7 @@ pub struct Body {
 }
 
 impl Body {
-    /// A body of `len_bytes` that starts `offset_bytes` after the start of the image.
+    /// Creates a body of `len_bytes` that starts `offset_bytes` after the start of the image.
     ///
     /// # Errors
     /// [`HeaderError::BodyInvalid`] if it is empty, overlaps the header, or ends beyond 4 GiB.
@@ -79,82 +80,83 @@ impl Body {
         Ok(Self { offset_bytes, len_bytes })
     }
 
-    /// Start of the body, from the start of the image.
+    /// Start of the body, in bytes from the start of the image.
     #[must_use]
     pub const fn offset_bytes(self) -> u32 {
         self.offset_bytes
     }
 
-    /// Length of the body.
+    /// Length of the body, in bytes.
     #[must_use]
     pub const fn len_bytes(self) -> u32 {
         self.len_bytes
     }
 }
 
-/// What an image says about itself.
+/// The image's description of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What it replaces.
+    /// The part that it replaces.
     pub component: Component,
-    /// Where it runs.
+    /// The slots that it runs from.
     pub link: Link,
     /// The board it is for.
     pub hardware: HardwareId,
     /// Its version.
     pub version: Version,
-    /// Raised by a release that fixes a hole: no device goes back below it.
+    /// Raised by a release that fixes a vulnerability; no device returns to a lower counter.
     pub security_counter: u32,
-    /// Address the body is loaded to or runs from; its meaning is the boot selector's.
+    /// Address that the body is loaded to or runs from; its meaning is defined by the boot selector.
     pub load_address: u32,
-    /// Where the body lies.
+    /// The position of the body.
     pub body: Body,
     /// The release this image belongs to: the same for all images made together.
     pub release_id: u64,
 }
 
-/// Why bytes are not a header. The CRC is checked before any field, so the later ones mean a faulty signing tool.
+/// Why bytes are not a header. The CRC is checked before any other field than magic and format, so an invalid field
+/// means a faulty signing tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderError {
     /// Fewer bytes than a header has.
     TooShort {
-        /// Bytes there.
+        /// Number of bytes given.
         got: usize,
     },
-    /// The first four bytes are not ours.
+    /// The first four bytes are not the magic of this format.
     NotAnImage {
         /// These bytes.
         magic: [u8; 4],
     },
-    /// A format this program does not know.
+    /// A format that this program does not support.
     FormatUnknown {
-        /// Its number.
+        /// The number of the format.
         got: u16,
     },
-    /// The header was damaged.
+    /// The CRC does not match: the header is damaged.
     CrcWrong,
     /// No such component.
     ComponentUnknown {
-        /// Its number.
+        /// The number found.
         got: u8,
     },
     /// No such slot link.
     LinkUnknown {
-        /// Its number.
+        /// The number found.
         got: u8,
     },
     /// Not 1 to 16 printable ASCII characters.
     HardwareIdInvalid,
     /// The body is empty, overlaps the header or ends beyond 4 GiB.
     BodyInvalid {
-        /// Its start.
+        /// Start of the body.
         offset_bytes: u32,
-        /// Its length.
+        /// Length of the body.
         len_bytes: u32,
     },
-    /// Bytes that this format keeps at zero are not.
+    /// Reserved bytes are not zero.
     ReservedNotZero {
-        /// What they hold.
+        /// The value of these bytes.
         got: u32,
     },
 }
@@ -168,10 +170,10 @@ impl From<HardwareIdInvalid> for HeaderError {
 }
 
 impl Header {
-    /// The header at the start of `image`.
+    /// Parses the header at the start of `image`.
     ///
     /// # Errors
-    /// [`HeaderError`]: the first thing found wrong.
+    /// [`HeaderError`] for the first error found.
     pub fn parse(image: &[u8]) -> Result<Self, HeaderError> {
         let bytes = image.first_chunk::<HEADER_BYTES>().ok_or(HeaderError::TooShort { got: image.len() })?;
         check_envelope(bytes)?;
@@ -191,7 +193,7 @@ impl Header {
         })
     }
 
-    /// The bytes an image starts with; the body follows at its offset, zeros between.
+    /// Returns the first bytes of an image; the body follows at its offset, with zeros between.
     #[must_use]
     pub fn emit(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
@@ -213,7 +215,7 @@ impl Header {
         bytes
     }
 
-    /// Length of the whole image, header included.
+    /// Length in bytes of the whole image, header included.
     #[must_use]
     pub const fn image_bytes(&self) -> u32 {
         self.body.offset_bytes + self.body.len_bytes
@@ -225,7 +227,7 @@ fn check_envelope(bytes: &[u8; HEADER_BYTES]) -> Result<(), HeaderError> {
     if magic != MAGIC {
         return Err(HeaderError::NotAnImage { magic });
     }
-    // The format comes before the CRC: a later format may keep its CRC elsewhere.
+    // The format is checked before the CRC: a later format may have its CRC at another offset.
     let got = u16_at(bytes, AT_FORMAT);
     if got != FORMAT {
         return Err(HeaderError::FormatUnknown { got });
@@ -288,7 +290,7 @@ mod tests {
         }
     }
 
-    /// A sample changed at one place, with a CRC that fits again.
+    /// The sample with one byte changed and a matching CRC.
     fn patched(at: usize, byte: u8) -> Result<Header, HeaderError> {
         let mut bytes = sample().emit();
         bytes[at] = byte;

@@ -1,32 +1,32 @@
-//! What an image says of itself, whatever its format: what a device asks before it takes it.
+//! The fields of an image that a device checks before it accepts the image, whatever its format.
 
 use crate::image::hardware::HardwareId;
 use crate::image::header::{Component, Header, Link};
 use crate::image::version::Version;
 
-/// How much of an image lies in flash.
+/// How much of an image is in flash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Available {
-    /// Its first [`HEADER_BYTES`](crate::HEADER_BYTES) at least.
+    /// At least its first [`HEADER_BYTES`](crate::HEADER_BYTES).
     Head,
     /// All of it.
     Whole,
 }
 
-/// What an image says of itself.
+/// The image's description of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageInfo {
-    /// What it replaces.
+    /// The part that it replaces.
     pub component: Component,
-    /// Where it runs.
+    /// The slots that it runs from.
     pub link: Link,
-    /// The board it is for; `None` while the place where its format has it is not there yet.
+    /// The board it is for; `None` while the bytes that contain it are not yet available.
     pub hardware: Option<HardwareId>,
     /// Its version.
     pub version: Version,
-    /// Its security counter; `None` while the place where its format has it is not there yet.
+    /// Its security counter; `None` while the bytes that contain it are not yet available.
     pub security_counter: Option<u32>,
-    /// Its length; `None` while the places where its format has it are not there yet.
+    /// Its length in bytes; `None` while the bytes that contain it are not yet available.
     pub image_bytes: Option<u32>,
 }
 

@@ -1,4 +1,4 @@
-//! What an image says of itself, and whether a device accepts it. Nothing here reads flash.
+//! Descriptions of images, and the check whether a device accepts one. No flash access here.
 
 pub mod accept;
 pub mod digest;

@@ -1,6 +1,6 @@
-//! The names of slots. Where they lie is `layout`'s.
+//! The names of slots. `layout` has their positions.
 
-/// The most slots that a device can have beside the factory's.
+/// The most slots that a device can have besides the factory slot.
 pub const SLOTS_MAX: usize = 4;
 
 /// A slot for images.
@@ -12,14 +12,14 @@ impl SlotId {
     pub const A: Self = Self(0);
     /// The second slot.
     pub const B: Self = Self(1);
-    /// The third slot, where there is one.
+    /// The third slot, if the layout has one.
     pub const C: Self = Self(2);
-    /// The fourth slot, where there is one.
+    /// The fourth slot, if the layout has one.
     pub const D: Self = Self(3);
-    /// The slot that no update writes: booted when nothing else is valid, and by a factory reset.
+    /// The slot that no update writes. It is booted when nothing else is valid, and by a factory reset.
     pub const FACTORY: Self = Self(15);
 
-    /// The slot of this number: 0..=3 for A to D, 15 for the factory's.
+    /// Returns the slot of this number: 0..=3 for A to D, 15 for the factory slot.
     #[must_use]
     pub const fn from_number(number: u8) -> Option<Self> {
         match number {
@@ -28,19 +28,19 @@ impl SlotId {
         }
     }
 
-    /// The slot's number, as it lies in flash.
+    /// The number of the slot in flash.
     #[must_use]
     pub const fn number(self) -> u8 {
         self.0
     }
 
-    /// Whether this is the factory's.
+    /// Whether this is the factory slot.
     #[must_use]
     pub const fn is_factory(self) -> bool {
         self.0 == Self::FACTORY.0
     }
 
-    /// The place of this slot in a table of all slots, the factory's last.
+    /// The index of this slot in a table of all slots, with the factory slot last.
     pub(crate) const fn index(self) -> usize {
         if self.is_factory() { SLOTS_MAX } else { self.0 as usize }
     }

@@ -1,4 +1,4 @@
-//! The version of an image: three numbers that compare in order.
+//! The version of an image: three numbers, compared in order.
 
 use crate::print::print_by_name;
 use core::fmt;
@@ -15,14 +15,14 @@ pub struct Version {
     pub patch: u32,
 }
 
-/// A text that is not three decimal numbers in range with points between.
+/// The error for a text that is not three decimal numbers in range, separated by points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VersionTextInvalid;
 
 print_by_name!(VersionTextInvalid);
 
 impl Version {
-    /// The version of three numbers.
+    /// Creates a version from its three numbers.
     #[must_use]
     pub const fn new(major: u16, minor: u16, patch: u32) -> Self {
         Self { major, minor, patch }
@@ -38,7 +38,7 @@ impl fmt::Display for Version {
 impl FromStr for Version {
     type Err = VersionTextInvalid;
 
-    /// Reads `major.minor.patch`, digits only: no sign, no space, no suffix.
+    /// Parses `major.minor.patch`, digits only: no sign, no space, no suffix.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut parts = text.split('.');
         let version = Self { major: number(parts.next())?, minor: number(parts.next())?, patch: number(parts.next())? };

@@ -1,6 +1,6 @@
-//! Boot loaders that are not ours: [`LoaderBridge`] keeps our boot record beside the words that such a loader reads, because
-//! digest, reason and database have no place in them, and reconciles the two at every look. What a loader's words are is
-//! its adapter's, a [`Loader`]; how the two are reconciled is in `reconcile`.
+//! Support for foreign boot loaders. [`LoaderBridge`] keeps the boot record next to the state that such a loader reads,
+//! because that state cannot hold digest, reason and database, and reconciles the two at every load. The state of a
+//! loader is accessed by its adapter, a [`Loader`]; the reconciliation is in `reconcile`.
 
 use super::super::flash::Flash;
 use super::super::flash::boot_records::BootRecords;
@@ -17,23 +17,26 @@ use crate::store::region::Region;
 
 mod reconcile;
 
-/// The words of a boot loader. Each operation can be cut anywhere and done again; none loses the choice that stood before.
+/// The state of a boot loader. Each operation can be interrupted anywhere and repeated; none loses the previous choice.
 #[allow(async_fn_in_trait)]
 pub trait Loader {
-    /// How the images that this loader starts say what they are.
+    /// The format of the images that this loader starts.
     type Format: ImageFormat;
 
-    /// Whether the loader swaps: the running image is always in the first region of the layout, and what is received goes
-    /// to the second. Slots A and B are names of images then, not of places.
+    /// Whether the loader swaps images: the running image is always in the first region of the layout, and a received
+    /// image is written to the second. Slots A and B are then names of images, not of regions.
     const SWAPS: bool;
 
-    /// Whether the loader can be told to start the image in the factory slot; a factory reset is refused without.
+    /// Whether the loader can be made to start the image in the factory slot. Without it, a factory reset is refused.
     const STARTS_FACTORY: bool = false;
 
-    /// As [`BootControl::ERASES_DOWNLOADS`].
+    /// See [`BootControl::ERASES_DOWNLOADS`].
     const ERASES_DOWNLOADS: bool = false;
 
-    /// What the words say of `slot`, while the image of `running` runs. Dropped: nothing happened.
+    /// Returns the loader's state of `slot` while the image of `running` runs.
+    ///
+    /// # Cancel safety
+    /// Nothing is written, so cancellation has no effect.
     ///
     /// # Errors
     /// [`Fault::Read`].
@@ -44,76 +47,96 @@ pub trait Loader {
         slot: SlotId,
     ) -> Result<LoaderState, Fault>;
 
-    /// Takes away what the words still say of an earlier image of `slot`, which would be taken for a verdict on the one that
-    /// is tried next. Comes before our record names that one. Calling again changes nothing. Dropped: call again.
+    /// Removes the state left by an earlier image of `slot`, which would be read as a verdict on the next image tried
+    /// there. Called before the boot record names that image. Idempotent.
+    ///
+    /// # Cancel safety
+    /// On cancellation the state may remain; call again.
     ///
     /// # Errors
-    /// The flash's own.
+    /// Any error of the flash.
     async fn forget<F: Flash>(&mut self, _flash: &mut F, _running: SlotId, _slot: SlotId) -> Result<(), Fault> {
         Ok(())
     }
 
-    /// Has the next boot go back from the running image, which is on trial although the words do not say so. Calling again
-    /// changes nothing. Dropped: call again.
+    /// Makes the next boot revert the running image, which is on trial although the loader's state does not show it.
+    /// Idempotent.
+    ///
+    /// # Cancel safety
+    /// On cancellation the change may be incomplete; call again.
     ///
     /// # Errors
-    /// The flash's own.
+    /// Any error of the flash.
     async fn watch<F: Flash>(&mut self, _flash: &mut F, _running: SlotId) -> Result<(), Fault> {
         Ok(())
     }
 
-    /// Has the next boot try `slot`. Calling again changes nothing. Dropped: call again.
+    /// Makes the next boot try `slot`. Idempotent.
+    ///
+    /// # Cancel safety
+    /// On cancellation the change may be incomplete; call again.
     ///
     /// # Errors
-    /// The flash's own.
+    /// Any error of the flash.
     async fn try_next<F: Flash>(&mut self, flash: &mut F, running: SlotId, slot: SlotId) -> Result<(), Fault>;
 
-    /// Keeps the running image, which is on trial. Calling again changes nothing. Dropped: call again.
+    /// Confirms the running image, which is on trial. Idempotent.
+    ///
+    /// # Cancel safety
+    /// On cancellation the change may be incomplete; call again.
     ///
     /// # Errors
-    /// The flash's own.
+    /// Any error of the flash.
     async fn keep<F: Flash>(&mut self, flash: &mut F, running: SlotId) -> Result<(), Fault>;
 
-    /// Gives up the running image, which is on trial. Calling again changes nothing. Dropped: call again.
+    /// Gives up the running image, which is on trial. Idempotent.
+    ///
+    /// # Cancel safety
+    /// On cancellation the change may be incomplete; call again.
     ///
     /// # Errors
-    /// The flash's own.
+    /// Any error of the flash.
     async fn give_up<F: Flash>(&mut self, flash: &mut F, running: SlotId) -> Result<(), Fault>;
 
-    /// Has every boot from now on start `slot`, which was kept once. Calling again changes nothing. Dropped: call again.
+    /// Makes every boot from now on start `slot`, which was once confirmed. Idempotent.
+    ///
+    /// # Cancel safety
+    /// On cancellation the change may be incomplete; call again.
     ///
     /// # Errors
-    /// The flash's own.
+    /// Any error of the flash.
     async fn switch<F: Flash>(&mut self, flash: &mut F, running: SlotId, slot: SlotId) -> Result<(), Fault>;
 }
 
-/// A [`BootControl`] over the words of another loader.
+/// A [`BootControl`] over the state of a foreign boot loader.
 #[derive(Debug)]
 pub struct LoaderBridge<L> {
     loader: L,
     records: BootRecords,
-    /// The slot whose image runs: what the board knows, or, with a loader that swaps, what was found out.
+    /// The slot whose image runs: given by the board, or, with a loader that swaps, determined by digest.
     running: Option<SlotId>,
-    /// Whether this program told the loader to switch: what runs until the reset is not what is confirmed then.
+    /// Whether this program ordered a switch: the image that runs until the reset is then not the confirmed one.
     switched: bool,
-    /// Whether this program has seen the record: what still waits at the first look, the loader passed over.
+    /// Whether this program has loaded the record before. A trial still pending at the first load was skipped by the
+    /// loader.
     looked: bool,
 }
 
 impl<L: Loader> LoaderBridge<L> {
-    /// The loader of a part that runs in place; the board knows from which slot.
+    /// Creates the bridge for a loader whose images run in place; the board provides the running slot.
     #[must_use]
     pub const fn in_place(loader: L, layout: &Layout, running: SlotId) -> Self {
         Self { loader, records: BootRecords::new(layout), running: Some(running), switched: false, looked: false }
     }
 
-    /// A loader that swaps: which image runs is found out by its digest.
+    /// Creates the bridge for a loader that swaps; the running image is determined by its digest.
     #[must_use]
     pub const fn swapping(loader: L, layout: &Layout) -> Self {
         Self { loader, records: BootRecords::new(layout), running: None, switched: false, looked: false }
     }
 
-    /// The slot whose image runs. With a loader that swaps it is the one on trial if its digest is what runs.
+    /// Returns the slot whose image runs. With a loader that swaps, it is the one on trial if the running image has its
+    /// digest.
     async fn find_running<F: Flash, W: Watchdog>(
         &mut self,
         flash: &mut F,
@@ -158,7 +181,7 @@ impl<L: Loader> BootControl for LoaderBridge<L> {
         self.looked = true;
         if record != stored {
             self.end_if_gone(flash, layout, watchdog, &mut record).await;
-            // Counted before it happens.
+            // The attempt is counted before it is made.
             self.records.store(flash, &record).await?;
             self.try_again(flash, running, &stored, &record).await?;
         }
@@ -174,7 +197,7 @@ impl<L: Loader> BootControl for LoaderBridge<L> {
     ) -> Result<(), Fault> {
         let running = self.running.unwrap_or(record.confirmed);
         match change {
-            // Before the record names what never runs.
+            // Refused before the record names an image that would never run.
             Change::Switch(slot) if slot.is_factory() && !L::STARTS_FACTORY => {
                 return Err(Fault::LoaderRefused { code: 0 });
             }
@@ -204,8 +227,8 @@ impl<L: Loader> BootControl for LoaderBridge<L> {
     }
 }
 
-/// The slot whose image lies in `primary`, where a loader that swaps starts what it starts: the one on trial or the confirmed
-/// one; or, while a switch between two is under way and not booted yet, an earlier one.
+/// Returns the slot whose image is in `primary`, from which a loader that swaps starts images: the one on trial or the
+/// confirmed one, or an earlier one while a switch has not been booted yet.
 async fn who_runs<F: Flash, W: Watchdog>(
     flash: &mut F,
     primary: Region,
@@ -218,7 +241,7 @@ async fn who_runs<F: Flash, W: Watchdog>(
         let runs = hash::holds(flash, primary, &digest, image_bytes, watchdog).await?;
         return Ok(if runs { slot } else { record.confirmed });
     }
-    // The confirmed one first: the same image may lie in two slots.
+    // The confirmed slot is checked first: two slots may hold the same image.
     let confirmed = record.images.get(record.confirmed).map(|image| (record.confirmed, image));
     let others = record.images.iter().filter(|(slot, _)| *slot != record.confirmed);
     for (slot, image) in confirmed.into_iter().chain(others) {

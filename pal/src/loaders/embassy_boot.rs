@@ -1,8 +1,9 @@
-//! embassy-boot: marks for its boot loader, made by its own code, and what runs, judged by digest. Blocks go to the DFU
-//! partition by `slots`, in any order: embassy-boot's own writer erases a sector again that it comes back to.
+//! embassy-boot: its marks, written by its own code, and the running image, determined by digest. Blocks are written to
+//! the DFU partition by `slots`, in any order: embassy-boot's own writer erases a sector again when it returns to it.
 //!
-//! The state word does not say what runs. A cut while an image is confirmed can leave `Revert` although nothing was
-//! reverted, and a cut revert ends as `Boot`: facts of embassy-boot 0.7. What lies in the active partition has a digest.
+//! The state word does not identify the running image. A power cut while an image is confirmed can leave `Revert`
+//! although nothing was reverted, and an interrupted revert ends as `Boot` (observed in embassy-boot 0.7). The digest
+//! of the active partition identifies the image.
 
 use embassy_boot::{FirmwareState, FirmwareUpdaterError, State};
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
@@ -23,10 +24,10 @@ use crate::store::region::WORD_BYTES_MAX;
 /// Progress words that embassy-boot needs for each page of the active partition, swap and revert together.
 const PROGRESS_WORDS_PER_PAGE: u32 = 4;
 
-/// The state word and the word that says whether progress counts.
+/// The state word and the word that marks the progress as valid.
 const STATE_WORDS: u32 = 2;
 
-/// Why partitions do not suit embassy-boot, which would panic, or write over itself.
+/// Why partitions are unsuitable for embassy-boot, which would panic or overwrite its own data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartitionError {
     /// A partition does not consist of whole pages inside the flash.
@@ -38,37 +39,37 @@ pub enum PartitionError {
     },
     /// Two partitions share bytes.
     Overlap {
-        /// Start of the one.
+        /// Start of the first partition.
         first_offset_bytes: u32,
-        /// Start of the other.
+        /// Start of the second partition.
         second_offset_bytes: u32,
     },
-    /// The DFU partition is not a page longer than the active one.
+    /// The DFU partition is not at least one page longer than the active one.
     DfuTooSmall {
         /// Its length.
         got: u32,
-        /// What it needs.
+        /// The length needed.
         min: u32,
     },
     /// The state partition has no room for the progress of a swap and a revert.
     StateTooSmall {
         /// Its length.
         got: u32,
-        /// What it needs.
+        /// The length needed.
         min: u32,
     },
 }
 
-/// What runs from the active partition, and what the next boot does with it.
+/// The running image, and the action of the next boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The earlier image runs; the next boot swaps the new one in.
+    /// The earlier image runs; the next boot swaps in the new image.
     Waits,
     /// The new image runs; the next boot reverts it, unless it is confirmed first.
     OnTrial,
-    /// The new image runs, and stays, whatever the state word says.
+    /// The new image runs and is not reverted, regardless of the state word.
     Stays,
-    /// The earlier image runs, and nothing is to come: never tried, or reverted.
+    /// The earlier image runs and no swap is pending: the new image was never tried, or was reverted.
     NotTaken,
 }
 
@@ -81,10 +82,10 @@ pub struct Partitions {
 }
 
 impl Partitions {
-    /// Partitions that embassy-boot can swap. Touches no flash.
+    /// Creates the partitions if embassy-boot can swap them. No flash access.
     ///
     /// # Errors
-    /// [`PartitionError`] names the rule broken, with its numbers.
+    /// [`PartitionError`] for the rule broken.
     pub fn new(geometry: Geometry, active: Region, dfu: Region, state: Region) -> Result<Self, PartitionError> {
         let page_bytes = geometry.erase_bytes;
         for region in [active, dfu, state] {
@@ -113,44 +114,52 @@ impl Partitions {
         Ok(Self { active, dfu, state })
     }
 
-    /// Where an image is received: as much of the DFU partition as the active one holds.
+    /// The region for a received image: as much of the DFU partition as the active partition holds.
     #[must_use]
     pub const fn receiving(&self) -> Region {
         Region::new(self.dfu.offset_bytes(), self.active.len_bytes())
     }
 
-    /// Where the running image lies.
+    /// The region of the running image.
     #[must_use]
     pub const fn running(&self) -> Region {
         self.active
     }
 
-    /// Makes the next boot swap the received image in. Calling again before it changes nothing. Dropped, or failed: it
-    /// will or it will not; call again.
+    /// Makes the next boot swap in the received image. Idempotent until that boot.
+    ///
+    /// # Cancel safety
+    /// On cancellation or failure the mark may or may not be set; call again.
     ///
     /// # Errors
-    /// The flash's own, [`Fault::ReadBack`] if the mark does not read as it was made.
+    /// Any error of the flash, [`Fault::ReadBack`] if the mark does not read back as written.
     pub async fn mark_updated<F: Flash>(&self, flash: &mut F) -> Result<(), Fault> {
         flash::sync(flash).await?;
         self.with_state(flash, async |state| state.mark_updated().await).await?;
         self.expect(flash, State::Swap).await
     }
 
-    /// Makes the running image stay. Calling again changes nothing. Dropped, or failed: it stays or is on trial, and
-    /// [`judge`](Self::judge) says which; call again.
+    /// Confirms the running image. Idempotent.
+    ///
+    /// # Cancel safety
+    /// On cancellation or failure the image is confirmed or still on trial; [`judge`](Self::judge) distinguishes the
+    /// two; call again.
     ///
     /// # Errors
-    /// The flash's own, [`Fault::ReadBack`] if the mark does not read as it was made.
+    /// Any error of the flash, [`Fault::ReadBack`] if the mark does not read back as written.
     pub async fn mark_booted<F: Flash>(&self, flash: &mut F) -> Result<(), Fault> {
         self.with_state(flash, async |state| state.mark_booted().await).await?;
         self.expect(flash, State::Boot).await
     }
 
-    /// What runs, and what comes of it, of an update to the image of `image_bytes` with this digest: hashed, because the
-    /// state word alone can be wrong. The watchdog is fed once a step. Dropped: nothing happened.
+    /// Determines the state of an update to the image of `image_bytes` with digest `new`. The active partition is
+    /// hashed, because the state word alone can be wrong. The watchdog is fed once per step.
+    ///
+    /// # Cancel safety
+    /// Nothing is written, so cancellation has no effect.
     ///
     /// # Errors
-    /// [`Fault::Read`], [`Fault::OutOfRange`] of an image longer than the partition.
+    /// [`Fault::Read`], [`Fault::OutOfRange`] if the image is longer than the partition.
     pub async fn judge<F: Flash, W: Watchdog>(
         &self,
         flash: &mut F,
@@ -162,7 +171,7 @@ impl Partitions {
         let new_runs = hash::digest(flash, self.active, image_bytes, watchdog).await? == *new;
         Ok(match (new_runs, state) {
             (true, State::Swap) => Verdict::OnTrial,
-            // embassy-boot reverts only what is marked as swapped.
+            // embassy-boot reverts only an image that is marked as swapped.
             (true, State::Boot | State::Revert | State::DfuDetach) => Verdict::Stays,
             (false, State::Swap) => Verdict::Waits,
             (false, State::Boot | State::Revert | State::DfuDetach) => Verdict::NotTaken,
@@ -196,11 +205,11 @@ impl Partitions {
     }
 }
 
-/// Behind the door of [`foreign`](crate::foreign), with images that start with our header. The layout's slot A is
-/// [`running`](Partitions::running), B is [`receiving`](Partitions::receiving).
+/// Runs under a [`LoaderBridge`](crate::LoaderBridge), with images in the native format. Slot A of the layout is
+/// [`running`](Partitions::running), slot B is [`receiving`](Partitions::receiving).
 ///
-/// There is no way back to an earlier image once one is confirmed: embassy-boot leaves it a page away from where it takes
-/// images from.
+/// After a confirmation, a return to the earlier image is not possible: embassy-boot leaves it one page away from where
+/// it reads images.
 impl Loader for Partitions {
     type Format = OwnFormat;
 
@@ -215,9 +224,10 @@ impl Loader for Partitions {
         Ok(match (self.state(flash).await?, slot == running) {
             (State::Swap, true) => LoaderState::Trying,
             (State::Swap, false) => LoaderState::Waiting,
-            // What runs and is not marked is not reverted; a cut confirmation can call it Revert.
+            // A running image that is not marked as swapped is not reverted; an interrupted confirmation can leave
+            // `Revert`.
             (State::Boot | State::Revert | State::DfuDetach, true) => LoaderState::Kept,
-            // Revert may be of an earlier update, and a cut revert says Boot.
+            // `Revert` may stem from an earlier update, and an interrupted revert leaves `Boot`.
             (State::Boot | State::Revert | State::DfuDetach, false) => LoaderState::Nothing,
         })
     }
@@ -242,7 +252,7 @@ impl Loader for Partitions {
     }
 }
 
-/// A partition as embassy-boot sees it; keeps what went wrong, because embassy-boot forgets where.
+/// A partition as embassy-boot accesses it. Keeps the fault, because embassy-boot discards its offset.
 struct Part<'a, F> {
     flash: &'a mut F,
     region: Region,

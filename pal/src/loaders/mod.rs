@@ -1,5 +1,5 @@
-//! Boot loaders other than ours: the bridge between our boot record and their state, and one adapter for each loader, behind
-//! a feature of its own.
+//! Foreign boot loaders: the bridge between the boot record and their state, and one adapter per loader, each behind a
+//! feature of its own.
 
 pub mod bridge;
 #[cfg(feature = "embassy-boot")]

@@ -1,5 +1,5 @@
-//! The boot record: which slot is confirmed, how a trial stands, and what the slots hold. Written by the agent and by boot
-//! selectors. Which slot to boot is decided in `ota-boot`, not here.
+//! The boot record: the confirmed slot, the state of the trial, and the contents of the slots. Written by the agent and
+//! by boot selectors. `ota-boot` decides which slot to boot.
 
 use crate::bytes::{put, take, u16_at, u32_at};
 use crate::fault::Fault;
@@ -8,35 +8,36 @@ use crate::image::slot::SlotId;
 use crate::store::images::{self, Images, ROW_BYTES, ROWS_MAX};
 use crate::store::record_format::RecordSpec;
 
-/// The most boots a trial may be given.
+/// The most boots that a trial may have.
 pub const TRIAL_ATTEMPTS_MAX: u8 = 15;
 
-/// The reason stored when a trial ended without a verdict: its boots are used up, or the boot loader reverted it.
+/// The reason stored when a trial ended without a verdict: its boots are used up, or the boot loader reverted the
+/// image.
 pub const REASON_ATTEMPTS_EXHAUSTED: u16 = 0x0603;
 
-/// How the trial of a new image stands. A trial is always of the slot that is not confirmed.
+/// The state of the trial of a new image. A trial is always of a slot that is not confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trial {
-    /// There is none, or the last one was confirmed.
+    /// No trial, or the last one was confirmed.
     None,
-    /// Activated; has not been booted.
+    /// Activated and not booted yet.
     Pending {
         /// The slot on trial.
         slot: SlotId,
-        /// What it holds.
+        /// The digest of its image.
         digest: Digest,
-        /// How long the image is.
+        /// The length of the image in bytes.
         image_bytes: u32,
-        /// Boots it is given.
+        /// Boots left.
         attempts_left: u8,
     },
-    /// Booted at least once, no verdict yet.
+    /// Booted at least once, without a verdict yet.
     Started {
         /// The slot on trial.
         slot: SlotId,
-        /// What it holds.
+        /// The digest of its image.
         digest: Digest,
-        /// How long the image is.
+        /// The length of the image in bytes.
         image_bytes: u32,
         /// Boots left.
         attempts_left: u8,
@@ -45,32 +46,33 @@ pub enum Trial {
     Ended {
         /// The slot that was on trial.
         slot: SlotId,
-        /// What it held.
+        /// The digest of its image.
         digest: Digest,
-        /// Why; the numbers are the agent's, boot selectors have a few of their own.
+        /// The reason. The numbers are defined by the agent; boot selectors have a few of their own.
         reason: u16,
         /// Whether the image was ever booted.
         started: bool,
     },
 }
 
-/// What the boot record says.
+/// The contents of the boot record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BootRecord {
-    /// The slot that is booted when no trial is on.
+    /// The slot that is booted when no trial is in progress.
     pub confirmed: SlotId,
     /// The trial.
     pub trial: Trial,
-    /// What the slots hold.
+    /// The contents of the slots.
     pub images: Images,
-    /// Rows that this program does not understand. They count as none, and are gone with the next record.
+    /// Rows that this program cannot parse. They count as absent and are lost when the record is next stored.
     pub broken_rows: u8,
-    /// A factory reset is on: the boot selector erases all slots but the factory's, and all rows but its.
+    /// A factory reset is pending: the boot selector erases all slots except the factory slot, and all rows except its
+    /// row.
     pub wipe: bool,
 }
 
 impl BootRecord {
-    /// The record of a device that stored none yet: this slot is confirmed, and nothing is known of the others.
+    /// Creates the record of a device that has not stored one: this slot is confirmed, and the others have no rows.
     #[must_use]
     pub const fn new_device(confirmed: SlotId) -> Self {
         Self { confirmed, trial: Trial::None, images: Images::NONE, broken_rows: 0, wipe: false }
@@ -78,14 +80,14 @@ impl BootRecord {
 }
 
 const FORMAT: u8 = 2;
-/// Without rows.
+/// Length of the payload without rows.
 const FIXED_BYTES: usize = 44;
-/// The longest payload: a row for every slot.
+/// Length of the longest payload: a row for every slot.
 const PAYLOAD_BYTES_MAX: usize = FIXED_BYTES + ROWS_MAX * ROW_BYTES;
 
 pub(crate) const RECORDS: RecordSpec = RecordSpec::new(0x42, PAYLOAD_BYTES_MAX);
 
-// Offsets in the payload; numbers are little endian, what a trial does not use is zero. The rows follow.
+// Offsets in the payload; numbers are little endian, and fields that a trial does not use are zero. The rows follow.
 const AT_CONFIRMED: usize = 1;
 const AT_TRIAL: usize = 2;
 const AT_SLOT: usize = 3;
@@ -100,7 +102,7 @@ const TRIAL_PENDING: u8 = 1;
 const TRIAL_STARTED: u8 = 2;
 const TRIAL_ENDED: u8 = 3;
 
-/// Fills `payload`; its length.
+/// Writes the payload and returns its length.
 pub(crate) fn emit(record: &BootRecord, payload: &mut [u8]) -> usize {
     payload[..FIXED_BYTES].fill(0);
     payload[0] = FORMAT;
@@ -146,7 +148,7 @@ pub(crate) fn parse(payload: &[u8]) -> Result<BootRecord, Fault> {
     Ok(BootRecord { confirmed, trial, images, broken_rows, wipe: fixed[AT_WIPE] == 1 })
 }
 
-/// The rows, and how many are broken: what is booted does not hang on one.
+/// Parses the rows and counts the invalid ones; an invalid row does not invalidate the record.
 fn parse_rows(mut rows: &[u8]) -> Option<(Images, u8)> {
     let (mut images, mut broken_rows) = (Images::NONE, 0);
     while let Some((row, rest)) = rows.split_first_chunk() {

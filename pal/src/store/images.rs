@@ -1,5 +1,6 @@
-//! The image database: what each slot holds, as far as this device verified it or was made with it. It lies in the boot
-//! record, so a row and what is booted change together. Which image is booted is decided in `ota-boot`.
+//! The image database: the content of each slot, as far as this device verified it or was manufactured with it. It is
+//! part of the boot record, so that a row and the booted slot change together. `ota-boot` decides which image is
+//! booted.
 
 use core::fmt;
 
@@ -8,55 +9,55 @@ use crate::image::digest::Digest;
 use crate::image::slot::{SLOTS_MAX, SlotId};
 use crate::image::version::Version;
 
-/// The longest source kept, in bytes; a longer one is cut short.
+/// The longest stored source, in bytes; a longer one is truncated.
 pub const SOURCE_BYTES_MAX: usize = 32;
 
-/// Rows of the database: every slot's, and the factory's.
+/// Rows of the database: one for every slot, the factory slot included.
 pub(crate) const ROWS_MAX: usize = SLOTS_MAX + 1;
 
-/// Where a stored image stands. It only goes downwards in this list, until the slot is written anew.
+/// The status of a stored image. It only moves downwards in this list until the slot is rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageStatus {
-    /// Being received: of the row, only the length counts.
+    /// Being received: only the length in the row is valid.
     Receiving,
-    /// Whole and signed; never confirmed. On trial, or waiting for it.
+    /// Complete and signed, never confirmed. On trial, or waiting for it.
     Verified,
-    /// What the device was made with, or had before it had a database: confirmed, and nobody verified its signature here. A
-    /// rollback or a fallback may start it, a factory reset may not.
+    /// Present when the device was manufactured, or before it had a database: confirmed, but its signature was not
+    /// verified on this device. A rollback or a fallback may start it, a factory reset may not.
     Preinstalled,
-    /// Whole, signed, and was confirmed: a rollback or a fallback may start it.
+    /// Complete, signed, and confirmed: a rollback or a fallback may start it.
     Confirmed,
     /// Its trial ended without confirmation.
     Failed,
 }
 
 impl ImageStatus {
-    /// Whether the image was confirmed, and its trial did not end otherwise since.
+    /// Whether the image was confirmed and has not failed a trial since.
     #[must_use]
     pub const fn was_confirmed(self) -> bool {
         matches!(self, Self::Preinstalled | Self::Confirmed)
     }
 }
 
-/// What a slot holds. The bytes of the slot still have to be hashed before they are believed.
+/// The content of a slot. The slot must still be hashed before its content is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// Where it stands.
+    /// Its status.
     pub status: ImageStatus,
     /// Its version.
     pub version: Version,
     /// Its security counter.
     pub security_counter: u32,
-    /// Its length.
+    /// Its length in bytes.
     pub image_bytes: u32,
-    /// SHA-256 of the whole of it.
+    /// The SHA-256 of the whole image.
     pub digest: Digest,
-    /// The job that brought it; empty for an image that the device was made with.
+    /// The job that installed it; empty for an image that the device was manufactured with.
     pub source: Source,
 }
 
 impl Image {
-    /// The row of an image that is being received.
+    /// Creates the row of an image that is being received.
     pub(crate) fn receiving(image_bytes: u32) -> Self {
         let (version, digest, source) = (Version::new(0, 0, 0), Digest([0; 32]), Source::new(""));
         Self { status: ImageStatus::Receiving, version, security_counter: 0, image_bytes, digest, source }
@@ -71,7 +72,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// `name`, cut short between two characters where it is too long.
+    /// Creates a source from `name`, truncated at a character boundary if it is too long.
     #[must_use]
     pub fn new(name: &str) -> Self {
         let mut len = name.len().min(SOURCE_BYTES_MAX);
@@ -101,48 +102,48 @@ impl fmt::Debug for Source {
 pub struct Images([Option<Image>; ROWS_MAX]);
 
 impl Images {
-    /// No row.
+    /// No rows.
     pub const NONE: Self = Self([None; ROWS_MAX]);
 
-    /// What `slot` holds, as far as this device knows.
+    /// Returns the row of `slot`.
     #[must_use]
     pub const fn get(&self, slot: SlotId) -> Option<&Image> {
         self.0[slot.index()].as_ref()
     }
 
-    /// Gives `slot` this row, or none.
+    /// Sets or removes the row of `slot`.
     pub const fn set(&mut self, slot: SlotId, image: Option<Image>) {
         self.0[slot.index()] = image;
     }
 
-    /// The trial of the image in `slot` ended without confirmation.
+    /// Marks the image in `slot` as failed: its trial ended without confirmation.
     pub fn fail(&mut self, slot: SlotId) {
         if let Some(image) = &mut self.0[slot.index()] {
             image.status = ImageStatus::Failed;
         }
     }
 
-    /// The image in `slot` passed its trial. One that was confirmed before stands as it did.
+    /// Marks the image in `slot` as confirmed. The status of a previously confirmed image does not change.
     pub fn confirm(&mut self, slot: SlotId) {
         if let Some(image) = self.0[slot.index()].as_mut().filter(|image| !image.status.was_confirmed()) {
             image.status = ImageStatus::Confirmed;
         }
     }
 
-    /// The rows, A's first and the factory's last.
+    /// Iterates over the rows from A on, with the factory row last.
     pub fn iter(&self) -> impl Iterator<Item = (SlotId, &Image)> {
         let slots = [SlotId::A, SlotId::B, SlotId::C, SlotId::D, SlotId::FACTORY];
         slots.into_iter().zip(&self.0).filter_map(|(slot, image)| Some((slot, image.as_ref()?)))
     }
 
-    /// The slots of the rows that `is_it` picks.
+    /// Returns the slots of the rows for which `is_it` returns true.
     pub(crate) fn slots(&self, is_it: impl Fn(&Image) -> bool) -> [Option<SlotId>; ROWS_MAX] {
         let mut picked = self.iter().filter(|(_, image)| is_it(image)).map(|(slot, _)| slot);
         core::array::from_fn(|_| picked.next())
     }
 
-    /// The newest image, by version, that was confirmed once, lies in none of the slots that `passed_over` names, and has
-    /// at least this security counter. The factory's is never among them.
+    /// Returns the newest image, by version, that was once confirmed and has at least this security counter. Slots for
+    /// which `passed_over` returns true, and the factory slot, are excluded.
     #[must_use]
     pub fn newest_good(&self, security_counter_min: u32, passed_over: impl Fn(SlotId) -> bool) -> Option<SlotId> {
         self.good(passed_over)
@@ -151,8 +152,8 @@ impl Images {
             .map(|(slot, _)| slot)
     }
 
-    /// The oldest image, by version, that was confirmed once and lies in none of the slots that `passed_over` names. The
-    /// factory's is never among them.
+    /// Returns the oldest image, by version, that was once confirmed. Slots for which `passed_over` returns true, and
+    /// the factory slot, are excluded.
     #[must_use]
     pub fn oldest_good(&self, passed_over: impl Fn(SlotId) -> bool) -> Option<SlotId> {
         self.good(passed_over).min_by_key(|(_, image)| image.version).map(|(slot, _)| slot)
@@ -182,7 +183,7 @@ const GOOD: u8 = 3;
 const FAILED: u8 = 4;
 const MADE: u8 = 5;
 
-/// Writes a row; the slot's number first.
+/// Returns the bytes of a row; the number of the slot is first.
 pub(crate) fn emit(slot: SlotId, image: &Image) -> [u8; ROW_BYTES] {
     let mut row = [0; ROW_BYTES];
     row[0] = slot.number();
@@ -204,7 +205,7 @@ pub(crate) fn emit(slot: SlotId, image: &Image) -> [u8; ROW_BYTES] {
     row
 }
 
-/// Reads a row; `None` for one that says what no row says.
+/// Parses a row; `None` if it is invalid.
 pub(crate) fn parse(row: &[u8; ROW_BYTES]) -> Option<(SlotId, Image)> {
     let status = match row[AT_STANDING] {
         RECEIVING => ImageStatus::Receiving,

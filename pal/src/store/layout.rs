@@ -1,4 +1,4 @@
-//! What lies where in flash, checked once. Nothing here reads or writes.
+//! The positions of slots and records in flash, checked once. No flash access here.
 
 use crate::image::slot::{SLOTS_MAX, SlotId};
 use crate::print::print_by_name;
@@ -13,36 +13,37 @@ pub struct Geometry {
     pub word_bytes: u32,
     /// The unit of erases, a sector.
     pub erase_bytes: u32,
-    /// The whole part; of a part beyond 4 GiB, what 32 bits address.
+    /// The capacity of the part; of a part beyond 4 GiB, as much as 32 bits address.
     pub capacity_bytes: u32,
 }
 
-/// Where slots and records lie; checked against a geometry.
+/// The positions of slots and records, checked against a geometry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Those beyond the count are empty.
+    /// Entries beyond the count are empty.
     slots: [Region; SLOTS_MAX],
     slot_count: usize,
     factory: Option<Region>,
     records: RecordRegions,
 }
 
-/// Where the three kinds of records lie. Each needs two sectors, or more if the sector is smaller than a record; further
-/// ones spread the wear.
+/// The positions of the three kinds of records. Each needs two sectors, or more if the sector is smaller than a record;
+/// further sectors spread the wear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordRegions {
     /// The agent's journal.
     pub journal: Region,
     /// The boot record.
     pub boot: Region,
-    /// What is only ever raised: security counter and key epoch.
+    /// The counters that only increase: security counter and key epoch.
     pub monotonic: Region,
 }
 
-/// Why a layout does not work.
+/// Why a layout is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LayoutError {
-    /// The flash's word is no power of two up to 32 bytes, or its sector no multiple of 32 bytes that holds a record.
+    /// The word of the flash is not a power of two up to 32 bytes, or its sector is not a multiple of 32 bytes that
+    /// holds a record.
     GeometryUnsupported {
         /// The flash's word.
         word_bytes: u32,
@@ -76,16 +77,16 @@ pub enum LayoutError {
         /// Sectors it needs.
         min: u32,
     },
-    /// Fewer than two slots, or more than [`SLOTS_MAX`]. An update needs a slot that does not run.
+    /// Fewer than two slots, or more than [`SLOTS_MAX`]. An update needs a slot that is not running.
     SlotCount {
         /// Slots given.
         got: usize,
     },
     /// Two regions share bytes.
     Overlap {
-        /// Start of the one.
+        /// Start of the first region.
         first_offset_bytes: u32,
-        /// Start of the other.
+        /// Start of the second region.
         second_offset_bytes: u32,
     },
 }
@@ -93,10 +94,10 @@ pub enum LayoutError {
 print_by_name!(LayoutError);
 
 impl Layout {
-    /// A layout whose regions are whole sectors, lie inside the flash and do not overlap: two to four slots, A first, that
-    /// may differ in length, and no factory slot.
+    /// Creates a layout whose regions are whole sectors, inside the flash, and do not overlap. It has two to four slots
+    /// from A on, which may differ in length, and no factory slot.
     ///
-    /// In a `const`, what breaks a rule does not compile:
+    /// In a `const`, an invalid layout does not compile:
     ///
     /// ```
     /// # use ota_pal::{Geometry, Layout, RecordRegions, Region};
@@ -129,7 +130,7 @@ impl Layout {
     /// ```
     ///
     /// # Errors
-    /// [`LayoutError`] names the first rule broken, with its numbers.
+    /// [`LayoutError`] for the first rule broken.
     pub const fn new(geometry: Geometry, slots: &[Region], records: RecordRegions) -> Result<Self, LayoutError> {
         if slots.len() < 2 || slots.len() > SLOTS_MAX {
             return Err(LayoutError::SlotCount { got: slots.len() });
@@ -143,15 +144,15 @@ impl Layout {
         Self { slots: all, slot_count: slots.len(), factory: None, records }.checked(geometry)
     }
 
-    /// The same layout with a factory slot.
+    /// Returns the same layout with a factory slot.
     ///
     /// # Errors
-    /// [`LayoutError`] names the first rule broken, with its numbers.
+    /// [`LayoutError`] for the first rule broken.
     pub const fn with_factory(self, geometry: Geometry, factory: Region) -> Result<Self, LayoutError> {
         Self { factory: Some(factory), ..self }.checked(geometry)
     }
 
-    /// The whole flash: records of the fewest sectors that they need, and two slots of equal length in the rest.
+    /// Divides the whole flash into records of the fewest sectors needed and two slots of equal length.
     ///
     /// # Errors
     /// [`LayoutError`] if the geometry is not supported or leaves no sector for a slot.
@@ -159,8 +160,8 @@ impl Layout {
         Self::divide(geometry, 2, false)
     }
 
-    /// The whole flash: records of the fewest sectors that they need, and in the rest as many slots of equal length as asked
-    /// for, with a further one for the factory where that is wanted.
+    /// Divides the whole flash into records of the fewest sectors needed and `slot_count` slots of equal length, plus
+    /// one for the factory if `factory` is set.
     ///
     /// # Errors
     /// [`LayoutError`] if the geometry is not supported or leaves no sector for a slot.
@@ -192,7 +193,7 @@ impl Layout {
         }
     }
 
-    /// Sectors that the records of a divided flash take.
+    /// Number of sectors for the records of a divided flash.
     #[must_use]
     pub const fn record_sectors(erase_bytes: u32) -> u32 {
         3 * sectors_min(erase_bytes)
@@ -232,20 +233,21 @@ impl Layout {
         Ok(())
     }
 
-    /// The slot that has the byte at `offset_bytes` of the flash, such as an address of the running program.
+    /// Returns the slot that contains the byte at `offset_bytes` of the flash, such as an address of the running
+    /// program.
     #[must_use]
     pub fn slot_at(&self, offset_bytes: u32) -> Option<SlotId> {
         let holds = |region: Region| offset_bytes.wrapping_sub(region.offset_bytes()) < region.len_bytes();
         self.next_slots(SlotId::FACTORY).chain([SlotId::FACTORY]).find(|slot| holds(self.slot(*slot)))
     }
 
-    /// Whether `region` shares no byte with any of this layout.
+    /// Whether `region` overlaps no region of this layout.
     #[must_use]
     pub fn is_clear_of(&self, region: Region) -> bool {
         self.regions(0).iter().all(|(mine, _)| !mine.overlaps(region))
     }
 
-    /// Every region with the sectors that it needs: none, where there is no such slot.
+    /// Every region with the number of sectors that it needs: zero for a slot that does not exist.
     const fn regions(&self, record_sectors: u32) -> [(Region, u32); SLOTS_MAX + 4] {
         let RecordRegions { journal, boot, monotonic } = self.records;
         let absent = (Region::new(0, 0), 0);
@@ -264,7 +266,7 @@ impl Layout {
         regions
     }
 
-    /// Where `slot` lies; a region of no bytes for a slot that this layout has not.
+    /// Returns the region of `slot`; it is empty if the layout has no such slot.
     #[must_use]
     pub const fn slot(&self, slot: SlotId) -> Region {
         match self.factory {
@@ -274,20 +276,20 @@ impl Layout {
         }
     }
 
-    /// Where the factory slot lies, if there is one.
+    /// Returns the region of the factory slot, if there is one.
     #[must_use]
     pub const fn factory(&self) -> Option<Region> {
         self.factory
     }
 
-    /// How many slots there are, the factory's not counted.
+    /// The number of slots, without the factory slot.
     #[must_use]
     pub const fn slot_count(&self) -> usize {
         self.slot_count
     }
 
-    /// The slots that updates go to, in the order in which they are taken when `from` runs: those behind it, then those
-    /// before it.
+    /// Iterates over the slots that updates use, in order, while `from` runs: first those behind it, then those before
+    /// it.
     pub fn next_slots(&self, from: SlotId) -> impl Iterator<Item = SlotId> + use<> {
         let count = self.slot_count;
         let first = if from.is_factory() { count - 1 } else { from.index() };
@@ -296,19 +298,19 @@ impl Layout {
             .filter(move |slot| *slot != from)
     }
 
-    /// Where the journal lies.
+    /// Returns the region of the journal.
     #[must_use]
     pub const fn journal(&self) -> Region {
         self.records.journal
     }
 
-    /// Where the boot record lies.
+    /// Returns the region of the boot record.
     #[must_use]
     pub const fn boot_record(&self) -> Region {
         self.records.boot
     }
 
-    /// Where the monotonic record lies.
+    /// Returns the region of the monotonic record.
     #[must_use]
     pub const fn monotonic(&self) -> Region {
         self.records.monotonic
@@ -370,7 +372,7 @@ mod tests {
     fn a_split_flash_gives_two_equal_slots_that_end_inside() {
         const LAYOUT: Layout = match Layout::split(GEOMETRY) {
             Ok(layout) => layout,
-            Err(_) => panic!("a const layout is checked by the compiler"),
+            Err(_) => panic!("the layout is checked in a const"),
         };
         assert_eq!(LAYOUT.slot(SlotId::A), Region::new(0x6000, 0x5000));
         assert_eq!(LAYOUT.slot(SlotId::B), Region::new(0xB000, 0x5000));

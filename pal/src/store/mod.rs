@@ -1,4 +1,4 @@
-//! What lies in flash beside the images: where, and in which bytes. Nothing here reads or writes.
+//! The data in flash besides the images: positions and formats. No flash access here.
 
 pub mod boot_record;
 pub mod images;

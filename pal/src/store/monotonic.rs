@@ -1,5 +1,5 @@
-//! What is only ever raised: the security counter and the key epoch. A record of its own, which no reset erases, a factory
-//! reset included.
+//! The counters that only increase: security counter and key epoch. They have a record of their own, which no reset
+//! erases, not even a factory reset.
 
 use crate::bytes::{put, u32_at};
 use crate::fault::Fault;
@@ -10,17 +10,17 @@ pub(crate) const RECORDS: RecordSpec = RecordSpec::new(0x4D, PAYLOAD_BYTES);
 
 const FORMAT: u8 = 1;
 
-/// The least that an image, and a key, must have.
+/// The lowest accepted counters of an image and of a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RollbackCounters {
-    /// No image with a lower security counter is received, or started.
+    /// Images with a lower security counter are neither received nor started.
     pub security_counter: u32,
-    /// No key that was issued in an earlier epoch is believed.
+    /// Keys issued in an earlier epoch are revoked.
     pub key_epoch: u32,
 }
 
 impl RollbackCounters {
-    /// The higher of both, one by one.
+    /// Returns the higher value of each counter.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
         Self {
@@ -30,7 +30,7 @@ impl RollbackCounters {
     }
 }
 
-/// The bytes of a monotonic record.
+/// Returns the bytes of a monotonic record.
 pub(crate) fn emit(floor: RollbackCounters) -> [u8; PAYLOAD_BYTES] {
     let mut payload = [FORMAT; PAYLOAD_BYTES];
     put(&mut payload, 1, &floor.security_counter.to_le_bytes());
@@ -38,7 +38,7 @@ pub(crate) fn emit(floor: RollbackCounters) -> [u8; PAYLOAD_BYTES] {
     payload
 }
 
-/// Reads a monotonic record of `len` bytes.
+/// Parses a monotonic record of `len` bytes.
 pub(crate) fn parse(payload: &[u8; PAYLOAD_BYTES], len: usize) -> Result<RollbackCounters, Fault> {
     match len {
         PAYLOAD_BYTES if payload[0] == FORMAT => {

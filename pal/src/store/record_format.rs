@@ -1,5 +1,4 @@
-//! The bytes of one record: header, payload and CRC. Where records lie, and which one is the newest, is in
-//! `flash/records`.
+//! The bytes of one record: header, payload and CRC. `flash/records` has the positions of records and finds the newest.
 
 use crate::bytes::{put, u16_at, u32_at};
 use crate::crc::crc32;
@@ -11,43 +10,44 @@ pub(crate) const RECORD_BYTES_MAX: usize = 480;
 /// The smallest sector supported.
 pub(crate) const SECTOR_BYTES_MIN: u32 = 256;
 
-/// Sectors that a region of records needs: one bank keeps the newest record while the other is erased.
+/// Number of sectors that a region of records needs: one bank keeps the newest record while the other is erased.
 pub(crate) const fn sectors_min(erase_bytes: u32) -> u32 {
     2 * (RECORD_BYTES_MAX as u32).div_ceil(erase_bytes)
 }
 
 pub(crate) const FORMAT: u8 = 1;
 
-// Offsets in a record; numbers are little endian. The CRC covers everything behind it up to the end of the payload.
+// Offsets in a record; numbers are little endian. The CRC covers everything after it up to the end of the payload.
 pub(crate) const AT_SEQUENCE: usize = 4;
 pub(crate) const AT_KIND: usize = 8;
 pub(crate) const AT_FORMAT: usize = 9;
 pub(crate) const AT_PAYLOAD_LEN: usize = 10;
 pub(crate) const AT_PAYLOAD: usize = 12;
 
-/// What the records of a region have in common.
+/// The properties shared by the records of a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordSpec {
-    /// A number in flash, unlike erased (0xFF) and cleared (0x00) bytes.
+    /// The kind of record in flash, unlike erased (0xFF) and cleared (0x00) bytes.
     pub(crate) tag: u8,
     pub(crate) payload_bytes_max: usize,
 }
 
 impl RecordSpec {
-    /// Records of at most `payload_bytes_max`. A payload that no bank has room for does not compile in a `const`.
+    /// Specifies records of at most `payload_bytes_max`. A payload that does not fit a bank fails to compile in a
+    /// `const`.
     pub(crate) const fn new(tag: u8, payload_bytes_max: usize) -> Self {
         let spec = Self { tag, payload_bytes_max };
-        assert!(spec.room_bytes() <= RECORD_BYTES_MAX, "the longest record of any kind is RECORD_BYTES_MAX");
+        assert!(spec.room_bytes() <= RECORD_BYTES_MAX, "a record has at most RECORD_BYTES_MAX bytes");
         spec
     }
 
-    /// The room of one record: header and payload, whole words of every flash supported.
+    /// The size of one record in bytes: header and payload, rounded up to whole words of every supported flash.
     pub(crate) const fn room_bytes(self) -> usize {
         (AT_PAYLOAD + self.payload_bytes_max).next_multiple_of(WORD_BYTES_MAX)
     }
 }
 
-/// Fills what stands around the payload; the record's length without the padding.
+/// Writes the header and padding around the payload; returns the length of the record without the padding.
 pub(crate) fn emit(record: &mut [u8; RECORD_BYTES_MAX], spec: RecordSpec, sequence: u32, payload_len: usize) -> usize {
     let end = AT_PAYLOAD + payload_len;
     put(record, AT_SEQUENCE, &sequence.to_le_bytes());

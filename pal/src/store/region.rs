@@ -1,6 +1,6 @@
 //! A range of flash.
 
-/// The largest unit of reads and writes this crate works with.
+/// The largest supported unit of reads and writes, in bytes.
 pub const WORD_BYTES_MAX: usize = 32;
 
 /// A range of flash, in bytes. `Layout::new` checks it.
@@ -11,25 +11,25 @@ pub struct Region {
 }
 
 impl Region {
-    /// The range of `len_bytes` that starts at `offset_bytes`.
+    /// Creates the range of `len_bytes` that starts at `offset_bytes`.
     #[must_use]
     pub const fn new(offset_bytes: u32, len_bytes: u32) -> Self {
         Self { offset_bytes, len_bytes }
     }
 
-    /// Where the region starts, in bytes from the start of the flash.
+    /// Start of the region, in bytes from the start of the flash.
     #[must_use]
     pub const fn offset_bytes(self) -> u32 {
         self.offset_bytes
     }
 
-    /// How long the region is.
+    /// Length of the region, in bytes.
     #[must_use]
     pub const fn len_bytes(self) -> u32 {
         self.len_bytes
     }
 
-    /// The flash address of an offset that lies inside.
+    /// The flash address of an offset inside the region.
     pub(crate) const fn at(self, offset_bytes: u32) -> u32 {
         self.offset_bytes + offset_bytes
     }

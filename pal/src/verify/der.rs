@@ -1,4 +1,6 @@
-//! Reads an ECDSA signature in DER: a SEQUENCE of two INTEGERs, strictly. There is one encoding of each signature; every other is refused.
+//! Parser for ECDSA signatures in DER: a SEQUENCE of two INTEGERs. Strict: each signature has exactly one encoding, and
+//! every other is refused.
+//!
 //! Source: RFC 3279, section 2.2.3 (Ecdsa-Sig-Value); X.690, sections 8.3 and 10.1.
 
 use crate::verify::signature::SignatureRefusal;
@@ -9,9 +11,10 @@ const TAG_INTEGER: u8 = 0x02;
 /// Bytes of a P-256 scalar.
 pub(crate) const SCALAR_BYTES: usize = 32;
 
-/// The two scalars of `der`, big endian. Whether they are in range is the curve's to say.
+/// Parses the two scalars of `der`, big endian. Their range is checked by the curve implementation.
 ///
-/// Errors: [`SignatureRefusal::SignatureMalformed`] with the first offending byte's offset.
+/// # Errors
+/// [`SignatureRefusal::SignatureMalformed`] with the offset of the first invalid byte.
 pub(crate) fn scalars(der: &[u8]) -> Result<([u8; SCALAR_BYTES], [u8; SCALAR_BYTES]), SignatureRefusal> {
     let mut reader = Reader { der, at: 0 };
     let body = reader.length_of(TAG_SEQUENCE)?;
@@ -42,7 +45,8 @@ impl Reader<'_> {
         Ok(byte)
     }
 
-    /// Reads a tag and its length. Two P-256 scalars need at most 70 bytes, so the long form would not be minimal.
+    /// Reads a tag and its length. Two P-256 scalars need at most 70 bytes, so the long form of a length is never
+    /// minimal.
     fn length_of(&mut self, tag: u8) -> Result<usize, SignatureRefusal> {
         if self.der.get(self.at) != Some(&tag) {
             return Err(self.malformed());
@@ -61,7 +65,7 @@ impl Reader<'_> {
         let len = self.length_of(TAG_INTEGER)?;
         let content = self.der.get(self.at..self.at + len).ok_or(self.malformed())?;
         let digits = match content {
-            // The sign's zero byte stands only before a set top bit.
+            // A leading zero byte is allowed only before a set top bit.
             [0, rest @ ..] if rest.first().is_some_and(|byte| byte & 0x80 != 0) => rest,
             [1..=0x7F, ..] => content,
             _ => return Err(self.malformed()),
@@ -81,7 +85,7 @@ mod tests {
     use std::vec;
     use std::vec::Vec;
 
-    /// A SEQUENCE of two INTEGERs with these contents.
+    /// Encodes a SEQUENCE of two INTEGERs with these contents.
     fn der(r: &[u8], s: &[u8]) -> Vec<u8> {
         let mut bytes = vec![TAG_SEQUENCE, (4 + r.len() + s.len()) as u8, TAG_INTEGER, r.len() as u8];
         bytes.extend(r);
@@ -121,13 +125,13 @@ mod tests {
 
     #[test]
     fn a_second_encoding_of_a_signature_is_malformed() {
-        assert_eq!(malformed(&der(&[0, 1], &[1])), 4, "a zero byte that no sign asks for");
+        assert_eq!(malformed(&der(&[0, 1], &[1])), 4, "a leading zero byte that is not needed");
         assert_eq!(malformed(&der(&[0], &[1])), 4, "zero");
         assert_eq!(malformed(&der(&[0x80], &[1])), 4, "negative");
         assert_eq!(malformed(&der(&[], &[1])), 4, "no digits");
         assert_eq!(malformed(&der(&[1; 33], &[1])), 4, "33 bytes");
         assert_eq!(malformed(&[0x30, 0x81, 0x06, 2, 1, 1, 2, 1, 1]), 1, "a length in the long form");
-        assert_eq!(malformed(&[0x30, 0x80, 2, 1, 1, 2, 1, 1, 0, 0]), 1, "a length without end");
+        assert_eq!(malformed(&[0x30, 0x80, 2, 1, 1, 2, 1, 1, 0, 0]), 1, "an indefinite length");
         assert_eq!(malformed(&[0x31, 6, 2, 1, 1, 2, 1, 1]), 0, "a SET");
         assert_eq!(malformed(&[0x30, 6, 3, 1, 1, 2, 1, 1]), 2, "a BIT STRING");
     }

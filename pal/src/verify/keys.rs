@@ -1,5 +1,5 @@
-//! Public keys, several valid at once so that they can be rotated, the old ones revoked by raising the device's key epoch.
-//! What each kind of key does is in a file of its own below; where the epoch is kept is not here.
+//! Public keys. Several are valid at once, so that keys can be rotated; raising the device's key epoch revokes the old
+//! ones. Each kind of key has a file of its own below. The epoch is stored elsewhere.
 
 mod ecdsa;
 #[cfg(feature = "ed25519")]
@@ -19,10 +19,11 @@ use public::Public;
 /// The longest key id, in bytes.
 pub const KEY_ID_BYTES_MAX: usize = 32;
 
-/// The longest signature that this build's keys make, in bytes.
+/// The longest signature of the kinds in this build, in bytes.
 pub const SIGNATURE_BYTES_MAX: usize = public::SIGNATURE_BYTES_MAX;
 
-/// A public key, the id a job may name it by, and the epoch in which it was issued. The algorithm is the key's own.
+/// A public key, the id by which a job may name it, and the epoch in which it was issued. The key determines the
+/// algorithm.
 #[derive(Clone, Debug)]
 pub struct Key {
     id: String<KEY_ID_BYTES_MAX>,
@@ -31,43 +32,43 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key `public`, in DER as `openssl pkey -pubout -outform DER` writes it (SubjectPublicKeyInfo): ECDSA P-256;
-    /// Ed25519 with the feature `ed25519`; RSA of 2048 or 3072 bits with the feature `rsa`. Or the 65 bytes of an
-    /// uncompressed P-256 point (SEC 1). It is of epoch 0, the first to be revoked, unless [`issued_in`](Self::issued_in)
-    /// says otherwise.
+    /// Creates a key from `public` in DER as written by `openssl pkey -pubout -outform DER` (SubjectPublicKeyInfo):
+    /// ECDSA P-256; Ed25519 with the feature `ed25519`; RSA of 2048 or 3072 bits with the feature `rsa`. The 65 bytes
+    /// of an uncompressed P-256 point (SEC 1) are accepted as well. The key is of epoch 0, the first to be revoked,
+    /// unless [`issued_in`](Self::issued_in) sets another.
     ///
     /// # Errors
-    /// [`KeyError`] says what is wrong with the id or the bytes.
+    /// [`KeyError`] if the id or the bytes are invalid.
     pub fn new(id: &str, public: &[u8]) -> Result<Self, KeyError> {
         let (got, max) = (id.len(), KEY_ID_BYTES_MAX);
         let id = String::try_from(id).map_err(|_| KeyError::IdTooLong { got, max })?;
         Ok(Self { id, epoch: 0, public: Public::parse(public)? })
     }
 
-    /// The same key, of this epoch. A device whose own key epoch is higher takes nothing that the key signs.
+    /// Returns the same key with this epoch. A device with a higher key epoch accepts nothing signed by it.
     #[must_use]
     pub fn issued_in(self, epoch: u32) -> Self {
         Self { epoch, ..self }
     }
 
-    /// The kind of signature that this key makes; it makes no other.
+    /// Returns the only kind of signature that this key verifies.
     #[must_use]
     pub fn kind(&self) -> SignatureKind {
         self.public.kind()
     }
 }
 
-/// Up to `N` keys; a signature by any of them holds, unless the key is revoked.
+/// Up to `N` keys. A signature by any of them is valid, unless the key is revoked.
 #[derive(Clone, Debug, Default)]
 pub struct KeySet<const N: usize> {
     keys: Vec<Key, N>,
 }
 
 impl KeySet<1> {
-    /// A set of one key; `public_key` is a SEC1 point or a `SubjectPublicKeyInfo` in DER.
+    /// Creates a set of one key; `public_key` is a SEC1 point or a `SubjectPublicKeyInfo` in DER.
     ///
     /// # Errors
-    /// Those of [`Key::new`].
+    /// See [`Key::new`].
     pub fn single(id: &str, public_key: &[u8]) -> Result<Self, KeyError> {
         let mut keys = Self::new();
         keys.add(Key::new(id, public_key)?)?;
@@ -76,7 +77,7 @@ impl KeySet<1> {
 }
 
 impl<const N: usize> KeySet<N> {
-    /// A set without keys: it refuses everything.
+    /// Creates a set without keys, which refuses everything.
     #[must_use]
     pub const fn new() -> Self {
         Self { keys: Vec::new() }
@@ -115,18 +116,18 @@ impl<const N: usize> Verifier for KeySet<N> {
         self.admits(Some(kind))?;
         let of_kind = || self.keys.iter().filter(|key| key.kind() == kind);
         let valid = || of_kind().filter(|key| key.epoch >= epoch_min);
-        // A check takes long on a device, so the key that was named comes first.
+        // A check is slow on a device, so the named key is tried first.
         let is_named = |key: &&Key| key_id == Some(key.id.as_str());
         let mut refusal = SignatureRefusal::UnknownKey;
         for key in valid().filter(is_named).chain(valid().filter(|key| !is_named(key))) {
             match key.public.verify(digest, signature) {
                 Ok(()) => return Ok(()),
-                // Says more than that it has not the form of another key's.
+                // `SignatureInvalid` is more specific than a format error of another key.
                 Err(_) if refusal == SignatureRefusal::SignatureInvalid => {}
                 Err(other) => refusal = other,
             }
         }
-        // Only a key that really made the signature is called revoked: the job's word for it proves nothing.
+        // A key is reported as revoked only if it made the signature: the key id in the job is not proof.
         let mut revoked = of_kind().filter(|key| key.epoch < epoch_min);
         match revoked.find(|key| key.public.verify(digest, signature).is_ok()) {
             Some(key) => Err(SignatureRefusal::KeyRevoked { epoch: key.epoch, epoch_min }),
@@ -188,7 +189,7 @@ mod tests {
             assert_eq!((check(&old, epoch_min), check(&new, epoch_min)), (Ok(()), Ok(())), "{epoch_min}");
         }
         assert_eq!((check(&old, 4), check(&new, 4)), (Err(revoked), Ok(())));
-        assert_eq!(check(&foreign, 4), Err(invalid), "the revoked key did not make it, whatever the job says");
+        assert_eq!(check(&foreign, 4), Err(invalid), "the job names the revoked key, which did not sign");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Signatures: who may sign, and whether they did.
+//! Signature verification: the keys, and the check of a signature.
 
 pub(crate) mod der;
 pub mod keys;

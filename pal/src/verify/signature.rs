@@ -1,55 +1,55 @@
-//! What the crate asks of a signature check: the trait, its kinds and its refusals. The keys are in `keys`.
+//! The interface to signature verification: the trait, the kinds and the refusals. The keys are in `keys`.
 
 use crate::image::digest::Digest;
 use crate::print::print_by_name;
 
-/// A kind of signature, as job documents name them.
+/// A kind of signature, as named in job documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignatureKind {
-    /// RSA over SHA-1. No key here makes it.
+    /// RSA over SHA-1. No key of this crate verifies it.
     Sha1Rsa,
     /// RSA, PKCS #1 v1.5, over SHA-256: feature `rsa`.
     Sha256Rsa,
-    /// ECDSA over SHA-1. No key here makes it.
+    /// ECDSA over SHA-1. No key of this crate verifies it.
     Sha1Ecdsa,
     /// ECDSA over SHA-256.
     Sha256Ecdsa,
-    /// Ed25519 over the 32 bytes of the SHA-256, ours alone: feature `ed25519`.
+    /// Ed25519 over the 32 bytes of the SHA-256, specific to this project: feature `ed25519`.
     Sha256Ed25519,
 }
 
-/// A signature as a job carries it, after base64.
+/// A signature from a job, decoded from base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signature<'a> {
-    /// The kind the job names; it must be one the key can make.
+    /// The kind named by the job; a key must be of the same kind.
     pub kind: SignatureKind,
-    /// The key the job names. It only says which key is tried first.
+    /// The key named by the job. It only determines which key is tried first.
     pub key_id: Option<&'a str>,
-    /// The bytes, in the form that its kind has: of ECDSA in DER.
+    /// The bytes, in the form of the kind: for ECDSA in DER.
     pub bytes: &'a [u8],
 }
 
-/// Why a signature does not hold.
+/// Why a signature is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignatureRefusal {
-    /// No key of this device makes signatures of this kind.
+    /// No key of this device verifies signatures of this kind.
     KindUnsupported {
         /// The kind.
         got: SignatureKind,
     },
-    /// There is no signature, and only [`AcceptUnsigned`] does without.
+    /// The signature is missing. Only [`AcceptUnsigned`] accepts that.
     SignatureMissing,
-    /// Not of the form that signatures of its kind have: of ECDSA the one DER encoding of two positive integers of at most
-    /// 32 bytes, of the others so many bytes and no more.
+    /// Not in the form of its kind: for ECDSA the only DER encoding of two positive integers of at most 32 bytes, for
+    /// the others a fixed number of bytes.
     SignatureMalformed {
-        /// The byte where it stops being that.
+        /// The offset of the first invalid byte.
         at_bytes: usize,
     },
     /// No key of this device that could have made it is still valid.
     UnknownKey,
-    /// No key of this device made it for these bytes.
+    /// No key of this device made it for this digest.
     SignatureInvalid,
-    /// A key of this device made it for these bytes, but the key is revoked.
+    /// A key of this device made it for this digest, but the key is revoked.
     KeyRevoked {
         /// The epoch in which the key was issued.
         epoch: u32,
@@ -60,10 +60,11 @@ pub enum SignatureRefusal {
 
 print_by_name!(SignatureRefusal);
 
-/// Decides whether a signature over an image holds. The algorithm is the key's, never the message's.
+/// Decides whether a signature over an image is valid. The key determines the algorithm, never the message.
 pub trait Verifier {
-    /// Whether an image may come with a signature of this kind, or, `None`, without any. It is asked before anything is
-    /// fetched, and for an image without signature again at the end, as nothing else is then. SHA-1 is admitted nowhere.
+    /// Checks whether an image may have a signature of this kind, or, for `None`, no signature. Called before anything
+    /// is fetched, and for an unsigned image again at the end in place of [`verify`](Self::verify). SHA-1 is never
+    /// admitted.
     ///
     /// # Errors
     /// [`SignatureRefusal::SignatureMissing`], [`SignatureRefusal::KindUnsupported`], [`SignatureRefusal::UnknownKey`].
@@ -74,12 +75,12 @@ pub trait Verifier {
         }
     }
 
-    /// Whether one of the device's keys signed `digest`. `key_id` comes from the job and is not trusted: it may say which
-    /// key to try first, and must not decide more. Keys issued before `epoch_min`, the device's key epoch, are revoked: what
-    /// they sign never holds.
+    /// Checks that one of the device's keys signed `digest`. `key_id` comes from the job and is not trusted: it may
+    /// select the key to try first and must not decide anything else. Keys issued before `epoch_min`, the device's key
+    /// epoch, are revoked: their signatures are never valid.
     ///
     /// # Errors
-    /// [`SignatureRefusal`] for everything but a signature that holds.
+    /// [`SignatureRefusal`] unless the signature is valid.
     fn verify(
         &self,
         key_id: Option<&str>,
@@ -90,10 +91,10 @@ pub trait Verifier {
     ) -> Result<(), SignatureRefusal>;
 }
 
-/// Lets images in that carry no signature: for the work bench, where nobody signs yet.
+/// Accepts images without a signature: for development, before images are signed.
 ///
-/// A signature that is there must hold under `V`. That keeps nobody out: whoever can change a job, the network and the cloud
-/// included, takes the signature away, and runs what he likes on the device.
+/// A signature that is present must be valid under `V`. This gives no protection: an attacker who can change a job, the
+/// network or the cloud can remove the signature and run any code on the device.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AcceptUnsigned<V>(pub V);
 
@@ -122,7 +123,7 @@ mod tests {
 
     const KIND: SignatureKind = SignatureKind::Sha256Ecdsa;
 
-    /// As a chip with keys of its own might be: it says nothing about kinds.
+    /// A verifier as in a chip with keys of its own: it does not implement `admits`.
     struct Chip;
 
     impl Verifier for Chip {

@@ -1,5 +1,5 @@
-//! What a loader did since our record was stored, as far as its words and what runs tell; and what a cut left half done
-//! between the two.
+//! Reconciles the boot record with the actions of a foreign loader since the record was stored, as far as its state and
+//! the running image show them, and completes changes that a power cut interrupted.
 
 use super::super::super::flash::Flash;
 use super::super::super::flash::hash;
@@ -15,28 +15,29 @@ use crate::store::boot_record::{BootRecord, Trial};
 use crate::store::images::{Image, ImageStatus, Images};
 use crate::store::layout::Layout;
 
-/// How the boot record and the running image relate.
+/// The relation between the boot record and the running image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Situation {
     /// The image on trial runs.
     TrialRuns {
         /// Its slot.
         slot: SlotId,
-        /// Whether this is its first boot, and it was never confirmed before.
+        /// Whether this is the first boot of an image that was never confirmed.
         is_new: bool,
     },
-    /// Another image runs, and the trial was not seen to start.
+    /// Another image runs, and no start of the trial was observed.
     TrialPending {
         /// The slot on trial.
         slot: SlotId,
     },
-    /// Another image runs, after the trial was seen to start.
+    /// Another image runs, after a start of the trial was observed.
     TrialStarted,
     /// The image of the ended trial runs.
     EndedRuns,
-    /// The confirmed image runs, and no trial is on.
+    /// The confirmed image runs, and no trial is in progress.
     ConfirmedRuns,
-    /// An image runs that is not the confirmed one, and no trial explains it: how that of a third slot ended does not, either.
+    /// An image runs that is not confirmed, and no trial in the record explains it, nor does the ended trial of a third
+    /// slot.
     OtherRuns,
 }
 
@@ -58,7 +59,7 @@ impl Situation {
     }
 }
 
-/// What is done about a situation.
+/// The reaction to a situation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Action {
     /// Nothing.
@@ -73,26 +74,26 @@ enum Action {
     TryAgain,
     /// The trial is over: the loader reverted it.
     EndTrial,
-    /// The record follows the running image.
+    /// The record is changed to match the running image.
     AcceptRunning,
 }
 
-/// The table: situation x state of the loader -> action. `looked`: this program has read the record before, so the loader did
-/// not run since. `switched`: this program ordered a switch, which comes at the reset.
+/// The table: situation x state of the loader -> action. `looked`: this program has loaded the record before, so the
+/// loader did not run since. `switched`: this program ordered a switch, which takes effect at the reset.
 fn action(situation: Situation, loader: LoaderState, looked: bool, switched: bool) -> Action {
     use LoaderState as L;
     use Situation as S;
     match (situation, loader) {
         // A new image is not confirmed before its first boot is stored, so the loader's state is stale.
         (S::TrialRuns { is_new: true, .. }, L::Kept) => Action::Watch,
-        // A power cut between the loader's confirmation and our record.
+        // A power cut occurred between the loader's confirmation and the store of the record.
         (S::TrialRuns { is_new: false, .. }, L::Kept) => Action::Confirm,
         (S::TrialRuns { .. }, L::Nothing) => Action::Watch,
         (S::TrialRuns { .. }, L::Waiting | L::Trying | L::GivenUp) => Action::None,
         (S::TrialPending { .. }, L::GivenUp | L::Trying) => Action::EndTrial,
         (S::TrialPending { .. }, L::Waiting) if looked => Action::None,
-        // A power cut before the loader's state was written; or an image that the loader does not accept, or whose trial
-        // ended early, of which it may keep no trace: not without end.
+        // A power cut occurred before the loader's state was written; or the loader rejected the image or ended its
+        // trial early, possibly without a trace. The attempts are therefore limited.
         (S::TrialPending { .. }, L::Waiting | L::Nothing | L::Kept) => Action::TryAgain,
         (S::TrialStarted, _) => Action::EndTrial,
         (S::EndedRuns, _) => Action::GiveUp,
@@ -101,11 +102,11 @@ fn action(situation: Situation, loader: LoaderState, looked: bool, switched: boo
     }
 }
 
-/// So often a switch is tried that did not come about: the power may have gone before the loader heard of it.
+/// Retries of a switch that the loader did not perform: the power may have failed before its state was written.
 const SWITCH_ATTEMPTS: u8 = 1;
 
 impl<L: Loader> LoaderBridge<L> {
-    /// Changes `record` to what happened since it was stored, and the loader's state to what the record asks for.
+    /// Updates `record` with the events since it was stored, and the loader's state as the record requires.
     pub(super) async fn reconcile<F: Flash>(
         &mut self,
         flash: &mut F,
@@ -117,7 +118,7 @@ impl<L: Loader> LoaderBridge<L> {
             Situation::TrialRuns { slot, .. } | Situation::TrialPending { slot } => {
                 self.loader.slot_state(flash, running, slot).await?
             }
-            _ => LoaderState::Nothing, // is not read below
+            _ => LoaderState::Nothing, // not used below
         };
         if matches!(situation, Situation::TrialRuns { .. }) {
             start(record);
@@ -137,7 +138,7 @@ impl<L: Loader> LoaderBridge<L> {
         Ok(())
     }
 
-    /// Ends a trial that is to be tried again and cannot be: loaders erase what they do not take.
+    /// Ends a trial that is due for a retry but whose image is gone: some loaders erase images that they reject.
     pub(super) async fn end_if_gone<F: Flash, W: Watchdog>(
         &self,
         flash: &mut F,
@@ -151,7 +152,7 @@ impl<L: Loader> LoaderBridge<L> {
         }
     }
 
-    /// Has the loader try again what `record` names anew.
+    /// Repeats the order to the loader to try the slot that `record` newly names.
     pub(super) async fn try_again<F: Flash>(
         &mut self,
         flash: &mut F,
@@ -166,8 +167,8 @@ impl<L: Loader> LoaderBridge<L> {
         }
     }
 
-    /// Carries a factory reset out where the factory's program runs; elsewhere the loader did not hear of it, or did not
-    /// start that program: the order is forgotten, and nothing was erased.
+    /// Completes a factory reset if the factory image runs. Otherwise the order did not reach the loader, or the loader
+    /// did not start that image: the order is cleared and nothing is erased.
     pub(super) async fn finish_factory_reset<F: Flash, W: Watchdog>(
         &mut self,
         flash: &mut F,
@@ -177,7 +178,7 @@ impl<L: Loader> LoaderBridge<L> {
         record: &mut BootRecord,
     ) {
         if running.is_factory() {
-            // A sector that is worn out stays as it is; the order ends all the same.
+            // A worn-out sector is left as it is; the reset is complete nevertheless.
             let _ = wipe::erase_slots(flash, layout, watchdog).await;
             let factory = record.images.get(SlotId::FACTORY).copied();
             record.images = Images::NONE;
@@ -187,26 +188,26 @@ impl<L: Loader> LoaderBridge<L> {
     }
 }
 
-/// What runs is not what our record says, and no trial explains it.
+/// Handles a running image that differs from the record without a trial that explains it.
 fn other_runs(running: SlotId, record: &mut BootRecord) {
     let (wanted, row) = (record.confirmed, record.images.get(record.confirmed).copied());
     match (record.images.get(running), row) {
-        // Verified here and never confirmed: it is on trial, whoever had it started.
+        // Verified on this device and never confirmed: it is on trial, regardless of what started it.
         (Some(Image { status: ImageStatus::Verified, digest, image_bytes, .. }), _) => {
             let (digest, image_bytes) = (*digest, *image_bytes);
             record.trial = Trial::Started { slot: running, digest, image_bytes, attempts_left: 0 };
         }
-        // Ours said "switch" before the loader heard it; or it heard it, and does not start that image.
+        // A switch was recorded, but the loader's state was not written, or the loader did not start that image.
         (_, Some(Image { status: ImageStatus::Preinstalled | ImageStatus::Confirmed, digest, image_bytes, .. })) => {
             record.confirmed = running;
             record.trial = Trial::Pending { slot: wanted, digest, image_bytes, attempts_left: SWITCH_ATTEMPTS };
         }
-        // Somebody else switched.
+        // Another program switched.
         _ => record.confirmed = running,
     }
 }
 
-/// The trial is started, with no attempt of ours left: the loader counts.
+/// Marks the trial as started with no attempts left in the record: the loader counts them.
 fn start(record: &mut BootRecord) {
     if let Trial::Pending { slot, digest, image_bytes, .. } | Trial::Started { slot, digest, image_bytes, .. } =
         record.trial

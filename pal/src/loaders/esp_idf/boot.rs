@@ -1,10 +1,12 @@
-//! ESP-IDF's bootloader behind the door for foreign loaders. Slot A is `ota_0`, B is `ota_1` and so on.
+//! ESP-IDF's bootloader as a [`Loader`]. Slot A is `ota_0`, B is `ota_1` and so on.
 //!
-//! `LoaderBridge::in_place(EspIdf::new(otadata, &layout)?, &layout, running)` is the boot control of such a device; the board
-//! knows from which partition it runs (the address that the MMU maps). Its `hardware` is the chip's name, as `esp32c3`.
+//! `LoaderBridge::in_place(EspIdf::new(otadata, &layout)?, &layout, running)` is the boot control of such a device; the
+//! board provides the partition that it runs from (the address that the MMU maps). Its `hardware` is the chip's name,
+//! such as `esp32c3`.
 //!
-//! On the first boot of a program with this agent under a bootloader that still waits for a verdict (an update from firmware
-//! of another kind), the board calls [`OtaData::keep`] once it is content: no record of ours tells of that trial.
+//! On the first boot of a program with this agent under a bootloader that still waits for a verdict (an update from
+//! firmware of another kind), the board calls [`OtaData::keep`] after its self-test: no boot record describes that
+//! trial.
 
 use super::super::super::flash::Flash;
 use super::super::super::loaders::bridge::Loader;
@@ -29,7 +31,7 @@ pub struct EspIdf {
 }
 
 impl EspIdf {
-    /// The bootloader that reads `otadata`, for the slots of `layout`.
+    /// Creates the loader for `otadata` and the slots of `layout`.
     ///
     /// # Errors
     /// [`OtaDataError::Overlap`], [`OtaDataError::SlotsDiffer`].
@@ -72,7 +74,7 @@ impl Loader for EspIdf {
             Some(State::PendingVerify) => LoaderState::Trying,
             Some(State::Valid) => LoaderState::Kept,
             Some(State::Invalid | State::Aborted) => LoaderState::GivenUp,
-            // Nobody who asks for trials wrote these: what a torn erase left is no verdict.
+            // Not written by a program that requests trials: the remains of a torn erase are not a verdict.
             Some(State::Undefined | State::Other(_)) | None => LoaderState::Nothing,
         })
     }
@@ -106,12 +108,12 @@ impl Loader for EspIdf {
     }
 }
 
-/// Application images of ESP-IDF: they replace the application, and run from any slot.
+/// Application images of ESP-IDF. They replace the application and run from any slot.
 #[derive(Clone, Copy, Debug)]
 pub struct EspImages;
 
 impl ImageFormat for EspImages {
-    /// Of the head, the first 128 bytes must lie there: less than the smallest block.
+    /// Only the first 128 bytes of the head must be in flash: less than the smallest block.
     async fn identity<F: Flash>(flash: &mut F, region: Region, extent: Available) -> Result<ImageInfo, Refusal> {
         let (descriptor, image_bytes) = match extent {
             Available::Head => (Descriptor::read(flash, region).await?, None),

@@ -1,14 +1,14 @@
-//! What can be wrong with an operation on `otadata`, and the numbers that ESP-IDF's own programs know the cases by.
+//! The errors of operations on `otadata`, with their numbers in ESP-IDF.
 
 use crate::fault::Fault;
 use crate::print::print_by_name;
 
-/// Why an operation on `otadata` was not done.
+/// Why an operation on `otadata` failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtaDataError {
-    /// The flash's own trouble.
+    /// A flash operation failed.
     Fault(Fault),
-    /// The region is not two whole sectors of 0x1000 bytes, or the flash has other sectors.
+    /// The region is not two whole sectors of 0x1000 bytes, or the sectors of the flash have another size.
     NotTwoSectors {
         /// Start of the region.
         offset_bytes: u32,
@@ -17,7 +17,7 @@ pub enum OtaDataError {
         /// The flash's sector.
         erase_bytes: u32,
     },
-    /// The partition shares bytes with the layout of slots and records.
+    /// The partition overlaps the layout of slots and records.
     Overlap {
         /// Start of the region.
         offset_bytes: u32,
@@ -33,7 +33,7 @@ pub enum OtaDataError {
     NoSuchSlot {
         /// The slot named.
         got: u8,
-        /// How many there are, counted from 0.
+        /// The number of slots; they are counted from 0.
         slots: u8,
     },
     /// The slot holds the program that is running.
@@ -41,12 +41,12 @@ pub enum OtaDataError {
         /// The slot named.
         slot: u8,
     },
-    /// The running image is on trial itself.
+    /// The running image is on trial.
     TrialRuns {
         /// Its slot.
         slot: u8,
     },
-    /// No other entry and no factory application is there to go back to.
+    /// There is no other entry and no factory application to revert to.
     NothingToGoBackTo {
         /// The running slot.
         slot: u8,
@@ -69,7 +69,7 @@ impl From<Fault> for OtaDataError {
 }
 
 impl OtaDataError {
-    /// The number that ESP-IDF returns in the same case: `esp_err.h`, `esp_ota_ops.h`.
+    /// Returns the number that ESP-IDF returns in the same case: `esp_err.h`, `esp_ota_ops.h`.
     #[must_use]
     pub const fn esp_err(&self) -> i32 {
         match self {

@@ -1,8 +1,8 @@
-//! What an ESP-IDF application image says about itself: chip, version, project, security counter and length.
+//! The description that an ESP-IDF application image contains: chip, version, project, security counter and length.
 //!
-//! Read only; `esptool` makes images. Checksum and appended digest are the bootloader's to check, and our signature covers
-//! the whole file. Chip revisions are left to the bootloader. A signature block of secure boot v2 lies behind the length
-//! found here: such a file is longer than its image, and is refused for it.
+//! Read only; `esptool` makes images. Checksum and appended digest are checked by the bootloader, and the signature
+//! covers the whole file. Chip revisions are left to the bootloader. A signature block of secure boot v2 follows the
+//! end found here: such a file is longer than its image and is refused for its length.
 //!
 //! Source: ESP-IDF `esp_app_format.h`, `esp_app_desc.h`, `esp_image_format.c`.
 
@@ -16,7 +16,7 @@ use crate::print::print_by_name;
 use crate::store::region::Region;
 use crate::store::region::WORD_BYTES_MAX;
 
-/// The most segments an image may have.
+/// The largest number of segments of an image.
 pub const SEGMENTS_MAX: u8 = 16;
 
 const MAGIC: u8 = 0xE9;
@@ -26,7 +26,7 @@ const HEADER_BYTES: u32 = 24;
 const SEGMENT_HEADER_BYTES: u32 = 8;
 const DESCRIPTOR_BYTES: u32 = 256;
 const TEXT_BYTES: usize = 32;
-/// The checksum is the last byte of a block of so many.
+/// The checksum is the last byte of a block of this length.
 const CHECKSUM_BLOCK_BYTES: u32 = 16;
 const DIGEST_BYTES: u32 = 32;
 
@@ -39,11 +39,11 @@ const AT_SECURE_VERSION: usize = AT_DESCRIPTOR + 4;
 const AT_VERSION: usize = AT_DESCRIPTOR + 16;
 const AT_PROJECT: usize = AT_DESCRIPTOR + 48;
 
-/// What is read of the start of an image: all fields above, in whole words of every flash.
+/// Length of the part read at the start of an image: all fields above, in whole words of every flash.
 const HEAD_BYTES: usize = 128;
 const _: () = assert!(AT_PROJECT + TEXT_BYTES <= HEAD_BYTES && HEAD_BYTES.is_multiple_of(WORD_BYTES_MAX));
 
-/// `esp_chip_id_t`, and the names as `esptool` spells them.
+/// `esp_chip_id_t` and the names that `esptool` uses.
 const CHIPS: [(u16, &str); 14] = [
     (0, "esp32"),
     (2, "esp32s2"),
@@ -70,7 +70,7 @@ impl Text {
     #[must_use]
     pub fn as_str(&self) -> &str {
         let text = self.0.split(|byte| *byte == 0).next().unwrap_or_default();
-        core::str::from_utf8(text).expect("the only constructor lets only ASCII in")
+        core::str::from_utf8(text).expect("the only constructor accepts only ASCII")
     }
 
     fn parse(bytes: [u8; TEXT_BYTES]) -> Option<Self> {
@@ -85,12 +85,12 @@ impl core::fmt::Debug for Text {
     }
 }
 
-/// What the header and the application descriptor say: the first 128 bytes of an image.
+/// The contents of the header and the application descriptor: the first 128 bytes of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
-    /// The chip it is for, as hardware: `esp32c3`.
+    /// The chip that it is for, as a hardware id: `esp32c3`.
     pub hardware: HardwareId,
-    /// `esp_app_desc_t.version`, which must read `1.2.3` or `v1.2.3`.
+    /// `esp_app_desc_t.version`, which must have the form `1.2.3` or `v1.2.3`.
     pub version: Version,
     /// `esp_app_desc_t.secure_version`.
     pub security_counter: u32,
@@ -101,49 +101,49 @@ pub struct Descriptor {
 /// An application image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// What it says of itself.
+    /// The description in the image.
     pub descriptor: Descriptor,
-    /// Length of the whole image: segments, checksum and the digest behind it, if there is one.
+    /// Length in bytes of the whole image: segments, checksum and the appended digest, if there is one.
     pub image_bytes: u32,
 }
 
-/// Why bytes are not an application image that can be told apart from others.
+/// Why bytes are not a supported application image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageError {
     /// The bytes, or the slot, end before the image does.
     TooShort {
-        /// Bytes there.
+        /// Number of bytes available.
         got: u32,
-        /// Bytes needed at least.
+        /// Number of bytes needed at least.
         need: u32,
     },
-    /// The first byte is not an image's.
+    /// The first byte is not the magic of an image.
     NotAnImage {
-        /// This byte.
+        /// The byte found.
         magic: u8,
     },
     /// Not 1 to 16 segments.
     SegmentCountInvalid {
-        /// As the header says.
+        /// The number in the header.
         got: u8,
     },
-    /// A chip that this program does not know.
+    /// A chip that this program does not support.
     ChipUnknown {
-        /// Its number.
+        /// The number of the chip.
         got: u16,
     },
     /// No application descriptor at the start of the first segment: a bootloader, or not built with ESP-IDF.
     DescriptorMissing {
-        /// What lies in place of its magic.
+        /// The word found in place of the magic.
         magic: u32,
     },
-    /// The version is not three numbers, with or without a `v` before them. Set `PROJECT_VER`.
+    /// The version is not three numbers with an optional leading `v`. Set `PROJECT_VER`.
     VersionTextInvalid,
     /// The project name is not printable ASCII.
     ProjectTextInvalid,
-    /// The length of a segment is not whole words.
+    /// The length of a segment is not a multiple of a word.
     SegmentLengthInvalid {
-        /// Which, counted from 0.
+        /// The index of the segment, counted from 0.
         index: u8,
         /// Its length in bytes.
         got: u32,
@@ -153,7 +153,7 @@ pub enum ImageError {
 print_by_name!(ImageError);
 
 impl ImageError {
-    /// A number for each kind of error; they are never reused.
+    /// Returns the number of the kind of error; numbers are never reused.
     #[must_use]
     pub const fn code(&self) -> u16 {
         match self {
@@ -176,7 +176,7 @@ impl From<ImageError> for FormatError {
 }
 
 impl ImageError {
-    /// The number that ESP-IDF returns in the same case: `ESP_ERR_OTA_VALIDATE_FAILED`.
+    /// Returns the number that ESP-IDF returns in the same case: `ESP_ERR_OTA_VALIDATE_FAILED`.
     #[must_use]
     pub const fn esp_err(&self) -> i32 {
         0x1503
@@ -184,10 +184,10 @@ impl ImageError {
 }
 
 impl Image {
-    /// The image that `bytes` start with.
+    /// Parses the image at the start of `bytes`.
     ///
     /// # Errors
-    /// [`ImageError`]: the first thing found wrong.
+    /// [`ImageError`] for the first error found.
     pub fn parse(bytes: &[u8]) -> Result<Self, ImageError> {
         let got = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let need = HEAD_BYTES as u32;
@@ -198,11 +198,13 @@ impl Image {
         walk.image()
     }
 
-    /// The image at the start of a slot. What is none is read once more: one bit misread must not refuse an image.
-    /// Dropped: nothing happened.
+    /// Reads the image at the start of a slot. An invalid image is re-read once, to mask a transient bit error.
+    ///
+    /// # Cancel safety
+    /// Nothing is written, so cancellation has no effect.
     ///
     /// # Errors
-    /// [`Fault::Read`]; the inner error if there is no image.
+    /// [`Fault::Read`]; the inner error if there is no valid image.
     pub async fn read<F: Flash>(flash: &mut F, region: Region) -> Result<Result<Self, ImageError>, Fault> {
         match Self::read_once(flash, region).await? {
             Ok(image) => Ok(Ok(image)),
@@ -230,11 +232,11 @@ impl Image {
 }
 
 impl Descriptor {
-    /// What the image at the start of a slot says, of which no more than the head needs to lie there. Otherwise as
-    /// [`Image::read`].
+    /// Reads the descriptor of the image at the start of a slot, of which only the head must be present. Otherwise the
+    /// same as [`Image::read`].
     ///
     /// # Errors
-    /// As [`Image::read`].
+    /// See [`Image::read`].
     pub async fn read<F: Flash>(flash: &mut F, region: Region) -> Result<Result<Self, ImageError>, Fault> {
         match Walk::begin(flash, region).await? {
             Ok(walk) => Ok(Ok(walk.descriptor)),
@@ -243,7 +245,7 @@ impl Descriptor {
     }
 }
 
-/// The eight bytes at `at`, read in whole words. A region consists of whole sectors, so the words lie inside.
+/// Reads the eight bytes at `at`, in whole words. A region consists of whole sectors, so the words are inside it.
 async fn segment_header<F: Flash>(flash: &mut F, region: Region, at: u32) -> Result<[u8; 8], Fault> {
     let word_bytes = flash::word_bytes::<F>();
     let start = at - at % word_bytes;
@@ -253,14 +255,14 @@ async fn segment_header<F: Flash>(flash: &mut F, region: Region, at: u32) -> Res
     Ok(take(&words, (at - start) as usize))
 }
 
-/// The way from segment to segment, which finds the end.
+/// The walk over the segments, which finds the end of the image.
 struct Walk {
     descriptor: Descriptor,
     descriptor_magic: u32,
     segments: u8,
     digest_bytes: u32,
     limit_bytes: u32,
-    /// The segment that comes next, and where.
+    /// The index and offset of the next segment.
     index: u8,
     at: u32,
 }
@@ -300,7 +302,7 @@ impl Walk {
         Ok(Self { descriptor, descriptor_magic, segments, digest_bytes, limit_bytes, index: 0, at: HEADER_BYTES })
     }
 
-    /// Where the next segment's header lies, inside the limit; `None` behind the last segment.
+    /// Returns the offset of the next segment's header, inside the limit; `None` after the last segment.
     fn next(&self) -> Result<Option<u32>, ImageError> {
         if self.index == self.segments {
             return Ok(None);
@@ -328,7 +330,7 @@ impl Walk {
         Ok(Image { descriptor: self.descriptor, image_bytes })
     }
 
-    /// `end` as an offset, if it lies within the limit.
+    /// Returns `end` as an offset if it is within the limit.
     fn within(&self, end: u64) -> Result<u32, ImageError> {
         let need = u32::try_from(end).unwrap_or(u32::MAX);
         if end <= u64::from(self.limit_bytes) {
@@ -341,7 +343,7 @@ impl Walk {
 
 fn hardware(got: u16) -> Result<HardwareId, ImageError> {
     let (_, name) = CHIPS.iter().find(|(number, _)| *number == got).ok_or(ImageError::ChipUnknown { got })?;
-    Ok(HardwareId::new(name).expect("the names above are short and printable"))
+    Ok(HardwareId::new(name).expect("all chip names are short and printable"))
 }
 
 fn version(bytes: [u8; TEXT_BYTES]) -> Option<Version> {

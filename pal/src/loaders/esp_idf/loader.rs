@@ -1,20 +1,22 @@
-//! ESP-IDF's choice in flash: two sectors of one entry each. Which image deserves what is decided by the caller.
+//! ESP-IDF's boot choice in flash: two sectors with one entry each. The caller decides which image is chosen.
 //!
-//! One sector at a time is erased and written, and never the one that the running image's safety hangs on:
+//! Only one sector at a time is erased and written, and never the one that the running image depends on:
 //!
-//! * The sector to overwrite is found from the *running* slot. After a fallback the active entry is not the running one's.
-//! * The state is not covered by the CRC. So everything but the first word is written and read back while the sequence
-//!   number is still erased, and the word with the sequence number last: an entry cut at any byte is not valid, because
-//!   CRC-32 of one word is one to one. A word is written once between erases.
-//! * The bytes written depend on nothing but the slot, the state and the *other* sector: an operation that was cut leaves
-//!   the same bytes when it is done again.
-//! * A sector that is about to be written is always erased before, whatever it reads as.
+//! * The sector to overwrite is determined from the *running* slot. After a fallback the active entry is not that of
+//!   the running slot.
+//! * The state is not covered by the CRC. Everything except the first word is therefore written and read back while the
+//!   sequence number is still erased, and the word with the sequence number is written last: an entry cut at any byte
+//!   is not valid, because CRC-32 of one word is one to one. A word is written once between erases.
+//! * The bytes written depend only on the slot, the state and the *other* sector: an interrupted operation produces the
+//!   same bytes when it is repeated.
+//! * A sector is always erased before it is written, whatever it reads as.
 //!
-//! What the format cannot keep: while a sector is erased, its state can be damaged before its sequence number is. An
-//! entry that was refused may then count again, and start its slot without a trial; `loader/tests` counts how often. An
-//! update therefore erases the refused entry at the last moment, when its slot holds the new and verified image, and a
-//! [`revert`](OtaData::revert) leaves an erased sector and no entry of state `INVALID`. Flash whose word is 32 bytes (flash
-//! encryption) takes an entry in one write: there a cut write as well can leave a whole sequence number beside a torn state.
+//! One case cannot be excluded by the format: while a sector is erased, its state can be damaged before its sequence
+//! number is. A refused entry may then become valid again and start its slot without a trial; `loader/tests` counts
+//! these cases. An update therefore erases the refused entry as late as possible, when its slot holds the new and
+//! verified image, and a [`revert`](OtaData::revert) leaves an erased sector and no entry of state `INVALID`. Flash
+//! with a word of 32 bytes (flash encryption) writes an entry at once: there, a cut write can also leave a whole
+//! sequence number with a torn state.
 
 use super::super::super::flash::{self, Flash};
 use super::super::super::loaders::esp_idf::error::OtaDataError;
@@ -25,7 +27,7 @@ use crate::fault::Fault;
 use crate::store::layout::Layout;
 use crate::store::region::Region;
 
-/// Length of a sector: the bootloader's, and so the flash's.
+/// Length of a sector of the bootloader in bytes; the flash must have the same.
 pub const SECTOR_BYTES: u32 = 0x1000;
 
 /// The `otadata` partition of a device.
@@ -37,7 +39,8 @@ pub struct OtaData {
 }
 
 impl OtaData {
-    /// The partition at `region` of a flash like `F`, for a table of `slots` slots, and a `factory` application or none.
+    /// Creates the partition at `region` of a flash like `F`, for a partition table of `slots` slots, with a `factory`
+    /// application or without.
     ///
     /// # Errors
     /// [`OtaDataError::NotTwoSectors`].
@@ -51,7 +54,7 @@ impl OtaData {
         }
     }
 
-    /// The same partition, if it lies beside `layout` and has its slots.
+    /// Returns the same partition if it does not overlap `layout` and has the same slots.
     ///
     /// # Errors
     /// [`OtaDataError::Overlap`], [`OtaDataError::SlotsDiffer`].
@@ -66,21 +69,26 @@ impl OtaData {
         Ok(self)
     }
 
-    /// The entry that names `slot`, whole but perhaps refused; the one with the higher sequence number. Dropped: nothing
-    /// happened.
+    /// Returns the intact entry that names `slot`, refused or not; of two, the one with the higher sequence number.
+    ///
+    /// # Cancel safety
+    /// Nothing is written, so cancellation has no effect.
     ///
     /// # Errors
-    /// As [`entries`](Self::entries).
+    /// See [`entries`](Self::entries).
     pub async fn entry<F: Flash>(&self, flash: &mut F, slot: u8) -> Result<Option<Entry>, OtaDataError> {
         let entries = self.entries(flash).await?;
         Ok(entries.best(|entry| self.names(entry, slot)).map(|sector| *entries.of(sector)))
     }
 
-    /// What both sectors hold. One that cannot be read is taken as erased: flash with error correction refuses to read what
-    /// a cut left half written. Dropped: nothing happened.
+    /// Returns the entries of both sectors. A sector that cannot be read counts as erased: flash with error correction
+    /// refuses to read a partial write.
+    ///
+    /// # Cancel safety
+    /// Nothing is written, so cancellation has no effect.
     ///
     /// # Errors
-    /// [`Fault::Read`] if neither can be read.
+    /// [`Fault::Read`] if neither sector can be read.
     pub async fn entries<F: Flash>(&self, flash: &mut F) -> Result<Entries, OtaDataError> {
         match (self.read(flash, Sector::First).await, self.read(flash, Sector::Second).await) {
             (Err(fault), Err(_)) => Err(fault.into()),
@@ -88,37 +96,45 @@ impl OtaData {
         }
     }
 
-    /// What the bootloader starts at the next boot, if that image is good. Dropped: nothing happened.
+    /// Returns the application that the bootloader starts at the next boot if its image is valid.
+    ///
+    /// # Cancel safety
+    /// Nothing is written, so cancellation has no effect.
     ///
     /// # Errors
-    /// As [`entries`](Self::entries).
+    /// See [`entries`](Self::entries).
     pub async fn start<F: Flash>(&self, flash: &mut F) -> Result<App, OtaDataError> {
         Ok(self.slots.start(&self.entries(flash).await?, self.factory))
     }
 
-    /// Gives the image in `slot` its one trial boot at the next reset, while `running` stays what is started without it.
-    /// If the running slot has no entry any more, it gets one first. Calling again changes nothing. Dropped: the trial is
-    /// on or it is not; call again.
+    /// Gives the image in `slot` one trial boot at the next reset, while `running` remains the fallback. If the running
+    /// slot has no entry any more, its entry is written first. Idempotent.
+    ///
+    /// # Cancel safety
+    /// On cancellation the trial may or may not be set; call again.
     ///
     /// # Errors
-    /// [`OtaDataError::SlotRuns`], [`OtaDataError::TrialRuns`] and the others that say what is wrong; the flash's own.
+    /// [`OtaDataError::SlotRuns`], [`OtaDataError::TrialRuns`] and the others that apply; any error of the flash.
     pub async fn try_next<F: Flash>(&self, flash: &mut F, running: App, slot: u8) -> Result<(), OtaDataError> {
         self.choose(flash, running, slot, State::New).await
     }
 
-    /// Has every boot from now on start the image in `slot`, without a trial. Otherwise as [`try_next`](Self::try_next).
+    /// Makes every boot from now on start the image in `slot`, without a trial. Otherwise the same as
+    /// [`try_next`](Self::try_next).
     ///
     /// # Errors
-    /// As [`try_next`](Self::try_next).
+    /// See [`try_next`](Self::try_next).
     pub async fn switch<F: Flash>(&self, flash: &mut F, running: App, slot: u8) -> Result<(), OtaDataError> {
         self.choose(flash, running, slot, State::Valid).await
     }
 
-    /// Erases what says that an earlier image in `slot` was refused or never spoke. Calling again changes nothing. Dropped:
-    /// call again.
+    /// Erases the entry of an earlier image in `slot` that was refused or never confirmed. Idempotent.
+    ///
+    /// # Cancel safety
+    /// On cancellation the entry may remain; call again.
     ///
     /// # Errors
-    /// As [`entries`](Self::entries), and the flash's own.
+    /// See [`entries`](Self::entries), and any error of the flash.
     pub async fn forget<F: Flash>(&self, flash: &mut F, slot: u8) -> Result<(), OtaDataError> {
         let entries = self.entries(flash).await?;
         let stale = |entry: &Entry| self.names(entry, slot) && (entry.is_passed_over() || entry.state.on_trial());
@@ -128,14 +144,16 @@ impl OtaData {
         Ok(())
     }
 
-    /// Makes the image in `slot`, which runs, the one that every boot starts. Calling again changes nothing. Dropped: it
-    /// is or it is not; call again.
+    /// Confirms the image in `slot`, which runs: every boot starts it. Idempotent.
     ///
-    /// A trial's entry is erased and written in place, as the format wants it: a cut between sends the device back to the
-    /// old image, and nothing in `otadata` tells.
+    /// The entry of a trial is erased and rewritten in place, as the format requires: a power cut in between returns
+    /// the device to the old image without a trace in `otadata`.
+    ///
+    /// # Cancel safety
+    /// On cancellation the image may or may not be confirmed; call again.
     ///
     /// # Errors
-    /// The flash's own, and [`OtaDataError::SequencesUsedUp`].
+    /// Any error of the flash, and [`OtaDataError::SequencesUsedUp`].
     pub async fn keep<F: Flash>(&self, flash: &mut F, slot: u8) -> Result<(), OtaDataError> {
         self.check(slot)?;
         let entries = self.entries(flash).await?;
@@ -146,7 +164,7 @@ impl OtaData {
             }
             _ => self.secured(flash, slot).await?,
         };
-        // If the device fell back to this image, the choice it could not start goes, and what a cut leaves of it.
+        // If the device fell back to this image, the entry that could not be started is erased, and any remains of it.
         let entries = self.entries(flash).await?;
         match entries.active() == Some(own.other()) || entries.of(own.other()).is_damaged() {
             true => self.erase(flash, own.other()).await,
@@ -154,11 +172,14 @@ impl OtaData {
         }
     }
 
-    /// Puts the image in `slot`, which runs, on trial where a torn state started it without one: the next boot goes back
-    /// unless it is kept. Calling again changes nothing. Dropped: call again.
+    /// Puts the image in `slot`, which runs, on trial if a torn state started it without one: the next boot reverts it
+    /// unless it is confirmed. Idempotent.
+    ///
+    /// # Cancel safety
+    /// On cancellation the change may be incomplete; call again.
     ///
     /// # Errors
-    /// The flash's own.
+    /// Any error of the flash.
     pub async fn watch<F: Flash>(&self, flash: &mut F, slot: u8) -> Result<(), OtaDataError> {
         self.check(slot)?;
         let entries = self.entries(flash).await?;
@@ -168,12 +189,15 @@ impl OtaData {
         }
     }
 
-    /// Takes the choice back from `slot`, which runs: the next boot starts the image of the other entry, or the factory's.
-    /// The entry goes, so that nothing refused is left to be damaged into a choice; the reason is kept elsewhere. Calling
-    /// again erases again. Dropped: taken back or not; call again.
+    /// Revokes the choice of `slot`, which runs: the next boot starts the image of the other entry, or the factory
+    /// application. The entry is erased, so that no refused entry can become valid through damage; the reason is stored
+    /// elsewhere. Calling again erases again.
+    ///
+    /// # Cancel safety
+    /// On cancellation the choice may or may not be revoked; call again.
     ///
     /// # Errors
-    /// [`OtaDataError::NothingToGoBackTo`], or the flash's own.
+    /// [`OtaDataError::NothingToGoBackTo`], or any error of the flash.
     pub async fn revert<F: Flash>(&self, flash: &mut F, slot: u8) -> Result<(), OtaDataError> {
         self.check(slot)?;
         let entries = self.entries(flash).await?;
@@ -185,16 +209,18 @@ impl OtaData {
         }
     }
 
-    /// Takes every choice back: the next boot starts the factory application. Calling again erases again. Dropped: the
-    /// factory's or what was active before; call again.
+    /// Revokes every choice: the next boot starts the factory application. Calling again erases again.
+    ///
+    /// # Cancel safety
+    /// On cancellation the next boot starts the factory application or the one active before; call again.
     ///
     /// # Errors
-    /// [`OtaDataError::NoFactory`], or the flash's own.
+    /// [`OtaDataError::NoFactory`], or any error of the flash.
     pub async fn factory<F: Flash>(&self, flash: &mut F) -> Result<(), OtaDataError> {
         if !self.factory {
             return Err(OtaDataError::NoFactory);
         }
-        // The active one last: the other may name a slot that is half written by now.
+        // The active entry is erased last: the other may name a slot that is partially written by now.
         let active = self.entries(flash).await?.active().unwrap_or(Sector::First);
         self.erase(flash, active.other()).await?;
         self.erase(flash, active).await
@@ -224,8 +250,8 @@ impl OtaData {
         entries.best(|entry| entry.is_valid() && self.names(entry, slot))
     }
 
-    /// The sector with the running slot's entry. If there is none that stays, it is written first: into its own sector,
-    /// or where nothing is active.
+    /// Returns the sector with the entry of the running slot. If that slot has no permanent entry, one is written
+    /// first: into its own sector, or into one that is not active.
     async fn secured<F: Flash>(&self, flash: &mut F, running: u8) -> Result<Sector, OtaDataError> {
         self.check(running)?;
         let entries = self.entries(flash).await?;
@@ -239,8 +265,8 @@ impl OtaData {
         Ok(sector)
     }
 
-    /// The sector for a choice of `slot` while the factory application runs: any earlier choice could not be started, and
-    /// must not come back while `slot` waits for its trial.
+    /// Returns the sector for a choice of `slot` while the factory application runs. Any earlier choice could not be
+    /// started and must not become active again while `slot` waits for its trial, so it is erased.
     async fn cleared<F: Flash>(&self, flash: &mut F, slot: u8, state: State) -> Result<Sector, OtaDataError> {
         let entries = self.entries(flash).await?;
         let [first, second] = entries.0;
@@ -251,16 +277,16 @@ impl OtaData {
         Ok(Sector::First)
     }
 
-    /// The entry for `slot` in `sector`, above the one in the other sector.
+    /// The entry for `slot` in `sector`, with a higher number than the one in the other sector.
     fn next(&self, entries: &Entries, sector: Sector, slot: u8, state: State) -> Result<Entry, OtaDataError> {
         let other = entries.of(sector.other());
-        // A refused entry is counted too: should a torn erase make it a choice again, it stays below.
+        // A refused entry counts as well: if a torn erase makes it valid again, its number is still lower.
         let above = if other.is_whole() { other.sequence } else { 0 };
         let sequence = self.slots.next_sequence(slot, above).ok_or(OtaDataError::SequencesUsedUp { above })?;
         Ok(Entry::new(sequence, state))
     }
 
-    /// Writes the entry for `slot`, unless it is there.
+    /// Writes the entry for `slot` unless it is already present.
     async fn put<F: Flash>(&self, flash: &mut F, sector: Sector, slot: u8, state: State) -> Result<(), OtaDataError> {
         let entries = self.entries(flash).await?;
         let entry = self.next(&entries, sector, slot, state)?;
@@ -271,7 +297,8 @@ impl OtaData {
         self.write(flash, sector, &entry.emit()).await
     }
 
-    /// Writes an entry into an erased sector: the word with the sequence number last, everything else read back before.
+    /// Writes an entry into an erased sector: the word with the sequence number last, after everything else was read
+    /// back.
     async fn write<F: Flash>(
         &self,
         flash: &mut F,
@@ -294,7 +321,7 @@ impl OtaData {
         Ok(flash::sync(flash).await?)
     }
 
-    /// Reads an entry. One that is neither valid nor erased is read once more: a bit misread must not cost a choice.
+    /// Reads an entry. An entry that is neither valid nor erased is re-read once, to mask a transient bit error.
     async fn read<F: Flash>(&self, flash: &mut F, sector: Sector) -> Result<Entry, Fault> {
         let mut bytes = [0; ENTRY_BYTES];
         flash::read(flash, self.at(sector), &mut bytes).await?;

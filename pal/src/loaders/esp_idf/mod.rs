@@ -1,12 +1,13 @@
-//! Devices that ESP-IDF's second stage bootloader starts: its choice in flash, and its image format. Byte compatible.
+//! Devices that are started by ESP-IDF's second stage bootloader: its boot choice in flash, and its image format. Byte
+//! compatible.
 //!
 //! * [`otadata`]: the 32 bytes that name a slot, and the rule by which the bootloader chooses. Pure.
-//! * [`loader`]: the two sectors they lie in, changed so that a power cut leaves the old choice or the new one.
-//! * [`image`]: what an application image says about itself.
-//! * [`boot`]: both behind the traits of this crate.
+//! * [`loader`]: the two sectors with the entries, changed such that a power cut leaves the old choice or the new one.
+//! * [`image`]: the description that an application image contains.
+//! * [`boot`]: implementations of this crate's traits.
 //!
-//! The bootloader must be built with `CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE`: without it nobody ends a trial that hangs.
-//! ESP-IDF keeps neither a digest nor a reason; both stay in a record of our own.
+//! The bootloader must be built with `CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE`: without it, a trial that hangs is never
+//! ended. ESP-IDF stores neither a digest nor a reason; both are in the boot record.
 
 pub mod boot;
 pub mod error;

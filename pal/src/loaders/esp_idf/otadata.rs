@@ -1,44 +1,45 @@
-//! An entry of ESP-IDF's `otadata` partition: which OTA slot to start, and how its image stands. Pure; flash is `loader`'s.
+//! An entry of ESP-IDF's `otadata` partition: the OTA slot to start, and the state of its image. Pure: `loader`
+//! accesses the flash.
 //!
 //! Source: ESP-IDF `esp_flash_partitions.h`, `bootloader_common_loader.c`, `bootloader_utility.c`, `otatool.py`.
 
 use crate::bytes::{put, u32_at};
 use crate::crc::crc32_from_zero;
 
-/// Length of an entry.
+/// Length of an entry in bytes.
 pub const ENTRY_BYTES: usize = 32;
 
 /// The sequence number of erased flash; it names no slot.
 pub const SEQUENCE_ERASED: u32 = u32::MAX;
 
-/// The most OTA slots a partition table can have: the subtypes 0x10..=0x1F.
+/// The most OTA slots that a partition table can have: the subtypes 0x10..=0x1F.
 pub const SLOTS_MAX: u8 = 16;
 
-// Offsets in an entry; numbers are little endian. The label between sequence and state is not used and stays erased.
+// Offsets in an entry; numbers are little endian. The label between sequence and state is unused and stays erased.
 const AT_STATE: usize = 24;
 const AT_CRC: usize = 28;
 
-/// How the image of an entry stands.
+/// The state of the image of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Chosen, and never started: the bootloader makes it [`PendingVerify`](Self::PendingVerify) before it starts it.
+    /// Chosen and never started. The bootloader changes it to [`PendingVerify`](Self::PendingVerify) before the start.
     New,
-    /// Started once. Still so at the next boot, it becomes [`Aborted`](Self::Aborted).
+    /// Started once. If still so at the next boot, it becomes [`Aborted`](Self::Aborted).
     PendingVerify,
     /// Confirmed.
     Valid,
     /// Refused by the application.
     Invalid,
-    /// Given up by the bootloader, because nobody confirmed it.
+    /// Rejected by the bootloader, because it was not confirmed.
     Aborted,
-    /// Chosen without a trial: what erased flash reads as.
+    /// Chosen without a trial: the value of erased flash.
     Undefined,
-    /// Any other number: what a torn write left. The bootloader starts it and watches nobody.
+    /// Any other number, left by a torn write. The bootloader starts the image without supervision.
     Other(u32),
 }
 
 impl State {
-    /// The state of this number; every number has one.
+    /// Returns the state of this number; every number has one.
     #[must_use]
     pub const fn parse(number: u32) -> Self {
         match number {
@@ -52,7 +53,7 @@ impl State {
         }
     }
 
-    /// The number in flash.
+    /// Returns the number in flash.
     #[must_use]
     pub const fn number(self) -> u32 {
         match self {
@@ -66,27 +67,27 @@ impl State {
         }
     }
 
-    /// Whether the image waits for its verdict.
+    /// Whether the image waits for a verdict.
     #[must_use]
     pub const fn on_trial(self) -> bool {
         matches!(self, Self::New | Self::PendingVerify)
     }
 
-    /// Whether the image stays: confirmed, or chosen for good by somebody who asks for no trial.
+    /// Whether the image stays: confirmed, or chosen permanently by a program that does not use trials.
     #[must_use]
     pub const fn stays(self) -> bool {
         matches!(self, Self::Valid | Self::Undefined)
     }
 }
 
-/// An entry as flash holds it, whole or torn.
+/// An entry as read from flash, intact or torn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The number that names the slot; of two entries the higher one counts.
+    /// The number that names the slot; of two entries the one with the higher number counts.
     pub sequence: u32,
-    /// How the image stands. No CRC covers it.
+    /// The state of the image. It is not covered by the CRC.
     pub state: State,
-    /// The CRC as found; it covers the sequence number alone.
+    /// The CRC as read; it covers only the sequence number.
     pub crc: u32,
 }
 
@@ -94,19 +95,19 @@ impl Entry {
     /// The entry of erased flash.
     pub const ERASED: Self = Self { sequence: SEQUENCE_ERASED, state: State::Undefined, crc: u32::MAX };
 
-    /// An entry with the CRC that belongs to `sequence`.
+    /// Creates an entry with the CRC of `sequence`.
     #[must_use]
     pub fn new(sequence: u32, state: State) -> Self {
         Self { sequence, state, crc: sequence_crc(sequence) }
     }
 
-    /// The entry of these bytes, whatever they are.
+    /// Parses an entry; any bytes are accepted.
     #[must_use]
     pub fn parse(bytes: &[u8; ENTRY_BYTES]) -> Self {
         Self { sequence: u32_at(bytes, 0), state: State::parse(u32_at(bytes, AT_STATE)), crc: u32_at(bytes, AT_CRC) }
     }
 
-    /// The bytes of this entry.
+    /// Returns the bytes of this entry.
     #[must_use]
     pub fn emit(&self) -> [u8; ENTRY_BYTES] {
         let mut bytes = [0xFF; ENTRY_BYTES];
@@ -116,51 +117,52 @@ impl Entry {
         bytes
     }
 
-    /// Whether the bootloader passes over this entry without a look at its CRC: erased, or the image was refused.
+    /// Whether the bootloader skips this entry without checking its CRC: erased, or the image was refused.
     #[must_use]
     pub const fn is_passed_over(&self) -> bool {
         self.sequence == SEQUENCE_ERASED || matches!(self.state, State::Invalid | State::Aborted)
     }
 
-    /// Whether the sequence number is whole.
+    /// Whether the CRC matches the sequence number.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.sequence != SEQUENCE_ERASED && self.crc == sequence_crc(self.sequence)
     }
 
-    /// Whether a cut left something here that is neither an entry nor erased.
+    /// Whether this is neither an entry nor erased, as left by a power cut.
     #[must_use]
     pub fn is_damaged(&self) -> bool {
         !self.is_whole() && *self != Self::ERASED
     }
 
-    /// Whether this entry can be the choice of the bootloader.
+    /// Whether the bootloader can choose this entry.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         !self.is_passed_over() && self.is_whole()
     }
 }
 
-/// `esp_rom_crc32_le(UINT32_MAX, &sequence, 4)`: the ROM complements the value it is given, so the register starts at zero.
+/// Returns `esp_rom_crc32_le(UINT32_MAX, &sequence, 4)`: the ROM complements its argument, so the register starts at
+/// zero.
 #[must_use]
 pub fn sequence_crc(sequence: u32) -> u32 {
     crc32_from_zero(&sequence.to_le_bytes())
 }
 
-/// One of the two sectors of the partition; each holds one entry at its start.
+/// One of the two sectors of the partition; each has one entry at its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sector {
-    /// The one at offset 0.
+    /// The sector at offset 0.
     First,
-    /// The one at offset 0x1000.
+    /// The sector at offset 0x1000.
     Second,
 }
 
 impl Sector {
-    /// Both, in order.
+    /// Both sectors, in order.
     pub const BOTH: [Self; 2] = [Self::First, Self::Second];
 
-    /// The one that is not this.
+    /// Returns the other sector.
     #[must_use]
     pub const fn other(self) -> Self {
         match self {
@@ -170,12 +172,12 @@ impl Sector {
     }
 }
 
-/// What both sectors hold.
+/// The entries of both sectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entries(pub [Entry; 2]);
 
 impl Entries {
-    /// The entry of one sector.
+    /// Returns the entry of one sector.
     #[must_use]
     pub const fn of(&self, sector: Sector) -> &Entry {
         match sector {
@@ -184,13 +186,15 @@ impl Entries {
         }
     }
 
-    /// The sector whose entry counts: of the valid ones the one with the higher sequence number, of equal ones the first.
+    /// Returns the sector whose entry counts: of the valid entries the one with the higher sequence number, the first
+    /// if equal.
     #[must_use]
     pub fn active(&self) -> Option<Sector> {
         self.best(Entry::is_valid)
     }
 
-    /// Of the entries that `fits` the one with the higher sequence number, of equal ones the first.
+    /// Returns the sector of the entry for which `fits` returns true; of two, the higher sequence number, the first if
+    /// equal.
     pub(crate) fn best(&self, fits: impl Fn(&Entry) -> bool) -> Option<Sector> {
         match Sector::BOTH.map(|sector| fits(self.of(sector)).then(|| self.of(sector).sequence)) {
             [None, None] => None,
@@ -201,16 +205,16 @@ impl Entries {
     }
 }
 
-/// Something the bootloader starts.
+/// An application that the bootloader can start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum App {
     /// The factory application.
     Factory,
-    /// The one in this OTA slot, counted from 0.
+    /// The application in this OTA slot, counted from 0.
     Ota(u8),
 }
 
-/// How many OTA slots the partition table has, 1..=16; only [`Slots::new`] makes one.
+/// The number of OTA slots of the partition table, 1..=16; only [`Slots::new`] creates one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slots(u8);
 
@@ -218,25 +222,25 @@ impl Slots {
     /// The two slots of most partition tables.
     pub const TWO: Self = Self(2);
 
-    /// `count` slots, `None` outside 1..=16.
+    /// Creates `count` slots; `None` outside 1..=16.
     #[must_use]
     pub const fn new(count: u8) -> Option<Self> {
         if count == 0 || count > SLOTS_MAX { None } else { Some(Self(count)) }
     }
 
-    /// How many there are.
+    /// Returns the number of slots.
     #[must_use]
     pub const fn count(self) -> u8 {
         self.0
     }
 
-    /// The slot that a sequence number names.
+    /// Returns the slot that a sequence number names.
     #[must_use]
     pub const fn slot_of(self, sequence: u32) -> u8 {
         (sequence.wrapping_sub(1) % self.0 as u32) as u8
     }
 
-    /// The least sequence number that names `slot` and is higher than `above`, `None` if the numbers are used up.
+    /// Returns the lowest sequence number above `above` that names `slot`, `None` if the numbers are used up.
     #[must_use]
     pub const fn next_sequence(self, slot: u8, above: u32) -> Option<u32> {
         let (count, first) = (self.0 as u32, slot as u32 % self.0 as u32 + 1);
@@ -250,7 +254,8 @@ impl Slots {
         }
     }
 
-    /// The slot an update goes to while `app` runs: the one behind it, round and round; the first one behind the factory's.
+    /// Returns the slot for an update while `app` runs: the next one, cyclically; the first one after the factory
+    /// application.
     #[must_use]
     pub const fn next_slot(self, app: App) -> u8 {
         match app {
@@ -259,11 +264,11 @@ impl Slots {
         }
     }
 
-    /// What the bootloader starts at the next boot, if that image is good. Without a choice it is the factory application
-    /// where the partition table has one (`factory`), else the first slot.
+    /// Returns the application that the bootloader starts at the next boot if its image is valid. Without a choice it
+    /// is the factory application if the partition table has one (`factory`), else the first slot.
     #[must_use]
     pub fn start(self, entries: &Entries, factory: bool) -> App {
-        // Rollback comes first, and asks for no CRC: who is still pending was started before and said nothing.
+        // The rollback is first and does not check the CRC: a pending entry was started before and never confirmed.
         let settled = Entries(entries.0.map(|entry| match entry.state {
             State::PendingVerify => Entry { state: State::Aborted, ..entry },
             _ => entry,
@@ -312,7 +317,7 @@ mod tests {
             assert!(!Entry::new(1, refused).is_valid(), "{refused:?}");
         }
         assert!(!Entry { crc: 0x4743_989B, ..Entry::new(1, State::Valid) }.is_valid());
-        // The CRC of the erased number fits, and does not help.
+        // The CRC of the erased number matches but has no effect.
         assert!(!Entry::new(SEQUENCE_ERASED, State::Valid).is_valid());
         assert!(!Entry::ERASED.is_valid());
     }

@@ -1,4 +1,4 @@
-//! For the tests of this module: a flash with an `otadata` partition that loses power at any byte or bit of an operation.
+//! Test support: a flash with an `otadata` partition that loses power at any byte or bit of an operation.
 
 use std::vec;
 use std::vec::Vec;
@@ -15,23 +15,23 @@ const SECTOR: usize = SECTOR_BYTES as usize;
 pub(crate) const REGION: Region = Region::new(SECTOR_BYTES, 2 * SECTOR_BYTES);
 const FLASH_BYTES: usize = 4 * SECTOR;
 
-/// What a cut leaves of an erase or a write.
+/// The part of an erase or a write that a power cut leaves done.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tear {
-    /// The first bytes were done.
+    /// The first bytes.
     Head(usize),
-    /// The last bytes were done.
+    /// The last bytes.
     Tail(usize),
-    /// The bytes between were done.
+    /// The bytes in between.
     Middle(usize, usize),
-    /// Of an entry's place, each bit was done or not; of 256, so many were.
+    /// A random choice of the bits of an entry; the number counts of 256.
     Bits { seed: u64, done: u64 },
-    /// Of an entry's place, every bit was done but this one.
+    /// Every bit of an entry except this one.
     AllBut(usize),
 }
 
 impl Tear {
-    /// The bits that changed of the byte at `index` of `len`.
+    /// Returns the changed bits of the byte at `index` of `len`.
     fn mask(self, index: usize, len: usize) -> u8 {
         let bits = |done: &dyn Fn(usize) -> bool| {
             (0..8).filter(|bit| done(index * 8 + bit)).fold(0, |mask, bit| mask | 1 << bit)
@@ -48,7 +48,7 @@ impl Tear {
     }
 }
 
-/// A number that depends on `seed` alone (splitmix64).
+/// A number that depends only on `seed` (splitmix64).
 fn dice(seed: u64) -> u64 {
     let mut number = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     number = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -61,7 +61,7 @@ fn dice(seed: u64) -> u64 {
 pub(crate) struct Nor<const W: usize> {
     pub(crate) bytes: Vec<u8>,
     used: Vec<bool>,
-    /// Erases (`true`) and writes so far, with their lengths.
+    /// Whether each operation so far was an erase, and its length in bytes.
     pub(crate) ops: Vec<(bool, usize)>,
     pub(crate) cut: Option<(usize, Tear)>,
 }
@@ -76,14 +76,14 @@ impl<const W: usize> Nor<W> {
         Self { bytes, used: vec![true; FLASH_BYTES / W], ops: Vec::new(), cut: None }
     }
 
-    /// The same with so many sectors in all, the further ones erased.
+    /// Sets the total number of sectors; the additional ones are erased.
     pub(crate) fn with_sectors(mut self, sectors: usize) -> Self {
         self.bytes.resize(sectors * SECTOR, 0xFF);
         self.used.resize(sectors * SECTOR / W, false);
         self
     }
 
-    /// Puts bytes where they were when the device was made.
+    /// Writes bytes as at manufacture, without an operation.
     pub(crate) fn put(&mut self, at: u32, bytes: &[u8]) {
         self.bytes[at as usize..][..bytes.len()].copy_from_slice(bytes);
     }
@@ -101,7 +101,7 @@ impl<const W: usize> Nor<W> {
         Entries([1, 2].map(|sector| Entry::parse(self.bytes[sector * SECTOR..].first_chunk().unwrap())))
     }
 
-    /// Changes `at..` to `to`, all of it unless this is the operation that is cut.
+    /// Changes the bytes from `at` on to `to`: all of them, unless this is the operation that is cut.
     fn change(&mut self, at: usize, to: &[u8], erase: bool) -> Result<(), NorFlashErrorKind> {
         if self.is_off() {
             return Err(NorFlashErrorKind::Other);
@@ -147,8 +147,8 @@ impl<const W: usize> Flash for Nor<W> {
     }
 }
 
-/// An image for the ESP32-C3 of segments of these lengths, of the project `blinky` with security counter 7. The checksum is
-/// left out: nobody here looks at it.
+/// An image for the ESP32-C3 with segments of these lengths, of the project `blinky` with security counter 7. The
+/// checksum is omitted: no test here checks it.
 pub(crate) fn image(segments: &[u32], digest: bool, version: &str) -> Vec<u8> {
     let mut bytes = vec![0; 24];
     bytes[..2].copy_from_slice(&[0xE9, segments.len() as u8]);
@@ -169,7 +169,7 @@ pub(crate) fn image(segments: &[u32], digest: bool, version: &str) -> Vec<u8> {
     bytes
 }
 
-/// Puts a text of the application descriptor.
+/// Writes a text field of the application descriptor.
 pub(crate) fn put_text(bytes: &mut [u8], at: usize, text: &str) {
     bytes[at..at + 32].fill(0);
     bytes[at..at + text.len()].copy_from_slice(text.as_bytes());

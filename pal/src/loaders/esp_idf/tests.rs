@@ -30,7 +30,7 @@ const SECTOR: u32 = 0x1000;
 const SECTORS: usize = 12;
 const BLOCK: usize = 256;
 const REASON: u16 = 0x0777;
-/// Boots and cuts that a story may take: many more than it needs.
+/// The most boots and cuts of a scenario; a correct one needs far fewer.
 const LIVES_MAX: usize = 12;
 
 type Flash4 = Nor<4>;
@@ -42,7 +42,7 @@ impl Reset for NoReset {
     fn reset(&mut self) {}
 }
 
-/// Takes the new image's digest for a signature.
+/// A verifier that accepts the new image's digest as its signature.
 struct Signed;
 
 impl Verifier for Signed {
@@ -97,15 +97,16 @@ fn device(flash: &mut Flash4, factory: bool, running: SlotId) -> Device<'_> {
         .unwrap()
 }
 
-/// A device whose old image lies in `running`.
+/// Creates a device whose old image is in `running`.
 fn flash(held: [Entry; 2], factory: bool, running: SlotId) -> Flash4 {
     let mut flash = Flash4::holding(held).with_sectors(SECTORS);
     flash.put(layout(factory).slot(running).offset_bytes(), &old_image());
     flash
 }
 
-/// The bootloader with rollback, as the facts tell it: settles pending entries, chooses, marks a new choice as pending, and
-/// looks downwards and upwards for an image if the chosen slot has none. `None`: power went, or there is nothing to start.
+/// The bootloader with rollback, as documented: settles pending entries, chooses, marks a new choice as pending, and
+/// searches downwards and upwards for an image if the chosen slot has none. `None` if power is cut or nothing can be
+/// started.
 fn boot(flash: &mut Flash4, factory: bool) -> Option<SlotId> {
     rewrite(flash, State::PendingVerify, State::Aborted, |_, _| true)?;
     let entries = flash.entries();
@@ -133,14 +134,14 @@ fn rewrite(flash: &mut Flash4, from: State, to: State, which: impl Fn(&Entries, 
     Some(())
 }
 
-/// The whole image in a slot: 0 for the old one, 1 for the new one.
+/// Returns the index of the image that the slot holds completely: 0 for the old one, 1 for the new one.
 fn holds(flash: &Flash4, factory: bool, slot: SlotId) -> Option<usize> {
     let region = layout(factory).slot(slot);
     let bytes = &flash.bytes[region.offset_bytes() as usize..][..region.len_bytes() as usize];
     [old_image(), new_image()].iter().position(|image| bytes.starts_with(image))
 }
 
-/// What the application thinks of the new image.
+/// The application's verdict on the new image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Good,
@@ -148,7 +149,7 @@ enum Verdict {
     Silent,
 }
 
-/// How a life ends.
+/// How the run between two resets ends.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     Reset,
@@ -170,7 +171,7 @@ impl From<Fault> for Stop {
 #[derive(Debug)]
 struct Stop(#[allow(dead_code)] std::string::String);
 
-/// An agent's life, from its boot to its reset.
+/// Runs an agent from its boot to its reset.
 fn live(flash: &mut Flash4, factory: bool, running: SlotId, verdict: Verdict) -> Result<End, Stop> {
     let mut device = device(flash, factory, running);
     let state = run(device.boot_state())?;
@@ -181,7 +182,7 @@ fn live(flash: &mut Flash4, factory: bool, running: SlotId, verdict: Verdict) ->
             Verdict::Silent => {}
         },
         Trial::Started { .. } | Trial::Pending { .. } => {}
-        Trial::Ended { .. } if running != state.confirmed => {} // what was given up runs once more
+        Trial::Ended { .. } if running != state.confirmed => {} // the rejected image runs once more
         Trial::Ended { .. } => return Ok(End::Settled(state)),
         Trial::None if state.running_image.is_some_and(|image| image.version.patch == 1) => {
             return Ok(End::Settled(state));
@@ -206,7 +207,8 @@ fn update(device: &mut Device<'_>) -> Result<(), Stop> {
     Ok(run(device.activate(begun.slot, &digest, image_bytes))?)
 }
 
-/// Lives until the update is settled; the state then, and which image runs. An ended trial is one that was offered.
+/// Runs until the update is settled. Returns the state, and which image runs. Asserts that an ended trial had been
+/// offered.
 fn settle(flash: &mut Flash4, factory: bool, verdict: Verdict) -> (BootState, usize) {
     let mut offered = false;
     for _ in 0..LIVES_MAX {
@@ -217,10 +219,10 @@ fn settle(flash: &mut Flash4, factory: bool, verdict: Verdict) -> (BootState, us
             flash.power_on();
             continue;
         };
-        let runs = holds(flash, factory, running).expect("the bootloader looked");
+        let runs = holds(flash, factory, running).expect("the running slot holds an image");
         match live(flash, factory, running, verdict) {
             Ok(End::Settled(state)) => {
-                assert!(state.trial == Trial::None || offered, "the bootloader never had it to try: {state:?}");
+                assert!(state.trial == Trial::None || offered, "the trial was never offered: {state:?}");
                 return (state, runs);
             }
             Ok(End::Reset) => {}
@@ -230,13 +232,13 @@ fn settle(flash: &mut Flash4, factory: bool, verdict: Verdict) -> (BootState, us
             }
         }
     }
-    panic!("not settled in {LIVES_MAX} lives: {:?}", flash.entries());
+    panic!("not settled in {LIVES_MAX} boots: {:?}", flash.entries());
 }
 
 const OLD: Entry = Entry { sequence: 1, state: State::Valid, crc: 0x4743_989A };
 const REFUSED: Entry = Entry { sequence: 2, state: State::Aborted, crc: 0x55F6_3774 };
 
-/// What flash holds, whether there is a factory application, and what runs.
+/// The flash contents, whether there is a factory application, and the running slot.
 const STARTS: [([Entry; 2], bool, SlotId); 5] = [
     ([OLD, Entry::ERASED], false, SlotId::A),
     ([OLD, REFUSED], true, SlotId::A),
@@ -268,7 +270,7 @@ fn an_image_is_tried_and_kept_or_given_up_and_both_records_agree() {
     }
 }
 
-/// Cuts an update at its operation `index` and lets it go on; what became of it.
+/// Cuts an update at its operation `index`, resumes it, and returns the image that runs.
 fn cut_at(start: ([Entry; 2], bool, SlotId), verdict: Verdict, index: usize, tear: Tear) -> usize {
     let (held, factory, running) = start;
     let mut flash = flash(held, factory, running);
@@ -283,11 +285,11 @@ fn cut_at(start: ([Entry; 2], bool, SlotId), verdict: Verdict, index: usize, tea
         assert!(is_over(&state, running, &[REASON, REASON_ATTEMPTS_EXHAUSTED]), "{}", context());
     }
     flash.power_on();
-    // Whatever the cut left: the next update is taken.
+    // Whatever the cut left, the next update is accepted.
     let mut again = flash.clone();
     if runs == 0 {
-        let running = boot(&mut again, factory).expect("what runs can be started");
-        update(&mut device(&mut again, factory, running)).expect("a device at rest takes an update");
+        let running = boot(&mut again, factory).expect("the running image can be started");
+        update(&mut device(&mut again, factory, running)).expect("an idle device accepts an update");
         assert_eq!(settle(&mut again, factory, Verdict::Good).1, 1, "{}", context());
     }
     runs
@@ -304,7 +306,7 @@ fn a_cut_anywhere_in_an_update_ends_in_one_image_confirmed_and_a_true_word_of_th
                 let edges = [0, 1, 28, *len].map(Tear::Head).into_iter();
                 let ends = [1, 4, 8].map(Tear::Tail).into_iter();
                 let bits = (0..4).map(|seed| Tear::Bits { seed, done: [4, 128, 250][seed as usize % 3] });
-                // The state alone: a refused entry becomes a choice again.
+                // Only the state is torn: a refused entry becomes valid again.
                 let state = [Tear::Middle(24, 25)].into_iter();
                 for tear in edges.chain(ends).chain(bits).chain(state) {
                     kept += cut_at(start, verdict, index, tear);
@@ -312,7 +314,7 @@ fn a_cut_anywhere_in_an_update_ends_in_one_image_confirmed_and_a_true_word_of_th
             }
             let cuts = whole.ops.len() * 12;
             assert!(cuts > 150, "{cuts} cuts of {start:?}");
-            // A cut between the first boot of a trial and its verdict costs the trial, and so may one in the verdict.
+            // A cut between the first boot of a trial and its verdict ends the trial, and so may a cut in the verdict.
             assert_eq!(kept > cuts / 2, verdict == Verdict::Good, "{kept} of {cuts} end with the new image");
         }
     }

@@ -1,8 +1,8 @@
-//! MCUboot behind the doors of `native`: [`Swapping`] and [`InPlace`] for `foreign`, and its images as a format. The slots
-//! of the layout hold images only: build it with [`Marks::image_regions`], the trailers lie behind them.
+//! MCUboot as a [`Loader`]: [`Swapping`] and [`InPlace`], and its images as a format. The slots of the layout hold only
+//! images: use [`Marks::image_regions`] for it, which excludes the trailers.
 //!
-//! In place, MCUboot starts the highest version that has a mark, and erases what has none at every boot: an update there
-//! must be newer than what runs, and a reset costs the blocks received before it.
+//! In place, MCUboot starts the image of the highest version that has a mark, and erases images without a mark at every
+//! boot. An update must therefore be newer than the running image, and a reset discards the blocks received before it.
 
 use super::super::super::flash::Flash;
 use super::super::super::loaders::bridge::Loader;
@@ -20,16 +20,17 @@ use super::marks::{Mark, Marks, Mode, Standing};
 use super::tlvs::read_tlvs;
 use super::trailer::{Flag, Magic};
 
-/// Images that `imgtool` made, for the application. Each must name its board, unless `BOARD_NAMED` is false: then one that
-/// names none is taken for any.
+/// Images that `imgtool` made for the application. Each must name its board. If `BOARD_NAMED` is false, an image that
+/// names no board is accepted on any.
 ///
-/// The first image of a device needs the TLV too, or its version and its security counter do not count.
+/// The first image of a device needs the TLV as well; otherwise its version and its security counter are not used.
 #[derive(Clone, Copy, Debug)]
 pub struct McubootImages<const BOARD_NAMED: bool = true>;
 
 impl<const BOARD_NAMED: bool> ImageFormat for McubootImages<BOARD_NAMED> {
     async fn identity<F: Flash>(flash: &mut F, region: Region, extent: Available) -> Result<ImageInfo, Refusal> {
-        // No sum covers the header: what two readings in a row agree on, of three, lest a bit misread change the version.
+        // The header has no checksum of its own. A result counts if two consecutive readings, of up to three, agree: a
+        // transient bit error must not change the version.
         let mut identity = Self::identity_once(flash, region, extent).await;
         for _ in 0..2 {
             let earlier = core::mem::replace(&mut identity, Self::identity_once(flash, region, extent).await);
@@ -58,7 +59,7 @@ impl<const BOARD_NAMED: bool> McubootImages<BOARD_NAMED> {
                 return Err(refused(ImageError::HardwareIdMissing));
             }
             identity.hardware = tlvs.hardware;
-            // All is there: what has no counter has the lowest.
+            // The whole image is present: without a counter it has the lowest.
             identity.security_counter = Some(tlvs.security_counter.unwrap_or(0));
             identity.image_bytes = Some(tlvs.image_bytes);
         }
@@ -73,7 +74,7 @@ fn refused(error: ImageError) -> Refusal {
     }
 }
 
-/// MCUboot that swaps. The names of slots are not their places: what runs is always in the primary.
+/// MCUboot that swaps. Slots are names of images, not regions: the running image is always in the primary region.
 #[derive(Clone, Debug)]
 pub struct Swapping<const BOARD_NAMED: bool = true>(Marks);
 
@@ -82,7 +83,7 @@ pub struct Swapping<const BOARD_NAMED: bool = true>(Marks);
 pub struct InPlace<const BOARD_NAMED: bool = true>(Marks);
 
 impl<const BOARD_NAMED: bool> Swapping<BOARD_NAMED> {
-    /// The loader behind these marks, `None` if they are of one that runs in place.
+    /// Creates the loader for these marks; `None` if they are of an MCUboot that runs in place.
     #[must_use]
     pub fn new(marks: Marks) -> Option<Self> {
         matches!(marks.mode(), Mode::Swap(_)).then_some(Self(marks))
@@ -90,7 +91,7 @@ impl<const BOARD_NAMED: bool> Swapping<BOARD_NAMED> {
 }
 
 impl<const BOARD_NAMED: bool> InPlace<BOARD_NAMED> {
-    /// The loader behind these marks, `None` if they are of one that swaps.
+    /// Creates the loader for these marks; `None` if they are of an MCUboot that swaps.
     #[must_use]
     pub fn new(marks: Marks) -> Option<Self> {
         (marks.mode() == Mode::DirectXip).then_some(Self(marks))
@@ -173,7 +174,7 @@ impl<const BOARD_NAMED: bool> Loader for InPlace<BOARD_NAMED> {
         self.0.go_back(flash, running).await
     }
 
-    /// MCUboot starts the highest version: the running image, if that is it, has to lose its mark.
+    /// MCUboot starts the highest version. If the running image has it, its mark must be removed.
     async fn switch<F: Flash>(&mut self, flash: &mut F, running: SlotId, slot: SlotId) -> Result<(), Fault> {
         let stands = self.0.read_other(flash, slot).await.is_started_in_place();
         match slot == running {
@@ -188,7 +189,7 @@ fn state_of_running(standing: Standing) -> LoaderState {
     match standing {
         Standing::Confirmed => LoaderState::Kept,
         Standing::OnTrial => LoaderState::Trying,
-        // The verdict is still the program's: it can stay, and can go back by a mark.
+        // The verdict is left to the program: the image can stay, or can be reverted by a mark.
         Standing::Unwatched => LoaderState::Nothing,
     }
 }

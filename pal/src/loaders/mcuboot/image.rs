@@ -1,5 +1,5 @@
-//! MCUboot's image format: the header at the start, and what can be wrong with an image. What stands behind the body is
-//! `tlvs`'s; whether a device takes the image is not decided here.
+//! MCUboot's image format: the header at the start, and the errors of an image. `tlvs` reads the part after the body.
+//! Whether a device accepts the image is not decided here.
 //!
 //! Source: MCUboot, boot/bootutil/include/bootutil/image.h; scripts/imgtool/image.py.
 
@@ -11,11 +11,11 @@ use crate::image::version::Version;
 use crate::print::print_by_name;
 use crate::store::region::Region;
 
-/// Length of the header's fields; the body may start later.
+/// Length of the header's fields in bytes; the body may start later.
 pub const IMAGE_HEADER_BYTES: usize = 32;
 
 const IMAGE_MAGIC: u32 = 0x96F3_B83D;
-/// What makes the image in flash another one than the image in the file, or no program: encrypted, compressed, not bootable.
+/// Flags of images that differ in flash from the file, or are no program: encrypted, compressed, not bootable.
 const FLAGS_UNSUPPORTED: u32 = 0x0004 | 0x0008 | 0x0010 | 0x0200 | 0x0400 | 0x0800;
 
 // Offsets in the header; numbers are little endian.
@@ -29,28 +29,28 @@ const AT_VERSION: usize = 20;
 /// The header of an MCUboot image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageHeader {
-    /// Address that the image is loaded to, or was linked for.
+    /// Address that the image is loaded to or linked for.
     pub load_address: u32,
-    /// The version that MCUboot compares: its `revision` is our patch.
+    /// The version that MCUboot compares; its `revision` is the patch level.
     pub version: Version,
-    /// The build number. MCUboot does not compare it unless it was built to, and neither do we.
+    /// The build number. MCUboot does not compare it by default, and this crate never does.
     pub build: u32,
     body_offset_bytes: u32,
     body_bytes: u32,
     pub(super) protected_bytes: u32,
 }
 
-/// Why bytes are not an MCUboot image, or not one that this crate can follow. Offsets count from the start of the image.
+/// Why bytes are not an MCUboot image that this crate supports. Offsets count from the start of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageError {
     /// Fewer bytes than a header has.
     TooShort {
-        /// Bytes there.
+        /// Number of bytes given.
         got: usize,
     },
-    /// The first word is not MCUboot's.
+    /// The first word is not MCUboot's magic.
     NotAnImage {
-        /// It.
+        /// The word found.
         magic: u32,
     },
     /// The header is shorter than its own fields, the body is empty, or they end beyond 4 GiB.
@@ -60,51 +60,51 @@ pub enum ImageError {
         /// Length of the body.
         body_bytes: u32,
     },
-    /// Encrypted, compressed or not bootable: what runs would not be what was received.
+    /// Encrypted, compressed or not bootable: the running image would differ from the received one.
     FlagsUnsupported {
-        /// These flags.
+        /// The unsupported flags.
         got: u32,
     },
-    /// The image, or a TLV, ends beyond what it lies in.
+    /// The image, or a TLV, ends beyond the range that contains it.
     OutOfRange {
-        /// Where it should end.
+        /// The end found.
         end_bytes: u32,
-        /// Where it must.
+        /// The largest end allowed.
         limit_bytes: u32,
     },
-    /// No area of TLVs where one should start.
+    /// No area of TLVs at the expected offset.
     NoTlvArea {
-        /// Where.
+        /// The offset.
         offset_bytes: u32,
-        /// What is there.
+        /// The magic found.
         magic: u16,
     },
-    /// The area of protected TLVs is not as long as the header says.
+    /// The length of the area of protected TLVs differs from that in the header.
     ProtectedLengthMismatch {
-        /// As the header says.
+        /// The length in the header.
         header: u32,
-        /// As the area says.
+        /// The length in the area.
         area: u32,
     },
     /// More TLVs than [`TLVS_MAX`](super::tlvs::TLVS_MAX).
     TooManyTlvs,
-    /// A TLV has another length than its kind.
+    /// The length of a TLV does not match its kind.
     TlvLengthWrong {
         /// Its kind.
         kind: u16,
         /// Its length.
         got: u16,
     },
-    /// A TLV that must be there once is there twice.
+    /// A TLV that must be unique occurs twice.
     TlvRepeated {
         /// Its kind.
         kind: u16,
     },
     /// No SHA-256: the image was made with `--sha 384`, `--sha 512` or `--pure`.
     DigestMissing,
-    /// The digest is not that of the image.
+    /// The digest does not match the image.
     DigestWrong,
-    /// The image names no board, and none was configured to be taken for it.
+    /// The image names no board, and the device requires one.
     HardwareIdMissing,
     /// The hardware id is not 1 to 16 printable ASCII characters.
     HardwareIdInvalid,
@@ -113,7 +113,7 @@ pub enum ImageError {
 print_by_name!(ImageError);
 
 impl ImageError {
-    /// A number for each kind of error; they are never reused.
+    /// Returns the number of the kind of error; numbers are never reused.
     #[must_use]
     pub const fn code(&self) -> u16 {
         match self {
@@ -142,10 +142,10 @@ impl From<ImageError> for FormatError {
 }
 
 impl ImageHeader {
-    /// The header at the start of `image`.
+    /// Parses the header at the start of `image`.
     ///
     /// # Errors
-    /// [`ImageError`]: the first thing found wrong.
+    /// [`ImageError`] for the first error found.
     pub fn parse(image: &[u8]) -> Result<Self, ImageError> {
         let bytes = image.first_chunk::<IMAGE_HEADER_BYTES>().ok_or(ImageError::TooShort { got: image.len() })?;
         let magic = u32_at(bytes, 0);
@@ -173,29 +173,32 @@ impl ImageHeader {
         })
     }
 
-    /// Start of the body, from the start of the image.
+    /// Start of the body, in bytes from the start of the image.
     #[must_use]
     pub const fn body_offset_bytes(&self) -> u32 {
         self.body_offset_bytes
     }
 
-    /// Length of the body.
+    /// Length of the body, in bytes.
     #[must_use]
     pub const fn body_bytes(&self) -> u32 {
         self.body_bytes
     }
 
-    /// How much of the image its digest covers. The image is longer: [`Tlvs::image_bytes`](super::Tlvs).
+    /// Length in bytes of the part covered by the digest. The image is longer: [`Tlvs::image_bytes`](super::Tlvs).
     #[must_use]
     pub const fn hashed_bytes(&self) -> u32 {
         self.body_offset_bytes + self.body_bytes + self.protected_bytes
     }
 }
 
-/// Reads the header at the start of a slot. Dropped: nothing happened.
+/// Reads the header at the start of a slot.
+///
+/// # Cancel safety
+/// Nothing is written, so cancellation has no effect.
 ///
 /// # Errors
-/// [`Fault::Read`]; inside, why there is none.
+/// [`Fault::Read`]; the inner error if there is no valid header.
 pub async fn read_image_header<F: Flash>(
     flash: &mut F,
     slot: Region,

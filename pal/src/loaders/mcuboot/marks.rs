@@ -1,9 +1,10 @@
-//! The marks in MCUboot's trailers, over a flash: which image the next boot tries, and that the running one stays.
-//! Which image is worth a mark is `native`'s to say; the swap is MCUboot's.
+//! The marks in MCUboot's trailers, over a flash: they select the image that the next boot tries, and confirm the
+//! running one. `native` decides which image is marked; MCUboot performs the swap.
 //!
-//! A slot that is marked has its trailer erased first: of a magic that a cut left torn, MCUboot's own library says that
-//! the slot is bad, for ever. Its magic is written last of all, so that half a mark is none. (MCUboot's library writes it
-//! first: a cut turns "for good" into "on trial".) The running slot is never erased: confirming sets one flag.
+//! A slot to be marked has its trailer erased first: MCUboot's own library rejects a slot with a torn magic
+//! permanently. The magic is written last, so that an incomplete mark is not valid. (MCUboot's library writes it first:
+//! a power cut then turns a permanent mark into a trial.) The trailer of the running slot is never erased for a
+//! confirmation, which sets one flag.
 
 use super::super::super::flash::{self, Flash};
 use crate::fault::Fault;
@@ -19,63 +20,63 @@ use super::trailer::{SLOT_SECTORS_MAX_DEFAULT, next_swap};
 
 const FLAG_SET: [u8; 1] = [0x01];
 
-/// How MCUboot was built to update.
+/// The update mode that MCUboot was built with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Slot A is the primary and runs; a marked slot B is swapped with it.
     Swap(Swap),
-    /// Both slots run in place, of those with a mark the one of the higher version (`MCUBOOT_DIRECT_XIP_REVERT`).
+    /// Both slots run in place: of the marked ones, that of the higher version (`MCUBOOT_DIRECT_XIP_REVERT`).
     DirectXip,
 }
 
-/// What a slot is marked for.
+/// The kind of a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// It is tried once, and left again unless it is confirmed.
+    /// The image is tried once, and reverted unless it is confirmed.
     Trial,
-    /// It stays.
+    /// The image is permanent.
     Permanent,
 }
 
-/// What the next boot starts.
+/// The image that the next boot starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextBoot {
-    /// What the last one did.
+    /// The same as at the last boot.
     Same,
     /// The image in this slot, on trial.
     Trial(SlotId),
-    /// The image in this slot, for good.
+    /// The image in this slot, permanently.
     Permanent(SlotId),
     /// The image that ran before.
     GoesBack,
 }
 
-/// How the running image stands.
+/// The state of the running image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// The next boot leaves it, unless it is confirmed first.
+    /// The next boot reverts it unless it is confirmed first.
     OnTrial,
-    /// It stays, its trailer says so.
+    /// It is permanent according to its trailer.
     Confirmed,
-    /// It stays because its trailer says nothing that MCUboot would act on: it came by a programmer and not by a swap, or
-    /// a cut tore a word. Going back needs [`Marks::go_back`].
+    /// It is permanent because its trailer has nothing that MCUboot acts on: it was installed by a programmer and not
+    /// by a swap, or a power cut tore a word. [`Marks::go_back`] is needed to revert it.
     Unwatched,
 }
 
-/// The trailers of two slots. Offsets in its errors are absolute flash addresses.
+/// The trailers of two slots. Offsets in errors are absolute flash addresses.
 #[derive(Clone, Debug)]
 pub struct Marks {
     mode: Mode,
     slots: [(Region, Offsets); 2],
-    /// What this object marked: only its own erase and write are known to have ended.
+    /// The mark that this object wrote: only its own erases and writes are certain to be complete.
     marked: Option<(SlotId, Mark)>,
 }
 
 impl Marks {
-    /// The trailers of slots A and B, which are primary and secondary. Touches no flash.
+    /// Creates the trailers of slots A and B, the primary and the secondary. No flash access.
     ///
     /// # Errors
-    /// [`TrailerError`] if a slot has no room for a trailer of this kind, or MCUboot has none for its sectors.
+    /// [`TrailerError`] if a slot has no room for such a trailer, or MCUboot does not support its sectors.
     pub const fn new(mode: Mode, align: Align, geometry: Geometry, slots: [Region; 2]) -> Result<Self, TrailerError> {
         let (first, second) = match (slot(align, geometry, slots[0]), slot(align, geometry, slots[1])) {
             (Ok(first), Ok(second)) if !first.0.overlaps(second.0) => (first, second),
@@ -85,8 +86,8 @@ impl Marks {
         Ok(Self { mode, slots: [first, second], marked: None })
     }
 
-    /// The longest image that `slot` takes: it ends before the first sector that holds any of the trailer, in both slots
-    /// if they are swapped.
+    /// Length in bytes of the longest image in `slot`: it ends before the first sector that contains any of the
+    /// trailer, in both slots if they are swapped.
     #[must_use]
     pub fn image_bytes_max(&self, slot: SlotId, sector_bytes: u32) -> u32 {
         let [primary, secondary] = self.slots.map(|(_, offsets)| trailer_start(&offsets, sector_bytes));
@@ -98,30 +99,32 @@ impl Marks {
         }
     }
 
-    /// How MCUboot was built to update.
+    /// The update mode that MCUboot was built with.
     #[must_use]
     pub const fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// The slots without their trailers, A first: what a layout gives to images.
+    /// The slots without their trailers, A first: the image regions for a layout.
     #[must_use]
     pub fn image_regions(&self, sector_bytes: u32) -> [Region; 2] {
         [SlotId::A, SlotId::B]
             .map(|slot| Region::new(self.slot(slot).0.offset_bytes(), self.image_bytes_max(slot, sector_bytes)))
     }
 
-    /// Where the flag of a confirmed image lies in flash.
+    /// The flash address of the flag of a confirmed image.
     pub(crate) fn flag_address(&self, slot: SlotId) -> u32 {
         let (region, offsets) = self.slot(slot);
         region.at(offsets.image_ok())
     }
 
-    /// Marks `slot`, which does not run: MCUboot starts it at the next boot. Calling again changes nothing. Dropped, or
-    /// failed: marked or not; call again.
+    /// Marks `slot`, which does not run: MCUboot starts it at the next boot. Idempotent.
+    ///
+    /// # Cancel safety
+    /// On cancellation or failure the slot may or may not be marked; call again.
     ///
     /// # Errors
-    /// The flash's own.
+    /// Any error of the flash.
     pub async fn mark<F: Flash>(&mut self, flash: &mut F, slot: SlotId, mark: Mark) -> Result<(), Fault> {
         if self.marked == Some((slot, mark)) && self.read(flash, slot).await == Ok(marked(mark)) {
             return Ok(());
@@ -131,7 +134,7 @@ impl Marks {
         if mark == Mark::Permanent {
             flash::write(flash, region.at(offsets.image_ok()), &FLAG_SET).await?;
         }
-        // What the mark is for, and the flag, must be durable before the mark can be.
+        // The image and the flag must be durable before the mark is.
         flash::sync(flash).await?;
         write_magic(flash, region, &offsets).await?;
         flash::sync(flash).await?;
@@ -139,11 +142,14 @@ impl Marks {
         Ok(())
     }
 
-    /// Erases the trailer of `slot`, its magic first: MCUboot passes it over. Always erases, because a trailer that reads
-    /// as erased may be what a cut left of one. Dropped, or failed: marked, torn or erased; call again.
+    /// Erases the trailer of `slot`, its magic first, so that MCUboot skips it. Always erases, because a trailer that
+    /// reads as erased may be partially written.
+    ///
+    /// # Cancel safety
+    /// On cancellation or failure the slot is marked, torn or erased; call again.
     ///
     /// # Errors
-    /// The flash's own.
+    /// Any error of the flash.
     pub async fn unmark<F: Flash>(&mut self, flash: &mut F, slot: SlotId) -> Result<(), Fault> {
         self.marked = None;
         let (region, offsets) = self.slot(slot);
@@ -159,7 +165,10 @@ impl Marks {
         }
     }
 
-    /// How the image that runs from `running` stands. Dropped: nothing happened.
+    /// Returns the state of the image that runs from `running`.
+    ///
+    /// # Cancel safety
+    /// Nothing is written, so cancellation has no effect.
     ///
     /// # Errors
     /// [`Fault::Read`].
@@ -167,12 +176,14 @@ impl Marks {
         Ok(standing(self.mode, &self.read(flash, self.runs_from(running)).await?))
     }
 
-    /// Makes the running image stay, and says how it stands then: [`Standing::Unwatched`] has nothing to confirm, and an
-    /// image that is still on trial cannot be confirmed: its words are torn.
-    /// Calling again changes nothing. Dropped, or failed: it stays or is on trial; call again.
+    /// Confirms the running image and returns its state. [`Standing::Unwatched`] needs no confirmation.
+    /// [`Standing::OnTrial`] means that the image cannot be confirmed: its trailer is torn. Idempotent.
+    ///
+    /// # Cancel safety
+    /// On cancellation or failure the image is confirmed or still on trial; call again.
     ///
     /// # Errors
-    /// The flash's own.
+    /// Any error of the flash.
     pub async fn confirm<F: Flash>(&mut self, flash: &mut F, running: SlotId) -> Result<Standing, Fault> {
         let (region, offsets) = self.slot(self.runs_from(running));
         let found = self.read(flash, self.runs_from(running)).await?;
@@ -182,7 +193,7 @@ impl Marks {
         if self.mode == Mode::DirectXip && found.copy_done == Flag::Unset {
             set_flag(flash, region.at(offsets.copy_done())).await?;
         }
-        // A torn flag cannot be written again; `standing` says what MCUboot makes of it.
+        // A torn flag cannot be written again; `standing` determines how MCUboot reads it.
         if found.image_ok == Flag::Unset {
             set_flag(flash, region.at(offsets.image_ok())).await?;
         }
@@ -190,25 +201,30 @@ impl Marks {
         self.standing(flash, running).await
     }
 
-    /// Makes the next boot leave the running image for the one before it: of an image on trial that is MCUboot's way, an
-    /// unwatched one needs a mark. The caller knows that the other slot still holds the earlier image. Calling again
-    /// changes nothing. Dropped, or failed: call again.
+    /// Makes the next boot revert the running image to the one before it. MCUboot reverts an image on trial by itself;
+    /// an unwatched one needs a mark. The caller ensures that the other slot still holds the earlier image. Idempotent.
+    ///
+    /// # Cancel safety
+    /// On cancellation or failure the change may be incomplete; call again.
     ///
     /// # Errors
-    /// [`Fault::NoTrialRuns`] of a confirmed image, and of an unwatched one after a swap by offset; or the flash's own.
+    /// [`Fault::NoTrialRuns`] if the image is confirmed, or unwatched after a swap by offset; any flash error.
     pub async fn go_back<F: Flash>(&mut self, flash: &mut F, running: SlotId) -> Result<(), Fault> {
         match (self.standing(flash, running).await?, self.mode) {
             (Standing::OnTrial, _) => Ok(()),
             (Standing::Confirmed, _) => Err(Fault::NoTrialRuns),
-            // By offset, the earlier image is not where MCUboot takes a marked one from.
+            // With a swap by offset, the earlier image is not where MCUboot reads a marked one.
             (Standing::Unwatched, Mode::Swap(Swap::Offset)) => Err(Fault::NoTrialRuns),
             (Standing::Unwatched, Mode::Swap(_)) => self.mark(flash, SlotId::B, Mark::Permanent).await,
             (Standing::Unwatched, Mode::DirectXip) => self.unmark(flash, running).await,
         }
     }
 
-    /// What the next boot starts, as far as trailers decide it: MCUboot passes a marked image over that it finds invalid,
-    /// and in place one whose version is not the highest. Dropped: nothing happened.
+    /// Returns what the next boot starts, as far as trailers decide it: MCUboot skips a marked image that is invalid
+    /// and, in place, one whose version is not the highest.
+    ///
+    /// # Cancel safety
+    /// Nothing is written, so cancellation has no effect.
     ///
     /// # Errors
     /// [`Fault::Read`].
@@ -230,7 +246,10 @@ impl Marks {
         })
     }
 
-    /// What the trailer of a slot says. Dropped: nothing happened.
+    /// Reads the trailer of a slot.
+    ///
+    /// # Cancel safety
+    /// Nothing is written, so cancellation has no effect.
     ///
     /// # Errors
     /// [`Fault::Read`].
@@ -242,13 +261,16 @@ impl Marks {
         Ok(Trailer::parse(words, offsets.align()))
     }
 
-    /// What the trailer of a slot says that does not run. What error correction refuses to read, after a cut mark, MCUboot
-    /// takes for erased. Dropped: nothing happened.
+    /// Reads the trailer of a slot that does not run. If error correction refuses to read it, after an interrupted
+    /// mark, it is erased for MCUboot as well.
+    ///
+    /// # Cancel safety
+    /// Nothing is written, so cancellation has no effect.
     pub async fn read_other<F: Flash>(&self, flash: &mut F, slot: SlotId) -> Trailer {
         self.read(flash, slot).await.unwrap_or(Trailer::ERASED)
     }
 
-    /// The slot whose trailer speaks for the running image.
+    /// The slot whose trailer applies to the running image.
     fn runs_from(&self, running: SlotId) -> SlotId {
         match self.mode {
             Mode::Swap(_) => SlotId::A,
@@ -286,7 +308,7 @@ const fn slot(align: Align, geometry: Geometry, region: Region) -> Result<(Regio
     }
 }
 
-/// Start of the first sector that holds any of a trailer.
+/// Start of the first sector that contains any of a trailer.
 const fn trailer_start(offsets: &Offsets, sector_bytes: u32) -> u32 {
     offsets.first() - offsets.first() % sector_bytes
 }
@@ -304,7 +326,7 @@ fn standing(mode: Mode, running: &Trailer) -> Standing {
     match (running.magic, running.image_ok, running.copy_done, mode) {
         (Magic::Good, Flag::Set, _, _) => Standing::Confirmed,
         (Magic::Good, Flag::Unset, Flag::Set, _) => Standing::OnTrial,
-        // In place, a torn flag is as good as none, and so is a torn magic: MCUboot erases the image.
+        // In place, a torn flag counts as absent, and so does a torn magic: MCUboot erases the image.
         (Magic::Good, _, Flag::Unset | Flag::Bad, Mode::DirectXip) => Standing::Unwatched,
         (_, _, _, Mode::DirectXip) => Standing::OnTrial,
         (_, _, _, Mode::Swap(_)) => Standing::Unwatched,
@@ -320,12 +342,12 @@ fn next_in_place(running: SlotId, runs: &Trailer, other: &Trailer) -> NextBoot {
     }
 }
 
-/// Of the two slots that MCUboot knows, the one that this is not.
+/// Returns the other one of MCUboot's two slots.
 fn other_slot(slot: SlotId) -> SlotId {
     if slot == SlotId::A { SlotId::B } else { SlotId::A }
 }
 
-/// The magic at the end of whole words, erased bytes before it; one write.
+/// Writes the magic at the end of whole words, preceded by erased bytes, in one write.
 async fn write_magic<F: Flash>(flash: &mut F, region: Region, offsets: &Offsets) -> Result<(), Fault> {
     let mut room = [0xFF; WORD_BYTES_MAX];
     let room = &mut room[..offsets.align().magic_room_bytes() as usize];
@@ -334,7 +356,7 @@ async fn write_magic<F: Flash>(flash: &mut F, region: Region, offsets: &Offsets)
     flash::write(flash, region.at(offsets.magic_room()), room).await
 }
 
-/// Sets a flag in a word that reads as erased, twice: a word that a cut left unsure is not written again.
+/// Sets a flag if its word reads as erased twice: a word that a power cut left unstable is not written again.
 async fn set_flag<F: Flash>(flash: &mut F, at: u32) -> Result<(), Fault> {
     let mut word = [0; WORD_BYTES_MAX];
     let word = &mut word[..flash::word_bytes::<F>() as usize];

@@ -1,10 +1,10 @@
-//! MCUboot: its image trailer, its image format, and the marks that make it swap, stay or go back.
+//! MCUboot: its image trailer, its image format, and the marks that make it swap, confirm or revert.
 //!
-//! * [`trailer`]: where the words of a trailer lie, what they say, what MCUboot does about them. Pure.
-//! * [`marks`]: writes the marks over a [`Flash`](crate::Flash), so that a cut leaves nothing that MCUboot cannot read, but
-//!   for error correction's sake: see docs/loaders.md.
-//! * [`adapter`]: both behind the doors of [`foreign`](crate::foreign) and of images.
-//! * [`image`]: its header; [`tlvs`]: digest, security counter and board.
+//! * [`trailer`]: the offsets and values of a trailer's words, and MCUboot's reaction to them. Pure.
+//! * [`marks`]: writes the marks over a [`Flash`](crate::Flash) such that a power cut leaves only trailers that MCUboot
+//!   can read, except for effects of error correction: see docs/loaders.md.
+//! * [`adapter`]: implementations of [`Loader`](crate::Loader) and of the image format.
+//! * [`image`]: the image header; [`tlvs`]: digest, security counter and board.
 //!
 //! The boot loader itself is not here: MCUboot verifies, swaps and reverts. Erased flash reads 0xFF.
 

@@ -1,9 +1,9 @@
-//! The TLVs behind the body of an MCUboot image: digest, security counter, board. Signatures in TLVs are MCUboot's own to
-//! check.
+//! The TLVs after the body of an MCUboot image: digest, security counter, board. MCUboot itself checks signatures in
+//! TLVs.
 //!
-//! The header names no board. An image that is meant for one carries its hardware id, as ASCII, in the protected TLV
-//! 0x00A0, the first of the vendor's range: `imgtool sign --custom-tlv 0xA0 my-board`. Only protected TLVs are believed,
-//! because the digest covers no other.
+//! The header names no board. An image for one board contains its hardware id, as ASCII, in the protected TLV 0x00A0,
+//! the first of the vendor range: `imgtool sign --custom-tlv 0xA0 my-board`. Only protected TLVs are trusted, because
+//! the digest covers no others.
 //!
 //! Source: MCUboot, boot/bootutil/src/tlv.c; scripts/imgtool/image.py.
 
@@ -19,10 +19,10 @@ use crate::store::region::WORD_BYTES_MAX;
 
 use super::image::{ImageError, ImageHeader};
 
-/// The protected TLV that names the board: the first number that MCUboot leaves to vendors.
+/// The protected TLV that names the board: the first number reserved for vendors.
 pub const TLV_HARDWARE_ID: u16 = 0x00A0;
 
-/// TLVs that an image may have in each of its two areas; `imgtool` writes fewer than twenty.
+/// The most TLVs in each of the two areas of an image; `imgtool` writes fewer than twenty.
 pub const TLVS_MAX: u32 = 64;
 
 pub(super) const AREA_MAGIC: u16 = 0x6907;
@@ -30,13 +30,13 @@ pub(super) const PROTECTED_AREA_MAGIC: u16 = 0x6908;
 pub(super) const TLV_SHA256: u16 = 0x0010;
 pub(super) const TLV_SECURITY_COUNTER: u16 = 0x0050;
 
-/// Bytes of a TLV's head, and of an area's.
+/// Bytes of the head of a TLV, and of the head of an area.
 const TLV_HEAD_BYTES: u32 = 4;
 
-/// What the TLVs say.
+/// The contents of the TLVs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tlvs {
-    /// Length of the whole image, TLVs included.
+    /// Length in bytes of the whole image, TLVs included.
     pub image_bytes: u32,
     /// The SHA-256 of everything before the TLVs that are not protected.
     pub digest: Digest,
@@ -46,10 +46,13 @@ pub struct Tlvs {
     pub hardware: Option<HardwareId>,
 }
 
-/// Reads the TLVs of the image in a slot; all of it must be there. Dropped: nothing happened.
+/// Reads the TLVs of the image in a slot; the whole image must be present.
+///
+/// # Cancel safety
+/// Nothing is written, so cancellation has no effect.
 ///
 /// # Errors
-/// [`Fault::Read`]; inside, the first thing found wrong.
+/// [`Fault::Read`]; the inner error is the first one found in the image.
 pub async fn read_tlvs<F: Flash>(
     flash: &mut F,
     slot: Region,
@@ -62,11 +65,14 @@ pub async fn read_tlvs<F: Flash>(
     }
 }
 
-/// Whether the image in a slot has the digest that its TLV says: without it, MCUboot would not start the image. The
-/// watchdog is fed once a step. Dropped: nothing happened.
+/// Whether the image in a slot matches the digest in its TLV: otherwise MCUboot would not start the image. The watchdog
+/// is fed once per step.
+///
+/// # Cancel safety
+/// Nothing is written, so cancellation has no effect.
 ///
 /// # Errors
-/// [`Fault::Read`], [`Fault::OutOfRange`] of an image longer than its slot.
+/// [`Fault::Read`], [`Fault::OutOfRange`] if the image is longer than its slot.
 pub async fn matches_digest<F: Flash, W: Watchdog>(
     flash: &mut F,
     slot: Region,
@@ -121,7 +127,7 @@ async fn walk<F: Flash>(flash: &mut F, slot: Region, header: &ImageHeader) -> Re
     Ok(Tlvs { image_bytes, digest: digest.ok_or(ImageError::DigestMissing)?, security_counter, hardware })
 }
 
-/// Where the area that starts at `at` ends, its head included.
+/// Returns the end of the area that starts at `at`, its head included.
 async fn area_end<F: Flash>(flash: &mut F, slot: Region, at: u32, expected: u16) -> Result<u32, Stop> {
     let head: [u8; TLV_HEAD_BYTES as usize] = read_at(flash, slot, at).await?;
     let (magic, len_bytes) = (u16_at(&head, 0), u32::from(u16_at(&head, 2)));
@@ -160,7 +166,7 @@ async fn walk_area<F: Flash>(
                 let hardware = hardware(flash, slot, value_at, len).await?;
                 once(&mut found.hardware, hardware, kind)?;
             }
-            _ => {} // signatures and keys are MCUboot's; what is not protected may say anything
+            _ => {} // MCUboot checks signatures and keys; unprotected TLVs are ignored
         }
     }
     if at == end { Ok(()) } else { Err(ImageError::TooManyTlvs.into()) }
@@ -194,7 +200,7 @@ fn once<T>(place: &mut Option<T>, found: T, kind: u16) -> Result<(), Stop> {
     }
 }
 
-/// The end of `len_bytes` from `at` on, if it is not beyond `limit_bytes`.
+/// Returns the end of `len_bytes` from `at` on if it is not beyond `limit_bytes`.
 fn within(at: u32, len_bytes: u32, limit_bytes: u32) -> Result<u32, Stop> {
     match at.checked_add(len_bytes) {
         Some(end_bytes) if end_bytes <= limit_bytes => Ok(end_bytes),
@@ -208,7 +214,7 @@ async fn read_at<const N: usize, F: Flash>(flash: &mut F, slot: Region, at: u32)
     let word_bytes = flash::word_bytes::<F>();
     let first = at - at % word_bytes;
     let shift = (at - first) as usize;
-    // A whole number of words, the longest value with a word before and after it.
+    // A whole number of words: the longest value with a word before and after it.
     let mut window = [0; 3 * WORD_BYTES_MAX];
     let wanted = (shift + N).next_multiple_of(word_bytes as usize);
     let there = wanted.min((slot.len_bytes() - first) as usize);

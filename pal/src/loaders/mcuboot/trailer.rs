@@ -1,4 +1,4 @@
-//! The trailer at the end of an MCUboot slot: where its words lie, what they say, and what MCUboot does about them.
+//! The trailer at the end of an MCUboot slot: the offsets and values of its words, and MCUboot's reaction to them.
 //! Pure: `marks` reads and writes.
 //!
 //! Source: MCUboot, docs/design.md "Image Trailer"; boot/bootutil: bootutil_public.h and .c, bootutil_misc.c, loader.c.
@@ -6,13 +6,13 @@
 use crate::print::print_by_name;
 use crate::store::region::WORD_BYTES_MAX;
 
-/// Length of the magic.
+/// Length of the magic in bytes.
 pub const MAGIC_BYTES: usize = 16;
 
-/// Sectors a slot may have unless MCUboot is built with another `BOOT_MAX_IMG_SECTORS`.
+/// The most sectors of a slot, unless MCUboot is built with another `BOOT_MAX_IMG_SECTORS`.
 pub const SLOT_SECTORS_MAX_DEFAULT: u32 = 128;
 
-/// The longest part of a trailer that this crate reads: everything but swap status and encryption keys.
+/// The longest part of a trailer that this crate reads, in bytes: everything except swap status and encryption keys.
 pub const WORDS_BYTES_MAX: usize = 4 * WORD_BYTES_MAX + 32;
 
 /// Words of swap status that MCUboot writes for each sector.
@@ -25,40 +25,40 @@ const ERASED: u8 = 0xFF;
 const MAGIC_OF_8: [u8; MAGIC_BYTES] =
     [0x77, 0xC2, 0x95, 0xF3, 0x60, 0xD2, 0xEF, 0x7F, 0x35, 0x52, 0x50, 0x0F, 0x2C, 0xB6, 0x79, 0x80];
 
-/// What follows the alignment, two bytes, in the magic of any other.
+/// The part after the two bytes of the alignment, in the magic of any other alignment.
 const MAGIC_TAIL: [u8; MAGIC_BYTES - 2] =
     [0x2D, 0xE1, 0x5D, 0x29, 0x41, 0x0B, 0x8D, 0x77, 0x67, 0x9C, 0x11, 0x0F, 0x1F, 0x8A];
 
-/// MCUboot's `BOOT_MAX_ALIGN`: 8, 16 or 32 bytes. Boot loader, `imgtool --max-align` and this must agree.
+/// MCUboot's `BOOT_MAX_ALIGN`: 8, 16 or 32 bytes. Boot loader, `imgtool --max-align` and this value must agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Align(u32);
 
-/// Why a trailer cannot be where it is asked to be.
+/// Why a trailer is not supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrailerError {
     /// Not 8, 16 or 32.
     AlignUnsupported {
-        /// What was asked for.
+        /// The value given.
         got: u32,
     },
-    /// The flash writes longer words than the trailer's: every flag would need part of a word.
+    /// The words of the flash are longer than the trailer's: each flag would be part of a word.
     AlignBelowWord {
         /// The trailer's alignment.
         align_bytes: u32,
         /// The flash's word.
         word_bytes: u32,
     },
-    /// The slot has no room for an image beside its trailer.
+    /// The slot has no room for an image besides its trailer.
     SlotTooSmall {
-        /// The slot.
+        /// Length of the slot.
         slot_bytes: u32,
-        /// The trailer.
+        /// Length of the trailer.
         trailer_bytes: u32,
     },
-    /// A slot does not consist of whole sectors inside the flash, has more of them than MCUboot keeps status for, or shares
-    /// some with the other.
+    /// A slot does not consist of whole sectors inside the flash, has more of them than MCUboot keeps status for, or
+    /// overlaps the other slot.
     SlotUnsupported {
-        /// The slot.
+        /// Length of the slot.
         slot_bytes: u32,
     },
 }
@@ -69,7 +69,7 @@ impl Align {
     /// The alignment of most flash, and MCUboot's default.
     pub const EIGHT: Self = Self(8);
 
-    /// The alignment of `bytes`.
+    /// Creates the alignment of `bytes`.
     ///
     /// # Errors
     /// [`TrailerError::AlignUnsupported`] unless it is 8, 16 or 32.
@@ -80,13 +80,13 @@ impl Align {
         }
     }
 
-    /// In bytes.
+    /// The alignment in bytes.
     #[must_use]
     pub const fn bytes(self) -> u32 {
         self.0
     }
 
-    /// The magic that a marked slot ends with.
+    /// The magic at the end of a marked slot.
     #[must_use]
     pub fn magic(self) -> [u8; MAGIC_BYTES] {
         if self == Self::EIGHT {
@@ -98,18 +98,18 @@ impl Align {
         magic
     }
 
-    /// The room of the magic: whole words, the magic at their end.
+    /// The length in bytes of the words that contain the magic; the magic is at their end.
     pub(crate) const fn magic_room_bytes(self) -> u32 {
         (MAGIC_BYTES as u32).next_multiple_of(self.0)
     }
 
-    /// The words that this crate reads: swap size, swap info, copy done, image ok, magic.
+    /// The length in bytes of the words that this crate reads: swap size, swap info, copy done, image ok, magic.
     pub(crate) const fn words_bytes(self) -> u32 {
         4 * self.0 + self.magic_room_bytes()
     }
 }
 
-/// Where the words of a slot's trailer lie, in bytes from the start of the slot.
+/// The offsets of the words of a slot's trailer, in bytes from the start of the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offsets {
     slot_bytes: u32,
@@ -118,11 +118,11 @@ pub struct Offsets {
 }
 
 impl Offsets {
-    /// The trailer of a slot of `slot_bytes` whose boot loader keeps swap status for `sectors_max` sectors, one word of
-    /// `word_bytes` a step. Images are not encrypted: there is no room for keys.
+    /// Computes the trailer of a slot of `slot_bytes` whose boot loader keeps swap status for `sectors_max` sectors,
+    /// one word of `word_bytes` per step. Images are not encrypted: no space is reserved for keys.
     ///
     /// # Errors
-    /// [`TrailerError`] with the numbers that do not fit.
+    /// [`TrailerError`] for the first rule broken.
     pub const fn new(slot_bytes: u32, align: Align, word_bytes: u32, sectors_max: u32) -> Result<Self, TrailerError> {
         if word_bytes > align.0 {
             return Err(TrailerError::AlignBelowWord { align_bytes: align.0, word_bytes });
@@ -149,53 +149,53 @@ impl Offsets {
         self.align
     }
 
-    /// Where the magic begins.
+    /// Offset of the magic.
     #[must_use]
     pub const fn magic(&self) -> u32 {
         self.slot_bytes - MAGIC_BYTES as u32
     }
 
-    /// Where the words that end with the magic begin: they are written at once.
+    /// Offset of the words that end with the magic; they are written at once.
     #[must_use]
     pub const fn magic_room(&self) -> u32 {
         self.slot_bytes - self.align.magic_room_bytes()
     }
 
-    /// The flag of an image that stays.
+    /// Offset of the flag of a confirmed image.
     #[must_use]
     pub const fn image_ok(&self) -> u32 {
         self.magic_room() - self.align.0
     }
 
-    /// The flag of a swap that ended, or of a direct-xip image that was started.
+    /// Offset of the flag of a completed swap, or of a direct-xip image that was started.
     #[must_use]
     pub const fn copy_done(&self) -> u32 {
         self.image_ok() - self.align.0
     }
 
-    /// The kind of swap under way; written by MCUboot.
+    /// Offset of the kind of the swap in progress; written by MCUboot.
     #[must_use]
     pub const fn swap_info(&self) -> u32 {
         self.copy_done() - self.align.0
     }
 
-    /// The size of a swap under way; written by MCUboot. The first byte of what this crate reads.
+    /// Offset of the size of the swap in progress; written by MCUboot. The first byte that this crate reads.
     #[must_use]
     pub const fn swap_size(&self) -> u32 {
         self.swap_info() - self.align.0
     }
 
-    /// Where the whole trailer begins, MCUboot's swap status included. An image ends at or before it.
+    /// Offset of the whole trailer, MCUboot's swap status included. An image ends at or before it.
     #[must_use]
     pub const fn first(&self) -> u32 {
         self.swap_size() - self.status_bytes
     }
 }
 
-/// What the magic says.
+/// The state of the magic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Magic {
-    /// It is the magic: the rest counts.
+    /// Valid: the other words count.
     Good,
     /// Erased.
     Unset,
@@ -203,10 +203,10 @@ pub enum Magic {
     Bad,
 }
 
-/// What a flag says.
+/// The state of a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flag {
-    /// It is set.
+    /// Set.
     Set,
     /// Erased.
     Unset,
@@ -214,51 +214,51 @@ pub enum Flag {
     Bad,
 }
 
-/// What MCUboot does with two slots.
+/// The action of MCUboot on two slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SwapType {
-    /// Starts what lies in the primary slot.
+    /// Starts the image in the primary slot.
     None,
-    /// Swaps, and swaps back at the boot after unless the image is confirmed.
+    /// Swaps, and swaps back at the following boot unless the image is confirmed.
     Test,
-    /// Swaps for good.
+    /// Swaps permanently.
     Permanent,
     /// Swaps back.
     Revert,
 }
 
-/// How MCUboot was built to swap.
+/// The swap method that MCUboot was built with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Swap {
     /// With a scratch area.
     Scratch,
-    /// By moving the primary slot's sectors up by one, which must be free.
+    /// By moving the sectors of the primary slot up by one; one sector must be free.
     Move,
-    /// With a secondary slot whose image begins one sector in: its region here begins at that sector. The table has one
-    /// row more.
+    /// With a secondary slot whose image starts one sector in: its region here begins at that sector. MCUboot's table
+    /// has one more row.
     Offset,
 }
 
-/// What a trailer says.
+/// The contents of a trailer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trailer {
-    /// Whether the rest counts.
+    /// Whether the other words count.
     pub magic: Magic,
-    /// Whether the image stays.
+    /// Whether the image is confirmed.
     pub image_ok: Flag,
-    /// Whether a swap ended, or a direct-xip image was started.
+    /// Whether a swap was completed, or a direct-xip image was started.
     pub copy_done: Flag,
-    /// The swap under way, [`SwapType::None`] if none or unknown.
+    /// The swap in progress, [`SwapType::None`] if none or unknown.
     pub swap_type: SwapType,
 }
 
 impl Trailer {
-    /// The trailer of a slot that was erased.
+    /// The trailer of an erased slot.
     pub const ERASED: Self =
         Self { magic: Magic::Unset, image_ok: Flag::Unset, copy_done: Flag::Unset, swap_type: SwapType::None };
 
-    /// What the last bytes of a slot say. Everything says something: what is torn reads as [`Magic::Bad`] or
-    /// [`Flag::Bad`]. Of fewer bytes than a trailer has, what is missing reads as erased.
+    /// Parses the last bytes of a slot. Any bytes are accepted: torn words read as [`Magic::Bad`] or [`Flag::Bad`], and
+    /// missing bytes read as erased.
     #[must_use]
     pub fn parse(slot_end: &[u8], align: Align) -> Self {
         let word = align.bytes() as usize;
@@ -275,8 +275,8 @@ impl Trailer {
         }
     }
 
-    /// Whether MCUboot in direct-xip mode with revert starts the image: what has no magic, or was started before and is
-    /// not confirmed, it erases instead.
+    /// Whether MCUboot in direct-xip mode with revert starts the image. It erases an image that has no magic, or that
+    /// was started before and is not confirmed.
     #[must_use]
     pub fn is_started_in_place(&self) -> bool {
         let was_started = self.copy_done == Flag::Set;
@@ -300,7 +300,7 @@ fn parse_flag(byte: u8) -> Flag {
     }
 }
 
-/// The low half names the swap, the high half the image of a device with several.
+/// The low half is the kind of swap, the high half the index of the image on a device with several.
 fn parse_swap_info(byte: u8) -> SwapType {
     match byte & 0x0F {
         2 => SwapType::Test,
@@ -310,7 +310,7 @@ fn parse_swap_info(byte: u8) -> SwapType {
     }
 }
 
-/// What MCUboot does at its next boot, row by row of its table: the secondary slot's wishes come first.
+/// Returns MCUboot's action at its next boot, row by row of its table; the rows of the secondary slot are first.
 #[must_use]
 pub fn next_swap(swap: Swap, primary: &Trailer, secondary: &Trailer) -> SwapType {
     let untried = (primary.magic, primary.image_ok, primary.copy_done) == (Magic::Good, Flag::Unset, Flag::Set);
@@ -318,7 +318,7 @@ pub fn next_swap(swap: Swap, primary: &Trailer, secondary: &Trailer) -> SwapType
         (Magic::Good, Flag::Unset, Flag::Set) if swap == Swap::Offset => SwapType::Revert,
         (Magic::Good, Flag::Unset, _) => SwapType::Test,
         (Magic::Good, Flag::Set, _) => SwapType::Permanent,
-        // Whatever the secondary slot's magic: a torn one kept bad images running (MCUboot issue 1966).
+        // Regardless of the secondary slot's magic: depending on it kept bad images running (MCUboot issue 1966).
         _ if untried => SwapType::Revert,
         _ => SwapType::None,
     }

@@ -1,4 +1,4 @@
-//! ECDSA P-256 keys, and the check of AWS's signatures with them. How a signature is written is in `der`.
+//! ECDSA P-256 keys and the verification of AWS's signatures. `der` parses the signatures.
 
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use p256::ecdsa::{Signature, VerifyingKey};
@@ -11,8 +11,8 @@ use crate::verify::signature::SignatureRefusal;
 /// An uncompressed point: 0x04 and two coordinates.
 const SEC1_BYTES: usize = 65;
 
-/// What stands before an uncompressed P-256 point in a SubjectPublicKeyInfo; nothing in it varies.
-/// Source: RFC 5480, section 2, with id-ecPublicKey and secp256r1.
+/// The bytes before an uncompressed P-256 point in a SubjectPublicKeyInfo; they are constant. Source: RFC 5480, section
+/// 2, with id-ecPublicKey and secp256r1.
 const SPKI_PREFIX: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE,
     0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
@@ -23,7 +23,7 @@ const SPKI_PREFIX: [u8; 26] = [
 pub(super) struct PublicKey(VerifyingKey);
 
 impl PublicKey {
-    /// The key in SubjectPublicKeyInfo or in an uncompressed point.
+    /// Parses a key in SubjectPublicKeyInfo or as an uncompressed point.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, KeyError> {
         let point = bytes.strip_prefix(&SPKI_PREFIX).unwrap_or(bytes);
         if point.len() != SEC1_BYTES || point[0] != 4 {
@@ -32,10 +32,10 @@ impl PublicKey {
         VerifyingKey::from_sec1_bytes(point).map(Self).map_err(|_| KeyError::NotOnCurve)
     }
 
-    /// Whether `signature`, in DER, is of this key over this digest.
+    /// Verifies `signature`, in DER, over this digest.
     pub(super) fn verify(&self, digest: &Digest, signature: &[u8]) -> Result<(), SignatureRefusal> {
         let (r, s) = der::scalars(signature)?;
-        // Zero, or not below the order of the group: nobody's signature.
+        // Zero, or not below the order of the group: not a valid signature of any key.
         let signature = Signature::from_scalars(r, s).map_err(|_| SignatureRefusal::SignatureInvalid)?;
         self.0.verify_prehash(&digest.0, &signature).map_err(|_| SignatureRefusal::SignatureInvalid)
     }
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn scalars_out_of_range_are_invalid() {
-        // r = 2^256 - 1 lies above the order of the group.
+        // r = 2^256 - 1 is above the order of the group.
         let mut der = std::vec![0x30, 38, 2, 33, 0];
         der.extend([0xFF; 32]);
         der.extend([2, 1, 1]);

@@ -1,8 +1,9 @@
-//! Ed25519 keys (feature `ed25519`). What is signed is the 32 bytes of the file's SHA-256, as a message: plain Ed25519 over the
-//! whole file would have to read it twice. It is neither Ed25519ph, which hashes with SHA-512, nor a kind that AWS knows.
+//! Ed25519 keys (feature `ed25519`). The signed message is the 32 bytes of the file's SHA-256: plain Ed25519 over the
+//! whole file would have to read the file twice. It is not Ed25519ph, which hashes with SHA-512, and AWS has no such
+//! kind of signature.
 //!
-//! salty comes with assembly for some Cortex-M, as an archive of object code. It is left out (`slow-motion`): what decides
-//! about firmware is built from source, and one such core lacks the instruction that the archive needs.
+//! salty contains assembly for some Cortex-M cores as an archive of object code. It is disabled (`slow-motion`): code
+//! that verifies firmware is built from source, and one such core lacks an instruction that the archive needs.
 
 use salty::{CompressedY, EdwardsPoint, Scalar, Signature};
 
@@ -16,12 +17,12 @@ const SIGNATURE_BYTES: usize = 64;
 /// Points of an order that divides this are in a group too small to sign with. Source: RFC 8032, section 5.1, 2^c.
 const COFACTOR: u64 = 8;
 
-/// The one encoding of a point of the curve. Its coordinates, 512 bytes in salty, are worked out for each check.
+/// The only encoding of a point of the curve. Its coordinates, 512 bytes in salty, are computed for each verification.
 #[derive(Clone, Debug)]
 pub(super) struct PublicKey([u8; POINT_BYTES]);
 
 impl PublicKey {
-    /// The key in these 32 bytes.
+    /// Parses the key in these 32 bytes.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, KeyError> {
         let bytes: &[u8; POINT_BYTES] =
             bytes.try_into().map_err(|_| KeyError::FormatUnknown { len_bytes: bytes.len() })?;
@@ -36,13 +37,14 @@ impl PublicKey {
         Ok(Self(*bytes))
     }
 
-    /// Whether `signature`, the 64 bytes of RFC 8032, is of this key over this digest.
+    /// Verifies `signature`, the 64 bytes of RFC 8032, over this digest.
     pub(super) fn verify(&self, digest: &Digest, signature: &[u8]) -> Result<(), SignatureRefusal> {
         let at_bytes = signature.len().min(SIGNATURE_BYTES);
         let signature: &[u8; SIGNATURE_BYTES] =
             signature.try_into().map_err(|_| SignatureRefusal::SignatureMalformed { at_bytes })?;
         let signature = Signature::from(signature);
-        // Not below the order of the group, it would be a second signature for the same bytes. RFC 8032, section 5.1.7.
+        // A value not below the order of the group would be a second signature for the same bytes. RFC 8032, section
+        // 5.1.7.
         if !signature.s.is_canonical() {
             return Err(SignatureRefusal::SignatureInvalid);
         }
@@ -62,7 +64,7 @@ mod tests {
 
     const INVALID: Result<(), SignatureRefusal> = Err(SignatureRefusal::SignatureInvalid);
 
-    /// A key pair that exists for one test run: its seed is the hash of a name.
+    /// A key pair for one test run: its seed is the hash of a name.
     fn pair(name: &str) -> (Keypair, PublicKey) {
         let seed: [u8; 32] = Sha256::digest(name).into();
         let pair = Keypair::from(&seed);
@@ -129,7 +131,7 @@ mod tests {
         neutral[0] = 1;
         assert_eq!(refused(&neutral), KeyError::WeakPoint);
         neutral[31] = 0x80;
-        assert_eq!(refused(&neutral), KeyError::NotOnCurve, "its x is 0 and has no sign");
+        assert_eq!(refused(&neutral), KeyError::NotOnCurve, "x is 0, so its sign must not be set");
         assert_eq!(refused(&[0xFF; 32]), KeyError::NotOnCurve, "erased flash: 18, written as 18 + p");
     }
 

@@ -1,43 +1,43 @@
-//! Why bytes are not a key, or a key cannot be added to a set.
+//! The errors of parsing a key, and of adding one to a set.
 
 use crate::print::print_by_name;
 use crate::verify::signature::SignatureKind;
 
-/// Why bytes do not make a key, or a key does not go into the set.
+/// Why a key is invalid, or cannot be added to a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
-    /// An id over `KEY_ID_BYTES_MAX`. Bytes.
+    /// The id is longer than `KEY_ID_BYTES_MAX`.
     IdTooLong {
-        /// Its length.
+        /// Length of the id in bytes.
         got: usize,
-        /// The limit.
+        /// The limit in bytes.
         max: usize,
     },
-    /// Not the one encoding of a key of any kind; see `Key::new`.
+    /// Not the only valid encoding of a key of any kind; see `Key::new`.
     FormatUnknown {
-        /// Bytes handed in.
+        /// Number of bytes given.
         len_bytes: usize,
     },
-    /// A key of a kind whose feature is off in this build.
+    /// The feature for this kind of key is disabled in this build.
     KindNotBuilt {
-        /// The kind of its signatures.
+        /// The kind of signature of the key.
         kind: SignatureKind,
     },
     /// Not the encoding of a point on the curve.
     NotOnCurve,
-    /// A point for which anybody can sign; flash that was never written holds such ones.
+    /// A point for which anyone can forge signatures; unwritten flash contains such points.
     WeakPoint,
-    /// An RSA key, but not of 2048 or 3072 bits with the exponent 65537.
+    /// An RSA key that does not have 2048 or 3072 bits and the exponent 65537.
     RsaUnsupported {
-        /// Bytes handed in.
+        /// Number of bytes given.
         len_bytes: usize,
     },
     /// The set is full.
     TooManyKeys {
-        /// Keys it holds.
+        /// Number of keys in the set.
         max: usize,
     },
-    /// The set has a key of this id.
+    /// The set already has a key with this id.
     IdTaken,
 }
 

@@ -1,4 +1,5 @@
-//! A public key of one of the kinds that this build knows, and the door to each. Which kind it is, the key's own bytes say.
+//! A public key of any kind in this build, and the dispatch to its implementation. The bytes of the key determine the
+//! kind.
 
 use super::ecdsa;
 #[cfg(feature = "ed25519")]
@@ -9,19 +10,19 @@ use super::rsa;
 use crate::image::digest::Digest;
 use crate::verify::signature::{SignatureKind, SignatureRefusal};
 
-/// Of RSA with 3072 bits, or of ECDSA in DER, which is longer than Ed25519's.
+/// The length of an RSA signature of 3072 bits, or of ECDSA in DER, which is longer than Ed25519.
 pub(super) const SIGNATURE_BYTES_MAX: usize = if cfg!(feature = "rsa") { 384 } else { 72 };
 
-/// What stands before an Ed25519 key in a SubjectPublicKeyInfo; nothing in it varies. Source: RFC 8410, section 4.
+/// The bytes before an Ed25519 key in a SubjectPublicKeyInfo; they are constant. Source: RFC 8410, section 4.
 const ED25519_PREFIX: [u8; 12] = [0x30, 0x2A, 0x30, 0x05, 0x06, 0x03, 0x2B, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-/// What says that a SubjectPublicKeyInfo is about an RSA key. Source: RFC 3279, section 2.3.1, rsaEncryption.
+/// The algorithm identifier of an RSA key in a SubjectPublicKeyInfo. Source: RFC 3279, section 2.3.1, rsaEncryption.
 const RSA_ALGORITHM: [u8; 15] =
     [0x30, 0x0D, 0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01, 0x05, 0x00];
 
-/// A public key, and by that an algorithm. A job has no say in it.
+/// A public key, and thereby an algorithm. A job cannot choose it.
 #[derive(Clone, Debug)]
-#[cfg_attr(feature = "rsa", allow(clippy::large_enum_variant))] // there is no heap to put the large one on
+#[cfg_attr(feature = "rsa", allow(clippy::large_enum_variant))] // without a heap, the large variant cannot be boxed
 pub(super) enum Public {
     /// ECDSA over P-256.
     Ecdsa(ecdsa::PublicKey),
@@ -34,9 +35,9 @@ pub(super) enum Public {
 }
 
 impl Public {
-    /// The key in these bytes.
+    /// Parses a key.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, KeyError> {
-        // Behind the length of the outer SEQUENCE, which takes one to three bytes.
+        // The algorithm follows the length of the outer SEQUENCE, which has one to three bytes.
         let is_rsa = (2..=4).any(|at| bytes.get(at..).is_some_and(|rest| rest.starts_with(&RSA_ALGORITHM)));
         match bytes.strip_prefix(&ED25519_PREFIX) {
             Some(point) => Self::ed25519(point),
@@ -65,7 +66,7 @@ impl Public {
         Err(KeyError::KindNotBuilt { kind: SignatureKind::Sha256Rsa })
     }
 
-    /// The kind of signature that it makes.
+    /// Returns the kind of signature that this key verifies.
     pub(super) fn kind(&self) -> SignatureKind {
         match self {
             Self::Ecdsa(_) => SignatureKind::Sha256Ecdsa,
@@ -76,9 +77,10 @@ impl Public {
         }
     }
 
-    /// Whether its other half signed this digest.
+    /// Verifies a signature over this digest.
     ///
-    /// Errors: [`SignatureRefusal::SignatureMalformed`], [`SignatureRefusal::SignatureInvalid`].
+    /// # Errors
+    /// [`SignatureRefusal::SignatureMalformed`], [`SignatureRefusal::SignatureInvalid`].
     pub(super) fn verify(&self, digest: &Digest, signature: &[u8]) -> Result<(), SignatureRefusal> {
         match self {
             Self::Ecdsa(key) => key.verify(digest, signature),

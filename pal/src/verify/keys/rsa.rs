@@ -1,6 +1,6 @@
-//! RSA keys (feature `rsa`) of 2048 or 3072 bits with the exponent 65537, and the check of PKCS #1 v1.5 signatures over SHA-256.
-//! Nothing of a signature is parsed: the one encoding of the digest is written, and compared with what the signature opens to.
-//! All numbers are public, so nothing needs to run in constant time.
+//! RSA keys (feature `rsa`) of 2048 or 3072 bits with the exponent 65537, and the verification of PKCS #1 v1.5
+//! signatures over SHA-256. A signature is not parsed: the only valid encoding of the digest is computed and compared
+//! with the result of the exponentiation. All numbers are public, so constant time is not needed.
 
 use crypto_bigint::modular::{FixedMontyForm, FixedMontyParams};
 use crypto_bigint::{Odd, U3072};
@@ -9,27 +9,27 @@ use super::error::KeyError;
 use crate::image::digest::Digest;
 use crate::verify::signature::SignatureRefusal;
 
-/// What stands before the modulus in a SubjectPublicKeyInfo of 2048 bits, the zero byte of its sign included.
-/// Source: RFC 3279, section 2.3.1; RFC 8017, appendix A.1.1.
+/// The bytes before the modulus in a SubjectPublicKeyInfo of 2048 bits, including the zero byte of its sign. Source:
+/// RFC 3279, section 2.3.1; RFC 8017, appendix A.1.1.
 const SPKI_PREFIX_2048: [u8; 33] = [
     0x30, 0x82, 0x01, 0x22, 0x30, 0x0D, 0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01, 0x05, 0x00,
     0x03, 0x82, 0x01, 0x0F, 0x00, 0x30, 0x82, 0x01, 0x0A, 0x02, 0x82, 0x01, 0x01, 0x00,
 ];
-/// The same of 3072 bits: only the lengths differ.
+/// The same for 3072 bits: only the lengths differ.
 const SPKI_PREFIX_3072: [u8; 33] = [
     0x30, 0x82, 0x01, 0xA2, 0x30, 0x0D, 0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01, 0x05, 0x00,
     0x03, 0x82, 0x01, 0x8F, 0x00, 0x30, 0x82, 0x01, 0x8A, 0x02, 0x82, 0x01, 0x81, 0x00,
 ];
-/// What stands behind it: the INTEGER 65537.
+/// The bytes after the modulus: the INTEGER 65537.
 const SPKI_SUFFIX: [u8; 5] = [0x02, 0x03, 0x01, 0x00, 0x01];
 
 /// A DigestInfo of SHA-256 up to the digest. Source: RFC 8017, section 9.2, note 1.
 const DIGEST_INFO: [u8; 19] =
     [0x30, 0x31, 0x30, 0x0D, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20];
 
-/// Bytes of the longest modulus.
+/// Length of the longest modulus in bytes.
 const NUMBER_BYTES_MAX: usize = U3072::BYTES;
-/// 65537 = 2^16 + 1: so many squarings, and one multiplication.
+/// Number of squarings: 65537 = 2^16 + 1, so one multiplication follows.
 const SQUARINGS: usize = 16;
 
 /// A modulus of full length.
@@ -40,11 +40,11 @@ pub(super) struct PublicKey {
 }
 
 impl PublicKey {
-    /// The key in this SubjectPublicKeyInfo.
+    /// Parses the key in this SubjectPublicKeyInfo.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, KeyError> {
         let unsupported = KeyError::RsaUnsupported { len_bytes: bytes.len() };
         let modulus = modulus(bytes).ok_or(unsupported)?;
-        // Without its top bit it is shorter than it says, and its sign needs no byte.
+        // Without its top bit, the modulus is shorter than its encoded length and needs no byte for its sign.
         if modulus[0] & 0x80 == 0 {
             return Err(unsupported);
         }
@@ -53,14 +53,14 @@ impl PublicKey {
         Ok(Self { modulus, len_bytes })
     }
 
-    /// Whether `signature`, as many bytes as the modulus has, is of this key over this digest.
-    /// Source: RFC 8017, section 8.2.2 (RSASSA-PKCS1-v1_5).
+    /// Verifies `signature`, as many bytes as the modulus, over this digest. Source: RFC 8017, section 8.2.2
+    /// (RSASSA-PKCS1-v1_5).
     pub(super) fn verify(&self, digest: &Digest, signature: &[u8]) -> Result<(), SignatureRefusal> {
         if signature.len() != self.len_bytes {
             let at_bytes = signature.len().min(self.len_bytes);
             return Err(SignatureRefusal::SignatureMalformed { at_bytes });
         }
-        // Not below the modulus, it would be a second signature for the same bytes.
+        // A value not below the modulus would be a second signature for the same bytes.
         let signature = number(signature);
         if signature >= *self.modulus || self.power_65537(&signature) != self.encode(digest) {
             return Err(SignatureRefusal::SignatureInvalid);
@@ -75,7 +75,8 @@ impl PublicKey {
         (power * base).retrieve()
     }
 
-    /// The one encoding of a digest: 00 01 FF .. FF 00 DigestInfo. Source: RFC 8017, section 9.2 (EMSA-PKCS1-v1_5).
+    /// Returns the only encoding of a digest: 00 01 FF .. FF 00 DigestInfo. Source: RFC 8017, section 9.2
+    /// (EMSA-PKCS1-v1_5).
     fn encode(&self, digest: &Digest) -> U3072 {
         let mut bytes = [0xFF; NUMBER_BYTES_MAX];
         let encoded = &mut bytes[..self.len_bytes];
@@ -89,14 +90,14 @@ impl PublicKey {
     }
 }
 
-/// What these bytes are, big endian; at most [`NUMBER_BYTES_MAX`] of them.
+/// Returns the number in these bytes, big endian; at most [`NUMBER_BYTES_MAX`] of them.
 fn number(bytes: &[u8]) -> U3072 {
     let mut padded = [0; NUMBER_BYTES_MAX];
     padded[NUMBER_BYTES_MAX - bytes.len()..].copy_from_slice(bytes);
     U3072::from_be_slice(&padded)
 }
 
-/// The bytes of the modulus, where everything around them is as it must be.
+/// Returns the bytes of the modulus if the bytes around it are valid.
 fn modulus(spki: &[u8]) -> Option<&[u8]> {
     let (prefix, len_bytes) = match spki.len() {
         294 => (&SPKI_PREFIX_2048, 256),
@@ -120,7 +121,7 @@ mod tests {
     const IMAGE: &[u8] = b"image";
     const INVALID: Result<(), SignatureRefusal> = Err(SignatureRefusal::SignatureInvalid);
 
-    /// A key pair of OpenSSL's, and what a device holds of it.
+    /// A key pair made by OpenSSL, and the public key for a device.
     fn pair(bits: u32, more: &str) -> (OpenSsl, Vec<u8>) {
         let openssl = OpenSsl::new();
         openssl.run(&format!("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:{bits}{more} -out @private.pem"));
@@ -134,21 +135,21 @@ mod tests {
         (openssl, PublicKey::parse(&spki).unwrap())
     }
 
-    /// A file's signature, as a signing machine makes it.
+    /// Signs a file as a build server does.
     fn sign(openssl: &OpenSsl, file: &[u8], hash: &str) -> Vec<u8> {
         openssl.write("file", file);
         openssl.run(&format!("dgst -{hash} -sign @private.pem -out @signature @file"));
         openssl.read("signature")
     }
 
-    /// What opens to these bytes, whatever they are: to sign and to decrypt are one operation.
+    /// Returns the signature whose exponentiation gives these bytes: signing and decryption are the same operation.
     fn sign_raw(openssl: &OpenSsl, encoded: &[u8]) -> Vec<u8> {
         openssl.write("encoded", encoded);
         openssl.run("pkeyutl -decrypt -inkey @private.pem -pkeyopt rsa_padding_mode:none -in @encoded -out @signature");
         openssl.read("signature")
     }
 
-    /// Padding that fills 256 bytes, before what follows it.
+    /// Padding that fills 256 bytes before `tail`.
     fn padded(start: &[u8], tail: &[u8]) -> Vec<u8> {
         let mut encoded = start.to_vec();
         encoded.resize(256 - tail.len(), 0xFF);
@@ -221,21 +222,21 @@ mod tests {
 
     #[test]
     fn a_second_signature_for_the_same_bytes_is_refused() {
-        // The signature and the modulus together must fit 256 bytes: wanted is a small modulus, and then a small signature.
+        // The sum of signature and modulus must fit 256 bytes, which needs a small modulus and then a small signature.
         let (openssl, spki) = (0..64)
             .map(|_| pair(2048, ""))
             .find(|(_, spki)| modulus(spki).unwrap()[0] < 0xE0)
-            .expect("half of all moduli are that small");
+            .expect("half of all moduli are small enough");
         let (key, modulus) = (PublicKey::parse(&spki).unwrap(), modulus(&spki).unwrap());
         let (file, signature) = (0..400u32)
             .map(|number| (number.to_le_bytes(), sign(&openssl, &number.to_le_bytes(), "sha256")))
             .find(|(_, signature)| sum(signature, modulus).0 == 0)
-            .expect("one signature in seven is that small");
+            .expect("one signature in seven is small enough");
         assert_eq!(key.verify(&sha256(&file), &signature), Ok(()));
         assert_eq!(key.verify(&sha256(&file), &sum(&signature, modulus).1), INVALID);
     }
 
-    /// Of two numbers of the same length, big endian; and what does not fit.
+    /// Returns the carry and the sum of two big-endian numbers of the same length.
     fn sum(one: &[u8], other: &[u8]) -> (u16, Vec<u8>) {
         let mut sum = one.to_vec();
         let mut carry = 0;
@@ -255,14 +256,14 @@ mod tests {
         let good = padded(&[0, 1], &[&[0], &info[..]].concat());
         assert_eq!(key.verify(&digest, &sign_raw(&openssl, &good)), Ok(()));
 
-        // The parameters left out: older standards allowed that.
+        // The parameters omitted, which older standards allowed.
         let mut no_null = [&[0x30, 0x2F, 0x30, 0x0B], &DIGEST_INFO[4..15], &[0x04, 0x20]].concat();
         no_null.extend(digest.0);
         let mut sha512_oid = info.clone();
         sha512_oid[14] = 3;
         let mut one_byte_of_padding_is_zero = good.clone();
         one_byte_of_padding_is_zero[100] = 0;
-        // What lenient readers of PKCS #1 fell for: eight bytes of padding, the digest, and bytes of the forger's choice.
+        // Accepted by lenient PKCS #1 parsers: eight bytes of padding, the digest, and bytes chosen by the forger.
         let mut digest_in_the_middle = [&[0, 1][..], &[0xFF; 8], &[0], &info].concat();
         digest_in_the_middle.resize(256, 0xAA);
         for (what, encoded) in [
@@ -272,8 +273,8 @@ mod tests {
             ("type 2", padded(&[0, 2], &[&[0], &info[..]].concat())),
             ("type 0", padded(&[0, 0], &[&[0], &info[..]].concat())),
             ("no separator", padded(&[0, 1], &info)),
-            ("one byte behind", padded(&[0, 1], &[&[0], &info[..], &[0]].concat())),
-            ("a hole in the padding", one_byte_of_padding_is_zero),
+            ("a trailing byte", padded(&[0, 1], &[&[0], &info[..], &[0]].concat())),
+            ("a zero byte in the padding", one_byte_of_padding_is_zero),
             ("the digest in the middle", digest_in_the_middle),
         ] {
             assert_eq!(key.verify(&digest, &sign_raw(&openssl, &encoded)), INVALID, "{what}");
@@ -306,9 +307,9 @@ mod tests {
         assert_eq!(changed(33, spki[33] & 0x7F), unsupported(294), "a modulus of 2047 bits");
         assert_eq!(changed(32, 1), unsupported(294), "a modulus of 2049 bits");
         assert_eq!(changed(293, 3), unsupported(294), "the exponent 65539");
-        assert_eq!(changed(23, 1), unsupported(294), "a BIT STRING with a bit to spare");
+        assert_eq!(changed(23, 1), unsupported(294), "a BIT STRING with an unused bit");
         assert_eq!(changed(0, 0x31), unsupported(294), "a SET");
-        assert_eq!(refused(&[&spki[..], &[0]].concat()), unsupported(295), "a byte behind");
+        assert_eq!(refused(&[&spki[..], &[0]].concat()), unsupported(295), "a trailing byte");
         for len in 0..spki.len() {
             Key::new("", &spki[..len]).unwrap_err();
         }

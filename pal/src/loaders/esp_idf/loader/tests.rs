@@ -1,4 +1,4 @@
-//! Every operation, cut at every byte of every erase and write, and done again. The bootloader here is `Slots::start`.
+//! Every operation, cut at every byte of every erase and write, and repeated. `Slots::start` models the bootloader.
 
 use super::super::super::super::loaders::esp_idf::otadata::SLOTS_MAX;
 use super::super::super::super::loaders::esp_idf::testing::{Nor, REGION, Tear};
@@ -25,7 +25,7 @@ impl Operation {
     }
 }
 
-/// What flash holds, whether there is a factory application, what is done, and what may be started after a cut.
+/// The flash contents, whether there is a factory application, the operation, and the applications allowed after a cut.
 type Story = ([Entry; 2], bool, Operation, &'static [App]);
 
 const A: App = App::Ota(0);
@@ -36,7 +36,7 @@ fn otadata<const W: usize>(factory: bool) -> OtaData {
 }
 
 const fn entry(sequence: u32, state: State) -> Entry {
-    // The vectors of the facts; `otadata` checks that they are its own.
+    // The vectors are from the documented facts; `otadata` checks that they match its own.
     let crc = [u32::MAX, 0x4743_989A, 0x55F6_3774, 0xED4A_5011, 0x709D_68A8][sequence as usize];
     Entry { sequence, state, crc }
 }
@@ -48,7 +48,7 @@ const fn valid(sequence: u32) -> Entry {
 const ERASED: Entry = Entry::ERASED;
 const TORN: Entry = Entry { crc: 1, ..valid(1) };
 
-/// The ways of a device. What may be started after a cut is what was started before, and what is afterwards.
+/// The scenarios. After a cut, only the application started before or the one started afterwards is allowed.
 const STORIES: [Story; 20] = [
     ([ERASED, ERASED], true, Operation::Try(App::Factory, 0), &[App::Factory, A]),
     ([ERASED, ERASED], true, Operation::Try(App::Factory, 1), &[App::Factory, B]),
@@ -65,7 +65,7 @@ const STORIES: [Story; 20] = [
     ([valid(1), valid(2)], true, Operation::Revert(1), &[A, B]),
     ([valid(1), ERASED], true, Operation::Revert(0), &[App::Factory, A]),
     ([valid(1), valid(2)], true, Operation::Factory, &[App::Factory, B]),
-    // The device fell back: what is active cannot be started, or the running slot's entry is torn.
+    // The device fell back: the active entry cannot be started, or the entry of the running slot is torn.
     ([valid(1), valid(2)], false, Operation::Keep(0), &[A, B]),
     ([valid(1), valid(2)], false, Operation::Try(A, 1), &[A, B]),
     ([valid(1), valid(2)], true, Operation::Try(App::Factory, 0), &[App::Factory, A, B]),
@@ -73,14 +73,14 @@ const STORIES: [Story; 20] = [
     ([TORN, valid(2)], false, Operation::Keep(0), &[B, A]),
 ];
 
-/// The ways in which an entry is erased that must not be started again: refused, or still pending.
+/// The scenarios in which an entry is erased that must not be started again: refused, or still pending.
 const REFUSED: [Story; 3] = [
     ([valid(1), entry(2, State::Aborted)], false, Operation::Try(A, 1), &[A, B]),
     ([entry(3, State::Invalid), valid(2)], true, Operation::Try(B, 0), &[B, A]),
     ([valid(1), entry(2, State::PendingVerify)], true, Operation::Revert(1), &[A]),
 ];
 
-/// Every way to cut an operation of `len` bytes, at every byte of it or of its beginning and end.
+/// Returns every cut of an operation of `len` bytes, at every byte of it or only near its beginning and end.
 fn tears(erase: bool, len: usize, every_byte: bool) -> impl Iterator<Item = Tear> {
     let heads = (0..=len).filter(move |bytes| every_byte || *bytes <= 40 || *bytes + 40 >= len);
     let edges = heads.flat_map(|bytes| [Tear::Head(bytes), Tear::Tail(bytes)]);
@@ -89,8 +89,8 @@ fn tears(erase: bool, len: usize, every_byte: bool) -> impl Iterator<Item = Tear
     edges.chain(bits).chain(spared)
 }
 
-/// Runs a story to its end and back to every cut; how many cuts there were, and how many started an image unwatched that
-/// had to be on trial.
+/// Runs a scenario without faults, then once per cut. Returns the number of cuts, and of those that started an image
+/// without the required trial.
 fn cut_everywhere<const W: usize>((held, factory, operation, allowed): Story, every_byte: bool) -> (usize, usize) {
     let (otadata, fresh) = (otadata::<W>(factory), Nor::<W>::holding(held));
     let mut whole = fresh.clone();
@@ -122,7 +122,8 @@ fn cut_everywhere<const W: usize>((held, factory, operation, allowed): Story, ev
             }
 
             assert_eq!(operation.run(&otadata, &mut flash), Ok(()), "again: {}", context());
-            // Bits can make a whole entry a refused one. It stays, and its number is counted: to erase it would risk more.
+            // Torn bits can turn an intact entry into a refused one. It stays and its number counts: erasing it would
+            // be riskier.
             let refused = flash.entries().0.iter().any(|entry| entry.is_whole() && entry.is_passed_over());
             let same_choice =
                 Slots::TWO.start(&flash.entries(), factory) == Slots::TWO.start(&whole.entries(), factory);
@@ -133,12 +134,13 @@ fn cut_everywhere<const W: usize>((held, factory, operation, allowed): Story, ev
     (cuts, unwatched)
 }
 
-/// Where the format itself has a hole: bits of an erased sector that change in any order, and an entry of one write.
+/// Whether the format itself permits the failure: bits of an erased sector change in any order, or an entry is one
+/// write.
 fn may_be_unwatched<const W: usize>(erase: bool, tear: Tear) -> bool {
     matches!(tear, Tear::Bits { .. } | Tear::AllBut(_)) && (erase || W == 32)
 }
 
-/// All stories; how many cuts there were, and how many of them started an image unwatched.
+/// Runs all scenarios. Returns the number of cuts, and of those that started an image without the required trial.
 fn count<const W: usize>(stories: &[Story]) -> (usize, usize) {
     let counts = stories.iter().map(|story| cut_everywhere::<W>(*story, false));
     counts.fold((0, 0), |(cuts, unwatched), more| (cuts + more.0, unwatched + more.1))
@@ -162,15 +164,16 @@ fn a_cut_at_any_byte_of_either_sector_leaves_a_whole_choice() {
     }
 }
 
-/// The counts are of the tears above, which are no measure of how likely flash does this: they say that it can happen, and
-/// only there.
+/// The counts depend on the tears generated above and are no measure of probability: they show that the failure can
+/// happen, and only there.
 #[test]
 fn what_the_format_cannot_keep_is_counted() {
     assert_eq!(count::<4>(&REFUSED), (2_002, 3));
     assert_eq!(count::<32>(&STORIES), (12_260, 279), "an entry is one write");
 }
 
-/// A refused entry under erasure: how many single bits, and pairs of bits, that change first make it a choice again.
+/// Counts the single bits, and the pairs of bits, of a refused entry whose early change in an erase makes it valid
+/// again.
 fn resurrections(state: State) -> [usize; 2] {
     let (bytes, running) = (entry(2, state).emit(), valid(1));
     let clear: std::vec::Vec<_> = (0..ENTRY_BYTES * 8).filter(|bit| bytes[bit / 8] & 1 << (bit % 8) == 0).collect();
@@ -191,7 +194,7 @@ fn what_a_torn_erase_can_make_of_a_refused_entry_is_counted() {
     assert_eq!(resurrections(State::Aborted), [31, 465]);
 }
 
-/// Two entries as damage and other programs leave them: numbers near each other or the end, states of every kind.
+/// Two entries as damage and other programs leave them: numbers close to each other or to the end, and all states.
 fn any_entries() -> impl Strategy<Value = [Entry; 2]> {
     let sequence = prop_oneof![8 => 0_u32..9, 1 => u32::MAX - 20..=u32::MAX, 1 => any::<u32>()];
     let state = prop_oneof![8 => (0_u32..7).prop_map(State::parse), 2 => Just(State::Undefined), 1 => any::<u32>().prop_map(State::parse)];
@@ -235,7 +238,7 @@ proptest! {
                 let sector = entries.active().unwrap();
                 prop_assert_eq!(*entries.of(sector), Entry::new(entries.of(sector).sequence, State::New));
                 let back = Entries([*entries.of(sector.other()), ERASED]);
-                prop_assert_eq!(slots.start(&back, factory), App::Ota(own), "without the trial of {} the running one", slot);
+                prop_assert_eq!(slots.start(&back, factory), App::Ota(own), "reverted from the trial of {}", slot);
             }
             flash.power_on();
             prop_assert_eq!(operation.run(&otadata, &mut flash), Ok(()));
@@ -284,6 +287,6 @@ fn an_entry_lies_at_the_start_of_its_sector_and_its_number_is_written_last() {
     Operation::Try(A, 1).run(&otadata::<4>(false), &mut flash).unwrap();
     assert_eq!(flash.ops, [(true, 0x1000), (false, 28), (false, 4)]);
     assert_eq!(flash.bytes[0x2000..0x2020], entry(2, State::New).emit());
-    assert_eq!(flash.bytes[0x1000..0x1020], valid(1).emit(), "the running one's is not touched");
+    assert_eq!(flash.bytes[0x1000..0x1020], valid(1).emit(), "the entry of the running slot is unchanged");
     assert_eq!(run(otadata::<4>(false).start(&mut flash)), Ok(B));
 }

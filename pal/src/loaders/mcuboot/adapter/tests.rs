@@ -1,5 +1,5 @@
-//! What an image says at its head and as a whole, and what the words of each loader come to. Whole updates are in the tests
-//! crate.
+//! The identity of an image from its head and from the whole, and the state of each loader. Whole updates are in the
+//! tests crate.
 
 use super::super::super::super::loaders::mcuboot::image::tests::{BOARD, COUNTER, image, slot};
 use super::super::super::super::loaders::mcuboot::trailer::{Align, Swap};
@@ -24,7 +24,7 @@ fn identity<const BOARD_NAMED: bool>(image: &[u8], extent: Available) -> Result<
     run(McubootImages::<BOARD_NAMED>::identity(&mut flash, region, extent))
 }
 
-/// Writes bytes at a distance from the end of a slot, as a swap left them there, or a cut.
+/// Writes bytes at a distance from the end of a slot, as a swap or a power cut leaves them there.
 fn put(flash: &mut Nor, slot: SlotId, from_end: usize, bytes: &[u8]) {
     let end = if slot == SlotId::A { 1 } else { 2 } * SLOT_BYTES as usize;
     flash.bytes[end - from_end..][..bytes.len()].copy_from_slice(bytes);

@@ -1,4 +1,4 @@
-//! Images made by hand, byte by byte, and bytes made by chance. Those of `imgtool` are read in the tests crate.
+//! Images assembled byte by byte, and random bytes. Images made by `imgtool` are read in the tests crate.
 
 use super::super::super::super::testing::{Ram, run, sha256};
 use super::super::tlvs::*;
@@ -37,7 +37,7 @@ fn header(protected_len: usize) -> Vec<u8> {
     bytes
 }
 
-/// An image with these protected TLVs, its digest, and these others.
+/// An image with these protected TLVs, its digest, and these unprotected TLVs.
 pub(crate) fn image(protected: &[(u16, &[u8])], open: &[(u16, &[u8])]) -> Vec<u8> {
     let protected = if protected.is_empty() { Vec::new() } else { area(PROTECTED_AREA_MAGIC, protected) };
     let mut bytes = [header(protected.len()), BODY.to_vec(), protected].concat();

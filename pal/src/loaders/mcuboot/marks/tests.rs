@@ -1,11 +1,12 @@
-//! Marks and confirmations over the flash of this crate's tests, cut at every operation. Whole updates are in the tests crate.
+//! Marks and confirmations over the test flash of this crate, cut at every operation. Whole updates are in the tests
+//! crate.
 
 use super::super::super::super::testing::{CUTS, Op, Ram, run};
 use super::*;
 use std::vec::Vec;
 
 const SECTOR: usize = 1024;
-/// Room for the status of words of 32 bytes, and four sectors for an image.
+/// Enough sectors for the status of words of 32 bytes, and four for an image.
 const SLOT_SECTORS: usize = 17;
 const SLOT_BYTES: u32 = (SLOT_SECTORS * SECTOR) as u32;
 const MODES: [Mode; 3] = [Mode::Swap(Swap::Scratch), Mode::Swap(Swap::Offset), Mode::DirectXip];
@@ -22,7 +23,7 @@ fn marks_of<const W: usize>(mode: Mode, align: u32) -> Marks {
     Marks::new(mode, Align::new(align).unwrap(), geometry, slots).unwrap()
 }
 
-/// Writes a trailer's words as MCUboot does after a swap, or a programmer.
+/// Writes the words of a trailer as MCUboot does after a swap, or a programmer.
 fn put<const W: usize>(flash: &mut Nor<W>, marks: &Marks, slot: SlotId, words: Trailer) {
     let (region, offsets) = marks.slot(slot);
     let flags = [(words.image_ok, offsets.image_ok()), (words.copy_done, offsets.copy_done())];
@@ -65,7 +66,8 @@ fn a_mark_is_found_by_mcuboot<const W: usize>(align: u32) {
     }
 }
 
-/// Runs `act` with a cut at every operation, and again after it: the bytes end as without a cut. Says how many cuts.
+/// Runs `act` with a cut at every operation, and again after it: the bytes end as without a cut. Returns the number of
+/// cuts.
 fn cut_everywhere<const W: usize>(before: &Nor<W>, mut act: impl FnMut(&mut Nor<W>) -> Result<(), Fault>) -> usize {
     let copy = || {
         let mut flash = nor::<W>();
@@ -146,7 +148,7 @@ fn a_mark_leaves_the_image_and_the_running_slot_alone() {
     };
     let touched: Vec<u32> = flash.ops.iter().filter_map(touched).collect();
     assert!(touched.iter().all(|at| *at >= image_end), "{touched:?}");
-    assert_eq!(touched[0], 2 * SLOT_BYTES - SECTOR as u32, "the sector of the magic goes first");
+    assert_eq!(touched[0], 2 * SLOT_BYTES - SECTOR as u32, "the sector of the magic is erased first");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Offsets and bytes against MCUboot's own numbers, and its table row by row.
+//! Offsets and bytes compared with MCUboot's own numbers, and its table row by row.
 
 use super::*;
 use proptest::prelude::*;
