@@ -289,7 +289,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     /// The plan of a document; keeps what the update needs, unless another file of the job is being received.
     fn take_document(&mut self, job: Option<&JobId>, document: &Document<'_>) -> Result<Plan, Reason> {
         let file = update_job::firmware(document)?;
-        self.platform.admits(update_job::signature_kind(file)?).map_err(of_refusal)?;
+        self.platform.check_kind(update_job::signature_kind(file)?).map_err(of_refusal)?;
         let plan = self.update.plan(document, file)?;
         if job.is_none_or(|job| self.machine.needs_document(job, Some(plan.fingerprint()))) {
             self.update.store(document, file)?;

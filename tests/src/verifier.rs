@@ -96,10 +96,10 @@ fn quick(digest: &[u8; 32], mark: u8) -> Vec<u8> {
 }
 
 impl Verifier for SimVerifier {
-    fn admits(&self, kind: Option<SignatureKind>) -> Result<(), SignatureRefusal> {
+    fn check_kind(&self, kind: Option<SignatureKind>) -> Result<(), SignatureRefusal> {
         match (self, kind) {
-            (Self::Real(keys), _) => keys.admits(kind),
-            (Self::Bench(bench), _) => bench.admits(kind),
+            (Self::Real(keys), _) => keys.check_kind(kind),
+            (Self::Bench(bench), _) => bench.check_kind(kind),
             (Self::Quick { .. }, Some(SignatureKind::Sha256Ecdsa)) => Ok(()),
             (Self::Quick { .. }, Some(got)) => Err(SignatureRefusal::KindUnsupported { got }),
             (Self::Quick { .. }, None) => Err(SignatureRefusal::SignatureMissing),

@@ -155,7 +155,7 @@ fn cut_an_update<R: Rig>() -> Counts {
 }
 
 fn is_of_flash(cause: &dyn Any) -> bool {
-    cause.downcast_ref::<String>().is_some_and(|text| text.contains("that is not erased"))
+    cause.downcast_ref::<String>().is_some_and(|text| text.contains("is not erased"))
 }
 
 #[test]

@@ -198,19 +198,19 @@ impl<L: Loader> BootControl for LoaderBridge<L> {
         let running = self.running.unwrap_or(record.confirmed);
         match change {
             // Refused before the record names an image that would never run.
-            Change::Switch(slot) if slot.is_factory() && !L::STARTS_FACTORY => {
+            Change::SetDefault(slot) if slot.is_factory() && !L::STARTS_FACTORY => {
                 return Err(Fault::LoaderRefused { code: 0 });
             }
-            Change::Keep => self.loader.keep(flash, running).await?,
-            Change::Try(slot) => self.loader.forget(flash, running, slot).await?,
-            Change::Note | Change::Revert | Change::Switch(_) => {}
+            Change::Confirm => self.loader.keep(flash, running).await?,
+            Change::Test(slot) => self.loader.forget(flash, running, slot).await?,
+            Change::RecordOnly | Change::Revert | Change::SetDefault(_) => {}
         }
         self.records.store(flash, record).await?;
         match change {
-            Change::Note | Change::Keep => Ok(()),
-            Change::Try(slot) => self.loader.try_next(flash, running, slot).await,
+            Change::RecordOnly | Change::Confirm => Ok(()),
+            Change::Test(slot) => self.loader.try_next(flash, running, slot).await,
             Change::Revert => self.loader.give_up(flash, running).await,
-            Change::Switch(slot) => {
+            Change::SetDefault(slot) => {
                 self.switched = true;
                 self.loader.switch(flash, running, slot).await
             }

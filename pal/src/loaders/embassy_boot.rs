@@ -222,13 +222,13 @@ impl Loader for Partitions {
         slot: SlotId,
     ) -> Result<LoaderState, Fault> {
         Ok(match (self.state(flash).await?, slot == running) {
-            (State::Swap, true) => LoaderState::Trying,
-            (State::Swap, false) => LoaderState::Waiting,
+            (State::Swap, true) => LoaderState::Testing,
+            (State::Swap, false) => LoaderState::Pending,
             // A running image that is not marked as swapped is not reverted; an interrupted confirmation can leave
             // `Revert`.
-            (State::Boot | State::Revert | State::DfuDetach, true) => LoaderState::Kept,
+            (State::Boot | State::Revert | State::DfuDetach, true) => LoaderState::Confirmed,
             // `Revert` may stem from an earlier update, and an interrupted revert leaves `Boot`.
-            (State::Boot | State::Revert | State::DfuDetach, false) => LoaderState::Nothing,
+            (State::Boot | State::Revert | State::DfuDetach, false) => LoaderState::Unknown,
         })
     }
 

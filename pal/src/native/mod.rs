@@ -147,7 +147,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
 
     async fn verify(&mut self, digest: &Digest, signature: &Signature<'_>) -> Result<(), Refusal> {
         let Signature { kind, key_id, bytes } = *signature;
-        self.verifier.admits(Some(kind))?;
+        self.verifier.check_kind(Some(kind))?;
         let floor = self.floor().await?;
         Ok(self.verifier.verify(key_id, kind, digest, bytes, floor.key_epoch)?)
     }

@@ -53,8 +53,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         wait!(Self::check_header(self))
     }
 
-    fn admits(&self, kind: Option<SignatureKind>) -> Result<(), Refusal> {
-        Self::admits(self, kind)
+    fn check_kind(&self, kind: Option<SignatureKind>) -> Result<(), Refusal> {
+        Self::check_kind(self, kind)
     }
 
     async fn seal(&mut self, signature: Option<&Signature<'_>>, source: &str) -> Result<Digest, Refusal> {

@@ -80,7 +80,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             match self.is_whole(&open, slot).await {
                 Ok(true) => {
                     record.confirmed = slot;
-                    self.store(&record, Change::Switch(slot)).await?;
+                    self.store(&record, Change::SetDefault(slot)).await?;
                     return Ok(slot);
                 }
                 Ok(false) => record.images.set(slot, None),
@@ -122,7 +122,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             self.erase_image(slot).await?;
             record.images.set(slot, None);
         }
-        Ok(self.store(&record, Change::Note).await?)
+        Ok(self.store(&record, Change::RecordOnly).await?)
     }
 
     async fn erase_image(&mut self, slot: SlotId) -> Result<(), Refusal> {
@@ -150,7 +150,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         let row = row(&identity, ImageStatus::Confirmed, image_bytes, digest, "");
         if record.images.get(slot) != Some(&row) {
             record.images.set(slot, Some(row));
-            self.store(&record, Change::Note).await?;
+            self.store(&record, Change::RecordOnly).await?;
         }
         Ok(digest)
     }
@@ -172,7 +172,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         }
         self.incoming = None;
         (record.confirmed, record.trial, record.wipe) = (slot, Trial::None, true);
-        Ok(self.store(&record, Change::Switch(slot)).await?)
+        Ok(self.store(&record, Change::SetDefault(slot)).await?)
     }
 
     fn factory_slot(&self) -> Result<SlotId, Refusal> {

@@ -199,7 +199,7 @@ fn an_image_without_signature_is_sealed_only_where_the_device_says_so() {
     let mut device = device(&mut flash, SlotId::A);
     receive(&mut device, &image);
     let missing = Refusal::Signature(SignatureRefusal::SignatureMissing);
-    assert_eq!((device.admits(None), run(device.seal(None, ""))), (Err(missing), Err(missing)));
+    assert_eq!((device.check_kind(None), run(device.seal(None, ""))), (Err(missing), Err(missing)));
 
     let config = config(&bench);
     let verifier = AcceptUnsigned(KeySet::<1>::new());
@@ -207,7 +207,7 @@ fn an_image_without_signature_is_sealed_only_where_the_device_says_so() {
     let mut device = Native::from_parts(&mut bench, verifier, NoReset, NoWatchdog, config, selector).unwrap();
     run(device.begin(image.len() as u32, 0)).unwrap();
     run(device.write(0, &image)).unwrap();
-    assert_eq!((device.admits(None), run(device.seal(None, ""))), (Ok(()), Ok(sha256(&image))));
+    assert_eq!((device.check_kind(None), run(device.seal(None, ""))), (Ok(()), Ok(sha256(&image))));
 }
 
 #[test]

@@ -62,7 +62,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         if status != Some(ImageStatus::Receiving) || record.trial != Trial::None {
             record.trial = Trial::None; // it belongs to an earlier image
             record.images.set(slot, Some(Image::receiving(image_bytes)));
-            self.store(&record, Change::Note).await?;
+            self.store(&record, Change::RecordOnly).await?;
         }
         let frontier_bytes = keep_bytes - keep_bytes % F::ERASE_SIZE as u32;
         self.incoming = Some(SlotWriter::new(slot, self.region(slot), image_bytes, frontier_bytes));
@@ -101,9 +101,9 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         self.checked(slot, Available::Head, image_bytes, running).await
     }
 
-    /// See [`Platform::admits`](crate::Platform::admits).
-    pub fn admits(&self, kind: Option<SignatureKind>) -> Result<(), Refusal> {
-        Ok(self.verifier.admits(kind)?)
+    /// See [`Platform::check_kind`](crate::Platform::check_kind).
+    pub fn check_kind(&self, kind: Option<SignatureKind>) -> Result<(), Refusal> {
+        Ok(self.verifier.check_kind(kind)?)
     }
 
     /// See [`Platform::seal`](crate::Platform::seal).
@@ -113,7 +113,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         let digest = incoming.digest(&mut self.flash, &mut self.watchdog).await?;
         match signature {
             Some(signature) => self.verify(&digest, signature).await?,
-            None => self.verifier.admits(None)?,
+            None => self.verifier.check_kind(None)?,
         }
         let BootStatus { running, mut record } = self.found().await?;
         let running_image = self.running_identity(running).await?;
@@ -123,7 +123,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             record.images.set(running, self.row_of_running(running, running_image).await?);
         }
         record.images.set(slot, Some(row(&identity, ImageStatus::Verified, image_bytes, digest, source)));
-        self.store(&record, Change::Note).await?;
+        self.store(&record, Change::RecordOnly).await?;
         self.incoming = None;
         Ok(digest)
     }
@@ -169,7 +169,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         if !waits {
             let attempts_left = self.config.trial_attempts;
             record.trial = Trial::Pending { slot, digest: *digest, image_bytes, attempts_left };
-            self.store(&record, Change::Try(slot)).await?;
+            self.store(&record, Change::Test(slot)).await?;
         }
         Ok(())
     }
@@ -182,7 +182,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             Trial::Started { slot, .. } if slot == running => {
                 (record.confirmed, record.trial) = (running, Trial::None);
                 record.images.confirm(running);
-                self.store(&record, Change::Keep).await?;
+                self.store(&record, Change::Confirm).await?;
             }
             _ => return Err(Fault::NoTrialRuns),
         }

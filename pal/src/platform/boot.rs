@@ -16,28 +16,28 @@ pub struct BootStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// None.
-    Note,
+    RecordOnly,
     /// The next boot tries this slot.
-    Try(SlotId),
+    Test(SlotId),
     /// The running image, which is on trial, becomes permanent.
-    Keep,
+    Confirm,
     /// The trial of the running image has ended: the next boot starts the confirmed one.
     Revert,
     /// Every later boot starts this slot.
-    Switch(SlotId),
+    SetDefault(SlotId),
 }
 
 /// The state of a slot as reported by the loader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoaderState {
     /// The next boot tries it.
-    Waiting,
+    Pending,
     /// It was started on trial and is not confirmed: the next boot reverts.
-    Trying,
+    Testing,
     /// It is permanent.
-    Kept,
+    Confirmed,
     /// It was tried and rejected.
-    GivenUp,
+    Reverted,
     /// No state, or one that cannot be read.
-    Nothing,
+    Unknown,
 }

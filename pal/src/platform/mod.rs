@@ -179,7 +179,7 @@ pub trait Platform {
     ///
     /// # Errors
     /// [`Refusal::Signature`].
-    fn admits(&self, kind: Option<SignatureKind>) -> Result<(), Refusal>;
+    fn check_kind(&self, kind: Option<SignatureKind>) -> Result<(), Refusal>;
 
     /// Verifies the received image: hashes it from flash, verifies the signature and checks the header. Returns the
     /// digest, which [`activate`](Self::activate) requires; no block can be written afterwards.

@@ -96,7 +96,7 @@ impl<const N: usize> KeySet<N> {
 }
 
 impl<const N: usize> Verifier for KeySet<N> {
-    fn admits(&self, kind: Option<SignatureKind>) -> Result<(), SignatureRefusal> {
+    fn check_kind(&self, kind: Option<SignatureKind>) -> Result<(), SignatureRefusal> {
         let got = kind.ok_or(SignatureRefusal::SignatureMissing)?;
         match self.keys.iter().any(|key| key.kind() == got) {
             true => Ok(()),
@@ -113,7 +113,7 @@ impl<const N: usize> Verifier for KeySet<N> {
         signature: &[u8],
         epoch_min: u32,
     ) -> Result<(), SignatureRefusal> {
-        self.admits(Some(kind))?;
+        self.check_kind(Some(kind))?;
         let of_kind = || self.keys.iter().filter(|key| key.kind() == kind);
         let valid = || of_kind().filter(|key| key.epoch >= epoch_min);
         // A check is slow on a device, so the named key is tried first.

@@ -68,7 +68,7 @@ pub trait Verifier {
     ///
     /// # Errors
     /// [`SignatureRefusal::SignatureMissing`], [`SignatureRefusal::KindUnsupported`], [`SignatureRefusal::UnknownKey`].
-    fn admits(&self, kind: Option<SignatureKind>) -> Result<(), SignatureRefusal> {
+    fn check_kind(&self, kind: Option<SignatureKind>) -> Result<(), SignatureRefusal> {
         match kind.ok_or(SignatureRefusal::SignatureMissing)? {
             got @ (SignatureKind::Sha1Rsa | SignatureKind::Sha1Ecdsa) => Err(SignatureRefusal::KindUnsupported { got }),
             _ => Ok(()),
@@ -99,8 +99,8 @@ pub trait Verifier {
 pub struct AcceptUnsigned<V>(pub V);
 
 impl<V: Verifier> Verifier for AcceptUnsigned<V> {
-    fn admits(&self, kind: Option<SignatureKind>) -> Result<(), SignatureRefusal> {
-        kind.map_or(Ok(()), |kind| self.0.admits(Some(kind)))
+    fn check_kind(&self, kind: Option<SignatureKind>) -> Result<(), SignatureRefusal> {
+        kind.map_or(Ok(()), |kind| self.0.check_kind(Some(kind)))
     }
 
     fn verify(
@@ -123,7 +123,7 @@ mod tests {
 
     const KIND: SignatureKind = SignatureKind::Sha256Ecdsa;
 
-    /// A verifier as in a chip with keys of its own: it does not implement `admits`.
+    /// A verifier as in a chip with keys of its own: it does not implement `check_kind`.
     struct Chip;
 
     impl Verifier for Chip {
@@ -149,10 +149,10 @@ mod tests {
     fn no_verifier_does_without_a_signature_unless_its_name_says_so() {
         let missing = Err(SignatureRefusal::SignatureMissing);
         assert_eq!(
-            (keys().admits(None), KeySet::<1>::new().admits(None), Chip.admits(None)),
+            (keys().check_kind(None), KeySet::<1>::new().check_kind(None), Chip.check_kind(None)),
             (missing, missing, missing)
         );
-        assert_eq!((AcceptUnsigned(keys()).admits(None), AcceptUnsigned(Chip).admits(None)), (Ok(()), Ok(())));
+        assert_eq!((AcceptUnsigned(keys()).check_kind(None), AcceptUnsigned(Chip).check_kind(None)), (Ok(()), Ok(())));
     }
 
     #[test]
@@ -161,17 +161,18 @@ mod tests {
         let check = |name| bench.verify(None, KIND, &digest, &sign(&signing_key(name), &digest), 0);
         assert_eq!((check("key"), check("foreign")), (Ok(()), Err(SignatureRefusal::SignatureInvalid)));
         let got = SignatureKind::Sha256Rsa;
-        assert_eq!(bench.admits(Some(got)), Err(SignatureRefusal::KindUnsupported { got }));
+        assert_eq!(bench.check_kind(Some(got)), Err(SignatureRefusal::KindUnsupported { got }));
     }
 
     #[test]
     fn sha_1_is_admitted_nowhere_and_the_other_kinds_where_a_key_makes_them() {
         for got in [SignatureKind::Sha1Ecdsa, SignatureKind::Sha1Rsa] {
             let unsupported = Err(SignatureRefusal::KindUnsupported { got });
-            let answers = [keys().admits(Some(got)), Chip.admits(Some(got)), AcceptUnsigned(Chip).admits(Some(got))];
+            let answers =
+                [keys().check_kind(Some(got)), Chip.check_kind(Some(got)), AcceptUnsigned(Chip).check_kind(Some(got))];
             assert_eq!(answers, [unsupported; 3]);
         }
-        assert_eq!((keys().admits(Some(KIND)), Chip.admits(Some(SignatureKind::Sha256Rsa))), (Ok(()), Ok(())));
-        assert_eq!(KeySet::<1>::new().admits(Some(KIND)), Err(SignatureRefusal::UnknownKey));
+        assert_eq!((keys().check_kind(Some(KIND)), Chip.check_kind(Some(SignatureKind::Sha256Rsa))), (Ok(()), Ok(())));
+        assert_eq!(KeySet::<1>::new().check_kind(Some(KIND)), Err(SignatureRefusal::UnknownKey));
     }
 }

@@ -85,16 +85,16 @@ fn action(situation: Situation, loader: LoaderState, looked: bool, switched: boo
     use Situation as S;
     match (situation, loader) {
         // A new image is not confirmed before its first boot is stored, so the loader's state is stale.
-        (S::TrialRuns { is_new: true, .. }, L::Kept) => Action::Watch,
+        (S::TrialRuns { is_new: true, .. }, L::Confirmed) => Action::Watch,
         // A power cut occurred between the loader's confirmation and the store of the record.
-        (S::TrialRuns { is_new: false, .. }, L::Kept) => Action::Confirm,
-        (S::TrialRuns { .. }, L::Nothing) => Action::Watch,
-        (S::TrialRuns { .. }, L::Waiting | L::Trying | L::GivenUp) => Action::None,
-        (S::TrialPending { .. }, L::GivenUp | L::Trying) => Action::EndTrial,
-        (S::TrialPending { .. }, L::Waiting) if looked => Action::None,
+        (S::TrialRuns { is_new: false, .. }, L::Confirmed) => Action::Confirm,
+        (S::TrialRuns { .. }, L::Unknown) => Action::Watch,
+        (S::TrialRuns { .. }, L::Pending | L::Testing | L::Reverted) => Action::None,
+        (S::TrialPending { .. }, L::Reverted | L::Testing) => Action::EndTrial,
+        (S::TrialPending { .. }, L::Pending) if looked => Action::None,
         // A power cut occurred before the loader's state was written; or the loader rejected the image or ended its
         // trial early, possibly without a trace. The attempts are therefore limited.
-        (S::TrialPending { .. }, L::Waiting | L::Nothing | L::Kept) => Action::TryAgain,
+        (S::TrialPending { .. }, L::Pending | L::Unknown | L::Confirmed) => Action::TryAgain,
         (S::TrialStarted, _) => Action::EndTrial,
         (S::EndedRuns, _) => Action::GiveUp,
         (S::OtherRuns, _) if !switched => Action::AcceptRunning,
@@ -118,7 +118,7 @@ impl<L: Loader> LoaderBridge<L> {
             Situation::TrialRuns { slot, .. } | Situation::TrialPending { slot } => {
                 self.loader.slot_state(flash, running, slot).await?
             }
-            _ => LoaderState::Nothing, // not used below
+            _ => LoaderState::Unknown, // not used below
         };
         if matches!(situation, Situation::TrialRuns { .. }) {
             start(record);

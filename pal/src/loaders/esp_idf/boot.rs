@@ -67,15 +67,15 @@ impl Loader for EspIdf {
     ) -> Result<LoaderState, Fault> {
         let App::Ota(number) = app(slot) else {
             let chosen = self.otadata.start(flash).await? == App::Factory;
-            return Ok(if chosen { LoaderState::Kept } else { LoaderState::Nothing });
+            return Ok(if chosen { LoaderState::Confirmed } else { LoaderState::Unknown });
         };
         Ok(match self.otadata.entry(flash, number).await?.map(|entry| entry.state) {
-            Some(State::New) => LoaderState::Waiting,
-            Some(State::PendingVerify) => LoaderState::Trying,
-            Some(State::Valid) => LoaderState::Kept,
-            Some(State::Invalid | State::Aborted) => LoaderState::GivenUp,
+            Some(State::New) => LoaderState::Pending,
+            Some(State::PendingVerify) => LoaderState::Testing,
+            Some(State::Valid) => LoaderState::Confirmed,
+            Some(State::Invalid | State::Aborted) => LoaderState::Reverted,
             // Not written by a program that requests trials: the remains of a torn erase are not a verdict.
-            Some(State::Undefined | State::Other(_)) | None => LoaderState::Nothing,
+            Some(State::Undefined | State::Other(_)) | None => LoaderState::Unknown,
         })
     }
 
@@ -176,14 +176,14 @@ mod tests {
             let mut loader = EspIdf::new(otadata(Slots::TWO, false), &layout(3)).unwrap();
             run(loader.slot_state(&mut flash, SlotId::A, SlotId::B)).unwrap()
         };
-        assert_eq!(state_of(Some(State::New)), LoaderState::Waiting);
-        assert_eq!(state_of(Some(State::PendingVerify)), LoaderState::Trying);
-        assert_eq!(state_of(Some(State::Valid)), LoaderState::Kept);
+        assert_eq!(state_of(Some(State::New)), LoaderState::Pending);
+        assert_eq!(state_of(Some(State::PendingVerify)), LoaderState::Testing);
+        assert_eq!(state_of(Some(State::Valid)), LoaderState::Confirmed);
         for given_up in [State::Invalid, State::Aborted] {
-            assert_eq!(state_of(Some(given_up)), LoaderState::GivenUp);
+            assert_eq!(state_of(Some(given_up)), LoaderState::Reverted);
         }
         for nobodys in [None, Some(State::Undefined), Some(State::Other(5))] {
-            assert_eq!(state_of(nobodys), LoaderState::Nothing, "{nobodys:?}");
+            assert_eq!(state_of(nobodys), LoaderState::Unknown, "{nobodys:?}");
         }
     }
 
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(run(loader.switch(&mut flash, SlotId::A, SlotId::FACTORY)), refused(0x105));
         assert_eq!(run(loader.keep(&mut flash, SlotId::FACTORY)), refused(0x102));
         assert_eq!(run(loader.keep(&mut flash, SlotId::A)), Ok(()));
-        assert_eq!(run(loader.slot_state(&mut flash, SlotId::A, SlotId::A)), Ok(LoaderState::Kept));
+        assert_eq!(run(loader.slot_state(&mut flash, SlotId::A, SlotId::A)), Ok(LoaderState::Confirmed));
     }
 
     #[test]

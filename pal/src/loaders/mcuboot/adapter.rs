@@ -114,7 +114,7 @@ impl<const BOARD_NAMED: bool> Loader for Swapping<BOARD_NAMED> {
         }
         let waits = self.0.read_other(flash, SlotId::B).await;
         let is_mark = waits.magic == Magic::Good && waits.image_ok != Flag::Bad;
-        Ok(if is_mark { LoaderState::Waiting } else { LoaderState::Nothing })
+        Ok(if is_mark { LoaderState::Pending } else { LoaderState::Unknown })
     }
 
     async fn try_next<F: Flash>(&mut self, flash: &mut F, _running: SlotId, _slot: SlotId) -> Result<(), Fault> {
@@ -155,10 +155,10 @@ impl<const BOARD_NAMED: bool> Loader for InPlace<BOARD_NAMED> {
         }
         let words = self.0.read_other(flash, slot).await;
         Ok(match (words.magic, words.copy_done, words.image_ok) {
-            (Magic::Good, _, Flag::Set) => LoaderState::Kept,
-            (Magic::Good, Flag::Set, Flag::Unset | Flag::Bad) => LoaderState::GivenUp,
-            (Magic::Good, Flag::Unset | Flag::Bad, _) => LoaderState::Waiting,
-            (Magic::Unset | Magic::Bad, ..) => LoaderState::Nothing,
+            (Magic::Good, _, Flag::Set) => LoaderState::Confirmed,
+            (Magic::Good, Flag::Set, Flag::Unset | Flag::Bad) => LoaderState::Reverted,
+            (Magic::Good, Flag::Unset | Flag::Bad, _) => LoaderState::Pending,
+            (Magic::Unset | Magic::Bad, ..) => LoaderState::Unknown,
         })
     }
 
@@ -187,10 +187,10 @@ impl<const BOARD_NAMED: bool> Loader for InPlace<BOARD_NAMED> {
 
 fn state_of_running(standing: Standing) -> LoaderState {
     match standing {
-        Standing::Confirmed => LoaderState::Kept,
-        Standing::OnTrial => LoaderState::Trying,
+        Standing::Confirmed => LoaderState::Confirmed,
+        Standing::OnTrial => LoaderState::Testing,
         // The verdict is left to the program: the image can stay, or can be reverted by a mark.
-        Standing::Unwatched => LoaderState::Nothing,
+        Standing::Unwatched => LoaderState::Unknown,
     }
 }
 

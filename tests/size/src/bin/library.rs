@@ -89,7 +89,7 @@ impl Platform for Interface {
         Err(call(6).map_or_else(Refusal::Fault, |()| Refusal::ImageEmpty))
     }
 
-    fn admits(&self, _kind: Option<SignatureKind>) -> Result<(), Refusal> {
+    fn check_kind(&self, _kind: Option<SignatureKind>) -> Result<(), Refusal> {
         Ok(call(7)?)
     }
 

@@ -71,12 +71,12 @@ fn each_loader_takes_only_its_own_marks() {
 fn the_words_of_a_loader_that_swaps_follow_the_image_and_not_the_place() {
     let mut flash = on_trial(SlotId::A);
     let mut loader = Swapping::<true>(marks(Mode::Swap(Swap::Move)));
-    assert_eq!(run(loader.slot_state(&mut flash, SlotId::B, SlotId::B)), Ok(LoaderState::Trying));
-    assert_eq!(run(loader.slot_state(&mut flash, SlotId::B, SlotId::A)), Ok(LoaderState::Nothing));
+    assert_eq!(run(loader.slot_state(&mut flash, SlotId::B, SlotId::B)), Ok(LoaderState::Testing));
+    assert_eq!(run(loader.slot_state(&mut flash, SlotId::B, SlotId::A)), Ok(LoaderState::Unknown));
     run(loader.try_next(&mut flash, SlotId::B, SlotId::A)).unwrap();
-    assert_eq!(run(loader.slot_state(&mut flash, SlotId::B, SlotId::A)), Ok(LoaderState::Waiting));
+    assert_eq!(run(loader.slot_state(&mut flash, SlotId::B, SlotId::A)), Ok(LoaderState::Pending));
     run(loader.keep(&mut flash, SlotId::B)).unwrap();
-    assert_eq!(run(loader.slot_state(&mut flash, SlotId::B, SlotId::B)), Ok(LoaderState::Kept));
+    assert_eq!(run(loader.slot_state(&mut flash, SlotId::B, SlotId::B)), Ok(LoaderState::Confirmed));
     assert_eq!(run(loader.give_up(&mut flash, SlotId::B)), Err(Fault::NoTrialRuns));
 }
 
@@ -84,10 +84,10 @@ fn the_words_of_a_loader_that_swaps_follow_the_image_and_not_the_place() {
 fn in_place_a_tried_image_is_given_up_and_one_with_a_torn_magic_cannot_be_kept() {
     let mut loader = InPlace::<true>(marks(Mode::DirectXip));
     let mut flash = on_trial(SlotId::B);
-    assert_eq!(run(loader.slot_state(&mut flash, SlotId::A, SlotId::B)), Ok(LoaderState::GivenUp));
+    assert_eq!(run(loader.slot_state(&mut flash, SlotId::A, SlotId::B)), Ok(LoaderState::Reverted));
     assert_eq!(run(loader.switch(&mut flash, SlotId::A, SlotId::B)), Err(Fault::NoTrialRuns));
     put(&mut flash, SlotId::B, 16, &[0]);
-    assert_eq!(run(loader.slot_state(&mut flash, SlotId::A, SlotId::B)), Ok(LoaderState::Nothing));
+    assert_eq!(run(loader.slot_state(&mut flash, SlotId::A, SlotId::B)), Ok(LoaderState::Unknown));
     let refused = run(loader.keep(&mut flash, SlotId::B));
     assert_eq!(refused, Err(Fault::Write { offset_bytes: 2 * SLOT_BYTES - 24 }));
 }
@@ -99,7 +99,7 @@ fn in_place_a_switch_takes_the_running_images_mark_away() {
     put(&mut flash, SlotId::A, 24, &[0x01]);
     run(loader.try_next(&mut flash, SlotId::B, SlotId::B)).unwrap();
     run(loader.keep(&mut flash, SlotId::B)).unwrap();
-    assert_eq!(run(loader.slot_state(&mut flash, SlotId::B, SlotId::A)), Ok(LoaderState::Kept));
+    assert_eq!(run(loader.slot_state(&mut flash, SlotId::B, SlotId::A)), Ok(LoaderState::Confirmed));
     run(loader.switch(&mut flash, SlotId::B, SlotId::A)).unwrap();
-    assert_eq!(run(loader.slot_state(&mut flash, SlotId::A, SlotId::B)), Ok(LoaderState::Nothing));
+    assert_eq!(run(loader.slot_state(&mut flash, SlotId::A, SlotId::B)), Ok(LoaderState::Unknown));
 }
