@@ -226,7 +226,7 @@ const OTHER: RecordSpec = RecordSpec::new(0x42, PAYLOAD_BYTES_MAX);
 const PAYLOAD_BYTES_MAX: usize = 192;
 
 #[cfg(test)]
-mod theorems;
+mod exhaustive;
 
 #[cfg(test)]
 mod tests {

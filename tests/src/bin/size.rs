@@ -30,19 +30,8 @@ const OURS: [&str; 4] = ["ota_jobs", "ota_pal", "ota_agent", "ota_boot"];
 const LIBRARY: [(&str, u64, &[&str]); 6] = [
     ("ota_base64.c", 600, &["ota_jobs::base64"]),
     ("ota_cbor.c", 600, &["ota_jobs::cbor", "ota_jobs::stream"]),
-    (
-        "ota_mqtt.c",
-        2_200,
-        &[
-            "ota_jobs::topic",
-            "ota_jobs::filter",
-            "ota_agent::inbox",
-            "ota_agent::outbox",
-            "ota_agent::decode",
-            "ota_agent::encode",
-        ],
-    ),
-    ("ota_http.c", 300, &["ota_agent::transport", "ota_agent::http"]),
+    ("ota_mqtt.c", 2_200, &["ota_jobs::topic", "ota_jobs::filter", "ota_agent::decode", "ota_agent::encode"]),
+    ("ota_http.c", 300, &["ota_agent::transport"]),
     ("ota_interface.c", 100, &["ota_pal"]),
     ("ota.c", 7_200, &["ota_agent", "ota_jobs", "library", "_start"]),
 ];

@@ -18,7 +18,7 @@ use crate::setup::Setup;
 use crate::verifier::Signer;
 
 /// Maximum resets and steps of one input: more only take time.
-const LIVES_MAX: u32 = 12;
+const BOOTS_MAX: u32 = 12;
 const STEPS_MAX: u32 = 200;
 /// Maximum messages of one step.
 const MESSAGES_MAX: u32 = 40;
@@ -58,7 +58,7 @@ pub fn agent(bytes: &[u8]) {
     let device = Device::new(&setup, signer.clone(), &mut rng);
     let service = Service::new("thing", rng.split());
     let mut around = Around { service, signer, rng, now_ms: 0, jobs: 0, replies: Vec::new(), steps: 0 };
-    for _ in 0..LIVES_MAX {
+    for _ in 0..BOOTS_MAX {
         run_boot(&device, &mut around, &mut input);
         if input.is_empty() || around.steps > STEPS_MAX {
             break;

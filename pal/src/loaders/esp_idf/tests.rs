@@ -31,7 +31,7 @@ const SECTORS: usize = 12;
 const BLOCK: usize = 256;
 const REASON: u16 = 0x0777;
 /// The most boots and cuts of a scenario; a correct one needs far fewer.
-const LIVES_MAX: usize = 12;
+const BOOTS_MAX: usize = 12;
 
 type Flash4 = Nor<4>;
 type Device<'a> = Native<&'a mut Flash4, Signed, NoReset, NoWatchdog, LoaderBridge<EspIdf>>;
@@ -211,7 +211,7 @@ fn update(device: &mut Device<'_>) -> Result<(), Stop> {
 /// offered.
 fn settle(flash: &mut Flash4, factory: bool, verdict: Verdict) -> (BootState, usize) {
     let mut offered = false;
-    for _ in 0..LIVES_MAX {
+    for _ in 0..BOOTS_MAX {
         let entries = flash.entries();
         offered |= entries.active().is_some_and(|active| !entries.of(active).state.stays());
         let Some(running) = boot(flash, factory) else {
@@ -232,7 +232,7 @@ fn settle(flash: &mut Flash4, factory: bool, verdict: Verdict) -> (BootState, us
             }
         }
     }
-    panic!("not settled in {LIVES_MAX} boots: {:?}", flash.entries());
+    panic!("not settled in {BOOTS_MAX} boots: {:?}", flash.entries());
 }
 
 const OLD: Entry = Entry { sequence: 1, state: State::Valid, crc: 0x4743_989A };
