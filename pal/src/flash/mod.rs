@@ -34,8 +34,8 @@ pub const CHUNK_BYTES: usize = 256;
 /// NOR flash with a barrier. Offsets and lengths are in bytes and must be multiples of the constants.
 ///
 /// The semantics are those of `embedded_storage_async::nor_flash`: an erase sets all bits, a write only clears bits,
-/// and no word is written twice between erases. Wrap a driver in [`Blocking`] or [`Async`] rather than implementing
-/// this trait.
+/// and no word is written twice between erases. Wrap a driver in [`Blocking`] or `Async` rather than implementing this
+/// trait.
 #[allow(async_fn_in_trait)]
 #[bisync]
 pub trait Flash {
