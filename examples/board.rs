@@ -3,8 +3,10 @@
 #![no_std]
 
 use minimq::{Buffers, ConfigBuilder, Session};
-use ota_agent::prelude::*;
-use ota_pal::{DeviceConfig, Flash, Geometry, KeySet, Layout, Native, Reset, SlotId};
+// For an async flash driver take the names of `ota_agent::prelude` and `ota_pal`, and await `Agent::start`.
+use ota_agent::blocking::prelude::*;
+use ota_pal::blocking::{Flash, Native};
+use ota_pal::{DeviceConfig, Geometry, KeySet, Layout, Reset, SlotId};
 
 /// The layout of a flash of 1 MiB; the boot selector uses the same constant.
 pub const LAYOUT: Layout = match Layout::split(Geometry { word_bytes: 4, erase_bytes: 4096, capacity_bytes: 1 << 20 }) {
@@ -14,7 +16,7 @@ pub const LAYOUT: Layout = match Layout::split(Geometry { word_bytes: 4, erase_b
 
 /// The drivers of the board.
 pub struct Board<F, N, R> {
-    /// `ota_pal::Blocking(driver)` or `ota_pal::Async(driver)`.
+    /// `ota_pal::Blocking(driver)`.
     pub flash: F,
     /// Makes connections, with TLS.
     pub network: N,
@@ -40,7 +42,7 @@ where
     let platform = Native::new(flash, keys, reset, config, running).ok()?;
 
     let (config, start) = (AgentConfig::new("kitchen").ok()?, Start { seed, now: pump::now() });
-    let mut agent = Agent::start(platform, application, config, &mut [], start).await.ok()?;
+    let mut agent = Agent::start(platform, application, config, &mut [], start).ok()?;
 
     let (mut receive, mut send) = ([0; 4096 + 512], [0; 2048]); // one block, and what MQTT and CBOR add
     let session = ConfigBuilder::new(Buffers::new(&mut receive, &mut send)).client_id("kitchen").ok()?;

@@ -1,50 +1,24 @@
 //! The agent: passes messages and blocks to the machine, executes its operations on the platform, and encodes its messages.
-//! It owns no connection: [`crate::pump`] does, or a loop of the caller.
+//! It owns no connection: [`pump`](super::pump) does, or a loop of the caller.
 
 use heapless::String;
 use ota_jobs::limits::TOPIC_BYTES_MAX;
 use ota_jobs::{Document, JobId, RawJson, Reason, Topic};
-use ota_pal::{BootState, Fault, ImageState, Platform, SlotId};
+use ota_pal::{BootState, Fault, ImageState, SlotId};
 
+use super::{Platform, bisync};
 use crate::application::{Application, Direction, SelfTest};
 use crate::decode::{self, Decoded};
 use crate::encode;
+use crate::encode::{MESSAGE_BYTES_MAX, Outgoing};
 use crate::machine::{
     self, AgentConfig, Boot, Done, Event, Instant, Machine, Notice, Operation, Phase, Plan, Progress, RECORD_BYTES,
     Record, Task, Trial,
 };
 use crate::reason::{of_fault, of_refusal};
+use crate::start::{Start, StartError, StartRefused};
 use crate::transport::Range;
 use crate::update_job::{self, UpdateJob};
-
-pub use crate::encode::{MESSAGE_BYTES_MAX, Outgoing};
-
-/// An agent that cannot start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StartError {
-    /// The device's own flash cannot be read, or its records are of an unknown format.
-    Platform(Fault),
-}
-
-/// What differs from boot to boot.
-#[derive(Clone, Copy, Debug)]
-pub struct Start {
-    /// Spreads retries and client tokens: should differ from device to device and from boot to boot.
-    pub seed: u64,
-    /// The current time.
-    pub now: Instant,
-}
-
-/// Why [`Agent::update_now`] did not start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StartRefused {
-    /// A job is active.
-    Busy,
-    /// This device cannot do what the document asks for.
-    Document(Reason),
-    /// The document has no update.
-    NotAnUpdate,
-}
 
 /// An update agent: one per device and thing, any number per program.
 pub struct Agent<'b, P, A> {
@@ -57,6 +31,7 @@ pub struct Agent<'b, P, A> {
     polled_at: Instant,
 }
 
+#[bisync]
 impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     /// Starts the agent after a boot: reads journal and boot record and resumes what the reset interrupted.
     ///
@@ -384,11 +359,13 @@ fn journal_saved(stored: Result<(), Fault>) -> Done {
     stored.map_or(Done::Failed(Reason::JournalFailed), |()| Done::JournalSaved)
 }
 
+#[bisync]
 async fn is_pending<P: Platform>(platform: &mut P, wanted: &ota_pal::Digest) -> bool {
     let state = platform.boot_state().await;
     state.is_ok_and(|state| matches!(state.trial, ota_pal::Trial::Pending { digest, .. } if digest == *wanted))
 }
 
+#[bisync]
 async fn read_boot<P: Platform>(platform: &mut P) -> Result<(Option<Record>, BootState), Fault> {
     let mut bytes = [0; ota_pal::JOURNAL_PAYLOAD_BYTES_MAX];
     let len = platform.load_journal(&mut bytes).await?;
@@ -396,6 +373,7 @@ async fn read_boot<P: Platform>(platform: &mut P) -> Result<(Option<Record>, Boo
 }
 
 /// The state of the device, for the machine.
+#[bisync]
 async fn machine_boot<P: Platform>(
     platform: &mut P,
     record: Option<&Record>,

@@ -1,14 +1,16 @@
-//! Commands beside updates: rollback, factory reset, erasing stored images. Each ends in a notice. While [`crate::pump`] runs
+//! Commands beside updates: rollback, factory reset, erasing stored images. Each ends in a notice. While [`pump`](super::pump) runs
 //! the agent, they arrive by [`Application::command`].
 
 use ota_jobs::Reason;
-use ota_pal::{ImageManagement, Images, Signature, SlotId, Version};
+use ota_pal::{Images, Signature, SlotId, Version};
 
-use crate::agent::Agent;
+use super::agent::Agent;
+use super::{ImageManagement, bisync};
 use crate::application::{Application, Command, CommandRefused};
 use crate::machine::{Event, Instant, Notice};
 use crate::reason::of_fault;
 
+#[bisync]
 impl<P: ImageManagement, A: Application> Agent<'_, P, A> {
     /// Executes `command`. A notice has the result, unless it is an abort and there is nothing to abort.
     ///

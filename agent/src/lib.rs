@@ -13,29 +13,85 @@
 #[cfg(test)]
 extern crate std;
 
-mod agent;
 mod application;
-mod commands;
 mod decode;
 mod encode;
 pub mod machine;
-pub mod pump;
 mod reason;
+mod start;
 pub mod transport;
 mod update_job;
 
+// What calls the platform is compiled twice from one source: as written, and without `async` and `.await`. Over a blocking
+// platform the second form has no state machines. The pump is async in both.
+
+#[path = "."]
+mod asynchronous {
+    pub mod agent;
+    mod commands;
+    pub mod pump;
+
+    use bisync_macros::internal_noop as bisync;
+    use ota_pal::{ImageManagement, Platform};
+
+    macro_rules! wait {
+        ($future:expr) => {
+            $future.await
+        };
+    }
+    use wait;
+}
+
+/// The agent over a platform that blocks, such as [`ota_pal::blocking::Native`]: the same source without `async`, and smaller.
+#[path = "."]
+#[allow(clippy::duplicate_mod)]
+pub mod blocking {
+    mod agent;
+    mod commands;
+    pub mod pump;
+
+    use bisync_macros::internal_strip_async as bisync;
+    use ota_pal::blocking::{ImageManagement, Platform};
+
+    macro_rules! wait {
+        ($value:expr) => {
+            $value
+        };
+    }
+    use wait;
+
+    pub use agent::Agent;
+
+    /// The names that a device program needs.
+    pub mod prelude {
+        pub use super::agent::Agent;
+        pub use super::pump;
+        pub use crate::application::{Application, Command, SelfTest};
+        pub use crate::machine::{AgentConfig, Notice};
+        pub use crate::start::Start;
+        pub use crate::transport::Connector;
+        #[cfg(feature = "http")]
+        pub use crate::transport::http::{AllowedHosts, HttpClient};
+        pub use crate::transport::minimq::Minimq;
+    }
+}
+
 /// The names that a device program needs.
 pub mod prelude {
-    pub use crate::agent::{Agent, Start};
     pub use crate::application::{Application, Command, SelfTest};
+    pub use crate::asynchronous::agent::Agent;
+    pub use crate::asynchronous::pump;
     pub use crate::machine::{AgentConfig, Notice};
-    pub use crate::pump;
+    pub use crate::start::Start;
     pub use crate::transport::Connector;
     #[cfg(feature = "http")]
     pub use crate::transport::http::{AllowedHosts, HttpClient};
     pub use crate::transport::minimq::Minimq;
 }
 
-pub use agent::{Agent, MESSAGE_BYTES_MAX, Outgoing, Start, StartError, StartRefused};
 pub use application::{Application, Command, CommandRefused, Direction, SelfTest};
+pub use asynchronous::agent::Agent;
+pub use asynchronous::pump;
+pub use encode::{MESSAGE_BYTES_MAX, Outgoing};
 pub use machine::{AgentConfig, ConfigError, Discovery, Instant, Notice, Progress};
+pub use start::{Start, StartError, StartRefused};

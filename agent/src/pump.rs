@@ -7,10 +7,11 @@ use core::pin::{Pin, pin};
 use embassy_futures::select::{Either4, select4};
 use embassy_time::{Duration, Instant as Clock, Timer, with_timeout};
 use ota_jobs::Reason;
-use ota_pal::ImageManagement;
 
-use crate::agent::{Agent, MESSAGE_BYTES_MAX, Outgoing};
+use super::agent::Agent;
+use super::{ImageManagement, wait};
 use crate::application::Application;
+use crate::encode::{MESSAGE_BYTES_MAX, Outgoing};
 use crate::machine::{Backoff, Event, Instant};
 use crate::transport::{Broker, HttpSource, Mqtt, NoHttp, Range};
 
@@ -50,7 +51,7 @@ where
                 if let Err(error) = pump.serve(&mut connection, &mut backoff, &mut http).await {
                     pump.agent.application().on_disconnected(&error);
                 }
-                pump.agent.on(Event::Disconnected, now()).await;
+                wait!(pump.agent.on(Event::Disconnected, now()));
             }
             Ok(Err(error)) => pump.agent.application().on_disconnected(&error),
             Err(timeout) => pump.agent.application().on_disconnected(&timeout),
@@ -84,7 +85,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         let Ok(subscribed) = self.drive_while::<M, _>(subscribed).await else { return Ok(()) };
         subscribed?;
         backoff.reset();
-        self.agent.on(Event::Connected, now()).await;
+        wait!(self.agent.on(Event::Connected, now()));
         while !self.agent.is_reset() {
             match self.agent.fetch(now()) {
                 Some(range) => self.fetch(connection, range, http).await?,
@@ -104,7 +105,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         let read = self.read(connection, range, http).await?;
         http.close();
         if let Err(reason) = read {
-            self.agent.on(Event::FetchFailed(reason), now()).await;
+            wait!(self.agent.on(Event::FetchFailed(reason), now()));
         }
         Ok(())
     }
@@ -134,7 +135,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
             }
             if is_open {
                 let (index, bytes) = http.block();
-                self.agent.on_block(index, bytes, now()).await;
+                wait!(self.agent.on_block(index, bytes, now()));
                 if !http.advance() {
                     return Ok(Ok(()));
                 }
@@ -175,7 +176,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
     ) -> Result<bool, M::Error> {
         match &mut connection {
             Some(connection) => self.send(*connection).await?,
-            None => self.agent.work(now()).await,
+            None => wait!(self.agent.work(now())),
         }
         if self.agent.is_reset() && connection.is_some() {
             return Ok(false);
@@ -189,10 +190,10 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
             }
         };
         match select4(command, receive, future, wake).await {
-            Either4::First(command) => self.agent.execute(command, now()).await,
+            Either4::First(command) => wait!(self.agent.execute(command, now())),
             Either4::Second(message) => {
                 if let Some(message) = message? {
-                    self.agent.on_message(message.topic, message.payload, now()).await;
+                    wait!(self.agent.on_message(message.topic, message.payload, now()));
                 }
             }
             Either4::Third(()) => return Ok(true),
@@ -205,7 +206,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         loop {
             let now = now();
-            self.agent.work(now).await;
+            wait!(self.agent.work(now));
             let Some(Outgoing { topic, len, qos }) = self.agent.message(now, &mut buffer) else { return Ok(()) };
             connection.publish(&topic, &buffer[..len], qos).await?;
         }

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use minimq::{Buffers, ConfigBuilder, Session};
-use ota_agent::prelude::*;
+use ota_agent::blocking::prelude::*;
 use ota_agent::{Direction, Progress};
+use ota_pal::blocking::{ImageManagement, Native, OwnSelector};
 use ota_pal::{
-    Component, FileFlash, Geometry, HardwareId, Key, KeySet, Layout, Native, NoWatchdog, OwnSelector, Reset, SlotId,
-    VersionRule,
+    Component, FileFlash, Geometry, HardwareId, Key, KeySet, Layout, NoWatchdog, Reset, SlotId, VersionRule,
 };
 
 use crate::connect::Network;
@@ -108,7 +108,7 @@ pub async fn run(options: Options, application: impl Application) -> Result<(), 
     let tls = options.ca.is_some();
 
     let mut url = [0; URL_BYTES];
-    let mut agent = start(&options, application, &mut url).await?;
+    let mut agent = start(&options, application, &mut url)?;
     let (mut receive, mut send, mut block) = ([0; RECEIVE_BYTES], [0; SEND_BYTES], [0; BLOCK_BYTES]);
     let client_id = options.client_id.as_deref().unwrap_or(&options.thing);
     let session = ConfigBuilder::new(Buffers::new(&mut receive, &mut send))
@@ -122,11 +122,11 @@ pub async fn run(options: Options, application: impl Application) -> Result<(), 
     Ok(())
 }
 
-async fn start<'b, A: Application>(
+fn start<'b, A: Application>(
     options: &Options,
     application: A,
     url: &'b mut [u8],
-) -> Result<Agent<'b, impl ota_pal::ImageManagement + use<A>, A>, Error> {
+) -> Result<Agent<'b, impl ImageManagement + use<A>, A>, Error> {
     let platform = ota_pal::DeviceConfig {
         layout: layout(),
         hardware: HardwareId::new(HARDWARE)?,
@@ -142,7 +142,7 @@ async fn start<'b, A: Application>(
     let mut config = AgentConfig::new(&options.thing).map_err(|error| format!("--thing: {error:?}"))?;
     config.prefer_http = options.prefer_http;
     let start = Start { seed: now_ms(), now: pump::now() };
-    let agent = Agent::start(platform, application, config, url, start).await;
+    let agent = Agent::start(platform, application, config, url, start);
     agent.map_err(|error| format!("the flash cannot be used: {error:?}").into())
 }
 

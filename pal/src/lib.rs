@@ -8,7 +8,8 @@
 //! * [`native`]: the implementation of [`Platform`]: receives an image, verifies it, activates it, confirms it.
 //! * [`verify`]: signatures and keys.
 //! * [`store`]: the flash layout and the encoding of its contents: boot record, image database, monotonic record.
-//! * [`platform`]: the trait, its configuration and hooks; `contract`, the checks for a port (feature `std`).
+//! * [`device`]: the traits that the agent drives, and the receiver of a sequential image.
+//! * [`platform`]: state, configuration and hooks; `contract`, the checks for a port (feature `std`).
 //! * [`loaders`]: boot loaders other than ours, each behind a feature.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -31,12 +32,13 @@ pub mod verify;
 #[cfg(test)]
 mod fixtures;
 
-// The modules that access flash are compiled twice from one source: as written, and without `async` and `.await`. Over
+// The modules that wait for flash are compiled twice from one source: as written, and without `async` and `.await`. Over
 // a blocking driver the second form has no state machines, which halves its code size.
 
 /// The modules that access flash, for async drivers. The crate root re-exports these names.
 #[path = "."]
 pub mod asynchronous {
+    pub mod device;
     pub mod flash;
     pub mod loaders;
     pub mod native;
@@ -47,6 +49,7 @@ pub mod asynchronous {
         internal_delete as only_sync, internal_noop as bisync, internal_noop as only_async,
     };
 
+    pub use device::{ImageManagement, Platform, Size, VerifiedImage, Writer};
     pub use flash::boot_records::BootRecords;
     pub use flash::floors::MonotonicRecords;
     pub use flash::image_header::read_header;
@@ -56,19 +59,13 @@ pub mod asynchronous {
     pub use native::Native;
     pub use native::boot_control::{BootControl, ImageFormat, OwnFormat, OwnSelector};
     pub use native::wipe::erase_slots;
-
-    macro_rules! wait {
-        ($future:expr) => {
-            $future.await
-        };
-    }
-    pub(crate) use wait;
 }
 
 /// The modules that access flash, for blocking drivers: the same source without `async`, and smaller.
 #[path = "."]
 #[allow(clippy::duplicate_mod)]
 pub mod blocking {
+    pub mod device;
     pub mod flash;
     pub mod native;
     #[cfg(test)]
@@ -77,6 +74,7 @@ pub mod blocking {
     pub(crate) use bisync_macros::{
         internal_delete as only_async, internal_noop as only_sync, internal_strip_async as bisync,
     };
+    pub use device::{ImageManagement, Platform, Size, VerifiedImage, Writer};
     pub use flash::boot_records::BootRecords;
     pub use flash::floors::MonotonicRecords;
     pub use flash::image_header::read_header;
@@ -85,19 +83,12 @@ pub mod blocking {
     pub use native::Native;
     pub use native::boot_control::{BootControl, ImageFormat, OwnFormat, OwnSelector};
     pub use native::wipe::erase_slots;
-
-    macro_rules! wait {
-        ($value:expr) => {
-            $value
-        };
-    }
-    pub(crate) use wait;
 }
 
 pub use asynchronous::{
-    Async, Blocking, BootControl, BootRecords, ConcatFlash, Flash, ImageFormat, Loader, LoaderBridge, MonotonicRecords,
-    Native, OwnFormat, OwnSelector, erase_sector, erase_slots, flash, hash, is_erased, loaders, native, now,
-    read_header,
+    Async, Blocking, BootControl, BootRecords, ConcatFlash, Flash, ImageFormat, ImageManagement, Loader, LoaderBridge,
+    MonotonicRecords, Native, OwnFormat, OwnSelector, Platform, Size, VerifiedImage, Writer, device, erase_sector,
+    erase_slots, flash, hash, is_erased, loaders, native, now, read_header,
 };
 
 #[cfg(feature = "littlefs")]
@@ -117,9 +108,7 @@ pub use image::version::{Version, VersionTextInvalid};
 pub use platform::boot::{BootStatus, Change, LoaderState};
 pub use platform::config::{ConfigError, DeviceConfig, JOURNAL_PAYLOAD_BYTES_MAX, TRIAL_ATTEMPTS_DEFAULT};
 pub use platform::hooks::{NoWatchdog, Reset, Watchdog};
-pub use platform::management::ImageManagement;
-pub use platform::writer::{Size, VerifiedImage, Writer};
-pub use platform::{BootState, ImageState, Platform, Reception};
+pub use platform::{BootState, ImageState, Reception};
 pub use refusal::Refusal;
 pub use store::boot_record::{BootRecord, REASON_ATTEMPTS_EXHAUSTED, TRIAL_ATTEMPTS_MAX, Trial};
 pub use store::images::{Image, ImageStatus, Images, Source};

@@ -1,7 +1,8 @@
-//! [`Platform`] for [`Native`]. Over a blocking flash these futures are ready at the first poll and hold no state.
+//! [`Platform`] for [`Native`].
 
+use super::super::bisync;
+use super::super::device::{ImageManagement, Platform};
 use super::super::flash::Flash;
-use super::super::wait;
 use super::Native;
 use super::boot_control::BootControl;
 use crate::fault::Fault;
@@ -10,47 +11,47 @@ use crate::image::identity::ImageInfo;
 use crate::image::slot::SlotId;
 use crate::image::version::Version;
 use crate::platform::hooks::{Reset, Watchdog};
-use crate::platform::management::ImageManagement;
-use crate::platform::{BootState, Platform, Reception};
+use crate::platform::{BootState, Reception};
 use crate::refusal::Refusal;
 use crate::store::images::Images;
 use crate::verify::signature::{Signature, SignatureKind, Verifier};
 
+#[bisync]
 impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for Native<F, V, R, W, B> {
     async fn boot_state(&mut self) -> Result<BootState, Fault> {
-        wait!(Self::boot_state(self))
+        Self::boot_state(self).await
     }
 
     async fn running_digest(&mut self, image_bytes: u32) -> Result<Digest, Fault> {
-        wait!(Self::running_digest(self, image_bytes))
+        Self::running_digest(self, image_bytes).await
     }
 
     async fn load_journal(&mut self, out: &mut [u8]) -> Result<usize, Fault> {
-        wait!(Self::load_journal(self, out))
+        Self::load_journal(self, out).await
     }
 
     async fn store_journal(&mut self, payload: &[u8]) -> Result<(), Fault> {
-        wait!(Self::store_journal(self, payload))
+        Self::store_journal(self, payload).await
     }
 
     async fn begin(&mut self, image_bytes: u32, keep_bytes: u32) -> Result<Reception, Refusal> {
-        wait!(Self::begin(self, image_bytes, keep_bytes))
+        Self::begin(self, image_bytes, keep_bytes).await
     }
 
     async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), Fault> {
-        wait!(Self::write(self, offset_bytes, bytes))
+        Self::write(self, offset_bytes, bytes).await
     }
 
     async fn erase_ahead(&mut self) -> Result<bool, Fault> {
-        wait!(Self::erase_ahead(self))
+        Self::erase_ahead(self).await
     }
 
     async fn hash_ahead(&mut self, frontier_bytes: u32) -> Result<bool, Fault> {
-        wait!(Self::hash_ahead(self, frontier_bytes))
+        Self::hash_ahead(self, frontier_bytes).await
     }
 
     async fn check_header(&mut self) -> Result<ImageInfo, Refusal> {
-        wait!(Self::check_header(self))
+        Self::check_header(self).await
     }
 
     fn check_kind(&self, kind: Option<SignatureKind>) -> Result<(), Refusal> {
@@ -58,27 +59,27 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
     }
 
     async fn seal(&mut self, signature: Option<&Signature<'_>>, source: &str) -> Result<Digest, Refusal> {
-        wait!(Self::seal(self, signature, source))
+        Self::seal(self, signature, source).await
     }
 
     async fn runs_already(&mut self, image_bytes: u32, signature: &Signature<'_>) -> Result<Option<Digest>, Fault> {
-        wait!(Self::runs_already(self, image_bytes, signature))
+        Self::runs_already(self, image_bytes, signature).await
     }
 
     async fn activate(&mut self, slot: SlotId, digest: &Digest, image_bytes: u32) -> Result<(), Refusal> {
-        wait!(Self::activate(self, slot, digest, image_bytes))
+        Self::activate(self, slot, digest, image_bytes).await
     }
 
     async fn confirm(&mut self) -> Result<(), Fault> {
-        wait!(Self::confirm(self))
+        Self::confirm(self).await
     }
 
     async fn roll_back(&mut self, reason: u16) -> Result<(), Fault> {
-        wait!(Self::roll_back(self, reason))
+        Self::roll_back(self, reason).await
     }
 
     async fn abandon(&mut self, slot: SlotId) -> Result<(), Refusal> {
-        wait!(Self::abandon(self, slot))
+        Self::abandon(self, slot).await
     }
 
     fn feed_watchdog(&mut self) {
@@ -90,28 +91,29 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
     }
 }
 
+#[bisync]
 impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> ImageManagement for Native<F, V, R, W, B> {
     fn end_at(&mut self, image_bytes: u32) -> Result<(), Fault> {
         Self::end_at(self, image_bytes)
     }
 
     async fn images(&mut self) -> Result<Images, Fault> {
-        wait!(Self::images(self))
+        Self::images(self).await
     }
 
     async fn restore_previous(&mut self) -> Result<SlotId, Refusal> {
-        wait!(Self::restore_previous(self))
+        Self::restore_previous(self).await
     }
 
     async fn erase_images(&mut self, version: Version) -> Result<(), Refusal> {
-        wait!(Self::erase_images(self, version))
+        Self::erase_images(self, version).await
     }
 
     async fn verify_factory(&mut self, signature: &Signature<'_>) -> Result<Digest, Refusal> {
-        wait!(Self::verify_factory(self, signature))
+        Self::verify_factory(self, signature).await
     }
 
     async fn factory_reset(&mut self) -> Result<(), Refusal> {
-        wait!(Self::factory_reset(self))
+        Self::factory_reset(self).await
     }
 }

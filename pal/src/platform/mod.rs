@@ -1,4 +1,4 @@
-//! The trait that the agent drives. It defines what a device *can* do; the agent decides when.
+//! The state, configuration and hooks of a device, and the checks for a port.
 
 pub mod boot;
 pub mod config;
@@ -7,18 +7,13 @@ pub mod contract;
 #[cfg(any(test, feature = "std"))]
 pub mod file;
 pub mod hooks;
-pub mod management;
-pub mod writer;
 
 use crate::fault::Fault;
-use crate::image::digest::Digest;
 use crate::image::identity::ImageInfo;
 use crate::image::slot::SlotId;
 use crate::image::version::Version;
-use crate::refusal::Refusal;
 use crate::store::boot_record::Trial;
 use crate::store::monotonic::RollbackCounters;
-use crate::verify::signature::{Signature, SignatureKind};
 
 /// The state of the device after a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,183 +65,4 @@ pub struct Reception {
     pub frontier_bytes: u32,
     /// The version of the replaced image, if that was confirmed before. It is the oldest such image.
     pub evicted: Option<Version>,
-}
-
-/// The operations of a device that an update needs. Other operations on images are in
-/// [`ImageManagement`](management::ImageManagement).
-///
-/// One image is received at a time, into a slot that does not run. Blocks may be written in any order. The boot record
-/// names the image for the next boot only after [`activate`](Self::activate). Offsets are relative to the start of the
-/// image.
-#[allow(async_fn_in_trait)]
-pub trait Platform {
-    /// Returns the running image, the confirmed slot and the state of the trial. First completes the raise of the
-    /// monotonic record if a power cut interrupted it after the image was confirmed.
-    ///
-    /// # Cancel safety
-    /// The raise may be incomplete; call again.
-    ///
-    /// # Errors
-    /// [`Fault`] if flash cannot be read or the boot record is invalid.
-    async fn boot_state(&mut self) -> Result<BootState, Fault>;
-
-    /// Returns the digest of the first `image_bytes` of the running slot.
-    ///
-    /// # Cancel safety
-    /// This method has no side effects.
-    ///
-    /// # Errors
-    /// [`Fault::OutOfRange`] beyond the slot, [`Fault::Read`].
-    async fn running_digest(&mut self, image_bytes: u32) -> Result<Digest, Fault>;
-
-    /// Copies the newest journal payload to the start of `out` and returns its length; 0 if none is stored.
-    ///
-    /// # Cancel safety
-    /// This method does not change flash.
-    ///
-    /// # Errors
-    /// [`Fault::JournalBufferTooSmall`], [`Fault::Read`].
-    async fn load_journal(&mut self, out: &mut [u8]) -> Result<usize, Fault>;
-
-    /// Stores a journal payload. It is durable, with all earlier writes, when this method returns; until then
-    /// [`load_journal`](Self::load_journal) returns the earlier payload.
-    ///
-    /// # Cancel safety
-    /// The stored payload is the earlier or the new one.
-    ///
-    /// # Errors
-    /// [`Fault::JournalPayloadTooLong`], and the errors of the flash.
-    async fn store_journal(&mut self, payload: &[u8]) -> Result<(), Fault>;
-
-    /// Starts receiving an image of `image_bytes`, and discards the image that was being received.
-    ///
-    /// The slot is one whose image is being received or verified; otherwise one without an image, one whose image
-    /// failed, or the one with the oldest image, in this order. It is never the running slot nor the factory slot. If
-    /// it already holds an image of this length that is being received or verified, its first `keep_bytes`, rounded
-    /// down to a sector, count as written. No slot is erased; the result of an earlier trial is removed from the boot
-    /// record.
-    ///
-    /// # Cancel safety
-    /// The slot may or may not be recorded as receiving; call again.
-    ///
-    /// # Errors
-    /// [`Refusal::ImageEmpty`], [`Refusal::ImageTooLarge`], [`Refusal::TrialRunning`] while no slot is free.
-    async fn begin(&mut self, image_bytes: u32, keep_bytes: u32) -> Result<Reception, Refusal>;
-
-    /// Writes a block and verifies it by reading it back. `offset_bytes` must be a multiple of the flash word, as must
-    /// the length of every block but the one at the end of the image. A block may be written once between two calls of
-    /// `begin`.
-    ///
-    /// # Cancel safety
-    /// The content of the block is undefined; call `begin` again and keep only what precedes it. The same holds after
-    /// an error.
-    ///
-    /// # Errors
-    /// [`Fault::OutOfRange`], [`Fault::NotAligned`], [`Fault::NothingBegun`], and the errors of the flash.
-    async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), Fault>;
-
-    /// Erases one sector ahead of the writes and returns `true` if another can be erased now.
-    ///
-    /// # Cancel safety
-    /// The sector is erased again by a later call.
-    ///
-    /// # Errors
-    /// [`Fault::NothingBegun`], [`Fault::Erase`].
-    async fn erase_ahead(&mut self) -> Result<bool, Fault>;
-
-    /// Hashes, from flash, one step of the bytes below `frontier_bytes` and returns `true` if more can be hashed now.
-    /// All bytes below the frontier must have been written.
-    ///
-    /// # Cancel safety
-    /// The next call continues at the last completed chunk.
-    ///
-    /// # Errors
-    /// [`Fault::NothingBegun`], [`Fault::Read`].
-    async fn hash_ahead(&mut self, frontier_bytes: u32) -> Result<bool, Fault>;
-
-    /// Checks the header of the image being received, once its first bytes are written. This early check saves
-    /// bandwidth only; [`seal`](Self::seal) checks again.
-    ///
-    /// # Cancel safety
-    /// This method has no side effects.
-    ///
-    /// # Errors
-    /// The [`Refusal`] of the header check.
-    async fn check_header(&mut self) -> Result<ImageInfo, Refusal>;
-
-    /// Checks whether an image may have a signature of this kind, or none if `kind` is `None`. This early check saves
-    /// bandwidth only; [`seal`](Self::seal) checks again.
-    ///
-    /// # Errors
-    /// [`Refusal::Signature`].
-    fn check_kind(&self, kind: Option<SignatureKind>) -> Result<(), Refusal>;
-
-    /// Verifies the received image: hashes it from flash, verifies the signature and checks the header. Returns the
-    /// digest, which [`activate`](Self::activate) requires; no block can be written afterwards.
-    ///
-    /// An image without a signature is accepted only by a device configured with
-    /// [`AcceptUnsigned`](crate::AcceptUnsigned). The image is recorded in the database, with `source`, the job that
-    /// delivered it.
-    ///
-    /// # Cancel safety
-    /// The image is not sealed; call again.
-    ///
-    /// # Errors
-    /// [`Refusal::Signature`], the refusals of the header check, or a fault.
-    async fn seal(&mut self, signature: Option<&Signature<'_>>, source: &str) -> Result<Digest, Refusal>;
-
-    /// Returns the digest of the running image if that is confirmed, has this length and matches `signature`; otherwise
-    /// `None`.
-    ///
-    /// # Cancel safety
-    /// This method has no side effects.
-    ///
-    /// # Errors
-    /// [`Fault`] if flash cannot be read.
-    async fn runs_already(&mut self, image_bytes: u32, signature: &Signature<'_>) -> Result<Option<Digest>, Fault>;
-
-    /// Schedules the trial of a sealed image for the next reset: hashes the slot again, then writes the boot record.
-    /// Idempotent.
-    ///
-    /// # Cancel safety
-    /// The trial may or may not be scheduled; call again.
-    ///
-    /// # Errors
-    /// [`Refusal::SlotRuns`], [`Refusal::TrialRunning`], [`Refusal::DigestMismatch`], or a fault.
-    async fn activate(&mut self, slot: SlotId, digest: &Digest, image_bytes: u32) -> Result<(), Refusal>;
-
-    /// Confirms the running image, then raises the monotonic record to its security counter and to the key epoch of
-    /// this program. A raise that fails is retried by [`boot_state`](Self::boot_state). Idempotent.
-    ///
-    /// # Cancel safety
-    /// The image may or may not be confirmed; call again.
-    ///
-    /// # Errors
-    /// [`Fault::NoTrialRuns`] after [`roll_back`](Self::roll_back), or the errors of the flash.
-    async fn confirm(&mut self) -> Result<(), Fault>;
-
-    /// Ends the running trial with `reason`; the caller resets. Idempotent: the first reason is kept.
-    ///
-    /// # Cancel safety
-    /// The trial may or may not have ended; call again.
-    ///
-    /// # Errors
-    /// [`Fault::NoTrialRuns`] if the running image is not on trial, or the errors of the flash.
-    async fn roll_back(&mut self, reason: u16) -> Result<(), Fault>;
-
-    /// Makes the image in `slot` unbootable by erasing its first sector. Used when the boot records can no longer be
-    /// written, so that the boot selector can neither count nor end the trial. Idempotent.
-    ///
-    /// # Cancel safety
-    /// The sector may be partly erased; call again.
-    ///
-    /// # Errors
-    /// [`Refusal::SlotRuns`] for the running and the confirmed slot, or the errors of the flash.
-    async fn abandon(&mut self, slot: SlotId) -> Result<(), Refusal>;
-
-    /// Feeds the watchdog.
-    fn feed_watchdog(&mut self);
-
-    /// Resets the device. Does not return on hardware; a host process exits; a simulated device returns.
-    fn reset(&mut self);
 }

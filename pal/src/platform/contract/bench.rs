@@ -4,11 +4,10 @@ use core::fmt;
 use std::string::String;
 use std::vec::Vec;
 
+use crate::device::{ImageManagement, Platform};
 use crate::fault::Fault;
 use crate::image::digest::Digest;
 use crate::image::slot::SlotId;
-use crate::platform::Platform;
-use crate::platform::management::ImageManagement;
 use crate::refusal::Refusal;
 use crate::verify::signature::{Signature, SignatureKind};
 

@@ -6,10 +6,10 @@ use std::vec::Vec;
 use sha2::{Digest as _, Sha256};
 
 use super::bench::{BLOCK_BYTES, Bench, Seen, Violation, receive, seal, update};
+use crate::device::{ImageManagement as _, Platform};
 use crate::fault::Fault;
 use crate::image::digest::Digest;
-use crate::platform::management::ImageManagement as _;
-use crate::platform::{ImageState, Platform};
+use crate::platform::ImageState;
 use crate::refusal::Refusal;
 use crate::store::boot_record::Trial;
 use crate::store::images::ImageStatus;

@@ -11,7 +11,7 @@ use embassy_time_driver::Driver;
 use embedded_io_async::{ErrorType, Read, Write};
 use minimq::{Buffers, ConfigBuilder, Session};
 use ota_agent::machine::Machine;
-use ota_agent::prelude::*;
+use ota_agent::blocking::prelude::*;
 use ota_pal::blocking::{Native, OwnSelector};
 use ota_pal::{Blocking, Component, Geometry, HardwareId, Key, KeySet, Layout, NoWatchdog, Reset, SlotId, VersionRule};
 use size::{Flash, read_device, write_device};
@@ -106,8 +106,7 @@ fn platform() -> Option<Platform> {
 async fn device(buffers: &mut [[u8; 4608]; 4]) -> Option<()> {
     let [url, receive, send, block] = buffers;
     let start = Start { seed: 1, now: pump::now() };
-    let agent = Agent::start(platform()?, Board, AgentConfig::new("board").ok()?, url, start);
-    let mut agent = agent.await.ok()?;
+    let mut agent = Agent::start(platform()?, Board, AgentConfig::new("board").ok()?, url, start).ok()?;
     let session = ConfigBuilder::new(Buffers::new(receive, send)).client_id("board").ok()?;
     let mut session = Session::new(session);
     let mut broker = Minimq { session: &mut session, connector: Network, host: "broker", port: 8883, tls: true };

@@ -5,11 +5,11 @@
 #![no_main]
 
 use ota_agent::machine::Event;
-use ota_agent::prelude::*;
+use ota_agent::blocking::prelude::*;
 use ota_agent::{Instant, MESSAGE_BYTES_MAX};
+use ota_pal::blocking::Platform;
 use ota_pal::{
-    BootState, Digest, Fault, ImageInfo, Platform, Reception, Refusal, RollbackCounters, Signature, SignatureKind,
-    SlotId, Trial, now,
+    BootState, Digest, Fault, ImageInfo, Reception, Refusal, RollbackCounters, Signature, SignatureKind, SlotId, Trial,
 };
 use size::{read_device, write_device};
 
@@ -42,7 +42,7 @@ fn digest() -> Digest {
 }
 
 impl Platform for Interface {
-    async fn boot_state(&mut self) -> Result<BootState, Fault> {
+    fn boot_state(&mut self) -> Result<BootState, Fault> {
         call(1)?;
         let trial = match word() {
             0 => Trial::None,
@@ -52,40 +52,40 @@ impl Platform for Interface {
         Ok(BootState { running: SlotId::A, confirmed: SlotId::B, trial, running_image: None, broken_rows: 0, floor })
     }
 
-    async fn running_digest(&mut self, _image_bytes: u32) -> Result<Digest, Fault> {
+    fn running_digest(&mut self, _image_bytes: u32) -> Result<Digest, Fault> {
         call(2).map(|()| digest())
     }
 
-    async fn load_journal(&mut self, out: &mut [u8]) -> Result<usize, Fault> {
+    fn load_journal(&mut self, out: &mut [u8]) -> Result<usize, Fault> {
         read_device(out);
         Ok(out.len())
     }
 
-    async fn store_journal(&mut self, payload: &[u8]) -> Result<(), Fault> {
+    fn store_journal(&mut self, payload: &[u8]) -> Result<(), Fault> {
         write_device(payload);
         call(3)
     }
 
-    async fn begin(&mut self, _image_bytes: u32, keep_bytes: u32) -> Result<Reception, Refusal> {
+    fn begin(&mut self, _image_bytes: u32, keep_bytes: u32) -> Result<Reception, Refusal> {
         call(4)?;
         Ok(Reception { slot: SlotId::B, frontier_bytes: keep_bytes, evicted: None })
     }
 
-    async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), Fault> {
+    fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), Fault> {
         write_device(&offset_bytes.to_le_bytes());
         write_device(bytes);
         call(5)
     }
 
-    async fn erase_ahead(&mut self) -> Result<bool, Fault> {
+    fn erase_ahead(&mut self) -> Result<bool, Fault> {
         Ok(false)
     }
 
-    async fn hash_ahead(&mut self, _frontier_bytes: u32) -> Result<bool, Fault> {
+    fn hash_ahead(&mut self, _frontier_bytes: u32) -> Result<bool, Fault> {
         Ok(false)
     }
 
-    async fn check_header(&mut self) -> Result<ImageInfo, Refusal> {
+    fn check_header(&mut self) -> Result<ImageInfo, Refusal> {
         Err(call(6).map_or_else(Refusal::Fault, |()| Refusal::ImageEmpty))
     }
 
@@ -93,30 +93,30 @@ impl Platform for Interface {
         Ok(call(7)?)
     }
 
-    async fn seal(&mut self, signature: Option<&Signature<'_>>, _source: &str) -> Result<Digest, Refusal> {
+    fn seal(&mut self, signature: Option<&Signature<'_>>, _source: &str) -> Result<Digest, Refusal> {
         write_device(signature.map_or(&[], |signature| signature.bytes));
         Ok(call(8).map(|()| digest())?)
     }
 
-    async fn runs_already(&mut self, _image_bytes: u32, _signature: &Signature<'_>) -> Result<Option<Digest>, Fault> {
+    fn runs_already(&mut self, _image_bytes: u32, _signature: &Signature<'_>) -> Result<Option<Digest>, Fault> {
         Ok(None)
     }
 
-    async fn activate(&mut self, slot: SlotId, digest: &Digest, _image_bytes: u32) -> Result<(), Refusal> {
+    fn activate(&mut self, slot: SlotId, digest: &Digest, _image_bytes: u32) -> Result<(), Refusal> {
         write_device(&[slot.number()]);
         write_device(&digest.0);
         Ok(call(9)?)
     }
 
-    async fn confirm(&mut self) -> Result<(), Fault> {
+    fn confirm(&mut self) -> Result<(), Fault> {
         call(10)
     }
 
-    async fn roll_back(&mut self, _reason: u16) -> Result<(), Fault> {
+    fn roll_back(&mut self, _reason: u16) -> Result<(), Fault> {
         call(11)
     }
 
-    async fn abandon(&mut self, _slot: SlotId) -> Result<(), Refusal> {
+    fn abandon(&mut self, _slot: SlotId) -> Result<(), Refusal> {
         Ok(call(12)?)
     }
 
@@ -130,7 +130,7 @@ impl Platform for Interface {
 /// A message, a block of HTTP or a moment, again and again, as a loop of the application hands them in.
 fn device(url: &mut [u8]) -> Option<()> {
     let start = Start { seed: 1, now: Instant::from_ms(0) };
-    let mut agent = now(Agent::start(Interface, App, AgentConfig::new("board").ok()?, url, start))?.ok()?;
+    let mut agent = Agent::start(Interface, App, AgentConfig::new("board").ok()?, url, start).ok()?;
     let mut message = [0; MESSAGE_BYTES_MAX];
     let mut buffer = [0; 4608];
     loop {
@@ -139,9 +139,9 @@ fn device(url: &mut [u8]) -> Option<()> {
         read_device(&mut buffer);
         let (topic, payload) = buffer.split_at(128);
         match word() {
-            0 => now(agent.on(Event::Connected, at))?,
-            1 => now(agent.on(Event::Disconnected, at))?,
-            2 => now(agent.on_block(word(), &payload[..len], at))?,
+            0 => agent.on(Event::Connected, at),
+            1 => agent.on(Event::Disconnected, at),
+            2 => agent.on_block(word(), &payload[..len], at),
             3 => match agent.fetch(at) {
                 Some(range) => {
                     write_device(&range.from_bytes.to_le_bytes());
@@ -149,9 +149,9 @@ fn device(url: &mut [u8]) -> Option<()> {
                 }
                 None => write_device(&[0]),
             },
-            _ => now(agent.on_message(core::str::from_utf8(topic).ok()?, &payload[..len], at))?,
+            _ => agent.on_message(core::str::from_utf8(topic).ok()?, &payload[..len], at),
         }
-        now(agent.work(at))?;
+        agent.work(at);
         if let Some(outgoing) = agent.message(at, &mut message) {
             write_device(outgoing.topic.as_bytes());
             write_device(&message[..outgoing.len]);

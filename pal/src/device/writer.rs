@@ -1,11 +1,13 @@
 //! Receives an image as a sequential stream of bytes: from a serial line, a file or another processor. The agent does
 //! not use it, because jobs deliver blocks; checks and storage are the same.
 
+use super::super::bisync;
+#[cfg(test)]
+use super::super::only_async;
+use super::{ImageManagement, Platform};
 use crate::fault::Fault;
 use crate::image::digest::Digest;
 use crate::image::slot::SlotId;
-use crate::platform::Platform;
-use crate::platform::management::ImageManagement;
 use crate::refusal::Refusal;
 use crate::store::region::WORD_BYTES_MAX;
 use crate::verify::signature::Signature;
@@ -60,6 +62,7 @@ pub struct VerifiedImage {
     pub image_bytes: u32,
 }
 
+#[bisync]
 impl<'p, P: ImageManagement> Writer<'p, P> {
     /// Starts receiving an image of this size; [`Platform::begin`] selects the slot.
     ///
@@ -156,6 +159,7 @@ impl<'p, P: ImageManagement> Writer<'p, P> {
     }
 }
 
+#[bisync]
 impl VerifiedImage {
     /// Schedules the trial of the image for the next reset.
     ///
@@ -170,10 +174,11 @@ impl VerifiedImage {
 }
 
 #[cfg(test)]
+#[only_async]
 mod tests {
+    use super::super::super::native::tests::{device, flash, new_header};
+    use super::super::super::testing::{Op, image, run, sha256, sign, signing_key};
     use super::*;
-    use crate::asynchronous::native::tests::{device, flash, new_header};
-    use crate::asynchronous::testing::{Op, image, run, sha256, sign, signing_key};
     use crate::store::boot_record::Trial;
     use crate::verify::signature::SignatureKind;
     use std::vec::Vec;

@@ -1,5 +1,6 @@
 //! Operations on the images of a device apart from updates.
 
+use super::super::bisync;
 use super::Platform;
 use crate::fault::Fault;
 use crate::image::digest::Digest;
@@ -10,6 +11,7 @@ use crate::store::images::Images;
 use crate::verify::signature::Signature;
 
 /// Image management: the list of images, rollback on command, the factory image, and images of unknown length.
+#[bisync]
 #[allow(async_fn_in_trait)]
 pub trait ImageManagement: Platform {
     /// Sets the length of the image being received to `image_bytes`, at most the length passed to
