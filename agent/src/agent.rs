@@ -1,14 +1,12 @@
 //! The agent: passes messages and blocks to the machine, executes its operations on the platform, and encodes its messages.
 //! It owns no connection: [`pump`](super::pump) does, or a loop of the caller.
 
-use heapless::String;
-use ota_jobs::limits::TOPIC_BYTES_MAX;
 use ota_jobs::{Document, JobId, RawJson, Reason, Topic};
 use ota_pal::{BootState, Fault, ImageState, SlotId};
 
 use super::{Platform, bisync};
 use crate::application::{Application, Direction, SelfTest};
-use crate::decode::{self, Decoded};
+use crate::decode::{self, Decoded, FILTERS, FILTERS_BYTES_MAX};
 use crate::encode;
 use crate::encode::{MESSAGE_BYTES_MAX, Outgoing};
 use crate::machine::{
@@ -146,11 +144,11 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     }
 
     /// Writes the next message into `buffer`, if one is due.
-    pub fn message(&mut self, now: Instant, buffer: &mut [u8; MESSAGE_BYTES_MAX]) -> Option<Outgoing> {
+    pub fn message<'m>(&mut self, now: Instant, buffer: &'m mut [u8; MESSAGE_BYTES_MAX]) -> Option<Outgoing<'m>> {
         let (message, config) = self.machine.message(now)?;
         let outgoing = encode::encode(&message, config, self.update.stream(), buffer)?;
         self.drain_notices();
-        self.application.on_traffic(Direction::Out, &outgoing.topic, &buffer[..outgoing.len]);
+        self.application.on_traffic(Direction::Out, outgoing.topic, outgoing.payload);
         Some(outgoing)
     }
 
@@ -159,9 +157,9 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         self.machine.deadline(self.polled_at)
     }
 
-    /// The topics to subscribe to.
-    pub fn filters(&self) -> [String<TOPIC_BYTES_MAX>; decode::FILTERS] {
-        decode::filters(&self.machine.config().thing)
+    /// The topics to subscribe to, written into `buffer`.
+    pub fn filters<'t>(&self, buffer: &'t mut [u8; FILTERS_BYTES_MAX]) -> [&'t str; FILTERS] {
+        decode::filters(&self.machine.config().thing, buffer)
     }
 
     /// Which bytes an HTTP body must bring now, if any.

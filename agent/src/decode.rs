@@ -1,7 +1,8 @@
 //! Decodes incoming messages into events. A message that cannot be parsed, or is not for this device, is ignored.
 
-use heapless::String;
-use ota_jobs::limits::TOPIC_BYTES_MAX;
+use core::mem;
+
+use ota_jobs::limits::FILTER_BYTES_MAX;
 use ota_jobs::{
     DescribeResponse, Encoding, Filter, JobRef, JobsTopic, JsonStr, Notify, RawJson, Reason, Rejected, Response,
     StreamTopic, ThingName, Topic, UpdateResponse, stream,
@@ -21,17 +22,19 @@ pub(crate) enum Decoded<'m> {
     Ignored,
 }
 
-/// How many filters the agent subscribes to.
-pub(crate) const FILTERS: usize = 6;
+/// The number of filters the agent subscribes to.
+pub const FILTERS: usize = 6;
+/// The size of a buffer for these filters.
+pub const FILTERS_BYTES_MAX: usize = FILTERS * FILTER_BYTES_MAX;
 
-/// The filters for `thing`, each at most [`TOPIC_BYTES_MAX`] bytes.
-pub(crate) fn filters(thing: &ThingName) -> [String<TOPIC_BYTES_MAX>; FILTERS] {
+/// The filters for `thing`.
+pub(crate) fn filters<'t>(thing: &ThingName, mut buffer: &'t mut [u8]) -> [&'t str; FILTERS] {
     let wanted =
         [Filter::Notify, Filter::NotifyNext, Filter::Describe, Filter::Update, Filter::Data, Filter::StreamRejected];
     wanted.map(|filter| {
-        let mut text = String::new();
-        filter.write(thing.as_str(), &mut text).expect("no filter is longer than a topic");
-        text
+        let (place, rest) = mem::take(&mut buffer).split_at_mut(FILTER_BYTES_MAX);
+        buffer = rest;
+        filter.emit(thing.as_str(), place).expect("every filter fits")
     })
 }
 

@@ -5,64 +5,62 @@ use ota_jobs::details::{self, Details, SelfTest};
 use ota_jobs::limits::TOPIC_BYTES_MAX;
 use ota_jobs::stream::{self, Bitmap};
 use ota_jobs::{
-    Describe, EmitError, Encoding, JobId, JobRef, JobsTopic, JsonStr, RawJson, Reason, Status, StreamTopic, ThingName,
-    Topic, Update,
+    Describe, EmitError, Encoding, JobId, JobRef, JobsTopic, JsonStr, RawJson, Reason, Status, StreamTopic, Topic,
+    Update,
 };
 
 use crate::machine::{AgentConfig, BlockRequest, Message, Outcome, Report};
 use crate::transport::QoS;
 
-/// The size of the longest message that the agent sends.
-pub const MESSAGE_BYTES_MAX: usize = 384;
+/// The size of a buffer for a message that the agent sends, with its topic.
+pub const MESSAGE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + TOPIC_BYTES_MAX;
+/// The size of the longest payload.
+const PAYLOAD_BYTES_MAX: usize = 384;
 /// The size of the longest status details: the final report of a failure.
 const DETAILS_BYTES_MAX: usize = 192;
 const TOKEN_BYTES: usize = 8;
 
-/// A message to publish; its payload is the first `len` bytes of the caller's buffer.
-#[derive(Clone, Debug)]
-pub struct Outgoing {
+/// A message to publish, in the caller's buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'m> {
     /// The topic.
-    pub topic: String<TOPIC_BYTES_MAX>,
-    /// Length of the payload in bytes.
-    pub len: usize,
+    pub topic: &'m str,
+    /// The payload.
+    pub payload: &'m [u8],
     /// The quality of service. Requests of blocks are sent at most once: lost blocks are requested again.
     pub qos: QoS,
 }
 
 /// Encodes `message`; `None` for a request of blocks without a stream.
-pub(crate) fn encode(
+pub(crate) fn encode<'m>(
     message: &Message<'_>,
     config: &AgentConfig,
     stream: Option<(&str, u32)>,
-    out: &mut [u8; MESSAGE_BYTES_MAX],
-) -> Option<Outgoing> {
-    let thing = &config.thing;
-    match *message {
-        Message::NextJob { token, document } => describe(JobRef::Next, token, document, thing, out),
-        Message::Describe { job, token, document } => describe(JobRef::Id(job.as_str()), token, document, thing, out),
-        Message::Update { job, token, expected_version, report } => {
-            update(job, token, expected_version, report, thing, out)
-        }
-        Message::Blocks(request) => blocks(request, config, stream?, out),
-    }
+    buffer: &'m mut [u8; MESSAGE_BYTES_MAX],
+) -> Option<Outgoing<'m>> {
+    let (out, topic_out) = buffer.split_at_mut(PAYLOAD_BYTES_MAX);
+    let (topic, len, qos) = match *message {
+        Message::NextJob { token, document } => describe(JobRef::Next, token, document, out),
+        Message::Describe { job, token, document } => describe(JobRef::Id(job.as_str()), token, document, out),
+        Message::Update { job, token, expected_version, report } => update(job, token, expected_version, report, out),
+        Message::Blocks(request) => blocks(request, config.block_bytes, stream?, out),
+    };
+    let topic = topic.emit(config.thing.as_str(), topic_out).expect("every topic fits");
+    Some(Outgoing { topic, payload: &out[..len], qos })
 }
 
-fn describe(job: JobRef<'_>, token: u32, document: bool, thing: &ThingName, out: &mut [u8]) -> Option<Outgoing> {
+/// A message whose payload is written: its topic, the length of the payload, and the quality of service.
+type Payload<'t> = (Topic<'t>, usize, QoS);
+
+fn describe<'t>(job: JobRef<'t>, token: u32, document: bool, out: &mut [u8]) -> Payload<'t> {
     let token = token_text(token);
     let request =
         Describe { include_document: document, client_token: Some(JsonStr::plain(&token)), execution_number: None };
     let len = request.emit(out).expect("a description fits every message");
-    Some(outgoing(Topic::Jobs(JobsTopic::Describe(job, None)), thing, len, QoS::AtLeastOnce))
+    (Topic::Jobs(JobsTopic::Describe(job, None)), len, QoS::AtLeastOnce)
 }
 
-fn update(
-    job: &JobId,
-    token: u32,
-    expected_version: u64,
-    report: Report,
-    thing: &ThingName,
-    out: &mut [u8],
-) -> Option<Outgoing> {
+fn update<'t>(job: &'t JobId, token: u32, expected_version: u64, report: Report, out: &mut [u8]) -> Payload<'t> {
     let mut buffer = [0; DETAILS_BYTES_MAX];
     let details = details(report, &mut buffer).expect("the longest report fits");
     let token = token_text(token);
@@ -74,7 +72,7 @@ fn update(
         ..Update::new(status(report))
     };
     let len = request.emit(out).expect("an update fits every message");
-    Some(outgoing(Topic::Jobs(JobsTopic::Update(job.as_str(), None)), thing, len, QoS::AtLeastOnce))
+    (Topic::Jobs(JobsTopic::Update(job.as_str(), None)), len, QoS::AtLeastOnce)
 }
 
 fn status(report: Report) -> Status {
@@ -105,12 +103,7 @@ fn details(report: Report, buffer: &mut [u8; DETAILS_BYTES_MAX]) -> Result<RawJs
     Ok(details.finish())
 }
 
-fn blocks(
-    request: BlockRequest,
-    config: &AgentConfig,
-    (name, file_id): (&str, u32),
-    out: &mut [u8],
-) -> Option<Outgoing> {
+fn blocks<'t>(request: BlockRequest, block_bytes: u32, (name, file_id): (&'t str, u32), out: &mut [u8]) -> Payload<'t> {
     let bytes = request.missing.unwrap_or_default().to_le_bytes();
     let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let bitmap = request.missing.and_then(|_| Bitmap::new(&bytes[..used]).ok());
@@ -118,20 +111,13 @@ fn blocks(
         token: None,
         version: None,
         file_id,
-        block_bytes: config.block_bytes,
+        block_bytes,
         offset_blocks: request.first,
         count: Some(request.count),
         bitmap,
     };
     let len = get.emit(out).expect("a request of blocks fits every message");
-    let topic = Topic::Stream { stream: name, topic: StreamTopic::Get, encoding: Encoding::Cbor };
-    Some(outgoing(topic, &config.thing, len, QoS::AtMostOnce))
-}
-
-fn outgoing(topic: Topic<'_>, thing: &ThingName, len: usize, qos: QoS) -> Outgoing {
-    let mut text = String::new();
-    topic.write(thing.as_str(), &mut text).expect("no topic is longer than the longest");
-    Outgoing { topic: text, len, qos }
+    (Topic::Stream { stream: name, topic: StreamTopic::Get, encoding: Encoding::Cbor }, len, QoS::AtMostOnce)
 }
 
 /// A client token: eight hexadecimal digits.

@@ -92,6 +92,7 @@ pub mod prelude {
 pub use application::{Application, Command, CommandRefused, Direction, SelfTest};
 pub use asynchronous::agent::Agent;
 pub use asynchronous::pump;
+pub use decode::{FILTERS, FILTERS_BYTES_MAX};
 pub use encode::{MESSAGE_BYTES_MAX, Outgoing};
 pub use machine::{AgentConfig, ConfigError, Discovery, Instant, Notice, Progress};
 pub use start::{Start, StartError, StartRefused};

@@ -11,6 +11,7 @@ use ota_jobs::Reason;
 use super::agent::Agent;
 use super::{ImageManagement, wait};
 use crate::application::Application;
+use crate::decode::FILTERS_BYTES_MAX;
 use crate::encode::{MESSAGE_BYTES_MAX, Outgoing};
 use crate::machine::{Backoff, Event, Instant};
 use crate::transport::{Broker, HttpSource, Mqtt, NoHttp, Range};
@@ -78,21 +79,26 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         backoff: &mut Backoff,
         http: &mut H,
     ) -> Result<(), M::Error> {
-        let filters = self.agent.filters();
-        let mut names: heapless::Vec<&str, 8> = heapless::Vec::new();
-        names.extend(filters.iter().map(|filter| filter.as_str()));
-        let subscribed = with_timeout(SUBSCRIBE_TIMEOUT, connection.subscribe(&names));
-        let Ok(subscribed) = self.drive_while::<M, _>(subscribed).await else { return Ok(()) };
-        subscribed?;
+        if !self.subscribe(connection).await? {
+            return Ok(());
+        }
         backoff.reset();
         wait!(self.agent.on(Event::Connected, now()));
         while !self.agent.is_reset() {
             match self.agent.fetch(now()) {
                 Some(range) => self.fetch(connection, range, http).await?,
-                None => _ = self.turn(Some(&mut *connection), pin!(pending())).await?,
+                None => _ = self.turn(connection, pin!(pending())).await?,
             }
         }
         Ok(())
+    }
+
+    /// Subscribes to the agent's topics; returns false after a timeout.
+    async fn subscribe<M: Mqtt>(&mut self, connection: &mut M) -> Result<bool, M::Error> {
+        let mut buffer = [0; FILTERS_BYTES_MAX];
+        let filters = self.agent.filters(&mut buffer);
+        let subscribed = with_timeout(SUBSCRIBE_TIMEOUT, connection.subscribe(&filters));
+        self.drive_while::<M, _>(subscribed).await.map_or(Ok(false), |subscribed| subscribed.map(|()| true))
     }
 
     /// Reads one HTTP body while the agent needs it.
@@ -151,7 +157,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         mut future: Pin<&mut dyn Future<Output = ()>>,
     ) -> Result<bool, M::Error> {
         while self.agent.fetch(now()).is_some() && !self.agent.is_reset() {
-            if self.turn(Some(&mut *connection), future.as_mut()).await? {
+            if self.turn(connection, future.as_mut()).await? {
                 return Ok(true);
             }
         }
@@ -163,24 +169,35 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         let mut output = None;
         {
             let mut future = pin!(async { output = Some(future.await) });
-            while !matches!(self.turn(None::<&mut M>, future.as_mut()).await, Ok(true)) {}
+            loop {
+                wait!(self.agent.work(now()));
+                if let Ok(true) = self.next(None::<&mut M>, future.as_mut()).await {
+                    break;
+                }
+            }
         }
         output.expect("the future ended")
     }
 
-    /// Sends what is due, then waits for a message, a deadline, a command or `future`; returns whether `future` ended.
+    /// Sends what is due, then as [`Pump::next`].
     async fn turn<M: Mqtt>(
         &mut self,
-        mut connection: Option<&mut M>,
+        connection: &mut M,
         future: Pin<&mut dyn Future<Output = ()>>,
     ) -> Result<bool, M::Error> {
-        match &mut connection {
-            Some(connection) => self.send(*connection).await?,
-            None => wait!(self.agent.work(now())),
-        }
-        if self.agent.is_reset() && connection.is_some() {
+        self.send(connection).await?;
+        if self.agent.is_reset() {
             return Ok(false);
         }
+        self.next(Some(connection), future).await
+    }
+
+    /// Waits for a message, a deadline, a command or `future`; returns whether `future` ended.
+    async fn next<M: Mqtt>(
+        &mut self,
+        connection: Option<&mut M>,
+        future: Pin<&mut dyn Future<Output = ()>>,
+    ) -> Result<bool, M::Error> {
         let wake = self.wake();
         let command = self.agent.application.command();
         let receive = async {
@@ -207,8 +224,8 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         loop {
             let now = now();
             wait!(self.agent.work(now));
-            let Some(Outgoing { topic, len, qos }) = self.agent.message(now, &mut buffer) else { return Ok(()) };
-            connection.publish(&topic, &buffer[..len], qos).await?;
+            let Some(Outgoing { topic, payload, qos }) = self.agent.message(now, &mut buffer) else { return Ok(()) };
+            connection.publish(topic, payload, qos).await?;
         }
     }
 

@@ -1,7 +1,6 @@
 //! Topic filters that a device subscribes to.
 
-use core::fmt::{self, Write};
-
+use crate::error::EmitError;
 use crate::topic::{PREFIX, join};
 
 /// A topic filter of a device. Together the eight filters match every response and every block in CBOR.
@@ -40,10 +39,10 @@ impl Filter {
         Filter::StreamRejected,
     ];
 
-    /// Writes the filter for `thing`, at most [`TOPIC_BYTES_MAX`](crate::limits::TOPIC_BYTES_MAX) bytes.
+    /// Writes the filter for `thing` and returns it: at most [`FILTER_BYTES_MAX`](crate::limits::FILTER_BYTES_MAX) bytes.
     ///
-    /// Errors: those of `out`.
-    pub fn write(self, thing: &str, out: &mut impl Write) -> fmt::Result {
+    /// Errors: [`EmitError::BufferTooSmall`].
+    pub fn emit<'o>(self, thing: &str, out: &'o mut [u8]) -> Result<&'o str, EmitError> {
         let below = match self {
             Filter::Notify => "/jobs/notify",
             Filter::NotifyNext => "/jobs/notify-next",
@@ -64,15 +63,16 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::limits::{FILTER_BYTES_MAX, THING_NAME_BYTES_MAX};
 
     #[test]
     fn a_device_needs_eight_filters_and_no_more() {
         let filters: Vec<String> = Filter::ALL
             .iter()
             .map(|filter| {
-                let mut out = String::new();
-                filter.write("lamp", &mut out).unwrap();
-                out.strip_prefix("$aws/things/lamp/").unwrap().to_string()
+                let mut out = [0; FILTER_BYTES_MAX];
+                let filter = filter.emit("lamp", &mut out).unwrap();
+                filter.strip_prefix("$aws/things/lamp/").unwrap().to_string()
             })
             .collect();
         assert_eq!(
@@ -88,5 +88,13 @@ mod tests {
                 "streams/+/rejected/cbor",
             ]
         );
+    }
+
+    #[test]
+    fn the_longest_filter_of_the_longest_name_fits_exactly() {
+        let thing = "t".repeat(THING_NAME_BYTES_MAX);
+        let longest = Filter::ALL.map(|filter| filter.emit(&thing, &mut [0; FILTER_BYTES_MAX]).unwrap().len());
+        assert_eq!(longest.into_iter().max(), Some(FILTER_BYTES_MAX));
+        assert!(Filter::StreamRejected.emit(&thing, &mut [0; FILTER_BYTES_MAX - 1]).is_err());
     }
 }

@@ -21,6 +21,9 @@ pub const STREAM_NAME_BYTES_MAX: usize = 128;
 pub const TOPIC_BYTES_MAX: usize =
     "$aws/things/".len() + THING_NAME_BYTES_MAX + "/streams/".len() + STREAM_NAME_BYTES_MAX + "/description/cbor".len();
 
+/// Longest filter that [`Filter`](crate::Filter) writes. Unit: bytes.
+pub const FILTER_BYTES_MAX: usize = "$aws/things/".len() + THING_NAME_BYTES_MAX + "/streams/+/rejected/cbor".len();
+
 /// Maximum number of files in a job document.
 pub const FILES_MAX: usize = 4;
 

@@ -1,8 +1,9 @@
 //! Topics of the Jobs API and of streams. Topic filters are in `filter`.
 
-use core::fmt::{self, Write};
+use core::fmt;
 
-use crate::error::FieldError;
+use crate::buffer::Buffer;
+use crate::error::{EmitError, FieldError};
 use crate::ids::{JobId, StreamName, ThingName};
 use crate::limits::TOPIC_BYTES_MAX;
 
@@ -187,12 +188,12 @@ impl<'a> Topic<'a> {
         Ok(Topic::Stream { stream, topic, encoding })
     }
 
-    /// Writes the topic for `thing`, at most [`TOPIC_BYTES_MAX`] bytes if the names have valid lengths.
+    /// Writes the topic for `thing` and returns it: at most [`TOPIC_BYTES_MAX`] bytes if the names have valid lengths.
     ///
-    /// Errors: those of `out`.
-    pub fn write(&self, thing: &str, out: &mut impl Write) -> fmt::Result {
+    /// Errors: [`EmitError::BufferTooSmall`].
+    pub fn emit<'o>(&self, thing: &str, out: &'o mut [u8]) -> Result<&'o str, EmitError> {
         match *self {
-            Topic::Jobs(jobs) => jobs.write(thing, out),
+            Topic::Jobs(jobs) => jobs.emit(thing, out),
             Topic::Stream { stream, topic, encoding } => {
                 let (verb, form) = (name(&STREAM_TOPICS, topic), name(&ENCODINGS, encoding));
                 join(out, &[PREFIX, thing, "/streams/", stream, "/", verb, "/", form])
@@ -202,7 +203,7 @@ impl<'a> Topic<'a> {
 }
 
 impl JobsTopic<'_> {
-    fn write(self, thing: &str, out: &mut dyn Write) -> fmt::Result {
+    fn emit<'o>(self, thing: &str, out: &'o mut [u8]) -> Result<&'o str, EmitError> {
         let (job, verb, answer) = match self {
             JobsTopic::Notify => ("", "notify", None),
             JobsTopic::NotifyNext => ("", "notify-next", None),
@@ -253,8 +254,12 @@ fn answer(rest: Option<&str>) -> Result<Option<Response>, TopicError> {
     }
 }
 
-pub(crate) fn join(out: &mut dyn Write, parts: &[&str]) -> fmt::Result {
-    parts.iter().try_for_each(|part| out.write_str(part))
+/// Writes `parts` one after the other and returns the text.
+pub(crate) fn join<'o>(out: &'o mut [u8], parts: &[&str]) -> Result<&'o str, EmitError> {
+    let mut out = Buffer::new(out);
+    parts.iter().for_each(|part| out.push(part.as_bytes()));
+    out.finish()?;
+    Ok(out.into_text())
 }
 
 #[cfg(test)]
@@ -307,9 +312,7 @@ mod tests {
 
     fn check(text: &str, want: Topic<'_>) {
         assert_eq!(Topic::parse(text), Ok(("lamp", want)), "{text}");
-        let mut out = String::new();
-        want.write("lamp", &mut out).unwrap();
-        assert_eq!(out, text);
+        assert_eq!(want.emit("lamp", &mut [0; TOPIC_BYTES_MAX]), Ok(text));
     }
 
     #[test]
@@ -371,10 +374,12 @@ mod tests {
         let update = Topic::Jobs(JobsTopic::Update(&job, Some(Response::Accepted)));
         let description = Topic::Stream { stream: &stream, topic: StreamTopic::Description, encoding: Encoding::Cbor };
         for topic in [update, description] {
-            let mut out = heapless::String::<TOPIC_BYTES_MAX>::new();
-            topic.write(&thing, &mut out).unwrap();
-            assert_eq!(Topic::parse(&out), Ok((thing.as_str(), topic)));
+            let mut out = [0; TOPIC_BYTES_MAX];
+            let text = topic.emit(&thing, &mut out).unwrap();
+            assert_eq!(Topic::parse(text), Ok((thing.as_str(), topic)));
         }
+        let too_small = Err(EmitError::BufferTooSmall { have: TOPIC_BYTES_MAX - 1 });
+        assert_eq!(description.emit(&thing, &mut [0; TOPIC_BYTES_MAX - 1]), too_small);
         assert_eq!(TOPIC_BYTES_MAX, 294);
     }
 
@@ -386,9 +391,8 @@ mod tests {
             text in r"\$aws/things/[a-z:]{1,3}/(jobs|streams)/(([$a-z]{1,5}|\$next|get|start-next)/)?(get|update|data|notify)(/(accepted|json|cbor|x))?"
         ) {
             if let Ok((thing, topic)) = Topic::parse(&text) {
-                let mut out = String::new();
-                topic.write(thing, &mut out).unwrap();
-                prop_assert_eq!(out, text);
+                let mut out = [0; TOPIC_BYTES_MAX];
+                prop_assert_eq!(topic.emit(thing, &mut out), Ok(text.as_str()));
             }
         }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use ota_agent::machine::Event;
 use ota_agent::transport::QoS;
-use ota_agent::{Instant, MESSAGE_BYTES_MAX};
+use ota_agent::{FILTERS_BYTES_MAX, Instant, MESSAGE_BYTES_MAX};
 use ota_jobs::Status;
 use ota_pal::{Flash, Signature, SignatureKind, SlotId, now};
 
@@ -117,8 +117,8 @@ impl Simulation {
             }
             let message = if agent.is_reset() { None } else { agent.message(self.instant(), &mut buffer) };
             let Some(message) = message else { break };
-            self.checks.message_sent(&message.topic, &buffer[..message.len], self.now_ms);
-            self.network.send_up(&message.topic, &buffer[..message.len], message.qos == QoS::AtLeastOnce, self.now_ms);
+            self.checks.message_sent(message.topic, message.payload, self.now_ms);
+            self.network.send_up(message.topic, message.payload, message.qos == QoS::AtLeastOnce, self.now_ms);
         }
         self.tend_body(agent);
         true
@@ -159,7 +159,7 @@ impl Simulation {
         match event {
             NetworkEvent::Connected => {
                 self.connected = true;
-                self.network.filters = agent.filters().iter().map(|filter| filter.as_str().to_owned()).collect();
+                self.network.filters = agent.filters(&mut [0; FILTERS_BYTES_MAX]).map(String::from).to_vec();
                 self.checks.connected(Some(self.now_ms));
                 now(agent.on(Event::Connected, at)).is_some()
             }

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 
+use ota_jobs::limits::TOPIC_BYTES_MAX;
 use ota_jobs::{
     Describe, DescribeResponse, ExecutionState, JobRef, JobsTopic, JsonStr, Notify, RejectCode, Rejected, Response,
     Status, Summaries, Summary, Topic, Update, UpdateResponse,
@@ -293,9 +294,7 @@ impl Service {
 
     /// The topic's text for the thing.
     pub(crate) fn topic(&self, topic: Topic<'_>) -> String {
-        let mut text = String::new();
-        topic.write(&self.thing, &mut text).expect("a string takes all");
-        text
+        topic.emit(&self.thing, &mut [0; TOPIC_BYTES_MAX]).expect("there is room").to_owned()
     }
 
     /// A random failure of the stream service, as probable as one of the job service.

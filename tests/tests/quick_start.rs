@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use ota_agent::machine::Event;
-use ota_agent::{Agent, AgentConfig, Application, Instant, MESSAGE_BYTES_MAX, SelfTest, Start};
+use ota_agent::{Agent, AgentConfig, Application, FILTERS_BYTES_MAX, Instant, MESSAGE_BYTES_MAX, SelfTest, Start};
 use ota_jobs::Status;
 use ota_pal::{Platform, RollbackCounters, SlotId, now};
 use ota_tests::device::Device;
@@ -36,7 +36,7 @@ fn carry<P: Platform>(agent: &mut Agent<'_, P, Pump>, service: &mut Service, at:
     while !agent.is_reset()
         && let Some(message) = agent.message(at, &mut buffer)
     {
-        for reply in service.handle(&message.topic, &buffer[..message.len], at.as_ms()) {
+        for reply in service.handle(message.topic, message.payload, at.as_ms()) {
             done(agent.on_message(&reply.topic, &reply.payload, at));
         }
         done(agent.work(at));
@@ -77,7 +77,7 @@ fn a_device_is_updated_in_five_steps() {
         let mut agent = done(start).expect("the device reads its own flash");
 
         // 3. Subscribe to its topics, then signal that the connection is up.
-        assert_eq!(agent.filters()[0], "$aws/things/thing/jobs/notify");
+        assert_eq!(agent.filters(&mut [0; FILTERS_BYTES_MAX])[0], "$aws/things/thing/jobs/notify");
         done(agent.on(Event::Connected, at));
 
         // 4. Carry messages; the application is called meanwhile.

@@ -176,7 +176,7 @@ impl Around {
                 return;
             }
             let Some(message) = agent.message(self.at(), &mut buffer) else { return };
-            self.replies = self.service.handle(&message.topic, &buffer[..message.len], self.now_ms);
+            self.replies = self.service.handle(message.topic, message.payload, self.now_ms);
         }
     }
 
@@ -186,7 +186,7 @@ impl Around {
         if self.replies.is_empty()
             && let Some(message) = agent.message(self.at(), &mut buffer)
         {
-            self.replies = self.service.handle(&message.topic, &buffer[..message.len], self.now_ms);
+            self.replies = self.service.handle(message.topic, message.payload, self.now_ms);
         }
         let Some(mut reply) = self.replies.pop() else { return };
         let (at, byte) = (usize::from(input.u16()), input.byte());

@@ -2,6 +2,7 @@
 //! value.
 
 use ota_jobs::base64::{self, Base64Error};
+use ota_jobs::limits::TOPIC_BYTES_MAX;
 use ota_jobs::{
     Describe, DescribeResponse, Document, Filter, Get, Notify, PendingJobs, RawJson, Rejected, StartNext, Topic,
     Update, UpdateResponse, details, job_of, stream,
@@ -66,11 +67,9 @@ pub fn streams(bytes: &[u8]) {
 pub fn topics(bytes: &[u8]) {
     let Ok(text) = core::str::from_utf8(bytes) else { return };
     let Ok((thing, topic)) = Topic::parse(text) else { return };
-    let mut written = String::new();
-    topic.write(thing, &mut written).expect("a topic that was read can be written");
-    assert_eq!(written, text);
-    let mut filter = String::new();
-    let _ = Filter::Update.write(thing, &mut filter);
+    let mut out = [0; TOPIC_BYTES_MAX];
+    assert_eq!(topic.emit(thing, &mut out), Ok(text), "a topic that was read can be written");
+    let _ = Filter::Update.emit(thing, &mut out);
 }
 
 pub fn texts(bytes: &[u8]) {

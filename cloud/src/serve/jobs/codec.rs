@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use ota_jobs::describe::DescribeResponse;
 use ota_jobs::limits::DETAIL_KEY_BYTES_MAX;
+use ota_jobs::limits::TOPIC_BYTES_MAX;
 use ota_jobs::{
     Describe, EmitError, ExecutionState, FieldError, Get, JobId, JobRef, JobsTopic, JsonStr, Notify, ParseError,
     PendingJobs, RawJson, RejectCode, Rejected, StartNext, Status, Summaries, Summary, Update, UpdateResponse,
@@ -201,9 +202,9 @@ pub fn notification(message: &Notification, now_s: u64) -> Result<Outgoing, Code
             (thing, JobsTopic::NotifyNext, emit_to_bytes(|out| next.emit(out))?)
         }
     };
-    let mut text = String::new();
-    ota_jobs::Topic::Jobs(topic).write(thing, &mut text).expect("writing to a String cannot fail");
-    Ok(outgoing(text, bytes))
+    let mut topic_bytes = [0; TOPIC_BYTES_MAX];
+    let topic = ota_jobs::Topic::Jobs(topic).emit(thing, &mut topic_bytes)?;
+    Ok(outgoing(topic.to_owned(), bytes))
 }
 
 fn outgoing(topic: String, payload: Bytes) -> Outgoing {

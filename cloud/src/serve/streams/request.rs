@@ -1,6 +1,7 @@
 //! A parsed stream request.
 
 use bytes::Bytes;
+use ota_jobs::limits::TOPIC_BYTES_MAX;
 use ota_jobs::{Encoding, StreamTopic, Topic};
 
 /// Operation of a stream request.
@@ -49,9 +50,7 @@ impl StreamRequest {
 
     /// Returns the topic of a response.
     pub fn answer_topic(&self, topic: StreamTopic) -> String {
-        let mut text = String::new();
         let topic = Topic::Stream { stream: &self.stream, topic, encoding: self.encoding };
-        topic.write(&self.thing, &mut text).expect("writing to a String cannot fail");
-        text
+        topic.emit(&self.thing, &mut [0; TOPIC_BYTES_MAX]).expect("the names were part of a topic").to_owned()
     }
 }

@@ -154,7 +154,7 @@ fn device(url: &mut [u8]) -> Option<()> {
         agent.work(at);
         if let Some(outgoing) = agent.message(at, &mut message) {
             write_device(outgoing.topic.as_bytes());
-            write_device(&message[..outgoing.len]);
+            write_device(outgoing.payload);
         }
     }
 }
