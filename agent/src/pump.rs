@@ -5,7 +5,7 @@ use core::future::{Future, pending};
 use core::pin::{Pin, pin};
 
 use embassy_futures::select::{Either4, select4};
-use embassy_time::{Duration, Instant as Clock, Timer, with_timeout};
+use embassy_time::{Duration, Instant as Clock, TimeoutError, Timer, with_timeout};
 use ota_jobs::Reason;
 
 use super::agent::Agent;
@@ -47,7 +47,12 @@ where
     let mut backoff = Backoff::new();
     let mut pump = Pump { agent };
     while !pump.agent.is_reset() {
-        match pump.drive_while::<B::Connection<'_>, _>(with_timeout(CONNECT_TIMEOUT, broker.connect())).await {
+        let mut connected = Err(TimeoutError);
+        {
+            let connect = pin!(async { connected = with_timeout(CONNECT_TIMEOUT, broker.connect()).await });
+            pump.drive_while::<B::Connection<'_>>(connect).await;
+        }
+        match connected {
             Ok(Ok(mut connection)) => {
                 if let Err(error) = pump.serve(&mut connection, &mut backoff, &mut http).await {
                     pump.agent.application().on_disconnected(&error);
@@ -58,7 +63,7 @@ where
             Err(timeout) => pump.agent.application().on_disconnected(&timeout),
         }
         let wait = backoff.next_wait_ms(Clock::now().as_ticks() as u32);
-        pump.drive_while::<B::Connection<'_>, _>(Timer::after_millis(wait)).await;
+        pump.drive_while::<B::Connection<'_>>(pin!(Timer::after_millis(wait))).await;
     }
 }
 
@@ -97,8 +102,13 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
     async fn subscribe<M: Mqtt>(&mut self, connection: &mut M) -> Result<bool, M::Error> {
         let mut buffer = [0; FILTERS_BYTES_MAX];
         let filters = self.agent.filters(&mut buffer);
-        let subscribed = with_timeout(SUBSCRIBE_TIMEOUT, connection.subscribe(&filters));
-        self.drive_while::<M, _>(subscribed).await.map_or(Ok(false), |subscribed| subscribed.map(|()| true))
+        let mut subscribed = Err(TimeoutError);
+        {
+            let subscribe =
+                pin!(async { subscribed = with_timeout(SUBSCRIBE_TIMEOUT, connection.subscribe(&filters)).await });
+            self.drive_while::<M>(subscribe).await;
+        }
+        subscribed.map_or(Ok(false), |subscribed| subscribed.map(|()| true))
     }
 
     /// Reads one HTTP body while the agent needs it.
@@ -129,10 +139,11 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         loop {
             let mut result = Ok(());
             {
-                let step = async { if is_open { http.fill().await } else { http.open(range).await } };
-                let step =
-                    async { result = with_timeout(HTTP_TIMEOUT, step).await.unwrap_or(Err(Reason::HttpUnreachable)) };
-                if !self.serve_while_needed(connection, pin!(step)).await? {
+                let step = pin!(async {
+                    let step = async { if is_open { http.fill().await } else { http.open(range).await } };
+                    result = with_timeout(HTTP_TIMEOUT, step).await.unwrap_or(Err(Reason::HttpUnreachable));
+                });
+                if !self.serve_while_needed(connection, step).await? {
                     return Ok(Ok(()));
                 }
             }
@@ -165,18 +176,13 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
     }
 
     /// Drives the agent without a connection until `future` ends.
-    async fn drive_while<M: Mqtt, F: Future>(&mut self, future: F) -> F::Output {
-        let mut output = None;
-        {
-            let mut future = pin!(async { output = Some(future.await) });
-            loop {
-                wait!(self.agent.work(now()));
-                if let Ok(true) = self.next(None::<&mut M>, future.as_mut()).await {
-                    break;
-                }
+    async fn drive_while<M: Mqtt>(&mut self, mut future: Pin<&mut dyn Future<Output = ()>>) {
+        loop {
+            wait!(self.agent.work(now()));
+            if let Ok(true) = self.next(None::<&mut M>, future.as_mut()).await {
+                return;
             }
         }
-        output.expect("the future ended")
     }
 
     /// Sends what is due, then as [`Pump::next`].

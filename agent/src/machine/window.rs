@@ -56,15 +56,32 @@ pub struct BlockRequest {
     pub missing: Option<u128>,
 }
 
-/// The state of one block in the window.
+/// The state of one block in the window. Two bytes each: the states are the largest part of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum BlockState {
+struct BlockState(u16);
+
+impl BlockState {
     /// To be requested: for the first time, or because the response was lost.
-    Wanted,
-    /// Requested, as the n-th block of this transfer.
-    Requested(u16),
+    const WANTED: Self = Self(0);
     /// In flash.
-    Stored,
+    const STORED: Self = Self(1);
+    const REQUESTED: u16 = 2;
+
+    /// Requested, as the n-th block of this transfer, modulo 2^14.
+    fn requested(seq: u16) -> Self {
+        Self(seq << 2 | Self::REQUESTED)
+    }
+
+    fn is_requested(self) -> bool {
+        self.0 & Self::REQUESTED != 0
+    }
+
+    /// Whether this request is well before that of `arrived`, which makes its block lost: responses arrive in the order of
+    /// the requests.
+    fn is_overtaken(self, arrived: Self) -> bool {
+        let by = arrived.0.wrapping_sub(self.0) >> 2;
+        self.is_requested() && (OVERTAKEN_BY..1 << 13).contains(&by)
+    }
 }
 
 /// The state of one transfer.
@@ -93,7 +110,7 @@ impl Window {
             frontier,
             durable: frontier,
             requested: frontier,
-            states: [BlockState::Wanted; WINDOW_BLOCKS as usize],
+            states: [BlockState::WANTED; WINDOW_BLOCKS as usize],
             request_seq: 0,
             rate: RateEstimator::new((start_bytes / block_bytes).clamp(2, WINDOW_BLOCKS)),
         }
@@ -142,10 +159,12 @@ impl Window {
         if len_bytes != want {
             return Err(BlockRefusal::WrongLength { got: len_bytes, want });
         }
-        match *self.state(index) {
-            BlockState::Stored => return Err(BlockRefusal::Duplicate),
-            BlockState::Requested(request_seq) => self.give_up_overtaken(request_seq),
-            BlockState::Wanted => {}
+        let state = *self.state(index);
+        if state == BlockState::STORED {
+            return Err(BlockRefusal::Duplicate);
+        }
+        if state.is_requested() {
+            self.give_up(|other| other.is_overtaken(state));
         }
         self.rate.arrived(index, len_bytes, now);
         Ok(Block { index, offset_bytes, len_bytes })
@@ -153,10 +172,10 @@ impl Window {
 
     /// Moves the frontier over `block` and the stored ones that follow it without a gap.
     pub fn stored(&mut self, block: Block) {
-        *self.state(block.index) = BlockState::Stored;
+        *self.state(block.index) = BlockState::STORED;
         self.requested = self.requested.max(block.index + 1);
-        while self.frontier < self.blocks() && *self.state(self.frontier) == BlockState::Stored {
-            *self.state(self.frontier) = BlockState::Wanted; // the entry is now that of the block one window ahead
+        while self.frontier < self.blocks() && *self.state(self.frontier) == BlockState::STORED {
+            *self.state(self.frontier) = BlockState::WANTED; // the entry is now that of the block one window ahead
             self.frontier += 1;
         }
     }
@@ -168,7 +187,7 @@ impl Window {
         let request = self.lost_blocks().or_else(|| self.new_blocks())?;
         for index in request.indices() {
             self.request_seq = self.request_seq.wrapping_add(1);
-            *self.state(index) = BlockState::Requested(self.request_seq);
+            *self.state(index) = BlockState::requested(self.request_seq);
         }
         self.requested = self.requested.max(request.first + request.count);
         self.rate.requested(request.first, now);
@@ -205,41 +224,34 @@ impl Window {
 
     /// Marks all outstanding blocks as lost, after a timeout or a new connection.
     pub fn request_again(&mut self) {
-        for state in &mut self.states {
-            if let BlockState::Requested(_) = state {
-                *state = BlockState::Wanted;
-            }
-        }
+        self.give_up(BlockState::is_requested);
         self.rate.restart();
     }
 
     /// Blocks that were requested and have not arrived.
     pub fn outstanding(&self) -> u32 {
-        self.states.iter().filter(|state| matches!(state, BlockState::Requested(_))).count() as u32
+        self.states.iter().filter(|state| state.is_requested()).count() as u32
     }
 
     fn state(&mut self, index: u32) -> &mut BlockState {
         &mut self.states[(index % WINDOW_BLOCKS) as usize]
     }
 
-    /// Responses arrive in the order of the requests: a block requested well before `arrived` that is missing was lost.
-    fn give_up_overtaken(&mut self, arrived: u16) {
+    /// Marks the blocks as lost whose state is `lost`.
+    fn give_up(&mut self, lost: impl Fn(BlockState) -> bool) {
         for state in &mut self.states {
-            if let BlockState::Requested(request_seq) = *state
-                && arrived.wrapping_sub(request_seq) >= OVERTAKEN_BY
-                && arrived.wrapping_sub(request_seq) < u16::MAX / 2
-            {
-                *state = BlockState::Wanted;
+            if lost(*state) {
+                *state = BlockState::WANTED;
             }
         }
     }
 
     fn lost_blocks(&mut self) -> Option<BlockRequest> {
         let mut missing = 0u128;
-        let first = (self.frontier..self.requested).find(|&index| *self.state(index) == BlockState::Wanted)?;
+        let first = (self.frontier..self.requested).find(|&index| *self.state(index) == BlockState::WANTED)?;
         let mut room = self.request_blocks_max();
         for index in first..self.requested {
-            if room > 0 && *self.state(index) == BlockState::Wanted {
+            if room > 0 && *self.state(index) == BlockState::WANTED {
                 missing |= 1 << (index - first);
                 room -= 1;
             }
