@@ -128,60 +128,47 @@ impl<'a> Topic<'a> {
     ///
     /// Errors: [`TopicError`].
     pub fn parse(topic: &'a str) -> Result<(&'a str, Topic<'a>), TopicError> {
-        let below = topic.strip_prefix(PREFIX).ok_or(TopicError::Foreign)?;
-        let (thing, below) = below.split_once('/').ok_or(TopicError::Foreign)?;
-        let (room, below) = below.split_once('/').ok_or(TopicError::Foreign)?;
-        if !matches!(room, "jobs" | "streams") {
+        let mut levels = topic.split('/');
+        let head = [levels.next(), levels.next()];
+        let (thing, room) = (levels.next(), levels.next());
+        let below = [levels.next(), levels.next(), levels.next(), levels.next()];
+        let (Some(thing), Some(room @ ("jobs" | "streams")), Some(first)) = (thing, room, below[0]) else {
+            return Err(TopicError::Foreign);
+        };
+        if head != [Some("$aws"), Some("things")] {
             return Err(TopicError::Foreign);
         }
         if topic.len() > TOPIC_BYTES_MAX {
             return Err(TopicError::TooLong { got: topic.len(), max: TOPIC_BYTES_MAX });
         }
         ThingName::check(thing)?;
-        let topic = if room == "jobs" { Self::jobs(below) } else { Self::stream(below) }?;
+        let [_, second, third, None] = below else { return Err(TopicError::Unknown) };
+        let topic = if room == "jobs" { Self::jobs(first, second, third) } else { Self::stream(first, second, third) }?;
         Ok((thing, topic))
     }
 
-    fn jobs(below: &'a str) -> Result<Self, TopicError> {
-        let (first, rest) = match below.split_once('/') {
-            Some((first, rest)) => (first, Some(rest)),
-            None => (below, None),
-        };
-        Ok(Topic::Jobs(match (first, rest) {
-            ("notify", None) => JobsTopic::Notify,
-            ("notify-next", None) => JobsTopic::NotifyNext,
-            ("get", _) if is_answer(rest) => JobsTopic::Get(answer(rest)?),
-            ("start-next", _) if is_answer(rest) => JobsTopic::StartNext(answer(rest)?),
-            (job, Some(rest)) => return Self::job(job, rest),
-            (_, None) => return Err(TopicError::Unknown),
+    fn jobs(first: &'a str, second: Option<&'a str>, third: Option<&'a str>) -> Result<Self, TopicError> {
+        Ok(Topic::Jobs(match (first, second, third) {
+            ("notify", None, _) => JobsTopic::Notify,
+            ("notify-next", None, _) => JobsTopic::NotifyNext,
+            ("get", _, None) if is_answer(second) => JobsTopic::Get(answer(second)?),
+            ("start-next", _, None) if is_answer(second) => JobsTopic::StartNext(answer(second)?),
+            ("$next", Some("get"), _) => JobsTopic::Describe(JobRef::Next, answer(third)?),
+            (job, Some(verb @ ("get" | "update")), _) => {
+                let answer = answer(third)?;
+                JobId::check(job)?;
+                if verb == "get" {
+                    JobsTopic::Describe(JobRef::Id(job), answer)
+                } else {
+                    JobsTopic::Update(job, answer)
+                }
+            }
+            _ => return Err(TopicError::Unknown),
         }))
     }
 
-    fn job(job: &'a str, rest: &'a str) -> Result<Self, TopicError> {
-        let (verb, rest) = match rest.split_once('/') {
-            Some((verb, rest)) => (verb, Some(rest)),
-            None => (rest, None),
-        };
-        if !matches!(verb, "get" | "update") {
-            return Err(TopicError::Unknown);
-        }
-        let answer = answer(rest)?;
-        if verb == "get" && job == "$next" {
-            return Ok(Topic::Jobs(JobsTopic::Describe(JobRef::Next, answer)));
-        }
-        JobId::check(job)?;
-        Ok(Topic::Jobs(match verb {
-            "get" => JobsTopic::Describe(JobRef::Id(job), answer),
-            _ => JobsTopic::Update(job, answer),
-        }))
-    }
-
-    fn stream(below: &'a str) -> Result<Self, TopicError> {
-        let mut parts = below.split('/');
-        let (stream, verb, encoding) = (parts.next(), parts.next(), parts.next());
-        let (Some(stream), Some(verb), Some(encoding), None) = (stream, verb, encoding, parts.next()) else {
-            return Err(TopicError::Unknown);
-        };
+    fn stream(stream: &'a str, verb: Option<&str>, encoding: Option<&str>) -> Result<Self, TopicError> {
+        let (Some(verb), Some(encoding)) = (verb, encoding) else { return Err(TopicError::Unknown) };
         let (topic, _) = find(&STREAM_TOPICS, verb).ok_or(TopicError::Unknown)?;
         let (encoding, _) = find(&ENCODINGS, encoding).ok_or(TopicError::Unknown)?;
         StreamName::check(stream)?;

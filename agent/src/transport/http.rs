@@ -30,10 +30,9 @@ impl<'u> Url<'u> {
     ///
     /// Errors: [`Reason::UrlNotAllowed`].
     pub fn parse(url: &'u str) -> Result<Self, Reason> {
-        let (tls, rest) = match url.split_once("://") {
-            Some(("https", rest)) => (true, rest),
-            Some(("http", rest)) => (false, rest),
-            _ => return Err(Reason::UrlNotAllowed),
+        let (tls, rest) = match url.strip_prefix("https://") {
+            Some(rest) => (true, rest),
+            None => (false, url.strip_prefix("http://").ok_or(Reason::UrlNotAllowed)?),
         };
         let (authority, target) = match rest.find('/') {
             Some(at) => rest.split_at(at),
