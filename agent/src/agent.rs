@@ -316,9 +316,8 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
                 })
             }
             Operation::CheckHeader => platform.check_header().await.map_or_else(refusal, |_| Done::HeaderAccepted),
-            Operation::EraseAhead => platform.erase_ahead().await.map_or_else(fault, |more| Done::ErasedAhead { more }),
-            Operation::HashAhead { frontier_bytes } => {
-                platform.hash_ahead(frontier_bytes).await.map_or_else(fault, |more| Done::HashedAhead { more })
+            Operation::IdleStep { frontier_bytes } => {
+                platform.idle_step(frontier_bytes).await.map_or_else(fault, |more| Done::IdleStepped { more })
             }
             Operation::SaveJournal(phase) => {
                 let Some(record) = self.machine.record(phase) else { return Some(Done::Failed(Reason::JournalFailed)) };

@@ -132,10 +132,8 @@ pub enum Operation {
     },
     /// Checks the image's header, which is in flash: [`Done::HeaderAccepted`].
     CheckHeader,
-    /// Erases one sector ahead of the frontier: [`Done::ErasedAhead`].
-    EraseAhead,
-    /// Hashes one step behind the frontier: [`Done::HashedAhead`].
-    HashAhead {
+    /// Erases one sector ahead of the frontier, or hashes one step behind it: [`Done::IdleStepped`].
+    IdleStep {
         /// All bytes before this one are in flash.
         frontier_bytes: u32,
     },
@@ -184,13 +182,8 @@ pub enum Done {
     Written(Block),
     /// The header is acceptable on this device.
     HeaderAccepted,
-    /// One step of erasing is done.
-    ErasedAhead {
-        /// Whether another step is due now.
-        more: bool,
-    },
-    /// One step of hashing is done.
-    HashedAhead {
+    /// One step of erasing or hashing is done.
+    IdleStepped {
         /// Whether another step is due now.
         more: bool,
     },

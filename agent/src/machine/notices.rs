@@ -5,7 +5,7 @@ use heapless::Deque;
 use super::event::Notice;
 
 /// Notices that one event can cause.
-const NOTICES_MAX: usize = 8;
+const NOTICES_MAX: usize = 4;
 
 #[derive(Clone, Debug)]
 pub(super) struct Notices(Deque<Notice, NOTICES_MAX>);

@@ -177,8 +177,7 @@ mod tests {
                 Operation::CheckInstalled => Done::Installed(false),
                 Operation::SaveJournal(_) => Done::JournalSaved,
                 Operation::Begin { .. } => Done::Begun { slot: 1, frontier_bytes: 0, evicted: None },
-                Operation::EraseAhead => Done::ErasedAhead { more: false },
-                Operation::HashAhead { .. } => Done::HashedAhead { more: false },
+                Operation::IdleStep { .. } => Done::IdleStepped { more: false },
                 other => panic!("{other:?} before a block"),
             };
             machine.on(Event::Done(done), NOW);

@@ -58,8 +58,8 @@ pub(super) struct Transfer {
     backoff: Backoff,
     header_checked: bool,
     journaled_bytes: u32,
-    erase_more: bool,
-    hash_more: bool,
+    /// Whether a step of erasing or hashing is due.
+    idle_steps: bool,
 }
 
 impl Transfer {
@@ -81,8 +81,7 @@ impl Transfer {
             backoff: Backoff::new(),
             header_checked: false,
             journaled_bytes: 0,
-            erase_more: true,
-            hash_more: true,
+            idle_steps: true,
         }
     }
 
@@ -228,12 +227,8 @@ impl Transfer {
             Some(Operation::CheckHeader)
         } else if frontier_bytes - self.journaled_bytes >= self.journal_every_bytes {
             Some(Operation::SaveJournal(Phase::Receiving { frontier_bytes }))
-        } else if self.erase_more {
-            Some(Operation::EraseAhead)
-        } else if self.hash_more {
-            Some(Operation::HashAhead { frontier_bytes })
         } else {
-            None
+            self.idle_steps.then_some(Operation::IdleStep { frontier_bytes })
         }
     }
 
@@ -242,16 +237,14 @@ impl Transfer {
         match done {
             Done::Written(block) => {
                 self.window.stored(block);
-                self.erase_more = true;
-                self.hash_more = true;
+                self.idle_steps = true;
             }
             Done::HeaderAccepted => self.header_checked = true,
             Done::JournalSaved => {
                 self.journaled_bytes = self.window.frontier_bytes();
                 self.window.keep(self.journaled_bytes);
             }
-            Done::ErasedAhead { more } => self.erase_more = more,
-            Done::HashedAhead { more } => self.hash_more = more,
+            Done::IdleStepped { more } => self.idle_steps = more,
             _ => {} // a failure ends the job, in the transition table
         }
     }

@@ -325,6 +325,23 @@ mod tests {
         assert_eq!(window.request(NOW), Some(BlockRequest { first: 1, count: 1, missing: None }));
     }
 
+    /// The number of a request has 14 bits, and its count 16.
+    #[test]
+    fn an_overtaken_block_is_found_where_the_number_of_requests_wraps() {
+        for before in [(1 << 14) - 3, (1 << 14) - 1, u16::MAX - 2, u16::MAX] {
+            let mut window = Window::new(64 * 1024, 1024, 0, 8 * 1024);
+            window.request_seq = before;
+            window.request(NOW);
+            for index in [0, 2, 3] {
+                take(&mut window, index);
+            }
+            assert!(window.request(NOW).is_none_or(|request| request.first == 8), "after {before} requests");
+            take(&mut window, 4);
+            let again = window.request(NOW).map(|request| request.first);
+            assert_eq!(again, Some(1), "after {before} requests");
+        }
+    }
+
     #[test]
     fn a_block_lost_twice_is_asked_for_twice() {
         let mut window = Window::new(64 * 1024, 1024, 0, 16 * 1024);

@@ -89,24 +89,16 @@ pub trait Platform {
     /// [`Fault::OutOfRange`], [`Fault::NotAligned`], [`Fault::NothingBegun`], and the errors of the flash.
     async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), Fault>;
 
-    /// Erases one sector ahead of the writes and returns `true` if another can be erased now.
+    /// Uses idle time: erases one sector ahead of the writes or, if none is due, hashes one step of the bytes below
+    /// `frontier_bytes` from flash. Returns `true` if another step is due now. All bytes below the frontier must have
+    /// been written.
     ///
     /// # Cancel safety
-    /// The sector is erased again by a later call.
+    /// The sector is erased again by a later call; hashing continues at the last completed chunk.
     ///
     /// # Errors
-    /// [`Fault::NothingBegun`], [`Fault::Erase`].
-    async fn erase_ahead(&mut self) -> Result<bool, Fault>;
-
-    /// Hashes, from flash, one step of the bytes below `frontier_bytes` and returns `true` if more can be hashed now.
-    /// All bytes below the frontier must have been written.
-    ///
-    /// # Cancel safety
-    /// The next call continues at the last completed chunk.
-    ///
-    /// # Errors
-    /// [`Fault::NothingBegun`], [`Fault::Read`].
-    async fn hash_ahead(&mut self, frontier_bytes: u32) -> Result<bool, Fault>;
+    /// [`Fault::NothingBegun`], [`Fault::Erase`], [`Fault::Read`].
+    async fn idle_step(&mut self, frontier_bytes: u32) -> Result<bool, Fault>;
 
     /// Checks the header of the image being received, once its first bytes are written. This early check saves
     /// bandwidth only; [`seal`](Self::seal) checks again.

@@ -42,12 +42,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         Self::write(self, offset_bytes, bytes).await
     }
 
-    async fn erase_ahead(&mut self) -> Result<bool, Fault> {
-        Self::erase_ahead(self).await
-    }
-
-    async fn hash_ahead(&mut self, frontier_bytes: u32) -> Result<bool, Fault> {
-        Self::hash_ahead(self, frontier_bytes).await
+    async fn idle_step(&mut self, frontier_bytes: u32) -> Result<bool, Fault> {
+        Self::idle_step(self, frontier_bytes).await
     }
 
     async fn check_header(&mut self) -> Result<ImageInfo, Refusal> {

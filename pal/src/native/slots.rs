@@ -65,7 +65,7 @@ impl SlotWriter {
         Ok(())
     }
 
-    /// Erases one sector ahead and returns whether another can be erased now.
+    /// Erases one sector ahead, if one is due, and returns whether it did.
     ///
     /// # Cancel safety
     /// The sector is erased again by a later call.
@@ -74,10 +74,11 @@ impl SlotWriter {
         let ahead_bytes =
             self.written_bytes.next_multiple_of(sector_bytes).saturating_add(ERASE_AHEAD_SECTORS * sector_bytes);
         let limit_bytes = ahead_bytes.min(self.image_bytes);
-        if self.erased_bytes < limit_bytes {
+        let is_due = self.erased_bytes < limit_bytes;
+        if is_due {
             self.erase_next(flash).await?;
         }
-        Ok(self.erased_bytes < limit_bytes)
+        Ok(is_due)
     }
 
     /// Hashes a step of the bytes below `frontier_bytes` and returns whether more can be hashed now.
@@ -196,7 +197,7 @@ mod tests {
     #[test]
     fn one_sector_is_erased_ahead_and_none_beyond_the_image() {
         let (mut nor, mut incoming) = begun();
-        assert_eq!(run(incoming.erase_ahead(&mut nor)), Ok(false));
+        assert_eq!(run(incoming.erase_ahead(&mut nor)), Ok(true));
         assert_eq!(run(incoming.erase_ahead(&mut nor)), Ok(false));
         assert_eq!(nor.ops, [Op::Erase(SECTOR as u32)]);
         write_blocks(&mut nor, &mut incoming, 0..9);

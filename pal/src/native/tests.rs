@@ -175,8 +175,7 @@ fn without_an_image_begun_nothing_is_written_or_sealed() {
     let mut flash = flash();
     let mut device = device(&mut flash, SlotId::A);
     assert_eq!(run(device.write(0, &[0; 4])), Err(Fault::NothingBegun));
-    assert_eq!(run(device.erase_ahead()), Err(Fault::NothingBegun));
-    assert_eq!(run(device.hash_ahead(0)), Err(Fault::NothingBegun));
+    assert_eq!(run(device.idle_step(0)), Err(Fault::NothingBegun));
     assert_eq!(run(device.check_header()), Err(Refusal::Fault(Fault::NothingBegun)));
     assert_eq!(seal(&mut device, b""), Err(Refusal::Fault(Fault::NothingBegun)));
 }

@@ -80,15 +80,12 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         self.incoming.as_mut().ok_or(Fault::NothingBegun)?.end_at(image_bytes)
     }
 
-    /// See [`Platform::erase_ahead`](crate::Platform::erase_ahead).
-    pub async fn erase_ahead(&mut self) -> Result<bool, Fault> {
+    /// See [`Platform::idle_step`](crate::Platform::idle_step).
+    pub async fn idle_step(&mut self, frontier_bytes: u32) -> Result<bool, Fault> {
         let incoming = self.incoming.as_mut().ok_or(Fault::NothingBegun)?;
-        incoming.erase_ahead(&mut self.flash).await
-    }
-
-    /// See [`Platform::hash_ahead`](crate::Platform::hash_ahead).
-    pub async fn hash_ahead(&mut self, frontier_bytes: u32) -> Result<bool, Fault> {
-        let incoming = self.incoming.as_mut().ok_or(Fault::NothingBegun)?;
+        if incoming.erase_ahead(&mut self.flash).await? {
+            return Ok(true);
+        }
         incoming.hash_ahead(&mut self.flash, frontier_bytes).await
     }
 

@@ -81,14 +81,13 @@ impl Case {
             Some(InFlight::Write(block)) => 10 + block.offset_bytes() / BLOCK_BYTES,
             Some(InFlight::Other(Operation::CheckHeader)) => 1,
             Some(InFlight::Other(Operation::SaveJournal(_))) => 2,
-            Some(InFlight::Other(Operation::EraseAhead)) => 3,
-            Some(InFlight::Other(Operation::HashAhead { .. })) => 4,
+            Some(InFlight::Other(Operation::IdleStep { .. })) => 3,
             Some(InFlight::Other(other)) => panic!("{other:?} is no operation of a download"),
         };
         let streak = it.wrong_length.map_or([0; 2], |streak| {
             [1 + streak.index * 8 + u32::from(streak.count.min(ERRORS_MAX)), streak.reason as u32]
         });
-        let flags = [it.header_checked, it.erase_more, it.hash_more, self.checked, it.quiet_since == NOW];
+        let flags = [it.header_checked, it.idle_steps, self.checked, it.quiet_since == NOW];
         let bits = flags.iter().fold(0, |bits, flag| bits << 1 | u32::from(*flag));
         let counts =
             u32::from(it.refusals) << 16 | u32::from(it.fetch_failures.min(FETCHES_MAX)) << 8 | u32::from(it.forbidden);
@@ -152,8 +151,7 @@ impl Case {
                     "{frontier_bytes}"
                 );
             }
-            Operation::HashAhead { frontier_bytes } => assert_eq!(frontier_bytes, self.gap_bytes()),
-            Operation::EraseAhead => {}
+            Operation::IdleStep { frontier_bytes } => assert_eq!(frontier_bytes, self.gap_bytes()),
             other => panic!("{other:?} is no operation of a download"),
         }
         self.in_flight = Some(InFlight::Other(operation));
@@ -176,8 +174,7 @@ impl Case {
                 self.journaled_bytes = self.gap_bytes();
                 Done::JournalSaved
             }
-            Some(InFlight::Other(Operation::EraseAhead)) => Done::ErasedAhead { more },
-            Some(InFlight::Other(_)) => Done::HashedAhead { more },
+            Some(InFlight::Other(_)) => Done::IdleStepped { more },
         };
         self.transfer.done(done);
     }

@@ -35,10 +35,11 @@ pub(in super::super) fn key_of(window: &Window) -> Key {
     key[..4].copy_from_slice(&[window.frontier as u8, window.requested as u8, timeout_is_set, rate]);
     let mut ages: Vec<(u16, u32)> = Vec::new();
     for index in window.frontier..window.blocks() {
-        match window.states[(index % WINDOW_BLOCKS) as usize] {
-            BlockState::Wanted => {}
-            BlockState::Stored => key[4 + index as usize] = 1,
-            BlockState::Requested(seq) => ages.push((window.request_seq.wrapping_sub(seq), index)),
+        let state = window.states[(index % WINDOW_BLOCKS) as usize];
+        if state == BlockState::STORED {
+            key[4 + index as usize] = 1;
+        } else if state.is_requested() {
+            ages.push((BlockState::requested(window.request_seq).0.wrapping_sub(state.0) >> 2, index));
         }
     }
     ages.sort_unstable();
@@ -93,7 +94,7 @@ impl Case {
             assert!(index < self.window.blocks(), "{index} is no block of the image");
             assert!(index >= first && index - first < WINDOW_BLOCKS, "{index} is outside the window");
             assert!(!self.has(index), "{index} is in flash");
-            assert_eq!(before.states[(index % WINDOW_BLOCKS) as usize], BlockState::Wanted, "{index} is outstanding");
+            assert_eq!(before.states[(index % WINDOW_BLOCKS) as usize], BlockState::WANTED, "{index} is outstanding");
         }
         Some(request)
     }
@@ -138,7 +139,7 @@ impl Case {
         assert!(window.requested >= window.frontier && window.requested <= window.blocks());
         assert_eq!(window.outstanding() > 0, window.deadline().is_some(), "outstanding blocks have a timeout");
         for index in window.frontier..window.blocks() {
-            let is_stored = window.states[(index % WINDOW_BLOCKS) as usize] == BlockState::Stored;
+            let is_stored = window.states[(index % WINDOW_BLOCKS) as usize] == BlockState::STORED;
             assert_eq!(is_stored, self.has(index), "{index}");
         }
         let asks = self.clone().request().is_some();

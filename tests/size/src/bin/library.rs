@@ -77,11 +77,7 @@ impl Platform for Interface {
         call(5)
     }
 
-    fn erase_ahead(&mut self) -> Result<bool, Fault> {
-        Ok(false)
-    }
-
-    fn hash_ahead(&mut self, _frontier_bytes: u32) -> Result<bool, Fault> {
+    fn idle_step(&mut self, _frontier_bytes: u32) -> Result<bool, Fault> {
         Ok(false)
     }
 
