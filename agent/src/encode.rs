@@ -14,10 +14,10 @@ use crate::transport::QoS;
 
 /// The size of a buffer for a message that the agent sends, with its topic.
 pub const MESSAGE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + TOPIC_BYTES_MAX;
-/// The size of the longest payload.
-const PAYLOAD_BYTES_MAX: usize = 384;
-/// The size of the longest status details: the final report of a failure.
-const DETAILS_BYTES_MAX: usize = 192;
+/// The size of the longest payload: the final report of a failure.
+const PAYLOAD_BYTES_MAX: usize = 208;
+/// The size of the longest status details, in that report.
+const DETAILS_BYTES_MAX: usize = 88;
 const TOKEN_BYTES: usize = 8;
 
 /// A message to publish, in the caller's buffer.
@@ -124,4 +124,38 @@ fn blocks<'t>(request: BlockRequest, block_bytes: u32, (name, file_id): (&'t str
 fn token_text(token: u32) -> String<TOKEN_BYTES> {
     let digit = |shift: u32| char::from_digit(token >> shift & 0xF, 16).expect("four bits are a digit");
     (0..TOKEN_BYTES as u32).rev().map(|place| digit(4 * place)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    /// Every report, with the longest numbers.
+    fn reports() -> Vec<Report> {
+        let failures = (0..=u16::MAX).filter_map(Reason::from_code).map(|reason| Report::Final(Outcome::Failed(reason)));
+        let others = [
+            Report::Progress { done: u32::MAX, total: u32::MAX },
+            Report::Ready,
+            Report::Testing,
+            Report::Final(Outcome::Succeeded),
+        ];
+        failures.chain(others).collect()
+    }
+
+    #[test]
+    fn the_longest_messages_fit_and_little_room_is_left() {
+        let (mut details_bytes, mut payload_bytes) = (0, 0);
+        let job = JobId::new(&"j".repeat(64)).unwrap();
+        for report in reports() {
+            details_bytes = details(report, &mut [0; DETAILS_BYTES_MAX]).unwrap().as_str().len().max(details_bytes);
+            let (_, len, _) = update(&job, u32::MAX, u64::MAX, report, &mut [0; PAYLOAD_BYTES_MAX]);
+            payload_bytes = len.max(payload_bytes);
+        }
+        assert!((DETAILS_BYTES_MAX - 16..=DETAILS_BYTES_MAX).contains(&details_bytes), "{details_bytes}");
+        assert!((PAYLOAD_BYTES_MAX - 16..=PAYLOAD_BYTES_MAX).contains(&payload_bytes), "{payload_bytes}");
+        let request = BlockRequest { first: 98_304, count: 128, missing: Some(u128::MAX) };
+        let (_, len, _) = blocks(request, 131_072, ("s", 255), &mut [0; PAYLOAD_BYTES_MAX]);
+        assert!(len < payload_bytes, "{len}");
+    }
 }

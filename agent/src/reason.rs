@@ -1,7 +1,7 @@
 //! Maps the platform's errors to reason codes.
 
 use ota_jobs::Reason;
-use ota_pal::{Fault, Refusal, SignatureKind, SignatureRefusal};
+use ota_pal::{Fault, Refusal, SignatureRefusal};
 
 /// The reason for a fault of the device itself.
 pub(crate) fn of_fault(fault: Fault) -> Reason {
@@ -47,9 +47,6 @@ pub(crate) fn of_refusal(refusal: Refusal) -> Reason {
         Refusal::Signature(SignatureRefusal::SignatureMalformed { .. }) => Reason::SignatureMalformed,
         Refusal::Signature(SignatureRefusal::UnknownKey) => Reason::UnknownKey,
         Refusal::Signature(SignatureRefusal::SignatureMissing) => Reason::SignatureMissing,
-        Refusal::Signature(SignatureRefusal::KindUnsupported {
-            got: SignatureKind::Sha1Rsa | SignatureKind::Sha1Ecdsa,
-        }) => Reason::SignatureSha1Refused,
         Refusal::Signature(SignatureRefusal::KindUnsupported { .. }) => Reason::UnknownSignatureKind,
         Refusal::Signature(SignatureRefusal::KeyRevoked { .. }) => Reason::KeyRevoked,
     }
@@ -58,11 +55,11 @@ pub(crate) fn of_refusal(refusal: Refusal) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ota_pal::{Component, FormatError, HardwareId, HeaderError, SlotId, Version};
+    use ota_pal::{Component, FormatError, HardwareId, HeaderError, SignatureKind, SlotId, Version};
     use std::collections::HashSet;
 
     /// Every refusal, and one fault of each family.
-    fn all() -> [Refusal; 38] {
+    fn all() -> [Refusal; 36] {
         let (slot, version) = (SlotId::A, Version::new(1, 0, 0));
         let fault = |fault| Refusal::Fault(fault);
         let signature = |refusal| Refusal::Signature(refusal);
@@ -100,12 +97,10 @@ mod tests {
             signature(SignatureRefusal::UnknownKey),
             signature(SignatureRefusal::SignatureMissing),
             signature(SignatureRefusal::KeyRevoked { epoch: 0, epoch_min: 1 }),
-            kind(SignatureKind::Sha1Rsa),
             kind(SignatureKind::Sha256Rsa),
             fault(Fault::Write { offset_bytes: at }),
             fault(Fault::Sync),
             fault(Fault::NoTrialRuns),
-            kind(SignatureKind::Sha1Ecdsa),
             Refusal::FormatInvalid(FormatError { format: "other", code: 2 }),
         ]
     }
@@ -113,7 +108,7 @@ mod tests {
     #[test]
     fn every_refusal_has_a_code_of_its_own() {
         let codes = all().map(|refusal| of_refusal(refusal).code());
-        let (own, again) = codes.split_at(33);
+        let (own, again) = codes.split_at(32);
         assert_eq!(own.iter().collect::<HashSet<_>>().len(), own.len(), "{own:x?}");
         assert!(again.iter().all(|code| own.contains(code)), "a family has one code");
     }

@@ -263,28 +263,6 @@ fn a_trial_has_as_many_boots_as_the_device_says() {
     }
 }
 
-/// A verifier that uses the default check for SHA-1 and accepts every signature.
-struct Credulous;
-
-impl Verifier for Credulous {
-    fn verify(&self, _: Option<&str>, _: SignatureKind, _: &Digest, _: &[u8], _: u32) -> Result<(), SignatureRefusal> {
-        Ok(())
-    }
-}
-
-#[test]
-fn a_signature_over_sha1_is_sealed_by_no_verifier() {
-    let mut flash = flash();
-    let (image, config) = (image(&new_header()), config(&flash));
-    let selector = OwnSelector::new(&config.layout, SlotId::A);
-    let mut device = Native::from_parts(&mut flash, Credulous, NoReset, NoWatchdog, config, selector).unwrap();
-    run(device.begin(image.len() as u32, 0)).unwrap();
-    run(device.write(0, &image)).unwrap();
-    let kind = SignatureKind::Sha1Ecdsa;
-    let sealed = run(device.seal(Some(&Signature { kind, key_id: None, bytes: &[] }), ""));
-    assert_eq!(sealed, Err(Refusal::Signature(SignatureRefusal::KindUnsupported { got: kind })));
-}
-
 #[test]
 fn a_signed_image_that_this_device_does_not_take_is_not_sealed() {
     let good = new_header();

@@ -217,9 +217,8 @@ mod tests {
         let digest = sha256(b"image");
         let der = sign(&signing_key("new"), &digest);
         assert_eq!(KeySet::<1>::new().verify(None, KIND, &digest, &der, 0), Err(SignatureRefusal::UnknownKey));
-        for got in [SignatureKind::Sha1Rsa, SignatureKind::Sha256Rsa, SignatureKind::Sha1Ecdsa] {
-            assert_eq!(keys().verify(None, got, &digest, &der, 0), Err(SignatureRefusal::KindUnsupported { got }));
-        }
+        let got = SignatureKind::Sha256Rsa;
+        assert_eq!(keys().verify(None, got, &digest, &der, 0), Err(SignatureRefusal::KindUnsupported { got }));
         let empty = keys().verify(None, KIND, &digest, &[], 0);
         assert_eq!(empty, Err(SignatureRefusal::SignatureMalformed { at_bytes: 0 }));
     }

@@ -3,15 +3,11 @@
 use crate::image::digest::Digest;
 use crate::print::print_by_name;
 
-/// A kind of signature, as named in job documents.
+/// A kind of signature. There is none over SHA-1: the agent refuses it where it reads the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignatureKind {
-    /// RSA over SHA-1. No key of this crate verifies it.
-    Sha1Rsa,
     /// RSA, PKCS #1 v1.5, over SHA-256: feature `rsa`.
     Sha256Rsa,
-    /// ECDSA over SHA-1. No key of this crate verifies it.
-    Sha1Ecdsa,
     /// ECDSA over SHA-256.
     Sha256Ecdsa,
     /// Ed25519 over the 32 bytes of the SHA-256, specific to this project: feature `ed25519`.
@@ -63,16 +59,12 @@ print_by_name!(SignatureRefusal);
 /// Decides whether a signature over an image is valid. The key determines the algorithm, never the message.
 pub trait Verifier {
     /// Checks whether an image may have a signature of this kind, or, for `None`, no signature. Called before anything
-    /// is fetched, and for an unsigned image again at the end in place of [`verify`](Self::verify). SHA-1 is never
-    /// admitted.
+    /// is fetched, and for an unsigned image again at the end in place of [`verify`](Self::verify).
     ///
     /// # Errors
     /// [`SignatureRefusal::SignatureMissing`], [`SignatureRefusal::KindUnsupported`], [`SignatureRefusal::UnknownKey`].
     fn check_kind(&self, kind: Option<SignatureKind>) -> Result<(), SignatureRefusal> {
-        match kind.ok_or(SignatureRefusal::SignatureMissing)? {
-            got @ (SignatureKind::Sha1Rsa | SignatureKind::Sha1Ecdsa) => Err(SignatureRefusal::KindUnsupported { got }),
-            _ => Ok(()),
-        }
+        kind.map(|_| ()).ok_or(SignatureRefusal::SignatureMissing)
     }
 
     /// Checks that one of the device's keys signed `digest`. `key_id` comes from the job and is not trusted: it may
@@ -165,13 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn sha_1_is_admitted_nowhere_and_the_other_kinds_where_a_key_makes_them() {
-        for got in [SignatureKind::Sha1Ecdsa, SignatureKind::Sha1Rsa] {
-            let unsupported = Err(SignatureRefusal::KindUnsupported { got });
-            let answers =
-                [keys().check_kind(Some(got)), Chip.check_kind(Some(got)), AcceptUnsigned(Chip).check_kind(Some(got))];
-            assert_eq!(answers, [unsupported; 3]);
-        }
+    fn a_kind_is_accepted_where_a_key_makes_it() {
         assert_eq!((keys().check_kind(Some(KIND)), Chip.check_kind(Some(SignatureKind::Sha256Rsa))), (Ok(()), Ok(())));
         assert_eq!(KeySet::<1>::new().check_kind(Some(KIND)), Err(SignatureRefusal::UnknownKey));
     }

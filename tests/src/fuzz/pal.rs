@@ -88,9 +88,8 @@ pub fn crc32(bytes: &[u8]) -> u32 {
 /// Keys from any bytes, and any bytes as a signature of a good key.
 pub fn signatures(bytes: &[u8]) {
     let mut input = Input(bytes);
-    let kinds =
-        [SignatureKind::Sha256Ecdsa, SignatureKind::Sha256Ed25519, SignatureKind::Sha256Rsa, SignatureKind::Sha1Rsa];
-    let kind = kinds[usize::from(input.byte() % 4)];
+    let kinds = [SignatureKind::Sha256Ecdsa, SignatureKind::Sha256Ed25519, SignatureKind::Sha256Rsa];
+    let kind = kinds[usize::from(input.byte() % 3)];
     let public = input.piece();
     let mut keys = KeySet::<2>::new();
     if let Ok(key) = Key::new("any", public) {
