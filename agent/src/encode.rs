@@ -133,7 +133,8 @@ mod tests {
 
     /// Every report, with the longest numbers.
     fn reports() -> Vec<Report> {
-        let failures = (0..=u16::MAX).filter_map(Reason::from_code).map(|reason| Report::Final(Outcome::Failed(reason)));
+        let failures =
+            (0..=u16::MAX).filter_map(Reason::from_code).map(|reason| Report::Final(Outcome::Failed(reason)));
         let others = [
             Report::Progress { done: u32::MAX, total: u32::MAX },
             Report::Ready,

@@ -4,7 +4,7 @@
 use core::future::{Future, pending};
 use core::pin::{Pin, pin};
 
-use embassy_futures::select::{Either4, select4};
+use embassy_futures::select::{Either3, Either4, select3, select4};
 use embassy_time::{Duration, Instant as Clock, TimeoutError, Timer, with_timeout};
 use ota_jobs::Reason;
 
@@ -50,7 +50,7 @@ where
         let mut connected = Err(TimeoutError);
         {
             let connect = pin!(async { connected = with_timeout(CONNECT_TIMEOUT, broker.connect()).await });
-            pump.drive_while::<B::Connection<'_>>(connect).await;
+            pump.drive_while(connect).await;
         }
         match connected {
             Ok(Ok(mut connection)) => {
@@ -63,7 +63,7 @@ where
             Err(timeout) => pump.agent.application().on_disconnected(&timeout),
         }
         let wait = backoff.next_wait_ms(Clock::now().as_ticks() as u32);
-        pump.drive_while::<B::Connection<'_>>(pin!(Timer::after_millis(wait))).await;
+        pump.drive_while(pin!(Timer::after_millis(wait))).await;
     }
 }
 
@@ -106,7 +106,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         {
             let subscribe =
                 pin!(async { subscribed = with_timeout(SUBSCRIBE_TIMEOUT, connection.subscribe(&filters)).await });
-            self.drive_while::<M>(subscribe).await;
+            self.drive_while(subscribe).await;
         }
         subscribed.map_or(Ok(false), |subscribed| subscribed.map(|()| true))
     }
@@ -176,16 +176,19 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
     }
 
     /// Drives the agent without a connection until `future` ends.
-    async fn drive_while<M: Mqtt>(&mut self, mut future: Pin<&mut dyn Future<Output = ()>>) {
+    async fn drive_while(&mut self, mut future: Pin<&mut dyn Future<Output = ()>>) {
         loop {
             wait!(self.agent.work(now()));
-            if let Ok(true) = self.next(None::<&mut M>, future.as_mut()).await {
-                return;
+            let wake = self.wake();
+            match select3(self.agent.application.command(), future.as_mut(), wake).await {
+                Either3::First(command) => wait!(self.agent.execute(command, now())),
+                Either3::Second(()) => return,
+                Either3::Third(()) => {}
             }
         }
     }
 
-    /// Sends what is due, then as [`Pump::next`].
+    /// Sends what is due, then waits for a message, a deadline, a command or `future`; returns whether `future` ended.
     async fn turn<M: Mqtt>(
         &mut self,
         connection: &mut M,
@@ -195,24 +198,8 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         if self.agent.is_reset() {
             return Ok(false);
         }
-        self.next(Some(connection), future).await
-    }
-
-    /// Waits for a message, a deadline, a command or `future`; returns whether `future` ended.
-    async fn next<M: Mqtt>(
-        &mut self,
-        connection: Option<&mut M>,
-        future: Pin<&mut dyn Future<Output = ()>>,
-    ) -> Result<bool, M::Error> {
         let wake = self.wake();
-        let command = self.agent.application.command();
-        let receive = async {
-            match connection {
-                Some(connection) => connection.receive().await,
-                None => pending().await,
-            }
-        };
-        match select4(command, receive, future, wake).await {
+        match select4(self.agent.application.command(), connection.receive(), future, wake).await {
             Either4::First(command) => wait!(self.agent.execute(command, now())),
             Either4::Second(message) => {
                 if let Some(message) = message? {
