@@ -5,7 +5,7 @@ use ota_agent::Instant;
 use ota_agent::prelude::*;
 use ota_examples::bench::Device;
 use ota_examples::device::Error;
-use ota_pal::now;
+use ota_pal::poll_ready;
 
 /// The application: a thermometer.
 struct Thermometer {
@@ -41,11 +41,11 @@ fn main() -> Result<(), Error> {
         let application = Thermometer { celsius, seconds_up: 0 };
         let start = Start { seed: 1, now: Instant::from_ms(0) };
         let agent = Agent::start(device.platform(slot)?, application, config, &mut [], start);
-        let mut agent = now(agent).ok_or("a file is always ready")?.map_err(|error| format!("{error:?}"))?;
+        let mut agent = poll_ready(agent).ok_or("a file is always ready")?.map_err(|error| format!("{error:?}"))?;
 
         // A super-loop: a verdict needs neither an executor nor a connection.
         for second in 1..10 {
-            now(agent.work(Instant::from_ms(1_000 * second))).ok_or("a file is always ready")?;
+            poll_ready(agent.work(Instant::from_ms(1_000 * second))).ok_or("a file is always ready")?;
             if agent.is_reset() {
                 println!("  reset");
                 break;

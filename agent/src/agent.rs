@@ -326,8 +326,8 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             Operation::ClearJournal => journal_saved(platform.store_journal(&[]).await),
             Operation::Verify => {
                 let source = self.machine.job().map_or("", JobId::as_str);
-                let sealed = platform.seal(self.update.signature().as_ref(), source).await;
-                sealed.map_or_else(refusal, |digest| Done::Verified { digest: digest.0 })
+                let verified = platform.verify(self.update.signature().as_ref(), source).await;
+                verified.map_or_else(refusal, |digest| Done::Verified { digest: digest.0 })
             }
             Operation::Activate { slot, digest } => {
                 let Some(slot) = SlotId::from_number(slot) else { return Some(Done::Failed(Reason::BootRecordFailed)) };

@@ -23,8 +23,8 @@ pub(crate) async fn carry_out<F: Flash, W: Watchdog>(
     let selector = Selector { flash, layout, watchdog, records, record, image_bytes_max };
     let mut run = Run { selector, strategy };
     let decision = select(&record);
-    // A factory image that failed the check before a wipe must not be started by its header alone.
-    let scrutiny = if decision == Decision::Wipe { VerifyLevel::Whole } else { scrutiny };
+    // A factory image that failed the check before a factory reset must not be started by its header alone.
+    let scrutiny = if decision == Decision::FactoryReset { VerifyLevel::Whole } else { scrutiny };
     let cause = match decision {
         Decision::Confirmed => BootReason::Confirmed,
         Decision::EndTrial(ended) => run.end_trial(ended).await,
@@ -33,7 +33,7 @@ pub(crate) async fn carry_out<F: Flash, W: Watchdog>(
             Some(Err(fault)) => BootReason::NotStored(fault),
             None => run.end_trial(corrupt).await,
         },
-        Decision::Wipe => run.factory_reset().await,
+        Decision::FactoryReset => run.factory_reset().await,
     };
     run.start_confirmed(cause, scrutiny).await
 }
@@ -82,7 +82,7 @@ impl<F: Flash, W: Watchdog, S: Strategy> Run<'_, F, W, S> {
             None => false,
         };
         if !whole {
-            self.selector.record.wipe = false;
+            self.selector.record.factory_reset_pending = false;
             return self.selector.store(BootReason::Confirmed).await;
         }
         let cause = match erase_slots(self.selector.flash, self.selector.layout, self.selector.watchdog).await {
@@ -114,7 +114,7 @@ impl<F: Flash, W: Watchdog, S: Strategy> Run<'_, F, W, S> {
             if let Some(header) = self.selector.intact(slot, digest, image_bytes).await
                 && self.strategy.prepare(&mut self.selector, slot, ImageRef { digest, image_bytes }).await
             {
-                (self.selector.record.confirmed, self.selector.record.wipe) = (slot, false);
+                (self.selector.record.confirmed, self.selector.record.factory_reset_pending) = (slot, false);
                 self.selector.record.images.set(SlotId::FACTORY, factory);
                 let cause = self.selector.store(BootReason::FellBack { from }).await;
                 return Ok(Boot { slot, header, cause });
@@ -135,7 +135,7 @@ impl<F: Flash, W: Watchdog, S: Strategy> Run<'_, F, W, S> {
         {
             return None;
         }
-        (self.selector.record.confirmed, self.selector.record.wipe) = (slot, false);
+        (self.selector.record.confirmed, self.selector.record.factory_reset_pending) = (slot, false);
         Some(Boot { slot, header, cause: self.selector.store(BootReason::FellBack { from }).await })
     }
 }

@@ -14,13 +14,13 @@ const HEADER_END_BYTES: u32 = HEADER_BYTES.next_multiple_of(WORD_BYTES_MAX) as u
 
 /// Whether a region holds exactly this image; `false` if the region cannot be read.
 #[bisync]
-pub(crate) async fn holds<F: Flash, W: Watchdog>(
+pub(crate) async fn matches<F: Flash, W: Watchdog>(
     flash: &mut F,
     region: Region,
     exact: ImageRef,
     watchdog: &mut W,
 ) -> bool {
-    hash::holds(flash, region, &exact.digest, exact.image_bytes, watchdog).await == Ok(true)
+    hash::matches(flash, region, &exact.digest, exact.image_bytes, watchdog).await == Ok(true)
 }
 
 /// Makes `to` hold exactly this image, copied from `from`. The header is written after everything else; if the copy
@@ -47,7 +47,7 @@ pub(crate) async fn copy<F: Flash, W: Watchdog>(
     let mut fault = Fault::ReadBack { offset_bytes: to.offset_bytes() };
     for _ in 0..ATTEMPTS {
         match copy_once(flash, from, to, exact.image_bytes, watchdog).await {
-            Ok(()) if holds(flash, to, exact, watchdog).await => return Ok(()),
+            Ok(()) if matches(flash, to, exact, watchdog).await => return Ok(()),
             Ok(()) => {}
             Err(refused) => fault = refused,
         }

@@ -22,15 +22,15 @@ pub enum Decision {
     /// Store this ended trial and boot the confirmed slot: no attempts are left.
     EndTrial(Trial),
     /// If the factory image is intact, erase everything else and boot it.
-    Wipe,
+    FactoryReset,
 }
 
 /// Returns the decision for `record`. A trial boot is counted before it is started, so that a trial without a verdict
 /// ends.
 #[must_use]
 pub fn select(record: &BootRecord) -> Decision {
-    if record.wipe {
-        return Decision::Wipe;
+    if record.factory_reset_pending {
+        return Decision::FactoryReset;
     }
     let (slot, digest, image_bytes, attempts_left, started) = match record.trial {
         Trial::None | Trial::Ended { .. } => return Decision::Confirmed,
@@ -111,8 +111,8 @@ mod tests {
 
     #[test]
     fn a_factory_reset_comes_before_everything_else() {
-        let ordered = BootRecord { wipe: true, confirmed: SlotId::FACTORY, ..record(started(2)) };
-        assert_eq!(select(&ordered), Decision::Wipe);
+        let ordered = BootRecord { factory_reset_pending: true, confirmed: SlotId::FACTORY, ..record(started(2)) };
+        assert_eq!(select(&ordered), Decision::FactoryReset);
     }
 
     #[test]

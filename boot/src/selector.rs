@@ -1,7 +1,7 @@
 //! The working state of a boot: the flash, the record, and the images in the slots.
 
 use super::bisync;
-use super::copy::holds;
+use super::copy::matches;
 use super::pal::{BootRecords, Flash, read_header};
 use crate::exact::ImageRef;
 use crate::outcome::BootReason;
@@ -32,7 +32,7 @@ impl<F: Flash, W: Watchdog> Selector<'_, F, W> {
     pub(crate) async fn intact(&mut self, slot: SlotId, digest: Digest, image_bytes: u32) -> Option<Header> {
         let header = self.runnable(slot).await?;
         let region = self.layout.slot(slot);
-        holds(self.flash, region, ImageRef { digest, image_bytes }, self.watchdog).await.then_some(header)
+        matches(self.flash, region, ImageRef { digest, image_bytes }, self.watchdog).await.then_some(header)
     }
 
     /// Returns the header of the image in `slot` if there is one that is linked for the slot and fits.

@@ -3,7 +3,7 @@
 
 use super::bisync;
 use super::carry_out::carry_out;
-use super::copy::{copy, holds};
+use super::copy::{copy, matches};
 use super::pal::{Flash, hash, read_header};
 use super::selector::Selector;
 use super::strategy::Strategy;
@@ -59,14 +59,14 @@ impl Strategy for CopyToRun {
         slot: SlotId,
         exact: ImageRef,
     ) -> bool {
-        if holds(at.flash, self.executing, exact, at.watchdog).await {
+        if matches(at.flash, self.executing, exact, at.watchdog).await {
             return true;
         }
         self.has_way_back(at).await && self.copy(at, slot, exact).await.is_ok()
     }
 
     async fn prepare<F: Flash, W: Watchdog>(&self, at: &mut Selector<'_, F, W>, slot: SlotId, exact: ImageRef) -> bool {
-        holds(at.flash, self.executing, exact, at.watchdog).await || self.copy(at, slot, exact).await.is_ok()
+        matches(at.flash, self.executing, exact, at.watchdog).await || self.copy(at, slot, exact).await.is_ok()
     }
 
     async fn prepare_unverified<F: Flash, W: Watchdog>(
@@ -96,10 +96,10 @@ impl Strategy for CopyToRun {
             return Some(Boot { slot, header, cause });
         }
         if is_new(at, slot, waiting.as_ref()) {
-            return self.adopt(at, cause).await;
+            return self.import_running_image(at, cause).await;
         }
         let exact = expected(at, slot, waiting.as_ref()).await?;
-        if holds(at.flash, self.executing, exact, at.watchdog).await {
+        if matches(at.flash, self.executing, exact, at.watchdog).await {
             let header = at.runnable_in(self.executing, slot).await?;
             let cause = match waiting {
                 Some(_) => cause,
@@ -117,7 +117,11 @@ impl Strategy for CopyToRun {
 impl CopyToRun {
     /// Copies the image of a new device into its slot. Only the factory writes `executing` before the first boot, so it
     /// is trusted.
-    async fn adopt<F: Flash, W: Watchdog>(&self, at: &mut Selector<'_, F, W>, cause: BootReason) -> Option<Boot> {
+    async fn import_running_image<F: Flash, W: Watchdog>(
+        &self,
+        at: &mut Selector<'_, F, W>,
+        cause: BootReason,
+    ) -> Option<Boot> {
         let slot = at.record.confirmed;
         let header = at.runnable_in(self.executing, slot).await?;
         let exact = exact_of(at, self.executing, &header).await?;
@@ -131,13 +135,16 @@ impl CopyToRun {
         let slot = at.record.confirmed;
         let waiting = at.runnable(slot).await;
         if is_new(at, slot, waiting.as_ref()) {
-            return self.adopt(at, BootReason::Confirmed).await.is_some_and(|boot| boot.cause == BootReason::Confirmed);
+            return self
+                .import_running_image(at, BootReason::Confirmed)
+                .await
+                .is_some_and(|boot| boot.cause == BootReason::Confirmed);
         }
         let Some(exact) = expected(at, slot, waiting.as_ref()).await else { return false };
-        if waiting.is_some() && holds(at.flash, at.layout.slot(slot), exact, at.watchdog).await {
+        if waiting.is_some() && matches(at.flash, at.layout.slot(slot), exact, at.watchdog).await {
             return true;
         }
-        holds(at.flash, self.executing, exact, at.watchdog).await && self.copy_back(at, slot, exact).await.is_ok()
+        matches(at.flash, self.executing, exact, at.watchdog).await && self.copy_back(at, slot, exact).await.is_ok()
     }
 
     /// Whether `executing` has the same header as the slot and no other slot has it, so that no digest is needed to
@@ -212,7 +219,7 @@ async fn exact_of<F: Flash, W: Watchdog>(
     for _ in 0..2 {
         if let Ok(digest) = hash::digest(at.flash, region, image_bytes, at.watchdog).await {
             let exact = ImageRef { digest, image_bytes };
-            if holds(at.flash, region, exact, at.watchdog).await {
+            if matches(at.flash, region, exact, at.watchdog).await {
                 return Some(exact);
             }
         }

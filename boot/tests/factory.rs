@@ -8,7 +8,7 @@ use embedded_storage::nor_flash::NorFlashErrorKind;
 use ota_boot::{BootError, BootReason, VerifyLevel};
 use ota_pal::{
     BootRecord, BootRecords, Fault, ImageStatus, MonotonicRecords, RollbackCounters, Signature, SignatureKind, SlotId,
-    now,
+    poll_ready,
 };
 
 /// Updates from `running` to version 1.0.`patch`, tried and confirmed.
@@ -16,14 +16,14 @@ fn updated(device: &Device, running: SlotId, patch: u32) -> SlotId {
     device.update(running, patch);
     let boot = device.boot().unwrap();
     assert_eq!((boot.cause, boot.header.version.patch), (BootReason::Trial, patch));
-    now(device.start(boot.slot).confirm()).unwrap().unwrap();
+    poll_ready(device.start(boot.slot).confirm()).unwrap().unwrap();
     boot.slot
 }
 
 fn verify_factory(device: &Device, running: SlotId) {
     let der = sign(&image(1));
     let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
-    now(device.start(running).verify_factory(&signature)).unwrap().unwrap();
+    poll_ready(device.start(running).verify_factory(&signature)).unwrap().unwrap();
 }
 
 fn versions(device: &Device) -> Vec<(SlotId, u32)> {
@@ -49,7 +49,7 @@ fn updates_leave_the_factory_slot_alone() {
     let mut flash = device.flash();
     let region = device.layout().slot(SlotId::FACTORY);
     let mut found = vec![0; image(1).len().next_multiple_of(8)];
-    now(ota_pal::Flash::read(&mut flash, region.offset_bytes(), &mut found)).unwrap().unwrap();
+    poll_ready(ota_pal::Flash::read(&mut flash, region.offset_bytes(), &mut found)).unwrap().unwrap();
     assert_eq!(found[..image(1).len()], image(1));
 }
 
@@ -102,7 +102,7 @@ fn nothing_below_the_security_counter_is_fallen_back_to() {
     let device = Device::with_factory("counter");
     let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
     let floor = RollbackCounters { security_counter: 1, key_epoch: 0 };
-    now(MonotonicRecords::new(&device.layout()).raise(&mut device.flash(), floor)).unwrap().unwrap();
+    poll_ready(MonotonicRecords::new(&device.layout()).raise(&mut device.flash(), floor)).unwrap().unwrap();
     device.damage(running, 0);
     assert_eq!(device.boot(), Err(BootError::NoBootableImage));
 }
@@ -111,7 +111,7 @@ fn nothing_below_the_security_counter_is_fallen_back_to() {
 fn the_way_back_on_command_boots_the_earlier_image_and_keeps_the_later_one() {
     let device = Device::with_factory("back");
     let b = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
-    assert_eq!(now(device.start(b).restore_previous()).unwrap(), Ok(SlotId::A));
+    assert_eq!(poll_ready(device.start(b).restore_previous()).unwrap(), Ok(SlotId::A));
     assert_eq!(booted(&device), (SlotId::A, 2, BootReason::Confirmed));
     assert_eq!(device.record().images.get(b).unwrap().status, ImageStatus::Confirmed);
 }
@@ -122,17 +122,17 @@ fn a_factory_reset_leaves_nothing_but_the_factorys_image_and_the_monotonic_recor
     let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
     verify_factory(&device, running);
     let floor = RollbackCounters { security_counter: 0, key_epoch: 3 };
-    now(MonotonicRecords::new(&device.layout()).raise(&mut device.flash(), floor)).unwrap().unwrap();
-    now(device.start(running).factory_reset()).unwrap().unwrap();
+    poll_ready(MonotonicRecords::new(&device.layout()).raise(&mut device.flash(), floor)).unwrap().unwrap();
+    poll_ready(device.start(running).factory_reset()).unwrap().unwrap();
     assert_eq!(booted(&device), (SlotId::FACTORY, 1, BootReason::FactoryReset));
     assert_eq!(versions(&device), [(SlotId::FACTORY, 1)]);
     for slot in [SlotId::A, SlotId::B, SlotId::C] {
         let region = device.layout().slot(slot);
         let mut flash = device.flash();
-        let erased = now(ota_pal::is_erased(&mut flash, region.offset_bytes(), region.len_bytes()));
+        let erased = poll_ready(ota_pal::is_erased(&mut flash, region.offset_bytes(), region.len_bytes()));
         assert_eq!(erased, Some(Ok(true)), "slot {slot}");
     }
-    assert_eq!(now(MonotonicRecords::new(&device.layout()).load(&mut device.flash())), Some(Ok(floor)));
+    assert_eq!(poll_ready(MonotonicRecords::new(&device.layout()).load(&mut device.flash())), Some(Ok(floor)));
     assert_eq!(booted(&device), (SlotId::FACTORY, 1, BootReason::Confirmed));
 }
 
@@ -141,7 +141,7 @@ fn after_a_factory_reset_the_device_is_updated_as_a_new_one() {
     let device = Device::with_factory("anew");
     let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
     verify_factory(&device, running);
-    now(device.start(running).factory_reset()).unwrap().unwrap();
+    poll_ready(device.start(running).factory_reset()).unwrap().unwrap();
     assert_eq!(booted(&device), (SlotId::FACTORY, 1, BootReason::FactoryReset));
     assert_eq!(updated(&device, SlotId::FACTORY, 2), SlotId::A);
 }
@@ -152,28 +152,28 @@ fn a_factory_image_that_is_damaged_when_the_order_is_carried_out_costs_no_other_
         let device = Device::with_factory(name);
         let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
         verify_factory(&device, running);
-        now(device.start(running).factory_reset()).unwrap().unwrap();
+        poll_ready(device.start(running).factory_reset()).unwrap().unwrap();
         device.damage(SlotId::FACTORY, at);
         assert_eq!(booted(&device), (running, 3, BootReason::FellBack { from: SlotId::FACTORY }), "{name}");
-        assert!(!device.record().wipe);
+        assert!(!device.record().factory_reset_pending);
         assert_eq!(booted(&device), (running, 3, BootReason::Confirmed), "{name}");
     }
 }
 
 #[test]
-fn a_sealed_image_is_not_booted_before_the_boot_record_names_it() {
-    let device = Device::new("sealed");
+fn a_verified_image_is_not_booted_before_the_boot_record_names_it() {
+    let device = Device::new("verified");
     let mut program = device.start(SlotId::A);
     let bytes = image(2);
-    now(program.begin(bytes.len() as u32, 0)).unwrap().unwrap();
+    poll_ready(program.begin(bytes.len() as u32, 0)).unwrap().unwrap();
     for (index, block) in bytes.chunks(512).enumerate() {
-        now(program.write(index as u32 * 512, block)).unwrap().unwrap();
+        poll_ready(program.write(index as u32 * 512, block)).unwrap().unwrap();
     }
     let der = sign(&bytes);
     let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
-    let digest = now(program.seal(Some(&signature), "job")).unwrap().unwrap();
+    let digest = poll_ready(program.verify(Some(&signature), "job")).unwrap().unwrap();
     assert_eq!(booted(&device), (SlotId::A, 1, BootReason::Confirmed));
-    now(program.activate(SlotId::B, &digest, bytes.len() as u32)).unwrap().unwrap();
+    poll_ready(program.activate(SlotId::B, &digest, bytes.len() as u32)).unwrap().unwrap();
     assert_eq!(booted(&device), (SlotId::B, 2, BootReason::Trial));
 }
 
@@ -181,9 +181,9 @@ fn a_sealed_image_is_not_booted_before_the_boot_record_names_it() {
 fn a_record_that_orders_a_reset_without_a_verified_factory_image_wipes_nothing() {
     let device = Device::with_factory("order");
     let running = updated(&device, SlotId::FACTORY, 2);
-    let mut ordered = BootRecord { wipe: true, confirmed: SlotId::FACTORY, ..device.record() };
+    let mut ordered = BootRecord { factory_reset_pending: true, confirmed: SlotId::FACTORY, ..device.record() };
     ordered.images.set(SlotId::FACTORY, None);
-    now(BootRecords::new(&device.layout()).store(&mut device.flash(), &ordered)).unwrap().unwrap();
+    poll_ready(BootRecords::new(&device.layout()).store(&mut device.flash(), &ordered)).unwrap().unwrap();
     assert_eq!(booted(&device), (SlotId::FACTORY, 1, BootReason::Confirmed));
     assert!(device.record().images.get(running).is_some());
 }
@@ -230,11 +230,11 @@ fn a_factory_reset_goes_on_at_a_sector_that_cannot_be_read() {
     let device = Device::with_factory("torn");
     let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
     verify_factory(&device, running);
-    now(device.start(running).factory_reset()).unwrap().unwrap();
+    poll_ready(device.start(running).factory_reset()).unwrap().unwrap();
     let sector = Some(device.layout().slot(SlotId::A).offset_bytes());
     let mut flash = Torn { flash: device.flash(), sector, worn: false };
-    let boot =
-        now(ota_boot::boot(&mut flash, &device.layout(), &mut ota_pal::NoWatchdog, VerifyLevel::Header)).unwrap();
+    let boot = poll_ready(ota_boot::boot(&mut flash, &device.layout(), &mut ota_pal::NoWatchdog, VerifyLevel::Header))
+        .unwrap();
     assert_eq!(boot.unwrap().cause, BootReason::FactoryReset);
     assert_eq!(flash.sector, None, "the sector was erased as well");
 }
@@ -244,16 +244,16 @@ fn a_factory_reset_ends_although_a_sector_is_worn_out_and_the_device_is_updated_
     let device = Device::with_factory("worn");
     let running = updated(&device, updated(&device, SlotId::FACTORY, 2), 3);
     verify_factory(&device, running);
-    now(device.start(running).factory_reset()).unwrap().unwrap();
+    poll_ready(device.start(running).factory_reset()).unwrap().unwrap();
     let sector = device.layout().slot(SlotId::A).offset_bytes();
     let mut flash = Torn { flash: device.flash(), sector: Some(sector), worn: true };
-    let boot =
-        now(ota_boot::boot(&mut flash, &device.layout(), &mut ota_pal::NoWatchdog, VerifyLevel::Header)).unwrap();
+    let boot = poll_ready(ota_boot::boot(&mut flash, &device.layout(), &mut ota_pal::NoWatchdog, VerifyLevel::Header))
+        .unwrap();
     let in_part = BootReason::FactoryResetInPart(Fault::Erase { offset_bytes: sector });
     assert_eq!(boot.unwrap().cause, in_part);
     assert_eq!(versions(&device), [(SlotId::FACTORY, 1)]);
     let len_bytes = 2 * device.layout().slot(SlotId::A).len_bytes() - 1024; // A's other sectors, and B's
-    let erased = now(ota_pal::is_erased(&mut device.flash(), sector + 1024, len_bytes));
+    let erased = poll_ready(ota_pal::is_erased(&mut device.flash(), sector + 1024, len_bytes));
     assert_eq!(erased, Some(Ok(true)), "all other sectors are erased");
     assert_eq!(updated(&device, SlotId::FACTORY, 2), SlotId::A);
 }

@@ -9,7 +9,7 @@ use ota_boot::{BootError, BootReason, VerifyLevel, boot_staged};
 use ota_pal::image::header::Body;
 use ota_pal::{
     BootRecord, BootRecords, Digest, Fault, FileFlash, Flash, Geometry, Header, Image, ImageStatus, Layout,
-    MonotonicRecords, NoWatchdog, Region, RollbackCounters, SlotId, Source, Trial, now,
+    MonotonicRecords, NoWatchdog, Region, RollbackCounters, SlotId, Source, Trial, poll_ready,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -24,7 +24,7 @@ fn image_of(patch: u32, security_counter: u32, image_bytes: u32) -> Vec<u8> {
 }
 
 fn store(device: &Device, record: &BootRecord) {
-    now(BootRecords::new(&device.layout()).store(&mut device.flash(), record)).unwrap().unwrap();
+    poll_ready(BootRecords::new(&device.layout()).store(&mut device.flash(), record)).unwrap().unwrap();
 }
 
 /// A device whose confirmed slot A is empty, with a factory image of this security counter that has no row.
@@ -38,7 +38,7 @@ fn without_a_row(name: &str, security_counter: u32) -> Device {
 
 fn raise_to(device: &Device, security_counter: u32) {
     let floor = RollbackCounters { security_counter, key_epoch: 0 };
-    now(MonotonicRecords::new(&device.layout()).raise(&mut device.flash(), floor)).unwrap().unwrap();
+    poll_ready(MonotonicRecords::new(&device.layout()).raise(&mut device.flash(), floor)).unwrap().unwrap();
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_slot_that_has_a_row_and_no_image_is_not_taken_for_a_new_one() {
     let (a, ..) = booted(&device);
     device.update(a, 2);
     let (b, ..) = booted(&device);
-    now(device.start(b).confirm()).unwrap().unwrap();
+    poll_ready(device.start(b).confirm()).unwrap().unwrap();
     device.damage(b, 0);
     device.damage_at(EXECUTING, 2_000);
     assert_eq!(booted(&device), (a, 1, BootReason::FellBack { from: b }), "the running image does not match the row");
@@ -196,10 +196,11 @@ fn an_image_as_long_as_its_slot_is_copied_and_one_byte_more_is_not() {
         let mut flash = FileFlash::<8, 1024>::open(&path, geometry.capacity_bytes + executing.len_bytes()).unwrap();
         let mut image = image_of(3, 0, image_bytes);
         image.resize(image.len().next_multiple_of(8), 0xFF);
-        now(Flash::write(&mut flash, executing.offset_bytes(), &image)).unwrap().unwrap();
+        poll_ready(Flash::write(&mut flash, executing.offset_bytes(), &image)).unwrap().unwrap();
 
-        let boot =
-            now(boot_staged(&mut flash, &layout, executing, &mut NoWatchdog, VerifyLevel::Header)).unwrap().unwrap();
+        let boot = poll_ready(boot_staged(&mut flash, &layout, executing, &mut NoWatchdog, VerifyLevel::Header))
+            .unwrap()
+            .unwrap();
         let limit_bytes = 6 * KIB;
         let refused = Fault::OutOfRange { offset_bytes: 0, len_bytes: image_bytes as usize, limit_bytes };
         assert_eq!(boot.cause, if fits { BootReason::Confirmed } else { BootReason::NotStored(refused) });

@@ -1,4 +1,4 @@
-//! Whole updates over a flash file: received, sealed, activated, booted, then confirmed, rolled back, or left without a
+//! Whole updates over a flash file: received, verified, activated, booted, then confirmed, rolled back, or left without a
 //! verdict.
 #![allow(clippy::unwrap_used)]
 
@@ -8,7 +8,7 @@ use common::{BLOCK_BYTES, Device, Nor, booted, image, sign};
 use embedded_storage::nor_flash::NorFlashErrorKind;
 use ota_boot::{BootError, BootReason, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, VerifyLevel, boot};
 use ota_pal::{
-    Digest, Fault, Flash, Header, Link, NoWatchdog, Reception, Signature, SignatureKind, SlotId, Trial, now,
+    Digest, Fault, Flash, Header, Link, NoWatchdog, Reception, Signature, SignatureKind, SlotId, Trial, poll_ready,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -20,11 +20,11 @@ fn a_good_image_is_tried_confirmed_and_stays() {
     assert_eq!(booted(&device), (SlotId::B, 2, BootReason::Trial));
 
     let mut program = device.start(SlotId::B);
-    let state = now(program.boot_state()).unwrap().unwrap();
+    let state = poll_ready(program.boot_state()).unwrap().unwrap();
     assert_eq!((state.running, state.confirmed), (SlotId::B, SlotId::A));
     assert!(matches!(state.trial, Trial::Started { attempts_left: 2, .. }));
-    assert_eq!(now(program.running_digest(3845)).unwrap(), Ok(digest));
-    now(program.confirm()).unwrap().unwrap();
+    assert_eq!(poll_ready(program.running_digest(3845)).unwrap(), Ok(digest));
+    poll_ready(program.confirm()).unwrap().unwrap();
 
     for _ in 0..5 {
         assert_eq!(booted(&device), (SlotId::B, 2, BootReason::Confirmed));
@@ -38,7 +38,7 @@ fn a_bad_image_is_rolled_back_and_the_reason_stays() {
     let device = Device::new("bad");
     let digest = device.update(SlotId::A, 2);
     assert_eq!(booted(&device), (SlotId::B, 2, BootReason::Trial));
-    now(device.start(SlotId::B).roll_back(0x0601)).unwrap().unwrap();
+    poll_ready(device.start(SlotId::B).roll_back(0x0601)).unwrap().unwrap();
     assert_eq!(booted(&device), (SlotId::A, 1, BootReason::Confirmed));
     let trial = Trial::Ended { slot: SlotId::B, digest, reason: 0x0601, started: true };
     let record = device.record();
@@ -96,7 +96,7 @@ fn an_image_linked_for_the_other_slot_is_not_booted() {
     linked.link = Link::Only(SlotId::B);
     let region = device.layout().slot(SlotId::A);
     let (from, to) = (region.offset_bytes(), region.offset_bytes() + region.len_bytes());
-    now(Flash::erase(&mut device.flash(), from, to)).unwrap().unwrap();
+    poll_ready(Flash::erase(&mut device.flash(), from, to)).unwrap().unwrap();
     device.burn(SlotId::A, &linked.emit());
     assert_eq!(device.boot(), Err(BootError::NoBootableImage));
 }
@@ -107,24 +107,24 @@ fn a_download_goes_on_after_a_reset_where_the_journal_says() {
     let image = image(2);
     let image_bytes = image.len() as u32;
     let mut program = device.start(SlotId::A);
-    now(program.begin(image_bytes, 0)).unwrap().unwrap();
+    poll_ready(program.begin(image_bytes, 0)).unwrap().unwrap();
     for (index, block) in image.chunks(BLOCK_BYTES).enumerate().take(5) {
-        now(program.write((index * BLOCK_BYTES) as u32, block)).unwrap().unwrap();
+        poll_ready(program.write((index * BLOCK_BYTES) as u32, block)).unwrap().unwrap();
     }
-    now(program.store_journal(&2560_u32.to_le_bytes())).unwrap().unwrap();
+    poll_ready(program.store_journal(&2560_u32.to_le_bytes())).unwrap().unwrap();
     drop(program);
 
     let mut program = device.start(SlotId::A);
     let mut frontier = [0; 4];
-    assert_eq!(now(program.load_journal(&mut frontier)).unwrap(), Ok(4));
-    let begun = now(program.begin(image_bytes, u32::from_le_bytes(frontier))).unwrap().unwrap();
+    assert_eq!(poll_ready(program.load_journal(&mut frontier)).unwrap(), Ok(4));
+    let begun = poll_ready(program.begin(image_bytes, u32::from_le_bytes(frontier))).unwrap().unwrap();
     assert_eq!(begun, Reception { slot: SlotId::B, frontier_bytes: 2048, evicted: None });
     for (index, block) in image.chunks(BLOCK_BYTES).enumerate().skip(4) {
-        now(program.write((index * BLOCK_BYTES) as u32, block)).unwrap().unwrap();
+        poll_ready(program.write((index * BLOCK_BYTES) as u32, block)).unwrap().unwrap();
     }
     let der = sign(&image);
     let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
-    assert_eq!(now(program.seal(Some(&signature), "job")).unwrap(), Ok(Digest(Sha256::digest(&image).into())));
+    assert_eq!(poll_ready(program.verify(Some(&signature), "job")).unwrap(), Ok(Digest(Sha256::digest(&image).into())));
 }
 
 /// A flash that refuses writes to the region of the boot record.
@@ -156,7 +156,7 @@ impl Flash for WornOut {
 fn a_trial_that_cannot_be_counted_is_not_started() {
     let device = Device::new("worn");
     device.update(SlotId::A, 2);
-    let boot = now(boot(&mut WornOut(device.flash()), &device.layout(), &mut NoWatchdog, VerifyLevel::Header))
+    let boot = poll_ready(boot(&mut WornOut(device.flash()), &device.layout(), &mut NoWatchdog, VerifyLevel::Header))
         .unwrap()
         .unwrap();
     assert_eq!(boot.slot, SlotId::A);

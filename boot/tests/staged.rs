@@ -8,7 +8,7 @@ use common::{Device, EXECUTING, booted, image, sign};
 use ota_boot::{BootError, BootReason, REASON_TRIAL_IMAGE_CORRUPT, VerifyLevel};
 use ota_pal::{
     BootRecord, BootRecords, Digest, Fault, Header, Image, ImageStatus, Region, Signature, SignatureKind, SlotId,
-    Source, Trial, now,
+    Source, Trial, poll_ready,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -22,7 +22,7 @@ fn updated(device: &Device, running: SlotId, patch: u32) -> SlotId {
     let (slot, booted, cause) = booted(device);
     assert_eq!((booted, cause), (patch, BootReason::Trial));
     assert!(runs(device, patch));
-    now(device.start(slot).confirm()).unwrap().unwrap();
+    poll_ready(device.start(slot).confirm()).unwrap().unwrap();
     slot
 }
 
@@ -43,7 +43,7 @@ fn a_good_image_is_copied_tried_confirmed_and_the_earlier_one_is_kept() {
     let b = updated(&device, a, 2);
     let c = updated(&device, b, 3);
     assert_eq!((a, b, c), (SlotId::A, SlotId::B, SlotId::C));
-    assert_eq!(now(device.start(c).restore_previous()).unwrap(), Ok(b));
+    assert_eq!(poll_ready(device.start(c).restore_previous()).unwrap(), Ok(b));
     assert_eq!(booted(&device), (b, 2, BootReason::Confirmed));
     assert!(runs(&device, 2));
 }
@@ -54,7 +54,7 @@ fn a_bad_image_is_rolled_back_by_copying_the_confirmed_one() {
     let (a, ..) = booted(&device);
     device.update(a, 2);
     assert_eq!(booted(&device), (SlotId::B, 2, BootReason::Trial));
-    now(device.start(SlotId::B).roll_back(0x0601)).unwrap().unwrap();
+    poll_ready(device.start(SlotId::B).roll_back(0x0601)).unwrap().unwrap();
     assert_eq!(booted(&device), (a, 1, BootReason::Confirmed));
     assert!(runs(&device, 1));
 }
@@ -138,7 +138,7 @@ fn a_copy_that_is_cut_anywhere_is_done_again_and_costs_no_boot_of_the_trial() {
 fn a_copy_back_that_is_cut_anywhere_is_done_again() {
     let prepare = |device: &Device| {
         device.update(booted(device).0, 2);
-        now(device.start(booted(device).0).roll_back(0x0601)).unwrap().unwrap();
+        poll_ready(device.start(booted(device).0).roll_back(0x0601)).unwrap().unwrap();
     };
     cut_everywhere("back", prepare, |device, _| {
         holds_one_or_none(device, EXECUTING, &[1, 2]);
@@ -184,7 +184,7 @@ fn a_slot_that_lost_the_confirmed_image_is_given_it_again_before_another_is_trie
     device.damage(a, 2000);
     assert_eq!(booted(&device), (SlotId::B, 2, BootReason::Trial));
     assert_eq!(device.held(device.layout().slot(a), 3845), image(1));
-    now(device.start(SlotId::B).roll_back(0x0601)).unwrap().unwrap();
+    poll_ready(device.start(SlotId::B).roll_back(0x0601)).unwrap().unwrap();
     assert_eq!(booted(&device), (a, 1, BootReason::Confirmed));
 }
 
@@ -250,7 +250,7 @@ fn two_images_of_one_header_are_told_apart_by_their_digests() {
     let mut record = BootRecord::new_device(SlotId::B);
     record.images.set(a, Some(row(&image(1))));
     record.images.set(SlotId::B, Some(row(&twin)));
-    now(BootRecords::new(&device.layout()).store(&mut device.flash(), &record)).unwrap().unwrap();
+    poll_ready(BootRecords::new(&device.layout()).store(&mut device.flash(), &record)).unwrap().unwrap();
     assert_eq!(booted(&device), (SlotId::B, 1, BootReason::Confirmed));
     assert_eq!(device.held(EXECUTING, 3845), twin);
 }
@@ -261,8 +261,8 @@ fn a_factory_reset_leaves_the_factorys_image_where_images_run() {
     let running = updated(&device, booted(&device).0, 2);
     let der = sign(&image(1));
     let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
-    now(device.start(running).verify_factory(&signature)).unwrap().unwrap();
-    now(device.start(running).factory_reset()).unwrap().unwrap();
+    poll_ready(device.start(running).verify_factory(&signature)).unwrap().unwrap();
+    poll_ready(device.start(running).factory_reset()).unwrap().unwrap();
     assert_eq!(booted(&device), (SlotId::FACTORY, 1, BootReason::FactoryReset));
     assert!(runs(&device, 1));
     assert_eq!(booted(&device), (SlotId::FACTORY, 1, BootReason::Confirmed));

@@ -8,7 +8,7 @@ use ota_boot::{VerifyLevel, boot};
 use ota_pal::image::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
 use ota_pal::{
     Component, FileFlash, Flash, Geometry, HardwareId, Header, Key, KeySet, Layout, Link, Native, NoWatchdog,
-    OwnSelector, Reset, Signature, SignatureKind, Size, SlotId, Version, VersionRule, Writer, now, read_header,
+    OwnSelector, Reset, Signature, SignatureKind, Size, SlotId, Version, VersionRule, Writer, poll_ready, read_header,
 };
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use p256::ecdsa::{Signature as Ecdsa, SigningKey};
@@ -75,7 +75,7 @@ impl Device {
         image.resize(image.len().next_multiple_of(4), 0xFF);
         let at = layout()?.slot(SlotId::A).offset_bytes();
         let mut flash = self.flash()?;
-        let written = now(Flash::write(&mut flash, at, &image)).ok_or("a file never waits")?;
+        let written = poll_ready(Flash::write(&mut flash, at, &image)).ok_or("a file never waits")?;
         written.map_err(|error| format!("{error:?}").into())
     }
 
@@ -86,7 +86,7 @@ impl Device {
         let signature: Ecdsa = self.key.sign_prehash(&digest)?;
         let der = signature.to_der();
         let mut platform = self.platform(SlotId::A)?;
-        let trial = now(async {
+        let trial = poll_ready(async {
             let mut writer = Writer::begin(&mut platform, Size::Known(image.len() as u32)).await?;
             writer.write(&image).await?;
             let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: der.as_bytes() };
@@ -99,13 +99,13 @@ impl Device {
     pub fn boot(&self) -> Result<SlotId, Error> {
         let (mut flash, layout) = (self.flash()?, layout()?);
         let booted =
-            now(boot(&mut flash, &layout, &mut NoWatchdog, VerifyLevel::Header)).ok_or("a file never waits")?;
+            poll_ready(boot(&mut flash, &layout, &mut NoWatchdog, VerifyLevel::Header)).ok_or("a file never waits")?;
         Ok(booted.map_err(|error| format!("{error:?}"))?.slot)
     }
 
     /// Returns the version of the image in `slot`.
     pub fn version(&self, slot: SlotId) -> Result<String, Error> {
-        let header = now(read_header(&mut self.flash()?, layout()?.slot(slot))).ok_or("a file never waits")?;
+        let header = poll_ready(read_header(&mut self.flash()?, layout()?.slot(slot))).ok_or("a file never waits")?;
         Ok(header??.version.to_string())
     }
 

@@ -9,7 +9,7 @@
 //! * [`verify`]: signatures and keys.
 //! * [`store`]: the flash layout and the encoding of its contents: boot record, image database, monotonic record.
 //! * [`device`]: the traits that the agent drives, and the receiver of a sequential image.
-//! * [`platform`]: state, configuration and hooks; `contract`, the checks for a port (feature `std`).
+//! * [`platform`]: state, configuration and hooks; `conformance`, the checks for a port (feature `std`).
 //! * [`loaders`]: boot loaders other than ours, each behind a feature.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -54,11 +54,11 @@ pub mod asynchronous {
     pub use flash::floors::MonotonicRecords;
     pub use flash::image_header::read_header;
     pub use flash::joined::ConcatFlash;
-    pub use flash::{Async, Blocking, Flash, erase_sector, hash, is_erased, now};
+    pub use flash::{Async, Blocking, Flash, erase_sector, hash, is_erased, poll_ready};
     pub use loaders::bridge::{Loader, LoaderBridge};
     pub use native::Native;
     pub use native::boot_control::{BootControl, ImageFormat, OwnFormat, OwnSelector};
-    pub use native::wipe::erase_slots;
+    pub use native::erase::erase_slots;
 }
 
 /// The modules that access flash, for blocking drivers: the same source without `async`, and smaller.
@@ -82,13 +82,13 @@ pub mod blocking {
     pub use flash::{Blocking, Flash, erase_sector, hash, is_erased};
     pub use native::Native;
     pub use native::boot_control::{BootControl, ImageFormat, OwnFormat, OwnSelector};
-    pub use native::wipe::erase_slots;
+    pub use native::erase::erase_slots;
 }
 
 pub use asynchronous::{
     Async, Blocking, BootControl, BootRecords, ConcatFlash, Flash, ImageFormat, ImageManagement, Loader, LoaderBridge,
     MonotonicRecords, Native, OwnFormat, OwnSelector, Platform, Size, VerifiedImage, Writer, device, erase_sector,
-    erase_slots, flash, hash, is_erased, loaders, native, now, read_header,
+    erase_slots, flash, hash, is_erased, loaders, native, poll_ready, read_header,
 };
 
 #[cfg(feature = "littlefs")]

@@ -84,7 +84,7 @@ impl<const R: usize, const W: usize, const E: usize> Flash for Ram<R, W, E> {
 /// Returns the output of a future over this flash, which is ready at the first poll.
 #[only_async]
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
-    super::flash::now(future).expect("memory never waits")
+    super::flash::poll_ready(future).expect("memory never waits")
 }
 
 /// Returns `value`: the blocking counterpart of running a future.

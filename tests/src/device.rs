@@ -9,7 +9,7 @@ use ota_boot::{Boot, BootError, VerifyLevel};
 use ota_jobs::{JobId, ThingName};
 use ota_pal::{
     BootRecord, BootRecords, Component, Digest, Flash, Geometry, HEADER_BYTES, Header, Layout, MonotonicRecords,
-    Native, NoWatchdog, OwnSelector, Region, Reset, RollbackCounters, SlotId, VersionRule, now,
+    Native, NoWatchdog, OwnSelector, Region, Reset, RollbackCounters, SlotId, VersionRule, poll_ready,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -98,9 +98,9 @@ impl Device {
     fn boot_on<F: Flash>(&self, flash: &mut F) -> Option<Result<Boot, BootError>> {
         match self.executing {
             Some(executing) => {
-                now(ota_boot::boot_staged(flash, &self.layout, executing, &mut NoWatchdog, VerifyLevel::Header))
+                poll_ready(ota_boot::boot_staged(flash, &self.layout, executing, &mut NoWatchdog, VerifyLevel::Header))
             }
-            None => now(ota_boot::boot(flash, &self.layout, &mut NoWatchdog, VerifyLevel::Header)),
+            None => poll_ready(ota_boot::boot(flash, &self.layout, &mut NoWatchdog, VerifyLevel::Header)),
         }
     }
 
@@ -118,7 +118,7 @@ impl Device {
         let app = App::new(Behaviour::of(&boot.header));
         let platform = self.platform(flash, boot.slot, key_epoch(&boot.header));
         let start = Start { seed, now: Instant::from_ms(now_ms) };
-        now(Agent::start(platform, app, config, url, start))
+        poll_ready(Agent::start(platform, app, config, url, start))
     }
 
     /// The platform of the program in slot `running`, which requires this key epoch.
@@ -139,14 +139,14 @@ impl Device {
 
     /// Loads the boot record.
     pub fn record(&self) -> BootRecord {
-        let load = || with_view!(self.nor, flash => now(BootRecords::new(&self.layout).load(&mut flash)));
+        let load = || with_view!(self.nor, flash => poll_ready(BootRecords::new(&self.layout).load(&mut flash)));
         let loaded = self.nor.in_peace(load);
         loaded.expect("reading never waits").expect("the selector and the agent write only valid records")
     }
 
     /// Loads the monotonic record.
     pub fn floor(&self) -> RollbackCounters {
-        let load = || with_view!(self.nor, flash => now(MonotonicRecords::new(&self.layout).load(&mut flash)));
+        let load = || with_view!(self.nor, flash => poll_ready(MonotonicRecords::new(&self.layout).load(&mut flash)));
         let loaded = self.nor.in_peace(load);
         loaded.expect("reading never waits").expect("the agent writes only valid records")
     }

@@ -7,10 +7,9 @@
 //! * [`device`]: what boots. [`setup`]: parameters. [`sim`]: the simulation. [`checks`]: invariants. [`soak`]: soak runs.
 //! * [`cuts`]: scenarios with power cuts at every operation. [`fixtures`]: fixtures for tests that inject faults themselves.
 //!
-//! [`mod@bench`] provides devices for `ota_pal::platform::contract`, [`rows`] the tables of planted bugs, [`tools`] the tools of
+//! [`mod@test_board`] provides devices for `ota_pal::platform::conformance`, [`rows`] the tables of planted bugs, [`tools`] the tools of
 //! other projects. The tests that use all this are in `tests/tests`.
 
-pub mod bench;
 pub mod checks;
 pub mod corrupt;
 pub mod cuts;
@@ -33,6 +32,7 @@ pub mod setup;
 pub mod sim;
 pub mod soak;
 pub mod stream;
+pub mod test_board;
 pub mod tools;
 pub mod verifier;
 pub mod web;

@@ -2,7 +2,7 @@
 //! contents that MCUboot leaves. Written from its source and not from pal's, so that the two are independent. Its swap is
 //! never cut: resuming one is covered by MCUboot's own simulator.
 
-use ota_pal::{Flash, Region, now};
+use ota_pal::{Flash, Region, poll_ready};
 use sha2::{Digest as _, Sha256};
 
 use crate::nor::{Nor, View};
@@ -96,7 +96,9 @@ impl<const WORD: usize, const SECTOR: usize> Mcuboot<WORD, SECTOR> {
             let at = slot.offset_bytes() + slot.len_bytes() - (Self::MAGIC_ROOM + 2 * Self::ALIGN) as u32;
             let mut word = [0xFF; 32];
             word[0] = 0x01;
-            now(self.view().write(at, &word[..WORD])).expect("no fault is planned").expect("no fault is planned");
+            poll_ready(self.view().write(at, &word[..WORD]))
+                .expect("no fault is planned")
+                .expect("no fault is planned");
         }
         true
     }
@@ -146,7 +148,7 @@ impl<const WORD: usize, const SECTOR: usize> Mcuboot<WORD, SECTOR> {
         let len = 2 * Self::ALIGN + Self::MAGIC_ROOM;
         let mut end = vec![0; len];
         let at = region.offset_bytes() + region.len_bytes() - len as u32;
-        now(self.view().read(at, &mut end)).expect("reading never waits").ok()?;
+        poll_ready(self.view().read(at, &mut end)).expect("reading never waits").ok()?;
         let magic = end.split_off(len - 16);
         Some(Words { magic, image_ok: end[Self::ALIGN], copy_done: end[0] })
     }
@@ -170,7 +172,7 @@ impl<const WORD: usize, const SECTOR: usize> Mcuboot<WORD, SECTOR> {
         let used = bytes.chunks(WORD).enumerate().filter(|(_, word)| word.iter().any(|byte| *byte != 0xFF));
         for (index, word) in used {
             let at = region.offset_bytes() + (index * WORD) as u32;
-            now(self.view().write(at, word)).expect("no fault is planned").expect("no fault is planned");
+            poll_ready(self.view().write(at, word)).expect("no fault is planned").expect("no fault is planned");
         }
     }
 }
@@ -178,7 +180,7 @@ impl<const WORD: usize, const SECTOR: usize> Mcuboot<WORD, SECTOR> {
 impl<const WORD: usize, const SECTOR: usize> View<WORD, SECTOR> {
     fn erase_all(&mut self, region: Region) -> bool {
         let end = region.offset_bytes() + region.len_bytes();
-        now(self.erase(region.offset_bytes(), end)).is_some_and(|result| result.is_ok())
+        poll_ready(self.erase(region.offset_bytes(), end)).is_some_and(|result| result.is_ok())
     }
 }
 

@@ -151,7 +151,7 @@ impl<const WORD: usize, const SECTOR: usize> Flash for View<WORD, SECTOR> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ota_pal::now;
+    use ota_pal::poll_ready;
 
     fn flash() -> PlainView {
         View(Nor::new(PLAIN, 2))
@@ -166,11 +166,11 @@ mod tests {
         for (effect, left) in [(CutEffect::Before, [0xFF; 4]), (CutEffect::After, [2; 4])] {
             let mut flash = flash();
             flash.0.plan(cut(1, effect));
-            assert_eq!(now(flash.write(0, &[1; 4])), Some(Ok(())));
-            assert_eq!(now(flash.write(4, &[2; 4])), None);
-            assert_eq!(now(flash.write(8, &[3; 4])), None);
+            assert_eq!(poll_ready(flash.write(0, &[1; 4])), Some(Ok(())));
+            assert_eq!(poll_ready(flash.write(4, &[2; 4])), None);
+            assert_eq!(poll_ready(flash.write(8, &[3; 4])), None);
             flash.0.power_on();
-            assert_eq!(now(flash.write(8, &[3; 4])), Some(Ok(())));
+            assert_eq!(poll_ready(flash.write(8, &[3; 4])), Some(Ok(())));
             assert_eq!(flash.0.bytes(0, 12), [[1; 4], left, [3; 4]].concat());
             assert_eq!(flash.0.operations(), 3);
         }
@@ -183,12 +183,12 @@ mod tests {
             PlannedFault { at: 1, fault: FlashFault::Cut(CutEffect::Before) },
             PlannedFault { at: 1, fault: FlashFault::Fail },
         ]);
-        assert_eq!(now(flash.write(0, &[1; 4])), Some(Ok(())));
-        assert_eq!(now(flash.write(4, &[1; 4])), None);
+        assert_eq!(poll_ready(flash.write(0, &[1; 4])), Some(Ok(())));
+        assert_eq!(poll_ready(flash.write(4, &[1; 4])), None);
         flash.0.power_on();
-        assert_eq!(now(flash.write(4, &[1; 4])), Some(Ok(())));
+        assert_eq!(poll_ready(flash.write(4, &[1; 4])), Some(Ok(())));
         assert!(flash.0.is_fault_due());
-        assert_eq!(now(flash.write(8, &[1; 4])), Some(Err(NorFlashErrorKind::Other)));
+        assert_eq!(poll_ready(flash.write(8, &[1; 4])), Some(Err(NorFlashErrorKind::Other)));
         assert!(!flash.0.is_fault_due());
     }
 
@@ -200,10 +200,10 @@ mod tests {
         {
             let mut flash = flash();
             for word in 0..at {
-                assert_eq!(now(flash.write(4096 + 4 * word, &[0; 4])), Some(Ok(())));
+                assert_eq!(poll_ready(flash.write(4096 + 4 * word, &[0; 4])), Some(Ok(())));
             }
             flash.0.plan(cut(0, effect));
-            assert_eq!(now(flash.write(0, &[0; 64])), None);
+            assert_eq!(poll_ready(flash.write(0, &[0; 64])), None);
             let cleared: u32 = flash.0.bytes(0, 64).iter().map(|byte| byte.count_zeros()).sum();
             assert!((1..512).contains(&cleared), "{effect:?}: {cleared}");
         }
@@ -215,7 +215,7 @@ mod tests {
             let mut flash = flash();
             flash.0.burn(0, &[0; 4096]);
             flash.0.plan(cut(0, effect));
-            assert_eq!(now(flash.erase(0, 4096)), None);
+            assert_eq!(poll_ready(flash.erase(0, 4096)), None);
             let set: u32 = flash.0.bytes(0, 4096).iter().map(|byte| byte.count_ones()).sum();
             assert!((1..4096 * 8).contains(&set), "{effect:?}: {set}");
         }
@@ -225,17 +225,17 @@ mod tests {
     fn unstable_bits_read_differently_until_they_are_erased() {
         let mut flash = flash();
         flash.0.plan(cut(0, CutEffect::Unstable));
-        assert_eq!(now(flash.write(0, &[0; 64])), None);
+        assert_eq!(poll_ready(flash.write(0, &[0; 64])), None);
         flash.0.power_on();
         let mut read = || {
             let mut out = [0; 64];
-            assert_eq!(now(flash.read(0, &mut out)), Some(Ok(())));
+            assert_eq!(poll_ready(flash.read(0, &mut out)), Some(Ok(())));
             out
         };
         assert_ne!(read(), read());
-        assert_eq!(now(flash.erase(0, 4096)), Some(Ok(())));
+        assert_eq!(poll_ready(flash.erase(0, 4096)), Some(Ok(())));
         let mut out = [0; 64];
-        assert_eq!(now(flash.read(0, &mut out)), Some(Ok(())));
+        assert_eq!(poll_ready(flash.read(0, &mut out)), Some(Ok(())));
         assert_eq!(out, [0xFF; 64]);
     }
 
@@ -243,13 +243,13 @@ mod tests {
     fn words_that_error_correction_gave_up_are_read_again_once_they_are_erased() {
         let mut flash = flash();
         flash.0.plan(cut(0, CutEffect::Unreadable));
-        assert_eq!(now(flash.write(0, &[0; 64])), None);
+        assert_eq!(poll_ready(flash.write(0, &[0; 64])), None);
         flash.0.power_on();
         let mut out = [0; 64];
-        assert_eq!(now(flash.read(0, &mut out)), Some(Err(NorFlashErrorKind::Other)));
-        assert_eq!(now(flash.read(64, &mut out)), Some(Ok(())));
-        assert_eq!(now(flash.erase(0, 4096)), Some(Ok(())));
-        assert_eq!(now(flash.read(0, &mut out)), Some(Ok(())));
+        assert_eq!(poll_ready(flash.read(0, &mut out)), Some(Err(NorFlashErrorKind::Other)));
+        assert_eq!(poll_ready(flash.read(64, &mut out)), Some(Ok(())));
+        assert_eq!(poll_ready(flash.erase(0, 4096)), Some(Ok(())));
+        assert_eq!(poll_ready(flash.read(0, &mut out)), Some(Ok(())));
     }
 
     #[test]
@@ -257,17 +257,17 @@ mod tests {
     fn what_a_cut_erase_left_is_not_erased_whatever_it_reads() {
         let mut flash = flash();
         flash.0.plan(cut(0, CutEffect::After));
-        assert_eq!(now(flash.erase(0, 4096)), None);
+        assert_eq!(poll_ready(flash.erase(0, 4096)), None);
         flash.0.power_on();
-        let _ = now(flash.write(0, &[0; 4]));
+        let _ = poll_ready(flash.write(0, &[0; 4]));
     }
 
     #[test]
     #[should_panic(expected = "not erased")]
     fn no_word_is_written_twice() {
         let mut flash = flash();
-        assert_eq!(now(flash.write(0, &[1; 4])), Some(Ok(())));
-        let _ = now(flash.write(0, &[1; 4]));
+        assert_eq!(poll_ready(flash.write(0, &[1; 4])), Some(Ok(())));
+        let _ = poll_ready(flash.write(0, &[1; 4]));
     }
 
     #[test]
@@ -276,7 +276,7 @@ mod tests {
         let mut flash: View<4, 65_536> = View(Nor::new(chip, 2));
         flash.0.burn(0, &[0; 131_072]);
         flash.0.plan(cut(0, CutEffect::Between));
-        assert_eq!(now(flash.erase(0, 65_536)), None);
+        assert_eq!(poll_ready(flash.erase(0, 65_536)), None);
         let bytes = flash.0.bytes(0, 65_536);
         let erased = bytes.iter().take_while(|byte| **byte == 0xFF).count();
         assert!((1..4).any(|parts| erased == parts * 16_384), "{erased}");
@@ -287,8 +287,8 @@ mod tests {
     fn a_failed_operation_changes_nothing_and_the_next_one_works() {
         let mut flash = flash();
         flash.0.plan([PlannedFault { at: 0, fault: FlashFault::Fail }]);
-        assert!(now(flash.erase(0, 4096)).is_some_and(|result| result.is_err()));
-        assert_eq!(now(flash.erase(0, 4096)), Some(Ok(())));
+        assert!(poll_ready(flash.erase(0, 4096)).is_some_and(|result| result.is_err()));
+        assert_eq!(poll_ready(flash.erase(0, 4096)), Some(Ok(())));
         assert_eq!(flash.0.touched(), vec![0..4096; 1]);
         assert_eq!(flash.0.erases_max(), 1);
     }
@@ -300,10 +300,10 @@ mod tests {
             PlannedFault { at: 0, fault: FlashFault::Ignore },
             PlannedFault { at: 1, fault: FlashFault::Misread },
         ]);
-        assert_eq!(now(flash.write(0, &[0; 4])), Some(Ok(())));
+        assert_eq!(poll_ready(flash.write(0, &[0; 4])), Some(Ok(())));
         let mut read = || {
             let mut out = [0; 4];
-            assert_eq!(now(flash.read(0, &mut out)), Some(Ok(())));
+            assert_eq!(poll_ready(flash.read(0, &mut out)), Some(Ok(())));
             u32::from_le_bytes(out).count_zeros()
         };
         assert_eq!([read(), read(), read()], [0, 1, 0]);

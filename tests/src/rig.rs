@@ -12,7 +12,7 @@ pub mod update_run;
 
 use ota_pal::{
     BootControl, Component, DeviceConfig, Digest, Flash, HardwareId, ImageManagement, Layout, Native, NoWatchdog,
-    Platform, Refusal, Signature, SignatureKind, SlotId, VersionRule, now,
+    Platform, Refusal, Signature, SignatureKind, SlotId, VersionRule, poll_ready,
 };
 
 use crate::device::Button;
@@ -102,7 +102,7 @@ pub async fn receive<P: Platform>(board: &mut P, image: &[u8]) -> Result<(SlotId
         }
     }
     let der = signer().sign(image);
-    let digest = board.seal(Some(&signature(&der)), SOURCE).await?;
+    let digest = board.verify(Some(&signature(&der)), SOURCE).await?;
     Ok((begun.slot, digest))
 }
 
@@ -123,12 +123,12 @@ pub fn booted<R: Rig>(rig: &R) -> R::Board {
 /// The refusal as text: a later update must never be refused.
 pub fn update_and_keep<R: Rig>(rig: &R, number: u32) -> Result<(), String> {
     let refused = |refusal: Refusal| format!("image {number} is refused: {refusal}");
-    now(update(&mut booted(rig), &R::image(number))).expect("nothing is cut").map_err(refused)?;
+    poll_ready(update(&mut booted(rig), &R::image(number))).expect("nothing is cut").map_err(refused)?;
     let mut board = booted(rig);
     if !rig.runs(number) {
-        return Err(format!("image {number} is not started: {:?}", now(board.boot_state())));
+        return Err(format!("image {number} is not started: {:?}", poll_ready(board.boot_state())));
     }
-    let kept = now(board.confirm()).expect("nothing is cut");
+    let kept = poll_ready(board.confirm()).expect("nothing is cut");
     kept.map_err(|fault| format!("image {number} cannot be confirmed: {fault}"))?;
     assert_eq!(rig.reset(), Turn::Runs);
     if rig.runs(number) { Ok(()) } else { Err(format!("image {number} was confirmed and does not run")) }

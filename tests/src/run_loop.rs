@@ -7,7 +7,7 @@ use ota_agent::machine::Event;
 use ota_agent::transport::QoS;
 use ota_agent::{FILTERS_BYTES_MAX, Instant, MESSAGE_BYTES_MAX};
 use ota_jobs::Status;
-use ota_pal::{Flash, Signature, SignatureKind, SlotId, now};
+use ota_pal::{Flash, Signature, SignatureKind, SlotId, poll_ready};
 
 use crate::device::{Program, URL_BYTES};
 use crate::network::NetworkEvent;
@@ -112,7 +112,7 @@ impl Simulation {
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         for sent in 0.. {
             assert!(sent < MESSAGES_AT_ONCE_MAX, "the agent sends more than MESSAGES_AT_ONCE_MAX messages at once");
-            if now(agent.work(self.instant())).is_none() {
+            if poll_ready(agent.work(self.instant())).is_none() {
                 return false;
             }
             let message = if agent.is_reset() { None } else { agent.message(self.instant(), &mut buffer) };
@@ -161,7 +161,7 @@ impl Simulation {
                 self.connected = true;
                 self.network.filters = agent.filters(&mut [0; FILTERS_BYTES_MAX]).map(String::from).to_vec();
                 self.checks.connected(Some(self.now_ms));
-                now(agent.on(Event::Connected, at)).is_some()
+                poll_ready(agent.on(Event::Connected, at)).is_some()
             }
             NetworkEvent::Up { topic, payload } => {
                 self.messages += 1;
@@ -172,7 +172,7 @@ impl Simulation {
             }
             NetworkEvent::Down { topic, payload } => {
                 self.messages += 1;
-                now(agent.on_message(&topic, &payload, at)).is_some()
+                poll_ready(agent.on_message(&topic, &payload, at)).is_some()
             }
             NetworkEvent::Fetched { body, part } if self.body == Some(body) => self.fetched(agent, part),
             NetworkEvent::Fetched { .. } => true,
@@ -182,14 +182,14 @@ impl Simulation {
     fn fetched<F: Flash>(&mut self, agent: &mut Program<'_, F>, part: Part) -> bool {
         let at = self.instant();
         match part {
-            Part::Block { index, file, bytes } => now(agent.on_block(index, &file[bytes], at)).is_some(),
+            Part::Block { index, file, bytes } => poll_ready(agent.on_block(index, &file[bytes], at)).is_some(),
             Part::Over => {
                 self.body = None;
                 true
             }
             Part::Failed(reason) => {
                 self.body = None;
-                now(agent.on(Event::FetchFailed(reason), at)).is_some()
+                poll_ready(agent.on(Event::FetchFailed(reason), at)).is_some()
             }
         }
     }
@@ -204,18 +204,18 @@ impl Simulation {
                 self.body = None;
                 self.network.drop_connection();
                 self.network.at(self.now_ms + ms, NetworkEvent::Connected);
-                now(agent.on(Event::Disconnected, at)).is_some()
+                poll_ready(agent.on(Event::Disconnected, at)).is_some()
             }
             Act::UpdateNow(document) => {
-                let started = now(agent.update_now(document.as_bytes(), at));
+                let started = poll_ready(agent.update_now(document.as_bytes(), at));
                 if let Some(Err(refused)) = started {
                     self.checks.refused_to_start(refused);
                 }
                 started.is_some()
             }
-            Act::Command(command) => now(agent.execute(command, at)).is_some(),
+            Act::Command(command) => poll_ready(agent.execute(command, at)).is_some(),
             Act::FactoryReset => self.factory_reset(agent),
-            Act::Inject(Reply { topic, payload, .. }) => now(agent.on_message(&topic, &payload, at)).is_some(),
+            Act::Inject(Reply { topic, payload, .. }) => poll_ready(agent.on_message(&topic, &payload, at)).is_some(),
         };
         self.observe(agent);
         (!powered).then_some(Boot::Again)
@@ -225,7 +225,7 @@ impl Simulation {
     fn factory_reset<F: Flash>(&mut self, agent: &mut Program<'_, F>) -> bool {
         let der = self.device.nor.in_peace(|| self.device.signature_of(SlotId::FACTORY)).unwrap_or_default();
         let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
-        now(agent.verify_factory(&signature)).is_some() && now(agent.factory_reset()).is_some()
+        poll_ready(agent.verify_factory(&signature)).is_some() && poll_ready(agent.factory_reset()).is_some()
     }
 
     pub(crate) fn send_down(&mut self, replies: &[Reply]) {

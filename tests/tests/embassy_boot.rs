@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use embassy_boot::{BootLoader, BootLoaderConfig, State};
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
-use ota_pal::flash::now;
+use ota_pal::flash::poll_ready;
 use ota_pal::loaders::embassy_boot::{PartitionError, Partitions, Verdict};
 use ota_pal::{Blocking, Digest, Fault, Geometry, NoWatchdog, Region};
 use sha2::{Digest as _, Sha256};
@@ -143,18 +143,18 @@ impl Device {
     }
 
     fn mark_updated(&mut self) -> (Result<(), Fault>, u32) {
-        self.over(|cells| now(partitions().mark_updated(&mut whole(cells))).expect("memory never waits"))
+        self.over(|cells| poll_ready(partitions().mark_updated(&mut whole(cells))).expect("memory never waits"))
     }
 
     fn mark_booted(&mut self) -> (Result<(), Fault>, u32) {
-        self.over(|cells| now(partitions().mark_booted(&mut whole(cells))).expect("memory never waits"))
+        self.over(|cells| poll_ready(partitions().mark_booted(&mut whole(cells))).expect("memory never waits"))
     }
 
     fn judge(&mut self) -> Verdict {
         let digest = Digest(Sha256::digest(image(2)).into());
         let judged = self.over(|cells| {
             let mut watchdog = NoWatchdog;
-            now(partitions().judge(&mut whole(cells), &digest, ACTIVE.len_bytes(), &mut watchdog))
+            poll_ready(partitions().judge(&mut whole(cells), &digest, ACTIVE.len_bytes(), &mut watchdog))
         });
         judged.0.expect("memory never waits").expect("it can be read")
     }

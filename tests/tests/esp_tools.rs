@@ -10,7 +10,7 @@ use std::process::Command;
 
 use elf::{CHIPS, Chip, Program};
 use ota_pal::loaders::esp_idf::{Entry, Image, ImageError, State};
-use ota_pal::{Refusal, Version, now};
+use ota_pal::{Refusal, Version, poll_ready};
 use ota_tests::rig::esp::Esp;
 use ota_tests::rig::{Rig, booted, update};
 use ota_tests::tools;
@@ -129,15 +129,15 @@ fn an_image_of_esptools_is_received_verified_tried_and_kept() {
     let chip = CHIPS.into_iter().find(|chip| chip.name == "esp32c3").expect("the device's");
     let image = made("update", chip, &PROGRAM, &[]);
     let esp = Esp::new();
-    assert_eq!(now(update(&mut booted(&esp), &image)), Some(Ok(())));
+    assert_eq!(poll_ready(update(&mut booted(&esp), &image)), Some(Ok(())));
     let mut board = booted(&esp);
     assert_eq!(esp.running(image.len()), image);
-    assert_eq!(now(board.confirm()), Some(Ok(())));
+    assert_eq!(poll_ready(board.confirm()), Some(Ok(())));
     booted(&esp);
     assert_eq!(esp.running(image.len()), image);
 
     let other = made("other-chip", CHIPS[0], &PROGRAM, &[]);
-    let refused = now(update(&mut booted(&esp), &other));
+    let refused = poll_ready(update(&mut booted(&esp), &other));
     assert!(matches!(refused, Some(Err(Refusal::WrongHardware { .. }))), "{refused:?}");
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
-use ota_pal::{ImageState, Refusal, Trial, now};
+use ota_pal::{ImageState, Refusal, Trial, poll_ready};
 use ota_tests::esp_bootloader::{ABORTED, Entry, INVALID, NEW, PENDING_VERIFY, Start as Started, Table};
 use ota_tests::nor::{CutEffect, FlashFault, PlannedFault};
 use ota_tests::rig::esp::Esp;
@@ -107,18 +107,20 @@ fn made(before: Before) -> Esp {
         update_and_keep(&esp, 2).expect("a good update");
     }
     if matches!(before, Before::Failure | Before::Silence) {
-        now(update(&mut booted(&esp), &Esp::image(3))).expect("nothing is cut").expect("a good image");
+        poll_ready(update(&mut booted(&esp), &Esp::image(3))).expect("nothing is cut").expect("a good image");
     }
     if before == Before::Silence {
-        let _ = [booted(&esp), booted(&esp)].map(|mut board| now(board.boot_state()));
+        let _ = [booted(&esp), booted(&esp)].map(|mut board| poll_ready(board.boot_state()));
         assert!([0, 1].iter().any(|sector| Entry::of(&esp.otadata(), *sector).state() == ABORTED));
     }
     if before == Before::Failure {
-        now(booted(&esp).roll_back(REASON)).expect("nothing is cut").expect("it is on trial");
+        poll_ready(booted(&esp).roll_back(REASON)).expect("nothing is cut").expect("it is on trial");
     }
     if before == Before::FactoryUpdate {
         let der = signer().sign(&Esp::image(1));
-        now(booted(&esp).verify_factory(&signature(&der))).expect("nothing is cut").expect("the factory's image");
+        poll_ready(booted(&esp).verify_factory(&signature(&der)))
+            .expect("nothing is cut")
+            .expect("the factory's image");
     }
     esp
 }
@@ -159,7 +161,7 @@ impl Device {
         if self.number() == IMAGE && self.scenario == Scenario::Hangs {
             return None;
         }
-        let ended = now(self.program(&mut self.esp.board()));
+        let ended = poll_ready(self.program(&mut self.esp.board()));
         if self.scenario == Scenario::BackRefused && self.started.get() && !self.corrupted.replace(true) {
             self.esp.corrupt(&Esp::image(1));
         }
@@ -296,7 +298,7 @@ fn is_true(device: &Device, end: End) {
             Scenario::Reset => assert!(device.esp.started().is_factory()),
             _ => assert_eq!(device.number() != IMAGE, is_old, "{end:?}"),
         }
-        let state = now(booted(&device.esp).boot_state()).expect("nothing is cut").expect("it can be read");
+        let state = poll_ready(booted(&device.esp).boot_state()).expect("nothing is cut").expect("it can be read");
         assert_eq!((state.image_state(), state.confirmed), (ImageState::Confirmed, state.running), "{end:?}");
         assert!(matches!(state.trial, Trial::None | Trial::Ended { .. }), "{:?}", state.trial);
     }

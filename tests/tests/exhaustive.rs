@@ -9,7 +9,9 @@ use ota_boot::{
     select,
 };
 use ota_pal::TRIAL_ATTEMPTS_MAX;
-use ota_pal::{BootRecord, BootRecords, Digest, Geometry, Layout, NoWatchdog, RollbackCounters, SlotId, Trial, now};
+use ota_pal::{
+    BootRecord, BootRecords, Digest, Geometry, Layout, NoWatchdog, RollbackCounters, SlotId, Trial, poll_ready,
+};
 use ota_tests::image::{Behaviour, header, image};
 use ota_tests::nor::{CutEffect, FlashFault, Nor, PLAIN, PlainView, PlannedFault, View};
 use ota_tests::rng::Rng;
@@ -166,7 +168,7 @@ fn boot_once(was: &BootRecord, outcome: BootOutcome) -> (BootRecord, bool) {
             let (slot, ..) = trial_of(was).expect("it is tried");
             (record(slot, Trial::None), true)
         }
-        (Decision::Wipe, _) => unreachable!("no record here orders a factory reset"),
+        (Decision::FactoryReset, _) => unreachable!("no record here orders a factory reset"),
     }
 }
 
@@ -201,20 +203,22 @@ impl Device {
             }
             flash.0.burn(layout.slot(slot).offset_bytes(), &file);
         }
-        now(BootRecords::new(&layout).store(&mut flash, was)).expect("memory never waits").expect("nothing is planned");
+        poll_ready(BootRecords::new(&layout).store(&mut flash, was))
+            .expect("memory never waits")
+            .expect("nothing is planned");
         Self { flash, layout }
     }
 
     /// `None` if the power was cut.
     fn boot(&mut self) -> Option<Result<Boot, BootError>> {
-        let booted = now(boot(&mut self.flash, &self.layout, &mut NoWatchdog, VerifyLevel::Header));
+        let booted = poll_ready(boot(&mut self.flash, &self.layout, &mut NoWatchdog, VerifyLevel::Header));
         self.flash.0.plan([]);
         self.flash.0.power_on();
         booted
     }
 
     fn record(&mut self) -> BootRecord {
-        now(BootRecords::new(&self.layout).load(&mut self.flash)).expect("memory never waits").expect("it reads")
+        poll_ready(BootRecords::new(&self.layout).load(&mut self.flash)).expect("memory never waits").expect("it reads")
     }
 }
 

@@ -156,7 +156,7 @@ fn what_the_cloud_may_not_take_of_pal_is_found_in_every_form() {
         "use {ota_pal::{self}, std::fs};",
         "fn a() { let _ = ota_pal::Native::new(); }",
         "fn a(_: impl ota_pal::Flash) {}",
-        "fn a() { assert!(ota_pal::now(1)); }",
+        "fn a() { assert!(ota_pal::poll_ready(1)); }",
     ] {
         assert!(names_of("ota_pal", bad).iter().any(|name| !cloud_may_take(name)), "{bad}");
     }

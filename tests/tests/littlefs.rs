@@ -14,16 +14,16 @@ use littlefs2::fs::Filesystem;
 use littlefs2::io::{Error, Result as FileResult};
 use ota_boot::{Boot, BootReason, VerifyLevel, boot_staged};
 use ota_pal::TRIAL_ATTEMPTS_DEFAULT;
-use ota_pal::platform::contract::check;
+use ota_pal::platform::conformance::check;
 use ota_pal::{
     BootRecord, BootRecords, Component, ConcatFlash, FileSlots, Flash, Geometry, ImageManagement, ImageStatus, Layout,
     Native, NoWatchdog, OwnSelector, RecordRegions, Region, Reset, RollbackCounters, Signature, SignatureKind, SlotId,
-    Trial, VersionRule, now,
+    Trial, VersionRule, poll_ready,
 };
-use ota_tests::bench::{STORE_SLOT_BYTES, staged};
 use ota_tests::image::{BOARD, Behaviour, hardware, header, image};
 use ota_tests::nor::{CutEffect, FlashFault, Nor, PLAIN, PlainView, PlannedFault, View};
 use ota_tests::rng::Rng;
+use ota_tests::test_board::{STORE_SLOT_BYTES, staged};
 use ota_tests::verifier::Signer;
 
 const SECTOR: u32 = PLAIN.sector_bytes as u32;
@@ -56,14 +56,14 @@ impl Storage for Behind {
     type LOOKAHEAD_SIZE = U1;
 
     fn read(&mut self, at: usize, out: &mut [u8]) -> FileResult<usize> {
-        done(now(self.0.read(FRONT + at as u32, out)), out.len())
+        done(poll_ready(self.0.read(FRONT + at as u32, out)), out.len())
     }
     fn write(&mut self, at: usize, bytes: &[u8]) -> FileResult<usize> {
-        done(now(self.0.write(FRONT + at as u32, bytes)), bytes.len())
+        done(poll_ready(self.0.write(FRONT + at as u32, bytes)), bytes.len())
     }
     fn erase(&mut self, at: usize, len: usize) -> FileResult<usize> {
         let from = FRONT + at as u32;
-        done(now(self.0.erase(from, from + len as u32)), len)
+        done(poll_ready(self.0.erase(from, from + len as u32)), len)
     }
 }
 
@@ -181,12 +181,12 @@ impl UpdateRun {
         let joined = ConcatFlash::new(Front(View(self.nor.clone())), slots).expect("the front is whole sectors");
         let mut flash = Powered(joined, self.nor.clone());
         let layout = layout(Geometry::of(&flash));
-        let before = now(BootRecords::new(&layout).load(&mut flash))?.expect("records are whole");
+        let before = poll_ready(BootRecords::new(&layout).load(&mut flash))?.expect("records are whole");
         self.was_counted_in_its_place(&before);
-        let boot = now(boot_staged(&mut flash, &layout, EXECUTING, &mut NoWatchdog, VerifyLevel::Header))?;
+        let boot = poll_ready(boot_staged(&mut flash, &layout, EXECUTING, &mut NoWatchdog, VerifyLevel::Header))?;
         let boot = boot.expect("there is always an image");
         self.runs_whole(&boot);
-        now(self.verdict(flash, layout, &boot))
+        poll_ready(self.verdict(flash, layout, &boot))
     }
 
     /// A cut in the middle of a copy costs no boot of the trial.
@@ -204,7 +204,8 @@ impl UpdateRun {
 
     async fn verdict<F: Flash>(&self, mut flash: F, layout: Layout, boot: &Boot) -> bool {
         if boot.cause != BootReason::Trial && boot.slot == SlotId::A {
-            let held = now(read(&mut flash, layout.slot(SlotId::A), self.old.len())).expect("reading never waits");
+            let held =
+                poll_ready(read(&mut flash, layout.slot(SlotId::A), self.old.len())).expect("reading never waits");
             assert!(held == self.old, "the copy of the confirmed image is whole");
         }
         let config = ota_pal::DeviceConfig {
@@ -236,14 +237,14 @@ impl UpdateRun {
 
     async fn update(&self, platform: &mut impl ImageManagement) {
         let image_bytes = self.new.len() as u32;
-        let sealed = platform
+        let verified = platform
             .images()
             .await
             .expect("records are whole")
             .iter()
             .find_map(|(slot, image)| (image.status == ImageStatus::Verified).then_some((slot, image.digest)));
-        let (slot, digest) = match sealed {
-            Some(sealed) => sealed,
+        let (slot, digest) = match verified {
+            Some(verified) => verified,
             None => {
                 let slot = platform.begin(image_bytes, 0).await.expect("a slot is free").slot;
                 for (index, block) in self.new.chunks(1024).enumerate() {
@@ -251,10 +252,10 @@ impl UpdateRun {
                 }
                 let der = self.signer.sign(&self.new);
                 let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
-                (slot, platform.seal(Some(&signature), "job").await.expect("it is signed"))
+                (slot, platform.verify(Some(&signature), "job").await.expect("it is signed"))
             }
         };
-        platform.activate(slot, &digest, image_bytes).await.expect("it is sealed");
+        platform.activate(slot, &digest, image_bytes).await.expect("it is verified");
     }
 
     /// Runs to the end; returns its number of operations.
@@ -315,5 +316,5 @@ fn the_staged_platform_keeps_the_contract_with_images_in_files() {
         let filesystem = Box::leak(Box::new(filesystem.expect("it was formatted")));
         FileSlots::<_, STORE_SLOT_BYTES, { PLAIN.sector_bytes }>::new(filesystem, 2)
     });
-    assert_eq!(now(check(&mut bench)).expect("memory never waits"), []);
+    assert_eq!(poll_ready(check(&mut bench)).expect("memory never waits"), []);
 }

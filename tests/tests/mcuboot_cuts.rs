@@ -1,8 +1,8 @@
 //! Marks and confirmations with a model of MCUboot, with the power cut at every operation with every effect: it starts the
 //! marked image, an incomplete mark is rewritten, and limits of the format itself are counted.
 
-use ota_pal::flash::now;
-use ota_pal::loaders::mcuboot::{Align, Mark, Marks, Mode, Standing, Swap};
+use ota_pal::flash::poll_ready;
+use ota_pal::loaders::mcuboot::{Align, Mark, Marks, Mode, Swap, TrialState};
 use ota_pal::{Flash, Geometry, Region, SlotId};
 use ota_tests::mcuboot::{Booted, Mcuboot, image};
 use ota_tests::nor::{CHIPS, Chip, CutEffect, FlashFault, Nor, PlannedFault, View};
@@ -34,7 +34,7 @@ impl<const WORD: usize, const SECTOR: usize> Device<WORD, SECTOR> {
         let regions = [Region::new(0, slot_bytes), Region::new(slot_bytes, slot_bytes)];
         for word in 0..variant {
             let at = (SPARE * SECTOR) as u32 + word * WORD as u32;
-            now(flash.write(at, &[0; 32][..WORD])).expect("no fault is planned").expect("no fault is planned");
+            poll_ready(flash.write(at, &[0; 32][..WORD])).expect("no fault is planned").expect("no fault is planned");
         }
         let mut rng = Rng::new(1);
         let [old, new] = [1, 2].map(|patch| image(patch, 0, IMAGE_BYTES, &mut rng));
@@ -51,17 +51,17 @@ impl<const WORD: usize, const SECTOR: usize> Device<WORD, SECTOR> {
 
     fn mark(&mut self, mark: Mark) -> bool {
         let mut marks = self.marks();
-        now(marks.mark(&mut self.flash, SlotId::B, mark)).is_some_and(|made| made.is_ok())
+        poll_ready(marks.mark(&mut self.flash, SlotId::B, mark)).is_some_and(|made| made.is_ok())
     }
 
-    fn confirm(&mut self) -> Option<Standing> {
+    fn confirm(&mut self) -> Option<TrialState> {
         let mut marks = self.marks();
-        now(marks.confirm(&mut self.flash, SlotId::A))?.ok()
+        poll_ready(marks.confirm(&mut self.flash, SlotId::A))?.ok()
     }
 
-    fn standing(&mut self) -> Standing {
+    fn trial_state(&mut self) -> TrialState {
         let marks = self.marks();
-        now(marks.standing(&mut self.flash, SlotId::A)).expect("memory never waits").expect("it can be read")
+        poll_ready(marks.trial_state(&mut self.flash, SlotId::A)).expect("memory never waits").expect("it can be read")
     }
 
     fn cut(&self, at: u32, effect: CutEffect) {
@@ -94,7 +94,7 @@ fn a_mark_is_followed<const WORD: usize, const SECTOR: usize>() {
     let mut device = Device::<WORD, SECTOR>::new(0);
     assert!(device.mark(Mark::Trial));
     assert_eq!(device.boot(), Booted::OnTrial);
-    assert_eq!((device.standing(), device.confirm()), (Standing::OnTrial, Some(Standing::Confirmed)));
+    assert_eq!((device.trial_state(), device.confirm()), (TrialState::OnTrial, Some(TrialState::Confirmed)));
     for _ in 0..2 {
         assert_eq!((device.boot(), device.new_runs()), (Booted::AsBefore, true));
     }
@@ -168,7 +168,7 @@ fn cut_confirmations<const WORD: usize, const SECTOR: usize>(effects: &[CutEffec
         match device.boot() {
             Booted::Reverted => counts.reverted += 1,
             Booted::Stopped => counts.stopped += 1,
-            Booted::AsBefore if device.standing() == Standing::OnTrial => counts.unseen += 1,
+            Booted::AsBefore if device.trial_state() == TrialState::OnTrial => counts.unseen += 1,
             Booted::AsBefore if (0..8).any(|_| device.boot() == Booted::Reverted) => counts.left_after_all += 1,
             Booted::AsBefore => counts.kept += 1,
             other => panic!("{effect:?}: {other:?}"),

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ota_pal::flash::now;
+use ota_pal::flash::poll_ready;
 use ota_pal::loaders::mcuboot::{
-    Align, ImageError, ImageHeader, Mark, Marks, Mode, Standing, Swap, Tlvs, matches_digest, read_image_header,
+    Align, ImageError, ImageHeader, Mark, Marks, Mode, Swap, Tlvs, TrialState, matches_digest, read_image_header,
     read_tlvs,
 };
 use ota_pal::{Flash, Geometry, NoWatchdog, Platform, Refusal, Region, SlotId, Version};
@@ -113,7 +113,9 @@ impl<const WORD: usize, const SECTOR: usize> Slots<WORD, SECTOR> {
     fn receive(&mut self, slot: SlotId, image: &[u8]) {
         let mut words = image.to_vec();
         words.resize(image.len().next_multiple_of(WORD), 0xFF);
-        now(self.flash.write(self.region(slot).offset_bytes(), &words)).expect("memory never waits").expect("a write");
+        poll_ready(self.flash.write(self.region(slot).offset_bytes(), &words))
+            .expect("memory never waits")
+            .expect("a write");
     }
 
     fn region(&self, slot: SlotId) -> Region {
@@ -125,15 +127,17 @@ impl<const WORD: usize, const SECTOR: usize> Slots<WORD, SECTOR> {
     }
 
     fn mark(&mut self, mark: Mark) {
-        now(self.marks.mark(&mut self.flash, SlotId::B, mark)).expect("memory never waits").expect("a mark");
+        poll_ready(self.marks.mark(&mut self.flash, SlotId::B, mark)).expect("memory never waits").expect("a mark");
     }
 
     fn read(&mut self, slot: SlotId) -> Result<(ImageHeader, Tlvs), ImageError> {
         let region = self.region(slot);
-        let header =
-            now(read_image_header(&mut self.flash, region)).expect("memory never waits").expect("it can be read")?;
-        let tlvs =
-            now(read_tlvs(&mut self.flash, region, &header)).expect("memory never waits").expect("it can be read")?;
+        let header = poll_ready(read_image_header(&mut self.flash, region))
+            .expect("memory never waits")
+            .expect("it can be read")?;
+        let tlvs = poll_ready(read_tlvs(&mut self.flash, region, &header))
+            .expect("memory never waits")
+            .expect("it can be read")?;
         Ok((header, tlvs))
     }
 
@@ -141,7 +145,7 @@ impl<const WORD: usize, const SECTOR: usize> Slots<WORD, SECTOR> {
         let (header, tlvs) = self.read(slot).expect("an image");
         let (region, mut watchdog) = (self.region(slot), NoWatchdog);
         let matches = matches_digest(&mut self.flash, region, &header, &tlvs, &mut watchdog);
-        now(matches).expect("memory never waits").expect("it can be read")
+        poll_ready(matches).expect("memory never waits").expect("it can be read")
     }
 }
 
@@ -209,8 +213,8 @@ fn a_padded_image_is_confirmed_as_imgtool_does<const WORD: usize, const SECTOR: 
     for (index, word) in padded.chunks(WORD).enumerate().filter(|(_, word)| word.iter().any(|byte| *byte != 0xFF)) {
         slots.flash.0.burn((index * WORD) as u32, word);
     }
-    let confirmed = now(slots.marks.confirm(&mut slots.flash, SlotId::A)).expect("memory never waits");
-    assert_eq!(confirmed, Ok(Standing::Confirmed));
+    let confirmed = poll_ready(slots.marks.confirm(&mut slots.flash, SlotId::A)).expect("memory never waits");
+    assert_eq!(confirmed, Ok(TrialState::Confirmed));
     assert!(slots.bytes(SlotId::A) == bench.make("sign", "confirmed", &["--pad", "--confirm"]));
     assert!(padded.len() > slots.marks.image_bytes_max(SlotId::B, SECTOR as u32) as usize, "padding is no image");
 }
@@ -269,10 +273,10 @@ fn images_that_would_run_as_something_else_or_not_at_all_are_refused_by_name() {
 fn an_image_of_imgtools_is_received_verified_tried_and_kept() {
     fn kept<R: Rig>(image: &[u8]) {
         let rig = R::new();
-        assert_eq!(now(update(&mut booted(&rig), image)), Some(Ok(())));
+        assert_eq!(poll_ready(update(&mut booted(&rig), image)), Some(Ok(())));
         let mut board = booted(&rig);
         assert_eq!(rig.running(image.len()), image);
-        assert_eq!(now(board.confirm()), Some(Ok(())));
+        assert_eq!(poll_ready(board.confirm()), Some(Ok(())));
         booted(&rig);
         assert_eq!(rig.running(image.len()), image);
     }
@@ -284,6 +288,6 @@ fn an_image_of_imgtools_is_received_verified_tried_and_kept() {
     kept::<McubootSwap>(&signed(ota_tests::image::BOARD));
     kept::<McubootInPlace>(&signed(ota_tests::image::BOARD));
 
-    let refused = now(update(&mut booted(&McubootSwap::new()), &signed(BOARD)));
+    let refused = poll_ready(update(&mut booted(&McubootSwap::new()), &signed(BOARD)));
     assert!(matches!(refused, Some(Err(Refusal::WrongHardware { .. }))), "{refused:?}");
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use ota_agent::machine::Outcome;
 use ota_agent::{Agent, Application, Instant, Notice, Progress, SelfTest, Start};
 use ota_jobs::{Reason, Status};
-use ota_pal::{BootRecords, Image, ImageStatus, SlotId, Source, Version, now};
+use ota_pal::{BootRecords, Image, ImageStatus, SlotId, Source, Version, poll_ready};
 use ota_tests::device::Device;
 use ota_tests::fixtures::{IMAGE_BYTES, WHILE_MS, http_order, notices_of, order, run, sim, sim_after};
 use ota_tests::job::{Kind, Order};
@@ -165,7 +165,7 @@ impl Application for Listener {
 fn notices_at_start(device: &Device, running: SlotId, key_epoch: u32) -> Vec<Notice> {
     let platform = device.platform(View(device.nor.clone()) as PlainView, running, key_epoch);
     let start = Start { seed: 1, now: Instant::from_ms(0) };
-    let agent = now(Agent::start(platform, Listener(Vec::new()), device.config.clone(), &mut [], start));
+    let agent = poll_ready(Agent::start(platform, Listener(Vec::new()), device.config.clone(), &mut [], start));
     agent.expect("memory never waits").expect("the device reads its own flash").into_parts().1.0
 }
 
@@ -200,7 +200,9 @@ fn a_broken_row_of_the_image_database_is_reported_at_every_boot_and_the_device_r
     let row = Image { status, version, security_counter: 0, image_bytes: 9_000, digest, source: Source::new("") };
     record.images.set(SlotId::A, Some(row));
     let mut flash: PlainView = View(device.nor.clone());
-    now(BootRecords::new(&device.layout).store(&mut flash, &record)).expect("memory never waits").expect("stored");
+    poll_ready(BootRecords::new(&device.layout).store(&mut flash, &record))
+        .expect("memory never waits")
+        .expect("stored");
 
     let at = device.layout.boot_record().offset_bytes();
     let mut bytes = device.nor.bytes(at, 12 + 44 + 84);

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use ota_agent::machine::Event;
 use ota_agent::{Agent, AgentConfig, Application, FILTERS_BYTES_MAX, Instant, MESSAGE_BYTES_MAX, SelfTest, Start};
 use ota_jobs::Status;
-use ota_pal::{Platform, RollbackCounters, SlotId, now};
+use ota_pal::{Platform, RollbackCounters, SlotId, poll_ready};
 use ota_tests::device::Device;
 use ota_tests::job::{Kind, Order, Route, job};
 use ota_tests::nor::{PlainView, View};
@@ -26,7 +26,7 @@ impl Application for Pump {
 
 /// A blocking platform's futures never wait.
 fn done<T>(future: impl Future<Output = T>) -> T {
-    now(future).expect("memory never waits")
+    poll_ready(future).expect("memory never waits")
 }
 
 /// Carries messages in both directions until the agent has none left, or resets.

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
 use ota_pal::loaders::mcuboot::McubootImages;
 use ota_pal::{
-    Available, Fault, ImageFormat, ImageManagement, ImageState, Platform, Refusal, Region, SlotId, Trial, now,
+    Available, Fault, ImageFormat, ImageManagement, ImageState, Platform, Refusal, Region, SlotId, Trial, poll_ready,
 };
 use ota_tests::esp_bootloader::{Entry, NEW, Table, VALID};
 use ota_tests::nor::{CutEffect, FlashFault, PlannedFault, View};
@@ -30,21 +30,21 @@ fn with_a_way_back<R: Rig>() -> R {
 /// Boots until no trial is open and the running image is confirmed; returns the state of the last trial.
 fn settled<R: Rig>(rig: &R) -> Trial {
     for _ in 0..BOOTS_MAX {
-        let state = now(booted(rig).boot_state()).expect("nothing is cut").expect("flash can be read");
+        let state = poll_ready(booted(rig).boot_state()).expect("nothing is cut").expect("flash can be read");
         let waits = matches!(state.trial, Trial::Pending { .. } | Trial::Started { .. });
         if state.image_state() == ImageState::Confirmed && !waits {
             return state.trial;
         }
     }
-    panic!("not settled after {BOOTS_MAX} boots: {:?}", now(booted(rig).boot_state()));
+    panic!("not settled after {BOOTS_MAX} boots: {:?}", poll_ready(booted(rig).boot_state()));
 }
 
 /// Cuts the power at operation `at` of the program; returns whether the cut occurred.
 fn cut<R: Rig, T>(rig: &R, at: u32, effect: CutEffect, act: impl AsyncFnOnce(&mut R::Board) -> T) -> bool {
     let mut board = booted(rig);
-    now(board.boot_state()).expect("nothing is cut").expect("flash can be read");
+    poll_ready(board.boot_state()).expect("nothing is cut").expect("flash can be read");
     rig.nor().plan([PlannedFault { at, fault: FlashFault::Cut(effect) }]);
-    let ended = now(act(&mut board));
+    let ended = poll_ready(act(&mut board));
     let was_cut = !rig.nor().is_fault_due();
     assert_eq!(ended.is_none(), was_cut, "what is cut does not return");
     rig.nor().plan([]);
@@ -101,7 +101,7 @@ fn run_to_end<R: Rig>(rig: &R) -> bool {
         if rig.reset() != Turn::Runs {
             continue;
         }
-        if let Some(Some(ended)) = now(program::<R>(rig, &mut rig.board())) {
+        if let Some(Some(ended)) = poll_ready(program::<R>(rig, &mut rig.board())) {
             return ended;
         }
     }
@@ -180,7 +180,7 @@ fn after_an_update_of_embassy_boot_that_was_cut_anywhere_the_next_one_is_taken()
 /// The record names the earlier image, whose copy is corrupted before the loader reads it.
 fn switch_to_what_is_refused<R: Rig>() -> R {
     let rig = with_a_way_back::<R>();
-    now(booted(&rig).restore_previous()).expect("nothing is cut").expect("there is an earlier image");
+    poll_ready(booted(&rig).restore_previous()).expect("nothing is cut").expect("there is an earlier image");
     rig.corrupt(&R::image(1));
     rig
 }
@@ -208,8 +208,8 @@ fn a_rollback_after_a_failed_trial_that_did_not_reach_the_loader_is_repeated() {
     for (at, effect) in (0..8).flat_map(|at| CutEffect::ALL.map(|effect| (at, effect))) {
         let esp = Esp::with(Table { slots: 3, factory: false });
         update_and_keep(&esp, 2).expect("a good update");
-        now(update(&mut booted(&esp), &Esp::image(3))).expect("nothing is cut").expect("a good image");
-        now(booted(&esp).roll_back(7)).expect("nothing is cut").expect("it is on trial");
+        poll_ready(update(&mut booted(&esp), &Esp::image(3))).expect("nothing is cut").expect("a good image");
+        poll_ready(booted(&esp).roll_back(7)).expect("nothing is cut").expect("it is on trial");
         assert!(matches!(settled(&esp), Trial::Ended { slot: SlotId::C, reason: 7, .. }));
         cut(&esp, at, effect, async |board| board.restore_previous().await);
         settled(&esp);
@@ -223,7 +223,9 @@ fn with_a_factory() -> Esp {
     let esp = Esp::with(Table { slots: 2, factory: true });
     update_and_keep(&esp, 2).expect("a good update");
     let der = signer().sign(&Esp::image(1));
-    now(booted(&esp).verify_factory(&signature(&der))).expect("nothing is cut").expect("the factory's image is good");
+    poll_ready(booted(&esp).verify_factory(&signature(&der)))
+        .expect("nothing is cut")
+        .expect("the factory's image is good");
     esp
 }
 
@@ -248,7 +250,7 @@ fn a_factory_reset_cut_between_record_and_loader_is_done_whole_or_forgotten() {
             assert!(is_reset(&esp) || esp.runs(2), "{at} {effect:?}");
             done += u32::from(is_reset(&esp));
             forgotten += u32::from(esp.runs(2));
-            let images = now(booted(&esp).images()).expect("nothing is cut").expect("flash can be read");
+            let images = poll_ready(booted(&esp).images()).expect("nothing is cut").expect("flash can be read");
             assert_eq!(images.iter().count(), if is_reset(&esp) { 1 } else { 2 }, "{at} {effect:?}");
             update_and_keep(&esp, 3).unwrap_or_else(|failure| panic!("{at} {effect:?}: {failure}"));
         }
@@ -263,10 +265,10 @@ fn a_factory_reset_cut_in_the_middle_of_the_erasing_is_done_at_the_next_boot() {
     for effect in CutEffect::ALL {
         for at in 0.. {
             let esp = with_a_factory();
-            now(booted(&esp).factory_reset()).expect("nothing is cut").expect("the factory's image is good");
+            poll_ready(booted(&esp).factory_reset()).expect("nothing is cut").expect("the factory's image is good");
             assert_eq!(esp.reset(), Turn::Runs);
             esp.nor().plan([PlannedFault { at, fault: FlashFault::Cut(effect) }]);
-            let ended = now(esp.board().boot_state());
+            let ended = poll_ready(esp.board().boot_state());
             if esp.nor().is_fault_due() {
                 break;
             }
@@ -285,10 +287,10 @@ fn order_an_unsupported_factory_reset<R: Rig>(rig: &R) {
     update_and_keep(rig, 2).expect("a good update");
     let der = signer().sign(&R::image(1));
     let mut board = booted(rig);
-    now(board.verify_factory(&signature(&der))).expect("nothing is cut").expect("the factory's image is good");
+    poll_ready(board.verify_factory(&signature(&der))).expect("nothing is cut").expect("the factory's image is good");
     let flash = || rig.nor().bytes(0, rig.nor().capacity() as u32);
     let before = flash();
-    let refused = now(board.factory_reset()).expect("nothing is cut");
+    let refused = poll_ready(board.factory_reset()).expect("nothing is cut");
     assert_eq!(refused, Err(Refusal::Fault(Fault::LoaderRefused { code: 0 })));
     assert!(flash() == before, "nothing was written");
     assert_eq!(settled(rig), Trial::None);
@@ -306,14 +308,14 @@ fn a_factory_reset_that_the_loader_cannot_perform_is_refused_and_changes_nothing
 #[test]
 fn an_image_that_was_started_as_if_it_had_been_kept_is_on_trial_all_the_same() {
     let esp = Esp::new();
-    now(update(&mut booted(&esp), &Esp::image(2))).expect("nothing is cut").expect("a good image");
+    poll_ready(update(&mut booted(&esp), &Esp::image(2))).expect("nothing is cut").expect("a good image");
     let otadata = esp.otadata();
     assert_eq!((Entry::of(&otadata, 1).seq(), Entry::of(&otadata, 1).state()), (2, NEW));
     esp.put([Some(Entry::of(&otadata, 0)), Some(Entry::new(2, VALID))]);
     let mut board = booted(&esp);
     assert!(esp.runs(2));
     for _ in 0..2 {
-        let state = now(board.boot_state()).expect("nothing is cut").expect("flash can be read");
+        let state = poll_ready(board.boot_state()).expect("nothing is cut").expect("flash can be read");
         assert_eq!(state.image_state(), ImageState::OnTrial);
     }
     drop(board);
@@ -330,14 +332,14 @@ fn an_image_that_mcuboot_erased_is_given_up_at_the_next_boot() {
     for (image, hangs) in [(McubootInPlace::image(4), true), (no_image, false)] {
         let mcuboot = McubootInPlace::new();
         update_and_keep(&mcuboot, 3).expect("a good update");
-        now(update(&mut booted(&mcuboot), &image)).expect("nothing is cut").expect("signed as it is");
+        poll_ready(update(&mut booted(&mcuboot), &image)).expect("nothing is cut").expect("signed as it is");
         if hangs {
             assert_eq!(mcuboot.reset(), Turn::Runs);
             assert!(mcuboot.runs(4));
         }
         let mut board = booted(&mcuboot);
         assert!(mcuboot.runs(3));
-        let state = now(board.boot_state()).expect("nothing is cut").expect("flash can be read");
+        let state = poll_ready(board.boot_state()).expect("nothing is cut").expect("flash can be read");
         assert!(matches!(state.trial, Trial::Ended { reason: REASON_ATTEMPTS_EXHAUSTED, .. }), "{:?}", state.trial);
         assert_eq!(update_and_keep(&mcuboot, 5), Ok(()));
     }
@@ -348,7 +350,9 @@ fn an_image_that_mcuboot_erased_is_given_up_at_the_next_boot() {
 fn an_image_that_waits_and_is_passed_over_at_every_boot_is_given_up() {
     let mcuboot = McubootInPlace::new();
     update_and_keep(&mcuboot, 4).expect("a good update");
-    now(update(&mut booted(&mcuboot), &McubootInPlace::image(3))).expect("nothing is cut").expect("a good image");
+    poll_ready(update(&mut booted(&mcuboot), &McubootInPlace::image(3)))
+        .expect("nothing is cut")
+        .expect("a good image");
     let ended = settled(&mcuboot);
     assert!(mcuboot.runs(4));
     assert!(matches!(ended, Trial::Ended { reason: REASON_ATTEMPTS_EXHAUSTED, .. }), "{ended:?}");
@@ -363,7 +367,7 @@ fn an_image_that_lies_in_both_slots_is_swapped_once_and_the_next_update_works() 
         for number in [2, 2, 3] {
             update_and_keep(&rig, number).unwrap_or_else(|failure| panic!("{failure}"));
             for _ in 0..3 {
-                assert!(now(booted(&rig).boot_state()).is_some_and(|state| state.is_ok()));
+                assert!(poll_ready(booted(&rig).boot_state()).is_some_and(|state| state.is_ok()));
                 assert!(rig.runs(number));
             }
         }
@@ -377,7 +381,7 @@ fn a_bit_misread_changes_nothing_of_an_mcuboot_image() {
     let rig = McubootSwap::new();
     let identity = || {
         let mut flash: View<8, 2_048> = View(rig.nor().clone());
-        now(McubootImages::<true>::identity(&mut flash, Region::new(0, 12_288), Available::Whole))
+        poll_ready(McubootImages::<true>::identity(&mut flash, Region::new(0, 12_288), Available::Whole))
             .expect("nothing is cut")
     };
     let info = identity();

@@ -9,7 +9,8 @@ use ota_boot::{Boot, BootError, BootReason, VerifyLevel, boot, boot_staged};
 use ota_pal::image::header::Body;
 use ota_pal::{
     BootRecord, Component, DeviceConfig, Digest, FileFlash, Flash, Geometry, HardwareId, Header, Key, KeySet, Layout,
-    Link, Native, NoWatchdog, OwnSelector, Region, Reset, Signature, SignatureKind, SlotId, Version, VersionRule, now,
+    Link, Native, NoWatchdog, OwnSelector, Region, Reset, Signature, SignatureKind, SlotId, Version, VersionRule,
+    poll_ready,
 };
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::hazmat::PrehashSigner;
@@ -87,7 +88,7 @@ impl Device {
         let (mut flash, at) = (self.flash(), region.offset_bytes());
         let mut padded = image.to_vec();
         padded.resize(image.len().next_multiple_of(8), 0xFF);
-        now(Flash::write(&mut flash, at, &padded)).unwrap().unwrap();
+        poll_ready(Flash::write(&mut flash, at, &padded)).unwrap().unwrap();
     }
 
     /// Clears a byte of a slot without going through the agent.
@@ -113,8 +114,8 @@ impl Device {
     /// Boots over this flash; `None` if the boot is interrupted.
     pub fn boot_on<F: Flash>(&self, flash: &mut F, scrutiny: VerifyLevel) -> Option<Result<Boot, BootError>> {
         match self.staged {
-            true => now(boot_staged(flash, &self.layout, EXECUTING, &mut NoWatchdog, scrutiny)),
-            false => now(boot(flash, &self.layout, &mut NoWatchdog, scrutiny)),
+            true => poll_ready(boot_staged(flash, &self.layout, EXECUTING, &mut NoWatchdog, scrutiny)),
+            false => poll_ready(boot(flash, &self.layout, &mut NoWatchdog, scrutiny)),
         }
     }
 
@@ -124,7 +125,7 @@ impl Device {
     }
 
     pub fn record(&self) -> BootRecord {
-        now(ota_pal::BootRecords::new(&self.layout()).load(&mut self.flash())).unwrap().unwrap()
+        poll_ready(ota_pal::BootRecords::new(&self.layout()).load(&mut self.flash())).unwrap().unwrap()
     }
 
     /// Starts the program in slot `running`.
@@ -149,14 +150,14 @@ impl Device {
     pub fn update(&self, running: SlotId, patch: u32) -> Digest {
         let image = image(patch);
         let mut program = self.start(running);
-        let begun = now(program.begin(image.len() as u32, 0)).unwrap().unwrap();
+        let begun = poll_ready(program.begin(image.len() as u32, 0)).unwrap().unwrap();
         for (index, block) in image.chunks(BLOCK_BYTES).enumerate() {
-            now(program.write((index * BLOCK_BYTES) as u32, block)).unwrap().unwrap();
+            poll_ready(program.write((index * BLOCK_BYTES) as u32, block)).unwrap().unwrap();
         }
         let der = sign(&image);
         let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: Some("release"), bytes: &der };
-        let digest = now(program.seal(Some(&signature), "job")).unwrap().unwrap();
-        now(program.activate(begun.slot, &digest, image.len() as u32)).unwrap().unwrap();
+        let digest = poll_ready(program.verify(Some(&signature), "job")).unwrap().unwrap();
+        poll_ready(program.activate(begun.slot, &digest, image.len() as u32)).unwrap().unwrap();
         digest
     }
 }

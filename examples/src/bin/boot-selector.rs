@@ -13,7 +13,7 @@ use ota_boot::{Boot, BootError, VerifyLevel, boot};
 use ota_examples::device::{EXIT_RESET, Error, FLASH_BYTES, Flash, layout};
 use ota_examples::lines::{Kind, print};
 use ota_examples::parent::leave_with_parent;
-use ota_pal::{Flash as _, Header, NoWatchdog, Region, SlotId, now};
+use ota_pal::{Flash as _, Header, NoWatchdog, Region, SlotId, poll_ready};
 
 /// Pause before a device that ended by itself is started again, as by a watchdog.
 const CRASH_PAUSE: Duration = Duration::from_secs(1);
@@ -72,7 +72,8 @@ fn boot_loop(options: &Options) -> Result<(), Error> {
 fn select(path: &Path) -> Result<(PathBuf, String), Error> {
     let mut flash = Flash::open(path, FLASH_BYTES)?;
     let layout = layout();
-    let choice = now(boot(&mut flash, &layout, &mut NoWatchdog, VerifyLevel::Header)).expect("a file never waits");
+    let choice =
+        poll_ready(boot(&mut flash, &layout, &mut NoWatchdog, VerifyLevel::Header)).expect("a file never waits");
     let Boot { slot, header, cause } = choice.map_err(|error| format!("{}: {}", path.display(), describe(error)))?;
     let name = slot.to_string().to_lowercase();
     print(Kind::Boot, "", &format!("boots slot {name}, version {} ({cause:?})", header.version));
@@ -94,7 +95,7 @@ fn extract(flash: &mut Flash, slot: Region, header: &Header, program: &Path) -> 
     let mut at = header.body.offset_bytes();
     while at < header.image_bytes() {
         let len = buffer.len().min((header.image_bytes() - at) as usize);
-        let read = now(flash.read(slot.offset_bytes() + at, &mut buffer[..len])).expect("a file never waits");
+        let read = poll_ready(flash.read(slot.offset_bytes() + at, &mut buffer[..len])).expect("a file never waits");
         read.map_err(|error| format!("the flash cannot be read: {error}"))?;
         file.write_all(&buffer[..len])?;
         at += len as u32;
@@ -123,7 +124,7 @@ fn install(path: &Path, image: &Path) -> Result<(), Error> {
     let mut padded = bytes;
     padded.resize(words, 0xFF);
     let end = slot.offset_bytes() + (words as u32).next_multiple_of(Flash::ERASE_SIZE as u32);
-    let written = now(async {
+    let written = poll_ready(async {
         flash.erase(slot.offset_bytes(), end).await?;
         flash.write(slot.offset_bytes(), &padded).await?;
         flash.sync().await

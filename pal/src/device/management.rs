@@ -52,7 +52,7 @@ pub trait ImageManagement: Platform {
     /// [`Refusal::TrialRunning`] for the image on trial, or a fault.
     async fn erase_images(&mut self, version: Version) -> Result<(), Refusal>;
 
-    /// Verifies the image in the factory slot, as [`seal`](Platform::seal) does for a received one, and records the
+    /// Verifies the image in the factory slot, as [`verify`](Platform::verify) does for a received one, and records the
     /// result in the database. A factory reset requires it.
     ///
     /// # Cancel safety

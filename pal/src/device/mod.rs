@@ -101,7 +101,7 @@ pub trait Platform {
     async fn idle_step(&mut self, frontier_bytes: u32) -> Result<bool, Fault>;
 
     /// Checks the header of the image being received, once its first bytes are written. This early check saves
-    /// bandwidth only; [`seal`](Self::seal) checks again.
+    /// bandwidth only; [`verify`](Self::verify) checks again.
     ///
     /// # Cancel safety
     /// This method has no side effects.
@@ -111,7 +111,7 @@ pub trait Platform {
     async fn check_header(&mut self) -> Result<ImageInfo, Refusal>;
 
     /// Checks whether an image may have a signature of this kind, or none if `kind` is `None`. This early check saves
-    /// bandwidth only; [`seal`](Self::seal) checks again.
+    /// bandwidth only; [`verify`](Self::verify) checks again.
     ///
     /// # Errors
     /// [`Refusal::Signature`].
@@ -125,11 +125,11 @@ pub trait Platform {
     /// delivered it.
     ///
     /// # Cancel safety
-    /// The image is not sealed; call again.
+    /// The image is not verified; call again.
     ///
     /// # Errors
     /// [`Refusal::Signature`], the refusals of the header check, or a fault.
-    async fn seal(&mut self, signature: Option<&Signature<'_>>, source: &str) -> Result<Digest, Refusal>;
+    async fn verify(&mut self, signature: Option<&Signature<'_>>, source: &str) -> Result<Digest, Refusal>;
 
     /// Returns the digest of the running image if that is confirmed, has this length and matches `signature`; otherwise
     /// `None`.
@@ -141,7 +141,7 @@ pub trait Platform {
     /// [`Fault`] if flash cannot be read.
     async fn runs_already(&mut self, image_bytes: u32, signature: &Signature<'_>) -> Result<Option<Digest>, Fault>;
 
-    /// Schedules the trial of a sealed image for the next reset: hashes the slot again, then writes the boot record.
+    /// Schedules the trial of a verified image for the next reset: hashes the slot again, then writes the boot record.
     /// Idempotent.
     ///
     /// # Cancel safety

@@ -121,14 +121,14 @@ impl<'p, P: ImageManagement> Writer<'p, P> {
         Ok(())
     }
 
-    /// Ends the image and verifies it as [`Platform::seal`] does; `source` is recorded in the database.
+    /// Ends the image and verifies it as [`Platform::verify`] does; `source` is recorded in the database.
     ///
     /// # Cancel safety
-    /// The image is not sealed; begin again.
+    /// The image is not verified; begin again.
     ///
     /// # Errors
     /// [`Refusal::ImageLengthMismatch`] if the received length differs from the known size, [`Refusal::ImageEmpty`],
-    /// those of [`Platform::seal`].
+    /// those of [`Platform::verify`].
     pub async fn finish(mut self, signature: Option<&Signature<'_>>, source: &str) -> Result<VerifiedImage, Refusal> {
         let image_bytes = self.received_bytes();
         match self.size {
@@ -143,7 +143,7 @@ impl<'p, P: ImageManagement> Writer<'p, P> {
             let (rest, len) = (self.rest, self.rest_len);
             self.hand_over(&rest[..len]).await?;
         }
-        let digest = self.platform.seal(signature, source).await?;
+        let digest = self.platform.verify(signature, source).await?;
         Ok(VerifiedImage { slot: self.slot, digest, image_bytes })
     }
 
@@ -191,25 +191,25 @@ mod tests {
         ops.iter().filter_map(slot).collect()
     }
 
-    fn sealed(size: Size, piece_bytes: usize) -> (Result<VerifiedImage, Refusal>, Vec<u32>) {
+    fn verified(size: Size, piece_bytes: usize) -> (Result<VerifiedImage, Refusal>, Vec<u32>) {
         let (mut flash, image) = (flash(), image(&new_header()));
         let der = sign(&signing_key("key"), &sha256(&image));
         let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
         let mut device = device(&mut flash, SlotId::A);
-        let sealed = run(async {
+        let verified = run(async {
             let mut writer = Writer::begin(&mut device, size).await?;
             for piece in image.chunks(piece_bytes) {
                 writer.write(piece).await?;
             }
-            let sealed = writer.finish(Some(&signature), "pipe").await?;
-            sealed.activate(&mut device).await?;
-            Ok(sealed)
+            let verified = writer.finish(Some(&signature), "pipe").await?;
+            verified.activate(&mut device).await?;
+            Ok(verified)
         });
-        if let Ok(VerifiedImage { slot, digest, image_bytes }) = sealed {
+        if let Ok(VerifiedImage { slot, digest, image_bytes }) = verified {
             let trial = Trial::Pending { slot, digest, image_bytes, attempts_left: 3 };
             assert_eq!(run(device.boot_state()).unwrap().trial, trial);
         }
-        (sealed, erases(&flash.ops))
+        (verified, erases(&flash.ops))
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
         let expected = VerifiedImage { slot: SlotId::B, digest: sha256(&image), image_bytes: image.len() as u32 };
         for piece_bytes in [1, 7, 31, 32, 33, 100, 1024, 10_000] {
             for size in [Size::Known(image.len() as u32), Size::Unknown] {
-                assert_eq!(sealed(size, piece_bytes).0, Ok(expected), "{size:?}, pieces of {piece_bytes}");
+                assert_eq!(verified(size, piece_bytes).0, Ok(expected), "{size:?}, pieces of {piece_bytes}");
             }
         }
     }
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn an_unknown_size_erases_no_sector_that_a_known_one_would_not() {
         let image_bytes = image(&new_header()).len() as u32;
-        let (known, unknown) = (sealed(Size::Known(image_bytes), 500), sealed(Size::Unknown, 500));
+        let (known, unknown) = (verified(Size::Known(image_bytes), 500), verified(Size::Unknown, 500));
         assert_eq!(known.1.len() as u32, image_bytes.div_ceil(1024));
         assert_eq!(unknown, known);
         assert!(unknown.0.is_ok());
@@ -237,9 +237,9 @@ mod tests {
         let got = image(&new_header()).len() as u32;
         for announced in [got - 1, got + 1] {
             let refused = Err(Refusal::ImageLengthMismatch { announced, header: got });
-            assert_eq!(sealed(Size::Known(announced), 500).0, refused);
+            assert_eq!(verified(Size::Known(announced), 500).0, refused);
         }
-        assert!(matches!(sealed(Size::Known(1000), 500).0, Err(Refusal::Fault(Fault::OutOfRange { .. }))));
+        assert!(matches!(verified(Size::Known(1000), 500).0, Err(Refusal::Fault(Fault::OutOfRange { .. }))));
         let mut flash = flash();
         let mut device = device(&mut flash, SlotId::A);
         let empty = run(async { Writer::begin(&mut device, Size::Unknown).await?.finish(None, "").await });

@@ -48,7 +48,7 @@ pub async fn digest<F: Flash, W: Watchdog>(
 /// # Errors
 /// [`Fault::Read`] if both attempts fail, [`Fault::OutOfRange`].
 #[bisync]
-pub async fn holds<F: Flash, W: Watchdog>(
+pub async fn matches<F: Flash, W: Watchdog>(
     flash: &mut F,
     region: Region,
     wanted: &Digest,

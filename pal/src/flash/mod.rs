@@ -109,7 +109,7 @@ impl<T: Flash> Flash for &mut T {
     }
 }
 
-/// A blocking driver as a [`Flash`]. Its futures are ready at the first poll, see [`now`]. A write is durable when it
+/// A blocking driver as a [`Flash`]. Its futures are ready at the first poll, see [`poll_ready`]. A write is durable when it
 /// returns.
 #[only_async]
 #[derive(Debug)]
@@ -174,7 +174,7 @@ impl<F: asynchronous::NorFlash> Flash for Async<F> {
 ///
 /// Over [`Blocking`], every future of this crate is ready at the first poll: a boot selector needs no executor.
 #[only_async]
-pub fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+pub fn poll_ready<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),
         Poll::Pending => None,
@@ -391,8 +391,8 @@ mod tests {
     #[only_async]
     #[test]
     fn a_future_that_waits_has_no_value_now() {
-        assert_eq!(now(core::future::ready(1)), Some(1));
-        assert_eq!(now(core::future::pending::<u8>()), None);
+        assert_eq!(poll_ready(core::future::ready(1)), Some(1));
+        assert_eq!(poll_ready(core::future::pending::<u8>()), None);
     }
 
     #[test]

@@ -174,7 +174,7 @@ impl<L: Loader> BootControl for LoaderBridge<L> {
             return Ok(BootStatus { running, record: BootRecord::new_device(running) });
         };
         let mut record = stored;
-        if stored.wipe && !self.switched {
+        if stored.factory_reset_pending && !self.switched {
             self.finish_factory_reset(flash, layout, watchdog, running, &mut record).await;
         }
         self.reconcile(flash, running, &mut record).await?;
@@ -238,7 +238,7 @@ async fn who_runs<F: Flash, W: Watchdog>(
     if let Trial::Pending { slot, digest, image_bytes, .. } | Trial::Started { slot, digest, image_bytes, .. } =
         record.trial
     {
-        let runs = hash::holds(flash, primary, &digest, image_bytes, watchdog).await?;
+        let runs = hash::matches(flash, primary, &digest, image_bytes, watchdog).await?;
         return Ok(if runs { slot } else { record.confirmed });
     }
     // The confirmed slot is checked first: two slots may hold the same image.
@@ -246,7 +246,7 @@ async fn who_runs<F: Flash, W: Watchdog>(
     let others = record.images.iter().filter(|(slot, _)| *slot != record.confirmed);
     for (slot, image) in confirmed.into_iter().chain(others) {
         let counts = image.status.was_confirmed() || image.status == ImageStatus::Failed;
-        if counts && hash::holds(flash, primary, &image.digest, image.image_bytes, watchdog).await == Ok(true) {
+        if counts && hash::matches(flash, primary, &image.digest, image.image_bytes, watchdog).await == Ok(true) {
             return Ok(slot);
         }
     }

@@ -24,11 +24,11 @@ use crate::verify::signature::Signature;
 use crate::verify::signature::Verifier;
 
 pub mod boot_control;
+pub mod erase;
 mod platform;
 pub(crate) mod slots;
 mod stored;
 mod update;
-pub mod wipe;
 
 /// Implementation of [`Platform`](crate::Platform) with a flash, keys, a reset, a watchdog and a boot loader.
 pub struct Native<F, V, R, W = NoWatchdog, B = OwnSelector> {
@@ -102,7 +102,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     async fn at_rest(&mut self) -> Result<BootStatus, Refusal> {
         let found = self.found().await?;
         let on_trial = matches!(found.record.trial, Trial::Pending { .. } | Trial::Started { .. });
-        match !on_trial && !found.record.wipe && found.record.confirmed == found.running {
+        match !on_trial && !found.record.factory_reset_pending && found.record.confirmed == found.running {
             true => Ok(found),
             false => Err(Refusal::TrialRunning),
         }
@@ -145,7 +145,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         Ok(identity)
     }
 
-    async fn verify(&mut self, digest: &Digest, signature: &Signature<'_>) -> Result<(), Refusal> {
+    async fn check_signature(&mut self, digest: &Digest, signature: &Signature<'_>) -> Result<(), Refusal> {
         let Signature { kind, key_id, bytes } = *signature;
         self.verifier.check_kind(Some(kind))?;
         let floor = self.floor().await?;

@@ -95,7 +95,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     async fn is_whole(&mut self, images: &Images, slot: SlotId) -> Result<bool, Fault> {
         let Some(image) = images.get(slot) else { return Ok(false) };
         let region = self.region(slot);
-        hash::holds(&mut self.flash, region, &image.digest, image.image_bytes, &mut self.watchdog).await
+        hash::matches(&mut self.flash, region, &image.digest, image.image_bytes, &mut self.watchdog).await
     }
 
     /// Erases all images of a version, or none if one of them must be kept. The rows are removed last, so that the
@@ -135,7 +135,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     }
 
     /// Verifies the image in the factory slot and stores its row.
-    pub(super) async fn seal_factory(&mut self, signature: &Signature<'_>) -> Result<Digest, Refusal> {
+    pub(super) async fn check_factory(&mut self, signature: &Signature<'_>) -> Result<Digest, Refusal> {
         let slot = self.factory_slot()?;
         let identity = self.identity(slot, Available::Whole).await?;
         let max = self.region(slot).len_bytes();
@@ -144,7 +144,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             return Err(Refusal::ImageTooLarge { got: image_bytes, max });
         }
         let digest = self.hash(slot, image_bytes).await?;
-        self.verify(&digest, signature).await?;
+        self.check_signature(&digest, signature).await?;
         self.checked(slot, Available::Whole, image_bytes, None).await?;
         let mut record = self.found().await?.record;
         let row = row(&identity, ImageStatus::Confirmed, image_bytes, digest, "");
@@ -171,7 +171,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             return Err(Refusal::DigestMismatch { slot });
         }
         self.incoming = None;
-        (record.confirmed, record.trial, record.wipe) = (slot, Trial::None, true);
+        (record.confirmed, record.trial, record.factory_reset_pending) = (slot, Trial::None, true);
         Ok(self.store(&record, Change::SetDefault(slot)).await?)
     }
 

@@ -1,4 +1,4 @@
-//! Tests of the rules of `native`: when an image may be received, what is sealed, and the effects of confirm and
+//! Tests of the rules of `native`: when an image may be received, what is verified, and the effects of confirm and
 //! rollback. Boots are in the tests of `ota-boot`.
 
 use super::super::flash::boot_records::BootRecords;
@@ -77,9 +77,9 @@ pub(crate) fn receive(device: &mut Device<'_>, image: &[u8]) -> Reception {
     begun
 }
 
-pub(crate) fn seal(device: &mut Device<'_>, signed: &[u8]) -> Result<Digest, Refusal> {
+pub(crate) fn verify(device: &mut Device<'_>, signed: &[u8]) -> Result<Digest, Refusal> {
     let der = sign(&signing_key("key"), &sha256(signed));
-    run(device.seal(Some(&Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der }), "job-7"))
+    run(device.verify(Some(&Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der }), "job-7"))
 }
 
 pub(crate) fn record(flash: &mut Nor) -> BootRecord {
@@ -128,16 +128,16 @@ fn a_configuration_that_does_not_fit_is_refused() {
 }
 
 #[test]
-fn a_good_image_is_received_sealed_and_activated_once() {
+fn a_good_image_is_received_verified_and_activated_once() {
     let mut flash = flash();
     let image = image(&new_header());
     let mut device = device(&mut flash, SlotId::A);
     let begun = receive(&mut device, &image);
     assert_eq!(begun, Reception { slot: SlotId::B, frontier_bytes: 0, evicted: None });
     assert_eq!(run(device.check_header()), Ok(new_header().into()));
-    let digest = seal(&mut device, &image).unwrap();
+    let digest = verify(&mut device, &image).unwrap();
     assert_eq!(digest, sha256(&image));
-    assert_eq!(run(device.write(0, &[0; 4])), Err(Fault::NothingBegun), "a sealed image is not written");
+    assert_eq!(run(device.write(0, &[0; 4])), Err(Fault::NothingBegun), "a verified image is not written");
 
     let image_bytes = image.len() as u32;
     run(device.activate(SlotId::B, &digest, image_bytes)).unwrap();
@@ -171,34 +171,34 @@ fn kept_bytes_are_rounded_down_to_a_sector_and_never_exceed_the_image() {
 }
 
 #[test]
-fn without_an_image_begun_nothing_is_written_or_sealed() {
+fn without_an_image_begun_nothing_is_written_or_verified() {
     let mut flash = flash();
     let mut device = device(&mut flash, SlotId::A);
     assert_eq!(run(device.write(0, &[0; 4])), Err(Fault::NothingBegun));
     assert_eq!(run(device.idle_step(0)), Err(Fault::NothingBegun));
     assert_eq!(run(device.check_header()), Err(Refusal::Fault(Fault::NothingBegun)));
-    assert_eq!(seal(&mut device, b""), Err(Refusal::Fault(Fault::NothingBegun)));
+    assert_eq!(verify(&mut device, b""), Err(Refusal::Fault(Fault::NothingBegun)));
 }
 
 #[test]
-fn a_tampered_image_is_not_sealed() {
+fn a_tampered_image_is_not_verified() {
     let mut flash = flash();
     let genuine = image(&new_header());
     let mut tampered = genuine.clone();
     *tampered.last_mut().unwrap() ^= 1;
     let mut device = device(&mut flash, SlotId::A);
     receive(&mut device, &tampered);
-    assert_eq!(seal(&mut device, &genuine), Err(Refusal::Signature(SignatureRefusal::SignatureInvalid)));
+    assert_eq!(verify(&mut device, &genuine), Err(Refusal::Signature(SignatureRefusal::SignatureInvalid)));
 }
 
 #[test]
-fn an_image_without_signature_is_sealed_only_where_the_device_says_so() {
+fn an_image_without_signature_is_verified_only_where_the_device_says_so() {
     let image = image(&new_header());
     let (mut flash, mut bench) = (flash(), flash());
     let mut device = device(&mut flash, SlotId::A);
     receive(&mut device, &image);
     let missing = Refusal::Signature(SignatureRefusal::SignatureMissing);
-    assert_eq!((device.check_kind(None), run(device.seal(None, ""))), (Err(missing), Err(missing)));
+    assert_eq!((device.check_kind(None), run(device.verify(None, ""))), (Err(missing), Err(missing)));
 
     let config = config(&bench);
     let verifier = AcceptUnsigned(KeySet::<1>::new());
@@ -206,18 +206,18 @@ fn an_image_without_signature_is_sealed_only_where_the_device_says_so() {
     let mut device = Native::from_parts(&mut bench, verifier, NoReset, NoWatchdog, config, selector).unwrap();
     run(device.begin(image.len() as u32, 0)).unwrap();
     run(device.write(0, &image)).unwrap();
-    assert_eq!((device.check_kind(None), run(device.seal(None, ""))), (Ok(()), Ok(sha256(&image))));
+    assert_eq!((device.check_kind(None), run(device.verify(None, ""))), (Ok(()), Ok(sha256(&image))));
 }
 
 #[test]
-fn an_image_of_a_revoked_key_is_neither_sealed_nor_known_to_run() {
+fn an_image_of_a_revoked_key_is_neither_verified_nor_known_to_run() {
     let mut flash = flash();
     let (running, image) = (running_image(), image(&new_header()));
     let mut device = device(&mut flash, SlotId::A);
     run(device.floors.raise(&mut device.flash, RollbackCounters { security_counter: 0, key_epoch: 1 })).unwrap();
     receive(&mut device, &image);
     let revoked = SignatureRefusal::KeyRevoked { epoch: 0, epoch_min: 1 };
-    assert_eq!(seal(&mut device, &image), Err(Refusal::Signature(revoked)));
+    assert_eq!(verify(&mut device, &image), Err(Refusal::Signature(revoked)));
     let der = sign(&signing_key("key"), &sha256(&running));
     let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
     assert_eq!(run(device.runs_already(running.len() as u32, &signature)), Ok(None));
@@ -229,7 +229,7 @@ fn a_flash_that_changed_after_the_seal_is_not_activated() {
     let image = image(&new_header());
     let mut device = device(&mut flash, SlotId::A);
     receive(&mut device, &image);
-    let digest = seal(&mut device, &image).unwrap();
+    let digest = verify(&mut device, &image).unwrap();
     let at = device.config.layout.slot(SlotId::B).offset_bytes() as usize + 1000;
     device.flash.bytes[at] ^= 1;
     let refused = run(device.activate(SlotId::B, &digest, image.len() as u32));
@@ -239,7 +239,7 @@ fn a_flash_that_changed_after_the_seal_is_not_activated() {
 }
 
 #[test]
-fn an_image_that_was_not_sealed_is_not_activated_whoever_names_its_digest() {
+fn an_image_that_was_not_verified_is_not_activated_whoever_names_its_digest() {
     let mut flash = flash();
     let image = image(&new_header());
     let mut device = device(&mut flash, SlotId::A);
@@ -256,7 +256,7 @@ fn a_trial_has_as_many_boots_as_the_device_says() {
         let mut device = device(&mut flash, SlotId::A);
         device.config.trial_attempts = trial_attempts;
         receive(&mut device, &image);
-        let digest = seal(&mut device, &image).unwrap();
+        let digest = verify(&mut device, &image).unwrap();
         run(device.activate(SlotId::B, &digest, image.len() as u32)).unwrap();
         let trial = record(&mut flash).trial;
         assert!(matches!(trial, Trial::Pending { attempts_left, .. } if attempts_left == trial_attempts), "{trial:?}");
@@ -264,7 +264,7 @@ fn a_trial_has_as_many_boots_as_the_device_says() {
 }
 
 #[test]
-fn a_signed_image_that_this_device_does_not_take_is_not_sealed() {
+fn a_signed_image_that_this_device_does_not_take_is_not_verified() {
     let good = new_header();
     let older = Header { version: Version::new(1, 0, 1), ..good };
     let foreign = Header { hardware: HardwareId::new("other").unwrap(), ..good };
@@ -280,13 +280,13 @@ fn a_signed_image_that_this_device_does_not_take_is_not_sealed() {
         let mut device = device(&mut flash, SlotId::A);
         receive(&mut device, &image);
         assert_eq!(run(device.check_header()), Err(refusal));
-        assert_eq!(seal(&mut device, &image), Err(refusal));
+        assert_eq!(verify(&mut device, &image), Err(refusal));
     }
     let mut flash = flash();
     let mut device = device(&mut flash, SlotId::A);
     receive(&mut device, &[0xFF; 1024]);
     let refusal = Refusal::ImageHeaderInvalid(HeaderError::NotAnImage { magic: [0xFF; 4] });
-    assert_eq!(seal(&mut device, &[0xFF; 1024]), Err(refusal));
+    assert_eq!(verify(&mut device, &[0xFF; 1024]), Err(refusal));
 }
 
 #[test]
@@ -469,7 +469,7 @@ fn no_future_holds_a_large_buffer() {
     let sizes = [
         bytes(device.store_journal(&[])),
         bytes(device.write(0, &[])),
-        bytes(device.seal(Some(&signature), "job-7")),
+        bytes(device.verify(Some(&signature), "job-7")),
         bytes(device.activate(SlotId::B, &digest, 1)),
         bytes(device.roll_back(1)),
     ];

@@ -1,4 +1,4 @@
-//! The steps of an update: receive, seal, activate, confirm or roll back.
+//! The steps of an update: receive, verify, activate, confirm or roll back.
 
 use super::super::bisync;
 use super::super::flash::{self, Flash};
@@ -103,13 +103,13 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         Ok(self.verifier.check_kind(kind)?)
     }
 
-    /// See [`Platform::seal`](crate::Platform::seal).
-    pub async fn seal(&mut self, signature: Option<&Signature<'_>>, source: &str) -> Result<Digest, Refusal> {
+    /// See [`Platform::verify`](crate::Platform::verify).
+    pub async fn verify(&mut self, signature: Option<&Signature<'_>>, source: &str) -> Result<Digest, Refusal> {
         let incoming = self.incoming.as_mut().ok_or(Fault::NothingBegun)?;
         let (slot, image_bytes) = (incoming.slot, incoming.image_bytes);
         let digest = incoming.digest(&mut self.flash, &mut self.watchdog).await?;
         match signature {
-            Some(signature) => self.verify(&digest, signature).await?,
+            Some(signature) => self.check_signature(&digest, signature).await?,
             None => self.verifier.check_kind(None)?,
         }
         let BootStatus { running, mut record } = self.found().await?;
@@ -133,7 +133,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             return Ok(None);
         }
         let digest = self.running_digest(image_bytes).await?;
-        match self.verify(&digest, signature).await {
+        match self.check_signature(&digest, signature).await {
             Err(Refusal::Fault(fault)) => Err(fault),
             verified => Ok(verified.is_ok().then_some(digest)),
         }
@@ -150,14 +150,14 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             // one.
             Trial::Started { slot: tried, digest: held, .. } if tried == slot && held == *digest => return Ok(()),
             Trial::Started { .. } => return Err(Refusal::TrialRunning),
-            _ if record.confirmed != running || record.wipe => return Err(Refusal::TrialRunning),
+            _ if record.confirmed != running || record.factory_reset_pending => return Err(Refusal::TrialRunning),
             Trial::None | Trial::Pending { .. } | Trial::Ended { .. } => {}
         }
         // A pending trial keeps its count, which failures of the boot loader reduce.
         let waits =
             matches!(record.trial, Trial::Pending { slot: of, digest: held, .. } if of == slot && held == *digest);
-        let sealed = |image: &Image| image.status == ImageStatus::Verified && image.digest == *digest;
-        if !waits && !record.images.get(slot).is_some_and(sealed) {
+        let verified = |image: &Image| image.status == ImageStatus::Verified && image.digest == *digest;
+        if !waits && !record.images.get(slot).is_some_and(verified) {
             return Err(Refusal::DigestMismatch { slot });
         }
         if self.hash(slot, image_bytes).await? != *digest {
@@ -232,7 +232,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
 
     /// See [`ImageManagement::verify_factory`](crate::ImageManagement::verify_factory).
     pub async fn verify_factory(&mut self, signature: &Signature<'_>) -> Result<Digest, Refusal> {
-        self.seal_factory(signature).await
+        self.check_factory(signature).await
     }
 
     /// See [`ImageManagement::factory_reset`](crate::ImageManagement::factory_reset).

@@ -147,7 +147,7 @@ impl<const WRITE: usize, const ERASE: usize> NorFlash for FileFlash<WRITE, ERASE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::asynchronous::flash::{Flash, now};
+    use crate::asynchronous::flash::{Flash, poll_ready};
 
     type Small = FileFlash<4, 1024>;
 
@@ -173,7 +173,7 @@ mod tests {
         let scratch = Scratch::new("keeps");
         let mut flash = Small::open(&scratch.0, 4096).unwrap();
         NorFlash::write(&mut flash, 1024, b"kept").unwrap();
-        now(flash.sync()).unwrap().unwrap();
+        poll_ready(flash.sync()).unwrap().unwrap();
         let mut flash = Small::open(&scratch.0, 4096).unwrap();
         let mut found = [0; 8];
         ReadNorFlash::read(&mut flash, 1020, &mut found).unwrap();

@@ -3,7 +3,7 @@
 pub mod boot;
 pub mod config;
 #[cfg(any(test, feature = "std"))]
-pub mod contract;
+pub mod conformance;
 #[cfg(any(test, feature = "std"))]
 pub mod file;
 pub mod hooks;

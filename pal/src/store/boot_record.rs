@@ -68,14 +68,14 @@ pub struct BootRecord {
     pub broken_rows: u8,
     /// A factory reset is pending: the boot selector erases all slots except the factory slot, and all rows except its
     /// row.
-    pub wipe: bool,
+    pub factory_reset_pending: bool,
 }
 
 impl BootRecord {
     /// Creates the record of a device that has not stored one: this slot is confirmed, and the others have no rows.
     #[must_use]
     pub const fn new_device(confirmed: SlotId) -> Self {
-        Self { confirmed, trial: Trial::None, images: Images::NONE, broken_rows: 0, wipe: false }
+        Self { confirmed, trial: Trial::None, images: Images::NONE, broken_rows: 0, factory_reset_pending: false }
     }
 }
 
@@ -92,7 +92,7 @@ const AT_CONFIRMED: usize = 1;
 const AT_TRIAL: usize = 2;
 const AT_SLOT: usize = 3;
 const AT_COUNT: usize = 4; // attempts left, or whether an ended trial had started
-const AT_WIPE: usize = 5;
+const AT_FACTORY_RESET: usize = 5;
 const AT_REASON: usize = 6;
 const AT_IMAGE_BYTES: usize = 8;
 const AT_DIGEST: usize = 12;
@@ -107,7 +107,7 @@ pub(crate) fn emit(record: &BootRecord, payload: &mut [u8]) -> usize {
     payload[..FIXED_BYTES].fill(0);
     payload[0] = FORMAT;
     payload[AT_CONFIRMED] = record.confirmed.number();
-    payload[AT_WIPE] = u8::from(record.wipe);
+    payload[AT_FACTORY_RESET] = u8::from(record.factory_reset_pending);
     let mut trial = |kind, slot, count, reason: u16, image_bytes: u32, digest: &Digest| {
         payload[AT_TRIAL] = kind;
         payload[AT_SLOT] = SlotId::number(slot);
@@ -142,10 +142,10 @@ pub(crate) fn parse(payload: &[u8]) -> Result<BootRecord, Fault> {
     let confirmed = SlotId::from_number(fixed[AT_CONFIRMED]).ok_or(invalid)?;
     let trial = parse_trial(fixed).ok_or(invalid)?;
     let (images, broken_rows) = parse_rows(rows).ok_or(invalid)?;
-    if fixed[0] != FORMAT || fixed[AT_WIPE] > 1 || slot_of(&trial) == Some(confirmed) {
+    if fixed[0] != FORMAT || fixed[AT_FACTORY_RESET] > 1 || slot_of(&trial) == Some(confirmed) {
         return Err(invalid);
     }
-    Ok(BootRecord { confirmed, trial, images, broken_rows, wipe: fixed[AT_WIPE] == 1 })
+    Ok(BootRecord { confirmed, trial, images, broken_rows, factory_reset_pending: fixed[AT_FACTORY_RESET] == 1 })
 }
 
 /// Parses the rows and counts the invalid ones; an invalid row does not invalidate the record.
@@ -223,7 +223,7 @@ mod tests {
             NEW_DEVICE,
             BootRecord { trial: pending, ..NEW_DEVICE },
             BootRecord { trial: started, ..NEW_DEVICE },
-            BootRecord { trial: ended, images, wipe: true, ..BootRecord::new_device(SlotId::FACTORY) },
+            BootRecord { trial: ended, images, factory_reset_pending: true, ..BootRecord::new_device(SlotId::FACTORY) },
         ]
     }
 
@@ -265,7 +265,7 @@ mod tests {
         refused(&pending, AT_CONFIRMED, 4);
         refused(&pending, AT_TRIAL, 4);
         refused(&pending, AT_SLOT, 4);
-        refused(&pending, AT_WIPE, 2);
+        refused(&pending, AT_FACTORY_RESET, 2);
         refused(&pending, AT_COUNT, TRIAL_ATTEMPTS_MAX + 1);
         refused(&started, AT_COUNT, TRIAL_ATTEMPTS_MAX + 1);
         for len in [1, FIXED_BYTES - 1, FIXED_BYTES + 1, FIXED_BYTES + ROW_BYTES - 1, ended.len() - 1] {
@@ -281,7 +281,7 @@ mod tests {
             mut rows: [[u8; ROW_BYTES]; 2],
         ) {
             fixed[0] = FORMAT;
-            for at in [AT_CONFIRMED, AT_SLOT, AT_COUNT, AT_WIPE] {
+            for at in [AT_CONFIRMED, AT_SLOT, AT_COUNT, AT_FACTORY_RESET] {
                 fixed[at] %= 2;
             }
             fixed[AT_TRIAL] %= 4;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use ota_agent::machine::Event;
 use ota_agent::{Command, Instant, MESSAGE_BYTES_MAX};
 use ota_jobs::{Reason, Status};
-use ota_pal::{RollbackCounters, Version, now};
+use ota_pal::{RollbackCounters, Version, poll_ready};
 
 use super::input::Input;
 use crate::device::{App, Device, URL_BYTES};
@@ -200,5 +200,5 @@ impl Around {
 }
 
 fn done<T>(future: impl Future<Output = T>) -> T {
-    now(future).expect("memory never waits")
+    poll_ready(future).expect("memory never waits")
 }

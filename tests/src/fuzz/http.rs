@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use embedded_io_async::{ErrorType, Read, Write};
 use ota_agent::transport::http::{AllowedHosts, HttpClient, Url};
 use ota_agent::transport::{Connector, HttpSource, Range};
-use ota_pal::now;
+use ota_pal::poll_ready;
 
 use super::input::Input;
 
@@ -64,9 +64,9 @@ pub fn http(bytes: &[u8]) {
     let server = Server(Some(Answer { bytes: input.0, piece }));
     let mut client = HttpClient::new(server, hosts, &mut buffer);
     client.set_url(URL).expect("there is room");
-    let mut has_more = now(client.open(range)).expect("memory never waits").is_ok();
+    let mut has_more = poll_ready(client.open(range)).expect("memory never waits").is_ok();
     let mut got = range.from_bytes;
-    while has_more && now(client.fill()).expect("memory never waits").is_ok() {
+    while has_more && poll_ready(client.fill()).expect("memory never waits").is_ok() {
         let (index, block) = client.block();
         assert_eq!(index * 64, got);
         got += block.len() as u32;

@@ -2,7 +2,7 @@
 
 use ota_pal::loaders::esp_idf;
 use ota_pal::loaders::mcuboot::{Align, ImageHeader, Trailer, read_image_header, read_tlvs};
-use ota_pal::{Region, now};
+use ota_pal::{Region, poll_ready};
 
 use super::input::Input;
 use super::pal::flash;
@@ -13,9 +13,9 @@ const DONE: &str = "memory never waits";
 pub fn esp_image(bytes: &[u8]) {
     let parsed = esp_idf::Image::parse(bytes);
     let mut flash = flash(bytes);
-    let read = now(esp_idf::Descriptor::read(&mut flash, SLOT)).expect(DONE);
+    let read = poll_ready(esp_idf::Descriptor::read(&mut flash, SLOT)).expect(DONE);
     let _ = read.expect("memory can be read");
-    let image = now(esp_idf::Image::read(&mut flash, SLOT)).expect(DONE).expect("memory can be read");
+    let image = poll_ready(esp_idf::Image::read(&mut flash, SLOT)).expect(DONE).expect("memory can be read");
     if parsed.is_ok() {
         assert_eq!(image, parsed, "an image reads from flash as it does from memory");
     }
@@ -45,18 +45,18 @@ pub fn esp_otadata(bytes: &[u8]) {
     let mut flash: crate::nor::PlainView = crate::nor::View(nor);
     let otadata = esp_idf::OtaData::new::<crate::nor::PlainView>(Region::new(0, 8_192), slots, factory)
         .expect("two whole sectors");
-    let running = now(otadata.start(&mut flash)).expect(DONE);
-    let _ = now(otadata.entry(&mut flash, slot)).expect(DONE);
+    let running = poll_ready(otadata.start(&mut flash)).expect(DONE);
+    let _ = poll_ready(otadata.entry(&mut flash, slot)).expect(DONE);
     let _ = match input.byte() % 7 {
-        0 => now(otadata.watch(&mut flash, slot)),
-        1 => now(otadata.keep(&mut flash, slot)),
-        2 => now(otadata.revert(&mut flash, slot)),
-        3 => now(otadata.forget(&mut flash, slot)),
-        4 => now(otadata.factory(&mut flash)),
-        5 => running.as_ref().ok().and_then(|app| now(otadata.try_next(&mut flash, *app, slot))),
-        _ => running.as_ref().ok().and_then(|app| now(otadata.switch(&mut flash, *app, slot))),
+        0 => poll_ready(otadata.watch(&mut flash, slot)),
+        1 => poll_ready(otadata.keep(&mut flash, slot)),
+        2 => poll_ready(otadata.revert(&mut flash, slot)),
+        3 => poll_ready(otadata.forget(&mut flash, slot)),
+        4 => poll_ready(otadata.factory(&mut flash)),
+        5 => running.as_ref().ok().and_then(|app| poll_ready(otadata.try_next(&mut flash, *app, slot))),
+        _ => running.as_ref().ok().and_then(|app| poll_ready(otadata.switch(&mut flash, *app, slot))),
     };
-    let _ = now(otadata.start(&mut flash)).expect(DONE);
+    let _ = poll_ready(otadata.start(&mut flash)).expect(DONE);
 }
 
 pub fn mcuboot(bytes: &[u8]) {
@@ -65,11 +65,11 @@ pub fn mcuboot(bytes: &[u8]) {
     let align = Align::new(align).expect("an alignment of MCUboot");
     let _ = Trailer::parse(input.0, align);
     let mut flash = flash(input.0);
-    let read = now(read_image_header(&mut flash, SLOT)).expect(DONE).expect("memory can be read");
+    let read = poll_ready(read_image_header(&mut flash, SLOT)).expect(DONE).expect("memory can be read");
     if let Ok(header) = read {
         assert!(ImageHeader::parse(input.0).is_ok() || input.0.len() < 64);
         let _ = (header.body_offset_bytes(), header.body_bytes(), header.hashed_bytes());
-        if let Ok(tlvs) = now(read_tlvs(&mut flash, SLOT, &header)).expect(DONE).expect("memory can be read") {
+        if let Ok(tlvs) = poll_ready(read_tlvs(&mut flash, SLOT, &header)).expect(DONE).expect("memory can be read") {
             assert!(tlvs.image_bytes <= SLOT.len_bytes());
         }
     }

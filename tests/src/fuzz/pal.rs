@@ -2,7 +2,7 @@
 
 use ota_pal::{
     BootRecord, BootRecords, Digest, Geometry, HEADER_BYTES, Header, Key, KeySet, Layout, MonotonicRecords, Region,
-    SignatureKind, SlotId, Verifier, Version, now, read_header,
+    SignatureKind, SlotId, Verifier, Version, poll_ready, read_header,
 };
 
 use super::input::Input;
@@ -23,7 +23,7 @@ pub fn image_header(bytes: &[u8]) {
         assert_eq!(Header::parse(&header.emit()), parsed, "a header that was read is written as it was");
         let _ = (header.image_bytes(), header.link.allows(SlotId::A));
     }
-    let read = now(read_header(&mut flash(bytes), Region::new(0, 16_384))).expect("memory never waits");
+    let read = poll_ready(read_header(&mut flash(bytes), Region::new(0, 16_384))).expect("memory never waits");
     if bytes.len() >= HEADER_BYTES {
         assert_eq!(read.expect("memory can be read"), parsed, "a header reads from flash as it does from memory");
     }
@@ -42,8 +42,8 @@ pub fn records(bytes: &[u8]) {
     nor.burn(layout.slot(SlotId::A).offset_bytes(), input.0);
     let mut view: PlainView = View(nor.clone());
     let done = "memory never waits";
-    let record = now(BootRecords::new(&layout).load(&mut view)).expect(done);
-    let _ = now(MonotonicRecords::new(&layout).load(&mut view)).expect(done);
+    let record = poll_ready(BootRecords::new(&layout).load(&mut view)).expect(done);
+    let _ = poll_ready(MonotonicRecords::new(&layout).load(&mut view)).expect(done);
     let device = Device {
         nor,
         layout,
@@ -54,18 +54,18 @@ pub fn records(bytes: &[u8]) {
     };
     let mut board: Board<PlainView> = device.platform(View(device.nor.clone()), SlotId::A, 0);
     let mut journal = [0; ota_pal::JOURNAL_PAYLOAD_BYTES_MAX];
-    let _ = now(board.load_journal(&mut journal)).expect(done);
-    let _ = now(board.boot_state()).expect(done);
-    let _ = now(board.images()).expect(done);
-    let _ = now(board.erase_images(Version::new(1, 0, 1))).expect(done);
-    let _ = now(board.restore_previous()).expect(done);
+    let _ = poll_ready(board.load_journal(&mut journal)).expect(done);
+    let _ = poll_ready(board.boot_state()).expect(done);
+    let _ = poll_ready(board.images()).expect(done);
+    let _ = poll_ready(board.erase_images(Version::new(1, 0, 1))).expect(done);
+    let _ = poll_ready(board.restore_previous()).expect(done);
     let _ = device.boot();
     if let Ok(record) = record {
         let mut records = BootRecords::new(&device.layout);
-        now(records.store(&mut view, &record)).expect(done).expect("a record that was read can be stored");
+        poll_ready(records.store(&mut view, &record)).expect(done).expect("a record that was read can be stored");
         // An unknown row is counted, and removed when the record is rewritten.
         let whole = BootRecord { broken_rows: 0, ..record };
-        assert_eq!(now(records.load(&mut view)).expect(done), Ok(whole));
+        assert_eq!(poll_ready(records.load(&mut view)).expect(done), Ok(whole));
     }
 }
 

@@ -3,7 +3,7 @@
 use embassy_boot::{BootLoader, BootLoaderConfig};
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 use ota_pal::loaders::embassy_boot::Partitions;
-use ota_pal::{Flash as _, Geometry, Layout, LoaderBridge, RecordRegions, Region, RollbackCounters, now};
+use ota_pal::{Flash as _, Geometry, Layout, LoaderBridge, RecordRegions, Region, RollbackCounters, poll_ready};
 
 use super::{Board, Rig, Turn, board, nor};
 use crate::image::{BOARD, Behaviour, hardware, header, image};
@@ -35,7 +35,7 @@ impl ErrorType for Part {
 impl ReadNorFlash for Part {
     const READ_SIZE: usize = WORD;
     fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
-        done(now(self.0.read(self.1.offset_bytes() + offset, bytes)))
+        done(poll_ready(self.0.read(self.1.offset_bytes() + offset, bytes)))
     }
     fn capacity(&self) -> usize {
         self.1.len_bytes() as usize
@@ -47,10 +47,10 @@ impl NorFlash for Part {
     const ERASE_SIZE: usize = PAGE;
     fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
         let first = self.1.offset_bytes();
-        done(now(self.0.erase(first + from, first + to)))
+        done(poll_ready(self.0.erase(first + from, first + to)))
     }
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
-        done(now(self.0.write(self.1.offset_bytes() + offset, bytes)))
+        done(poll_ready(self.0.write(self.1.offset_bytes() + offset, bytes)))
     }
 }
 

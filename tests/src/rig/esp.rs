@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
 
 use ota_pal::loaders::esp_idf::{EspIdf, OtaData, Slots};
-use ota_pal::{Flash, Geometry, HardwareId, Layout, LoaderBridge, RecordRegions, Region, SlotId, now};
+use ota_pal::{Flash, Geometry, HardwareId, Layout, LoaderBridge, RecordRegions, Region, SlotId, poll_ready};
 use sha2::{Digest as _, Sha256};
 
 use super::{Board, Rig, Turn, board, nor};
@@ -71,7 +71,7 @@ impl Esp {
     /// The contents of otadata as the bootloader reads them: the part has no error correction.
     pub fn otadata(&self) -> Vec<u8> {
         let mut bytes = vec![0; OTADATA.len_bytes() as usize];
-        let read = now(self.view().read(OTADATA.offset_bytes(), &mut bytes)).expect("reading never waits");
+        let read = poll_ready(self.view().read(OTADATA.offset_bytes(), &mut bytes)).expect("reading never waits");
         if read.is_err() {
             bytes = self.nor.bytes(OTADATA.offset_bytes(), OTADATA.len_bytes());
         }
@@ -104,8 +104,8 @@ impl Esp {
     fn does(&self, otadata: &mut [u8], step: Step) -> bool {
         let at = |sector: usize| OTADATA.offset_bytes() + sector as u32 * SECTOR_BYTES;
         let done = match step {
-            Step::Erase { sector } => now(self.view().erase(at(sector), at(sector) + SECTOR_BYTES)),
-            Step::Write { sector, entry } => now(self.view().write(at(sector), &entry.0)),
+            Step::Erase { sector } => poll_ready(self.view().erase(at(sector), at(sector) + SECTOR_BYTES)),
+            Step::Write { sector, entry } => poll_ready(self.view().write(at(sector), &entry.0)),
         };
         done == Some(Ok(())) && esp_bootloader::whole(otadata, step)
     }

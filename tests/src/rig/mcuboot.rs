@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use ota_pal::loaders::mcuboot::{Align, InPlace, Mark, Marks, Mode, Swap, Swapping};
-use ota_pal::{BootControl, Geometry, Layout, LoaderBridge, RecordRegions, Region, SlotId, now};
+use ota_pal::{BootControl, Geometry, Layout, LoaderBridge, RecordRegions, Region, SlotId, poll_ready};
 
 use super::{Board, Rig, Turn, board, nor};
 use crate::image::{BOARD, hardware};
@@ -141,7 +141,7 @@ impl Rig for McubootInPlace {
     fn new() -> Self {
         let device = Device::new(Mode::DirectXip);
         // A programmer writes what `imgtool --pad --confirm` makes: without a mark MCUboot starts nothing.
-        let marked = now(device.marks().mark(&mut device.flash(), SlotId::A, Mark::Permanent));
+        let marked = poll_ready(device.marks().mark(&mut device.flash(), SlotId::A, Mark::Permanent));
         marked.expect("memory never waits").expect("a mark");
         Self(device)
     }

@@ -1,7 +1,7 @@
 //! An update on a device under a foreign boot loader: received, verified and tried, then confirmed, rolled back or ended, by
 //! a program that replaces the agent. The power may be cut at any operation.
 
-use ota_pal::{Digest, ImageState, Platform, Refusal, Trial, now};
+use ota_pal::{Digest, ImageState, Platform, Refusal, Trial, poll_ready};
 use sha2::{Digest as _, Sha256};
 
 use super::{Rig, Turn, update};
@@ -103,7 +103,7 @@ impl<R: Rig> UpdateRun<R> {
         if self.runs_new() && self.behaviour == Behaviour::Hangs {
             return None;
         }
-        now(self.program(&mut self.rig.board()))?
+        poll_ready(self.program(&mut self.rig.board()))?
     }
 
     /// Chooses the next step from the state that the platform reports.

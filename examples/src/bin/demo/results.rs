@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ota_boot::{Decision, select};
 use ota_examples::device::{FLASH_BYTES, Flash, layout};
-use ota_pal::{BootRecords, Fault, Flash as _, Trial, now, read_header};
+use ota_pal::{BootRecords, Fault, Flash as _, Trial, poll_ready, read_header};
 use sha2::{Digest, Sha256};
 
 use crate::Error;
@@ -137,16 +137,16 @@ fn running_image(path: &Path) -> Result<Running, Error> {
     const FILE: &str = "a file never waits";
     let mut flash = Flash::open(path, FLASH_BYTES)?;
     let layout = layout();
-    let record = now(BootRecords::new(&layout).load(&mut flash)).ok_or(FILE)??;
+    let record = poll_ready(BootRecords::new(&layout).load(&mut flash)).ok_or(FILE)??;
     let slot = match select(&record) {
         Decision::Try { counted: Trial::Started { slot, .. }, .. } => slot,
         _ => record.confirmed,
     };
     let region = layout.slot(slot);
-    let header = now(read_header(&mut flash, region)).ok_or(FILE)??;
+    let header = poll_ready(read_header(&mut flash, region)).ok_or(FILE)??;
     let header = header?;
     let mut bytes = vec![0; header.image_bytes() as usize];
-    let read = now(flash.read(region.offset_bytes(), &mut bytes)).ok_or(FILE)?;
+    let read = poll_ready(flash.read(region.offset_bytes(), &mut bytes)).ok_or(FILE)?;
     read.map_err(|_| Fault::Read { offset_bytes: region.offset_bytes() })?;
     let place = Location { flash: path.to_owned(), offset_bytes: region.offset_bytes(), len_bytes: bytes.len() };
     Ok(Running { version: header.version.to_string(), place, bytes })

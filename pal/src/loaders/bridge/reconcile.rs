@@ -4,7 +4,7 @@
 use super::super::super::flash::Flash;
 use super::super::super::flash::hash;
 use super::super::super::native::boot_control::BootControl;
-use super::super::super::native::wipe;
+use super::super::super::native::erase;
 use super::{Loader, LoaderBridge};
 use crate::fault::Fault;
 use crate::image::slot::SlotId;
@@ -147,7 +147,7 @@ impl<L: Loader> LoaderBridge<L> {
         record: &mut BootRecord,
     ) {
         let Trial::Pending { slot, digest, image_bytes, .. } = record.trial else { return };
-        if hash::holds(flash, self.region(layout, slot), &digest, image_bytes, watchdog).await != Ok(true) {
+        if hash::matches(flash, self.region(layout, slot), &digest, image_bytes, watchdog).await != Ok(true) {
             end_trial(record);
         }
     }
@@ -179,12 +179,12 @@ impl<L: Loader> LoaderBridge<L> {
     ) {
         if running.is_factory() {
             // A worn-out sector is left as it is; the reset is complete nevertheless.
-            let _ = wipe::erase_slots(flash, layout, watchdog).await;
+            let _ = erase::erase_slots(flash, layout, watchdog).await;
             let factory = record.images.get(SlotId::FACTORY).copied();
             record.images = Images::NONE;
             record.images.set(SlotId::FACTORY, factory);
         }
-        (record.confirmed, record.wipe) = (running, false);
+        (record.confirmed, record.factory_reset_pending) = (running, false);
     }
 }
 

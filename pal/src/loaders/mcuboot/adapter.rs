@@ -16,7 +16,7 @@ use crate::refusal::Refusal;
 use crate::store::region::Region;
 
 use super::image::{ImageError, read_image_header};
-use super::marks::{Mark, Marks, Mode, Standing};
+use super::marks::{Mark, Marks, Mode, TrialState};
 use super::tlvs::read_tlvs;
 use super::trailer::{Flag, Magic};
 
@@ -110,7 +110,7 @@ impl<const BOARD_NAMED: bool> Loader for Swapping<BOARD_NAMED> {
         slot: SlotId,
     ) -> Result<LoaderState, Fault> {
         if slot == running {
-            return Ok(state_of_running(self.0.standing(flash, SlotId::A).await?));
+            return Ok(state_of_running(self.0.trial_state(flash, SlotId::A).await?));
         }
         let waits = self.0.read_other(flash, SlotId::B).await;
         let is_mark = waits.magic == Magic::Good && waits.image_ok != Flag::Bad;
@@ -151,7 +151,7 @@ impl<const BOARD_NAMED: bool> Loader for InPlace<BOARD_NAMED> {
         slot: SlotId,
     ) -> Result<LoaderState, Fault> {
         if slot == running {
-            return Ok(state_of_running(self.0.standing(flash, slot).await?));
+            return Ok(state_of_running(self.0.trial_state(flash, slot).await?));
         }
         let words = self.0.read_other(flash, slot).await;
         Ok(match (words.magic, words.copy_done, words.image_ok) {
@@ -185,19 +185,19 @@ impl<const BOARD_NAMED: bool> Loader for InPlace<BOARD_NAMED> {
     }
 }
 
-fn state_of_running(standing: Standing) -> LoaderState {
-    match standing {
-        Standing::Confirmed => LoaderState::Confirmed,
-        Standing::OnTrial => LoaderState::Testing,
+fn state_of_running(trial_state: TrialState) -> LoaderState {
+    match trial_state {
+        TrialState::Confirmed => LoaderState::Confirmed,
+        TrialState::OnTrial => LoaderState::Testing,
         // The verdict is left to the program: the image can stay, or can be reverted by a mark.
-        Standing::Unwatched => LoaderState::Unknown,
+        TrialState::Unwatched => LoaderState::Unknown,
     }
 }
 
 async fn keep<F: Flash>(marks: &mut Marks, flash: &mut F, place: SlotId) -> Result<(), Fault> {
     match marks.confirm(flash, place).await? {
-        Standing::Confirmed | Standing::Unwatched => Ok(()),
-        Standing::OnTrial => Err(Fault::Write { offset_bytes: marks.flag_address(place) }),
+        TrialState::Confirmed | TrialState::Unwatched => Ok(()),
+        TrialState::OnTrial => Err(Fault::Write { offset_bytes: marks.flag_address(place) }),
     }
 }
 

@@ -53,7 +53,7 @@ pub enum NextBoot {
 
 /// The state of the running image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum TrialState {
     /// The next boot reverts it unless it is confirmed first.
     OnTrial,
     /// It is permanent according to its trailer.
@@ -172,33 +172,33 @@ impl Marks {
     ///
     /// # Errors
     /// [`Fault::Read`].
-    pub async fn standing<F: Flash>(&self, flash: &mut F, running: SlotId) -> Result<Standing, Fault> {
-        Ok(standing(self.mode, &self.read(flash, self.runs_from(running)).await?))
+    pub async fn trial_state<F: Flash>(&self, flash: &mut F, running: SlotId) -> Result<TrialState, Fault> {
+        Ok(trial_state(self.mode, &self.read(flash, self.runs_from(running)).await?))
     }
 
-    /// Confirms the running image and returns its state. [`Standing::Unwatched`] needs no confirmation.
-    /// [`Standing::OnTrial`] means that the image cannot be confirmed: its trailer is torn. Idempotent.
+    /// Confirms the running image and returns its state. [`TrialState::Unwatched`] needs no confirmation.
+    /// [`TrialState::OnTrial`] means that the image cannot be confirmed: its trailer is torn. Idempotent.
     ///
     /// # Cancel safety
     /// On cancellation or failure the image is confirmed or still on trial; call again.
     ///
     /// # Errors
     /// Any error of the flash.
-    pub async fn confirm<F: Flash>(&mut self, flash: &mut F, running: SlotId) -> Result<Standing, Fault> {
+    pub async fn confirm<F: Flash>(&mut self, flash: &mut F, running: SlotId) -> Result<TrialState, Fault> {
         let (region, offsets) = self.slot(self.runs_from(running));
         let found = self.read(flash, self.runs_from(running)).await?;
         if found.magic != Magic::Good {
-            return Ok(standing(self.mode, &found));
+            return Ok(trial_state(self.mode, &found));
         }
         if self.mode == Mode::DirectXip && found.copy_done == Flag::Unset {
             set_flag(flash, region.at(offsets.copy_done())).await?;
         }
-        // A torn flag cannot be written again; `standing` determines how MCUboot reads it.
+        // A torn flag cannot be written again; `trial_state` determines how MCUboot reads it.
         if found.image_ok == Flag::Unset {
             set_flag(flash, region.at(offsets.image_ok())).await?;
         }
         flash::sync(flash).await?;
-        self.standing(flash, running).await
+        self.trial_state(flash, running).await
     }
 
     /// Makes the next boot revert the running image to the one before it. MCUboot reverts an image on trial by itself;
@@ -210,13 +210,13 @@ impl Marks {
     /// # Errors
     /// [`Fault::NoTrialRuns`] if the image is confirmed, or unwatched after a swap by offset; any flash error.
     pub async fn go_back<F: Flash>(&mut self, flash: &mut F, running: SlotId) -> Result<(), Fault> {
-        match (self.standing(flash, running).await?, self.mode) {
-            (Standing::OnTrial, _) => Ok(()),
-            (Standing::Confirmed, _) => Err(Fault::NoTrialRuns),
+        match (self.trial_state(flash, running).await?, self.mode) {
+            (TrialState::OnTrial, _) => Ok(()),
+            (TrialState::Confirmed, _) => Err(Fault::NoTrialRuns),
             // With a swap by offset, the earlier image is not where MCUboot reads a marked one.
-            (Standing::Unwatched, Mode::Swap(Swap::Offset)) => Err(Fault::NoTrialRuns),
-            (Standing::Unwatched, Mode::Swap(_)) => self.mark(flash, SlotId::B, Mark::Permanent).await,
-            (Standing::Unwatched, Mode::DirectXip) => self.unmark(flash, running).await,
+            (TrialState::Unwatched, Mode::Swap(Swap::Offset)) => Err(Fault::NoTrialRuns),
+            (TrialState::Unwatched, Mode::Swap(_)) => self.mark(flash, SlotId::B, Mark::Permanent).await,
+            (TrialState::Unwatched, Mode::DirectXip) => self.unmark(flash, running).await,
         }
     }
 
@@ -322,14 +322,14 @@ const fn marked(mark: Mark) -> Trailer {
     Trailer { magic: Magic::Good, image_ok, ..Trailer::ERASED }
 }
 
-fn standing(mode: Mode, running: &Trailer) -> Standing {
+fn trial_state(mode: Mode, running: &Trailer) -> TrialState {
     match (running.magic, running.image_ok, running.copy_done, mode) {
-        (Magic::Good, Flag::Set, _, _) => Standing::Confirmed,
-        (Magic::Good, Flag::Unset, Flag::Set, _) => Standing::OnTrial,
+        (Magic::Good, Flag::Set, _, _) => TrialState::Confirmed,
+        (Magic::Good, Flag::Unset, Flag::Set, _) => TrialState::OnTrial,
         // In place, a torn flag counts as absent, and so does a torn magic: MCUboot erases the image.
-        (Magic::Good, _, Flag::Unset | Flag::Bad, Mode::DirectXip) => Standing::Unwatched,
-        (_, _, _, Mode::DirectXip) => Standing::OnTrial,
-        (_, _, _, Mode::Swap(_)) => Standing::Unwatched,
+        (Magic::Good, _, Flag::Unset | Flag::Bad, Mode::DirectXip) => TrialState::Unwatched,
+        (_, _, _, Mode::DirectXip) => TrialState::OnTrial,
+        (_, _, _, Mode::Swap(_)) => TrialState::Unwatched,
     }
 }
 

@@ -16,6 +16,6 @@ pub mod trailer;
 
 pub use adapter::{InPlace, McubootImages, Swapping};
 pub use image::{ImageError, ImageHeader, read_image_header};
-pub use marks::{Mark, Marks, Mode, NextBoot, Standing};
+pub use marks::{Mark, Marks, Mode, NextBoot, TrialState};
 pub use tlvs::{Tlvs, matches_digest, read_tlvs};
 pub use trailer::{Align, Flag, Magic, Offsets, Swap, SwapType, Trailer, TrailerError};

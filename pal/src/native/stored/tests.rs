@@ -6,7 +6,7 @@ use super::super::super::flash::boot_records::BootRecords;
 use super::super::super::flash::floors::MonotonicRecords;
 use super::super::super::flash::records::Records;
 use super::super::super::testing::{CUTS, Ram, header, image, public_key, run, sha256, sign, signing_key};
-use super::super::tests::{Device, NoReset, Nor, SECTOR, receive, running_image, seal};
+use super::super::tests::{Device, NoReset, Nor, SECTOR, receive, running_image, verify};
 use super::super::{DeviceConfig, Native, OwnSelector};
 use crate::image::accept::VersionRule;
 use crate::image::digest::Digest;
@@ -70,7 +70,7 @@ fn update(flash: &mut Nor, running: SlotId, header: Header) -> SlotId {
     let image = image(&header);
     let mut old = device(flash, running);
     let begun = receive(&mut old, &image);
-    let digest = seal(&mut old, &image).unwrap();
+    let digest = verify(&mut old, &image).unwrap();
     run(old.activate(begun.slot, &digest, image.len() as u32)).unwrap();
     let mut tried = record(flash);
     let Trial::Pending { slot, digest, image_bytes, .. } = tried.trial else { panic!("{tried:?}") };
@@ -189,7 +189,7 @@ fn the_security_counter_is_raised_after_the_commit_and_a_cut_raise_is_repeated_a
         let image = image(&version(2, 7));
         let mut old = device(&mut flash, SlotId::FACTORY);
         receive(&mut old, &image);
-        let digest = seal(&mut old, &image).unwrap();
+        let digest = verify(&mut old, &image).unwrap();
         run(old.activate(SlotId::A, &digest, image.len() as u32)).unwrap();
         let mut tried = record(&mut flash);
         tried.trial = Trial::Started { slot: SlotId::A, digest, image_bytes: image.len() as u32, attempts_left: 0 };
@@ -265,7 +265,7 @@ fn while_the_monotonic_record_cannot_be_raised_the_running_image_is_the_floor() 
         let image = image(&version(3, 5));
         let mut old = device(&mut flash, running);
         let begun = receive(&mut old, &image);
-        let digest = seal(&mut old, &image).unwrap();
+        let digest = verify(&mut old, &image).unwrap();
         run(old.activate(begun.slot, &digest, image.len() as u32)).unwrap();
         let mut tried = record(&mut flash);
         let (trial, image_bytes) = (begun.slot, image.len() as u32);
@@ -297,10 +297,11 @@ fn a_factory_reset_needs_a_verified_whole_and_allowed_image() {
     flash.bytes[at] ^= 1;
     assert_eq!(order(&mut flash), Ok(()));
     let ordered = record(&mut flash);
-    assert_eq!((ordered.confirmed, ordered.wipe), (SlotId::FACTORY, true));
+    assert_eq!((ordered.confirmed, ordered.factory_reset_pending), (SlotId::FACTORY, true));
 
-    run(BootRecords::new(&layout()).store(&mut flash, &BootRecord { wipe: false, confirmed: running, ..ordered }))
-        .unwrap();
+    run(BootRecords::new(&layout())
+        .store(&mut flash, &BootRecord { factory_reset_pending: false, confirmed: running, ..ordered }))
+    .unwrap();
     run(MonotonicRecords::new(&layout()).raise(&mut flash, RollbackCounters { security_counter: 1, key_epoch: 0 }))
         .unwrap();
     assert_eq!(order(&mut flash), Err(Refusal::SecurityCounterTooLow { have: 1, got: 0 }));

@@ -89,7 +89,7 @@ impl Platform for Interface {
         Ok(call(7)?)
     }
 
-    fn seal(&mut self, signature: Option<&Signature<'_>>, _source: &str) -> Result<Digest, Refusal> {
+    fn verify(&mut self, signature: Option<&Signature<'_>>, _source: &str) -> Result<Digest, Refusal> {
         write_device(signature.map_or(&[], |signature| signature.bytes));
         Ok(call(8).map(|()| digest())?)
     }

@@ -165,11 +165,11 @@ fn an_image_on_trial_is_confirmed_by_one_write() {
     for mode in MODES {
         let (mut flash, mut words) = (nor::<8>(), marks_of::<8>(mode, 8));
         put(&mut flash, &words, SlotId::A, ON_TRIAL);
-        assert_eq!(run(words.standing(&mut flash, SlotId::A)), Ok(Standing::OnTrial));
+        assert_eq!(run(words.trial_state(&mut flash, SlotId::A)), Ok(TrialState::OnTrial));
         assert_eq!(run(words.next_boot(&mut flash, SlotId::A)), Ok(NextBoot::GoesBack));
-        assert_eq!(run(words.confirm(&mut flash, SlotId::A)), Ok(Standing::Confirmed));
+        assert_eq!(run(words.confirm(&mut flash, SlotId::A)), Ok(TrialState::Confirmed));
         assert_eq!(flash.ops, [Op::Write(SLOT_BYTES - 24), Op::Sync]);
-        assert_eq!(run(words.confirm(&mut flash, SlotId::A)), Ok(Standing::Confirmed));
+        assert_eq!(run(words.confirm(&mut flash, SlotId::A)), Ok(TrialState::Confirmed));
         assert_eq!(flash.ops, [Op::Write(SLOT_BYTES - 24), Op::Sync, Op::Sync]);
         assert_eq!(run(words.next_boot(&mut flash, SlotId::A)), Ok(NextBoot::Same));
     }
@@ -179,7 +179,7 @@ fn an_image_on_trial_is_confirmed_by_one_write() {
 fn in_place_the_running_slots_own_trailer_is_confirmed_copy_done_first() {
     let (mut flash, mut words) = (nor::<8>(), marks_of::<8>(Mode::DirectXip, 8));
     put(&mut flash, &words, SlotId::B, good(Flag::Unset, Flag::Unset));
-    assert_eq!(run(words.confirm(&mut flash, SlotId::B)), Ok(Standing::Confirmed));
+    assert_eq!(run(words.confirm(&mut flash, SlotId::B)), Ok(TrialState::Confirmed));
     assert_eq!(flash.ops, [Op::Write(2 * SLOT_BYTES - 32), Op::Write(2 * SLOT_BYTES - 24), Op::Sync]);
 }
 
@@ -188,7 +188,7 @@ fn a_confirmation_writes_nothing_without_a_good_magic() {
     for (mode, magic) in MODES.into_iter().flat_map(|mode| [Magic::Unset, Magic::Bad].map(|magic| (mode, magic))) {
         let (mut flash, mut words) = (nor::<8>(), marks_of::<8>(mode, 8));
         put(&mut flash, &words, SlotId::A, Trailer { magic, ..ON_TRIAL });
-        let expected = if mode == Mode::DirectXip { Standing::OnTrial } else { Standing::Unwatched };
+        let expected = if mode == Mode::DirectXip { TrialState::OnTrial } else { TrialState::Unwatched };
         assert_eq!(run(words.confirm(&mut flash, SlotId::A)), Ok(expected));
         assert_eq!(flash.ops, []);
     }
@@ -196,7 +196,7 @@ fn a_confirmation_writes_nothing_without_a_good_magic() {
 
 #[test]
 fn a_torn_flag_is_not_written_again() {
-    for (mode, expected) in [(Mode::Swap(Swap::Move), Standing::Unwatched), (Mode::DirectXip, Standing::OnTrial)] {
+    for (mode, expected) in [(Mode::Swap(Swap::Move), TrialState::Unwatched), (Mode::DirectXip, TrialState::OnTrial)] {
         let (mut flash, mut words) = (nor::<8>(), marks_of::<8>(mode, 8));
         put(&mut flash, &words, SlotId::A, good(Flag::Bad, Flag::Set));
         assert_eq!(run(words.confirm(&mut flash, SlotId::A)), Ok(expected));
@@ -213,8 +213,8 @@ fn a_confirmation_cut_anywhere_leaves_a_trial_or_an_image_that_stays() {
         let told = run(words.confirm(&mut flash, SlotId::A));
         flash.power_on();
         let next = run(words.next_boot(&mut flash, SlotId::A)).unwrap();
-        let standing = run(words.standing(&mut flash, SlotId::A)).unwrap();
-        assert_eq!(next == NextBoot::GoesBack, standing == Standing::OnTrial, "{operation} {cut:?}");
+        let trial_state = run(words.trial_state(&mut flash, SlotId::A)).unwrap();
+        assert_eq!(next == NextBoot::GoesBack, trial_state == TrialState::OnTrial, "{operation} {cut:?}");
         assert!(told.is_err(), "{operation} {cut:?}");
     }
 }

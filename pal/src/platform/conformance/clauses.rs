@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use sha2::{Digest as _, Sha256};
 
-use super::bench::{BLOCK_BYTES, Bench, Seen, Violation, receive, seal, update};
+use super::test_board::{BLOCK_BYTES, Seen, TestBoard, Violation, receive, update, verify};
 use crate::device::{ImageManagement as _, Platform};
 use crate::fault::Fault;
 use crate::image::digest::Digest;
@@ -19,10 +19,10 @@ pub const CLAUSES: [&str; 12] = [
     "a new device runs a confirmed image, and its journal is empty",
     "an image goes to a slot that does not run, in blocks of any order",
     "what does not fit is refused by name, and nothing is written of it",
-    "only what was signed is sealed",
+    "only what was signed is verified",
     "a repeated `begin` keeps whole sectors of the bytes to keep, and no more",
     "a journal payload is there after a reset, and so is what was written before it",
-    "only what was sealed is activated, and activating again changes nothing",
+    "only what was verified is activated, and activating again changes nothing",
     "an activated image runs on trial after the reset, and nothing is received meanwhile",
     "confirming keeps the image, and confirming again changes nothing",
     "rolling back brings the confirmed image back and keeps the reason",
@@ -45,7 +45,7 @@ macro_rules! check_in_order {
     }};
 }
 
-pub(super) async fn check_all<B: Bench>(bench: &mut B) -> Vec<Violation> {
+pub(super) async fn check_all<B: TestBoard>(bench: &mut B) -> Vec<Violation> {
     check_in_order!(
         bench,
         new_device,
@@ -79,20 +79,20 @@ async fn state<P: Platform>(platform: &mut P) -> Result<ImageState, Seen> {
     Ok(platform.boot_state().await?.image_state())
 }
 
-async fn running_digest<B: Bench>(bench: &B, platform: &mut B::Platform, number: u32) -> Result<(), Seen> {
+async fn running_digest<B: TestBoard>(bench: &B, platform: &mut B::Platform, number: u32) -> Result<(), Seen> {
     let image = bench.image(number);
     let found = platform.running_digest(image.len() as u32).await?;
     same("the digest of what runs", found, sha256(&image))
 }
 
-async fn new_device<B: Bench>(bench: &mut B) -> Result<(), Seen> {
+async fn new_device<B: TestBoard>(bench: &mut B) -> Result<(), Seen> {
     let mut platform = bench.boot().await;
     same("the image", state(&mut platform).await?, ImageState::Confirmed)?;
     same("the length of the journal", platform.load_journal(&mut [0; 8]).await?, 0)?;
     running_digest(bench, &mut platform, 1).await
 }
 
-async fn any_order<B: Bench>(bench: &mut B) -> Result<(), Seen> {
+async fn any_order<B: TestBoard>(bench: &mut B) -> Result<(), Seen> {
     let mut platform = bench.boot().await;
     let image = bench.image(2);
     let begun = platform.begin(image.len() as u32, 0).await?;
@@ -109,11 +109,11 @@ async fn any_order<B: Bench>(bench: &mut B) -> Result<(), Seen> {
         }
     }
     platform.check_header().await?;
-    same("the digest", seal(bench, &mut platform, &image).await, Ok(sha256(&image)))?;
+    same("the digest", verify(bench, &mut platform, &image).await, Ok(sha256(&image)))?;
     running_digest(bench, &mut platform, 1).await
 }
 
-async fn what_does_not_fit<B: Bench>(bench: &mut B) -> Result<(), Seen> {
+async fn what_does_not_fit<B: TestBoard>(bench: &mut B) -> Result<(), Seen> {
     let mut platform = bench.boot().await;
     let image = bench.image(2);
     let image_bytes = image.len() as u32;
@@ -127,21 +127,21 @@ async fn what_does_not_fit<B: Bench>(bench: &mut B) -> Result<(), Seen> {
     let wrapped = platform.write(u32::MAX / 1024 * 1024, &[0; 2048]).await;
     same("that a block beyond 4 GiB is out of range", matches!(wrapped, Err(Fault::OutOfRange { .. })), true)?;
     receive(&mut platform, &image, 0).await?;
-    same("the digest", seal(bench, &mut platform, &image).await, Ok(sha256(&image)))
+    same("the digest", verify(bench, &mut platform, &image).await, Ok(sha256(&image)))
 }
 
-async fn only_signed<B: Bench>(bench: &mut B) -> Result<(), Seen> {
+async fn only_signed<B: TestBoard>(bench: &mut B) -> Result<(), Seen> {
     let mut platform = bench.boot().await;
     let genuine = bench.image(2);
     let mut tampered = genuine.clone();
     *tampered.last_mut().expect("an image has bytes") ^= 1;
     platform.begin(tampered.len() as u32, 0).await?;
     receive(&mut platform, &tampered, 0).await?;
-    let sealed = seal(bench, &mut platform, &genuine).await;
-    same("that another file's signature is refused", matches!(sealed, Err(Refusal::Signature(_))), true)
+    let verified = verify(bench, &mut platform, &genuine).await;
+    same("that another file's signature is refused", matches!(verified, Err(Refusal::Signature(_))), true)
 }
 
-async fn begun_again<B: Bench>(bench: &mut B) -> Result<(), Seen> {
+async fn begun_again<B: TestBoard>(bench: &mut B) -> Result<(), Seen> {
     let image = bench.image(2);
     let image_bytes = image.len() as u32;
     let keep_bytes = image_bytes / 2 / BLOCK_BYTES as u32 * BLOCK_BYTES as u32;
@@ -156,10 +156,10 @@ async fn begun_again<B: Bench>(bench: &mut B) -> Result<(), Seen> {
     same("the slot", begun.slot, first.slot)?;
     same("that no more is kept", begun.frontier_bytes <= keep_bytes, true)?;
     receive(&mut platform, &image, begun.frontier_bytes).await?;
-    same("the digest", seal(bench, &mut platform, &image).await, Ok(sha256(&image)))
+    same("the digest", verify(bench, &mut platform, &image).await, Ok(sha256(&image)))
 }
 
-async fn journal<B: Bench>(bench: &mut B) -> Result<(), Seen> {
+async fn journal<B: TestBoard>(bench: &mut B) -> Result<(), Seen> {
     for payload in [&b"first"[..], b"the second is longer", &[7; 192], b""] {
         let mut platform = bench.boot().await;
         platform.store_journal(payload).await?;
@@ -172,7 +172,7 @@ async fn journal<B: Bench>(bench: &mut B) -> Result<(), Seen> {
     Ok(())
 }
 
-async fn activate<B: Bench>(bench: &mut B) -> Result<(), Seen> {
+async fn activate<B: TestBoard>(bench: &mut B) -> Result<(), Seen> {
     let mut platform = bench.boot().await;
     let running = platform.boot_state().await?.running;
     let image = bench.image(2);
@@ -181,7 +181,7 @@ async fn activate<B: Bench>(bench: &mut B) -> Result<(), Seen> {
     same("activating what runs", refused, Err(Refusal::SlotRuns { slot: running }))?;
     let begun = platform.begin(image_bytes, 0).await?;
     receive(&mut platform, &image, 0).await?;
-    let digest = seal(bench, &mut platform, &image).await?;
+    let digest = verify(bench, &mut platform, &image).await?;
     let other = platform.activate(begun.slot, &Digest([0; 32]), image_bytes).await;
     same("activating by another digest", other, Err(Refusal::DigestMismatch { slot: begun.slot }))?;
     for _ in 0..2 {
@@ -192,7 +192,7 @@ async fn activate<B: Bench>(bench: &mut B) -> Result<(), Seen> {
     same("what runs until the reset", state(&mut platform).await?, ImageState::Confirmed)
 }
 
-async fn on_trial<B: Bench>(bench: &mut B) -> Result<(), Seen> {
+async fn on_trial<B: TestBoard>(bench: &mut B) -> Result<(), Seen> {
     let mut platform = bench.boot().await;
     let slot = update(bench, &mut platform, 2).await?;
     drop(platform);
@@ -203,7 +203,7 @@ async fn on_trial<B: Bench>(bench: &mut B) -> Result<(), Seen> {
     same("another download", platform.begin(5000, 0).await, Err(Refusal::TrialRunning))
 }
 
-async fn confirm<B: Bench>(bench: &mut B) -> Result<(), Seen> {
+async fn confirm<B: TestBoard>(bench: &mut B) -> Result<(), Seen> {
     let mut platform = bench.boot().await;
     let slot = update(bench, &mut platform, 2).await?;
     drop(platform);
@@ -224,7 +224,7 @@ async fn confirm<B: Bench>(bench: &mut B) -> Result<(), Seen> {
     Ok(())
 }
 
-async fn roll_back<B: Bench>(bench: &mut B) -> Result<(), Seen> {
+async fn roll_back<B: TestBoard>(bench: &mut B) -> Result<(), Seen> {
     let mut platform = bench.boot().await;
     same("a verdict without a trial", platform.roll_back(1).await, Err(Fault::NoTrialRuns))?;
     let slot = update(bench, &mut platform, 2).await?;
@@ -242,7 +242,7 @@ async fn roll_back<B: Bench>(bench: &mut B) -> Result<(), Seen> {
     same("that slot and first reason are kept", is_kept, true)
 }
 
-async fn silent_trial<B: Bench>(bench: &mut B) -> Result<(), Seen> {
+async fn silent_trial<B: TestBoard>(bench: &mut B) -> Result<(), Seen> {
     let mut platform = bench.boot().await;
     update(bench, &mut platform, 2).await?;
     drop(platform);
@@ -257,7 +257,7 @@ async fn silent_trial<B: Bench>(bench: &mut B) -> Result<(), Seen> {
     same("that the trial ended", matches!(trial, Trial::Ended { started: true, .. }), true)
 }
 
-async fn way_back<B: Bench>(bench: &mut B) -> Result<(), Seen> {
+async fn way_back<B: TestBoard>(bench: &mut B) -> Result<(), Seen> {
     let mut platform = bench.boot().await;
     same("the way back of a new device", platform.restore_previous().await, Err(Refusal::NoPreviousImage))?;
     update(bench, &mut platform, 2).await?;

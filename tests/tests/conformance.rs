@@ -1,4 +1,4 @@
-//! Every platform of this project fulfils the contract of `ota_pal::platform::contract`; and a platform that violates a
+//! Every platform of this project fulfils the contract of `ota_pal::platform::conformance`; and a platform that violates a
 //! clause is detected.
 
 use std::cell::RefCell;
@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use embedded_storage::nor_flash::NorFlashErrorKind;
-use ota_pal::platform::contract::{Bench, CLAUSES, Violation, check};
-use ota_pal::{FileFlash, Flash, Layout, Native, SignatureKind, now};
-use ota_tests::bench::{Button, Own, STORE_SLOT_BYTES, staged};
+use ota_pal::platform::conformance::{CLAUSES, TestBoard, Violation, check};
+use ota_pal::{FileFlash, Flash, Layout, Native, SignatureKind, poll_ready};
 use ota_tests::nor::{CHIPS, Chip, Nor, View};
+use ota_tests::test_board::{Button, Own, STORE_SLOT_BYTES, staged};
 use ota_tests::verifier::SimVerifier;
 
-fn checked(bench: &mut impl Bench) -> Vec<Violation> {
-    now(check(bench)).expect("memory never waits")
+fn checked(bench: &mut impl TestBoard) -> Vec<Violation> {
+    poll_ready(check(bench)).expect("memory never waits")
 }
 
 /// The same over a simulated part.
@@ -43,7 +43,7 @@ fn the_native_platform_keeps_the_contract_on_every_kind_of_flash() {
 
 #[test]
 fn the_native_platform_keeps_the_contract_over_a_file() {
-    let folder = std::env::temp_dir().join(format!("ota-contract-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("ota-conformance-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder for the flash");
     let path: PathBuf = folder.join("flash");
     let violations = checked(&mut Own::new(move |erased| {
@@ -130,7 +130,7 @@ fn the_staged_platform_keeps_the_contract_with_images_in_a_ram_store() {
 /// A test board whose devices lose everything at a reset.
 struct Forgetful(Own<View<4, 4096>>);
 
-impl Bench for Forgetful {
+impl TestBoard for Forgetful {
     type Platform = Native<View<4, 4096>, SimVerifier, Button>;
 
     async fn make(&mut self) {

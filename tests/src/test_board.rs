@@ -1,8 +1,8 @@
-//! Devices with the project's own boot selector for `ota_pal::platform::contract`, over any flash.
+//! Devices with the project's own boot selector for `ota_pal::platform::conformance`, over any flash.
 
 use ota_boot::{VerifyLevel, boot, boot_staged};
 use ota_pal::TRIAL_ATTEMPTS_DEFAULT;
-use ota_pal::platform::contract::Bench;
+use ota_pal::platform::conformance::TestBoard;
 use ota_pal::{
     Component, ConcatFlash, Flash, Geometry, Layout, Native, NoWatchdog, OwnSelector, RecordRegions, Region, Reset,
     RollbackCounters, SignatureKind, SlotId, VersionRule,
@@ -73,7 +73,7 @@ pub fn staged<S: Flash + 'static>(mut open: impl FnMut(bool) -> S + 'static) -> 
     Own { open: Box::new(open), layout, executing: Some(executing), signer: Signer::new("ours", true) }
 }
 
-impl<F: Flash + 'static> Bench for Own<F> {
+impl<F: Flash + 'static> TestBoard for Own<F> {
     type Platform = Native<F, SimVerifier, Button>;
 
     async fn make(&mut self) {

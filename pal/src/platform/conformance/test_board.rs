@@ -13,7 +13,7 @@ use crate::verify::signature::{Signature, SignatureKind};
 
 /// A device under test.
 #[allow(async_fn_in_trait)]
-pub trait Bench {
+pub trait TestBoard {
     /// The platform under test.
     type Platform: ImageManagement;
 
@@ -66,12 +66,12 @@ impl From<Refusal> for Seen {
 }
 
 /// Runs an update up to the reset and returns the slot of the new image.
-pub(super) async fn update<B: Bench>(bench: &B, platform: &mut B::Platform, number: u32) -> Result<SlotId, Seen> {
+pub(super) async fn update<B: TestBoard>(bench: &B, platform: &mut B::Platform, number: u32) -> Result<SlotId, Seen> {
     let image = bench.image(number);
     let image_bytes = image.len() as u32;
     let begun = platform.begin(image_bytes, 0).await?;
     receive(platform, &image, 0).await?;
-    let digest = seal(bench, platform, &image).await?;
+    let digest = verify(bench, platform, &image).await?;
     platform.activate(begun.slot, &digest, image_bytes).await?;
     Ok(begun.slot)
 }
@@ -86,9 +86,13 @@ pub(super) async fn receive<P: Platform>(platform: &mut P, image: &[u8], from_by
     Ok(())
 }
 
-/// Seals the received image with a signature of `signed`.
-pub(super) async fn seal<B: Bench>(bench: &B, platform: &mut B::Platform, signed: &[u8]) -> Result<Digest, Refusal> {
+/// Verifies the received image with a signature of `signed`.
+pub(super) async fn verify<B: TestBoard>(
+    bench: &B,
+    platform: &mut B::Platform,
+    signed: &[u8],
+) -> Result<Digest, Refusal> {
     let (kind, der) = bench.sign(signed);
     let signature = Signature { kind, key_id: None, bytes: &der };
-    platform.seal(Some(&signature), "contract").await
+    platform.verify(Some(&signature), "conformance").await
 }

@@ -1,17 +1,17 @@
-//! The contract of `ota_pal::platform::contract` under foreign boot loaders; if a format cannot fulfil a clause, exactly
+//! The contract of `ota_pal::platform::conformance` under foreign boot loaders; if a format cannot fulfil a clause, exactly
 //! that clause is violated.
 
-use ota_pal::platform::contract::{Bench, CLAUSES, check};
-use ota_pal::{SignatureKind, now};
+use ota_pal::platform::conformance::{CLAUSES, TestBoard, check};
+use ota_pal::{SignatureKind, poll_ready};
 use ota_tests::rig::embassy::Embassy;
 use ota_tests::rig::esp::Esp;
 use ota_tests::rig::mcuboot::{McubootInPlace, McubootSwap};
 use ota_tests::rig::{Rig, booted, signer};
 
 /// A device under test, recreated for each clause, and the configured number of trial boots.
-struct OnBench<R>(R, u32);
+struct OnBoard<R>(R, u32);
 
-impl<R: Rig> Bench for OnBench<R> {
+impl<R: Rig> TestBoard for OnBoard<R> {
     type Platform = R::Board;
 
     async fn make(&mut self) {
@@ -37,7 +37,7 @@ impl<R: Rig> Bench for OnBench<R> {
 
 /// The clauses that a device with so many trial boots violates, and the observations.
 fn violated<R: Rig>(trial_boots: u32) -> Vec<(&'static str, String)> {
-    let violations = now(check(&mut OnBench(R::new(), trial_boots))).expect("nothing is cut");
+    let violations = poll_ready(check(&mut OnBoard(R::new(), trial_boots))).expect("nothing is cut");
     violations.into_iter().map(|violation| (violation.clause, violation.seen)).collect()
 }
 
