@@ -14,11 +14,11 @@ use crate::application::Application;
 use crate::decode::FILTERS_BYTES_MAX;
 use crate::encode::{MESSAGE_BYTES_MAX, Outgoing};
 use crate::machine::{Backoff, Event, Instant};
-use crate::transport::{Broker, HttpSource, Mqtt, NoHttp, Range};
+use crate::transport::{Broker, Filled, HttpSource, Mqtt, NoHttp, Range};
 
 /// The timeout of a connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-/// The timeout of one step of an HTTP response.
+/// The timeout of the head of an HTTP response, and of a silence in its body.
 const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The timeout of a subscription.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -137,27 +137,30 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         }
         let mut is_open = false;
         loop {
-            let mut result = Ok(());
+            let mut result = Ok(Filled::Part);
             {
                 let step = pin!(async {
-                    let step = async { if is_open { http.fill().await } else { http.open(range).await } };
+                    let step = async {
+                        if is_open { http.fill().await } else { http.open(range).await.map(|()| Filled::Part) }
+                    };
                     result = with_timeout(HTTP_TIMEOUT, step).await.unwrap_or(Err(Reason::HttpUnreachable));
                 });
                 if !self.serve_while_needed(connection, step).await? {
                     return Ok(Ok(()));
                 }
             }
-            if result.is_err() {
-                return Ok(result);
-            }
-            if is_open {
-                let (index, bytes) = http.block();
-                wait!(self.agent.on_block(index, bytes, now()));
-                if !http.advance() {
-                    return Ok(Ok(()));
+            match result {
+                Ok(Filled::Part) => is_open = true,
+                Ok(Filled::Block) => {
+                    let (index, bytes) = http.block();
+                    wait!(self.agent.on_block(index, bytes, now()));
+                    if !http.advance() {
+                        return Ok(Ok(()));
+                    }
                 }
+                Ok(Filled::End) => return Ok(Ok(())),
+                Err(reason) => return Ok(Err(reason)),
             }
-            is_open = true;
         }
     }
 

@@ -94,12 +94,21 @@ pub fn parse_slot(text: &str) -> Result<SlotId, String> {
     }
 }
 
+/// Splits `HOST:PORT`, where the host may be an IPv6 address in brackets.
+fn host_and_port(endpoint: &str) -> Result<(&str, u16), String> {
+    let (host, port) = endpoint.rsplit_once(':').ok_or("the format of --endpoint is HOST:PORT")?;
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    if address.is_none() && host.contains(':') {
+        return Err(format!("--endpoint: an IPv6 address is written in brackets, as [{host}]:{port}"));
+    }
+    Ok((address.unwrap_or(host), port.parse().map_err(|_| "--endpoint ends with a port number")?))
+}
+
 /// Runs the device until it resets, which exits the process with [`EXIT_RESET`].
 ///
 /// Errors: an invalid option.
 pub async fn run(options: Options, application: impl Application) -> Result<(), Error> {
-    let (host, port) = options.endpoint.rsplit_once(':').ok_or("the format of --endpoint is HOST:PORT")?;
-    let port = port.parse().map_err(|_| "--endpoint ends with a port number")?;
+    let (host, port) = host_and_port(&options.endpoint)?;
     let identity = options.cert.as_deref().zip(options.key.as_deref());
     let network = match &options.ca {
         Some(ca) => Network::with_tls(ca, identity)?,
@@ -222,5 +231,20 @@ impl Application for Printing {
 
     fn on_custom_job(&mut self, job: &ota_jobs::JobId, _document: &[u8]) {
         print(Kind::Notice, "", &format!("job {job} is not an update: ignored"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_and_port;
+
+    #[test]
+    fn an_endpoint_is_a_name_or_an_address_and_a_port() {
+        assert_eq!(host_and_port("broker.example.com:8883"), Ok(("broker.example.com", 8883)));
+        assert_eq!(host_and_port("127.0.0.1:1883"), Ok(("127.0.0.1", 1883)));
+        assert_eq!(host_and_port("[::1]:1883"), Ok(("::1", 1883)));
+        for bad in ["broker", "broker:", "broker:mqtt", "broker:70000", "::1:1883"] {
+            assert!(host_and_port(bad).is_err(), "{bad}");
+        }
     }
 }

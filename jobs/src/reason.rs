@@ -94,8 +94,14 @@ reasons! {
     HttpStatus = 0x030A,
     /// The HTTP server could not be reached.
     HttpUnreachable = 0x030B,
-    /// The HTTP server's response is not supported or not HTTP.
+    /// The HTTP server's response is not HTTP, or contradicts itself.
     HttpProtocol = 0x030C,
+    /// The HTTP body is compressed or otherwise encoded.
+    HttpEncoding = 0x030D,
+    /// The HTTP server redirected too often, or to a URL that cannot be followed.
+    HttpRedirectRefused = 0x030E,
+    /// The HTTP server returned 408, 429 or a status of 500 to 599.
+    HttpServerBusy = 0x030F,
 
     /// A write to flash failed.
     FlashWriteFailed = 0x0401,
@@ -220,7 +226,7 @@ mod tests {
     fn codes_rise_so_that_none_is_given_twice() {
         let codes: Vec<u16> = TABLE.iter().map(|(reason, _)| reason.code()).collect();
         assert!(codes.windows(2).all(|pair| pair[0] < pair[1]), "{codes:x?}");
-        assert_eq!(codes.len(), 62);
+        assert_eq!(codes.len(), 65);
     }
 
     #[test]
@@ -241,6 +247,7 @@ mod tests {
             (Reason::UrlNotAllowed, 0x010C),
             (Reason::TooManyBlocks, 0x020A),
             (Reason::HttpProtocol, 0x030C),
+            (Reason::HttpServerBusy, 0x030F),
             (Reason::BootRecordFailed, 0x0406),
             (Reason::DigestMismatch, 0x0504),
             (Reason::KeyRevoked, 0x0505),

@@ -251,7 +251,7 @@ fn allowed_failures(script: &[(u64, Action)], sim: &Simulation) -> Vec<Reason> {
         allowed_failures.extend([
             Reason::HttpUnreachable,
             Reason::HttpBodyTooShort,
-            Reason::HttpStatus,
+            Reason::HttpServerBusy,
             Reason::HttpProtocol,
         ]);
     }

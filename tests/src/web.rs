@@ -48,7 +48,7 @@ const BLOCK_MS: u64 = 4;
 const SILENCE_MS: u64 = 10_000;
 /// Failures of a body, as the client reports them.
 const ACCIDENTS: [Reason; 4] =
-    [Reason::HttpUnreachable, Reason::HttpBodyTooShort, Reason::HttpStatus, Reason::HttpProtocol];
+    [Reason::HttpUnreachable, Reason::HttpBodyTooShort, Reason::HttpServerBusy, Reason::HttpProtocol];
 
 impl Web {
     /// The parts of a body that is requested now, and after how many milliseconds each arrives, over a network with a delay

@@ -202,9 +202,15 @@ impl Transfer {
             Reason::HttpNotFound
             | Reason::HttpRangeNotSatisfiable
             | Reason::HttpRangeIgnored
+            | Reason::HttpStatus
+            | Reason::HttpEncoding
+            | Reason::HttpRedirectRefused
+            | Reason::ImageTooShort
+            | Reason::ImageLengthMismatch
             | Reason::UrlNotAllowed => true,
             Reason::HttpForbidden => self.forbidden >= FORBIDDEN_MAX,
             _ if self.fetch_failures < FETCHES_MAX => false,
+            Reason::HttpProtocol => true,
             _ => self.spare.is_some() || now.since(self.quiet_since) >= self.silence_ms_max,
         };
         if given_up {

@@ -96,6 +96,17 @@ pub struct Range {
     pub block_bytes: u32,
 }
 
+/// What [`HttpSource::fill`] achieved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filled {
+    /// A part of the block; more has to arrive.
+    Part,
+    /// The block is complete.
+    Block,
+    /// The body has no other whole block; the rest of the file takes another request.
+    End,
+}
+
 /// A source of images over HTTP: one response body at a time, read in blocks.
 #[allow(async_fn_in_trait)]
 pub trait HttpSource {
@@ -104,21 +115,21 @@ pub trait HttpSource {
     /// Errors: [`Reason::UrlNotAllowed`], [`Reason::DocumentFieldTooLong`].
     fn set_url(&mut self, url: &[u8]) -> Result<(), Reason>;
 
-    /// Requests the file from `range.from_bytes` to its end.
+    /// Requests the file from `range.from_bytes` to its end. The body may end earlier, but not before the next block does.
     ///
-    /// Errors: a reason for every response without this body.
+    /// Errors: a reason for every response without such a body.
     ///
     /// # Cancel safety
     /// Dropping the future ends the request.
     async fn open(&mut self, range: Range) -> Result<(), Reason>;
 
-    /// Reads until the next block is complete.
+    /// Reads what has arrived of the next block; waits if that is nothing.
     ///
-    /// Errors: [`Reason::HttpBodyTooShort`], [`Reason::HttpUnreachable`].
+    /// Errors: [`Reason::HttpBodyTooShort`], [`Reason::HttpUnreachable`], [`Reason::HttpProtocol`].
     ///
     /// # Cancel safety
     /// Cancel-safe.
-    async fn fill(&mut self) -> Result<(), Reason>;
+    async fn fill(&mut self) -> Result<Filled, Reason>;
 
     /// Index and bytes of the block that [`HttpSource::fill`] completed.
     fn block(&self) -> (u32, &[u8]);
@@ -143,7 +154,7 @@ impl HttpSource for NoHttp {
         Err(Reason::UrlNotAllowed)
     }
 
-    async fn fill(&mut self) -> Result<(), Reason> {
+    async fn fill(&mut self) -> Result<Filled, Reason> {
         Err(Reason::UrlNotAllowed)
     }
 

@@ -1,0 +1,223 @@
+//! An HTTP/1.1 client: one GET with a Range header, from the frontier to the end of the file, its body read in blocks. Follows
+//! redirects to allowed hosts. Every response without the missing bytes has a reason. No other method, no compression.
+
+mod chunked;
+mod head;
+mod url;
+
+use embedded_io_async::{Read, Write};
+use ota_jobs::Reason;
+
+use super::decimal::decimal;
+use super::{Connector, Filled, HttpSource, Range};
+use chunked::Chunked;
+use head::{Head, Meaning};
+
+pub use url::{AllowedHosts, Url};
+
+/// How many redirects of one request are followed.
+const REDIRECTS_MAX: u32 = 3;
+/// The end of a request: no compression, which would change the bytes, and one response for each connection.
+const REQUEST_END: &str = concat!(
+    "-\r\nAccept-Encoding: identity\r\nUser-Agent: ota-agent/",
+    env!("CARGO_PKG_VERSION"),
+    "\r\nConnection: close\r\n\r\n"
+);
+
+/// The HTTP client: one GET with a Range header at a time.
+pub struct HttpClient<'b, C: Connector> {
+    connector: C,
+    hosts: AllowedHosts<'b>,
+    /// Holds the URL and behind it the head of the response, then blocks.
+    buffer: &'b mut [u8],
+    url_len: usize,
+    body: Option<Body<C::Stream>>,
+}
+
+/// A response body.
+struct Body<S> {
+    stream: S,
+    /// `None` if the bytes are the body as they are.
+    chunked: Option<Chunked>,
+    /// Bytes of the buffer that hold body.
+    filled: usize,
+    /// The offset in the file of the buffer's first byte.
+    offset_bytes: u32,
+    /// The offset in the file at which the body ends.
+    end_bytes: u32,
+    range: Range,
+}
+
+/// What [`read_head`] found behind the URL.
+enum Response {
+    /// The bytes of the redirect's URL.
+    Redirect(core::ops::Range<usize>),
+    /// A body, whose first bytes are in the buffer from `start` to `filled`.
+    Body { start: usize, filled: usize, end_bytes: u32, is_chunked: bool },
+}
+
+impl<'b, C: Connector> HttpClient<'b, C> {
+    /// A client for `hosts`. `buffer` must hold a block, and the URL together with the head of the response.
+    pub fn new(connector: C, hosts: AllowedHosts<'b>, buffer: &'b mut [u8]) -> Self {
+        Self { connector, hosts, buffer, url_len: 0, body: None }
+    }
+
+    /// Sends one request and reads the head of its response; returns false after a redirect, whose URL is the next one.
+    async fn request(&mut self, range: Range) -> Result<bool, Reason> {
+        let (url, rest) = self.buffer.split_at_mut(self.url_len);
+        let url = core::str::from_utf8(url).map_err(|_| Reason::UrlNotAllowed)?;
+        let url = Url::parse(url)?;
+        if !self.hosts.allow(&url) {
+            return Err(Reason::UrlNotAllowed);
+        }
+        let connected = self.connector.connect(url.host, url.port, url.tls).await;
+        let mut stream = connected.map_err(|_| Reason::HttpUnreachable)?;
+        send_request(&mut stream, &url, range.from_bytes).await.map_err(|_| Reason::HttpUnreachable)?;
+        match read_head(&mut stream, rest, range).await? {
+            Response::Redirect(location) => {
+                self.redirect(location)?;
+                Ok(false)
+            }
+            Response::Body { start, filled, end_bytes, is_chunked } => {
+                rest.copy_within(start..filled, 0);
+                let mut chunked = is_chunked.then_some(Chunked::START);
+                let filled = decode(&mut chunked, &mut rest[..filled - start])?;
+                self.buffer.copy_within(self.url_len..self.url_len + filled, 0);
+                let offset_bytes = range.from_bytes;
+                self.body = Some(Body { stream, chunked, filled, offset_bytes, end_bytes, range });
+                Ok(true)
+            }
+        }
+    }
+
+    /// Replaces the URL by the one at `location` behind it: an absolute URL, or a path on the same server.
+    fn redirect(&mut self, location: core::ops::Range<usize>) -> Result<(), Reason> {
+        let (start, len) = (self.url_len + location.start, location.len());
+        let kept = match self.buffer[start..start + len] {
+            [b'/', b'/', ..] => return Err(Reason::HttpRedirectRefused),
+            [b'/', ..] => core::str::from_utf8(&self.buffer[..self.url_len]).map_or(0, Url::origin_bytes),
+            _ => 0,
+        };
+        self.buffer.copy_within(start..start + len, kept);
+        self.url_len = kept + len;
+        Ok(())
+    }
+}
+
+impl<C: Connector> HttpSource for HttpClient<'_, C> {
+    fn set_url(&mut self, url: &[u8]) -> Result<(), Reason> {
+        self.buffer.get_mut(..url.len()).ok_or(Reason::DocumentFieldTooLong)?.copy_from_slice(url);
+        self.url_len = url.len();
+        Ok(())
+    }
+
+    async fn open(&mut self, range: Range) -> Result<(), Reason> {
+        for _ in 0..=REDIRECTS_MAX {
+            if self.request(range).await? {
+                return Ok(());
+            }
+        }
+        Err(Reason::HttpRedirectRefused)
+    }
+
+    async fn fill(&mut self) -> Result<Filled, Reason> {
+        let body = self.body.as_mut().ok_or(Reason::HttpUnreachable)?;
+        if body.end_bytes - body.offset_bytes < body.block_len() as u32 {
+            return Ok(Filled::End);
+        }
+        if body.filled < body.block_len() {
+            let room = &mut self.buffer[body.filled..];
+            match body.stream.read(room).await {
+                Ok(0) => return Err(Reason::HttpBodyTooShort),
+                Ok(count) => body.filled += decode(&mut body.chunked, &mut room[..count])?,
+                Err(_) => return Err(Reason::HttpUnreachable),
+            }
+        }
+        Ok(if body.filled < body.block_len() { Filled::Part } else { Filled::Block })
+    }
+
+    fn block(&self) -> (u32, &[u8]) {
+        let Some(body) = &self.body else { return (0, &[]) };
+        (body.offset_bytes / body.range.block_bytes, &self.buffer[..body.block_len()])
+    }
+
+    fn advance(&mut self) -> bool {
+        let Some(body) = &mut self.body else { return false };
+        let len = body.block_len();
+        self.buffer.copy_within(len..body.filled, 0);
+        body.filled -= len;
+        body.offset_bytes += len as u32;
+        body.offset_bytes < body.end_bytes
+    }
+
+    fn close(&mut self) {
+        self.body = None;
+    }
+}
+
+impl<S> Body<S> {
+    fn block_len(&self) -> usize {
+        self.range.block_bytes.min(self.range.image_bytes - self.offset_bytes) as usize
+    }
+}
+
+/// Decodes received bytes in place and returns how many are body.
+fn decode(chunked: &mut Option<Chunked>, bytes: &mut [u8]) -> Result<usize, Reason> {
+    match chunked {
+        Some(chunked) => chunked.decode(bytes),
+        None => Ok(bytes.len()),
+    }
+}
+
+async fn send_request<S: Write>(stream: &mut S, url: &Url<'_>, from: u32) -> Result<(), S::Error> {
+    let (mut port_digits, mut from_digits) = ([0; 10], [0; 10]);
+    let (open, close) = if url.host.contains(':') { ("[", "]") } else { ("", "") };
+    let (colon, port) = match url.port {
+        port if port == Url::default_port(url.tls) => ("", ""),
+        port => (":", decimal(port.into(), &mut port_digits)),
+    };
+    let parts = [
+        if url.target.starts_with('?') { "GET /" } else { "GET " },
+        url.target,
+        " HTTP/1.1\r\nHost: ",
+        open,
+        url.host,
+        close,
+        colon,
+        port,
+        "\r\nRange: bytes=",
+        decimal(from, &mut from_digits),
+        REQUEST_END,
+    ];
+    for part in parts {
+        stream.write_all(part.as_bytes()).await?;
+    }
+    stream.flush().await
+}
+
+/// Reads heads into `buffer` until one is final.
+async fn read_head<S: Read>(stream: &mut S, buffer: &mut [u8], range: Range) -> Result<Response, Reason> {
+    let (mut start, mut filled) = (0, 0);
+    loop {
+        let room = buffer.get_mut(filled..).filter(|room| !room.is_empty()).ok_or(Reason::HttpProtocol)?;
+        match stream.read(room).await {
+            Ok(0) | Err(_) => return Err(Reason::HttpUnreachable),
+            Ok(count) => filled += count,
+        }
+        while let Some((head, len)) = Head::parse(&buffer[start..filled])? {
+            match head.meaning(range)? {
+                Meaning::Interim => start += len,
+                Meaning::Redirect(location) => {
+                    let at = location.as_ptr() as usize - buffer.as_ptr() as usize;
+                    return Ok(Response::Redirect(at..at + location.len()));
+                }
+                Meaning::Body { end_bytes, is_chunked } => {
+                    return Ok(Response::Body { start: start + len, filled, end_bytes, is_chunked });
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
