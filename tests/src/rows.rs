@@ -56,6 +56,20 @@ impl Row {
         }
     }
 
+    /// The part of a name that selects the tests, if the row does not run all of a package or a file.
+    pub fn filter(&self) -> Option<&str> {
+        let mut words = self.test.split_whitespace();
+        let mut filter = None;
+        while let Some(word) = words.next() {
+            match word {
+                "-p" | "--package" | "--test" | "--bin" | "--features" => _ = words.next(),
+                "--lib" | "--doc" => {}
+                word => filter = Some(word),
+            }
+        }
+        filter
+    }
+
     /// The package whose tests the row runs.
     pub fn package(&self) -> Option<&str> {
         let mut words = self.test.split_whitespace();
