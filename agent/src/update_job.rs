@@ -114,17 +114,20 @@ fn decode_signature(file: &File<'_>, out: &mut [u8; SIGNATURE_BYTES_MAX]) -> Res
     signature.base64.decode_base64(out).map_err(|_| Reason::SignatureMalformed)
 }
 
-/// Differs for every other file or signature: FNV-1a over size, number and signature, or over stream or URL if the file is
-/// unsigned.
+/// Differs for every other file or signature: FNV-1a over size, number and signature, or over the stream or the URL without
+/// its query if the file is unsigned: each document has another presigned query.
 fn fingerprint(document: &Document<'_>, file: &File<'_>) -> u32 {
     let mut hash = 0x811C_9DC5_u32;
     let mut mix = |byte: u8| hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     file.file_size.to_le_bytes().into_iter().for_each(&mut mix);
     file.file_id.to_le_bytes().into_iter().for_each(&mut mix);
     match (&file.signature, &document.stream_name) {
-        (Some(signature), _) => signature.base64.chars().for_each(|char| mix(char as u8)),
+        (Some(signature), _) => signature.base64.base64().for_each(mix),
         (None, Some(stream)) => stream.as_str().bytes().for_each(mix),
-        (None, None) => file.update_data_url.iter().flat_map(|url| url.chars()).for_each(|char| mix(char as u8)),
+        (None, None) => {
+            let url = file.update_data_url.iter().flat_map(|url| url.chars());
+            url.take_while(|char| *char != '?').for_each(|char| mix(char as u8));
+        }
     }
     hash
 }
@@ -176,6 +179,19 @@ mod tests {
         assert_ne!(plan("s", one), plan("s", other));
         assert_ne!(plan("s", ""), plan("t", ""));
         assert_eq!(plan("s", ""), plan("s", ""));
+    }
+
+    #[test]
+    fn neither_a_line_break_in_a_signature_nor_the_query_of_a_url_makes_another_file() {
+        let plan = |stream, more| plan(&document(stream, more), 64).unwrap();
+        let (flat, wrapped) = (r#","sig-sha256-ecdsa":"QUJD""#, r#","sig-sha256-ecdsa":"QU\nJD\r\n""#);
+        assert_eq!(plan("s", flat).fingerprint(), plan("s", wrapped).fingerprint());
+        let unsigned = |url: &str| {
+            let text = document("s", &format!(r#","update_data_url":"{url}""#)).replace(r#""streamname":"s","#, "");
+            self::plan(&text, 64).unwrap().fingerprint()
+        };
+        assert_eq!(unsigned("https://a/b?token=1"), unsigned("https://a/b?token=2"));
+        assert_ne!(unsigned("https://a/b?token=1"), unsigned("https://a/c?token=1"));
     }
 
     #[test]

@@ -86,20 +86,25 @@ impl<'a> JsonStr<'a> {
 }
 
 impl JsonStr<'_> {
-    /// Decodes the text as base64 into `out` and returns the number of bytes.
+    /// Decodes the text as base64 into `out` and returns the number of bytes. Line breaks, as OpenSSL writes them, are
+    /// skipped and not counted.
     ///
     /// Errors: [`ParseError::NotBase64`], [`FieldError::TooLong`] if `out` is too small.
     pub fn decode_base64(&self, out: &mut [u8]) -> Result<usize, ParseError> {
         let (field, max) = (self.field, out.len());
-        // A character beyond Latin-1 becomes a byte outside the base64 alphabet.
-        let bytes = self.chars().map(|char| u8::try_from(char).unwrap_or(u8::MAX));
-        base64::decode_from(bytes, out).map_err(|error| match error {
+        base64::decode_from(self.base64(), out).map_err(|error| match error {
             Base64Error::Invalid { at } => ParseError::NotBase64 { field, at },
             Base64Error::BufferTooSmall { .. } => {
-                let padding = self.chars().filter(|char| *char == '=').count();
-                FieldError::TooLong { field, got: (self.len() / 4 * 3).saturating_sub(padding), max }.into()
+                let padding = self.base64().filter(|byte| *byte == b'=').count();
+                FieldError::TooLong { field, got: (self.base64().count() / 4 * 3).saturating_sub(padding), max }.into()
             }
         })
+    }
+
+    /// The characters without line breaks, as bytes. One beyond Latin-1 becomes a byte outside the base64 alphabet.
+    pub fn base64(&self) -> impl Iterator<Item = u8> {
+        let chars = self.chars().filter(|char| !matches!(char, '\r' | '\n'));
+        chars.map(|char| u8::try_from(char).unwrap_or(u8::MAX))
     }
 }
 
@@ -265,10 +270,13 @@ mod tests {
         let mut out = [0; 6];
         assert_eq!(json(r"\/\/9v\u0059g==").unwrap().decode_base64(&mut out), Ok(4));
         assert_eq!(out[..4], [0xFF, 0xFF, 0x6F, 0x62]);
+        assert_eq!(json(r"Zm\r\n9v\n").unwrap().decode_base64(&mut out), Ok(3), "as OpenSSL wraps it");
+        assert_eq!(out[..3], *b"foo");
         let wrong = ParseError::NotBase64 { field: "field", at: 3 };
         assert_eq!(json("Zm9\u{e9}").unwrap().decode_base64(&mut out), Err(wrong));
         let error = FieldError::TooLong { field: "field", got: 3, max: 2 };
         assert_eq!(json("Zm9v").unwrap().decode_base64(&mut out[..2]), Err(error.into()));
+        assert_eq!(json(r"Zm9\nv").unwrap().decode_base64(&mut out[..2]), Err(error.into()));
     }
 
     #[test]
