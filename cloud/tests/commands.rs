@@ -121,6 +121,16 @@ fn ed25519_and_rsa_keys_sign_and_no_key_verifies_anothers_signature() {
     assert!(failed(&sign).contains("weak/private.pem: "));
     assert!(failed(&format!("verify --key {at}/weak/public.pem {at}/rsa.img")).contains("RsaUnsupported"));
     assert!(failed(&format!("verify --key {at}/rsa/private.pem {at}/rsa.img")).contains("this is a private key"));
+    openssl(format!("req -x509 -key {at}/ecdsa/private.pem -subj /CN=device -out {at}/certificate.pem"));
+    openssl(format!("ec -in {at}/ecdsa/private.pem -pubout -conv_form compressed -out {at}/compressed.pem"));
+    for (key, hint) in [("certificate", "openssl x509 -pubkey"), ("compressed", "-conv_form uncompressed")] {
+        let refused = failed(&format!("verify --key {at}/{key}.pem {at}/ecdsa.img"));
+        assert!(refused.contains(hint), "{refused}");
+    }
+    let signature = std::fs::read_to_string(dir.path().join("ecdsa.img.sig")).unwrap();
+    let (start, end) = signature.split_at(64);
+    std::fs::write(dir.path().join("ecdsa.img.sig"), format!("{start}\r\n{end}\r\n")).unwrap();
+    done(&format!("verify --key {at}/ecdsa/public.pem {at}/ecdsa.img"));
 }
 
 #[test]

@@ -11,6 +11,10 @@ use ring::digest::{SHA256, digest};
 
 use super::{ToolError, print_line, read, signature_path};
 
+const CERTIFICATE: &str = "this is a certificate; verification needs the public key in it: openssl x509 -pubkey -noout";
+const COMPRESSED: &str = "this key is a compressed point; devices take the uncompressed form: openssl ec -pubin \
+                          -conv_form uncompressed";
+
 /// Verify the signature of an image
 #[derive(Debug, Args)]
 pub struct Verify {
@@ -29,7 +33,8 @@ impl Verify {
         let image = read(&self.image)?;
         let path = self.signature.clone().unwrap_or_else(|| signature_path(&self.image));
         let text = String::from_utf8(read(&path)?).map_err(|error| ToolError::file(&path, &error))?;
-        let signature = STANDARD.decode(text.trim()).map_err(|_| ToolError::file(&path, &"not base64"))?;
+        let text: String = text.split_whitespace().collect(); // OpenSSL breaks lines
+        let signature = STANDARD.decode(text).map_err(|_| ToolError::file(&path, &"not base64"))?;
         let hash = digest(&SHA256, &image);
         let digest = Digest(hash.as_ref().try_into().expect("SHA-256 has 32 bytes"));
         let key = self.key()?;
@@ -49,9 +54,20 @@ impl Verify {
         if pem.contains("PRIVATE KEY-----") {
             return Err(ToolError::file(&self.key, &"this is a private key; verification needs the public key"));
         }
-        let (_, der) = Document::from_pem(&pem).map_err(|error| ToolError::file(&self.key, &error))?;
-        Key::new("key", der.as_bytes()).map_err(|error| ToolError::file(&self.key, &error))
+        let (label, der) = Document::from_pem(&pem).map_err(|error| ToolError::file(&self.key, &error))?;
+        if label == "CERTIFICATE" {
+            return Err(ToolError::file(&self.key, &CERTIFICATE));
+        }
+        Key::new("key", der.as_bytes()).map_err(|error| match der.as_bytes() {
+            bytes if is_compressed(bytes) => ToolError::file(&self.key, &COMPRESSED),
+            _ => ToolError::file(&self.key, &error),
+        })
     }
+}
+
+/// Whether `der` is a P-256 key as a compressed point: the SubjectPublicKeyInfo of 33 bytes. Source: RFC 5480, section 2.2.
+fn is_compressed(der: &[u8]) -> bool {
+    der.len() == 59 && der.starts_with(&[0x30, 0x39, 0x30, 0x13]) && matches!(der[26], 2 | 3)
 }
 
 fn named(refusal: SignatureRefusal) -> String {

@@ -2,7 +2,7 @@
 //! it, again after every reset. The programs exist only in the flash file.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
@@ -55,16 +55,20 @@ fn boot_loop(options: &Options) -> Result<(), Error> {
     }
     loop {
         let (program, slot) = select(&options.flash)?;
-        let status = run(&program, &slot, options)?;
+        let exited = run(&program, &slot, options);
         fs::remove_file(&program)?;
-        match status.code() {
-            Some(0) => return Ok(()),
-            Some(EXIT_RESET) => print(Kind::Boot, "", "reset"),
-            _ => {
-                print(Kind::Boot, "", &format!("the device exited ({status}): reset"));
-                std::thread::sleep(CRASH_PAUSE);
+        let crash = match exited {
+            Ok(status) if status.success() => return Ok(()),
+            Ok(status) if status.code() == Some(EXIT_RESET) => {
+                print(Kind::Boot, "", "reset");
+                continue;
             }
-        }
+            Ok(status) => format!("the device exited ({status}): reset"),
+            // As a processor that hangs in code of another one: a watchdog resets it.
+            Err(error) => format!("the program does not start ({error}): reset"),
+        };
+        print(Kind::Boot, "", &crash);
+        std::thread::sleep(CRASH_PAUSE);
     }
 }
 
@@ -103,13 +107,13 @@ fn extract(flash: &mut Flash, slot: Region, header: &Header, program: &Path) -> 
     Ok(())
 }
 
-fn run(program: &Path, slot: &str, options: &Options) -> Result<ExitStatus, Error> {
+fn run(program: &Path, slot: &str, options: &Options) -> io::Result<ExitStatus> {
     let mut device = Command::new(program);
     device.arg("--flash").arg(&options.flash).args(["--slot", slot, "--leave-with-parent"]).args(&options.device);
     let mut device = device.stdin(Stdio::piped()).spawn()?;
     // The device exits when this pipe closes, however this process ends; `wait` alone would close it.
     let _stdin = device.stdin.take();
-    Ok(device.wait()?)
+    device.wait()
 }
 
 /// Writes the first program of a device, as a factory does with a debug probe.
