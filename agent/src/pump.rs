@@ -54,8 +54,12 @@ where
         }
         match connected {
             Ok(Ok(mut connection)) => {
-                if let Err(error) = pump.serve(&mut connection, &mut backoff, &mut http).await {
+                let mut subscribed_at = None;
+                if let Err(error) = pump.serve(&mut connection, &mut subscribed_at, &mut http).await {
                     pump.agent.application().on_disconnected(&error);
+                }
+                if let Some(at) = subscribed_at {
+                    backoff.held(now().since(at));
                 }
                 wait!(pump.agent.on(Event::Disconnected, now()));
             }
@@ -77,17 +81,17 @@ struct Pump<'a, 'b, P, A> {
 }
 
 impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
-    /// Serves one connection until it fails.
+    /// Serves one connection until it fails; `subscribed_at` is set once the broker accepted the subscriptions.
     async fn serve<M: Mqtt, H: HttpSource>(
         &mut self,
         connection: &mut M,
-        backoff: &mut Backoff,
+        subscribed_at: &mut Option<Instant>,
         http: &mut H,
     ) -> Result<(), M::Error> {
         if !self.subscribe(connection).await? {
             return Ok(());
         }
-        backoff.reset();
+        *subscribed_at = Some(now());
         wait!(self.agent.on(Event::Connected, now()));
         while !self.agent.is_reset() {
             match self.agent.fetch(now()) {

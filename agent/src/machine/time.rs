@@ -53,6 +53,9 @@ const BACKOFF_MS_MIN: u32 = 1_000;
 /// The longest wait, before jitter.
 const BACKOFF_MS_MAX: u32 = 60_000;
 
+/// How many waits a success must last to count as one.
+const HELD_WAITS: u64 = 4;
+
 /// Back-off from one to sixty seconds, doubling, each wait shortened by up to a quarter so that a fleet does not retry in step.
 #[derive(Clone, Debug)]
 pub struct Backoff {
@@ -76,6 +79,14 @@ impl Backoff {
     pub fn reset(&mut self) {
         *self = Self::new();
     }
+
+    /// Returns to the shortest wait if what was retried held several times as long as the next wait. What ends soon after it
+    /// began is retried ever more rarely.
+    pub fn held(&mut self, ms: u64) {
+        if ms >= u64::from(self.next_ms) * HELD_WAITS {
+            self.reset();
+        }
+    }
 }
 
 impl Default for Backoff {
@@ -95,5 +106,22 @@ mod tests {
         assert_eq!(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
         backoff.reset();
         assert_eq!(backoff.next_wait_ms(249), 751);
+    }
+
+    /// Another client with the same id ends each session as soon as it is made.
+    #[test]
+    fn waits_grow_until_a_session_held_four_times_as_long() {
+        let mut backoff = Backoff::new();
+        let waits: [u64; 7] = core::array::from_fn(|_| {
+            backoff.held(50);
+            backoff.next_wait_ms(0)
+        });
+        assert_eq!(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000]);
+        backoff.held(239_999);
+        assert_eq!(backoff.next_wait_ms(0), 60_000);
+        backoff.held(240_000);
+        assert_eq!(backoff.next_wait_ms(0), 1_000);
+        backoff.held(8_000);
+        assert_eq!(backoff.next_wait_ms(0), 1_000, "short sessions of a link that comes and goes");
     }
 }
