@@ -106,7 +106,7 @@ pub trait HttpSource {
 
     /// Requests the file from `range.from_bytes` to its end.
     ///
-    /// Errors: a reason for every response without this body.
+    /// Errors: the reason, if there is no response with this body.
     ///
     /// # Cancel safety
     /// Dropping the future ends the request.
