@@ -18,7 +18,7 @@ use crate::start::{Start, StartError, StartRefused};
 use crate::transport::Range;
 use crate::update_job::{self, UpdateJob};
 
-/// An update agent: one per device and thing, any number per program.
+/// An update agent for one thing and one platform.
 pub struct Agent<'b, P, A> {
     pub(crate) machine: Machine,
     pub(crate) platform: P,
@@ -26,6 +26,7 @@ pub struct Agent<'b, P, A> {
     update: UpdateJob<'b>,
     connected: bool,
     reset: bool,
+    /// The time of the last [`Agent::work`].
     polled_at: Instant,
 }
 
@@ -84,10 +85,10 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         Ok(())
     }
 
-    /// Applies an event, and executes what follows from it on the platform.
+    /// Applies an event, and executes the operations that follow from it on the platform.
     ///
     /// # Cancel safety
-    /// Not cancel-safe: start a new agent after dropping the future. Nothing is lost.
+    /// Not cancel-safe: after dropping the future, start a new agent, which resumes as after a reset.
     pub async fn on(&mut self, event: Event, now: Instant) {
         match event {
             Event::Connected => self.connected = true,
@@ -98,7 +99,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         self.work(now).await;
     }
 
-    /// Handles a message. A message on a topic that is not the agent's is passed to the application.
+    /// Handles a received message. A message on a topic that is not the agent's is passed to the application.
     ///
     /// # Cancel safety
     /// As [`Agent::on`].
@@ -152,7 +153,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         Some(outgoing)
     }
 
-    /// The instant at which time alone changes something, as of the last [`Agent::work`].
+    /// The instant at which [`Agent::work`] is due without another event, as of the last call of it.
     pub fn deadline(&self) -> Option<Instant> {
         self.machine.deadline(self.polled_at)
     }
@@ -162,7 +163,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         decode::filters(&self.machine.config().thing, buffer)
     }
 
-    /// Which bytes an HTTP body must bring now, if any.
+    /// The bytes that an HTTP body must deliver now; `None` while no body is needed.
     pub fn fetch(&self, now: Instant) -> Option<Range> {
         let from_bytes = self.machine.fetch(now)?;
         Some(Range {
@@ -240,6 +241,8 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         None
     }
 
+    /// What the document of an offered job asks for. A document that the machine does not need is not parsed, and
+    /// counts as a custom job's.
     fn task(&mut self, job: &JobId, document: Option<RawJson<'_>>) -> Task {
         match document {
             None => Task::DocumentOmitted,
@@ -259,7 +262,8 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         }
     }
 
-    /// The plan of a document; keeps what the update needs, unless another file of the job is being received.
+    /// Returns the plan of a document. Stores what download and verification need of it, unless the active job receives
+    /// another file.
     fn take_document(&mut self, job: Option<&JobId>, document: &Document<'_>) -> Result<Plan, Reason> {
         let file = update_job::firmware(document)?;
         self.platform.check_kind(update_job::signature_kind(file)?).map_err(of_refusal)?;
@@ -334,7 +338,8 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
                 let digest = ota_pal::Digest(digest);
                 match platform.activate(slot, &digest, image_bytes).await {
                     Ok(()) => Done::Activated,
-                    // The store may have succeeded although it failed: then the trial starts at the next reset.
+                    // The boot record may be stored although an error was returned: then the next reset starts the
+                    // trial.
                     Err(_) if is_pending(platform, &digest).await => Done::Activated,
                     Err(refused) => refusal(refused),
                 }
@@ -377,7 +382,7 @@ async fn machine_boot<P: Platform>(
     state: &BootState,
 ) -> Result<Boot, Fault> {
     let running = state.running.number();
-    // Hashing a slot takes long: only if the machine decides by the digest.
+    // Hashing a slot takes long: it is done only if the machine decides by the digest.
     let digest = match record {
         Some(Record { phase: Phase::Activating { slot, .. }, image_bytes, .. }) if *slot == running => {
             Some(platform.running_digest(*image_bytes).await?.0)

@@ -9,7 +9,7 @@ use crate::reason::of_refusal;
 /// The application's verdict on the image that runs on trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelfTest {
-    /// No verdict yet: asked again soon, until the trial's deadline.
+    /// No verdict yet: it is requested again until the trial's deadline.
     Running,
     /// Confirm the image.
     Passed,
@@ -100,7 +100,7 @@ pub trait Application {
         let _ = (topic, payload);
     }
 
-    /// Called for a job that is no firmware update, with its document. The agent does not touch the job.
+    /// Called for a job that is not a firmware update, with its document. The agent sends nothing about the job.
     fn on_custom_job(&mut self, job: &JobId, document: &[u8]) {
         let _ = (job, document);
     }

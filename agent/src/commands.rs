@@ -1,5 +1,5 @@
-//! Commands beside updates: rollback, factory reset, erasing stored images. Each ends in a notice. While [`pump`](super::pump) runs
-//! the agent, they arrive by [`Application::command`].
+//! Commands of the application: rollback, factory reset, erasing stored images. Each ends in a notice. While
+//! [`pump`](super::pump) runs the agent, they arrive through [`Application::command`].
 
 use ota_jobs::Reason;
 use ota_pal::{Images, Signature, SlotId, Version};
@@ -12,10 +12,10 @@ use crate::reason::of_fault;
 
 #[bisync]
 impl<P: ImageManagement, A: Application> Agent<'_, P, A> {
-    /// Executes `command`. A notice has the result, unless it is an abort and there is nothing to abort.
+    /// Executes `command`. A notice has the result, except for an abort without a job that can be aborted.
     ///
     /// # Cancel safety
-    /// Not cancel-safe: start a new agent after dropping the future.
+    /// Not cancel-safe: after dropping the future, start a new agent.
     pub async fn execute(&mut self, command: Command, now: Instant) {
         if self.is_reset() {
             return;
@@ -59,8 +59,8 @@ impl<P: ImageManagement, A: Application> Agent<'_, P, A> {
         restored
     }
 
-    /// Orders the boot selector to restore the factory image and to erase all others, and resets. An active job stays in the
-    /// journal; what was received or tried of it is erased.
+    /// Requests a factory reset, and resets: the boot selector restores the factory image and erases all others. An
+    /// active job stays in the journal, but its image is erased.
     ///
     /// Errors: [`CommandRefused`], also as a notice.
     ///

@@ -1,4 +1,5 @@
-//! Decodes incoming messages into events. A message that cannot be parsed, or is not for this device, is ignored.
+//! Decodes incoming messages into events. A message that cannot be parsed, or belongs to another stream, is ignored.
+//! Only a next job that cannot be parsed is an event, because it is to be rejected with a reason.
 
 use core::mem;
 
@@ -18,7 +19,7 @@ pub(crate) enum Decoded<'m> {
     Offer { execution: Execution, document: Option<RawJson<'m>> },
     /// A block of the stream.
     Block { index: u32, bytes: &'m [u8] },
-    /// Nothing.
+    /// A message without effect.
     Ignored,
 }
 

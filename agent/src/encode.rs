@@ -27,11 +27,11 @@ pub struct Outgoing<'m> {
     pub topic: &'m str,
     /// The payload.
     pub payload: &'m [u8],
-    /// The quality of service. Requests of blocks are sent at most once: lost blocks are requested again.
+    /// The quality of service. Requests for blocks are sent at most once: lost blocks are requested again.
     pub qos: QoS,
 }
 
-/// Encodes `message`; `None` for a request of blocks without a stream.
+/// Encodes `message`; `None` for a request for blocks without a stream.
 pub(crate) fn encode<'m>(
     message: &Message<'_>,
     config: &AgentConfig,

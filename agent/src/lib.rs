@@ -1,11 +1,16 @@
-//! An over-the-air update agent for AWS IoT Jobs: downloads an image, verifies it, tries it, and reports the outcome. No
-//! heap, no global state, no clock of its own.
+//! An over-the-air update agent for AWS IoT Jobs: downloads an image, verifies it, runs it on trial, and reports the
+//! outcome. No heap and no global state; the time is an argument, except in [`pump`].
 //!
 //! * [`machine`] is the state machine: pure, events in, operations and messages out.
 //! * [`Agent`] executes operations on the platform, decodes and encodes messages.
-//! * [`pump::run`] drives an agent over an MQTT connection and an HTTP body, with any executor.
+//! * [`pump::run`] drives an agent over an MQTT connection, [`pump::run_with_http`] over HTTP as well, with any
+//!   executor.
 //! * [`transport`] has the traits for both, the minimq adapter and the HTTP client.
-//! * [`Application`] is implemented by the user: the self-test, and notices.
+//! * [`Application`] is implemented by the user: the self-test, notices, and commands.
+//!
+//! A packet passes from [`pump`] through [`Agent::on_message`] and `decode` to [`machine::Machine::on`].
+//! [`Agent::work`] then executes the operations that are due, and [`Agent::message`] encodes the messages. Blocks of
+//! the image bypass the machine, which only handles their indices and lengths.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -22,8 +27,9 @@ mod start;
 pub mod transport;
 mod update_job;
 
-// What calls the platform is compiled twice from one source: as written, and without `async` and `.await`. Over a blocking
-// platform the second form has no state machines. The pump is async in both.
+// Code that calls the platform is compiled twice from one source: as written, and for blocking platforms without
+// `async` and `.await`, so that the compiler generates no futures for it. `#[bisync]` removes them from an item,
+// `wait!` from a call in the pump, which is async in both forms.
 
 #[path = "."]
 mod asynchronous {
@@ -42,7 +48,8 @@ mod asynchronous {
     use wait;
 }
 
-/// The agent over a platform that blocks, such as [`ota_pal::blocking::Native`]: the same source without `async`, and smaller.
+/// The agent over a blocking platform, such as [`ota_pal::blocking::Native`]: the same source without `async`, and
+/// smaller.
 #[path = "."]
 #[allow(clippy::duplicate_mod)]
 pub mod blocking {

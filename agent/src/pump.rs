@@ -22,13 +22,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The timeout of a subscription.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often the application is asked for its verdict.
+/// The interval at which the application's verdict is requested during a trial.
 const VERDICT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Runs the agent over `broker`; images are downloaded over MQTT. Returns only if a platform's reset does, as in a simulation.
+/// Runs the agent over `broker`; images are downloaded over MQTT. Returns only if the platform's reset returns, as in a
+/// simulation.
 ///
 /// # Cancel safety
-/// Not cancel-safe: start a new agent after dropping the future. Nothing is lost.
+/// Not cancel-safe: after dropping the future, start a new agent, which resumes as after a reset.
 pub async fn run<P: ImageManagement, A: Application, B: Broker>(agent: &mut Agent<'_, P, A>, broker: &mut B) {
     run_with_http(agent, broker, NoHttp).await;
 }
@@ -130,6 +131,8 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         Ok(())
     }
 
+    /// Opens a body and passes its blocks to the agent. The outer result is that of the connection, the inner one that
+    /// of the body.
     async fn read<M: Mqtt, H: HttpSource>(
         &mut self,
         connection: &mut M,
@@ -168,7 +171,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         }
     }
 
-    /// Serves the connection until `future` ends; returns false as soon as the agent needs no body any more.
+    /// Serves the connection until `future` ends; returns false as soon as the agent no longer needs a body.
     async fn serve_while_needed<M: Mqtt>(
         &mut self,
         connection: &mut M,
@@ -219,6 +222,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         Ok(false)
     }
 
+    /// Executes the operations and publishes the messages that are due.
     async fn send<M: Mqtt>(&mut self, connection: &mut M) -> Result<(), M::Error> {
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         loop {
@@ -229,7 +233,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         }
     }
 
-    /// Sleeps until time alone changes something for the agent.
+    /// Sleeps until the agent's deadline, or until the application's verdict is to be requested.
     fn wake(&self) -> impl Future<Output = ()> + use<P, A> {
         let verdict = self.agent.is_testing().then(|| Clock::now() + VERDICT_INTERVAL);
         let deadline = self.agent.deadline().map(|at| Clock::from_millis(at.as_ms()));

@@ -1,4 +1,4 @@
-//! What an agent needs to start after a boot, and why it, or an update, does not start.
+//! The arguments of an agent that differ from boot to boot, and the errors of starting an agent or a local update.
 
 use ota_jobs::Reason;
 use ota_pal::Fault;
@@ -15,7 +15,7 @@ pub enum StartError {
 /// What differs from boot to boot.
 #[derive(Clone, Copy, Debug)]
 pub struct Start {
-    /// Spreads retries and client tokens: should differ from device to device and from boot to boot.
+    /// Seeds the jitter of retries and the client tokens: should differ from device to device and from boot to boot.
     pub seed: u64,
     /// The current time.
     pub now: Instant,

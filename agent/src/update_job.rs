@@ -26,7 +26,7 @@ pub(crate) struct UpdateJob<'b> {
 }
 
 impl<'b> UpdateJob<'b> {
-    /// No update; `url` will hold URLs.
+    /// Creates an empty update; `url` is the buffer for the URL of the active job.
     pub(crate) fn new(url: &'b mut [u8]) -> Self {
         Self {
             url,
@@ -40,9 +40,9 @@ impl<'b> UpdateJob<'b> {
         }
     }
 
-    /// The plan of `file` in `document`, without keeping anything of it.
+    /// Returns the plan of `file` in `document`; stores nothing.
     ///
-    /// Errors: why this device cannot receive the file.
+    /// Errors: the reason why this device cannot receive the file.
     pub(crate) fn plan(&self, document: &Document<'_>, file: &File<'_>) -> Result<Plan, Reason> {
         decode_signature(file, &mut [0; SIGNATURE_BYTES_MAX])?;
         let stream = document.protocols.mqtt && document.stream_name.is_some();
@@ -55,7 +55,7 @@ impl<'b> UpdateJob<'b> {
         Plan::new(file.file_size, fingerprint(document, file), Sources { stream, http: http && url_fits })
     }
 
-    /// Replaces the update by `file` of `document`, which has a plan.
+    /// Replaces the stored update with `file` of `document`, for which [`Self::plan`] returned a plan.
     pub(crate) fn store(&mut self, document: &Document<'_>, file: &File<'_>) -> Result<(), Reason> {
         self.stream = document.stream_name.clone();
         self.file_id = file.file_id;
@@ -114,8 +114,8 @@ fn decode_signature(file: &File<'_>, out: &mut [u8; SIGNATURE_BYTES_MAX]) -> Res
     signature.base64.decode_base64(out).map_err(|_| Reason::SignatureMalformed)
 }
 
-/// Differs for every other file or signature: FNV-1a over size, number and signature, or over the stream or the URL without
-/// its query if the file is unsigned: each document has another presigned query.
+/// Identifies a file: FNV-1a over its size, number and signature, or, if it is unsigned, over size, number and stream or URL.
+/// The query of a URL does not count: it is another one in each document.
 fn fingerprint(document: &Document<'_>, file: &File<'_>) -> u32 {
     let mut hash = 0x811C_9DC5_u32;
     let mut mix = |byte: u8| hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);

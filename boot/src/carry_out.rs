@@ -1,4 +1,5 @@
-//! Carries out a boot decision: reads the record, hashes a slot on trial, stores the count, looks for a bootable image.
+//! Carries out a boot decision: reads the record, hashes a slot on trial, stores the count, and falls back to another
+//! image if the confirmed one cannot be started.
 
 use super::bisync;
 use super::pal::{BootRecords, Flash, MonotonicRecords, erase_slots};
@@ -67,8 +68,8 @@ impl<F: Flash, W: Watchdog, S: Strategy> Run<'_, F, W, S> {
         self.selector.store(BootReason::TrialEnded).await
     }
 
-    /// Erases everything except the factory image, provided that image is intact. Otherwise clears the order and erases
-    /// nothing.
+    /// Erases everything except the factory image, provided that image is intact. Otherwise clears the request and
+    /// erases nothing.
     async fn factory_reset(&mut self) -> BootReason {
         let factory = self.selector.record.images.get(SlotId::FACTORY).copied();
         let whole = match factory {
@@ -102,8 +103,8 @@ impl<F: Flash, W: Watchdog, S: Strategy> Run<'_, F, W, S> {
         }
     }
 
-    /// Removes the rows of images that cannot be started. The factory row is kept: its digest identifies a damaged
-    /// image.
+    /// Starts the newest image other than that of slot `from`, and removes the rows of those that cannot be started.
+    /// The factory row is kept: its digest identifies a damaged image.
     async fn fall_back(&mut self, from: SlotId) -> Result<Boot, BootError> {
         let floor = MonotonicRecords::new(self.selector.layout).load(self.selector.flash).await?;
         let factory = self.selector.record.images.get(SlotId::FACTORY).copied();
@@ -125,7 +126,7 @@ impl<F: Flash, W: Watchdog, S: Strategy> Run<'_, F, W, S> {
         last_resort.ok_or(BootError::NoBootableImage)
     }
 
-    /// Starts the factory image that has no row. It was not verified on this device, but only the factory writes its
+    /// Starts a factory image that has no row. It was not verified on this device, but only the manufacturer writes its
     /// slot.
     async fn last_resort(&mut self, from: SlotId, floor: RollbackCounters) -> Option<Boot> {
         let slot = SlotId::FACTORY;

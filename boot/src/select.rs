@@ -1,4 +1,4 @@
-//! The decision that a boot record leads to. Pure: `boot` accesses the flash.
+//! The decision that a boot record leads to. Pure: flash is accessed in `carry_out`.
 
 pub use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
 use ota_pal::{BootRecord, SlotId, Trial};

@@ -11,9 +11,8 @@ use crate::exact::ImageRef;
 use crate::outcome::{Boot, BootError, BootReason, VerifyLevel};
 use ota_pal::{Fault, Header, Layout, Region, SlotId, Watchdog};
 
-/// Does the same as [`boot`](crate::boot()) for a device whose slots only store images: copies the chosen image to
-/// `executing`, unless that already holds exactly this image, and runs it there. [`Boot::slot`] is the slot of that
-/// image.
+/// Chooses the image to start, as [`boot`](crate::boot()) does, on a device whose slots only store images, and copies
+/// it to `executing`, unless that already holds exactly this image. [`Boot::slot`] is the slot of that image.
 ///
 /// `executing` consists of whole sectors outside the layout and is as long as the slots. Images are linked for it and
 /// not for a slot ([`Link::Any`](ota_pal::Link::Any)). The watchdog is fed at every copied sector.
@@ -115,8 +114,8 @@ impl Strategy for CopyToRun {
 
 #[bisync]
 impl CopyToRun {
-    /// Copies the image of a new device into its slot. Only the factory writes `executing` before the first boot, so it
-    /// is trusted.
+    /// Copies the image of a new device into its slot. Only the manufacturer writes `executing` before the first boot,
+    /// so it is trusted.
     async fn import_running_image<F: Flash, W: Watchdog>(
         &self,
         at: &mut Selector<'_, F, W>,

@@ -15,7 +15,8 @@ pub(crate) trait Strategy {
     /// Length in bytes of the longest image that can run.
     fn image_bytes_max(&self) -> u32;
 
-    /// Makes the image on trial run after this boot. `false` if the confirmed one could not be restored.
+    /// Makes the image on trial run after this boot. Returns `false` if it cannot run, or if the confirmed image could
+    /// not be restored afterwards.
     async fn prepare_trial<F: Flash, W: Watchdog>(
         &self,
         selector: &mut Selector<'_, F, W>,
@@ -23,7 +24,7 @@ pub(crate) trait Strategy {
         exact: ImageRef,
     ) -> bool;
 
-    /// Makes an image that replaces the confirmed one run after this boot.
+    /// Makes an image that replaces the confirmed one run after this boot. Returns `false` if it cannot run.
     async fn prepare<F: Flash, W: Watchdog>(
         &self,
         selector: &mut Selector<'_, F, W>,

@@ -32,8 +32,9 @@ pub mod verify;
 #[cfg(test)]
 mod fixtures;
 
-// The modules that wait for flash are compiled twice from one source: as written, and without `async` and `.await`. Over
-// a blocking driver the second form has no state machines, which halves its code size.
+// The modules that wait for flash are compiled twice from one source: as written, and for blocking drivers without
+// `async` and `.await`, so that the compiler generates no futures. This halves their code size. `#[bisync]` makes the
+// difference; an item marked `only_async` or `only_sync` is in one form only.
 
 /// The modules that access flash, for async drivers. The crate root re-exports these names.
 #[path = "."]

@@ -1,5 +1,5 @@
-//! Every platform of this project fulfils the contract of `ota_pal::platform::conformance`; and a platform that violates a
-//! clause is detected.
+//! Every platform of this project passes `ota_pal::platform::conformance`; and a platform that violates a clause is
+//! detected.
 
 use std::cell::RefCell;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! The contract of `ota_pal::platform::conformance` under foreign boot loaders; if a format cannot fulfil a clause, exactly
+//! The checks of `ota_pal::platform::conformance` under foreign boot loaders; if a format cannot fulfil a clause, exactly
 //! that clause is violated.
 
 use ota_pal::platform::conformance::{CLAUSES, TestBoard, check};

@@ -10,11 +10,11 @@ pub struct AgentConfig {
     pub thing: ThingName,
     /// Bytes of one block. Default 4,096; [`AgentConfig::with_block_bytes`] sets it.
     pub(crate) block_bytes: u32,
-    /// Bytes that are requested at first, before anything is measured. Default 131,072.
+    /// The size of the first window in bytes, before the rate is measured. Default 131,072.
     pub window_bytes_start: u32,
     /// The timeout of a response of the service. Default 5 s.
     pub response_timeout_ms: u64,
-    /// How long a connected service may send no block before the job fails. Default 5 min.
+    /// How long a connected source may deliver no block before the other one is used, or the job fails. Default 5 min.
     pub silence_ms_max: u64,
     /// The longest interval between two progress reports. Default 10 s.
     pub progress_every_ms: u64,

@@ -18,9 +18,9 @@ pub enum Event {
     Offer(Offer),
     /// The service has no job.
     NoJob,
-    /// The response to a request of the next job cannot be parsed.
+    /// The response to a request for the next job cannot be parsed.
     OfferUnreadable(Reason),
-    /// The service rejected a request of the next job.
+    /// The service rejected a request for the next job.
     OfferRefused(RejectCode),
     /// The service described an execution.
     Described(Execution),
@@ -85,7 +85,7 @@ pub enum Task {
     DocumentOmitted,
 }
 
-/// The numbers of an update; only [`Plan::new`] makes one.
+/// Size, fingerprint and sources of an update; only [`Plan::new`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub(super) image_bytes: u32,
@@ -103,7 +103,8 @@ pub struct Sources {
 }
 
 impl Plan {
-    /// The plan of an image of `image_bytes`; `fingerprint` differs for every other file or signature.
+    /// Creates the plan of an image of `image_bytes`; `fingerprint` identifies file and signature, so that a download
+    /// resumes only with the same file.
     ///
     /// Errors: [`Reason::ImageEmpty`], [`Reason::UnknownProtocol`] without any source.
     pub fn new(image_bytes: u32, fingerprint: u32, sources: Sources) -> Result<Self, Reason> {
@@ -137,7 +138,7 @@ pub enum Operation {
         /// All bytes before this one are in flash.
         frontier_bytes: u32,
     },
-    /// Stores [`Machine::record`](super::Machine::record) of this phase durably, after all that was written:
+    /// Stores [`Machine::record`](super::Machine::record) of this phase; it and all earlier writes are durable then:
     /// [`Done::JournalSaved`].
     SaveJournal(Phase),
     /// Stores an empty journal: [`Done::JournalSaved`].
@@ -155,7 +156,7 @@ pub enum Operation {
     Confirm,
     /// Ends the trial of the running image: [`Done::RolledBack`].
     RollBack(Reason),
-    /// Makes the image in this slot one that cannot be started: [`Done::Invalidated`].
+    /// Makes the image in this slot unbootable: [`Done::Invalidated`].
     Invalidate {
         /// The slot, which does not run.
         slot: u8,
@@ -261,7 +262,7 @@ pub enum Report {
     Final(Outcome),
 }
 
-/// What the application is notified of, in this order.
+/// A notice for the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {

@@ -40,7 +40,7 @@ pub(super) struct Job {
     block_bytes: u32,
     /// An operation was handed out and its result is not in yet.
     in_flight: bool,
-    /// A cancellation or an abort that arrived meanwhile.
+    /// A cancellation or an abort that arrived while the operation was in flight.
     interrupt: Option<Input>,
 }
 
@@ -73,13 +73,14 @@ impl Job {
         matches!(self.state, State::Receiving { .. })
     }
 
-    /// What the journal holds of this job in `phase`.
+    /// The journal record of this job in `phase`.
     pub(super) fn record(&self, phase: Phase) -> Record {
         let Identity { id, local, plan: Plan { image_bytes, fingerprint, .. } } = &self.identity;
         Record { job: id.clone(), local: *local, fingerprint: *fingerprint, image_bytes: *image_bytes, phase }
     }
 
-    /// Applies an input to the transition table.
+    /// Applies an input: enters the next state of the transition table, if there is one. A cancellation or an abort is
+    /// deferred to the end of the operation in flight.
     pub(super) fn apply(&mut self, input: Input, now: Instant, out: &mut Notices) {
         if self.in_flight && matches!(input, Input::Cancelled | Input::Aborted) {
             self.interrupt = Some(input).filter(|_| self.state.facts().cancellable).or(self.interrupt);
@@ -97,6 +98,7 @@ impl Job {
         self.enter(now, out);
     }
 
+    /// Starts what belongs to the state that was entered: its notice, its report, the transfer.
     fn enter(&mut self, now: Instant, out: &mut Notices) {
         let facts = self.state.facts();
         out.extend(facts.on_entry);
@@ -134,7 +136,7 @@ impl Job {
         block
     }
 
-    /// The operation in flight ended. A cancellation or an abort goes before its result.
+    /// Takes the result of the operation in flight. A deferred cancellation or abort is applied in its place.
     pub(super) fn done(&mut self, done: Done, config: &AgentConfig, now: Instant, out: &mut Notices) {
         self.in_flight = false;
         if self.is_receiving() {
@@ -151,7 +153,7 @@ impl Job {
         self.reporter.progress(self.transfer.blocks(), now, config);
     }
 
-    /// The service's answer about this job's execution.
+    /// Applies the state of the execution, as of the last response.
     pub(super) fn service_state(&mut self, state: ServiceState, now: Instant, out: &mut Notices) {
         match state {
             ServiceState::Open => {}
@@ -165,7 +167,7 @@ impl Job {
         }
     }
 
-    /// Applies what time alone changes.
+    /// Applies the deadlines and timeouts that have passed.
     pub(super) fn expire(&mut self, now: Instant, connected: bool, rng: &mut Rng, out: &mut Notices) {
         self.reporter.expire(now, rng);
         if self.state.facts().deadline.is_some_and(|at| at <= now) {

@@ -1,5 +1,15 @@
 //! The journal record of the machine. A format in flash: fixed size, little endian, version first. The platform adds a
 //! sequence number and a CRC.
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 0, 1 | version of the format, phase |
+//! | 2, 3 | whether the update is local, length of the job id |
+//! | 4..8, 8..12 | fingerprint, size of the image |
+//! | 12..16 | receiving: the frontier |
+//! | 16, 17, 24..56 | activating: slot, boots, digest |
+//! | 18..20 | failed: the reason |
+//! | 56..120 | the job id |
 
 use ota_jobs::{JobId, Reason};
 
@@ -19,7 +29,7 @@ pub struct Record {
     pub job: JobId,
     /// Started by the application: there is nothing to report.
     pub local: bool,
-    /// Identifies file and signature.
+    /// Identifies file and signature; see [`Plan`](super::Plan).
     pub fingerprint: u32,
     /// Bytes of the whole file.
     pub image_bytes: u32,

@@ -1,9 +1,13 @@
-//! The state machine of the agent. Pure: events and the time go in, operations and messages come out. No clock, no I/O, no
-//! payload bytes and no platform; async, blocking and simulated shells drive the same logic.
+//! The state machine of the agent. Pure: events and the time go in, operations and messages come out. No clock, no I/O,
+//! no payload bytes and no platform; async, blocking and simulated shells drive the same logic.
 //!
-//! After every [`Machine::on`]: [`Machine::operation`] until `None`, each ended by [`Event::Done`]; then
-//! [`Machine::message`] until `None`; then wait until [`Machine::deadline`] or the next event. The transition table is in
-//! `state.rs`.
+//! After every [`Machine::on`], the caller executes [`Machine::operation`] until it is `None`, ending each operation by
+//! [`Event::Done`]; sends [`Machine::message`] until it is `None`; and waits until [`Machine::deadline`] or the next
+//! event.
+//!
+//! `poller` finds the next job. A `job` has a state (`state`, the transition table), a download (`transfer`, `window`,
+//! `rate`), status updates (`status_reporter`) and a record in the journal (`journal`). `service` applies messages of
+//! the service, `resume` decides after a boot how the job in the journal continues.
 
 mod config;
 mod event;
@@ -58,16 +62,16 @@ pub struct Machine {
     connected: bool,
     job: Option<Job>,
     poller: JobPoller,
-    /// A job that a reset interrupted, until the service offers it or another one.
+    /// The job whose download a reset interrupted, until the service offers it or another one.
     interrupted: Option<Record>,
     notices: Notices,
     rng: Rng,
 }
 
 impl Machine {
-    /// The machine after a boot; `record` is what the journal holds.
+    /// Creates the machine after a boot; `record` is that of the journal, if it has one.
     ///
-    /// `seed` spreads retries and client tokens: it should differ from boot to boot.
+    /// `seed` seeds the jitter of retries and the client tokens: it should differ from boot to boot.
     pub fn at_boot(config: AgentConfig, record: Option<Record>, boot: Boot, seed: u64, now: Instant) -> Self {
         let trial_deadline = now.plus_ms(config.trial_ms_max);
         let mut machine = Self {
@@ -81,7 +85,7 @@ impl Machine {
         };
         match record {
             Some(record) => machine.resume(record, &boot, trial_deadline, now),
-            // An image that was put on trial by other means is tested all the same.
+            // An image that was put on trial by other means is tested, too.
             None if boot.trial == Trial::Running => {
                 let state = State::SelfTesting { until: trial_deadline };
                 machine.activate(Identity::local(NO_IMAGE), None, state, now);
@@ -177,8 +181,8 @@ impl Machine {
         self.job.as_ref()?.fetch(now)
     }
 
-    /// The first instant after `now` at which time alone changes something, as of the last [`Machine::operation`] and
-    /// [`Machine::message`].
+    /// The first instant after `now` at which an operation, a message or a timeout is due without another event, as of
+    /// the last [`Machine::operation`] and [`Machine::message`].
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
         match &self.job {
             None => self.poller.deadline().filter(|at| self.connected && *at > now),
@@ -227,7 +231,8 @@ impl Machine {
         self.job.as_ref().map(|job| job.record(phase))
     }
 
-    /// Whether a document of `job` with this fingerprint is of use: for a new job, or for a fresh URL of the active one.
+    /// Whether a document of `job` with this fingerprint is needed: for a new job, or for a fresh URL of the file that
+    /// is being received. `None` if the document is not parsed yet.
     pub fn needs_document(&self, job: &JobId, fingerprint: Option<u32>) -> bool {
         self.job.as_ref().is_none_or(|active| {
             let same_file = fingerprint.is_none_or(|fingerprint| active.identity.plan.fingerprint == fingerprint);

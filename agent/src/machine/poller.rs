@@ -1,14 +1,15 @@
-//! Requests the next job. Also finds the id of a job whose document does not arrive or cannot be read, by a request
-//! without the document, so that the job can be rejected with a reason.
+//! Requests the next job. If its document does not arrive or cannot be parsed, the job is requested without the
+//! document: with its id, it can be rejected with a reason.
 
 use ota_jobs::Reason;
 
 use super::event::{Execution, Message};
 use super::time::{Backoff, Instant, Rng};
 
-/// Unanswered requests before the document may be too large for the receive buffer.
+/// Unanswered requests after which the document may be too large for the receive buffer.
 const UNANSWERED_MAX: u8 = 2;
-/// Timeouts before a document counts as too large, once the id of its job is known.
+/// The timeout of the last request with the document, in response timeouts: without a response the document is too
+/// large.
 const SUSPECT_WAITS: u64 = 4;
 /// Consecutive unreadable responses before the job is rejected.
 const UNREADABLE_MAX: u8 = 3;
@@ -20,14 +21,14 @@ pub(super) struct JobPoller {
     unanswered: u8,
     /// Consecutive unreadable responses, and the reason of the last.
     unreadable: Option<(u8, Reason)>,
-    /// A job that was received without its document, and not yet with it.
+    /// A job that was received without its document, and is being requested with it once more.
     suspect: Option<Execution>,
     backoff: Backoff,
 }
 
 #[derive(Clone, Debug)]
 enum State {
-    /// The next request is due then, if at all.
+    /// Until this instant; if `None`, until a request is scheduled.
     Waiting(Option<Instant>),
     Requested {
         document: bool,
@@ -63,8 +64,8 @@ impl JobPoller {
         self.state = State::Waiting(Some(now.plus_ms(self.backoff.next_wait_ms(rng.next_u32()))));
     }
 
-    /// Takes an unreadable response; after a few of them the job is requested without its document. Returns the job and the
-    /// reason if its id is known already.
+    /// Takes an unreadable response; after a few of them the job is requested without its document. Returns the job to
+    /// reject and the reason, if its id has arrived.
     pub(super) fn unreadable(&mut self, reason: Reason, now: Instant) -> Option<(Execution, Reason)> {
         let State::Requested { document: true, .. } = self.state else { return None };
         let before = self.unreadable.map_or(0, |(count, _)| count);
@@ -78,8 +79,8 @@ impl JobPoller {
         self.unreadable.filter(|(count, _)| *count >= UNREADABLE_MAX).map(|(_, reason)| reason)
     }
 
-    /// Takes a job without its document. Returns the job and what is wrong with it if that is known; else the job is
-    /// requested with its document once more.
+    /// Takes a job without its document. Returns it with the reason to reject it, if its document was unreadable;
+    /// otherwise the job is requested with its document once more.
     pub(super) fn document_omitted(&mut self, execution: Execution, now: Instant) -> Option<(Execution, Reason)> {
         if let Some(reason) = self.unreadable_reason() {
             return Some((execution, reason));

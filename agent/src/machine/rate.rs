@@ -7,7 +7,8 @@ use super::time::Instant;
 pub const WINDOW_BLOCKS: u32 = 128;
 /// The shortest interval over which a rate is measured.
 const EPOCH_MS: u64 = 100;
-/// The queue that the window may build up in the network. A longer one would delay a cancellation or a keep-alive.
+/// The queueing delay that the window may cause in the network. A longer one would delay a cancellation or a
+/// keep-alive.
 const QUEUE_MS: u64 = 1_000;
 /// The timeout of the first response, while the delay is unknown.
 const RESPONSE_MS_FIRST: u64 = 3_000;

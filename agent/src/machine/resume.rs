@@ -6,8 +6,8 @@ use super::journal::{Outcome, Phase, Record};
 use super::state::State;
 use super::time::Instant;
 
-/// Boots in which a trial may fail to start before the job fails. A boot selector whose records cannot be written would
-/// start the old image at every boot.
+/// Boots in which a trial may fail to start before the job fails. Without a limit, the job of a device whose boot
+/// selector cannot write its records would never end: every boot starts the old image.
 const BOOTS_MAX: u8 = 5;
 
 /// The state of the device after a boot.
@@ -17,7 +17,7 @@ pub struct Boot {
     pub running: u8,
     /// SHA-256 over as many bytes of it as the journal's image has; needed only while a job is activating.
     pub digest: Option<[u8; 32]>,
-    /// The trial as the boot record has it.
+    /// The trial, according to the boot record.
     pub trial: Trial,
 }
 
@@ -44,9 +44,9 @@ pub(super) fn resume(record: &Record, boot: &Boot, trial_deadline: Instant) -> O
     let testing = State::SelfTesting { until: trial_deadline };
     let (slot, digest, boots) = match record.phase {
         Phase::Receiving { .. } if boot.trial != Trial::Running => return None,
-        // The image on trial was not activated by this job: it is tested all the same.
+        // The image on trial was not activated by this job. It is tested nevertheless.
         Phase::Receiving { .. } => return Some(testing),
-        // The failure is reported already, or will be: the image that runs on trial must not stay.
+        // The reported outcome is a failure, so the image on trial must not be confirmed.
         Phase::Concluded(Outcome::Failed(reason)) if boot.trial == Trial::Running => {
             return Some(State::RollingBack(reason));
         }
@@ -58,7 +58,7 @@ pub(super) fn resume(record: &Record, boot: &Boot, trial_deadline: Instant) -> O
     let failed = |reason| State::SavingOutcome(Outcome::Failed(reason));
     Some(match boot.trial {
         Trial::Running if boot.running == slot => testing,
-        // Confirmed, and then the power failed.
+        // The power failed after the confirmation and before the outcome was saved.
         Trial::None | Trial::Ended { .. } if runs => State::SavingOutcome(Outcome::Succeeded),
         Trial::Ended { slot: tried, digest: tried_digest, reason } if tried == slot && tried_digest == digest => {
             failed(reason)

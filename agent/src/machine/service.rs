@@ -1,4 +1,5 @@
-//! What messages from the service and the state of the connection change: which job becomes active, and whether it still is.
+//! Applies messages of the service and changes of the connection: makes an offered job the active one, and updates the
+//! state of its execution.
 
 use ota_jobs::{Reason, RejectCode, Status};
 
@@ -103,7 +104,7 @@ impl Machine {
         self.notices.push(Notice::UpdateAvailable { image_bytes });
     }
 
-    /// Reports a job as failed that cannot succeed on this device.
+    /// Ends a job that cannot succeed on this device: `reason` is reported as `REJECTED` or `FAILED`.
     pub(super) fn reject(&mut self, execution: Execution, reason: Reason, now: Instant) {
         let identity = Identity { id: execution.job, local: false, plan: NO_IMAGE };
         self.activate(identity, Some(execution.version), State::SavingOutcome(Outcome::Failed(reason)), now);
@@ -146,7 +147,7 @@ impl Machine {
     }
 }
 
-/// The plan of a job that brings no image.
+/// The plan of a job without an image.
 pub(super) const NO_IMAGE: Plan =
     Plan { image_bytes: 0, fingerprint: 0, sources: Sources { stream: false, http: false } };
 

@@ -20,8 +20,8 @@ pub(super) enum State {
     Receiving { slot: u8, resumed_bytes: u32 },
     /// Reads the image back, hashes it, verifies its signature and checks its header.
     Verifying { slot: u8 },
-    /// Writes the decision to activate to the journal, before the boot record. `boots` counts the boots since then in which
-    /// the boot selector did not start the trial.
+    /// Writes the decision to activate to the journal, before the boot record. `boots` counts the later boots in
+    /// which the boot selector did not start the trial.
     SavingActivation { slot: u8, digest: [u8; 32], boots: u8 },
     /// Writes the boot record. From here on a cancellation does not stop the trial.
     Activating { slot: u8, digest: [u8; 32] },
@@ -300,7 +300,7 @@ fn download_failed(reason: Reason, context: &Context) -> Transition {
     failed(reason).with(Notice::DownloadFailed { done_bytes: context.done_bytes, reason })
 }
 
-/// Nothing is left to report.
+/// The service ended the job: nothing is left to report.
 fn cancelled() -> Transition {
     to(State::ClearingJournal).with(Notice::Withdrawn)
 }

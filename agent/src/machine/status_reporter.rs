@@ -28,11 +28,13 @@ pub(super) struct StatusReporter {
     backoff: Backoff,
     /// When progress was last queued, and how many blocks it reported.
     progress: Option<(Instant, u32)>,
+    /// The job is to be requested with its document.
     fresh_document: bool,
     /// Only a final report is sent.
     muted: bool,
 }
 
+/// The request in flight.
 #[derive(Clone, Copy, Debug)]
 struct Request {
     token: u32,
@@ -90,7 +92,7 @@ impl StatusReporter {
         self.queued = self.queued.filter(|report| matches!(report, Report::Final(_)));
     }
 
-    /// Sends nothing from now on.
+    /// Discards the queued report; nothing is sent from now on.
     pub(super) fn close(&mut self) {
         self.muted = true;
         self.queued = None;
@@ -106,6 +108,7 @@ impl StatusReporter {
         self.queued.is_some() || self.in_flight.is_some()
     }
 
+    /// Queues the report in flight again: its response does not arrive any more.
     pub(super) fn disconnected(&mut self) {
         if let Some(Request { report: Some(report), .. }) = self.in_flight.take() {
             self.queued.get_or_insert(report);
@@ -183,7 +186,7 @@ impl StatusReporter {
         }
     }
 
-    /// Ends a request that timed out; the version is unknown then.
+    /// Ends a request that timed out, and queues its report again; the version is unknown then.
     pub(super) fn expire(&mut self, now: Instant, rng: &mut Rng) {
         if let Some(request) = self.in_flight
             && request.until <= now

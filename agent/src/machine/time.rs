@@ -1,4 +1,4 @@
-//! Instants, which the caller passes in, back-off with jitter, and the random numbers for it. No clock is read here.
+//! Instants, which the caller passes in; back-off with jitter, and its random numbers. No clock is read here.
 
 /// A point in time, in milliseconds since an origin that the caller chooses once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]

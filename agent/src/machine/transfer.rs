@@ -10,16 +10,17 @@ use super::time::{Backoff, Instant};
 use super::window::{Block, BlockRefusal, BlockRequest, Window};
 use super::{AgentConfig, Progress};
 
-/// The last block that a stream request can name. Source: AWS IoT, GetStream, offset `o`.
+/// The most blocks of an image that is streamed. Source: AWS IoT, GetStream, the largest offset `o`.
 const STREAM_BLOCKS_MAX: u32 = 98_304;
 /// Consecutive refusals, or blocks of a wrong length, before a source fails.
 const ERRORS_MAX: u8 = 3;
 
-/// The frontier is saved whenever it moved this far, or half a window if that is less.
+/// The frontier is saved whenever it has moved this far, or half a window if that is less.
 const JOURNAL_EVERY_BYTES: u32 = 65_536;
-/// Consecutive HTTP failures before the other source is used. Without another source, HTTP fails after `silence_ms_max`.
+/// Consecutive HTTP failures before the other source is used. Without another source, HTTP is retried until no block
+/// arrived for `silence_ms_max`.
 const FETCHES_MAX: u8 = 5;
-/// Refusals of a URL before HTTP fails; the second one is of the URL from a fresh document.
+/// Responses 403 before HTTP fails: one to the first URL, and one to the URL of a fresh document.
 const FORBIDDEN_MAX: u8 = 2;
 /// How long to wait for a fresh document before the old URL is tried again.
 const FRESH_DOCUMENT_MS: u64 = 60_000;
@@ -48,12 +49,14 @@ pub(super) struct Transfer {
     /// The source to use when this one fails.
     spare: Option<Source>,
     silence_ms_max: u64,
+    /// When the last block was accepted, or, if later, the download or the connection started.
     quiet_since: Instant,
-    /// Refusals since the last good block.
+    /// Stream requests that were rejected since the last accepted block.
     refusals: u8,
     wrong_length: Option<WrongLengthStreak>,
     fetch_failures: u8,
     forbidden: u8,
+    /// No HTTP request is sent before this instant.
     fetch_at: Instant,
     backoff: Backoff,
     header_checked: bool,
@@ -92,7 +95,7 @@ impl Transfer {
         self.quiet_since = now;
     }
 
-    /// Requests the outstanding blocks again: those of the last connection do not arrive any more.
+    /// Requests the outstanding blocks again after a reconnection: they do not arrive any more.
     pub(super) fn restart(&mut self, now: Instant) {
         self.window.request_again();
         self.quiet_since = now;
@@ -185,7 +188,7 @@ impl Transfer {
         wanted.then(|| self.window.frontier_bytes())
     }
 
-    /// Returns whether a fresh document is needed; the next fetch waits for it.
+    /// Takes a failed fetch, and returns whether a fresh document is needed; the next fetch waits for it.
     pub(super) fn fetch_failed(&mut self, reason: Reason, now: Instant, random: u32) -> bool {
         if self.source != Source::Http {
             return false;

@@ -76,8 +76,8 @@ impl BlockState {
         self.0 & Self::REQUESTED != 0
     }
 
-    /// Whether this request is well before that of `arrived`, which makes its block lost: responses arrive in the order of
-    /// the requests.
+    /// Whether this block was requested at least [`OVERTAKEN_BY`] blocks before `arrived` was. It counts as lost then,
+    /// because responses arrive in the order of the requests.
     fn is_overtaken(self, arrived: Self) -> bool {
         let by = arrived.0.wrapping_sub(self.0) >> 2;
         self.is_requested() && (OVERTAKEN_BY..1 << 13).contains(&by)
@@ -170,7 +170,7 @@ impl Window {
         Ok(Block { index, offset_bytes, len_bytes })
     }
 
-    /// Moves the frontier over `block` and the stored ones that follow it without a gap.
+    /// Marks `block` as stored, and moves the frontier to the first block that is not.
     pub fn stored(&mut self, block: Block) {
         *self.state(block.index) = BlockState::STORED;
         self.requested = self.requested.max(block.index + 1);
@@ -182,7 +182,8 @@ impl Window {
 
     /// The next blocks to request, or `None` while enough are outstanding.
     ///
-    /// Lost blocks are requested first and at once; new ones once a quarter of the window is free, so that requests are few.
+    /// Lost blocks are requested first and at once. New ones are requested when a quarter of the window is free, which
+    /// keeps the number of requests low.
     pub fn request(&mut self, now: Instant) -> Option<BlockRequest> {
         let request = self.lost_blocks().or_else(|| self.new_blocks())?;
         for index in request.indices() {
@@ -194,15 +195,15 @@ impl Window {
         Some(request)
     }
 
-    /// All bytes before `frontier_bytes` (rounded down to a block) are in flash already.
+    /// Moves the frontier: all bytes before `frontier_bytes` (rounded down to a block) are in flash already.
     pub(super) fn skip_to(&mut self, frontier_bytes: u32) {
         self.frontier = frontier_bytes / self.block_bytes;
         self.durable = self.frontier;
         self.requested = self.frontier;
     }
 
-    /// All bytes before `frontier_bytes` survive a reset. Blocks are requested up to a window beyond, so that a reset costs
-    /// no more than that.
+    /// Marks all bytes before `frontier_bytes` as durable. Blocks are requested at most a window beyond, so that no
+    /// more than a window is received again after a reset.
     pub(super) fn keep(&mut self, frontier_bytes: u32) {
         self.durable = frontier_bytes / self.block_bytes;
     }

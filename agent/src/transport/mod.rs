@@ -117,7 +117,7 @@ pub trait HttpSource {
 
     /// Requests the file from `range.from_bytes` to its end. The body may end earlier, but not before the next block does.
     ///
-    /// Errors: a reason for every response without such a body.
+    /// Errors: the reason, if there is no response with such a body.
     ///
     /// # Cancel safety
     /// Dropping the future ends the request.

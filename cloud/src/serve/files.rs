@@ -165,6 +165,10 @@ fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
 /// Reads exactly `len` bytes at `offset` on a blocking thread.
 ///
 /// Errors: `Io` with `UnexpectedEof` if the file is shorter.
+///
+/// # Cancel safety
+///
+/// Dropping the future discards the result; the read itself is finished.
 pub async fn read_at(file: &Arc<File>, offset: u64, len: usize) -> Result<Bytes, StoreError> {
     let file = Arc::clone(file);
     let read = tokio::task::spawn_blocking(move || {

@@ -68,7 +68,7 @@ impl Service {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future stops everything that was started.
+    /// Dropping the future stops everything that was started, except an embedded broker.
     pub async fn start(config: Config) -> Result<Self, ServeError> {
         let unusable = |error| ServeError::Data { dir: config.data.clone(), error };
         let lock = files::lock(&config.data).map_err(unusable)?;
@@ -122,6 +122,10 @@ impl Service {
     }
 
     /// Stops within a second. Every acknowledged change is on disk already.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the tasks are aborted; the embedded broker may keep running.
     pub async fn stop(mut self) {
         let disconnected = async {
             self.publisher.disconnect().await;

@@ -1,5 +1,5 @@
 //! Routes incoming messages: job requests to the job actor in order, stream requests to the queue of their thing.
-//! This is the only place that parses topics.
+//! This is the only place that parses topics of requests.
 
 use ota_jobs::{JobsTopic, RejectCode, Topic, TopicError};
 use tokio::sync::mpsc;

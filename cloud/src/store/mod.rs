@@ -26,6 +26,11 @@ const DATABASE_MODE: u32 = 0o600;
 const SQLITE_FULL: i64 = 13;
 
 /// The durable state of the service.
+///
+/// # Cancel safety
+///
+/// If the future of a method is dropped, its change is stored as a whole or not at all. Tasks that wait for events may
+/// notice a stored change only with the next one. Methods that only read have no effect.
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: SqlitePool,

@@ -64,17 +64,18 @@ pub trait Platform {
 
     /// Starts receiving an image of `image_bytes`, and discards the image that was being received.
     ///
-    /// The slot is one whose image is being received or verified; otherwise one without an image, one whose image
-    /// failed, or the one with the oldest image, in this order. It is never the running slot nor the factory slot. If
-    /// it already holds an image of this length that is being received or verified, its first `keep_bytes`, rounded
-    /// down to a sector, count as written. No slot is erased; the result of an earlier trial is removed from the boot
-    /// record.
+    /// The slot is one whose image was being received or is verified, but was not confirmed; otherwise one without an
+    /// image, one whose image failed, or the one with the oldest image, in this order. It is never the running slot nor
+    /// the factory slot. If its image was being received or is verified, and has this length, its first `keep_bytes`,
+    /// rounded down to a sector, count as written, unless the boot loader erases downloads. No slot is erased; the
+    /// result of an earlier trial is removed from the boot record.
     ///
     /// # Cancel safety
     /// The slot may or may not be recorded as receiving; call again.
     ///
     /// # Errors
-    /// [`Refusal::ImageEmpty`], [`Refusal::ImageTooLarge`], [`Refusal::TrialRunning`] while no slot is free.
+    /// [`Refusal::ImageEmpty`], [`Refusal::ImageTooLarge`], [`Refusal::TrialRunning`] while a trial or a factory reset
+    /// is pending or the running image is not confirmed, or a fault.
     async fn begin(&mut self, image_bytes: u32, keep_bytes: u32) -> Result<Reception, Refusal>;
 
     /// Writes a block and verifies it by reading it back. `offset_bytes` must be a multiple of the flash word, as must

@@ -1,5 +1,5 @@
-//! The platform of a device with slots in NOR flash: rules only. Flash access is in `slots` and `records`, access to
-//! the boot loader in `boot_control`.
+//! The platform of a device with slots in NOR flash: rules only. Blocks are written in `slots`, records in
+//! `flash::records`; the boot loader is accessed through `boot_control`.
 
 use super::bisync;
 use super::flash::floors::MonotonicRecords;
@@ -97,8 +97,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         self.boot.store(&mut self.flash, &self.config.layout, record, change).await
     }
 
-    /// Returns the boot status if the running image is confirmed and no trial is pending or started: only then a slot
-    /// is free.
+    /// Returns the boot status if the running image is confirmed, and no trial and no factory reset is pending: only
+    /// then may a slot be overwritten.
     async fn at_rest(&mut self) -> Result<BootStatus, Refusal> {
         let found = self.found().await?;
         let on_trial = matches!(found.record.trial, Trial::Pending { .. } | Trial::Started { .. });
@@ -122,7 +122,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         }
     }
 
-    /// Reads the information in the image in `slot` and checks it for a device that runs `running`.
+    /// Reads the information in the image in `slot`, and checks whether a device that runs `running` accepts the image.
     async fn checked(
         &mut self,
         slot: SlotId,
@@ -169,7 +169,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         Ok(stored.max(self.asked_by(running_image)))
     }
 
-    /// Raises the monotonic record to the values that the running image requires. To be called once that is confirmed.
+    /// Raises the monotonic record to the values that the running image requires. Called only if that is confirmed.
     async fn raise_floor(&mut self, running: Option<ImageInfo>) -> Result<RollbackCounters, Fault> {
         let asked = self.asked_by(running);
         self.floors.raise(&mut self.flash, asked).await

@@ -1,5 +1,5 @@
 //! The image being received: writes blocks to its slot, erases each sector before its first write, and hashes the
-//! image. When an image may be received or accepted is decided in `native`.
+//! image. Whether an image may be received, and is accepted, is decided in `native`.
 
 use super::super::bisync;
 use super::super::flash::hash::Hashing;
@@ -19,7 +19,8 @@ pub(crate) struct SlotWriter {
     pub(crate) slot: SlotId,
     pub(crate) image_bytes: u32,
     region: Region,
-    /// Everything from this offset on is erased before it is written. A multiple of the sector.
+    /// The sectors before this offset are erased or kept; all others are erased before they are written. A multiple of
+    /// the sector.
     erased_bytes: u32,
     /// The end of the highest block written.
     written_bytes: u32,

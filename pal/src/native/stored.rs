@@ -98,7 +98,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         hash::matches(&mut self.flash, region, &image.digest, image.image_bytes, &mut self.watchdog).await
     }
 
-    /// Erases all images of a version, or none if one of them must be kept. The rows are removed last, so that the
+    /// Erases all images of a version; erases none if one of them must be kept. The rows are removed last, so that the
     /// command can be repeated after a power cut.
     pub(super) async fn erase_version(&mut self, version: Version) -> Result<(), Refusal> {
         let BootStatus { running, mut record } = self.found().await?;

@@ -146,8 +146,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             return Err(Refusal::SlotRuns { slot });
         }
         match record.trial {
-            // The trial is already running and continues at the next reset: the selector could not count it at this
-            // one.
+            // The trial has started. The boot selector could not store the count of this boot, so the confirmed image
+            // runs; the trial continues at the next reset.
             Trial::Started { slot: tried, digest: held, .. } if tried == slot && held == *digest => return Ok(()),
             Trial::Started { .. } => return Err(Refusal::TrialRunning),
             _ if record.confirmed != running || record.factory_reset_pending => return Err(Refusal::TrialRunning),

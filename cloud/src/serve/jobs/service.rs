@@ -30,6 +30,10 @@ pub struct Cancellation {
 }
 
 /// The job service without its network.
+///
+/// # Cancel safety
+///
+/// If the future of a method that changes executions is dropped, the change may have been made or not.
 #[derive(Clone, Debug)]
 pub struct JobService {
     store: Store,

@@ -39,6 +39,10 @@ impl EmbeddedBroker {
     /// Starts a broker; it accepts connections when this returns.
     ///
     /// Errors: `Broker` with the crate's message, for example an address in use.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the broker may keep running.
     pub async fn start(bind: SocketAddr, acl: Arc<Acl>) -> Result<Self, ServeError> {
         let failed = |error: mqtt5::MqttError| ServeError::Broker(error.to_string());
         let broker = MqttBroker::with_config(config(bind)).await.map_err(failed)?;

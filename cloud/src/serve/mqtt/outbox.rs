@@ -13,7 +13,11 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Sends a message; waits while the connection's queue is full.
+    /// Logs and sends a message; waits while the connection's queue is full.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the message is in the log but not sent.
     pub async fn send(&self, message: Outgoing) {
         self.log_out(&message);
         self.publisher.publish(message).await;

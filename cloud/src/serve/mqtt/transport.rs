@@ -76,8 +76,8 @@ impl PacketLimit {
         self.0.store(max, Ordering::Relaxed);
     }
 
-    /// The client crate closes the connection for one message that is too large, and a resumed session would send it again
-    /// after every reconnect: such a message must not reach the crate.
+    /// Checks whether a message fits a packet. The client crate closes the connection for one message that is too
+    /// large, and a resumed session would send it again after every reconnect: such a message must not reach the crate.
     ///
     /// Errors: a text with the size and the limit.
     fn check(&self, topic_bytes: usize, payload_bytes: usize) -> Result<(), String> {
@@ -136,6 +136,10 @@ impl Publisher {
     }
 
     /// Disconnects from the broker.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the connection may stay open.
     pub async fn disconnect(&self) {
         // Fails only if the connection's task has ended already.
         let _ = self.client.disconnect().await;
@@ -179,7 +183,7 @@ pub fn connect(address: &BrokerAddress, filters: &[&str]) -> (Publisher, Connect
     (publisher, Connection { events, filters, subscribed: watch::channel(false).0, bound })
 }
 
-/// The service's own messages are not sent back to it.
+/// Returns a subscription to `path` by which the service's own messages are not sent back to it.
 fn own_filter(path: &str) -> Filter {
     Filter { nolocal: true, ..Filter::new(path, QoS::AtLeastOnce) }
 }
@@ -238,7 +242,7 @@ impl Connection {
         }
     }
 
-    /// The limit of the broker may be smaller after a reconnect.
+    /// Drops queued messages that exceed the broker's limit, which may be smaller after a reconnect.
     fn drop_oversized(&mut self) {
         let bound = &self.bound;
         self.events.pending.retain(|request| match request {

@@ -1,4 +1,4 @@
-//! Selects the blocks that one stream request is answered with. Pure functions.
+//! Selects the blocks that are sent in response to one stream request. Pure functions.
 
 use ota_jobs::stream::Get;
 
@@ -15,9 +15,10 @@ pub struct Block {
     pub len_bytes: u32,
 }
 
-/// Returns the blocks of the answer in order: inside the file, at most as many as requested, at most the bytes AWS sends.
+/// Returns the blocks of the response in order: inside the file, at most as many as requested, at most the bytes AWS
+/// sends.
 ///
-/// Blocks beyond that limit are not sent; the request is not refused, and the device asks again.
+/// Blocks beyond that limit are not sent; the request is not rejected, and the device requests them again.
 /// Source: AWS IoT developer guide, "MQTT-based file delivery", GetStream.
 pub fn blocks(get: &Get<'_>, file_bytes: u64) -> Vec<Block> {
     // At least 1: the block size never exceeds the limit.

@@ -1,10 +1,11 @@
-//! AWS's throughput limit of one connection: messages beyond the rate are delayed, never dropped.
+//! AWS's throughput limit of one connection, applied to the stream blocks of each thing: messages beyond the rate are
+//! delayed, never dropped.
 
 use tokio::time::{Duration, Instant};
 
 /// Delays messages.
 pub trait Throttle {
-    /// Returns when `bytes` more may be sent.
+    /// Waits until `bytes` more may be sent.
     fn wait(&mut self, bytes: usize) -> impl Future<Output = ()> + Send;
 }
 
@@ -17,12 +18,12 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// Creates a limit that starts at `now`. Unit: bytes per second, not 0.
+    /// Creates a limit that starts at `now`. `bytes_per_second` must not be 0.
     pub fn new(bytes_per_second: u64, now: Instant) -> Self {
         Self { bytes_per_second, free_at: now }
     }
 
-    /// Returns when `bytes` more may be sent, and counts them as sent.
+    /// Returns the instant at which `bytes` more may be sent, and counts them as sent.
     pub fn reserve(&mut self, bytes: usize, now: Instant) -> Instant {
         let start = self.free_at.max(now);
         let nanos = bytes as u64 * 1_000_000_000 / self.bytes_per_second;

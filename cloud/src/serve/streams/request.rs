@@ -1,4 +1,4 @@
-//! A parsed stream request.
+//! A stream request of a device, with its topic parsed.
 
 use bytes::Bytes;
 use ota_jobs::limits::TOPIC_BYTES_MAX;

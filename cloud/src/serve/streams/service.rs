@@ -24,7 +24,7 @@ const STREAM_VERSION: u32 = 1;
 /// Room in a data message for everything but the payload; the token may consist of escapes. Unit: bytes.
 const HEAD_BYTES: usize = 512;
 
-/// The streams of the store, with their files kept open.
+/// The streams in the store. The files of streams that were requested before are kept open.
 #[derive(Clone)]
 pub struct Streams {
     store: Store,
@@ -79,7 +79,7 @@ impl Streams {
     }
 }
 
-/// Serves one request; returns a line for the log.
+/// Serves one request and publishes the response or the rejection; returns a line for the log.
 ///
 /// # Cancel safety
 ///
