@@ -31,7 +31,7 @@ mod asynchronous {
     use ota_pal::asynchronous as pal;
 }
 
-/// Boot selection over blocking drivers: the same functions without `async`, about a third smaller (`tests/size/run`).
+/// Boot selection over blocking drivers: the same functions without `async`, in less code (`tests/size/run`).
 #[path = "."]
 #[allow(clippy::duplicate_mod)]
 pub mod blocking {

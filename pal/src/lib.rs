@@ -33,7 +33,7 @@ pub mod verify;
 mod fixtures;
 
 // The modules that wait for flash are compiled twice from one source: as written, and for blocking drivers without
-// `async` and `.await`, so that the compiler generates no futures. This halves their code size. `#[bisync]` makes the
+// `async` and `.await`, so that the compiler generates no futures: smaller code (`tests/size/run`). `#[bisync]` makes the
 // difference; an item marked `only_async` or `only_sync` is in one form only.
 
 /// The modules that access flash, for async drivers. The crate root re-exports these names.

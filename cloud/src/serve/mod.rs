@@ -68,7 +68,7 @@ impl Service {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future stops everything that was started, except an embedded broker.
+    /// Dropping the future stops everything that was started.
     pub async fn start(config: Config) -> Result<Self, ServeError> {
         let unusable = |error| ServeError::Data { dir: config.data.clone(), error };
         let lock = files::lock(&config.data).map_err(unusable)?;
@@ -125,7 +125,7 @@ impl Service {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, the tasks are aborted; the embedded broker may keep running.
+    /// If the future is dropped, the tasks are aborted and an embedded broker stops.
     pub async fn stop(mut self) {
         let disconnected = async {
             self.publisher.disconnect().await;

@@ -42,7 +42,7 @@ impl EmbeddedBroker {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, the broker may keep running.
+    /// Dropping the future stops the broker.
     pub async fn start(bind: SocketAddr, acl: Arc<Acl>) -> Result<Self, ServeError> {
         let failed = |error: mqtt5::MqttError| ServeError::Broker(error.to_string());
         let broker = MqttBroker::with_config(config(bind)).await.map_err(failed)?;
@@ -55,8 +55,9 @@ impl EmbeddedBroker {
                 report_error(format_args!("the broker stopped: {error}"));
             }
         });
+        let started = Self { address, shutdown, task };
         ready.wait_for(|ready| *ready).await.map_err(|_| ServeError::Broker("it did not start".to_owned()))?;
-        Ok(Self { address, shutdown, task })
+        Ok(started)
     }
 
     /// Closes the listener and all connections.
@@ -64,12 +65,17 @@ impl EmbeddedBroker {
     /// # Cancel safety
     ///
     /// The broker stops even if the future is dropped.
-    pub async fn stop(self, timeout: Duration) {
+    pub async fn stop(mut self, timeout: Duration) {
         self.shutdown.shutdown();
-        let mut task = self.task;
-        if tokio::time::timeout(timeout, &mut task).await.is_err() {
-            task.abort();
+        if tokio::time::timeout(timeout, &mut self.task).await.is_err() {
+            self.task.abort();
         }
+    }
+}
+
+impl Drop for EmbeddedBroker {
+    fn drop(&mut self) {
+        self.shutdown.shutdown();
     }
 }
 
@@ -147,6 +153,22 @@ fn refused_topic(client: &str, what: &str, filter: &str) -> String {
 mod tests {
     use super::*;
     use crate::limits::QUOTE_CHARS_MAX;
+
+    /// A service whose start fails after the broker's, for example for want of a port for HTTP, leaves none behind.
+    #[tokio::test]
+    async fn a_broker_that_is_no_longer_held_frees_its_port() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let broker = EmbeddedBroker::start(any, Arc::new(Acl::new(false))).await.unwrap();
+        let address = broker.address;
+        assert!(tokio::net::TcpStream::connect(address).await.is_ok());
+        drop(broker);
+        let freed = async {
+            while tokio::net::TcpStream::connect(address).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(10), freed).await.is_ok(), "it still accepts connections");
+    }
 
     #[test]
     fn a_refusal_is_one_bounded_line_that_names_client_and_topic() {
