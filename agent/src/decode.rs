@@ -5,8 +5,8 @@ use core::mem;
 
 use ota_jobs::limits::FILTER_BYTES_MAX;
 use ota_jobs::{
-    DescribeResponse, Encoding, Filter, JobRef, JobsTopic, JsonStr, Notify, RawJson, Reason, Rejected, Response,
-    StreamTopic, ThingName, Topic, UpdateResponse, stream,
+    DescribeResponse, Encoding, Filter, JobRef, JobsTopic, JsonStr, RawJson, Reason, Rejected, Response, StreamTopic,
+    ThingName, Topic, UpdateResponse, stream,
 };
 
 use crate::machine::{Event, Execution};
@@ -52,7 +52,8 @@ pub(crate) fn decode<'m>(topic: Topic<'_>, payload: &'m [u8], stream: Option<(&s
 
 fn read_jobs<'m>(topic: JobsTopic<'_>, payload: &'m [u8]) -> Decoded<'m> {
     match topic {
-        JobsTopic::Notify => Notify::parse(payload).map_or(Decoded::Ignored, |_| Decoded::Event(Event::JobsChanged)),
+        // Whatever it holds: the next job is requested.
+        JobsTopic::Notify => Decoded::Event(Event::JobsChanged),
         // Sent without a request: if it cannot be parsed, the next job is requested.
         JobsTopic::NotifyNext => read_next(payload, |_| Event::JobsChanged),
         JobsTopic::Describe(JobRef::Next, Some(Response::Accepted)) => read_next(payload, Event::OfferUnreadable),

@@ -68,10 +68,10 @@ impl<'a> DescribeResponse<'a> {
     /// Errors: [`ParseError`]; [`job_of`](crate::job_of) returns the job id even then.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
-        let (timestamp, client_token) = (fields.number("timestamp"), fields.text("clientToken"));
         let execution = fields.raw("execution").filter(|execution| !is_empty(*execution));
-        fields.finish()?;
-        Ok(Self { execution: execution.map(Execution::read).transpose()?, timestamp, client_token })
+        fields.needed()?;
+        let execution = execution.map(Execution::read).transpose()?;
+        Ok(Self { execution, timestamp: fields.number("timestamp"), client_token: fields.text("clientToken") })
     }
 
     /// Writes the response and returns its length.
@@ -160,6 +160,16 @@ mod tests {
         let len = described.emit(&mut out).unwrap();
         assert!(core::str::from_utf8(&out[..len]).unwrap().contains(document));
         assert_eq!(DescribeResponse::parse(&out[..len]).unwrap(), described);
+    }
+
+    #[test]
+    fn an_answer_is_taken_whatever_its_time_and_token_are() {
+        for field in [r#""timestamp":{}"#, r#""clientToken":1"#, r#""timestamp":1,"timestamp":2"#] {
+            let text = std::format!(r#"{{{field},"execution":{{"jobId":"j","status":"QUEUED","versionNumber":1}}}}"#);
+            let answer = DescribeResponse::parse(text.as_bytes()).unwrap();
+            assert_eq!((answer.execution.map(|execution| execution.version_number), answer.timestamp), (Some(1), None));
+            assert_eq!(answer.client_token, None, "{field}");
+        }
     }
 
     #[test]

@@ -24,8 +24,9 @@ impl<'a> Notify<'a> {
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
-        let (timestamp, jobs) = (fields.number("timestamp"), fields.raw("jobs"));
-        fields.finish()?;
+        let jobs = fields.raw("jobs");
+        fields.needed()?;
+        let timestamp = fields.number("timestamp");
         let mut fields = Fields::envelope(jobs.ok_or(ParseError::Missing { field: "jobs" })?, "jobs");
         let notify = Self {
             in_progress: Summaries::read(&mut fields, "IN_PROGRESS"),

@@ -19,7 +19,7 @@ pub struct Rejected<'a> {
     pub timestamp: Option<u64>,
     /// Client token of the request.
     pub client_token: Option<JsonStr<'a>>,
-    /// State of the execution; only with `InvalidStateTransition` and `VersionMismatch`.
+    /// State of the execution; only with `InvalidStateTransition` and `VersionMismatch`. Absent if it cannot be parsed.
     pub state: Option<ExecutionState<'a>>,
 }
 
@@ -29,12 +29,15 @@ impl<'a> Rejected<'a> {
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
-        let (timestamp, client_token) = (fields.number("timestamp"), fields.text("clientToken"));
-        let (message, code) = (fields.text("message"), fields.required_plain("code"));
-        let state = fields.raw("executionState");
-        fields.finish()?;
-        let state = state.map(ExecutionState::read).transpose()?;
-        Ok(Self { code: RejectCode::parse(code), message, timestamp, client_token, state })
+        let code = RejectCode::parse(fields.required_plain("code"));
+        fields.needed()?;
+        Ok(Self {
+            code,
+            message: fields.text("message"),
+            timestamp: fields.number("timestamp"),
+            client_token: fields.text("clientToken"),
+            state: fields.raw("executionState").and_then(|state| ExecutionState::read(state).ok()),
+        })
     }
 
     /// Writes the rejection and returns its length.
@@ -86,6 +89,22 @@ mod tests {
             let len = rejected.emit(&mut out).unwrap();
             assert!(serde_json::from_slice::<serde_json::Value>(&out[..len]).is_ok());
             assert_eq!(Rejected::parse(&out[..len]), Ok(rejected));
+        }
+    }
+
+    #[test]
+    fn only_the_code_must_be_what_aws_documents() {
+        let least = Rejected::parse(br#"{"code":"VersionMismatch"}"#).unwrap();
+        for field in [
+            r#""message":{}"#,
+            r#""message":"\ud800""#,
+            r#""timestamp":"now""#,
+            r#""clientToken":7"#,
+            r#""executionState":"gone""#,
+            r#""executionState":{"status":"SLEEPING","versionNumber":1}"#,
+        ] {
+            let text = std::format!(r#"{{"code":"VersionMismatch",{field}}}"#);
+            assert_eq!(Rejected::parse(text.as_bytes()).as_ref(), Ok(&least), "{field}");
         }
     }
 

@@ -96,7 +96,7 @@ fn version(json: RawJson<'_>) -> Result<u64, ParseError> {
 /// Response to an accepted update.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpdateResponse<'a> {
-    /// State of the execution, if requested.
+    /// State of the execution, if requested. Absent if it cannot be parsed.
     pub state: Option<ExecutionState<'a>>,
     /// The job document, unparsed, if requested.
     pub document: Option<RawJson<'a>>,
@@ -112,10 +112,13 @@ impl<'a> UpdateResponse<'a> {
     /// Errors: [`ParseError`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let mut fields = Fields::envelope(RawJson::parse(bytes)?, MESSAGE);
-        let (timestamp, client_token) = (fields.number("timestamp"), fields.text("clientToken"));
-        let (state, document) = (fields.raw("executionState"), fields.raw("jobDocument"));
-        fields.finish()?;
-        Ok(Self { state: state.map(ExecutionState::read).transpose()?, document, timestamp, client_token })
+        fields.needed()?;
+        Ok(Self {
+            state: fields.raw("executionState").and_then(|state| ExecutionState::read(state).ok()),
+            document: fields.raw("jobDocument"),
+            timestamp: fields.number("timestamp"),
+            client_token: fields.text("clientToken"),
+        })
     }
 
     /// Writes the response and returns its length.
@@ -193,6 +196,21 @@ mod tests {
         let updated = UpdateResponse::parse(ACCEPTED).unwrap();
         assert_eq!((updated.timestamp, updated.state.is_none()), (Some(1_719_943_955), true));
         assert_eq!(updated.client_token.unwrap(), "c75bfd7d-233d-47a2-8004-2ca20e5e84bf");
+    }
+
+    #[test]
+    fn an_answer_is_taken_whatever_its_members_are() {
+        for field in [
+            r#""executionState":{"status":"SLEEPING","versionNumber":1}"#,
+            r#""executionState":[]"#,
+            r#""timestamp":null"#,
+            r#""timestamp":-1"#,
+            r#""clientToken":[]"#,
+        ] {
+            let text = std::format!("{{{field}}}");
+            assert_eq!(UpdateResponse::parse(text.as_bytes()), Ok(UpdateResponse::default()), "{field}");
+        }
+        assert!(UpdateResponse::parse(b"[]").is_err());
     }
 
     #[test]

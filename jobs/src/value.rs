@@ -89,6 +89,12 @@ impl<'a> Fields<'a> {
         self.refused
     }
 
+    /// Ends the fields that the reader of the message needs: returns the first error. Errors of fields that are read later do
+    /// not count; such a field reads as absent.
+    pub(crate) fn needed(&self) -> Result<(), ParseError> {
+        self.refused
+    }
+
     /// Records an error, unless there already is one.
     pub(crate) fn refuse(&mut self, error: ParseError) {
         if self.refused.is_ok() {
@@ -169,9 +175,7 @@ impl<'a> Fields<'a> {
     /// Reads the name of the thing of an execution.
     pub(crate) fn thing_name(&mut self) -> Option<&'a str> {
         let name = self.plain("thingName")?;
-        if let Err(error) = ThingName::check(name) {
-            self.refuse(error.into());
-        }
+        ThingName::check(name).map_err(|error| self.refuse(error.into())).ok()?;
         Some(name)
     }
 

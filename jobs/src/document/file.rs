@@ -73,20 +73,23 @@ impl<'a> File<'a> {
     /// Reads an element of `files`. Errors are recorded in `list`, the fields of the object that contains the list.
     pub(super) fn read(list: &mut Fields<'a>, file: RawJson<'a>) -> Self {
         let mut fields = Fields::new(Value::Json(file), "files");
-        let read = Self {
-            file_path: fields.text("filepath"),
+        let needed = Self {
             file_size: fields.required_within("filesize", 0, FILE_BYTES_MAX),
             file_id: fields.required_within("fileid", 0, FILE_ID_MAX),
-            cert_file: fields.text("certfile"),
             file_type: fields.within("fileType", 0, u32::MAX),
             update_data_url: fields.text("update_data_url"),
-            auth_scheme: fields.text("auth_scheme"),
             signature: Signature::read(&mut fields, file),
+            ..Self::default()
         };
-        if let Err(error) = fields.finish() {
+        if let Err(error) = fields.needed() {
             list.refuse(error);
         }
-        read
+        Self {
+            file_path: fields.text("filepath"),
+            cert_file: fields.text("certfile"),
+            auth_scheme: fields.text("auth_scheme"),
+            ..needed
+        }
     }
 
     /// Writes the members.

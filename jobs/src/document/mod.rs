@@ -271,6 +271,27 @@ mod tests {
     }
 
     #[test]
+    fn a_member_that_a_device_does_not_need_may_have_any_value() {
+        let file = |more: &str| {
+            with_ota(&format!(r#"{{"protocols":["HTTP"],"files":[{{"filesize":1,"fileid":0{more}}}],"x":[]}}"#))
+        };
+        let least = file("");
+        let least = read(&least).map(|document| document.map(|document| document.files[0].clone()));
+        for more in [
+            r#""filepath":{}"#,
+            r#""filepath":"\ud800""#,
+            r#""certfile":7"#,
+            r#""certfile":"a","certfile":"b""#,
+            r#""auth_scheme":[1]"#,
+            r#""attr":{"a":null}"#,
+        ] {
+            let text = file(&format!(",{more}"));
+            let read = read(&text).map(|document| document.map(|document| document.files[0].clone()));
+            assert_eq!(read, least, "{more}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_numbers() {
         let size = |got| ParseError::OutOfRange { field: "filesize", got, min: 0, max: u32::MAX.into() };
         let wrong = |field| ParseError::WrongType { field };
@@ -286,8 +307,11 @@ mod tests {
                 http(r#"{"filesize":1,"fileid":256}"#),
                 ParseError::OutOfRange { field: "fileid", got: 256, min: 0, max: 255 },
             ),
-            (http(r#"{"filesize":1,"fileid":0,"filepath":{}}"#), wrong("filepath")),
-            (http(r#"{"filesize":1,"fileid":0,"filepath":"\ud800"}"#), ParseError::LoneSurrogate { field: "filepath" }),
+            (http(r#"{"filesize":1,"fileid":0,"update_data_url":{}}"#), wrong("update_data_url")),
+            (
+                http(r#"{"filesize":1,"fileid":0,"update_data_url":"\ud800"}"#),
+                ParseError::LoneSurrogate { field: "update_data_url" },
+            ),
             (http(r#"{"filesize":1,"filesize":2,"fileid":0}"#), ParseError::Duplicate { field: "filesize" }),
             (http("7"), wrong("files")),
             (http(&five), ParseError::TooMany { field: "files", got: 5, max: 4 }),

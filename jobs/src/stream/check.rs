@@ -8,9 +8,7 @@ use crate::value::Fields;
 /// Reads the optional client token.
 pub(super) fn token<'a>(fields: &mut Fields<'a>, key: &'static str) -> Option<JsonStr<'a>> {
     let token = fields.text(key);
-    if let Err(error) = check_token(token.as_ref()) {
-        fields.refuse(error.into());
-    }
+    check_token(token.as_ref()).map_err(|error| fields.refuse(error.into())).ok()?;
     token
 }
 

@@ -42,9 +42,9 @@ impl<'a> Rejected<'a> {
         if code.is_none() {
             fields.refuse(ParseError::Missing { field: "o" });
         }
+        fields.needed()?;
         let token = check::token(&mut fields, "c").or_else(|| check::token(&mut fields, "clientToken"));
         let message = fields.text("m").or_else(|| fields.text("message"));
-        fields.finish()?;
         let code = code.and_then(|code| code.as_plain()).map_or(StreamRejectCode::Unknown, StreamRejectCode::parse);
         Ok(Self { code, message, token })
     }

@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::limits::QUOTE_CHARS_MAX;
 
-    /// A service whose start fails after the broker's, for example for want of a port for HTTP, leaves none behind.
+    /// A service that cannot start because its HTTP port is in use leaves no broker behind.
     #[tokio::test]
     async fn a_broker_that_is_no_longer_held_frees_its_port() {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
