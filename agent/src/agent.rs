@@ -24,6 +24,9 @@ pub struct Agent<'b, P, A> {
     pub(crate) platform: P,
     pub(crate) application: A,
     update: UpdateJob<'b>,
+    running: SlotId,
+    /// The slot for the next image, by which its file is chosen.
+    pub(crate) free: SlotId,
     connected: bool,
     reset: bool,
     /// The time of the last [`Agent::work`].
@@ -60,6 +63,8 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             platform,
             application,
             update: UpdateJob::new(url),
+            running: state.running,
+            free: state.free,
             connected: false,
             reset: false,
             polled_at: now,
@@ -265,11 +270,11 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     /// Returns the plan of a document. Stores what download and verification need of it, unless the active job receives
     /// another file.
     fn take_document(&mut self, job: Option<&JobId>, document: &Document<'_>) -> Result<Plan, Reason> {
-        let file = update_job::firmware(document)?;
+        let file = update_job::firmware(document, self.free)?;
         self.platform.check_kind(update_job::signature_kind(file)?).map_err(of_refusal)?;
         let plan = self.update.plan(document, file)?;
         if job.is_none_or(|job| self.machine.needs_document(job, Some(plan.fingerprint()))) {
-            self.update.store(document, file)?;
+            self.update.store(document, file, self.running);
         }
         Ok(plan)
     }
@@ -307,16 +312,22 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         Some(match operation {
             Operation::CheckInstalled => {
                 // An unsigned image cannot be recognized.
-                let Some(signature) = self.update.signature() else { return Some(Done::Installed(false)) };
+                let Some((image_bytes, signature)) = self.update.installed() else {
+                    return Some(Done::Installed(false));
+                };
                 let found = platform.runs_already(image_bytes, &signature).await;
                 found.map_or_else(fault, |digest| Done::Installed(digest.is_some()))
             }
             Operation::Begin { keep_bytes } => {
                 let begun = platform.begin(image_bytes, keep_bytes).await;
-                begun.map_or_else(refusal, |begun| Done::Begun {
-                    slot: begun.slot.number(),
-                    frontier_bytes: begun.frontier_bytes,
-                    evicted: begun.evicted.map(|version| (version.major, version.minor, version.patch)),
+                begun.map_or_else(refusal, |begun| {
+                    // Another one, if the image does not fit every slot.
+                    self.free = begun.slot;
+                    Done::Begun {
+                        slot: begun.slot.number(),
+                        frontier_bytes: begun.frontier_bytes,
+                        evicted: begun.evicted.map(|version| (version.major, version.minor, version.patch)),
+                    }
                 })
             }
             Operation::CheckHeader => platform.check_header().await.map_or_else(refusal, |_| Done::HeaderAccepted),

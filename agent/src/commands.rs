@@ -99,6 +99,12 @@ impl<P: ImageManagement, A: Application> Agent<'_, P, A> {
             true => self.platform.erase_images(version).await.map_err(CommandRefused::from),
             false => Err(CommandRefused::Busy),
         };
+        // A slot without an image is used first.
+        if erased.is_ok()
+            && let Ok(state) = self.platform.boot_state().await
+        {
+            self.free = state.free;
+        }
         let notice = match erased {
             Ok(()) => Notice::ImageErased((version.major, version.minor, version.patch)),
             Err(refused) => Notice::EraseFailed(refused.reason()),

@@ -2,14 +2,12 @@
 //! verification need is kept here, the URL in the caller's buffer.
 
 use heapless::String;
-use ota_jobs::document::{File, SignatureKind as WireKind};
+use ota_jobs::document::{File, FileType, SignatureKind as WireKind};
 use ota_jobs::{Document, Reason, StreamName};
-use ota_pal::{SIGNATURE_BYTES_MAX, Signature, SignatureKind};
+use ota_pal::{SIGNATURE_BYTES_MAX, Signature, SignatureKind, SlotId};
 
 use crate::machine::{Plan, Sources};
 
-/// The file type of firmware. Source: the AWS OTA library, `configOTA_FIRMWARE_UPDATE_FILE_TYPE_ID`.
-const FILE_TYPE_FIRMWARE: u32 = 0;
 /// A longer key id is ignored: it only selects the key that is tried first.
 const KEY_ID_BYTES_MAX: usize = 32;
 
@@ -19,10 +17,18 @@ pub(crate) struct UpdateJob<'b> {
     url_len: usize,
     stream: Option<StreamName>,
     file_id: u32,
-    signature_kind: Option<SignatureKind>,
-    signature: [u8; SIGNATURE_BYTES_MAX],
-    signature_len: usize,
+    signature: FileSignature,
     key_id: String<KEY_ID_BYTES_MAX>,
+    /// The signature of the file that the device would run if this release were installed, and the length of that file.
+    installed: FileSignature,
+    installed_bytes: u32,
+}
+
+/// A decoded signature.
+struct FileSignature {
+    kind: Option<SignatureKind>,
+    bytes: [u8; SIGNATURE_BYTES_MAX],
+    len: usize,
 }
 
 impl<'b> UpdateJob<'b> {
@@ -33,10 +39,10 @@ impl<'b> UpdateJob<'b> {
             url_len: 0,
             stream: None,
             file_id: 0,
-            signature_kind: None,
-            signature: [0; SIGNATURE_BYTES_MAX],
-            signature_len: 0,
+            signature: FileSignature::none(),
             key_id: String::new(),
+            installed: FileSignature::none(),
+            installed_bytes: 0,
         }
     }
 
@@ -44,7 +50,7 @@ impl<'b> UpdateJob<'b> {
     ///
     /// Errors: the reason why this device cannot receive the file.
     pub(crate) fn plan(&self, document: &Document<'_>, file: &File<'_>) -> Result<Plan, Reason> {
-        decode_signature(file, &mut [0; SIGNATURE_BYTES_MAX])?;
+        FileSignature::none().read(file)?;
         let stream = document.protocols.mqtt && document.stream_name.is_some();
         let http = document.protocols.http && file.update_data_url.is_some();
         let url_bytes = file.update_data_url.iter().flat_map(|url| url.chars()).map(char::len_utf8).sum::<usize>();
@@ -56,11 +62,15 @@ impl<'b> UpdateJob<'b> {
     }
 
     /// Replaces the stored update with `file` of `document`, for which [`Self::plan`] returned a plan.
-    pub(crate) fn store(&mut self, document: &Document<'_>, file: &File<'_>) -> Result<(), Reason> {
+    pub(crate) fn store(&mut self, document: &Document<'_>, file: &File<'_>, running: SlotId) {
         self.stream = document.stream_name.clone();
         self.file_id = file.file_id;
-        self.signature_kind = signature_kind(file)?;
-        self.signature_len = decode_signature(file, &mut self.signature)?;
+        _ = self.signature.read(file);
+        // If the release is installed, the running slot has the file that is for it.
+        let installed = firmware(document, running).unwrap_or(file);
+        self.installed_bytes = installed.file_size;
+        // The file is not received, so an error in its signature does not matter.
+        _ = self.installed.read(installed);
         self.key_id.clear();
         if let Some(name) = &file.cert_file
             && name.chars().try_for_each(|char| self.key_id.push(char)).is_err()
@@ -69,7 +79,6 @@ impl<'b> UpdateJob<'b> {
         }
         let url = file.update_data_url.as_ref().map(|url| url.unescape(self.url));
         self.url_len = url.and_then(Result::ok).map_or(0, str::len);
-        Ok(())
     }
 
     /// The stream, and the number of the file in it.
@@ -84,15 +93,51 @@ impl<'b> UpdateJob<'b> {
 
     /// The signature, unless the file has none.
     pub(crate) fn signature(&self) -> Option<Signature<'_>> {
+        self.of_key(&self.signature)
+    }
+
+    /// The length and the signature of the image that runs if the release is installed already; `None` if it is unsigned.
+    pub(crate) fn installed(&self) -> Option<(u32, Signature<'_>)> {
+        self.of_key(&self.installed).map(|signature| (self.installed_bytes, signature))
+    }
+
+    fn of_key<'s>(&'s self, signature: &'s FileSignature) -> Option<Signature<'s>> {
         let key_id = Some(self.key_id.as_str()).filter(|id| !id.is_empty());
-        self.signature_kind.map(|kind| Signature { kind, key_id, bytes: &self.signature[..self.signature_len] })
+        signature.kind.map(|kind| Signature { kind, key_id, bytes: &signature.bytes[..signature.len] })
     }
 }
 
-/// The file of a document that is this device's firmware.
-pub(crate) fn firmware<'d, 'a>(document: &'d Document<'a>) -> Result<&'d File<'a>, Reason> {
-    let is_firmware = |file: &&File<'_>| file.file_type.unwrap_or(FILE_TYPE_FIRMWARE) == FILE_TYPE_FIRMWARE;
-    document.files.iter().find(is_firmware).ok_or(Reason::NoFileForThisDevice)
+impl FileSignature {
+    const fn none() -> Self {
+        Self { kind: None, bytes: [0; SIGNATURE_BYTES_MAX], len: 0 }
+    }
+
+    /// Reads the signature of `file`; there is none after an error.
+    fn read(&mut self, file: &File<'_>) -> Result<(), Reason> {
+        self.kind = None;
+        if let Some(signature) = &file.signature {
+            self.len = signature.base64.decode_base64(&mut self.bytes).map_err(|_| Reason::SignatureMalformed)?;
+            self.kind = signature_kind(file)?;
+        }
+        Ok(())
+    }
+}
+
+/// The file of a document for a slot of this device: the one that is linked for it, else the first one that runs from any
+/// slot. The document only routes: the header of the image decides whether the slot takes it.
+///
+/// Errors: [`Reason::WrongSlotLink`] if all firmware is linked for other slots, [`Reason::NoFileForThisDevice`].
+pub(crate) fn firmware<'d, 'a>(document: &'d Document<'a>, slot: SlotId) -> Result<&'d File<'a>, Reason> {
+    let mut found = Err(Reason::NoFileForThisDevice);
+    for file in &document.files {
+        match FileType::new(file.file_type) {
+            FileType::Linked { slot: number } if number == slot.number() => return Ok(file),
+            FileType::Firmware if found.is_err() => found = Ok(file),
+            FileType::Linked { .. } if found.is_err() => found = Err(Reason::WrongSlotLink),
+            FileType::Firmware | FileType::Linked { .. } | FileType::Other(_) => {}
+        }
+    }
+    found
 }
 
 /// The kind of a file's signature, `None` if it has none.
@@ -106,12 +151,6 @@ pub(crate) fn signature_kind(file: &File<'_>) -> Result<Option<SignatureKind>, R
         WireKind::Sha256Rsa => Ok(Some(SignatureKind::Sha256Rsa)),
         WireKind::Sha1Ecdsa | WireKind::Sha1Rsa => Err(Reason::SignatureSha1Refused),
     }
-}
-
-/// Decodes a file's signature and returns its length; 0 without one.
-fn decode_signature(file: &File<'_>, out: &mut [u8; SIGNATURE_BYTES_MAX]) -> Result<usize, Reason> {
-    let Some(signature) = &file.signature else { return Ok(0) };
-    signature.base64.decode_base64(out).map_err(|_| Reason::SignatureMalformed)
 }
 
 /// Identifies a file: FNV-1a over its size, number and signature, or, if it is unsigned, over size, number and stream or URL.
@@ -138,6 +177,7 @@ mod tests {
     use ota_jobs::RawJson;
     use std::format;
     use std::string::String;
+    use std::vec::Vec;
 
     /// A document of one file, with these members more.
     fn document(stream: &str, more: &str) -> String {
@@ -152,7 +192,7 @@ mod tests {
 
     fn plan(text: &str, url_bytes: usize) -> Result<Plan, Reason> {
         let (document, mut url) = (read(text), std::vec![0; url_bytes]);
-        UpdateJob::new(&mut url).plan(&document, firmware(&document)?)
+        UpdateJob::new(&mut url).plan(&document, firmware(&document, SlotId::B)?)
     }
 
     #[test]
@@ -166,7 +206,7 @@ mod tests {
             ("note", Ok(None)),
         ] {
             let text = document("s", &format!(r#","{member}":"QQ==""#));
-            assert_eq!(signature_kind(firmware(&read(&text)).unwrap()), kind, "{member}");
+            assert_eq!(signature_kind(firmware(&read(&text), SlotId::B).unwrap()), kind, "{member}");
         }
     }
 
@@ -206,13 +246,63 @@ mod tests {
         assert_eq!(plan(&http_only, 10), Err(Reason::DocumentFieldTooLong));
     }
 
+    /// The value of the digit 0 in base64.
+    const BASE64_OF_0: u8 = 52;
+
+    /// A document with a file of each type, whose ids are their positions and whose signatures differ.
+    fn release(types: &[&str]) -> String {
+        let file = |(id, file_type): (usize, &&str)| {
+            let size = 100 + id;
+            format!(r#"{{"filesize":{size},"fileid":{id},"sig-sha256-ecdsa":"AAA{id}","fileType":{file_type}}}"#)
+        };
+        let files: Vec<String> = types.iter().enumerate().map(file).collect();
+        format!(r#"{{"afr_ota":{{"protocols":["MQTT"],"streamname":"s","files":[{}]}}}}"#, files.join(","))
+    }
+
+    #[test]
+    fn the_file_for_the_free_slot_is_taken_else_one_for_any_slot_else_the_job_is_refused_by_name() {
+        let (wrong, none) = (Err(Reason::WrongSlotLink), Err(Reason::NoFileForThisDevice));
+        for (types, in_a, in_b) in [
+            (&["10", "11"][..], Ok(0), Ok(1)),
+            (&["11", "10"], Ok(1), Ok(0)),
+            (&["7", "13", "12", "11"], wrong, Ok(3)),
+            (&["10"], Ok(0), wrong),
+            (&["12", "13"], wrong, wrong),
+            (&["0", "11"], Ok(0), Ok(1)),
+            (&["11", "0"], Ok(1), Ok(0)),
+            (&["null", "0"], Ok(0), Ok(0)),
+            (&["7", "10", "null"], Ok(1), Ok(2)),
+            (&["7", "14", "9"], none, none),
+        ] {
+            let text = release(types);
+            let document = read(&text);
+            let taken = |free| firmware(&document, free).map(|file| file.file_id);
+            assert_eq!((taken(SlotId::A), taken(SlotId::B)), (in_a, in_b), "{types:?}");
+        }
+    }
+
+    #[test]
+    fn a_release_runs_already_if_the_file_for_the_running_slot_does() {
+        for (types, installed) in
+            [(&["10", "11"][..], 0), (&["11", "10"], 1), (&["11"], 0), (&["0", "7"], 0), (&["12", "11"], 1)]
+        {
+            let (text, mut url) = (release(types), []);
+            let document = read(&text);
+            let mut update = UpdateJob::new(&mut url);
+            update.store(&document, firmware(&document, SlotId::B).unwrap(), SlotId::A);
+            let found = update.installed().map(|(image_bytes, signature)| (image_bytes, signature.bytes.to_vec()));
+            let bytes = std::vec![0, 0, BASE64_OF_0 + installed as u8];
+            assert_eq!(found, Some((100 + installed, bytes)), "{types:?}");
+        }
+    }
+
     #[test]
     fn what_was_stored_is_what_the_document_holds() {
         let members = r#","sig-sha256-ecdsa":"QUI=","update_data_url":"https:\/\/a\/b","certfile":"release""#;
         let text = document("s", members);
         let (document, mut url) = (read(&text), [0; 16]);
         let mut update = UpdateJob::new(&mut url);
-        update.store(&document, firmware(&document).unwrap()).unwrap();
+        update.store(&document, firmware(&document, SlotId::B).unwrap(), SlotId::A);
         assert_eq!((update.stream(), update.url()), (Some(("s", 0)), &b"https://a/b"[..]));
         let signature = update.signature().unwrap();
         assert_eq!((signature.bytes, signature.key_id), (&b"AB"[..], Some("release")));
@@ -224,8 +314,8 @@ mod tests {
         let second = document("s", "").replace(r#""streamname":"s","#, "");
         let (first, second, mut url) = (read(&first), read(&second), [0; 16]);
         let mut update = UpdateJob::new(&mut url);
-        update.store(&first, firmware(&first).unwrap()).unwrap();
-        update.store(&second, firmware(&second).unwrap()).unwrap();
+        update.store(&first, firmware(&first, SlotId::B).unwrap(), SlotId::A);
+        update.store(&second, firmware(&second, SlotId::B).unwrap(), SlotId::A);
         assert_eq!((update.stream(), update.url(), update.signature()), (None, &b""[..], None));
     }
 }

@@ -55,7 +55,7 @@ pub struct NewFile {
     /// Name of the verification key on the device: `certfile` in the document.
     #[serde(default)]
     pub key_name: Option<String>,
-    /// File type, defined by the device.
+    /// `fileType` in the document; by default that of the slot which the image is linked for, if any.
     #[serde(default)]
     pub file_type: Option<u32>,
 }

@@ -6,6 +6,7 @@
 //!   `serve::streams`; `serve::http` serves images by signed URL and the admin requests.
 //! - [`store`]: SQLite. Acknowledged changes are on disk.
 //! - `tool`: `ota keygen`, `sign`, `verify`, `image info` and `job`.
+//! - `release`: which image of a job is for which slot, by the images' own headers.
 //! - [`api`]: JSON types of the admin requests. [`model`]: stored records. [`limits`]: all limits.
 //!
 //! Message formats are from `ota-jobs`; image header and signature verification are from `ota-pal`.
@@ -17,6 +18,7 @@ mod clock;
 mod ids;
 pub mod limits;
 pub mod model;
+mod release;
 pub mod serve;
 mod signature;
 pub mod store;

@@ -312,6 +312,79 @@ async fn a_job_is_created_and_watched_to_its_end_good_or_bad() {
     assert!(lines.iter().any(|line| line["dir"] == "out" && line["topic"] == "$aws/things/lamp/jobs/notify-next"));
 }
 
+/// Signs `body` as an image of version `version` that is linked for `link`.
+fn sign_linked(dir: &Path, body: &str, version: &str, link: &str, image: &str) {
+    let at = dir.display();
+    let fixed = format!("sign --key {at}/private.pem --hardware board-7");
+    done(&format!("{fixed} --version {version} --link {link} {at}/{body} {at}/{image}"));
+}
+
+/// Creates the images `a.img` and `b.img` of one release in `dir`, linked for these slots, and what does not belong to it.
+fn release(dir: &Path) {
+    signed(dir);
+    std::fs::write(dir.join("other"), common::pattern(60_000)).unwrap();
+    sign_linked(dir, "body", "2.1.0", "a", "a.img");
+    sign_linked(dir, "other", "2.1.0", "b", "b.img");
+    sign_linked(dir, "body", "2.1.1", "b", "newer.img");
+}
+
+#[test]
+fn images_that_are_not_one_release_are_refused_before_anything_is_sent() {
+    let dir = TempDir::new();
+    let at = dir.path().display();
+    release(dir.path());
+    std::fs::write(dir.path().join("token"), "00").unwrap();
+    let server = format!("--token-file {at}/token --server http://127.0.0.1:1");
+    for (images, more, words) in [
+        ("a.img a.img", "", "a.img and a.img are both linked for slot A"),
+        ("a.img newer.img", "", "a.img and newer.img are not one release: version 2.1.0 and version 2.1.1"),
+        ("fw.img b.img", "", "fw.img is linked for any slot"),
+        ("b.img body", "--raw --unsigned ", "body has no valid image header"),
+        // These pass all checks and fail to connect.
+        ("b.img a.img", "", "http://127.0.0.1:1: "),
+        ("b.img", "", "http://127.0.0.1:1: "),
+        ("fw.img fw.img", "", "http://127.0.0.1:1: "),
+    ] {
+        let images: Vec<String> = images.split(' ').map(|image| format!("{at}/{image}")).collect();
+        let images = images.join(" ");
+        let output_text = failed(&format!("job create --thing lamp --image {images} {more}{server}"));
+        assert!(output_text.contains(words), "{images}: {output_text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_for_two_slots_is_one_job_whose_files_come_by_id_and_by_url() {
+    let dir = TempDir::new();
+    let at = dir.path().display();
+    release(dir.path());
+    let served = Served::start(&dir.path().join("data"));
+    let server = format!("--server http://{} --token-file {at}/data/token", served.http);
+    let images = format!("{at}/b.img {at}/a.img");
+    done(&format!("job create --id both --thing lamp --image {images} --protocol both {server}"));
+    let (mut device, _) = Device::connect(served.mqtt, "lamp", "$aws/things/lamp/#").await;
+    device.publish("$aws/things/lamp/jobs/both/get", "{}").await;
+    let described = device.json("/both/get/accepted").await;
+    let document = &described["execution"]["jobDocument"]["afr_ota"];
+    let stream = document["streamname"].as_str().unwrap();
+    for (file_id, (name, file_type)) in [("b.img", 11), ("a.img", 10)].into_iter().enumerate() {
+        let file = &document["files"][file_id];
+        let image = std::fs::read(dir.path().join(name)).unwrap();
+        let signature = std::fs::read_to_string(dir.path().join(format!("{name}.sig"))).unwrap();
+        assert_eq!((&file["fileType"], &file["fileid"]), (&file_type.into(), &file_id.into()));
+        assert_eq!((&file["filesize"], &file["filepath"]), (&image.len().into(), &name.into()));
+        assert_eq!(file["sig-sha256-ecdsa"], signature.trim());
+        let request = format!(r#"{{"f":{file_id},"l":65536,"o":0,"n":1}}"#);
+        device.publish(&format!("$aws/things/lamp/streams/{stream}/get/json"), request).await;
+        let block = device.json("/data/json").await;
+        let mut bytes = vec![0; 65_536];
+        let len = ota_jobs::base64::decode(block["p"].as_str().unwrap().as_bytes(), &mut bytes).unwrap();
+        assert!(block["f"] == file_id && bytes[..len] == image, "{name} over MQTT");
+        let path = common::path_of(file["update_data_url"].as_str().unwrap());
+        let fetched = common::request(served.http.parse().unwrap(), "GET", path, "", b"").await;
+        assert!(fetched.status == 200 && fetched.body == image, "{name} over HTTP");
+    }
+}
+
 #[test]
 fn invalid_options_are_reported() {
     let dir = TempDir::new();

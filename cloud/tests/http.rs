@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use common::{Device, TempDir, TestService, config, path_of, pattern, request};
 use ota_cloud::limits::HTTP_HEAD_TIMEOUT;
+use ota_pal::image::header::Body;
+use ota_pal::{Component, HardwareId, Header, Link, SlotId, Version};
 
 /// A service with one image of this many bytes in an HTTP job, and the path of its signed URL.
 async fn with_url(dir: &TempDir, len: usize, life: Duration) -> (TestService, String) {
@@ -95,6 +97,57 @@ async fn the_admin_requests_need_the_token_and_return_the_reason() {
     world.job("one", &image, r#"["MQTT"]"#).await;
     let order = format!(r#"{{"things":["lamp"],"files":[{{"image":"{image}"}}]}}"#);
     assert_eq!(request(to, "PUT", "/api/jobs/one", &token, order.as_bytes()).await.status, 409);
+    world.service.stop().await;
+}
+
+/// The header of an image of version 1.0.`patch` that is linked for `slot`, with a body of one byte.
+fn linked(slot: SlotId, patch: u32) -> Vec<u8> {
+    let header = Header {
+        component: Component::App,
+        link: Link::Only(slot),
+        hardware: HardwareId::new("board-7").unwrap(),
+        version: Version::new(1, 0, patch),
+        security_counter: 0,
+        load_address: 0,
+        body: Body::new(64, 1).unwrap(),
+        release_id: 0,
+    };
+    [&header.emit()[..], b"x"].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_that_are_linked_for_slots_get_their_file_types_unless_the_request_names_others() {
+    let dir = TempDir::new();
+    let world = TestService::start(config(dir.path())).await;
+    let (a, b) = (world.upload(&linked(SlotId::A, 1)).await, world.upload(&linked(SlotId::B, 1)).await);
+    let (newer, short) = (world.upload(&linked(SlotId::B, 2)).await, world.upload(b"short").await);
+    let token = format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", world.token);
+    for (index, (files, expected)) in [
+        (format!(r#"{{"image":"{a}"}},{{"image":"{b}"}}"#), Ok([Some(10), Some(11)])),
+        (format!(r#"{{"image":"{b}"}},{{"image":"{a}","file_type":11}}"#), Ok([Some(11), Some(11)])),
+        (format!(r#"{{"image":"{b}"}},{{"image":"{short}","file_type":7}}"#), Ok([Some(11), Some(7)])),
+        (format!(r#"{{"image":"{short}"}},{{"image":"{short}"}}"#), Ok([None, None])),
+        (format!(r#"{{"image":"{a}"}},{{"image":"{a}"}}"#), Err("are both linked for slot A")),
+        (format!(r#"{{"image":"{a}"}},{{"image":"{newer}"}}"#), Err("version 1.0.1 and version 1.0.2")),
+        (format!(r#"{{"image":"{a}"}},{{"image":"{short}"}}"#), Err("has no valid image header")),
+        (format!(r#"{{"image":"{a}"}},{{"image":"none"}}"#), Err("there is no image none")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let order = format!(r#"{{"things":["lamp"],"files":[{files}]}}"#);
+        let answer = request(world.service.http, "PUT", &format!("/api/jobs/{index}"), &token, order.as_bytes()).await;
+        match expected {
+            Err(words) => assert!(answer.status == 400 && answer.text().contains(words), "{files}: {}", answer.text()),
+            Ok(types) => {
+                assert_eq!(answer.status, 201, "{files}: {}", answer.text());
+                let shown = world.admin("GET", &format!("/api/jobs/{index}"), "", b"").await;
+                let shown: serde_json::Value = serde_json::from_slice(&shown).unwrap();
+                let of = |file: usize| shown["document"]["afr_ota"]["files"][file]["fileType"].as_u64();
+                assert_eq!([of(0), of(1)], types, "{files}");
+            }
+        }
+    }
     world.service.stop().await;
 }
 

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use ota_jobs::{Reason, base64};
-use ota_pal::RollbackCounters;
+use ota_pal::{Header, Link, RollbackCounters};
 
 use crate::image::{Behaviour, header, image};
 use crate::rng::Rng;
@@ -166,6 +166,33 @@ pub struct Job {
     pub file: Rc<[u8]>,
     /// The size that the document announces.
     pub announced_bytes: u32,
+    /// The further files of the document.
+    pub others: Vec<OtherFile>,
+}
+
+/// A further file of a job, of the same release.
+#[derive(Clone, Debug)]
+pub struct OtherFile {
+    /// Its number in the stream.
+    pub file_id: u32,
+    /// Its URL.
+    pub url: String,
+    /// Its bytes.
+    pub file: Rc<[u8]>,
+}
+
+impl Job {
+    /// The file with this number in the stream.
+    pub fn by_id(&self, file_id: u32) -> Option<&Rc<[u8]>> {
+        let other = || self.others.iter().find(|other| other.file_id == file_id);
+        if self.file_id == file_id { Some(&self.file) } else { other().map(|other| &other.file) }
+    }
+
+    /// The file with this URL.
+    pub fn by_url(&self, url: &[u8]) -> Option<&Rc<[u8]>> {
+        let other = || self.others.iter().find(|other| other.url.as_bytes() == url);
+        if self.url.as_bytes() == url { Some(&self.file) } else { other().map(|other| &other.file) }
+    }
 }
 
 /// A document longer than this does not fit any receive buffer; see [`crate::device::receive_bytes`].
@@ -176,8 +203,33 @@ const BYTES_TOO_LARGE: u32 = 16 * 1024 * 1024;
 
 /// Makes the job; `ours` is the key that devices trust.
 pub fn job(order: &Order, ours: &Signer, rng: &mut Rng) -> Job {
-    let Order { id, kind, route, patch, image_bytes, asks, by_next_key } = order;
-    let mut header = header(*patch, *image_bytes, kind.behaviour(), *asks);
+    let file_type = if order.kind == Kind::OtherFileType { 7 } else { 0 };
+    release(order, &[(file_type, Link::Any)], ours, rng)
+}
+
+/// Makes a job with a file of each of these types, whose header has the link beside it. A file is 8 bytes longer than the one
+/// before.
+pub fn release(order: &Order, files: &[(u32, Link)], ours: &Signer, rng: &mut Rng) -> Job {
+    let mut made = files.iter().zip(0..).map(|((file_type, link), index)| {
+        let order = Order { image_bytes: order.image_bytes + 8 * index, ..order.clone() };
+        let (job, signature) = with_file(&order, *link, ours, rng);
+        (job, *file_type, signature)
+    });
+    let (mut job, file_type, signature) = made.next().expect("a job has a file");
+    let mut members = vec![member(&job, order.route, file_type, &signature)];
+    for (mut other, file_type, signature) in made {
+        other.file_id = (job.file_id + members.len() as u32) % 256;
+        members.push(member(&other, order.route, file_type, &signature));
+        job.others.push(OtherFile { file_id: other.file_id, url: other.url, file: other.file });
+    }
+    job.document = document(&job, order.route, &members.join(","));
+    job
+}
+
+/// A job without a document, and the signature of its file.
+fn with_file(order: &Order, link: Link, ours: &Signer, rng: &mut Rng) -> (Job, Vec<u8>) {
+    let Order { id, kind, patch, image_bytes, asks, by_next_key, .. } = order;
+    let mut header = Header { link, ..header(*patch, *image_bytes, kind.behaviour(), *asks) };
     if *kind == Kind::WrongHardware {
         header.hardware = crate::image::hardware("other");
     }
@@ -207,7 +259,7 @@ pub fn job(order: &Order, ours: &Signer, rng: &mut Rng) -> Job {
     let stream = format!("AFR_OTA-{:036x}", rng.next_u64());
     let file_id = rng.below(256) as u32;
     let url = format!("https://bucket.example/{id}/fw.bin?X-Amz-Signature={:016x}&v=1", rng.next_u64());
-    let mut job = Job {
+    let job = Job {
         id: id.clone(),
         kind: *kind,
         document: String::new(),
@@ -216,35 +268,44 @@ pub fn job(order: &Order, ours: &Signer, rng: &mut Rng) -> Job {
         url,
         file: file.into(),
         announced_bytes,
+        others: Vec::new(),
     };
-    job.document = document(&job, *route, &signature);
-    job
+    (job, signature)
 }
 
-fn document(job: &Job, route: Route, signature: &[u8]) -> String {
-    let Job { kind, stream, file_id, announced_bytes, .. } = job;
+/// The member of the document for the file of `job`.
+fn member(job: &Job, route: Route, file_type: u32, signature: &[u8]) -> String {
+    let Job { kind, file_id, announced_bytes, .. } = job;
+    // As AWS encodes it: with escaped slashes in URLs.
+    let url = job.url.replace('/', r"\/").replace('&', r"\u0026");
+    let url = match route {
+        Route::Mqtt => String::from(r#""update_data_url":null"#),
+        Route::Http => format!(r#""update_data_url":"{url}","auth_scheme":"aws.s3.presigned""#),
+        Route::Both => format!(r#""update_data_url":"{url}""#),
+    };
+    let signature = signature_member(*kind, signature);
+    format!(
+        r#"{{"filepath":"fw.bin","filesize":{announced_bytes},"fileid":{file_id},"certfile":"{KEY_ID}","fileType":{file_type},{url},{signature}}}"#
+    )
+}
+
+fn document(job: &Job, route: Route, files: &str) -> String {
+    let Job { kind, stream, .. } = job;
     let protocols = match (kind, route) {
         (Kind::UnknownProtocol, _) => r#""CARRIER_PIGEON""#,
         (_, Route::Mqtt) => r#""MQTT""#,
         (_, Route::Http) => r#""HTTP""#,
         (_, Route::Both) => r#""MQTT","HTTP""#,
     };
-    // As AWS encodes it: with escaped slashes in URLs.
-    let url = job.url.replace('/', r"\/").replace('&', r"\u0026");
-    let (stream, url) = match route {
-        Route::Mqtt => (format!(r#""streamname":"{stream}","#), String::from(r#""update_data_url":null"#)),
-        Route::Http => (String::new(), format!(r#""update_data_url":"{url}","auth_scheme":"aws.s3.presigned""#)),
-        Route::Both => (format!(r#""streamname":"{stream}","#), format!(r#""update_data_url":"{url}""#)),
+    let stream = match route {
+        Route::Mqtt | Route::Both => format!(r#""streamname":"{stream}","#),
+        Route::Http => String::new(),
     };
-    let file_type = if *kind == Kind::OtherFileType { 7 } else { 0 };
-    let signature = signature_member(*kind, signature);
     let surplus = surplus(*kind);
     if *kind == Kind::Custom {
         return String::from(r#"{"operation":"reboot"}"#);
     }
-    format!(
-        r#"{{"afr_ota":{{"protocols":[{protocols}],{stream}"files":[{{"filepath":"fw.bin","filesize":{announced_bytes},"fileid":{file_id},"certfile":"{KEY_ID}","fileType":{file_type},{url},{signature}}}]}}{surplus}}}"#
-    )
+    format!(r#"{{"afr_ota":{{"protocols":[{protocols}],{stream}"files":[{files}]}}{surplus}}}"#)
 }
 
 fn signature_member(kind: Kind, signature: &[u8]) -> String {

@@ -149,8 +149,7 @@ impl Simulation {
 
     fn file_at<F: Flash>(&self, agent: &Program<'_, F>) -> Option<Rc<[u8]>> {
         let url = agent.url();
-        let job = self.service.entries.iter().map(|entry| &entry.job).find(|job| job.url.as_bytes() == url)?;
-        Some(job.file.clone())
+        self.service.entries.iter().find_map(|entry| entry.job.by_url(url)).cloned()
     }
 
     /// Delivers an event. False if the power was cut.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use ota_agent::Command;
 use ota_agent::machine::Notice;
 use ota_jobs::{Reason, Status};
+use ota_pal::Link;
 
 use crate::checks::Checks;
 use crate::device::{Device, receive_bytes};
@@ -85,7 +86,8 @@ pub struct Simulation {
     pub(crate) connected: bool,
     /// The HTTP body that is open.
     pub(crate) body: Option<u64>,
-    pub(crate) bodies: u64,
+    /// HTTP bodies that were requested since the beginning.
+    pub bodies: u64,
 }
 
 impl Simulation {
@@ -127,6 +129,14 @@ impl Simulation {
     pub fn job(&mut self, order: &job::Order) -> Job {
         let job = job::job(order, &self.device.signer, &mut self.rng);
         self.checks.released(&job);
+        job
+    }
+
+    /// Creates a job with a file of each of these types and links, and queues it at the service.
+    pub fn create_release(&mut self, order: &job::Order, files: &[(u32, Link)]) -> Job {
+        let job = job::release(order, files, &self.device.signer, &mut self.rng);
+        self.checks.released(&job);
+        self.queue(job.clone());
         job
     }
 

@@ -33,8 +33,9 @@ impl Service {
         let wanted: Vec<u32> = get.wanted().collect();
         let bytes = wanted.len() as u64 * u64::from(get.block_bytes);
         self.largest_request_bytes = self.largest_request_bytes.max(bytes);
-        let entry = self.entries.iter().find(|entry| entry.job.stream == name && entry.job.file_id == get.file_id);
-        let file = entry.ok_or(StreamRejectCode::ResourceNotFound)?.job.file.clone();
+        let entry = self.entries.iter().find(|entry| entry.job.stream == name);
+        let file = entry.and_then(|entry| entry.job.by_id(get.file_id)).cloned();
+        let file = file.ok_or(StreamRejectCode::ResourceNotFound)?;
         let fits = (REQUEST_BYTES_MAX / u64::from(get.block_bytes)) as usize;
         let chunks = wanted.iter().take(fits).filter_map(|index| {
             let from = *index as usize * get.block_bytes as usize;

@@ -35,11 +35,12 @@ const GIVEN: [(&str, &[&str]); 7] = [
 ];
 
 /// What the cloud may take of pal: the image header, and what checks a signature.
-const PAL_FOR_CLOUD: [&str; 14] = [
+const PAL_FOR_CLOUD: [&str; 15] = [
     "BODY_OFFSET_DEFAULT_BYTES",
     "Body",
     "Component",
     "Digest",
+    "HEADER_BYTES",
     "HardwareId",
     "Header",
     "HeaderError",

@@ -15,6 +15,7 @@ use crate::api::{
 };
 use crate::limits::EVENTS_WAIT_MAX;
 use crate::model::{Event, Image};
+use crate::release::{self, Head};
 use crate::signature;
 
 #[derive(Debug, Subcommand)]
@@ -49,7 +50,8 @@ pub struct Create {
     /// Things that get an execution
     #[arg(long = "thing", required = true, num_args = 1..)]
     things: Vec<String>,
-    /// Images, in the order of their file ids; the signature is read from the image's name with `.sig`
+    /// Images, in the order of their file ids: one, or one for each slot if they are linked for slots. The signature is read
+    /// from the image's name with `.sig`
     #[arg(long = "image", required_unless_present = "document", num_args = 1..)]
     images: Vec<PathBuf>,
     /// Custom job document, a JSON object, instead of images
@@ -101,7 +103,10 @@ impl Create {
         // All files are checked before the first upload.
         let images: Vec<CheckedImage<'_>> =
             self.images.iter().map(|path| self.check(path)).collect::<Result<_, _>>()?;
-        let files = images.iter().map(|image| self.upload(client, image)).collect::<Result<_, _>>()?;
+        let heads: Vec<Head> = images.iter().map(|image| Head::read(image.name, &image.bytes)).collect();
+        let types = release::file_types(&heads).map_err(|error| ToolError::new(error.to_string()))?;
+        let files = images.iter().zip(types).map(|(image, file_type)| self.upload(client, image, file_type));
+        let files = files.collect::<Result<_, _>>()?;
         let document = self.document.as_deref().map(document).transpose()?;
         let protocols = match self.protocol {
             ProtocolName::Mqtt => vec![Protocol::Mqtt],
@@ -129,12 +134,12 @@ impl Create {
         Ok(CheckedImage { name, bytes, signature: self.signature(path)? })
     }
 
-    fn upload(&self, client: &Client, image: &CheckedImage<'_>) -> Result<NewFile, ToolError> {
+    fn upload(&self, client: &Client, image: &CheckedImage<'_>, file_type: Option<u32>) -> Result<NewFile, ToolError> {
         let extra = image.signature.as_deref().map(|text| (SIGNATURE_HEADER, text));
         let path = format!("/api/images/{}", escape(image.name));
         let image: Image = client.upload(&path, &image.bytes, extra)?;
         let key_name = self.key_name.clone();
-        Ok(NewFile { image: image.id, file_id: None, file_path: None, key_name, file_type: None })
+        Ok(NewFile { image: image.id, file_id: None, file_path: None, key_name, file_type })
     }
 
     fn signature(&self, image: &Path) -> Result<Option<String>, ToolError> {

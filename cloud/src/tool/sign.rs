@@ -61,6 +61,8 @@ enum LinkName {
     Any,
     A,
     B,
+    C,
+    D,
 }
 
 fn version(text: &str) -> Result<Version, String> {
@@ -147,6 +149,8 @@ impl Sign {
                 LinkName::Any => Link::Any,
                 LinkName::A => Link::Only(SlotId::A),
                 LinkName::B => Link::Only(SlotId::B),
+                LinkName::C => Link::Only(SlotId::C),
+                LinkName::D => Link::Only(SlotId::D),
             },
             hardware: self.hardware,
             version: self.version,

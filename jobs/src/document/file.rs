@@ -18,7 +18,7 @@ pub struct File<'a> {
     pub file_id: u32,
     /// Name of the signing key.
     pub cert_file: Option<JsonStr<'a>>,
-    /// Type of the file, chosen by the operator.
+    /// Type of the file; see [`FileType`](super::FileType).
     pub file_type: Option<u32>,
     /// URL for download over HTTP.
     pub update_data_url: Option<JsonStr<'a>>,

@@ -2,8 +2,10 @@
 //! Whether a device accepts an update is decided elsewhere.
 
 mod file;
+mod file_type;
 
 pub use file::{File, Signature, SignatureKind};
+pub use file_type::FileType;
 
 use heapless::Vec;
 

@@ -26,20 +26,21 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         if image_bytes == 0 {
             return Err(Refusal::ImageEmpty);
         }
-        let fits = |slot: &SlotId| image_bytes <= self.region(*slot).len_bytes();
-        let slots = || self.config.layout.next_slots(running).filter(fits);
-        let status = |slot: SlotId| images.get(slot).map(|image| image.status);
-        let is_begun = |slot: &SlotId| matches!(status(*slot), Some(ImageStatus::Receiving | ImageStatus::Verified));
-        let passed_over = |slot: SlotId| slot == running || !fits(&slot);
-        slots()
-            .find(is_begun)
-            .or_else(|| slots().find(|slot| status(*slot).is_none()))
-            .or_else(|| slots().find(|slot| status(*slot) == Some(ImageStatus::Failed)))
-            .or_else(|| images.oldest_good(passed_over))
-            .ok_or_else(|| {
-                let lens = self.config.layout.next_slots(running).map(|slot| self.region(slot).len_bytes());
-                Refusal::ImageTooLarge { got: image_bytes, max: lens.max().unwrap_or(0) }
-            })
+        let (mut max, mut best) = (0, None);
+        for slot in self.config.layout.next_slots(running) {
+            let len_bytes = self.region(slot).len_bytes();
+            max = max.max(len_bytes);
+            let rank = match images.get(slot) {
+                Some(Image { status: ImageStatus::Receiving | ImageStatus::Verified, .. }) => (0, Version::default()),
+                None => (1, Version::default()),
+                Some(Image { status: ImageStatus::Failed, .. }) => (2, Version::default()),
+                Some(Image { version, .. }) => (3, *version),
+            };
+            if image_bytes <= len_bytes && best.is_none_or(|(least, _)| rank < least) {
+                best = Some((rank, slot));
+            }
+        }
+        best.map(|(_, slot)| slot).ok_or(Refusal::ImageTooLarge { got: image_bytes, max })
     }
 
     /// Returns a new row for the running image, which was installed by the manufacturer or before the device had a

@@ -23,13 +23,16 @@ use crate::verify::signature::{SignatureKind, Verifier};
 impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, R, W, B> {
     /// See [`Platform::boot_state`](crate::Platform::boot_state).
     pub async fn boot_state(&mut self) -> Result<BootState, Fault> {
-        let BootStatus { running, record: BootRecord { confirmed, trial, broken_rows, .. } } = self.found().await?;
+        let BootStatus { running, record } = self.found().await?;
+        // The shortest image fits every slot, and there are at least two.
+        let free = self.slot_for(running, &record.images, 1).unwrap_or(running);
+        let BootRecord { confirmed, trial, broken_rows, .. } = record;
         let running_image = self.running_identity(running).await?;
         let floor = match running == confirmed {
             true => self.raise_floor(running_image).await,
             false => self.floors.load(&mut self.flash).await,
         };
-        Ok(BootState { running, confirmed, trial, running_image, broken_rows, floor })
+        Ok(BootState { running, confirmed, free, trial, running_image, broken_rows, floor })
     }
 
     /// See [`Platform::running_digest`](crate::Platform::running_digest).

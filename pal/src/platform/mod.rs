@@ -22,6 +22,9 @@ pub struct BootState {
     pub running: SlotId,
     /// The slot that is booted when no trial is pending or started.
     pub confirmed: SlotId,
+    /// The slot for the next image: the one that [`Platform::begin`](crate::Platform::begin) selects for an image that
+    /// fits every slot.
+    pub free: SlotId,
     /// The trial, or the result of the last one.
     pub trial: Trial,
     /// Information from the running image; `None` if its header is not valid.

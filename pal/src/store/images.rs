@@ -146,22 +146,11 @@ impl Images {
     /// which `passed_over` returns true, and the factory slot, are excluded.
     #[must_use]
     pub fn newest_good(&self, security_counter_min: u32, passed_over: impl Fn(SlotId) -> bool) -> Option<SlotId> {
-        self.good(passed_over)
+        self.iter()
+            .filter(|(slot, image)| image.status.was_confirmed() && !slot.is_factory() && !passed_over(*slot))
             .filter(|(_, image)| image.security_counter >= security_counter_min)
             .max_by_key(|(_, image)| image.version)
             .map(|(slot, _)| slot)
-    }
-
-    /// Returns the oldest image, by version, that was once confirmed. Slots for which `passed_over` returns true, and
-    /// the factory slot, are excluded.
-    #[must_use]
-    pub fn oldest_good(&self, passed_over: impl Fn(SlotId) -> bool) -> Option<SlotId> {
-        self.good(passed_over).min_by_key(|(_, image)| image.version).map(|(slot, _)| slot)
-    }
-
-    fn good(&self, passed_over: impl Fn(SlotId) -> bool) -> impl Iterator<Item = (SlotId, &Image)> {
-        let counts = move |slot: SlotId, image: &Image| image.status.was_confirmed() && !passed_over(slot);
-        self.iter().filter(move |(slot, image)| !slot.is_factory() && counts(*slot, image))
     }
 }
 

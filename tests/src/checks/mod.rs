@@ -17,7 +17,7 @@ use crate::job::{Job, Kind};
 use crate::nor::Chip;
 use crate::service::Service;
 
-/// What the checks store of a job.
+/// What the checks store of a file of a job.
 struct Release {
     job: String,
     kind: Kind,
@@ -88,18 +88,21 @@ impl Checks {
 
     /// A job was created.
     pub fn released(&mut self, job: &Job) {
-        self.releases.push(Release {
-            job: job.id.clone(),
-            kind: job.kind,
-            digest: Digest(Sha256::digest(&job.file).into()),
-            image_bytes: job.announced_bytes,
-            taken_back_ms: None,
-        });
+        let others = job.others.iter().map(|other| (&other.file, other.file.len() as u32));
+        for (file, image_bytes) in std::iter::once((&job.file, job.announced_bytes)).chain(others) {
+            self.releases.push(Release {
+                job: job.id.clone(),
+                kind: job.kind,
+                digest: Digest(Sha256::digest(file).into()),
+                image_bytes,
+                taken_back_ms: None,
+            });
+        }
     }
 
     /// The service ended a job.
     pub fn taken_back(&mut self, id: &str, now_ms: u64) {
-        if let Some(release) = self.releases.iter_mut().find(|release| release.job == id) {
+        for release in self.releases.iter_mut().filter(|release| release.job == id) {
             release.taken_back_ms.get_or_insert(now_ms);
         }
     }

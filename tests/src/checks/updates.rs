@@ -48,26 +48,33 @@ impl Checks {
         }
     }
 
-    /// SUCCEEDED exactly when the job's image runs and is confirmed.
+    /// SUCCEEDED exactly when an image of the job runs and is confirmed.
     pub(super) fn a_final_update_is_true(&mut self, update: &StatusUpdate, device: &Device) {
-        let Some(release) = self.final_update_of(update) else { return };
         let record = device.record();
-        let runs = device.digest(device.runs_from(record.confirmed), release.image_bytes.min(slot_bytes(device)))
-            == release.digest;
-        let on_trial = match record.trial {
+        let runs_from = device.runs_from(record.confirmed);
+        let runs = |release: &&Release| {
+            device.digest(runs_from, release.image_bytes.min(slot_bytes(device))) == release.digest
+        };
+        let tried = match record.trial {
             // An image that was overwritten cannot be tried: the boot selector hashes it first.
             Trial::Pending { slot, digest, .. } | Trial::Started { slot, digest, .. } => {
-                digest == release.digest && device.image_digest(slot) == Some(digest)
+                device.image_digest(slot).filter(|held| *held == digest)
             }
-            Trial::None | Trial::Ended { .. } => false,
+            Trial::None | Trial::Ended { .. } => None,
         };
+        let files: Vec<&Release> = self.final_update_of(update).collect();
+        if files.is_empty() {
+            return;
+        }
+        let runs = files.iter().any(runs);
+        let on_trial = files.iter().any(|release| Some(release.digest) == tried);
         if (update.status == Status::Succeeded) != runs || on_trial {
             self.violated("a final update is true", format!("{update:?}, runs: {runs}, on trial: {on_trial}"));
         }
     }
 
     pub(super) fn a_final_update_has_a_justified_reason(&mut self, update: &StatusUpdate) {
-        let Some(release) = self.final_update_of(update) else { return };
+        let Some(release) = self.final_update_of(update).next() else { return };
         let earned = release.kind.reasons();
         let kind = release.kind;
         let fits = match (update.status, update.reason()) {
@@ -85,10 +92,10 @@ impl Checks {
         }
     }
 
-    /// The job that an update ends.
-    fn final_update_of(&self, update: &StatusUpdate) -> Option<&Release> {
-        let of_job = |release: &&Release| release.job == update.job;
-        self.releases.iter().find(of_job).filter(|_| update.taken && update.status.is_terminal())
+    /// The files of the job that an update ends.
+    fn final_update_of(&self, update: &StatusUpdate) -> impl Iterator<Item = &Release> {
+        let is_final = update.taken && update.status.is_terminal();
+        self.releases.iter().filter(move |release| is_final && release.job == update.job)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::serve::files::UploadError;
 use crate::api::{CancelQuery, ErrorBody, EventQuery, JobList, JobRow, JobView, NewJob, SIGNATURE_HEADER};
 use crate::limits::{ADMIN_BODY_BYTES_MAX, EVENTS_WAIT_MAX, NAME_BYTES_MAX, SIGNATURE_TEXT_BYTES_MAX};
 use crate::model::{Event, Image};
+use crate::serve::jobs::file_types;
 use crate::serve::jobs::job_admin::AdminError;
 use crate::serve::log::report_error;
 use crate::store::StoreError;
@@ -84,8 +85,12 @@ async fn receive(app: &App, name: String, signature: Option<String>, body: Body)
     Ok(image)
 }
 
-async fn create(State(app): State<Arc<App>>, Path(id): Path<String>, Json(job): Json<NewJob>) -> Response {
-    match app.jobs.create(id, job).await {
+async fn create(State(app): State<Arc<App>>, Path(id): Path<String>, Json(mut job): Json<NewJob>) -> Response {
+    let created = match file_types::set(&app.store, &app.files, &mut job).await {
+        Ok(()) => app.jobs.create(id, job).await,
+        Err(error) => Err(error),
+    };
+    match created {
         Ok(created) => (StatusCode::CREATED, Json(created)).into_response(),
         Err(error) => refused(&error),
     }

@@ -5,6 +5,7 @@
 
 pub mod codec;
 mod document;
+pub mod file_types;
 pub mod handle;
 pub mod job_actor;
 pub mod job_admin;

@@ -69,7 +69,10 @@ fn record(flash: &mut Nor) -> BootRecord {
 fn update(flash: &mut Nor, running: SlotId, header: Header) -> SlotId {
     let image = image(&header);
     let mut old = device(flash, running);
+    let free = run(old.boot_state()).unwrap().free;
     let begun = receive(&mut old, &image);
+    assert_eq!(free, begun.slot);
+    assert_eq!(run(old.boot_state()).unwrap().free, begun.slot, "it is being received");
     let digest = verify(&mut old, &image).unwrap();
     run(old.activate(begun.slot, &digest, image.len() as u32)).unwrap();
     let mut tried = record(flash);
@@ -109,6 +112,7 @@ fn every_image_gets_its_row_and_when_all_slots_are_good_the_oldest_makes_room() 
     let factory = (SlotId::FACTORY, 1, ImageStatus::Preinstalled);
     let good = |slot, patch| (slot, patch, ImageStatus::Confirmed);
     assert_eq!(rows(&mut flash), [good(SlotId::A, 2), good(SlotId::B, 3), good(SlotId::C, 4), factory]);
+    assert_eq!(run(device(&mut flash, running).boot_state()).unwrap().free, SlotId::A);
     let begun = run(device(&mut flash, running).begin(1000, 0)).unwrap();
     assert_eq!((begun.slot, begun.evicted), (SlotId::A, Some(Version::new(1, 0, 2))));
     let again = run(device(&mut flash, running).begin(1000, 0)).unwrap();

@@ -95,8 +95,9 @@ async fn new_device<B: TestBoard>(bench: &mut B) -> Result<(), Seen> {
 async fn any_order<B: TestBoard>(bench: &mut B) -> Result<(), Seen> {
     let mut platform = bench.boot().await;
     let image = bench.image(2);
-    let begun = platform.begin(image.len() as u32, 0).await?;
     let state = platform.boot_state().await?;
+    let begun = platform.begin(image.len() as u32, 0).await?;
+    same("the slot", begun.slot, state.free)?;
     same("that the slot runs", begun.slot == state.running, false)?;
     same("what is kept of nothing", begun.frontier_bytes, 0)?;
     // From both ends towards the middle.

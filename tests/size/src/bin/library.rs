@@ -49,7 +49,8 @@ impl Platform for Interface {
             image_bytes => Trial::Started { slot: SlotId::A, digest: digest(), image_bytes, attempts_left: 1 },
         };
         let floor = Ok(RollbackCounters::default());
-        Ok(BootState { running: SlotId::A, confirmed: SlotId::B, trial, running_image: None, broken_rows: 0, floor })
+        let (running, confirmed, free) = (SlotId::A, SlotId::B, SlotId::B);
+        Ok(BootState { running, confirmed, free, trial, running_image: None, broken_rows: 0, floor })
     }
 
     fn running_digest(&mut self, _image_bytes: u32) -> Result<Digest, Fault> {

@@ -1,0 +1,183 @@
+//! The files of a release: which image is for which slot, and whether the images belong together. Both are read from the
+//! images' own headers; a device decides by them too, and takes the document's `fileType` only to choose its file.
+
+use std::fmt;
+
+use ota_jobs::document::FileType;
+use ota_pal::{Header, Link, SlotId};
+
+/// The start of an image.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The name of the image, for messages.
+    pub name: String,
+    /// Its header; absent for a file of another format.
+    pub header: Option<Header>,
+}
+
+impl Head {
+    /// Reads the header at the start of `bytes`.
+    pub fn read(name: &str, bytes: &[u8]) -> Self {
+        Self { name: name.to_owned(), header: Header::parse(bytes).ok() }
+    }
+}
+
+/// Why images cannot be in one job.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ReleaseError {
+    /// An image has no header, beside images that are linked for one slot.
+    HeaderMissing {
+        /// Its name.
+        name: String,
+    },
+    /// An image is linked for any slot, beside images that are linked for one slot.
+    LinkMissing {
+        /// Its name.
+        name: String,
+    },
+    /// Two images are linked for the same slot.
+    SameLink {
+        /// The name of the first one.
+        first: String,
+        /// The name of the other one.
+        second: String,
+        /// The slot.
+        slot: SlotId,
+    },
+    /// Two images differ in a field that is the same for all images of a release.
+    Differs {
+        /// The name of the first one.
+        first: String,
+        /// The name of the other one.
+        second: String,
+        /// The field, with the value of each.
+        field: String,
+    },
+}
+
+impl fmt::Display for ReleaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HeaderMissing { name } => {
+                write!(f, "{name} has no valid image header; a release for several slots has an image for each of them")
+            }
+            Self::LinkMissing { name } => {
+                write!(f, "{name} is linked for any slot; a release for several slots has an image for each of them")
+            }
+            Self::SameLink { first, second, slot } => write!(f, "{first} and {second} are both linked for slot {slot}"),
+            Self::Differs { first, second, field } => write!(f, "{first} and {second} are not one release: {field}"),
+        }
+    }
+}
+
+/// Returns the `fileType` of each image of a job; none if no image is linked for one slot.
+///
+/// Errors: [`ReleaseError`] if an image is linked for one slot, and the images are not one release.
+pub fn file_types(images: &[Head]) -> Result<Vec<Option<u32>>, ReleaseError> {
+    if images.iter().all(|image| slot_of(image).is_none()) {
+        return Ok(vec![None; images.len()]);
+    }
+    let mut checked: Vec<(&Head, &Header, SlotId)> = Vec::new();
+    for image in images {
+        let name = image.name.clone();
+        let Some(header) = &image.header else { return Err(ReleaseError::HeaderMissing { name }) };
+        let Link::Only(slot) = header.link else { return Err(ReleaseError::LinkMissing { name }) };
+        for (other, other_header, taken) in &checked {
+            let first = other.name.clone();
+            if *taken == slot {
+                return Err(ReleaseError::SameLink { first, second: name, slot });
+            }
+            if let Some(field) = difference(other_header, header) {
+                return Err(ReleaseError::Differs { first, second: name, field });
+            }
+        }
+        checked.push((image, header, slot));
+    }
+    Ok(checked.iter().map(|(_, _, slot)| Some(FileType::Linked { slot: slot.number() }.number())).collect())
+}
+
+fn slot_of(image: &Head) -> Option<SlotId> {
+    match image.header.as_ref()?.link {
+        Link::Only(slot) => Some(slot),
+        Link::Any => None,
+    }
+}
+
+/// Returns the first field in which two images of a release must not differ, with both values.
+fn difference(one: &Header, other: &Header) -> Option<String> {
+    let fields = |header: &Header| {
+        [
+            format!("component {:?}", header.component),
+            format!("hardware {}", header.hardware),
+            format!("version {}", header.version),
+            format!("security counter {}", header.security_counter),
+            format!("release id {}", header.release_id),
+        ]
+    };
+    let differs = fields(one).into_iter().zip(fields(other)).find(|(one, other)| one != other);
+    differs.map(|(one, other)| format!("{one} and {other}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ota_pal::image::header::Body;
+    use ota_pal::{Component, HardwareId, Version};
+
+    fn header(link: Link) -> Header {
+        Header {
+            component: Component::App,
+            link,
+            hardware: HardwareId::new("board-7").unwrap(),
+            version: Version::new(2, 1, 0),
+            security_counter: 3,
+            load_address: 0,
+            body: Body::new(512, 1000).unwrap(),
+            release_id: 9,
+        }
+    }
+
+    fn head(name: &str, header: &Header) -> Head {
+        Head::read(name, &header.emit())
+    }
+
+    fn linked(name: &str, slot: SlotId) -> Head {
+        head(name, &header(Link::Only(slot)))
+    }
+
+    #[test]
+    fn an_image_for_each_slot_gets_the_type_of_that_slot() {
+        let images = [linked("b", SlotId::B), linked("a", SlotId::A), linked("d", SlotId::D), linked("c", SlotId::C)];
+        assert_eq!(file_types(&images), Ok(vec![Some(11), Some(10), Some(13), Some(12)]));
+        assert_eq!(file_types(&images[..1]), Ok(vec![Some(11)]));
+    }
+
+    #[test]
+    fn images_that_run_from_any_slot_and_files_of_other_formats_have_no_type() {
+        let any = head("any", &header(Link::Any));
+        let images = [any.clone(), any, Head::read("raw", b"raw")];
+        assert_eq!(file_types(&images), Ok(vec![None; 3]));
+        assert_eq!(file_types(&[]), Ok(vec![]));
+    }
+
+    #[test]
+    fn images_that_are_no_release_are_refused_by_name() {
+        let a = linked("a", SlotId::A);
+        let refused = |other: Head| file_types(&[a.clone(), other]).unwrap_err().to_string();
+        assert!(refused(Head::read("raw", b"raw")).starts_with("raw has no valid image header"));
+        assert!(refused(head("any", &header(Link::Any))).starts_with("any is linked for any slot"));
+        assert_eq!(refused(linked("b", SlotId::A)), "a and b are both linked for slot A");
+        let b = header(Link::Only(SlotId::B));
+        for (header, field) in [
+            (Header { component: Component::Data, ..b }, "component App and component Data"),
+            (Header { hardware: HardwareId::new("other").unwrap(), ..b }, "hardware board-7 and hardware other"),
+            (Header { version: Version::new(2, 1, 1), ..b }, "version 2.1.0 and version 2.1.1"),
+            (Header { security_counter: 4, ..b }, "security counter 3 and security counter 4"),
+            (Header { release_id: 8, ..b }, "release id 9 and release id 8"),
+        ] {
+            let text = refused(head("b", &header));
+            assert!(text.starts_with(&format!("a and b are not one release: {field}")), "{text}");
+        }
+        assert_eq!(file_types(&[a, head("b", &b)]), Ok(vec![Some(10), Some(11)]));
+    }
+}
