@@ -159,4 +159,39 @@ mod tests {
         let (_, len, _) = blocks(request, 131_072, ("s", 255), &mut [0; PAYLOAD_BYTES_MAX]);
         assert!(len < payload_bytes, "{len}");
     }
+
+    fn encoded<'m>(message: &Message<'_>, out: &'m mut [u8; MESSAGE_BYTES_MAX]) -> Outgoing<'m> {
+        let config = AgentConfig::new("thing").expect("a plain name");
+        encode(message, &config, Some(("stream", 7)), out).expect("there is a stream")
+    }
+
+    #[test]
+    fn a_request_of_blocks_names_the_missing_ones_in_as_few_bytes_as_possible() {
+        for (missing, bytes) in [
+            (None, &[][..]),
+            (Some(0b101), &[0b101][..]),
+            (Some(1 | 1 << 7), &[0x81][..]),
+            (Some(1 | 1 << 8), &[1, 1][..]),
+            (Some(1 | 1 << 127), &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80][..]),
+        ] {
+            let mut out = [0; MESSAGE_BYTES_MAX];
+            let outgoing = encoded(&Message::Blocks(BlockRequest { first: 5, count: 2, missing }), &mut out);
+            let get = stream::Get::parse(outgoing.payload).expect("a request");
+            assert_eq!((get.file_id, get.block_bytes, get.offset_blocks, get.count), (7, 4_096, 5, Some(2)));
+            assert_eq!(get.bitmap.map(|bitmap| bitmap.bytes().collect::<Vec<u8>>()).unwrap_or_default(), bytes);
+            assert_eq!((outgoing.topic, outgoing.qos), ("$aws/things/thing/streams/stream/get/cbor", QoS::AtMostOnce));
+        }
+    }
+
+    #[test]
+    fn an_update_asks_for_the_executions_state_and_names_version_and_token() {
+        let job = JobId::new("job").expect("a plain id");
+        let report = Report::Final(Outcome::Failed(Reason::ImageTooShort));
+        let mut out = [0; MESSAGE_BYTES_MAX];
+        let outgoing = encoded(&Message::Update { job: &job, token: 0x1A, expected_version: 9, report }, &mut out);
+        let update = Update::parse(outgoing.payload).expect("an update");
+        assert_eq!((update.status, update.expected_version, update.include_state), (Status::Failed, Some(9), true));
+        assert_eq!(update.client_token.as_ref().and_then(JsonStr::as_plain), Some("0000001a"));
+        assert_eq!((outgoing.topic, outgoing.qos), ("$aws/things/thing/jobs/job/update", QoS::AtLeastOnce));
+    }
 }

@@ -318,4 +318,38 @@ mod tests {
         update.store(&second, firmware(&second, SlotId::B).unwrap(), SlotId::A);
         assert_eq!((update.stream(), update.url(), update.signature()), (None, &b""[..], None));
     }
+
+    #[test]
+    fn a_source_needs_its_protocol_and_its_address() {
+        let url = r#","update_data_url":"https://a/b""#;
+        let whole = document("s", url);
+        for (protocols, stream, url, sources) in [
+            (r#"["MQTT","HTTP"]"#, true, true, Some((true, true))),
+            (r#"["MQTT"]"#, true, true, Some((true, false))),
+            (r#"["HTTP"]"#, true, true, Some((false, true))),
+            (r#"["MQTT","HTTP"]"#, true, false, Some((true, false))),
+            (r#"["HTTP"]"#, false, true, Some((false, true))),
+        ] {
+            let mut text = whole.replace(r#"["MQTT","HTTP"]"#, protocols);
+            text = if stream { text } else { text.replace(r#""streamname":"s","#, "") };
+            text = if url { text } else { text.replace(r#","update_data_url":"https://a/b""#, "") };
+            let found = plan(&text, 64);
+            let fingerprint = found.map_or(0, |plan| plan.fingerprint());
+            let (stream, http) = sources.unwrap_or_default();
+            assert_eq!(found, Plan::new(1, fingerprint, Sources { stream, http }), "{text}");
+        }
+    }
+
+    /// The journal holds the fingerprint: another one would cost a download half-way at an update of the agent.
+    #[test]
+    fn the_fingerprint_of_a_file_stays_what_it_is() {
+        let fingerprint = |stream, more| plan(&document(stream, more), 64).unwrap().fingerprint();
+        let url = document("s", r#","update_data_url":"https://a/b""#).replace(r#""streamname":"s","#, "");
+        let found = [
+            fingerprint("s", r#","sig-sha256-ecdsa":"QUI=""#),
+            fingerprint("s", ""),
+            plan(&url, 64).unwrap().fingerprint(),
+        ];
+        assert_eq!(found, [766_775_880, 2_593_959_061, 3_449_766_483]);
+    }
 }

@@ -257,3 +257,43 @@ fn a_factory_reset_ends_although_a_sector_is_worn_out_and_the_device_is_updated_
     assert_eq!(erased, Some(Ok(true)), "all other sectors are erased");
     assert_eq!(updated(&device, SlotId::FACTORY, 2), SlotId::A);
 }
+
+struct Counting(u32);
+
+impl ota_pal::Watchdog for Counting {
+    fn feed(&mut self) {
+        self.0 += 1;
+    }
+}
+
+#[test]
+fn the_watchdog_is_fed_at_every_sector_of_a_factory_reset() {
+    let device = Device::with_factory("fed");
+    let running = updated(&device, SlotId::FACTORY, 2);
+    verify_factory(&device, running);
+    poll_ready(device.start(running).factory_reset()).unwrap().unwrap();
+    let mut watchdog = Counting(0);
+    let boot =
+        poll_ready(ota_boot::boot(&mut device.flash(), &device.layout(), &mut watchdog, VerifyLevel::Header)).unwrap();
+    assert_eq!(boot.unwrap().cause, BootReason::FactoryReset);
+    let sectors = 3 * device.layout().slot(SlotId::A).len_bytes() / 1024;
+    assert!(watchdog.0 > sectors, "{} for {sectors} sectors and the hash of the factory image", watchdog.0);
+}
+
+#[test]
+fn the_image_of_a_trial_that_ended_is_marked_as_failed() {
+    let status = |device: &Device, slot| device.record().images.get(slot).unwrap().status;
+    let unconfirmed = Device::with_factory("unconfirmed");
+    unconfirmed.update(SlotId::FACTORY, 2);
+    for _ in 0..3 {
+        assert_eq!(booted(&unconfirmed), (SlotId::A, 2, BootReason::Trial));
+        assert_eq!(status(&unconfirmed, SlotId::A), ImageStatus::Verified);
+    }
+    let damaged = Device::with_factory("damaged");
+    damaged.update(SlotId::FACTORY, 2);
+    damaged.damage(SlotId::A, 2000);
+    for device in [unconfirmed, damaged] {
+        assert_eq!(booted(&device), (SlotId::FACTORY, 1, BootReason::TrialEnded));
+        assert_eq!(status(&device, SlotId::A), ImageStatus::Failed);
+    }
+}

@@ -267,3 +267,68 @@ fn a_factory_reset_leaves_the_factorys_image_where_images_run() {
     assert!(runs(&device, 1));
     assert_eq!(booted(&device), (SlotId::FACTORY, 1, BootReason::Confirmed));
 }
+
+/// Erases and writes since the watchdog was fed.
+type Since = std::rc::Rc<std::cell::Cell<(u32, u32)>>;
+
+struct Feeds(Since);
+
+impl ota_pal::Watchdog for Feeds {
+    fn feed(&mut self) {
+        self.0.set((0, 0));
+    }
+}
+
+/// A flash that finds the most erases and writes between two feeds.
+struct Paced {
+    nor: common::Nor,
+    since: Since,
+    most: (u32, u32),
+}
+
+impl Paced {
+    fn count(&mut self, erases: u32, writes: u32) {
+        let (before, most) = (self.since.get(), self.most);
+        let now = (before.0 + erases, before.1 + writes);
+        self.since.set(now);
+        self.most = (most.0.max(now.0), most.1.max(now.1));
+    }
+}
+
+impl ota_pal::Flash for Paced {
+    const READ_SIZE: usize = <common::Nor as ota_pal::Flash>::READ_SIZE;
+    const WRITE_SIZE: usize = <common::Nor as ota_pal::Flash>::WRITE_SIZE;
+    const ERASE_SIZE: usize = <common::Nor as ota_pal::Flash>::ERASE_SIZE;
+
+    fn capacity(&self) -> usize {
+        ota_pal::Flash::capacity(&self.nor)
+    }
+    async fn read(&mut self, at: u32, out: &mut [u8]) -> Result<(), embedded_storage::nor_flash::NorFlashErrorKind> {
+        ota_pal::Flash::read(&mut self.nor, at, out).await
+    }
+    async fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), embedded_storage::nor_flash::NorFlashErrorKind> {
+        self.count(0, 1);
+        ota_pal::Flash::write(&mut self.nor, at, bytes).await
+    }
+    async fn erase(&mut self, from: u32, to: u32) -> Result<(), embedded_storage::nor_flash::NorFlashErrorKind> {
+        self.count(1, 0);
+        ota_pal::Flash::erase(&mut self.nor, from, to).await
+    }
+    async fn sync(&mut self) -> Result<(), embedded_storage::nor_flash::NorFlashErrorKind> {
+        ota_pal::Flash::sync(&mut self.nor).await
+    }
+}
+
+#[test]
+fn the_watchdog_is_fed_at_every_sector_of_a_copy() {
+    let device = Device::staged("paced", false);
+    let (a, ..) = booted(&device);
+    device.update(a, 2);
+    let since = Since::default();
+    let mut flash = Paced { nor: device.flash(), since: since.clone(), most: (0, 0) };
+    let (layout, mut feeds) = (device.layout(), Feeds(since));
+    let boot = ota_boot::boot_staged(&mut flash, &layout, EXECUTING, &mut feeds, VerifyLevel::Header);
+    assert_eq!(ota_pal::poll_ready(boot).unwrap().unwrap().cause, BootReason::Trial);
+    assert!(flash.most.0 <= 2, "the first sector and another one: {:?}", flash.most);
+    assert!(flash.most.1 <= 5, "four parts of a sector and the header: {:?}", flash.most);
+}

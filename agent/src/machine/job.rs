@@ -212,3 +212,154 @@ impl Job {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::event::{Event, Execution, Offer, Report, Sources, Task};
+    use super::super::{Boot, Machine, Trial};
+    use super::*;
+    use ota_jobs::Status;
+
+    const NOW: Instant = Instant::from_ms(10_000);
+    const STREAM: Sources = Sources { stream: true, http: false };
+    const HTTP: Sources = Sources { stream: false, http: true };
+
+    fn job() -> JobId {
+        JobId::new("job").expect("a plain id")
+    }
+
+    fn on(machine: &mut Machine, event: Event) {
+        machine.on(event, NOW);
+        while machine.notice().is_some() {}
+    }
+
+    fn described(status: Status) -> Event {
+        Event::Described(Execution { job: job(), status, version: 2 })
+    }
+
+    /// Ends every operation that is due, except a reset.
+    fn work(machine: &mut Machine, frontier_bytes: u32) {
+        while let Some(operation) = machine.operation(NOW) {
+            let done = match operation {
+                Operation::CheckInstalled => Done::Installed(false),
+                Operation::Begin { .. } => Done::Begun { slot: 1, frontier_bytes, evicted: None },
+                Operation::CheckHeader => Done::HeaderAccepted,
+                Operation::IdleStep { .. } => Done::IdleStepped { more: false },
+                Operation::SaveJournal(_) | Operation::ClearJournal => Done::JournalSaved,
+                Operation::Verify => Done::Verified { digest: [7; 32] },
+                Operation::Activate { .. } => Done::Activated,
+                other => panic!("{other:?} is not due"),
+            };
+            on(machine, Event::Done(done));
+        }
+    }
+
+    /// A connected machine with an offer of two blocks.
+    fn offered(sources: Sources) -> Machine {
+        let config = AgentConfig::new("thing").expect("a plain name");
+        let boot = Boot { running: 0, digest: None, trial: Trial::None };
+        let mut machine = Machine::at_boot(config, None, boot, 1, NOW);
+        on(&mut machine, Event::Connected);
+        let execution = Execution { job: job(), status: Status::Queued, version: 1 };
+        let task = Task::Update(Plan::new(8_192, 5, sources).expect("a plan"));
+        on(&mut machine, Event::Offer(Offer { execution, task }));
+        machine
+    }
+
+    fn receiving(sources: Sources, resumed_bytes: u32) -> Machine {
+        let mut machine = offered(sources);
+        work(&mut machine, resumed_bytes);
+        machine
+    }
+
+    fn arrives(machine: &mut Machine, index: u32) {
+        let block = machine.block(index, 4_096, NOW).expect("the block is missing");
+        on(machine, Event::Done(Done::Written(block)));
+    }
+
+    /// Accepts every report, and returns the last one.
+    fn acknowledge(machine: &mut Machine) -> Option<Report> {
+        let mut last = None;
+        loop {
+            let event = match machine.message(NOW).map(|(message, _)| message) {
+                Some(Message::Update { token, report, .. }) => {
+                    last = Some(report);
+                    Event::UpdateAccepted { token, version: None }
+                }
+                Some(Message::Describe { .. }) => described(Status::InProgress),
+                Some(Message::Blocks(_)) => continue,
+                Some(Message::NextJob { .. }) | None => return last,
+            };
+            on(machine, event);
+        }
+    }
+
+    #[test]
+    fn a_download_continues_where_the_slot_was_kept() {
+        assert_eq!(receiving(HTTP, 4_096).fetch(NOW), Some(4_096));
+        assert_eq!(receiving(HTTP, 0).fetch(NOW), Some(0));
+    }
+
+    #[test]
+    fn no_block_is_accepted_while_an_operation_is_in_flight() {
+        let mut machine = receiving(STREAM, 0);
+        arrives(&mut machine, 0);
+        assert_eq!(machine.operation(NOW), Some(Operation::CheckHeader));
+        assert_eq!(machine.block(1, 4_096, NOW), None);
+        on(&mut machine, Event::Done(Done::HeaderAccepted));
+        assert!(machine.block(1, 4_096, NOW).is_some());
+    }
+
+    #[test]
+    fn a_reset_waits_two_seconds_for_the_last_report_while_connected() {
+        let mut machine = receiving(STREAM, 0);
+        for index in [0, 1] {
+            arrives(&mut machine, index);
+            work(&mut machine, 0);
+        }
+        assert_eq!(machine.operation(NOW.plus_ms(1_999)), None);
+        assert_eq!(machine.clone().operation(NOW.plus_ms(2_000)), Some(Operation::Reset));
+        let mut disconnected = machine.clone();
+        on(&mut disconnected, Event::Disconnected);
+        assert_eq!(disconnected.operation(NOW), Some(Operation::Reset));
+        assert_eq!(acknowledge(&mut machine), Some(Report::Ready));
+        assert_eq!(machine.operation(NOW), Some(Operation::Reset));
+    }
+
+    #[test]
+    fn nothing_is_sent_once_the_outcome_is_acknowledged() {
+        let mut machine = receiving(STREAM, 0);
+        on(&mut machine, Event::Abort);
+        work(&mut machine, 0);
+        assert!(matches!(acknowledge(&mut machine), Some(Report::Final(_))));
+        on(&mut machine, Event::JobsChanged);
+        assert!(machine.message(NOW).is_none());
+        assert_eq!(machine.operation(NOW), Some(Operation::ClearJournal));
+    }
+
+    #[test]
+    fn a_trial_whose_job_is_over_reports_no_progress() {
+        let phase = Phase::Activating { slot: 0, digest: [7; 32], boots: 0 };
+        let record = Record { job: job(), local: false, fingerprint: 5, image_bytes: 8_192, phase };
+        let boot = Boot { running: 0, digest: Some([7; 32]), trial: Trial::Running };
+        for (status, sent) in [(Status::InProgress, true), (Status::Canceled, false)] {
+            let config = AgentConfig::new("thing").expect("a plain name");
+            let mut machine = Machine::at_boot(config, Some(record.clone()), boot, 1, NOW);
+            on(&mut machine, Event::Connected);
+            assert!(matches!(machine.message(NOW), Some((Message::Describe { .. }, _))));
+            on(&mut machine, described(status));
+            assert_eq!(machine.message(NOW).is_some(), sent, "{status:?}");
+            assert!(machine.is_testing(), "the trial runs to its end");
+        }
+    }
+
+    #[test]
+    fn the_deadline_of_a_transfer_counts_only_while_it_runs_and_is_connected() {
+        assert_eq!(offered(STREAM).deadline(NOW), None, "nothing is received yet");
+        let mut machine = receiving(STREAM, 0);
+        acknowledge(&mut machine);
+        assert_eq!(machine.deadline(NOW), Some(NOW.plus_ms(3_000)));
+        on(&mut machine, Event::Disconnected);
+        assert_eq!(machine.deadline(NOW), None);
+    }
+}

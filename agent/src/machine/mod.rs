@@ -267,3 +267,101 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ota_jobs::Status;
+
+    const NOW: Instant = Instant::from_ms(10_000);
+    const BEFORE: Instant = Instant::from_ms(9_999);
+    const DIGEST: [u8; 32] = [7; 32];
+
+    fn booted(record: Option<Record>, trial: Trial) -> Machine {
+        let config = AgentConfig::new("thing").expect("a plain name");
+        Machine::at_boot(config, record, Boot { running: 0, digest: None, trial }, 1, NOW)
+    }
+
+    fn record(local: bool, phase: Phase) -> Record {
+        Record { job: JobId::new("job").expect("a plain id"), local, fingerprint: 5, image_bytes: 4_096, phase }
+    }
+
+    #[test]
+    fn an_image_that_was_put_on_trial_without_a_job_is_tested_in_time() {
+        let machine = booted(None, Trial::Running);
+        assert!(machine.is_testing());
+        assert_eq!(machine.deadline(NOW), Some(NOW.plus_ms(3_600_000)));
+        assert!(booted(None, Trial::None).is_idle());
+    }
+
+    #[test]
+    fn a_resumed_job_is_stored_again_as_the_journal_has_it() {
+        for local in [false, true] {
+            let found = record(local, Phase::Activating { slot: 1, digest: DIGEST, boots: 0 });
+            let mut machine = booted(Some(found.clone()), Trial::None);
+            let phase = Phase::Activating { slot: 1, digest: DIGEST, boots: 1 };
+            assert_eq!(machine.operation(NOW), Some(Operation::SaveJournal(phase)));
+            assert_eq!(machine.record(phase), Some(Record { phase, ..found.clone() }));
+            assert_eq!((machine.job(), machine.image_bytes()), (Some(&found.job), 4_096));
+        }
+    }
+
+    #[test]
+    fn an_idle_machine_has_a_deadline_only_after_now_and_while_connected() {
+        let mut machine = booted(None, Trial::None);
+        machine.on(Event::JobsChanged, NOW);
+        assert_eq!(machine.deadline(BEFORE), None, "not connected");
+        machine.on(Event::Connected, NOW);
+        assert_eq!((machine.deadline(BEFORE), machine.deadline(NOW)), (Some(NOW), None));
+        assert!(machine.message(NOW).is_some());
+        assert_eq!(machine.deadline(NOW), Some(NOW.plus_ms(5_000)));
+    }
+
+    #[test]
+    fn a_request_that_a_disconnection_lost_is_sent_at_once_after_the_next_connection() {
+        let mut machine = booted(None, Trial::None);
+        for connection in 0..3 {
+            machine.on(Event::Connected, NOW);
+            assert!(machine.message(NOW).is_some(), "connection {connection}");
+            assert!(machine.message(NOW).is_none());
+            machine.on(Event::Disconnected, NOW);
+            assert!(machine.message(NOW).is_none());
+        }
+    }
+
+    #[test]
+    fn a_notification_requests_the_next_job_and_during_a_job_its_version() {
+        let mut machine = booted(None, Trial::None);
+        machine.on(Event::Connected, NOW);
+        machine.message(NOW);
+        machine.on(Event::NoJob, NOW);
+        assert!(machine.message(NOW).is_none());
+        machine.on(Event::JobsChanged, NOW);
+        assert!(matches!(machine.message(NOW), Some((Message::NextJob { .. }, _))));
+
+        let execution = Execution { job: JobId::new("job").expect("a plain id"), status: Status::Queued, version: 3 };
+        let sources = Sources { stream: true, http: false };
+        let task = Task::Update(Plan::new(4_096, 5, sources).expect("a plan"));
+        machine.on(Event::Offer(Offer { execution, task }), NOW);
+        assert!(machine.message(NOW).is_none());
+        machine.on(Event::JobsChanged, NOW);
+        assert!(matches!(machine.message(NOW), Some((Message::Describe { document: false, .. }, _))));
+    }
+
+    /// The end of the journal's progress: only the same file of the same job continues there.
+    #[test]
+    fn a_download_resumes_only_if_the_job_and_its_file_are_those_of_the_journal() {
+        for (id, fingerprint, keep_bytes) in
+            [("job", 5, Some(2_048)), ("job", 6, None), ("other", 5, None), ("other", 6, None)]
+        {
+            let mut machine = booted(Some(record(false, Phase::Receiving { frontier_bytes: 2_048 })), Trial::None);
+            machine.on(Event::Connected, NOW);
+            let execution = Execution { job: JobId::new(id).expect("a plain id"), status: Status::Queued, version: 1 };
+            let plan = Plan::new(4_096, fingerprint, Sources { stream: true, http: false }).expect("a plan");
+            machine.on(Event::Offer(Offer { execution, task: Task::Update(plan) }), NOW);
+            let resumed = keep_bytes.map(|frontier_bytes| Operation::SaveJournal(Phase::Receiving { frontier_bytes }));
+            let first = machine.operation(NOW);
+            assert_eq!(first, Some(resumed.unwrap_or(Operation::CheckInstalled)), "{id} {fingerprint}");
+        }
+    }
+}

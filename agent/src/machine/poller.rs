@@ -198,4 +198,27 @@ mod tests {
             assert!(poller.expire(now).is_none());
         }
     }
+
+    #[test]
+    fn each_timeout_is_one_response_timeout_longer_and_four_with_a_known_job() {
+        let mut poller = JobPoller::new();
+        let start = Instant::from_ms(1_000);
+        let mut now = start;
+        poller.schedule(now);
+        assert_eq!(poller.deadline(), Some(start));
+        for waits in [1, 2, 3] {
+            assert!(poller.message(now, WAIT, 1).is_some());
+            let until = now.plus_ms(waits * WAIT);
+            assert_eq!(poller.deadline(), Some(until));
+            assert!(poller.expire(Instant::from_ms(until.as_ms() - 1)).is_none());
+            assert!(poller.message(now, WAIT, 1).is_none(), "it is still in flight");
+            if waits < 3 {
+                poller.expire(until);
+                now = until;
+            }
+        }
+        assert!(poller.document_omitted(job(), now).is_none());
+        assert!(poller.message(now, WAIT, 1).is_some());
+        assert_eq!(poller.deadline(), Some(now.plus_ms(4 * WAIT)));
+    }
 }

@@ -147,4 +147,48 @@ mod tests {
         rate.arrived(1, 4096, start);
         assert_eq!(rate.timeout_at(), Some(start.plus_ms(1_000)));
     }
+
+    #[test]
+    fn rate_and_window_are_those_of_the_last_interval_of_a_tenth_of_a_second() {
+        let at = Instant::from_ms;
+        let mut rate = RateEstimator::new(32);
+        assert_eq!((rate.rate_bytes_per_s(), rate.window_blocks(), rate.timeout_at()), (0, 32, None));
+        rate.requested(7, at(1_000));
+        rate.requested(8, at(1_050)); // the round trip of the first is measured
+        assert_eq!(rate.timeout_at(), Some(at(4_000)), "the delay is unknown");
+        rate.arrived(6, 1_000, at(1_100)); // starts the first interval, and measures no delay
+        assert_eq!(rate.timeout_at(), Some(at(4_100)));
+        rate.arrived(7, 1_000, at(1_199));
+        assert_eq!(rate.timeout_at(), Some(at(1_199 + 1_000)), "2 * 199 + 500 is below the least");
+        assert_eq!(rate.rate_bytes_per_s(), 0, "the interval is not over");
+        rate.arrived(8, 1_000, at(1_200));
+        assert_eq!(rate.rate_bytes_per_s(), 20_000, "2,000 bytes in 100 ms");
+        // 20,000 bytes/s for 199 ms + 1,000 ms are 23,980 bytes.
+        assert_eq!(rate.window_blocks(), 24);
+        rate.arrived(9, 1_000, at(1_500));
+        assert_eq!((rate.rate_bytes_per_s(), rate.window_blocks()), (3_333, 4));
+        rate.arrived(10, 1_000, at(9_500));
+        assert_eq!((rate.rate_bytes_per_s(), rate.window_blocks()), (125, 2), "never stop-and-wait");
+    }
+
+    #[test]
+    fn the_timeout_follows_the_least_delay_up_to_half_a_minute() {
+        let at = Instant::from_ms;
+        let mut rate = RateEstimator::new(32);
+        for (index, delay, timeout) in [(0, 2_000, 4_500), (1, 3_000, 4_500), (2, 600, 1_700), (3, 200, 1_000)] {
+            rate.requested(index, at(10_000));
+            rate.arrived(index, 1_000, at(10_000 + delay));
+            assert_eq!(rate.timeout_at(), Some(at(10_000 + delay + timeout)), "after {delay} ms");
+        }
+        for (again, timeout) in [(1, 2_000), (2, 4_000), (3, 8_000), (4, 16_000), (5, 30_000), (6, 30_000)] {
+            rate.timed_out(at(20_000));
+            assert_eq!(rate.timeout_at(), Some(at(20_000 + timeout)), "timeout {again}");
+        }
+        rate.restart();
+        assert_eq!(rate.timeout_at(), None);
+        rate.requested(4, at(50_000));
+        rate.arrived(4, 1_000, at(50_100)); // starts an interval: the bytes before the restart do not count
+        rate.arrived(5, 1_000, at(50_200));
+        assert_eq!(rate.rate_bytes_per_s(), 10_000);
+    }
 }

@@ -82,8 +82,12 @@ mod tests {
     const UNTIL: Instant = Instant::from_ms(99);
 
     fn resumed(phase: Phase, running: u8, digest: [u8; 32], trial: Trial) -> Option<State> {
+        resumed_if(false, phase, running, digest, trial)
+    }
+
+    fn resumed_if(local: bool, phase: Phase, running: u8, digest: [u8; 32], trial: Trial) -> Option<State> {
         let job = JobId::new("j").expect("a plain id");
-        let record = Record { job, local: false, fingerprint: 1, image_bytes: 9, phase };
+        let record = Record { job, local, fingerprint: 1, image_bytes: 9, phase };
         resume(&record, &Boot { running, digest: Some(digest), trial }, UNTIL)
     }
 
@@ -102,6 +106,8 @@ mod tests {
             (0, [0; 32], Trial::None, again),
             (0, [0; 32], ended(1, [8; 32]), again), // an older image's trial, not this one's
             (1, [8; 32], Trial::None, failed(Reason::DigestMismatch)),
+            (0, DIGEST, Trial::Running, again), // another image is on trial, from another slot
+            (0, DIGEST, Trial::None, again),    // the same image runs, from another slot
         ] {
             assert_eq!(resumed(activating, running, digest, trial), want, "{running} {trial:?}");
         }
@@ -112,6 +118,17 @@ mod tests {
         let back = Some(State::RollingBack(Reason::ImageTooShort));
         assert_eq!(resumed(Phase::Concluded(outcome), 1, DIGEST, Trial::Running), back);
         assert_eq!(resumed(Phase::Concluded(outcome), 0, DIGEST, Trial::None), Some(State::Reporting(outcome)));
-        assert_eq!(resumed(Phase::Receiving { frontier_bytes: 4096 }, 0, DIGEST, Trial::None), None);
+        let receiving = Phase::Receiving { frontier_bytes: 4096 };
+        assert_eq!(resumed(receiving, 0, DIGEST, Trial::None), None);
+        assert_eq!(resumed(receiving, 0, DIGEST, Trial::Running), testing, "not of this job, and tested all the same");
+    }
+
+    #[test]
+    fn the_outcome_of_a_local_update_is_not_reported() {
+        for outcome in [Outcome::Succeeded, Outcome::Failed(Reason::ImageTooShort)] {
+            let resumed = |local| resumed_if(local, Phase::Concluded(outcome), 0, DIGEST, Trial::None);
+            assert_eq!(resumed(true), Some(State::ClearingJournal));
+            assert_eq!(resumed(false), Some(State::Reporting(outcome)));
+        }
     }
 }

@@ -293,4 +293,124 @@ mod tests {
         assert_eq!(reporter.described(Status::InProgress, 4), ServiceState::Open);
         assert_eq!(reporter.message(&job, NOW, TIMEOUT_MS, 2), None);
     }
+
+    fn sent(reporter: &mut StatusReporter, now: Instant) -> Option<Report> {
+        match reporter.message(&job(), now, TIMEOUT_MS, 9) {
+            Some(Message::Update { report, .. }) => Some(report),
+            Some(message) => panic!("{message:?}"),
+            None => None,
+        }
+    }
+
+    /// Expects a request of the version, and takes it as answered.
+    fn asks_version(reporter: &mut StatusReporter, now: Instant) {
+        let job = job();
+        let message = reporter.message(&job, now, TIMEOUT_MS, 9);
+        assert_eq!(message, Some(Message::Describe { job: &job, token: 9, document: false }));
+        assert_eq!(reporter.described(Status::InProgress, 6), ServiceState::Open);
+    }
+
+    #[test]
+    fn a_report_whose_response_is_lost_is_sent_again_once_the_version_is_known() {
+        let mut expired = in_flight();
+        let until = NOW.plus_ms(TIMEOUT_MS);
+        assert_eq!(expired.deadline(), Some(until));
+        expired.expire(Instant::from_ms(TIMEOUT_MS - 1), &mut Rng::new(1));
+        assert_eq!(expired.deadline(), Some(until));
+        expired.expire(until, &mut Rng::new(1));
+        let again = expired.deadline().expect("a wait");
+        assert!((751..=1_000).contains(&again.since(until)), "{again:?}");
+        assert_eq!(sent(&mut expired, until), None);
+        let mut disconnected = expired.clone();
+        asks_version(&mut expired, again);
+        assert_eq!(sent(&mut expired, again), Some(Report::Testing));
+
+        disconnected.disconnected(); // the wait was for the service of the last connection
+        let mut lost = in_flight();
+        lost.disconnected();
+        for mut reporter in [disconnected, lost] {
+            asks_version(&mut reporter, NOW);
+            assert_eq!(sent(&mut reporter, NOW), Some(Report::Testing));
+        }
+    }
+
+    #[test]
+    fn a_newer_report_is_not_replaced_by_the_one_that_was_lost() {
+        let mut reporter = in_flight();
+        reporter.queue(Report::Ready);
+        reporter.disconnected();
+        asks_version(&mut reporter, NOW);
+        assert_eq!(sent(&mut reporter, NOW), Some(Report::Ready));
+    }
+
+    #[test]
+    fn a_rejection_with_the_executions_state_needs_no_request_of_the_version() {
+        let code = RejectCode::VersionMismatch;
+        for (state, described) in [(Some((Status::InProgress, 9)), false), (None, true)] {
+            let mut reporter = in_flight();
+            assert_eq!(reporter.rejected(7, code, state, NOW, &mut Rng::new(1)), ServiceState::Open);
+            let again = reporter.deadline().expect("a wait");
+            assert!((751..=1_000).contains(&again.since(NOW)), "{again:?}");
+            assert_eq!(reporter.message(&job(), NOW, TIMEOUT_MS, 8), None);
+            let job = job();
+            let message = reporter.message(&job, again, TIMEOUT_MS, 8);
+            assert_eq!(matches!(message, Some(Message::Describe { .. })), described);
+            assert_eq!(matches!(message, Some(Message::Update { expected_version: 9, .. })), !described);
+        }
+        let over = in_flight().rejected(7, code, Some((Status::Canceled, 9)), NOW, &mut Rng::new(1));
+        assert_eq!(over, ServiceState::Gone);
+        let transient = Some((Status::InProgress, 9));
+        assert_eq!(
+            in_flight().rejected(7, RejectCode::InternalError, transient, NOW, &mut Rng::new(1)),
+            ServiceState::Open
+        );
+    }
+
+    #[test]
+    fn a_deadline_is_due_for_a_report_an_unknown_version_or_a_document_and_for_nothing_else() {
+        let at_once = Some(Instant::default());
+        assert_eq!(StatusReporter::new(Some(4)).deadline(), None);
+        assert_eq!(StatusReporter::new(None).deadline(), at_once);
+        let mut queued = StatusReporter::new(Some(4));
+        queued.queue(Report::Ready);
+        assert_eq!(queued.deadline(), at_once);
+        let mut document = StatusReporter::new(Some(4));
+        document.refresh_document();
+        assert_eq!(document.deadline(), at_once);
+        let mut version = StatusReporter::new(Some(4));
+        version.invalidate_version();
+        assert_eq!(version.deadline(), at_once);
+        asks_version(&mut version, NOW);
+        assert_eq!(version.deadline(), None);
+        let mut closed = StatusReporter::new(None);
+        closed.close();
+        assert_eq!((closed.deadline(), closed.message(&job(), NOW, TIMEOUT_MS, 1)), (None, None));
+    }
+
+    #[test]
+    fn progress_is_reported_at_once_then_after_a_share_of_the_image_or_a_while_and_never_for_all_of_it() {
+        let config = AgentConfig::new("thing").expect("a plain name"); // every 5 % or 10 s
+        let at = |ms: u64| Instant::from_ms(1_000 + ms);
+        let mut reporter = StatusReporter::new(Some(4));
+        for (done, total, ms, due) in [
+            (0, 100, 0, true),
+            (0, 100, 10_000, false), // nothing new
+            (4, 100, 9_999, false),
+            (4, 100, 10_000, true),
+            (8, 100, 10_001, false),
+            (9, 100, 10_001, true),
+            (14, 100, 10_001, true),
+            (18, 100, 20_000, false),
+            (18, 100, 20_001, true),
+            (100, 100, 90_000, false),
+            (99, 100, 90_000, true),
+        ] {
+            reporter.queued = None;
+            reporter.progress((done, total), at(ms), &config);
+            assert_eq!(reporter.queued, due.then_some(Report::Progress { done, total }), "{done} at {ms} ms");
+        }
+        let mut empty = StatusReporter::new(Some(4));
+        empty.progress((0, 0), NOW, &config);
+        assert_eq!(empty.queued, Some(Report::Progress { done: 0, total: 0 }));
+    }
 }

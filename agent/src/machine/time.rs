@@ -124,4 +124,15 @@ mod tests {
         backoff.held(8_000);
         assert_eq!(backoff.next_wait_ms(0), 1_000, "short sessions of a link that comes and goes");
     }
+
+    /// Source: Marsaglia, Xorshift RNGs, the triple 13, 7, 17 of 64 bits.
+    #[test]
+    fn the_random_numbers_are_those_of_xorshift_and_no_seed_makes_them_zero() {
+        let first = |seed| {
+            let mut rng = Rng::new(seed);
+            [rng.next_u32(), rng.next_u32(), rng.next_u32()]
+        };
+        assert_eq!(first(1), [0xDC1B_77AE, 0x64F0_EEB9, 0x7B07_CE91]);
+        assert_eq!(first(0x9E37_79B9_7F4A_7C15), [0x0000_0000, 0x1000_4106, 0x9B1E_842F]);
+    }
 }

@@ -139,4 +139,14 @@ mod tests {
         let refused = run(digest(&mut flash, Region::new(0, 1024), 1025, &mut Counting(0)));
         assert_eq!(refused, Err(Fault::OutOfRange { offset_bytes: 0, len_bytes: 1025, limit_bytes: 1024 }));
     }
+
+    #[test]
+    fn an_image_as_long_as_its_region_is_hashed_and_found_if_every_byte_is_its_own() {
+        let (mut flash, region) = (Ram::<4, 4, 1024>::new(2), Region::new(1024, 1024));
+        let whole = sha256(&[0xFF; 1024]);
+        assert_eq!(run(digest(&mut flash, region, 1024, &mut Counting(0))), Ok(whole));
+        assert_eq!(run(matches(&mut flash, region, &whole, 1024, &mut Counting(0))), Ok(true));
+        flash.bytes[2047] = 0xFE;
+        assert_eq!(run(matches(&mut flash, region, &whole, 1024, &mut Counting(0))), Ok(false));
+    }
 }

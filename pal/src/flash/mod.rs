@@ -400,4 +400,15 @@ mod tests {
         assert_eq!(word_bytes::<Ram<1, 8, 256>>(), 8);
         assert_eq!(word_bytes::<Ram<4, 1, 256>>(), 4);
     }
+
+    #[test]
+    fn a_range_is_erased_only_if_every_byte_of_it_is() {
+        const LEN: usize = 2 * CHUNK_BYTES + 16;
+        for set in 0..4 + LEN + 4 {
+            let mut flash = Ram::<4, 4, 1024>::new(1);
+            flash.bytes[set] = 0xFE;
+            let is_outside = !(4..4 + LEN).contains(&set);
+            assert_eq!(run(is_erased(&mut flash, 4, LEN as u32)), Ok(is_outside), "byte {set}");
+        }
+    }
 }

@@ -377,6 +377,28 @@ mod tests {
     }
 
     #[test]
+    fn the_first_record_lies_in_the_first_sector_of_any_number() {
+        for sectors in [2, 3, 5] {
+            let mut flash = Ram::<1, 4, 1024>::new(sectors);
+            let mut records = Records::new(Region::new(0, sectors as u32 * 1024), JOURNAL);
+            run(records.store(&mut flash, b"x")).unwrap();
+            assert_eq!(flash.ops, [Op::Sync, Op::Erase(0), Op::Write(0), Op::Sync], "{sectors} sectors");
+        }
+    }
+
+    #[test]
+    fn an_erased_room_is_read_once_and_a_damaged_one_twice() {
+        let mut flash = Ram::<1, 4, 1024>::new(SECTORS);
+        let rooms = SECTORS * (1024 / JOURNAL.room_bytes());
+        for (damage, reads) in [(0xFF, rooms), (0x00, rooms + 1)] {
+            flash.bytes[JOURNAL.room_bytes()] = damage;
+            flash.deaf = Some(1_000);
+            assert_eq!(load(&mut journal::<1024>(), &mut flash), Ok(None));
+            assert_eq!(flash.deaf, Some(1_000 - reads));
+        }
+    }
+
+    #[test]
     fn a_record_that_does_not_read_back_is_not_stored() {
         let mut flash = Ram::<1, 4, 1024>::new(SECTORS);
         flash.stuck = Some(AT_PAYLOAD);
@@ -389,6 +411,7 @@ mod tests {
     fn the_sequence_goes_on_across_the_end_of_its_numbers() {
         assert!(is_later(0, u32::MAX) && !is_later(u32::MAX, 0));
         assert!(is_later(2, 1) && !is_later(1, 1));
+        assert!(is_later((1 << 31) - 1, 0) && !is_later(1 << 31, 0), "half of all numbers are later");
     }
 
     #[test]

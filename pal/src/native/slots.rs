@@ -280,4 +280,54 @@ mod tests {
         run(incoming.write(&mut nor, 0, &[1; 1025])).unwrap();
         assert_eq!(run(incoming.digest(&mut nor, &mut NoWatchdog)), Ok(sha256(&[1; 1025])));
     }
+
+    #[test]
+    fn an_image_ends_no_earlier_than_its_last_block_and_no_later_than_announced() {
+        let (mut nor, mut incoming) = begun();
+        write_blocks(&mut nor, &mut incoming, 0..2);
+        let (offset_bytes, limit_bytes) = (1024, IMAGE_BYTES as u32);
+        for (end_bytes, fits) in [(1023, false), (limit_bytes + 1, false), (limit_bytes, true), (1024, true)] {
+            let refused = Err(Fault::OutOfRange { offset_bytes, len_bytes: end_bytes as usize, limit_bytes });
+            assert_eq!(incoming.end_at(end_bytes), if fits { Ok(()) } else { refused });
+        }
+        assert_eq!(
+            run(incoming.write(&mut nor, 1024, &[0; 4])),
+            Err(Fault::OutOfRange { offset_bytes: 1024, len_bytes: 4, limit_bytes: 1024 })
+        );
+    }
+
+    #[test]
+    fn an_image_of_whole_sectors_erases_them_and_no_other() {
+        let (mut nor, mut incoming) = (begun().0, SlotWriter::new(SlotId::B, REGION, 2 * SECTOR as u32, 0));
+        run(incoming.write(&mut nor, 0, &[1; 2 * SECTOR])).unwrap();
+        assert_eq!(run(incoming.erase_ahead(&mut nor)), Ok(false));
+        assert_eq!(nor.ops, [Op::Erase(SECTOR as u32), Op::Erase(2 * SECTOR as u32), Op::Write(SECTOR as u32)]);
+    }
+
+    #[test]
+    fn a_write_at_the_hashed_mark_keeps_the_hash() {
+        let (mut nor, mut incoming) = begun();
+        write_blocks(&mut nor, &mut incoming, 0..2);
+        assert_eq!(run(incoming.hash_ahead(&mut nor, 1024)), Ok(false));
+        write_blocks(&mut nor, &mut incoming, 2..3);
+        assert_eq!(incoming.hashing.hashed_bytes(), 1024);
+    }
+
+    struct Counting(u32);
+
+    impl Watchdog for Counting {
+        fn feed(&mut self) {
+            self.0 += 1;
+        }
+    }
+
+    #[test]
+    fn the_watchdog_is_fed_between_the_steps_of_a_digest() {
+        let mut nor = Ram::<1, 4, SECTOR>::new(32);
+        let mut incoming = SlotWriter::new(SlotId::A, Region::new(0, 32 * SECTOR as u32), 20_000, 0);
+        run(incoming.write(&mut nor, 0, &[3; 20_000])).unwrap();
+        let mut watchdog = Counting(0);
+        assert_eq!(run(incoming.digest(&mut nor, &mut watchdog)), Ok(sha256(&[3; 20_000])));
+        assert_eq!(watchdog.0, 4, "five steps of at most 4,096 bytes");
+    }
 }

@@ -475,3 +475,115 @@ fn no_future_holds_a_large_buffer() {
     ];
     assert!(sizes.iter().all(|size| *size <= FUTURE_BYTES_MAX), "{sizes:?}");
 }
+
+#[test]
+fn a_verdict_is_only_of_the_image_that_runs_on_trial() {
+    let digest = Digest([1; 32]);
+    let started = |slot| Trial::Started { slot, digest, image_bytes: 9, attempts_left: 2 };
+    let ended = |slot| Trial::Ended { slot, digest, reason: 7, started: true };
+    for (running, confirmed, trial) in [
+        (SlotId::B, SlotId::A, started(SlotId::C)),
+        (SlotId::B, SlotId::A, Trial::None),
+        (SlotId::A, SlotId::A, ended(SlotId::B)),
+        (SlotId::A, SlotId::A, started(SlotId::B)),
+    ] {
+        let (mut flash, before) = (flash(), BootRecord { confirmed, trial, ..NEW_DEVICE });
+        put_record(&mut flash, before);
+        assert_eq!(run(device(&mut flash, running).roll_back(9)), Err(Fault::NoTrialRuns), "{running} {trial:?}");
+        let confirm = if running == confirmed { Ok(()) } else { Err(Fault::NoTrialRuns) };
+        assert_eq!(run(device(&mut flash, running).confirm()), confirm, "{running} {trial:?}");
+        assert_eq!(record(&mut flash), before);
+    }
+}
+
+#[test]
+fn the_image_of_a_trial_that_is_rolled_back_is_marked_as_failed() {
+    let (mut flash, image) = (flash(), image(&new_header()));
+    let mut old = device(&mut flash, SlotId::A);
+    receive(&mut old, &image);
+    let digest = verify(&mut old, &image).unwrap();
+    let trial = Trial::Started { slot: SlotId::B, digest, image_bytes: image.len() as u32, attempts_left: 0 };
+    let verified = record(&mut flash);
+    put_record(&mut flash, BootRecord { trial, ..verified });
+    run(device(&mut flash, SlotId::B).roll_back(9)).unwrap();
+    let status = record(&mut flash).images.get(SlotId::B).map(|image| image.status);
+    assert_eq!(status, Some(crate::store::images::ImageStatus::Failed));
+}
+
+#[test]
+fn a_verified_image_is_activated_in_place_of_an_older_pending_one_and_beside_no_other_trial() {
+    let (mut flash, image) = (flash(), image(&new_header()));
+    let mut old = device(&mut flash, SlotId::A);
+    receive(&mut old, &image);
+    let (digest, other, image_bytes) = (verify(&mut old, &image).unwrap(), Digest([1; 32]), image.len() as u32);
+    let verified = record(&mut flash);
+    let pending = |digest, attempts_left| Trial::Pending { slot: SlotId::B, digest, image_bytes, attempts_left };
+    let started = |slot, digest| Trial::Started { slot, digest, image_bytes, attempts_left: 1 };
+    let fresh = pending(digest, TRIAL_ATTEMPTS_DEFAULT);
+    for (before, result, after) in [
+        (Trial::None, Ok(()), fresh),
+        (pending(other, 1), Ok(()), fresh),
+        (pending(digest, 1), Ok(()), pending(digest, 1)),
+        (started(SlotId::B, digest), Ok(()), started(SlotId::B, digest)),
+        (started(SlotId::B, other), Err(Refusal::TrialRunning), started(SlotId::B, other)),
+        (started(SlotId::C, digest), Err(Refusal::TrialRunning), started(SlotId::C, digest)),
+    ] {
+        put_record(&mut flash, BootRecord { trial: before, ..verified });
+        assert_eq!(run(device(&mut flash, SlotId::A).activate(SlotId::B, &digest, image_bytes)), result, "{before:?}");
+        assert_eq!(record(&mut flash).trial, after, "{before:?}");
+    }
+}
+
+#[test]
+fn after_the_order_of_a_factory_reset_nothing_is_received_or_activated() {
+    let (mut flash, image) = (flash(), image(&new_header()));
+    let mut old = device(&mut flash, SlotId::A);
+    receive(&mut old, &image);
+    let digest = verify(&mut old, &image).unwrap();
+    let ordered = BootRecord { factory_reset_pending: true, ..record(&mut flash) };
+    put_record(&mut flash, ordered);
+    let mut device = device(&mut flash, SlotId::A);
+    assert_eq!(run(device.activate(SlotId::B, &digest, image.len() as u32)), Err(Refusal::TrialRunning));
+    assert_eq!(run(device.begin(1000, 0)), Err(Refusal::TrialRunning));
+    assert_eq!(record(&mut flash), ordered);
+}
+
+/// Counts how often it is called.
+#[derive(Default)]
+struct Counted(std::rc::Rc<core::cell::Cell<u32>>);
+
+impl Watchdog for Counted {
+    fn feed(&mut self) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+impl Reset for Counted {
+    fn reset(&mut self) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+#[test]
+fn watchdog_and_reset_are_those_of_the_device_and_every_hash_feeds_the_watchdog() {
+    let (mut flash, image) = (flash(), image(&header(Version::new(1, 0, 2), 4_500)));
+    let (config, feeds, resets) = (config(&flash), Counted::default(), Counted::default());
+    let (fed, reset) = (feeds.0.clone(), resets.0.clone());
+    let mut keys = KeySet::<1>::new();
+    keys.add(public_key("key", &signing_key("key"))).unwrap();
+    let selector = OwnSelector::new(&config.layout, SlotId::A);
+    let mut device = Native::from_parts(&mut flash, keys, resets, feeds, config, selector).unwrap();
+    device.feed_watchdog();
+    device.reset();
+    assert_eq!((fed.get(), reset.get()), (1, 1));
+
+    let begun = run(device.begin(image.len() as u32, 0)).unwrap();
+    run(device.write(0, &image)).unwrap();
+    let der = sign(&signing_key("key"), &sha256(&image));
+    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
+    let digest = run(device.verify(Some(&signature), "job")).unwrap();
+    let verified = fed.get();
+    assert!(verified > 1, "while the new image is hashed");
+    run(device.activate(begun.slot, &digest, image.len() as u32)).unwrap();
+    assert!(fed.get() >= verified + 2, "an image of more than one step");
+}

@@ -69,3 +69,31 @@ pub struct Reception {
     /// The version of the replaced image, if that was confirmed before. It is the oldest such image.
     pub evicted: Option<Version>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::digest::Digest;
+
+    #[test]
+    fn the_running_image_is_confirmed_on_trial_or_rolled_back() {
+        let (a, b, c, digest) = (SlotId::A, SlotId::B, SlotId::C, Digest([0; 32]));
+        let pending = |slot| Trial::Pending { slot, digest, image_bytes: 1, attempts_left: 1 };
+        let started = |slot| Trial::Started { slot, digest, image_bytes: 1, attempts_left: 1 };
+        let ended = |slot| Trial::Ended { slot, digest, reason: 1, started: true };
+        for (running, trial, state) in [
+            (a, Trial::None, ImageState::Confirmed),
+            (a, pending(b), ImageState::Confirmed),
+            (b, pending(b), ImageState::OnTrial),
+            (b, started(b), ImageState::OnTrial),
+            (b, pending(c), ImageState::RolledBack),
+            (b, started(c), ImageState::RolledBack),
+            (b, ended(b), ImageState::RolledBack),
+            (b, Trial::None, ImageState::RolledBack),
+        ] {
+            let floor = Ok(RollbackCounters::default());
+            let boot = BootState { running, confirmed: a, trial, running_image: None, broken_rows: 0, floor, free: c };
+            assert_eq!(boot.image_state(), state, "{running} runs, {trial:?}");
+        }
+    }
+}

@@ -468,4 +468,25 @@ mod tests {
         let small = Geometry { capacity_bytes: 7 * 4096, ..GEOMETRY };
         assert!(matches!(Layout::split(small), Err(LayoutError::TooFewSectors { got: 0, min: 1, .. })));
     }
+
+    #[test]
+    fn every_region_of_four_slots_a_factory_and_the_records_is_taken_and_what_lies_behind_is_free() {
+        let layout = Layout::divide(GEOMETRY, 4, true).unwrap();
+        let slots = [SlotId::A, SlotId::B, SlotId::C, SlotId::D, SlotId::FACTORY].map(|slot| layout.slot(slot));
+        let records = [layout.journal(), layout.boot_record(), layout.monotonic()];
+        assert_eq!(slots, [0, 1, 2, 3, 4].map(|index| Region::new(0x6000 + index * 0x2000, 0x2000)));
+        for region in slots.iter().chain(&records) {
+            assert!(!layout.is_clear_of(*region), "{region:?}");
+            assert!(!layout.is_clear_of(Region::new(region.offset_bytes() + region.len_bytes() - 1, 1)), "{region:?}");
+        }
+        assert!(layout.is_clear_of(Region::new(GEOMETRY.capacity_bytes, 0x1000)));
+        assert_eq!(layout.next_slots(SlotId::C).collect::<std::vec::Vec<_>>(), [SlotId::D, SlotId::A, SlotId::B]);
+        for (index, region) in slots.iter().enumerate() {
+            let mut moved = [slots[0], slots[1], slots[2], slots[3]];
+            moved[(index + 1) % 4] = *region;
+            let with_all =
+                Layout::new(GEOMETRY, &moved, layout.records).and_then(|it| it.with_factory(GEOMETRY, slots[4]));
+            assert!(matches!(with_all, Err(LayoutError::Overlap { .. })), "{region:?} twice");
+        }
+    }
 }

@@ -268,4 +268,12 @@ mod tests {
         assert_eq!(keys.add(public_key("third", &signing_key("x"))), Err(KeyError::TooManyKeys { max: 2 }));
         assert!(format!("{}", KeyError::IdTaken).contains("IdTaken"));
     }
+
+    #[test]
+    fn a_set_of_a_single_key_holds_its_signatures() {
+        let digest = sha256(b"image");
+        let key = signing_key("only");
+        let single = KeySet::single("only", key.verifying_key().to_sec1_point(false).as_bytes()).unwrap();
+        assert_eq!(single.verify(None, KIND, &digest, &sign(&key, &digest), 0), Ok(()));
+    }
 }

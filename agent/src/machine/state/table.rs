@@ -186,3 +186,15 @@ fn a_local_job_has_nothing_to_report() {
     let saved = State::SavingOutcome(Outcome::Succeeded).next(Input::Done(Done::JournalSaved), &local);
     assert_eq!(saved.map(|to| to.next), Some(State::ClearingJournal));
 }
+
+#[test]
+fn the_slot_is_prepared_again_until_the_kept_bytes_end_at_a_block() {
+    for (frontier_bytes, keep_bytes) in
+        [(0, None), (1, Some(0)), (4_095, Some(0)), (8_192, None), (12_300, Some(12_288))]
+    {
+        let done = Input::Done(Done::Begun { slot: SLOT, frontier_bytes, evicted: None });
+        let next = State::PreparingSlot { keep_bytes: 99_999 }.next(done, &CONTEXT).map(|to| to.next);
+        let received = State::Receiving { slot: SLOT, resumed_bytes: frontier_bytes };
+        assert_eq!(next, Some(keep_bytes.map_or(received, |keep_bytes| State::PreparingSlot { keep_bytes })));
+    }
+}

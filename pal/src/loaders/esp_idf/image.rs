@@ -460,4 +460,41 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_number_of_an_error_never_changes() {
+        let errors = [
+            ImageError::TooShort { got: 0, need: 0 },
+            ImageError::NotAnImage { magic: 0 },
+            ImageError::SegmentCountInvalid { got: 0 },
+            ImageError::ChipUnknown { got: 0 },
+            ImageError::DescriptorMissing { magic: 0 },
+            ImageError::VersionTextInvalid,
+            ImageError::ProjectTextInvalid,
+            ImageError::SegmentLengthInvalid { index: 0, got: 0 },
+        ];
+        for (error, code) in errors.into_iter().zip(1..) {
+            assert_eq!(FormatError::from(error), FormatError { format: "ESP-IDF", code });
+        }
+    }
+
+    #[test]
+    fn a_part_of_an_image_of_any_length_is_too_short() {
+        let whole = image(&[256, 64], false);
+        for len in 0..whole.len() {
+            assert!(matches!(Image::parse(&whole[..len]), Err(ImageError::TooShort { .. })), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_region_must_hold_at_least_the_head() {
+        let mut bytes = image(&[256, 64], false);
+        bytes.resize(4096, 0xFF);
+        let mut flash = Ram::<4, 4, 4096>::holding(bytes);
+        let need = HEAD_BYTES as u32;
+        for got in [0, need - 4, need, need + 4] {
+            let begun = run(Walk::begin(&mut flash, Region::new(0, got))).unwrap().map(|walk| walk.limit_bytes);
+            assert_eq!(begun, if got < need { Err(ImageError::TooShort { got, need }) } else { Ok(got) });
+        }
+    }
 }

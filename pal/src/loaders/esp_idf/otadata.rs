@@ -402,4 +402,26 @@ mod tests {
             prop_assert!(!entry.is_whole());
         }
     }
+
+    #[test]
+    fn only_an_entry_that_is_neither_whole_nor_erased_is_damaged() {
+        let whole = Entry::new(7, State::Aborted);
+        for (entry, damaged) in [
+            (whole, false),
+            (Entry::ERASED, false),
+            (Entry { crc: whole.crc ^ 1, ..whole }, true),
+            (Entry { sequence: SEQUENCE_ERASED, ..whole }, true),
+            (Entry { state: State::Valid, ..Entry::ERASED }, true),
+        ] {
+            assert_eq!(entry.is_damaged(), damaged, "{entry:?}");
+        }
+    }
+
+    #[test]
+    fn the_next_sequence_is_the_lowest_later_one_of_the_slot() {
+        for (slot, above) in (0..2).flat_map(|slot| (0..9).map(move |above| (slot, above))) {
+            let lowest = (above + 1..).find(|sequence| Slots::TWO.slot_of(*sequence) == slot);
+            assert_eq!(Slots::TWO.next_sequence(slot, above), lowest, "slot {slot} above {above}");
+        }
+    }
 }

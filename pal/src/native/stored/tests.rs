@@ -361,3 +361,57 @@ fn a_row_that_nobody_understands_counts_as_none_and_everything_else_stays() {
     assert_eq!(run(device(&mut flash, running).restore_previous()), Err(Refusal::NoPreviousImage));
     assert_eq!(update(&mut flash, running, version(4, 0)), SlotId::C);
 }
+
+#[test]
+fn the_running_image_makes_no_room_although_it_is_the_oldest() {
+    let mut flash = flash();
+    let mut running = SlotId::FACTORY;
+    for patch in 2..5 {
+        running = update(&mut flash, running, version(patch, 0));
+    }
+    let switched = BootRecord { confirmed: SlotId::A, ..record(&mut flash) };
+    run(BootRecords::new(&layout()).store(&mut flash, &switched)).unwrap();
+    let begun = run(device(&mut flash, SlotId::A).begin(1000, 0)).unwrap();
+    assert_eq!((begun.slot, begun.evicted), (SlotId::B, Some(Version::new(1, 0, 3))));
+}
+
+#[test]
+fn neither_the_confirmed_image_nor_one_on_trial_is_erased_and_others_are() {
+    let erase = |flash: &mut Nor, running, patch| run(device(flash, running).erase_images(Version::new(1, 0, patch)));
+    let refused = |slot| Err(Refusal::SlotRuns { slot });
+    let mut flash = flash();
+    let mut running = SlotId::FACTORY;
+    for patch in 2..5 {
+        running = update(&mut flash, running, version(patch, 0));
+    }
+    let settled = record(&mut flash);
+    let (slot, digest) = (SlotId::B, settled.images.get(SlotId::B).unwrap().digest);
+    let pending = Trial::Pending { slot, digest, image_bytes: 1, attempts_left: 3 };
+    run(BootRecords::new(&layout()).store(&mut flash, &BootRecord { trial: pending, ..settled })).unwrap();
+    assert_eq!(erase(&mut flash, SlotId::C, 3), Err(Refusal::TrialRunning));
+    assert_eq!(erase(&mut flash, SlotId::C, 4), refused(SlotId::C));
+
+    let started = Trial::Started { slot, digest, image_bytes: 1, attempts_left: 0 };
+    run(BootRecords::new(&layout()).store(&mut flash, &BootRecord { trial: started, ..settled })).unwrap();
+    assert_eq!(erase(&mut flash, SlotId::B, 3), refused(SlotId::B), "it runs");
+    assert_eq!(erase(&mut flash, SlotId::B, 4), refused(SlotId::C), "it is confirmed");
+    assert_eq!(erase(&mut flash, SlotId::B, 2), Ok(()), "it is neither");
+    assert_eq!(rows(&mut flash).len(), 3);
+}
+
+#[test]
+fn a_factory_image_as_long_as_its_slot_is_verified_and_a_longer_one_is_not() {
+    let region = layout().slot(SlotId::FACTORY);
+    for (more, result) in [(0, true), (1, false)] {
+        let empty = header(Version::new(1, 0, 1), 1);
+        let body_bytes = region.len_bytes() - (empty.image_bytes() - 1) + more;
+        let whole = image(&header(Version::new(1, 0, 1), body_bytes));
+        let der = signature(&whole);
+        let (mut flash, max) = (Nor::new(26), region.len_bytes());
+        run(Flash::write(&mut flash, region.offset_bytes(), &whole[..max as usize])).unwrap();
+        let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
+        let verified = run(device(&mut flash, SlotId::A).verify_factory(&signature));
+        let too_large = Err(Refusal::ImageTooLarge { got: max + 1, max });
+        assert_eq!(verified, if result { Ok(sha256(&whole)) } else { too_large });
+    }
+}

@@ -75,6 +75,10 @@ mod tests {
         assert_eq!(refused(&point[..64]), KeyError::FormatUnknown { len_bytes: 64 });
         let compressed = signing_key("new").verifying_key().to_sec1_point(true);
         assert_eq!(refused(compressed.as_bytes()), KeyError::FormatUnknown { len_bytes: 33 });
+        for first in [0, 2, 3, 5] {
+            let other = [&[first], &point[1..]].concat();
+            assert_eq!(refused(&other), KeyError::FormatUnknown { len_bytes: 65 });
+        }
         let mut off_curve = point.clone();
         off_curve[64] ^= 1;
         assert_eq!(refused(&off_curve), KeyError::NotOnCurve);

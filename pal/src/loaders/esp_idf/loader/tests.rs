@@ -4,6 +4,7 @@ use super::super::super::super::loaders::esp_idf::otadata::SLOTS_MAX;
 use super::super::super::super::loaders::esp_idf::testing::{Nor, REGION, Tear};
 use super::super::super::super::testing::run;
 use super::*;
+use embedded_storage::nor_flash::NorFlashErrorKind;
 use proptest::prelude::*;
 
 #[derive(Clone, Copy, Debug)]
@@ -289,4 +290,85 @@ fn an_entry_lies_at_the_start_of_its_sector_and_its_number_is_written_last() {
     assert_eq!(flash.bytes[0x2000..0x2020], entry(2, State::New).emit());
     assert_eq!(flash.bytes[0x1000..0x1020], valid(1).emit(), "the entry of the running slot is unchanged");
     assert_eq!(run(otadata::<4>(false).start(&mut flash)), Ok(B));
+}
+
+#[test]
+fn an_operation_leaves_these_entries_and_erases_no_sector_without_need() {
+    let (new, pending) = (|sequence| entry(sequence, State::New), |sequence| entry(sequence, State::PendingVerify));
+    let torn = Entry { crc: 1, ..valid(2) };
+    for (held, factory, operation, left, erases) in [
+        ([valid(1), pending(2)], false, Operation::Keep(1), [valid(1), valid(2)], 1),
+        ([TORN, pending(2)], false, Operation::Keep(1), [ERASED, valid(2)], 2),
+        ([valid(1), valid(2)], false, Operation::Keep(0), [valid(1), ERASED], 1),
+        ([valid(1), ERASED], false, Operation::Keep(0), [valid(1), ERASED], 0),
+        ([entry(1, State::Undefined), ERASED], false, Operation::Keep(0), [entry(1, State::Undefined), ERASED], 0),
+        ([entry(1, State::Other(5)), ERASED], false, Operation::Try(A, 1), [valid(1), new(2)], 2),
+        ([ERASED, ERASED], true, Operation::Try(App::Factory, 0), [new(1), ERASED], 1),
+        ([new(1), ERASED], true, Operation::Try(App::Factory, 0), [new(1), ERASED], 0),
+        ([valid(3), ERASED], true, Operation::Try(App::Factory, 0), [new(1), ERASED], 3),
+        ([ERASED, valid(2)], true, Operation::Try(App::Factory, 0), [new(1), ERASED], 3),
+        ([ERASED, torn], true, Operation::Try(App::Factory, 0), [new(1), ERASED], 3),
+    ] {
+        let mut flash = Nor::<4>::holding(held);
+        assert_eq!(operation.run(&otadata::<4>(factory), &mut flash), Ok(()));
+        assert_eq!(flash.entries(), Entries(left), "{operation:?} on {held:?}");
+        assert_eq!(flash.ops.iter().filter(|(erase, _)| *erase).count(), erases, "{operation:?} on {held:?}");
+    }
+}
+
+#[test]
+fn an_image_that_runs_without_a_trial_is_put_on_one() {
+    for (state, watched) in [
+        (State::Valid, State::PendingVerify),
+        (State::Undefined, State::PendingVerify),
+        (State::New, State::New),
+        (State::PendingVerify, State::PendingVerify),
+    ] {
+        let mut flash = Nor::<4>::holding([entry(1, state), ERASED]);
+        assert_eq!(run(otadata::<4>(false).watch(&mut flash, 0)), Ok(()));
+        assert_eq!((flash.entries(), flash.ops.is_empty()), (Entries([entry(1, watched), ERASED]), state == watched));
+    }
+    let mut erased = Nor::<4>::holding([ERASED, ERASED]);
+    assert_eq!((run(otadata::<4>(false).watch(&mut erased, 0)), erased.ops.len()), (Ok(()), 0));
+}
+
+/// A flash that flips a bit of one read.
+struct Misread {
+    flash: Nor<4>,
+    misread_in: usize,
+}
+
+impl Flash for Misread {
+    const READ_SIZE: usize = <Nor<4> as Flash>::READ_SIZE;
+    const WRITE_SIZE: usize = <Nor<4> as Flash>::WRITE_SIZE;
+    const ERASE_SIZE: usize = <Nor<4> as Flash>::ERASE_SIZE;
+
+    fn capacity(&self) -> usize {
+        self.flash.capacity()
+    }
+    async fn read(&mut self, at: u32, out: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        self.flash.read(at, out).await?;
+        out[0] ^= u8::from(self.misread_in == 0);
+        self.misread_in = self.misread_in.wrapping_sub(1);
+        Ok(())
+    }
+    async fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+        self.flash.write(at, bytes).await
+    }
+    async fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
+        self.flash.erase(from, to).await
+    }
+    async fn sync(&mut self) -> Result<(), NorFlashErrorKind> {
+        self.flash.sync().await
+    }
+}
+
+#[test]
+fn a_bit_that_is_misread_once_changes_no_choice() {
+    for (held, start) in [([valid(1), valid(2)], B), ([valid(3), valid(2)], A)] {
+        for misread_in in 0..4 {
+            let mut flash = Misread { flash: Nor::holding(held), misread_in };
+            assert_eq!(run(otadata::<4>(true).start(&mut flash)), Ok(start), "read {misread_in} of {held:?}");
+        }
+    }
 }

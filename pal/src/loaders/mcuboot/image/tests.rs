@@ -166,3 +166,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_header_of_its_least_length_is_accepted() {
+    let mut shortest = image(&[], &[]);
+    shortest[AT_HEADER_LEN..AT_HEADER_LEN + 2].copy_from_slice(&[32, 0]);
+    assert_eq!(ImageHeader::parse(&shortest).map(|header| header.body_offset_bytes()), Ok(32));
+}
+
+#[test]
+fn the_number_of_an_error_never_changes() {
+    let errors = [
+        ImageError::TooShort { got: 0 },
+        ImageError::NotAnImage { magic: 0 },
+        ImageError::SizesInvalid { header_bytes: 0, body_bytes: 0 },
+        ImageError::FlagsUnsupported { got: 0 },
+    ];
+    let later = [
+        ImageError::DigestMissing,
+        ImageError::DigestWrong,
+        ImageError::HardwareIdMissing,
+        ImageError::HardwareIdInvalid,
+    ];
+    for (error, code) in errors.into_iter().zip(1..).chain(later.into_iter().zip(11..)) {
+        assert_eq!(FormatError::from(error), FormatError { format: "MCUboot", code });
+    }
+}

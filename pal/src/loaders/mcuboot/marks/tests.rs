@@ -258,3 +258,32 @@ fn slots_that_mcuboot_cannot_manage_are_refused() {
     let wide = Geometry { word_bytes: 16, ..geometry };
     assert_eq!(refused(wide, SLOT_BYTES), Some(TrailerError::AlignBelowWord { align_bytes: 8, word_bytes: 16 }));
 }
+
+#[test]
+fn a_mark_that_changed_since_is_made_again() {
+    let (mut flash, mut words) = (nor::<8>(), marks_of::<8>(Mode::DirectXip, 8));
+    run(words.mark(&mut flash, SlotId::B, Mark::Trial)).unwrap();
+    *flash.bytes.last_mut().unwrap() = 0;
+    run(words.mark(&mut flash, SlotId::B, Mark::Trial)).unwrap();
+    assert_eq!(run(words.read(&mut flash, SlotId::B)), Ok(marked(Mark::Trial)));
+}
+
+#[test]
+fn every_sector_of_a_trailer_is_erased_the_last_first_and_no_other() {
+    let (mut flash, mut words) = (nor::<8>(), marks_of::<8>(Mode::DirectXip, 8));
+    run(words.unmark(&mut flash, SlotId::B)).unwrap();
+    // 48 bytes of words, and 3 * 128 * 8 bytes of status.
+    let sectors = [16, 15, 14, 13].map(|sector| Op::Erase(SLOT_BYTES + sector * SECTOR as u32));
+    assert_eq!(flash.ops, [&sectors[..], &[Op::Sync]].concat());
+}
+
+#[test]
+fn a_slot_has_at_most_128_sectors() {
+    let geometry = Geometry { word_bytes: 8, erase_bytes: SECTOR as u32, capacity_bytes: 300 * SECTOR as u32 };
+    for (sectors, fits) in [(127, true), (128, true), (129, false)] {
+        let slot_bytes = sectors * SECTOR as u32;
+        let slots = [Region::new(0, slot_bytes), Region::new(slot_bytes, slot_bytes)];
+        let marks = Marks::new(Mode::DirectXip, Align::EIGHT, geometry, slots).map(|_| ());
+        assert_eq!(marks, if fits { Ok(()) } else { Err(TrailerError::SlotUnsupported { slot_bytes }) });
+    }
+}

@@ -140,3 +140,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_kind_of_swap_is_the_low_half_of_its_byte() {
+    for (byte, kind) in [
+        (0x00, SwapType::None),
+        (0x01, SwapType::None),
+        (0x02, SwapType::Test),
+        (0x13, SwapType::Permanent),
+        (0x24, SwapType::Revert),
+        (0x05, SwapType::None),
+        (0xFF, SwapType::None),
+    ] {
+        assert_eq!(parse_swap_info(byte), kind, "{byte:#x}");
+    }
+}

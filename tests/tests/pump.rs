@@ -1,0 +1,433 @@
+//! The pump and the HTTP client over a broker and a server in this process: subscription, both sources of an image, requests
+//! byte for byte, and the end of a connection. Nothing here waits but the pump itself.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::{pending, poll_fn};
+use std::rc::Rc;
+use std::task::Poll;
+
+use embassy_futures::block_on;
+use embassy_futures::select::{Either, select};
+use embedded_io_async::{ErrorType, Read, Write};
+use ota_agent::machine::Event;
+use ota_agent::transport::http::{AllowedHosts, HttpClient, Url};
+use ota_agent::transport::{Broker, Connector, HttpSource, Inbound, Mqtt, NoHttp, QoS, Range};
+use ota_agent::{Agent, AgentConfig, Application, Instant, MESSAGE_BYTES_MAX, Progress, SelfTest, Start, pump};
+use ota_jobs::{JobId, Reason, Status};
+use ota_pal::{RollbackCounters, SlotId, Watchdog, poll_ready};
+use ota_tests::device::{Board, Device};
+use ota_tests::job::{Job, Kind, Order, Route, job};
+use ota_tests::nor::{PlainView, View};
+use ota_tests::rng::Rng;
+use ota_tests::service::{Reply, Service};
+use ota_tests::setup::Setup;
+use ota_tests::verifier::Signer;
+
+const IMAGE_BYTES: u32 = 50_000;
+
+// The broker.
+
+/// A broker with the service behind it.
+struct Line {
+    service: Rc<RefCell<Service>>,
+    inbox: VecDeque<Reply>,
+    received: Option<Reply>,
+    filters: Vec<String>,
+    published: Vec<QoS>,
+    /// Connection attempts that fail first.
+    refusals: u32,
+    /// Messages after which the connection ends, once.
+    ends_after: Option<usize>,
+}
+
+impl Line {
+    fn new(service: &Rc<RefCell<Service>>) -> Self {
+        Self {
+            service: service.clone(),
+            inbox: VecDeque::new(),
+            received: None,
+            filters: Vec::new(),
+            published: Vec::new(),
+            refusals: 0,
+            ends_after: None,
+        }
+    }
+}
+
+impl Broker for Line {
+    type Connection<'c> = &'c mut Self;
+    type Error = &'static str;
+
+    async fn connect(&mut self) -> Result<&mut Self, &'static str> {
+        if self.refusals > 0 {
+            self.refusals -= 1;
+            return Err("refused");
+        }
+        self.inbox.clear();
+        Ok(self)
+    }
+}
+
+impl Mqtt for &mut Line {
+    type Error = &'static str;
+
+    async fn subscribe(&mut self, filters: &[&str]) -> Result<(), &'static str> {
+        self.filters = filters.iter().map(|filter| String::from(*filter)).collect();
+        Ok(())
+    }
+
+    async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<(), &'static str> {
+        self.published.push(qos);
+        let replies = self.service.borrow_mut().handle(topic, payload, pump::now().as_ms());
+        self.inbox.extend(replies);
+        Ok(())
+    }
+
+    async fn receive(&mut self) -> Result<Option<Inbound<'_>>, &'static str> {
+        if self.ends_after == Some(self.published.len()) {
+            self.ends_after = None;
+            return Err("ended");
+        }
+        self.received = self.inbox.pop_front();
+        match &self.received {
+            Some(Reply { topic, payload, .. }) => Ok(Some(Inbound { topic, payload })),
+            None => pending().await,
+        }
+    }
+}
+
+// The server.
+
+/// Requests as they arrived: host, port, whether TLS was asked for, and the head.
+type Requests = Rc<RefCell<Vec<(String, u16, bool, String)>>>;
+
+/// A server of one file, which answers every request in pieces of `piece` bytes.
+struct Server {
+    file: Rc<[u8]>,
+    piece: usize,
+    requests: Requests,
+    /// Bytes of the body after which a connection ends, once.
+    cut_at: Option<usize>,
+}
+
+struct Answer {
+    file: Rc<[u8]>,
+    piece: usize,
+    requests: Requests,
+    cut_at: Option<usize>,
+    bytes: Option<VecDeque<u8>>,
+}
+
+impl Connector for Server {
+    type Stream = Answer;
+    type Error = &'static str;
+
+    async fn connect(&mut self, host: &str, port: u16, tls: bool) -> Result<Answer, &'static str> {
+        self.requests.borrow_mut().push((host.into(), port, tls, String::new()));
+        let (file, requests, cut_at) = (self.file.clone(), self.requests.clone(), self.cut_at.take());
+        Ok(Answer { file, piece: self.piece, requests, cut_at, bytes: None })
+    }
+}
+
+impl Answer {
+    /// The response to the last request.
+    fn respond(&self) -> VecDeque<u8> {
+        let request = self.requests.borrow().last().expect("a connection").3.clone();
+        assert!(request.ends_with("\r\n\r\n"), "{request}");
+        let range = request.split_once("\r\nRange: bytes=").expect("a range").1;
+        let from: usize = range.split_once('-').expect("an open range").0.parse().expect("a number");
+        let total = self.file.len();
+        let head = format!(
+            "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{}/{total}\r\nContent-Length: {}\r\n\r\n",
+            total - 1,
+            total - from
+        );
+        let end = self.cut_at.map_or(total, |len| total.min(from + len));
+        [head.as_bytes(), &self.file[from..end]].concat().into()
+    }
+}
+
+impl ErrorType for Answer {
+    type Error = Infallible;
+}
+
+impl Read for Answer {
+    async fn read(&mut self, out: &mut [u8]) -> Result<usize, Infallible> {
+        if self.bytes.is_none() {
+            self.bytes = Some(self.respond());
+        }
+        let bytes = self.bytes.as_mut().expect("a response");
+        let len = out.len().min(self.piece).min(bytes.len());
+        out.iter_mut().zip(bytes.drain(..len)).for_each(|(place, byte)| *place = byte);
+        Ok(len)
+    }
+}
+
+impl Write for Answer {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        let text = std::str::from_utf8(bytes).expect("a request is ASCII");
+        self.requests.borrow_mut().last_mut().expect("a connection").3.push_str(text);
+        Ok(bytes.len())
+    }
+
+    async fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+// The device.
+
+#[derive(Clone, Default)]
+struct App {
+    disconnections: Rc<RefCell<Vec<String>>>,
+    /// With which state of the connection the verdict was asked for; none is given while this is a list.
+    asked: Option<Rc<RefCell<Vec<bool>>>>,
+    progress: Rc<RefCell<Vec<Progress>>>,
+    custom: Rc<RefCell<Vec<String>>>,
+}
+
+impl Application for App {
+    fn self_test(&mut self, connected: bool) -> SelfTest {
+        match &self.asked {
+            Some(asked) => asked.borrow_mut().push(connected),
+            None if connected => return SelfTest::Passed,
+            None => {}
+        }
+        SelfTest::Running
+    }
+
+    fn on_progress(&mut self, progress: Progress) {
+        self.progress.borrow_mut().push(progress);
+    }
+
+    fn on_custom_job(&mut self, job: &JobId, _document: &[u8]) {
+        self.custom.borrow_mut().push(job.to_string());
+    }
+
+    fn on_disconnected(&mut self, why: &dyn core::fmt::Debug) {
+        self.disconnections.borrow_mut().push(format!("{why:?}"));
+    }
+}
+
+struct Bench {
+    device: Device,
+    service: Rc<RefCell<Service>>,
+    job: Job,
+    app: App,
+}
+
+impl Bench {
+    fn new(route: Route) -> Self {
+        let (mut rng, signer) = (Rng::new(1), Rc::new(Signer::new("ours", true)));
+        let config = AgentConfig::new("thing").expect("a plain name");
+        let setup = Setup { config, slot_sectors: 16, ..Setup::new(1) };
+        let device = Device::new(&setup, signer.clone(), &mut rng);
+        let order = Order {
+            id: "job".into(),
+            kind: Kind::Good,
+            route,
+            patch: 2,
+            image_bytes: IMAGE_BYTES,
+            asks: RollbackCounters::default(),
+            by_next_key: false,
+        };
+        let (job, mut service) = (job(&order, &signer, &mut rng), Service::new("thing", Rng::new(2)));
+        service.create(job.clone(), 0);
+        Self { device, service: Rc::new(RefCell::new(service)), job, app: App::default() }
+    }
+
+    fn status(&self) -> Status {
+        self.service.borrow().entries[0].status
+    }
+
+    /// Runs the program that the boot selector starts, until it resets the device or the job is over. Returns the slot.
+    fn run(&self, line: &mut Line, http: impl HttpSource) -> SlotId {
+        self.run_with(async |agent| pump::run_with_http(agent, line, http).await)
+    }
+
+    /// As [`Bench::run`], without HTTP.
+    fn run_over_mqtt(&self, line: &mut Line) -> SlotId {
+        self.run_with(async |agent| pump::run(agent, line).await)
+    }
+
+    fn run_with(&self, drive: impl AsyncFnOnce(&mut Agent<'_, Board<PlainView>, App>)) -> SlotId {
+        let boot = self.device.boot().expect("the power stays").expect("there is an image");
+        let flash: PlainView = View(self.device.nor.clone());
+        let (start, mut url) = (Start { seed: 1, now: pump::now() }, [0; 2_048]);
+        let platform = self.device.platform(flash, boot.slot, 0);
+        let agent = Agent::start(platform, self.app.clone(), self.device.config.clone(), &mut url, start);
+        let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
+        let over = poll_fn(|_| if self.status().is_terminal() { Poll::Ready(()) } else { Poll::Pending });
+        let over_first = matches!(block_on(select(drive(&mut agent), over)), Either::Second(()));
+        assert!(over_first || agent.is_reset(), "the pump returned before a reset");
+        boot.slot
+    }
+
+    fn server(&self, piece: usize) -> Server {
+        Server { file: self.job.file.clone(), piece, requests: Rc::default(), cut_at: None }
+    }
+}
+
+const HOSTS: AllowedHosts<'_> = AllowedHosts { names: &["bucket.example"], plain: false };
+
+#[test]
+fn an_image_arrives_over_mqtt_and_is_confirmed_by_the_image_itself() {
+    let bench = Bench::new(Route::Mqtt);
+    let mut line = Line { refusals: 1, ends_after: Some(4), ..Line::new(&bench.service) };
+    assert_eq!(bench.run(&mut line, NoHttp), SlotId::A);
+    assert_eq!(line.filters.len(), 6);
+    assert!(line.filters.contains(&String::from("$aws/things/thing/jobs/notify-next")));
+    assert!(line.published.contains(&QoS::AtMostOnce) && line.published.contains(&QoS::AtLeastOnce));
+    assert_eq!(*bench.app.disconnections.borrow(), ["\"refused\"", "\"ended\""]);
+    assert_eq!(bench.run_over_mqtt(&mut Line::new(&bench.service)), SlotId::B);
+    assert_eq!((bench.status(), bench.device.record().confirmed), (Status::Succeeded, SlotId::B));
+}
+
+#[test]
+fn an_image_arrives_over_http_in_pieces_and_continues_after_a_connection_that_ended() {
+    let bench = Bench::new(Route::Http);
+    let server = Server { cut_at: Some(20_000), ..bench.server(1_000) };
+    let (requests, mut buffer) = (server.requests.clone(), [0; 4_096]);
+    let mut line = Line::new(&bench.service);
+    assert_eq!(bench.run(&mut line, HttpClient::new(server, HOSTS, &mut buffer)), SlotId::A);
+    let url = Url::parse(&bench.job.url).expect("a URL");
+    let request = |from| {
+        (
+            url.host.to_owned(),
+            443,
+            true,
+            format!("GET {} HTTP/1.1\r\nHost: {}\r\nRange: bytes={from}-", url.target, url.host),
+        )
+    };
+    let heads = requests.borrow();
+    let heads = heads.iter().map(|(host, port, tls, head)| {
+        let lines: Vec<&str> = head.split("\r\n").take(3).collect();
+        (host.clone(), *port, *tls, lines.join("\r\n"))
+    });
+    let expected = [request(0), request(16_384)];
+    assert_eq!(heads.collect::<Vec<_>>(), expected, "four whole blocks of 4,096 bytes arrived first");
+    assert_eq!(bench.run(&mut Line::new(&bench.service), NoHttp), SlotId::B);
+    assert_eq!(bench.status(), Status::Succeeded);
+}
+
+#[test]
+fn without_http_a_job_that_is_only_there_fails_by_name() {
+    let bench = Bench::new(Route::Http);
+    bench.run(&mut Line::new(&bench.service), NoHttp);
+    let service = bench.service.borrow();
+    assert_eq!(service.entries[0].status, Status::Rejected);
+    let reason = service.entries[0].detail("reason").expect("a reason");
+    assert!(reason.contains("url") || reason.contains("Url"), "{reason}");
+
+    let range = Range { from_bytes: 0, image_bytes: 1, block_bytes: 1 };
+    let refused = Err(Reason::UrlNotAllowed);
+    assert_eq!(NoHttp.set_url(b""), refused);
+    assert_eq!(poll_ready(NoHttp.open(range)), Some(Err(Reason::UrlNotAllowed)));
+    assert_eq!(poll_ready(NoHttp.fill()), Some(Err(Reason::UrlNotAllowed)));
+    assert_eq!((NoHttp.block(), NoHttp.advance()), ((0, &[][..]), false));
+}
+
+// The agent without the pump.
+
+#[test]
+fn during_a_download_progress_is_that_of_the_last_block_and_other_jobs_are_not_looked_at() {
+    const OTHER: &str = concat!(
+        r#"{"timestamp":1,"execution":{"jobId":"other","status":"QUEUED","queuedAt":1,"lastUpdatedAt":1,"#,
+        r#""versionNumber":1,"executionNumber":1,"jobDocument":{"operation":"reboot"}}}"#
+    );
+    let bench = Bench::new(Route::Mqtt);
+    let boot = bench.device.boot().expect("the power stays").expect("there is an image");
+    let flash: PlainView = View(bench.device.nor.clone());
+    let (at, mut url, mut buffer) = (Instant::from_ms(0), [0; 2_048], [0; MESSAGE_BYTES_MAX]);
+    let platform = bench.device.platform(flash, boot.slot, 0);
+    let start = Start { seed: 1, now: at };
+    let agent = Agent::start(platform, bench.app.clone(), bench.device.config.clone(), &mut url, start);
+    let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
+    assert_eq!(agent.progress(), None);
+    poll_ready(agent.on(Event::Connected, at)).expect("memory never waits");
+    while let Some(message) = agent.message(at, &mut buffer) {
+        let replies = bench.service.borrow_mut().handle(message.topic, message.payload, 0);
+        for reply in replies {
+            poll_ready(agent.on_message(&reply.topic, &reply.payload, at)).expect("memory never waits");
+            if bench.app.progress.borrow().last().is_some_and(|progress| progress.done_bytes < IMAGE_BYTES) {
+                assert_eq!(agent.progress(), bench.app.progress.borrow().last().copied());
+                let topic = "$aws/things/thing/jobs/notify-next";
+                poll_ready(agent.on_message(topic, OTHER.as_bytes(), at)).expect("memory never waits");
+            }
+        }
+        poll_ready(agent.work(at)).expect("memory never waits");
+        if agent.is_reset() {
+            break;
+        }
+    }
+    assert!(bench.app.progress.borrow().len() > 10);
+    assert!(bench.app.custom.borrow().is_empty());
+
+    let boot = bench.device.boot().expect("the power stays").expect("there is an image");
+    let (app, mut url) = (App { asked: Some(Rc::default()), ..App::default() }, [0; 2_048]);
+    let flash: PlainView = View(bench.device.nor.clone());
+    let (platform, start) = (bench.device.platform(flash, boot.slot, 0), Start { seed: 1, now: at });
+    let agent = Agent::start(platform, app.clone(), bench.device.config.clone(), &mut url, start);
+    let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
+    assert!(agent.is_testing());
+    let images = poll_ready(agent.images()).expect("memory never waits").expect("the device reads its own flash");
+    assert_eq!(images, bench.device.record().images);
+    assert!(images.iter().count() > 1);
+    for event in [Event::Connected, Event::Disconnected, Event::Connected] {
+        poll_ready(agent.on(event, at)).expect("memory never waits");
+    }
+    let asked = app.asked.expect("a list");
+    asked.borrow_mut().dedup();
+    assert_eq!(*asked.borrow(), [true, false, true]);
+}
+
+/// Counts how often it is fed.
+#[derive(Clone, Default)]
+struct Counting(Rc<Cell<u32>>);
+
+impl Watchdog for Counting {
+    fn feed(&mut self) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+fn offer(job: &Job, document: &str) -> (String, String) {
+    let execution = format!(
+        r#""jobId":"{}","status":"QUEUED","queuedAt":1,"lastUpdatedAt":1,"versionNumber":1,"executionNumber":1"#,
+        job.id
+    );
+    let payload = format!(r#"{{"timestamp":1,"execution":{{{execution},"jobDocument":{document}}}}}"#);
+    (String::from("$aws/things/thing/jobs/notify-next"), payload)
+}
+
+#[test]
+fn the_watchdog_is_fed_after_every_operation_and_a_document_of_another_file_replaces_no_url() {
+    let bench = Bench::new(Route::Http);
+    let boot = bench.device.boot().expect("the power stays").expect("there is an image");
+    let flash: PlainView = View(bench.device.nor.clone());
+    let (at, mut url, watchdog) = (Instant::from_ms(0), [0; 2_048], Counting::default());
+    let platform = bench.device.platform(flash, boot.slot, 0).with_watchdog(watchdog.clone());
+    let start = Start { seed: 1, now: at };
+    let agent = Agent::start(platform, bench.app.clone(), bench.device.config.clone(), &mut url, start);
+    let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
+    let fed = || watchdog.0.take();
+    fed();
+    poll_ready(agent.on(Event::Connected, at)).expect("memory never waits");
+    assert_eq!(fed(), 1, "nothing was done");
+    let (topic, payload) = offer(&bench.job, &bench.job.document);
+    poll_ready(agent.on_message(&topic, payload.as_bytes(), at)).expect("memory never waits");
+    assert!(fed() >= 4, "the journal, the slot and the first sector");
+    assert_eq!(agent.url(), bench.job.url.as_bytes());
+
+    let moved = bench.job.document.replace("bucket.example", "moved.example");
+    let other = moved.replace(r#""filesize":50000"#, r#""filesize":40000"#);
+    assert!(moved != bench.job.document && other != moved);
+    let fresh = bench.job.url.replace("bucket.example", "moved.example");
+    for (document, url) in [(other, &bench.job.url), (moved, &fresh)] {
+        let (topic, payload) = offer(&bench.job, &document);
+        poll_ready(agent.on_message(&topic, payload.as_bytes(), at)).expect("memory never waits");
+        assert_eq!(std::str::from_utf8(agent.url()), Ok(url.as_str()));
+    }
+}
