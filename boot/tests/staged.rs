@@ -326,9 +326,9 @@ fn the_watchdog_is_fed_at_every_sector_of_a_copy() {
     device.update(a, 2);
     let since = Since::default();
     let mut flash = Paced { nor: device.flash(), since: since.clone(), most: (0, 0) };
-    let (layout, mut feeds) = (device.layout(), Feeds(since));
-    let boot = ota_boot::boot_staged(&mut flash, &layout, EXECUTING, &mut feeds, VerifyLevel::Header);
-    assert_eq!(ota_pal::poll_ready(boot).unwrap().unwrap().cause, BootReason::Trial);
+    let (layout, mut watchdog) = (device.layout(), Feeds(since));
+    let boot = ota_boot::boot_staged(&mut flash, &layout, EXECUTING, &mut watchdog, VerifyLevel::Header);
+    assert_eq!(poll_ready(boot).unwrap().unwrap().cause, BootReason::Trial);
     assert!(flash.most.0 <= 2, "the first sector and another one: {:?}", flash.most);
     assert!(flash.most.1 <= 5, "four parts of a sector and the header: {:?}", flash.most);
 }

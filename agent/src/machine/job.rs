@@ -301,6 +301,17 @@ mod tests {
     }
 
     #[test]
+    fn no_body_is_fetched_before_the_slot_is_prepared_or_once_the_job_is_aborted() {
+        assert_eq!(offered(HTTP).fetch(NOW), None);
+        let mut machine = receiving(HTTP, 0);
+        arrives(&mut machine, 0);
+        assert_eq!(machine.operation(NOW), Some(Operation::CheckHeader));
+        assert_eq!(machine.fetch(NOW), Some(4_096));
+        on(&mut machine, Event::Abort);
+        assert_eq!(machine.fetch(NOW), None, "the operation in flight ends first");
+    }
+
+    #[test]
     fn no_block_is_accepted_while_an_operation_is_in_flight() {
         let mut machine = receiving(STREAM, 0);
         arrives(&mut machine, 0);

@@ -301,6 +301,7 @@ mod tests {
     fn take(window: &mut Window, index: u32) {
         let len = 1024.min(window.image_bytes - index * 1024);
         let block = window.offer(index, len, NOW).expect("the block is missing");
+        assert_eq!((block.offset_bytes(), block.len_bytes()), (index * 1024, len));
         window.stored(block);
     }
 
@@ -406,5 +407,32 @@ mod tests {
         window.request_again();
         let request = window.request(NOW).expect("seven are missing");
         assert_eq!(request.indices().collect::<heapless::Vec<u32, 16>>(), [1, 2, 3, 4, 6, 7, 8]);
+    }
+
+    #[test]
+    fn new_blocks_are_requested_once_a_quarter_of_the_window_is_free_or_the_rest_of_the_image_fits() {
+        for (blocks, arrived, count) in
+            [(64, 3, None), (64, 4, Some(4)), (64, 9, Some(9)), (18, 1, None), (18, 2, Some(2))]
+        {
+            let mut window = Window::new(blocks * 1024, 1024, 0, 16 * 1024);
+            assert_eq!(window.request(NOW).map(|request| request.count), Some(16));
+            (0..arrived).for_each(|index| take(&mut window, index));
+            let next = window.request(NOW).map(|request| (request.first, request.count));
+            assert_eq!(next, count.map(|count| (16, count)), "{arrived} of {blocks}");
+        }
+    }
+
+    #[test]
+    fn no_request_names_more_lost_blocks_than_one_response_brings() {
+        let mut window = Window::new(256 * 4096, 4096, 0, 128 * 4096);
+        let mut requests = |first| {
+            for first in [first, first + 32, first + 64, first + 96] {
+                assert_eq!(window.request(NOW), Some(BlockRequest { first, count: 32, missing: None }));
+            }
+            assert_eq!(window.request(NOW), None);
+            window.request_again();
+        };
+        requests(0);
+        requests(0);
     }
 }
