@@ -361,7 +361,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             }
             Operation::Invalidate { slot } => {
                 let Some(slot) = SlotId::from_number(slot) else { return Some(Done::Failed(Reason::BootRecordFailed)) };
-                platform.abandon(slot).await.map_or_else(refusal, |()| Done::Invalidated)
+                platform.invalidate(slot).await.map_or_else(refusal, |()| Done::Invalidated)
             }
             Operation::Reset => return None,
         })

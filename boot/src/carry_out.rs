@@ -16,7 +16,7 @@ pub(crate) async fn carry_out<F: Flash, W: Watchdog>(
     layout: &Layout,
     strategy: impl Strategy,
     watchdog: &mut W,
-    scrutiny: VerifyLevel,
+    verify_level: VerifyLevel,
 ) -> Result<Boot, BootError> {
     let mut records = BootRecords::new(layout);
     let record = records.load(flash).await?;
@@ -25,7 +25,7 @@ pub(crate) async fn carry_out<F: Flash, W: Watchdog>(
     let mut run = Run { selector, strategy };
     let decision = select(&record);
     // A factory image that failed the check before a factory reset must not be started by its header alone.
-    let scrutiny = if decision == Decision::FactoryReset { VerifyLevel::Whole } else { scrutiny };
+    let verify_level = if decision == Decision::FactoryReset { VerifyLevel::Whole } else { verify_level };
     let cause = match decision {
         Decision::Confirmed => BootReason::Confirmed,
         Decision::EndTrial(ended) => run.end_trial(ended).await,
@@ -36,7 +36,7 @@ pub(crate) async fn carry_out<F: Flash, W: Watchdog>(
         },
         Decision::FactoryReset => run.factory_reset().await,
     };
-    run.start_confirmed(cause, scrutiny).await
+    run.start_confirmed(cause, verify_level).await
 }
 
 struct Run<'s, F, W, S> {
@@ -96,8 +96,8 @@ impl<F: Flash, W: Watchdog, S: Strategy> Run<'_, F, W, S> {
     }
 
     /// Starts the confirmed image, or else the newest image that can be started.
-    async fn start_confirmed(&mut self, cause: BootReason, scrutiny: VerifyLevel) -> Result<Boot, BootError> {
-        match self.strategy.start_confirmed(&mut self.selector, cause, scrutiny).await {
+    async fn start_confirmed(&mut self, cause: BootReason, verify_level: VerifyLevel) -> Result<Boot, BootError> {
+        match self.strategy.start_confirmed(&mut self.selector, cause, verify_level).await {
             Some(boot) => Ok(boot),
             None => self.fall_back(self.selector.record.confirmed).await,
         }

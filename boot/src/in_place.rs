@@ -23,9 +23,9 @@ pub async fn boot<F: Flash, W: Watchdog>(
     flash: &mut F,
     layout: &Layout,
     watchdog: &mut W,
-    scrutiny: VerifyLevel,
+    verify_level: VerifyLevel,
 ) -> Result<Boot, BootError> {
-    carry_out(flash, layout, InPlace, watchdog, scrutiny).await
+    carry_out(flash, layout, InPlace, watchdog, verify_level).await
 }
 
 struct InPlace;
@@ -57,10 +57,10 @@ impl Strategy for InPlace {
         &self,
         selector: &mut Selector<'_, F, W>,
         cause: BootReason,
-        scrutiny: VerifyLevel,
+        verify_level: VerifyLevel,
     ) -> Option<Boot> {
         let slot = selector.record.confirmed;
-        let header = match (scrutiny, selector.record.images.get(slot).copied()) {
+        let header = match (verify_level, selector.record.images.get(slot).copied()) {
             (VerifyLevel::Whole, Some(image)) => selector.intact(slot, image.digest, image.image_bytes).await,
             _ => selector.runnable(slot).await,
         };

@@ -56,7 +56,7 @@ pub fn fallback(record: &BootRecord, security_counter_min: u32, failed: impl Fn(
     let factory = record.images.get(SlotId::FACTORY).filter(|image| {
         image.status.was_confirmed() && image.security_counter >= security_counter_min && !failed(SlotId::FACTORY)
     });
-    record.images.newest_good(security_counter_min, &failed).or(factory.map(|_| SlotId::FACTORY))
+    record.images.newest_confirmed(security_counter_min, &failed).or(factory.map(|_| SlotId::FACTORY))
 }
 
 #[cfg(test)]

@@ -36,9 +36,9 @@ pub async fn boot_staged<F: Flash, W: Watchdog>(
     layout: &Layout,
     executing: Region,
     watchdog: &mut W,
-    scrutiny: VerifyLevel,
+    verify_level: VerifyLevel,
 ) -> Result<Boot, BootError> {
-    carry_out(flash, layout, CopyToRun { executing }, watchdog, scrutiny).await
+    carry_out(flash, layout, CopyToRun { executing }, watchdog, verify_level).await
 }
 
 /// Copies images to `executing` and runs them there.
@@ -74,7 +74,7 @@ impl Strategy for CopyToRun {
         slot: SlotId,
         header: &Header,
     ) -> bool {
-        match exact_of(at, at.layout.slot(slot), header).await {
+        match image_in(at, at.layout.slot(slot), header).await {
             Some(exact) => self.prepare(at, slot, exact).await,
             None => false,
         }
@@ -84,12 +84,12 @@ impl Strategy for CopyToRun {
         &self,
         at: &mut Selector<'_, F, W>,
         cause: BootReason,
-        scrutiny: VerifyLevel,
+        verify_level: VerifyLevel,
     ) -> Option<Boot> {
         let slot = at.record.confirmed;
         let waiting = at.runnable(slot).await;
-        let calm = cause == BootReason::Confirmed && scrutiny == VerifyLevel::Header;
-        if let Some(header) = waiting.filter(|_| calm)
+        let header_suffices = cause == BootReason::Confirmed && verify_level == VerifyLevel::Header;
+        if let Some(header) = waiting.filter(|_| header_suffices)
             && self.runs_by_header(at, slot, &header).await
         {
             return Some(Boot { slot, header, cause });
@@ -123,7 +123,7 @@ impl CopyToRun {
     ) -> Option<Boot> {
         let slot = at.record.confirmed;
         let header = at.runnable_in(self.executing, slot).await?;
-        let exact = exact_of(at, self.executing, &header).await?;
+        let exact = image_in(at, self.executing, &header).await?;
         let cause = kept(self.copy_back(at, slot, exact).await, cause);
         Some(Boot { slot, header, cause })
     }
@@ -202,14 +202,14 @@ async fn expected<F: Flash, W: Watchdog>(
 ) -> Option<ImageRef> {
     match (at.record.images.get(slot), waiting) {
         (Some(image), _) => Some(ImageRef { digest: image.digest, image_bytes: image.image_bytes }),
-        (None, Some(header)) => exact_of(at, at.layout.slot(slot), header).await,
+        (None, Some(header)) => image_in(at, at.layout.slot(slot), header).await,
         (None, None) => None,
     }
 }
 
 /// The image in a region, if two readings agree. `None` if it cannot be read, or reads differently each time.
 #[bisync]
-async fn exact_of<F: Flash, W: Watchdog>(
+async fn image_in<F: Flash, W: Watchdog>(
     at: &mut Selector<'_, F, W>,
     region: Region,
     header: &Header,

@@ -45,6 +45,6 @@ pub(crate) trait Strategy {
         &self,
         selector: &mut Selector<'_, F, W>,
         cause: BootReason,
-        scrutiny: VerifyLevel,
+        verify_level: VerifyLevel,
     ) -> Option<Boot>;
 }

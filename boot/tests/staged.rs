@@ -74,11 +74,11 @@ fn an_image_that_never_speaks_is_given_three_boots_and_copied_once() {
 
 #[test]
 fn where_the_image_is_already_it_is_not_touched() {
-    let device = Device::staged("calm", false);
+    let device = Device::staged("header_suffices", false);
     let slot = updated(&device, booted(&device).0, 2);
-    for scrutiny in [VerifyLevel::Header, VerifyLevel::Whole] {
+    for verify_level in [VerifyLevel::Header, VerifyLevel::Whole] {
         let mut flash = Watched::new(&device);
-        let boot = device.boot_on(&mut flash, scrutiny).unwrap().unwrap();
+        let boot = device.boot_on(&mut flash, verify_level).unwrap().unwrap();
         assert_eq!((boot.slot, boot.cause, flash.touched), (slot, BootReason::Confirmed, vec![]));
     }
 }

@@ -316,7 +316,7 @@ pub enum Notice {
     /// The job ended with this outcome, which is yet to be reported.
     Concluded(Outcome),
     /// The service cancelled the job.
-    Withdrawn,
+    Cancelled,
     /// Nothing is left to do or to report for the job.
     Settled,
     /// On command: the image in this slot was confirmed instead of the running one; the device is about to reset.

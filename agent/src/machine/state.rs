@@ -302,7 +302,7 @@ fn download_failed(reason: Reason, context: &Context) -> Transition {
 
 /// The service ended the job: nothing is left to report.
 fn cancelled() -> Transition {
-    to(State::ClearingJournal).with(Notice::Withdrawn)
+    to(State::ClearingJournal).with(Notice::Cancelled)
 }
 
 impl Transition {

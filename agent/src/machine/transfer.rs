@@ -251,7 +251,7 @@ impl Transfer {
             Done::HeaderAccepted => self.header_checked = true,
             Done::JournalSaved => {
                 self.journaled_bytes = self.window.frontier_bytes();
-                self.window.keep(self.journaled_bytes);
+                self.window.mark_durable(self.journaled_bytes);
             }
             Done::IdleStepped { more } => self.idle_steps = more,
             _ => {} // a failure ends the job, in the transition table

@@ -164,7 +164,7 @@ impl Window {
             return Err(BlockRefusal::Duplicate);
         }
         if state.is_requested() {
-            self.give_up(|other| other.is_overtaken(state));
+            self.mark_lost(|other| other.is_overtaken(state));
         }
         self.rate.arrived(index, len_bytes, now);
         Ok(Block { index, offset_bytes, len_bytes })
@@ -204,7 +204,7 @@ impl Window {
 
     /// Marks all bytes before `frontier_bytes` as durable. Blocks are requested at most a window beyond, so that no
     /// more than a window is received again after a reset.
-    pub(super) fn keep(&mut self, frontier_bytes: u32) {
+    pub(super) fn mark_durable(&mut self, frontier_bytes: u32) {
         self.durable = frontier_bytes / self.block_bytes;
     }
 
@@ -225,7 +225,7 @@ impl Window {
 
     /// Marks all outstanding blocks as lost, after a timeout or a new connection.
     pub fn request_again(&mut self) {
-        self.give_up(BlockState::is_requested);
+        self.mark_lost(BlockState::is_requested);
         self.rate.restart();
     }
 
@@ -239,7 +239,7 @@ impl Window {
     }
 
     /// Marks the blocks as lost whose state is `lost`.
-    fn give_up(&mut self, lost: impl Fn(BlockState) -> bool) {
+    fn mark_lost(&mut self, lost: impl Fn(BlockState) -> bool) {
         for state in &mut self.states {
             if lost(*state) {
                 *state = BlockState::WANTED;

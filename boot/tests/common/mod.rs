@@ -107,15 +107,15 @@ impl Device {
         self.boot_with(VerifyLevel::Header)
     }
 
-    pub fn boot_with(&self, scrutiny: VerifyLevel) -> Result<Boot, BootError> {
-        self.boot_on(&mut self.flash(), scrutiny).unwrap()
+    pub fn boot_with(&self, verify_level: VerifyLevel) -> Result<Boot, BootError> {
+        self.boot_on(&mut self.flash(), verify_level).unwrap()
     }
 
     /// Boots over this flash; `None` if the boot is interrupted.
-    pub fn boot_on<F: Flash>(&self, flash: &mut F, scrutiny: VerifyLevel) -> Option<Result<Boot, BootError>> {
+    pub fn boot_on<F: Flash>(&self, flash: &mut F, verify_level: VerifyLevel) -> Option<Result<Boot, BootError>> {
         match self.staged {
-            true => poll_ready(boot_staged(flash, &self.layout, EXECUTING, &mut NoWatchdog, scrutiny)),
-            false => poll_ready(boot(flash, &self.layout, &mut NoWatchdog, scrutiny)),
+            true => poll_ready(boot_staged(flash, &self.layout, EXECUTING, &mut NoWatchdog, verify_level)),
+            false => poll_ready(boot(flash, &self.layout, &mut NoWatchdog, verify_level)),
         }
     }
 

@@ -179,7 +179,7 @@ pub trait Platform {
     ///
     /// # Errors
     /// [`Refusal::SlotRuns`] for the running and the confirmed slot, or the errors of the flash.
-    async fn abandon(&mut self, slot: SlotId) -> Result<(), Refusal>;
+    async fn invalidate(&mut self, slot: SlotId) -> Result<(), Refusal>;
 
     /// Feeds the watchdog.
     fn feed_watchdog(&mut self);

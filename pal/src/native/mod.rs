@@ -99,7 +99,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
 
     /// Returns the boot status if the running image is confirmed, and no trial and no factory reset is pending: only
     /// then may a slot be overwritten.
-    async fn at_rest(&mut self) -> Result<BootStatus, Refusal> {
+    async fn status_without_trial(&mut self) -> Result<BootStatus, Refusal> {
         let found = self.found().await?;
         let on_trial = matches!(found.record.trial, Trial::Pending { .. } | Trial::Started { .. });
         match !on_trial && !found.record.factory_reset_pending && found.record.confirmed == found.running {
@@ -166,16 +166,16 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             return Ok(stored);
         }
         let running_image = self.running_identity(running).await?;
-        Ok(stored.max(self.asked_by(running_image)))
+        Ok(stored.max(self.required_by(running_image)))
     }
 
     /// Raises the monotonic record to the values that the running image requires. Called only if that is confirmed.
     async fn raise_floor(&mut self, running: Option<ImageInfo>) -> Result<RollbackCounters, Fault> {
-        let asked = self.asked_by(running);
+        let asked = self.required_by(running);
         self.floors.raise(&mut self.flash, asked).await
     }
 
-    fn asked_by(&self, running: Option<ImageInfo>) -> RollbackCounters {
+    fn required_by(&self, running: Option<ImageInfo>) -> RollbackCounters {
         let security_counter = running.and_then(|running| running.security_counter).unwrap_or(0);
         RollbackCounters { security_counter, key_epoch: self.config.key_epoch }
     }

@@ -74,8 +74,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         Self::roll_back(self, reason).await
     }
 
-    async fn abandon(&mut self, slot: SlotId) -> Result<(), Refusal> {
-        Self::abandon(self, slot).await
+    async fn invalidate(&mut self, slot: SlotId) -> Result<(), Refusal> {
+        Self::invalidate(self, slot).await
     }
 
     fn feed_watchdog(&mut self) {

@@ -74,10 +74,10 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     /// Confirms the newest earlier image instead of the running one. Damaged images lose their rows; unreadable ones
     /// are skipped.
     pub(super) async fn switch_to_previous(&mut self) -> Result<SlotId, Refusal> {
-        let BootStatus { running, mut record } = self.at_rest().await?;
+        let BootStatus { running, mut record } = self.status_without_trial().await?;
         let floor = self.floor().await?;
         let mut open = record.images;
-        while let Some(slot) = open.newest_good(floor.security_counter, |slot| slot == running) {
+        while let Some(slot) = open.newest_confirmed(floor.security_counter, |slot| slot == running) {
             match self.is_whole(&open, slot).await {
                 Ok(true) => {
                     record.confirmed = slot;

@@ -376,12 +376,12 @@ fn a_trial_that_ended_is_forgotten_when_the_next_image_begins() {
 fn an_abandoned_image_is_none_and_the_running_and_the_confirmed_one_cannot_be_abandoned() {
     let mut flash = flash();
     put_record(&mut flash, trial_started());
-    assert_eq!(run(device(&mut flash, SlotId::B).abandon(SlotId::A)), Err(Refusal::SlotRuns { slot: SlotId::A }));
-    assert_eq!(run(device(&mut flash, SlotId::B).abandon(SlotId::B)), Err(Refusal::SlotRuns { slot: SlotId::B }));
+    assert_eq!(run(device(&mut flash, SlotId::B).invalidate(SlotId::A)), Err(Refusal::SlotRuns { slot: SlotId::A }));
+    assert_eq!(run(device(&mut flash, SlotId::B).invalidate(SlotId::B)), Err(Refusal::SlotRuns { slot: SlotId::B }));
     let mut device = device(&mut flash, SlotId::A);
     let region = device.config.layout.slot(SlotId::B);
     run(device.flash.write(region.offset_bytes(), &new_header().emit())).unwrap();
-    run(device.abandon(SlotId::B)).unwrap();
+    run(device.invalidate(SlotId::B)).unwrap();
     assert_eq!(run(read_header(&mut device.flash, region)), Ok(Err(HeaderError::NotAnImage { magic: [0xFF; 4] })));
 }
 

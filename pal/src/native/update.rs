@@ -53,7 +53,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
 
     /// See [`Platform::begin`](crate::Platform::begin).
     pub async fn begin(&mut self, image_bytes: u32, keep_bytes: u32) -> Result<Reception, Refusal> {
-        let BootStatus { running, mut record } = self.at_rest().await?;
+        let BootStatus { running, mut record } = self.status_without_trial().await?;
         let slot = self.slot_for(running, &record.images, image_bytes)?;
         let earlier = record.images.get(slot);
         let status = earlier.filter(|earlier| earlier.image_bytes == image_bytes).map(|earlier| earlier.status);
@@ -207,8 +207,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         }
     }
 
-    /// See [`Platform::abandon`](crate::Platform::abandon).
-    pub async fn abandon(&mut self, slot: SlotId) -> Result<(), Refusal> {
+    /// See [`Platform::invalidate`](crate::Platform::invalidate).
+    pub async fn invalidate(&mut self, slot: SlotId) -> Result<(), Refusal> {
         let BootStatus { running, record } = self.found().await?;
         if slot == running || slot == record.confirmed || slot.is_factory() {
             return Err(Refusal::SlotRuns { slot });

@@ -145,7 +145,7 @@ impl Images {
     /// Returns the newest image, by version, that was once confirmed and has at least this security counter. Slots for
     /// which `passed_over` returns true, and the factory slot, are excluded.
     #[must_use]
-    pub fn newest_good(&self, security_counter_min: u32, passed_over: impl Fn(SlotId) -> bool) -> Option<SlotId> {
+    pub fn newest_confirmed(&self, security_counter_min: u32, passed_over: impl Fn(SlotId) -> bool) -> Option<SlotId> {
         self.iter()
             .filter(|(slot, image)| image.status.was_confirmed() && !slot.is_factory() && !passed_over(*slot))
             .filter(|(_, image)| image.security_counter >= security_counter_min)
@@ -157,7 +157,7 @@ impl Images {
 pub(crate) const ROW_BYTES: usize = 84;
 
 // Offsets in a row; numbers are little endian.
-const AT_STANDING: usize = 1;
+const AT_STATUS: usize = 1;
 const AT_SOURCE_LEN: usize = 2;
 const AT_ZERO: usize = 3;
 const AT_VERSION: usize = 4;
@@ -168,19 +168,19 @@ const AT_SOURCE: usize = 52;
 
 const RECEIVING: u8 = 1;
 const VERIFIED: u8 = 2;
-const GOOD: u8 = 3;
+const CONFIRMED: u8 = 3;
 const FAILED: u8 = 4;
-const MADE: u8 = 5;
+const PREINSTALLED: u8 = 5;
 
 /// Returns the bytes of a row; the number of the slot is first.
 pub(crate) fn emit(slot: SlotId, image: &Image) -> [u8; ROW_BYTES] {
     let mut row = [0; ROW_BYTES];
     row[0] = slot.number();
-    row[AT_STANDING] = match image.status {
+    row[AT_STATUS] = match image.status {
         ImageStatus::Receiving => RECEIVING,
         ImageStatus::Verified => VERIFIED,
-        ImageStatus::Preinstalled => MADE,
-        ImageStatus::Confirmed => GOOD,
+        ImageStatus::Preinstalled => PREINSTALLED,
+        ImageStatus::Confirmed => CONFIRMED,
         ImageStatus::Failed => FAILED,
     };
     row[AT_SOURCE_LEN] = image.source.len;
@@ -196,11 +196,11 @@ pub(crate) fn emit(slot: SlotId, image: &Image) -> [u8; ROW_BYTES] {
 
 /// Parses a row; `None` if it is invalid.
 pub(crate) fn parse(row: &[u8; ROW_BYTES]) -> Option<(SlotId, Image)> {
-    let status = match row[AT_STANDING] {
+    let status = match row[AT_STATUS] {
         RECEIVING => ImageStatus::Receiving,
         VERIFIED => ImageStatus::Verified,
-        MADE => ImageStatus::Preinstalled,
-        GOOD => ImageStatus::Confirmed,
+        PREINSTALLED => ImageStatus::Preinstalled,
+        CONFIRMED => ImageStatus::Confirmed,
         FAILED => ImageStatus::Failed,
         _ => return None,
     };
@@ -288,9 +288,9 @@ mod tests {
         images.set(SlotId::C, Some(image(5, ImageStatus::Confirmed)));
         images.set(SlotId::D, Some(image(7, ImageStatus::Verified)));
         images.set(SlotId::FACTORY, Some(image(8, ImageStatus::Confirmed)));
-        assert_eq!(images.newest_good(0, |_| false), Some(SlotId::C));
-        assert_eq!(images.newest_good(0, |slot| slot == SlotId::C), Some(SlotId::A));
-        assert_eq!(images.newest_good(4, |slot| slot == SlotId::C), None, "A's security counter is 3");
-        assert_eq!(images.newest_good(6, |_| false), None);
+        assert_eq!(images.newest_confirmed(0, |_| false), Some(SlotId::C));
+        assert_eq!(images.newest_confirmed(0, |slot| slot == SlotId::C), Some(SlotId::A));
+        assert_eq!(images.newest_confirmed(4, |slot| slot == SlotId::C), None, "A's security counter is 3");
+        assert_eq!(images.newest_confirmed(6, |_| false), None);
     }
 }

@@ -55,7 +55,7 @@ impl Checks {
                 self.pace.image_bytes = image_bytes;
             }
             Notice::DownloadStarted { resumed_bytes } => self.resumed(resumed_bytes, now_ms),
-            Notice::Concluded(_) | Notice::Withdrawn | Notice::Settled => self.pace.forget(),
+            Notice::Concluded(_) | Notice::Cancelled | Notice::Settled => self.pace.forget(),
             _ => {}
         }
     }

@@ -171,7 +171,7 @@ fn a_cancellation_stops_every_state_before_the_boot_record_is_written_and_none_b
     let states = states();
     let boot_record = states.iter().position(|state| matches!(state, State::Activating { .. })).expect("a state");
     for (at, state) in states.iter().enumerate().filter(|(_, state)| !matches!(state, State::Reporting(_))) {
-        let want = (at < boot_record).then_some((State::ClearingJournal, Some(Notice::Withdrawn)));
+        let want = (at < boot_record).then_some((State::ClearingJournal, Some(Notice::Cancelled)));
         assert_eq!(stopped(state), want, "{state:?}");
         assert_eq!(state.facts().cancellable, at < boot_record, "{state:?}");
         let aborted = state.next(Input::Aborted, &CONTEXT).map(|to| to.next);

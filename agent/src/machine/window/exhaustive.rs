@@ -267,7 +267,7 @@ fn download(window: &mut Window, lost: &[u32]) -> u32 {
         assert_eq!((block.offset_bytes, block.len_bytes), (index * window.block_bytes, len_bytes));
         window.stored(block);
         if window.frontier - window.durable >= WINDOW_BLOCKS / 2 {
-            window.keep(window.frontier_bytes());
+            window.mark_durable(window.frontier_bytes());
         }
         assert!(received.insert(index));
     }

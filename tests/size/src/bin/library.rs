@@ -113,7 +113,7 @@ impl Platform for Interface {
         call(11)
     }
 
-    fn abandon(&mut self, _slot: SlotId) -> Result<(), Refusal> {
+    fn invalidate(&mut self, _slot: SlotId) -> Result<(), Refusal> {
         Ok(call(12)?)
     }
 
