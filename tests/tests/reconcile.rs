@@ -8,7 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
 use ota_pal::loaders::mcuboot::McubootImages;
 use ota_pal::{
-    Available, Fault, ImageFormat, ImageManagement, ImageState, Platform, Refusal, Region, SlotId, Trial, poll_ready,
+    Available, Fault, ImageFormat, ImageManagement, ImageState, ImageStatus, Platform, Refusal, Region, SlotId, Trial,
+    poll_ready,
 };
 use ota_tests::esp_bootloader::{Entry, NEW, Table, VALID};
 use ota_tests::nor::{CutEffect, FlashFault, PlannedFault, View};
@@ -193,6 +194,9 @@ fn a_rollback_to_an_image_that_the_loader_refuses_changes_nothing_and_is_reporte
     let as_expected =
         matches!(ended, Trial::Ended { slot: SlotId::A, reason: REASON_ATTEMPTS_EXHAUSTED, started: true, .. });
     assert!(as_expected, "{ended:?}");
+    let images = poll_ready(booted(&esp).images()).expect("nothing is cut").expect("flash can be read");
+    let refused = images.get(SlotId::A).map(|image| image.status);
+    assert_eq!(refused, Some(ImageStatus::Failed), "so that no rollback tries it again");
     assert_eq!(update_and_keep(&esp, 3), Ok(()));
 
     let swap = switch_to_what_is_refused::<McubootSwap>();
