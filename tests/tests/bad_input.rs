@@ -223,31 +223,6 @@ fn unsolicited_responses_change_nothing() {
     }));
 }
 
-/// The topics differ in the name of the thing only, the second one by a letter.
-#[test]
-fn messages_for_other_things_are_not_ours() {
-    let cancelled = concat!(
-        r#"{"timestamp":1,"execution":{"jobId":"job","status":"CANCELED","queuedAt":1,"lastUpdatedAt":1,"#,
-        r#""versionNumber":7,"executionNumber":1}}"#
-    );
-    for other in ["another", "thinh"] {
-        assert_succeeded(disturbed(|sim, job| {
-            let index = sim.messages as u32 % 11;
-            let described = message(&format!("jobs/{}/get/accepted", job.id), cancelled.into());
-            [described, block(job, job.file_id, index, &[0; 1_024])]
-                .into_iter()
-                .map(|act| match act {
-                    Act::Inject(reply) => {
-                        let topic = reply.topic.replace("/thing/", &format!("/{other}/"));
-                        Act::Inject(Reply { topic, ..reply })
-                    }
-                    act => act,
-                })
-                .collect()
-        }));
-    }
-}
-
 // Refusals of the sources.
 
 fn stream_refusal(job: &Job, code: StreamRejectCode) -> Act {

@@ -431,3 +431,22 @@ fn the_watchdog_is_fed_after_every_operation_and_a_document_of_another_file_repl
         assert_eq!(std::str::from_utf8(agent.url()), Ok(url.as_str()));
     }
 }
+
+/// The simulated network delivers only what was subscribed to, so these messages go to the agent directly.
+#[test]
+fn a_job_for_another_thing_is_not_taken_whatever_its_name() {
+    let bench = Bench::new(Route::Mqtt);
+    let boot = bench.device.boot().expect("the power stays").expect("there is an image");
+    let (at, mut url) = (Instant::from_ms(0), [0; 2_048]);
+    let platform = bench.device.platform(View(bench.device.nor.clone()) as PlainView, boot.slot, 0);
+    let start = Start { seed: 1, now: at };
+    let agent = Agent::start(platform, bench.app.clone(), bench.device.config.clone(), &mut url, start);
+    let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
+    poll_ready(agent.on(Event::Connected, at)).expect("memory never waits");
+    let (topic, payload) = offer(&bench.job, &bench.job.document);
+    for (thing, is_taken) in [("another", false), ("thinh", false), ("Thing", false), ("thing", true)] {
+        let topic = topic.replace("/thing/", &format!("/{thing}/"));
+        poll_ready(agent.on_message(&topic, payload.as_bytes(), at)).expect("memory never waits");
+        assert_eq!(agent.progress().is_some(), is_taken, "{topic}");
+    }
+}
