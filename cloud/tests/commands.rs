@@ -134,6 +134,14 @@ fn ed25519_and_rsa_keys_sign_and_no_key_verifies_anothers_signature() {
 }
 
 #[test]
+fn a_reason_of_a_job_is_explained() {
+    let explained = ota("explain 0x0305");
+    let text = String::from_utf8(explained.stdout).unwrap();
+    assert_eq!(text, "HttpForbidden 0x0305 (FAILED): The HTTP server returned 401 or 403; the URL may have expired.\n");
+    assert!(failed("explain 0x0399").contains("docs/codes.md"));
+}
+
+#[test]
 fn signing_overwrites_nothing_that_it_reads_and_signs_nothing_twice() {
     let dir = TempDir::new();
     let at = dir.path().display();

@@ -18,6 +18,16 @@ macro_rules! reasons {
 
         /// All reasons with their names, in the order of the codes.
         const TABLE: &[(Reason, &str)] = &[$((Reason::$name, stringify!($name)),)+];
+
+        impl Reason {
+            /// What it means, in a sentence. For tools: a device has no use for these texts.
+            pub const fn description(self) -> &'static str {
+                match self {
+                    $(Reason::$name => concat!($($doc),+),)+
+                }
+                .trim_ascii()
+            }
+        }
     };
 }
 
@@ -26,7 +36,7 @@ reasons! {
     DocumentTooLarge = 0x0101,
     /// The job document is not JSON.
     DocumentNotJson = 0x0102,
-    /// The job document is nested deeper than [`DEPTH_MAX`](crate::limits::DEPTH_MAX).
+    /// The job document is nested deeper than 16 levels.
     DocumentTooDeep = 0x0103,
     /// The job document lacks a field.
     DocumentFieldMissing = 0x0104,
@@ -164,6 +174,11 @@ reasons! {
 const FIRST_FAILURE: u16 = 0x0300;
 
 impl Reason {
+    /// All reasons, in the order of their codes.
+    pub fn all() -> impl Iterator<Item = Self> {
+        TABLE.iter().map(|(reason, _)| *reason)
+    }
+
     /// The stable code.
     pub const fn code(self) -> u16 {
         self as u16
@@ -218,9 +233,43 @@ impl CodeText {
 
 #[cfg(test)]
 mod tests {
-    use std::{format, string::ToString, vec::Vec};
+    use std::string::{String, ToString};
+    use std::{format, vec::Vec};
 
     use super::*;
+
+    fn page() -> String {
+        let mut page = String::from(
+            "# Reason codes\n\n\
+            Reported in the status details `reason` and `code` of a job; `ota explain CODE` prints a line of this page.\n\
+            Codes are stable and never reused.\n\n\
+            Printed from `jobs/src/reason.rs` by its test; `UPDATE=1 cargo test -p ota-jobs codes_md` writes this page.\n\n\
+            | code | name | status | meaning |\n|---|---|---|---|\n",
+        );
+        for reason in Reason::all() {
+            let (code, name, status) = (reason.code_text(), reason.name(), reason.status().as_str());
+            page += &format!("| {} | {name} | {status} | {} |\n", code.as_str(), reason.description());
+        }
+        page
+    }
+
+    #[test]
+    fn codes_md_is_the_print_of_the_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/codes.md");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, page()).expect("the page can be written");
+        }
+        assert_eq!(std::fs::read_to_string(path).expect("the page is there"), page(), "UPDATE=1 writes it");
+    }
+
+    #[test]
+    fn every_meaning_is_one_sentence_and_no_two_are_equal() {
+        let meanings: Vec<&str> = Reason::all().map(Reason::description).collect();
+        for (at, meaning) in meanings.iter().enumerate() {
+            assert!(meaning.ends_with('.') && !meaning.contains("  "), "{meaning}");
+            assert!(!meanings[..at].contains(meaning), "{meaning}");
+        }
+    }
 
     #[test]
     fn codes_rise_so_that_none_is_given_twice() {

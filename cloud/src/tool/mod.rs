@@ -3,6 +3,7 @@
 //! Exit codes: 0 success, 1 rejected or failed, 2 wrong usage (from the argument parser).
 
 mod client;
+mod explain;
 mod info;
 mod job;
 mod keygen;
@@ -60,6 +61,8 @@ enum Command {
         #[command(subcommand)]
         command: ImageCommand,
     },
+    /// Print the meaning of a reason code
+    Explain(explain::Explain),
     /// Create and follow jobs
     Job {
         #[command(subcommand)]
@@ -83,6 +86,7 @@ pub fn run(arguments: Arguments) -> Result<(), ToolError> {
         Command::Sign(sign) => sign.run(),
         Command::Verify(verify) => verify.run(),
         Command::Image { command: ImageCommand::Info { image } } => info::run(&image),
+        Command::Explain(explain) => explain.run(),
         Command::Job { command } => command.run(&arguments.server),
     }
 }
