@@ -18,8 +18,10 @@ use crate::transport::{Broker, Filled, HttpSource, Mqtt, NoHttp, Range};
 
 /// The timeout of a connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-/// The timeout of the head of an HTTP response, and of a silence in its body.
-const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
+/// The timeout of an HTTP request up to the head of its response, with all redirects.
+const HTTP_OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+/// The timeout of a silence in an HTTP body.
+const HTTP_SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The timeout of a subscription.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The interval at which the application's verdict is requested during a trial.
@@ -144,13 +146,14 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         }
         let mut is_open = false;
         loop {
+            let timeout = if is_open { HTTP_SILENCE_TIMEOUT } else { HTTP_OPEN_TIMEOUT };
             let mut result = Ok(Filled::Part);
             {
                 let step = pin!(async {
                     let step = async {
                         if is_open { http.fill().await } else { http.open(range).await.map(|()| Filled::Part) }
                     };
-                    result = with_timeout(HTTP_TIMEOUT, step).await.unwrap_or(Err(Reason::HttpUnreachable));
+                    result = with_timeout(timeout, step).await.unwrap_or(Err(Reason::HttpUnreachable));
                 });
                 if !self.serve_while_needed(connection, step).await? {
                     return Ok(Ok(()));
