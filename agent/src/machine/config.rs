@@ -16,7 +16,7 @@ pub struct AgentConfig {
     pub response_timeout_ms: u64,
     /// How long a connected source may deliver no block before the other one is used, or the job fails. Default 5 min.
     pub silence_ms_max: u64,
-    /// The longest interval between two progress reports while blocks arrive. Default 10 s; never less than 1 s.
+    /// The longest interval between two progress reports. Default 10 s.
     pub progress_every_ms: u64,
     /// The part of the image after which progress is reported. Default 5 %.
     pub progress_every_percent: u32,

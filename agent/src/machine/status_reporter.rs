@@ -7,9 +7,6 @@ use super::AgentConfig;
 use super::event::{Message, Report};
 use super::time::{Backoff, Instant, Rng};
 
-/// The least time between two progress reports, however fast the download is: the service bills and limits updates.
-const PROGRESS_MS_MIN: u64 = 1_000;
-
 /// The execution's state as of the last response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ServiceState {
@@ -71,13 +68,12 @@ impl StatusReporter {
     }
 
     /// Queues a progress report if one is due: at once, then after every `progress_every_percent` of the image or
-    /// `progress_every_ms`, and no sooner than [`PROGRESS_MS_MIN`] after the one before.
+    /// `progress_every_ms`.
     pub(super) fn progress(&mut self, (done, total): (u32, u32), now: Instant, config: &AgentConfig) {
         let due = self.progress.is_none_or(|(at, reported)| {
             let moved = u64::from(done.saturating_sub(reported)) * 100;
             let enough = moved >= u64::from(config.progress_every_percent) * u64::from(total);
-            let elapsed_ms = now.since(at);
-            done != reported && elapsed_ms >= PROGRESS_MS_MIN && (enough || elapsed_ms >= config.progress_every_ms)
+            done != reported && (enough || now.since(at) >= config.progress_every_ms)
         });
         if due && done < total.max(1) {
             self.progress = Some((now, done));
@@ -401,13 +397,11 @@ mod tests {
             (0, 100, 10_000, false), // nothing new
             (4, 100, 9_999, false),
             (4, 100, 10_000, true),
-            (8, 100, 11_000, false),
-            (9, 100, 10_999, false), // the link is faster than a report each second
-            (9, 100, 11_000, true),
-            (50, 100, 11_999, false),
-            (50, 100, 12_000, true),
-            (54, 100, 21_999, false),
-            (54, 100, 22_000, true),
+            (8, 100, 10_001, false),
+            (9, 100, 10_001, true),
+            (14, 100, 10_001, true),
+            (18, 100, 20_000, false),
+            (18, 100, 20_001, true),
             (100, 100, 90_000, false),
             (99, 100, 90_000, true),
         ] {
