@@ -44,6 +44,9 @@ const STANDARD: [&str; 3] = ["core", "alloc", "compiler_builtins"];
 /// Where code counts that belongs to no crate.
 const OTHERS: &str = "core and others";
 
+/// What a figure may grow by in any case: small rows differ with the folder that the tree is in, by what is inlined where.
+const SLACK_BYTES: u64 = 64;
+
 /// Rows of less are left out; they are in the sums.
 const ROW_BYTES_MIN: u64 = 256;
 
@@ -235,12 +238,15 @@ fn check(compiler: &str, figures: &Figures) -> Outcome<()> {
         .into())
 }
 
-/// A line for every figure that the budget does not allow: one more than `percent` above its own, or a new one.
+/// A line for every figure that the budget does not allow: one more than `percent`, and more than the slack, above its own, or
+/// a new one.
 fn exceeded(figures: &Figures, budget: &Figures, percent: u64) -> Vec<String> {
     let grown = figures.iter().filter_map(|(name, bytes)| match budget.get(name) {
         None => Some(format!("{name}: {bytes}, and nothing in the budget")),
-        Some(allowed) if bytes * 100 > allowed * (100 + percent) => Some(format!("{name}: {bytes}, budget {allowed}")),
-        Some(_) => None,
+        Some(allowed) => {
+            let most = (allowed * (100 + percent) / 100).max(allowed + SLACK_BYTES);
+            (*bytes > most).then(|| format!("{name}: {bytes}, budget {allowed}"))
+        }
     });
     grown.collect()
 }
@@ -297,10 +303,10 @@ mod tests {
 
     #[test]
     fn a_figure_that_grows_by_more_than_a_hundredth_is_over_the_budget() {
-        let budget = figures(&[("a", 1_000), ("b", 50)]);
-        assert!(exceeded(&figures(&[("a", 1_010), ("b", 50)]), &budget, 1).is_empty());
+        let budget = figures(&[("a", 10_000), ("b", 50)]);
+        assert!(exceeded(&figures(&[("a", 10_100), ("b", 114)]), &budget, 1).is_empty());
         assert!(exceeded(&figures(&[("a", 10)]), &budget, 1).is_empty());
-        assert_eq!(exceeded(&figures(&[("a", 1_011), ("b", 51)]), &budget, 1).len(), 2);
+        assert_eq!(exceeded(&figures(&[("a", 10_101), ("b", 115)]), &budget, 1).len(), 2);
         assert_eq!(exceeded(&figures(&[("c", 1)]), &budget, 1).len(), 1);
     }
 
