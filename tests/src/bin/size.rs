@@ -1,6 +1,6 @@
 //! Reads the firmware that `tests/size/run` builds and prints what agent and boot selector cost: flash by crate, RAM by part,
 //! and the feature set of AWS's C library beside its files. Compares every figure with tests/size/budget.toml, and fails if
-//! one grew by more than 1 % while the file did not change; `--update` writes the file.
+//! one grew by more than 1 % and 64 bytes while the file did not change; `--update` writes the file.
 //!
 //! Flash is shared out twice. By symbol: what was inlined into another crate's function counts there. By source: each
 //! address counts for the innermost inlined function that is not the standard library's, as the debug information has it.
