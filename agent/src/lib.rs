@@ -27,6 +27,19 @@ mod start;
 pub mod transport;
 mod update_job;
 
+/// The names that a device program needs.
+pub mod prelude {
+    pub use crate::application::{Application, Command, SelfTest};
+    pub use crate::asynchronous::agent::Agent;
+    pub use crate::asynchronous::pump;
+    pub use crate::machine::{AgentConfig, Notice};
+    pub use crate::start::Start;
+    pub use crate::transport::Connector;
+    #[cfg(feature = "http")]
+    pub use crate::transport::http::{AllowedHosts, HttpClient};
+    pub use crate::transport::minimq::Minimq;
+}
+
 // Code that calls the platform is compiled twice from one source: as written, and for blocking platforms without
 // `async` and `.await`, so that the compiler generates no futures for it. `#[bisync]` removes them from an item,
 // `wait!` from a call in the pump, which is async in both forms.
@@ -69,31 +82,12 @@ pub mod blocking {
 
     pub use agent::Agent;
 
-    /// The names that a device program needs.
+    /// The names that a device program needs: those of [`prelude`](crate::prelude), with the blocking agent.
     pub mod prelude {
         pub use super::agent::Agent;
         pub use super::pump;
-        pub use crate::application::{Application, Command, SelfTest};
-        pub use crate::machine::{AgentConfig, Notice};
-        pub use crate::start::Start;
-        pub use crate::transport::Connector;
-        #[cfg(feature = "http")]
-        pub use crate::transport::http::{AllowedHosts, HttpClient};
-        pub use crate::transport::minimq::Minimq;
+        pub use crate::prelude::*;
     }
-}
-
-/// The names that a device program needs.
-pub mod prelude {
-    pub use crate::application::{Application, Command, SelfTest};
-    pub use crate::asynchronous::agent::Agent;
-    pub use crate::asynchronous::pump;
-    pub use crate::machine::{AgentConfig, Notice};
-    pub use crate::start::Start;
-    pub use crate::transport::Connector;
-    #[cfg(feature = "http")]
-    pub use crate::transport::http::{AllowedHosts, HttpClient};
-    pub use crate::transport::minimq::Minimq;
 }
 
 pub use application::{Application, Command, CommandRefused, Direction, SelfTest};
