@@ -7,8 +7,7 @@ use ota_pal::{BootState, Fault, ImageState, SlotId};
 use super::{Platform, bisync};
 use crate::application::{Application, Direction, SelfTest};
 use crate::decode::{self, Decoded, FILTERS, FILTERS_BYTES_MAX};
-use crate::encode;
-use crate::encode::{MESSAGE_BYTES_MAX, Outgoing};
+use crate::encode::{self, MESSAGE_BYTES_MAX, Outgoing};
 use crate::machine::{
     self, AgentConfig, Boot, Done, Event, Instant, Machine, Notice, Operation, Phase, Plan, Progress, RECORD_BYTES,
     Record, Task, Trial,

@@ -99,7 +99,7 @@ impl<P: ImageManagement, A: Application> Agent<'_, P, A> {
             true => self.platform.erase_images(version).await.map_err(CommandRefused::from),
             false => Err(CommandRefused::Busy),
         };
-        // A slot without an image is used first.
+        // A slot without an image is used first. If flash cannot be read now, the next update refuses to begin, by name.
         if erased.is_ok()
             && let Ok(state) = self.platform.boot_state().await
         {

@@ -65,7 +65,7 @@ impl<'b> UpdateJob<'b> {
     pub(crate) fn store(&mut self, document: &Document<'_>, file: &File<'_>, running: SlotId) {
         self.stream = document.stream_name.clone();
         self.file_id = file.file_id;
-        _ = self.signature.read(file);
+        _ = self.signature.read(file); // `plan` has read it without an error
         // If the release is installed, the running slot has the file that is for it.
         let installed = firmware(document, running).unwrap_or(file);
         self.installed_bytes = installed.file_size;

@@ -5,7 +5,7 @@
 //!   are handled by `serve::jobs` (`job_actor`, `service`, the pure `rules`) over the [`store`], stream requests by
 //!   `serve::streams`; `serve::http` serves images by signed URL and the admin requests.
 //! - [`store`]: SQLite. Acknowledged changes are on disk.
-//! - `tool`: `ota keygen`, `sign`, `verify`, `image info` and `job`.
+//! - `tool`: `ota keygen`, `sign`, `verify`, `image info`, `explain` and `job`.
 //! - `release`: which image of a job is for which slot, by the images' own headers.
 //! - [`api`]: JSON types of the admin requests. [`model`]: stored records. [`limits`]: all limits.
 //!

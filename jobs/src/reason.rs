@@ -96,7 +96,7 @@ reasons! {
     HttpNotFound = 0x0306,
     /// The HTTP server returned 416.
     HttpRangeNotSatisfiable = 0x0307,
-    /// The HTTP server returned 200 instead of 206.
+    /// The HTTP server returned 200, the whole file, to a request of its rest.
     HttpRangeIgnored = 0x0308,
     /// The HTTP body ended early.
     HttpBodyTooShort = 0x0309,

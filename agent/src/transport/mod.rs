@@ -120,7 +120,7 @@ pub trait HttpSource {
     /// Errors: the reason, if there is no response with such a body.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request.
+    /// Dropping the future ends the request; set the URL again, which a redirect may have replaced.
     async fn open(&mut self, range: Range) -> Result<(), Reason>;
 
     /// Reads what has arrived of the next block; waits if that is nothing.

@@ -208,6 +208,7 @@ async fn read_head<S: Read>(stream: &mut S, buffer: &mut [u8], range: Range) -> 
             match head.meaning(range)? {
                 Meaning::Interim => start += len,
                 Meaning::Redirect(location) => {
+                    // The location is a part of the buffer.
                     let at = location.as_ptr() as usize - buffer.as_ptr() as usize;
                     return Ok(Response::Redirect(at..at + location.len()));
                 }

@@ -3,8 +3,7 @@
 
 use bytes::Bytes;
 use ota_jobs::describe::DescribeResponse;
-use ota_jobs::limits::DETAIL_KEY_BYTES_MAX;
-use ota_jobs::limits::TOPIC_BYTES_MAX;
+use ota_jobs::limits::{DETAIL_KEY_BYTES_MAX, TOPIC_BYTES_MAX};
 use ota_jobs::{
     Describe, EmitError, ExecutionState, FieldError, Get, JobId, JobRef, JobsTopic, JsonStr, Notify, ParseError,
     PendingJobs, RawJson, RejectCode, Rejected, StartNext, Status, Summaries, Summary, Update, UpdateResponse,
