@@ -185,6 +185,8 @@ async fn activate<B: TestBoard>(bench: &mut B) -> Result<(), Seen> {
     let digest = verify(bench, &mut platform, &image).await?;
     let other = platform.activate(begun.slot, &Digest([0; 32]), image_bytes).await;
     same("activating by another digest", other, Err(Refusal::DigestMismatch { slot: begun.slot }))?;
+    let shorter = platform.activate(begun.slot, &digest, image_bytes - 1).await;
+    same("activating a part of it", shorter, Err(Refusal::DigestMismatch { slot: begun.slot }))?;
     for _ in 0..2 {
         platform.activate(begun.slot, &digest, image_bytes).await?;
         let trial = platform.boot_state().await?.trial;
