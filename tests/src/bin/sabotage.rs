@@ -107,11 +107,14 @@ fn number(name: &str) -> Outcome<Option<u64>> {
     Ok(Some(text.parse().map_err(|_| format!("{name}={text}: a number"))?))
 }
 
-/// Copies the files that git tracks or would add.
+/// Copies the files that git tracks or would add, and removes what an earlier copy has beyond them.
 fn copy(top: &Path) -> Outcome<PathBuf> {
     let copy = top.join("target/sabotage/tree");
     let list = Command::new("git").args(["ls-files", "-co", "--exclude-standard"]).current_dir(top).output()?;
-    for name in String::from_utf8(list.stdout)?.lines().filter(|name| top.join(name).exists()) {
+    let list = String::from_utf8(list.stdout)?;
+    let names: HashSet<&Path> = list.lines().map(Path::new).filter(|name| top.join(name).exists()).collect();
+    remove_others(&copy, &copy, &names)?;
+    for name in names {
         let (from, to) = (top.join(name), copy.join(name));
         fs::create_dir_all(to.parent().ok_or("a file without a folder")?)?;
         // Written only where it differs, so that cargo builds again only what must be.
@@ -121,6 +124,20 @@ fn copy(top: &Path) -> Outcome<PathBuf> {
         }
     }
     Ok(copy)
+}
+
+/// Removes the files of `folder` whose path from `copy` on is not among the names.
+fn remove_others(copy: &Path, folder: &Path, names: &HashSet<&Path>) -> Outcome<()> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove_others(copy, &path, names)?;
+        } else if !names.contains(path.strip_prefix(copy)?) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Links what cargo built of other projects' crates into a new target folder, so that it is not built again.
