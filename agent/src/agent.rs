@@ -236,7 +236,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         match decode::decode(parsed, payload, self.update.stream()) {
             Decoded::Event(event) => self.machine.on(event, now),
             Decoded::Offer { execution, document } => {
-                let task = self.task(&execution.job, document);
+                let task = self.task(&execution.id.job, document);
                 self.machine.on(Event::Offer(machine::Offer { execution, task }), now);
             }
             Decoded::Block { index, bytes } => return Some((index, bytes)),

@@ -9,7 +9,7 @@ use ota_jobs::{
     ThingName, Topic, UpdateResponse, stream,
 };
 
-use crate::machine::{Event, Execution};
+use crate::machine::{Event, Execution, ExecutionId};
 
 /// A decoded message.
 pub(crate) enum Decoded<'m> {
@@ -67,7 +67,7 @@ fn read_jobs<'m>(topic: JobsTopic<'_>, payload: &'m [u8]) -> Decoded<'m> {
             read_rejected(payload, |rejected, token| Event::UpdateRejected {
                 token,
                 code: rejected.code,
-                state: rejected.state.as_ref().map(|state| (state.status, state.version_number)),
+                status: rejected.state.as_ref().map(|state| state.status),
             })
         }
         // Requests, and responses to requests that the agent does not send.
@@ -126,7 +126,9 @@ fn read_stream<'m>(topic: StreamTopic, payload: &'m [u8], active: Option<(&str, 
 }
 
 fn execution_of(execution: ota_jobs::Execution<'_>) -> Execution {
-    Execution { job: execution.job_id, status: execution.status, version: execution.version_number }
+    let number = execution.execution_number.and_then(|number| number.try_into().ok()).unwrap_or(0);
+    let id = ExecutionId { job: execution.job_id, number, queued_at: execution.queued_at.unwrap_or(0) as u32 };
+    Execution { id, status: execution.status, version: execution.version_number }
 }
 
 /// The number in a client token of the agent.

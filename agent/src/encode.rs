@@ -5,17 +5,16 @@ use ota_jobs::details::{self, Details, SelfTest};
 use ota_jobs::limits::TOPIC_BYTES_MAX;
 use ota_jobs::stream::{self, Bitmap};
 use ota_jobs::{
-    Describe, EmitError, Encoding, JobId, JobRef, JobsTopic, JsonStr, RawJson, Reason, Status, StreamTopic, Topic,
-    Update,
+    Describe, EmitError, Encoding, JobRef, JobsTopic, JsonStr, RawJson, Reason, Status, StreamTopic, Topic, Update,
 };
 
-use crate::machine::{AgentConfig, BlockRequest, Message, Outcome, Report};
+use crate::machine::{AgentConfig, BlockRequest, ExecutionId, Message, Outcome, Report};
 use crate::transport::QoS;
 
 /// The size of a buffer for a message that the agent sends, with its topic.
 pub const MESSAGE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + TOPIC_BYTES_MAX;
 /// The size of the longest payload: the final report of a failure.
-const PAYLOAD_BYTES_MAX: usize = 208;
+const PAYLOAD_BYTES_MAX: usize = 236;
 /// The size of the longest status details, in that report.
 const DETAILS_BYTES_MAX: usize = 88;
 const TOKEN_BYTES: usize = 8;
@@ -42,7 +41,9 @@ pub(crate) fn encode<'m>(
     let (topic, len, qos) = match *message {
         Message::NextJob { token, document } => describe(JobRef::Next, token, document, out),
         Message::Describe { job, token, document } => describe(JobRef::Id(job.as_str()), token, document, out),
-        Message::Update { job, token, expected_version, report } => update(job, token, expected_version, report, out),
+        Message::Update { execution, token, expected_version, report } => {
+            update(execution, token, expected_version, report, out)
+        }
         Message::Blocks(request) => blocks(request, config.block_bytes, stream?, out),
     };
     let topic = topic.emit(config.thing.as_str(), topic_out).expect("every topic fits");
@@ -60,19 +61,26 @@ fn describe<'t>(job: JobRef<'t>, token: u32, document: bool, out: &mut [u8]) -> 
     (Topic::Jobs(JobsTopic::Describe(job, None)), len, QoS::AtLeastOnce)
 }
 
-fn update<'t>(job: &'t JobId, token: u32, expected_version: u64, report: Report, out: &mut [u8]) -> Payload<'t> {
+fn update<'t>(
+    execution: &'t ExecutionId,
+    token: u32,
+    expected_version: u64,
+    report: Report,
+    out: &mut [u8],
+) -> Payload<'t> {
     let mut buffer = [0; DETAILS_BYTES_MAX];
     let details = details(report, &mut buffer).expect("the longest report fits");
     let token = token_text(token);
     let request = Update {
         status_details: Some(details),
         expected_version: Some(expected_version),
+        execution_number: Some(u64::from(execution.number)).filter(|number| *number != 0),
         include_state: true,
         client_token: Some(JsonStr::plain(&token)),
         ..Update::new(status(report))
     };
     let len = request.emit(out).expect("an update fits every message");
-    (Topic::Jobs(JobsTopic::Update(job.as_str(), None)), len, QoS::AtLeastOnce)
+    (Topic::Jobs(JobsTopic::Update(execution.job.as_str(), None)), len, QoS::AtLeastOnce)
 }
 
 fn status(report: Report) -> Status {
@@ -129,6 +137,7 @@ fn token_text(token: u32) -> String<TOKEN_BYTES> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ota_jobs::JobId;
     use std::vec::Vec;
 
     /// Every report, with the longest numbers.
@@ -147,7 +156,7 @@ mod tests {
     #[test]
     fn the_longest_messages_fit_and_little_room_is_left() {
         let (mut details_bytes, mut payload_bytes) = (0, 0);
-        let job = JobId::new(&"j".repeat(64)).unwrap();
+        let job = ExecutionId { number: u32::MAX, ..ExecutionId::of(JobId::new(&"j".repeat(64)).unwrap()) };
         for report in reports() {
             details_bytes = details(report, &mut [0; DETAILS_BYTES_MAX]).unwrap().as_str().len().max(details_bytes);
             let (_, len, _) = update(&job, u32::MAX, u64::MAX, report, &mut [0; PAYLOAD_BYTES_MAX]);
@@ -184,14 +193,20 @@ mod tests {
     }
 
     #[test]
-    fn an_update_asks_for_the_executions_state_and_names_version_and_token() {
-        let job = JobId::new("job").expect("a plain id");
+    fn an_update_asks_for_the_executions_state_and_names_number_version_and_token() {
+        let unnumbered = ExecutionId::of(JobId::new("job").expect("a plain id"));
+        let execution = ExecutionId { number: 3, ..unnumbered.clone() };
         let report = Report::Final(Outcome::Failed(Reason::ImageTooShort));
         let mut out = [0; MESSAGE_BYTES_MAX];
-        let outgoing = encoded(&Message::Update { job: &job, token: 0x1A, expected_version: 9, report }, &mut out);
+        let outgoing =
+            encoded(&Message::Update { execution: &execution, token: 0x1A, expected_version: 9, report }, &mut out);
         let update = Update::parse(outgoing.payload).expect("an update");
         assert_eq!((update.status, update.expected_version, update.include_state), (Status::Failed, Some(9), true));
         assert_eq!(update.client_token.as_ref().and_then(JsonStr::as_plain), Some("0000001a"));
+        assert_eq!(update.execution_number, Some(3));
         assert_eq!((outgoing.topic, outgoing.qos), ("$aws/things/thing/jobs/job/update", QoS::AtLeastOnce));
+        let unnumbered = Message::Update { execution: &unnumbered, token: 0x1A, expected_version: 9, report };
+        let update = Update::parse(encoded(&unnumbered, &mut out).payload).expect("an update");
+        assert_eq!(update.execution_number, None);
     }
 }

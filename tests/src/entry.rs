@@ -1,5 +1,7 @@
 //! An execution, as the service model stores it.
 
+use std::cell::Cell;
+
 use ota_jobs::Status;
 
 use crate::job::Job;
@@ -9,6 +11,12 @@ use crate::job::Job;
 pub struct Entry {
     /// The job.
     pub job: Job,
+    /// Which execution of the job it is, from 1 on.
+    pub number: u64,
+    /// When it was queued.
+    pub queued_ms: u64,
+    /// Whether its document was sent to the device.
+    pub offered: Cell<bool>,
     /// Its status.
     pub status: Status,
     /// Counts its updates.

@@ -46,6 +46,10 @@ pub struct FailureRates {
 pub struct StatusUpdate {
     /// About this job.
     pub job: String,
+    /// Number and time of the job's newest execution when it arrived.
+    pub execution: Option<(u64, u64)>,
+    /// Whether the document of that execution was sent to the device before.
+    pub offered: bool,
     /// Its status.
     pub status: Status,
     /// Its details.
@@ -74,7 +78,7 @@ pub struct Service {
     pub questions: u32,
     /// Number of responses that carried a job document.
     pub documents: Cell<u32>,
-    first: Option<String>,
+    first: Option<(String, u64)>,
 }
 
 impl Entry {
@@ -101,9 +105,9 @@ impl Service {
         }
     }
 
-    /// The execution of a job.
+    /// The newest execution of a job.
     pub fn entry(&self, id: &str) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.job.id == id)
+        self.entries.iter().rev().find(|entry| entry.job.id == id)
     }
 
     /// Whether no execution is open.
@@ -111,11 +115,20 @@ impl Service {
         self.entries.iter().all(|entry| entry.status.is_terminal())
     }
 
-    /// Queues a job.
+    /// Queues a job, or another execution of it.
     pub fn create(&mut self, job: Job, now_ms: u64) -> Vec<Reply> {
+        let number = self.entry(&job.id).map_or(1, |entry| entry.number + 1);
         let (status, version, details, taken_back_ms) = (Status::Queued, 1, Vec::new(), None);
-        self.entries.push(Entry { job, status, version, details, taken_back_ms });
+        let (queued_ms, offered) = (now_ms, Cell::new(false));
+        self.entries.push(Entry { job, number, queued_ms, offered, status, version, details, taken_back_ms });
         self.changed(true, now_ms)
+    }
+
+    /// Deletes a job and creates it again under its id, in the next second.
+    pub fn create_again(&mut self, id: &str, now_ms: u64) -> Vec<Reply> {
+        let job = self.entry(id).expect("there is such a job").job.clone();
+        self.entries.retain(|entry| entry.job.id != id);
+        self.create(job, now_ms + 1_000)
     }
 
     /// Ends a job at the service, as a forced cancellation. Has no effect on one that has ended.
@@ -171,8 +184,11 @@ impl Service {
         let refusal = self.update_refusal(id, &update);
         let taken = refusal.is_none();
         let details = update.status_details.map_or_else(Vec::new, pairs);
+        let entry = self.entry(id);
         self.updates.push(StatusUpdate {
             job: id.to_owned(),
+            execution: entry.map(|entry| (entry.number, entry.queued_ms)),
+            offered: entry.is_some_and(|entry| entry.offered.get()),
             status: update.status,
             details: details.clone(),
             expected_version: update.expected_version,
@@ -210,6 +226,9 @@ impl Service {
             matches!(update.status, Status::InProgress | Status::Succeeded | Status::Failed | Status::Rejected);
         match update.expected_version {
             _ if !device_may_set => Some(RejectCode::InvalidRequest),
+            _ if update.execution_number.is_some_and(|number| number != entry.number) => {
+                Some(RejectCode::ResourceNotFound)
+            }
             _ if entry.status.is_terminal() => Some(RejectCode::InvalidStateTransition),
             Some(version) if version != entry.version => Some(RejectCode::VersionMismatch),
             _ if spiteful => Some(RejectCode::VersionMismatch),
@@ -244,7 +263,7 @@ impl Service {
             let notify = Notify { in_progress: Summaries::new(&started), queued: Summaries::new(&queued), timestamp };
             replies.push(self.reply(Topic::Jobs(JobsTopic::Notify), |out| notify.emit(out)));
         }
-        let first = self.next().map(|entry| entry.job.id.clone());
+        let first = self.next().map(|entry| (entry.job.id.clone(), entry.number));
         if first != self.first {
             let next = self.next().map(|entry| (entry, true));
             replies.push(self.described(Topic::Jobs(JobsTopic::NotifyNext), next, None, now_ms));
@@ -266,6 +285,7 @@ impl Service {
         let mut reply = self.reply(topic, |out| answer.emit(out));
         if let Some((entry, true)) = entry {
             self.documents.set(self.documents.get() + 1);
+            entry.offered.set(true);
             let text = String::from_utf8(reply.payload).expect("JSON is text");
             reply.payload = text.replace(PLACE_OF_DOCUMENT, &entry.job.document).into_bytes();
         }

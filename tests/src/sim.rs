@@ -153,6 +153,22 @@ impl Simulation {
         self.send_down(&replies);
     }
 
+    /// Retries a job at the service: an execution that is open times out, and another one is queued.
+    pub fn retry(&mut self, id: &str) {
+        self.checks.retried(id);
+        let job = self.service.entry(id).expect("the test made this job").job.clone();
+        let replies = self.service.take_back(id, Status::TimedOut, self.now_ms);
+        self.send_down(&replies);
+        self.queue(job);
+    }
+
+    /// Deletes a job at the service and creates it again under its id.
+    pub fn create_again(&mut self, id: &str) {
+        self.checks.retried(id);
+        let replies = self.service.create_again(id, self.now_ms);
+        self.send_down(&replies);
+    }
+
     /// Performs an action on the device at its next step.
     pub fn act(&mut self, act: Act) {
         self.acts.push_back(act);

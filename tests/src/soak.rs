@@ -27,6 +27,10 @@ enum Action {
     Create(Order),
     /// The service ends a job that is open.
     TakeBack(Status),
+    /// The service has a job executed again, whether it ended or not: retried, or deleted and created again.
+    ExecuteAgain {
+        created: bool,
+    },
     Device(Act),
     Flash(PlannedFault),
     /// No block is delivered for a while.
@@ -98,6 +102,13 @@ fn perform(sim: &mut Simulation, action: Action, rng: &mut Rng) {
             if !open.is_empty() {
                 let at = rng.below(open.len() as u64) as usize;
                 sim.take_back(&open[at], status);
+            }
+        }
+        Action::ExecuteAgain { created } => {
+            let ids: Vec<String> = sim.service.entries.iter().map(|entry| entry.job.id.clone()).collect();
+            if !ids.is_empty() {
+                let id = &ids[rng.below(ids.len() as u64) as usize];
+                if created { sim.create_again(id) } else { sim.retry(id) }
             }
         }
         Action::Device(act) => sim.act(act),
@@ -221,6 +232,7 @@ fn action(rng: &mut Rng) -> Action {
         7 => Action::TakeBack(rng.pick(&[Status::Canceled, Status::TimedOut, Status::Removed])),
         8 => Action::Silence { ms: rng.between(500, 30_000) },
         _ if rng.percent(20) => Action::Device(Act::Command(Command::Abort)),
+        _ if rng.percent(50) => Action::ExecuteAgain { created: rng.percent(50) },
         _ => Action::TakeBack(Status::Canceled),
     }
 }
@@ -233,6 +245,9 @@ fn allowed_failures(script: &[(u64, Action)], sim: &Simulation) -> Vec<Reason> {
     let mut allowed_failures = Vec::new();
     if resets.count() >= 2 {
         allowed_failures.push(Reason::TrialAttemptsExhausted);
+    }
+    if script.iter().any(|(_, action)| matches!(action, Action::ExecuteAgain { .. })) {
+        allowed_failures.push(Reason::VersionNotNewer); // a newer image may have been confirmed meanwhile
     }
     if script.iter().any(|(_, action)| matches!(action, Action::Device(Act::Command(Command::Abort)))) {
         allowed_failures.push(Reason::AbortedByUser);

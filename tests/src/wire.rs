@@ -20,11 +20,11 @@ pub(crate) fn execution(entry: &Entry, with_document: bool) -> Execution<'_> {
         thing_name: None,
         status: entry.status,
         status_details: None,
-        queued_at: Some(EPOCH_S),
+        queued_at: Some(seconds(entry.queued_ms)),
         started_at: None,
         last_updated_at: Some(EPOCH_S),
         version_number: entry.version,
-        execution_number: Some(1),
+        execution_number: Some(entry.number),
         approximate_seconds_before_timed_out: None,
         document: with_document.then(place),
     }
@@ -37,11 +37,11 @@ pub(crate) fn state(entry: &Entry) -> ExecutionState<'static> {
 pub(crate) fn summary(entry: &Entry) -> Summary {
     Summary {
         job_id: job_id(entry),
-        queued_at: Some(EPOCH_S),
+        queued_at: Some(seconds(entry.queued_ms)),
         started_at: None,
         last_updated_at: Some(EPOCH_S),
         version_number: entry.version,
-        execution_number: Some(1),
+        execution_number: Some(entry.number),
     }
 }
 

@@ -72,6 +72,68 @@ fn the_update_succeeds_wherever_the_device_is_reset() {
     }
 }
 
+/// What the service does with a job whose execution is open or ended.
+type Again = fn(&mut Simulation);
+const AGAIN: [(&str, Again); 2] =
+    [("retried", |sim| sim.retry("job")), ("created again", |sim| sim.create_again("job"))];
+const DISTURBANCES: [Option<Act>; 3] = [None, Some(Act::Disconnect { ms: 700 }), Some(Act::Reset)];
+
+/// Has the job executed again once it is `due`, and disturbs the device; returns the simulation and the number of notices
+/// before.
+fn executed_again(
+    kind: Kind,
+    act: Option<Act>,
+    again: Again,
+    due: impl Fn(&Simulation) -> bool,
+) -> (Simulation, usize) {
+    let mut before = 0;
+    let sim = disturbed(
+        kind,
+        Route::Mqtt,
+        once(due, |sim| {
+            before = sim.notices().len();
+            act.iter().for_each(|act| sim.act(act.clone()));
+            again(sim);
+        }),
+    );
+    (sim, before)
+}
+
+fn downloads(notices: &[Notice]) -> usize {
+    notices.iter().filter(|notice| matches!(notice, Notice::DownloadStarted { .. })).count()
+}
+
+/// The outcome of an execution is that of its own attempt.
+#[test]
+fn a_job_that_is_executed_again_is_tried_again_wherever_the_first_attempt_was() {
+    for (kind, verdict) in [
+        (Kind::Good, (Status::Succeeded, None)),
+        (Kind::FailsItsTest, (Status::Failed, Some(Reason::SelfTestFailed))),
+        (Kind::Tampered, (Status::Failed, Some(Reason::SignatureInvalid))),
+    ] {
+        let steps = disturbed(kind, Route::Mqtt, |_| {}).steps;
+        for (act, (name, again)) in DISTURBANCES.iter().flat_map(|act| AGAIN.map(|again| (act, again))) {
+            for at in 0..steps {
+                let (sim, before) = executed_again(kind, act.clone(), again, |sim| sim.steps == at);
+                assert_eq!(sim.verdict("job"), verdict, "{kind:?} {act:?}, {name} in step {at}");
+                // An image that was confirmed by then is not received again.
+                let is_received = downloads(&sim.notices()[before..]) > 0;
+                assert!(is_received || kind == Kind::Good, "{kind:?} {act:?}, {name} in step {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failure_whose_acknowledgement_was_lost_is_not_reported_for_the_next_execution() {
+    let failed = |sim: &Simulation| sim.service.entry("job").is_some_and(|entry| entry.status == Status::Failed);
+    for (act, (name, again)) in DISTURBANCES.iter().flat_map(|act| AGAIN.map(|again| (act, again))) {
+        let (sim, _) = executed_again(Kind::FailsItsTest, act.clone(), again, failed);
+        assert_eq!(downloads(sim.notices()), 2, "{act:?}, {name}");
+        assert_eq!(sim.verdict("job"), (Status::Failed, Some(Reason::SelfTestFailed)), "{act:?}, {name}");
+    }
+}
+
 #[test]
 fn a_bad_image_is_tried_once_and_reported_truly_wherever_the_device_is_reset() {
     let steps = disturbed(Kind::FailsItsTest, Route::Mqtt, |_| {}).steps;

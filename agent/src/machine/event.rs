@@ -2,6 +2,7 @@
 
 use ota_jobs::{JobId, Reason, RejectCode, Status, StreamRejectCode};
 
+use super::execution::{Execution, ExecutionId};
 use super::journal::{Outcome, Phase};
 use super::window::{Block, BlockRequest};
 
@@ -37,8 +38,8 @@ pub enum Event {
         token: u32,
         /// The service's code.
         code: RejectCode,
-        /// Status and version of the execution, if the response has them.
-        state: Option<(Status, u64)>,
+        /// Status of the execution, if the response has it.
+        status: Option<Status>,
     },
     /// The stream service rejected a request.
     StreamRejected(StreamRejectCode),
@@ -59,17 +60,6 @@ pub struct Offer {
     pub execution: Execution,
     /// What its document asks for.
     pub task: Task,
-}
-
-/// An execution as the service describes it.
-#[derive(Clone, Debug)]
-pub struct Execution {
-    /// The job.
-    pub job: JobId,
-    /// Its status.
-    pub status: Status,
-    /// The number of its updates.
-    pub version: u64,
 }
 
 /// What a job document asks for.
@@ -231,8 +221,8 @@ pub enum Message<'m> {
     },
     /// Updates the status of an execution.
     Update {
-        /// The job.
-        job: &'m JobId,
+        /// The execution.
+        execution: &'m ExecutionId,
         /// Returned in the response.
         token: u32,
         /// The version that the execution must have.

@@ -4,6 +4,7 @@ use ota_jobs::{JobId, Reason};
 
 use super::AgentConfig;
 use super::event::{Done, Message, Operation, Plan};
+use super::execution::ExecutionId;
 use super::journal::{Phase, Record};
 use super::notices::Notices;
 use super::state::{Context, Input, State, Transition};
@@ -18,7 +19,7 @@ const LOCAL_JOB: &str = "local";
 /// Which job it is.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
-    pub(super) id: JobId,
+    pub(super) id: ExecutionId,
     /// Started by the application, and unknown to the service.
     pub(super) local: bool,
     pub(super) plan: Plan,
@@ -27,7 +28,12 @@ pub(super) struct Identity {
 impl Identity {
     /// An update that the application started.
     pub(super) fn local(plan: Plan) -> Self {
-        Self { id: JobId::new(LOCAL_JOB).expect("a plain id"), local: true, plan }
+        Self { id: ExecutionId::of(JobId::new(LOCAL_JOB).expect("a plain id")), local: true, plan }
+    }
+
+    /// Whether it is an execution of the service's job `job`.
+    pub(super) fn is_of(&self, job: &JobId) -> bool {
+        !self.local && self.id.job == *job
     }
 }
 
@@ -76,7 +82,7 @@ impl Job {
     /// The journal record of this job in `phase`.
     pub(super) fn record(&self, phase: Phase) -> Record {
         let Identity { id, local, plan: Plan { image_bytes, fingerprint, .. } } = &self.identity;
-        Record { job: id.clone(), local: *local, fingerprint: *fingerprint, image_bytes: *image_bytes, phase }
+        Record { execution: id.clone(), local: *local, fingerprint: *fingerprint, image_bytes: *image_bytes, phase }
     }
 
     /// Applies an input: enters the next state of the transition table, if there is one. A cancellation or an abort is
@@ -215,8 +221,8 @@ impl Job {
 
 #[cfg(test)]
 mod tests {
-    use super::super::event::{Event, Execution, Offer, Report, Sources, Task};
-    use super::super::{Boot, Machine, Trial};
+    use super::super::event::{Event, Offer, Report, Sources, Task};
+    use super::super::{Boot, Execution, Machine, Trial};
     use super::*;
     use ota_jobs::Status;
 
@@ -234,7 +240,7 @@ mod tests {
     }
 
     fn described(status: Status) -> Event {
-        Event::Described(Execution { job: job(), status, version: 2 })
+        Event::Described(Execution { id: ExecutionId::of(job()), status, version: 2 })
     }
 
     /// Ends every operation that is due, except a reset.
@@ -260,7 +266,7 @@ mod tests {
         let boot = Boot { running: 0, digest: None, trial: Trial::None };
         let mut machine = Machine::at_boot(config, None, boot, 1, NOW);
         on(&mut machine, Event::Connected);
-        let execution = Execution { job: job(), status: Status::Queued, version: 1 };
+        let execution = Execution { id: ExecutionId::of(job()), status: Status::Queued, version: 1 };
         let task = Task::Update(Plan::new(8_192, 5, sources).expect("a plan"));
         on(&mut machine, Event::Offer(Offer { execution, task }));
         machine
@@ -351,7 +357,8 @@ mod tests {
     #[test]
     fn a_trial_whose_job_is_over_reports_no_progress() {
         let phase = Phase::Activating { slot: 0, digest: [7; 32], boots: 0 };
-        let record = Record { job: job(), local: false, fingerprint: 5, image_bytes: 8_192, phase };
+        let record =
+            Record { execution: ExecutionId::of(job()), local: false, fingerprint: 5, image_bytes: 8_192, phase };
         let boot = Boot { running: 0, digest: Some([7; 32]), trial: Trial::Running };
         for (status, sent) in [(Status::InProgress, true), (Status::Canceled, false)] {
             let config = AgentConfig::new("thing").expect("a plain name");

@@ -1,17 +1,21 @@
 //! The journal record of the machine. A format in flash: fixed size, little endian, version first. The platform adds a
-//! sequence number and a CRC.
+//! sequence number and a CRC. Number and time of the execution are 0 if unknown, as in records of agents that did not store
+//! them.
 //!
 //! | bytes | field |
 //! |---|---|
 //! | 0, 1 | version of the format, phase |
 //! | 2, 3 | whether the update is local, length of the job id |
 //! | 4..8, 8..12 | fingerprint, size of the image |
-//! | 12..16 | receiving: the frontier |
+//! | 12..16 | receiving: the frontier; else when the execution was queued |
 //! | 16, 17, 24..56 | activating: slot, boots, digest |
 //! | 18..20 | failed: the reason |
+//! | 20..24 | the execution number |
 //! | 56..120 | the job id |
 
 use ota_jobs::{JobId, Reason};
+
+use super::execution::ExecutionId;
 
 /// The size of an encoded record.
 pub const RECORD_BYTES: usize = 120;
@@ -25,8 +29,8 @@ const FAILED: u8 = 4;
 /// A job that is not settled yet, and its progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// The job id.
-    pub job: JobId,
+    /// The execution. That of a download is known without the time at which it was queued.
+    pub execution: ExecutionId,
     /// Started by the application: there is nothing to report.
     pub local: bool,
     /// Identifies file and signature; see [`Plan`](super::Plan).
@@ -71,12 +75,15 @@ impl Record {
     /// Encodes the record.
     pub fn encode(&self) -> [u8; RECORD_BYTES] {
         let mut out = [0; RECORD_BYTES];
-        let job = self.job.as_str().as_bytes();
+        let ExecutionId { job, number, queued_at } = &self.execution;
+        let job = job.as_str().as_bytes();
         out[0] = FORMAT;
         out[2] = self.local as u8;
         out[3] = job.len() as u8;
         out[4..8].copy_from_slice(&self.fingerprint.to_le_bytes());
         out[8..12].copy_from_slice(&self.image_bytes.to_le_bytes());
+        out[12..16].copy_from_slice(&queued_at.to_le_bytes());
+        out[20..24].copy_from_slice(&number.to_le_bytes());
         out[56..56 + job.len()].copy_from_slice(job);
         out[1] = match self.phase {
             Phase::Receiving { frontier_bytes } => {
@@ -116,7 +123,9 @@ impl Record {
         };
         let local = bytes[2] != 0;
         let name = core::str::from_utf8(bytes[56..].get(..usize::from(bytes[3]))?).ok()?;
-        Some(Self { job: JobId::new(name).ok()?, local, fingerprint: word(4), image_bytes: word(8), phase })
+        let queued_at = if matches!(phase, Phase::Receiving { .. }) { 0 } else { word(12) };
+        let execution = ExecutionId { job: JobId::new(name).ok()?, number: word(20), queued_at };
+        Some(Self { execution, local, fingerprint: word(4), image_bytes: word(8), phase })
     }
 }
 
@@ -126,7 +135,11 @@ mod tests {
 
     fn record(phase: Phase) -> Record {
         Record {
-            job: JobId::new("AFR_OTA-7").expect("a plain id"),
+            execution: ExecutionId {
+                job: JobId::new("AFR_OTA-7").expect("a plain id"),
+                number: 2,
+                queued_at: 0x1234_5678,
+            },
             local: false,
             fingerprint: 0x1122_3344,
             image_bytes: 70_000,
@@ -143,17 +156,29 @@ mod tests {
             Phase::Concluded(Outcome::Failed(Reason::SelfTestFailed)),
         ] {
             for local in [false, true] {
-                let record = Record { local, ..record(phase) };
-                assert_eq!(Record::decode(&record.encode()), Some(record));
+                let mut record = Record { local, ..record(phase) };
+                let decoded = Record::decode(&record.encode());
+                if matches!(phase, Phase::Receiving { .. }) {
+                    record.execution.queued_at = 0;
+                }
+                assert_eq!(decoded, Some(record));
             }
         }
     }
 
+    /// An older agent, to which a rollback leads, reads what a newer one stored, and the other way round.
     #[test]
     fn the_bytes_of_version_1_stay_what_they_are() {
-        let bytes = record(Phase::Concluded(Outcome::Failed(Reason::SelfTestFailed))).encode();
-        assert_eq!(bytes[..20], [1, 4, 0, 9, 0x44, 0x33, 0x22, 0x11, 0x70, 0x11, 1, 0, 0, 0, 0, 0, 0, 0, 0x01, 0x06]);
+        let failed = record(Phase::Concluded(Outcome::Failed(Reason::SelfTestFailed)));
+        let bytes = failed.encode();
+        assert_eq!(bytes[..12], [1, 4, 0, 9, 0x44, 0x33, 0x22, 0x11, 0x70, 0x11, 1, 0]);
+        assert_eq!(bytes[12..24], [0x78, 0x56, 0x34, 0x12, 0, 0, 0x01, 0x06, 2, 0, 0, 0]);
         assert_eq!(&bytes[56..65], b"AFR_OTA-7");
+        let mut older = bytes;
+        older[12..16].fill(0);
+        older[20..24].fill(0);
+        let unknown = ExecutionId::of(failed.execution.job.clone());
+        assert_eq!(Record::decode(&older), Some(Record { execution: unknown, ..failed }));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 
 mod config;
 mod event;
+mod execution;
 mod job;
 mod journal;
 mod notices;
@@ -25,7 +26,8 @@ mod transfer;
 mod window;
 
 pub use config::{AgentConfig, ConfigError, Discovery};
-pub use event::{Done, Event, Execution, Message, Notice, Offer, Operation, Plan, Report, Sources, Task, Version};
+pub use event::{Done, Event, Message, Notice, Offer, Operation, Plan, Report, Sources, Task, Version};
+pub use execution::{Execution, ExecutionId};
 pub use journal::{Outcome, Phase, RECORD_BYTES, Record};
 pub use rate::{RateEstimator, WINDOW_BLOCKS};
 pub use resume::{Boot, Trial};
@@ -99,7 +101,7 @@ impl Machine {
         match resume::resume(&record, boot, trial_deadline) {
             None => self.interrupted = Some(record),
             Some(state) => {
-                let Record { job: id, local, image_bytes, fingerprint, .. } = record;
+                let Record { execution: id, local, image_bytes, fingerprint, .. } = record;
                 let plan = Plan { image_bytes, fingerprint, ..NO_IMAGE };
                 self.activate(Identity { id, local, plan }, None, state, now);
             }
@@ -116,9 +118,9 @@ impl Machine {
             Event::NoJob => self.no_job(now),
             Event::OfferUnreadable(reason) => self.offer_unreadable(reason, now),
             Event::OfferRefused(code) => self.offer_refused(code, now),
-            Event::Described(execution) => self.described(&execution, now),
+            Event::Described(execution) => self.described(&execution, false, now),
             Event::UpdateAccepted { token, version } => self.update_accepted(token, version, now),
-            Event::UpdateRejected { token, code, state } => self.update_rejected(token, code, state, now),
+            Event::UpdateRejected { token, code, status } => self.update_rejected(token, code, status, now),
             Event::StreamRejected(code) => {
                 if let Some(job) = self.job.as_mut().filter(|job| job.is_receiving()) {
                     job.transfer.stream_rejected(code);
@@ -218,7 +220,7 @@ impl Machine {
 
     /// The active job, until its outcome is settled.
     pub fn job(&self) -> Option<&JobId> {
-        self.job.as_ref().map(|job| &job.identity.id)
+        self.job.as_ref().map(|job| &job.identity.id.job)
     }
 
     /// The size of the active job's image; 0 without one.
@@ -236,7 +238,7 @@ impl Machine {
     pub fn needs_document(&self, job: &JobId, fingerprint: Option<u32>) -> bool {
         self.job.as_ref().is_none_or(|active| {
             let same_file = fingerprint.is_none_or(|fingerprint| active.identity.plan.fingerprint == fingerprint);
-            active.identity.id == *job && active.is_receiving() && same_file
+            active.identity.is_of(job) && active.is_receiving() && same_file
         })
     }
 
@@ -283,7 +285,13 @@ mod tests {
     }
 
     fn record(local: bool, phase: Phase) -> Record {
-        Record { job: JobId::new("job").expect("a plain id"), local, fingerprint: 5, image_bytes: 4_096, phase }
+        Record {
+            execution: ExecutionId::of(JobId::new("job").expect("a plain id")),
+            local,
+            fingerprint: 5,
+            image_bytes: 4_096,
+            phase,
+        }
     }
 
     #[test]
@@ -302,7 +310,7 @@ mod tests {
             let phase = Phase::Activating { slot: 1, digest: DIGEST, boots: 1 };
             assert_eq!(machine.operation(NOW), Some(Operation::SaveJournal(phase)));
             assert_eq!(machine.record(phase), Some(Record { phase, ..found.clone() }));
-            assert_eq!((machine.job(), machine.image_bytes()), (Some(&found.job), 4_096));
+            assert_eq!((machine.job(), machine.image_bytes()), (Some(&found.execution.job), 4_096));
         }
     }
 
@@ -339,7 +347,11 @@ mod tests {
         machine.on(Event::JobsChanged, NOW);
         assert!(matches!(machine.message(NOW), Some((Message::NextJob { .. }, _))));
 
-        let execution = Execution { job: JobId::new("job").expect("a plain id"), status: Status::Queued, version: 3 };
+        let execution = Execution {
+            id: ExecutionId::of(JobId::new("job").expect("a plain id")),
+            status: Status::Queued,
+            version: 3,
+        };
         let sources = Sources { stream: true, http: false };
         let task = Task::Update(Plan::new(4_096, 5, sources).expect("a plan"));
         machine.on(Event::Offer(Offer { execution, task }), NOW);
@@ -356,7 +368,11 @@ mod tests {
         {
             let mut machine = booted(Some(record(false, Phase::Receiving { frontier_bytes: 2_048 })), Trial::None);
             machine.on(Event::Connected, NOW);
-            let execution = Execution { job: JobId::new(id).expect("a plain id"), status: Status::Queued, version: 1 };
+            let execution = Execution {
+                id: ExecutionId::of(JobId::new(id).expect("a plain id")),
+                status: Status::Queued,
+                version: 1,
+            };
             let plan = Plan::new(4_096, fingerprint, Sources { stream: true, http: false }).expect("a plan");
             machine.on(Event::Offer(Offer { execution, task: Task::Update(plan) }), NOW);
             let resumed = keep_bytes.map(|frontier_bytes| Operation::SaveJournal(Phase::Receiving { frontier_bytes }));

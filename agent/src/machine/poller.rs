@@ -3,7 +3,8 @@
 
 use ota_jobs::Reason;
 
-use super::event::{Execution, Message};
+use super::event::Message;
+use super::execution::Execution;
 use super::time::{Backoff, Instant, Rng};
 
 /// Unanswered requests after which the document may be too large for the receive buffer.
@@ -129,13 +130,14 @@ impl JobPoller {
 
 #[cfg(test)]
 mod tests {
+    use super::super::execution::ExecutionId;
     use super::*;
     use ota_jobs::{JobId, Status};
 
     const WAIT: u64 = 5_000;
 
     fn job() -> Execution {
-        Execution { job: JobId::new("large").expect("a plain id"), status: Status::Queued, version: 1 }
+        Execution { id: ExecutionId::of(JobId::new("large").expect("a plain id")), status: Status::Queued, version: 1 }
     }
 
     fn asks_with_document(poller: &mut JobPoller, now: Instant) -> Option<bool> {
@@ -157,7 +159,7 @@ mod tests {
         assert!(poller.document_omitted(job(), now).is_none());
         assert_eq!(asks_with_document(&mut poller, now), Some(true));
         let (execution, reason) = poller.expire(now.plus_ms(SUSPECT_WAITS * WAIT)).expect("silent a third time");
-        assert_eq!((execution.job, reason), (job().job, Reason::DocumentTooLarge));
+        assert_eq!((execution.id, reason), (job().id, Reason::DocumentTooLarge));
     }
 
     #[test]

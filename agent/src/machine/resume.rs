@@ -75,6 +75,7 @@ pub(super) fn resume(record: &Record, boot: &Boot, trial_deadline: Instant) -> O
 
 #[cfg(test)]
 mod tests {
+    use super::super::execution::ExecutionId;
     use super::*;
     use ota_jobs::JobId;
 
@@ -86,8 +87,8 @@ mod tests {
     }
 
     fn resumed_if(local: bool, phase: Phase, running: u8, digest: [u8; 32], trial: Trial) -> Option<State> {
-        let job = JobId::new("j").expect("a plain id");
-        let record = Record { job, local, fingerprint: 1, image_bytes: 9, phase };
+        let execution = ExecutionId::of(JobId::new("j").expect("a plain id"));
+        let record = Record { execution, local, fingerprint: 1, image_bytes: 9, phase };
         resume(&record, &Boot { running, digest: Some(digest), trial }, UNTIL)
     }
 

@@ -3,10 +3,12 @@
 
 use ota_jobs::{Reason, RejectCode, Status};
 
-use super::event::{Execution, Notice, Offer, Plan, Sources, Task};
+use super::event::{Notice, Offer, Plan, Sources, Task};
+use super::execution::Execution;
 use super::job::{Identity, Job};
 use super::journal::{Outcome, Phase, Record};
 use super::state::State;
+use super::status_reporter::ServiceState;
 use super::time::Instant;
 use super::{Discovery, Machine};
 
@@ -61,14 +63,16 @@ impl Machine {
     pub(super) fn offered(&mut self, offer: Offer, now: Instant) {
         let Offer { execution, task } = offer;
         if let Some(job) = &mut self.job {
-            if job.identity.id != execution.job {
+            if !job.identity.is_of(&execution.id.job) {
                 // The service offers jobs in order: another job first means that this one may be over.
                 return job.reporter.invalidate_version();
             }
-            if matches!(task, Task::Update(plan) if plan.fingerprint == job.identity.plan.fingerprint) {
+            let file = job.identity.plan.fingerprint;
+            let other_file = matches!(task, Task::Update(plan) if plan.fingerprint != file);
+            if matches!(task, Task::Update(_)) && !other_file {
                 job.transfer.document_refreshed();
             }
-            return self.described(&execution, now);
+            return self.described(&execution, other_file, now);
         }
         if execution.status.is_terminal() {
             return self.no_job(now);
@@ -81,7 +85,7 @@ impl Machine {
             }
             Task::Custom => self.poller.answered(self.next_poll(now)),
             Task::Update(plan) => {
-                let identity = Identity { id: execution.job, local: false, plan };
+                let identity = Identity { id: execution.id, local: false, plan };
                 self.start(identity, Some(execution.version), now);
             }
             Task::Refused(reason) => self.reject(execution, reason, now),
@@ -90,12 +94,11 @@ impl Machine {
 
     /// Starts an update, or resumes it if the journal holds progress of the same file.
     pub(super) fn start(&mut self, identity: Identity, version: Option<u64>, now: Instant) {
-        let keep_bytes = match self.interrupted.take() {
-            Some(Record { job, fingerprint, phase: Phase::Receiving { frontier_bytes }, .. })
-                if job == identity.id && fingerprint == identity.plan.fingerprint =>
-            {
-                frontier_bytes
-            }
+        let same_file = |record: &Record| {
+            record.execution.job == identity.id.job && record.fingerprint == identity.plan.fingerprint
+        };
+        let keep_bytes = match self.interrupted.take().filter(same_file) {
+            Some(Record { phase: Phase::Receiving { frontier_bytes }, .. }) => frontier_bytes,
             _ => 0,
         };
         let image_bytes = identity.plan.image_bytes;
@@ -106,7 +109,7 @@ impl Machine {
 
     /// Ends a job that cannot succeed on this device: `reason` is reported as `REJECTED` or `FAILED`.
     pub(super) fn reject(&mut self, execution: Execution, reason: Reason, now: Instant) {
-        let identity = Identity { id: execution.job, local: false, plan: NO_IMAGE };
+        let identity = Identity { id: execution.id, local: false, plan: NO_IMAGE };
         self.activate(identity, Some(execution.version), State::SavingOutcome(Outcome::Failed(reason)), now);
     }
 
@@ -125,9 +128,15 @@ impl Machine {
 
     // The active job.
 
-    pub(super) fn described(&mut self, execution: &Execution, now: Instant) {
-        if let Some(job) = self.job.as_mut().filter(|job| job.identity.id == execution.job) {
-            let state = job.reporter.described(execution.status, execution.version);
+    /// Takes the newest execution of the active job. With another number, time or file it is not the one that the device
+    /// works on: the job was retried, or created again, and what the device has to report is not about it.
+    pub(super) fn described(&mut self, execution: &Execution, other_file: bool, now: Instant) {
+        if let Some(job) = self.job.as_mut().filter(|job| job.identity.is_of(&execution.id.job)) {
+            let mut state = job.reporter.described(execution.status, execution.version);
+            if other_file || !job.identity.id.merge(&execution.id) {
+                job.reporter.invalidate_version();
+                state = ServiceState::Gone;
+            }
             job.service_state(state, now, &mut self.notices);
         }
     }
@@ -139,9 +148,9 @@ impl Machine {
         }
     }
 
-    pub(super) fn update_rejected(&mut self, token: u32, code: RejectCode, state: Option<(Status, u64)>, now: Instant) {
+    pub(super) fn update_rejected(&mut self, token: u32, code: RejectCode, status: Option<Status>, now: Instant) {
         if let Some(job) = &mut self.job {
-            let state = job.reporter.rejected(token, code, state, now, &mut self.rng);
+            let state = job.reporter.rejected(token, code, status, now, &mut self.rng);
             job.service_state(state, now, &mut self.notices);
         }
     }
@@ -153,7 +162,7 @@ pub(super) const NO_IMAGE: Plan =
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AgentConfig, Boot, Done, Event, Message, Operation, Trial};
+    use super::super::{AgentConfig, Boot, Done, Event, ExecutionId, Message, Operation, Trial};
     use super::*;
     use ota_jobs::JobId;
 
@@ -162,7 +171,11 @@ mod tests {
     const HTTP: Sources = Sources { stream: false, http: true };
 
     fn offer(fingerprint: u32) -> Event {
-        let execution = Execution { job: JobId::new("job").expect("a plain id"), status: Status::Queued, version: 1 };
+        let execution = Execution {
+            id: ExecutionId::of(JobId::new("job").expect("a plain id")),
+            status: Status::Queued,
+            version: 1,
+        };
         let plan = Plan::new(8_192, fingerprint, HTTP).expect("a plan");
         Event::Offer(Offer { execution, task: Task::Update(plan) })
     }

@@ -1,10 +1,11 @@
 //! Status updates of the active job. One update is in flight, with the execution version that it expects; a newer report
 //! replaces one that is still queued. A final report is retried until it is accepted or the execution is over.
 
-use ota_jobs::{JobId, RejectCode, Status};
+use ota_jobs::{RejectCode, Status};
 
 use super::AgentConfig;
 use super::event::{Message, Report};
+use super::execution::ExecutionId;
 use super::time::{Backoff, Instant, Rng};
 
 /// The execution's state as of the last response.
@@ -22,6 +23,8 @@ pub(super) enum ServiceState {
 pub(super) struct StatusReporter {
     /// The execution's version; unknown after a reset, a lost response or a rejection: then it is requested first.
     version: Option<u64>,
+    /// The list of jobs changed: the execution is described before the next update, whatever an earlier request returns.
+    outdated: bool,
     queued: Option<Report>,
     in_flight: Option<Request>,
     not_before: Instant,
@@ -50,6 +53,7 @@ impl StatusReporter {
     pub(super) fn new(version: Option<u64>) -> Self {
         Self {
             version,
+            outdated: false,
             queued: None,
             in_flight: None,
             not_before: Instant::default(),
@@ -81,9 +85,9 @@ impl StatusReporter {
         }
     }
 
-    /// Marks the version as unknown: it is requested before the next update.
+    /// Marks the version as unknown: the execution is described before the next update.
     pub(super) fn invalidate_version(&mut self) {
-        self.version = None;
+        self.outdated = true;
     }
 
     /// Drops all reports but a final one: the execution is over at the service.
@@ -120,7 +124,7 @@ impl StatusReporter {
 
     pub(super) fn message<'m>(
         &mut self,
-        job: &'m JobId,
+        execution: &'m ExecutionId,
         now: Instant,
         response_timeout_ms: u64,
         token: u32,
@@ -130,13 +134,14 @@ impl StatusReporter {
         }
         let until = now.plus_ms(response_timeout_ms);
         let document = self.fresh_document;
-        let Some(expected_version) = self.version.filter(|_| !document) else {
+        let Some(expected_version) = self.version.filter(|_| !document && !self.outdated) else {
+            self.outdated = false;
             self.in_flight = Some(Request { token, report: None, document, until });
-            return Some(Message::Describe { job, token, document });
+            return Some(Message::Describe { job: &execution.job, token, document });
         };
         let report = self.queued.take()?;
         self.in_flight = Some(Request { token, report: Some(report), document, until });
-        Some(Message::Update { job, token, expected_version, report })
+        Some(Message::Update { execution, token, expected_version, report })
     }
 
     pub(super) fn described(&mut self, status: Status, version: u64) -> ServiceState {
@@ -145,7 +150,8 @@ impl StatusReporter {
             // Also if the response had no document: it is requested once.
             self.fresh_document &= !document;
         }
-        self.service_state(status, version)
+        self.version = Some(version);
+        of(status)
     }
 
     pub(super) fn accepted(&mut self, token: u32, version: Option<u64>) -> ServiceState {
@@ -163,7 +169,7 @@ impl StatusReporter {
         &mut self,
         token: u32,
         code: RejectCode,
-        state: Option<(Status, u64)>,
+        status: Option<Status>,
         now: Instant,
         rng: &mut Rng,
     ) -> ServiceState {
@@ -171,18 +177,16 @@ impl StatusReporter {
         if let Some(report) = request.report {
             self.queued.get_or_insert(report);
         }
+        // Also if the response has one: it may be that of another execution of the job.
         self.version = None;
-        match (code, state) {
-            (RejectCode::ResourceNotFound | RejectCode::TerminalStateReached, _) => ServiceState::Gone,
-            (RejectCode::VersionMismatch | RejectCode::InvalidStateTransition, Some((status, version))) => {
-                self.retry_later(now, rng);
-                self.service_state(status, version)
-            }
-            // Without a state the version is requested; other codes are transient.
-            _ => {
-                self.retry_later(now, rng);
-                ServiceState::Open
-            }
+        if matches!(code, RejectCode::ResourceNotFound | RejectCode::TerminalStateReached) {
+            return ServiceState::Gone;
+        }
+        // Every other code is transient.
+        self.retry_later(now, rng);
+        match code {
+            RejectCode::VersionMismatch | RejectCode::InvalidStateTransition => status.map_or(ServiceState::Open, of),
+            _ => ServiceState::Open,
         }
     }
 
@@ -204,7 +208,9 @@ impl StatusReporter {
         match self.in_flight {
             Some(request) => Some(request.until),
             None if self.is_muted() => None,
-            None if self.queued.is_some() || self.version.is_none() || self.fresh_document => Some(self.not_before),
+            None if self.queued.is_some() || self.version.is_none() || self.outdated || self.fresh_document => {
+                Some(self.not_before)
+            }
             None => None,
         }
     }
@@ -217,25 +223,26 @@ impl StatusReporter {
         self.in_flight.take_if(|request| request.token == token)
     }
 
-    fn service_state(&mut self, status: Status, version: u64) -> ServiceState {
-        self.version = Some(version);
-        if status.is_terminal() { ServiceState::Gone } else { ServiceState::Open }
-    }
-
     fn retry_later(&mut self, now: Instant, rng: &mut Rng) {
         self.not_before = now.plus_ms(self.backoff.next_wait_ms(rng.next_u32()));
     }
 }
 
+/// The state of an execution with this status.
+fn of(status: Status) -> ServiceState {
+    if status.is_terminal() { ServiceState::Gone } else { ServiceState::Open }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ota_jobs::JobId;
 
     const NOW: Instant = Instant::from_ms(0);
     const TIMEOUT_MS: u64 = 5_000;
 
-    fn job() -> JobId {
-        JobId::new("job").expect("a plain id")
+    fn job() -> ExecutionId {
+        ExecutionId::of(JobId::new("job").expect("a plain id"))
     }
 
     /// A reporter of version 4 whose update with token 7 is in flight.
@@ -243,7 +250,7 @@ mod tests {
         let (job, mut reporter) = (job(), StatusReporter::new(Some(4)));
         reporter.queue(Report::Testing);
         let message = reporter.message(&job, NOW, TIMEOUT_MS, 7);
-        let sent = Message::Update { job: &job, token: 7, expected_version: 4, report: Report::Testing };
+        let sent = Message::Update { execution: &job, token: 7, expected_version: 4, report: Report::Testing };
         assert_eq!(message, Some(sent));
         reporter
     }
@@ -289,7 +296,7 @@ mod tests {
         let (job, mut reporter) = (job(), StatusReporter::new(Some(4)));
         reporter.refresh_document();
         let message = reporter.message(&job, NOW, TIMEOUT_MS, 1);
-        assert_eq!(message, Some(Message::Describe { job: &job, token: 1, document: true }));
+        assert_eq!(message, Some(Message::Describe { job: &job.job, token: 1, document: true }));
         assert_eq!(reporter.described(Status::InProgress, 4), ServiceState::Open);
         assert_eq!(reporter.message(&job, NOW, TIMEOUT_MS, 2), None);
     }
@@ -306,7 +313,7 @@ mod tests {
     fn asks_version(reporter: &mut StatusReporter, now: Instant) {
         let job = job();
         let message = reporter.message(&job, now, TIMEOUT_MS, 9);
-        assert_eq!(message, Some(Message::Describe { job: &job, token: 9, document: false }));
+        assert_eq!(message, Some(Message::Describe { job: &job.job, token: 9, document: false }));
         assert_eq!(reporter.described(Status::InProgress, 6), ServiceState::Open);
     }
 
@@ -344,26 +351,23 @@ mod tests {
     }
 
     #[test]
-    fn a_rejection_with_the_executions_state_needs_no_request_of_the_version() {
+    fn after_a_rejection_the_version_is_requested_later_unless_the_execution_is_over() {
         let code = RejectCode::VersionMismatch;
-        for (state, described) in [(Some((Status::InProgress, 9)), false), (None, true)] {
+        for status in [Some(Status::InProgress), None] {
             let mut reporter = in_flight();
-            assert_eq!(reporter.rejected(7, code, state, NOW, &mut Rng::new(1)), ServiceState::Open);
+            assert_eq!(reporter.rejected(7, code, status, NOW, &mut Rng::new(1)), ServiceState::Open);
             let again = reporter.deadline().expect("a wait");
             assert!((751..=1_000).contains(&again.since(NOW)), "{again:?}");
             assert_eq!(reporter.message(&job(), NOW, TIMEOUT_MS, 8), None);
-            let job = job();
-            let message = reporter.message(&job, again, TIMEOUT_MS, 8);
-            assert_eq!(matches!(message, Some(Message::Describe { .. })), described);
-            assert_eq!(matches!(message, Some(Message::Update { expected_version: 9, .. })), !described);
+            asks_version(&mut reporter, again);
+            assert_eq!(sent(&mut reporter, again), Some(Report::Testing));
         }
-        let over = in_flight().rejected(7, code, Some((Status::Canceled, 9)), NOW, &mut Rng::new(1));
-        assert_eq!(over, ServiceState::Gone);
-        let transient = Some((Status::InProgress, 9));
-        assert_eq!(
-            in_flight().rejected(7, RejectCode::InternalError, transient, NOW, &mut Rng::new(1)),
-            ServiceState::Open
-        );
+        let rejected = |code, status| in_flight().rejected(7, code, status, NOW, &mut Rng::new(1));
+        assert_eq!(rejected(code, Some(Status::Canceled)), ServiceState::Gone);
+        assert_eq!(rejected(RejectCode::InvalidStateTransition, Some(Status::Failed)), ServiceState::Gone);
+        assert_eq!(rejected(RejectCode::InternalError, Some(Status::Canceled)), ServiceState::Open);
+        assert_eq!(rejected(RejectCode::TerminalStateReached, None), ServiceState::Gone);
+        assert_eq!(rejected(RejectCode::ResourceNotFound, None), ServiceState::Gone);
     }
 
     #[test]

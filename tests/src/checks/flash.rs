@@ -110,9 +110,12 @@ impl Checks {
     fn an_image_whose_trial_ended_is_not_tried_again(&mut self, trial: &Trial) {
         match trial {
             Trial::Ended { digest, .. } => self.ended.push(*digest),
-            // If the journal failed, the cancellation may have been lost.
-            Trial::Pending { digest, .. } if self.ended.contains(digest) && !self.flash_failed() => {
-                self.violated("an image whose trial ended is not tried again", format!("{digest}"));
+            Trial::Pending { digest, .. } if self.ended.contains(digest) => {
+                let retried = self.release(digest).is_some_and(|release| release.retried);
+                // If the journal failed, the cancellation may have been lost.
+                if !retried && !self.flash_failed() {
+                    self.violated("an image whose trial ended is not tried again", format!("{digest}"));
+                }
             }
             Trial::None | Trial::Pending { .. } | Trial::Started { .. } => {}
         }

@@ -25,6 +25,7 @@ struct Release {
     digest: Digest,
     image_bytes: u32,
     taken_back_ms: Option<u64>,
+    retried: bool,
 }
 
 /// The checks of one simulation.
@@ -96,6 +97,7 @@ impl Checks {
                 digest: Digest(Sha256::digest(file).into()),
                 image_bytes,
                 taken_back_ms: None,
+                retried: false,
             });
         }
     }
@@ -105,6 +107,11 @@ impl Checks {
         for release in self.releases.iter_mut().filter(|release| release.job == id) {
             release.taken_back_ms.get_or_insert(now_ms);
         }
+    }
+
+    /// The service retries a job: its image may be tried again.
+    pub fn retried(&mut self, id: &str) {
+        self.releases.iter_mut().filter(|release| release.job == id).for_each(|release| release.retried = true);
     }
 
     /// The connection was established or lost.
@@ -143,6 +150,7 @@ impl Checks {
         self.a_request_never_asks_for_more_than_128_kib(service);
         for at in self.updates_read..service.updates.len() {
             self.an_update_names_the_version_that_it_expects(&service.updates[at]);
+            self.an_execution_is_updated_only_after_the_device_received_it(&service.updates[at]);
             self.all_final_updates_of_a_job_are_the_same(&service.updates[..=at]);
             self.a_final_update_is_true(&service.updates[at], device);
             self.a_final_update_has_a_justified_reason(&service.updates[at]);

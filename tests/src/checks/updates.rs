@@ -31,12 +31,22 @@ impl Checks {
         }
     }
 
+    /// An update that was on its way when the job was deleted and created again under its id is taken for the new execution:
+    /// number and version are the same. [`Service::create_again`] puts the time of the new one in the next second.
+    pub(super) fn an_execution_is_updated_only_after_the_device_received_it(&mut self, update: &StatusUpdate) {
+        let on_its_way = update.execution.is_none_or(|(_, queued_ms)| update.at_ms < queued_ms);
+        if update.taken && !update.offered && !on_its_way {
+            self.violated("an execution is updated only after the device received it", format!("{update:?}"));
+        }
+    }
+
     /// A final update that is repeated because its response was lost must be the same, and only one is accepted.
     pub(super) fn all_final_updates_of_a_job_are_the_same(&mut self, updates: &[StatusUpdate]) {
         let Some((update, earlier)) = updates.split_last().filter(|(update, _)| update.status.is_terminal()) else {
             return;
         };
-        let mut earlier = earlier.iter().filter(|other| other.job == update.job && other.status.is_terminal());
+        let same = |other: &&StatusUpdate| (&other.job, other.execution) == (&update.job, update.execution);
+        let mut earlier = earlier.iter().filter(same).filter(|other| other.status.is_terminal());
         let is_other = |other: &&StatusUpdate| (other.status, other.reason()) != (update.status, update.reason());
         // An image whose flash write failed in one boot may succeed in the next, as long as no final update was accepted.
         let excused = self.flash_failed();
