@@ -7,6 +7,7 @@ use ota_pal::{SlotId, Trial};
 use ota_tests::fixtures::{WHILE_MS, confirmed, sim};
 use ota_tests::job::{Kind, Order, Route};
 use ota_tests::nor::{CutEffect, FlashFault, PlannedFault};
+use ota_tests::service::StatusUpdate;
 use ota_tests::sim::{Act, Ended, Flow, Setup, Simulation};
 
 /// Three sectors, twelve blocks: an update short enough to be interrupted everywhere.
@@ -229,23 +230,31 @@ fn the_report_is_true_whichever_flash_operation_is_done_and_reported_as_failed()
     }
 }
 
+/// Operations of the flash from the report that the image is verified to the count of the first boot of its trial.
+const OPERATIONS_TO_TRIAL: u32 = 5;
+
 #[test]
-fn a_boot_record_that_wears_out_during_a_trial_ends_the_job_and_not_the_device() {
-    let mut sim = sim();
-    sim.checks.allowed_failures = FLASH_REASONS.to_vec();
-    sim.create(&short("job", Kind::Good, 2, Route::Mqtt));
-    let region = sim.device.layout.boot_record();
-    let wear_out = FlashFault::WearOut(region.offset_bytes(), region.offset_bytes() + region.len_bytes());
-    let pending = |sim: &Simulation| matches!(sim.device.record().trial, Trial::Pending { .. });
-    let mut wear = once(pending, |sim| sim.device.nor.plan([PlannedFault { at: 0, fault: wear_out }]));
-    let ended = sim.run(WHILE_MS, |sim| {
-        wear(sim);
-        Flow::Go
-    });
-    assert_eq!(sim.checks.violations, [] as [String; 0]);
-    assert_eq!((ended, confirmed(&sim).1), (Ended::Quiet, 1));
-    assert_eq!(sim.verdict("job"), (Status::Failed, Some(Reason::BootRecordFailed)));
-    assert!(sim.boots < 10, "{} boots", sim.boots);
+fn a_boot_record_that_wears_out_before_the_trial_is_counted_ends_the_job_and_not_the_device() {
+    let is_ready = |sim: &Simulation| {
+        let entry = sim.service.entry("job");
+        entry.is_some_and(|entry| entry.detail("self_test") == Some("ready"))
+    };
+    for at in 0..OPERATIONS_TO_TRIAL {
+        let mut sim = sim();
+        sim.checks.allowed_failures = FLASH_REASONS.to_vec();
+        sim.create(&short("job", Kind::Good, 2, Route::Mqtt));
+        let region = sim.device.layout.boot_record();
+        let wear_out = FlashFault::WearOut(region.offset_bytes(), region.offset_bytes() + region.len_bytes());
+        let mut wear = once(is_ready, |sim| sim.device.nor.plan([PlannedFault { at, fault: wear_out }]));
+        let ended = sim.run(WHILE_MS, |sim| {
+            wear(sim);
+            Flow::Go
+        });
+        assert_eq!(sim.checks.violations, [] as [String; 0], "operation {at}");
+        assert_eq!((ended, confirmed(&sim).1), (Ended::Quiet, 1), "operation {at}");
+        assert_eq!(sim.verdict("job"), (Status::Failed, Some(Reason::BootRecordFailed)), "operation {at}");
+        assert!(sim.boots < 10, "operation {at}: {} boots", sim.boots);
+    }
 }
 
 #[test]
@@ -290,12 +299,12 @@ fn a_job_cancelled_before_activation_ends_without_a_trial_and_later_the_trial_en
         let mut notified_ms = None;
         let sim = disturbed(Kind::Good, Route::Mqtt, |sim| {
             let canceled = sim.service.entry("job").is_some_and(|entry| entry.status == Status::Canceled);
-            let pending = matches!(sim.device.record().trial, Trial::Pending { .. });
-            if canceled && !activated && pending {
+            let is_activated = sim.notices().contains(&Notice::Activated);
+            if canceled && !activated && is_activated {
                 let after_ms = sim.now_ms - notified_ms.unwrap_or(sim.now_ms);
                 assert!(after_ms < 200, "step {at}: activated {after_ms} ms after it was cancelled");
             }
-            activated |= pending;
+            activated = is_activated;
             cancel(sim);
             notified_ms = notified_ms.or(sim.service.entry("job").and_then(|entry| entry.taken_back_ms));
         });
@@ -304,6 +313,28 @@ fn a_job_cancelled_before_activation_ends_without_a_trial_and_later_the_trial_en
         tried += u32::from(activated);
     }
     assert!((1..steps as u32).contains(&tried), "some were cancelled in time: {tried} of {steps}");
+}
+
+/// The report that the image is verified is the last question before the boot record.
+#[test]
+fn a_cancellation_whose_notification_is_lost_stops_the_job_before_the_boot_record() {
+    let steps = disturbed(Kind::Good, Route::Mqtt, |_| {}).steps;
+    for at in 0..steps {
+        let mut activated = false;
+        let sim = disturbed(
+            Kind::Good,
+            Route::Mqtt,
+            once(
+                |sim| sim.steps == at,
+                |sim| {
+                    let ready = |update: &StatusUpdate| update.details.iter().any(|(_, value)| value == "ready");
+                    activated = sim.service.updates.iter().any(ready);
+                    sim.service.take_back("job", Status::Canceled, sim.now_ms);
+                },
+            ),
+        );
+        assert_eq!(confirmed(&sim).1, if activated { 2 } else { 1 }, "step {at}");
+    }
 }
 
 #[test]

@@ -121,17 +121,24 @@ fn a_long_trial_is_reported_to_the_service() {
 }
 
 #[test]
-fn progress_is_reported_at_the_start_and_then_every_five_per_cent() {
-    let mut sim = Simulation::new(Setup { slot_sectors: 160, ..Setup::new(1) });
-    sim.create(&Order { image_bytes: 600 * 1_024, ..order("job", Kind::Good, 2) });
-    run(&mut sim);
-    let reported = sim.service.updates.iter().filter_map(|update| {
-        let (_, receive) = update.details.iter().find(|(key, _)| key == "receive")?;
-        receive.strip_suffix("/600")?.parse::<u32>().ok()
-    });
-    let reported: Vec<u32> = reported.collect();
-    let far_enough = |pair: &[u32]| (pair[1] - pair[0]) * 100 >= 5 * 600;
-    assert!(reported.first() == Some(&0) && reported.len() > 5 && reported.windows(2).all(far_enough), "{reported:?}");
+fn progress_is_reported_at_the_start_then_every_five_per_cent_and_once_a_second_at_most() {
+    for (block_ms, reports_min) in [(4, 2), (100, 15)] {
+        let mut sim = Simulation::new(Setup { slot_sectors: 160, ..Setup::new(1) });
+        sim.network.conditions.block_ms = block_ms;
+        sim.create(&Order { image_bytes: 600 * 1_024, ..order("job", Kind::Good, 2) });
+        run(&mut sim);
+        let reported = sim.service.updates.iter().filter_map(|update| {
+            let (_, receive) = update.details.iter().find(|(key, _)| key == "receive")?;
+            Some((receive.strip_suffix("/600")?.parse::<u32>().ok()?, update.at_ms))
+        });
+        let reported: Vec<(u32, u64)> = reported.collect();
+        assert!(reported.len() > reports_min && reported[0].0 == 0, "{reported:?}");
+        for pair in reported.windows(2) {
+            let ((before, before_ms), (after, after_ms)) = (pair[0], pair[1]);
+            let jitter_ms = sim.network.conditions.jitter_ms;
+            assert!((after - before) * 100 >= 5 * 600 && after_ms - before_ms + jitter_ms >= 1_000, "{reported:?}");
+        }
+    }
 }
 
 #[test]

@@ -119,13 +119,12 @@ impl Job {
     }
 
     /// The next operation; `None` while one is in flight.
-    pub(super) fn operation(&mut self, now: Instant, connected: bool) -> Option<Operation> {
+    pub(super) fn operation(&mut self) -> Option<Operation> {
         if self.in_flight {
             return None;
         }
         let operation = match self.state {
             State::Receiving { .. } => self.transfer.operation(),
-            State::AwaitingReset { until } if now < until && connected && self.reporter.is_busy() => None,
             state => state.facts().operation,
         };
         self.in_flight = operation.is_some();
@@ -178,6 +177,9 @@ impl Job {
         self.reporter.expire(now, rng);
         if self.state.facts().deadline.is_some_and(|at| at <= now) {
             self.apply(Input::Deadline, now, out);
+        }
+        if matches!(self.state, State::Announcing { .. }) && !(connected && self.reporter.is_busy()) {
+            self.apply(Input::ReportSettled, now, out);
         }
         if self.is_receiving() {
             if connected {
@@ -328,19 +330,28 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_waits_two_seconds_for_the_last_report_while_connected() {
+    fn an_activation_waits_two_seconds_for_the_report_before_it_while_connected() {
         let mut machine = receiving(STREAM, 0);
         for index in [0, 1] {
             arrives(&mut machine, index);
             work(&mut machine, 0);
         }
+        let activates = Some(Operation::SaveJournal(Phase::Activating { slot: 1, digest: [7; 32], boots: 0 }));
         assert_eq!(machine.operation(NOW.plus_ms(1_999)), None);
-        assert_eq!(machine.clone().operation(NOW.plus_ms(2_000)), Some(Operation::Reset));
+        assert_eq!(machine.deadline(NOW), Some(NOW.plus_ms(2_000)));
+        assert_eq!(machine.clone().operation(NOW.plus_ms(2_000)), activates);
         let mut disconnected = machine.clone();
         on(&mut disconnected, Event::Disconnected);
-        assert_eq!(disconnected.operation(NOW), Some(Operation::Reset));
+        assert_eq!(disconnected.operation(NOW), activates);
+        let mut changed = machine.clone();
         assert_eq!(acknowledge(&mut machine), Some(Report::Ready));
-        assert_eq!(machine.operation(NOW), Some(Operation::Reset));
+        assert_eq!(machine.operation(NOW), activates);
+        let Some((Message::Update { token, .. }, _)) = changed.message(NOW) else { panic!("the report is due") };
+        on(&mut changed, Event::JobsChanged);
+        on(&mut changed, Event::UpdateAccepted { token, version: None });
+        assert_eq!(changed.operation(NOW), None, "the execution is to be described first");
+        assert!(acknowledge(&mut changed).is_none());
+        assert_eq!(changed.operation(NOW), activates);
     }
 
     #[test]

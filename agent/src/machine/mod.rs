@@ -157,7 +157,7 @@ impl Machine {
     /// The next operation on the platform; `None` while one is in flight or none is due.
     pub fn operation(&mut self, now: Instant) -> Option<Operation> {
         self.expire(now);
-        self.job.as_mut()?.operation(now, self.connected)
+        self.job.as_mut()?.operation()
     }
 
     /// The next message for the service, with the configuration; `None` while none is due or there is no connection.

@@ -20,13 +20,16 @@ pub(super) enum State {
     Receiving { slot: u8, resumed_bytes: u32 },
     /// Reads the image back, hashes it, verifies its signature and checks its header.
     Verifying { slot: u8 },
+    /// Reports that the image is verified, and waits until `until` at most for the acknowledgement: if the job was cancelled
+    /// and the notification was lost, the response is the last word before the boot record.
+    Announcing { slot: u8, digest: [u8; 32], until: Instant },
     /// Writes the decision to activate to the journal, before the boot record. `boots` counts the later boots in
     /// which the boot selector did not start the trial.
     SavingActivation { slot: u8, digest: [u8; 32], boots: u8 },
     /// Writes the boot record. From here on a cancellation does not stop the trial.
     Activating { slot: u8, digest: [u8; 32] },
-    /// Waits for the last update to be acknowledged, until `until` at most, then resets.
-    AwaitingReset { until: Instant },
+    /// Resets the device.
+    Resetting,
     /// Runs the new image on trial, until `until` at most.
     SelfTesting { until: Instant },
     /// Makes the running image the confirmed one.
@@ -77,7 +80,7 @@ pub(super) enum Input {
     SelfTest(Result<(), Reason>),
     /// The state's deadline passed.
     Deadline,
-    /// The service accepted the outcome.
+    /// The service accepted the state's report, or cannot be reached.
     ReportSettled,
 }
 
@@ -99,8 +102,8 @@ pub(super) struct Transition {
     pub(super) notice: Option<Notice>,
 }
 
-/// How long a reset waits for the last update to be acknowledged.
-const LAST_UPDATE_MS: u64 = 2_000;
+/// How long an activation waits for the acknowledgement of the report before it.
+const ANNOUNCE_MS_MAX: u64 = 2_000;
 
 const NO_FACTS: Facts = Facts { operation: None, report: None, on_entry: None, cancellable: false, deadline: None };
 const CANCELLABLE: Facts = Facts { cancellable: true, ..NO_FACTS };
@@ -121,16 +124,16 @@ impl State {
                 let on_entry = Some(Notice::VerifyStarted);
                 Facts { operation: Some(Operation::Verify), on_entry, ..CANCELLABLE }
             }
+            State::Announcing { until, .. } => {
+                Facts { report: Some(Report::Ready), deadline: Some(until), ..CANCELLABLE }
+            }
             State::SavingActivation { slot, digest, boots } => {
-                let operation = save(Phase::Activating { slot, digest, boots });
-                Facts { operation, report: Some(Report::Ready), ..CANCELLABLE }
+                Facts { operation: save(Phase::Activating { slot, digest, boots }), ..CANCELLABLE }
             }
             State::Activating { slot, digest } => {
                 Facts { operation: Some(Operation::Activate { slot, digest }), ..NO_FACTS }
             }
-            State::AwaitingReset { until } => {
-                Facts { operation: Some(Operation::Reset), deadline: Some(until), ..NO_FACTS }
-            }
+            State::Resetting => Facts { operation: Some(Operation::Reset), ..NO_FACTS },
             State::SelfTesting { until } => Facts {
                 report: Some(Report::Testing),
                 on_entry: Some(Notice::SelfTestStarted),
@@ -196,7 +199,7 @@ impl State {
             },
             State::Verifying { slot } => match input {
                 I::Done(Done::Verified { digest }) => {
-                    let next = State::SavingActivation { slot, digest, boots: 0 };
+                    let next = State::Announcing { slot, digest, until: context.now.plus_ms(ANNOUNCE_MS_MAX) };
                     to(next).with(Notice::VerifySucceeded { digest })
                 }
                 // Nothing was activated yet.
@@ -205,6 +208,12 @@ impl State {
                 I::Aborted => failed(Reason::AbortedByUser),
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
+            },
+            State::Announcing { slot, digest, .. } => match input {
+                I::ReportSettled | I::Deadline => to(State::SavingActivation { slot, digest, boots: 0 }),
+                I::Cancelled => cancelled(),
+                I::Aborted => failed(Reason::AbortedByUser),
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::SelfTest(_) => return None,
             },
             State::SavingActivation { slot, digest, .. } => match input {
                 I::Done(Done::JournalSaved) => to(State::Activating { slot, digest }),
@@ -215,15 +224,12 @@ impl State {
                 I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
             },
             State::Activating { .. } => match input {
-                I::Done(Done::Activated) => {
-                    let next = State::AwaitingReset { until: context.now.plus_ms(LAST_UPDATE_MS) };
-                    to(next).with(Notice::Activated)
-                }
+                I::Done(Done::Activated) => to(State::Resetting).with(Notice::Activated),
                 I::Done(Done::Failed(reason)) => failed(reason), // the shell checked: no trial is pending
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Cancelled => return None,
                 I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
             },
-            State::AwaitingReset { .. } => match input {
+            State::Resetting => match input {
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Cancelled => return None,
                 I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled => return None, // the reset is due
             },
@@ -242,7 +248,7 @@ impl State {
             },
             State::RollingBack(_) => match input {
                 // Also if the record was not written: the boot selector ends the trial when its attempts run out.
-                I::Done(Done::RolledBack | Done::Failed(_)) => to(State::AwaitingReset { until: context.now }),
+                I::Done(Done::RolledBack | Done::Failed(_)) => to(State::Resetting),
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Cancelled => return None,
                 I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
             },

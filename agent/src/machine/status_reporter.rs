@@ -8,6 +8,9 @@ use super::event::{Message, Report};
 use super::execution::ExecutionId;
 use super::time::{Backoff, Instant, Rng};
 
+/// The shortest time between two progress reports, however fast the link.
+const PROGRESS_MS_MIN: u64 = 1_000;
+
 /// The execution's state as of the last response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ServiceState {
@@ -72,12 +75,13 @@ impl StatusReporter {
     }
 
     /// Queues a progress report if one is due: at once, then after every `progress_every_percent` of the image or
-    /// `progress_every_ms`.
+    /// `progress_every_ms`, and no sooner than [`PROGRESS_MS_MIN`] after the last.
     pub(super) fn progress(&mut self, (done, total): (u32, u32), now: Instant, config: &AgentConfig) {
         let due = self.progress.is_none_or(|(at, reported)| {
             let moved = u64::from(done.saturating_sub(reported)) * 100;
             let enough = moved >= u64::from(config.progress_every_percent) * u64::from(total);
-            done != reported && (enough || now.since(at) >= config.progress_every_ms)
+            let passed_ms = now.since(at);
+            done != reported && passed_ms >= PROGRESS_MS_MIN && (enough || passed_ms >= config.progress_every_ms)
         });
         if due && done < total.max(1) {
             self.progress = Some((now, done));
@@ -107,9 +111,9 @@ impl StatusReporter {
         self.fresh_document = true;
     }
 
-    /// Whether a report is waiting to be sent or acknowledged.
+    /// Whether a report is to be sent or acknowledged, or the execution is to be described.
     pub(super) fn is_busy(&self) -> bool {
-        self.queued.is_some() || self.in_flight.is_some()
+        !self.is_muted() && (self.queued.is_some() || self.in_flight.is_some() || self.outdated)
     }
 
     /// Queues the report in flight again: its response does not arrive any more.
@@ -392,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_is_reported_at_once_then_after_a_share_of_the_image_or_a_while_and_never_for_all_of_it() {
+    fn progress_is_reported_at_once_then_by_share_or_time_once_a_second_at_most_and_never_for_all_of_it() {
         let config = AgentConfig::new("thing").expect("a plain name"); // every 5 % or 10 s
         let at = |ms: u64| Instant::from_ms(1_000 + ms);
         let mut reporter = StatusReporter::new(Some(4));
@@ -401,11 +405,13 @@ mod tests {
             (0, 100, 10_000, false), // nothing new
             (4, 100, 9_999, false),
             (4, 100, 10_000, true),
-            (8, 100, 10_001, false),
-            (9, 100, 10_001, true),
-            (14, 100, 10_001, true),
-            (18, 100, 20_000, false),
-            (18, 100, 20_001, true),
+            (8, 100, 11_000, false),
+            (9, 100, 10_999, false),
+            (9, 100, 11_000, true),
+            (99, 100, 11_999, false),
+            (14, 100, 12_000, true),
+            (18, 100, 21_999, false),
+            (18, 100, 22_000, true),
             (100, 100, 90_000, false),
             (99, 100, 90_000, true),
         ] {

@@ -26,9 +26,10 @@ fn states() -> Vec<State> {
         State::PreparingSlot { keep_bytes: 0 },
         State::Receiving { slot: SLOT, resumed_bytes: 0 },
         State::Verifying { slot: SLOT },
+        State::Announcing { slot: SLOT, digest: DIGEST, until: NOW },
         State::SavingActivation { slot: SLOT, digest: DIGEST, boots: 0 },
         State::Activating { slot: SLOT, digest: DIGEST },
-        State::AwaitingReset { until: NOW },
+        State::Resetting,
         State::SelfTesting { until: NOW },
         State::Confirming,
         State::RollingBack(REASON),
@@ -86,7 +87,6 @@ fn cell(value: Option<impl core::fmt::Debug>) -> String {
 fn operation(state: &State) -> String {
     match state {
         State::Receiving { .. } => "the transfer's".into(),
-        State::AwaitingReset { .. } => "Reset, once reported or at the deadline".into(),
         _ => match state.facts().operation {
             Some(Operation::SaveJournal(phase)) => format!("SaveJournal({})", name(&phase)),
             operation => cell(operation),
@@ -148,7 +148,7 @@ fn every_state_leads_to_idle() {
         for state in states() {
             let mut leads = inputs().into_iter().filter_map(|(_, input)| state.next(input, &CONTEXT));
             // After a reset the journal's job resumes, in `SelfTesting` or with its outcome.
-            if matches!(state, State::AwaitingReset { .. }) || leads.any(|to| reaching.contains(&kind(&to.next))) {
+            if matches!(state, State::Resetting) || leads.any(|to| reaching.contains(&kind(&to.next))) {
                 reaching.insert(kind(&state));
             }
         }
