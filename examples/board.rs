@@ -2,7 +2,7 @@
 //! microcontroller; `self_test` and `subscribe` run on a host.
 #![no_std]
 
-use minimq::{Buffers, ConfigBuilder, Session};
+use minimq::{Buffers, ConfigBuilder};
 // For an async flash driver take the names of `ota_agent::prelude` and `ota_pal`, and await `Agent::start`.
 use ota_agent::blocking::prelude::*;
 use ota_pal::blocking::{Flash, Native};
@@ -46,8 +46,7 @@ where
 
     let (mut receive, mut send) = ([0; 4096 + 512], [0; 2048]); // one block, and what MQTT and CBOR add
     let session = ConfigBuilder::new(Buffers::new(&mut receive, &mut send)).client_id("kitchen").ok()?;
-    let mut session = Session::new(session.keepalive_interval(30));
-    let mut broker = Minimq { session: &mut session, connector, host: "broker.example.com", port: 8883, tls: true };
+    let mut broker = Minimq::new(session, 30, connector, "broker.example.com", 8883); // keep-alive 30 s
     pump::run(&mut agent, &mut broker).await;
     Some(())
 }

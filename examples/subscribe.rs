@@ -1,7 +1,7 @@
 //! A device that subscribes to its job topics and requests its next job: `cargo run --example subscribe`.
 //! The service runs in this program; replace its address by that of your service.
 
-use minimq::{Buffers, ConfigBuilder, Session};
+use minimq::{Buffers, ConfigBuilder};
 use ota_agent::Direction;
 use ota_agent::prelude::*;
 use ota_cloud::serve::{Config as Setup, Service};
@@ -49,11 +49,8 @@ async fn main() -> Result<(), Error> {
 
     // 2. Configure a connection: receive buffer of one block and 512 bytes, any transport.
     let (mut receive, mut send) = ([0; 4096 + 512], [0; 2048]);
-    let session =
-        ConfigBuilder::new(Buffers::new(&mut receive, &mut send)).client_id("kitchen")?.keepalive_interval(30);
-    let network = Network::plain();
-    let mut broker =
-        Minimq { session: &mut Session::new(session), connector: network, host, port: port.parse()?, tls: false };
+    let session = ConfigBuilder::new(Buffers::new(&mut receive, &mut send)).client_id("kitchen")?;
+    let mut broker = Minimq::new(session, 30, Network::plain(), host, port.parse()?).without_tls();
 
     // 3. Run the pump: it connects, subscribes and requests the next job, and does not return.
     tokio::select! {

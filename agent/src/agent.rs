@@ -14,7 +14,7 @@ use crate::machine::{
 };
 use crate::reason::{of_fault, of_refusal};
 use crate::start::{Start, StartError, StartRefused};
-use crate::transport::Range;
+use crate::transport::{QoS, Range};
 use crate::update_job::{self, UpdateJob};
 
 /// An update agent for one thing and one platform.
@@ -150,8 +150,12 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
 
     /// Writes the next message into `buffer`, if one is due.
     pub fn message<'m>(&mut self, now: Instant, buffer: &'m mut [u8; MESSAGE_BYTES_MAX]) -> Option<Outgoing<'m>> {
+        let is_quiet = self.machine.is_quiet(now);
         let (message, config) = self.machine.message(now)?;
-        let outgoing = encode::encode(&message, config, self.update.stream(), buffer)?;
+        let mut outgoing = encode::encode(&message, config, self.update.stream(), buffer)?;
+        if is_quiet {
+            outgoing.qos = QoS::AtLeastOnce; // an acknowledgement shows whether the connection works
+        }
         self.drain_notices();
         self.application.on_traffic(Direction::Out, outgoing.topic, outgoing.payload);
         Some(outgoing)

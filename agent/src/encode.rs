@@ -26,7 +26,8 @@ pub struct Outgoing<'m> {
     pub topic: &'m str,
     /// The payload.
     pub payload: &'m [u8],
-    /// The quality of service. Requests for blocks are sent at most once: lost blocks are requested again.
+    /// The quality of service. Requests for blocks are sent at most once, since lost blocks are requested again; but at least
+    /// once when none arrives any more.
     pub qos: QoS,
 }
 

@@ -23,6 +23,7 @@ mod decode;
 mod encode;
 pub mod machine;
 mod reason;
+mod silence;
 mod start;
 pub mod transport;
 mod update_job;

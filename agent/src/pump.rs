@@ -14,6 +14,7 @@ use crate::application::Application;
 use crate::decode::FILTERS_BYTES_MAX;
 use crate::encode::{MESSAGE_BYTES_MAX, Outgoing};
 use crate::machine::{Backoff, Event, Instant};
+use crate::silence::Silence;
 use crate::transport::{Broker, Filled, HttpSource, Mqtt, NoHttp, Range};
 
 /// The timeout of a connection attempt.
@@ -48,7 +49,8 @@ where
     H: HttpSource,
 {
     let mut backoff = Backoff::new();
-    let mut pump = Pump { agent };
+    let silence = Silence::new(broker.keep_alive_s());
+    let mut pump = Pump { agent, silence };
     while !pump.agent.is_reset() {
         let mut connected = Err(TimeoutError);
         {
@@ -60,6 +62,8 @@ where
                 let mut subscribed_at = None;
                 if let Err(error) = pump.serve(&mut connection, &mut subscribed_at, &mut http).await {
                     pump.agent.application().on_disconnected(&error);
+                } else if pump.silence.is_over() {
+                    pump.agent.application().on_disconnected(&TimeoutError);
                 }
                 if let Some(at) = subscribed_at {
                     backoff.held(now().since(at));
@@ -81,10 +85,11 @@ pub fn now() -> Instant {
 
 struct Pump<'a, 'b, P, A> {
     agent: &'a mut Agent<'b, P, A>,
+    silence: Silence,
 }
 
 impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
-    /// Serves one connection until it fails; `subscribed_at` is set once the broker accepted the subscriptions.
+    /// Serves one connection until it fails or is silent; `subscribed_at` is set once the broker accepted the subscriptions.
     async fn serve<M: Mqtt, H: HttpSource>(
         &mut self,
         connection: &mut M,
@@ -95,14 +100,20 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
             return Ok(());
         }
         *subscribed_at = Some(now());
+        self.silence.end();
         wait!(self.agent.on(Event::Connected, now()));
-        while !self.agent.is_reset() {
+        while self.is_up() {
             match self.agent.fetch(now()) {
                 Some(range) => self.fetch(connection, range, http).await?,
                 None => _ = self.turn(connection, pin!(pending())).await?,
             }
         }
         Ok(())
+    }
+
+    /// Whether the connection is to be served further.
+    fn is_up(&self) -> bool {
+        !self.agent.is_reset() && !self.silence.is_over()
     }
 
     /// Subscribes to the agent's topics; returns false after a timeout.
@@ -180,7 +191,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         connection: &mut M,
         mut future: Pin<&mut dyn Future<Output = ()>>,
     ) -> Result<bool, M::Error> {
-        while self.agent.fetch(now()).is_some() && !self.agent.is_reset() {
+        while self.agent.fetch(now()).is_some() && self.is_up() {
             if self.turn(connection, future.as_mut()).await? {
                 return Ok(true);
             }
@@ -208,13 +219,17 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         future: Pin<&mut dyn Future<Output = ()>>,
     ) -> Result<bool, M::Error> {
         self.send(connection).await?;
-        if self.agent.is_reset() {
+        if !self.is_up() {
             return Ok(false);
         }
-        let wake = self.wake();
-        match select4(self.agent.application.command(), connection.receive(), future, wake).await {
+        let (begun, wake) = (Clock::now(), self.wake());
+        let event = select4(self.agent.application.command(), connection.receive(), future, wake).await;
+        // Only the time in which a response could have been read counts, and not that of the platform.
+        self.silence.waited(begun.elapsed().as_millis());
+        match event {
             Either4::First(command) => wait!(self.agent.execute(command, now())),
             Either4::Second(message) => {
+                self.silence.end();
                 if let Some(message) = message? {
                     wait!(self.agent.on_message(message.topic, message.payload, now()));
                 }
@@ -232,15 +247,29 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
             let now = now();
             wait!(self.agent.work(now));
             let Some(Outgoing { topic, payload, qos }) = self.agent.message(now, &mut buffer) else { return Ok(()) };
-            connection.publish(topic, payload, qos).await?;
+            match with_timeout(
+                Duration::from_millis(self.silence.limit_ms().into()),
+                connection.publish(topic, payload, qos),
+            )
+            .await
+            {
+                Ok(published) => published?,
+                Err(TimeoutError) => {
+                    self.silence.exceed();
+                    return Ok(());
+                }
+            }
+            self.silence.sent(qos);
         }
     }
 
-    /// Sleeps until the agent's deadline, or until the application's verdict is to be requested.
+    /// Sleeps until the agent's deadline, until the application's verdict is to be requested, or until the connection has been
+    /// silent for too long.
     fn wake(&self) -> impl Future<Output = ()> + use<P, A> {
         let verdict = self.agent.is_testing().then(|| Clock::now() + VERDICT_INTERVAL);
         let deadline = self.agent.deadline().map(|at| Clock::from_millis(at.as_ms()));
-        let wake = [verdict, deadline].into_iter().flatten().min();
+        let silent = self.silence.left_ms().map(|left_ms| Clock::now() + Duration::from_millis(left_ms.into()));
+        let wake = [verdict, deadline, silent].into_iter().flatten().min();
         async move {
             match wake {
                 Some(at) => Timer::at(at).await,

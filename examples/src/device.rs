@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::Parser;
-use minimq::{Buffers, ConfigBuilder, Session};
+use minimq::{Buffers, ConfigBuilder};
 use ota_agent::blocking::prelude::*;
 use ota_agent::{Direction, Progress};
 use ota_pal::blocking::{ImageManagement, Native, OwnSelector};
@@ -122,9 +122,11 @@ pub async fn run(options: Options, application: impl Application) -> Result<(), 
     let client_id = options.client_id.as_deref().unwrap_or(&options.thing);
     let session = ConfigBuilder::new(Buffers::new(&mut receive, &mut send))
         .client_id(client_id)
-        .map_err(|error| format!("--client-id: {error}"))?
-        .keepalive_interval(KEEP_ALIVE_S);
-    let mut broker = Minimq { session: &mut Session::new(session), connector: network.clone(), host, port, tls };
+        .map_err(|error| format!("--client-id: {error}"))?;
+    let mut broker = Minimq::new(session, KEEP_ALIVE_S, network.clone(), host, port);
+    if !tls {
+        broker = broker.without_tls();
+    }
     let names: Vec<&str> = options.allow_host.iter().map(String::as_str).collect();
     let hosts = AllowedHosts { names: &names, plain: !tls };
     pump::run_with_http(&mut agent, &mut broker, HttpClient::new(network, hosts, &mut block)).await;

@@ -65,6 +65,10 @@ impl Broker for Inbox {
     type Connection<'c> = &'c mut Self;
     type Error = &'static str;
 
+    fn keep_alive_s(&self) -> u16 {
+        0
+    }
+
     async fn connect(&mut self) -> Result<&mut Self, &'static str> {
         if self.0.is_empty() { Err("no broker") } else { Ok(self) }
     }

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use minimq::{Buffers, ConfigBuilder, Session};
+use minimq::{Buffers, ConfigBuilder};
 use ota_agent::transport::minimq::Minimq;
 use ota_agent::transport::{Broker, Connector, Mqtt, QoS};
 use ota_cloud::serve::{Config, Service, TlsFiles};
@@ -64,8 +64,10 @@ impl Drop for Fixture {
 async fn publish(network: Network, port: u16, tls: bool) {
     let (mut receive, mut send) = ([0; 512], [0; 512]);
     let config = ConfigBuilder::new(Buffers::new(&mut receive, &mut send)).client_id("kitchen").unwrap();
-    let mut session = Session::new(config);
-    let mut broker = Minimq { session: &mut session, connector: network, host: "localhost", port, tls };
+    let mut broker = Minimq::new(config, 0, network, "localhost", port);
+    if !tls {
+        broker = broker.without_tls();
+    }
     let mut connection = broker.connect().await.unwrap();
     Mqtt::subscribe(&mut connection, &["kitchen/door"]).await.unwrap();
     Mqtt::publish(&mut connection, "kitchen/door", MARKER.as_bytes(), QoS::AtLeastOnce).await.unwrap();

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use embassy_futures::block_on;
-use embassy_futures::select::{Either, select};
+use embassy_futures::select::{Either3, select3};
 use embedded_io_async::{ErrorType, Read, Write};
 use ota_agent::machine::Event;
 use ota_agent::transport::http::{AllowedHosts, HttpClient, Url};
@@ -26,6 +26,9 @@ use ota_tests::setup::Setup;
 use ota_tests::verifier::Signer;
 
 const IMAGE_BYTES: u32 = 50_000;
+const KEEP_ALIVE_S: u16 = 1;
+/// How long a device is waited for, at most.
+const PATIENCE_S: u64 = 60;
 
 // The broker.
 
@@ -40,6 +43,15 @@ struct Line {
     refusals: u32,
     /// Messages after which the connection ends, once.
     ends_after: Option<usize>,
+    /// Messages after which nothing comes back on a connection, once.
+    dies_after: Option<usize>,
+    is_dead: bool,
+    /// Whether nothing can be sent on a dead connection.
+    stalls: bool,
+    /// Until then the stream service answers nothing, while the broker acknowledges.
+    no_blocks_until: Option<embassy_time::Instant>,
+    acknowledgements: usize,
+    connections: usize,
 }
 
 impl Line {
@@ -52,6 +64,12 @@ impl Line {
             published: Vec::new(),
             refusals: 0,
             ends_after: None,
+            dies_after: None,
+            is_dead: false,
+            stalls: false,
+            no_blocks_until: None,
+            acknowledgements: 0,
+            connections: 0,
         }
     }
 }
@@ -60,12 +78,18 @@ impl Broker for Line {
     type Connection<'c> = &'c mut Self;
     type Error = &'static str;
 
+    fn keep_alive_s(&self) -> u16 {
+        KEEP_ALIVE_S
+    }
+
     async fn connect(&mut self) -> Result<&mut Self, &'static str> {
         if self.refusals > 0 {
             self.refusals -= 1;
             return Err("refused");
         }
         self.inbox.clear();
+        (self.acknowledgements, self.is_dead) = (0, false);
+        self.connections += 1;
         Ok(self)
     }
 }
@@ -80,7 +104,15 @@ impl Mqtt for &mut Line {
 
     async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<(), &'static str> {
         self.published.push(qos);
-        let replies = self.service.borrow_mut().handle(topic, payload, pump::now().as_ms());
+        self.is_dead |= self.dies_after.take_if(|after| *after == self.published.len()).is_some();
+        if self.is_dead {
+            return if self.stalls { pending().await } else { Ok(()) };
+        }
+        self.acknowledgements += usize::from(qos == QoS::AtLeastOnce);
+        let mut replies = self.service.borrow_mut().handle(topic, payload, pump::now().as_ms());
+        if self.no_blocks_until.is_some_and(|until| embassy_time::Instant::now() < until) {
+            replies.retain(|reply| !reply.topic.contains("/data/"));
+        }
         self.inbox.extend(replies);
         Ok(())
     }
@@ -89,6 +121,10 @@ impl Mqtt for &mut Line {
         if self.ends_after == Some(self.published.len()) {
             self.ends_after = None;
             return Err("ended");
+        }
+        if self.acknowledgements > 0 {
+            self.acknowledgements -= 1;
+            return Ok(None);
         }
         self.received = self.inbox.pop_front();
         match &self.received {
@@ -260,8 +296,10 @@ impl Bench {
         let agent = Agent::start(platform, self.app.clone(), self.device.config.clone(), &mut url, start);
         let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
         let over = poll_fn(|_| if self.status().is_terminal() { Poll::Ready(()) } else { Poll::Pending });
-        let over_first = matches!(block_on(select(drive(&mut agent), over)), Either::Second(()));
-        assert!(over_first || agent.is_reset(), "the pump returned before a reset");
+        let (driven, patience) = (drive(&mut agent), embassy_time::Timer::after_secs(PATIENCE_S));
+        let ended = block_on(select3(driven, over, patience));
+        assert!(!matches!(ended, Either3::Third(())), "the device waits for ever");
+        assert!(matches!(ended, Either3::Second(())) || agent.is_reset(), "the pump returned before a reset");
         boot.slot
     }
 
@@ -283,6 +321,29 @@ fn an_image_arrives_over_mqtt_and_is_confirmed_by_the_image_itself() {
     assert_eq!(*bench.app.disconnections.borrow(), ["\"refused\"", "\"ended\""]);
     assert_eq!(bench.run_over_mqtt(&mut Line::new(&bench.service)), SlotId::B);
     assert_eq!((bench.status(), bench.device.record().confirmed), (Status::Succeeded, SlotId::B));
+}
+
+/// The device itself goes on sending, so the keep-alive of MQTT detects nothing.
+#[test]
+fn a_connection_on_which_nothing_comes_back_is_given_up_and_the_job_goes_on() {
+    for (dies_after, stalls) in [(1, false), (2, true), (3, false)] {
+        let bench = Bench::new(Route::Mqtt);
+        let mut line = Line { dies_after: Some(dies_after), stalls, ..Line::new(&bench.service) };
+        assert_eq!(bench.run(&mut line, NoHttp), SlotId::A);
+        assert_eq!(*bench.app.disconnections.borrow(), ["TimeoutError"], "message {dies_after}");
+        assert_eq!((line.connections, bench.device.record().confirmed), (2, SlotId::A));
+        assert_eq!(bench.run_over_mqtt(&mut Line::new(&bench.service)), SlotId::B);
+        assert_eq!(bench.status(), Status::Succeeded, "message {dies_after}");
+    }
+}
+
+#[test]
+fn a_connection_whose_broker_acknowledges_is_kept_however_long_no_block_arrives() {
+    let bench = Bench::new(Route::Mqtt);
+    let wait = embassy_time::Duration::from_secs(4 * u64::from(KEEP_ALIVE_S));
+    let mut line = Line { no_blocks_until: Some(embassy_time::Instant::now() + wait), ..Line::new(&bench.service) };
+    assert_eq!(bench.run(&mut line, NoHttp), SlotId::A);
+    assert_eq!((line.connections, bench.app.disconnections.borrow().len()), (1, 0));
 }
 
 #[test]

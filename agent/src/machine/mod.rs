@@ -178,6 +178,11 @@ impl Machine {
         Some((message, &self.config))
     }
 
+    /// Whether the download has received no block for a while, which may be the connection's fault.
+    pub fn is_quiet(&self, now: Instant) -> bool {
+        self.job.as_ref().is_some_and(|job| job.transfer.is_quiet(now))
+    }
+
     /// Where an HTTP body must start, in bytes; `None` when no body is needed.
     pub fn fetch(&self, now: Instant) -> Option<u32> {
         self.job.as_ref()?.fetch(now)

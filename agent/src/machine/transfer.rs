@@ -25,6 +25,9 @@ const FORBIDDEN_MAX: u8 = 2;
 /// How long to wait for a fresh document before the old URL is tried again.
 const FRESH_DOCUMENT_MS: u64 = 60_000;
 
+/// How long without a block until the connection may be dead.
+const QUIET_MS: u64 = 2_000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Stream,
@@ -179,6 +182,11 @@ impl Transfer {
                 self.switch_source(reason);
             }
         }
+    }
+
+    /// Whether no block has arrived for a while.
+    pub(super) fn is_quiet(&self, now: Instant) -> bool {
+        now.since(self.quiet_since) >= QUIET_MS
     }
 
     // HTTP.

@@ -2,25 +2,23 @@
 
 use embedded_io_async::{ErrorType, Read, Write};
 use heapless::Vec;
-use minimq::{Connection, Error, PeerError, PubError, Publication, QoS, Session, SubscriptionOptions, TopicFilter};
+use minimq::{
+    ConfigBuilder, Connection, Error, PeerError, PubError, Publication, QoS, Session, SubscriptionOptions, TopicFilter,
+};
 
 use super::{Broker, Connector, Inbound, Mqtt};
 
 /// Filters of one SUBSCRIBE. Source: AWS IoT Core, MQTT limits.
 const FILTERS_MAX: usize = 8;
 
-/// A broker, reached through `connector` with `session`.
-pub struct Minimq<'s, 'buf, C> {
-    /// Outlives connections; its receive buffer bounds the largest message.
-    pub session: &'s mut Session<'buf>,
-    /// Makes the connection.
-    pub connector: C,
-    /// The broker's host name, against which its certificate is verified.
-    pub host: &'s str,
-    /// The broker's port.
-    pub port: u16,
-    /// Whether the connection uses TLS. Without TLS only for a broker on the same machine.
-    pub tls: bool,
+/// A broker, and a session with it that outlives connections.
+pub struct Minimq<'buf, C> {
+    session: Session<'buf>,
+    keep_alive_s: u16,
+    connector: C,
+    host: &'buf str,
+    port: u16,
+    tls: bool,
 }
 
 /// Why a connection failed.
@@ -32,12 +30,30 @@ pub enum ConnectError<C, I> {
     Mqtt(Error<I>),
 }
 
-impl<'buf, C: Connector> Broker for Minimq<'_, 'buf, C> {
+impl<'buf, C: Connector> Minimq<'buf, C> {
+    /// Creates the session of `config` with the broker at `host` and `port`, over TLS. The receive buffer in `config` bounds the
+    /// largest message. `keep_alive_s`: the keep-alive interval in seconds; 0 for none.
+    pub fn new(config: ConfigBuilder<'buf>, keep_alive_s: u16, connector: C, host: &'buf str, port: u16) -> Self {
+        let session = Session::new(config.keepalive_interval(keep_alive_s));
+        Self { session, keep_alive_s, connector, host, port, tls: true }
+    }
+
+    /// Connects without TLS: only for a broker on the same machine.
+    pub fn without_tls(self) -> Self {
+        Self { tls: false, ..self }
+    }
+}
+
+impl<'buf, C: Connector> Broker for Minimq<'buf, C> {
     type Connection<'c>
         = Connection<'c, 'buf, C::Stream>
     where
         Self: 'c;
     type Error = ConnectError<C::Error, <C::Stream as ErrorType>::Error>;
+
+    fn keep_alive_s(&self) -> u16 {
+        self.keep_alive_s
+    }
 
     async fn connect(&mut self) -> Result<Self::Connection<'_>, Self::Error> {
         let stream = self.connector.connect(self.host, self.port, self.tls).await.map_err(ConnectError::Connector)?;

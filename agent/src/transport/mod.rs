@@ -61,7 +61,7 @@ pub trait Mqtt {
     /// Not cancel-safe: close the connection after dropping the future.
     async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<(), Self::Error>;
 
-    /// Waits for the next packet; `None` if it is not a message.
+    /// Waits for the next packet; `None` if it is not a message, as an acknowledgement.
     ///
     /// # Cancel safety
     /// Cancel-safe.
@@ -77,6 +77,10 @@ pub trait Broker {
         Self: 'c;
     /// Why a connection failed.
     type Error: core::fmt::Debug;
+
+    /// The keep-alive interval in seconds; 0 for none. A connection on which nothing arrives for that long, and for a minute at
+    /// most, while a message waits for its acknowledgement, is closed.
+    fn keep_alive_s(&self) -> u16;
 
     /// Connects and logs in.
     ///

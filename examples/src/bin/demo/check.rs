@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use minimq::{Buffers, ConfigBuilder, Session};
+use minimq::{Buffers, ConfigBuilder};
 use ota_agent::transport::Broker;
 use ota_agent::transport::minimq::Minimq;
 use ota_examples::connect::Network;
@@ -65,8 +65,7 @@ async fn answers(host: &str, port: u16) -> Result<(), Error> {
     TcpStream::connect((host, port)).await.map_err(|error| describe(&error))?;
     let (mut receive, mut send) = ([0; 512], [0; 512]);
     let session = ConfigBuilder::new(Buffers::new(&mut receive, &mut send)).client_id("ota-demo")?;
-    let mut session = Session::new(session);
-    let mut client = Minimq { session: &mut session, connector: Network::plain(), host, port, tls: false };
+    let mut client = Minimq::new(session, 0, Network::plain(), host, port).without_tls();
     let connected = client.connect().await;
     connected.map(drop).map_err(|error| format!("the server does not accept an MQTT 5 connection: {error:?}").into())
 }

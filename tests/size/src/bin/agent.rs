@@ -108,8 +108,7 @@ async fn device(buffers: &mut [[u8; 4608]; 4]) -> Option<()> {
     let start = Start { seed: 1, now: pump::now() };
     let mut agent = Agent::start(platform()?, Board, AgentConfig::new("board").ok()?, url, start).ok()?;
     let session = ConfigBuilder::new(Buffers::new(receive, send)).client_id("board").ok()?;
-    let mut session = Session::new(session);
-    let mut broker = Minimq { session: &mut session, connector: Network, host: "broker", port: 8883, tls: true };
+    let mut broker = Minimq::new(session, 60, Network, "broker", 8883);
     let hosts = AllowedHosts { names: &["images"], plain: false };
     pump::run_with_http(&mut agent, &mut broker, HttpClient::new(Network, hosts, block)).await;
     Some(())
