@@ -1,5 +1,6 @@
 //! Tests of the rules of `native`, by step of an update, and what they share. Boots are in the tests of `ota-boot`.
 
+use super::super::device::Platform;
 use super::super::flash::boot_records::BootRecords;
 use super::super::flash::image_header::read_header;
 use super::super::only_async;
@@ -206,8 +207,8 @@ fn watchdog_and_reset_are_those_of_the_device_and_every_hash_feeds_the_watchdog(
     keys.add(public_key("key", &signing_key("key"))).unwrap();
     let selector = OwnSelector::new(&config.layout, SlotId::A);
     let mut device = Native::from_parts(&mut flash, keys, resets, feeds, config, selector).unwrap();
-    device.feed_watchdog();
-    device.reset();
+    Platform::feed_watchdog(&mut device);
+    Platform::reset(&mut device);
     assert_eq!((fed.get(), reset.get()), (1, 1));
 
     let begun = run(device.begin(image.len() as u32, 0)).unwrap();

@@ -50,6 +50,20 @@ fn an_image_that_was_not_verified_is_not_activated_whoever_names_its_digest() {
 }
 
 #[test]
+fn an_image_that_failed_its_trial_is_not_activated_again() {
+    let (mut flash, image) = (flash(), image(&new_header()));
+    let mut old = device(&mut flash, SlotId::A);
+    receive(&mut old, &image);
+    let digest = verify(&mut old, &image).unwrap();
+    let mut failed = record(&mut flash);
+    failed.images.fail(SlotId::B);
+    put_record(&mut flash, failed);
+    let refused = run(device(&mut flash, SlotId::A).activate(SlotId::B, &digest, image.len() as u32));
+    assert_eq!(refused, Err(Refusal::DigestMismatch { slot: SlotId::B }));
+    assert_eq!(record(&mut flash), failed);
+}
+
+#[test]
 fn a_trial_has_as_many_boots_as_the_device_says() {
     for trial_attempts in [1, 15] {
         let mut flash = flash();
