@@ -168,6 +168,27 @@ fn the_report_is_true_whichever_flash_operation_is_done_and_reported_as_failed()
 }
 
 #[test]
+fn an_activation_is_reported_only_if_its_trial_is_stored_whichever_flash_operation_fails() {
+    let mut not_stored = 0;
+    for at in 0..OPERATIONS_MAX {
+        let mut sim = sim();
+        sim.checks.allowed_failures = FLASH_REASONS.to_vec();
+        sim.create(&short("job", Kind::Good, 2, Route::Mqtt));
+        sim.device.nor.plan([PlannedFault { at, fault: FlashFault::Fail }]);
+        let (mut was_stored, mut was_reported) = (false, false);
+        sim.run(WHILE_MS, |sim| {
+            was_stored |= sim.device.record().trial != Trial::None;
+            was_reported |= sim.notices().contains(&Notice::Activated);
+            assert!(was_stored || !was_reported, "operation {at}");
+            Flow::Go
+        });
+        let is_verified = sim.notices().iter().any(|notice| matches!(notice, Notice::VerifySucceeded { .. }));
+        not_stored += u32::from(is_verified && !was_stored);
+    }
+    assert!(not_stored > 0, "no operation was one of the activation");
+}
+
+#[test]
 fn a_boot_record_that_wears_out_during_a_trial_ends_the_job_and_not_the_device() {
     let mut sim = sim();
     sim.checks.allowed_failures = FLASH_REASONS.to_vec();
