@@ -418,3 +418,34 @@ fn trial(state: &BootState) -> Trial {
         T::None | T::Started { .. } | T::Pending { .. } => Trial::None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ota_pal::{Digest, RollbackCounters, Trial as Stored};
+
+    #[test]
+    fn only_the_image_that_runs_is_on_trial() {
+        let digest = Digest([1; 32]);
+        let of = |slot| {
+            [
+                Stored::Pending { slot, digest, image_bytes: 9, attempts_left: 1 },
+                Stored::Started { slot, digest, image_bytes: 9, attempts_left: 1 },
+            ]
+        };
+        for (slot, expected) in [(SlotId::A, Trial::None), (SlotId::B, Trial::Running)] {
+            for stored in of(slot) {
+                let state = BootState {
+                    running: SlotId::B,
+                    confirmed: SlotId::A,
+                    free: SlotId::A,
+                    trial: stored,
+                    running_image: None,
+                    broken_rows: 0,
+                    floor: Ok(RollbackCounters::default()),
+                };
+                assert_eq!(trial(&state), expected, "{stored:?}");
+            }
+        }
+    }
+}

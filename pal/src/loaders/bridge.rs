@@ -252,3 +252,6 @@ async fn who_runs<F: Flash, W: Watchdog>(
     }
     Ok(record.confirmed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -302,3 +302,6 @@ impl<F: Flash> NorFlash for Part<'_, F> {
         self.told(written)
     }
 }
+
+#[cfg(test)]
+mod tests;

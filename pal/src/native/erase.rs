@@ -39,3 +39,22 @@ async fn erase_region<F: Flash, W: Watchdog>(flash: &mut F, region: Region, watc
     }
     erased
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{Op, Ram, run};
+    use super::*;
+    use crate::platform::hooks::NoWatchdog;
+    use crate::store::layout::Geometry;
+
+    #[test]
+    fn only_sectors_that_hold_something_are_erased() {
+        let mut flash = Ram::<1, 4, 1024>::new(16);
+        let layout = Layout::split(Geometry { word_bytes: 4, erase_bytes: 1024, capacity_bytes: 16 * 1024 }).unwrap();
+        let written = layout.slot(SlotId::B).at(1024);
+        run(flash.write(written, &[0; 4])).unwrap();
+        flash.ops.clear();
+        run(erase_slots(&mut flash, &layout, &mut NoWatchdog)).unwrap();
+        assert_eq!(flash.ops, [Op::Erase(written)]);
+    }
+}

@@ -115,7 +115,8 @@ impl<const N: usize> Verifier for KeySet<N> {
     ) -> Result<(), SignatureRefusal> {
         self.check_kind(Some(kind))?;
         let of_kind = || self.keys.iter().filter(|key| key.kind() == kind);
-        let valid = || of_kind().filter(|key| key.epoch >= epoch_min);
+        let is_revoked = |key: &&Key| key.epoch < epoch_min;
+        let valid = || of_kind().filter(|key| !is_revoked(key));
         // A check is slow on a device, so the named key is tried first.
         let is_named = |key: &&Key| key_id == Some(key.id.as_str());
         let mut refusal = SignatureRefusal::UnknownKey;
@@ -128,8 +129,7 @@ impl<const N: usize> Verifier for KeySet<N> {
             }
         }
         // A key is reported as revoked only if it made the signature: the key id in the job is not proof.
-        let mut revoked = of_kind().filter(|key| key.epoch < epoch_min);
-        match revoked.find(|key| key.public.verify(digest, signature).is_ok()) {
+        match of_kind().filter(is_revoked).find(|key| key.public.verify(digest, signature).is_ok()) {
             Some(key) => Err(SignatureRefusal::KeyRevoked { epoch: key.epoch, epoch_min }),
             None => Err(refusal),
         }

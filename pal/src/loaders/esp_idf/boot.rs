@@ -188,6 +188,17 @@ mod tests {
     }
 
     #[test]
+    fn the_factory_image_is_confirmed_while_the_bootloader_starts_it() {
+        for (entry, state) in
+            [(Entry::ERASED, LoaderState::Confirmed), (Entry::new(1, State::Valid), LoaderState::Unknown)]
+        {
+            let mut flash = Nor::<4>::holding([entry, Entry::ERASED]);
+            let mut loader = EspIdf { otadata: otadata(Slots::TWO, true) };
+            assert_eq!(run(loader.slot_state(&mut flash, SlotId::A, SlotId::FACTORY)), Ok(state));
+        }
+    }
+
+    #[test]
     fn a_stale_verdict_is_forgotten_and_the_running_slots_entry_is_not() {
         for (state, stale) in [(State::Aborted, true), (State::PendingVerify, true), (State::Valid, false)] {
             let mut flash = Nor::<4>::holding([Entry::new(1, State::Valid), Entry::new(2, state)]);

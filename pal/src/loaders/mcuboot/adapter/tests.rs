@@ -99,6 +99,7 @@ fn in_place_a_switch_takes_the_running_images_mark_away() {
     put(&mut flash, SlotId::A, 24, &[0x01]);
     run(loader.try_next(&mut flash, SlotId::B, SlotId::B)).unwrap();
     run(loader.keep(&mut flash, SlotId::B)).unwrap();
+    assert_eq!(run(loader.give_up(&mut flash, SlotId::B)), Err(Fault::NoTrialRuns));
     assert_eq!(run(loader.slot_state(&mut flash, SlotId::B, SlotId::A)), Ok(LoaderState::Confirmed));
     run(loader.switch(&mut flash, SlotId::B, SlotId::A)).unwrap();
     assert_eq!(run(loader.slot_state(&mut flash, SlotId::A, SlotId::B)), Ok(LoaderState::Unknown));

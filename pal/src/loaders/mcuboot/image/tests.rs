@@ -138,6 +138,23 @@ fn tlvs_that_contradict_are_refused_by_name() {
     assert_eq!(tlvs(&longer), Err(ImageError::ProtectedLengthMismatch { header: 12, area: 16 }));
 }
 
+#[test]
+fn a_board_may_have_all_sixteen_letters_of_a_name() {
+    let found = tlvs(&image(&[(TLV_HARDWARE_ID, b"sixteen--letters")], &[])).unwrap();
+    assert_eq!(found.hardware, Some(HardwareId::new("sixteen--letters").unwrap()));
+}
+
+#[test]
+fn nothing_is_read_beyond_a_slot_at_the_end_of_the_flash() {
+    const SLOT_BYTES: usize = 384;
+    // The slot ends two bytes behind the board's name, in a window of the name and in one of the next area.
+    let bytes = [std::vec![0xFF; 2 * 4096 - SLOT_BYTES], image(&[BOARD], &[])[..SLOT_BYTES].to_vec()].concat();
+    let (mut flash, region) = (Nor::holding(bytes), Region::new(2 * 4096 - SLOT_BYTES as u32, SLOT_BYTES as u32));
+    let header = run(read_image_header(&mut flash, region)).unwrap().unwrap();
+    let cut_off = ImageError::OutOfRange { end_bytes: 386, limit_bytes: 384 };
+    assert_eq!(run(read_tlvs(&mut flash, region, &header)), Ok(Err(cut_off)));
+}
+
 proptest! {
     #[test]
     fn any_bytes_read_or_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
