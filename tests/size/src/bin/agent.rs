@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 
-use core::future::Future;
+use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 
@@ -13,7 +13,7 @@ use minimq::{Buffers, ConfigBuilder, Session};
 use ota_agent::machine::Machine;
 use ota_agent::blocking::prelude::*;
 use ota_pal::blocking::{Native, OwnSelector};
-use ota_pal::{Blocking, Component, Geometry, HardwareId, Key, KeySet, Layout, NoWatchdog, Reset, SlotId, VersionRule};
+use ota_pal::{Blocking, Component, Geometry, HardwareId, Key, KeySet, Layout, NoWatchdog, Reset, SlotId, Version, VersionRule};
 use size::{Flash, read_device, write_device};
 
 struct Clock;
@@ -31,6 +31,16 @@ impl Driver for Clock {
     }
 }
 
+/// Waits until the device is ready. Without it the compiler would find that nothing ever waits, and leave code out.
+async fn ready() -> u8 {
+    let poll = |_: &mut Context<'_>| {
+        let mut state = [0];
+        read_device(&mut state);
+        if state[0] == 0 { Poll::Pending } else { Poll::Ready(state[0]) }
+    };
+    poll_fn(poll).await
+}
+
 struct Wire;
 
 impl ErrorType for Wire {
@@ -39,19 +49,21 @@ impl ErrorType for Wire {
 
 impl Read for Wire {
     async fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Self::Error> {
-        read_device(bytes);
-        Ok(bytes.len())
+        let len = bytes.len().min(ready().await.into());
+        read_device(&mut bytes[..len]);
+        Ok(len)
     }
 }
 
 impl Write for Wire {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
-        write_device(bytes);
-        Ok(bytes.len())
+        let len = bytes.len().min(ready().await.into());
+        write_device(&bytes[..len]);
+        Ok(len)
     }
 
     async fn flush(&mut self) -> Result<(), Self::Error> {
-        Ok(())
+        if ready().await == 1 { Ok(()) } else { Err(embedded_io_async::ErrorKind::Other) }
     }
 }
 
@@ -64,7 +76,7 @@ impl Connector for Network {
     async fn connect(&mut self, host: &str, port: u16, tls: bool) -> Result<Wire, ()> {
         write_device(host.as_bytes());
         write_device(&[port as u8, tls as u8]);
-        Ok(Wire)
+        if ready().await == 1 { Ok(Wire) } else { Err(()) }
     }
 }
 
@@ -79,6 +91,15 @@ impl Reset for Board {
 impl Application for Board {
     fn self_test(&mut self, connected: bool) -> SelfTest {
         if connected { SelfTest::Passed } else { SelfTest::Running }
+    }
+
+    async fn command(&mut self) -> Command {
+        match ready().await {
+            1 => Command::Abort,
+            2 => Command::RollBack,
+            3 => Command::FactoryReset,
+            major => Command::EraseImages(Version { major: major.into(), minor: 0, patch: 0 }),
+        }
     }
 }
 
