@@ -15,7 +15,7 @@ use crate::decode::FILTERS_BYTES_MAX;
 use crate::encode::{MESSAGE_BYTES_MAX, Outgoing};
 use crate::machine::{Backoff, Event, Instant};
 use crate::silence::Silence;
-use crate::transport::{Broker, Filled, HttpSource, Mqtt, NoHttp, Range};
+use crate::transport::{Activity, Broker, Filled, HttpSource, Mqtt, NoHttp, Range};
 
 /// The timeout of a connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -48,13 +48,13 @@ where
     B: Broker,
     H: HttpSource,
 {
-    let mut backoff = Backoff::new();
+    let (mut backoff, activity) = (Backoff::new(), Activity::default());
     let silence = Silence::new(broker.keep_alive_s());
-    let mut pump = Pump { agent, silence };
+    let mut pump = Pump { agent, activity: &activity, silence };
     while !pump.agent.is_reset() {
         let mut connected = Err(TimeoutError);
         {
-            let connect = pin!(async { connected = with_timeout(CONNECT_TIMEOUT, broker.connect()).await });
+            let connect = pin!(async { connected = with_timeout(CONNECT_TIMEOUT, broker.connect(&activity)).await });
             pump.drive_while(connect).await;
         }
         match connected {
@@ -85,6 +85,7 @@ pub fn now() -> Instant {
 
 struct Pump<'a, 'b, P, A> {
     agent: &'a mut Agent<'b, P, A>,
+    activity: &'a Activity,
     silence: Silence,
 }
 
@@ -100,6 +101,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
             return Ok(());
         }
         *subscribed_at = Some(now());
+        self.activity.take();
         self.silence.end();
         wait!(self.agent.on(Event::Connected, now()));
         while self.is_up() {
@@ -225,11 +227,13 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         let (begun, wake) = (Clock::now(), self.wake());
         let event = select4(self.agent.application.command(), connection.receive(), future, wake).await;
         // Only the time in which a response could have been read counts, and not that of the platform.
-        self.silence.waited(begun.elapsed().as_millis());
+        match self.activity.take() {
+            true => self.silence.end(),
+            false => self.silence.waited(begun.elapsed().as_millis()),
+        }
         match event {
             Either4::First(command) => wait!(self.agent.execute(command, now())),
             Either4::Second(message) => {
-                self.silence.end();
                 if let Some(message) = message? {
                     wait!(self.agent.on_message(message.topic, message.payload, now()));
                 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ota_agent::Instant;
 use ota_agent::prelude::*;
-use ota_agent::transport::{Broker, Inbound, Mqtt, QoS};
+use ota_agent::transport::{Activity, Broker, Inbound, Mqtt, QoS};
 use ota_examples::bench::Device;
 use ota_examples::device::Error;
 use ota_jobs::JobId;
@@ -69,7 +69,7 @@ impl Broker for Inbox {
         0
     }
 
-    async fn connect(&mut self) -> Result<&mut Self, &'static str> {
+    async fn connect<'c>(&'c mut self, _activity: &'c Activity) -> Result<&'c mut Self, &'static str> {
         if self.0.is_empty() { Err("no broker") } else { Ok(self) }
     }
 }

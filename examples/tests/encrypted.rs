@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use minimq::{Buffers, ConfigBuilder};
 use ota_agent::transport::minimq::Minimq;
-use ota_agent::transport::{Broker, Connector, Mqtt, QoS};
+use ota_agent::transport::{Activity, Broker, Connector, Mqtt, QoS};
 use ota_cloud::serve::{Config, Service, TlsFiles};
 use ota_examples::connect::Network;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -68,7 +68,8 @@ async fn publish(network: Network, port: u16, tls: bool) {
     if !tls {
         broker = broker.without_tls();
     }
-    let mut connection = broker.connect().await.unwrap();
+    let activity = Activity::default();
+    let mut connection = broker.connect(&activity).await.unwrap();
     Mqtt::subscribe(&mut connection, &["kitchen/door"]).await.unwrap();
     Mqtt::publish(&mut connection, "kitchen/door", MARKER.as_bytes(), QoS::AtLeastOnce).await.unwrap();
     loop {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use minimq::{Buffers, ConfigBuilder};
 use ota_agent::prelude::*;
-use ota_agent::transport::{Broker, Mqtt, QoS};
+use ota_agent::transport::{Activity, Broker, Mqtt, QoS};
 use ota_cloud::serve::{Config, Service};
 use ota_examples::bench::Device;
 use ota_examples::connect::Network;
@@ -55,15 +55,16 @@ async fn nothing_is_received_from_a_connection_that_was_forgotten_whatever_the_d
     let (mut receive, mut send) = ([0; 512], [0; 2048]);
     let session = ConfigBuilder::new(Buffers::new(&mut receive, &mut send)).client_id("kitchen")?;
     let mut broker = Minimq::new(session, KEEP_ALIVE_S, Network::plain(), "127.0.0.1", port).without_tls();
-    let mut connection = broker.connect().await.map_err(|error| format!("{error:?}"))?;
+    let activity = Activity::default();
+    let mut connection = broker.connect(&activity).await.map_err(|error| format!("{error:?}"))?;
     for is_dead in [false, true] {
         dead.store(is_dead, SeqCst);
         for _ in 0..PUBLISHES {
             Mqtt::publish(&mut connection, "kitchen/door", b"open", QoS::AtLeastOnce).await.unwrap();
             if is_dead {
-                assert!(timeout(PAUSE, connection.receive()).await.is_err(), "nothing arrives");
+                assert!(timeout(PAUSE, connection.receive()).await.is_err() && !activity.take(), "nothing arrives");
             } else {
-                assert!(connection.receive().await.unwrap().is_none(), "the acknowledgement");
+                assert!(connection.receive().await.unwrap().is_none() && activity.take(), "the acknowledgement");
             }
         }
     }

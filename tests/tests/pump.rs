@@ -10,10 +10,11 @@ use std::task::Poll;
 
 use embassy_futures::block_on;
 use embassy_futures::select::{Either3, select3};
+use embassy_time::{Duration, Instant as Clock, Timer};
 use embedded_io_async::{ErrorType, Read, Write};
 use ota_agent::machine::Event;
 use ota_agent::transport::http::{AllowedHosts, HttpClient, Url};
-use ota_agent::transport::{Broker, Connector, HttpSource, Inbound, Mqtt, NoHttp, QoS, Range};
+use ota_agent::transport::{Activity, Broker, Connector, HttpSource, Inbound, Mqtt, NoHttp, QoS, Range};
 use ota_agent::{Agent, AgentConfig, Application, Instant, MESSAGE_BYTES_MAX, Progress, SelfTest, Start, pump};
 use ota_jobs::{JobId, Reason, Status};
 use ota_pal::{RollbackCounters, SlotId, Watchdog, poll_ready};
@@ -49,7 +50,11 @@ struct Line {
     /// Whether nothing can be sent on a dead connection.
     stalls: bool,
     /// Until then the stream service answers nothing, while the broker acknowledges.
-    no_blocks_until: Option<embassy_time::Instant>,
+    no_blocks_until: Option<Clock>,
+    /// Blocks before one that is on its way for [`SLOW`], during which nothing else arrives.
+    blocks_before_slow: Option<u32>,
+    /// When the block that is on its way was sent, and how many of its parts arrived.
+    on_its_way: Option<(Clock, u32)>,
     acknowledgements: usize,
     connections: usize,
 }
@@ -68,6 +73,8 @@ impl Line {
             is_dead: false,
             stalls: false,
             no_blocks_until: None,
+            blocks_before_slow: None,
+            on_its_way: None,
             acknowledgements: 0,
             connections: 0,
         }
@@ -75,14 +82,14 @@ impl Line {
 }
 
 impl Broker for Line {
-    type Connection<'c> = &'c mut Self;
+    type Connection<'c> = Open<'c>;
     type Error = &'static str;
 
     fn keep_alive_s(&self) -> u16 {
         KEEP_ALIVE_S
     }
 
-    async fn connect(&mut self) -> Result<&mut Self, &'static str> {
+    async fn connect<'c>(&'c mut self, activity: &'c Activity) -> Result<Self::Connection<'c>, &'static str> {
         if self.refusals > 0 {
             self.refusals -= 1;
             return Err("refused");
@@ -90,47 +97,85 @@ impl Broker for Line {
         self.inbox.clear();
         (self.acknowledgements, self.is_dead) = (0, false);
         self.connections += 1;
-        Ok(self)
+        Ok(Open { line: self, activity })
     }
 }
 
-impl Mqtt for &mut Line {
+/// A connection to it.
+struct Open<'c> {
+    line: &'c mut Line,
+    activity: &'c Activity,
+}
+
+impl Mqtt for Open<'_> {
     type Error = &'static str;
 
     async fn subscribe(&mut self, filters: &[&str]) -> Result<(), &'static str> {
-        self.filters = filters.iter().map(|filter| String::from(*filter)).collect();
+        self.line.filters = filters.iter().map(|filter| String::from(*filter)).collect();
         Ok(())
     }
 
     async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<(), &'static str> {
-        self.published.push(qos);
-        self.is_dead |= self.dies_after.take_if(|after| *after == self.published.len()).is_some();
-        if self.is_dead {
-            return if self.stalls { pending().await } else { Ok(()) };
-        }
-        self.acknowledgements += usize::from(qos == QoS::AtLeastOnce);
-        let mut replies = self.service.borrow_mut().handle(topic, payload, pump::now().as_ms());
-        if self.no_blocks_until.is_some_and(|until| embassy_time::Instant::now() < until) {
-            replies.retain(|reply| !reply.topic.contains("/data/"));
-        }
-        self.inbox.extend(replies);
+        self.line.publish(topic, payload, qos).await;
         Ok(())
     }
 
     async fn receive(&mut self) -> Result<Option<Inbound<'_>>, &'static str> {
-        if self.ends_after == Some(self.published.len()) {
-            self.ends_after = None;
+        let line = &mut *self.line;
+        if line.ends_after.take_if(|after| *after == line.published.len()).is_some() {
             return Err("ended");
         }
-        if self.acknowledgements > 0 {
-            self.acknowledgements -= 1;
+        if line.blocks_before_slow == Some(0) && line.inbox.front().is_some_and(is_block) {
+            let (sent, parts) = line.on_its_way.get_or_insert((Clock::now(), 0));
+            while *parts < PARTS {
+                Timer::at(*sent + SLOW * (*parts + 1) / PARTS).await;
+                *parts += 1;
+                self.activity.note();
+            }
+            line.blocks_before_slow = None;
+        }
+        if line.acknowledgements > 0 {
+            line.acknowledgements -= 1;
+            self.activity.note();
             return Ok(None);
         }
-        self.received = self.inbox.pop_front();
-        match &self.received {
-            Some(Reply { topic, payload, .. }) => Ok(Some(Inbound { topic, payload })),
+        line.received = line.inbox.pop_front();
+        if let (Some(before), true) = (&mut line.blocks_before_slow, line.received.as_ref().is_some_and(is_block)) {
+            *before -= 1;
+        }
+        match &line.received {
+            Some(Reply { topic, payload, .. }) => {
+                self.activity.note();
+                Ok(Some(Inbound { topic, payload }))
+            }
             None => pending().await,
         }
+    }
+}
+
+/// How long a block takes on a slow link, and in how many parts it arrives.
+const SLOW: Duration = Duration::from_secs(6 * KEEP_ALIVE_S as u64);
+const PARTS: u32 = 12;
+
+fn is_block(reply: &Reply) -> bool {
+    reply.topic.contains("/data/")
+}
+
+impl Line {
+    async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) {
+        self.published.push(qos);
+        self.is_dead |= self.dies_after.take_if(|after| *after == self.published.len()).is_some();
+        if self.is_dead {
+            return if self.stalls {
+                pending().await
+            };
+        }
+        self.acknowledgements += usize::from(qos == QoS::AtLeastOnce);
+        let mut replies = self.service.borrow_mut().handle(topic, payload, pump::now().as_ms());
+        if self.no_blocks_until.is_some_and(|until| Clock::now() < until) {
+            replies.retain(|reply| !is_block(reply));
+        }
+        self.inbox.extend(replies);
     }
 }
 
@@ -296,7 +341,7 @@ impl Bench {
         let agent = Agent::start(platform, self.app.clone(), self.device.config.clone(), &mut url, start);
         let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
         let over = poll_fn(|_| if self.status().is_terminal() { Poll::Ready(()) } else { Poll::Pending });
-        let (driven, patience) = (drive(&mut agent), embassy_time::Timer::after_secs(PATIENCE_S));
+        let (driven, patience) = (drive(&mut agent), Timer::after_secs(PATIENCE_S));
         let ended = block_on(select3(driven, over, patience));
         assert!(!matches!(ended, Either3::Third(())), "the device waits for ever");
         assert!(matches!(ended, Either3::Second(())) || agent.is_reset(), "the pump returned before a reset");
@@ -340,8 +385,16 @@ fn a_connection_on_which_nothing_comes_back_is_given_up_and_the_job_goes_on() {
 #[test]
 fn a_connection_whose_broker_acknowledges_is_kept_however_long_no_block_arrives() {
     let bench = Bench::new(Route::Mqtt);
-    let wait = embassy_time::Duration::from_secs(4 * u64::from(KEEP_ALIVE_S));
-    let mut line = Line { no_blocks_until: Some(embassy_time::Instant::now() + wait), ..Line::new(&bench.service) };
+    let wait = Duration::from_secs(4 * u64::from(KEEP_ALIVE_S));
+    let mut line = Line { no_blocks_until: Some(Clock::now() + wait), ..Line::new(&bench.service) };
+    assert_eq!(bench.run(&mut line, NoHttp), SlotId::A);
+    assert_eq!((line.connections, bench.app.disconnections.borrow().len()), (1, 0));
+}
+
+#[test]
+fn a_connection_on_which_a_block_takes_longer_than_the_keep_alive_is_kept() {
+    let bench = Bench::new(Route::Mqtt);
+    let mut line = Line { blocks_before_slow: Some(3), ..Line::new(&bench.service) };
     assert_eq!(bench.run(&mut line, NoHttp), SlotId::A);
     assert_eq!((line.connections, bench.app.disconnections.borrow().len()), (1, 0));
 }

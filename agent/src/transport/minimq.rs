@@ -6,7 +6,7 @@ use minimq::{
     ConfigBuilder, Connection, Error, PeerError, PubError, Publication, QoS, Session, SubscriptionOptions, TopicFilter,
 };
 
-use super::{Broker, Connector, Inbound, Mqtt};
+use super::{Activity, Broker, Connector, Inbound, Mqtt};
 
 /// Filters of one SUBSCRIBE. Source: AWS IoT Core, MQTT limits.
 const FILTERS_MAX: usize = 8;
@@ -46,7 +46,7 @@ impl<'buf, C: Connector> Minimq<'buf, C> {
 
 impl<'buf, C: Connector> Broker for Minimq<'buf, C> {
     type Connection<'c>
-        = Connection<'c, 'buf, C::Stream>
+        = Connection<'c, 'buf, Observed<'c, C::Stream>>
     where
         Self: 'c;
     type Error = ConnectError<C::Error, <C::Stream as ErrorType>::Error>;
@@ -55,9 +55,37 @@ impl<'buf, C: Connector> Broker for Minimq<'buf, C> {
         self.keep_alive_s
     }
 
-    async fn connect(&mut self) -> Result<Self::Connection<'_>, Self::Error> {
+    async fn connect<'c>(&'c mut self, activity: &'c Activity) -> Result<Self::Connection<'c>, Self::Error> {
         let stream = self.connector.connect(self.host, self.port, self.tls).await.map_err(ConnectError::Connector)?;
-        self.session.connect(stream).await.map_err(ConnectError::Mqtt)
+        self.session.connect(Observed { stream, activity }).await.map_err(ConnectError::Mqtt)
+    }
+}
+
+/// A stream that notes when bytes arrive.
+pub struct Observed<'c, S> {
+    stream: S,
+    activity: &'c Activity,
+}
+
+impl<S: ErrorType> ErrorType for Observed<'_, S> {
+    type Error = S::Error;
+}
+
+impl<S: Read> Read for Observed<'_, S> {
+    async fn read(&mut self, out: &mut [u8]) -> Result<usize, S::Error> {
+        let len = self.stream.read(out).await?;
+        self.activity.note();
+        Ok(len)
+    }
+}
+
+impl<S: Write> Write for Observed<'_, S> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, S::Error> {
+        self.stream.write(bytes).await
+    }
+
+    async fn flush(&mut self) -> Result<(), S::Error> {
+        self.stream.flush().await
     }
 }
 

@@ -7,6 +7,8 @@ mod decimal;
 pub mod http;
 pub mod minimq;
 
+use core::cell::Cell;
+
 use embedded_io_async::{Read, Write};
 use ota_jobs::Reason;
 
@@ -68,6 +70,22 @@ pub trait Mqtt {
     async fn receive(&mut self) -> Result<Option<Inbound<'_>>, Self::Error>;
 }
 
+/// Whether bytes arrived on a connection: a large message takes long on a slow link, and is no silence.
+#[derive(Debug, Default)]
+pub struct Activity(Cell<bool>);
+
+impl Activity {
+    /// Bytes arrived.
+    pub fn note(&self) {
+        self.0.set(true);
+    }
+
+    /// Whether any arrived since the last call.
+    pub fn take(&self) -> bool {
+        self.0.take()
+    }
+}
+
 /// Makes MQTT connections, one at a time.
 #[allow(async_fn_in_trait)]
 pub trait Broker {
@@ -82,11 +100,11 @@ pub trait Broker {
     /// most, while a message waits for its acknowledgement, is closed.
     fn keep_alive_s(&self) -> u16;
 
-    /// Connects and logs in.
+    /// Connects and logs in. The connection notes in `activity` when bytes arrive.
     ///
     /// # Cancel safety
     /// Dropping the future ends the attempt.
-    async fn connect(&mut self) -> Result<Self::Connection<'_>, Self::Error>;
+    async fn connect<'c>(&'c mut self, activity: &'c Activity) -> Result<Self::Connection<'c>, Self::Error>;
 }
 
 /// The part of a file that an HTTP body must bring.

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use minimq::{Buffers, ConfigBuilder};
-use ota_agent::transport::Broker;
 use ota_agent::transport::minimq::Minimq;
+use ota_agent::transport::{Activity, Broker};
 use ota_examples::connect::Network;
 use ota_examples::device::layout;
 use ota_pal::SlotId;
@@ -66,7 +66,8 @@ async fn answers(host: &str, port: u16) -> Result<(), Error> {
     let (mut receive, mut send) = ([0; 512], [0; 512]);
     let session = ConfigBuilder::new(Buffers::new(&mut receive, &mut send)).client_id("ota-demo")?;
     let mut client = Minimq::new(session, 0, Network::plain(), host, port).without_tls();
-    let connected = client.connect().await;
+    let activity = Activity::default();
+    let connected = client.connect(&activity).await;
     connected.map(drop).map_err(|error| format!("the server does not accept an MQTT 5 connection: {error:?}").into())
 }
 
