@@ -226,9 +226,10 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         }
         let (begun, wake) = (Clock::now(), self.wake());
         let event = select4(self.agent.application.command(), connection.receive(), future, wake).await;
-        // Only the time in which a response could have been read counts, and not that of the platform.
-        match self.activity.take() {
+        let received = self.activity.take();
+        match received {
             true => self.silence.end(),
+            // Only the time in which a response could have been read counts, and not that of the platform.
             false => self.silence.waited(begun.elapsed().as_millis()),
         }
         match event {
@@ -239,6 +240,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
                 }
             }
             Either4::Third(()) => return Ok(true),
+            Either4::Fourth(()) if received => wait!(self.agent.on(Event::Incoming, now())),
             Either4::Fourth(()) => {}
         }
         Ok(false)

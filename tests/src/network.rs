@@ -24,6 +24,8 @@ pub enum NetworkEvent {
         /// Its bytes.
         payload: Vec<u8>,
     },
+    /// A part of a message reaches the device.
+    Part,
     /// The device's connection is up.
     Connected,
     /// A part of the HTTP body with this number arrives, or the body ends.
@@ -59,6 +61,9 @@ impl NetworkConditions {
     pub const IDEAL: NetworkConditions =
         NetworkConditions { delay_ms: 40, jitter_ms: 10, block_ms: 4, loss: 0, duplicates: 0, reorder: 0, garbage: 0 };
 }
+
+/// The interval at which parts of a block are noticed.
+const PART_MS: u64 = 1_000;
 
 /// Extra delay of a reordered block, in delays.
 const OVERTAKEN_DELAYS: u64 = 3;
@@ -144,6 +149,8 @@ impl Network {
         }
         for at_ms in self.arrivals(1, *assured, now_ms) {
             if payload.len() <= self.receive_bytes_max {
+                let begun_ms = at_ms - if *assured { 0 } else { self.conditions.block_ms.min(at_ms) };
+                (begun_ms + PART_MS..at_ms).step_by(PART_MS as usize).for_each(|at| self.at(at, NetworkEvent::Part));
                 self.at(at_ms, NetworkEvent::Down { topic: topic.clone(), payload: payload.clone() });
             }
         }
@@ -152,7 +159,7 @@ impl Network {
     /// Arrival times of a message: none, one or two. Messages keep their order, except for reordered blocks.
     fn arrivals(&mut self, way: usize, assured: bool, now_ms: u64) -> Vec<u64> {
         let NetworkConditions { loss, duplicates, reorder, delay_ms, block_ms, .. } = self.conditions;
-        let busy_ms = if assured { 0 } else { block_ms };
+        let busy_ms = if assured || way == 0 { 0 } else { block_ms };
         let times = if self.rng.percent(duplicates) { 2 } else { 1 };
         let mut arrivals = Vec::new();
         for _ in 0..times {

@@ -173,6 +173,7 @@ impl Simulation {
                 self.messages += 1;
                 poll_ready(agent.on_message(&topic, &payload, at)).is_some()
             }
+            NetworkEvent::Part => poll_ready(agent.on(Event::Incoming, at)).is_some(),
             NetworkEvent::Fetched { body, part } if self.body == Some(body) => self.fetched(agent, part),
             NetworkEvent::Fetched { .. } => true,
         }

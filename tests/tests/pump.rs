@@ -40,6 +40,7 @@ struct Line {
     received: Option<Reply>,
     filters: Vec<String>,
     published: Vec<QoS>,
+    block_requests: u32,
     /// Connection attempts that fail first.
     refusals: u32,
     /// Messages after which the connection ends, once.
@@ -67,6 +68,7 @@ impl Line {
             received: None,
             filters: Vec::new(),
             published: Vec::new(),
+            block_requests: 0,
             refusals: 0,
             ends_after: None,
             dies_after: None,
@@ -164,6 +166,7 @@ fn is_block(reply: &Reply) -> bool {
 impl Line {
     async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) {
         self.published.push(qos);
+        self.block_requests += u32::from(topic.ends_with("/get/cbor"));
         self.is_dead |= self.dies_after.take_if(|after| *after == self.published.len()).is_some();
         if self.is_dead {
             return if self.stalls {
@@ -397,6 +400,7 @@ fn a_connection_on_which_a_block_takes_longer_than_the_keep_alive_is_kept() {
     let mut line = Line { blocks_before_slow: Some(3), ..Line::new(&bench.service) };
     assert_eq!(bench.run(&mut line, NoHttp), SlotId::A);
     assert_eq!((line.connections, bench.app.disconnections.borrow().len()), (1, 0));
+    assert_eq!(line.block_requests, 1, "no block is requested again");
 }
 
 #[test]

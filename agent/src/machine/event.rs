@@ -43,6 +43,8 @@ pub enum Event {
     },
     /// The stream service rejected a request.
     StreamRejected(StreamRejectCode),
+    /// Bytes arrived that are not a whole message yet: what is awaited may be on its way.
+    Incoming,
     /// An HTTP request failed, or its body ended early.
     FetchFailed(Reason),
     /// The operation in flight, or the write of an accepted block, ended.

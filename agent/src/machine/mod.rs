@@ -126,6 +126,11 @@ impl Machine {
                     job.transfer.stream_rejected(code);
                 }
             }
+            Event::Incoming => {
+                if let Some(job) = &mut self.job {
+                    job.transfer.incoming(now);
+                }
+            }
             Event::FetchFailed(reason) => {
                 let random = self.rng.next_u32();
                 if let Some(job) = &mut self.job {

@@ -78,6 +78,11 @@ impl RateEstimator {
         self.last_activity.map(|at| at.plus_ms(wait))
     }
 
+    /// Postpones the timeout, if one is running.
+    pub(super) fn incoming(&mut self, now: Instant) {
+        self.last_activity = self.last_activity.map(|_| now);
+    }
+
     /// Doubles the next timeout.
     pub(super) fn timed_out(&mut self, now: Instant) {
         self.timeouts = self.timeouts.saturating_add(1);

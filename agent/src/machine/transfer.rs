@@ -52,7 +52,7 @@ pub(super) struct Transfer {
     /// The source to use when this one fails.
     spare: Option<Source>,
     silence_ms_max: u64,
-    /// When the last block was accepted, or, if later, the download or the connection started.
+    /// When the last block was accepted, or, if later, a part of one arrived or the download or the connection started.
     quiet_since: Instant,
     /// Stream requests that were rejected since the last accepted block.
     refusals: u8,
@@ -166,6 +166,14 @@ impl Transfer {
 
     pub(super) fn request(&mut self, now: Instant) -> Option<BlockRequest> {
         (self.source == Source::Stream && !self.window.is_complete()).then(|| self.window.request(now)).flatten()
+    }
+
+    /// A part of a message arrived: a block takes long on a slow link, and only silence is counted.
+    pub(super) fn incoming(&mut self, now: Instant) {
+        if self.source == Source::Stream {
+            self.quiet_since = now;
+            self.window.incoming(now);
+        }
     }
 
     pub(super) fn stream_rejected(&mut self, code: StreamRejectCode) {

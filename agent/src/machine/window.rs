@@ -218,6 +218,11 @@ impl Window {
         timed_out
     }
 
+    /// Postpones the timeout: a part of a block arrived.
+    pub(super) fn incoming(&mut self, now: Instant) {
+        self.rate.incoming(now);
+    }
+
     /// When the outstanding blocks time out.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.rate.timeout_at().filter(|_| self.outstanding() > 0)
