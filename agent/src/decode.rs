@@ -5,8 +5,8 @@ use core::mem;
 
 use ota_jobs::limits::FILTER_BYTES_MAX;
 use ota_jobs::{
-    DescribeResponse, Encoding, Filter, JobRef, JobsTopic, JsonStr, RawJson, Reason, Rejected, Response, StreamTopic,
-    ThingName, Topic, UpdateResponse, stream,
+    DescribeResponse, Encoding, Filter, JobRef, JobsTopic, JsonStr, ParseError, RawJson, Reason, Rejected, Response,
+    StreamTopic, ThingName, Topic, UpdateResponse, stream,
 };
 
 use crate::machine::{Event, Execution, ExecutionId};
@@ -79,6 +79,8 @@ fn read_jobs<'m>(topic: JobsTopic<'_>, payload: &'m [u8]) -> Decoded<'m> {
 
 fn read_next(payload: &[u8], unreadable: impl FnOnce(Reason) -> Event) -> Decoded<'_> {
     match DescribeResponse::parse(payload) {
+        // Another's job, which may be as deep as it likes.
+        Err(ParseError::TooDeep { .. }) if !contains(payload, DOCUMENT_MEMBER) => Decoded::Event(Event::NoJob),
         Err(error) => Decoded::Event(unreadable(error.into())),
         Ok(DescribeResponse { execution: None, .. }) => Decoded::Event(Event::NoJob),
         Ok(DescribeResponse { execution: Some(execution), .. }) => {
@@ -86,6 +88,13 @@ fn read_next(payload: &[u8], unreadable: impl FnOnce(Reason) -> Event) -> Decode
             Decoded::Offer { execution: execution_of(execution), document }
         }
     }
+}
+
+/// The member that makes a document one for this agent.
+const DOCUMENT_MEMBER: &[u8] = b"\"afr_ota\"";
+
+fn contains(payload: &[u8], part: &[u8]) -> bool {
+    payload.windows(part.len()).any(|window| window == part)
 }
 
 fn read_description(payload: &[u8]) -> Decoded<'_> {

@@ -346,6 +346,17 @@ fn a_custom_job_of_any_size_that_arrives_is_the_applications() {
 }
 
 #[test]
+fn a_job_of_another_application_is_left_alone_however_deep_its_document_is() {
+    let mut sim = sim();
+    let mut job = sim.job(&order("job", Kind::Custom, 2));
+    job.document = format!(r#"{{"operation":{}{}}}"#, "[".repeat(1_000), "]".repeat(1_000));
+    sim.queue(job);
+    run(&mut sim);
+    assert_eq!(sim.verdict("job"), (Status::Queued, None));
+    assert!(sim.service.updates.is_empty(), "{:?}", sim.service.updates);
+}
+
+#[test]
 fn where_one_source_fails_permanently_the_other_one_continues() {
     for prefer_http in [true, false] {
         let mut setup = ota_tests::sim::Setup::new(1);
