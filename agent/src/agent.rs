@@ -10,7 +10,7 @@ use crate::decode::{self, Decoded, FILTERS, FILTERS_BYTES_MAX};
 use crate::encode::{self, MESSAGE_BYTES_MAX, Outgoing};
 use crate::machine::{
     self, AgentConfig, Boot, Done, Event, Instant, Machine, Notice, Operation, Phase, Plan, Progress, RECORD_BYTES,
-    Record, Task, Trial,
+    Record, Step, Task, Trial,
 };
 use crate::reason::{of_fault, of_refusal};
 use crate::start::{Start, StartError, StartRefused};
@@ -140,7 +140,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         self.drain_notices();
         self.ask_verdict(now);
         while !self.reset
-            && let Some(operation) = self.machine.operation(now)
+            && let Some(operation) = self.next_operation(now)
         {
             let Some(done) = self.perform(operation).await else { return self.reset() };
             self.finish(done, now);
@@ -189,6 +189,11 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     /// The progress of the active download.
     pub fn progress(&self) -> Option<Progress> {
         self.machine.progress()
+    }
+
+    /// The step that waits for the application's consent.
+    pub fn pending(&self) -> Option<Step> {
+        self.machine.pending()
     }
 
     /// Whether the running image is on trial and waits for the application's verdict.
@@ -280,6 +285,15 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             self.update.store(document, file, self.running);
         }
         Ok(plan)
+    }
+
+    /// The next operation, once the application consents to it.
+    fn next_operation(&mut self, now: Instant) -> Option<Operation> {
+        if let Some(step) = self.machine.asks(now) {
+            let consent = self.application.consent(step);
+            self.machine.on(Event::Consent(consent), now);
+        }
+        self.machine.operation(now)
     }
 
     /// Asks the application for its verdict while the running image is on trial.

@@ -3,7 +3,7 @@
 use ota_jobs::{JobId, Reason};
 use ota_pal::{Refusal, Version};
 
-use crate::machine::{Notice, Progress};
+use crate::machine::{Consent, Notice, Progress, Step};
 use crate::reason::of_refusal;
 
 /// The application's verdict on the image that runs on trial.
@@ -71,6 +71,14 @@ pub trait Application {
     ///
     /// `connected` is whether the service is reachable: an outage alone should not roll back a good image.
     fn self_test(&mut self, connected: bool) -> SelfTest;
+
+    /// Returns whether the agent may download an image, or reset into the one that it verified. Called before each of these
+    /// steps, also of a download that a reset interrupted, and again after [`Consent::Later`]; a postponed step is reported to
+    /// the service, and a cancellation ends it.
+    fn consent(&mut self, step: Step) -> Consent {
+        let _ = step;
+        Consent::Now
+    }
 
     /// Waits for the application's next command. [`crate::pump`] executes it by [`Agent::execute`](crate::Agent::execute).
     ///

@@ -8,7 +8,7 @@ use ota_jobs::{
     Describe, EmitError, Encoding, JobRef, JobsTopic, JsonStr, RawJson, Reason, Status, StreamTopic, Topic, Update,
 };
 
-use crate::machine::{AgentConfig, BlockRequest, ExecutionId, Message, Outcome, Report};
+use crate::machine::{AgentConfig, BlockRequest, ExecutionId, Message, Outcome, Report, Step};
 use crate::transport::QoS;
 
 /// The size of a buffer for a message that the agent sends, with its topic.
@@ -86,7 +86,7 @@ fn update<'t>(
 
 fn status(report: Report) -> Status {
     match report {
-        Report::Progress { .. } | Report::Ready | Report::Testing => Status::InProgress,
+        Report::Progress { .. } | Report::Waiting(_) | Report::Ready | Report::Testing => Status::InProgress,
         Report::Final(Outcome::Succeeded) => Status::Succeeded,
         Report::Final(Outcome::Failed(reason)) => reason.status(),
     }
@@ -95,8 +95,8 @@ fn status(report: Report) -> Status {
 fn details(report: Report, buffer: &mut [u8; DETAILS_BYTES_MAX]) -> Result<RawJson<'_>, EmitError> {
     let mut details = Details::new(buffer);
     let phase = match report {
-        Report::Progress { .. } => SelfTest::Receiving,
-        Report::Ready => SelfTest::Ready,
+        Report::Progress { .. } | Report::Waiting(Step::Download) => SelfTest::Receiving,
+        Report::Ready | Report::Waiting(Step::Reset) => SelfTest::Ready,
         Report::Testing => SelfTest::Active,
         Report::Final(Outcome::Succeeded) => SelfTest::Accepted,
         Report::Final(Outcome::Failed(Reason::AbortedByUser)) => SelfTest::Aborted,
@@ -105,6 +105,8 @@ fn details(report: Report, buffer: &mut [u8; DETAILS_BYTES_MAX]) -> Result<RawJs
     details.push(details::SELF_TEST, phase.as_str())?;
     match report {
         Report::Progress { done, total } => details.push_receive(done, total)?,
+        Report::Waiting(Step::Download) => details.push(details::WAITING, details::WAITING_DOWNLOAD)?,
+        Report::Waiting(Step::Reset) => details.push(details::WAITING, details::WAITING_RESET)?,
         Report::Final(Outcome::Failed(reason)) => details.push_reason(reason)?,
         Report::Final(Outcome::Succeeded) => details.push(details::REASON, SelfTest::Accepted.as_str())?,
         Report::Ready | Report::Testing => {}
@@ -147,6 +149,8 @@ mod tests {
             (0..=u16::MAX).filter_map(Reason::from_code).map(|reason| Report::Final(Outcome::Failed(reason)));
         let others = [
             Report::Progress { done: u32::MAX, total: u32::MAX },
+            Report::Waiting(Step::Download),
+            Report::Waiting(Step::Reset),
             Report::Ready,
             Report::Testing,
             Report::Final(Outcome::Succeeded),

@@ -33,7 +33,7 @@ pub mod prelude {
     pub use crate::application::{Application, Command, SelfTest};
     pub use crate::asynchronous::agent::Agent;
     pub use crate::asynchronous::pump;
-    pub use crate::machine::{AgentConfig, Notice};
+    pub use crate::machine::{AgentConfig, Consent, Notice, Step};
     pub use crate::start::Start;
     pub use crate::transport::Connector;
     #[cfg(feature = "http")]
@@ -96,5 +96,5 @@ pub use asynchronous::agent::Agent;
 pub use asynchronous::pump;
 pub use decode::{FILTERS, FILTERS_BYTES_MAX};
 pub use encode::{MESSAGE_BYTES_MAX, Outgoing};
-pub use machine::{AgentConfig, ConfigError, Discovery, Instant, Notice, Progress};
+pub use machine::{AgentConfig, ConfigError, Consent, Discovery, Instant, Notice, Progress, Step};
 pub use start::{Start, StartError, StartRefused};

@@ -18,6 +18,12 @@ pub const RECEIVE: &str = "receive";
 pub const REASON: &str = "reason";
 /// Key: code of the reason, [`Reason::code_text`].
 pub const CODE: &str = "code";
+/// Key: what the device waits for the application's consent to: [`WAITING_DOWNLOAD`] or [`WAITING_RESET`].
+pub const WAITING: &str = "waiting";
+/// Value of [`WAITING`]: the download.
+pub const WAITING_DOWNLOAD: &str = "download";
+/// Value of [`WAITING`]: the reset into the new image.
+pub const WAITING_RESET: &str = "reset";
 /// Key: version of the running image.
 pub const VERSION: &str = "version";
 

@@ -81,6 +81,8 @@ reasons! {
     ImageFormatInvalid = 0x020B,
     /// The image does not name its hardware.
     HardwareIdMissing = 0x020C,
+    /// The application refused the download or the reset.
+    RefusedByApplication = 0x020D,
 
     /// The download stalled.
     TransferTimedOut = 0x0301,
@@ -275,7 +277,7 @@ mod tests {
     fn codes_rise_so_that_none_is_given_twice() {
         let codes: Vec<u16> = TABLE.iter().map(|(reason, _)| reason.code()).collect();
         assert!(codes.windows(2).all(|pair| pair[0] < pair[1]), "{codes:x?}");
-        assert_eq!(codes.len(), 65);
+        assert_eq!(codes.len(), 66);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The device: persistent flash, and the program that the boot selector starts from it. Every slot holds an image whose
 //! header encodes its behaviour on trial; the agent in it is always the same.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use ota_agent::machine::Notice;
-use ota_agent::{Agent, AgentConfig, Application, Instant, Progress, SelfTest, Start, StartError};
+use ota_agent::{Agent, AgentConfig, Application, Consent, Instant, Progress, SelfTest, Start, StartError, Step};
 use ota_boot::{Boot, BootError, VerifyLevel};
 use ota_jobs::{JobId, ThingName};
 use ota_pal::{
@@ -57,6 +59,17 @@ pub struct Device {
     pub thing: String,
     /// The agent's.
     pub config: AgentConfig,
+    /// The application's consents, over all boots.
+    pub consent: Rc<Consents>,
+}
+
+/// What an application is asked, and answers.
+#[derive(Default)]
+pub struct Consents {
+    /// The next answers; [`Consent::Now`] after them.
+    pub answers: RefCell<VecDeque<Consent>>,
+    /// The steps that it was asked about.
+    pub asked: RefCell<Vec<Step>>,
 }
 
 impl Device {
@@ -74,7 +87,8 @@ impl Device {
         });
         let layout = Layout::divide(geometry, slots, *factory_slot).expect("slots of whole sectors");
         let factory = image(&header(1, FACTORY_BYTES, Behaviour::Passes, RollbackCounters::default()), rng);
-        let device = Self { nor, layout, executing, signer, thing: thing.clone(), config: config.clone() };
+        let (thing, config, consent) = (thing.clone(), config.clone(), Rc::default());
+        let device = Self { nor, layout, executing, signer, thing, config, consent };
         device.nor.burn(device.runs_from(device.first_slot()).offset_bytes(), &factory);
         device
     }
@@ -115,7 +129,7 @@ impl Device {
     ) -> Option<Result<Program<'b, F>, StartError>> {
         let mut config = self.config.clone();
         config.thing = ThingName::new(&self.thing).expect("a plain name");
-        let app = App::new(Behaviour::of(&boot.header));
+        let app = App::new(Behaviour::of(&boot.header), self.consent.clone());
         let platform = self.platform(flash, boot.slot, key_epoch(&boot.header));
         let start = Start { seed, now: Instant::from_ms(now_ms) };
         poll_ready(Agent::start(platform, app, config, url, start))
@@ -182,6 +196,7 @@ impl Device {
 /// The application in every image. It stores its notices until the run loop collects them.
 pub struct App {
     behaviour: Behaviour,
+    consent: Rc<Consents>,
     /// Notices since the last collection.
     pub notices: Vec<Notice>,
     /// Progress since the last collection.
@@ -191,8 +206,8 @@ pub struct App {
 }
 
 impl App {
-    fn new(behaviour: Behaviour) -> Self {
-        Self { behaviour, notices: Vec::new(), progress: Vec::new(), custom: Vec::new() }
+    fn new(behaviour: Behaviour, consent: Rc<Consents>) -> Self {
+        Self { behaviour, consent, notices: Vec::new(), progress: Vec::new(), custom: Vec::new() }
     }
 }
 
@@ -203,6 +218,11 @@ impl Application for App {
             Behaviour::Fails => SelfTest::Failed,
             Behaviour::Hangs => SelfTest::Running,
         }
+    }
+
+    fn consent(&mut self, step: Step) -> Consent {
+        self.consent.asked.borrow_mut().push(step);
+        self.consent.answers.borrow_mut().pop_front().unwrap_or(Consent::Now)
     }
 
     fn on_notice(&mut self, notice: Notice) {

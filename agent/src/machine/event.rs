@@ -49,6 +49,8 @@ pub enum Event {
     FetchFailed(Reason),
     /// The operation in flight, or the write of an accepted block, ended.
     Done(Done),
+    /// The application's answer to [`Machine::asks`](super::Machine::asks).
+    Consent(Consent),
     /// The application's verdict on the image on trial.
     SelfTest(Result<(), Reason>),
     /// The application aborts the job.
@@ -236,6 +238,29 @@ pub enum Message<'m> {
     Blocks(BlockRequest),
 }
 
+/// A step that the application is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The download: flash is erased and written, and the network is used.
+    Download,
+    /// The reset into the new image.
+    Reset,
+}
+
+/// The application's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consent {
+    /// Go on.
+    Now,
+    /// Ask again after this time, at least a second.
+    Later {
+        /// Milliseconds.
+        ms: u32,
+    },
+    /// End the job, with [`Reason::RefusedByApplication`].
+    Refused,
+}
+
 /// A status report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
@@ -246,6 +271,8 @@ pub enum Report {
         /// Blocks of the image.
         total: u32,
     },
+    /// The application postponed this step.
+    Waiting(Step),
     /// Verified, about to reset.
     Ready,
     /// The new image runs on trial.

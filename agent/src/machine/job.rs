@@ -3,7 +3,7 @@
 use ota_jobs::{JobId, Reason};
 
 use super::AgentConfig;
-use super::event::{Done, Message, Operation, Plan};
+use super::event::{Done, Message, Operation, Plan, Step};
 use super::execution::ExecutionId;
 use super::journal::{Phase, Record};
 use super::notices::Notices;
@@ -77,6 +77,15 @@ impl Job {
 
     pub(super) fn is_receiving(&self) -> bool {
         matches!(self.state, State::Receiving { .. })
+    }
+
+    /// The step for which the application's consent is needed.
+    pub(super) fn asks(&self) -> Option<Step> {
+        match self.state {
+            State::AskingDownload { .. } => Some(Step::Download),
+            State::AskingReset { .. } => Some(Step::Reset),
+            _ => None,
+        }
     }
 
     /// The journal record of this job in `phase`.
@@ -247,7 +256,7 @@ mod tests {
 
     /// Ends every operation that is due, except a reset.
     fn work(machine: &mut Machine, frontier_bytes: u32) {
-        while let Some(operation) = machine.operation(NOW) {
+        while let Some(operation) = machine.consented(NOW) {
             let done = match operation {
                 Operation::CheckInstalled => Done::Installed(false),
                 Operation::Begin { .. } => Done::Begun { slot: 1, frontier_bytes, evicted: None },

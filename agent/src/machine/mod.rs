@@ -26,7 +26,7 @@ mod transfer;
 mod window;
 
 pub use config::{AgentConfig, ConfigError, Discovery};
-pub use event::{Done, Event, Message, Notice, Offer, Operation, Plan, Report, Sources, Task, Version};
+pub use event::{Consent, Done, Event, Message, Notice, Offer, Operation, Plan, Report, Sources, Step, Task, Version};
 pub use execution::{Execution, ExecutionId};
 pub use journal::{Outcome, Phase, RECORD_BYTES, Record};
 pub use rate::{RateEstimator, WINDOW_BLOCKS};
@@ -138,6 +138,7 @@ impl Machine {
                 }
             }
             Event::Done(done) => self.done(done, now),
+            Event::Consent(consent) => self.apply(Input::Consent(consent), now),
             Event::SelfTest(verdict) => self.apply(Input::SelfTest(verdict), now),
             Event::Abort => self.apply(Input::Aborted, now),
         }
@@ -213,6 +214,17 @@ impl Machine {
         matches!(job.state(), State::Receiving { .. } | State::Verifying { .. }).then(|| job.transfer.progress())?
     }
 
+    /// The step for which the application's consent is due now, by [`Event::Consent`].
+    pub fn asks(&self, now: Instant) -> Option<Step> {
+        let job = self.job.as_ref()?;
+        job.asks().filter(|_| job.state().facts().deadline.is_some_and(|at| at <= now))
+    }
+
+    /// The step that waits for the application's consent.
+    pub fn pending(&self) -> Option<Step> {
+        self.job.as_ref()?.asks()
+    }
+
     /// Whether the running image waits for the application's verdict.
     pub fn is_testing(&self) -> bool {
         self.job.as_ref().is_some_and(|job| matches!(job.state(), State::SelfTesting { .. }))
@@ -277,6 +289,15 @@ impl Machine {
             }
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+impl Machine {
+    /// The next operation of a device whose application consents to everything.
+    fn consented(&mut self, now: Instant) -> Option<Operation> {
+        self.on(Event::Consent(Consent::Now), now);
+        self.operation(now)
     }
 }
 
@@ -386,7 +407,7 @@ mod tests {
             let plan = Plan::new(4_096, fingerprint, Sources { stream: true, http: false }).expect("a plan");
             machine.on(Event::Offer(Offer { execution, task: Task::Update(plan) }), NOW);
             let resumed = keep_bytes.map(|frontier_bytes| Operation::SaveJournal(Phase::Receiving { frontier_bytes }));
-            let first = machine.operation(NOW);
+            let first = machine.consented(NOW);
             assert_eq!(first, Some(resumed.unwrap_or(Operation::CheckInstalled)), "{id} {fingerprint}");
         }
     }

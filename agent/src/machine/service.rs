@@ -102,7 +102,8 @@ impl Machine {
             _ => 0,
         };
         let image_bytes = identity.plan.image_bytes;
-        let state = if keep_bytes > 0 { State::SavingJob { keep_bytes } } else { State::CheckingInstalled };
+        let asking = State::AskingDownload { keep_bytes, ask_at: now, postponed: false };
+        let state = if keep_bytes > 0 { asking } else { State::CheckingInstalled };
         self.activate(identity, version, state, now);
         self.notices.push(Notice::UpdateAvailable { image_bytes });
     }
@@ -186,7 +187,7 @@ mod tests {
         let mut machine = Machine::at_boot(config, None, Boot { running: 0, digest: None, trial: Trial::None }, 1, NOW);
         machine.on(Event::Connected, NOW);
         machine.on(offer(1), NOW);
-        while let Some(operation) = machine.operation(NOW) {
+        while let Some(operation) = machine.consented(NOW) {
             let done = match operation {
                 Operation::CheckInstalled => Done::Installed(false),
                 Operation::SaveJournal(_) => Done::JournalSaved,

@@ -3,7 +3,7 @@
 
 use ota_jobs::Reason;
 
-use super::event::{Done, Notice, Operation, Report};
+use super::event::{Consent, Done, Notice, Operation, Report, Step};
 use super::journal::{Outcome, Phase};
 use super::time::Instant;
 
@@ -12,6 +12,8 @@ use super::time::Instant;
 pub(super) enum State {
     /// Checks whether the job's image is the one that runs.
     CheckingInstalled,
+    /// Asks the application whether to download, at `ask_at`.
+    AskingDownload { keep_bytes: u32, ask_at: Instant, postponed: bool },
     /// Writes the job to the journal, before the first byte of an older image is overwritten.
     SavingJob { keep_bytes: u32 },
     /// Chooses a slot.
@@ -20,6 +22,8 @@ pub(super) enum State {
     Receiving { slot: u8, resumed_bytes: u32 },
     /// Reads the image back, hashes it, verifies its signature and checks its header.
     Verifying { slot: u8 },
+    /// Asks the application whether to reset into the new image, at `ask_at`.
+    AskingReset { slot: u8, digest: [u8; 32], ask_at: Instant, postponed: bool },
     /// Reports that the image is verified, and waits until `until` at most for the acknowledgement: if the job was cancelled
     /// and the notification was lost, the response is the last word before the boot record.
     Announcing { slot: u8, digest: [u8; 32], until: Instant },
@@ -76,6 +80,8 @@ pub(super) enum Input {
     Cancelled,
     /// The application aborted the job.
     Aborted,
+    /// The application's answer.
+    Consent(Consent),
     /// The application's verdict on the running image.
     SelfTest(Result<(), Reason>),
     /// The state's deadline passed.
@@ -102,6 +108,8 @@ pub(super) struct Transition {
     pub(super) notice: Option<Notice>,
 }
 
+/// The shortest time after which the application is asked again.
+const ASK_AGAIN_MS_MIN: u64 = 1_000;
 /// How long an activation waits for the acknowledgement of the report before it.
 const ANNOUNCE_MS_MAX: u64 = 2_000;
 
@@ -113,6 +121,7 @@ impl State {
     pub(super) fn facts(&self) -> Facts {
         match *self {
             State::CheckingInstalled => Facts { operation: Some(Operation::CheckInstalled), ..CANCELLABLE },
+            State::AskingDownload { ask_at, postponed, .. } => asking(Step::Download, ask_at, postponed),
             State::SavingJob { keep_bytes } => Facts { operation: save(receiving(keep_bytes)), ..CANCELLABLE },
             State::PreparingSlot { keep_bytes } => {
                 Facts { operation: Some(Operation::Begin { keep_bytes }), ..CANCELLABLE }
@@ -124,6 +133,7 @@ impl State {
                 let on_entry = Some(Notice::VerifyStarted);
                 Facts { operation: Some(Operation::Verify), on_entry, ..CANCELLABLE }
             }
+            State::AskingReset { ask_at, postponed, .. } => asking(Step::Reset, ask_at, postponed),
             State::Announcing { until, .. } => {
                 Facts { report: Some(Report::Ready), deadline: Some(until), ..CANCELLABLE }
             }
@@ -160,7 +170,20 @@ impl State {
             State::CheckingInstalled => match input {
                 I::Done(Done::Installed(true)) => to(State::SavingOutcome(Outcome::Succeeded)), // it runs and is confirmed
                 // Unknown is no: fetching an image again is safe.
-                I::Done(Done::Installed(false) | Done::Failed(_)) => to(State::SavingJob { keep_bytes: 0 }),
+                I::Done(Done::Installed(false) | Done::Failed(_)) => {
+                    to(State::AskingDownload { keep_bytes: 0, ask_at: context.now, postponed: false })
+                }
+                I::Cancelled => cancelled(),
+                I::Aborted => failed(Reason::AbortedByUser),
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Consent(_) => return None,
+                I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
+            },
+            State::AskingDownload { keep_bytes, .. } => match input {
+                I::Consent(Consent::Now) => to(State::SavingJob { keep_bytes }),
+                I::Consent(Consent::Later { ms }) => {
+                    to(State::AskingDownload { keep_bytes, ask_at: again(context.now, ms), postponed: true })
+                }
+                I::Consent(Consent::Refused) => failed(Reason::RefusedByApplication),
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) => return None,
@@ -172,7 +195,7 @@ impl State {
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) => return None,
-                I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
+                I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::PreparingSlot { .. } => match input {
                 // The frontier, rounded down to a sector, must also be the start of a block: prepare again until it is.
@@ -188,22 +211,35 @@ impl State {
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) => return None,
-                I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
+                I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::Receiving { slot, .. } => match input {
                 I::AllBlocksStored => to(State::Verifying { slot }).with(Notice::DownloadSucceeded),
                 I::Done(Done::Failed(reason)) | I::SourcesExhausted(reason) => download_failed(reason, context),
                 I::Cancelled => cancelled(),
                 I::Aborted => download_failed(Reason::AbortedByUser, context),
-                I::Done(_) | I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
+                I::Done(_) | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::Verifying { slot } => match input {
                 I::Done(Done::Verified { digest }) => {
-                    let next = State::Announcing { slot, digest, until: context.now.plus_ms(ANNOUNCE_MS_MAX) };
+                    let next = State::AskingReset { slot, digest, ask_at: context.now, postponed: false };
                     to(next).with(Notice::VerifySucceeded { digest })
                 }
                 // Nothing was activated yet.
                 I::Done(Done::Failed(reason)) => failed(reason).with(Notice::VerifyFailed(reason)),
+                I::Cancelled => cancelled(),
+                I::Aborted => failed(Reason::AbortedByUser),
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) => return None,
+                I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
+            },
+            State::AskingReset { slot, digest, .. } => match input {
+                I::Consent(Consent::Now) => {
+                    to(State::Announcing { slot, digest, until: context.now.plus_ms(ANNOUNCE_MS_MAX) })
+                }
+                I::Consent(Consent::Later { ms }) => {
+                    to(State::AskingReset { slot, digest, ask_at: again(context.now, ms), postponed: true })
+                }
+                I::Consent(Consent::Refused) => failed(Reason::RefusedByApplication),
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) => return None,
@@ -213,7 +249,8 @@ impl State {
                 I::ReportSettled | I::Deadline => to(State::SavingActivation { slot, digest, boots: 0 }),
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::SelfTest(_) => return None,
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) => return None,
+                I::SelfTest(_) | I::Consent(_) => return None,
             },
             State::SavingActivation { slot, digest, .. } => match input {
                 I::Done(Done::JournalSaved) => to(State::Activating { slot, digest }),
@@ -221,42 +258,42 @@ impl State {
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) => return None,
-                I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
+                I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::Activating { .. } => match input {
                 I::Done(Done::Activated) => to(State::Resetting).with(Notice::Activated),
                 I::Done(Done::Failed(reason)) => failed(reason), // the shell checked: no trial is pending
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Cancelled => return None,
-                I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
+                I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::Resetting => match input {
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Cancelled => return None,
-                I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled => return None, // the reset is due
+                I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None, // the reset is due
             },
             State::SelfTesting { .. } => match input {
                 I::SelfTest(Ok(())) => to(State::Confirming),
                 I::SelfTest(Err(reason)) => to(State::RollingBack(reason)),
                 I::Deadline => to(State::RollingBack(Reason::SelfTestTimedOut)),
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) => return None,
-                I::Cancelled | I::Aborted | I::ReportSettled => return None, // the trial runs to its end
+                I::Cancelled | I::Aborted | I::ReportSettled | I::Consent(_) => return None, // the trial runs to its end
             },
             State::Confirming => match input {
                 I::Done(Done::Confirmed) => to(State::SavingOutcome(Outcome::Succeeded)).with(Notice::Confirmed),
                 I::Done(Done::Failed(reason)) => to(State::RollingBack(reason)), // not stored is not confirmed
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Cancelled => return None,
-                I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
+                I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::RollingBack(_) => match input {
                 // Also if the record was not written: the boot selector ends the trial when its attempts run out.
                 I::Done(Done::RolledBack | Done::Failed(_)) => to(State::Resetting),
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Cancelled => return None,
-                I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
+                I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::InvalidatingImage { .. } => match input {
                 // Also if the image was not erased: there is nothing else to try.
                 I::Done(Done::Invalidated | Done::Failed(_)) => failed(Reason::BootRecordFailed),
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Cancelled => return None,
-                I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
+                I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::SavingOutcome(outcome) => match input {
                 // Also if the journal failed: boot record and digest lead to the same outcome after a reset.
@@ -265,22 +302,22 @@ impl State {
                     to(next).with(Notice::Concluded(outcome))
                 }
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Cancelled => return None,
-                I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
+                I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::Reporting(_) => match input {
                 I::ReportSettled | I::Cancelled => to(State::ClearingJournal),
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) => return None,
-                I::Aborted | I::SelfTest(_) | I::Deadline => return None,
+                I::Aborted | I::SelfTest(_) | I::Deadline | I::Consent(_) => return None,
             },
             State::ClearingJournal => match input {
                 // Also if the journal failed: the service answers for a job that is over after the next reset, too.
                 I::Done(Done::JournalSaved | Done::Failed(_)) => to(State::Idle).with(Notice::Settled),
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Cancelled | I::Aborted => return None,
-                I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
+                I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::Idle => match input {
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Cancelled => return None,
-                I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
+                I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
         })
     }
@@ -288,6 +325,15 @@ impl State {
 
 fn receiving(frontier_bytes: u32) -> Phase {
     Phase::Receiving { frontier_bytes }
+}
+
+fn asking(step: Step, ask_at: Instant, postponed: bool) -> Facts {
+    Facts { report: postponed.then_some(Report::Waiting(step)), deadline: Some(ask_at), ..CANCELLABLE }
+}
+
+/// When the application is asked again.
+fn again(now: Instant, ms: u32) -> Instant {
+    now.plus_ms(u64::from(ms).max(ASK_AGAIN_MS_MIN))
 }
 
 fn save(phase: Phase) -> Option<Operation> {

@@ -4,7 +4,7 @@
 use ota_jobs::{RejectCode, Status};
 
 use super::AgentConfig;
-use super::event::{Message, Report};
+use super::event::{Message, Report, Step};
 use super::execution::ExecutionId;
 use super::time::{Backoff, Instant, Rng};
 
@@ -34,6 +34,8 @@ pub(super) struct StatusReporter {
     backoff: Backoff,
     /// When progress was last queued, and how many blocks it reported.
     progress: Option<(Instant, u32)>,
+    /// The postponed step that was reported last.
+    waiting: Option<Step>,
     /// The job is to be requested with its document.
     fresh_document: bool,
     /// Only a final report is sent.
@@ -62,14 +64,16 @@ impl StatusReporter {
             not_before: Instant::default(),
             backoff: Backoff::new(),
             progress: None,
+            waiting: None,
             fresh_document: false,
             muted: false,
         }
     }
 
-    /// Queues `report`, replacing any unsent one.
+    /// Queues `report`, replacing any unsent one. That a step is postponed is reported once.
     pub(super) fn queue(&mut self, report: Report) {
-        if !self.muted || matches!(report, Report::Final(_)) {
+        let again = matches!(report, Report::Waiting(step) if self.waiting.replace(step) == Some(step));
+        if !again && (!self.muted || matches!(report, Report::Final(_))) {
             self.queued = Some(report);
         }
     }

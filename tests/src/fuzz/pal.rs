@@ -51,6 +51,7 @@ pub fn records(bytes: &[u8]) {
         signer: std::rc::Rc::new(Signer::new("ours", false)),
         thing: "thing".into(),
         config: ota_agent::AgentConfig::new("thing").expect("a plain name"),
+        consent: Default::default(),
     };
     let mut board: Board<PlainView> = device.platform(View(device.nor.clone()), SlotId::A, 0);
     let mut journal = [0; ota_pal::JOURNAL_PAYLOAD_BYTES_MAX];

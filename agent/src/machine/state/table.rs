@@ -22,10 +22,12 @@ fn states() -> Vec<State> {
     let outcomes = [Outcome::Succeeded, Outcome::Failed(REASON)];
     let mut states = std::vec![
         State::CheckingInstalled,
+        State::AskingDownload { keep_bytes: 0, ask_at: NOW, postponed: false },
         State::SavingJob { keep_bytes: 0 },
         State::PreparingSlot { keep_bytes: 0 },
         State::Receiving { slot: SLOT, resumed_bytes: 0 },
         State::Verifying { slot: SLOT },
+        State::AskingReset { slot: SLOT, digest: DIGEST, ask_at: NOW, postponed: false },
         State::Announcing { slot: SLOT, digest: DIGEST, until: NOW },
         State::SavingActivation { slot: SLOT, digest: DIGEST, boots: 0 },
         State::Activating { slot: SLOT, digest: DIGEST },
@@ -62,6 +64,9 @@ fn inputs() -> Vec<(&'static str, Input)> {
         ("RolledBack", Input::Done(Done::RolledBack)),
         ("Invalidated", Input::Done(Done::Invalidated)),
         ("Failed", Input::Done(Done::Failed(REASON))),
+        ("Consent(Now)", Input::Consent(Consent::Now)),
+        ("Consent(Later)", Input::Consent(Consent::Later { ms: 0 })),
+        ("Consent(Refused)", Input::Consent(Consent::Refused)),
         ("SelfTest(passed)", Input::SelfTest(Ok(()))),
         ("SelfTest(failed)", Input::SelfTest(Err(REASON))),
         ("Deadline", Input::Deadline),

@@ -93,6 +93,17 @@ impl Application for Board {
         if connected { SelfTest::Passed } else { SelfTest::Running }
     }
 
+    fn consent(&mut self, step: Step) -> Consent {
+        let mut answer = [0; 4];
+        write_device(&[matches!(step, Step::Reset).into()]);
+        read_device(&mut answer);
+        match u32::from_le_bytes(answer) {
+            0 => Consent::Now,
+            u32::MAX => Consent::Refused,
+            ms => Consent::Later { ms },
+        }
+    }
+
     async fn command(&mut self) -> Command {
         match ready().await {
             1 => Command::Abort,

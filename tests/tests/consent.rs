@@ -1,0 +1,131 @@
+//! The application is asked before a download and before a reset, and answers now, later or no.
+
+use ota_agent::{Consent, Notice, Step};
+use ota_jobs::{Reason, Status};
+use ota_pal::SlotId;
+use ota_tests::fixtures::{WHILE_MS, confirmed, order, run, sim};
+use ota_tests::job::Kind;
+use ota_tests::sim::{Act, Ended, Flow, Simulation};
+
+const LATER_MS: u32 = 60_000;
+const LATER: Consent = Consent::Later { ms: LATER_MS };
+
+/// A simulation with a good job whose application gives these answers, and consents to everything after them.
+fn answering(answers: &[Consent]) -> Simulation {
+    let mut sim = sim();
+    sim.device.consent.answers.borrow_mut().extend(answers);
+    sim.create(&order("job", Kind::Good, 2));
+    sim
+}
+
+fn asked(sim: &Simulation) -> Vec<Step> {
+    sim.device.consent.asked.borrow().clone()
+}
+
+/// The reported steps that wait, in order.
+fn reported(sim: &Simulation) -> Vec<String> {
+    let details = sim.service.updates.iter().flat_map(|update| &update.details);
+    details.filter(|(key, _)| key == "waiting").map(|(_, value)| value.clone()).collect()
+}
+
+#[test]
+fn the_application_is_asked_before_the_download_and_before_the_reset() {
+    let mut sim = answering(&[]);
+    run(&mut sim);
+    assert_eq!(asked(&sim), [Step::Download, Step::Reset]);
+    assert_eq!((sim.verdict("job").0, reported(&sim)), (Status::Succeeded, Vec::new()));
+}
+
+/// When the download started, and when the new image was booted.
+fn run_timed(sim: &mut Simulation) -> (u64, u64) {
+    let (mut started_ms, mut booted_ms) = (None, None);
+    let ended = sim.run(WHILE_MS, |sim| {
+        if sim.notices().iter().any(|notice| matches!(notice, Notice::DownloadStarted { .. })) {
+            started_ms.get_or_insert(sim.now_ms);
+        }
+        if sim.boots > 1 {
+            booted_ms.get_or_insert(sim.now_ms);
+        }
+        Flow::Go
+    });
+    assert_eq!((ended, &sim.checks.violations[..]), (Ended::Quiet, &[][..]));
+    (started_ms.expect("a download"), booted_ms.expect("a reset"))
+}
+
+#[test]
+fn a_postponed_step_waits_is_asked_again_in_time_and_reported_once() {
+    let (download, reset) = (Step::Download, Step::Reset);
+    for (answers, steps, report) in [
+        (&[LATER, LATER][..], [download, download, download, reset], "download"),
+        (&[Consent::Now, LATER, LATER], [download, reset, reset, reset], "reset"),
+    ] {
+        let mut sim = answering(answers);
+        let (started_ms, booted_ms) = run_timed(&mut sim);
+        let waited_ms = 2 * u64::from(LATER_MS);
+        assert_eq!((started_ms >= waited_ms, booted_ms >= waited_ms), (report == "download", true), "{report}");
+        assert!(booted_ms < waited_ms + u64::from(LATER_MS), "{report}: {booted_ms} ms");
+        assert_eq!((asked(&sim), reported(&sim)), (steps.to_vec(), vec![report.to_owned()]));
+        assert_eq!((sim.verdict("job").0, confirmed(&sim)), (Status::Succeeded, (SlotId::B, 2)), "{report}");
+    }
+}
+
+#[test]
+fn a_step_is_asked_for_once_a_second_at_most() {
+    let mut sim = answering(&[Consent::Later { ms: 0 }; 5]);
+    assert!(run_timed(&mut sim).0 >= 5_000);
+}
+
+#[test]
+fn a_refused_step_ends_the_job_by_name_and_the_next_one_is_asked_for_anew() {
+    for answers in [&[Consent::Refused][..], &[Consent::Now, Consent::Refused]] {
+        let mut sim = answering(answers);
+        let (slot, reason) = (sim.device.layout.slot(SlotId::B), Reason::RefusedByApplication);
+        sim.checks.allowed_failures.push(reason);
+        run(&mut sim);
+        assert_eq!((sim.verdict("job"), sim.boots), ((reason.status(), Some(reason)), 1), "{answers:?}");
+        assert_eq!(confirmed(&sim), (SlotId::A, 1), "{answers:?}");
+        let erased = sim.device.nor.bytes(slot.offset_bytes(), slot.len_bytes()).iter().all(|byte| *byte == 0xFF);
+        assert_eq!(erased, answers.len() == 1, "nothing is written before the consent");
+        sim.create(&order("next", Kind::Good, 3));
+        run(&mut sim);
+        assert_eq!((sim.verdict("next").0, confirmed(&sim)), (Status::Succeeded, (SlotId::B, 3)), "{answers:?}");
+    }
+}
+
+/// Runs, and calls `act` while the step waits.
+fn run_with(sim: &mut Simulation, act: impl FnOnce(&mut Simulation)) {
+    let (half_ms, mut act) = (u64::from(LATER_MS) / 2, Some(act));
+    sim.alarm_ms = Some(half_ms);
+    let ended = sim.run(WHILE_MS, |sim| {
+        if sim.now_ms >= half_ms
+            && let Some(act) = act.take()
+        {
+            sim.alarm_ms = None;
+            act(sim);
+        }
+        Flow::Go
+    });
+    assert_eq!((ended, &sim.checks.violations[..]), (Ended::Quiet, &[][..]));
+}
+
+#[test]
+fn a_cancellation_ends_a_job_that_waits_at_once() {
+    for answers in [&[LATER][..], &[Consent::Now, LATER]] {
+        let mut sim = answering(answers);
+        run_with(&mut sim, |sim| sim.take_back("job", Status::Canceled));
+        assert!(sim.notices().contains(&Notice::Cancelled) && sim.boots == 1, "{answers:?}");
+        assert!(sim.now_ms < u64::from(LATER_MS), "{answers:?}: {} ms", sim.now_ms);
+    }
+}
+
+#[test]
+fn after_a_power_cut_while_a_step_waits_the_application_is_asked_again() {
+    for answers in [&[LATER][..], &[Consent::Now, LATER]] {
+        let mut sim = answering(answers);
+        run_with(&mut sim, |sim| sim.act(Act::Reset));
+        let mut steps = vec![Step::Download, Step::Reset];
+        steps.truncate(answers.len());
+        steps.extend([Step::Download, Step::Reset]);
+        assert_eq!((asked(&sim), sim.verdict("job").0), (steps, Status::Succeeded), "{answers:?}");
+    }
+}
