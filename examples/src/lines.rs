@@ -1,6 +1,8 @@
 //! Log lines that the demo's processes print and the demo parses.
 //! One line per event, fields separated by tabs, readable without the demo.
 
+use std::io::{self, Write};
+use std::process;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A log line of a device.
@@ -53,10 +55,12 @@ impl Line {
     }
 }
 
-/// Prints a line with the current time.
+/// Prints a line with the current time. Exits if nobody reads standard output any more, as after the end of the demo.
 pub fn print(kind: Kind, topic: &str, text: &str) {
     let (_, name) = KINDS.into_iter().find(|(known, _)| *known == kind).expect("every kind has a name");
-    println!("{}\t{name}\t{topic}\t{text}", now_ms());
+    if writeln!(io::stdout(), "{}\t{name}\t{topic}\t{text}", now_ms()).is_err() {
+        process::exit(0);
+    }
 }
 
 /// Milliseconds since 1970.
