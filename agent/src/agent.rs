@@ -70,7 +70,8 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         })
     }
 
-    /// Updates the device with `document`, an `afr_ota` job document, without a job: only the application is notified.
+    /// Updates the device with `document`, an `afr_ota` job document, without a job: only the application is notified. It is
+    /// asked for its consent as for a job.
     ///
     /// Errors: [`StartRefused`]; then nothing changed.
     ///

@@ -108,7 +108,8 @@ pub trait Application {
         let _ = (topic, payload);
     }
 
-    /// Called for a job that is not a firmware update, with its document. The agent sends nothing about the job.
+    /// Called for a job that is not a firmware update, with its document, unless that is nested deeper than 16 levels. The
+    /// agent sends nothing about the job.
     fn on_custom_job(&mut self, job: &JobId, document: &[u8]) {
         let _ = (job, document);
     }

@@ -79,8 +79,7 @@ fn read_jobs<'m>(topic: JobsTopic<'_>, payload: &'m [u8]) -> Decoded<'m> {
 
 fn read_next(payload: &[u8], unreadable: impl FnOnce(Reason) -> Event) -> Decoded<'_> {
     match DescribeResponse::parse(payload) {
-        // Another's job, which may be as deep as it likes.
-        Err(ParseError::TooDeep { .. }) if !contains(payload, DOCUMENT_MEMBER) => Decoded::Event(Event::NoJob),
+        Err(ParseError::TooDeep { .. }) if !contains(payload, DOCUMENT_MEMBER) => Decoded::Event(Event::OtherJob),
         Err(error) => Decoded::Event(unreadable(error.into())),
         Ok(DescribeResponse { execution: None, .. }) => Decoded::Event(Event::NoJob),
         Ok(DescribeResponse { execution: Some(execution), .. }) => {

@@ -1,5 +1,5 @@
 //! Drives an agent over an MQTT connection and an HTTP body: connects, subscribes, passes messages both ways, and sleeps until
-//! the agent's next deadline. A publish is never cancelled.
+//! the agent's next deadline. A publish that times out ends the connection.
 
 use core::future::{Future, pending};
 use core::pin::{Pin, pin};
@@ -60,10 +60,13 @@ where
         match connected {
             Ok(Ok(mut connection)) => {
                 let mut subscribed_at = None;
-                if let Err(error) = pump.serve(&mut connection, &mut subscribed_at, &mut http).await {
-                    pump.agent.application().on_disconnected(&error);
-                } else if pump.silence.is_over() {
-                    pump.agent.application().on_disconnected(&TimeoutError);
+                let served = pump.serve(&mut connection, &mut subscribed_at, &mut http).await;
+                let timed_out = subscribed_at.is_none() || pump.silence.is_over();
+                pump.silence.reset();
+                match served {
+                    Err(error) => pump.agent.application().on_disconnected(&error),
+                    Ok(()) if timed_out => pump.agent.application().on_disconnected(&TimeoutError),
+                    Ok(()) => {}
                 }
                 if let Some(at) = subscribed_at {
                     backoff.held(now().since(at));
@@ -102,7 +105,6 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         }
         *subscribed_at = Some(now());
         self.activity.take();
-        self.silence.end();
         wait!(self.agent.on(Event::Connected, now()));
         while self.is_up() {
             match self.agent.fetch(now()) {
@@ -226,11 +228,14 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         }
         let (begun, wake) = (Clock::now(), self.wake());
         let event = select4(self.agent.application.command(), connection.receive(), future, wake).await;
-        let received = self.activity.take();
+        let received = self.activity.take() || matches!(event, Either4::Second(Ok(_)));
         match received {
-            true => self.silence.end(),
+            true => self.silence.reset(),
             // Only the time in which a response could have been read counts, and not that of the platform.
-            false => self.silence.waited(begun.elapsed().as_millis()),
+            false => self.silence.waited(begun.elapsed().as_micros()),
+        }
+        if received && !matches!(event, Either4::Second(_)) {
+            wait!(self.agent.on(Event::Incoming, now()));
         }
         match event {
             Either4::First(command) => wait!(self.agent.execute(command, now())),
@@ -240,7 +245,6 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
                 }
             }
             Either4::Third(()) => return Ok(true),
-            Either4::Fourth(()) if received => wait!(self.agent.on(Event::Incoming, now())),
             Either4::Fourth(()) => {}
         }
         Ok(false)
@@ -261,7 +265,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
             {
                 Ok(published) => published?,
                 Err(TimeoutError) => {
-                    self.silence.exceed();
+                    self.silence.expire();
                     return Ok(());
                 }
             }

@@ -55,7 +55,7 @@ impl Line {
     }
 }
 
-/// Prints a line with the current time. Exits if nobody reads standard output any more, as after the end of the demo.
+/// Prints a line with the current time. Exits if standard output is closed, as at the end of the demo.
 pub fn print(kind: Kind, topic: &str, text: &str) {
     let (_, name) = KINDS.into_iter().find(|(known, _)| *known == kind).expect("every kind has a name");
     if writeln!(io::stdout(), "{}\t{name}\t{topic}\t{text}", now_ms()).is_err() {

@@ -47,7 +47,7 @@ async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, dead: &AtomicB
 }
 
 #[tokio::test]
-async fn nothing_is_received_from_a_connection_that_was_forgotten_whatever_the_device_publishes() -> Result<(), Error> {
+async fn nothing_is_received_from_a_half_open_connection_whatever_the_device_publishes() -> Result<(), Error> {
     let device = Device::new("half-open")?;
     let service = Service::start(Config::local(device.folder())).await?;
     let dead = Arc::new(AtomicBool::new(false));

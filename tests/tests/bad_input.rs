@@ -354,6 +354,7 @@ fn a_job_of_another_application_is_left_alone_however_deep_its_document_is() {
     run(&mut sim);
     assert_eq!(sim.verdict("job"), (Status::Queued, None));
     assert!(sim.service.updates.is_empty(), "{:?}", sim.service.updates);
+    assert!(!sim.notices().contains(&Notice::NoUpdate), "there is a job");
 }
 
 #[test]

@@ -331,7 +331,7 @@ fn a_job_cancelled_before_activation_ends_without_a_trial_and_later_the_trial_en
     assert!((1..steps as u32).contains(&tried), "some were cancelled in time: {tried} of {steps}");
 }
 
-/// The report that the image is verified is the last question before the boot record.
+/// The report that the image is verified is the last request before the boot record.
 #[test]
 fn a_cancellation_whose_notification_is_lost_stops_the_job_before_the_boot_record() {
     let steps = disturbed(Kind::Good, Route::Mqtt, |_| {}).steps;

@@ -1,4 +1,4 @@
-//! Links that carry some hundred bytes per second: a wait is for silence, never for a whole block.
+//! Links that carry some hundred bytes per second, without TLS: a wait is for silence, never for a whole block.
 
 use ota_agent::AgentConfig;
 use ota_jobs::Status;

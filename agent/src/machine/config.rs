@@ -14,7 +14,8 @@ pub struct AgentConfig {
     pub window_bytes_start: u32,
     /// The timeout of a response of the service. Default 5 s.
     pub response_timeout_ms: u64,
-    /// How long a connected source may deliver no block before the other one is used, or the job fails. Default 5 min.
+    /// How long a connected source may deliver nothing, no part of a block, before the other one is used, or the job fails.
+    /// Default 5 min.
     pub silence_ms_max: u64,
     /// The longest interval between two progress reports. Default 10 s.
     pub progress_every_ms: u64,

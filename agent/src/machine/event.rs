@@ -19,6 +19,8 @@ pub enum Event {
     Offer(Offer),
     /// The service has no job.
     NoJob,
+    /// The next job is of another application, and its document was not parsed.
+    OtherJob,
     /// The response to a request for the next job cannot be parsed.
     OfferUnreadable(Reason),
     /// The service rejected a request for the next job.

@@ -1,4 +1,4 @@
-//! An execution of a job on this thing. A job that is retried, or deleted and created again under its id, has another one.
+//! An execution of a job on this thing. A job that is retried, or deleted and created again under its id, gets a new one.
 
 use ota_jobs::{JobId, Status};
 

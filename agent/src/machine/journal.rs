@@ -118,7 +118,10 @@ impl Record {
                 Phase::Activating { slot: bytes[16], digest: bytes[24..56].try_into().ok()?, boots: bytes[17] }
             }
             SUCCEEDED => Phase::Concluded(Outcome::Succeeded),
-            FAILED => Phase::Concluded(Outcome::Failed(Reason::from_code(u16::from_le_bytes([bytes[18], bytes[19]]))?)),
+            // A newer agent, whose image was rolled back, may have stored a reason that is unknown here.
+            FAILED => Phase::Concluded(Outcome::Failed(
+                Reason::from_code(u16::from_le_bytes([bytes[18], bytes[19]])).unwrap_or(Reason::RolledBack),
+            )),
             _ => return None,
         };
         let local = bytes[2] != 0;
@@ -179,6 +182,14 @@ mod tests {
         older[20..24].fill(0);
         let unknown = ExecutionId::of(failed.execution.job.clone());
         assert_eq!(Record::decode(&older), Some(Record { execution: unknown, ..failed }));
+    }
+
+    #[test]
+    fn a_failure_for_an_unknown_reason_stays_a_failure() {
+        let mut bytes = record(Phase::Concluded(Outcome::Failed(Reason::SelfTestFailed))).encode();
+        bytes[18..20].fill(0xFF);
+        let phase = Record::decode(&bytes).map(|record| record.phase);
+        assert_eq!(phase, Some(Phase::Concluded(Outcome::Failed(Reason::RolledBack))));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The state machine of the agent. Pure: events and the time go in, operations and messages come out. No clock, no I/O,
 //! no payload bytes and no platform; async, blocking and simulated shells drive the same logic.
 //!
-//! After every [`Machine::on`], the caller executes [`Machine::operation`] until it is `None`, ending each operation by
-//! [`Event::Done`]; sends [`Machine::message`] until it is `None`; and waits until [`Machine::deadline`] or the next
+//! After every [`Machine::on`], the caller answers [`Machine::asks`] by [`Event::Consent`], executes [`Machine::operation`]
+//! until it is `None`, ending each operation by [`Event::Done`]; sends [`Machine::message`] until it is `None`; and waits until [`Machine::deadline`] or the next
 //! event.
 //!
 //! `poller` finds the next job. A `job` has a state (`state`, the transition table), a download (`transfer`, `window`,
@@ -116,6 +116,7 @@ impl Machine {
             Event::JobsChanged => self.jobs_changed(now),
             Event::Offer(offer) => self.offered(offer, now),
             Event::NoJob => self.no_job(now),
+            Event::OtherJob => self.other_job(now),
             Event::OfferUnreadable(reason) => self.offer_unreadable(reason, now),
             Event::OfferRefused(code) => self.offer_refused(code, now),
             Event::Described(execution) => self.described(&execution, false, now),

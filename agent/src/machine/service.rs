@@ -49,6 +49,12 @@ impl Machine {
         }
     }
 
+    pub(super) fn other_job(&mut self, now: Instant) {
+        if self.is_idle() {
+            self.poller.answered(self.next_poll(now));
+        }
+    }
+
     pub(super) fn offer_refused(&mut self, code: RejectCode, now: Instant) {
         self.poller.refused(now, &mut self.rng);
         self.notices.push(Notice::CheckFailed(code));
@@ -83,7 +89,7 @@ impl Machine {
                     self.reject(execution, reason, now);
                 }
             }
-            Task::Custom => self.poller.answered(self.next_poll(now)),
+            Task::Custom => self.other_job(now),
             Task::Update(plan) => {
                 let identity = Identity { id: execution.id, local: false, plan };
                 self.start(identity, Some(execution.version), now);
@@ -130,7 +136,7 @@ impl Machine {
     // The active job.
 
     /// Takes the newest execution of the active job. With another number, time or file it is not the one that the device
-    /// works on: the job was retried, or created again, and what the device has to report is not about it.
+    /// works on: the job was retried, or created again, and the pending report belongs to the earlier execution.
     pub(super) fn described(&mut self, execution: &Execution, other_file: bool, now: Instant) {
         if let Some(job) = self.job.as_mut().filter(|job| job.identity.is_of(&execution.id.job)) {
             let mut state = job.reporter.described(execution.status, execution.version);

@@ -25,7 +25,7 @@ pub(super) enum State {
     /// Asks the application whether to reset into the new image, at `ask_at`.
     AskingReset { slot: u8, digest: [u8; 32], ask_at: Instant, postponed: bool },
     /// Reports that the image is verified, and waits until `until` at most for the acknowledgement: if the job was cancelled
-    /// and the notification was lost, the response is the last word before the boot record.
+    /// and the notification was lost, the response is the last chance to detect it.
     Announcing { slot: u8, digest: [u8; 32], until: Instant },
     /// Writes the decision to activate to the journal, before the boot record. `boots` counts the later boots in
     /// which the boot selector did not start the trial.

@@ -26,7 +26,7 @@ pub(super) enum ServiceState {
 pub(super) struct StatusReporter {
     /// The execution's version; unknown after a reset, a lost response or a rejection: then it is requested first.
     version: Option<u64>,
-    /// The list of jobs changed: the execution is described before the next update, whatever an earlier request returns.
+    /// The list of jobs changed: the execution is described before the next update.
     outdated: bool,
     queued: Option<Report>,
     in_flight: Option<Request>,
@@ -185,7 +185,7 @@ impl StatusReporter {
         if let Some(report) = request.report {
             self.queued.get_or_insert(report);
         }
-        // Also if the response has one: it may be that of another execution of the job.
+        // The version in the response is not used: it may belong to another execution.
         self.version = None;
         if matches!(code, RejectCode::ResourceNotFound | RejectCode::TerminalStateReached) {
             return ServiceState::Gone;

@@ -3,7 +3,8 @@
 use embedded_io_async::{ErrorType, Read, Write};
 use heapless::Vec;
 use minimq::{
-    ConfigBuilder, Connection, Error, PeerError, PubError, Publication, QoS, Session, SubscriptionOptions, TopicFilter,
+    ConfigBuilder, Connection, Error, PeerError, PubError, Publication, QoS, ResourceError, Session,
+    SubscriptionOptions, TopicFilter,
 };
 
 use super::{Activity, Broker, Connector, Inbound, Mqtt};
@@ -114,8 +115,10 @@ impl<IO: Read + Write> Mqtt for Connection<'_, '_, IO> {
         };
         match Connection::publish(self, Publication::bytes(topic, payload).qos(qos)).await {
             Ok(_) => Ok(()),
+            // So many messages wait for their acknowledgement, on a slow link: this one is lost, and repeated after its timeout.
+            Err(PubError::Session(Error::NotReady | Error::Resource(ResourceError::InflightExhausted))) => Ok(()),
             Err(PubError::Session(error)) => Err(error),
-            Err(PubError::Payload(())) => Err(Error::Resource(minimq::ResourceError::BufferTooSmall)),
+            Err(PubError::Payload(())) => Err(Error::Resource(ResourceError::BufferTooSmall)),
         }
     }
 

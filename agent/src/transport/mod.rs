@@ -96,8 +96,8 @@ pub trait Broker {
     /// Why a connection failed.
     type Error: core::fmt::Debug;
 
-    /// The keep-alive interval in seconds; 0 for none. A connection on which nothing arrives for that long, and for a minute at
-    /// most, while a message waits for its acknowledgement, is closed.
+    /// The keep-alive interval in seconds; 0 for none. A connection on which nothing arrives while a message waits for its
+    /// acknowledgement is closed after this interval, or after a minute if that is less or there is none.
     fn keep_alive_s(&self) -> u16;
 
     /// Connects and logs in. The connection notes in `activity` when bytes arrive.
