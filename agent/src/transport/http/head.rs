@@ -248,7 +248,8 @@ mod tests {
             (RANGE, "206 P", &[RANGE_HEADER, "Transfer-Encoding: gzip, chunked"], Reason::HttpEncoding),
             (RANGE, "206 P", &[RANGE_HEADER, " folded: y"], Reason::HttpProtocol),
             (RANGE, "206 P", &[RANGE_HEADER, "no colon"], Reason::HttpProtocol),
-            (RANGE, "2060", &[], Reason::HttpProtocol),
+            (RANGE, "2060", &[RANGE_HEADER], Reason::HttpProtocol),
+            (RANGE, "2x6 P", &[RANGE_HEADER], Reason::HttpProtocol),
             (RANGE, "20", &[], Reason::HttpProtocol),
         ] {
             assert_eq!(meaning(range, status, headers), Err(reason), "{status} {headers:?}");
