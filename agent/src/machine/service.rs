@@ -177,14 +177,17 @@ mod tests {
     const LATER: Instant = Instant::from_ms(30_000);
     const HTTP: Sources = Sources { stream: false, http: true };
 
-    fn offer(fingerprint: u32) -> Event {
+    fn offer(task: Task) -> Event {
         let execution = Execution {
             id: ExecutionId::of(JobId::new("job").expect("a plain id")),
             status: Status::Queued,
             version: 1,
         };
-        let plan = Plan::new(8_192, fingerprint, HTTP).expect("a plan");
-        Event::Offer(Offer { execution, task: Task::Update(plan) })
+        Event::Offer(Offer { execution, task })
+    }
+
+    fn update(fingerprint: u32) -> Task {
+        Task::Update(Plan::new(8_192, fingerprint, HTTP).expect("a plan"))
     }
 
     /// A machine that receives the file with fingerprint 1 over HTTP, and whose URL was refused.
@@ -192,7 +195,7 @@ mod tests {
         let config = AgentConfig::new("thing").expect("a plain name");
         let mut machine = Machine::at_boot(config, None, Boot { running: 0, digest: None, trial: Trial::None }, 1, NOW);
         machine.on(Event::Connected, NOW);
-        machine.on(offer(1), NOW);
+        machine.on(offer(update(1)), NOW);
         while let Some(operation) = machine.consented(NOW) {
             let done = match operation {
                 Operation::CheckInstalled => Done::Installed(false),
@@ -211,10 +214,14 @@ mod tests {
 
     #[test]
     fn only_a_document_of_the_same_file_is_a_fresh_one() {
-        for (fingerprint, fetched) in [(1, Some(0)), (2, None)] {
+        for (name, task, fetched) in [
+            ("the same file", update(1), Some(0)),
+            ("another file", update(2), None),
+            ("no document", Task::DocumentOmitted, None),
+        ] {
             let mut machine = url_refused();
-            machine.on(offer(fingerprint), LATER);
-            assert_eq!(machine.fetch(LATER), fetched, "fingerprint {fingerprint}");
+            machine.on(offer(task), LATER);
+            assert_eq!(machine.fetch(LATER), fetched, "{name}");
         }
     }
 

@@ -36,7 +36,9 @@ impl<'h> Head<'h> {
                 None => return Ok(None),
                 Some([]) => break,
                 // A line that continues the one before is obsolete, and a header without a colon is none.
-                Some(line) if line[0] == b' ' || !line.contains(&b':') => return Err(Reason::HttpProtocol),
+                Some(line) if matches!(line[0], b' ' | b'\t') || !line.contains(&b':') => {
+                    return Err(Reason::HttpProtocol);
+                }
                 Some(_) => {}
             }
         }
@@ -172,6 +174,7 @@ mod tests {
 
     const RANGE: Range = Range { from_bytes: 4096, image_bytes: 10_000, block_bytes: 4096 };
     const START: Range = Range { from_bytes: 0, ..RANGE };
+    const LAST: Range = Range { from_bytes: 8_192, ..RANGE };
 
     fn head(status: &str, headers: &[&str]) -> String {
         let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
@@ -205,6 +208,7 @@ mod tests {
                 (10_000, false),
             ),
             (RANGE, "206 P", &["Content-Range: bytes 4096-8191/10000", "Content-Length: 4096"], (8_192, false)),
+            (LAST, "206 P", &["Content-Range: bytes 8192-9999/10000"], (10_000, false)),
             (START, "200 OK", &["Content-Length: 10000"], (10_000, false)),
             (START, "200 OK", &[], (10_000, false)),
             (START, "200 OK", &["transfer-encoding: chunked"], (10_000, true)),
@@ -244,9 +248,11 @@ mod tests {
             (RANGE, "206 P", &[RANGE_HEADER, "Content-Length: many"], Reason::HttpProtocol),
             (RANGE, "206 P", &[RANGE_HEADER, "Content-Encoding: gzip"], Reason::HttpEncoding),
             (RANGE, "206 P", &[RANGE_HEADER, "Transfer-Encoding: gzip, chunked"], Reason::HttpEncoding),
-            (RANGE, "206 P", &[" folded"], Reason::HttpProtocol),
-            (RANGE, "206 P", &["no colon"], Reason::HttpProtocol),
-            (RANGE, "2060", &[], Reason::HttpProtocol),
+            (RANGE, "206 P", &[RANGE_HEADER, " folded: y"], Reason::HttpProtocol),
+            (RANGE, "206 P", &[RANGE_HEADER, "no colon"], Reason::HttpProtocol),
+            (RANGE, "206 P", &[RANGE_HEADER, "\tfolded: x"], Reason::HttpProtocol),
+            (RANGE, "2060", &[RANGE_HEADER], Reason::HttpProtocol),
+            (RANGE, "2x6 P", &[RANGE_HEADER], Reason::HttpProtocol),
             (RANGE, "20", &[], Reason::HttpProtocol),
         ] {
             assert_eq!(meaning(range, status, headers), Err(reason), "{status} {headers:?}");

@@ -230,3 +230,17 @@ fn a_url_that_does_not_fit_is_refused_and_without_a_body_there_is_no_block() {
     assert_eq!(client.block(), (0, &[][..]));
     assert!(!client.advance());
 }
+
+#[test]
+fn after_close_the_body_brings_nothing_more() {
+    let ok = response("HTTP/1.1 206 P\nContent-Range: bytes 0-39/40", &image());
+    let servers = Servers { responses: vec![ok], piece: 256, sent: Rc::default() };
+    let mut buffer = [0; 256];
+    let mut client = HttpClient::new(servers, ALLOWED, &mut buffer);
+    client.set_url(b"https://a/").expect("there is room");
+    assert_eq!(now(client.open(WHOLE)), Ok(()));
+    assert_eq!(now(client.fill()), Ok(Filled::Block));
+    client.close();
+    assert_eq!(now(client.fill()), Err(Reason::HttpUnreachable));
+    assert_eq!(client.block(), (0, &[][..]));
+}

@@ -144,6 +144,7 @@ mod tests {
             "https://[a]/",
             "https://[::1]1/",
             "https://[::1@a]/",
+            "https://[::1!]/",
         ] {
             assert_eq!(Url::parse(bad), Err(Reason::UrlNotAllowed), "{bad}");
         }
