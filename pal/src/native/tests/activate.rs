@@ -40,7 +40,7 @@ fn a_flash_that_changed_after_the_seal_is_not_activated() {
 }
 
 #[test]
-fn an_image_that_was_not_verified_is_not_activated_whoever_names_its_digest() {
+fn an_image_that_was_not_verified_is_not_activated_by_its_digest() {
     let mut flash = flash();
     let image = image(&new_header());
     let mut device = device(&mut flash, SlotId::A);
