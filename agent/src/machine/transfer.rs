@@ -26,7 +26,7 @@ const FORBIDDEN_MAX: u8 = 2;
 const FRESH_DOCUMENT_MS: u64 = 60_000;
 
 /// How long without a block until the connection may be dead.
-const QUIET_MS: u64 = 2_000;
+const QUIET_MS: u64 = 1_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
