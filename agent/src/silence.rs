@@ -1,6 +1,5 @@
-//! Finds a connection on which nothing comes back: its peer is gone, or a router on the path dropped
-//! its state. The keep-alive of MQTT
-//! detects that only while the device itself sends nothing.
+//! Finds a connection on which nothing comes back: its peer is gone, or a router on the path dropped its state. The
+//! keep-alive of MQTT detects that only while the device itself sends nothing.
 
 use crate::transport::QoS;
 

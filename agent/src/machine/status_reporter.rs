@@ -22,6 +22,13 @@ pub(super) enum ServiceState {
     Gone,
 }
 
+impl ServiceState {
+    /// The state of an execution with this status.
+    fn of(status: Status) -> Self {
+        if status.is_terminal() { Self::Gone } else { Self::Open }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct StatusReporter {
     /// The execution's version; unknown after a reset, a lost response or a rejection: then it is requested first.
@@ -159,7 +166,7 @@ impl StatusReporter {
             self.fresh_document &= !document;
         }
         self.version = Some(version);
-        of(status)
+        ServiceState::of(status)
     }
 
     pub(super) fn accepted(&mut self, token: u32, version: Option<u64>) -> ServiceState {
@@ -193,7 +200,9 @@ impl StatusReporter {
         // Every other code is transient.
         self.retry_later(now, rng);
         match code {
-            RejectCode::VersionMismatch | RejectCode::InvalidStateTransition => status.map_or(ServiceState::Open, of),
+            RejectCode::VersionMismatch | RejectCode::InvalidStateTransition => {
+                status.map_or(ServiceState::Open, ServiceState::of)
+            }
             _ => ServiceState::Open,
         }
     }
@@ -234,11 +243,6 @@ impl StatusReporter {
     fn retry_later(&mut self, now: Instant, rng: &mut Rng) {
         self.not_before = now.plus_ms(self.backoff.next_wait_ms(rng.next_u32()));
     }
-}
-
-/// The state of an execution with this status.
-fn of(status: Status) -> ServiceState {
-    if status.is_terminal() { ServiceState::Gone } else { ServiceState::Open }
 }
 
 #[cfg(test)]
