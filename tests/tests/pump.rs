@@ -1,20 +1,22 @@
 //! The pump and the HTTP client over a broker and a server in this process: subscription, both sources of an image, requests
 //! byte for byte, and the end of a connection. Nothing here waits but the pump itself.
 
+#[path = "pump/broker.rs"]
+mod broker;
+#[path = "pump/server.rs"]
+mod server;
+
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::future::{pending, poll_fn};
 use std::rc::Rc;
 use std::task::Poll;
 
 use embassy_futures::block_on;
 use embassy_futures::select::{Either3, select3};
-use embassy_time::{Duration, Instant as Clock, Timer};
-use embedded_io_async::{ErrorType, Read, Write};
+use embassy_time::{Duration, Timer};
 use ota_agent::machine::Event;
 use ota_agent::transport::http::{AllowedHosts, HttpClient, Url};
-use ota_agent::transport::{Activity, Broker, Connector, HttpSource, Inbound, Mqtt, NoHttp, QoS, Range};
+use ota_agent::transport::{HttpSource, NoHttp, QoS, Range};
 use ota_agent::{
     Agent, AgentConfig, Application, Command, Instant, MESSAGE_BYTES_MAX, Progress, SelfTest, Start, pump,
 };
@@ -24,257 +26,18 @@ use ota_tests::device::{Board, Device};
 use ota_tests::job::{Job, Kind, Order, Route, job};
 use ota_tests::nor::{PlainView, View};
 use ota_tests::rng::Rng;
-use ota_tests::service::{Reply, Service};
+use ota_tests::service::Service;
 use ota_tests::setup::Setup;
 use ota_tests::verifier::Signer;
 
+use broker::{KEEP_ALIVE_S, Line};
+use server::Server;
+
 const IMAGE_BYTES: u32 = 50_000;
-const KEEP_ALIVE_S: u16 = 1;
 /// More turns of the pump than an update takes in which it waits for something each time.
 const TURNS_MAX: u32 = 500;
 /// How long a device is waited for, at most.
 const PATIENCE_S: u64 = 60;
-
-// The broker.
-
-/// A broker with the service behind it.
-struct Line {
-    service: Rc<RefCell<Service>>,
-    inbox: VecDeque<Reply>,
-    received: Option<Reply>,
-    filters: Vec<String>,
-    published: Vec<QoS>,
-    /// Connection attempts that fail first.
-    refusals: u32,
-    /// Messages after which the connection ends, once.
-    ends_after: Option<usize>,
-    /// Messages after which nothing comes back on a connection, once.
-    dies_after: Option<usize>,
-    is_dead: bool,
-    /// Whether nothing can be sent on a dead connection.
-    stalls: bool,
-    /// How long the stream service answers nothing from the first request for blocks on, while the broker acknowledges.
-    no_blocks_for: Option<Duration>,
-    no_blocks_until: Option<Clock>,
-    /// Requests for blocks that the broker had to acknowledge, and those that were sent while a block was on its way.
-    assured_requests: u32,
-    premature_requests: u32,
-    /// Blocks before one that is on its way for [`SLOW`], during which nothing else arrives.
-    blocks_before_slow: Option<u32>,
-    /// When the block that is on its way was sent, and how many of its parts arrived.
-    on_its_way: Option<(Clock, u32)>,
-    acknowledgements: usize,
-    connections: usize,
-}
-
-impl Line {
-    fn new(service: &Rc<RefCell<Service>>) -> Self {
-        Self {
-            service: service.clone(),
-            inbox: VecDeque::new(),
-            received: None,
-            filters: Vec::new(),
-            published: Vec::new(),
-            refusals: 0,
-            ends_after: None,
-            dies_after: None,
-            is_dead: false,
-            stalls: false,
-            no_blocks_for: None,
-            no_blocks_until: None,
-            assured_requests: 0,
-            premature_requests: 0,
-            blocks_before_slow: None,
-            on_its_way: None,
-            acknowledgements: 0,
-            connections: 0,
-        }
-    }
-}
-
-impl Broker for Line {
-    type Connection<'c> = Open<'c>;
-    type Error = &'static str;
-
-    fn keep_alive_s(&self) -> u16 {
-        KEEP_ALIVE_S
-    }
-
-    async fn connect<'c>(&'c mut self, activity: &'c Activity) -> Result<Self::Connection<'c>, &'static str> {
-        if self.refusals > 0 {
-            self.refusals -= 1;
-            return Err("refused");
-        }
-        self.inbox.clear();
-        (self.acknowledgements, self.is_dead) = (0, false);
-        self.connections += 1;
-        Ok(Open { line: self, activity })
-    }
-}
-
-/// A connection to it.
-struct Open<'c> {
-    line: &'c mut Line,
-    activity: &'c Activity,
-}
-
-impl Mqtt for Open<'_> {
-    type Error = &'static str;
-
-    async fn subscribe(&mut self, filters: &[&str]) -> Result<(), &'static str> {
-        self.line.filters = filters.iter().map(|filter| String::from(*filter)).collect();
-        Ok(())
-    }
-
-    async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<(), &'static str> {
-        self.line.publish(topic, payload, qos).await;
-        Ok(())
-    }
-
-    async fn receive(&mut self) -> Result<Option<Inbound<'_>>, &'static str> {
-        let line = &mut *self.line;
-        if line.ends_after.take_if(|after| *after == line.published.len()).is_some() {
-            return Err("ended");
-        }
-        if line.blocks_before_slow == Some(0) && line.inbox.front().is_some_and(is_block) {
-            let (sent, parts) = line.on_its_way.get_or_insert((Clock::now(), 0));
-            while *parts < PARTS {
-                Timer::at(*sent + SLOW * (*parts + 1) / PARTS).await;
-                *parts += 1;
-                self.activity.note();
-            }
-            line.blocks_before_slow = None;
-        }
-        if line.acknowledgements > 0 {
-            line.acknowledgements -= 1;
-            self.activity.note();
-            return Ok(None);
-        }
-        line.received = line.inbox.pop_front();
-        if let (Some(before), true) = (&mut line.blocks_before_slow, line.received.as_ref().is_some_and(is_block)) {
-            *before -= 1;
-        }
-        match &line.received {
-            Some(Reply { topic, payload, .. }) => {
-                self.activity.note();
-                Ok(Some(Inbound { topic, payload }))
-            }
-            None => pending().await,
-        }
-    }
-}
-
-/// How long a block takes on a slow link, and in how many parts it arrives.
-const SLOW: Duration = Duration::from_secs(6 * KEEP_ALIVE_S as u64);
-const PARTS: u32 = 12;
-
-fn is_block(reply: &Reply) -> bool {
-    reply.topic.contains("/data/")
-}
-
-impl Line {
-    async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) {
-        self.published.push(qos);
-        if topic.ends_with("/get/cbor") {
-            self.assured_requests += u32::from(qos == QoS::AtLeastOnce);
-            self.premature_requests += u32::from(self.on_its_way.is_some());
-            self.no_blocks_until = self.no_blocks_until.or(self.no_blocks_for.map(|wait| Clock::now() + wait));
-        }
-        self.is_dead |= self.dies_after.take_if(|after| *after == self.published.len()).is_some();
-        if self.is_dead {
-            return if self.stalls {
-                pending().await
-            };
-        }
-        self.acknowledgements += usize::from(qos == QoS::AtLeastOnce);
-        let mut replies = self.service.borrow_mut().handle(topic, payload, pump::now().as_ms());
-        if self.no_blocks_until.is_some_and(|until| Clock::now() < until) {
-            replies.retain(|reply| !is_block(reply));
-        }
-        self.inbox.extend(replies);
-    }
-}
-
-// The server.
-
-/// Requests as they arrived: host, port, whether TLS was asked for, and the head.
-type Requests = Rc<RefCell<Vec<(String, u16, bool, String)>>>;
-
-/// A server of one file, which answers every request in pieces of `piece` bytes.
-struct Server {
-    file: Rc<[u8]>,
-    piece: usize,
-    requests: Requests,
-    /// Bytes of the body after which a connection ends, once.
-    cut_at: Option<usize>,
-}
-
-struct Answer {
-    file: Rc<[u8]>,
-    piece: usize,
-    requests: Requests,
-    cut_at: Option<usize>,
-    bytes: Option<VecDeque<u8>>,
-}
-
-impl Connector for Server {
-    type Stream = Answer;
-    type Error = &'static str;
-
-    async fn connect(&mut self, host: &str, port: u16, tls: bool) -> Result<Answer, &'static str> {
-        self.requests.borrow_mut().push((host.into(), port, tls, String::new()));
-        let (file, requests, cut_at) = (self.file.clone(), self.requests.clone(), self.cut_at.take());
-        Ok(Answer { file, piece: self.piece, requests, cut_at, bytes: None })
-    }
-}
-
-impl Answer {
-    /// The response to the last request.
-    fn respond(&self) -> VecDeque<u8> {
-        let request = self.requests.borrow().last().expect("a connection").3.clone();
-        assert!(request.ends_with("\r\n\r\n"), "{request}");
-        let range = request.split_once("\r\nRange: bytes=").expect("a range").1;
-        let from: usize = range.split_once('-').expect("an open range").0.parse().expect("a number");
-        let total = self.file.len();
-        let head = format!(
-            "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{}/{total}\r\nContent-Length: {}\r\n\r\n",
-            total - 1,
-            total - from
-        );
-        let end = self.cut_at.map_or(total, |len| total.min(from + len));
-        [head.as_bytes(), &self.file[from..end]].concat().into()
-    }
-}
-
-impl ErrorType for Answer {
-    type Error = Infallible;
-}
-
-impl Read for Answer {
-    async fn read(&mut self, out: &mut [u8]) -> Result<usize, Infallible> {
-        if self.bytes.is_none() {
-            self.bytes = Some(self.respond());
-        }
-        let bytes = self.bytes.as_mut().expect("a response");
-        let len = out.len().min(self.piece).min(bytes.len());
-        out.iter_mut().zip(bytes.drain(..len)).for_each(|(place, byte)| *place = byte);
-        Ok(len)
-    }
-}
-
-impl Write for Answer {
-    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        let text = std::str::from_utf8(bytes).expect("a request is ASCII");
-        self.requests.borrow_mut().last_mut().expect("a connection").3.push_str(text);
-        Ok(bytes.len())
-    }
-
-    async fn flush(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
-
-// The device.
 
 #[derive(Clone, Default)]
 struct App {

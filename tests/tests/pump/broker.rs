@@ -1,0 +1,171 @@
+//! A broker in this process, with the service behind it.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::pending;
+use std::rc::Rc;
+
+use embassy_time::{Duration, Instant as Clock, Timer};
+use ota_agent::pump;
+use ota_agent::transport::{Activity, Broker, Inbound, Mqtt, QoS};
+use ota_tests::service::{Reply, Service};
+
+pub const KEEP_ALIVE_S: u16 = 1;
+
+/// A broker with the service behind it.
+pub struct Line {
+    pub service: Rc<RefCell<Service>>,
+    pub inbox: VecDeque<Reply>,
+    pub received: Option<Reply>,
+    pub filters: Vec<String>,
+    pub published: Vec<QoS>,
+    /// Connection attempts that fail first.
+    pub refusals: u32,
+    /// Messages after which the connection ends, once.
+    pub ends_after: Option<usize>,
+    /// Messages after which nothing comes back on a connection, once.
+    pub dies_after: Option<usize>,
+    pub is_dead: bool,
+    /// Whether nothing can be sent on a dead connection.
+    pub stalls: bool,
+    /// How long the stream service answers nothing from the first request for blocks on, while the broker acknowledges.
+    pub no_blocks_for: Option<Duration>,
+    pub no_blocks_until: Option<Clock>,
+    /// Requests for blocks that the broker had to acknowledge, and those that were sent while a block was on its way.
+    pub assured_requests: u32,
+    pub premature_requests: u32,
+    /// Blocks before one that is on its way for [`SLOW`], during which nothing else arrives.
+    pub blocks_before_slow: Option<u32>,
+    /// When the block that is on its way was sent, and how many of its parts arrived.
+    pub on_its_way: Option<(Clock, u32)>,
+    pub acknowledgements: usize,
+    pub connections: usize,
+}
+
+impl Line {
+    pub fn new(service: &Rc<RefCell<Service>>) -> Self {
+        Self {
+            service: service.clone(),
+            inbox: VecDeque::new(),
+            received: None,
+            filters: Vec::new(),
+            published: Vec::new(),
+            refusals: 0,
+            ends_after: None,
+            dies_after: None,
+            is_dead: false,
+            stalls: false,
+            no_blocks_for: None,
+            no_blocks_until: None,
+            assured_requests: 0,
+            premature_requests: 0,
+            blocks_before_slow: None,
+            on_its_way: None,
+            acknowledgements: 0,
+            connections: 0,
+        }
+    }
+}
+
+impl Broker for Line {
+    type Connection<'c> = Open<'c>;
+    type Error = &'static str;
+
+    fn keep_alive_s(&self) -> u16 {
+        KEEP_ALIVE_S
+    }
+
+    async fn connect<'c>(&'c mut self, activity: &'c Activity) -> Result<Self::Connection<'c>, &'static str> {
+        if self.refusals > 0 {
+            self.refusals -= 1;
+            return Err("refused");
+        }
+        self.inbox.clear();
+        (self.acknowledgements, self.is_dead) = (0, false);
+        self.connections += 1;
+        Ok(Open { line: self, activity })
+    }
+}
+
+/// A connection to it.
+pub struct Open<'c> {
+    pub line: &'c mut Line,
+    pub activity: &'c Activity,
+}
+
+impl Mqtt for Open<'_> {
+    type Error = &'static str;
+
+    async fn subscribe(&mut self, filters: &[&str]) -> Result<(), &'static str> {
+        self.line.filters = filters.iter().map(|filter| String::from(*filter)).collect();
+        Ok(())
+    }
+
+    async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<(), &'static str> {
+        self.line.publish(topic, payload, qos).await;
+        Ok(())
+    }
+
+    async fn receive(&mut self) -> Result<Option<Inbound<'_>>, &'static str> {
+        let line = &mut *self.line;
+        if line.ends_after.take_if(|after| *after == line.published.len()).is_some() {
+            return Err("ended");
+        }
+        if line.blocks_before_slow == Some(0) && line.inbox.front().is_some_and(is_block) {
+            let (sent, parts) = line.on_its_way.get_or_insert((Clock::now(), 0));
+            while *parts < PARTS {
+                Timer::at(*sent + SLOW * (*parts + 1) / PARTS).await;
+                *parts += 1;
+                self.activity.note();
+            }
+            line.blocks_before_slow = None;
+        }
+        if line.acknowledgements > 0 {
+            line.acknowledgements -= 1;
+            self.activity.note();
+            return Ok(None);
+        }
+        line.received = line.inbox.pop_front();
+        if let (Some(before), true) = (&mut line.blocks_before_slow, line.received.as_ref().is_some_and(is_block)) {
+            *before -= 1;
+        }
+        match &line.received {
+            Some(Reply { topic, payload, .. }) => {
+                self.activity.note();
+                Ok(Some(Inbound { topic, payload }))
+            }
+            None => pending().await,
+        }
+    }
+}
+
+/// How long a block takes on a slow link, and in how many parts it arrives.
+const SLOW: Duration = Duration::from_secs(6 * KEEP_ALIVE_S as u64);
+const PARTS: u32 = 12;
+
+fn is_block(reply: &Reply) -> bool {
+    reply.topic.contains("/data/")
+}
+
+impl Line {
+    async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) {
+        self.published.push(qos);
+        if topic.ends_with("/get/cbor") {
+            self.assured_requests += u32::from(qos == QoS::AtLeastOnce);
+            self.premature_requests += u32::from(self.on_its_way.is_some());
+            self.no_blocks_until = self.no_blocks_until.or(self.no_blocks_for.map(|wait| Clock::now() + wait));
+        }
+        self.is_dead |= self.dies_after.take_if(|after| *after == self.published.len()).is_some();
+        if self.is_dead {
+            return if self.stalls {
+                pending().await
+            };
+        }
+        self.acknowledgements += usize::from(qos == QoS::AtLeastOnce);
+        let mut replies = self.service.borrow_mut().handle(topic, payload, pump::now().as_ms());
+        if self.no_blocks_until.is_some_and(|until| Clock::now() < until) {
+            replies.retain(|reply| !is_block(reply));
+        }
+        self.inbox.extend(replies);
+    }
+}
