@@ -1,9 +1,9 @@
 //! The state machine of the agent. Pure: events and the time go in, operations and messages come out. No clock, no I/O,
 //! no payload bytes and no platform; async, blocking and simulated shells drive the same logic.
 //!
-//! After every [`Machine::on`], the caller answers [`Machine::asks`] by [`Event::Consent`], executes [`Machine::operation`]
-//! until it is `None`, ending each operation by [`Event::Done`]; sends [`Machine::message`] until it is `None`; and waits until [`Machine::deadline`] or the next
-//! event.
+//! After every [`Machine::on`], the caller answers [`Machine::asks`] by [`Event::Consent`]; executes [`Machine::operation`]
+//! until it is `None`, ending each operation by [`Event::Done`]; sends [`Machine::message`] until it is `None`; and waits
+//! until [`Machine::deadline`] or the next event.
 //!
 //! `poller` finds the next job. A `job` has a state (`state`, the transition table), a download (`transfer`, `window`,
 //! `rate`), status updates (`status_reporter`) and a record in the journal (`journal`). `service` applies messages of
