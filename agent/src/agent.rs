@@ -10,7 +10,7 @@ use crate::decode::{self, Decoded, FILTERS, FILTERS_BYTES_MAX};
 use crate::encode::{self, MESSAGE_BYTES_MAX, Outgoing};
 use crate::machine::{
     self, AgentConfig, Boot, Done, Event, Instant, Machine, Notice, Operation, Phase, Plan, Progress, RECORD_BYTES,
-    Record, Step, Task, Trial,
+    Record, Statistics, Step, Task, Trial,
 };
 use crate::reason::{of_fault, of_refusal};
 use crate::start::{Start, StartError, StartRefused};
@@ -192,6 +192,11 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         self.machine.progress()
     }
 
+    /// The counters since the boot.
+    pub fn statistics(&self) -> Statistics {
+        self.machine.statistics()
+    }
+
     /// The step that waits for the application's consent.
     pub fn pending(&self) -> Option<Step> {
         self.machine.pending()
@@ -243,7 +248,9 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             }
         };
         self.application.on_traffic(Direction::In, topic, payload);
-        match decode::decode(parsed, payload, self.update.stream()) {
+        let decoded = decode::decode(parsed, payload, self.update.stream());
+        self.machine.count_message(matches!(decoded, Decoded::Ignored));
+        match decoded {
             Decoded::Event(event) => self.machine.on(event, now),
             Decoded::Offer { execution, document } => {
                 let task = self.task(&execution.id.job, document);
@@ -302,8 +309,8 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         if self.machine.is_testing() {
             match self.application.self_test(self.connected) {
                 SelfTest::Running => {}
-                SelfTest::Passed => self.machine.on(Event::SelfTest(Ok(())), now),
-                SelfTest::Failed => self.machine.on(Event::SelfTest(Err(Reason::SelfTestFailed)), now),
+                SelfTest::Passed => _ = self.machine.judge(Ok(()), now),
+                SelfTest::Failed => _ = self.machine.judge(Err(Reason::SelfTestFailed), now),
             }
         }
     }

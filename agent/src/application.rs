@@ -3,7 +3,7 @@
 use ota_jobs::{JobId, Reason};
 use ota_pal::{Refusal, Version};
 
-use crate::machine::{Consent, Notice, Progress, Step};
+use crate::machine::{Consent, Discovery, Notice, Progress, Statistics, Step};
 use crate::reason::of_refusal;
 
 /// The application's verdict on the image that runs on trial.
@@ -30,8 +30,27 @@ pub enum Direction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Command {
+    /// Requests the next job now, or once there is a connection.
+    Check,
+    /// Starts the download that waits for consent.
+    Download,
+    /// Resets into the verified image that waits for consent.
+    Activate,
+    /// Requests neither jobs nor blocks and takes no step that needs consent, until [`Command::Resume`] or a reset. What is
+    /// begun ends: blocks on their way are written, a trial is judged, outcomes are reported.
+    Suspend,
+    /// Ends [`Command::Suspend`]; a download goes on where it was.
+    Resume,
     /// Aborts the active update.
     Abort,
+    /// Confirms the image on trial, as [`SelfTest::Passed`] does.
+    Accept,
+    /// Returns from the image on trial to the previous one, as [`SelfTest::Failed`] does.
+    Reject,
+    /// Changes how jobs are found, until a reset.
+    Discover(Discovery),
+    /// Calls [`Application::on_statistics`].
+    Statistics,
     /// [`Agent::roll_back_now`](crate::Agent::roll_back_now).
     RollBack,
     /// [`Agent::factory_reset`](crate::Agent::factory_reset).
@@ -46,6 +65,9 @@ pub enum Command {
 pub enum CommandRefused {
     /// A job is active, or its outcome is not reported yet.
     Busy,
+    /// Nothing it applies to: no download or reset waits, no image is on trial, no job can be aborted any more, or the agent
+    /// is not suspended.
+    NotNow,
     /// The platform refused.
     Platform(Reason),
 }
@@ -53,7 +75,7 @@ pub enum CommandRefused {
 impl CommandRefused {
     pub(crate) fn reason(self) -> Reason {
         match self {
-            Self::Busy => Reason::Busy,
+            Self::Busy | Self::NotNow => Reason::Busy,
             Self::Platform(reason) => reason,
         }
     }
@@ -81,11 +103,17 @@ pub trait Application {
     }
 
     /// Waits for the application's next command. [`crate::pump`] executes it by [`Agent::execute`](crate::Agent::execute).
+    /// Also a method of this trait can issue one, through a queue that this future reads.
     ///
     /// # Cancel safety
     /// Must be cancel-safe: the future is dropped and created again whenever another event comes first.
     fn command(&mut self) -> impl Future<Output = Command> {
         core::future::pending()
+    }
+
+    /// Called when a command was executed or refused.
+    fn on_command(&mut self, command: Command, result: Result<(), CommandRefused>) {
+        let _ = (command, result);
     }
 
     /// Called for every notice, in order.
@@ -96,6 +124,11 @@ pub trait Application {
     /// Called when a block is in flash.
     fn on_progress(&mut self, progress: Progress) {
         let _ = progress;
+    }
+
+    /// Called on [`Command::Statistics`].
+    fn on_statistics(&mut self, statistics: &Statistics) {
+        let _ = statistics;
     }
 
     /// Called when a connection to the broker fails or ends; the agent reconnects after a wait.

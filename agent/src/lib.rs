@@ -96,5 +96,5 @@ pub use asynchronous::agent::Agent;
 pub use asynchronous::pump;
 pub use decode::{FILTERS, FILTERS_BYTES_MAX};
 pub use encode::{MESSAGE_BYTES_MAX, Outgoing};
-pub use machine::{AgentConfig, ConfigError, Consent, Discovery, Instant, Notice, Progress, Step};
+pub use machine::{AgentConfig, ConfigError, Consent, Discovery, Instant, Notice, Progress, Statistics, Step};
 pub use start::{Start, StartError, StartRefused};

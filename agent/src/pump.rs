@@ -209,7 +209,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
             wait!(self.agent.work(now()));
             let wake = self.wake();
             match select3(self.agent.application.command(), future.as_mut(), wake).await {
-                Either3::First(command) => wait!(self.agent.execute(command, now())),
+                Either3::First(command) => _ = wait!(self.agent.execute(command, now())),
                 Either3::Second(()) => return,
                 Either3::Third(()) => {}
             }
@@ -238,7 +238,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
             wait!(self.agent.on(Event::Incoming, now()));
         }
         match event {
-            Either4::First(command) => wait!(self.agent.execute(command, now())),
+            Either4::First(command) => _ = wait!(self.agent.execute(command, now())),
             Either4::Second(message) => {
                 if let Some(message) = message? {
                     wait!(self.agent.on_message(message.topic, message.payload, now()));

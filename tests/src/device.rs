@@ -6,7 +6,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use ota_agent::machine::Notice;
-use ota_agent::{Agent, AgentConfig, Application, Consent, Instant, Progress, SelfTest, Start, StartError, Step};
+use ota_agent::{
+    Agent, AgentConfig, Application, Command, CommandRefused, Consent, Instant, Progress, SelfTest, Start, StartError,
+    Step,
+};
 use ota_boot::{Boot, BootError, VerifyLevel};
 use ota_jobs::{JobId, ThingName};
 use ota_pal::{
@@ -201,13 +204,15 @@ pub struct App {
     pub notices: Vec<Notice>,
     /// Progress since the last collection.
     pub progress: Vec<Progress>,
+    /// Commands since the last collection, with their results.
+    pub commands: Vec<(Command, Result<(), CommandRefused>)>,
     /// Custom jobs since the last collection.
     pub custom: Vec<String>,
 }
 
 impl App {
     fn new(behaviour: Behaviour, consent: Rc<Consents>) -> Self {
-        Self { behaviour, consent, notices: Vec::new(), progress: Vec::new(), custom: Vec::new() }
+        Self { behaviour, consent, notices: Vec::new(), progress: Vec::new(), commands: Vec::new(), custom: Vec::new() }
     }
 }
 
@@ -223,6 +228,10 @@ impl Application for App {
     fn consent(&mut self, step: Step) -> Consent {
         self.consent.asked.borrow_mut().push(step);
         self.consent.answers.borrow_mut().pop_front().unwrap_or(Consent::Now)
+    }
+
+    fn on_command(&mut self, command: Command, result: Result<(), CommandRefused>) {
+        self.commands.push((command, result));
     }
 
     fn on_notice(&mut self, notice: Notice) {

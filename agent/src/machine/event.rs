@@ -53,10 +53,6 @@ pub enum Event {
     Done(Done),
     /// The application's answer to [`Machine::asks`](super::Machine::asks).
     Consent(Consent),
-    /// The application's verdict on the image on trial.
-    SelfTest(Result<(), Reason>),
-    /// The application aborts the job.
-    Abort,
 }
 
 /// A job as the service offers it.

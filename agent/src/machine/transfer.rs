@@ -142,26 +142,26 @@ impl Transfer {
     // Blocks.
 
     /// Accepts a block that is missing.
-    pub(super) fn block(&mut self, index: u32, len_bytes: u32, now: Instant) -> Option<Block> {
-        match self.window.offer(index, len_bytes, now) {
-            Ok(block) => {
+    pub(super) fn block(&mut self, index: u32, len_bytes: u32, now: Instant) -> Result<Block, BlockRefusal> {
+        let block = self.window.offer(index, len_bytes, now);
+        match block {
+            Ok(_) => {
                 self.quiet_since = now;
                 self.refusals = 0;
                 self.wrong_length = None;
                 self.fetch_failures = 0;
                 self.forbidden = 0;
                 self.backoff.reset();
-                Some(block)
             }
             Err(BlockRefusal::WrongLength { got, want }) => {
                 let reason = if got < want { Reason::ImageTooShort } else { Reason::ImageLengthMismatch };
                 let streak = self.wrong_length.filter(|streak| streak.index == index);
                 let count = streak.map_or(1, |streak| streak.count.saturating_add(1));
                 self.wrong_length = Some(WrongLengthStreak { index, count, reason });
-                None
             }
-            Err(BlockRefusal::Duplicate | BlockRefusal::OutOfRange) => None,
+            Err(BlockRefusal::Duplicate | BlockRefusal::OutOfRange | BlockRefusal::NotAwaited) => {}
         }
+        block
     }
 
     pub(super) fn request(&mut self, now: Instant) -> Option<BlockRequest> {
@@ -174,6 +174,12 @@ impl Transfer {
             self.quiet_since = now;
             self.window.incoming(now);
         }
+    }
+
+    /// The download goes on after it was suspended. What was requested before may still arrive.
+    pub(super) fn resume(&mut self, now: Instant) {
+        self.quiet_since = now;
+        self.window.incoming(now);
     }
 
     pub(super) fn stream_rejected(&mut self, code: StreamRejectCode) {
