@@ -5,12 +5,12 @@ use ota_jobs::{Document, JobId, RawJson, Reason, Topic};
 use ota_pal::{BootState, Fault, ImageState, SlotId};
 
 use super::{Platform, bisync};
-use crate::application::{Application, Direction, SelfTest};
+use crate::application::{Application, Direction, SelfTest, Shutdown};
 use crate::decode::{self, Decoded, FILTERS, FILTERS_BYTES_MAX};
 use crate::encode::{self, MESSAGE_BYTES_MAX, Outgoing};
 use crate::machine::{
-    self, AgentConfig, Boot, Done, Event, Instant, Machine, Notice, Operation, Phase, Plan, Progress, RECORD_BYTES,
-    Record, Statistics, Step, Task, Trial,
+    self, AgentConfig, Boot, Done, Event, Instant, Machine, Notice, Operation, Pending, Phase, Plan, Progress,
+    RECORD_BYTES, Record, Statistics, Step, Task, Trial,
 };
 use crate::reason::{of_fault, of_refusal};
 use crate::start::{Start, StartError, StartRefused};
@@ -28,6 +28,8 @@ pub struct Agent<'b, P, A> {
     pub(crate) free: SlotId,
     connected: bool,
     reset: bool,
+    /// The pump is to end.
+    pub(crate) shutdown: Option<Shutdown>,
     /// The time of the last [`Agent::work`].
     polled_at: Instant,
 }
@@ -66,6 +68,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             free: state.free,
             connected: false,
             reset: false,
+            shutdown: None,
             polled_at: now,
         })
     }
@@ -198,7 +201,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     }
 
     /// The step that waits for the application's consent.
-    pub fn pending(&self) -> Option<Step> {
+    pub fn pending(&self) -> Option<Pending> {
         self.machine.pending()
     }
 
@@ -226,6 +229,15 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     /// Whether the platform was reset and returned: only a simulated one does.
     pub fn is_reset(&self) -> bool {
         self.reset
+    }
+
+    /// Whether the pump is to go on.
+    pub(crate) fn is_running(&self) -> bool {
+        !self.reset && self.shutdown.is_none()
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected
     }
 
     /// The application.
@@ -298,10 +310,16 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     /// The next operation, once the application consents to it.
     fn next_operation(&mut self, now: Instant) -> Option<Operation> {
         if let Some(step) = self.machine.asks(now) {
-            let consent = self.application.consent(step);
-            self.machine.on(Event::Consent(consent), now);
+            self.ask(step, now);
         }
         self.machine.operation(now)
+    }
+
+    /// Asks the application for its consent.
+    pub(crate) fn ask(&mut self, step: Step, now: Instant) {
+        let consent = self.application.consent(step);
+        self.machine.on(Event::Consent(consent), now);
+        self.drain_notices();
     }
 
     /// Asks the application for its verdict while the running image is on trial.

@@ -3,6 +3,7 @@
 use ota_jobs::{JobId, Reason};
 use ota_pal::{Refusal, Version};
 
+use crate::encode::Outgoing;
 use crate::machine::{Consent, Discovery, Notice, Progress, Statistics, Step};
 use crate::reason::of_refusal;
 
@@ -32,6 +33,8 @@ pub enum Direction {
 pub enum Command {
     /// Requests the next job now, or once there is a connection.
     Check,
+    /// Asks the application again about the step that waits, before the time that it named.
+    Ask,
     /// Starts the download that waits for consent.
     Download,
     /// Resets into the verified image that waits for consent.
@@ -51,6 +54,11 @@ pub enum Command {
     Discover(Discovery),
     /// Calls [`Application::on_statistics`].
     Statistics,
+    /// Calls [`Application::message`]; refused without a connection.
+    Publish,
+    /// Ends [`crate::pump`]: it closes the connection and returns. The active job stays in the journal; a new run, or a reset,
+    /// resumes it.
+    Shutdown(Shutdown),
     /// [`Agent::roll_back_now`](crate::Agent::roll_back_now).
     RollBack,
     /// [`Agent::factory_reset`](crate::Agent::factory_reset).
@@ -59,14 +67,21 @@ pub enum Command {
     EraseImages(Version),
 }
 
+/// How [`crate::pump`] ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// Whether the broker is asked first to forget the subscriptions, which outlive a connection in a persistent session.
+    pub unsubscribe: bool,
+}
+
 /// Why a command was not executed; the device goes on as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommandRefused {
     /// A job is active, or its outcome is not reported yet.
     Busy,
-    /// Nothing it applies to: no download or reset waits, no image is on trial, no job can be aborted any more, or the agent
-    /// is not suspended.
+    /// Nothing it applies to: no download or reset waits, no image is on trial, no job can be aborted any more, the agent is
+    /// not suspended, or there is no connection.
     NotNow,
     /// The platform refused.
     Platform(Reason),
@@ -134,6 +149,20 @@ pub trait Application {
     /// Called when a connection to the broker fails or ends; the agent reconnects after a wait.
     fn on_disconnected(&mut self, why: &dyn core::fmt::Debug) {
         let _ = why;
+    }
+
+    /// A filter of the application's own topics, of at most 256 bytes: [`crate::pump`] subscribes to those from index 0 to the first
+    /// `None` on each connection. A connection whose broker rejects one fails.
+    fn filter(&self, index: usize) -> Option<&str> {
+        let _ = index;
+        None
+    }
+
+    /// The next message that the application publishes over the agent's connection. Called whenever the agent has nothing
+    /// to send, until it returns `None`, and again after the next event; [`Command::Publish`] is one. The message is lost if the
+    /// connection ends meanwhile.
+    fn message(&mut self) -> Option<Outgoing<'_>> {
+        None
     }
 
     /// Called for a message of the shared connection that is not the agent's.

@@ -38,6 +38,15 @@ impl<P: ImageManagement, A: Application> Agent<'_, P, A> {
             Command::Abort => machine.abort(now),
             Command::Accept => machine.judge(Ok(()), now),
             Command::Reject => machine.judge(Err(Reason::SelfTestFailed), now),
+            Command::Publish => self.is_connected(),
+            Command::Shutdown(shutdown) => {
+                self.shutdown = Some(shutdown);
+                true
+            }
+            Command::Ask => {
+                let step = machine.asks_now();
+                step.inspect(|step| self.ask(*step, now)).is_some()
+            }
             Command::Statistics => {
                 self.application.on_statistics(&machine.statistics());
                 true

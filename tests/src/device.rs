@@ -5,10 +5,11 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use ota_agent::machine::Notice;
 use ota_agent::{
-    Agent, AgentConfig, Application, Command, CommandRefused, Consent, Instant, Progress, SelfTest, Start, StartError,
-    Step,
+    Agent, AgentConfig, Application, Command, CommandRefused, Consent, Holds, Instant, Progress, SelfTest, Start,
+    StartError, Step,
 };
 use ota_boot::{Boot, BootError, VerifyLevel};
 use ota_jobs::{JobId, ThingName};
@@ -69,10 +70,12 @@ pub struct Device {
 /// What an application is asked, and answers.
 #[derive(Default)]
 pub struct Consents {
-    /// The next answers; [`Consent::Now`] after them.
+    /// The next answers.
     pub answers: RefCell<VecDeque<Consent>>,
     /// The steps that it was asked about.
     pub asked: RefCell<Vec<Step>>,
+    /// Its holds, which answer after the other answers.
+    pub holds: Holds<NoopRawMutex>,
 }
 
 impl Device {
@@ -227,7 +230,7 @@ impl Application for App {
 
     fn consent(&mut self, step: Step) -> Consent {
         self.consent.asked.borrow_mut().push(step);
-        self.consent.answers.borrow_mut().pop_front().unwrap_or(Consent::Now)
+        self.consent.answers.borrow_mut().pop_front().unwrap_or_else(|| self.consent.holds.consent(step))
     }
 
     fn on_command(&mut self, command: Command, result: Result<(), CommandRefused>) {

@@ -1,7 +1,7 @@
 //! A soak run from a seed: jobs at random times amid faults, then a phase without faults in which the last job is a good
 //! one. What must hold in every run is checked at the end of [`run`], and in `checks`.
 
-use ota_agent::{AgentConfig, Command, Consent, Discovery};
+use ota_agent::{AgentConfig, Command, Consent, Discovery, WhyLater};
 use ota_jobs::{Reason, Status};
 use ota_pal::RollbackCounters;
 
@@ -65,7 +65,7 @@ pub fn run(seed: u64) -> RunSummary {
     sim.network.conditions = conditions(&mut rng);
     sim.service.failure_rates = failure_rates(&mut rng);
     sim.web.failures = rng.pick(&[0, 0, 10, 50]);
-    let later = (0..rng.below(4)).map(|_| Consent::Later { ms: rng.below(20_000) as u32 });
+    let later = (0..rng.below(4)).map(|_| Consent::Later { ms: rng.below(20_000) as u32, why: WhyLater::Application });
     sim.device.consent.answers.borrow_mut().extend(later);
     let mut script = script(&mut rng);
     sim.checks.allowed_failures = allowed_failures(&script, &sim);

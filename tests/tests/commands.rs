@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use ota_agent::{AgentConfig, Command, Consent, Discovery, Notice, Statistics};
+use ota_agent::{AgentConfig, Command, Consent, Discovery, Notice, Statistics, WhyLater};
 use ota_jobs::{Reason, Status};
 use ota_pal::{SlotId, Version};
 use ota_tests::fixtures::{confirmed, http_order, order, run, sim};
@@ -248,7 +248,7 @@ fn a_suspended_device_takes_no_step_that_needs_consent() {
 
 #[test]
 fn a_step_that_waits_is_taken_on_command_and_only_that_one() {
-    let week = Consent::Later { ms: 7 * DAY_MS as u32 };
+    let week = Consent::Later { ms: 7 * DAY_MS as u32, why: WhyLater::Application };
     let mut sim = sim();
     sim.device.consent.answers.borrow_mut().extend([week, week]);
     sim.create(&order("job", Kind::Good, 2));

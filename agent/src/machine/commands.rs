@@ -19,7 +19,12 @@ impl Machine {
 
     /// Takes `step` if it waits for the application's consent; returns whether it does.
     pub fn go_on(&mut self, step: Step, now: Instant) -> bool {
-        self.pending() == Some(step) && self.apply(Input::Consent(Consent::Now), now)
+        self.pending().is_some_and(|pending| pending.step == step) && self.apply(Input::Consent(Consent::Now), now)
+    }
+
+    /// The step about which the application is to be asked although the time that it named has not come.
+    pub fn asks_now(&self) -> Option<Step> {
+        self.pending().filter(|_| !self.link.suspended).map(|pending| pending.step)
     }
 
     /// Aborts the active job; returns false if there is none, or if it can no longer be stopped.
@@ -196,7 +201,7 @@ mod tests {
         on(&mut machine, offer(), NOW);
         machine.operation(NOW);
         on(&mut machine, Event::Done(Done::Installed(false)), NOW);
-        assert_eq!((machine.asks(NOW), machine.pending()), (None, Some(Step::Download)));
+        assert_eq!((machine.asks(NOW), machine.asks_now(), machine.pending().is_some()), (None, None, true));
         machine.resume(NOW);
         assert_eq!(machine.asks(NOW), Some(Step::Download));
     }

@@ -2,7 +2,7 @@
 
 use ota_jobs::{JobId, Reason};
 
-use super::event::{Done, Message, Operation, Plan, Step};
+use super::event::{Done, Message, Operation, Pending, Plan, Step};
 use super::execution::ExecutionId;
 use super::journal::{Phase, Record};
 use super::notices::Notices;
@@ -80,10 +80,10 @@ impl Job {
     }
 
     /// The step for which the application's consent is needed.
-    pub(super) fn asks(&self) -> Option<Step> {
+    pub(super) fn pending(&self) -> Option<Pending> {
         match self.state {
-            State::AskingDownload { .. } => Some(Step::Download),
-            State::AskingReset { .. } => Some(Step::Reset),
+            State::AskingDownload { ask_at, why, .. } => Some(Pending { step: Step::Download, why, ask_at }),
+            State::AskingReset { ask_at, why, .. } => Some(Pending { step: Step::Reset, why, ask_at }),
             _ => None,
         }
     }

@@ -28,7 +28,10 @@ mod transfer;
 mod window;
 
 pub use config::{AgentConfig, ConfigError, Discovery};
-pub use event::{Consent, Done, Event, Message, Notice, Offer, Operation, Plan, Report, Sources, Step, Task, Version};
+pub use event::{
+    Consent, Done, Event, Message, Notice, Offer, Operation, Pending, Plan, Report, Sources, Step, Task, Version,
+    WhyLater,
+};
 pub use execution::{Execution, ExecutionId};
 pub use journal::{Outcome, Phase, RECORD_BYTES, Record};
 pub use rate::{RateEstimator, WINDOW_BLOCKS};
@@ -81,7 +84,7 @@ pub struct Machine {
     link: Link,
     job: Option<Job>,
     poller: JobPoller,
-    /// Requests for the next job that found no update since the boot, or since the way jobs are found was set.
+    /// Requests for the next job that found no update since the boot, or since [`AgentConfig::discovery`] was set.
     checks: u32,
     statistics: Statistics,
     /// The job whose download a reset interrupted, until the service offers it or another one.
@@ -245,13 +248,12 @@ impl Machine {
 
     /// The step for which the application's consent is due now, by [`Event::Consent`].
     pub fn asks(&self, now: Instant) -> Option<Step> {
-        let job = self.job.as_ref().filter(|_| !self.link.suspended)?;
-        job.asks().filter(|_| job.state().facts().deadline.is_some_and(|at| at <= now))
+        self.pending().filter(|pending| !self.link.suspended && pending.ask_at <= now).map(|pending| pending.step)
     }
 
     /// The step that waits for the application's consent.
-    pub fn pending(&self) -> Option<Step> {
-        self.job.as_ref()?.asks()
+    pub fn pending(&self) -> Option<Pending> {
+        self.job.as_ref()?.pending()
     }
 
     /// Whether the running image waits for the application's verdict.

@@ -114,7 +114,7 @@ impl Machine {
             _ => 0,
         };
         let image_bytes = identity.plan.image_bytes;
-        let asking = State::AskingDownload { keep_bytes, ask_at: now, postponed: false };
+        let asking = State::AskingDownload { keep_bytes, ask_at: now, why: None };
         let state = if keep_bytes > 0 { asking } else { State::CheckingInstalled };
         self.activate(identity, version, state, now);
         self.notices.push(Notice::UpdateAvailable { image_bytes });
