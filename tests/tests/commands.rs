@@ -232,18 +232,32 @@ fn blocks_on_their_way_during_a_suspension_are_not_requested_again() {
 
 #[test]
 fn a_suspended_device_takes_no_step_that_needs_consent() {
-    let mut sim = sim();
-    sim.act(Act::Command(Command::Suspend));
-    sim.create(&order("job", Kind::Good, 2));
-    sim.alarm_ms = Some(60_000);
-    run_through(
-        &mut sim,
-        &mut [&mut at_alarm(|sim| {
-            assert!(sim.device.consent.asked.borrow().is_empty() && sim.service.updates.is_empty());
-            sim.act(Act::Command(Command::Resume));
-        })],
-    );
-    assert_eq!((sim.verdict("job").0, confirmed(&sim)), (Status::Succeeded, (SlotId::B, 2)));
+    for offered_before in [true, false] {
+        let mut sim = sim();
+        sim.act(Act::Command(Command::Suspend));
+        if offered_before {
+            sim.create(&order("job", Kind::Good, 2));
+        }
+        sim.alarm_ms = Some(5_000);
+        run_through(
+            &mut sim,
+            &mut [
+                &mut at_alarm(|sim| {
+                    if !offered_before {
+                        sim.create(&order("job", Kind::Good, 2)); // the service notifies the device
+                    }
+                    sim.alarm_ms = Some(60_000);
+                }),
+                &mut at_alarm(|sim| {
+                    assert!(sim.device.consent.asked.borrow().is_empty() && sim.service.updates.is_empty());
+                    sim.act(Act::Command(Command::Ask));
+                    sim.act(Act::Command(Command::Resume));
+                }),
+            ],
+        );
+        assert_eq!(executed(&sim)[1..], [(Command::Ask, false), (Command::Resume, true)]);
+        assert_eq!((sim.verdict("job").0, confirmed(&sim)), (Status::Succeeded, (SlotId::B, 2)));
+    }
 }
 
 #[test]
