@@ -6,7 +6,6 @@ use core::pin::{Pin, pin};
 
 use embassy_futures::select::{Either3, Either4, select3, select4};
 use embassy_time::{Duration, Instant as Clock, TimeoutError, Timer, with_timeout};
-use heapless::String;
 use ota_jobs::Reason;
 
 use super::agent::Agent;
@@ -136,11 +135,13 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         let mut subscribed = self.subscribe_to(connection, &filters).await?;
         let mut index = 0;
         while subscribed && let Some(filter) = self.agent.application.filter(index) {
-            let Ok(filter) = String::<TOPIC_BYTES_MAX>::try_from(filter) else {
+            let Some(copy) = buffer.get_mut(..filter.len()).filter(|copy| copy.len() <= TOPIC_BYTES_MAX) else {
                 self.agent.application.on_disconnected(&"a filter of the application is too long");
                 return Ok(false);
             };
-            subscribed = self.subscribe_to(connection, &[&filter]).await?;
+            copy.copy_from_slice(filter.as_bytes()); // the application is called while the broker answers
+            let filter = str::from_utf8(copy).unwrap_or_default();
+            subscribed = self.subscribe_to(connection, &[filter]).await?;
             index += 1;
         }
         Ok(subscribed)
