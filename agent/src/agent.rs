@@ -243,7 +243,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             }
         };
         self.application.on_traffic(Direction::In, topic, payload);
-        match decode::decode(parsed, payload, self.update.stream()) {
+        match decode::decode(parsed, payload, self.update.stream(), self.machine.asked()) {
             Decoded::Event(event) => self.machine.on(event, now),
             Decoded::Offer { execution, document } => {
                 let task = self.task(&execution.id.job, document);
