@@ -260,7 +260,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             }
         };
         self.application.on_traffic(Direction::In, topic, payload);
-        let decoded = decode::decode(parsed, payload, self.update.stream());
+        let decoded = decode::decode(parsed, payload, self.update.stream(), self.machine.asked());
         self.machine.count_message(matches!(decoded, Decoded::Ignored));
         match decoded {
             Decoded::Event(event) => self.machine.on(event, now),

@@ -1,4 +1,5 @@
-//! Decodes incoming messages into events. A message that cannot be parsed, or belongs to another stream, is ignored.
+//! Decodes incoming messages into events. A message is ignored if it cannot be parsed, belongs to another stream, or is the
+//! late response to a request that was sent again.
 //! Only a next job that cannot be parsed is an event, because it is to be rejected with a reason.
 
 use core::mem;
@@ -39,10 +40,16 @@ pub(crate) fn filters<'t>(thing: &ThingName, mut buffer: &'t mut [u8]) -> [&'t s
     })
 }
 
-/// Decodes the message on `topic`; `stream` is the name and the file number of the active stream.
-pub(crate) fn decode<'m>(topic: Topic<'_>, payload: &'m [u8], stream: Option<(&str, u32)>) -> Decoded<'m> {
+/// Decodes the message on `topic`; `stream` is the name and the file number of the active stream, `asked` the token of the
+/// active job's last describe request.
+pub(crate) fn decode<'m>(
+    topic: Topic<'_>,
+    payload: &'m [u8],
+    stream: Option<(&str, u32)>,
+    asked: Option<u32>,
+) -> Decoded<'m> {
     match topic {
-        Topic::Jobs(topic) => read_jobs(topic, payload),
+        Topic::Jobs(topic) => read_jobs(topic, payload, asked),
         Topic::Stream { stream: name, topic, encoding: Encoding::Cbor } => {
             read_stream(topic, payload, stream.filter(|(active, _)| *active == name))
         }
@@ -50,17 +57,19 @@ pub(crate) fn decode<'m>(topic: Topic<'_>, payload: &'m [u8], stream: Option<(&s
     }
 }
 
-fn read_jobs<'m>(topic: JobsTopic<'_>, payload: &'m [u8]) -> Decoded<'m> {
+fn read_jobs<'m>(topic: JobsTopic<'_>, payload: &'m [u8], asked: Option<u32>) -> Decoded<'m> {
     match topic {
         // Whatever it holds: the next job is requested.
         JobsTopic::Notify => Decoded::Event(Event::JobsChanged),
         // Sent without a request: if it cannot be parsed, the next job is requested.
-        JobsTopic::NotifyNext => read_next(payload, |_| Event::JobsChanged),
-        JobsTopic::Describe(JobRef::Next, Some(Response::Accepted)) => read_next(payload, Event::OfferUnreadable),
+        JobsTopic::NotifyNext => read_next(payload, asked, |_| Event::JobsChanged),
+        JobsTopic::Describe(JobRef::Next, Some(Response::Accepted)) => {
+            read_next(payload, asked, Event::OfferUnreadable)
+        }
         JobsTopic::Describe(JobRef::Next, Some(Response::Rejected)) => {
             read_rejected(payload, |rejected, _| Event::OfferRefused(rejected.code))
         }
-        JobsTopic::Describe(JobRef::Id(_), Some(Response::Accepted)) => read_description(payload),
+        JobsTopic::Describe(JobRef::Id(_), Some(Response::Accepted)) => read_description(payload, asked),
         JobsTopic::Update(_, Some(Response::Accepted)) => read_update(payload),
         JobsTopic::Describe(JobRef::Id(_), Some(Response::Rejected))
         | JobsTopic::Update(_, Some(Response::Rejected)) => {
@@ -77,8 +86,9 @@ fn read_jobs<'m>(topic: JobsTopic<'_>, payload: &'m [u8]) -> Decoded<'m> {
     }
 }
 
-fn read_next(payload: &[u8], unreadable: impl FnOnce(Reason) -> Event) -> Decoded<'_> {
+fn read_next(payload: &[u8], asked: Option<u32>, unreadable: impl FnOnce(Reason) -> Event) -> Decoded<'_> {
     match DescribeResponse::parse(payload) {
+        Ok(response) if is_late(&response, asked) => Decoded::Ignored,
         Err(ParseError::TooDeep { .. }) if !contains(payload, DOCUMENT_MEMBER) => Decoded::Event(Event::OtherJob),
         Err(error) => Decoded::Event(unreadable(error.into())),
         Ok(DescribeResponse { execution: None, .. }) => Decoded::Event(Event::NoJob),
@@ -89,6 +99,12 @@ fn read_next(payload: &[u8], unreadable: impl FnOnce(Reason) -> Event) -> Decode
     }
 }
 
+/// Whether a response is of another request than the active job's last: its state is that of an earlier time. Notifications
+/// have no token, and without an active job every offer counts.
+fn is_late(response: &DescribeResponse<'_>, asked: Option<u32>) -> bool {
+    response.client_token.is_some_and(|text| asked.is_some() && token(text) != asked)
+}
+
 /// The member that makes a document one for this agent.
 const DOCUMENT_MEMBER: &[u8] = b"\"afr_ota\"";
 
@@ -96,8 +112,9 @@ fn contains(payload: &[u8], part: &[u8]) -> bool {
     payload.windows(part.len()).any(|window| window == part)
 }
 
-fn read_description(payload: &[u8]) -> Decoded<'_> {
+fn read_description(payload: &[u8], asked: Option<u32>) -> Decoded<'_> {
     match DescribeResponse::parse(payload) {
+        Ok(response) if is_late(&response, asked) => Decoded::Ignored,
         Ok(DescribeResponse { execution: Some(execution), .. }) => match execution.document {
             Some(document) => Decoded::Offer { execution: execution_of(execution), document: Some(document) },
             None => Decoded::Event(Event::Described(execution_of(execution))),

@@ -38,10 +38,10 @@ pub mod prelude {
     pub use crate::asynchronous::pump;
     pub use crate::machine::{AgentConfig, Consent, Notice, Step, WhyLater};
     pub use crate::start::Start;
-    pub use crate::transport::Connector;
     #[cfg(feature = "http")]
     pub use crate::transport::http::{AllowedHosts, HttpClient};
     pub use crate::transport::minimq::Minimq;
+    pub use crate::transport::{Activity, Connector};
 }
 
 // Code that calls the platform is compiled twice from one source: as written, and for blocking platforms without

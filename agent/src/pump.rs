@@ -17,7 +17,7 @@ use crate::machine::{Backoff, Event, Instant};
 use crate::silence::Silence;
 use crate::transport::{Activity, Broker, Filled, HttpSource, Mqtt, NoHttp, Range};
 
-/// The timeout of a connection attempt.
+/// The timeout of a silence while a connection is made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// The timeout of an HTTP request up to the head of its response, with all redirects.
 const HTTP_OPEN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,7 +25,7 @@ const HTTP_OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 const HTTP_SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest filter of an application. Source: AWS IoT Core, MQTT limits.
 const TOPIC_BYTES_MAX: usize = 256;
-/// The timeout of a subscription.
+/// The timeout of a silence before a subscription is accepted.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The interval at which the application's verdict is requested during a trial.
 const VERDICT_INTERVAL: Duration = Duration::from_millis(100);
@@ -56,7 +56,8 @@ where
     while pump.agent.is_running() {
         let mut connected = Err(TimeoutError);
         {
-            let connect = pin!(async { connected = with_timeout(CONNECT_TIMEOUT, broker.connect(&activity)).await });
+            let connect =
+                pin!(async { connected = activity.until_silent(CONNECT_TIMEOUT, broker.connect(&activity)).await });
             pump.drive_while(connect).await;
         }
         match connected {
@@ -166,8 +167,8 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
     async fn subscribe_to<M: Mqtt>(&mut self, connection: &mut M, filters: &[&str]) -> Result<bool, M::Error> {
         let mut subscribed = Err(TimeoutError);
         {
-            let subscribe =
-                pin!(async { subscribed = with_timeout(SUBSCRIBE_TIMEOUT, connection.subscribe(filters)).await });
+            let (activity, subscribe) = (self.activity, connection.subscribe(filters));
+            let subscribe = pin!(async { subscribed = activity.until_silent(SUBSCRIBE_TIMEOUT, subscribe).await });
             self.drive_while(subscribe).await;
         }
         subscribed.map_or(Ok(false), |subscribed| subscribed.map(|()| true))
@@ -201,6 +202,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         }
         let mut is_open = false;
         loop {
+            http.has_received();
             let timeout = if is_open { HTTP_SILENCE_TIMEOUT } else { HTTP_OPEN_TIMEOUT };
             let mut result = Ok(Filled::Part);
             {
@@ -208,7 +210,11 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
                     let step = async {
                         if is_open { http.fill().await } else { http.open(range).await.map(|()| Filled::Part) }
                     };
-                    result = with_timeout(timeout, step).await.unwrap_or(Err(Reason::HttpUnreachable));
+                    let ended = with_timeout(timeout, step).await;
+                    // A part of a TLS record arrived, if no byte of the body did.
+                    let is_slow = ended.is_err() && is_open && http.has_received();
+                    let timed_out = if is_slow { Ok(Filled::Part) } else { Err(Reason::HttpUnreachable) };
+                    result = ended.unwrap_or(timed_out);
                 });
                 if !self.serve_while_needed(connection, step).await? {
                     return Ok(Ok(()));

@@ -5,14 +5,16 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use embedded_io_adapters::tokio_1::FromTokio;
-use ota_agent::transport::Connector;
+use ota_agent::transport::{Activity, Connector};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -85,13 +87,23 @@ impl Network {
 }
 
 impl Connector for Network {
-    type Stream = FromTokio<BufReader<Box<dyn Stream>>>;
+    type Stream<'a> = FromTokio<BufReader<Box<dyn Stream + 'a>>>;
     type Error = NetworkError;
 
-    async fn connect(&mut self, host: &str, port: u16, tls: bool) -> Result<Self::Stream, Self::Error> {
+    async fn connect<'a>(
+        &mut self,
+        host: &str,
+        port: u16,
+        tls: bool,
+        activity: &'a Activity,
+    ) -> Result<Self::Stream<'a>, Self::Error>
+    where
+        Self: 'a,
+    {
         let tcp = TcpStream::connect((host, port)).await.map_err(NetworkError::Io)?;
         tcp.set_nodelay(true).map_err(NetworkError::Io)?;
-        let stream: Box<dyn Stream> = if tls {
+        let tcp = Observed { socket: tcp, activity };
+        let stream: Box<dyn Stream + 'a> = if tls {
             let connector = self.tls.as_ref().ok_or(NetworkError::NoCa)?;
             let name = ServerName::try_from(host.to_owned()).map_err(|_| NetworkError::ServerName)?;
             Box::new(connector.connect(name, tcp).await.map_err(NetworkError::Io)?)
@@ -99,6 +111,34 @@ impl Connector for Network {
             Box::new(tcp)
         };
         Ok(FromTokio::new(BufReader::with_capacity(READ_AHEAD_BYTES, stream)))
+    }
+}
+
+/// As `Activity::observe`, whose stream is not one of tokio.
+struct Observed<'a, S> {
+    socket: S,
+    activity: &'a Activity,
+}
+
+impl<S: Stream> AsyncRead for Observed<'_, S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.socket).poll_read(context, out))?;
+        self.activity.note();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: Stream> AsyncWrite for Observed<'_, S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }
 

@@ -119,6 +119,7 @@ pub async fn run(options: Options, application: impl Application) -> Result<(), 
     let mut url = [0; URL_BYTES];
     let mut agent = start(&options, application, &mut url)?;
     let (mut receive, mut send, mut block) = ([0; RECEIVE_BYTES], [0; SEND_BYTES], [0; BLOCK_BYTES]);
+    let activity = Activity::default();
     let client_id = options.client_id.as_deref().unwrap_or(&options.thing);
     let session = ConfigBuilder::new(Buffers::new(&mut receive, &mut send))
         .client_id(client_id)
@@ -129,7 +130,8 @@ pub async fn run(options: Options, application: impl Application) -> Result<(), 
     }
     let names: Vec<&str> = options.allow_host.iter().map(String::as_str).collect();
     let hosts = AllowedHosts { names: &names, plain: !tls };
-    pump::run_with_http(&mut agent, &mut broker, HttpClient::new(network, hosts, &mut block)).await;
+    let http = HttpClient::new(network, hosts, &mut block, &activity);
+    pump::run_with_http(&mut agent, &mut broker, http).await;
     Ok(())
 }
 

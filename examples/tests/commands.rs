@@ -63,7 +63,7 @@ struct Inbox(Vec<Message>);
 
 impl Broker for Inbox {
     type Connection<'c> = &'c mut Self;
-    type Error = &'static str;
+    type Error<'c> = &'static str;
 
     fn keep_alive_s(&self) -> u16 {
         0

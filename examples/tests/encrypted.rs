@@ -2,63 +2,21 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
+#[path = "encrypted/fixture.rs"]
+mod fixture;
 
 use minimq::{Buffers, ConfigBuilder};
 use ota_agent::transport::minimq::Minimq;
 use ota_agent::transport::{Activity, Broker, Connector, Mqtt, QoS};
-use ota_cloud::serve::{Config, Service, TlsFiles};
+use ota_cloud::serve::{Config, Service};
 use ota_examples::connect::Network;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
+use fixture::Fixture;
+
 const MARKER: &str = "in-plain-sight";
-
-/// A folder with a CA, and certificates for "localhost" and for the thing "kitchen".
-struct Fixture(PathBuf);
-
-impl Fixture {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("ota-encrypted-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        std::fs::write(folder.join("ca.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
-        let issuer = Issuer::new(params, key);
-        for (name, hosts) in [("server", vec!["localhost".to_owned()]), ("kitchen", Vec::new())] {
-            let key = KeyPair::generate().unwrap();
-            let mut params = CertificateParams::new(hosts).unwrap();
-            params.distinguished_name.push(DnType::CommonName, name);
-            std::fs::write(folder.join(format!("{name}.pem")), params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
-            std::fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
-        }
-        Self(folder)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    async fn service(&self) -> (Service, u16) {
-        let tls = TlsFiles { cert: self.file("server.pem"), key: self.file("server.key"), ca: self.file("ca.pem") };
-        let service = Service::start(Config { tls: Some(tls), ..Config::local(&self.0) }).await.unwrap();
-        let port = service.mqtt.rsplit_once(':').unwrap().1.parse().unwrap();
-        (service, port)
-    }
-
-    fn device(&self, ca: &Path) -> Network {
-        Network::with_tls(ca, Some((&self.file("kitchen.pem"), &self.file("kitchen.key")))).unwrap()
-    }
-}
-
-impl Drop for Fixture {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// Publishes the marker through `network` to `port`; the connection must succeed.
 async fn publish(network: Network, port: u16, tls: bool) {
@@ -138,9 +96,10 @@ async fn without_tls_the_tap_reads_the_traffic() {
 async fn a_server_of_another_ca_or_of_another_name_is_refused() {
     let (fixture, other) = (Fixture::new("ours"), Fixture::new("theirs"));
     let (service, port) = fixture.service().await;
-    assert!(fixture.device(&fixture.file("ca.pem")).connect("localhost", port, true).await.is_ok());
-    assert!(fixture.device(&other.file("ca.pem")).connect("localhost", port, true).await.is_err());
-    assert!(fixture.device(&fixture.file("ca.pem")).connect("127.0.0.1", port, true).await.is_err());
-    assert!(Network::plain().connect("localhost", port, true).await.is_err(), "TLS without a CA is no TLS");
+    let activity = Activity::default();
+    assert!(fixture.device(&fixture.file("ca.pem")).connect("localhost", port, true, &activity).await.is_ok());
+    assert!(fixture.device(&other.file("ca.pem")).connect("localhost", port, true, &activity).await.is_err());
+    assert!(fixture.device(&fixture.file("ca.pem")).connect("127.0.0.1", port, true, &activity).await.is_err());
+    assert!(Network::plain().connect("localhost", port, true, &activity).await.is_err(), "TLS without a CA is no TLS");
     service.stop().await;
 }

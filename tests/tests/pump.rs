@@ -17,7 +17,7 @@ use embassy_futures::select::{Either3, select, select3};
 use embassy_time::{Duration, Timer};
 use ota_agent::machine::Event;
 use ota_agent::transport::http::{AllowedHosts, HttpClient, Url};
-use ota_agent::transport::{HttpSource, NoHttp, QoS, Range};
+use ota_agent::transport::{Activity, HttpSource, NoHttp, QoS, Range};
 use ota_agent::{
     Agent, AgentConfig, Application, Command, Instant, MESSAGE_BYTES_MAX, Outgoing, Progress, SelfTest, Shutdown,
     Start, pump,
@@ -163,7 +163,7 @@ impl Bench {
     }
 
     fn server(&self, piece: usize) -> Server {
-        Server { file: self.job.file.clone(), piece, requests: Rc::default(), cut_at: None }
+        Server { file: self.job.file.clone(), piece, requests: Rc::default(), cut_at: None, record: None }
     }
 }
 
@@ -273,9 +273,9 @@ fn a_connection_on_which_a_block_takes_longer_than_the_keep_alive_is_kept() {
 fn an_image_arrives_over_http_in_pieces_and_continues_after_a_connection_that_ended() {
     let bench = Bench::new(Route::Http);
     let server = Server { cut_at: Some(20_000), ..bench.server(1_000) };
-    let (requests, mut buffer) = (server.requests.clone(), [0; 4_096]);
+    let (requests, mut buffer, activity) = (server.requests.clone(), [0; 4_096], Activity::default());
     let mut line = Line::new(&bench.service);
-    assert_eq!(bench.run(&mut line, HttpClient::new(server, HOSTS, &mut buffer)), SlotId::A);
+    assert_eq!(bench.run(&mut line, HttpClient::new(server, HOSTS, &mut buffer, &activity)), SlotId::A);
     let url = Url::parse(&bench.job.url).expect("a URL");
     let request = |from| {
         (
@@ -294,6 +294,29 @@ fn an_image_arrives_over_http_in_pieces_and_continues_after_a_connection_that_en
     assert_eq!(heads.collect::<Vec<_>>(), expected, "four whole blocks of 4,096 bytes arrived first");
     assert_eq!(bench.run(&mut Line::new(&bench.service), NoHttp), SlotId::B);
     assert_eq!(bench.status(), Status::Succeeded);
+}
+
+#[test]
+fn a_body_whose_record_takes_longer_than_the_timeout_is_read_on() {
+    let bench = Bench::new(Route::Http);
+    let server = Server { record: Some((Duration::from_secs(12), 4)), ..bench.server(1_000) };
+    let (requests, mut buffer, activity) = (server.requests.clone(), [0; 4_096], Activity::default());
+    bench.run(&mut Line::new(&bench.service), HttpClient::new(server, HOSTS, &mut buffer, &activity));
+    assert_eq!(requests.borrow().len(), 1);
+}
+
+#[test]
+fn a_wait_is_for_silence_and_six_times_as_long_at_most() {
+    let (activity, limit) = (Activity::default(), Duration::from_millis(40));
+    let arrive = async |parts| {
+        for _ in 0..parts {
+            Timer::after(limit / 2).await;
+            activity.note();
+        }
+    };
+    assert_eq!(block_on(activity.until_silent(limit, arrive(5))), Ok(()));
+    assert!(block_on(activity.until_silent(limit, arrive(u32::MAX))).is_err());
+    assert!(block_on(activity.until_silent(limit, pending::<()>())).is_err());
 }
 
 #[test]

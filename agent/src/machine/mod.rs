@@ -286,6 +286,11 @@ impl Machine {
         self.job.as_ref().map(|job| &job.identity.id.job)
     }
 
+    /// The token of the last request to describe the active job: the response to an earlier one is outdated.
+    pub fn asked(&self) -> Option<u32> {
+        self.job.as_ref().map(|job| job.reporter.asked())
+    }
+
     /// The size of the active job's image; 0 without one.
     pub fn image_bytes(&self) -> u32 {
         self.job.as_ref().map_or(0, |job| job.identity.plan.image_bytes)

@@ -11,6 +11,9 @@ use super::time::{Backoff, Instant, Rng};
 /// The shortest time between two progress reports, however fast the link.
 const PROGRESS_MS_MIN: u64 = 1_000;
 
+/// The timeout of a response, in back-offs, if that is more than configured.
+const TIMEOUT_BACKOFFS: u64 = 2;
+
 /// The execution's state as of the last response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ServiceState {
@@ -37,6 +40,8 @@ pub(super) struct StatusReporter {
     outdated: bool,
     queued: Option<Report>,
     in_flight: Option<Request>,
+    /// The token of the last describe request, also after its timeout; 0 before the first.
+    asked: u32,
     not_before: Instant,
     backoff: Backoff,
     /// When progress was last queued, and how many blocks it reported.
@@ -68,6 +73,7 @@ impl StatusReporter {
             outdated: false,
             queued: None,
             in_flight: None,
+            asked: 0,
             not_before: Instant::default(),
             backoff: Backoff::new(),
             progress: None,
@@ -148,10 +154,12 @@ impl StatusReporter {
         if self.in_flight.is_some() || now < self.not_before || self.is_muted() {
             return None;
         }
-        let until = now.plus_ms(response_timeout_ms);
+        // Longer after each timeout: on a slow link a response may be behind many blocks, and only that to the last request counts.
+        let until = now.plus_ms(response_timeout_ms.max(TIMEOUT_BACKOFFS * self.backoff.next_ms()));
         let document = self.fresh_document;
         let Some(expected_version) = self.version.filter(|_| !document && !self.outdated) else {
             self.outdated = false;
+            self.asked = token;
             self.in_flight = Some(Request { token, report: None, document, until });
             return Some(Message::Describe { job: &execution.job, token, document });
         };
@@ -231,6 +239,11 @@ impl StatusReporter {
             }
             None => None,
         }
+    }
+
+    /// The token of the last describe request.
+    pub(super) fn asked(&self) -> u32 {
+        self.asked
     }
 
     fn is_muted(&self) -> bool {
@@ -351,6 +364,18 @@ mod tests {
         for mut reporter in [disconnected, lost] {
             asks_version(&mut reporter, NOW);
             assert_eq!(sent(&mut reporter, NOW), Some(Report::Testing));
+        }
+    }
+
+    #[test]
+    fn a_timeout_grows_up_to_two_minutes_while_no_response_arrives() {
+        let (mut reporter, mut now) = (StatusReporter::new(None), NOW);
+        for wait_ms in [5_000, 5_000, 8_000, 16_000, 32_000, 64_000, 120_000, 120_000] {
+            assert!(reporter.message(&job(), now, TIMEOUT_MS, 9).is_some());
+            let until = reporter.deadline().expect("a timeout");
+            assert_eq!(until.since(now), wait_ms);
+            reporter.expire(until, &mut Rng::new(1));
+            now = reporter.deadline().expect("a wait");
         }
     }
 

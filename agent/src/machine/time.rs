@@ -75,6 +75,11 @@ impl Backoff {
         u64::from(wait - random % (wait / 4))
     }
 
+    /// The longest that the next wait can be, in milliseconds.
+    pub(super) fn next_ms(&self) -> u64 {
+        self.next_ms.into()
+    }
+
     /// Returns to the shortest wait.
     pub fn reset(&mut self) {
         *self = Self::new();

@@ -29,6 +29,8 @@ pub enum ConnectError<C, I> {
     Connector(C),
     /// The broker rejected the connection.
     Mqtt(Error<I>),
+    /// The connector does not note received bytes in the [`Activity`] that is passed to it.
+    NotObserved,
 }
 
 impl<'buf, C: Connector> Minimq<'buf, C> {
@@ -47,46 +49,24 @@ impl<'buf, C: Connector> Minimq<'buf, C> {
 
 impl<'buf, C: Connector> Broker for Minimq<'buf, C> {
     type Connection<'c>
-        = Connection<'c, 'buf, Observed<'c, C::Stream>>
+        = Connection<'c, 'buf, C::Stream<'c>>
     where
         Self: 'c;
-    type Error = ConnectError<C::Error, <C::Stream as ErrorType>::Error>;
+    type Error<'c>
+        = ConnectError<C::Error, <C::Stream<'c> as ErrorType>::Error>
+    where
+        Self: 'c;
 
     fn keep_alive_s(&self) -> u16 {
         self.keep_alive_s
     }
 
-    async fn connect<'c>(&'c mut self, activity: &'c Activity) -> Result<Self::Connection<'c>, Self::Error> {
-        let stream = self.connector.connect(self.host, self.port, self.tls).await.map_err(ConnectError::Connector)?;
-        self.session.connect(Observed { stream, activity }).await.map_err(ConnectError::Mqtt)
-    }
-}
-
-/// A stream that notes when bytes arrive.
-pub struct Observed<'c, S> {
-    stream: S,
-    activity: &'c Activity,
-}
-
-impl<S: ErrorType> ErrorType for Observed<'_, S> {
-    type Error = S::Error;
-}
-
-impl<S: Read> Read for Observed<'_, S> {
-    async fn read(&mut self, out: &mut [u8]) -> Result<usize, S::Error> {
-        let len = self.stream.read(out).await?;
-        self.activity.note();
-        Ok(len)
-    }
-}
-
-impl<S: Write> Write for Observed<'_, S> {
-    async fn write(&mut self, bytes: &[u8]) -> Result<usize, S::Error> {
-        self.stream.write(bytes).await
-    }
-
-    async fn flush(&mut self) -> Result<(), S::Error> {
-        self.stream.flush().await
+    async fn connect<'c>(&'c mut self, activity: &'c Activity) -> Result<Self::Connection<'c>, Self::Error<'c>> {
+        let stream = self.connector.connect(self.host, self.port, self.tls, activity).await;
+        let stream = stream.map_err(ConnectError::Connector)?;
+        let connection = self.session.connect(stream).await.map_err(ConnectError::Mqtt)?;
+        // The broker's response has arrived.
+        if activity.take() { Ok(connection) } else { Err(ConnectError::NotObserved) }
     }
 }
 

@@ -1,30 +1,83 @@
 //! Transports: the traits of an MQTT connection and of the connector that makes byte streams, the minimq adapter and the HTTP
 //! client. TLS is the connector's, which always verifies the server.
 
+mod activity;
 #[cfg(feature = "http")]
 mod decimal;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod minimq;
 
-use core::cell::Cell;
-
 use embedded_io_async::{Read, Write};
 use ota_jobs::Reason;
 
+pub use activity::{Activity, Observed};
+
 /// Makes byte streams.
+///
+/// A connector observes its socket, and TLS is above that: on a slow link a record of 16 KiB takes long, and no byte of it can
+/// be read before its last one arrived.
+///
+/// ```
+/// use ota_agent::transport::{Activity, Connector, Observed};
+/// # struct Socket;
+/// # struct Network;
+/// # impl embedded_io_async::ErrorType for Socket {
+/// #     type Error = core::convert::Infallible;
+/// # }
+/// # impl embedded_io_async::Read for Socket {
+/// #     async fn read(&mut self, _: &mut [u8]) -> Result<usize, Self::Error> { Ok(0) }
+/// # }
+/// # impl embedded_io_async::Write for Socket {
+/// #     async fn write(&mut self, _: &[u8]) -> Result<usize, Self::Error> { Ok(0) }
+/// #     async fn flush(&mut self) -> Result<(), Self::Error> { Ok(()) }
+/// # }
+/// # impl Network {
+/// #     async fn open(&mut self, _: &str, _: u16) -> Result<Socket, ()> { Ok(Socket) }
+/// # }
+///
+/// impl Connector for Network {
+///     type Stream<'a> = Observed<'a, Socket>;
+///     type Error = ();
+///
+///     async fn connect<'a>(
+///         &mut self,
+///         host: &str,
+///         port: u16,
+///         tls: bool,
+///         activity: &'a Activity,
+///     ) -> Result<Self::Stream<'a>, Self::Error>
+///     where
+///         Self: 'a,
+///     {
+///         let socket = activity.observe(self.open(host, port).await?);
+///         if tls { Err(()) } else { Ok(socket) } // with TLS: the handshake over `socket`
+///     }
+/// }
+/// ```
 #[allow(async_fn_in_trait)] // single-threaded executors; nothing here needs Send
 pub trait Connector {
     /// A connected stream. Dropping it closes it.
-    type Stream: Read + Write;
+    type Stream<'a>: Read + Write
+    where
+        Self: 'a;
     /// Why a connection failed.
     type Error: core::fmt::Debug;
 
-    /// Connects to `host`, with TLS if `tls`: then the server's certificate is verified against `host`.
+    /// Connects to `host`, with TLS if `tls`: then the server's certificate is verified against `host`. The bytes that the
+    /// socket receives, below TLS, are noted in `activity`: see [`Activity::observe`].
     ///
     /// # Cancel safety
     /// Dropping the future ends the attempt.
-    async fn connect(&mut self, host: &str, port: u16, tls: bool) -> Result<Self::Stream, Self::Error>;
+    async fn connect<'a>(
+        &mut self,
+        host: &str,
+        port: u16,
+        tls: bool,
+        activity: &'a Activity,
+    ) -> Result<Self::Stream<'a>, Self::Error>
+    where
+        Self: 'a;
 }
 
 /// A received message.
@@ -76,22 +129,6 @@ pub trait Mqtt {
     async fn receive(&mut self) -> Result<Option<Inbound<'_>>, Self::Error>;
 }
 
-/// Whether bytes arrived on a connection: a large message takes long on a slow link, and is no silence.
-#[derive(Debug, Default)]
-pub struct Activity(Cell<bool>);
-
-impl Activity {
-    /// Bytes arrived.
-    pub fn note(&self) {
-        self.0.set(true);
-    }
-
-    /// Whether any arrived since the last call.
-    pub fn take(&self) -> bool {
-        self.0.take()
-    }
-}
-
 /// Makes MQTT connections, one at a time.
 #[allow(async_fn_in_trait)]
 pub trait Broker {
@@ -100,7 +137,9 @@ pub trait Broker {
     where
         Self: 'c;
     /// Why a connection failed.
-    type Error: core::fmt::Debug;
+    type Error<'c>: core::fmt::Debug
+    where
+        Self: 'c;
 
     /// The keep-alive interval in seconds; 0 for none. A connection on which nothing arrives while a message waits for its
     /// acknowledgement is closed after this interval, or after a minute if that is less or there is none.
@@ -110,7 +149,7 @@ pub trait Broker {
     ///
     /// # Cancel safety
     /// Dropping the future ends the attempt.
-    async fn connect<'c>(&'c mut self, activity: &'c Activity) -> Result<Self::Connection<'c>, Self::Error>;
+    async fn connect<'c>(&'c mut self, activity: &'c Activity) -> Result<Self::Connection<'c>, Self::Error<'c>>;
 }
 
 /// The part of a file that an HTTP body must bring.
@@ -159,6 +198,9 @@ pub trait HttpSource {
     /// Cancel-safe.
     async fn fill(&mut self) -> Result<Filled, Reason>;
 
+    /// Whether bytes arrived since the last call, also if they are no part of the body yet.
+    fn has_received(&self) -> bool;
+
     /// Index and bytes of the block that [`HttpSource::fill`] completed.
     fn block(&self) -> (u32, &[u8]);
 
@@ -184,6 +226,10 @@ impl HttpSource for NoHttp {
 
     async fn fill(&mut self) -> Result<Filled, Reason> {
         Err(Reason::UrlNotAllowed)
+    }
+
+    fn has_received(&self) -> bool {
+        false
     }
 
     fn block(&self) -> (u32, &[u8]) {

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use embedded_io_async::{ErrorType, Read, Write};
 use ota_agent::transport::http::{AllowedHosts, HttpClient, Url};
-use ota_agent::transport::{Connector, Filled, HttpSource, Range};
+use ota_agent::transport::{Activity, Connector, Filled, HttpSource, Observed, Range};
 use ota_pal::poll_ready;
 
 use super::input::Input;
@@ -40,14 +40,26 @@ impl Write for Answer<'_> {
     }
 }
 
-struct Server<'a>(Option<Answer<'a>>);
+struct Server<'s>(Option<Answer<'s>>);
 
-impl<'a> Connector for Server<'a> {
-    type Stream = Answer<'a>;
+impl<'s> Connector for Server<'s> {
+    type Stream<'a>
+        = Observed<'a, Answer<'s>>
+    where
+        Self: 'a;
     type Error = ();
 
-    async fn connect(&mut self, _host: &str, _port: u16, _tls: bool) -> Result<Answer<'a>, ()> {
-        self.0.take().ok_or(())
+    async fn connect<'a>(
+        &mut self,
+        _host: &str,
+        _port: u16,
+        _tls: bool,
+        activity: &'a Activity,
+    ) -> Result<Observed<'a, Answer<'s>>, ()>
+    where
+        Self: 'a,
+    {
+        self.0.take().map(|answer| activity.observe(answer)).ok_or(())
     }
 }
 
@@ -59,10 +71,10 @@ pub fn http(bytes: &[u8]) {
     if let Ok(text) = core::str::from_utf8(input.0) {
         let _ = Url::parse(text).map(|url| assert!(!url.host.is_empty() && !url.target.is_empty()));
     }
-    let mut buffer = [0; 512];
+    let (mut buffer, activity) = ([0; 512], Activity::default());
     let hosts = AllowedHosts { names: &["images.example"], plain: true };
     let server = Server(Some(Answer { bytes: input.0, piece }));
-    let mut client = HttpClient::new(server, hosts, &mut buffer);
+    let mut client = HttpClient::new(server, hosts, &mut buffer, &activity);
     client.set_url(URL).expect("there is room");
     let mut has_more = poll_ready(client.open(range)).expect("memory never waits").is_ok();
     let mut got = range.from_bytes;

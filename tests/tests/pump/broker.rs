@@ -69,7 +69,7 @@ impl Line {
 
 impl Broker for Line {
     type Connection<'c> = Open<'c>;
-    type Error = &'static str;
+    type Error<'c> = &'static str;
 
     fn keep_alive_s(&self) -> u16 {
         KEEP_ALIVE_S

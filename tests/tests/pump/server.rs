@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::rc::Rc;
 
+use embassy_time::{Duration, Instant as Clock, Timer};
 use embedded_io_async::{ErrorType, Read, Write};
-use ota_agent::transport::Connector;
+use ota_agent::transport::{Activity, Connector, Observed};
 
 /// Requests as they arrived: host, port, whether TLS was asked for, and the head.
 pub type Requests = Rc<RefCell<Vec<(String, u16, bool, String)>>>;
@@ -18,28 +19,44 @@ pub struct Server {
     pub requests: Requests,
     /// Bytes of the body after which a connection ends, once.
     pub cut_at: Option<usize>,
+    /// How long the first record of the body takes, in so many parts.
+    pub record: Option<(Duration, u32)>,
 }
 
-pub struct Answer {
+pub struct Answer<'a> {
+    pub activity: &'a Activity,
     pub file: Rc<[u8]>,
     pub piece: usize,
     pub requests: Requests,
     pub cut_at: Option<usize>,
     pub bytes: Option<VecDeque<u8>>,
+    pub record: Option<(Duration, u32)>,
+    /// When the record began, once the head was read, and how many of its parts arrived.
+    pub begun: Option<(Clock, u32)>,
 }
 
 impl Connector for Server {
-    type Stream = Answer;
+    type Stream<'a> = Observed<'a, Answer<'a>>;
     type Error = &'static str;
 
-    async fn connect(&mut self, host: &str, port: u16, tls: bool) -> Result<Answer, &'static str> {
+    async fn connect<'a>(
+        &mut self,
+        host: &str,
+        port: u16,
+        tls: bool,
+        activity: &'a Activity,
+    ) -> Result<Observed<'a, Answer<'a>>, &'static str>
+    where
+        Self: 'a,
+    {
         self.requests.borrow_mut().push((host.into(), port, tls, String::new()));
         let (file, requests, cut_at) = (self.file.clone(), self.requests.clone(), self.cut_at.take());
-        Ok(Answer { file, piece: self.piece, requests, cut_at, bytes: None })
+        let (piece, record) = (self.piece, self.record.take());
+        Ok(activity.observe(Answer { activity, file, piece, requests, cut_at, bytes: None, record, begun: None }))
     }
 }
 
-impl Answer {
+impl Answer<'_> {
     /// The response to the last request.
     fn respond(&self) -> VecDeque<u8> {
         let request = self.requests.borrow().last().expect("a connection").3.clone();
@@ -57,14 +74,23 @@ impl Answer {
     }
 }
 
-impl ErrorType for Answer {
+impl ErrorType for Answer<'_> {
     type Error = Infallible;
 }
 
-impl Read for Answer {
+impl Read for Answer<'_> {
     async fn read(&mut self, out: &mut [u8]) -> Result<usize, Infallible> {
         if self.bytes.is_none() {
             self.bytes = Some(self.respond());
+        }
+        if let (Some((begun, part)), Some((record, parts))) = (&mut self.begun, self.record) {
+            while *part < parts {
+                Timer::at(*begun + record * (*part + 1) / parts).await;
+                *part += 1;
+                self.activity.note();
+            }
+        } else {
+            self.begun = Some((Clock::now(), 0));
         }
         let bytes = self.bytes.as_mut().expect("a response");
         let len = out.len().min(self.piece).min(bytes.len());
@@ -73,7 +99,7 @@ impl Read for Answer {
     }
 }
 
-impl Write for Answer {
+impl Write for Answer<'_> {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
         let text = std::str::from_utf8(bytes).expect("a request is ASCII");
         self.requests.borrow_mut().last_mut().expect("a connection").3.push_str(text);

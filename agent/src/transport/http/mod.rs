@@ -9,7 +9,7 @@ use embedded_io_async::{Read, Write};
 use ota_jobs::Reason;
 
 use super::decimal::decimal;
-use super::{Connector, Filled, HttpSource, Range};
+use super::{Activity, Connector, Filled, HttpSource, Range};
 use chunked::Chunked;
 use head::{Head, Meaning};
 
@@ -25,13 +25,14 @@ const REQUEST_END: &str = concat!(
 );
 
 /// The HTTP client: one GET with a Range header at a time.
-pub struct HttpClient<'b, C: Connector> {
+pub struct HttpClient<'b, C: Connector + 'b> {
     connector: C,
+    activity: &'b Activity,
     hosts: AllowedHosts<'b>,
     /// Holds the URL and behind it the head of the response, then blocks.
     buffer: &'b mut [u8],
     url_len: usize,
-    body: Option<Body<C::Stream>>,
+    body: Option<Body<C::Stream<'b>>>,
 }
 
 /// A response body.
@@ -56,10 +57,11 @@ enum Response {
     Body { start: usize, filled: usize, end_bytes: u32, is_chunked: bool },
 }
 
-impl<'b, C: Connector> HttpClient<'b, C> {
-    /// A client for `hosts`. `buffer` must hold a block, and the URL together with the head of the response.
-    pub fn new(connector: C, hosts: AllowedHosts<'b>, buffer: &'b mut [u8]) -> Self {
-        Self { connector, hosts, buffer, url_len: 0, body: None }
+impl<'b, C: Connector + 'b> HttpClient<'b, C> {
+    /// A client for `hosts`. `buffer` must hold a block, and the URL together with the head of the response. `activity` is for
+    /// this client alone, which passes it to the connector.
+    pub fn new(connector: C, hosts: AllowedHosts<'b>, buffer: &'b mut [u8], activity: &'b Activity) -> Self {
+        Self { connector, activity, hosts, buffer, url_len: 0, body: None }
     }
 
     /// Sends one request and reads the head of its response; returns false after a redirect, whose URL is the next one.
@@ -70,7 +72,7 @@ impl<'b, C: Connector> HttpClient<'b, C> {
         if !self.hosts.allow(&url) {
             return Err(Reason::UrlNotAllowed);
         }
-        let connected = self.connector.connect(url.host, url.port, url.tls).await;
+        let connected = self.connector.connect(url.host, url.port, url.tls, self.activity).await;
         let mut stream = connected.map_err(|_| Reason::HttpUnreachable)?;
         send_request(&mut stream, &url, range.from_bytes).await.map_err(|_| Reason::HttpUnreachable)?;
         match read_head(&mut stream, rest, range).await? {
@@ -104,7 +106,7 @@ impl<'b, C: Connector> HttpClient<'b, C> {
     }
 }
 
-impl<C: Connector> HttpSource for HttpClient<'_, C> {
+impl<'b, C: Connector + 'b> HttpSource for HttpClient<'b, C> {
     fn set_url(&mut self, url: &[u8]) -> Result<(), Reason> {
         self.buffer.get_mut(..url.len()).ok_or(Reason::DocumentFieldTooLong)?.copy_from_slice(url);
         self.url_len = url.len();
@@ -134,6 +136,10 @@ impl<C: Connector> HttpSource for HttpClient<'_, C> {
             }
         }
         Ok(if body.filled < body.block_len() { Filled::Part } else { Filled::Block })
+    }
+
+    fn has_received(&self) -> bool {
+        self.activity.take()
     }
 
     fn block(&self) -> (u32, &[u8]) {

@@ -1,5 +1,6 @@
 //! The client against servers that are a list of responses.
 
+use super::super::Observed;
 use super::*;
 use core::convert::Infallible;
 use embedded_io_async::ErrorType;
@@ -60,15 +61,25 @@ struct Servers {
 }
 
 impl Connector for Servers {
-    type Stream = Stream;
+    type Stream<'a> = Observed<'a, Stream>;
     type Error = ();
 
-    async fn connect(&mut self, host: &str, port: u16, tls: bool) -> Result<Stream, ()> {
+    async fn connect<'a>(
+        &mut self,
+        host: &str,
+        port: u16,
+        tls: bool,
+        activity: &'a Activity,
+    ) -> Result<Observed<'a, Stream>, ()>
+    where
+        Self: 'a,
+    {
         self.sent.borrow_mut().push(format!("{host} {port} {tls}\n"));
         if self.responses.is_empty() {
             return Err(());
         }
-        Ok(Stream { response: self.responses.remove(0), piece: self.piece, sent: self.sent.clone() })
+        let response = self.responses.remove(0);
+        Ok(activity.observe(Stream { response, piece: self.piece, sent: self.sent.clone() }))
     }
 }
 
@@ -90,8 +101,8 @@ struct Received {
 fn get(url: &str, range: Range, responses: &[Vec<u8>], piece: usize) -> Received {
     let sent = Rc::new(RefCell::new(Vec::new()));
     let servers = Servers { responses: responses.to_vec(), piece, sent: sent.clone() };
-    let mut buffer = [0; 256];
-    let mut client = HttpClient::new(servers, ALLOWED, &mut buffer);
+    let (mut buffer, activity) = ([0; 256], Activity::default());
+    let mut client = HttpClient::new(servers, ALLOWED, &mut buffer, &activity);
     let (mut bytes, mut failure) = (Vec::new(), None);
     client.set_url(url.as_bytes()).expect("there is room");
     match now(client.open(range)) {
@@ -222,8 +233,8 @@ fn a_server_that_is_silent_garbled_or_verbose_has_its_reason() {
 #[test]
 fn a_url_that_does_not_fit_is_refused_and_without_a_body_there_is_no_block() {
     let servers = Servers { responses: vec![], piece: 1, sent: Rc::default() };
-    let mut buffer = [0; 10];
-    let mut client = HttpClient::new(servers, ALLOWED, &mut buffer);
+    let (mut buffer, activity) = ([0; 10], Activity::default());
+    let mut client = HttpClient::new(servers, ALLOWED, &mut buffer, &activity);
     assert_eq!(client.set_url(b"https://a/1"), Err(Reason::DocumentFieldTooLong));
     assert_eq!(client.set_url(b"https://a/"), Ok(()));
     assert_eq!(now(client.fill()), Err(Reason::HttpUnreachable));
@@ -235,8 +246,8 @@ fn a_url_that_does_not_fit_is_refused_and_without_a_body_there_is_no_block() {
 fn after_close_the_body_brings_nothing_more() {
     let ok = response("HTTP/1.1 206 P\nContent-Range: bytes 0-39/40", &image());
     let servers = Servers { responses: vec![ok], piece: 256, sent: Rc::default() };
-    let mut buffer = [0; 256];
-    let mut client = HttpClient::new(servers, ALLOWED, &mut buffer);
+    let (mut buffer, activity) = ([0; 256], Activity::default());
+    let mut client = HttpClient::new(servers, ALLOWED, &mut buffer, &activity);
     client.set_url(b"https://a/").expect("there is room");
     assert_eq!(now(client.open(WHOLE)), Ok(()));
     assert_eq!(now(client.fill()), Ok(Filled::Block));

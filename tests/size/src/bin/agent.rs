@@ -12,7 +12,7 @@ use embedded_io_async::{ErrorType, Read, Write};
 use minimq::{Buffers, ConfigBuilder, Session};
 use ota_agent::machine::Machine;
 use ota_agent::blocking::prelude::*;
-use ota_agent::transport::QoS;
+use ota_agent::transport::{Observed, QoS};
 use ota_agent::{CommandRefused, Discovery, Outgoing, Shutdown, Statistics};
 use ota_pal::blocking::{Native, OwnSelector};
 use ota_pal::{Blocking, Component, Geometry, HardwareId, Key, KeySet, Layout, NoWatchdog, Reset, SlotId, Version, VersionRule};
@@ -72,13 +72,22 @@ impl Write for Wire {
 struct Network;
 
 impl Connector for Network {
-    type Stream = Wire;
+    type Stream<'a> = Observed<'a, Wire>;
     type Error = ();
 
-    async fn connect(&mut self, host: &str, port: u16, tls: bool) -> Result<Wire, ()> {
+    async fn connect<'a>(
+        &mut self,
+        host: &str,
+        port: u16,
+        tls: bool,
+        activity: &'a Activity,
+    ) -> Result<Observed<'a, Wire>, ()>
+    where
+        Self: 'a,
+    {
         write_device(host.as_bytes());
         write_device(&[port as u8, tls as u8]);
-        if ready().await == 1 { Ok(Wire) } else { Err(()) }
+        if ready().await == 1 { Ok(activity.observe(Wire)) } else { Err(()) }
     }
 }
 
@@ -181,8 +190,8 @@ async fn device(buffers: &mut [[u8; 4608]; 4]) -> Option<()> {
     let mut agent = Agent::start(platform()?, Board, AgentConfig::new("board").ok()?, url, start).ok()?;
     let session = ConfigBuilder::new(Buffers::new(receive, send)).client_id("board").ok()?;
     let mut broker = Minimq::new(session, 60, Network, "broker", 8883);
-    let hosts = AllowedHosts { names: &["images"], plain: false };
-    pump::run_with_http(&mut agent, &mut broker, HttpClient::new(Network, hosts, block)).await;
+    let (hosts, activity) = (AllowedHosts { names: &["images"], plain: false }, Activity::default());
+    pump::run_with_http(&mut agent, &mut broker, HttpClient::new(Network, hosts, block, &activity)).await;
     Some(())
 }
 
