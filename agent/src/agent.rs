@@ -9,8 +9,8 @@ use crate::application::{Application, Direction, SelfTest, Shutdown};
 use crate::decode::{self, Decoded, FILTERS, FILTERS_BYTES_MAX};
 use crate::encode::{self, MESSAGE_BYTES_MAX, Outgoing};
 use crate::machine::{
-    self, AgentConfig, Boot, Done, Event, Instant, Machine, Notice, Operation, Pending, Phase, Plan, Progress,
-    RECORD_BYTES, Record, Statistics, Step, Task, Trial,
+    self, AgentConfig, AgentState, Boot, Done, Event, Instant, Machine, Notice, Operation, Pending, Phase, Plan,
+    Progress, RECORD_BYTES, Record, Statistics, Step, Task, Trial,
 };
 use crate::reason::{of_fault, of_refusal};
 use crate::start::{Start, StartError, StartRefused};
@@ -188,6 +188,11 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     /// The image's URL; empty without one.
     pub fn url(&self) -> &[u8] {
         self.update.url()
+    }
+
+    /// What the agent is doing.
+    pub fn state(&self) -> AgentState {
+        self.machine.state()
     }
 
     /// The progress of the active download.

@@ -102,7 +102,8 @@ pub use encode::{MESSAGE_BYTES_MAX, Outgoing};
 #[cfg(feature = "holds")]
 pub use holds::{Hold, Holds};
 pub use machine::{
-    AgentConfig, ConfigError, Consent, Discovery, Instant, Notice, Pending, Progress, Statistics, Step, WhyLater,
+    AgentConfig, AgentState, ConfigError, Consent, Discovery, Instant, Notice, Pending, Progress, Statistics, Step,
+    WhyLater,
 };
 pub use requirements::{Conditions, Requirements, Window};
 pub use start::{Start, StartError, StartRefused};

@@ -237,6 +237,7 @@ impl Simulation {
     /// Collects the application's notices and progress, and checks what was written to flash.
     fn observe<F: Flash>(&mut self, agent: &mut Program<'_, F>) {
         self.checks.counted(agent.statistics());
+        self.checks.in_state(agent.state());
         let app = agent.application();
         self.checks.commands.append(&mut app.commands);
         for progress in app.progress.drain(..) {

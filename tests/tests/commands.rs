@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use ota_agent::{AgentConfig, Command, Consent, Discovery, Notice, Statistics, WhyLater};
+use ota_agent::{AgentConfig, AgentState, Command, Consent, Discovery, Notice, Statistics, Step, WhyLater};
 use ota_jobs::{Reason, Status};
 use ota_pal::{SlotId, Version};
 use ota_tests::fixtures::{confirmed, http_order, order, run, sim};
@@ -290,6 +290,31 @@ fn a_step_that_waits_is_taken_on_command_and_only_that_one() {
     let first = [(activate, false), (download, true), (download, false)];
     assert_eq!(executed(&sim), [&first[..], &[(download, false), (activate, true)]].concat());
     assert_eq!((sim.verdict("job").0, confirmed(&sim), sim.boots), (Status::Succeeded, (SlotId::B, 2), 2));
+}
+
+#[test]
+fn the_state_of_the_agent_is_that_of_the_step_it_takes() {
+    use AgentState::{Activating, Downloading, Idle, Reporting, Resetting, Testing};
+    let later = Consent::Later { ms: 5_000, why: WhyLater::Battery };
+    let mut sim = sim();
+    sim.device.consent.answers.borrow_mut().extend([later, Consent::Now, later]);
+    sim.create(&order("job", Kind::HangsInItsTest, 2));
+    sim.checks.allowed_failures.push(Reason::SelfTestTimedOut);
+    sim.run(10 * DAY_MS, |_| Flow::Go);
+    let waits: Vec<_> = sim
+        .checks
+        .states
+        .iter()
+        .filter_map(|state| match state {
+            AgentState::Waiting(pending) => Some((pending.step, pending.why)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(waits, [Step::Download, Step::Reset].map(|step| (step, Some(WhyLater::Battery))));
+    let others = sim.checks.states.iter().filter(|state| !matches!(state, AgentState::Waiting(_)));
+    let others: Vec<_> = others.copied().collect();
+    let steps = [Idle, Downloading, Activating, Resetting, Testing, Resetting, Reporting, Idle];
+    assert_eq!(others, steps, "between two messages");
 }
 
 #[test]

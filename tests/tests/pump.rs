@@ -19,8 +19,8 @@ use ota_agent::machine::Event;
 use ota_agent::transport::http::{AllowedHosts, HttpClient, Url};
 use ota_agent::transport::{Activity, HttpSource, NoHttp, QoS, Range};
 use ota_agent::{
-    Agent, AgentConfig, Application, Command, Instant, MESSAGE_BYTES_MAX, Outgoing, Progress, SelfTest, Shutdown,
-    Start, pump,
+    Agent, AgentConfig, Application, Command, Consent, Instant, MESSAGE_BYTES_MAX, Notice, Outgoing, Progress,
+    SelfTest, Shutdown, Start, Step, WhyLater, pump,
 };
 use ota_jobs::{JobId, Reason, Status};
 use ota_pal::{RollbackCounters, SlotId, Watchdog, poll_ready};
@@ -52,6 +52,8 @@ struct App {
     topic: Option<&'static str>,
     outbox: Rc<RefCell<VecDeque<&'static str>>>,
     inbox: Rc<RefCell<Vec<String>>>,
+    /// Whether it postpones the reset, and activates the image in the handler of the notice of that.
+    waits_for_reset: Rc<Cell<bool>>,
     /// The command that it gives once so many bytes are in flash.
     command_after: Rc<Cell<Option<(u32, Command)>>>,
     /// How often the pump waited.
@@ -66,6 +68,19 @@ impl Application for App {
             None => {}
         }
         SelfTest::Running
+    }
+
+    fn consent(&mut self, step: Step) -> Consent {
+        match (self.waits_for_reset.get(), step) {
+            (true, Step::Reset) => Consent::Later { ms: u32::MAX, why: WhyLater::Application },
+            _ => Consent::Now,
+        }
+    }
+
+    fn on_notice(&mut self, notice: Notice) {
+        if matches!(notice, Notice::Postponed(Step::Reset, _)) {
+            self.command_after.set(Some((0, Command::Activate)));
+        }
     }
 
     async fn command(&mut self) -> Command {
@@ -194,6 +209,30 @@ fn the_application_publishes_and_subscribes_over_the_agents_connection() {
         assert_eq!(*bench.app.inbox.borrow(), ["kitchen/door open", "kitchen/door closed"]);
     }
     assert_eq!(bench.status(), Status::Succeeded);
+}
+
+#[test]
+fn a_command_of_a_handler_is_executed_after_it() {
+    let bench = Bench::new(Route::Mqtt);
+    bench.app.waits_for_reset.set(true);
+    assert_eq!(bench.run_over_mqtt(&mut Line::new(&bench.service)), SlotId::A);
+    assert_eq!(bench.run_over_mqtt(&mut Line::new(&bench.service)), SlotId::B);
+    assert_eq!(bench.status(), Status::Succeeded);
+}
+
+#[test]
+fn two_agents_run_in_one_program() {
+    let benches = [Route::Mqtt, Route::Mqtt].map(Bench::new);
+    for slot in [SlotId::A, SlotId::B] {
+        let [mut first, mut second] = benches.each_ref().map(|bench| Line::new(&bench.service));
+        let started = benches[0].run_with(async |agent| {
+            // The second runs while the first one waits for its first message.
+            assert_eq!(benches[1].run_over_mqtt(&mut second), slot);
+            pump::run(agent, &mut first).await;
+        });
+        assert_eq!(started, slot);
+    }
+    assert!(benches.iter().all(|bench| bench.status() == Status::Succeeded));
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! `rate`), status updates (`status_reporter`) and a record in the journal (`journal`). `service` applies messages of
 //! the service, `commands` what the application commands, `resume` decides after a boot how the job in the journal continues.
 
+mod agent_state;
 mod commands;
 mod config;
 mod event;
@@ -27,6 +28,7 @@ mod time;
 mod transfer;
 mod window;
 
+pub use agent_state::AgentState;
 pub use config::{AgentConfig, ConfigError, Discovery};
 pub use event::{
     Consent, Done, Event, Message, Notice, Offer, Operation, Pending, Plan, Report, Sources, Step, Task, Version,
