@@ -31,7 +31,7 @@ pub enum Direction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Command {
-    /// Requests the next job now, or once there is a connection.
+    /// Requests the next job: now, once there is a connection, or once the active job is over.
     Check,
     /// Asks the application again about the step that waits, before the time that it named.
     Ask,
@@ -39,8 +39,9 @@ pub enum Command {
     Download,
     /// Resets into the verified image that waits for consent.
     Activate,
-    /// Requests neither jobs nor blocks and takes no step that needs consent, until [`Command::Resume`] or a reset. What is
-    /// begun ends: blocks on their way are written, a trial is judged, outcomes are reported.
+    /// Requests neither jobs nor blocks and takes no step that needs consent, until [`Command::Resume`] or a reset. What has
+    /// begun is completed: blocks on their way are written, the reset that was consented to is made, a trial is judged, outcomes
+    /// are reported. The part of a block that arrived over HTTP is discarded.
     Suspend,
     /// Ends [`Command::Suspend`]; a download goes on where it was.
     Resume,
@@ -54,10 +55,10 @@ pub enum Command {
     Discover(Discovery),
     /// Calls [`Application::on_statistics`].
     Statistics,
-    /// Calls [`Application::message`]; refused without a connection.
+    /// Wakes the pump, so that it calls [`Application::message`]; refused without a connection.
     Publish,
-    /// Ends [`crate::pump`]: it closes the connection and returns. The active job stays in the journal; a new run, or a reset,
-    /// resumes it.
+    /// Ends [`crate::pump`]: it leaves the broker and returns. The active job stays in the journal; a new run, or a reset, resumes
+    /// it. Meanwhile the agent does not feed the watchdog.
     Shutdown(Shutdown),
     /// [`Agent::roll_back_now`](crate::Agent::roll_back_now).
     RollBack,
@@ -70,7 +71,8 @@ pub enum Command {
 /// How [`crate::pump`] ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shutdown {
-    /// Whether the broker is asked first to forget the subscriptions, which outlive a connection in a persistent session.
+    /// Whether the broker is asked first to forget the subscriptions, which outlive a connection in a persistent session. Only
+    /// while there is a connection.
     pub unsubscribe: bool,
 }
 
@@ -80,8 +82,8 @@ pub struct Shutdown {
 pub enum CommandRefused {
     /// A job is active, or its outcome is not reported yet.
     Busy,
-    /// Nothing it applies to: no download or reset waits, no image is on trial, no job can be aborted any more, the agent is
-    /// not suspended, or there is no connection.
+    /// There is nothing to apply it to: no download or reset waits, no image is on trial, no job can be aborted any more, the agent is
+    /// not suspended, or for a step it is, or there is no connection.
     NotNow,
     /// The platform refused.
     Platform(Reason),
@@ -151,16 +153,16 @@ pub trait Application {
         let _ = why;
     }
 
-    /// A filter of the application's own topics, of at most 256 bytes: [`crate::pump`] subscribes to those from index 0 to the first
-    /// `None` on each connection. A connection whose broker rejects one fails.
+    /// A filter of the application's own topics: [`crate::pump`] subscribes to those from index 0 to the first `None`, at most
+    /// eight, on each connection. A connection whose broker rejects one fails.
     fn filter(&self, index: usize) -> Option<&str> {
         let _ = index;
         None
     }
 
-    /// The next message that the application publishes over the agent's connection. Called whenever the agent has nothing
-    /// to send, until it returns `None`, and again after the next event; [`Command::Publish`] is one. The message is lost if the
-    /// connection ends meanwhile.
+    /// The next message that the application publishes over the agent's connection. [`crate::pump`] asks for one whenever the
+    /// agent has nothing to send and the message before is acknowledged, after each event; [`Command::Publish`] is one. A
+    /// message is lost if the connection ends before it is acknowledged, and ends it if it does not fit the send buffer.
     fn message(&mut self) -> Option<Outgoing<'_>> {
         None
     }

@@ -51,10 +51,19 @@ impl<P: ImageManagement, A: Application> Agent<'_, P, A> {
                 self.application.on_statistics(&machine.statistics());
                 true
             }
-            Command::Check => machine.check(now),
-            Command::Suspend => machine.suspend(),
+            Command::Check => {
+                machine.check(now);
+                true
+            }
+            Command::Suspend => {
+                machine.suspend();
+                true
+            }
             Command::Resume => machine.resume(now),
-            Command::Discover(discovery) => machine.discover(discovery, now),
+            Command::Discover(discovery) => {
+                machine.discover(discovery, now);
+                true
+            }
         };
         if taken { Ok(()) } else { Err(CommandRefused::NotNow) }
     }

@@ -61,8 +61,11 @@ fn read_jobs<'m>(topic: JobsTopic<'_>, payload: &'m [u8], asked: Option<u32>) ->
     match topic {
         // Whatever it holds: the next job is requested.
         JobsTopic::Notify => Decoded::Event(Event::JobsChanged),
-        // Sent without a request: if it cannot be parsed, the next job is requested.
-        JobsTopic::NotifyNext => read_next(payload, asked, |_| Event::JobsChanged),
+        // Sent without a request: unless it is a job that can be parsed, the next job is requested.
+        JobsTopic::NotifyNext => match read_next(payload, asked, |_| Event::JobsChanged) {
+            Decoded::Event(_) => Decoded::Event(Event::JobsChanged), // it answers no request
+            decoded => decoded,
+        },
         JobsTopic::Describe(JobRef::Next, Some(Response::Accepted)) => {
             read_next(payload, asked, Event::OfferUnreadable)
         }

@@ -1,4 +1,4 @@
-//! Holds: while the application does what no update may disturb, no download starts and no reset is made.
+//! Holds: while the application does what no update may disturb, no download starts and no reset is consented to.
 
 use core::cell::Cell;
 
@@ -12,7 +12,11 @@ use crate::machine::{Consent, Step, WhyLater};
 /// When the application is asked again if no command does it.
 const ASK_AGAIN_MS: u32 = 10_000;
 
-/// Counts the holds of an application. Can be a `static`; a mutex of critical sections makes it usable in interrupts.
+/// Counts the holds of an application, for one agent. Can be a `static`: with the mutex `CriticalSectionRawMutex` of
+/// `embassy-sync` 0.8, also interrupts can hold.
+///
+/// A step that was consented to is not stopped: the device may reset within some seconds after [`Holds::consent`] answered so
+/// for the reset. A rollback of a failed trial is not held.
 ///
 /// [`Holds::consent`] is the answer for [`Application::consent`](crate::Application::consent), [`Holds::released`] a source of
 /// commands for [`Application::command`](crate::Application::command).
@@ -25,6 +29,8 @@ pub struct Holds<M: RawMutex> {
 struct Held {
     count: u32,
     newest: &'static str,
+    /// A step was postponed since the last release.
+    postponed: bool,
 }
 
 /// Postpones the next step of an update until it is dropped.
@@ -34,18 +40,18 @@ pub struct Hold<'h, M: RawMutex>(&'h Holds<M>);
 impl<M: RawMutex> Holds<M> {
     /// No hold.
     pub const fn new() -> Self {
-        Self { held: Mutex::new(Cell::new(Held { count: 0, newest: "" })), released: Signal::new() }
+        Self { held: Mutex::new(Cell::new(Held { count: 0, newest: "", postponed: false })), released: Signal::new() }
     }
 
-    /// Holds updates until the guard is dropped; `what` is for [`Holds::held_by`]. A download that is running goes on.
+    /// Holds updates until the guard is dropped; `what` is for [`Holds::held_by`]. A download that runs goes on.
     pub fn hold(&self, what: &'static str) -> Hold<'_, M> {
-        self.held.lock(|held| held.set(Held { count: held.get().count + 1, newest: what }));
+        self.held.lock(|held| held.set(Held { count: held.get().count + 1, newest: what, ..held.get() }));
         Hold(self)
     }
 
-    /// What the newest hold was made for; `None` without a hold.
+    /// What the newest hold was made for, also if an older one is left; `None` without a hold.
     pub fn held_by(&self) -> Option<&'static str> {
-        let Held { count, newest } = self.held.lock(Cell::get);
+        let Held { count, newest, .. } = self.held.lock(Cell::get);
         (count > 0).then_some(newest)
     }
 
@@ -53,11 +59,15 @@ impl<M: RawMutex> Holds<M> {
     pub fn consent(&self, _step: Step) -> Consent {
         match self.held_by() {
             None => Consent::Now,
-            Some(_) => Consent::Later { ms: ASK_AGAIN_MS, why: WhyLater::Held },
+            Some(_) => {
+                self.held.lock(|held| held.set(Held { postponed: true, ..held.get() }));
+                Consent::Later { ms: ASK_AGAIN_MS, why: WhyLater::Held }
+            }
         }
     }
 
-    /// Waits until the last hold is dropped, then returns [`Command::Ask`], so that an update that waits goes on at once.
+    /// Waits until a step was postponed and the last hold is dropped, then returns [`Command::Ask`], so that the update goes on at
+    /// once.
     ///
     /// # Cancel safety
     /// Cancel-safe.
@@ -75,8 +85,13 @@ impl<M: RawMutex> Default for Holds<M> {
 
 impl<M: RawMutex> Drop for Hold<'_, M> {
     fn drop(&mut self) {
-        self.0.held.lock(|held| held.set(Held { count: held.get().count - 1, ..held.get() }));
-        if self.0.held_by().is_none() {
+        let released = self.0.held.lock(|held| {
+            let Held { count, newest, postponed } = held.get();
+            let released = postponed && count == 1;
+            held.set(Held { count: count - 1, newest, postponed: postponed && !released });
+            released
+        });
+        if released {
             self.0.released.signal(());
         }
     }
@@ -102,5 +117,7 @@ mod tests {
         drop(door);
         assert_eq!((holds.consent(Step::Reset), holds.held_by()), (Consent::Now, None));
         assert_eq!((asked(), asked()), (true, false));
+        drop(holds.hold("fan"));
+        assert!(!asked(), "nothing waited");
     }
 }

@@ -2,10 +2,13 @@
 //! the agent's next deadline. A publish that times out ends the connection.
 
 use core::future::{Future, pending};
+use core::mem;
 use core::pin::{Pin, pin};
 
 use embassy_futures::select::{Either3, Either4, select3, select4};
+use embassy_futures::yield_now;
 use embassy_time::{Duration, Instant as Clock, TimeoutError, Timer, with_timeout};
+use heapless::Vec;
 use ota_jobs::Reason;
 
 use super::agent::Agent;
@@ -13,9 +16,9 @@ use super::{ImageManagement, wait};
 use crate::application::{Application, Shutdown};
 use crate::decode::FILTERS_BYTES_MAX;
 use crate::encode::{MESSAGE_BYTES_MAX, Outgoing};
-use crate::machine::{Backoff, Event, Instant};
+use crate::machine::{Backoff, Event, Instant, Notice};
 use crate::silence::Silence;
-use crate::transport::{Activity, Broker, Filled, HttpSource, Mqtt, NoHttp, Range};
+use crate::transport::{Activity, Broker, Filled, HttpSource, Mqtt, NoHttp, QoS, Range};
 
 /// The timeout of a silence while a connection is made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -23,8 +26,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 const HTTP_OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// The timeout of a silence in an HTTP body.
 const HTTP_SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest filter of an application. Source: AWS IoT Core, MQTT limits.
-const TOPIC_BYTES_MAX: usize = 256;
+/// Filters of an application. Source: AWS IoT Core, MQTT limits, subscriptions of one request.
+const APPLICATION_FILTERS_MAX: usize = 8;
 /// The timeout of a silence before a subscription is accepted.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The interval at which the application's verdict is requested during a trial.
@@ -52,7 +55,8 @@ where
 {
     let (mut backoff, activity) = (Backoff::new(), Activity::default());
     let silence = Silence::new(broker.keep_alive_s());
-    let mut pump = Pump { agent, activity: &activity, silence };
+    agent.shutdown = None;
+    let mut pump = Pump { agent, activity: &activity, silence, awaits_acknowledgement: false };
     while pump.agent.is_running() {
         let mut connected = Err(TimeoutError);
         {
@@ -84,7 +88,6 @@ where
         let wait = backoff.next_wait_ms(Clock::now().as_ticks() as u32);
         pump.drive_while(pin!(Timer::after_millis(wait))).await;
     }
-    pump.agent.shutdown = None;
 }
 
 /// The current time, as [`run`] passes it to the agent.
@@ -96,6 +99,8 @@ struct Pump<'a, 'b, P, A> {
     agent: &'a mut Agent<'b, P, A>,
     activity: &'a Activity,
     silence: Silence,
+    /// The application's last message is not acknowledged.
+    awaits_acknowledgement: bool,
 }
 
 impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
@@ -110,6 +115,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
             return Ok(());
         }
         *subscribed_at = Some(now());
+        self.awaits_acknowledgement = false;
         self.activity.take();
         wait!(self.agent.on(Event::Connected, now()));
         while self.is_up() {
@@ -119,8 +125,8 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
             }
         }
         match self.agent.shutdown {
-            Some(Shutdown { unsubscribe: true }) => self.unsubscribe(connection).await,
-            _ => Ok(()),
+            Some(Shutdown { unsubscribe }) => self.leave(connection, unsubscribe).await,
+            None => Ok(()),
         }
     }
 
@@ -133,34 +139,31 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
     async fn subscribe<M: Mqtt>(&mut self, connection: &mut M) -> Result<bool, M::Error> {
         let mut buffer = [0; FILTERS_BYTES_MAX];
         let filters = self.agent.filters(&mut buffer);
-        let mut subscribed = self.subscribe_to(connection, &filters).await?;
-        let mut index = 0;
-        while subscribed && let Some(filter) = self.agent.application.filter(index) {
-            let Some(copy) = buffer.get_mut(..filter.len()).filter(|copy| copy.len() <= TOPIC_BYTES_MAX) else {
-                self.agent.application.on_disconnected(&"a filter of the application is too long");
-                return Ok(false);
-            };
-            copy.copy_from_slice(filter.as_bytes()); // the application is called while the broker answers
-            let filter = str::from_utf8(copy).unwrap_or_default();
-            subscribed = self.subscribe_to(connection, &[filter]).await?;
-            index += 1;
+        if !self.subscribe_to(connection, &filters).await? {
+            return Ok(false);
         }
-        Ok(subscribed)
+        // Last: what the broker kept for these topics arrives next, and no other response is awaited then.
+        let (filters, complete) = application_filters(&self.agent.application, &mut buffer);
+        if !complete {
+            self.agent.application.on_notice(Notice::FiltersTooLong);
+        }
+        if filters.is_empty() { Ok(true) } else { self.subscribe_to(connection, &filters).await }
     }
 
-    /// Ends all subscriptions, unless it takes too long.
-    async fn unsubscribe<M: Mqtt>(&mut self, connection: &mut M) -> Result<(), M::Error> {
-        let unsubscribe = async {
-            let mut buffer = [0; FILTERS_BYTES_MAX];
-            connection.unsubscribe(&self.agent.filters(&mut buffer)).await?;
-            let mut index = 0;
-            while let Some(filter) = self.agent.application.filter(index) {
-                connection.unsubscribe(&[filter]).await?;
-                index += 1;
+    /// Leaves the broker, with or without the subscriptions, unless it takes too long.
+    async fn leave<M: Mqtt>(&mut self, connection: &mut M, unsubscribe: bool) -> Result<(), M::Error> {
+        let leave = async {
+            if unsubscribe {
+                let mut buffer = [0; FILTERS_BYTES_MAX];
+                connection.unsubscribe(&self.agent.filters(&mut buffer)).await?;
+                let (filters, _) = application_filters(&self.agent.application, &mut buffer);
+                if !filters.is_empty() {
+                    connection.unsubscribe(&filters).await?;
+                }
             }
-            Ok(())
+            connection.close().await
         };
-        with_timeout(SUBSCRIBE_TIMEOUT, unsubscribe).await.unwrap_or(Ok(()))
+        with_timeout(SUBSCRIBE_TIMEOUT, leave).await.unwrap_or(Ok(()))
     }
 
     /// Subscribes to `filters`; returns false after a timeout.
@@ -181,9 +184,9 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         range: Range,
         http: &mut H,
     ) -> Result<(), M::Error> {
-        let read = self.read(connection, range, http).await?;
+        let read = self.read(connection, range, http).await;
         http.close();
-        if let Err(reason) = read {
+        if let Err(reason) = read? {
             wait!(self.agent.on(Event::FetchFailed(reason), now()));
         }
         Ok(())
@@ -253,7 +256,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
     async fn drive_while(&mut self, mut future: Pin<&mut dyn Future<Output = ()>>) {
         while self.agent.is_running() {
             wait!(self.agent.work(now()));
-            let wake = self.wake();
+            let wake = self.wake(false);
             match select3(self.agent.application.command(), future.as_mut(), wake).await {
                 Either3::First(command) => _ = wait!(self.agent.execute(command, now())),
                 Either3::Second(()) => return,
@@ -268,11 +271,11 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         connection: &mut M,
         future: Pin<&mut dyn Future<Output = ()>>,
     ) -> Result<bool, M::Error> {
-        self.send(connection).await?;
+        let more = self.send(connection).await?;
         if !self.is_up() {
             return Ok(false);
         }
-        let (begun, wake) = (Clock::now(), self.wake());
+        let (begun, wake) = (Clock::now(), self.wake(more));
         let event = select4(self.agent.application.command(), connection.receive(), future, wake).await;
         let received = self.activity.take() || matches!(event, Either4::Second(Ok(_)));
         match received {
@@ -285,55 +288,79 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         }
         match event {
             Either4::First(command) => _ = wait!(self.agent.execute(command, now())),
-            Either4::Second(message) => {
-                if let Some(message) = message? {
-                    wait!(self.agent.on_message(message.topic, message.payload, now()));
-                }
-            }
+            Either4::Second(message) => match message? {
+                Some(message) => wait!(self.agent.on_message(message.topic, message.payload, now())),
+                None => self.awaits_acknowledgement = false,
+            },
             Either4::Third(()) => return Ok(true),
             Either4::Fourth(()) => {}
         }
         Ok(false)
     }
 
-    /// Executes the operations and publishes the messages that are due.
-    async fn send<M: Mqtt>(&mut self, connection: &mut M) -> Result<(), M::Error> {
+    /// Executes the operations and publishes the messages that are due, and one message of the application if its last one is
+    /// acknowledged; returns whether there may be more of these.
+    async fn send<M: Mqtt>(&mut self, connection: &mut M) -> Result<bool, M::Error> {
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         loop {
             let now = now();
             wait!(self.agent.work(now));
-            let message = self.agent.message(now, &mut buffer);
-            let Some(Outgoing { topic, payload, qos }) = message.or_else(|| self.agent.application.message()) else {
-                return Ok(());
+            let own = self.agent.message(now, &mut buffer);
+            let is_own = own.is_some();
+            let message = match own {
+                None if !self.awaits_acknowledgement => self.agent.application.message(),
+                own => own,
             };
-            match with_timeout(
-                Duration::from_millis(self.silence.limit_ms().into()),
-                connection.publish(topic, payload, qos),
-            )
-            .await
-            {
+            let Some(Outgoing { topic, payload, qos }) = message else { return Ok(false) };
+            let limit = Duration::from_millis(self.silence.limit_ms().into());
+            match with_timeout(limit, connection.publish(topic, payload, qos)).await {
                 Ok(published) => published?,
                 Err(TimeoutError) => {
                     self.silence.expire();
-                    return Ok(());
+                    return Ok(false);
                 }
             }
             self.silence.sent(qos);
+            if !is_own {
+                self.awaits_acknowledgement = qos == QoS::AtLeastOnce;
+                return Ok(true);
+            }
         }
     }
 
     /// Sleeps until the agent's deadline, until the application's verdict is to be requested, or until the connection has been
-    /// silent for too long.
-    fn wake(&self) -> impl Future<Output = ()> + use<P, A> {
+    /// silent for too long; if `soon`, until other tasks had their turn.
+    fn wake(&self, soon: bool) -> impl Future<Output = ()> + use<P, A> {
         let verdict = self.agent.is_testing().then(|| Clock::now() + VERDICT_INTERVAL);
         let deadline = self.agent.deadline().map(|at| Clock::from_millis(at.as_ms()));
         let silent = self.silence.left_ms().map(|left_ms| Clock::now() + Duration::from_millis(left_ms.into()));
         let wake = [verdict, deadline, silent].into_iter().flatten().min();
         async move {
             match wake {
+                _ if soon => yield_now().await,
                 Some(at) => Timer::at(at).await,
                 None => pending().await,
             }
         }
     }
+}
+
+/// Copies the application's filters into `buffer`, since the application is called while the broker answers; false if some do not
+/// fit.
+fn application_filters<'t, A: Application>(
+    application: &A,
+    mut buffer: &'t mut [u8],
+) -> (Vec<&'t str, APPLICATION_FILTERS_MAX>, bool) {
+    let mut filters = Vec::new();
+    while let Some(filter) = application.filter(filters.len()) {
+        let Some((place, rest)) = mem::take(&mut buffer).split_at_mut_checked(filter.len()) else {
+            return (filters, false);
+        };
+        place.copy_from_slice(filter.as_bytes());
+        buffer = rest;
+        if filters.push(str::from_utf8(place).unwrap_or_default()).is_err() {
+            return (filters, false);
+        }
+    }
+    (filters, true)
 }

@@ -4,8 +4,8 @@ use crate::machine::{Consent, Step, WhyLater};
 
 const MINUTES_PER_DAY: u16 = 1_440;
 const MS_PER_MINUTE: u32 = 60_000;
-/// When battery and network are looked at again.
-const LOOK_AGAIN_MS: u32 = 60_000;
+/// When battery and network are checked again.
+const CHECK_AGAIN_MS: u32 = 60_000;
 
 /// What a step needs; the default needs nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Window {
     pub to_minute: u16,
 }
 
-/// The present conditions. What is unknown does not satisfy a requirement.
+/// The present conditions. An unknown value satisfies no requirement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Conditions {
     /// Minutes after midnight, below 1,440.
@@ -50,10 +50,10 @@ impl Requirements {
             minutes => return later(u32::from(minutes) * MS_PER_MINUTE, WhyLater::Window),
         }
         if !self.battery_percent_min.is_none_or(charged) {
-            return later(LOOK_AGAIN_MS, WhyLater::Battery);
+            return later(CHECK_AGAIN_MS, WhyLater::Battery);
         }
         if self.unmetered && step == Step::Download && conditions.metered != Some(false) {
-            return later(LOOK_AGAIN_MS, WhyLater::Metered);
+            return later(CHECK_AGAIN_MS, WhyLater::Metered);
         }
         Consent::Now
     }

@@ -85,6 +85,10 @@ impl Mqtt for &mut Inbox {
         Ok(())
     }
 
+    async fn close(&mut self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     async fn publish(&mut self, _topic: &str, _payload: &[u8], _qos: QoS) -> Result<(), &'static str> {
         Ok(())
     }
@@ -115,9 +119,10 @@ async fn notice_and_next_version(
     let mut agent = agent.map_err(|error| format!("{error:?}"))?;
     let mut broker = Inbox(messages);
     let notice = tokio::select! {
-        () = pump::run(&mut agent, &mut broker) => Err("reset without a notice"),
-        () = sleep(TIMEOUT) => Err("no notice in time"),
+        biased; // the notice before the reset that it announces
         notice = outcome.recv() => notice.ok_or("the application was dropped"),
+        () = pump::run(&mut agent, &mut broker) => outcome.try_recv().map_err(|_| "reset without a notice"),
+        () = sleep(TIMEOUT) => Err("no notice in time"),
     };
     Ok((notice?, device.version(device.boot()?)?))
 }

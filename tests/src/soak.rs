@@ -157,7 +157,7 @@ fn setup(seed: u64, rng: &mut Rng) -> Setup {
         config.discovery = Discovery::Polled {
             every_ms: rng.between(1_000, 60_000),
             jitter_ms: rng.below(1_000) as u32,
-            checks_max: None,
+            polls_max: None,
         };
     }
     let thing = if rng.percent(20) { "t".repeat(128) } else { String::from("thing") };

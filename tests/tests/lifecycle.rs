@@ -50,7 +50,7 @@ fn however_wide_the_window_one_request_asks_for_at_most_128_kib() {
 }
 
 /// A simulation whose agent polls, or waits for notices.
-const POLLED: Discovery = Discovery::Polled { every_ms: 5_000, jitter_ms: 0, checks_max: None };
+const POLLED: Discovery = Discovery::Polled { every_ms: 5_000, jitter_ms: 0, polls_max: None };
 
 fn sim_with(discovery: Discovery) -> Simulation {
     let mut setup = Setup::new(1);

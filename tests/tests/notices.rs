@@ -19,7 +19,7 @@ const SIZE: u32 = IMAGE_BYTES + 2;
 
 /// After a job: the agent asks for the next one, and the service reports twice that there is none, unsolicited and as a
 /// response.
-const NOTHING_MORE: [Notice; 4] = [Notice::Settled, Notice::CheckStarted, Notice::NoUpdate, Notice::NoUpdate];
+const NOTHING_MORE: [Notice; 3] = [Notice::Settled, Notice::CheckStarted, Notice::NoUpdate];
 
 const DOWNLOAD: [Notice; 5] = [
     Notice::CheckStarted,

@@ -13,14 +13,14 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use embassy_futures::block_on;
-use embassy_futures::select::{Either3, select, select3};
+use embassy_futures::select::{Either3, select3};
 use embassy_time::{Duration, Timer};
 use ota_agent::machine::Event;
 use ota_agent::transport::http::{AllowedHosts, HttpClient, Url};
 use ota_agent::transport::{Activity, HttpSource, NoHttp, QoS, Range};
 use ota_agent::{
-    Agent, AgentConfig, Application, Command, Consent, Instant, MESSAGE_BYTES_MAX, Notice, Outgoing, Progress,
-    SelfTest, Shutdown, Start, Step, WhyLater, pump,
+    Agent, AgentConfig, AgentState, Application, Command, Consent, Discovery, Instant, MESSAGE_BYTES_MAX, Notice,
+    Outgoing, Progress, SelfTest, Shutdown, Start, Step, WhyLater, pump,
 };
 use ota_jobs::{JobId, Reason, Status};
 use ota_pal::{RollbackCounters, SlotId, Watchdog, poll_ready};
@@ -50,6 +50,10 @@ struct App {
     custom: Rc<RefCell<Vec<String>>>,
     /// Its topic, and the messages that it publishes and receives there.
     topic: Option<&'static str>,
+    filters_max: usize,
+    /// Whether it always has a message.
+    endless: Option<QoS>,
+    notices: Rc<RefCell<Vec<Notice>>>,
     outbox: Rc<RefCell<VecDeque<&'static str>>>,
     inbox: Rc<RefCell<Vec<String>>>,
     /// Whether it postpones the reset, and activates the image in the handler of the notice of that.
@@ -78,6 +82,7 @@ impl Application for App {
     }
 
     fn on_notice(&mut self, notice: Notice) {
+        self.notices.borrow_mut().push(notice);
         if matches!(notice, Notice::Postponed(Step::Reset, _)) {
             self.command_after.set(Some((0, Command::Activate)));
         }
@@ -96,10 +101,13 @@ impl Application for App {
     }
 
     fn filter(&self, index: usize) -> Option<&str> {
-        self.topic.filter(|_| index == 0)
+        self.topic.filter(|_| index < self.filters_max.max(1))
     }
 
     fn message(&mut self) -> Option<Outgoing<'_>> {
+        if let Some(qos) = self.endless {
+            return Some(Outgoing { topic: self.topic?, payload: b"again", qos });
+        }
         let payload = self.outbox.borrow_mut().pop_front()?.as_bytes();
         Some(Outgoing { topic: self.topic?, payload, qos: QoS::AtLeastOnce })
     }
@@ -236,21 +244,35 @@ fn two_agents_run_in_one_program() {
 }
 
 #[test]
-fn a_filter_that_is_too_long_fails_the_connection_by_name() {
-    let mut bench = Bench::new(Route::Mqtt);
-    bench.app.topic = Some(Box::leak("t".repeat(257).into_boxed_str()));
-    let app = bench.app.clone();
-    let mut line = Line::new(&bench.service);
-    bench.run_with(async |agent| {
-        let refused = poll_fn(|_| match app.disconnections.borrow().is_empty() {
-            true => Poll::Pending,
-            false => Poll::Ready(()),
+fn filters_that_do_not_fit_are_skipped_with_a_notice_and_the_update_goes_on() {
+    for (topic, filters) in [("t".repeat(2_000), 6), ("t".into(), 6 + 8)] {
+        let mut bench = Bench::new(Route::Mqtt);
+        bench.app.topic = Some(Box::leak(topic.into_boxed_str()));
+        bench.app.filters_max = usize::MAX;
+        let mut line = Line::new(&bench.service);
+        assert_eq!(bench.run_over_mqtt(&mut line), SlotId::A);
+        assert_eq!((line.filters.len(), line.connections), (filters, 1));
+        assert!(bench.app.notices.borrow().contains(&Notice::FiltersTooLong));
+        assert!(bench.app.disconnections.borrow().is_empty());
+    }
+}
+
+#[test]
+fn an_application_that_always_has_a_message_leaves_room_for_the_update_and_for_commands() {
+    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
+        let mut bench = Bench::new(Route::Mqtt);
+        bench.app.topic = Some("kitchen/door");
+        bench.app.endless = Some(qos);
+        bench.app.command_after.set(Some((20_000, Command::Shutdown(Shutdown { unsubscribe: false }))));
+        let (mut first, mut second) = (Line::new(&bench.service), Line::new(&bench.service));
+        bench.run_with(async |agent| {
+            pump::run(agent, &mut first).await;
+            pump::run(agent, &mut second).await;
+            assert!(agent.is_reset());
         });
-        select(pump::run(agent, &mut line), refused).await;
-        agent.application().topic = None;
-        pump::run(agent, &mut Line::new(&bench.service)).await;
-    });
-    assert!(app.disconnections.borrow()[0].contains("a filter of the application is too long"));
+        assert!(first.published.len() > 10 && first.unacknowledged_max <= 3, "{}", first.unacknowledged_max);
+        assert!(bench.app.inbox.borrow().len() > 5, "what it publishes comes back");
+    }
 }
 
 #[test]
@@ -262,7 +284,7 @@ fn a_shutdown_ends_the_pump_and_a_later_run_goes_on_where_it_was() {
         bench.run_with(async |agent| {
             pump::run(agent, &mut first).await;
             assert!(agent.progress().is_some_and(|progress| (20_000..IMAGE_BYTES).contains(&progress.done_bytes)));
-            assert_eq!((first.connections, first.filters.is_empty()), (1, unsubscribe));
+            assert_eq!((first.connections, first.closed, first.filters.is_empty()), (1, true, unsubscribe));
             pump::run(agent, &mut second).await;
             assert!(agent.is_reset());
             assert_eq!(agent.statistics().blocks_accepted, IMAGE_BYTES.div_ceil(4_096));
@@ -427,6 +449,32 @@ fn during_a_download_progress_is_that_of_the_last_block_and_other_jobs_are_not_l
     let asked = app.asked.expect("a list");
     asked.borrow_mut().dedup();
     assert_eq!(*asked.borrow(), [true, false, true]);
+}
+
+/// An empty notification is no answer to a request that is in flight.
+#[test]
+fn a_check_on_demand_gets_its_job_whatever_is_notified_meanwhile() {
+    for notified in [r#"{"timestamp":1}"#, r#"{"timestamp":1,"execution":{}}"#, "noise"] {
+        let mut bench = Bench::new(Route::Mqtt);
+        bench.device.config.discovery = Discovery::OnDemand;
+        let boot = bench.device.boot().expect("the power stays").expect("there is an image");
+        let (at, mut url, mut buffer) = (Instant::from_ms(0), [0; 2_048], [0; MESSAGE_BYTES_MAX]);
+        let platform = bench.device.platform(View(bench.device.nor.clone()) as PlainView, boot.slot, 0);
+        let start = Start { seed: 1, now: at };
+        let agent = Agent::start(platform, bench.app.clone(), bench.device.config.clone(), &mut url, start);
+        let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
+        poll_ready(agent.on(Event::Connected, at)).expect("memory never waits");
+        assert_eq!(poll_ready(agent.execute(Command::Check, at)), Some(Ok(())));
+        let request = agent.message(at, &mut buffer).expect("a request");
+        let replies = bench.service.borrow_mut().handle(request.topic, request.payload, 0);
+        let topic = "$aws/things/thing/jobs/notify-next";
+        poll_ready(agent.on_message(topic, notified.as_bytes(), at)).expect("memory never waits");
+        assert!(!bench.app.notices.borrow().contains(&Notice::NoUpdate), "{notified}: it answers nothing");
+        for reply in replies {
+            poll_ready(agent.on_message(&reply.topic, &reply.payload, at)).expect("memory never waits");
+        }
+        assert_eq!(agent.state(), AgentState::Downloading, "{notified}");
+    }
 }
 
 /// Counts how often it is fed.

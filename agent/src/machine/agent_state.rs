@@ -24,7 +24,7 @@ pub enum AgentState {
     Resetting,
     /// The running image is on trial.
     Testing,
-    /// The running image is confirmed, or given up.
+    /// The image is confirmed or rejected.
     Judging,
     /// The outcome is stored, reported, and removed from the journal.
     Reporting,

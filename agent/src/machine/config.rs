@@ -41,10 +41,11 @@ pub enum Discovery {
         every_ms: u64,
         /// A random time up to this many milliseconds is added, so that the devices of a fleet do not ask at once.
         jitter_ms: u32,
-        /// The device asks by itself until so many responses had no update for it; a reset counts anew.
-        checks_max: Option<u32>,
+        /// The most of these requests until the next reset. Those after a connection and after a notification do not count.
+        polls_max: Option<u32>,
     },
-    /// The next job is requested on command only, and to resume what a reset interrupted; notifications are not heeded.
+    /// The next job is requested on command only, and to resume a download that a reset interrupted; notifications are ignored.
+    /// A job whose download the application postponed is not resumed after a reset without a command.
     OnDemand,
 }
 

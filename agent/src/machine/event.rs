@@ -395,6 +395,9 @@ pub enum Notice {
     ImageErased(Version),
     /// The images of a version were not erased.
     EraseFailed(Reason),
+    /// The application's filters are more than eight, or together longer than the agent's may be
+    /// ([`FILTERS_BYTES_MAX`](crate::FILTERS_BYTES_MAX)): the device subscribes to those before.
+    FiltersTooLong,
     /// At a boot: this many rows of the image database are broken, and lost once the next record is stored. The images in
     /// those slots are not used for a rollback.
     ImageRowsBroken(u8),

@@ -86,8 +86,8 @@ pub struct Machine {
     link: Link,
     job: Option<Job>,
     poller: JobPoller,
-    /// Requests for the next job that found no update since the boot, or since [`AgentConfig::discovery`] was set.
-    checks: u32,
+    /// Requests of a polling device since the boot, or since [`AgentConfig::discovery`] was set.
+    polls: u32,
     statistics: Statistics,
     /// The job whose download a reset interrupted, until the service offers it or another one.
     interrupted: Option<Record>,
@@ -106,7 +106,7 @@ impl Machine {
             link: Link::default(),
             job: None,
             poller: JobPoller::new(),
-            checks: 0,
+            polls: 0,
             statistics: Statistics::default(),
             interrupted: None,
             notices: Notices::new(),
@@ -208,6 +208,7 @@ impl Machine {
             None if self.link.suspended => return None,
             None => {
                 let message = self.poller.message(now, timeout_ms, token)?;
+                self.polls = self.polls.saturating_add(self.poller.take_poll().into());
                 self.notices.push(Notice::CheckStarted);
                 message
             }
@@ -321,7 +322,7 @@ impl Machine {
         job.done(done, &self.config, now, &mut self.notices);
         if job.state() == State::Idle {
             self.job = None;
-            self.poller.answered(self.is_automatic().then_some(now)); // the next job may be queued
+            self.request_if_wanted(now); // the next job may be queued
         }
     }
 

@@ -1,6 +1,8 @@
 //! Requests the next job. If its document does not arrive or cannot be parsed, the job is requested without the
 //! document: with its id, it can be rejected with a reason.
 
+use core::mem;
+
 use ota_jobs::Reason;
 
 use super::event::Message;
@@ -21,6 +23,8 @@ pub(super) struct JobPoller {
     state: State,
     /// A request that the application demanded, until it is answered.
     demanded: bool,
+    /// The request that is due is one of those that a polling device makes.
+    is_poll: bool,
     unanswered: u8,
     /// Consecutive unreadable responses, and the reason of the last.
     unreadable: Option<(u8, Reason)>,
@@ -44,6 +48,7 @@ impl JobPoller {
         Self {
             state: State::Waiting(None),
             demanded: false,
+            is_poll: false,
             unanswered: 0,
             unreadable: None,
             suspect: None,
@@ -55,13 +60,20 @@ impl JobPoller {
     pub(super) fn schedule(&mut self, at: Instant) {
         if let State::Waiting(due) = &mut self.state {
             *due = Some(due.map_or(at, |due| due.min(at)));
+            self.is_poll = false;
         }
     }
 
-    /// Schedules a request, which also a disconnection does not drop.
-    pub(super) fn demand(&mut self, now: Instant) {
+    /// Schedules no request any more.
+    pub(super) fn unschedule(&mut self) {
+        if let State::Waiting(due) = &mut self.state {
+            *due = None;
+        }
+    }
+
+    /// Remembers that a request is demanded: also a disconnection does not drop it.
+    pub(super) fn demand(&mut self) {
         self.demanded = true;
-        self.schedule(now);
     }
 
     /// Whether a request was demanded and is not answered yet.
@@ -79,10 +91,14 @@ impl JobPoller {
         *self = Self { demanded: self.demanded, ..Self::new() };
     }
 
-    /// Takes a response; the next request is due at `next`.
-    pub(super) fn answered(&mut self, next: Option<Instant>) {
-        *self = Self::new();
-        self.state = State::Waiting(next);
+    /// Takes a response; a polling device makes the next request at `next_poll`.
+    pub(super) fn answered(&mut self, next_poll: Option<Instant>) {
+        *self = Self { state: State::Waiting(next_poll), is_poll: next_poll.is_some(), ..Self::new() };
+    }
+
+    /// Whether the last request was one of those that a polling device makes, once.
+    pub(super) fn take_poll(&mut self) -> bool {
+        mem::take(&mut self.is_poll)
     }
 
     /// Takes a rejection; retries with back-off.

@@ -17,10 +17,8 @@ impl Machine {
 
     pub(super) fn connect(&mut self, now: Instant) {
         self.link.connected = true;
-        let due = self.is_automatic() || self.interrupted.is_some() || self.poller.is_demanded();
         match &mut self.job {
-            None if due => self.poller.schedule(now),
-            None => {}
+            None => self.request_if_wanted(now),
             Some(job) => job.transfer.restart(now),
         }
     }
@@ -45,6 +43,7 @@ impl Machine {
 
     pub(super) fn no_job(&mut self, now: Instant) {
         if self.is_idle() {
+            self.interrupted = None;
             self.without_update(now);
             self.notices.push(Notice::NoUpdate);
         } else {
@@ -60,6 +59,9 @@ impl Machine {
 
     pub(super) fn offer_refused(&mut self, code: RejectCode, now: Instant) {
         self.poller.refused(now, &mut self.rng);
+        if !self.is_request_wanted() {
+            self.poller.unschedule();
+        }
         self.notices.push(Notice::CheckFailed(code));
     }
 
@@ -128,24 +130,30 @@ impl Machine {
 
     /// Makes a job the active one.
     pub(super) fn activate(&mut self, identity: Identity, version: Option<u64>, state: State, now: Instant) {
-        self.poller.answered(None);
+        if identity.local {
+            self.poller.unschedule();
+        } else {
+            self.poller.answered(None);
+        }
         self.job = Some(Job::new(identity, version, state, &self.config, now, &mut self.notices));
     }
 
-    /// Whether the device requests jobs by itself.
-    pub(super) fn is_automatic(&self) -> bool {
-        match self.config.discovery {
-            Discovery::Notified => true,
-            Discovery::Polled { checks_max, .. } => checks_max.is_none_or(|max| self.checks < max),
-            Discovery::OnDemand => false,
+    /// Whether a request is wanted: on demand, only if one is demanded or a download was interrupted.
+    fn is_request_wanted(&self) -> bool {
+        self.config.discovery != Discovery::OnDemand || self.poller.is_demanded() || self.interrupted.is_some()
+    }
+
+    /// Requests the next job, if a request is wanted.
+    pub(super) fn request_if_wanted(&mut self, now: Instant) {
+        if self.is_request_wanted() {
+            self.poller.schedule(now);
         }
     }
 
     /// Takes a response without an update; schedules the next request of a device that polls.
     fn without_update(&mut self, now: Instant) {
-        self.checks = self.checks.saturating_add(1);
         let next = match self.config.discovery {
-            Discovery::Polled { every_ms, jitter_ms, .. } if self.is_automatic() => {
+            Discovery::Polled { every_ms, jitter_ms, polls_max } if polls_max.is_none_or(|max| self.polls < max) => {
                 let jitter_ms = (u64::from(self.rng.next_u32()) * u64::from(jitter_ms)) >> 32;
                 Some(now.plus_ms(every_ms).plus_ms(jitter_ms))
             }

@@ -96,6 +96,10 @@ impl<IO: Read + Write> Mqtt for Connection<'_, '_, IO> {
         Ok(())
     }
 
+    async fn close(&mut self) -> Result<(), Self::Error> {
+        self.disconnect().await
+    }
+
     async fn publish(&mut self, topic: &str, payload: &[u8], qos: super::QoS) -> Result<(), Self::Error> {
         let qos = match qos {
             super::QoS::AtLeastOnce => QoS::AtLeastOnce,

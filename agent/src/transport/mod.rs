@@ -104,7 +104,8 @@ pub trait Mqtt {
     /// Why the connection ended.
     type Error: core::fmt::Debug;
 
-    /// Subscribes to all `filters`; an error if the broker rejects one.
+    /// Subscribes to all `filters`; an error if the broker rejects one. A message that arrives before the broker's response may
+    /// be lost.
     ///
     /// # Cancel safety
     /// Not cancel-safe: close the connection after dropping the future.
@@ -115,6 +116,12 @@ pub trait Mqtt {
     /// # Cancel safety
     /// Not cancel-safe: close the connection after dropping the future.
     async fn unsubscribe(&mut self, filters: &[&str]) -> Result<(), Self::Error>;
+
+    /// Leaves the broker, which then publishes no will. Nothing is sent or received on the connection after it.
+    ///
+    /// # Cancel safety
+    /// Not cancel-safe: drop the connection after dropping the future.
+    async fn close(&mut self) -> Result<(), Self::Error>;
 
     /// Sends a message.
     ///

@@ -39,7 +39,13 @@ pub struct Line {
     /// When the block that is on its way was sent, and how many of its parts arrived.
     pub on_its_way: Option<(Clock, u32)>,
     pub acknowledgements: usize,
+    /// Whether the last packet was an acknowledgement.
+    pub acknowledged: bool,
+    /// The most messages that waited for their acknowledgement at once.
+    pub unacknowledged_max: usize,
     pub connections: usize,
+    /// Whether the device left as the protocol has it.
+    pub closed: bool,
 }
 
 impl Line {
@@ -62,7 +68,10 @@ impl Line {
             blocks_before_slow: None,
             on_its_way: None,
             acknowledgements: 0,
+            acknowledged: false,
+            unacknowledged_max: 0,
             connections: 0,
+            closed: false,
         }
     }
 }
@@ -107,6 +116,11 @@ impl Mqtt for Open<'_> {
         Ok(())
     }
 
+    async fn close(&mut self) -> Result<(), &'static str> {
+        self.line.closed = true;
+        Ok(())
+    }
+
     async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<(), &'static str> {
         self.line.publish(topic, payload, qos).await;
         Ok(())
@@ -126,7 +140,9 @@ impl Mqtt for Open<'_> {
             }
             line.blocks_before_slow = None;
         }
-        if line.acknowledgements > 0 {
+        // An acknowledgement and a message in turns: neither overtakes more than one of the others.
+        line.acknowledged = line.acknowledgements > 0 && (!line.acknowledged || line.inbox.is_empty());
+        if line.acknowledged {
             line.acknowledgements -= 1;
             self.activity.note();
             return Ok(None);
@@ -168,6 +184,7 @@ impl Line {
             };
         }
         self.acknowledgements += usize::from(qos == QoS::AtLeastOnce);
+        self.unacknowledged_max = self.unacknowledged_max.max(self.acknowledgements);
         if !topic.starts_with("$aws/") && self.filters.iter().any(|filter| filter == topic) {
             self.inbox.push_back(Reply { topic: topic.into(), payload: payload.into(), assured: false });
         }

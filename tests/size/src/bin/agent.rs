@@ -145,7 +145,7 @@ impl Application for Board {
             10 => Command::Accept,
             11 => Command::Reject,
             12 => Command::Discover(Discovery::OnDemand),
-            13 => Command::Discover(Discovery::Polled { every_ms: 60_000, jitter_ms: 1_000, checks_max: Some(3) }),
+            13 => Command::Discover(Discovery::Polled { every_ms: 60_000, jitter_ms: 1_000, polls_max: Some(3) }),
             14 => Command::Statistics,
             15 => Command::Publish,
             16 => Command::Shutdown(Shutdown { unsubscribe: true }),
