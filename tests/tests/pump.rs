@@ -189,6 +189,18 @@ fn a_connection_on_which_a_block_takes_longer_than_the_keep_alive_is_kept() {
     assert_eq!(line.premature_requests, 0, "no block is requested again while one is on its way");
 }
 
+/// More messages than arrive while a response is waited for twice.
+const OTHER_MESSAGES_MAX: u32 = 8;
+
+#[test]
+fn lost_blocks_are_requested_again_although_messages_of_the_application_arrive_all_the_time() {
+    let bench = Bench::new(Route::Mqtt);
+    let mut line = Line { is_busy: true, ..Line::new(&bench.service) };
+    assert_eq!(bench.run(&mut line, NoHttp), SlotId::A);
+    assert!(line.lost_blocks > 1 && line.other_messages > 1);
+    assert!(line.other_messages <= OTHER_MESSAGES_MAX, "{} messages", line.other_messages);
+}
+
 #[test]
 fn an_image_arrives_over_http_in_pieces_and_continues_after_a_connection_that_ended() {
     let bench = Bench::new(Route::Http);
