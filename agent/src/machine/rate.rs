@@ -94,7 +94,7 @@ impl RateEstimator {
     /// The message is complete: what its parts postponed is undone, unless `counts`.
     pub(super) fn whole(&mut self, counts: bool) {
         if let Some(at) = self.part_at.take().filter(|_| counts) {
-            self.last_activity = self.last_activity.map(|_| at);
+            self.last_activity = self.last_activity.map(|last| last.max(at));
         }
     }
 
@@ -105,7 +105,6 @@ impl RateEstimator {
     }
 
     pub(super) fn restart(&mut self) {
-        self.part_at = None;
         self.probe = None;
         self.epoch = None;
         self.last_activity = None;

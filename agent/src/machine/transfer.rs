@@ -105,6 +105,7 @@ impl Transfer {
 
     /// Requests the outstanding blocks again after a reconnection: they do not arrive any more.
     pub(super) fn restart(&mut self, now: Instant) {
+        self.window.whole(false); // the rest of a message does not arrive any more, either
         self.window.request_again();
         self.quiet_since = now;
     }
@@ -187,7 +188,7 @@ impl Transfer {
         let Some(at) = self.window.rate().part_at() else { return };
         let counts = !mem::replace(&mut self.postponed, true);
         if counts {
-            self.quiet_since = at;
+            self.quiet_since = self.quiet_since.max(at);
         }
         self.window.whole(counts);
     }

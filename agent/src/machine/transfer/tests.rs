@@ -79,6 +79,28 @@ fn a_lost_block_is_requested_after_one_other_message_and_a_timeout_however_busy_
 }
 
 #[test]
+fn a_part_counts_after_a_timeout_too_and_not_on_the_next_connection() {
+    let mut transfer = transfer(STREAM);
+    assert!(transfer.request(NOW).is_some());
+    transfer.incoming(later(400_000));
+    transfer.expire(later(410_000));
+    assert!(transfer.request(later(410_000)).is_some());
+    transfer.expire(later(699_999));
+    assert_eq!(transfer.failure(), None);
+    transfer.received(); // the end of the message, with the last part
+    transfer.expire(later(699_999));
+    assert_eq!(transfer.failure(), None);
+    transfer.incoming(later(700_000));
+    transfer.restart(later(700_000));
+    assert!(transfer.request(later(701_000)).is_some());
+    assert_eq!(foreign(&mut transfer, 701_500, 702_000), Some(later(713_000)), "the third timeout; no part is counted");
+    transfer.expire(later(999_999));
+    assert_eq!(transfer.failure(), None);
+    transfer.expire(later(1_000_000));
+    assert_eq!(transfer.failure(), Some(Reason::TransferTimedOut));
+}
+
+#[test]
 fn a_block_restores_that_another_message_may_precede_the_next_one() {
     let mut transfer = transfer(STREAM);
     assert!(transfer.request(NOW).is_some());
