@@ -54,8 +54,8 @@ where
     while !pump.agent.is_reset() {
         let mut connected = Err(TimeoutError);
         {
-            let connect =
-                pin!(async { connected = activity.until_silent(CONNECT_TIMEOUT, broker.connect(&activity)).await });
+            let connect = pin!(broker.connect(&activity));
+            let connect = pin!(async { connected = activity.until_silent(CONNECT_TIMEOUT, connect).await });
             pump.drive_while(connect).await;
         }
         match connected {
@@ -127,7 +127,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         let filters = self.agent.filters(&mut buffer);
         let mut subscribed = Err(TimeoutError);
         {
-            let (activity, subscribe) = (self.activity, connection.subscribe(&filters));
+            let (activity, subscribe) = (self.activity, pin!(connection.subscribe(&filters)));
             let subscribe = pin!(async { subscribed = activity.until_silent(SUBSCRIBE_TIMEOUT, subscribe).await });
             self.drive_while(subscribe).await;
         }

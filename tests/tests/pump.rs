@@ -8,6 +8,7 @@ mod server;
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -246,9 +247,9 @@ fn a_wait_is_for_silence_and_six_times_as_long_at_most() {
             activity.note();
         }
     };
-    assert_eq!(block_on(activity.until_silent(limit, arrive(5))), Ok(()));
-    assert!(block_on(activity.until_silent(limit, arrive(u32::MAX))).is_err());
-    assert!(block_on(activity.until_silent(limit, pending::<()>())).is_err());
+    assert_eq!(block_on(activity.until_silent(limit, pin!(arrive(5)))), Ok(()));
+    assert!(block_on(activity.until_silent(limit, pin!(arrive(u32::MAX)))).is_err());
+    assert!(block_on(activity.until_silent(limit, pin!(pending::<()>()))).is_err());
 }
 
 #[test]
