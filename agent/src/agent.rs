@@ -5,12 +5,12 @@ use ota_jobs::{Document, JobId, RawJson, Reason, Topic};
 use ota_pal::{BootState, Fault, ImageState, SlotId};
 
 use super::{Platform, bisync};
-use crate::application::{Application, Direction, SelfTest};
+use crate::application::{Application, Direction, SelfTest, Shutdown};
 use crate::decode::{self, Decoded, FILTERS, FILTERS_BYTES_MAX};
 use crate::encode::{self, MESSAGE_BYTES_MAX, Outgoing};
 use crate::machine::{
-    self, AgentConfig, Boot, Done, Event, Instant, Machine, Notice, Operation, Phase, Plan, Progress, RECORD_BYTES,
-    Record, Step, Task, Trial,
+    self, AgentConfig, AgentState, Boot, Done, Event, Instant, Machine, Notice, Operation, Pending, Phase, Plan,
+    Progress, RECORD_BYTES, Record, Statistics, Step, Task, Trial,
 };
 use crate::reason::{of_fault, of_refusal};
 use crate::start::{Start, StartError, StartRefused};
@@ -28,6 +28,8 @@ pub struct Agent<'b, P, A> {
     pub(crate) free: SlotId,
     connected: bool,
     reset: bool,
+    /// The pump is to end.
+    pub(crate) shutdown: Option<Shutdown>,
     /// The time of the last [`Agent::work`].
     polled_at: Instant,
 }
@@ -66,6 +68,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             free: state.free,
             connected: false,
             reset: false,
+            shutdown: None,
             polled_at: now,
         })
     }
@@ -188,13 +191,23 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         self.update.url()
     }
 
+    /// What the agent is doing.
+    pub fn state(&self) -> AgentState {
+        self.machine.state()
+    }
+
     /// The progress of the active download.
     pub fn progress(&self) -> Option<Progress> {
         self.machine.progress()
     }
 
+    /// The counters since the boot.
+    pub fn statistics(&self) -> Statistics {
+        self.machine.statistics()
+    }
+
     /// The step that waits for the application's consent.
-    pub fn pending(&self) -> Option<Step> {
+    pub fn pending(&self) -> Option<Pending> {
         self.machine.pending()
     }
 
@@ -224,6 +237,15 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         self.reset
     }
 
+    /// Whether the pump is to go on.
+    pub(crate) fn is_running(&self) -> bool {
+        !self.reset && self.shutdown.is_none()
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected
+    }
+
     /// The application.
     pub fn application(&mut self) -> &mut A {
         &mut self.application
@@ -244,7 +266,9 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             }
         };
         self.application.on_traffic(Direction::In, topic, payload);
-        match decode::decode(parsed, payload, self.update.stream(), self.machine.asked()) {
+        let decoded = decode::decode(parsed, payload, self.update.stream(), self.machine.asked());
+        self.machine.count_message(matches!(decoded, Decoded::Ignored));
+        match decoded {
             Decoded::Event(event) => self.machine.on(event, now),
             Decoded::Offer { execution, document } => {
                 let task = self.task(&execution.id.job, document);
@@ -292,10 +316,16 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     /// The next operation, once the application consents to it.
     fn next_operation(&mut self, now: Instant) -> Option<Operation> {
         if let Some(step) = self.machine.asks(now) {
-            let consent = self.application.consent(step);
-            self.machine.on(Event::Consent(consent), now);
+            self.ask(step, now);
         }
         self.machine.operation(now)
+    }
+
+    /// Asks the application for its consent.
+    pub(crate) fn ask(&mut self, step: Step, now: Instant) {
+        let consent = self.application.consent(step);
+        self.machine.on(Event::Consent(consent), now);
+        self.drain_notices();
     }
 
     /// Asks the application for its verdict while the running image is on trial.
@@ -303,8 +333,8 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         if self.machine.is_testing() {
             match self.application.self_test(self.connected) {
                 SelfTest::Running => {}
-                SelfTest::Passed => self.machine.on(Event::SelfTest(Ok(())), now),
-                SelfTest::Failed => self.machine.on(Event::SelfTest(Err(Reason::SelfTestFailed)), now),
+                SelfTest::Passed => _ = self.machine.judge(Ok(()), now),
+                SelfTest::Failed => _ = self.machine.judge(Err(Reason::SelfTestFailed), now),
             }
         }
     }

@@ -3,7 +3,8 @@
 use ota_jobs::{JobId, Reason};
 use ota_pal::{Refusal, Version};
 
-use crate::machine::{Consent, Notice, Progress, Step};
+use crate::encode::Outgoing;
+use crate::machine::{Consent, Discovery, Notice, Progress, Statistics, Step};
 use crate::reason::of_refusal;
 
 /// The application's verdict on the image that runs on trial.
@@ -30,8 +31,34 @@ pub enum Direction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Command {
+    /// Requests the next job now, or once there is a connection.
+    Check,
+    /// Asks the application again about the step that waits, before the time that it named.
+    Ask,
+    /// Starts the download that waits for consent.
+    Download,
+    /// Resets into the verified image that waits for consent.
+    Activate,
+    /// Requests neither jobs nor blocks and takes no step that needs consent, until [`Command::Resume`] or a reset. What is
+    /// begun ends: blocks on their way are written, a trial is judged, outcomes are reported.
+    Suspend,
+    /// Ends [`Command::Suspend`]; a download goes on where it was.
+    Resume,
     /// Aborts the active update.
     Abort,
+    /// Confirms the image on trial, as [`SelfTest::Passed`] does.
+    Accept,
+    /// Returns from the image on trial to the previous one, as [`SelfTest::Failed`] does.
+    Reject,
+    /// Changes how jobs are found, until a reset.
+    Discover(Discovery),
+    /// Calls [`Application::on_statistics`].
+    Statistics,
+    /// Calls [`Application::message`]; refused without a connection.
+    Publish,
+    /// Ends [`crate::pump`]: it closes the connection and returns. The active job stays in the journal; a new run, or a reset,
+    /// resumes it.
+    Shutdown(Shutdown),
     /// [`Agent::roll_back_now`](crate::Agent::roll_back_now).
     RollBack,
     /// [`Agent::factory_reset`](crate::Agent::factory_reset).
@@ -40,12 +67,22 @@ pub enum Command {
     EraseImages(Version),
 }
 
+/// How [`crate::pump`] ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// Whether the broker is asked first to forget the subscriptions, which outlive a connection in a persistent session.
+    pub unsubscribe: bool,
+}
+
 /// Why a command was not executed; the device goes on as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommandRefused {
     /// A job is active, or its outcome is not reported yet.
     Busy,
+    /// Nothing it applies to: no download or reset waits, no image is on trial, no job can be aborted any more, the agent is
+    /// not suspended, or there is no connection.
+    NotNow,
     /// The platform refused.
     Platform(Reason),
 }
@@ -53,7 +90,7 @@ pub enum CommandRefused {
 impl CommandRefused {
     pub(crate) fn reason(self) -> Reason {
         match self {
-            Self::Busy => Reason::Busy,
+            Self::Busy | Self::NotNow => Reason::Busy,
             Self::Platform(reason) => reason,
         }
     }
@@ -81,11 +118,17 @@ pub trait Application {
     }
 
     /// Waits for the application's next command. [`crate::pump`] executes it by [`Agent::execute`](crate::Agent::execute).
+    /// Also a method of this trait can issue one, through a queue that this future reads.
     ///
     /// # Cancel safety
     /// Must be cancel-safe: the future is dropped and created again whenever another event comes first.
     fn command(&mut self) -> impl Future<Output = Command> {
         core::future::pending()
+    }
+
+    /// Called when a command was executed or refused.
+    fn on_command(&mut self, command: Command, result: Result<(), CommandRefused>) {
+        let _ = (command, result);
     }
 
     /// Called for every notice, in order.
@@ -98,9 +141,28 @@ pub trait Application {
         let _ = progress;
     }
 
+    /// Called on [`Command::Statistics`].
+    fn on_statistics(&mut self, statistics: &Statistics) {
+        let _ = statistics;
+    }
+
     /// Called when a connection to the broker fails or ends; the agent reconnects after a wait.
     fn on_disconnected(&mut self, why: &dyn core::fmt::Debug) {
         let _ = why;
+    }
+
+    /// A filter of the application's own topics, of at most 256 bytes: [`crate::pump`] subscribes to those from index 0 to the first
+    /// `None` on each connection. A connection whose broker rejects one fails.
+    fn filter(&self, index: usize) -> Option<&str> {
+        let _ = index;
+        None
+    }
+
+    /// The next message that the application publishes over the agent's connection. Called whenever the agent has nothing
+    /// to send, until it returns `None`, and again after the next event; [`Command::Publish`] is one. The message is lost if the
+    /// connection ends meanwhile.
+    fn message(&mut self) -> Option<Outgoing<'_>> {
+        None
     }
 
     /// Called for a message of the shared connection that is not the agent's.

@@ -1,5 +1,4 @@
-//! Commands of the application: rollback, factory reset, erasing stored images. Each ends in a notice. While
-//! [`pump`](super::pump) runs the agent, they arrive through [`Application::command`].
+//! Commands of the application. While [`pump`](super::pump) runs the agent, they arrive through [`Application::command`].
 
 use ota_jobs::Reason;
 use ota_pal::{Images, Signature, SlotId, Version};
@@ -7,25 +6,57 @@ use ota_pal::{Images, Signature, SlotId, Version};
 use super::agent::Agent;
 use super::{ImageManagement, bisync};
 use crate::application::{Application, Command, CommandRefused};
-use crate::machine::{Event, Instant, Notice};
+use crate::machine::{Instant, Notice, Step};
 use crate::reason::of_fault;
 
 #[bisync]
 impl<P: ImageManagement, A: Application> Agent<'_, P, A> {
-    /// Executes `command`. A notice has the result, except for an abort without a job that can be aborted.
+    /// Executes `command`, and passes the result to [`Application::on_command`].
+    ///
+    /// Errors: [`CommandRefused`]; the device goes on as it is.
     ///
     /// # Cancel safety
     /// Not cancel-safe: after dropping the future, start a new agent.
-    pub async fn execute(&mut self, command: Command, now: Instant) {
-        if self.is_reset() {
-            return;
-        }
-        match command {
-            Command::Abort => self.on(Event::Abort, now).await,
-            Command::RollBack => _ = self.roll_back_now().await,
-            Command::FactoryReset => _ = self.factory_reset().await,
-            Command::EraseImages(version) => _ = self.erase_images(version).await,
-        }
+    pub async fn execute(&mut self, command: Command, now: Instant) -> Result<(), CommandRefused> {
+        let result = match self.is_reset() {
+            true => Err(CommandRefused::NotNow),
+            false => self.carry_out(command, now).await,
+        };
+        self.application.on_command(command, result);
+        self.work(now).await;
+        result
+    }
+
+    async fn carry_out(&mut self, command: Command, now: Instant) -> Result<(), CommandRefused> {
+        let machine = &mut self.machine;
+        let taken = match command {
+            Command::RollBack => return self.roll_back_now().await.map(|_| ()),
+            Command::FactoryReset => return self.factory_reset().await,
+            Command::EraseImages(version) => return self.erase_images(version).await,
+            Command::Download => machine.go_on(Step::Download, now),
+            Command::Activate => machine.go_on(Step::Reset, now),
+            Command::Abort => machine.abort(now),
+            Command::Accept => machine.judge(Ok(()), now),
+            Command::Reject => machine.judge(Err(Reason::SelfTestFailed), now),
+            Command::Publish => self.is_connected(),
+            Command::Shutdown(shutdown) => {
+                self.shutdown = Some(shutdown);
+                true
+            }
+            Command::Ask => {
+                let step = machine.asks_now();
+                step.inspect(|step| self.ask(*step, now)).is_some()
+            }
+            Command::Statistics => {
+                self.application.on_statistics(&machine.statistics());
+                true
+            }
+            Command::Check => machine.check(now),
+            Command::Suspend => machine.suspend(),
+            Command::Resume => machine.resume(now),
+            Command::Discover(discovery) => machine.discover(discovery, now),
+        };
+        if taken { Ok(()) } else { Err(CommandRefused::NotNow) }
     }
 
     /// The verified images in the slots.

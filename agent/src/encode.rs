@@ -86,7 +86,7 @@ fn update<'t>(
 
 fn status(report: Report) -> Status {
     match report {
-        Report::Progress { .. } | Report::Waiting(_) | Report::Ready | Report::Testing => Status::InProgress,
+        Report::Progress { .. } | Report::Waiting(..) | Report::Ready | Report::Testing => Status::InProgress,
         Report::Final(Outcome::Succeeded) => Status::Succeeded,
         Report::Final(Outcome::Failed(reason)) => reason.status(),
     }
@@ -95,8 +95,8 @@ fn status(report: Report) -> Status {
 fn details(report: Report, buffer: &mut [u8; DETAILS_BYTES_MAX]) -> Result<RawJson<'_>, EmitError> {
     let mut details = Details::new(buffer);
     let phase = match report {
-        Report::Progress { .. } | Report::Waiting(Step::Download) => SelfTest::Receiving,
-        Report::Ready | Report::Waiting(Step::Reset) => SelfTest::Ready,
+        Report::Progress { .. } | Report::Waiting(Step::Download, _) => SelfTest::Receiving,
+        Report::Ready | Report::Waiting(Step::Reset, _) => SelfTest::Ready,
         Report::Testing => SelfTest::Active,
         Report::Final(Outcome::Succeeded) => SelfTest::Accepted,
         Report::Final(Outcome::Failed(Reason::AbortedByUser)) => SelfTest::Aborted,
@@ -105,8 +105,14 @@ fn details(report: Report, buffer: &mut [u8; DETAILS_BYTES_MAX]) -> Result<RawJs
     details.push(details::SELF_TEST, phase.as_str())?;
     match report {
         Report::Progress { done, total } => details.push_receive(done, total)?,
-        Report::Waiting(Step::Download) => details.push(details::WAITING, details::WAITING_DOWNLOAD)?,
-        Report::Waiting(Step::Reset) => details.push(details::WAITING, details::WAITING_RESET)?,
+        Report::Waiting(step, why) => {
+            let step = match step {
+                Step::Download => details::WAITING_DOWNLOAD,
+                Step::Reset => details::WAITING_RESET,
+            };
+            details.push(details::WAITING, step)?;
+            details.push(details::WHY, why.as_str())?;
+        }
         Report::Final(Outcome::Failed(reason)) => details.push_reason(reason)?,
         Report::Final(Outcome::Succeeded) => details.push(details::REASON, SelfTest::Accepted.as_str())?,
         Report::Ready | Report::Testing => {}
@@ -140,6 +146,7 @@ fn token_text(token: u32) -> String<TOKEN_BYTES> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::WhyLater;
     use ota_jobs::JobId;
     use std::vec::Vec;
 
@@ -149,8 +156,8 @@ mod tests {
             (0..=u16::MAX).filter_map(Reason::from_code).map(|reason| Report::Final(Outcome::Failed(reason)));
         let others = [
             Report::Progress { done: u32::MAX, total: u32::MAX },
-            Report::Waiting(Step::Download),
-            Report::Waiting(Step::Reset),
+            Report::Waiting(Step::Download, WhyLater::Application),
+            Report::Waiting(Step::Reset, WhyLater::Application),
             Report::Ready,
             Report::Testing,
             Report::Final(Outcome::Succeeded),

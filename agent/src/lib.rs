@@ -21,8 +21,11 @@ extern crate std;
 mod application;
 mod decode;
 mod encode;
+#[cfg(feature = "holds")]
+mod holds;
 pub mod machine;
 mod reason;
+mod requirements;
 mod silence;
 mod start;
 pub mod transport;
@@ -33,7 +36,7 @@ pub mod prelude {
     pub use crate::application::{Application, Command, SelfTest};
     pub use crate::asynchronous::agent::Agent;
     pub use crate::asynchronous::pump;
-    pub use crate::machine::{AgentConfig, Consent, Notice, Step};
+    pub use crate::machine::{AgentConfig, Consent, Notice, Step, WhyLater};
     pub use crate::start::Start;
     #[cfg(feature = "http")]
     pub use crate::transport::http::{AllowedHosts, HttpClient};
@@ -91,10 +94,16 @@ pub mod blocking {
     }
 }
 
-pub use application::{Application, Command, CommandRefused, Direction, SelfTest};
+pub use application::{Application, Command, CommandRefused, Direction, SelfTest, Shutdown};
 pub use asynchronous::agent::Agent;
 pub use asynchronous::pump;
 pub use decode::{FILTERS, FILTERS_BYTES_MAX};
 pub use encode::{MESSAGE_BYTES_MAX, Outgoing};
-pub use machine::{AgentConfig, ConfigError, Consent, Discovery, Instant, Notice, Progress, Step};
+#[cfg(feature = "holds")]
+pub use holds::{Hold, Holds};
+pub use machine::{
+    AgentConfig, AgentState, ConfigError, Consent, Discovery, Instant, Notice, Pending, Progress, Statistics, Step,
+    WhyLater,
+};
+pub use requirements::{Conditions, Requirements, Window};
 pub use start::{Start, StartError, StartRefused};

@@ -10,7 +10,7 @@ use ota_jobs::Reason;
 
 use super::agent::Agent;
 use super::{ImageManagement, wait};
-use crate::application::Application;
+use crate::application::{Application, Shutdown};
 use crate::decode::FILTERS_BYTES_MAX;
 use crate::encode::{MESSAGE_BYTES_MAX, Outgoing};
 use crate::machine::{Backoff, Event, Instant};
@@ -23,13 +23,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 const HTTP_OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// The timeout of a silence in an HTTP body.
 const HTTP_SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest filter of an application. Source: AWS IoT Core, MQTT limits.
+const TOPIC_BYTES_MAX: usize = 256;
 /// The timeout of a silence before a subscription is accepted.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The interval at which the application's verdict is requested during a trial.
 const VERDICT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Runs the agent over `broker`; images are downloaded over MQTT. Returns only if the platform's reset returns, as in a
-/// simulation.
+/// Runs the agent over `broker`; images are downloaded over MQTT. Returns after a
+/// [`Command::Shutdown`](crate::Command::Shutdown), or if the platform's reset returns, as in a simulation.
 ///
 /// # Cancel safety
 /// Not cancel-safe: after dropping the future, start a new agent, which resumes as after a reset.
@@ -51,7 +53,7 @@ where
     let (mut backoff, activity) = (Backoff::new(), Activity::default());
     let silence = Silence::new(broker.keep_alive_s());
     let mut pump = Pump { agent, activity: &activity, silence };
-    while !pump.agent.is_reset() {
+    while pump.agent.is_running() {
         let mut connected = Err(TimeoutError);
         {
             let connect = pin!(broker.connect(&activity));
@@ -62,7 +64,8 @@ where
             Ok(Ok(mut connection)) => {
                 let mut subscribed_at = None;
                 let served = pump.serve(&mut connection, &mut subscribed_at, &mut http).await;
-                let timed_out = subscribed_at.is_none() || pump.silence.is_over();
+                let over = subscribed_at.is_none() || pump.silence.is_over();
+                let timed_out = over && pump.agent.is_running();
                 pump.silence.reset();
                 match served {
                     Err(error) => pump.agent.application().on_disconnected(&error),
@@ -74,12 +77,14 @@ where
                 }
                 wait!(pump.agent.on(Event::Disconnected, now()));
             }
+            _ if !pump.agent.is_running() => {}
             Ok(Err(error)) => pump.agent.application().on_disconnected(&error),
             Err(timeout) => pump.agent.application().on_disconnected(&timeout),
         }
         let wait = backoff.next_wait_ms(Clock::now().as_ticks() as u32);
         pump.drive_while(pin!(Timer::after_millis(wait))).await;
     }
+    pump.agent.shutdown = None;
 }
 
 /// The current time, as [`run`] passes it to the agent.
@@ -113,21 +118,56 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
                 None => _ = self.turn(connection, pin!(pending())).await?,
             }
         }
-        Ok(())
+        match self.agent.shutdown {
+            Some(Shutdown { unsubscribe: true }) => self.unsubscribe(connection).await,
+            _ => Ok(()),
+        }
     }
 
     /// Whether the connection is to be served further.
     fn is_up(&self) -> bool {
-        !self.agent.is_reset() && !self.silence.is_over()
+        self.agent.is_running() && !self.silence.is_over()
     }
 
-    /// Subscribes to the agent's topics; returns false after a timeout.
+    /// Subscribes to the agent's topics and the application's; returns false after a timeout.
     async fn subscribe<M: Mqtt>(&mut self, connection: &mut M) -> Result<bool, M::Error> {
         let mut buffer = [0; FILTERS_BYTES_MAX];
         let filters = self.agent.filters(&mut buffer);
+        let mut subscribed = self.subscribe_to(connection, &filters).await?;
+        let mut index = 0;
+        while subscribed && let Some(filter) = self.agent.application.filter(index) {
+            let Some(copy) = buffer.get_mut(..filter.len()).filter(|copy| copy.len() <= TOPIC_BYTES_MAX) else {
+                self.agent.application.on_disconnected(&"a filter of the application is too long");
+                return Ok(false);
+            };
+            copy.copy_from_slice(filter.as_bytes()); // the application is called while the broker answers
+            let filter = str::from_utf8(copy).unwrap_or_default();
+            subscribed = self.subscribe_to(connection, &[filter]).await?;
+            index += 1;
+        }
+        Ok(subscribed)
+    }
+
+    /// Ends all subscriptions, unless it takes too long.
+    async fn unsubscribe<M: Mqtt>(&mut self, connection: &mut M) -> Result<(), M::Error> {
+        let unsubscribe = async {
+            let mut buffer = [0; FILTERS_BYTES_MAX];
+            connection.unsubscribe(&self.agent.filters(&mut buffer)).await?;
+            let mut index = 0;
+            while let Some(filter) = self.agent.application.filter(index) {
+                connection.unsubscribe(&[filter]).await?;
+                index += 1;
+            }
+            Ok(())
+        };
+        with_timeout(SUBSCRIBE_TIMEOUT, unsubscribe).await.unwrap_or(Ok(()))
+    }
+
+    /// Subscribes to `filters`; returns false after a timeout.
+    async fn subscribe_to<M: Mqtt>(&mut self, connection: &mut M, filters: &[&str]) -> Result<bool, M::Error> {
         let mut subscribed = Err(TimeoutError);
         {
-            let (activity, subscribe) = (self.activity, pin!(connection.subscribe(&filters)));
+            let (activity, subscribe) = (self.activity, pin!(connection.subscribe(filters)));
             let subscribe = pin!(async { subscribed = activity.until_silent(SUBSCRIBE_TIMEOUT, subscribe).await });
             self.drive_while(subscribe).await;
         }
@@ -211,11 +251,11 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
 
     /// Drives the agent without a connection until `future` ends.
     async fn drive_while(&mut self, mut future: Pin<&mut dyn Future<Output = ()>>) {
-        loop {
+        while self.agent.is_running() {
             wait!(self.agent.work(now()));
             let wake = self.wake();
             match select3(self.agent.application.command(), future.as_mut(), wake).await {
-                Either3::First(command) => wait!(self.agent.execute(command, now())),
+                Either3::First(command) => _ = wait!(self.agent.execute(command, now())),
                 Either3::Second(()) => return,
                 Either3::Third(()) => {}
             }
@@ -244,7 +284,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
             wait!(self.agent.on(Event::Incoming, now()));
         }
         match event {
-            Either4::First(command) => wait!(self.agent.execute(command, now())),
+            Either4::First(command) => _ = wait!(self.agent.execute(command, now())),
             Either4::Second(message) => {
                 if let Some(message) = message? {
                     wait!(self.agent.on_message(message.topic, message.payload, now()));
@@ -262,7 +302,10 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         loop {
             let now = now();
             wait!(self.agent.work(now));
-            let Some(Outgoing { topic, payload, qos }) = self.agent.message(now, &mut buffer) else { return Ok(()) };
+            let message = self.agent.message(now, &mut buffer);
+            let Some(Outgoing { topic, payload, qos }) = message.or_else(|| self.agent.application.message()) else {
+                return Ok(());
+            };
             match with_timeout(
                 Duration::from_millis(self.silence.limit_ms().into()),
                 connection.publish(topic, payload, qos),

@@ -12,6 +12,7 @@ use ota_pal::{
 };
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use p256::ecdsa::{Signature as Ecdsa, SigningKey};
+use p256::pkcs8::{EncodePrivateKey, LineEnding};
 use sha2::{Digest, Sha256};
 
 use crate::device::Error;
@@ -77,6 +78,14 @@ impl Device {
         let mut flash = self.flash()?;
         let written = poll_ready(Flash::write(&mut flash, at, &image)).ok_or("a file never waits")?;
         written.map_err(|error| format!("{error:?}").into())
+    }
+
+    /// Writes the private key of the images that the device accepts, for `ota sign`; returns the file.
+    pub fn private_key(&self) -> Result<PathBuf, Error> {
+        let path = self.folder.join("private.pem");
+        let key = p256::SecretKey::from(&self.key);
+        fs::write(&path, key.to_pkcs8_pem(LineEnding::LF)?.as_bytes())?;
+        Ok(path)
     }
 
     /// Writes, verifies and activates an image as the agent does, but without a network.

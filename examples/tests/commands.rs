@@ -81,6 +81,10 @@ impl Mqtt for &mut Inbox {
         Ok(())
     }
 
+    async fn unsubscribe(&mut self, _filters: &[&str]) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     async fn publish(&mut self, _topic: &str, _payload: &[u8], _qos: QoS) -> Result<(), &'static str> {
         Ok(())
     }

@@ -24,6 +24,8 @@ pub const WAITING: &str = "waiting";
 pub const WAITING_DOWNLOAD: &str = "download";
 /// Value of [`WAITING`]: the reset into the new image.
 pub const WAITING_RESET: &str = "reset";
+/// Key: why the device waits: `held`, `window`, `battery`, `metered` or `application`.
+pub const WHY: &str = "why";
 /// Key: version of the running image.
 pub const VERSION: &str = "version";
 

@@ -21,6 +21,8 @@ extern crate std;
 mod bytes;
 mod crc;
 mod print;
+#[path = "flash/yielding.rs"]
+mod yielding;
 
 pub mod fault;
 pub mod image;
@@ -118,3 +120,4 @@ pub use store::monotonic::RollbackCounters;
 pub use store::region::Region;
 pub use verify::keys::{Key, KeyError, KeySet, SIGNATURE_BYTES_MAX};
 pub use verify::signature::{AcceptUnsigned, Signature, SignatureKind, SignatureRefusal, Verifier};
+pub use yielding::Yielding;

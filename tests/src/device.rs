@@ -5,8 +5,12 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use ota_agent::machine::Notice;
-use ota_agent::{Agent, AgentConfig, Application, Consent, Instant, Progress, SelfTest, Start, StartError, Step};
+use ota_agent::{
+    Agent, AgentConfig, Application, Command, CommandRefused, Consent, Holds, Instant, Progress, SelfTest, Start,
+    StartError, Step,
+};
 use ota_boot::{Boot, BootError, VerifyLevel};
 use ota_jobs::{JobId, ThingName};
 use ota_pal::{
@@ -66,10 +70,12 @@ pub struct Device {
 /// What an application is asked, and answers.
 #[derive(Default)]
 pub struct Consents {
-    /// The next answers; [`Consent::Now`] after them.
+    /// The next answers.
     pub answers: RefCell<VecDeque<Consent>>,
     /// The steps that it was asked about.
     pub asked: RefCell<Vec<Step>>,
+    /// Its holds, which answer after the other answers.
+    pub holds: Holds<NoopRawMutex>,
 }
 
 impl Device {
@@ -201,13 +207,15 @@ pub struct App {
     pub notices: Vec<Notice>,
     /// Progress since the last collection.
     pub progress: Vec<Progress>,
+    /// Commands since the last collection, with their results.
+    pub commands: Vec<(Command, Result<(), CommandRefused>)>,
     /// Custom jobs since the last collection.
     pub custom: Vec<String>,
 }
 
 impl App {
     fn new(behaviour: Behaviour, consent: Rc<Consents>) -> Self {
-        Self { behaviour, consent, notices: Vec::new(), progress: Vec::new(), custom: Vec::new() }
+        Self { behaviour, consent, notices: Vec::new(), progress: Vec::new(), commands: Vec::new(), custom: Vec::new() }
     }
 }
 
@@ -222,7 +230,11 @@ impl Application for App {
 
     fn consent(&mut self, step: Step) -> Consent {
         self.consent.asked.borrow_mut().push(step);
-        self.consent.answers.borrow_mut().pop_front().unwrap_or(Consent::Now)
+        self.consent.answers.borrow_mut().pop_front().unwrap_or_else(|| self.consent.holds.consent(step))
+    }
+
+    fn on_command(&mut self, command: Command, result: Result<(), CommandRefused>) {
+        self.commands.push((command, result));
     }
 
     fn on_notice(&mut self, notice: Notice) {

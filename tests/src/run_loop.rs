@@ -213,7 +213,7 @@ impl Simulation {
                 }
                 started.is_some()
             }
-            Act::Command(command) => poll_ready(agent.execute(command, at)).is_some(),
+            Act::Command(command) => poll_ready(agent.execute(command, at)).is_some(), // the application has the result
             Act::FactoryReset => self.factory_reset(agent),
             Act::Inject(Reply { topic, payload, .. }) => poll_ready(agent.on_message(&topic, &payload, at)).is_some(),
         };
@@ -236,7 +236,10 @@ impl Simulation {
 
     /// Collects the application's notices and progress, and checks what was written to flash.
     fn observe<F: Flash>(&mut self, agent: &mut Program<'_, F>) {
+        self.checks.counted(agent.statistics());
+        self.checks.in_state(agent.state());
         let app = agent.application();
+        self.checks.commands.append(&mut app.commands);
         for progress in app.progress.drain(..) {
             self.checks.progressed(progress);
         }

@@ -1,7 +1,7 @@
 //! A soak run from a seed: jobs at random times amid faults, then a phase without faults in which the last job is a good
 //! one. What must hold in every run is checked at the end of [`run`], and in `checks`.
 
-use ota_agent::{AgentConfig, Command, Consent, Discovery};
+use ota_agent::{AgentConfig, Command, Consent, Discovery, WhyLater};
 use ota_jobs::{Reason, Status};
 use ota_pal::RollbackCounters;
 
@@ -18,6 +18,9 @@ pub const LAST_JOB: &str = "last";
 const RECOVERY_MS_MAX: u64 = 900_000;
 /// Interval at which the run checks whether all jobs have ended.
 const CHECK_EVERY_MS: u64 = 20_000;
+/// Commands after which every job ends as it would without them, once the agent is resumed.
+const HARMLESS: [Command; 6] =
+    [Command::Suspend, Command::Suspend, Command::Resume, Command::Check, Command::Download, Command::Activate];
 const SLOT_SECTORS: usize = 40;
 const SLOT_BYTES: u64 = (SLOT_SECTORS * PLAIN.sector_bytes) as u64;
 
@@ -62,7 +65,7 @@ pub fn run(seed: u64) -> RunSummary {
     sim.network.conditions = conditions(&mut rng);
     sim.service.failure_rates = failure_rates(&mut rng);
     sim.web.failures = rng.pick(&[0, 0, 10, 50]);
-    let later = (0..rng.below(4)).map(|_| Consent::Later { ms: rng.below(20_000) as u32 });
+    let later = (0..rng.below(4)).map(|_| Consent::Later { ms: rng.below(20_000) as u32, why: WhyLater::Application });
     sim.device.consent.answers.borrow_mut().extend(later);
     let mut script = script(&mut rng);
     sim.checks.allowed_failures = allowed_failures(&script, &sim);
@@ -122,6 +125,7 @@ fn perform(sim: &mut Simulation, action: Action, rng: &mut Rng) {
             sim.service.failure_rates = FailureRates::default();
             sim.web.failures = 0;
             sim.device.nor.plan([]);
+            sim.act(Act::Command(Command::Resume));
             sim.create(&order);
         }
     }
@@ -150,7 +154,11 @@ fn setup(seed: u64, rng: &mut Rng) -> Setup {
     config.prefer_http = rng.percent(50);
     config.window_bytes_start = rng.pick(&[8_192, 131_072, 524_288]);
     if rng.percent(30) {
-        config.discovery = Discovery::Polled { every_ms: rng.between(1_000, 60_000) };
+        config.discovery = Discovery::Polled {
+            every_ms: rng.between(1_000, 60_000),
+            jitter_ms: rng.below(1_000) as u32,
+            checks_max: None,
+        };
     }
     let thing = if rng.percent(20) { "t".repeat(128) } else { String::from("thing") };
     Setup {
@@ -234,6 +242,7 @@ fn action(rng: &mut Rng) -> Action {
         7 => Action::TakeBack(rng.pick(&[Status::Canceled, Status::TimedOut, Status::Removed])),
         8 => Action::Silence { ms: rng.between(500, 30_000) },
         _ if rng.percent(20) => Action::Device(Act::Command(Command::Abort)),
+        _ if rng.percent(30) => Action::Device(Act::Command(rng.pick(&HARMLESS))),
         _ if rng.percent(50) => Action::ExecuteAgain { created: rng.percent(50) },
         _ => Action::TakeBack(Status::Canceled),
     }

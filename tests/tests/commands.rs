@@ -1,13 +1,16 @@
 //! Commands of the application other than updates, over several boots: each is executed or refused with a named reason, and
 //! reported.
 
-use ota_agent::{Command, Notice};
+use std::cell::Cell;
+
+use ota_agent::{AgentConfig, AgentState, Command, Consent, Discovery, Notice, Statistics, Step, WhyLater};
 use ota_jobs::{Reason, Status};
 use ota_pal::{SlotId, Version};
-use ota_tests::fixtures::{confirmed, order, run, sim};
-use ota_tests::job::Kind;
-use ota_tests::sim::{Act, Setup, Simulation};
+use ota_tests::fixtures::{confirmed, http_order, order, run, sim};
+use ota_tests::job::{Kind, Order};
+use ota_tests::sim::{Act, Ended, Flow, Setup, Simulation};
 
+const DAY_MS: u64 = 86_400_000;
 const OLD: Version = Version::new(1, 0, 1);
 const NEW: Version = Version::new(1, 0, 2);
 
@@ -118,9 +121,240 @@ fn while_a_job_is_at_hand_commands_wait_for_its_end() {
             sim.act(Act::Command(Command::RollBack));
             sim.act(Act::Command(Command::EraseImages(OLD)));
         }
-        ota_tests::sim::Flow::Go
+        Flow::Go
     });
     let busy =
         |notice: &&Notice| matches!(notice, Notice::RollbackFailed(Reason::Busy) | Notice::EraseFailed(Reason::Busy));
     assert_eq!(sim.notices().iter().filter(busy).count(), 2);
+}
+
+/// A step of a run: returns whether it is done.
+type RunStep<'a> = &'a mut dyn FnMut(&mut Simulation) -> bool;
+
+/// Runs to the end, and takes the steps one after another.
+fn run_through(sim: &mut Simulation, steps: &mut [RunStep<'_>]) {
+    let mut next = 0;
+    let ended = sim.run(10 * DAY_MS, |sim| {
+        if steps.get_mut(next).is_some_and(|step| step(sim)) {
+            next += 1;
+        }
+        Flow::Go
+    });
+    assert_eq!((ended, &sim.checks.violations[..]), (Ended::Quiet, &[][..]));
+    assert_eq!(next, steps.len(), "every step was taken");
+}
+
+/// A step: once `done_bytes` are in flash, `command`; the next step is due `pause_ms` later.
+fn after_bytes(done_bytes: u32, command: Command, pause_ms: u64) -> impl FnMut(&mut Simulation) -> bool {
+    move |sim| {
+        let due = sim.checks.progress.last().is_some_and(|progress| progress.done_bytes >= done_bytes);
+        if due {
+            sim.act(Act::Command(command));
+            sim.alarm_ms = Some(sim.now_ms + pause_ms);
+        }
+        due
+    }
+}
+
+/// A step: at the alarm of the step before, `act`.
+fn at_alarm(mut act: impl FnMut(&mut Simulation)) -> impl FnMut(&mut Simulation) -> bool {
+    move |sim| {
+        let due = sim.alarm_ms.is_some_and(|at_ms| at_ms <= sim.now_ms);
+        if due {
+            sim.alarm_ms = None;
+            act(sim);
+        }
+        due
+    }
+}
+
+/// The commands of a run, with whether they were executed.
+fn executed(sim: &Simulation) -> Vec<(Command, bool)> {
+    sim.checks.commands.iter().map(|(command, result)| (*command, result.is_ok())).collect()
+}
+
+const LARGE_BYTES: u32 = 500_000;
+
+#[test]
+fn a_suspended_download_requests_nothing_for_a_minute_and_goes_on_with_no_block_twice() {
+    for order in [order("job", Kind::Good, 2), http_order("job", Kind::Good, 2)] {
+        let mut sim = Simulation::new(Setup { slot_sectors: 160, ..Setup::new(1) });
+        sim.network.conditions.block_ms = 40;
+        sim.create(&Order { image_bytes: LARGE_BYTES, ..order.clone() });
+        let blocks = LARGE_BYTES.div_ceil(sim.device.config.block_bytes());
+        let (suspended, complete) = (Cell::new(Statistics::default()), Cell::new(Statistics::default()));
+        run_through(
+            &mut sim,
+            &mut [
+                &mut after_bytes(LARGE_BYTES * 4 / 10, Command::Suspend, 10_000),
+                &mut at_alarm(|sim| {
+                    suspended.set(sim.checks.statistics); // what was on its way has arrived
+                    sim.alarm_ms = Some(sim.now_ms + 60_000);
+                }),
+                &mut at_alarm(|sim| {
+                    assert_eq!(sim.checks.statistics, suspended.get(), "silence");
+                    sim.act(Act::Command(Command::Resume));
+                }),
+                &mut |sim: &mut Simulation| {
+                    complete.set(sim.checks.statistics);
+                    sim.notices().contains(&Notice::DownloadSucceeded)
+                },
+            ],
+        );
+        let (suspended, complete) = (suspended.get(), complete.get());
+        assert!(suspended.blocks_accepted < blocks, "{suspended:?}");
+        assert_eq!((complete.blocks_received, complete.blocks_accepted), (blocks, blocks), "{complete:?}");
+        assert_eq!((sim.verdict("job").0, confirmed(&sim)), (Status::Succeeded, (SlotId::B, 2)), "{order:?}");
+        assert_eq!(executed(&sim), [(Command::Suspend, true), (Command::Resume, true)]);
+    }
+}
+
+#[test]
+fn blocks_on_their_way_during_a_suspension_are_not_requested_again() {
+    let mut sim = sim();
+    sim.network.conditions.delay_ms = 400;
+    sim.create(&order("job", Kind::Good, 2));
+    let complete = Cell::new(Statistics::default());
+    run_through(
+        &mut sim,
+        &mut [
+            &mut after_bytes(10_000, Command::Suspend, 100),
+            &mut at_alarm(|sim| sim.act(Act::Command(Command::Resume))),
+            &mut |sim: &mut Simulation| {
+                complete.set(sim.checks.statistics);
+                sim.notices().contains(&Notice::DownloadSucceeded)
+            },
+        ],
+    );
+    let Statistics { blocks_requested, blocks_accepted, blocks_duplicate, .. } = complete.get();
+    assert_eq!((blocks_requested, blocks_duplicate), (blocks_accepted, 0));
+}
+
+#[test]
+fn a_suspended_device_takes_no_step_that_needs_consent() {
+    for offered_before in [true, false] {
+        let mut sim = sim();
+        sim.act(Act::Command(Command::Suspend));
+        if offered_before {
+            sim.create(&order("job", Kind::Good, 2));
+        }
+        sim.alarm_ms = Some(5_000);
+        run_through(
+            &mut sim,
+            &mut [
+                &mut at_alarm(|sim| {
+                    if !offered_before {
+                        sim.create(&order("job", Kind::Good, 2)); // the service notifies the device
+                    }
+                    sim.alarm_ms = Some(60_000);
+                }),
+                &mut at_alarm(|sim| {
+                    assert!(sim.device.consent.asked.borrow().is_empty() && sim.service.updates.is_empty());
+                    sim.act(Act::Command(Command::Ask));
+                    sim.act(Act::Command(Command::Resume));
+                }),
+            ],
+        );
+        assert_eq!(executed(&sim)[1..], [(Command::Ask, false), (Command::Resume, true)]);
+        assert_eq!((sim.verdict("job").0, confirmed(&sim)), (Status::Succeeded, (SlotId::B, 2)));
+    }
+}
+
+#[test]
+fn a_step_that_waits_is_taken_on_command_and_only_that_one() {
+    let week = Consent::Later { ms: 7 * DAY_MS as u32, why: WhyLater::Application };
+    let mut sim = sim();
+    sim.device.consent.answers.borrow_mut().extend([week, week]);
+    sim.create(&order("job", Kind::Good, 2));
+    let download_or_reset = |sim: &mut Simulation| {
+        sim.act(Act::Command(Command::Activate));
+        sim.act(Act::Command(Command::Download));
+        sim.act(Act::Command(Command::Download));
+    };
+    sim.alarm_ms = Some(60_000);
+    run_through(
+        &mut sim,
+        &mut [
+            &mut at_alarm(|sim| {
+                download_or_reset(sim);
+                sim.alarm_ms = Some(3 * DAY_MS); // a verified image waits for days
+            }),
+            &mut at_alarm(|sim| {
+                assert_eq!(sim.boots, 1);
+                sim.act(Act::Command(Command::Download));
+                sim.act(Act::Command(Command::Activate));
+            }),
+        ],
+    );
+    let (activate, download) = (Command::Activate, Command::Download);
+    let first = [(activate, false), (download, true), (download, false)];
+    assert_eq!(executed(&sim), [&first[..], &[(download, false), (activate, true)]].concat());
+    assert_eq!((sim.verdict("job").0, confirmed(&sim), sim.boots), (Status::Succeeded, (SlotId::B, 2), 2));
+}
+
+#[test]
+fn the_state_of_the_agent_is_that_of_the_step_it_takes() {
+    use AgentState::{Activating, Downloading, Idle, Reporting, Resetting, Testing};
+    let later = Consent::Later { ms: 5_000, why: WhyLater::Battery };
+    let mut sim = sim();
+    sim.device.consent.answers.borrow_mut().extend([later, Consent::Now, later]);
+    sim.create(&order("job", Kind::HangsInItsTest, 2));
+    sim.checks.allowed_failures.push(Reason::SelfTestTimedOut);
+    sim.run(10 * DAY_MS, |_| Flow::Go);
+    let waits: Vec<_> = sim
+        .checks
+        .states
+        .iter()
+        .filter_map(|state| match state {
+            AgentState::Waiting(pending) => Some((pending.step, pending.why)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(waits, [Step::Download, Step::Reset].map(|step| (step, Some(WhyLater::Battery))));
+    let others = sim.checks.states.iter().filter(|state| !matches!(state, AgentState::Waiting(_)));
+    let others: Vec<_> = others.copied().collect();
+    let steps = [Idle, Downloading, Activating, Resetting, Testing, Resetting, Reporting, Idle];
+    assert_eq!(others, steps, "between two messages");
+}
+
+#[test]
+fn the_image_on_trial_is_accepted_or_rejected_on_command_and_no_other_image_is() {
+    for (command, ended) in [
+        (Command::Accept, (Status::Succeeded, None)),
+        (Command::Reject, (Status::Failed, Some(Reason::SelfTestFailed))),
+    ] {
+        let mut sim = sim();
+        sim.act(Act::Command(command));
+        sim.create(&order("job", Kind::HangsInItsTest, 2));
+        sim.checks.allowed_failures.push(Reason::SelfTestFailed);
+        run_through(
+            &mut sim,
+            &mut [&mut |sim: &mut Simulation| {
+                let testing = sim.notices().contains(&Notice::SelfTestStarted);
+                if testing {
+                    sim.act(Act::Command(command));
+                }
+                testing
+            }],
+        );
+        assert_eq!((sim.verdict("job"), executed(&sim)), (ended, vec![(command, false), (command, true)]));
+    }
+}
+
+#[test]
+fn a_device_on_demand_makes_one_request_for_each_check() {
+    let mut config = AgentConfig::new("thing").expect("a plain name");
+    config.discovery = Discovery::OnDemand;
+    let mut sim = Simulation::new(Setup { config, ..Setup::new(1) });
+    sim.create(&order("job", Kind::Good, 2));
+    sim.alarm_ms = Some(DAY_MS);
+    run_through(
+        &mut sim,
+        &mut [&mut at_alarm(|sim| {
+            assert_eq!((sim.notices(), sim.service.updates.len()), (&[][..], 0));
+            sim.act(Act::Command(Command::Check));
+        })],
+    );
+    assert_eq!((sim.verdict("job").0, confirmed(&sim)), (Status::Succeeded, (SlotId::B, 2)));
+    assert_eq!(sim.notices().iter().filter(|notice| **notice == Notice::CheckStarted).count(), 1);
 }

@@ -1,6 +1,6 @@
 //! The application is asked before a download and before a reset, and answers now, later or no.
 
-use ota_agent::{Consent, Notice, Step};
+use ota_agent::{Command, Consent, Notice, Step, WhyLater};
 use ota_jobs::{Reason, Status};
 use ota_pal::SlotId;
 use ota_tests::fixtures::{WHILE_MS, confirmed, order, run, sim};
@@ -8,7 +8,9 @@ use ota_tests::job::Kind;
 use ota_tests::sim::{Act, Ended, Flow, Simulation};
 
 const LATER_MS: u32 = 60_000;
-const LATER: Consent = Consent::Later { ms: LATER_MS };
+/// Between two of the times at which an application that holds is asked.
+const LATE_MS: u64 = 15_000;
+const LATER: Consent = Consent::Later { ms: LATER_MS, why: WhyLater::Application };
 
 /// A simulation with a good job whose application gives these answers, and consents to everything after them.
 fn answering(answers: &[Consent]) -> Simulation {
@@ -22,10 +24,19 @@ fn asked(sim: &Simulation) -> Vec<Step> {
     sim.device.consent.asked.borrow().clone()
 }
 
-/// The reported steps that wait, in order.
-fn reported(sim: &Simulation) -> Vec<String> {
+/// The values of a status detail, in order.
+fn reported(sim: &Simulation, name: &str) -> Vec<String> {
     let details = sim.service.updates.iter().flat_map(|update| &update.details);
-    details.filter(|(key, _)| key == "waiting").map(|(_, value)| value.clone()).collect()
+    details.filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect()
+}
+
+/// The notices of postponed steps, in order.
+fn postponed(sim: &Simulation) -> Vec<(Step, WhyLater)> {
+    let postponed = |notice: &Notice| match notice {
+        Notice::Postponed(step, why) => Some((*step, *why)),
+        _ => None,
+    };
+    sim.notices().iter().filter_map(postponed).collect()
 }
 
 #[test]
@@ -33,7 +44,7 @@ fn the_application_is_asked_before_the_download_and_before_the_reset() {
     let mut sim = answering(&[]);
     run(&mut sim);
     assert_eq!(asked(&sim), [Step::Download, Step::Reset]);
-    assert_eq!((sim.verdict("job").0, reported(&sim)), (Status::Succeeded, Vec::new()));
+    assert_eq!((sim.verdict("job").0, reported(&sim, "waiting")), (Status::Succeeded, Vec::new()));
 }
 
 /// When the download started, and when the new image was booted.
@@ -64,14 +75,16 @@ fn a_postponed_step_waits_is_asked_again_in_time_and_reported_once() {
         let waited_ms = 2 * u64::from(LATER_MS);
         assert_eq!((started_ms >= waited_ms, booted_ms >= waited_ms), (report == "download", true), "{report}");
         assert!(booted_ms < waited_ms + u64::from(LATER_MS), "{report}: {booted_ms} ms");
-        assert_eq!((asked(&sim), reported(&sim)), (steps.to_vec(), vec![report.to_owned()]));
+        assert_eq!((asked(&sim), reported(&sim, "waiting")), (steps.to_vec(), vec![report.to_owned()]));
+        assert_eq!(reported(&sim, "why"), ["application"]);
+        assert_eq!(postponed(&sim), [(steps[1], WhyLater::Application)]);
         assert_eq!((sim.verdict("job").0, confirmed(&sim)), (Status::Succeeded, (SlotId::B, 2)), "{report}");
     }
 }
 
 #[test]
 fn a_step_is_asked_for_once_a_second_at_most() {
-    let mut sim = answering(&[Consent::Later { ms: 0 }; 5]);
+    let mut sim = answering(&[Consent::Later { ms: 0, why: WhyLater::Application }; 5]);
     assert!(run_timed(&mut sim).0 >= 5_000);
 }
 
@@ -127,5 +140,46 @@ fn after_a_power_cut_while_a_step_waits_the_application_is_asked_again() {
         steps.truncate(answers.len());
         steps.extend([Step::Download, Step::Reset]);
         assert_eq!((asked(&sim), sim.verdict("job").0), (steps, Status::Succeeded), "{answers:?}");
+    }
+}
+
+#[test]
+fn every_cause_is_reported_once_and_noticed_once() {
+    use WhyLater::{Battery, Held, Metered, Window};
+    let later = |why| Consent::Later { ms: 2_000, why };
+    let mut sim = answering(&[Window, Window, Battery, Battery, Metered, Held].map(later));
+    run(&mut sim);
+    assert_eq!(reported(&sim, "why"), ["window", "battery", "metered", "held"]);
+    assert_eq!(postponed(&sim), [Window, Battery, Metered, Held].map(|why| (Step::Download, why)));
+    assert_eq!(sim.verdict("job").0, Status::Succeeded);
+}
+
+#[test]
+fn an_update_waits_for_a_hold_and_goes_on_when_it_is_dropped() {
+    for (step, done_bytes) in [(Step::Download, 0), (Step::Reset, 50_000)] {
+        let mut sim = sim();
+        let consent = sim.device.consent.clone();
+        let mut pump = None;
+        sim.create(&order("job", Kind::Good, 2));
+        sim.alarm_ms = Some(LATE_MS);
+        let mut booted_ms = None;
+        let ended = sim.run(WHILE_MS, |sim| {
+            let done = sim.checks.progress.last().map_or(0, |progress| progress.done_bytes);
+            if done >= done_bytes && sim.now_ms < LATE_MS {
+                pump.get_or_insert_with(|| consent.holds.hold("pump"));
+            }
+            if sim.now_ms >= LATE_MS && pump.take().is_some() {
+                assert_eq!((postponed(sim), sim.boots), (vec![(step, WhyLater::Held)], 1));
+                sim.alarm_ms = None;
+                sim.act(Act::Command(Command::Ask)); // as `Holds::released` returns it
+            }
+            if sim.boots > 1 {
+                booted_ms.get_or_insert(sim.now_ms);
+            }
+            Flow::Go
+        });
+        assert_eq!((ended, &sim.checks.violations[..]), (Ended::Quiet, &[][..]));
+        assert_eq!((sim.verdict("job").0, confirmed(&sim)), (Status::Succeeded, (SlotId::B, 2)), "{step:?}");
+        assert!(booted_ms.is_some_and(|at_ms| at_ms < LATE_MS + 4_000), "{step:?}: {booted_ms:?}");
     }
 }

@@ -191,9 +191,10 @@ fn device_crates_have_no_heap_no_unsafe_code_and_no_runtime() {
         for attribute in ["#![no_std]", "#![forbid(unsafe_code)]"] {
             assert!(lib.contains(attribute), "{room} lacks {attribute}");
         }
-        for name in ["tokio", "embassy-executor", "embassy-sync", "alloc", "serde_json"] {
+        for name in ["tokio", "embassy-executor", "alloc", "serde_json"] {
             assert!(!dependencies(room, false).contains(name), "{room} must not need {name}");
         }
+        assert!(!dependencies(room, true).contains("embassy-sync"), "{room} must not need it by default");
         for (path, text) in sources_of(&format!("{room}/src")) {
             let heap = code(&text).find(|line| line.contains("extern crate alloc") || line.contains("alloc::"));
             assert_eq!(heap, None, "{}", path.display());

@@ -50,6 +50,8 @@ fn however_wide_the_window_one_request_asks_for_at_most_128_kib() {
 }
 
 /// A simulation whose agent polls, or waits for notices.
+const POLLED: Discovery = Discovery::Polled { every_ms: 5_000, jitter_ms: 0, checks_max: None };
+
 fn sim_with(discovery: Discovery) -> Simulation {
     let mut setup = Setup::new(1);
     setup.config.discovery = discovery;
@@ -71,7 +73,7 @@ fn later(sim: &mut Simulation, act: impl Fn(&mut Simulation)) -> Ended {
 
 #[test]
 fn both_ways_of_discovery_find_a_job_that_comes_later() {
-    for discovery in [Discovery::Notified, Discovery::Polled { every_ms: 5_000 }] {
+    for discovery in [Discovery::Notified, POLLED] {
         let mut sim = sim_with(discovery);
         let ended = later(&mut sim, |sim| sim.create(&order("job", Kind::Good, 2)));
         assert_eq!(ended, Ended::Stopped, "{discovery:?}");
@@ -84,7 +86,7 @@ fn polling_alone_finds_a_job_whose_notices_go_nowhere() {
         let job = sim.job(&order("job", Kind::Good, 2));
         sim.service.create(job, sim.now_ms);
     };
-    let mut polling = sim_with(Discovery::Polled { every_ms: 5_000 });
+    let mut polling = sim_with(POLLED);
     assert_eq!(later(&mut polling, without_notices), Ended::Stopped);
     let mut waiting = sim_with(Discovery::Notified);
     assert_eq!(later(&mut waiting, without_notices), Ended::Quiet, "it received no notification");

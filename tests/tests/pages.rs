@@ -58,6 +58,31 @@ fn a_link_that_leads_nowhere_is_found() {
     assert_eq!(file(folder, "https://github.com/ota-agent/ota-agent/blob/main/a"), Some(top().join("a")));
 }
 
+/// The tests that a row of the page about the C library names: a file, and functions in it.
+fn tests_of(row: &str) -> Option<(&str, Vec<&str>)> {
+    let mut names = row.rsplit(" | ").next()?.split('`').skip(1).step_by(2);
+    Some((names.next()?, names.collect()))
+}
+
+#[test]
+fn every_case_of_the_c_library_has_tests() {
+    let page = fs::read_to_string(top().join("docs/c-library.md")).expect("a page");
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() > 20, "only {} rows were found", rows.len());
+    for row in rows.iter().filter(|row| !row.contains("| the same |")) {
+        let (file, names) = tests_of(row).unwrap_or_else(|| panic!("a row without tests: {row}"));
+        let source = fs::read_to_string(top().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        assert!(!names.is_empty(), "{row}");
+        for name in names {
+            assert!(
+                source.contains(&format!("#[test]\n    fn {name}("))
+                    || source.contains(&format!("#[test]\nfn {name}(")),
+                "{file} has no test {name}"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_map_of_the_tests_names_every_file() {
     let map = fs::read_to_string(top().join("tests/README.md")).expect("a map");

@@ -7,19 +7,21 @@ mod broker;
 mod server;
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
 use embassy_futures::block_on;
-use embassy_futures::select::{Either3, select3};
+use embassy_futures::select::{Either3, select, select3};
 use embassy_time::{Duration, Timer};
 use ota_agent::machine::Event;
 use ota_agent::transport::http::{AllowedHosts, HttpClient, Url};
 use ota_agent::transport::{Activity, HttpSource, NoHttp, QoS, Range};
 use ota_agent::{
-    Agent, AgentConfig, Application, Command, Instant, MESSAGE_BYTES_MAX, Progress, SelfTest, Start, pump,
+    Agent, AgentConfig, Application, Command, Consent, Instant, MESSAGE_BYTES_MAX, Notice, Outgoing, Progress,
+    SelfTest, Shutdown, Start, Step, WhyLater, pump,
 };
 use ota_jobs::{JobId, Reason, Status};
 use ota_pal::{RollbackCounters, SlotId, Watchdog, poll_ready};
@@ -47,6 +49,14 @@ struct App {
     asked: Option<Rc<RefCell<Vec<bool>>>>,
     progress: Rc<RefCell<Vec<Progress>>>,
     custom: Rc<RefCell<Vec<String>>>,
+    /// Its topic, and the messages that it publishes and receives there.
+    topic: Option<&'static str>,
+    outbox: Rc<RefCell<VecDeque<&'static str>>>,
+    inbox: Rc<RefCell<Vec<String>>>,
+    /// Whether it postpones the reset, and activates the image in the handler of the notice of that.
+    waits_for_reset: Rc<Cell<bool>>,
+    /// The command that it gives once so many bytes are in flash.
+    command_after: Rc<Cell<Option<(u32, Command)>>>,
     /// How often the pump waited.
     turns: Rc<Cell<u32>>,
 }
@@ -61,9 +71,42 @@ impl Application for App {
         SelfTest::Running
     }
 
+    fn consent(&mut self, step: Step) -> Consent {
+        match (self.waits_for_reset.get(), step) {
+            (true, Step::Reset) => Consent::Later { ms: u32::MAX, why: WhyLater::Application },
+            _ => Consent::Now,
+        }
+    }
+
+    fn on_notice(&mut self, notice: Notice) {
+        if matches!(notice, Notice::Postponed(Step::Reset, _)) {
+            self.command_after.set(Some((0, Command::Activate)));
+        }
+    }
+
     async fn command(&mut self) -> Command {
         self.turns.set(self.turns.get() + 1);
-        pending().await
+        let done_bytes = self.progress.borrow().last().map_or(0, |progress| progress.done_bytes);
+        match self.command_after.get() {
+            Some((bytes, command)) if done_bytes >= bytes => {
+                self.command_after.set(None);
+                command
+            }
+            _ => pending().await,
+        }
+    }
+
+    fn filter(&self, index: usize) -> Option<&str> {
+        self.topic.filter(|_| index == 0)
+    }
+
+    fn message(&mut self) -> Option<Outgoing<'_>> {
+        let payload = self.outbox.borrow_mut().pop_front()?.as_bytes();
+        Some(Outgoing { topic: self.topic?, payload, qos: QoS::AtLeastOnce })
+    }
+
+    fn on_message(&mut self, topic: &str, payload: &[u8]) {
+        self.inbox.borrow_mut().push(format!("{topic} {}", String::from_utf8_lossy(payload)));
     }
 
     fn on_progress(&mut self, progress: Progress) {
@@ -153,6 +196,82 @@ fn an_image_arrives_over_mqtt_and_is_confirmed_by_the_image_itself() {
     assert_eq!(*bench.app.disconnections.borrow(), ["\"refused\"", "\"ended\""]);
     assert_eq!(bench.run_over_mqtt(&mut Line::new(&bench.service)), SlotId::B);
     assert_eq!((bench.status(), bench.device.record().confirmed), (Status::Succeeded, SlotId::B));
+}
+
+#[test]
+fn the_application_publishes_and_subscribes_over_the_agents_connection() {
+    let mut bench = Bench::new(Route::Mqtt);
+    bench.app.topic = Some("kitchen/door");
+    bench.app.outbox.borrow_mut().extend(["open", "closed"]);
+    for slot in [SlotId::A, SlotId::B] {
+        let mut line = Line::new(&bench.service);
+        assert_eq!(bench.run_over_mqtt(&mut line), slot);
+        assert_eq!((line.filters.len(), line.connections), (7, 1), "the agent's and one");
+        assert_eq!(*bench.app.inbox.borrow(), ["kitchen/door open", "kitchen/door closed"]);
+    }
+    assert_eq!(bench.status(), Status::Succeeded);
+}
+
+#[test]
+fn a_command_of_a_handler_is_executed_after_it() {
+    let bench = Bench::new(Route::Mqtt);
+    bench.app.waits_for_reset.set(true);
+    assert_eq!(bench.run_over_mqtt(&mut Line::new(&bench.service)), SlotId::A);
+    assert_eq!(bench.run_over_mqtt(&mut Line::new(&bench.service)), SlotId::B);
+    assert_eq!(bench.status(), Status::Succeeded);
+}
+
+#[test]
+fn two_agents_run_in_one_program() {
+    let benches = [Route::Mqtt, Route::Mqtt].map(Bench::new);
+    for slot in [SlotId::A, SlotId::B] {
+        let [mut first, mut second] = benches.each_ref().map(|bench| Line::new(&bench.service));
+        let started = benches[0].run_with(async |agent| {
+            // The second runs while the first one waits for its first message.
+            assert_eq!(benches[1].run_over_mqtt(&mut second), slot);
+            pump::run(agent, &mut first).await;
+        });
+        assert_eq!(started, slot);
+    }
+    assert!(benches.iter().all(|bench| bench.status() == Status::Succeeded));
+}
+
+#[test]
+fn a_filter_that_is_too_long_fails_the_connection_by_name() {
+    let mut bench = Bench::new(Route::Mqtt);
+    bench.app.topic = Some(Box::leak("t".repeat(257).into_boxed_str()));
+    let app = bench.app.clone();
+    let mut line = Line::new(&bench.service);
+    bench.run_with(async |agent| {
+        let refused = poll_fn(|_| match app.disconnections.borrow().is_empty() {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        });
+        select(pump::run(agent, &mut line), refused).await;
+        agent.application().topic = None;
+        pump::run(agent, &mut Line::new(&bench.service)).await;
+    });
+    assert!(app.disconnections.borrow()[0].contains("a filter of the application is too long"));
+}
+
+#[test]
+fn a_shutdown_ends_the_pump_and_a_later_run_goes_on_where_it_was() {
+    for unsubscribe in [true, false] {
+        let bench = Bench::new(Route::Mqtt);
+        bench.app.command_after.set(Some((20_000, Command::Shutdown(Shutdown { unsubscribe }))));
+        let (mut first, mut second) = (Line::new(&bench.service), Line::new(&bench.service));
+        bench.run_with(async |agent| {
+            pump::run(agent, &mut first).await;
+            assert!(agent.progress().is_some_and(|progress| (20_000..IMAGE_BYTES).contains(&progress.done_bytes)));
+            assert_eq!((first.connections, first.filters.is_empty()), (1, unsubscribe));
+            pump::run(agent, &mut second).await;
+            assert!(agent.is_reset());
+            assert_eq!(agent.statistics().blocks_accepted, IMAGE_BYTES.div_ceil(4_096));
+        });
+        assert!(bench.app.disconnections.borrow().is_empty());
+        assert_eq!(bench.run_over_mqtt(&mut Line::new(&bench.service)), SlotId::B);
+        assert_eq!(bench.status(), Status::Succeeded);
+    }
 }
 
 /// The device itself goes on sending, so the keep-alive of MQTT detects nothing.

@@ -39,7 +39,13 @@ pub enum Discovery {
     Polled {
         /// Milliseconds.
         every_ms: u64,
+        /// A random time up to this many milliseconds is added, so that the devices of a fleet do not ask at once.
+        jitter_ms: u32,
+        /// The device asks by itself until so many responses had no update for it; a reset counts anew.
+        checks_max: Option<u32>,
     },
+    /// The next job is requested on command only, and to resume what a reset interrupted; notifications are not heeded.
+    OnDemand,
 }
 
 /// An invalid configuration.

@@ -4,6 +4,7 @@ use ota_jobs::{JobId, Reason, RejectCode, Status, StreamRejectCode};
 
 use super::execution::{Execution, ExecutionId};
 use super::journal::{Outcome, Phase};
+use super::time::Instant;
 use super::window::{Block, BlockRequest};
 
 /// An input of the machine.
@@ -53,10 +54,6 @@ pub enum Event {
     Done(Done),
     /// The application's answer to [`Machine::asks`](super::Machine::asks).
     Consent(Consent),
-    /// The application's verdict on the image on trial.
-    SelfTest(Result<(), Reason>),
-    /// The application aborts the job.
-    Abort,
 }
 
 /// A job as the service offers it.
@@ -258,9 +255,50 @@ pub enum Consent {
     Later {
         /// Milliseconds.
         ms: u32,
+        /// The cause, which is reported.
+        why: WhyLater,
     },
     /// End the job, with [`Reason::RefusedByApplication`].
     Refused,
+}
+
+/// Why a step has to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhyLater {
+    /// The application is busy: a [`Hold`](crate::Hold).
+    Held,
+    /// Outside the maintenance window.
+    Window,
+    /// The battery is low.
+    Battery,
+    /// The network is metered.
+    Metered,
+    /// Another cause, of the application.
+    Application,
+}
+
+impl WhyLater {
+    /// The value of the status detail [`WHY`](ota_jobs::details::WHY).
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Window => "window",
+            Self::Battery => "battery",
+            Self::Metered => "metered",
+            Self::Application => "application",
+        }
+    }
+}
+
+/// A step that waits for the application's consent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// The step.
+    pub step: Step,
+    /// The last answer; `None` before the first.
+    pub why: Option<WhyLater>,
+    /// When the application is asked next.
+    pub ask_at: Instant,
 }
 
 /// A status report.
@@ -274,7 +312,7 @@ pub enum Report {
         total: u32,
     },
     /// The application postponed this step.
-    Waiting(Step),
+    Waiting(Step, WhyLater),
     /// Verified, about to reset.
     Ready,
     /// The new image runs on trial.
@@ -298,6 +336,8 @@ pub enum Notice {
         /// Size of its image.
         image_bytes: u32,
     },
+    /// The application postponed this step. Given again only with another cause.
+    Postponed(Step, WhyLater),
     /// The download starts or resumes.
     DownloadStarted {
         /// Bytes that are in flash already.

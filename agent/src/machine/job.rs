@@ -2,8 +2,7 @@
 
 use ota_jobs::{JobId, Reason};
 
-use super::AgentConfig;
-use super::event::{Done, Message, Operation, Plan, Step};
+use super::event::{Done, Message, Operation, Pending, Plan, Step};
 use super::execution::ExecutionId;
 use super::journal::{Phase, Record};
 use super::notices::Notices;
@@ -11,7 +10,8 @@ use super::state::{Context, Input, State, Transition};
 use super::status_reporter::{ServiceState, StatusReporter};
 use super::time::{Instant, Rng};
 use super::transfer::Transfer;
-use super::window::Block;
+use super::window::{Block, BlockRefusal};
+use super::{AgentConfig, Link};
 
 /// The job id of an update that the application started.
 const LOCAL_JOB: &str = "local";
@@ -80,10 +80,10 @@ impl Job {
     }
 
     /// The step for which the application's consent is needed.
-    pub(super) fn asks(&self) -> Option<Step> {
+    pub(super) fn pending(&self) -> Option<Pending> {
         match self.state {
-            State::AskingDownload { .. } => Some(Step::Download),
-            State::AskingReset { .. } => Some(Step::Reset),
+            State::AskingDownload { ask_at, why, .. } => Some(Pending { step: Step::Download, why, ask_at }),
+            State::AskingReset { ask_at, why, .. } => Some(Pending { step: Step::Reset, why, ask_at }),
             _ => None,
         }
     }
@@ -95,11 +95,12 @@ impl Job {
     }
 
     /// Applies an input: enters the next state of the transition table, if there is one. A cancellation or an abort is
-    /// deferred to the end of the operation in flight.
-    pub(super) fn apply(&mut self, input: Input, now: Instant, out: &mut Notices) {
+    /// deferred to the end of the operation in flight. Returns whether the input has an effect.
+    pub(super) fn apply(&mut self, input: Input, now: Instant, out: &mut Notices) -> bool {
         if self.in_flight && matches!(input, Input::Cancelled | Input::Aborted) {
-            self.interrupt = Some(input).filter(|_| self.state.facts().cancellable).or(self.interrupt);
-            return;
+            let taken = self.state.facts().cancellable;
+            self.interrupt = Some(input).filter(|_| taken).or(self.interrupt);
+            return taken;
         }
         let context = Context {
             now,
@@ -107,10 +108,11 @@ impl Job {
             block_bytes: self.block_bytes,
             local: self.identity.local,
         };
-        let Some(Transition { next, notice }) = self.state.next(input, &context) else { return };
+        let Some(Transition { next, notice }) = self.state.next(input, &context) else { return false };
         out.extend(notice);
         self.state = next;
         self.enter(now, out);
+        true
     }
 
     /// Starts what belongs to the state that was entered: its notice, its report, the transfer.
@@ -141,12 +143,12 @@ impl Job {
     }
 
     /// Accepts a block that is missing; its write is in flight then.
-    pub(super) fn block(&mut self, index: u32, len_bytes: u32, now: Instant) -> Option<Block> {
+    pub(super) fn block(&mut self, index: u32, len_bytes: u32, now: Instant) -> Result<Block, BlockRefusal> {
         if self.in_flight || !self.is_receiving() {
-            return None;
+            return Err(BlockRefusal::NotAwaited);
         }
         let block = self.transfer.block(index, len_bytes, now);
-        self.in_flight = block.is_some();
+        self.in_flight = block.is_ok();
         block
     }
 
@@ -162,7 +164,8 @@ impl Job {
             return;
         }
         if self.transfer.is_complete() {
-            return self.apply(Input::AllBlocksStored, now, out);
+            self.apply(Input::AllBlocksStored, now, out);
+            return;
         }
         self.reporter.progress(self.transfer.blocks(), now, config);
     }
@@ -171,7 +174,7 @@ impl Job {
     pub(super) fn service_state(&mut self, state: ServiceState, now: Instant, out: &mut Notices) {
         match state {
             ServiceState::Open => {}
-            ServiceState::Settled => self.apply(Input::ReportSettled, now, out),
+            ServiceState::Settled => _ = self.apply(Input::ReportSettled, now, out),
             ServiceState::Gone => {
                 self.apply(Input::Cancelled, now, out);
                 if !self.state.facts().cancellable {
@@ -182,16 +185,16 @@ impl Job {
     }
 
     /// Applies the deadlines and timeouts that have passed.
-    pub(super) fn expire(&mut self, now: Instant, connected: bool, rng: &mut Rng, out: &mut Notices) {
+    pub(super) fn expire(&mut self, now: Instant, link: Link, rng: &mut Rng, out: &mut Notices) {
         self.reporter.expire(now, rng);
         if self.state.facts().deadline.is_some_and(|at| at <= now) {
             self.apply(Input::Deadline, now, out);
         }
-        if matches!(self.state, State::Announcing { .. }) && !(connected && self.reporter.is_busy()) {
+        if matches!(self.state, State::Announcing { .. }) && !(link.connected && self.reporter.is_busy()) {
             self.apply(Input::ReportSettled, now, out);
         }
         if self.is_receiving() {
-            if connected {
+            if link.requests() {
                 self.transfer.expire(now);
             }
             if let Some(reason) = self.transfer.failure().filter(|_| !self.in_flight) {
@@ -201,18 +204,24 @@ impl Job {
     }
 
     /// The first deadline after `now`.
-    pub(super) fn deadline(&self, now: Instant, connected: bool) -> Option<Instant> {
-        let transfer = self.transfer.deadline().filter(|_| connected && self.is_receiving());
-        let report = self.reporter.deadline().filter(|_| connected);
+    pub(super) fn deadline(&self, now: Instant, link: Link) -> Option<Instant> {
+        let transfer = self.transfer.deadline().filter(|_| link.requests() && self.is_receiving());
+        let report = self.reporter.deadline().filter(|_| link.connected);
         [self.state.facts().deadline, transfer, report].into_iter().flatten().filter(|at| *at > now).min()
     }
 
-    pub(super) fn message(&mut self, now: Instant, response_timeout_ms: u64, token: u32) -> Option<Message<'_>> {
+    pub(super) fn message(
+        &mut self,
+        now: Instant,
+        response_timeout_ms: u64,
+        token: u32,
+        link: Link,
+    ) -> Option<Message<'_>> {
         if let Some(message) = self.reporter.message(&self.identity.id, now, response_timeout_ms, token) {
             return Some(message);
         }
         match self.state {
-            State::Receiving { .. } => self.transfer.request(now).map(Message::Blocks),
+            State::Receiving { .. } if !link.suspended => self.transfer.request(now).map(Message::Blocks),
             _ => None,
         }
     }
@@ -324,7 +333,7 @@ mod tests {
         arrives(&mut machine, 0);
         assert_eq!(machine.operation(NOW), Some(Operation::CheckHeader));
         assert_eq!(machine.fetch(NOW), Some(4_096));
-        on(&mut machine, Event::Abort);
+        assert!(machine.abort(NOW));
         assert_eq!(machine.fetch(NOW), None, "the operation in flight ends first");
     }
 
@@ -366,7 +375,7 @@ mod tests {
     #[test]
     fn nothing_is_sent_once_the_outcome_is_acknowledged() {
         let mut machine = receiving(STREAM, 0);
-        on(&mut machine, Event::Abort);
+        assert!(machine.abort(NOW));
         work(&mut machine, 0);
         assert!(matches!(acknowledge(&mut machine), Some(Report::Final(_))));
         on(&mut machine, Event::JobsChanged);

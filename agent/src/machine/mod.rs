@@ -7,8 +7,10 @@
 //!
 //! `poller` finds the next job. A `job` has a state (`state`, the transition table), a download (`transfer`, `window`,
 //! `rate`), status updates (`status_reporter`) and a record in the journal (`journal`). `service` applies messages of
-//! the service, `resume` decides after a boot how the job in the journal continues.
+//! the service, `commands` what the application commands, `resume` decides after a boot how the job in the journal continues.
 
+mod agent_state;
+mod commands;
 mod config;
 mod event;
 mod execution;
@@ -20,17 +22,23 @@ mod rate;
 mod resume;
 mod service;
 mod state;
+mod statistics;
 mod status_reporter;
 mod time;
 mod transfer;
 mod window;
 
+pub use agent_state::AgentState;
 pub use config::{AgentConfig, ConfigError, Discovery};
-pub use event::{Consent, Done, Event, Message, Notice, Offer, Operation, Plan, Report, Sources, Step, Task, Version};
+pub use event::{
+    Consent, Done, Event, Message, Notice, Offer, Operation, Pending, Plan, Report, Sources, Step, Task, Version,
+    WhyLater,
+};
 pub use execution::{Execution, ExecutionId};
 pub use journal::{Outcome, Phase, RECORD_BYTES, Record};
 pub use rate::{RateEstimator, WINDOW_BLOCKS};
 pub use resume::{Boot, Trial};
+pub use statistics::Statistics;
 pub use time::{Backoff, Instant};
 pub use window::{Block, BlockRefusal, BlockRequest, Window};
 
@@ -57,13 +65,30 @@ pub struct Progress {
     pub left_ms: Option<u64>,
 }
 
+/// Whether messages can be sent, and whether the application allows downloads.
+#[derive(Clone, Copy, Debug, Default)]
+struct Link {
+    connected: bool,
+    suspended: bool,
+}
+
+impl Link {
+    /// Whether jobs and blocks are requested.
+    fn requests(self) -> bool {
+        self.connected && !self.suspended
+    }
+}
+
 /// The state machine of one agent.
 #[derive(Clone, Debug)]
 pub struct Machine {
     config: AgentConfig,
-    connected: bool,
+    link: Link,
     job: Option<Job>,
     poller: JobPoller,
+    /// Requests for the next job that found no update since the boot, or since [`AgentConfig::discovery`] was set.
+    checks: u32,
+    statistics: Statistics,
     /// The job whose download a reset interrupted, until the service offers it or another one.
     interrupted: Option<Record>,
     notices: Notices,
@@ -78,15 +103,17 @@ impl Machine {
         let trial_deadline = now.plus_ms(config.trial_ms_max);
         let mut machine = Self {
             config,
-            connected: false,
+            link: Link::default(),
             job: None,
             poller: JobPoller::new(),
+            checks: 0,
+            statistics: Statistics::default(),
             interrupted: None,
             notices: Notices::new(),
             rng: Rng::new(seed),
         };
         match record {
-            Some(record) => machine.resume(record, &boot, trial_deadline, now),
+            Some(record) => machine.resume_job(record, &boot, trial_deadline, now),
             // An image that was put on trial by other means is tested, too.
             None if boot.trial == Trial::Running => {
                 let state = State::SelfTesting { until: trial_deadline };
@@ -97,7 +124,7 @@ impl Machine {
         machine
     }
 
-    fn resume(&mut self, record: Record, boot: &Boot, trial_deadline: Instant, now: Instant) {
+    fn resume_job(&mut self, record: Record, boot: &Boot, trial_deadline: Instant, now: Instant) {
         match resume::resume(&record, boot, trial_deadline) {
             None => self.interrupted = Some(record),
             Some(state) => {
@@ -134,14 +161,13 @@ impl Machine {
             }
             Event::FetchFailed(reason) => {
                 let random = self.rng.next_u32();
+                self.statistics.http_failure();
                 if let Some(job) = &mut self.job {
                     job.fetch_failed(reason, now, random);
                 }
             }
             Event::Done(done) => self.done(done, now),
-            Event::Consent(consent) => self.apply(Input::Consent(consent), now),
-            Event::SelfTest(verdict) => self.apply(Input::SelfTest(verdict), now),
-            Event::Abort => self.apply(Input::Aborted, now),
+            Event::Consent(consent) => _ = self.apply(Input::Consent(consent), now),
         }
     }
 
@@ -154,7 +180,10 @@ impl Machine {
 
     /// Accepts a block if it is missing. The caller writes it at once and ends the write by [`Event::Done`].
     pub fn block(&mut self, index: u32, len_bytes: u32, now: Instant) -> Option<Block> {
-        self.job.as_mut()?.block(index, len_bytes, now)
+        let not_awaited = Err(BlockRefusal::NotAwaited);
+        let block = self.job.as_mut().map_or(not_awaited, |job| job.block(index, len_bytes, now));
+        self.statistics.block(block);
+        block.ok()
     }
 
     /// Starts an update without a job; only the application is notified.
@@ -176,19 +205,23 @@ impl Machine {
 
     /// The next message for the service, with the configuration; `None` while none is due or there is no connection.
     pub fn message(&mut self, now: Instant) -> Option<(Message<'_>, &AgentConfig)> {
-        if !self.connected {
+        if !self.link.connected {
             return None;
         }
         let token = self.rng.next_u32();
         let timeout_ms = self.config.response_timeout_ms;
         let message = match &mut self.job {
-            Some(job) => job.message(now, timeout_ms, token)?,
+            Some(job) => job.message(now, timeout_ms, token, self.link)?,
+            None if self.link.suspended => return None,
             None => {
                 let message = self.poller.message(now, timeout_ms, token)?;
                 self.notices.push(Notice::CheckStarted);
                 message
             }
         };
+        if let Message::Blocks(request) = &message {
+            self.statistics.request(request);
+        }
         Some((message, &self.config))
     }
 
@@ -199,15 +232,15 @@ impl Machine {
 
     /// Where an HTTP body must start, in bytes; `None` when no body is needed.
     pub fn fetch(&self, now: Instant) -> Option<u32> {
-        self.job.as_ref()?.fetch(now)
+        self.job.as_ref().filter(|_| !self.link.suspended)?.fetch(now)
     }
 
     /// The first instant after `now` at which an operation, a message or a timeout is due without another event, as of
     /// the last [`Machine::operation`] and [`Machine::message`].
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
         match &self.job {
-            None => self.poller.deadline().filter(|at| self.connected && *at > now),
-            Some(job) => job.deadline(now, self.connected),
+            None => self.poller.deadline().filter(|at| self.link.requests() && *at > now),
+            Some(job) => job.deadline(now, self.link),
         }
     }
 
@@ -224,13 +257,12 @@ impl Machine {
 
     /// The step for which the application's consent is due now, by [`Event::Consent`].
     pub fn asks(&self, now: Instant) -> Option<Step> {
-        let job = self.job.as_ref()?;
-        job.asks().filter(|_| job.state().facts().deadline.is_some_and(|at| at <= now))
+        self.pending().filter(|pending| !self.link.suspended && pending.ask_at <= now).map(|pending| pending.step)
     }
 
     /// The step that waits for the application's consent.
-    pub fn pending(&self) -> Option<Step> {
-        self.job.as_ref()?.asks()
+    pub fn pending(&self) -> Option<Pending> {
+        self.job.as_ref()?.pending()
     }
 
     /// Whether the running image waits for the application's verdict.
@@ -241,6 +273,16 @@ impl Machine {
     /// Whether there is no active job.
     pub fn is_idle(&self) -> bool {
         self.job.is_none()
+    }
+
+    /// The counters since the boot.
+    pub fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// Counts a received message.
+    pub(crate) fn count_message(&mut self, ignored: bool) {
+        self.statistics.message(ignored);
     }
 
     /// The configuration.
@@ -277,10 +319,8 @@ impl Machine {
         })
     }
 
-    fn apply(&mut self, input: Input, now: Instant) {
-        if let Some(job) = &mut self.job {
-            job.apply(input, now, &mut self.notices);
-        }
+    fn apply(&mut self, input: Input, now: Instant) -> bool {
+        self.job.as_mut().is_some_and(|job| job.apply(input, now, &mut self.notices))
     }
 
     fn done(&mut self, done: Done, now: Instant) {
@@ -288,14 +328,14 @@ impl Machine {
         job.done(done, &self.config, now, &mut self.notices);
         if job.state() == State::Idle {
             self.job = None;
-            self.poller.answered(Some(now)); // the next job may be queued
+            self.poller.answered(self.is_automatic().then_some(now)); // the next job may be queued
         }
     }
 
     fn expire(&mut self, now: Instant) {
         match &mut self.job {
-            Some(job) => job.expire(now, self.connected, &mut self.rng, &mut self.notices),
-            None if self.connected => {
+            Some(job) => job.expire(now, self.link, &mut self.rng, &mut self.notices),
+            None if self.link.connected => {
                 if let Some((execution, reason)) = self.poller.expire(now) {
                     self.reject(execution, reason, now);
                 }

@@ -19,6 +19,8 @@ const UNREADABLE_MAX: u8 = 3;
 #[derive(Clone, Debug)]
 pub(super) struct JobPoller {
     state: State,
+    /// A request that the application demanded, until it is answered.
+    demanded: bool,
     unanswered: u8,
     /// Consecutive unreadable responses, and the reason of the last.
     unreadable: Option<(u8, Reason)>,
@@ -39,7 +41,14 @@ enum State {
 
 impl JobPoller {
     pub(super) fn new() -> Self {
-        Self { state: State::Waiting(None), unanswered: 0, unreadable: None, suspect: None, backoff: Backoff::new() }
+        Self {
+            state: State::Waiting(None),
+            demanded: false,
+            unanswered: 0,
+            unreadable: None,
+            suspect: None,
+            backoff: Backoff::new(),
+        }
     }
 
     /// Schedules a request, unless one is in flight.
@@ -49,9 +58,25 @@ impl JobPoller {
         }
     }
 
+    /// Schedules a request, which also a disconnection does not drop.
+    pub(super) fn demand(&mut self, now: Instant) {
+        self.demanded = true;
+        self.schedule(now);
+    }
+
+    /// Whether a request was demanded and is not answered yet.
+    pub(super) fn is_demanded(&self) -> bool {
+        self.demanded
+    }
+
+    /// Whether a request is in flight.
+    pub(super) fn is_requesting(&self) -> bool {
+        matches!(self.state, State::Requested { .. })
+    }
+
     /// Drops the request: its response does not arrive any more.
     pub(super) fn disconnected(&mut self) {
-        *self = Self::new();
+        *self = Self { demanded: self.demanded, ..Self::new() };
     }
 
     /// Takes a response; the next request is due at `next`.

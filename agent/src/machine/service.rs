@@ -16,15 +16,17 @@ impl Machine {
     // The connection.
 
     pub(super) fn connect(&mut self, now: Instant) {
-        self.connected = true;
+        self.link.connected = true;
+        let due = self.is_automatic() || self.interrupted.is_some() || self.poller.is_demanded();
         match &mut self.job {
-            None => self.poller.schedule(now),
+            None if due => self.poller.schedule(now),
+            None => {}
             Some(job) => job.transfer.restart(now),
         }
     }
 
     pub(super) fn disconnect(&mut self) {
-        self.connected = false;
+        self.link.connected = false;
         self.poller.disconnected();
         if let Some(job) = &mut self.job {
             job.reporter.disconnected();
@@ -35,6 +37,7 @@ impl Machine {
 
     pub(super) fn jobs_changed(&mut self, now: Instant) {
         match &mut self.job {
+            None if self.config.discovery == Discovery::OnDemand => {}
             None => self.poller.schedule(now),
             Some(job) => job.reporter.invalidate_version(),
         }
@@ -42,7 +45,7 @@ impl Machine {
 
     pub(super) fn no_job(&mut self, now: Instant) {
         if self.is_idle() {
-            self.poller.answered(self.next_poll(now));
+            self.without_update(now);
             self.notices.push(Notice::NoUpdate);
         } else {
             self.jobs_changed(now);
@@ -51,7 +54,7 @@ impl Machine {
 
     pub(super) fn other_job(&mut self, now: Instant) {
         if self.is_idle() {
-            self.poller.answered(self.next_poll(now));
+            self.without_update(now);
         }
     }
 
@@ -79,6 +82,9 @@ impl Machine {
                 job.transfer.document_refreshed();
             }
             return self.described(&execution, other_file, now);
+        }
+        if self.config.discovery == Discovery::OnDemand && !self.poller.is_requesting() {
+            return; // a notification
         }
         if execution.status.is_terminal() {
             return self.no_job(now);
@@ -108,7 +114,7 @@ impl Machine {
             _ => 0,
         };
         let image_bytes = identity.plan.image_bytes;
-        let asking = State::AskingDownload { keep_bytes, ask_at: now, postponed: false };
+        let asking = State::AskingDownload { keep_bytes, ask_at: now, why: None };
         let state = if keep_bytes > 0 { asking } else { State::CheckingInstalled };
         self.activate(identity, version, state, now);
         self.notices.push(Notice::UpdateAvailable { image_bytes });
@@ -126,11 +132,26 @@ impl Machine {
         self.job = Some(Job::new(identity, version, state, &self.config, now, &mut self.notices));
     }
 
-    fn next_poll(&self, now: Instant) -> Option<Instant> {
+    /// Whether the device requests jobs by itself.
+    pub(super) fn is_automatic(&self) -> bool {
         match self.config.discovery {
-            Discovery::Notified => None,
-            Discovery::Polled { every_ms } => Some(now.plus_ms(every_ms)),
+            Discovery::Notified => true,
+            Discovery::Polled { checks_max, .. } => checks_max.is_none_or(|max| self.checks < max),
+            Discovery::OnDemand => false,
         }
+    }
+
+    /// Takes a response without an update; schedules the next request of a device that polls.
+    fn without_update(&mut self, now: Instant) {
+        self.checks = self.checks.saturating_add(1);
+        let next = match self.config.discovery {
+            Discovery::Polled { every_ms, jitter_ms, .. } if self.is_automatic() => {
+                let jitter_ms = (u64::from(self.rng.next_u32()) * u64::from(jitter_ms)) >> 32;
+                Some(now.plus_ms(every_ms).plus_ms(jitter_ms))
+            }
+            _ => None,
+        };
+        self.poller.answered(next);
     }
 
     // The active job.

@@ -3,7 +3,7 @@
 
 use ota_jobs::Reason;
 
-use super::event::{Consent, Done, Notice, Operation, Report, Step};
+use super::event::{Consent, Done, Notice, Operation, Report, Step, WhyLater};
 use super::journal::{Outcome, Phase};
 use super::time::Instant;
 
@@ -13,7 +13,7 @@ pub(super) enum State {
     /// Checks whether the job's image is the one that runs.
     CheckingInstalled,
     /// Asks the application whether to download, at `ask_at`.
-    AskingDownload { keep_bytes: u32, ask_at: Instant, postponed: bool },
+    AskingDownload { keep_bytes: u32, ask_at: Instant, why: Option<WhyLater> },
     /// Writes the job to the journal, before the first byte of an older image is overwritten.
     SavingJob { keep_bytes: u32 },
     /// Chooses a slot.
@@ -23,7 +23,7 @@ pub(super) enum State {
     /// Reads the image back, hashes it, verifies its signature and checks its header.
     Verifying { slot: u8 },
     /// Asks the application whether to reset into the new image, at `ask_at`.
-    AskingReset { slot: u8, digest: [u8; 32], ask_at: Instant, postponed: bool },
+    AskingReset { slot: u8, digest: [u8; 32], ask_at: Instant, why: Option<WhyLater> },
     /// Reports that the image is verified, and waits until `until` at most for the acknowledgement: if the job was cancelled
     /// and the notification was lost, the response is the last chance to detect it.
     Announcing { slot: u8, digest: [u8; 32], until: Instant },
@@ -121,7 +121,7 @@ impl State {
     pub(super) fn facts(&self) -> Facts {
         match *self {
             State::CheckingInstalled => Facts { operation: Some(Operation::CheckInstalled), ..CANCELLABLE },
-            State::AskingDownload { ask_at, postponed, .. } => asking(Step::Download, ask_at, postponed),
+            State::AskingDownload { ask_at, why, .. } => asking(Step::Download, ask_at, why),
             State::SavingJob { keep_bytes } => Facts { operation: save(receiving(keep_bytes)), ..CANCELLABLE },
             State::PreparingSlot { keep_bytes } => {
                 Facts { operation: Some(Operation::Begin { keep_bytes }), ..CANCELLABLE }
@@ -133,7 +133,7 @@ impl State {
                 let on_entry = Some(Notice::VerifyStarted);
                 Facts { operation: Some(Operation::Verify), on_entry, ..CANCELLABLE }
             }
-            State::AskingReset { ask_at, postponed, .. } => asking(Step::Reset, ask_at, postponed),
+            State::AskingReset { ask_at, why, .. } => asking(Step::Reset, ask_at, why),
             State::Announcing { until, .. } => {
                 Facts { report: Some(Report::Ready), deadline: Some(until), ..CANCELLABLE }
             }
@@ -171,17 +171,19 @@ impl State {
                 I::Done(Done::Installed(true)) => to(State::SavingOutcome(Outcome::Succeeded)), // it runs and is confirmed
                 // Unknown is no: fetching an image again is safe.
                 I::Done(Done::Installed(false) | Done::Failed(_)) => {
-                    to(State::AskingDownload { keep_bytes: 0, ask_at: context.now, postponed: false })
+                    to(State::AskingDownload { keep_bytes: 0, ask_at: context.now, why: None })
                 }
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Consent(_) => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
             },
-            State::AskingDownload { keep_bytes, .. } => match input {
+            State::AskingDownload { keep_bytes, why: before, .. } => match input {
                 I::Consent(Consent::Now) => to(State::SavingJob { keep_bytes }),
-                I::Consent(Consent::Later { ms }) => {
-                    to(State::AskingDownload { keep_bytes, ask_at: again(context.now, ms), postponed: true })
+                I::Consent(Consent::Later { ms, why }) => {
+                    let ask_at = again(context.now, ms);
+                    let next = State::AskingDownload { keep_bytes, ask_at, why: Some(why) };
+                    Transition { next, notice: postponed(Step::Download, before, why) }
                 }
                 I::Consent(Consent::Refused) => failed(Reason::RefusedByApplication),
                 I::Cancelled => cancelled(),
@@ -222,7 +224,7 @@ impl State {
             },
             State::Verifying { slot } => match input {
                 I::Done(Done::Verified { digest }) => {
-                    let next = State::AskingReset { slot, digest, ask_at: context.now, postponed: false };
+                    let next = State::AskingReset { slot, digest, ask_at: context.now, why: None };
                     to(next).with(Notice::VerifySucceeded { digest })
                 }
                 // Nothing was activated yet.
@@ -232,12 +234,13 @@ impl State {
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
-            State::AskingReset { slot, digest, .. } => match input {
+            State::AskingReset { slot, digest, why: before, .. } => match input {
                 I::Consent(Consent::Now) => {
                     to(State::Announcing { slot, digest, until: context.now.plus_ms(ANNOUNCE_MS_MAX) })
                 }
-                I::Consent(Consent::Later { ms }) => {
-                    to(State::AskingReset { slot, digest, ask_at: again(context.now, ms), postponed: true })
+                I::Consent(Consent::Later { ms, why }) => {
+                    let next = State::AskingReset { slot, digest, ask_at: again(context.now, ms), why: Some(why) };
+                    Transition { next, notice: postponed(Step::Reset, before, why) }
                 }
                 I::Consent(Consent::Refused) => failed(Reason::RefusedByApplication),
                 I::Cancelled => cancelled(),
@@ -327,8 +330,13 @@ fn receiving(frontier_bytes: u32) -> Phase {
     Phase::Receiving { frontier_bytes }
 }
 
-fn asking(step: Step, ask_at: Instant, postponed: bool) -> Facts {
-    Facts { report: postponed.then_some(Report::Waiting(step)), deadline: Some(ask_at), ..CANCELLABLE }
+fn asking(step: Step, ask_at: Instant, why: Option<WhyLater>) -> Facts {
+    Facts { report: why.map(|why| Report::Waiting(step, why)), deadline: Some(ask_at), ..CANCELLABLE }
+}
+
+/// The notice of a postponed step, unless the cause is that of the answer before.
+fn postponed(step: Step, before: Option<WhyLater>, why: WhyLater) -> Option<Notice> {
+    (before != Some(why)).then_some(Notice::Postponed(step, why))
 }
 
 /// When the application is asked again.

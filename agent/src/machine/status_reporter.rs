@@ -4,7 +4,7 @@
 use ota_jobs::{RejectCode, Status};
 
 use super::AgentConfig;
-use super::event::{Message, Report, Step};
+use super::event::{Message, Report, Step, WhyLater};
 use super::execution::ExecutionId;
 use super::time::{Backoff, Instant, Rng};
 
@@ -46,8 +46,8 @@ pub(super) struct StatusReporter {
     backoff: Backoff,
     /// When progress was last queued, and how many blocks it reported.
     progress: Option<(Instant, u32)>,
-    /// The postponed step that was reported last.
-    waiting: Option<Step>,
+    /// The postponed step that was reported last, and its cause.
+    waiting: Option<(Step, WhyLater)>,
     /// The job is to be requested with its document.
     fresh_document: bool,
     /// Only a final report is sent.
@@ -83,9 +83,10 @@ impl StatusReporter {
         }
     }
 
-    /// Queues `report`, replacing any unsent one. That a step is postponed is reported once.
+    /// Queues `report`, replacing any unsent one. That a step is postponed is reported once for a cause.
     pub(super) fn queue(&mut self, report: Report) {
-        let again = matches!(report, Report::Waiting(step) if self.waiting.replace(step) == Some(step));
+        let again =
+            matches!(report, Report::Waiting(step, why) if self.waiting.replace((step, why)) == Some((step, why)));
         if !again && (!self.muted || matches!(report, Report::Final(_))) {
             self.queued = Some(report);
         }

@@ -148,9 +148,10 @@ impl Transfer {
     // Blocks.
 
     /// Accepts a block that is missing.
-    pub(super) fn block(&mut self, index: u32, len_bytes: u32, now: Instant) -> Option<Block> {
-        match self.window.offer(index, len_bytes, now) {
-            Ok(block) => {
+    pub(super) fn block(&mut self, index: u32, len_bytes: u32, now: Instant) -> Result<Block, BlockRefusal> {
+        let block = self.window.offer(index, len_bytes, now);
+        match block {
+            Ok(_) => {
                 self.quiet_since = now;
                 self.postponed = false;
                 self.refusals = 0;
@@ -158,17 +159,16 @@ impl Transfer {
                 self.fetch_failures = 0;
                 self.forbidden = 0;
                 self.backoff.reset();
-                Some(block)
             }
             Err(BlockRefusal::WrongLength { got, want }) => {
                 let reason = if got < want { Reason::ImageTooShort } else { Reason::ImageLengthMismatch };
                 let streak = self.wrong_length.filter(|streak| streak.index == index);
                 let count = streak.map_or(1, |streak| streak.count.saturating_add(1));
                 self.wrong_length = Some(WrongLengthStreak { index, count, reason });
-                None
             }
-            Err(BlockRefusal::Duplicate | BlockRefusal::OutOfRange) => None,
+            Err(BlockRefusal::Duplicate | BlockRefusal::OutOfRange | BlockRefusal::NotAwaited) => {}
         }
+        block
     }
 
     pub(super) fn request(&mut self, now: Instant) -> Option<BlockRequest> {
@@ -182,8 +182,8 @@ impl Transfer {
         }
     }
 
-    /// A message is complete. If it is no block, its parts postponed the timeouts wrongly: that counts once, since the block may be
-    /// behind it, and is undone from then on, since the block may be lost.
+    /// A message is complete. If it is no block, its parts postponed the timeouts wrongly: that counts once, since the block
+    /// may be behind it, and is undone from then on, since the block may be lost.
     pub(super) fn received(&mut self) {
         let Some(at) = self.window.rate().part_at() else { return };
         let counts = !mem::replace(&mut self.postponed, true);
@@ -196,6 +196,13 @@ impl Transfer {
     /// Since when no part of a block has arrived.
     fn quiet_since(&self) -> Instant {
         self.quiet_since.max(self.window.rate().part_at().unwrap_or_default())
+    }
+
+    /// The download goes on after it was suspended. What was requested before may still arrive.
+    pub(super) fn resume(&mut self, now: Instant) {
+        self.quiet_since = now;
+        self.window.incoming(now);
+        self.window.whole(true);
     }
 
     pub(super) fn stream_rejected(&mut self, code: StreamRejectCode) {

@@ -36,6 +36,8 @@ pub enum BlockRefusal {
     Duplicate,
     /// The block is outside the image or the window.
     OutOfRange,
+    /// No block is awaited.
+    NotAwaited,
     /// The length differs from that of a block at this index.
     WrongLength {
         /// Bytes received.

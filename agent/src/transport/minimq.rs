@@ -88,6 +88,14 @@ impl<IO: Read + Write> Mqtt for Connection<'_, '_, IO> {
         Ok(())
     }
 
+    async fn unsubscribe(&mut self, filters: &[&str]) -> Result<(), Self::Error> {
+        let end = Connection::unsubscribe(self, filters, &[]).await?;
+        while self.is_pending(&end) {
+            self.poll().await?;
+        }
+        Ok(())
+    }
+
     async fn publish(&mut self, topic: &str, payload: &[u8], qos: super::QoS) -> Result<(), Self::Error> {
         let qos = match qos {
             super::QoS::AtLeastOnce => QoS::AtLeastOnce,

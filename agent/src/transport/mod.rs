@@ -110,6 +110,12 @@ pub trait Mqtt {
     /// Not cancel-safe: close the connection after dropping the future.
     async fn subscribe(&mut self, filters: &[&str]) -> Result<(), Self::Error>;
 
+    /// Ends the subscriptions of [`Mqtt::subscribe`] to `filters`.
+    ///
+    /// # Cancel safety
+    /// Not cancel-safe: close the connection after dropping the future.
+    async fn unsubscribe(&mut self, filters: &[&str]) -> Result<(), Self::Error>;
+
     /// Sends a message.
     ///
     /// # Cancel safety

@@ -6,7 +6,7 @@ mod progress;
 mod updates;
 
 use ota_agent::machine::{Notice, WINDOW_BLOCKS};
-use ota_agent::{AgentConfig, Progress, StartRefused};
+use ota_agent::{AgentConfig, AgentState, Command, CommandRefused, Progress, StartRefused, Statistics};
 use ota_boot::Boot;
 use ota_jobs::Reason;
 use ota_pal::{Digest, RollbackCounters, SlotId};
@@ -36,6 +36,12 @@ pub struct Checks {
     pub notices: Vec<Notice>,
     /// Download progress, in order; only of the newest boot.
     pub progress: Vec<Progress>,
+    /// The application's commands, with their results, in order.
+    pub commands: Vec<(Command, Result<(), CommandRefused>)>,
+    /// The states of the agent, without repetitions.
+    pub states: Vec<AgentState>,
+    /// The agent's counters; of the newest boot.
+    pub statistics: Statistics,
     /// Refused attempts of the application to start an update.
     pub refused: Vec<StartRefused>,
     /// Failure reasons that this run's faults allow, beside those of the jobs' own defects.
@@ -64,6 +70,9 @@ impl Checks {
             violations: Vec::new(),
             notices: Vec::new(),
             progress: Vec::new(),
+            commands: Vec::new(),
+            states: Vec::new(),
+            statistics: Statistics::default(),
             refused: Vec::new(),
             allowed_failures: Vec::new(),
             releases: Vec::new(),
@@ -168,6 +177,22 @@ impl Checks {
     pub fn noticed(&mut self, notice: Notice, now_ms: u64) {
         self.a_download_goes_on_where_the_reset_found_it(notice, now_ms);
         self.notices.push(notice);
+    }
+
+    /// The agent is in this state.
+    pub fn in_state(&mut self, state: AgentState) {
+        if self.states.last() != Some(&state) {
+            self.states.push(state);
+        }
+    }
+
+    /// The agent counted.
+    pub fn counted(&mut self, statistics: Statistics) {
+        self.statistics = statistics;
+        let Statistics { blocks_received, blocks_accepted, blocks_duplicate, blocks_dropped, .. } = statistics;
+        if blocks_received != blocks_accepted + blocks_duplicate + blocks_dropped {
+            self.violated("every block is accepted, a duplicate or dropped", format!("{statistics:?}"));
+        }
     }
 
     /// The application started an update and was refused.

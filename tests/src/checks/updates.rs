@@ -1,5 +1,6 @@
 //! Checks of what is reported to the service.
 
+use ota_agent::Command;
 use ota_jobs::{Reason, Status};
 use ota_pal::Trial;
 
@@ -88,7 +89,7 @@ impl Checks {
         let earned = release.kind.reasons();
         let kind = release.kind;
         let fits = match (update.status, update.reason()) {
-            (Status::Succeeded, None) => earned.is_empty(),
+            (Status::Succeeded, None) => earned.is_empty() || self.accepted_on_command(),
             (status, Some(reason)) => {
                 status == reason.status() && (earned.contains(&reason) || self.allowed_failures.contains(&reason))
             }
@@ -100,6 +101,10 @@ impl Checks {
                 format!("{kind:?}: {update:?}"),
             );
         }
+    }
+
+    fn accepted_on_command(&self) -> bool {
+        self.commands.contains(&(Command::Accept, Ok(())))
     }
 
     /// The files of the job that an update ends.

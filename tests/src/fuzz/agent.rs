@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use ota_agent::machine::Event;
-use ota_agent::{Command, Instant, MESSAGE_BYTES_MAX};
+use ota_agent::{Command, Discovery, Instant, MESSAGE_BYTES_MAX};
 use ota_jobs::{Reason, Status};
 use ota_pal::{RollbackCounters, Version, poll_ready};
 
@@ -119,13 +119,23 @@ fn step(agent: &mut Agent<'_>, around: &mut Around, input: &mut Input<'_>) -> bo
             }
         }
         12 => {
-            let command = match input.byte() % 4 {
+            let command = match input.byte() % 14 {
                 0 => Command::Abort,
                 1 => Command::RollBack,
                 2 => Command::FactoryReset,
+                3 => Command::Check,
+                4 => Command::Download,
+                5 => Command::Activate,
+                6 => Command::Suspend,
+                7 => Command::Resume,
+                8 => Command::Accept,
+                9 => Command::Reject,
+                10 => Command::Statistics,
+                11 => Command::Discover(Discovery::OnDemand),
+                12 => Command::Discover(Discovery::Notified),
                 _ => Command::EraseImages(Version::new(1, 0, input.byte().into())),
             };
-            done(agent.execute(command, at));
+            _ = done(agent.execute(command, at));
         }
         13 => done(agent.on(Event::FetchFailed(reason(input.byte())), at)),
         14 => {

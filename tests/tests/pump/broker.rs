@@ -89,6 +89,7 @@ impl Broker for Line {
             return Err("refused");
         }
         self.inbox.clear();
+        self.filters.clear();
         (self.acknowledgements, self.is_dead) = (0, false);
         self.connections += 1;
         Ok(Open { line: self, activity })
@@ -105,7 +106,12 @@ impl Mqtt for Open<'_> {
     type Error = &'static str;
 
     async fn subscribe(&mut self, filters: &[&str]) -> Result<(), &'static str> {
-        self.line.filters = filters.iter().map(|filter| String::from(*filter)).collect();
+        self.line.filters.extend(filters.iter().map(|filter| String::from(*filter)));
+        Ok(())
+    }
+
+    async fn unsubscribe(&mut self, filters: &[&str]) -> Result<(), &'static str> {
+        self.line.filters.retain(|filter| !filters.contains(&filter.as_str()));
         Ok(())
     }
 
@@ -184,6 +190,9 @@ impl Line {
             };
         }
         self.acknowledgements += usize::from(qos == QoS::AtLeastOnce);
+        if !topic.starts_with("$aws/") && self.filters.iter().any(|filter| filter == topic) {
+            self.inbox.push_back(Reply { topic: topic.into(), payload: payload.into(), assured: false });
+        }
         let mut replies = self.service.borrow_mut().handle(topic, payload, pump::now().as_ms());
         if self.no_blocks_until.is_some_and(|until| Clock::now() < until) {
             replies.retain(|reply| !is_block(reply));

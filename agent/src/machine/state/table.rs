@@ -22,12 +22,12 @@ fn states() -> Vec<State> {
     let outcomes = [Outcome::Succeeded, Outcome::Failed(REASON)];
     let mut states = std::vec![
         State::CheckingInstalled,
-        State::AskingDownload { keep_bytes: 0, ask_at: NOW, postponed: false },
+        State::AskingDownload { keep_bytes: 0, ask_at: NOW, why: None },
         State::SavingJob { keep_bytes: 0 },
         State::PreparingSlot { keep_bytes: 0 },
         State::Receiving { slot: SLOT, resumed_bytes: 0 },
         State::Verifying { slot: SLOT },
-        State::AskingReset { slot: SLOT, digest: DIGEST, ask_at: NOW, postponed: false },
+        State::AskingReset { slot: SLOT, digest: DIGEST, ask_at: NOW, why: None },
         State::Announcing { slot: SLOT, digest: DIGEST, until: NOW },
         State::SavingActivation { slot: SLOT, digest: DIGEST, boots: 0 },
         State::Activating { slot: SLOT, digest: DIGEST },
@@ -65,7 +65,7 @@ fn inputs() -> Vec<(&'static str, Input)> {
         ("Invalidated", Input::Done(Done::Invalidated)),
         ("Failed", Input::Done(Done::Failed(REASON))),
         ("Consent(Now)", Input::Consent(Consent::Now)),
-        ("Consent(Later)", Input::Consent(Consent::Later { ms: 0 })),
+        ("Consent(Later)", Input::Consent(Consent::Later { ms: 0, why: WhyLater::Held })),
         ("Consent(Refused)", Input::Consent(Consent::Refused)),
         ("SelfTest(passed)", Input::SelfTest(Ok(()))),
         ("SelfTest(failed)", Input::SelfTest(Err(REASON))),

@@ -121,11 +121,11 @@ impl Case {
             Stimulus::Block(index) => {
                 let (key, missing) = (self.key(), self.received >> index & 1 == 0);
                 let block = self.transfer.block(index, self.len_of(index), NOW);
-                assert_eq!(block.is_some(), missing, "exactly the missing blocks are accepted");
+                assert_eq!(block.is_ok(), missing, "exactly the missing blocks are accepted");
                 assert!(missing || self.key() == key, "a duplicate changes nothing");
-                self.in_flight = block.map(InFlight::Write);
+                self.in_flight = block.ok().map(InFlight::Write);
             }
-            Stimulus::WrongLength(index, len_bytes) => assert_eq!(self.transfer.block(index, len_bytes, NOW), None),
+            Stimulus::WrongLength(index, len_bytes) => assert!(self.transfer.block(index, len_bytes, NOW).is_err()),
             Stimulus::Rejected(code) => self.transfer.stream_rejected(code),
             Stimulus::Connection => self.transfer.restart(NOW),
             Stimulus::Timeout => self.transfer.expire(TIMED_OUT),

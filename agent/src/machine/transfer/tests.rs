@@ -268,7 +268,7 @@ fn three_blocks_of_a_wrong_length_at_one_index_are_another_file_once_its_block_t
             let mut transfer = transfer(STREAM);
             assert!(transfer.request(NOW).is_some());
             for index in indices {
-                assert_eq!(transfer.block(index, len_bytes, NOW), None);
+                assert!(transfer.block(index, len_bytes, NOW).is_err());
             }
             transfer.expire(later(2_999));
             assert_eq!(transfer.failure(), None);

@@ -12,7 +12,8 @@ use embedded_io_async::{ErrorType, Read, Write};
 use minimq::{Buffers, ConfigBuilder, Session};
 use ota_agent::machine::Machine;
 use ota_agent::blocking::prelude::*;
-use ota_agent::transport::Observed;
+use ota_agent::transport::{Observed, QoS};
+use ota_agent::{CommandRefused, Discovery, Outgoing, Shutdown, Statistics};
 use ota_pal::blocking::{Native, OwnSelector};
 use ota_pal::{Blocking, Component, Geometry, HardwareId, Key, KeySet, Layout, NoWatchdog, Reset, SlotId, Version, VersionRule};
 use size::{Flash, read_device, write_device};
@@ -110,8 +111,24 @@ impl Application for Board {
         match u32::from_le_bytes(answer) {
             0 => Consent::Now,
             u32::MAX => Consent::Refused,
-            ms => Consent::Later { ms },
+            ms => Consent::Later { ms, why: WhyLater::Held },
         }
+    }
+
+    fn on_command(&mut self, _command: Command, result: Result<(), CommandRefused>) {
+        write_device(&[result.is_ok().into()]);
+    }
+
+    fn on_statistics(&mut self, statistics: &Statistics) {
+        write_device(&statistics.blocks_received.to_le_bytes());
+    }
+
+    fn filter(&self, _index: usize) -> Option<&str> {
+        Board::topic()
+    }
+
+    fn message(&mut self) -> Option<Outgoing<'_>> {
+        Some(Outgoing { topic: Board::topic()?, payload: b"on", qos: QoS::AtLeastOnce })
     }
 
     async fn command(&mut self) -> Command {
@@ -119,8 +136,30 @@ impl Application for Board {
             1 => Command::Abort,
             2 => Command::RollBack,
             3 => Command::FactoryReset,
+            4 => Command::Check,
+            5 => Command::Ask,
+            6 => Command::Download,
+            7 => Command::Activate,
+            8 => Command::Suspend,
+            9 => Command::Resume,
+            10 => Command::Accept,
+            11 => Command::Reject,
+            12 => Command::Discover(Discovery::OnDemand),
+            13 => Command::Discover(Discovery::Polled { every_ms: 60_000, jitter_ms: 1_000, checks_max: Some(3) }),
+            14 => Command::Statistics,
+            15 => Command::Publish,
+            16 => Command::Shutdown(Shutdown { unsubscribe: true }),
+            17 => Command::Shutdown(Shutdown { unsubscribe: false }),
             major => Command::EraseImages(Version { major: major.into(), minor: 0, patch: 0 }),
         }
+    }
+}
+
+impl Board {
+    fn topic() -> Option<&'static str> {
+        let mut state = [0];
+        read_device(&mut state);
+        (state[0] != 0).then_some("board")
     }
 }
 
