@@ -112,6 +112,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     /// # Cancel safety
     /// As [`Agent::on`].
     pub async fn on_message(&mut self, topic: &str, payload: &[u8], now: Instant) {
+        self.machine.received();
         if let Some((index, bytes)) = self.handle(topic, payload, now) {
             return self.on_block(index, bytes, now).await;
         }

@@ -60,8 +60,8 @@ where
     while pump.agent.is_running() {
         let mut connected = Err(TimeoutError);
         {
-            let connect =
-                pin!(async { connected = activity.until_silent(CONNECT_TIMEOUT, broker.connect(&activity)).await });
+            let connect = pin!(broker.connect(&activity));
+            let connect = pin!(async { connected = activity.until_silent(CONNECT_TIMEOUT, connect).await });
             pump.drive_while(connect).await;
         }
         match connected {
@@ -170,7 +170,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
     async fn subscribe_to<M: Mqtt>(&mut self, connection: &mut M, filters: &[&str]) -> Result<bool, M::Error> {
         let mut subscribed = Err(TimeoutError);
         {
-            let (activity, subscribe) = (self.activity, connection.subscribe(filters));
+            let (activity, subscribe) = (self.activity, pin!(connection.subscribe(filters)));
             let subscribe = pin!(async { subscribed = activity.until_silent(SUBSCRIBE_TIMEOUT, subscribe).await });
             self.drive_while(subscribe).await;
         }

@@ -9,6 +9,7 @@ mod server;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -330,6 +331,18 @@ fn a_connection_on_which_a_block_takes_longer_than_the_keep_alive_is_kept() {
     assert_eq!(line.premature_requests, 0, "no block is requested again while one is on its way");
 }
 
+/// More messages than arrive while a response is waited for twice.
+const OTHER_MESSAGES_MAX: u32 = 8;
+
+#[test]
+fn lost_blocks_are_requested_again_although_messages_of_the_application_arrive_all_the_time() {
+    let bench = Bench::new(Route::Mqtt);
+    let mut line = Line { is_busy: true, ..Line::new(&bench.service) };
+    assert_eq!(bench.run(&mut line, NoHttp), SlotId::A);
+    assert!(line.lost_blocks > 1 && line.other_messages > 1);
+    assert!(line.other_messages <= OTHER_MESSAGES_MAX, "{} messages", line.other_messages);
+}
+
 #[test]
 fn an_image_arrives_over_http_in_pieces_and_continues_after_a_connection_that_ended() {
     let bench = Bench::new(Route::Http);
@@ -375,9 +388,9 @@ fn a_wait_is_for_silence_and_six_times_as_long_at_most() {
             activity.note();
         }
     };
-    assert_eq!(block_on(activity.until_silent(limit, arrive(5))), Ok(()));
-    assert!(block_on(activity.until_silent(limit, arrive(u32::MAX))).is_err());
-    assert!(block_on(activity.until_silent(limit, pending::<()>())).is_err());
+    assert_eq!(block_on(activity.until_silent(limit, pin!(arrive(5)))), Ok(()));
+    assert!(block_on(activity.until_silent(limit, pin!(arrive(u32::MAX)))).is_err());
+    assert!(block_on(activity.until_silent(limit, pin!(pending::<()>()))).is_err());
 }
 
 #[test]

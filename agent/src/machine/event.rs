@@ -46,7 +46,7 @@ pub enum Event {
     },
     /// The stream service rejected a request.
     StreamRejected(StreamRejectCode),
-    /// Bytes arrived that are not a whole message yet: what is awaited may be on its way.
+    /// Bytes arrived that are not a whole message yet: what is awaited may be on its way, until the message is complete.
     Incoming,
     /// An HTTP request failed, or its body ended early.
     FetchFailed(Reason),

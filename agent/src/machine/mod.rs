@@ -171,6 +171,13 @@ impl Machine {
         }
     }
 
+    /// A message is complete, and [`Event::Incoming`] was about its parts. Precedes the event that the message is.
+    pub fn received(&mut self) {
+        if let Some(job) = &mut self.job {
+            job.transfer.received();
+        }
+    }
+
     /// Accepts a block if it is missing. The caller writes it at once and ends the write by [`Event::Done`].
     pub fn block(&mut self, index: u32, len_bytes: u32, now: Instant) -> Option<Block> {
         let not_awaited = Err(BlockRefusal::NotAwaited);

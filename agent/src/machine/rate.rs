@@ -27,6 +27,8 @@ pub struct RateEstimator {
     probe: Option<(u32, Instant)>,
     epoch: Option<(Instant, u32)>,
     last_activity: Option<Instant>,
+    /// When the last part of a message arrived that is not complete yet: it may be a block.
+    part_at: Option<Instant>,
     timeouts: u32,
 }
 
@@ -39,6 +41,7 @@ impl RateEstimator {
             probe: None,
             epoch: None,
             last_activity: None,
+            part_at: None,
             timeouts: 0,
         }
     }
@@ -75,12 +78,24 @@ impl RateEstimator {
     pub(super) fn timeout_at(&self) -> Option<Instant> {
         let usual = self.delay_ms.map_or(RESPONSE_MS_FIRST, |delay| (2 * delay + 500).max(RESPONSE_MS_MIN));
         let wait = (usual << self.timeouts.min(5)).min(RESPONSE_MS_MAX);
-        self.last_activity.map(|at| at.plus_ms(wait))
+        self.last_activity.map(|at| at.max(self.part_at.unwrap_or(at)).plus_ms(wait))
     }
 
-    /// Postpones the timeout, if one is running.
+    /// Postpones the timeout until the message is complete, a part of which arrived.
     pub(super) fn incoming(&mut self, now: Instant) {
-        self.last_activity = self.last_activity.map(|_| now);
+        self.part_at = Some(now);
+    }
+
+    /// When the last part of an incomplete message arrived.
+    pub(super) fn part_at(&self) -> Option<Instant> {
+        self.part_at
+    }
+
+    /// The message is complete: what its parts postponed is undone, unless `counts`.
+    pub(super) fn whole(&mut self, counts: bool) {
+        if let Some(at) = self.part_at.take().filter(|_| counts) {
+            self.last_activity = self.last_activity.map(|last| last.max(at));
+        }
     }
 
     /// Doubles the next timeout.

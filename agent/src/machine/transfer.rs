@@ -1,6 +1,8 @@
 //! The download of one image: the source of its blocks, the operations on flash that it needs, and when it fails. Which
 //! blocks are missing is tracked by the window.
 
+use core::mem;
+
 use ota_jobs::{Reason, StreamRejectCode};
 
 use super::event::{Done, Operation, Plan};
@@ -52,8 +54,10 @@ pub(super) struct Transfer {
     /// The source to use when this one fails.
     spare: Option<Source>,
     silence_ms_max: u64,
-    /// When the last block was accepted, or, if later, a part of one arrived or the download or the connection started.
+    /// When the last block was accepted, or, if later, the download or the connection started.
     quiet_since: Instant,
+    /// Whether a whole message that was no block has postponed the timeouts since the last block.
+    postponed: bool,
     /// Stream requests that were rejected since the last accepted block.
     refusals: u8,
     wrong_length: Option<WrongLengthStreak>,
@@ -79,6 +83,7 @@ impl Transfer {
             spare,
             silence_ms_max: config.silence_ms_max,
             quiet_since: Instant::default(),
+            postponed: false,
             refusals: 0,
             wrong_length: None,
             fetch_failures: 0,
@@ -100,6 +105,7 @@ impl Transfer {
 
     /// Requests the outstanding blocks again after a reconnection: they do not arrive any more.
     pub(super) fn restart(&mut self, now: Instant) {
+        self.window.whole(false); // the rest of a message does not arrive any more, either
         self.window.request_again();
         self.quiet_since = now;
     }
@@ -147,6 +153,7 @@ impl Transfer {
         match block {
             Ok(_) => {
                 self.quiet_since = now;
+                self.postponed = false;
                 self.refusals = 0;
                 self.wrong_length = None;
                 self.fetch_failures = 0;
@@ -171,15 +178,31 @@ impl Transfer {
     /// A part of a message arrived: a block takes long on a slow link, and only silence is counted.
     pub(super) fn incoming(&mut self, now: Instant) {
         if self.source == Source::Stream {
-            self.quiet_since = now;
             self.window.incoming(now);
         }
+    }
+
+    /// A message is complete. If it is no block, its parts postponed the timeouts wrongly: that counts once, since the block
+    /// may be behind it, and is undone from then on, since the block may be lost.
+    pub(super) fn received(&mut self) {
+        let Some(at) = self.window.rate().part_at() else { return };
+        let counts = !mem::replace(&mut self.postponed, true);
+        if counts {
+            self.quiet_since = self.quiet_since.max(at);
+        }
+        self.window.whole(counts);
+    }
+
+    /// Since when no part of a block has arrived.
+    fn quiet_since(&self) -> Instant {
+        self.quiet_since.max(self.window.rate().part_at().unwrap_or_default())
     }
 
     /// The download goes on after it was suspended. What was requested before may still arrive.
     pub(super) fn resume(&mut self, now: Instant) {
         self.quiet_since = now;
         self.window.incoming(now);
+        self.window.whole(true);
     }
 
     pub(super) fn stream_rejected(&mut self, code: StreamRejectCode) {
@@ -200,7 +223,7 @@ impl Transfer {
 
     /// Whether no block has arrived for a while.
     pub(super) fn is_quiet(&self, now: Instant) -> bool {
-        now.since(self.quiet_since) >= QUIET_MS
+        now.since(self.quiet_since()) >= QUIET_MS
     }
 
     // HTTP.
@@ -292,7 +315,7 @@ impl Transfer {
         {
             self.switch_source(streak.reason);
         }
-        if now.since(self.quiet_since) >= self.silence_ms_max {
+        if now.since(self.quiet_since()) >= self.silence_ms_max {
             self.switch_source(Reason::TransferTimedOut);
             self.quiet_since = now;
         }
@@ -301,7 +324,7 @@ impl Transfer {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.source {
             Source::Stream => {
-                let end = self.quiet_since.plus_ms(self.silence_ms_max);
+                let end = self.quiet_since().plus_ms(self.silence_ms_max);
                 Some(self.window.deadline().map_or(end, |timeout| timeout.min(end)))
             }
             Source::Http => Some(self.fetch_at), // an open body has a timeout of its own

@@ -220,9 +220,14 @@ impl Window {
         timed_out
     }
 
-    /// Postpones the timeout: a part of a block arrived.
+    /// Postpones the timeout: a part of a message arrived, which may be a block.
     pub(super) fn incoming(&mut self, now: Instant) {
         self.rate.incoming(now);
+    }
+
+    /// Undoes that, unless `counts`: the message is complete.
+    pub(super) fn whole(&mut self, counts: bool) {
+        self.rate.whole(counts);
     }
 
     /// When the outstanding blocks time out.

@@ -2,7 +2,7 @@
 //! the pump.
 
 use core::cell::Cell;
-use core::pin::pin;
+use core::pin::Pin;
 
 use embassy_time::{Duration, TimeoutError, with_timeout};
 use embedded_io_async::{ErrorType, Read, Write};
@@ -34,8 +34,11 @@ impl Activity {
     ///
     /// # Cancel safety
     /// That of `future`.
-    pub async fn until_silent<F: Future>(&self, limit: Duration, future: F) -> Result<F::Output, TimeoutError> {
-        let mut future = pin!(future);
+    pub async fn until_silent<F: Future>(
+        &self,
+        limit: Duration,
+        mut future: Pin<&mut F>,
+    ) -> Result<F::Output, TimeoutError> {
         let mut ended = Err(TimeoutError);
         for _ in 0..=PROLONGED_MAX {
             self.take();

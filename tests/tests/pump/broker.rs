@@ -38,6 +38,11 @@ pub struct Line {
     pub blocks_before_slow: Option<u32>,
     /// When the block that is on its way was sent, and how many of its parts arrived.
     pub on_its_way: Option<(Clock, u32)>,
+    /// Whether the blocks of the first request are lost, and messages of the application arrive one behind the other until
+    /// blocks are requested again.
+    pub is_busy: bool,
+    pub lost_blocks: u32,
+    pub other_messages: u32,
     pub acknowledgements: usize,
     /// Whether the last packet was an acknowledgement.
     pub acknowledged: bool,
@@ -67,6 +72,9 @@ impl Line {
             premature_requests: 0,
             blocks_before_slow: None,
             on_its_way: None,
+            is_busy: false,
+            lost_blocks: 0,
+            other_messages: 0,
             acknowledgements: 0,
             acknowledged: false,
             unacknowledged_max: 0,
@@ -132,12 +140,7 @@ impl Mqtt for Open<'_> {
             return Err("ended");
         }
         if line.blocks_before_slow == Some(0) && line.inbox.front().is_some_and(is_block) {
-            let (sent, parts) = line.on_its_way.get_or_insert((Clock::now(), 0));
-            while *parts < PARTS {
-                Timer::at(*sent + SLOW * (*parts + 1) / PARTS).await;
-                *parts += 1;
-                self.activity.note();
-            }
+            line.arrive(SLOW, self.activity).await;
             line.blocks_before_slow = None;
         }
         // An acknowledgement and a message in turns: neither overtakes more than one of the others.
@@ -146,6 +149,12 @@ impl Mqtt for Open<'_> {
             line.acknowledgements -= 1;
             self.activity.note();
             return Ok(None);
+        }
+        if line.is_busy && line.lost_blocks > 0 && line.inbox.is_empty() {
+            line.arrive(OTHER, self.activity).await;
+            line.on_its_way = None;
+            line.other_messages += 1;
+            return Ok(Some(Inbound { topic: "kitchen/door", payload: b"open" }));
         }
         line.received = line.inbox.pop_front();
         if let (Some(before), true) = (&mut line.blocks_before_slow, line.received.as_ref().is_some_and(is_block)) {
@@ -161,8 +170,11 @@ impl Mqtt for Open<'_> {
     }
 }
 
-/// How long a block takes on a slow link, and in how many parts it arrives.
+/// How long a block takes on a slow link.
 const SLOW: Duration = Duration::from_secs(6 * KEEP_ALIVE_S as u64);
+/// How long a message of the application takes there: timeouts of whole seconds end while one is on its way.
+const OTHER: Duration = Duration::from_millis(1_300);
+/// In how many parts either arrives.
 const PARTS: u32 = 12;
 
 fn is_block(reply: &Reply) -> bool {
@@ -170,6 +182,16 @@ fn is_block(reply: &Reply) -> bool {
 }
 
 impl Line {
+    /// Waits for all parts of a message that takes `slow`. Continues after a call that was cancelled.
+    async fn arrive(&mut self, slow: Duration, activity: &Activity) {
+        let (sent, parts) = self.on_its_way.get_or_insert((Clock::now(), 0));
+        while *parts < PARTS {
+            Timer::at(*sent + slow * (*parts + 1) / PARTS).await;
+            *parts += 1;
+            activity.note();
+        }
+    }
+
     async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) {
         self.published.push(qos);
         if topic.ends_with("/get/cbor") {
@@ -191,6 +213,12 @@ impl Line {
         let mut replies = self.service.borrow_mut().handle(topic, payload, pump::now().as_ms());
         if self.no_blocks_until.is_some_and(|until| Clock::now() < until) {
             replies.retain(|reply| !is_block(reply));
+        }
+        if self.is_busy && replies.iter().any(is_block) {
+            self.is_busy = self.lost_blocks == 0;
+            if self.is_busy {
+                self.lost_blocks = replies.extract_if(.., |reply| is_block(reply)).count() as u32;
+            }
         }
         self.inbox.extend(replies);
     }

@@ -48,6 +48,69 @@ fn progress_has_the_rate_and_the_time_that_is_left() {
     assert_eq!(Transfer::new(&config, NO_IMAGE).progress(), None);
 }
 
+/// A message of another topic, parts of which arrive every 500 ms until `until`; returns the deadline after it.
+fn foreign(transfer: &mut Transfer, from_ms: u64, until_ms: u64) -> Option<Instant> {
+    for ms in (from_ms..=until_ms).step_by(500) {
+        transfer.incoming(later(ms));
+        transfer.expire(later(ms));
+        assert_eq!(transfer.request(later(ms)), None, "a block may be arriving at {ms} ms");
+    }
+    transfer.received();
+    transfer.deadline()
+}
+
+#[test]
+fn a_lost_block_is_requested_after_one_other_message_and_a_timeout_however_busy_the_link() {
+    let mut transfer = transfer(STREAM);
+    assert!(transfer.request(NOW).is_some());
+    let response_ms = 3_000;
+    assert_eq!(foreign(&mut transfer, 500, 8_000), Some(later(8_000 + response_ms)), "the block may be behind it");
+    assert_eq!(foreign(&mut transfer, 8_500, 20_000), Some(later(8_000 + response_ms)));
+    transfer.expire(later(20_000));
+    assert!(transfer.request(later(20_000)).is_some());
+    for (from_ms, until_ms) in [(20_500, 150_000), (150_500, 307_500)] {
+        foreign(&mut transfer, from_ms, until_ms);
+        transfer.expire(later(until_ms));
+        assert_eq!((transfer.request(later(until_ms)).is_some(), transfer.failure()), (true, None));
+    }
+    foreign(&mut transfer, 308_500, 309_000);
+    transfer.expire(later(309_000));
+    assert_eq!(transfer.failure(), Some(Reason::TransferTimedOut), "no block for five minutes");
+}
+
+#[test]
+fn a_part_counts_after_a_timeout_too_and_not_on_the_next_connection() {
+    let mut transfer = transfer(STREAM);
+    assert!(transfer.request(NOW).is_some());
+    transfer.incoming(later(400_000));
+    transfer.expire(later(410_000));
+    assert!(transfer.request(later(410_000)).is_some());
+    transfer.expire(later(699_999));
+    assert_eq!(transfer.failure(), None);
+    transfer.received(); // the end of the message, with the last part
+    transfer.expire(later(699_999));
+    assert_eq!(transfer.failure(), None);
+    transfer.incoming(later(700_000));
+    transfer.restart(later(700_000));
+    assert!(transfer.request(later(701_000)).is_some());
+    assert_eq!(foreign(&mut transfer, 701_500, 702_000), Some(later(713_000)), "the third timeout; no part is counted");
+    transfer.expire(later(999_999));
+    assert_eq!(transfer.failure(), None);
+    transfer.expire(later(1_000_000));
+    assert_eq!(transfer.failure(), Some(Reason::TransferTimedOut));
+}
+
+#[test]
+fn a_block_restores_that_another_message_may_precede_the_next_one() {
+    let mut transfer = transfer(STREAM);
+    assert!(transfer.request(NOW).is_some());
+    foreign(&mut transfer, 500, 1_000);
+    transfer.incoming(later(1_500));
+    transfer.received();
+    arrives(&mut transfer, 0, later(2_000));
+    assert_eq!(foreign(&mut transfer, 2_500, 40_000), Some(later(40_000 + 4_500)), "twice the delay and half a second");
+}
+
 #[test]
 fn three_refusals_without_a_block_between_them_end_a_stream_and_internal_errors_do_not() {
     for (code, reason) in [
