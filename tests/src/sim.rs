@@ -16,6 +16,7 @@ use crate::network::Network;
 use crate::rng::Rng;
 use crate::service::{Reply, Service};
 pub use crate::setup::Setup;
+use crate::traffic::Traffic;
 use crate::verifier::Signer;
 use crate::web::Web;
 
@@ -69,6 +70,8 @@ pub struct Simulation {
     pub network: Network,
     /// The HTTP server.
     pub web: Web,
+    /// Requests and blocks that were counted.
+    pub traffic: Traffic,
     /// Observations and violated invariants.
     pub checks: Checks,
     /// Milliseconds since the beginning.
@@ -102,6 +105,7 @@ impl Simulation {
             service: Service::new(&setup.thing, rng.split()),
             network: Network::new(receive_bytes, rng.split()),
             web: Web::default(),
+            traffic: Traffic::default(),
             checks,
             now_ms: 0,
             steps: 0,
