@@ -28,6 +28,8 @@ pub struct Agent<'b, P, A> {
     pub(crate) free: SlotId,
     connected: bool,
     reset: bool,
+    /// An operation was executed since the last [`Agent::work`].
+    operated: bool,
     /// The time of the last [`Agent::work`].
     polled_at: Instant,
 }
@@ -66,6 +68,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             free: state.free,
             connected: false,
             reset: false,
+            operated: false,
             polled_at: now,
         })
     }
@@ -86,7 +89,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         let document = document.ok_or(StartRefused::NotAnUpdate)?;
         let plan = self.take_document(None, &document).map_err(refused)?;
         self.machine.update_now(plan, now);
-        self.work(now).await;
+        self.operate(now).await;
         Ok(())
     }
 
@@ -101,7 +104,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             _ => {}
         }
         self.machine.on(event, now);
-        self.work(now).await;
+        self.operate(now).await;
     }
 
     /// Handles a received message. A message on a topic that is not the agent's is passed to the application.
@@ -112,7 +115,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         if let Some((index, bytes)) = self.handle(topic, payload, now) {
             return self.on_block(index, bytes, now).await;
         }
-        self.work(now).await;
+        self.operate(now).await;
     }
 
     /// Writes a block to flash if it is missing.
@@ -129,7 +132,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
                 self.application.on_progress(progress);
             }
         }
-        self.work(now).await;
+        self.operate(now).await;
     }
 
     /// Executes the operations that are due on the platform.
@@ -137,6 +140,13 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     /// # Cancel safety
     /// As [`Agent::on`].
     pub async fn work(&mut self, now: Instant) {
+        if core::mem::take(&mut self.operated) {
+            self.machine.on(Event::Incoming, now); // nothing could be received meanwhile: that was no silence
+        }
+        self.operate(now).await;
+    }
+
+    async fn operate(&mut self, now: Instant) {
         self.polled_at = now;
         self.drain_notices();
         self.ask_verdict(now);
@@ -316,6 +326,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
 
     /// Reports the result of an operation to the machine.
     fn finish(&mut self, done: Done, now: Instant) {
+        self.operated = true;
         self.platform.feed_watchdog();
         self.machine.on(Event::Done(done), now);
         self.drain_notices();

@@ -46,6 +46,8 @@ pub struct Planned {
     pub lost_requests: Range<u64>,
     /// These blocks are lost.
     pub lost_blocks: Range<u64>,
+    /// Every n-th block is lost, from a first one: (n, the first).
+    pub lost_every: Option<(u64, u64)>,
     /// Every n-th block arrives behind this many of the next ones: (n, how many).
     pub late: Option<(u64, u64)>,
 }

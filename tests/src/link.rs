@@ -12,6 +12,8 @@ pub const AWS_BYTES_PER_S: u64 = 524_288;
 pub const IMAGE_BYTES: u32 = 1_048_576;
 /// Bytes of a block.
 pub const BLOCK_BYTES: u32 = 4_096;
+/// The same with topic and envelope.
+const BLOCK_WIRE_BYTES: u64 = 4_200;
 /// Longer than any download over these links.
 const WHILE_MS: u64 = 3_600_000;
 
@@ -54,9 +56,9 @@ impl Link {
         u64::from(IMAGE_BYTES) * 1_000 / self.bytes_per_s + self.round_trip_ms
     }
 
-    /// From a request for one block to the end of the block.
+    /// From a request for one block to the end of the block, with its envelope.
     pub fn block_round_trip_ms(&self) -> u64 {
-        (u64::from(BLOCK_BYTES) * 1_000).div_ceil(self.bytes_per_s) + self.round_trip_ms
+        self.round_trip_ms + (BLOCK_WIRE_BYTES * 1_000).div_ceil(self.bytes_per_s)
     }
 
     /// Conditions without faults.
@@ -71,7 +73,12 @@ impl Link {
 
     /// A device on this link with a job over `route`, before its first boot.
     pub fn simulation(&self, route: Route) -> Simulation {
-        let mut setup = Setup { slot_sectors: 300, ..Setup::new(1) };
+        self.simulation_of(route, 1)
+    }
+
+    /// As [`Link::simulation`], with random choices from `seed`.
+    pub fn simulation_of(&self, route: Route, seed: u64) -> Simulation {
+        let mut setup = Setup { slot_sectors: 300, ..Setup::new(seed) };
         setup.config = setup.config.with_block_bytes(BLOCK_BYTES).expect("a size in range");
         let mut sim = Simulation::new(setup);
         sim.network.conditions = self.conditions();
@@ -79,13 +86,8 @@ impl Link {
         sim
     }
 
-    /// What a download over MQTT costs without faults.
-    pub fn download(&self) -> Traffic {
-        finish(self.simulation(Route::Mqtt))
-    }
-
-    /// As [`Link::download`], with these faults.
-    pub fn download_with(&self, planned: Planned) -> Traffic {
+    /// What a download over MQTT costs with these faults.
+    pub fn download(&self, planned: Planned) -> Traffic {
         let mut sim = self.simulation(Route::Mqtt);
         sim.network.planned = planned;
         finish(sim)
@@ -97,5 +99,6 @@ pub fn finish(mut sim: Simulation) -> Traffic {
     let ended = sim.run(WHILE_MS, |_| Flow::Go);
     assert_eq!(sim.checks.violations, [] as [String; 0]);
     assert_eq!((ended, sim.verdict("job")), (Ended::Quiet, (ota_jobs::Status::Succeeded, None)));
+    sim.traffic.lost = sim.network.lost;
     sim.traffic
 }

@@ -55,6 +55,8 @@ pub struct Network {
     pub conditions: NetworkConditions,
     /// Faults of certain messages.
     pub planned: Planned,
+    /// Blocks and requests for blocks that were lost.
+    pub lost: u32,
     /// No block is delivered before this time.
     pub silent_until_ms: u64,
     /// The largest message that the device can receive; larger ones are discarded, as brokers do.
@@ -77,17 +79,13 @@ impl Network {
             rng,
             conditions,
             planned: Planned::default(),
+            lost: 0,
             silent_until_ms: 0,
             receive_bytes_max,
             filters: Vec::new(),
             last_us: [0; 2],
             sent: [0; 2],
         }
-    }
-
-    /// Draws its random choices from `seed` from now on.
-    pub fn reseed(&mut self, seed: u64) {
-        self.rng = Rng::new(seed);
     }
 
     /// Schedules an event.
@@ -155,15 +153,15 @@ impl Network {
         let mut arrivals = Vec::new();
         for _ in 0..times {
             let at_us = self.last_us[way].max((now_ms + self.delay()) * 1_000) + busy_us;
-            self.last_us[way] = at_us;
             let at_ms = at_us.div_ceil(1_000);
             let is_lost = self.rng.percent(loss) || now_ms < self.silent_until_ms || planned_loss;
             let late_ms = if self.rng.percent(reorder) { self.rng.below(OVERTAKEN_DELAYS * delay_ms + 1) } else { 0 };
-            match assured {
-                true => arrivals.push(at_ms),
-                false if is_lost => {}
-                false => arrivals.push(at_ms + late_ms + planned_us.div_ceil(1_000)),
+            if is_lost && !assured {
+                self.lost += 1; // by the broker: it does not reach the link
+                continue;
             }
+            self.last_us[way] = at_us;
+            arrivals.push(if assured { at_ms } else { at_ms + late_ms + planned_us.div_ceil(1_000) });
         }
         arrivals
     }
@@ -172,11 +170,14 @@ impl Network {
     fn plan(&mut self, way: usize, busy_us: u64) -> (bool, u64) {
         let number = self.sent[way];
         self.sent[way] += 1;
-        let Planned { lost_requests, lost_blocks, late } = &self.planned;
-        let is_lost = [lost_requests, lost_blocks][way].contains(&number);
+        let Planned { lost_requests, lost_blocks, lost_every, late } = &self.planned;
+        let lost_one = lost_every.is_some_and(|(every, first)| way == 1 && number % every == first);
+        let is_lost = lost_one || [lost_requests, lost_blocks][way].contains(&number);
         match late {
             // Half a block more than whole places, so that rounding to milliseconds changes no order.
-            Some((every, places)) if way == 1 && number % every == 0 => (is_lost, busy_us * (2 * places + 1) / 2),
+            Some((every, places)) if way == 1 && number % every == every - 1 => {
+                (is_lost, busy_us * (2 * places + 1) / 2)
+            }
             _ => (is_lost, 0),
         }
     }

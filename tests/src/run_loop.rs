@@ -173,8 +173,11 @@ impl Simulation {
             }
             NetworkEvent::Down { topic, payload } => {
                 self.messages += 1;
-                self.traffic.received(&topic, self.now_ms);
-                poll_ready(agent.on_message(&topic, &payload, at)).is_some()
+                let is_block = self.traffic.received(&topic, self.now_ms);
+                let powered = poll_ready(agent.on_message(&topic, &payload, at)).is_some();
+                let slow = self.slow_write.filter(|(every, _)| is_block && self.traffic.blocks % every == 0);
+                self.now_ms += slow.map_or(0, |(_, ms)| ms);
+                powered
             }
             NetworkEvent::Part => poll_ready(agent.on(Event::Incoming, at)).is_some(),
             NetworkEvent::Fetched { body, part } if self.body == Some(body) => self.fetched(agent, part),

@@ -70,6 +70,8 @@ pub struct Simulation {
     pub network: Network,
     /// The HTTP server.
     pub web: Web,
+    /// Every n-th block takes so many milliseconds to write, during which the device receives nothing: (n, milliseconds).
+    pub slow_write: Option<(u32, u64)>,
     /// Requests and blocks that were counted.
     pub traffic: Traffic,
     /// Observations and violated invariants.
@@ -105,6 +107,7 @@ impl Simulation {
             service: Service::new(&setup.thing, rng.split()),
             network: Network::new(receive_bytes, rng.split()),
             web: Web::default(),
+            slow_write: None,
             traffic: Traffic::default(),
             checks,
             now_ms: 0,

@@ -8,6 +8,8 @@ pub struct Traffic {
     pub requests: u32,
     /// Blocks that reached the device, from either source.
     pub blocks: u32,
+    /// Lost blocks, and lost requests for blocks.
+    pub lost: u32,
     /// Requests about jobs.
     pub job_requests: u32,
     first_ms: Option<u64>,
@@ -25,11 +27,13 @@ impl Traffic {
         if topic.contains("/streams/") { self.request(now_ms) } else { self.job_requests += 1 }
     }
 
-    /// A message reached the device.
-    pub(crate) fn received(&mut self, topic: &str, now_ms: u64) {
-        if topic.contains("/streams/") && topic.contains("/data/") {
+    /// A message reached the device; returns whether it is a block.
+    pub(crate) fn received(&mut self, topic: &str, now_ms: u64) -> bool {
+        let is_block = topic.contains("/streams/") && topic.contains("/data/");
+        if is_block {
             self.block(now_ms);
         }
+        is_block
     }
 
     /// The device requested blocks.

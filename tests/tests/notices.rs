@@ -122,7 +122,7 @@ fn a_long_trial_is_reported_to_the_service() {
 
 #[test]
 fn progress_is_reported_at_the_start_then_every_five_per_cent_and_once_a_second_at_most() {
-    for (bytes_per_s, reports_min) in [(256_000, 2), (10_240, 15)] {
+    for (bytes_per_s, reports_min) in [(256_000, 2), (10_240, 5)] {
         let mut sim = Simulation::new(Setup { slot_sectors: 160, ..Setup::new(1) });
         sim.network.conditions.bytes_per_s = bytes_per_s;
         sim.create(&Order { image_bytes: 600 * 1_024, ..order("job", Kind::Good, 2) });

@@ -208,6 +208,7 @@ impl Job {
     }
 
     pub(super) fn message(&mut self, now: Instant, response_timeout_ms: u64, token: u32) -> Option<Message<'_>> {
+        let response_timeout_ms = response_timeout_ms + self.transfer.queue_ms(); // responses arrive behind the blocks
         if let Some(message) = self.reporter.message(&self.identity.id, now, response_timeout_ms, token) {
             return Some(message);
         }

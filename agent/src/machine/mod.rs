@@ -66,6 +66,8 @@ pub struct Machine {
     poller: JobPoller,
     /// The job whose download a reset interrupted, until the service offers it or another one.
     interrupted: Option<Record>,
+    /// Of the last response about the next job; 0 before the first.
+    delay_ms: u64,
     notices: Notices,
     rng: Rng,
 }
@@ -82,6 +84,7 @@ impl Machine {
             job: None,
             poller: JobPoller::new(),
             interrupted: None,
+            delay_ms: 0,
             notices: Notices::new(),
             rng: Rng::new(seed),
         };

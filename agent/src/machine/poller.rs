@@ -25,6 +25,8 @@ pub(super) struct JobPoller {
     /// A job that was received without its document, and is being requested with it once more.
     suspect: Option<Execution>,
     backoff: Backoff,
+    /// When the request in flight was sent.
+    sent: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -39,7 +41,14 @@ enum State {
 
 impl JobPoller {
     pub(super) fn new() -> Self {
-        Self { state: State::Waiting(None), unanswered: 0, unreadable: None, suspect: None, backoff: Backoff::new() }
+        Self {
+            state: State::Waiting(None),
+            unanswered: 0,
+            unreadable: None,
+            suspect: None,
+            backoff: Backoff::new(),
+            sent: None,
+        }
     }
 
     /// Schedules a request, unless one is in flight.
@@ -58,6 +67,11 @@ impl JobPoller {
     pub(super) fn answered(&mut self, next: Option<Instant>) {
         *self = Self::new();
         self.state = State::Waiting(next);
+    }
+
+    /// How long a response took that arrives now, if one was due.
+    pub(super) fn round_trip_ms(&mut self, now: Instant) -> Option<u64> {
+        self.sent.take().map(|sent| now.since(sent))
     }
 
     /// Takes a rejection; retries with back-off.
@@ -99,6 +113,7 @@ impl JobPoller {
                 // The timeout grows, for a service that is slow.
                 let waits = if self.suspect.is_some() { SUSPECT_WAITS } else { 1 + u64::from(self.unanswered) };
                 self.state = State::Requested { document, until: now.plus_ms(response_timeout_ms * waits) };
+                self.sent = Some(now);
                 Some(Message::NextJob { token, document })
             }
             State::Waiting(_) | State::Requested { .. } => None,

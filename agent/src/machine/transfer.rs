@@ -98,6 +98,16 @@ impl Transfer {
         self.quiet_since = now;
     }
 
+    /// Sets the delay to expect of the first response: that of another message of the service.
+    pub(super) fn expect_delay(&mut self, ms: u64) {
+        self.window.expect_delay(ms);
+    }
+
+    /// Milliseconds that the requested blocks take, and that a response of the service therefore waits.
+    pub(super) fn queue_ms(&self) -> u64 {
+        self.window.queue_ms()
+    }
+
     /// Requests the outstanding blocks again after a reconnection: they do not arrive any more.
     pub(super) fn restart(&mut self, now: Instant) {
         self.window.request_again();
