@@ -142,13 +142,6 @@ fn the_time_in_which_the_device_writes_is_no_silence() {
     }
 }
 
-/// They are answered behind the blocks of a request.
-#[test]
-fn no_message_about_the_job_is_repeated_on_a_slow_link() {
-    let cost = download(NB_IOT);
-    assert!(cost.job_requests <= 18, "{cost:?}");
-}
-
 #[test]
 fn jitter_of_a_fifth_of_the_round_trip_causes_no_second_request() {
     for (link, seed) in FAULTY.into_iter().flat_map(|link| (1..=5).map(move |seed| (link, seed))) {

@@ -76,6 +76,11 @@ impl RateEstimator {
         self.batch_blocks
     }
 
+    /// Milliseconds that one block takes; 0 before a rate is known.
+    pub(super) fn block_ms(&self) -> u64 {
+        self.block_ms
+    }
+
     /// Bytes per second over the last interval; 0 before the first one ended.
     pub fn rate_bytes_per_s(&self) -> u32 {
         self.rate_bytes_per_s

@@ -273,10 +273,9 @@ impl Window {
         self.states.iter().filter(|state| state.is_requested()).count() as u32
     }
 
-    /// Milliseconds that the outstanding blocks take at the measured rate; 0 before it is known.
+    /// Milliseconds that the outstanding blocks take at the peak rate; 0 before a rate is known.
     pub(super) fn queue_ms(&self) -> u64 {
-        let bytes = u64::from(self.outstanding()) * u64::from(self.block_bytes);
-        (bytes * 1_000).checked_div(self.rate.rate_bytes_per_s().into()).unwrap_or(0)
+        u64::from(self.outstanding()) * self.rate.block_ms()
     }
 
     fn state(&mut self, index: u32) -> &mut BlockState {
