@@ -30,6 +30,8 @@ pub struct Agent<'b, P, A> {
     reset: bool,
     /// The pump is to end.
     pub(crate) shutdown: Option<Shutdown>,
+    /// An operation was executed since the last [`Agent::work`].
+    operated: bool,
     /// The time of the last [`Agent::work`].
     polled_at: Instant,
 }
@@ -69,6 +71,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             connected: false,
             reset: false,
             shutdown: None,
+            operated: false,
             polled_at: now,
         })
     }
@@ -89,7 +92,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         let document = document.ok_or(StartRefused::NotAnUpdate)?;
         let plan = self.take_document(None, &document).map_err(refused)?;
         self.machine.update_now(plan, now);
-        self.work(now).await;
+        self.operate(now).await;
         Ok(())
     }
 
@@ -104,7 +107,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             _ => {}
         }
         self.machine.on(event, now);
-        self.work(now).await;
+        self.operate(now).await;
     }
 
     /// Handles a received message. A message on a topic that is not the agent's is passed to the application.
@@ -116,7 +119,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         if let Some((index, bytes)) = self.handle(topic, payload, now) {
             return self.on_block(index, bytes, now).await;
         }
-        self.work(now).await;
+        self.operate(now).await;
     }
 
     /// Writes a block to flash if it is missing.
@@ -133,7 +136,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
                 self.application.on_progress(progress);
             }
         }
-        self.work(now).await;
+        self.operate(now).await;
     }
 
     /// Executes the operations that are due on the platform.
@@ -141,6 +144,13 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     /// # Cancel safety
     /// As [`Agent::on`].
     pub async fn work(&mut self, now: Instant) {
+        if core::mem::take(&mut self.operated) {
+            self.machine.on(Event::Incoming, now); // nothing could be received meanwhile: that was no silence
+        }
+        self.operate(now).await;
+    }
+
+    async fn operate(&mut self, now: Instant) {
         self.polled_at = now;
         self.drain_notices();
         self.ask_verdict(now);
@@ -347,6 +357,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
 
     /// Reports the result of an operation to the machine.
     fn finish(&mut self, done: Done, now: Instant) {
+        self.operated = true;
         self.platform.feed_watchdog();
         self.machine.on(Event::Done(done), now);
         self.drain_notices();

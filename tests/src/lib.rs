@@ -2,7 +2,9 @@
 //! from one seed and in one thread. Agent, platform and messages are the real ones.
 //!
 //! * [`rng`]: random numbers. [`nor`]: flash with faults and power cuts. [`image`], [`verifier`], [`job`]: releases.
-//! * [`service`], [`stream`], [`web`]: models of the servers. [`network`], [`corrupt`]: the network and corrupted messages.
+//! * [`service`], [`stream`], [`web`]: models of the servers. [`network`], [`conditions`], [`corrupt`]: the network, its
+//!   conditions, corrupted messages.
+//!   [`link`], [`traffic`]: links, and what a download over them costs.
 //! * [`mcuboot`], [`esp_bootloader`]: models of foreign boot loaders. [`rig`]: devices under four of those.
 //! * [`device`]: what boots. [`setup`]: parameters. [`sim`]: the simulation. [`checks`]: invariants. [`soak`]: soak runs.
 //! * [`cuts`]: scenarios with power cuts at every operation. [`fixtures`]: fixtures for tests that inject faults themselves.
@@ -11,6 +13,7 @@
 //! other projects. The tests that use all this are in `tests/tests`.
 
 pub mod checks;
+pub mod conditions;
 pub mod corrupt;
 pub mod cuts;
 pub mod device;
@@ -20,6 +23,7 @@ pub mod fixtures;
 pub mod fuzz;
 pub mod image;
 pub mod job;
+pub mod link;
 pub mod mcuboot;
 pub mod network;
 pub mod nor;
@@ -34,6 +38,7 @@ pub mod soak;
 pub mod stream;
 pub mod test_board;
 pub mod tools;
+pub mod traffic;
 pub mod verifier;
 pub mod web;
 mod wire;

@@ -1,8 +1,9 @@
-//! The network between device and service, in virtual time: delays, losses, duplicates, reordering, silence, corrupted
+//! The network between device and service, in virtual time: delays, rate, losses, duplicates, reordering, silence, corrupted
 //! copies, and lost connections that take all messages in flight with them. It does not interpret messages.
 
 use std::collections::BTreeMap;
 
+use crate::conditions::{NetworkConditions, Planned};
 use crate::corrupt::corrupted;
 use crate::rng::Rng;
 use crate::service::Reply;
@@ -37,36 +38,13 @@ pub enum NetworkEvent {
     },
 }
 
-/// Network conditions. Shares in per cent.
-#[derive(Clone, Copy, Debug)]
-pub struct NetworkConditions {
-    /// Minimum delay of a message.
-    pub delay_ms: u64,
-    /// Maximum additional delay.
-    pub jitter_ms: u64,
-    /// Transmission time of a block, during which no other is sent.
-    pub block_ms: u64,
-    /// Lost blocks and lost requests for blocks.
-    pub loss: u64,
-    /// Duplicated messages.
-    pub duplicates: u64,
-    /// Reordered blocks.
-    pub reorder: u64,
-    /// Messages that are followed by a corrupted copy.
-    pub garbage: u64,
-}
-
-impl NetworkConditions {
-    /// No faults.
-    pub const IDEAL: NetworkConditions =
-        NetworkConditions { delay_ms: 40, jitter_ms: 10, block_ms: 4, loss: 0, duplicates: 0, reorder: 0, garbage: 0 };
-}
-
 /// The interval at which parts of a block are noticed.
 const PART_MS: u64 = 1_000;
 
 /// Extra delay of a reordered block, in delays.
 const OVERTAKEN_DELAYS: u64 = 3;
+/// What MQTT adds to topic and payload.
+const PUBLISH_BYTES: usize = 8;
 
 /// The network, and the event queue of the simulation.
 pub struct Network {
@@ -75,14 +53,20 @@ pub struct Network {
     rng: Rng,
     /// The current conditions.
     pub conditions: NetworkConditions,
+    /// Faults of certain messages.
+    pub planned: Planned,
+    /// Blocks and requests for blocks that were lost.
+    pub lost: u32,
     /// No block is delivered before this time.
     pub silent_until_ms: u64,
     /// The largest message that the device can receive; larger ones are discarded, as brokers do.
     receive_bytes_max: usize,
     /// The device's subscriptions; nothing else is delivered to it.
     pub filters: Vec<String>,
-    /// Arrival of the last message, up and down.
-    last_ms: [u64; 2],
+    /// Arrival of the last message, up and down, in microseconds.
+    last_us: [u64; 2],
+    /// Requests for blocks, and blocks, that were sent.
+    sent: [u64; 2],
 }
 
 impl Network {
@@ -94,10 +78,13 @@ impl Network {
             count: 0,
             rng,
             conditions,
+            planned: Planned::default(),
+            lost: 0,
             silent_until_ms: 0,
             receive_bytes_max,
             filters: Vec::new(),
-            last_ms: [0; 2],
+            last_us: [0; 2],
+            sent: [0; 2],
         }
     }
 
@@ -121,7 +108,7 @@ impl Network {
     /// Drops the connection and all messages in flight.
     pub fn drop_connection(&mut self) {
         self.agenda.clear();
-        self.last_ms = [0; 2];
+        self.last_us = [0; 2];
     }
 
     /// Drops the HTTP connection and what was in flight on it.
@@ -131,7 +118,7 @@ impl Network {
 
     /// The device sends.
     pub fn send_up(&mut self, topic: &str, payload: &[u8], assured: bool, now_ms: u64) {
-        for at_ms in self.arrivals(0, assured, now_ms) {
+        for at_ms in self.arrivals(0, assured, topic.len() + payload.len(), now_ms) {
             self.at(at_ms, NetworkEvent::Up { topic: topic.to_owned(), payload: payload.to_vec() });
         }
     }
@@ -147,9 +134,10 @@ impl Network {
             let at_ms = now_ms + self.delay();
             self.at(at_ms, NetworkEvent::Down { topic: topic.clone(), payload });
         }
-        for at_ms in self.arrivals(1, *assured, now_ms) {
+        let bytes = topic.len() + payload.len();
+        for at_ms in self.arrivals(1, *assured, bytes, now_ms) {
             if payload.len() <= self.receive_bytes_max {
-                let begun_ms = at_ms - if *assured { 0 } else { self.conditions.block_ms.min(at_ms) };
+                let begun_ms = at_ms - self.conditions.transmission_us(bytes) / 1_000;
                 (begun_ms + PART_MS..at_ms).step_by(PART_MS as usize).for_each(|at| self.at(at, NetworkEvent::Part));
                 self.at(at_ms, NetworkEvent::Down { topic: topic.clone(), payload: payload.clone() });
             }
@@ -157,23 +145,41 @@ impl Network {
     }
 
     /// Arrival times of a message: none, one or two. Messages keep their order, except for reordered blocks.
-    fn arrivals(&mut self, way: usize, assured: bool, now_ms: u64) -> Vec<u64> {
-        let NetworkConditions { loss, duplicates, reorder, delay_ms, block_ms, .. } = self.conditions;
-        let busy_ms = if assured || way == 0 { 0 } else { block_ms };
+    fn arrivals(&mut self, way: usize, assured: bool, bytes: usize, now_ms: u64) -> Vec<u64> {
+        let NetworkConditions { loss, duplicates, reorder, delay_ms, .. } = self.conditions;
+        let busy_us = self.conditions.transmission_us(bytes + PUBLISH_BYTES);
+        let (planned_loss, planned_us) = if assured { (false, 0) } else { self.plan(way, busy_us) };
         let times = if self.rng.percent(duplicates) { 2 } else { 1 };
         let mut arrivals = Vec::new();
         for _ in 0..times {
-            let at_ms = (self.last_ms[way] + busy_ms).max(now_ms + self.delay());
-            self.last_ms[way] = at_ms;
-            let is_lost = self.rng.percent(loss) || now_ms < self.silent_until_ms;
+            let at_us = self.last_us[way].max((now_ms + self.delay()) * 1_000) + busy_us;
+            let at_ms = at_us.div_ceil(1_000);
+            let is_lost = self.rng.percent(loss) || now_ms < self.silent_until_ms || planned_loss;
             let late_ms = if self.rng.percent(reorder) { self.rng.below(OVERTAKEN_DELAYS * delay_ms + 1) } else { 0 };
-            match assured {
-                true => arrivals.push(at_ms),
-                false if is_lost => {}
-                false => arrivals.push(at_ms + late_ms),
+            if is_lost && !assured {
+                self.lost += 1; // by the broker: it does not reach the link
+                continue;
             }
+            self.last_us[way] = at_us;
+            arrivals.push(if assured { at_ms } else { at_ms + late_ms + planned_us.div_ceil(1_000) });
         }
         arrivals
+    }
+
+    /// Whether the next request or block is lost by plan, and by how many microseconds it is late.
+    fn plan(&mut self, way: usize, busy_us: u64) -> (bool, u64) {
+        let number = self.sent[way];
+        self.sent[way] += 1;
+        let Planned { lost_requests, lost_blocks, lost_every, late } = &self.planned;
+        let lost_one = lost_every.is_some_and(|(every, first)| way == 1 && number % every == first);
+        let is_lost = lost_one || [lost_requests, lost_blocks][way].contains(&number);
+        match late {
+            // Half a block more than whole places, so that rounding to milliseconds changes no order.
+            Some((every, places)) if way == 1 && number % every == every - 1 => {
+                (is_lost, busy_us * (2 * places + 1) / 2)
+            }
+            _ => (is_lost, 0),
+        }
     }
 
     fn delay(&mut self) -> u64 {

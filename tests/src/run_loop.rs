@@ -118,6 +118,7 @@ impl Simulation {
             let message = if agent.is_reset() { None } else { agent.message(self.instant(), &mut buffer) };
             let Some(message) = message else { break };
             self.checks.message_sent(message.topic, message.payload, self.now_ms);
+            self.traffic.sent(message.topic, self.now_ms);
             self.network.send_up(message.topic, message.payload, message.qos == QoS::AtLeastOnce, self.now_ms);
         }
         self.tend_body(agent);
@@ -129,11 +130,12 @@ impl Simulation {
         match (agent.fetch(self.instant()).filter(|_| self.connected), self.body) {
             (Some(range), None) => {
                 let file = self.file_at(agent);
-                let delay_ms = self.network.conditions.delay_ms;
                 let documents = self.service.documents.get();
                 self.bodies += 1;
+                self.traffic.request(self.now_ms);
                 self.body = Some(self.bodies);
-                for (after_ms, part) in self.web.body(file, range, (delay_ms, documents), &mut self.rng) {
+                for (after_ms, part) in self.web.body(file, range, (&self.network.conditions, documents), &mut self.rng)
+                {
                     self.network.at(self.now_ms + after_ms, NetworkEvent::Fetched { body: self.bodies, part });
                 }
             }
@@ -171,7 +173,11 @@ impl Simulation {
             }
             NetworkEvent::Down { topic, payload } => {
                 self.messages += 1;
-                poll_ready(agent.on_message(&topic, &payload, at)).is_some()
+                let is_block = self.traffic.received(&topic, self.now_ms);
+                let powered = poll_ready(agent.on_message(&topic, &payload, at)).is_some();
+                let slow = self.slow_write.filter(|(every, _)| is_block && self.traffic.blocks.is_multiple_of(*every));
+                self.now_ms += slow.map_or(0, |(_, ms)| ms);
+                powered
             }
             NetworkEvent::Part => poll_ready(agent.on(Event::Incoming, at)).is_some(),
             NetworkEvent::Fetched { body, part } if self.body == Some(body) => self.fetched(agent, part),
@@ -182,7 +188,10 @@ impl Simulation {
     fn fetched<F: Flash>(&mut self, agent: &mut Program<'_, F>, part: Part) -> bool {
         let at = self.instant();
         match part {
-            Part::Block { index, file, bytes } => poll_ready(agent.on_block(index, &file[bytes], at)).is_some(),
+            Part::Block { index, file, bytes } => {
+                self.traffic.block(self.now_ms);
+                poll_ready(agent.on_block(index, &file[bytes], at)).is_some()
+            }
             Part::Over => {
                 self.body = None;
                 true

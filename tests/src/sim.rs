@@ -16,6 +16,7 @@ use crate::network::Network;
 use crate::rng::Rng;
 use crate::service::{Reply, Service};
 pub use crate::setup::Setup;
+use crate::traffic::Traffic;
 use crate::verifier::Signer;
 use crate::web::Web;
 
@@ -69,6 +70,10 @@ pub struct Simulation {
     pub network: Network,
     /// The HTTP server.
     pub web: Web,
+    /// Every n-th block takes so many milliseconds to write, during which the device receives nothing: (n, milliseconds).
+    pub slow_write: Option<(u32, u64)>,
+    /// Requests and blocks that were counted.
+    pub traffic: Traffic,
     /// Observations and violated invariants.
     pub checks: Checks,
     /// Milliseconds since the beginning.
@@ -102,6 +107,8 @@ impl Simulation {
             service: Service::new(&setup.thing, rng.split()),
             network: Network::new(receive_bytes, rng.split()),
             web: Web::default(),
+            slow_write: None,
+            traffic: Traffic::default(),
             checks,
             now_ms: 0,
             steps: 0,

@@ -5,8 +5,8 @@ use ota_agent::{AgentConfig, Command, Consent, Discovery, WhyLater};
 use ota_jobs::{Reason, Status};
 use ota_pal::RollbackCounters;
 
+use crate::conditions::NetworkConditions;
 use crate::job::{Kind, Order, Route};
-use crate::network::NetworkConditions;
 use crate::nor::{CutEffect, FlashFault, PLAIN, PlannedFault};
 use crate::rng::Rng;
 use crate::service::FailureRates;
@@ -180,8 +180,8 @@ fn conditions(rng: &mut Rng) -> NetworkConditions {
     let jitter_ms = rng.pick(&[0, 20, 400]);
     let delay_ms = rng.between(1, 300);
     let (loss, duplicates, reorder) = (rng.below(31), rng.pick(&[0, 0, 5, 20]), rng.pick(&[0, 0, 5, 30]));
-    let (garbage, block_ms) = (rng.pick(&[0, 0, 2, 10]), rng.pick(&[0, 2, 8, 20]));
-    NetworkConditions { delay_ms, jitter_ms, block_ms, loss, duplicates, reorder, garbage }
+    let (garbage, bytes_per_s) = (rng.pick(&[0, 0, 2, 10]), rng.pick(&[0, 500_000, 128_000, 50_000]));
+    NetworkConditions { delay_ms, jitter_ms, bytes_per_s, loss, duplicates, reorder, garbage }
 }
 
 fn failure_rates(rng: &mut Rng) -> FailureRates {

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use ota_agent::transport;
 use ota_jobs::Reason;
 
+use crate::conditions::NetworkConditions;
 use crate::rng::Rng;
 
 /// A part of a body.
@@ -42,8 +43,6 @@ pub struct Web {
     pub cut_at_percent: Option<(u64, Reason)>,
 }
 
-/// Between two blocks.
-const BLOCK_MS: u64 = 4;
 /// Time after which a silent server is given up; the pump's own timeout.
 const SILENCE_MS: u64 = 10_000;
 /// Failures of a body, as the client reports them.
@@ -51,15 +50,16 @@ const ACCIDENTS: [Reason; 4] =
     [Reason::HttpUnreachable, Reason::HttpBodyTooShort, Reason::HttpServerBusy, Reason::HttpProtocol];
 
 impl Web {
-    /// The parts of a body that is requested now, and after how many milliseconds each arrives, over a network with a delay
-    /// of `delay_ms` and after the service has sent so many `documents`. `file` is `None` if there is no such URL.
+    /// The parts of a body that is requested now, and after how many milliseconds each arrives, over a network in these
+    /// `conditions` and after the service has sent so many `documents`. `file` is `None` if there is no such URL.
     pub fn body(
         &mut self,
         file: Option<Rc<[u8]>>,
         range: transport::Range,
-        (delay_ms, documents): (u64, u32),
+        (conditions, documents): (&NetworkConditions, u32),
         rng: &mut Rng,
     ) -> Vec<(u64, Part)> {
+        let delay_ms = 2 * conditions.delay_ms;
         if documents < self.expired_before_document {
             return vec![(delay_ms, Part::Failed(Reason::HttpForbidden))];
         }
@@ -76,7 +76,7 @@ impl Web {
         if let Some(reason) = refusal {
             return vec![(delay_ms, Part::Failed(reason))];
         }
-        let mut parts = whole(&file, range, delay_ms);
+        let mut parts = whole(&file, range, conditions);
         if let Some((percent, reason)) = self.cut_at_percent.take() {
             parts.truncate(parts.len() * percent as usize / 100);
             self.always = Some(reason);
@@ -94,12 +94,14 @@ impl Web {
     }
 }
 
-fn whole(file: &Rc<[u8]>, range: transport::Range, delay_ms: u64) -> Vec<(u64, Part)> {
+fn whole(file: &Rc<[u8]>, range: transport::Range, conditions: &NetworkConditions) -> Vec<(u64, Part)> {
     let block = range.block_bytes as usize;
     let starts = (range.from_bytes as usize..range.image_bytes as usize).step_by(block);
-    let blocks = starts.zip(1..).map(|(from, number)| {
+    let delay_ms = 2 * conditions.delay_ms;
+    let blocks = starts.map(|from| {
         let bytes = from..file.len().min(from + block);
-        (delay_ms + number * BLOCK_MS, Part::Block { index: (from / block) as u32, file: file.clone(), bytes })
+        let after_ms = conditions.transmission_us(bytes.end - range.from_bytes as usize).div_ceil(1_000);
+        (delay_ms + after_ms, Part::Block { index: (from / block) as u32, file: file.clone(), bytes })
     });
     let mut parts: Vec<(u64, Part)> = blocks.collect();
     let last_ms = parts.last().map_or(delay_ms, |(at_ms, _)| *at_ms);

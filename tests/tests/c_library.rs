@@ -42,7 +42,7 @@ fn blocks_in_any_order_complete_the_image() {
 fn with_every_block_twice_the_duplicates_are_counted_and_cost_their_own_time_only() {
     let (_, plain_ms) = downloaded(sim(), |_| {});
     let mut sim = sim();
-    let own_ms = u64::from(BLOCKS) * sim.network.conditions.block_ms;
+    let own_ms = u64::from(IMAGE_BYTES) * 1_000 / sim.network.conditions.bytes_per_s + u64::from(BLOCKS);
     sim.network.conditions.duplicates = 100;
     let (statistics, at_ms) = downloaded(sim, |_| {});
     assert!(statistics.blocks_duplicate > statistics.blocks_accepted / 2, "{statistics:?}");

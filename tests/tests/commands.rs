@@ -179,7 +179,7 @@ const LARGE_BYTES: u32 = 500_000;
 fn a_suspended_download_requests_nothing_for_a_minute_and_goes_on_with_no_block_twice() {
     for order in [order("job", Kind::Good, 2), http_order("job", Kind::Good, 2)] {
         let mut sim = Simulation::new(Setup { slot_sectors: 160, ..Setup::new(1) });
-        sim.network.conditions.block_ms = 40;
+        sim.network.conditions.bytes_per_s = 25_000;
         sim.create(&Order { image_bytes: LARGE_BYTES, ..order.clone() });
         let blocks = LARGE_BYTES.div_ceil(sim.device.config.block_bytes());
         let (suspended, complete) = (Cell::new(Statistics::default()), Cell::new(Statistics::default()));

@@ -122,9 +122,9 @@ fn a_long_trial_is_reported_to_the_service() {
 
 #[test]
 fn progress_is_reported_at_the_start_then_every_five_per_cent_and_once_a_second_at_most() {
-    for (block_ms, reports_min) in [(4, 2), (100, 15)] {
+    for (bytes_per_s, reports_min) in [(256_000, 2), (10_240, 5)] {
         let mut sim = Simulation::new(Setup { slot_sectors: 160, ..Setup::new(1) });
-        sim.network.conditions.block_ms = block_ms;
+        sim.network.conditions.bytes_per_s = bytes_per_s;
         sim.create(&Order { image_bytes: 600 * 1_024, ..order("job", Kind::Good, 2) });
         run(&mut sim);
         let reported = sim.service.updates.iter().filter_map(|update| {

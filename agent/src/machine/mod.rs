@@ -91,6 +91,8 @@ pub struct Machine {
     statistics: Statistics,
     /// The job whose download a reset interrupted, until the service offers it or another one.
     interrupted: Option<Record>,
+    /// Of the last response about the next job; 0 before the first.
+    delay_ms: u64,
     notices: Notices,
     rng: Rng,
 }
@@ -109,6 +111,7 @@ impl Machine {
             polls: 0,
             statistics: Statistics::default(),
             interrupted: None,
+            delay_ms: 0,
             notices: Notices::new(),
             rng: Rng::new(seed),
         };

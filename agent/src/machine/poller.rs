@@ -31,6 +31,8 @@ pub(super) struct JobPoller {
     /// A job that was received without its document, and is being requested with it once more.
     suspect: Option<Execution>,
     backoff: Backoff,
+    /// When the request in flight was sent.
+    sent: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +55,7 @@ impl JobPoller {
             unreadable: None,
             suspect: None,
             backoff: Backoff::new(),
+            sent: None,
         }
     }
 
@@ -101,6 +104,11 @@ impl JobPoller {
         mem::take(&mut self.is_poll)
     }
 
+    /// How long a response took that arrives now, if one was due.
+    pub(super) fn round_trip_ms(&mut self, now: Instant) -> Option<u64> {
+        self.sent.take().map(|sent| now.since(sent))
+    }
+
     /// Takes a rejection; retries with back-off.
     pub(super) fn refused(&mut self, now: Instant, rng: &mut Rng) {
         self.state = State::Waiting(Some(now.plus_ms(self.backoff.next_wait_ms(rng.next_u32()))));
@@ -140,6 +148,7 @@ impl JobPoller {
                 // The timeout grows, for a service that is slow.
                 let waits = if self.suspect.is_some() { SUSPECT_WAITS } else { 1 + u64::from(self.unanswered) };
                 self.state = State::Requested { document, until: now.plus_ms(response_timeout_ms * waits) };
+                self.sent = Some(now);
                 Some(Message::NextJob { token, document })
             }
             State::Waiting(_) | State::Requested { .. } => None,

@@ -42,6 +42,7 @@ impl Machine {
     }
 
     pub(super) fn no_job(&mut self, now: Instant) {
+        self.measure(now);
         if self.is_idle() {
             self.interrupted = None;
             self.without_update(now);
@@ -72,6 +73,7 @@ impl Machine {
     }
 
     pub(super) fn offered(&mut self, offer: Offer, now: Instant) {
+        self.measure(now);
         let Offer { execution, task } = offer;
         if let Some(job) = &mut self.job {
             if !job.identity.is_of(&execution.id.job) {
@@ -106,6 +108,11 @@ impl Machine {
         }
     }
 
+    /// Measures the delay of the service, which the first request for blocks relies on.
+    fn measure(&mut self, now: Instant) {
+        self.delay_ms = self.poller.round_trip_ms(now).unwrap_or(self.delay_ms);
+    }
+
     /// Starts an update, or resumes it if the journal holds progress of the same file.
     pub(super) fn start(&mut self, identity: Identity, version: Option<u64>, now: Instant) {
         let same_file = |record: &Record| {
@@ -135,7 +142,9 @@ impl Machine {
         } else {
             self.poller.answered(None);
         }
-        self.job = Some(Job::new(identity, version, state, &self.config, now, &mut self.notices));
+        let mut job = Job::new(identity, version, state, &self.config, now, &mut self.notices);
+        job.transfer.expect_delay(self.delay_ms);
+        self.job = Some(job);
     }
 
     /// Whether a request is wanted: on demand, only if one is demanded or a download was interrupted.

@@ -103,6 +103,16 @@ impl Transfer {
         self.quiet_since = now;
     }
 
+    /// Sets the delay to expect of the first response: that of another message of the service.
+    pub(super) fn expect_delay(&mut self, ms: u64) {
+        self.window.expect_delay(ms);
+    }
+
+    /// Milliseconds that the requested blocks take, and that a response of the service therefore waits.
+    pub(super) fn queue_ms(&self) -> u64 {
+        self.window.queue_ms()
+    }
+
     /// Requests the outstanding blocks again after a reconnection: they do not arrive any more.
     pub(super) fn restart(&mut self, now: Instant) {
         self.window.whole(false); // the rest of a message does not arrive any more, either
@@ -201,8 +211,7 @@ impl Transfer {
     /// The download goes on after it was suspended. What was requested before may still arrive.
     pub(super) fn resume(&mut self, now: Instant) {
         self.quiet_since = now;
-        self.window.incoming(now);
-        self.window.whole(true);
+        self.window.resume(now);
     }
 
     pub(super) fn stream_rejected(&mut self, code: StreamRejectCode) {

@@ -4,8 +4,11 @@
 use super::rate::{RateEstimator, WINDOW_BLOCKS};
 use super::time::Instant;
 
-/// A block counts as lost once this many later ones arrived. Source: the three duplicate acknowledgements of RFC 5681.
-const OVERTAKEN_BY: u16 = 3;
+/// A block counts as lost once one arrived that was requested this many blocks later. RFC 5681 takes three; the blocks of a
+/// stream may be read and published in another order.
+const OVERTAKEN_BY: u8 = 8;
+/// Each block that arrives twice adds one, up to this.
+const OVERTAKEN_BY_MAX: u8 = 64;
 /// The most that one stream request returns. Source: AWS IoT, MQTT-based file delivery.
 const REQUEST_BYTES_MAX: u32 = 131_072;
 
@@ -63,26 +66,44 @@ pub struct BlockRequest {
 struct BlockState(u16);
 
 impl BlockState {
-    /// To be requested: for the first time, or because the response was lost.
+    /// To be requested: for the first time, or after a timeout or on a new connection.
     const WANTED: Self = Self(0);
+    /// To be requested because it was overtaken: it is lost, or very late.
+    const OVERTAKEN: Self = Self(4);
     /// In flash.
     const STORED: Self = Self(1);
     const REQUESTED: u16 = 2;
+    const AGAIN: u16 = 1;
+    const SEQ: u16 = !3;
 
     /// Requested, as the n-th block of this transfer, modulo 2^14.
-    fn requested(seq: u16) -> Self {
-        Self(seq << 2 | Self::REQUESTED)
+    fn requested(self, seq: u16) -> Self {
+        Self(seq << 2 | Self::REQUESTED | if self == Self::OVERTAKEN { Self::AGAIN } else { 0 })
+    }
+
+    fn is_wanted(self) -> bool {
+        self.0 & !Self::SEQ == 0
     }
 
     fn is_requested(self) -> bool {
         self.0 & Self::REQUESTED != 0
     }
 
-    /// Whether this block was requested at least [`OVERTAKEN_BY`] blocks before `arrived` was. It counts as lost then,
-    /// because responses arrive in the order of the requests.
-    fn is_overtaken(self, arrived: Self) -> bool {
-        let by = arrived.0.wrapping_sub(self.0) >> 2;
-        self.is_requested() && (OVERTAKEN_BY..1 << 13).contains(&by)
+    fn is_again(self) -> bool {
+        self.0 & !Self::SEQ == Self::REQUESTED | Self::AGAIN
+    }
+
+    /// How many blocks after this one the `seq`-th was requested.
+    fn age(self, seq: u16) -> u16 {
+        (seq << 2).wrapping_sub(self.0 & Self::SEQ) >> 2
+    }
+
+    /// Whether this block was requested at least `by` blocks before `arrived` was. It counts as lost then, because responses
+    /// arrive about in the order of the requests. A block that was overtaken may be the response to either request for it,
+    /// and overtakes none.
+    fn is_overtaken(self, arrived: Self, by: u8) -> bool {
+        let first = arrived.0 & !Self::SEQ == Self::REQUESTED;
+        first && self.is_requested() && (by.into()..1 << 13).contains(&self.age(arrived.0 >> 2))
     }
 }
 
@@ -99,6 +120,7 @@ pub struct Window {
     requested: u32,
     states: [BlockState; WINDOW_BLOCKS as usize],
     request_seq: u16,
+    overtaken_by: u8,
     rate: RateEstimator,
 }
 
@@ -114,6 +136,7 @@ impl Window {
             requested: frontier,
             states: [BlockState::WANTED; WINDOW_BLOCKS as usize],
             request_seq: 0,
+            overtaken_by: OVERTAKEN_BY,
             rate: RateEstimator::new((start_bytes / block_bytes).clamp(2, WINDOW_BLOCKS)),
         }
     }
@@ -151,7 +174,7 @@ impl Window {
     /// Accepts block `index` if it is missing and has the expected length.
     pub fn offer(&mut self, index: u32, len_bytes: u32, now: Instant) -> Result<Block, BlockRefusal> {
         if index < self.frontier {
-            return Err(BlockRefusal::Duplicate);
+            return Err(self.duplicate(now));
         }
         if index >= self.blocks() || index - self.frontier >= WINDOW_BLOCKS {
             return Err(BlockRefusal::OutOfRange);
@@ -163,11 +186,10 @@ impl Window {
         }
         let state = *self.state(index);
         if state == BlockState::STORED {
-            return Err(BlockRefusal::Duplicate);
+            return Err(self.duplicate(now));
         }
-        if state.is_requested() {
-            self.mark_lost(|other| other.is_overtaken(state));
-        }
+        let by = self.overtaken_by;
+        self.mark(BlockState::OVERTAKEN, |other| other.is_overtaken(state, by));
         self.rate.arrived(index, len_bytes, now);
         Ok(Block { index, offset_bytes, len_bytes })
     }
@@ -184,16 +206,19 @@ impl Window {
 
     /// The next blocks to request, or `None` while enough are outstanding.
     ///
-    /// Lost blocks are requested first and at once. New ones are requested when a quarter of the window is free, which
-    /// keeps the number of requests low.
+    /// Lost blocks are requested first and at once. New ones are requested when so much of the window is free that the number
+    /// of requests stays low.
     pub fn request(&mut self, now: Instant) -> Option<BlockRequest> {
+        let paused = self.outstanding() == 0;
         let request = self.lost_blocks().or_else(|| self.new_blocks())?;
         for index in request.indices() {
             self.request_seq = self.request_seq.wrapping_add(1);
-            *self.state(index) = BlockState::requested(self.request_seq);
+            let seq = self.request_seq;
+            let state = self.state(index);
+            *state = state.requested(seq);
         }
         self.requested = self.requested.max(request.first + request.count);
-        self.rate.requested(request.first, now);
+        self.rate.requested(request.first, paused, now);
         Some(request)
     }
 
@@ -210,14 +235,23 @@ impl Window {
         self.durable = frontier_bytes / self.block_bytes;
     }
 
-    /// Requests the outstanding blocks again once they time out; returns whether they did.
+    /// Requests the newest of the outstanding blocks again once they time out; returns whether they did. Those before them
+    /// are overtaken if they are lost, and not requested twice if they are only late. Source: the probe of RFC 8985, of half
+    /// a window so that what is missing behind it is soon found.
     pub(super) fn expire(&mut self, now: Instant) -> bool {
         let timed_out = self.deadline().is_some_and(|end| end <= now);
         if timed_out {
-            self.request_again();
+            for _ in 0..(self.rate.window_blocks() / 2).max(self.overtaken_by.into()) {
+                self.mark_newest_lost();
+            }
             self.rate.timed_out(now);
         }
         timed_out
+    }
+
+    /// Sets the delay to expect, before one is measured.
+    pub(super) fn expect_delay(&mut self, ms: u64) {
+        self.rate.expect_delay(ms);
     }
 
     /// Postpones the timeout: a part of a message arrived, which may be a block.
@@ -230,6 +264,11 @@ impl Window {
         self.rate.whole(counts);
     }
 
+    /// The download goes on after a pause: what was requested before may still arrive.
+    pub(super) fn resume(&mut self, now: Instant) {
+        self.rate.resume(now);
+    }
+
     /// When the outstanding blocks time out.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.rate.timeout_at().filter(|_| self.outstanding() > 0)
@@ -237,7 +276,7 @@ impl Window {
 
     /// Marks all outstanding blocks as lost, after a timeout or a new connection.
     pub fn request_again(&mut self) {
-        self.mark_lost(BlockState::is_requested);
+        self.mark(BlockState::WANTED, BlockState::is_requested);
         self.rate.restart();
     }
 
@@ -246,25 +285,44 @@ impl Window {
         self.states.iter().filter(|state| state.is_requested()).count() as u32
     }
 
+    /// Milliseconds that the outstanding blocks take at the peak rate; 0 before a rate is measured.
+    pub(super) fn queue_ms(&self) -> u64 {
+        u64::from(self.outstanding()) * self.rate.block_ms()
+    }
+
     fn state(&mut self, index: u32) -> &mut BlockState {
         &mut self.states[(index % WINDOW_BLOCKS) as usize]
     }
 
-    /// Marks the blocks as lost whose state is `lost`.
-    fn mark_lost(&mut self, lost: impl Fn(BlockState) -> bool) {
+    /// Marks the blocks as `wanted` whose state is `lost`.
+    fn mark(&mut self, wanted: BlockState, lost: impl Fn(BlockState) -> bool) {
         for state in &mut self.states {
             if lost(*state) {
-                *state = BlockState::WANTED;
+                *state = wanted;
             }
         }
     }
 
+    fn mark_newest_lost(&mut self) {
+        let requested = self.states.iter_mut().filter(|state| state.is_requested());
+        if let Some(newest) = requested.min_by_key(|state| state.age(self.request_seq)) {
+            *newest = BlockState::WANTED;
+        }
+    }
+
+    /// A block that is in flash arrived: it was not lost when it was requested again, but late.
+    fn duplicate(&mut self, now: Instant) -> BlockRefusal {
+        self.overtaken_by = OVERTAKEN_BY_MAX.min(self.overtaken_by + 1);
+        self.rate.heard(now);
+        BlockRefusal::Duplicate
+    }
+
     fn lost_blocks(&mut self) -> Option<BlockRequest> {
         let mut missing = 0u128;
-        let first = (self.frontier..self.requested).find(|&index| *self.state(index) == BlockState::WANTED)?;
+        let first = (self.frontier..self.requested).find(|&index| self.state(index).is_wanted())?;
         let mut room = self.request_blocks_max();
         for index in first..self.requested {
-            if room > 0 && *self.state(index) == BlockState::WANTED {
+            if room > 0 && self.state(index).is_wanted() {
                 missing |= 1 << (index - first);
                 room -= 1;
             }
@@ -274,13 +332,15 @@ impl Window {
         Some(BlockRequest { first, count, missing: if in_a_row { None } else { Some(missing) } })
     }
 
-    fn new_blocks(&self) -> Option<BlockRequest> {
+    fn new_blocks(&mut self) -> Option<BlockRequest> {
         let window = self.rate.window_blocks();
         let end = self.blocks().min(self.durable + WINDOW_BLOCKS);
         let outstanding = self.outstanding();
         let room = window.saturating_sub(outstanding).min(end.saturating_sub(self.requested));
         let count = room.min(self.request_blocks_max());
-        let fair = (window / 4).clamp(1, self.request_blocks_max()).min(self.blocks() - self.requested);
+        // While the first missing block is requested again, the end does not move.
+        let last = if self.state(self.frontier).is_again() { end.max(self.requested) } else { self.blocks() };
+        let fair = self.rate.batch_blocks().clamp(1, self.request_blocks_max()).min(last - self.requested);
         (count > 0 && (count >= fair || outstanding == 0)).then_some(BlockRequest {
             first: self.requested,
             count,
@@ -328,14 +388,14 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_three_later_ones_overtook_is_asked_for_again_at_once_by_name() {
-        let mut window = Window::new(64 * 1024, 1024, 0, 8 * 1024);
-        assert_eq!(window.request(NOW), Some(BlockRequest { first: 0, count: 8, missing: None }));
-        for index in [0, 2, 3] {
+    fn a_block_that_eight_later_ones_overtook_is_asked_for_again_at_once_by_name() {
+        let mut window = Window::new(64 * 1024, 1024, 0, 16 * 1024);
+        assert_eq!(window.request(NOW), Some(BlockRequest { first: 0, count: 16, missing: None }));
+        for index in [0, 2, 3, 4, 5, 6, 7, 8] {
             take(&mut window, index);
         }
-        assert!(window.request(NOW).is_none_or(|request| request.first == 8), "two overtook it: patience");
-        take(&mut window, 4);
+        assert!(window.request(NOW).is_none_or(|request| request.first == 16), "seven overtook it: patience");
+        take(&mut window, 9);
         assert_eq!(window.request(NOW), Some(BlockRequest { first: 1, count: 1, missing: None }));
     }
 
@@ -343,14 +403,14 @@ mod tests {
     #[test]
     fn an_overtaken_block_is_found_where_the_number_of_requests_wraps() {
         for before in [(1 << 14) - 3, (1 << 14) - 1, u16::MAX - 2, u16::MAX] {
-            let mut window = Window::new(64 * 1024, 1024, 0, 8 * 1024);
+            let mut window = Window::new(64 * 1024, 1024, 0, 16 * 1024);
             window.request_seq = before;
             window.request(NOW);
-            for index in [0, 2, 3] {
+            for index in [0, 2, 3, 4, 5, 6, 7, 8] {
                 take(&mut window, index);
             }
-            assert!(window.request(NOW).is_none_or(|request| request.first == 8), "after {before} requests");
-            take(&mut window, 4);
+            assert!(window.request(NOW).is_none_or(|request| request.first == 16), "after {before} requests");
+            take(&mut window, 9);
             let again = window.request(NOW).map(|request| request.first);
             assert_eq!(again, Some(1), "after {before} requests");
         }
@@ -360,16 +420,16 @@ mod tests {
     fn a_block_lost_twice_is_asked_for_twice() {
         let mut window = Window::new(64 * 1024, 1024, 0, 16 * 1024);
         window.request(NOW);
-        for index in 1..=4 {
+        for index in 1..=8 {
             take(&mut window, index);
         }
         assert_eq!(window.request(NOW).map(|request| request.first), Some(0));
-        for index in 5..=15 {
+        for index in 9..=15 {
             take(&mut window, index);
         }
         let later = window.request(NOW).expect("a window of new blocks");
         assert_eq!(later.first, 16);
-        for index in 16..20 {
+        for index in 16..24 {
             take(&mut window, index);
         }
         assert_eq!(window.request(NOW).map(|request| (request.first, request.count)), Some((0, 1)));
@@ -402,11 +462,13 @@ mod tests {
         let mut window = Window::new(256 * 4096, 4096, 0, 131_072);
         assert_eq!(window.request(NOW).map(|request| request.count), Some(32));
         assert_eq!(window.request(NOW), None);
-        for index in 0..8 {
+        for index in 0..4 {
+            assert_eq!(window.request(NOW), None);
             let block = window.offer(index, 4096, NOW).expect("asked for");
             window.stored(block);
         }
-        assert_eq!(window.request(NOW), Some(BlockRequest { first: 32, count: 8, missing: None }));
+        // At once: 122,880 bytes/s at least, which are 30 blocks in a second; and 24 more.
+        assert_eq!(window.request(NOW), Some(BlockRequest { first: 32, count: 30 + 24 - 28, missing: None }));
     }
 
     #[test]
@@ -428,10 +490,42 @@ mod tests {
         {
             let mut window = Window::new(blocks * 1024, 1024, 0, 16 * 1024);
             assert_eq!(window.request(NOW).map(|request| request.count), Some(16));
+            window.rate = RateEstimator::new(16); // measures nothing
             (0..arrived).for_each(|index| take(&mut window, index));
             let next = window.request(NOW).map(|request| (request.first, request.count));
             assert_eq!(next, count.map(|count| (16, count)), "{arrived} of {blocks}");
         }
+    }
+
+    #[test]
+    fn a_late_block_overtakes_none_and_one_that_arrives_twice_is_waited_for_longer() {
+        let mut window = Window::new(64 * 1024, 1024, 0, 32 * 1024);
+        window.request(NOW);
+        (1..=8).for_each(|index| take(&mut window, index));
+        assert_eq!(window.request(NOW).map(|request| (request.first, request.count)), Some((0, 1)));
+        take(&mut window, 0);
+        assert!(window.request(NOW).is_none_or(|request| request.first == 32), "9..=31 were requested before it");
+        assert_eq!(window.offer(0, 1024, NOW), Err(BlockRefusal::Duplicate));
+        (10..=17).for_each(|index| take(&mut window, index));
+        assert!(window.request(NOW).is_none_or(|request| request.first >= 32), "nine are needed now");
+        take(&mut window, 18);
+        assert_eq!(window.request(NOW).map(|request| (request.first, request.count)), Some((9, 1)));
+    }
+
+    #[test]
+    fn after_a_timeout_half_a_window_is_asked_for_again_and_its_arrival_shows_the_rest_as_lost() {
+        let mut window = Window::new(64 * 1024, 1024, 0, 32 * 1024);
+        window.request(NOW);
+        assert!(window.expire(Instant::from_ms(3_000)));
+        let probe = BlockRequest { first: 16, count: 16, missing: None };
+        assert_eq!((window.request(NOW), window.request(NOW)), (Some(probe), None));
+        assert!(window.expire(Instant::from_ms(60_000)));
+        assert_eq!((window.request(NOW), window.request(NOW)), (Some(probe), None), "and those again");
+        let mut late = window.clone();
+        take(&mut window, 16);
+        assert_eq!(window.request(NOW), Some(BlockRequest { first: 0, count: 16, missing: None }));
+        (0..16).for_each(|index| take(&mut late, index));
+        assert!(late.request(NOW).is_none_or(|request| request.first >= 32), "they were only late");
     }
 
     #[test]

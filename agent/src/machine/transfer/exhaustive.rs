@@ -5,7 +5,7 @@
 extern crate std;
 
 use super::super::event::Sources;
-use super::super::window::exhaustive::{Key, key_of};
+use super::super::window::exhaustive::{Key, key_of, three_overtake};
 use super::*;
 use std::collections::{HashSet, VecDeque};
 use std::println;
@@ -56,6 +56,7 @@ impl Case {
         let plan = Plan { image_bytes: (blocks - 1) * BLOCK_BYTES + last, fingerprint: 0, sources };
         let mut transfer = Transfer::new(&config, plan);
         transfer.begin(0, NOW);
+        three_overtake(&mut transfer.window);
         Self { transfer, in_flight: None, received: 0, checked: false, journaled_bytes: 0 }
     }
 
@@ -121,6 +122,7 @@ impl Case {
             Stimulus::Block(index) => {
                 let (key, missing) = (self.key(), self.received >> index & 1 == 0);
                 let block = self.transfer.block(index, self.len_of(index), NOW);
+                three_overtake(&mut self.transfer.window);
                 assert_eq!(block.is_ok(), missing, "exactly the missing blocks are accepted");
                 assert!(missing || self.key() == key, "a duplicate changes nothing");
                 self.in_flight = block.ok().map(InFlight::Write);

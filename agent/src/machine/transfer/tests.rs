@@ -108,7 +108,7 @@ fn a_block_restores_that_another_message_may_precede_the_next_one() {
     transfer.incoming(later(1_500));
     transfer.received();
     arrives(&mut transfer, 0, later(2_000));
-    assert_eq!(foreign(&mut transfer, 2_500, 40_000), Some(later(40_000 + 4_500)), "twice the delay and half a second");
+    assert_eq!(foreign(&mut transfer, 2_500, 40_000), Some(later(40_000 + 2_000)), "a round trip");
 }
 
 #[test]
