@@ -1,0 +1,130 @@
+//! The MQTT adapter and the HTTP client fulfil the clauses of `ota_agent::transport::conformance`, at two brokers, and update
+//! a device.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "clients/brokers.rs"]
+mod brokers;
+#[path = "clients/faulty.rs"]
+mod faulty;
+#[path = "clients/link.rs"]
+mod link;
+#[path = "clients/server.rs"]
+mod server;
+#[path = "clients/update.rs"]
+mod update;
+
+use std::array::from_fn;
+
+use ::minimq::{Buffers, ConfigBuilder};
+use embassy_futures::join::join_array;
+use ota_agent::prelude::*;
+use ota_agent::transport::conformance::{
+    BLOCK_BYTES, HTTP_CLAUSES, MQTT_CLAUSES, RECEIVE_BYTES, SEND_BYTES, Violation, check_http, check_http_clauses,
+    check_mqtt, check_mqtt_clauses,
+};
+use ota_agent::transport::{Broker, NoHttp};
+use ota_examples::connect::Network;
+use ota_examples::device::Error;
+
+use brokers::{Folder, Mosquitto, service};
+use faulty::{DEFECTS, Defect, Faulty, FaultyHttp, HTTP_DEFECTS};
+use link::{Bench, Known};
+use server::{HOSTS, Server};
+use update::update;
+
+const KEEP_ALIVE_S: u16 = 60;
+const HEAD_BYTES: usize = 512;
+
+/// What an adapter borrows: it is never freed, as the memory of a device.
+fn buffer(len: usize) -> &'static mut [u8] {
+    Box::leak(vec![0; len].into_boxed_slice())
+}
+
+fn minimq(client_id: String, port: u16) -> Minimq<'static, Network> {
+    minimq_with(RECEIVE_BYTES, client_id, port)
+}
+
+fn minimq_with(receive_bytes: usize, client_id: String, port: u16) -> Minimq<'static, Network> {
+    let buffers = Buffers::new(buffer(receive_bytes), buffer(SEND_BYTES));
+    let config = ConfigBuilder::new(buffers).client_id(&client_id).unwrap();
+    Minimq::new(config, KEEP_ALIVE_S, Network::plain(), "127.0.0.1", port).without_tls()
+}
+
+fn ours() -> HttpClient<'static, Network> {
+    let (block, activity) = (buffer(BLOCK_BYTES as usize + HEAD_BYTES), Box::leak(Box::default()));
+    HttpClient::new(Network::plain(), AllowedHosts { names: &HOSTS, plain: true }, block, activity)
+}
+
+/// An adapter with this defect.
+fn faulty(defect: Defect, client_id: String, port: u16) -> Faulty<Minimq<'static, Network>> {
+    let receive_bytes = if defect == Defect::SmallBuffer { RECEIVE_BYTES - 512 } else { RECEIVE_BYTES };
+    Faulty { inner: minimq_with(receive_bytes, client_id, port), defect, connections: 0 }
+}
+
+/// The service's broker: refuses the topics of another thing, and adds the names of the client and of its thing to each message.
+fn known(port: u16) -> Known {
+    Known { port, rejected_filter: Some("$aws/things/other/jobs/notify"), added_bytes_max: 128 }
+}
+
+/// Checks an adapter at the service's broker, and at mosquitto where it is installed; returns the violated clauses of both.
+async fn violations<B: Broker + 'static>(name: &str, adapter: fn(String, u16) -> B) -> Vec<Violation> {
+    let folder = Folder::new(name);
+    let (service, port) = service(folder.path()).await;
+    let mut violations = check_mqtt(&mut Bench::new(known(port), adapter).await).await;
+    service.stop().await;
+    match Mosquitto::start(&folder).await {
+        Some(mosquitto) => {
+            let foreign = Known { port: mosquitto.port, rejected_filter: None, added_bytes_max: 0 };
+            violations.extend(check_mqtt(&mut Bench::new(foreign, adapter).await).await);
+        }
+        None => skip("mosquitto"),
+    }
+    violations
+}
+
+/// Skips a part of a test because `tool` is not installed; fails in CI.
+fn skip(tool: &str) {
+    assert!(std::env::var_os("CI").is_none(), "{tool} is not installed");
+    println!("skipped: needs {tool}");
+}
+
+#[tokio::test]
+async fn minimq_fulfils_every_clause() {
+    assert_eq!(violations("minimq", minimq).await, []);
+}
+
+#[tokio::test]
+async fn our_http_client_fulfils_every_clause() {
+    assert_eq!(check_http(&mut Server::new(ours).await).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_device_is_updated_over_each_client() -> Result<(), Error> {
+    update("mqtt", minimq, || NoHttp).await?;
+    update("http", minimq, ours).await
+}
+
+#[tokio::test]
+async fn every_clause_notices_a_client_that_violates_it() {
+    let folder = Folder::new("faulty");
+    let (service, port) = service(folder.path()).await;
+    let broker = known(port);
+    let checks: [_; DEFECTS.len()] = from_fn(async |index| {
+        let bench = Bench::new(broker, move |client_id, port| faulty(DEFECTS[index], client_id, port));
+        check_mqtt_clauses(&mut bench.await, &[MQTT_CLAUSES[index]]).await
+    });
+    for (violations, defect) in join_array(checks).await.iter().zip(DEFECTS) {
+        assert_eq!(violations.len(), 1, "{defect:?}");
+        println!("{defect:?}: {}", violations[0]);
+    }
+    service.stop().await;
+    let checks: [_; HTTP_DEFECTS.len()] = from_fn(async |index| {
+        let client = move || FaultyHttp { inner: ours(), defect: HTTP_DEFECTS[index], is_filling: false };
+        check_http_clauses(&mut Server::new(client).await, &[HTTP_CLAUSES[index]]).await
+    });
+    for (violations, defect) in join_array(checks).await.iter().zip(HTTP_DEFECTS) {
+        assert_eq!(violations.len(), 1, "{defect:?}");
+        println!("{defect:?}: {}", violations[0]);
+    }
+}
