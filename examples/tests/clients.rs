@@ -1,10 +1,13 @@
-//! The MQTT adapter and the HTTP client fulfil the clauses of `ota_agent::transport::conformance`, at two brokers, and update
+//! Every MQTT and HTTP client of this project fulfils the clauses of `ota_agent::transport::conformance`, at two brokers, and updates
 //! a device.
 
 #![allow(clippy::unwrap_used)]
 
 #[path = "clients/brokers.rs"]
 mod brokers;
+#[allow(dead_code)] // what an error holds is read by its `Debug` only
+#[path = "../clients/mod.rs"]
+mod clients;
 #[path = "clients/faulty.rs"]
 mod faulty;
 #[path = "clients/link.rs"]
@@ -15,8 +18,12 @@ mod server;
 mod update;
 
 use std::array::from_fn;
+use std::collections::BTreeSet;
+use std::num::NonZero;
+use std::time::Duration;
 
 use ::minimq::{Buffers, ConfigBuilder};
+use ::rumqttc::v5::MqttOptions;
 use embassy_futures::join::join_array;
 use ota_agent::prelude::*;
 use ota_agent::transport::conformance::{
@@ -26,8 +33,12 @@ use ota_agent::transport::conformance::{
 use ota_agent::transport::{Broker, NoHttp};
 use ota_examples::connect::Network;
 use ota_examples::device::Error;
+use rust_mqtt::buffer::AllocBuffer;
 
 use brokers::{Folder, Mosquitto, service};
+use clients::hyper::Hyper;
+use clients::rumqttc::Rumqttc;
+use clients::rust_mqtt::RustMqtt;
 use faulty::{DEFECTS, Defect, Faulty, FaultyHttp, HTTP_DEFECTS};
 use link::{Bench, Known};
 use server::{HOSTS, Server};
@@ -51,9 +62,33 @@ fn minimq_with(receive_bytes: usize, client_id: String, port: u16) -> Minimq<'st
     Minimq::new(config, KEEP_ALIVE_S, Network::plain(), "127.0.0.1", port).without_tls()
 }
 
+fn rumqttc(client_id: String, port: u16) -> Rumqttc {
+    let mut options = MqttOptions::new(client_id, "127.0.0.1", port);
+    options.set_keep_alive(Duration::from_secs(KEEP_ALIVE_S.into()));
+    options.set_max_packet_size(Some(RECEIVE_BYTES as u32));
+    Rumqttc(options)
+}
+
+fn rust_mqtt(client_id: String, port: u16) -> RustMqtt<Network> {
+    RustMqtt {
+        connector: Network::plain(),
+        host: "127.0.0.1".into(),
+        port,
+        tls: false,
+        client_id,
+        keep_alive_s: KEEP_ALIVE_S,
+        packet_bytes_max: NonZero::new(RECEIVE_BYTES as u32).unwrap(),
+        buffer: AllocBuffer,
+    }
+}
+
 fn ours() -> HttpClient<'static, Network> {
     let (block, activity) = (buffer(BLOCK_BYTES as usize + HEAD_BYTES), Box::leak(Box::default()));
     HttpClient::new(Network::plain(), AllowedHosts { names: &HOSTS, plain: true }, block, activity)
+}
+
+fn hyper() -> Hyper<'static> {
+    Hyper::new(Network::plain(), AllowedHosts { names: &HOSTS, plain: true }, Box::leak(Box::default()))
 }
 
 /// An adapter with this defect.
@@ -95,14 +130,31 @@ async fn minimq_fulfils_every_clause() {
 }
 
 #[tokio::test]
-async fn our_http_client_fulfils_every_clause() {
+async fn rumqttc_fulfils_every_clause_but_that_of_activity() {
+    let violations = violations("rumqttc", rumqttc).await;
+    let clauses: BTreeSet<_> = violations.iter().map(|violation| violation.clause).collect();
+    let noted = "bytes are noted as they arrive, before the packet is complete";
+    assert_eq!(clauses, BTreeSet::from([noted]), "{violations:#?}");
+}
+
+#[tokio::test]
+async fn rust_mqtt_fulfils_every_clause() {
+    assert_eq!(violations("rust-mqtt", rust_mqtt).await, []);
+}
+
+#[tokio::test]
+async fn both_http_clients_fulfil_every_clause() {
     assert_eq!(check_http(&mut Server::new(ours).await).await, []);
+    assert_eq!(check_http(&mut Server::new(hyper).await).await, []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_device_is_updated_over_each_client() -> Result<(), Error> {
     update("mqtt", minimq, || NoHttp).await?;
-    update("http", minimq, ours).await
+    update("mqtt", rumqttc, || NoHttp).await?;
+    update("mqtt", rust_mqtt, || NoHttp).await?;
+    update("http", minimq, ours).await?;
+    update("http", minimq, hyper).await
 }
 
 #[tokio::test]
