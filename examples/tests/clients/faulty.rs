@@ -7,6 +7,9 @@ use ota_agent::transport::conformance::RECEIVE_BYTES;
 use ota_agent::transport::{Activity, Broker, Filled, HttpSource, Inbound, Mqtt, QoS, Range};
 use ota_jobs::Reason;
 
+/// Messages that the adapter sends before it waits for their acknowledgements, if that is its defect.
+const IN_FLIGHT_MAX: u32 = 8;
+
 /// A defect of an MQTT adapter, in the order of the clauses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defect {
@@ -15,6 +18,7 @@ pub enum Defect {
     NoQualityOfService,
     ReturnsForWhatIsSent,
     NotAcknowledged,
+    StuckIfFull,
     LostIfDropped,
     NothingNoted,
     SmallBuffer,
@@ -25,12 +29,13 @@ pub enum Defect {
 }
 
 /// One defect for each clause.
-pub const DEFECTS: [Defect; 12] = [
+pub const DEFECTS: [Defect; 13] = [
     Defect::FirstFilterOnly,
     Defect::RejectionIgnored,
     Defect::NoQualityOfService,
     Defect::ReturnsForWhatIsSent,
     Defect::NotAcknowledged,
+    Defect::StuckIfFull,
     Defect::LostIfDropped,
     Defect::NothingNoted,
     Defect::SmallBuffer,
@@ -54,6 +59,7 @@ pub struct Connection<M> {
     /// Whether `receive` waits for ever.
     is_stuck: bool,
     has_sent: bool,
+    in_flight: u32,
     message: Option<(String, Vec<u8>)>,
 }
 
@@ -80,7 +86,7 @@ impl<B: Broker> Broker for Faulty<B> {
         let other: &'static Activity = Box::leak(Box::default());
         let activity = if defect == Defect::NothingNoted { other } else { activity };
         let inner = self.inner.connect(activity).await?;
-        Ok(Connection { inner, defect, is_stuck: false, has_sent: false, message: None })
+        Ok(Connection { inner, defect, is_stuck: false, has_sent: false, in_flight: 0, message: None })
     }
 }
 
@@ -107,6 +113,10 @@ impl<M: Mqtt> Mqtt for Connection<M> {
 
     async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<(), M::Error> {
         self.has_sent = true;
+        self.in_flight += 1;
+        if self.defect == Defect::StuckIfFull && self.in_flight > IN_FLIGHT_MAX {
+            pending::<()>().await;
+        }
         self.is_stuck |= self.defect == Defect::StuckByLargeMessage && payload.len() >= RECEIVE_BYTES;
         let qos = if self.defect == Defect::NoQualityOfService { QoS::AtMostOnce } else { qos };
         self.inner.publish(topic, payload, qos).await
@@ -120,6 +130,7 @@ impl<M: Mqtt> Mqtt for Connection<M> {
             return Ok(None);
         }
         let received = self.inner.receive().await;
+        self.in_flight = 0;
         if self.defect == Defect::EndUnnoticed && received.is_err() {
             pending::<()>().await;
         }

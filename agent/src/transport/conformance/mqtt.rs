@@ -22,14 +22,17 @@ const DROPS_MAX: u32 = 5_000;
 /// Messages of that clause, how many of them are sent at once, and bytes of each: the adapter may keep those that are not
 /// acknowledged in its send buffer.
 const PIECEMEAL: (u8, u8, usize) = (8, 2, 1_500);
+/// Messages that are sent while no acknowledgement arrives, and bytes of each: more than the send buffer holds.
+const IN_FLIGHT: (u8, usize) = (24, 900);
 
 /// The clauses, in the order in which they are checked.
-pub const MQTT_CLAUSES: [&str; 12] = [
+pub const MQTT_CLAUSES: [&str; 13] = [
     "several filters in one call: the messages of each are received",
     "a rejected filter is an error",
     "a message at least once is acknowledged, which `receive` returns as `None`",
     "`receive` returns for what arrives, and not for what is sent",
     "a received message at least once is acknowledged",
+    "while too many messages wait for their acknowledgement, others may be lost, and the connection stays",
     "`receive` may be dropped at any time: nothing is lost or torn",
     "bytes are noted as they arrive, before the packet is complete",
     "a packet as large as the receive buffer is received",
@@ -97,6 +100,7 @@ pub async fn check_mqtt_clauses<B: TestBroker>(bench: &mut B, only: &[&str]) -> 
         acknowledged,
         only_what_arrives,
         acknowledges,
+        too_many_in_flight,
         dropped_receive,
         activity_is_noted,
         as_large_as_the_buffer,
@@ -158,6 +162,23 @@ async fn acknowledges<B: TestBroker>(bench: &mut B) -> Result<(), Seen> {
         received.map_err(|error| seen(&error))?;
     }
     same("whether an acknowledgement was sent", bench.sent_bytes() > sent_bytes, true)
+}
+
+async fn too_many_in_flight<B: TestBroker>(bench: &mut B) -> Result<(), Seen> {
+    let (activity, mut broker) = start(bench);
+    let mut connection = connect(&mut broker, &activity).await?;
+    subscribe(&mut connection, &["flight/last"]).await?;
+    bench.set(Link::Held);
+    let (count, len) = IN_FLIGHT;
+    for number in 0..count {
+        publish(&mut connection, "flight", &pattern(number, len), QoS::AtLeastOnce).await?;
+    }
+    bench.set(Link::Open);
+    while let Ok(received) = with_timeout(QUIET, connection.receive()).await {
+        received.map_err(|error| seen(&error))?;
+    }
+    publish(&mut connection, "flight/last", b"last", QoS::AtLeastOnce).await?;
+    receives(&mut connection, "flight/last", b"last").await
 }
 
 async fn dropped_receive<B: TestBroker>(bench: &mut B) -> Result<(), Seen> {
