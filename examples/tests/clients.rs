@@ -27,18 +27,19 @@ use ::rumqttc::v5::MqttOptions;
 use embassy_futures::join::join_array;
 use ota_agent::prelude::*;
 use ota_agent::transport::conformance::{
-    BLOCK_BYTES, HTTP_CLAUSES, MQTT_CLAUSES, RECEIVE_BYTES, SEND_BYTES, Violation, check_http, check_http_clauses,
-    check_mqtt, check_mqtt_clauses,
+    BLOCK_BYTES, HTTP_CLAUSES, Link, MQTT_CLAUSES, RECEIVE_BYTES, SEND_BYTES, TestBroker, Violation, check_http,
+    check_http_clauses, check_mqtt, check_mqtt_clauses,
 };
-use ota_agent::transport::{Broker, NoHttp};
+use ota_agent::transport::{Broker, Mqtt, NoHttp};
 use ota_examples::connect::Network;
 use ota_examples::device::Error;
 use rust_mqtt::buffer::AllocBuffer;
+use tokio::time::timeout;
 
 use brokers::{Folder, Mosquitto, service};
 use clients::hyper::Hyper;
 use clients::rumqttc::Rumqttc;
-use clients::rust_mqtt::RustMqtt;
+use clients::rust_mqtt::{Error as Broken, RustMqtt};
 use faulty::{DEFECTS, Defect, Faulty, FaultyHttp, HTTP_DEFECTS};
 use link::{Bench, Known};
 use server::{HOSTS, Server};
@@ -140,6 +141,33 @@ async fn rumqttc_fulfils_every_clause_but_that_of_activity() {
 #[tokio::test]
 async fn rust_mqtt_fulfils_every_clause() {
     assert_eq!(violations("rust-mqtt", rust_mqtt).await, []);
+}
+
+/// Waits for the end of a connection.
+async fn end<M: Mqtt>(connection: &mut M) -> M::Error {
+    loop {
+        if let Err(error) = connection.receive().await {
+            return error;
+        }
+    }
+}
+
+/// The other clients do so by themselves.
+#[tokio::test]
+async fn rust_mqtt_keeps_an_idle_connection_alive_and_ends_one_without_response() {
+    const KEEP_ALIVE_S: u16 = 2;
+    let folder = Folder::new("pings");
+    let (service, port) = service(folder.path()).await;
+    let adapter = |client_id, port| RustMqtt { keep_alive_s: KEEP_ALIVE_S, ..rust_mqtt(client_id, port) };
+    let mut bench = Bench::new(known(port), adapter).await;
+    let (activity, mut broker) = (Activity::default(), bench.adapter());
+    let mut connection = broker.connect(&activity).await.unwrap();
+    // The broker closes a connection that is silent for one and a half of its intervals.
+    let limit = Duration::from_secs(2 * u64::from(KEEP_ALIVE_S) + 1);
+    assert!(timeout(limit, end(&mut connection)).await.is_err());
+    bench.set(Link::Held);
+    assert!(matches!(timeout(limit, end(&mut connection)).await, Ok(Broken::NoResponse)));
+    service.stop().await;
 }
 
 #[tokio::test]
