@@ -15,7 +15,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "conformance"))]
 extern crate std;
 
 mod application;

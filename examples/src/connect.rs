@@ -84,6 +84,29 @@ impl Network {
         };
         Ok(Self { tls: Some(TlsConnector::from(Arc::new(config))) })
     }
+
+    /// As [`Connector::connect`], with a stream of tokio.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the attempt.
+    pub async fn open<'a>(
+        &self,
+        host: &str,
+        port: u16,
+        tls: bool,
+        activity: &'a Activity,
+    ) -> Result<Box<dyn Stream + 'a>, NetworkError> {
+        let tcp = TcpStream::connect((host, port)).await.map_err(NetworkError::Io)?;
+        tcp.set_nodelay(true).map_err(NetworkError::Io)?;
+        let tcp = Observed { socket: tcp, activity };
+        if tls {
+            let connector = self.tls.as_ref().ok_or(NetworkError::NoCa)?;
+            let name = ServerName::try_from(host.to_owned()).map_err(|_| NetworkError::ServerName)?;
+            Ok(Box::new(connector.connect(name, tcp).await.map_err(NetworkError::Io)?))
+        } else {
+            Ok(Box::new(tcp))
+        }
+    }
 }
 
 impl Connector for Network {
@@ -100,16 +123,7 @@ impl Connector for Network {
     where
         Self: 'a,
     {
-        let tcp = TcpStream::connect((host, port)).await.map_err(NetworkError::Io)?;
-        tcp.set_nodelay(true).map_err(NetworkError::Io)?;
-        let tcp = Observed { socket: tcp, activity };
-        let stream: Box<dyn Stream + 'a> = if tls {
-            let connector = self.tls.as_ref().ok_or(NetworkError::NoCa)?;
-            let name = ServerName::try_from(host.to_owned()).map_err(|_| NetworkError::ServerName)?;
-            Box::new(connector.connect(name, tcp).await.map_err(NetworkError::Io)?)
-        } else {
-            Box::new(tcp)
-        };
+        let stream = self.open(host, port, tls, activity).await?;
         Ok(FromTokio::new(BufReader::with_capacity(READ_AHEAD_BYTES, stream)))
     }
 }

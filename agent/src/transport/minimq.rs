@@ -105,10 +105,18 @@ impl<IO: Read + Write> Mqtt for Connection<'_, '_, IO> {
             super::QoS::AtLeastOnce => QoS::AtLeastOnce,
             super::QoS::AtMostOnce => QoS::AtMostOnce,
         };
-        match Connection::publish(self, Publication::bytes(topic, payload).qos(qos)).await {
+        let published = Connection::publish(self, Publication::bytes(topic, payload).qos(qos)).await;
+        let in_flight = !self.session().is_publish_quiescent();
+        match published {
             Ok(_) => Ok(()),
             // So many messages wait for their acknowledgement, on a slow link: this one is lost, and repeated after its timeout.
             Err(PubError::Session(Error::NotReady | Error::Resource(ResourceError::InflightExhausted))) => Ok(()),
+            // The buffer holds them until then; without any, it is too small for this message.
+            Err(PubError::Session(Error::Resource(ResourceError::BufferTooSmall)) | PubError::Payload(()))
+                if in_flight =>
+            {
+                Ok(())
+            }
             Err(PubError::Session(error)) => Err(error),
             Err(PubError::Payload(())) => Err(Error::Resource(ResourceError::BufferTooSmall)),
         }

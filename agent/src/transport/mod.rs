@@ -2,6 +2,8 @@
 //! client. TLS is the connector's, which always verifies the server.
 
 mod activity;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[cfg(feature = "http")]
 mod decimal;
 #[cfg(feature = "http")]

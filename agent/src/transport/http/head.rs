@@ -1,25 +1,15 @@
-//! The head of a response: status and headers, any number of them, and what they mean for the request of a range.
+//! The head of a response: status and headers, any number of them. What they mean is in `meaning.rs`.
 
 use ota_jobs::Reason;
 
 use super::super::Range;
+use super::meaning::{Meaning, meaning};
 
 /// A complete head, in the buffer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head<'h> {
     status: u16,
     headers: &'h [u8],
-}
-
-/// What a response means for the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meaning<'h> {
-    /// Another head follows.
-    Interim,
-    /// The file is elsewhere.
-    Redirect(&'h str),
-    /// The body brings the file from the requested byte on, up to `end_bytes`.
-    Body { end_bytes: u32, is_chunked: bool },
 }
 
 impl<'h> Head<'h> {
@@ -60,88 +50,10 @@ impl<'h> Head<'h> {
         None
     }
 
-    /// What the response means for the request of `range`.
-    ///
-    /// Errors: the reason of a response that does not bring the missing bytes.
+    /// As [`meaning`].
     pub(super) fn meaning(&self, range: Range) -> Result<Meaning<'h>, Reason> {
-        let end_bytes = match self.status {
-            101 => return Err(Reason::HttpProtocol),
-            100..=199 => return Ok(Meaning::Interim),
-            200 if range.from_bytes == 0 => self.whole_file(range)?,
-            200 => return Err(Reason::HttpRangeIgnored),
-            206 => self.part(range)?,
-            301 | 302 | 303 | 307 | 308 => {
-                return self.header("location").map(Meaning::Redirect).ok_or(Reason::HttpRedirectRefused);
-            }
-            401 | 403 => return Err(Reason::HttpForbidden),
-            404 | 410 => return Err(Reason::HttpNotFound),
-            416 => return Err(Reason::HttpRangeNotSatisfiable),
-            408 | 429 | 500..=599 => return Err(Reason::HttpServerBusy),
-            _ => return Err(Reason::HttpStatus),
-        };
-        let encoding = |name| self.header(name).filter(|encoding| !encoding.eq_ignore_ascii_case("identity"));
-        let is_chunked = match encoding("transfer-encoding") {
-            None => false,
-            Some(encoding) if encoding.eq_ignore_ascii_case("chunked") => true,
-            Some(_) => return Err(Reason::HttpEncoding),
-        };
-        if encoding("content-encoding").is_some() {
-            return Err(Reason::HttpEncoding);
-        }
-        let length = self.header("content-length").filter(|_| !is_chunked).map(str::parse::<u32>);
-        match length {
-            Some(Ok(length)) if length < end_bytes - range.from_bytes => Err(Reason::HttpBodyTooShort),
-            Some(Err(_)) => Err(Reason::HttpProtocol),
-            Some(Ok(_)) | None => Ok(Meaning::Body { end_bytes, is_chunked }),
-        }
+        meaning(self.status, |name| self.header(name), range)
     }
-
-    /// The end of a body that is the whole file.
-    fn whole_file(&self, range: Range) -> Result<u32, Reason> {
-        // Without a length the end of the connection is the end of the file.
-        if let Some(length) = self.header("content-length").and_then(|length| length.parse().ok()) {
-            check_total(length, range)?;
-        }
-        Ok(range.image_bytes)
-    }
-
-    /// The end of a part, `bytes FIRST-LAST/TOTAL` or `bytes FIRST-LAST/*`: the file on the server must have the job's
-    /// length. A part may be shorter than requested if it brings a block.
-    fn part(&self, range: Range) -> Result<u32, Reason> {
-        let (first, last, total) = self.header("content-range").and_then(content_range).ok_or(Reason::HttpProtocol)?;
-        if first != range.from_bytes {
-            return Err(Reason::HttpProtocol);
-        }
-        if let Some(total) = total {
-            check_total(total, range)?;
-        }
-        match last.checked_add(1) {
-            None => Err(Reason::ImageLengthMismatch),
-            Some(end) if end > range.image_bytes => Err(Reason::ImageLengthMismatch),
-            Some(end) if end < range.image_bytes && end < first.saturating_add(range.block_bytes) => {
-                Err(Reason::HttpBodyTooShort)
-            }
-            Some(end) => Ok(end),
-        }
-    }
-}
-
-fn check_total(total: u32, range: Range) -> Result<(), Reason> {
-    match total {
-        total if total < range.image_bytes => Err(Reason::ImageTooShort),
-        total if total > range.image_bytes => Err(Reason::ImageLengthMismatch),
-        _ => Ok(()),
-    }
-}
-
-/// First byte, last byte, and the file's length unless it is `*`.
-fn content_range(text: &str) -> Option<(u32, u32, Option<u32>)> {
-    let (unit, rest) = text.split_once(' ')?;
-    let (span, total) = rest.split_once('/')?;
-    let (first, last) = span.split_once('-')?;
-    let total = if total == "*" { None } else { Some(total.parse().ok()?) };
-    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-    (unit.eq_ignore_ascii_case("bytes") && first <= last).then_some((first, last, total))
 }
 
 /// The status of `HTTP/1.x NNN`, with or without a text behind it.

@@ -3,6 +3,7 @@
 
 mod chunked;
 mod head;
+mod meaning;
 mod url;
 
 use embedded_io_async::{Read, Write};
@@ -11,8 +12,9 @@ use ota_jobs::Reason;
 use super::decimal::decimal;
 use super::{Activity, Connector, Filled, HttpSource, Range};
 use chunked::Chunked;
-use head::{Head, Meaning};
+use head::Head;
 
+pub use meaning::{Meaning, meaning};
 pub use url::{AllowedHosts, Url};
 
 /// How many redirects of one request are followed.

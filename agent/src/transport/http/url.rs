@@ -88,7 +88,8 @@ pub struct AllowedHosts<'a> {
 }
 
 impl AllowedHosts<'_> {
-    pub(super) fn allow(&self, url: &Url<'_>) -> bool {
+    /// Whether an image may be downloaded from `url`. A client asks for each request, also for one after a redirect.
+    pub fn allow(&self, url: &Url<'_>) -> bool {
         let host = url.host.as_bytes();
         let named = |name: &&str| match name.strip_prefix('.') {
             Some(_) => host.len() > name.len() && host[host.len() - name.len()..].eq_ignore_ascii_case(name.as_bytes()),
