@@ -1,6 +1,8 @@
 //! The pump and the HTTP client over a broker and a server in this process: subscription, both sources of an image, requests
 //! byte for byte, and the end of a connection. Nothing here waits but the pump itself.
 
+#[path = "pump/application.rs"]
+mod application;
 #[path = "pump/broker.rs"]
 mod broker;
 #[path = "pump/server.rs"]
@@ -204,96 +206,6 @@ fn an_image_arrives_over_mqtt_and_is_confirmed_by_the_image_itself() {
     assert_eq!(*bench.app.disconnections.borrow(), ["\"refused\"", "\"ended\""]);
     assert_eq!(bench.run_over_mqtt(&mut Line::new(&bench.service)), SlotId::B);
     assert_eq!((bench.status(), bench.device.record().confirmed), (Status::Succeeded, SlotId::B));
-}
-
-#[test]
-fn the_application_publishes_and_subscribes_over_the_agents_connection() {
-    let mut bench = Bench::new(Route::Mqtt);
-    bench.app.topic = Some("kitchen/door");
-    bench.app.outbox.borrow_mut().extend(["open", "closed"]);
-    for slot in [SlotId::A, SlotId::B] {
-        let mut line = Line::new(&bench.service);
-        assert_eq!(bench.run_over_mqtt(&mut line), slot);
-        assert_eq!((line.filters.len(), line.connections), (7, 1), "the agent's and one");
-        assert_eq!(*bench.app.inbox.borrow(), ["kitchen/door open", "kitchen/door closed"]);
-    }
-    assert_eq!(bench.status(), Status::Succeeded);
-}
-
-#[test]
-fn a_command_of_a_handler_is_executed_after_it() {
-    let bench = Bench::new(Route::Mqtt);
-    bench.app.waits_for_reset.set(true);
-    assert_eq!(bench.run_over_mqtt(&mut Line::new(&bench.service)), SlotId::A);
-    assert_eq!(bench.run_over_mqtt(&mut Line::new(&bench.service)), SlotId::B);
-    assert_eq!(bench.status(), Status::Succeeded);
-}
-
-#[test]
-fn two_agents_run_in_one_program() {
-    let benches = [Route::Mqtt, Route::Mqtt].map(Bench::new);
-    for slot in [SlotId::A, SlotId::B] {
-        let [mut first, mut second] = benches.each_ref().map(|bench| Line::new(&bench.service));
-        let started = benches[0].run_with(async |agent| {
-            // The second runs while the first one waits for its first message.
-            assert_eq!(benches[1].run_over_mqtt(&mut second), slot);
-            pump::run(agent, &mut first).await;
-        });
-        assert_eq!(started, slot);
-    }
-    assert!(benches.iter().all(|bench| bench.status() == Status::Succeeded));
-}
-
-#[test]
-fn filters_that_do_not_fit_are_skipped_with_a_notice_and_the_update_goes_on() {
-    for (topic, filters) in [("t".repeat(2_000), 6), ("t".into(), 6 + 8)] {
-        let mut bench = Bench::new(Route::Mqtt);
-        bench.app.topic = Some(Box::leak(topic.into_boxed_str()));
-        bench.app.filters_max = usize::MAX;
-        let mut line = Line::new(&bench.service);
-        assert_eq!(bench.run_over_mqtt(&mut line), SlotId::A);
-        assert_eq!((line.filters.len(), line.connections), (filters, 1));
-        assert!(bench.app.notices.borrow().contains(&Notice::FiltersTooLong));
-        assert!(bench.app.disconnections.borrow().is_empty());
-    }
-}
-
-#[test]
-fn an_application_that_always_has_a_message_leaves_room_for_the_update_and_for_commands() {
-    for qos in [QoS::AtMostOnce, QoS::AtLeastOnce] {
-        let mut bench = Bench::new(Route::Mqtt);
-        bench.app.topic = Some("kitchen/door");
-        bench.app.endless = Some(qos);
-        bench.app.command_after.set(Some((20_000, Command::Shutdown(Shutdown { unsubscribe: false }))));
-        let (mut first, mut second) = (Line::new(&bench.service), Line::new(&bench.service));
-        bench.run_with(async |agent| {
-            pump::run(agent, &mut first).await;
-            pump::run(agent, &mut second).await;
-            assert!(agent.is_reset());
-        });
-        assert!(first.published.len() > 10 && first.unacknowledged_max <= 3, "{}", first.unacknowledged_max);
-        assert!(bench.app.inbox.borrow().len() > 5, "what it publishes comes back");
-    }
-}
-
-#[test]
-fn a_shutdown_ends_the_pump_and_a_later_run_goes_on_where_it_was() {
-    for unsubscribe in [true, false] {
-        let bench = Bench::new(Route::Mqtt);
-        bench.app.command_after.set(Some((20_000, Command::Shutdown(Shutdown { unsubscribe }))));
-        let (mut first, mut second) = (Line::new(&bench.service), Line::new(&bench.service));
-        bench.run_with(async |agent| {
-            pump::run(agent, &mut first).await;
-            assert!(agent.progress().is_some_and(|progress| (20_000..IMAGE_BYTES).contains(&progress.done_bytes)));
-            assert_eq!((first.connections, first.closed, first.filters.is_empty()), (1, true, unsubscribe));
-            pump::run(agent, &mut second).await;
-            assert!(agent.is_reset());
-            assert_eq!(agent.statistics().blocks_accepted, IMAGE_BYTES.div_ceil(4_096));
-        });
-        assert!(bench.app.disconnections.borrow().is_empty());
-        assert_eq!(bench.run_over_mqtt(&mut Line::new(&bench.service)), SlotId::B);
-        assert_eq!(bench.status(), Status::Succeeded);
-    }
 }
 
 /// The device itself goes on sending, so the keep-alive of MQTT detects nothing.
