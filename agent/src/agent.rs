@@ -145,7 +145,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     /// As [`Agent::on`].
     pub async fn work(&mut self, now: Instant) {
         if core::mem::take(&mut self.operated) {
-            self.machine.on(Event::Incoming, now); // nothing could be received meanwhile: that was no silence
+            self.machine.worked(now); // nothing could be received meanwhile: that was no silence
         }
         self.operate(now).await;
     }

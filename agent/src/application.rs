@@ -161,8 +161,8 @@ pub trait Application {
     }
 
     /// The next message that the application publishes over the agent's connection. [`crate::pump`] asks for one whenever the
-    /// agent has nothing to send and the message before is acknowledged, after each event; [`Command::Publish`] is one. A
-    /// message is lost if the connection ends before it is acknowledged, and ends it if it does not fit the send buffer.
+    /// agent has nothing to send and no acknowledgement is awaited, after each event; [`Command::Publish`] is one. A message is
+    /// lost if the connection ends before it is acknowledged, or if the client's send buffer has no room for it.
     fn message(&mut self) -> Option<Outgoing<'_>> {
         None
     }

@@ -6,7 +6,7 @@ use core::mem;
 
 use ota_jobs::limits::FILTER_BYTES_MAX;
 use ota_jobs::{
-    DescribeResponse, Encoding, Filter, JobRef, JobsTopic, JsonStr, ParseError, RawJson, Reason, Rejected, Response,
+    DescribeResponse, Encoding, Filter, JobRef, JobsTopic, JsonStr, ParseError, RawJson, Rejected, Response,
     StreamTopic, ThingName, Topic, UpdateResponse, stream,
 };
 
@@ -62,13 +62,11 @@ fn read_jobs<'m>(topic: JobsTopic<'_>, payload: &'m [u8], asked: Option<u32>) ->
         // Whatever it holds: the next job is requested.
         JobsTopic::Notify => Decoded::Event(Event::JobsChanged),
         // Sent without a request: unless it is a job that can be parsed, the next job is requested.
-        JobsTopic::NotifyNext => match read_next(payload, asked, |_| Event::JobsChanged) {
+        JobsTopic::NotifyNext => match read_next(payload, asked) {
             Decoded::Event(_) => Decoded::Event(Event::JobsChanged), // it answers no request
             decoded => decoded,
         },
-        JobsTopic::Describe(JobRef::Next, Some(Response::Accepted)) => {
-            read_next(payload, asked, Event::OfferUnreadable)
-        }
+        JobsTopic::Describe(JobRef::Next, Some(Response::Accepted)) => read_next(payload, asked),
         JobsTopic::Describe(JobRef::Next, Some(Response::Rejected)) => {
             read_rejected(payload, |rejected, _| Event::OfferRefused(rejected.code))
         }
@@ -89,11 +87,11 @@ fn read_jobs<'m>(topic: JobsTopic<'_>, payload: &'m [u8], asked: Option<u32>) ->
     }
 }
 
-fn read_next(payload: &[u8], asked: Option<u32>, unreadable: impl FnOnce(Reason) -> Event) -> Decoded<'_> {
+fn read_next(payload: &[u8], asked: Option<u32>) -> Decoded<'_> {
     match DescribeResponse::parse(payload) {
         Ok(response) if is_late(&response, asked) => Decoded::Ignored,
         Err(ParseError::TooDeep { .. }) if !contains(payload, DOCUMENT_MEMBER) => Decoded::Event(Event::OtherJob),
-        Err(error) => Decoded::Event(unreadable(error.into())),
+        Err(error) => Decoded::Event(Event::OfferUnreadable(error.into())),
         Ok(DescribeResponse { execution: None, .. }) => Decoded::Event(Event::NoJob),
         Ok(DescribeResponse { execution: Some(execution), .. }) => {
             let document = execution.document;

@@ -99,7 +99,7 @@ struct Pump<'a, 'b, P, A> {
     agent: &'a mut Agent<'b, P, A>,
     activity: &'a Activity,
     silence: Silence,
-    /// The application's last message is not acknowledged.
+    /// Nothing was acknowledged since the application's last message.
     awaits_acknowledgement: bool,
 }
 
@@ -277,7 +277,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         }
         let (begun, wake) = (Clock::now(), self.wake(more));
         let event = select4(self.agent.application.command(), connection.receive(), future, wake).await;
-        let received = self.activity.take() || matches!(event, Either4::Second(Ok(_)));
+        let received = self.activity.take();
         match received {
             true => self.silence.reset(),
             // Only the time in which a response could have been read counts, and not that of the platform.
@@ -290,7 +290,11 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
             Either4::First(command) => _ = wait!(self.agent.execute(command, now())),
             Either4::Second(message) => match message? {
                 Some(message) => wait!(self.agent.on_message(message.topic, message.payload, now())),
-                None => self.awaits_acknowledgement = false,
+                None if received => {
+                    self.agent.machine.received();
+                    self.awaits_acknowledgement = false;
+                }
+                None => {} // the client itself sent something
             },
             Either4::Third(()) => return Ok(true),
             Either4::Fourth(()) => {}
@@ -298,8 +302,8 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         Ok(false)
     }
 
-    /// Executes the operations and publishes the messages that are due, and one message of the application if its last one is
-    /// acknowledged; returns whether there may be more of these.
+    /// Executes the operations and publishes the messages that are due, and one message of the application if no acknowledgement is
+    /// awaited; returns whether there may be more of these.
     async fn send<M: Mqtt>(&mut self, connection: &mut M) -> Result<bool, M::Error> {
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         loop {
@@ -308,7 +312,9 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
             let own = self.agent.message(now, &mut buffer);
             let is_own = own.is_some();
             let message = match own {
-                None if !self.awaits_acknowledgement => self.agent.application.message(),
+                None if !self.awaits_acknowledgement && self.silence.left_ms().is_none() => {
+                    self.agent.application.message()
+                }
                 own => own,
             };
             let Some(Outgoing { topic, payload, qos }) = message else { return Ok(false) };

@@ -172,10 +172,9 @@ fn head(url: &Url<'_>, from_bytes: u32) -> Result<Request<String>, Reason> {
 }
 
 fn authority(url: &Url<'_>) -> String {
-    match url.host.contains(':') {
-        true => format!("[{}]:{}", url.host, url.port),
-        false => format!("{}:{}", url.host, url.port),
-    }
+    let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.to_owned() };
+    // Signatures of URLs are over this header, without the port of the scheme.
+    if url.port == Url::default_port(url.tls) { host } else { format!("{host}:{}", url.port) }
 }
 
 /// The URL of a redirect: an absolute one, or a path on the same server.

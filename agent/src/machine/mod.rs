@@ -158,7 +158,7 @@ impl Machine {
                 }
             }
             Event::Incoming => {
-                if let Some(job) = &mut self.job {
+                if let Some(job) = self.job.as_mut().filter(|_| !self.link.suspended) {
                     job.transfer.incoming(now);
                 }
             }
@@ -171,6 +171,13 @@ impl Machine {
             }
             Event::Done(done) => self.done(done, now),
             Event::Consent(consent) => _ = self.apply(Input::Consent(consent), now),
+        }
+    }
+
+    /// The device worked until now, and could not receive: its silence counts from now.
+    pub(crate) fn worked(&mut self, now: Instant) {
+        if let Some(job) = &mut self.job {
+            job.transfer.worked(now);
         }
     }
 

@@ -148,7 +148,7 @@ impl JobPoller {
                 // The timeout grows, for a service that is slow.
                 let waits = if self.suspect.is_some() { SUSPECT_WAITS } else { 1 + u64::from(self.unanswered) };
                 self.state = State::Requested { document, until: now.plus_ms(response_timeout_ms * waits) };
-                self.sent = Some(now);
+                self.sent.get_or_insert(now);
                 Some(Message::NextJob { token, document })
             }
             State::Waiting(_) | State::Requested { .. } => None,

@@ -7,9 +7,9 @@ use super::time::Instant;
 pub const WINDOW_BLOCKS: u32 = 128;
 /// The shortest interval over which a rate is measured.
 const EPOCH_MS: u64 = 100;
-/// How much is still to arrive, beyond what the delay needs, when more is requested: what a response may be late.
+/// How much is still to arrive, beyond what the delay needs, when more is requested: how late a response may be.
 const QUEUE_MS: u64 = 1_000;
-/// What one request is for: 11 requests bring a MiB.
+/// Bytes of one request: 11 requests bring a MiB.
 const BATCH_BYTES: u64 = 98_304;
 /// A request is for no more than the network carries in this time, which bounds it below 25 kbit/s. A cancellation is queued
 /// behind it, and its confirmation behind the next: 13 s each on 60 kbit/s, for 11 requests a MiB and not 225.
@@ -18,6 +18,7 @@ const BATCH_MS: u64 = 32_000;
 const RESPONSE_MS_FIRST: u64 = 3_000;
 /// The shortest silence after which blocks may be lost.
 const SILENCE_MS_MIN: u64 = 100;
+/// The longest timeout.
 const RESPONSE_MS_MAX: u64 = 30_000;
 /// Fewer blocks would mean stop-and-wait.
 const WINDOW_BLOCKS_MIN: u32 = 2;
@@ -27,6 +28,8 @@ const WINDOW_BLOCKS_MIN: u32 = 2;
 pub struct RateEstimator {
     window_blocks: u32,
     batch_blocks: u32,
+    /// The longest block: the last one of an image is shorter.
+    block_bytes: u32,
     /// What one block takes at the peak rate.
     block_ms: u64,
     /// Over the last interval.
@@ -35,7 +38,7 @@ pub struct RateEstimator {
     peak_bytes_per_s: u32,
     /// The shortest time from a request to its first block.
     delay_ms: Option<u64>,
-    /// The longest silence of late while blocks were outstanding, which falls by an eighth per request; at first, the round
+    /// The longest silence of late after a request, which falls by an eighth per request; at first, the round
     /// trip of another message.
     silence_ms: u64,
     /// The block whose round trip is being measured.
@@ -56,6 +59,7 @@ impl RateEstimator {
             window_blocks,
             batch_blocks: window_blocks.div_ceil(4),
             rate_bytes_per_s: 0,
+            block_bytes: 1,
             block_ms: 0,
             peak_bytes_per_s: 0,
             delay_ms: None,
@@ -110,19 +114,19 @@ impl RateEstimator {
         if let Some((probed, sent)) = self.probe
             && probed == index
         {
-            let delay = now.since(sent);
+            let delay = now.since(sent).max(1); // 0 is unknown
             self.delay_ms = Some(self.delay_ms.map_or(delay, |least| least.min(delay)));
             self.probe = None;
         }
-        self.heard(now);
+        self.block_arrived(now);
         self.timeouts = 0;
         self.count(len_bytes, now);
     }
 
-    /// When the outstanding blocks time out: after a round trip of silence and a block, because one may be lost of many, but
-    /// two round trips after the last request. Both are what the network has shown, so that jitter is within them.
+    /// When the outstanding blocks time out: after a silence of one round trip and one block, but no sooner than two round trips
+    /// after the last request. Both are what the network has shown, so that jitter is within them.
     pub(super) fn timeout_at(&self) -> Option<Instant> {
-        let known = self.known_ms();
+        let known = self.longest_wait_ms();
         let wait = known.max(SILENCE_MS_MIN);
         let (silence, response) = match known {
             0 => (RESPONSE_MS_FIRST, RESPONSE_MS_FIRST),
@@ -136,7 +140,7 @@ impl RateEstimator {
     /// Postpones the timeout until the message is complete, a part of which arrived.
     pub(super) fn incoming(&mut self, now: Instant) {
         // Before the first response, parts of other messages show nothing of its delay.
-        if self.known_ms() > 0 {
+        if self.longest_wait_ms() > 0 {
             self.end_silence(now);
         }
         self.part_at = Some(now);
@@ -148,10 +152,15 @@ impl RateEstimator {
     }
 
     /// The message is complete: what its parts postponed is undone, unless `counts`.
-    pub(super) fn whole(&mut self, counts: bool) {
+    pub(super) fn end_message(&mut self, counts: bool) {
         if let Some(at) = self.part_at.take().filter(|_| counts) {
             self.silent_since = self.silent_since.max(at);
         }
+    }
+
+    /// Counts silence from now on.
+    pub(super) fn worked(&mut self, now: Instant) {
+        self.silent_since = now;
     }
 
     /// Counts silence, and what was requested, from now on.
@@ -163,8 +172,8 @@ impl RateEstimator {
         self.requested_at = self.requested_at.map(|_| now);
     }
 
-    /// A whole block arrived: silence counts from here.
-    pub(super) fn heard(&mut self, now: Instant) {
+    /// A block arrived, or a duplicate of one: silence counts from here.
+    pub(super) fn block_arrived(&mut self, now: Instant) {
         self.end_silence(now);
         if self.requested_at.is_some() {
             self.silent_since = now;
@@ -172,7 +181,7 @@ impl RateEstimator {
     }
 
     /// How long the network has taken for anything; 0 before the first response.
-    fn known_ms(&self) -> u64 {
+    fn longest_wait_ms(&self) -> u64 {
         self.delay_ms.unwrap_or(0).max(self.silence_ms)
     }
 
@@ -183,7 +192,7 @@ impl RateEstimator {
     /// Something arrived: how long nothing did is what the network may take.
     fn end_silence(&mut self, now: Instant) {
         if self.requested_at.is_some() {
-            self.silence_ms = self.silence_ms.max(now.since(self.silent_since()));
+            self.silence_ms = self.silence_ms.max(now.since(self.silent_since())).min(RESPONSE_MS_MAX);
         }
     }
 
@@ -216,13 +225,14 @@ impl RateEstimator {
             self.peak_bytes_per_s -= self.peak_bytes_per_s / 8;
         }
         self.peak_bytes_per_s = self.peak_bytes_per_s.max(rate);
-        self.resize(len_bytes);
+        self.block_bytes = self.block_bytes.max(len_bytes);
+        self.resize();
     }
 
     /// Sets the window to what the network carries during its delay and the allowed queue, and to a request beyond that.
-    fn resize(&mut self, block_bytes: u32) {
+    fn resize(&mut self) {
         let (Some(delay), 1..) = (self.delay_ms, self.peak_bytes_per_s) else { return };
-        let (rate, block) = (u64::from(self.peak_bytes_per_s), u64::from(block_bytes.max(1)));
+        let (rate, block) = (u64::from(self.peak_bytes_per_s), u64::from(self.block_bytes));
         let batch = (rate * BATCH_MS / 1_000).min(BATCH_BYTES).div_ceil(block).min(WINDOW_BLOCKS.into());
         self.block_ms = block * 1_000 / rate;
         let ahead = (rate * (delay + QUEUE_MS) / 1_000).div_ceil(block);
@@ -278,6 +288,29 @@ mod tests {
         assert_eq!(rate.timeout_at(), Some(at(600 + 800)));
         rate.arrived(1, 4096, at(1_000));
         assert_eq!(rate.timeout_at(), Some(at(600 + 2 * 900)), "a silence of 900 ms was seen");
+    }
+
+    #[test]
+    fn no_silence_counts_for_more_than_half_a_minute_and_work_is_none() {
+        let mut rate = RateEstimator::new(32);
+        feed(&mut rate, 1, 1);
+        rate.requested(1, true, at(1_000));
+        rate.worked(at(3_000));
+        rate.arrived(1, 4096, at(3_100));
+        assert_eq!(rate.timeout_at(), Some(at(3_300)), "a silence of 100 ms after the work, and a block");
+        rate.requested(2, true, at(10_000));
+        rate.arrived(2, 4096, at(300_000));
+        rate.requested(3, true, at(300_000));
+        assert_eq!(rate.timeout_at(), Some(at(330_000)));
+    }
+
+    #[test]
+    fn a_short_last_block_is_not_the_size_of_the_others() {
+        let mut rate = RateEstimator::new(32);
+        feed(&mut rate, 10, 546);
+        let (window_blocks, block_ms) = (rate.window_blocks(), rate.block_ms());
+        rate.arrived(10, 1, at(100 + 10 * 546));
+        assert!(rate.window_blocks() <= window_blocks && rate.block_ms() >= block_ms);
     }
 
     #[test]

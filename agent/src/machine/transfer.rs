@@ -115,7 +115,7 @@ impl Transfer {
 
     /// Requests the outstanding blocks again after a reconnection: they do not arrive any more.
     pub(super) fn restart(&mut self, now: Instant) {
-        self.window.whole(false); // the rest of a message does not arrive any more, either
+        self.window.end_message(false); // the rest of a message does not arrive any more, either
         self.window.request_again();
         self.quiet_since = now;
     }
@@ -192,6 +192,12 @@ impl Transfer {
         }
     }
 
+    /// The device worked until now, and could not receive.
+    pub(super) fn worked(&mut self, now: Instant) {
+        self.quiet_since = now;
+        self.window.worked(now);
+    }
+
     /// A message is complete. If it is no block, its parts postponed the timeouts wrongly: that counts once, since the block
     /// may be behind it, and is undone from then on, since the block may be lost.
     pub(super) fn received(&mut self) {
@@ -200,7 +206,7 @@ impl Transfer {
         if counts {
             self.quiet_since = self.quiet_since.max(at);
         }
-        self.window.whole(counts);
+        self.window.end_message(counts);
     }
 
     /// Since when no part of a block has arrived.

@@ -260,8 +260,8 @@ impl Window {
     }
 
     /// Undoes that, unless `counts`: the message is complete.
-    pub(super) fn whole(&mut self, counts: bool) {
-        self.rate.whole(counts);
+    pub(super) fn end_message(&mut self, counts: bool) {
+        self.rate.end_message(counts);
     }
 
     /// The download goes on after a pause: what was requested before may still arrive.
@@ -269,12 +269,17 @@ impl Window {
         self.rate.resume(now);
     }
 
+    /// Counts silence from now on.
+    pub(super) fn worked(&mut self, now: Instant) {
+        self.rate.worked(now);
+    }
+
     /// When the outstanding blocks time out.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.rate.timeout_at().filter(|_| self.outstanding() > 0)
     }
 
-    /// Marks all outstanding blocks as lost, after a timeout or a new connection.
+    /// Marks all outstanding blocks as lost, after a rejection or a new connection.
     pub fn request_again(&mut self) {
         self.mark(BlockState::WANTED, BlockState::is_requested);
         self.rate.restart();
@@ -313,7 +318,7 @@ impl Window {
     /// A block that is in flash arrived: it was not lost when it was requested again, but late.
     fn duplicate(&mut self, now: Instant) -> BlockRefusal {
         self.overtaken_by = OVERTAKEN_BY_MAX.min(self.overtaken_by + 1);
-        self.rate.heard(now);
+        self.rate.block_arrived(now);
         BlockRefusal::Duplicate
     }
 
@@ -467,8 +472,8 @@ mod tests {
             let block = window.offer(index, 4096, NOW).expect("asked for");
             window.stored(block);
         }
-        // At once: 122,880 bytes/s at least, which are 30 blocks in a second; and 24 more.
-        assert_eq!(window.request(NOW), Some(BlockRequest { first: 32, count: 30 + 24 - 28, missing: None }));
+        // At once: 122,880 bytes/s at least, which are 31 blocks in a second and the delay; and 24 more.
+        assert_eq!(window.request(NOW), Some(BlockRequest { first: 32, count: 31 + 24 - 28, missing: None }));
     }
 
     #[test]

@@ -109,7 +109,8 @@ impl<IO: Read + Write> Mqtt for Connection<'_, '_, IO> {
         let in_flight = !self.session().is_publish_quiescent();
         match published {
             Ok(_) => Ok(()),
-            // So many messages wait for their acknowledgement, on a slow link: this one is lost, and repeated after its timeout.
+            // So many messages wait for their acknowledgement, on a slow link: this one is lost. The agent repeats its own after
+            // their timeout.
             Err(PubError::Session(Error::NotReady | Error::Resource(ResourceError::InflightExhausted))) => Ok(()),
             // The buffer holds them until then; without any, it is too small for this message.
             Err(PubError::Session(Error::Resource(ResourceError::BufferTooSmall)) | PubError::Payload(()))

@@ -131,7 +131,7 @@ pub trait Mqtt {
     /// Not cancel-safe: close the connection after dropping the future.
     async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<(), Self::Error>;
 
-    /// Waits for the next packet; `None` if it is not a message, as an acknowledgement.
+    /// Waits for the next packet; `None` if it is not a message, as an acknowledgement, or if the client sent one by itself.
     ///
     /// # Cancel safety
     /// Cancel-safe.

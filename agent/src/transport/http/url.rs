@@ -52,7 +52,7 @@ impl<'u> Url<'u> {
     }
 
     /// The port of the scheme.
-    pub(super) fn default_port(tls: bool) -> u16 {
+    pub fn default_port(tls: bool) -> u16 {
         if tls { 443 } else { 80 }
     }
 
