@@ -300,8 +300,12 @@ mod tests {
         assert_eq!(rate.timeout_at(), Some(at(3_300)), "a silence of 100 ms after the work, and a block");
         rate.requested(2, true, at(10_000));
         rate.arrived(2, 4096, at(300_000));
-        rate.requested(3, true, at(300_000));
-        assert_eq!(rate.timeout_at(), Some(at(330_000)));
+        for index in 3..11 {
+            rate.requested(index, true, at(300_000));
+            rate.arrived(index, 4096, at(300_100));
+        }
+        rate.requested(11, true, at(300_100));
+        assert!(rate.timeout_at() < Some(at(300_100 + 22_000)), "a few requests later it is forgotten");
     }
 
     #[test]
