@@ -154,10 +154,15 @@ pub trait Application {
     }
 
     /// A filter of the application's own topics: [`crate::pump`] subscribes to those from index 0 to the first `None`, at most
-    /// eight, on each connection. A connection whose broker rejects one fails.
+    /// eight, on each connection.
     fn filter(&self, index: usize) -> Option<&str> {
         let _ = index;
         None
+    }
+
+    /// Called when the broker rejects one of the application's filters. The agent goes on, without them.
+    fn on_filter_rejected(&mut self, why: &dyn core::fmt::Debug) {
+        let _ = why;
     }
 
     /// The next message that the application publishes over the agent's connection. [`crate::pump`] asks for one whenever the

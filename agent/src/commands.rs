@@ -59,7 +59,13 @@ impl<P: ImageManagement, A: Application> Agent<'_, P, A> {
                 machine.suspend();
                 true
             }
-            Command::Resume => machine.resume(now),
+            Command::Resume => {
+                let resumed = machine.resume(now);
+                if let Some(step) = machine.asks_now().filter(|_| resumed) {
+                    self.ask(step, now); // it may have been refused to ask meanwhile
+                }
+                resumed
+            }
             Command::Discover(discovery) => {
                 machine.discover(discovery, now);
                 true

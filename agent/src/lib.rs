@@ -33,15 +33,19 @@ mod update_job;
 
 /// The names that a device program needs.
 pub mod prelude {
-    pub use crate::application::{Application, Command, SelfTest};
+    pub use crate::application::{Application, Command, CommandRefused, SelfTest, Shutdown};
     pub use crate::asynchronous::agent::Agent;
     pub use crate::asynchronous::pump;
-    pub use crate::machine::{AgentConfig, Consent, Notice, Step, WhyLater};
+    pub use crate::encode::Outgoing;
+    #[cfg(feature = "holds")]
+    pub use crate::holds::{Hold, Holds};
+    pub use crate::machine::{AgentConfig, Consent, Discovery, Notice, Progress, Statistics, Step, WhyLater};
+    pub use crate::requirements::{Conditions, Requirements, Window};
     pub use crate::start::Start;
     #[cfg(feature = "http")]
     pub use crate::transport::http::{AllowedHosts, HttpClient};
     pub use crate::transport::minimq::Minimq;
-    pub use crate::transport::{Activity, Connector};
+    pub use crate::transport::{Activity, Connector, QoS};
 }
 
 // Code that calls the platform is compiled twice from one source: as written, and for blocking platforms without

@@ -147,7 +147,14 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         if !complete {
             self.agent.application.on_notice(Notice::FiltersTooLong);
         }
-        if filters.is_empty() { Ok(true) } else { self.subscribe_to(connection, &filters).await }
+        if filters.is_empty() {
+            return Ok(true);
+        }
+        // A typing error in them must not keep the device from its jobs. A connection that ended is noticed by the next call.
+        self.subscribe_to(connection, &filters).await.or_else(|error| {
+            self.agent.application.on_filter_rejected(&error);
+            Ok(true)
+        })
     }
 
     /// Leaves the broker, with or without the subscriptions, unless it takes too long.

@@ -261,6 +261,26 @@ fn a_suspended_device_takes_no_step_that_needs_consent() {
 }
 
 #[test]
+fn a_step_that_waits_is_asked_about_at_once_when_the_agent_is_resumed() {
+    let mut sim = sim();
+    let week = Consent::Later { ms: 7 * DAY_MS as u32, why: WhyLater::Application };
+    sim.device.consent.answers.borrow_mut().push_back(week);
+    sim.create(&order("job", Kind::Good, 2));
+    sim.alarm_ms = Some(10_000);
+    run_through(
+        &mut sim,
+        &mut [&mut at_alarm(|sim| {
+            for command in [Command::Suspend, Command::Ask, Command::Resume] {
+                sim.act(Act::Command(command));
+            }
+        })],
+    );
+    assert_eq!(executed(&sim), [(Command::Suspend, true), (Command::Ask, false), (Command::Resume, true)]);
+    assert!(sim.now_ms < DAY_MS, "{} ms", sim.now_ms);
+    assert_eq!((sim.verdict("job").0, confirmed(&sim)), (Status::Succeeded, (SlotId::B, 2)));
+}
+
+#[test]
 fn a_step_that_waits_is_taken_on_command_and_only_that_one() {
     let week = Consent::Later { ms: 7 * DAY_MS as u32, why: WhyLater::Application };
     let mut sim = sim();

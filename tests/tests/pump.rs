@@ -54,6 +54,7 @@ struct App {
     /// Its topic, and the messages that it publishes and receives there.
     topic: Option<&'static str>,
     filters_max: usize,
+    rejected: Rc<RefCell<Vec<String>>>,
     /// Whether it always has a message.
     endless: Option<QoS>,
     notices: Rc<RefCell<Vec<Notice>>>,
@@ -105,6 +106,10 @@ impl Application for App {
 
     fn filter(&self, index: usize) -> Option<&str> {
         self.topic.filter(|_| index < self.filters_max.max(1))
+    }
+
+    fn on_filter_rejected(&mut self, why: &dyn core::fmt::Debug) {
+        self.rejected.borrow_mut().push(format!("{why:?}"));
     }
 
     fn message(&mut self) -> Option<Outgoing<'_>> {

@@ -262,6 +262,16 @@ pub enum Consent {
     Refused,
 }
 
+impl Consent {
+    /// This answer, unless it is [`Consent::Now`]; then that of `next`.
+    pub fn and(self, next: impl FnOnce() -> Consent) -> Consent {
+        match self {
+            Self::Now => next(),
+            other => other,
+        }
+    }
+}
+
 /// Why a step has to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhyLater {

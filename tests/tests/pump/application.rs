@@ -17,6 +17,16 @@ fn the_application_publishes_and_subscribes_over_the_agents_connection() {
 }
 
 #[test]
+fn a_filter_that_the_broker_rejects_is_reported_and_the_update_goes_on() {
+    let mut bench = Bench::new(Route::Mqtt);
+    bench.app.topic = Some("#/not-valid");
+    let mut line = Line::new(&bench.service);
+    assert_eq!(bench.run_over_mqtt(&mut line), SlotId::A);
+    assert_eq!((line.filters.len(), line.connections), (6, 1));
+    assert_eq!(*bench.app.rejected.borrow(), ["\"rejected\""]);
+}
+
+#[test]
 fn a_command_of_a_handler_is_executed_after_it() {
     let bench = Bench::new(Route::Mqtt);
     bench.app.waits_for_reset.set(true);

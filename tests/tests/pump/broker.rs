@@ -115,6 +115,9 @@ impl Mqtt for Open<'_> {
     type Error = &'static str;
 
     async fn subscribe(&mut self, filters: &[&str]) -> Result<(), &'static str> {
+        if filters.contains(&"#/not-valid") {
+            return Err("rejected");
+        }
         self.line.filters.extend(filters.iter().map(|filter| String::from(*filter)));
         Ok(())
     }
