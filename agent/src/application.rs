@@ -82,8 +82,8 @@ pub struct Shutdown {
 pub enum CommandRefused {
     /// A job is active, or its outcome is not reported yet.
     Busy,
-    /// There is nothing to apply it to: no download or reset waits, no image is on trial, no job can be aborted any more, the agent is
-    /// not suspended, or for a step it is, or there is no connection.
+    /// There is nothing to apply it to: no download or reset waits, no image is on trial, no job can be aborted any more, the
+    /// agent is not suspended, or for a step it is, or there is no connection.
     NotNow,
     /// The platform refused.
     Platform(Reason),
@@ -167,7 +167,7 @@ pub trait Application {
 
     /// The next message that the application publishes over the agent's connection. [`crate::pump`] asks for one whenever the
     /// agent has nothing to send and no acknowledgement is awaited, after each event; [`Command::Publish`] is one. A message is
-    /// lost if the connection ends before it is acknowledged, or if the client's send buffer has no room for it.
+    /// lost if the connection ends before it is acknowledged; one that does not fit the client's send buffer ends it.
     fn message(&mut self) -> Option<Outgoing<'_>> {
         None
     }
