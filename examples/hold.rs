@@ -10,7 +10,6 @@ use embassy_sync::channel::Channel;
 use embassy_time::Timer;
 use minimq::{Buffers, ConfigBuilder};
 use ota_agent::prelude::*;
-use ota_agent::{Holds, Statistics};
 use ota_cloud::serve::{Config as Setup, Service};
 use ota_cloud::tool;
 use ota_examples::bench::{Device, HARDWARE};

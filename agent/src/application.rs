@@ -82,8 +82,8 @@ pub struct Shutdown {
 pub enum CommandRefused {
     /// A job is active, or its outcome is not reported yet.
     Busy,
-    /// There is nothing to apply it to: no download or reset waits, no image is on trial, no job can be aborted any more, the
-    /// agent is not suspended, or for a step it is, or there is no connection.
+    /// There is nothing to apply it to: no download or reset waits, no image is on trial, no job can be aborted any more, or
+    /// there is no connection. Also a step while the agent is suspended, and a resumption while it is not.
     NotNow,
     /// The platform refused.
     Platform(Reason),

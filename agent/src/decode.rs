@@ -1,6 +1,6 @@
 //! Decodes incoming messages into events. A message is ignored if it cannot be parsed, belongs to another stream, or is the
-//! late response to a request that was sent again.
-//! Only a next job that cannot be parsed is an event, because it is to be rejected with a reason.
+//! late response to a request that was sent again. Only a next job that cannot be parsed is an event, because it is to be
+//! rejected with a reason.
 
 use core::mem;
 

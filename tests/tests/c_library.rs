@@ -52,6 +52,7 @@ fn with_every_block_twice_the_duplicates_are_counted_and_cost_their_own_time_onl
 
 #[test]
 fn a_notification_during_the_download_starts_nothing_again() {
+    let notified = Cell::new(0);
     let (statistics, _) = downloaded(sim(), |sim| {
         if sim.checks.statistics.blocks_accepted.is_multiple_of(10) {
             let reply = Reply {
@@ -60,10 +61,12 @@ fn a_notification_during_the_download_starts_nothing_again() {
                 assured: true,
             };
             if sim.checks.statistics.messages_received < 300 {
+                notified.set(notified.get() + 1);
                 sim.act(Act::Inject(reply));
             }
         }
     });
+    assert!(notified.get() > 5, "{} notifications", notified.get());
     assert_eq!((statistics.blocks_duplicate, statistics.blocks_requested), (0, statistics.blocks_accepted));
 }
 
