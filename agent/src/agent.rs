@@ -2,15 +2,16 @@
 //! It owns no connection: [`pump`](super::pump) does, or a loop of the caller.
 
 use ota_jobs::{Document, JobId, RawJson, Reason, Topic};
-use ota_pal::{BootState, Fault, ImageState, SlotId};
+use ota_pal::{Fault, ImageState, SlotId};
 
+use super::boot::{machine_boot, read_boot};
 use super::{Platform, bisync};
 use crate::application::{Application, Direction, SelfTest, Shutdown};
 use crate::decode::{self, Decoded, FILTERS, FILTERS_BYTES_MAX};
 use crate::encode::{self, MESSAGE_BYTES_MAX, Outgoing};
 use crate::machine::{
-    self, AgentConfig, AgentState, Boot, Done, Event, Instant, Machine, Notice, Operation, Pending, Phase, Plan,
-    Progress, RECORD_BYTES, Record, Statistics, Step, Task, Trial,
+    self, AgentConfig, AgentState, Done, Event, Instant, Machine, Notice, Operation, Pending, Plan, Progress,
+    Statistics, Step, Task,
 };
 use crate::reason::{of_fault, of_refusal};
 use crate::start::{Start, StartError, StartRefused};
@@ -436,73 +437,4 @@ fn journal_saved(stored: Result<(), Fault>) -> Done {
 async fn is_pending<P: Platform>(platform: &mut P, wanted: &ota_pal::Digest) -> bool {
     let state = platform.boot_state().await;
     state.is_ok_and(|state| matches!(state.trial, ota_pal::Trial::Pending { digest, .. } if digest == *wanted))
-}
-
-#[bisync]
-async fn read_boot<P: Platform>(platform: &mut P) -> Result<(Option<Record>, BootState), Fault> {
-    let mut bytes = [0; ota_pal::JOURNAL_PAYLOAD_BYTES_MAX];
-    let len = platform.load_journal(&mut bytes).await?;
-    Ok((Record::decode(&bytes[..len.min(RECORD_BYTES)]), platform.boot_state().await?))
-}
-
-/// The state of the device, for the machine.
-#[bisync]
-async fn machine_boot<P: Platform>(
-    platform: &mut P,
-    record: Option<&Record>,
-    state: &BootState,
-) -> Result<Boot, Fault> {
-    let running = state.running.number();
-    // Hashing a slot takes long: it is done only if the machine decides by the digest.
-    let digest = match record {
-        Some(Record { phase: Phase::Activating { slot, .. }, image_bytes, .. }) if *slot == running => {
-            Some(platform.running_digest(*image_bytes).await?.0)
-        }
-        _ => None,
-    };
-    Ok(Boot { running, digest, trial: trial(state) })
-}
-
-fn trial(state: &BootState) -> Trial {
-    use ota_pal::Trial as T;
-    match state.trial {
-        T::Started { slot, .. } | T::Pending { slot, .. } if slot == state.running => Trial::Running,
-        T::Ended { slot, digest, reason, .. } => Trial::Ended {
-            slot: slot.number(),
-            digest: digest.0,
-            reason: Reason::from_code(reason).unwrap_or(Reason::RolledBack),
-        },
-        T::None | T::Started { .. } | T::Pending { .. } => Trial::None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ota_pal::{Digest, RollbackCounters, Trial as Stored};
-
-    #[test]
-    fn only_the_image_that_runs_is_on_trial() {
-        let digest = Digest([1; 32]);
-        let of = |slot| {
-            [
-                Stored::Pending { slot, digest, image_bytes: 9, attempts_left: 1 },
-                Stored::Started { slot, digest, image_bytes: 9, attempts_left: 1 },
-            ]
-        };
-        for (slot, expected) in [(SlotId::A, Trial::None), (SlotId::B, Trial::Running)] {
-            for stored in of(slot) {
-                let state = BootState {
-                    running: SlotId::B,
-                    confirmed: SlotId::A,
-                    free: SlotId::A,
-                    trial: stored,
-                    running_image: None,
-                    broken_rows: 0,
-                    floor: Ok(RollbackCounters::default()),
-                };
-                assert_eq!(trial(&state), expected, "{stored:?}");
-            }
-        }
-    }
 }

@@ -55,6 +55,7 @@ pub mod prelude {
 #[path = "."]
 mod asynchronous {
     pub mod agent;
+    mod boot;
     mod commands;
     pub mod pump;
 
@@ -75,6 +76,7 @@ mod asynchronous {
 #[allow(clippy::duplicate_mod)]
 pub mod blocking {
     mod agent;
+    mod boot;
     mod commands;
     pub mod pump;
 

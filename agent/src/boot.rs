@@ -1,0 +1,77 @@
+//! What the agent reads after a boot: the journal's record and the state of the device, for the machine.
+
+use ota_jobs::Reason;
+use ota_pal::{BootState, Fault};
+
+use super::{Platform, bisync};
+use crate::machine::{Boot, Phase, RECORD_BYTES, Record, Trial};
+
+/// The record of the journal, if it has one, and the state of the boot record.
+#[bisync]
+pub(super) async fn read_boot<P: Platform>(platform: &mut P) -> Result<(Option<Record>, BootState), Fault> {
+    let mut bytes = [0; ota_pal::JOURNAL_PAYLOAD_BYTES_MAX];
+    let len = platform.load_journal(&mut bytes).await?;
+    Ok((Record::decode(&bytes[..len.min(RECORD_BYTES)]), platform.boot_state().await?))
+}
+
+/// The state of the device, for the machine.
+#[bisync]
+pub(super) async fn machine_boot<P: Platform>(
+    platform: &mut P,
+    record: Option<&Record>,
+    state: &BootState,
+) -> Result<Boot, Fault> {
+    let running = state.running.number();
+    // Hashing a slot takes long: it is done only if the machine decides by the digest.
+    let digest = match record {
+        Some(Record { phase: Phase::Activating { slot, .. }, image_bytes, .. }) if *slot == running => {
+            Some(platform.running_digest(*image_bytes).await?.0)
+        }
+        _ => None,
+    };
+    Ok(Boot { running, digest, trial: trial(state) })
+}
+
+fn trial(state: &BootState) -> Trial {
+    use ota_pal::Trial as T;
+    match state.trial {
+        T::Started { slot, .. } | T::Pending { slot, .. } if slot == state.running => Trial::Running,
+        T::Ended { slot, digest, reason, .. } => Trial::Ended {
+            slot: slot.number(),
+            digest: digest.0,
+            reason: Reason::from_code(reason).unwrap_or(Reason::RolledBack),
+        },
+        T::None | T::Started { .. } | T::Pending { .. } => Trial::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ota_pal::{Digest, RollbackCounters, SlotId, Trial as Stored};
+
+    #[test]
+    fn only_the_image_that_runs_is_on_trial() {
+        let digest = Digest([1; 32]);
+        let of = |slot| {
+            [
+                Stored::Pending { slot, digest, image_bytes: 9, attempts_left: 1 },
+                Stored::Started { slot, digest, image_bytes: 9, attempts_left: 1 },
+            ]
+        };
+        for (slot, expected) in [(SlotId::A, Trial::None), (SlotId::B, Trial::Running)] {
+            for stored in of(slot) {
+                let state = BootState {
+                    running: SlotId::B,
+                    confirmed: SlotId::A,
+                    free: SlotId::A,
+                    trial: stored,
+                    running_image: None,
+                    broken_rows: 0,
+                    floor: Ok(RollbackCounters::default()),
+                };
+                assert_eq!(trial(&state), expected, "{stored:?}");
+            }
+        }
+    }
+}
