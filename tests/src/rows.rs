@@ -70,6 +70,11 @@ impl Row {
         filter
     }
 
+    /// Whether the row's test is one of documentation, which is compiled when it runs.
+    pub fn is_documentation(&self) -> bool {
+        self.test.split_whitespace().any(|word| word == "--doc")
+    }
+
     /// The package whose tests the row runs.
     pub fn package(&self) -> Option<&str> {
         let mut words = self.test.split_whitespace();
