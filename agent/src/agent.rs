@@ -222,9 +222,10 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         self.machine.pending()
     }
 
-    /// Whether the running image is on trial and waits for the application's verdict.
-    pub fn is_testing(&self) -> bool {
-        self.machine.is_testing()
+    /// Whether the agent waits for the application: for its verdict on the image on trial, or for its preparation for a reset.
+    /// Each [`Agent::work`] asks again.
+    pub fn awaits_application(&self) -> bool {
+        self.machine.is_testing() || self.machine.prepares_reset()
     }
 
     /// The state of the running image in the boot record.
@@ -324,12 +325,17 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         Ok(plan)
     }
 
-    /// The next operation, once the application consents to it.
+    /// The next operation, once the application consents to it, and is prepared for a reset.
     fn next_operation(&mut self, now: Instant) -> Option<Operation> {
         if let Some(step) = self.machine.asks(now) {
             self.ask(step, now);
         }
-        self.machine.operation(now)
+        if self.machine.prepares_reset() && self.application.prepare_for_reset().is_ready() {
+            self.machine.prepared(now);
+        }
+        let operation = self.machine.operation(now);
+        self.drain_notices(); // a deadline may have passed
+        operation
     }
 
     /// Asks the application for its consent.

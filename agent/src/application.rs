@@ -1,5 +1,7 @@
 //! The interface to the application: what it implements, and what it can command.
 
+use core::task::Poll;
+
 use ota_jobs::{JobId, Reason};
 use ota_pal::{Refusal, Version};
 
@@ -117,6 +119,14 @@ pub trait Application {
     fn consent(&mut self, step: Step) -> Consent {
         let _ = step;
         Consent::Now
+    }
+
+    /// Returns `Ready` once the application is prepared for a reset: into an image, whose boot record is written, or back from one
+    /// that failed. Called several times a second until then, for at most
+    /// [`AgentConfig::prepare_ms_max`](crate::AgentConfig::prepare_ms_max); then the device is reset. A reset that the application
+    /// commanded itself, for a rollback or a factory reset, is not prepared.
+    fn prepare_for_reset(&mut self) -> Poll<()> {
+        Poll::Ready(())
     }
 
     /// Waits for the application's next command. [`crate::pump`] executes it by [`Agent::execute`](crate::Agent::execute).

@@ -30,8 +30,8 @@ const HTTP_SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 const APPLICATION_FILTERS_MAX: usize = 8;
 /// The timeout of a silence before a subscription is accepted.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The interval at which the application's verdict is requested during a trial.
-const VERDICT_INTERVAL: Duration = Duration::from_millis(100);
+/// The interval at which the application is asked for its verdict during a trial, and whether it is prepared for a reset.
+const ASK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Runs the agent over `broker`; images are downloaded over MQTT. Returns after a
 /// [`Command::Shutdown`](crate::Command::Shutdown), or if the platform's reset returns, as in a simulation.
@@ -341,13 +341,13 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         }
     }
 
-    /// Sleeps until the agent's deadline, until the application's verdict is to be requested, or until the connection has been
+    /// Sleeps until the agent's deadline, until the application is to be asked, or until the connection has been
     /// silent for too long; if `soon`, until other tasks had their turn.
     fn wake(&self, soon: bool) -> impl Future<Output = ()> + use<P, A> {
-        let verdict = self.agent.is_testing().then(|| Clock::now() + VERDICT_INTERVAL);
+        let ask = self.agent.awaits_application().then(|| Clock::now() + ASK_INTERVAL);
         let deadline = self.agent.deadline().map(|at| Clock::from_millis(at.as_ms()));
         let silent = self.silence.left_ms().map(|left_ms| Clock::now() + Duration::from_millis(left_ms.into()));
-        let wake = [verdict, deadline, silent].into_iter().flatten().min();
+        let wake = [ask, deadline, silent].into_iter().flatten().min();
         async move {
             match wake {
                 _ if soon => yield_now().await,

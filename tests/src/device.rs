@@ -1,9 +1,10 @@
 //! The device: persistent flash, and the program that the boot selector starts from it. Every slot holds an image whose
 //! header encodes its behaviour on trial; the agent in it is always the same.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::task::Poll;
 
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use ota_agent::machine::Notice;
@@ -76,6 +77,10 @@ pub struct Consents {
     pub asked: RefCell<Vec<Step>>,
     /// Its holds, which answer after the other answers.
     pub holds: Holds<NoopRawMutex>,
+    /// How often it answers that it is not prepared for a reset.
+    pub unprepared: Cell<u32>,
+    /// How often it was asked.
+    pub prepare_calls: Cell<u32>,
 }
 
 impl Device {
@@ -231,6 +236,13 @@ impl Application for App {
     fn consent(&mut self, step: Step) -> Consent {
         self.consent.asked.borrow_mut().push(step);
         self.consent.answers.borrow_mut().pop_front().unwrap_or_else(|| self.consent.holds.consent(step))
+    }
+
+    fn prepare_for_reset(&mut self) -> Poll<()> {
+        self.consent.prepare_calls.update(|calls| calls + 1);
+        let Some(left) = self.consent.unprepared.get().checked_sub(1) else { return Poll::Ready(()) };
+        self.consent.unprepared.set(left);
+        Poll::Pending
     }
 
     fn on_command(&mut self, command: Command, result: Result<(), CommandRefused>) {

@@ -16,8 +16,8 @@ use crate::service::Reply;
 use crate::sim::{Act, Ended, Flow, Simulation};
 use crate::web::Part;
 
-/// Interval at which the application of an image on trial is asked for its verdict.
-const SELF_TEST_EVERY_MS: u64 = 500;
+/// Interval at which the application is asked for its verdict on an image on trial, and whether it is prepared for a reset.
+const ASK_EVERY_MS: u64 = 500;
 /// Time that a device takes to boot, and to connect.
 const BOOT_MS: u64 = 150;
 /// Maximum steps of a run; more are an endless loop.
@@ -98,9 +98,9 @@ impl Simulation {
     }
 
     fn next_ms<F: Flash>(&self, agent: &Program<'_, F>) -> Option<u64> {
-        let trial = agent.is_testing().then_some(self.now_ms + SELF_TEST_EVERY_MS);
+        let ask = agent.awaits_application().then_some(self.now_ms + ASK_EVERY_MS);
         let deadline = agent.deadline().map(Instant::as_ms);
-        [trial, deadline, self.network.next_ms(), self.alarm_ms].into_iter().flatten().min()
+        [ask, deadline, self.network.next_ms(), self.alarm_ms].into_iter().flatten().min()
     }
 
     fn instant(&self) -> Instant {

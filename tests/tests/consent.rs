@@ -183,3 +183,42 @@ fn an_update_waits_for_a_hold_and_goes_on_when_it_is_dropped() {
         assert!(booted_ms.is_some_and(|at_ms| at_ms < LATE_MS + 4_000), "{step:?}: {booted_ms:?}");
     }
 }
+
+/// Runs a job; returns how long after the download, and after each boot that lasted, the device was booted again.
+fn boots_after_ms(sim: &mut Simulation) -> Vec<u64> {
+    let (mut since_ms, mut boots, mut after_ms) = (None, 1, Vec::new());
+    let ended = sim.run(WHILE_MS, |sim| {
+        if since_ms.is_none() && sim.notices().contains(&Notice::DownloadSucceeded) {
+            since_ms = Some(sim.now_ms);
+        }
+        if sim.boots > boots {
+            boots = sim.boots;
+            after_ms.push(sim.now_ms - since_ms.replace(sim.now_ms).expect("a download"));
+        }
+        Flow::Go
+    });
+    assert_eq!((ended, &sim.checks.violations[..]), (Ended::Quiet, &[][..]));
+    after_ms
+}
+
+#[test]
+fn the_device_is_reset_into_an_image_and_back_once_the_application_is_prepared_or_its_time_is_up() {
+    for (kind, resets, status) in [(Kind::Good, 1, Status::Succeeded), (Kind::FailsItsTest, 2, Status::Failed)] {
+        for unprepared in [0, 9, u32::MAX] {
+            let mut sim = sim();
+            let consent = sim.device.consent.clone();
+            consent.unprepared.set(unprepared);
+            sim.create(&order("job", kind, 2));
+            let after_ms = boots_after_ms(&mut sim);
+            let what = format!("{kind:?}, {unprepared} times: {after_ms:?} ms");
+            assert_eq!((sim.boots, sim.verdict("job").0), (1 + resets, status), "{what}");
+            let timed_out = sim.notices().iter().filter(|notice| **notice == Notice::PreparationTimedOut).count();
+            if unprepared == u32::MAX {
+                assert!(after_ms.iter().all(|after_ms| (10_000..11_000).contains(after_ms)), "{what}");
+                assert_eq!((after_ms.len(), timed_out), (resets as usize, resets as usize), "{what}");
+            } else {
+                assert_eq!((consent.prepare_calls.get(), timed_out), (unprepared + resets, 0), "{what}");
+            }
+        }
+    }
+}

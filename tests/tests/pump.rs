@@ -370,7 +370,7 @@ fn during_a_download_progress_is_that_of_the_last_block_and_other_jobs_are_not_l
     let (platform, start) = (bench.device.platform(flash, boot.slot, 0), Start { seed: 1, now: at });
     let agent = Agent::start(platform, app.clone(), bench.device.config.clone(), &mut url, start);
     let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
-    assert!(agent.is_testing());
+    assert!(agent.awaits_application());
     let images = poll_ready(agent.images()).expect("memory never waits").expect("the device reads its own flash");
     assert_eq!(images, bench.device.record().images);
     assert!(images.iter().count() > 1);

@@ -45,7 +45,7 @@ impl Machine {
             State::Verifying { .. } | State::AskingReset { .. } => AgentState::Verifying,
             State::Announcing { .. } | State::SavingActivation { .. } => AgentState::Activating,
             State::Activating { .. } => AgentState::Activating,
-            State::Resetting => AgentState::Resetting,
+            State::PreparingReset { .. } | State::Resetting => AgentState::Resetting,
             State::SelfTesting { .. } => AgentState::Testing,
             State::Confirming | State::RollingBack(_) | State::InvalidatingImage { .. } => AgentState::Judging,
             State::SavingOutcome(_) | State::Reporting(_) | State::ClearingJournal => AgentState::Reporting,

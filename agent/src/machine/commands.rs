@@ -38,6 +38,11 @@ impl Machine {
         self.apply(Input::SelfTest(verdict), now)
     }
 
+    /// The application is prepared for the reset that is due.
+    pub fn prepared(&mut self, now: Instant) -> bool {
+        self.apply(Input::Prepared, now)
+    }
+
     /// Requests neither jobs nor blocks, and takes no further step that needs the application's consent, until
     /// [`Machine::resume`] or a reset.
     pub fn suspend(&mut self) {

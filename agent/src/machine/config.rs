@@ -23,6 +23,8 @@ pub struct AgentConfig {
     pub progress_every_percent: u32,
     /// How long an image may be on trial without a verdict. Default 1 h.
     pub trial_ms_max: u64,
+    /// How long the application may prepare for a reset. Default 10 s.
+    pub prepare_ms_max: u64,
     /// How jobs are found. Default [`Discovery::Notified`].
     pub discovery: Discovery,
     /// Whether HTTP is used first if a job offers both sources. Default false.
@@ -76,6 +78,7 @@ impl AgentConfig {
             progress_every_ms: 10_000,
             progress_every_percent: 5,
             trial_ms_max: 3_600_000,
+            prepare_ms_max: 10_000,
             discovery: Discovery::Notified,
             prefer_http: false,
         })

@@ -378,6 +378,9 @@ pub enum Notice {
     VerifyFailed(Reason),
     /// The next boot starts the new image; the device is about to reset.
     Activated,
+    /// The application was not prepared for the reset within
+    /// [`AgentConfig::prepare_ms_max`](crate::AgentConfig::prepare_ms_max); the device is reset.
+    PreparationTimedOut,
     /// The running image is new and on trial.
     SelfTestStarted,
     /// The running image is confirmed.

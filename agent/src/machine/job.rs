@@ -44,6 +44,7 @@ pub(super) struct Job {
     pub(super) reporter: StatusReporter,
     state: State,
     block_bytes: u32,
+    prepare_ms_max: u64,
     /// An operation was handed out and its result is not in yet.
     in_flight: bool,
     /// A cancellation or an abort that arrived while the operation was in flight.
@@ -65,8 +66,9 @@ impl Job {
         if identity.local {
             reporter.close();
         }
-        let block_bytes = config.block_bytes;
-        let mut job = Self { identity, transfer, reporter, state, block_bytes, in_flight: false, interrupt: None };
+        let (block_bytes, prepare_ms_max) = (config.block_bytes, config.prepare_ms_max);
+        let (in_flight, interrupt) = (false, None);
+        let mut job = Self { identity, transfer, reporter, state, block_bytes, prepare_ms_max, in_flight, interrupt };
         job.enter(now, out);
         job
     }
@@ -107,6 +109,7 @@ impl Job {
             done_bytes: self.transfer.done_bytes(),
             block_bytes: self.block_bytes,
             local: self.identity.local,
+            prepare_ms_max: self.prepare_ms_max,
         };
         let Some(Transition { next, notice }) = self.state.next(input, &context) else { return false };
         out.extend(notice);

@@ -281,6 +281,11 @@ impl Machine {
         self.job.as_ref().is_some_and(|job| matches!(job.state(), State::SelfTesting { .. }))
     }
 
+    /// Whether the device is reset once the application is prepared: [`Machine::prepared`].
+    pub fn prepares_reset(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| matches!(job.state(), State::PreparingReset { .. }))
+    }
+
     /// Whether there is no active job.
     pub fn is_idle(&self) -> bool {
         self.job.is_none()

@@ -32,6 +32,8 @@ pub(super) enum State {
     SavingActivation { slot: u8, digest: [u8; 32], boots: u8 },
     /// Writes the boot record. From here on a cancellation does not stop the trial.
     Activating { slot: u8, digest: [u8; 32] },
+    /// Waits until the application is prepared for a reset, until `until` at most.
+    PreparingReset { until: Instant },
     /// Resets the device.
     Resetting,
     /// Runs the new image on trial, until `until` at most.
@@ -82,6 +84,8 @@ pub(super) enum Input {
     Aborted,
     /// The application's answer.
     Consent(Consent),
+    /// The application is prepared for a reset.
+    Prepared,
     /// The application's verdict on the running image.
     SelfTest(Result<(), Reason>),
     /// The state's deadline passed.
@@ -99,6 +103,8 @@ pub(super) struct Context {
     pub(super) block_bytes: u32,
     /// Started by the application: there is nothing to report.
     pub(super) local: bool,
+    /// How long the application may prepare for a reset.
+    pub(super) prepare_ms_max: u64,
 }
 
 /// The next state, and what the application is notified of.
@@ -143,6 +149,7 @@ impl State {
             State::Activating { slot, digest } => {
                 Facts { operation: Some(Operation::Activate { slot, digest }), ..NO_FACTS }
             }
+            State::PreparingReset { until } => Facts { deadline: Some(until), ..NO_FACTS },
             State::Resetting => Facts { operation: Some(Operation::Reset), ..NO_FACTS },
             State::SelfTesting { until } => Facts {
                 report: Some(Report::Testing),
@@ -175,7 +182,7 @@ impl State {
                 }
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Consent(_) => return None,
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared | I::Consent(_) => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
             },
             State::AskingDownload { keep_bytes, why: before, .. } => match input {
@@ -188,7 +195,7 @@ impl State {
                 I::Consent(Consent::Refused) => failed(Reason::RefusedByApplication),
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) => return None,
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
             },
             State::SavingJob { keep_bytes } => match input {
@@ -196,7 +203,7 @@ impl State {
                 I::Done(Done::Failed(reason)) => failed(reason),
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) => return None,
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::PreparingSlot { .. } => match input {
@@ -212,7 +219,7 @@ impl State {
                 I::Done(Done::Failed(reason)) => failed(reason),
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) => return None,
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::Receiving { slot, .. } => match input {
@@ -220,7 +227,8 @@ impl State {
                 I::Done(Done::Failed(reason)) | I::SourcesExhausted(reason) => download_failed(reason, context),
                 I::Cancelled => cancelled(),
                 I::Aborted => download_failed(Reason::AbortedByUser, context),
-                I::Done(_) | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
+                I::Done(_) | I::SelfTest(_) | I::Prepared | I::Deadline => return None,
+                I::ReportSettled | I::Consent(_) => return None,
             },
             State::Verifying { slot } => match input {
                 I::Done(Done::Verified { digest }) => {
@@ -231,7 +239,7 @@ impl State {
                 I::Done(Done::Failed(reason)) => failed(reason).with(Notice::VerifyFailed(reason)),
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) => return None,
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::AskingReset { slot, digest, why: before, .. } => match input {
@@ -245,14 +253,14 @@ impl State {
                 I::Consent(Consent::Refused) => failed(Reason::RefusedByApplication),
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) => return None,
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
             },
             State::Announcing { slot, digest, .. } => match input {
                 I::ReportSettled | I::Deadline => to(State::SavingActivation { slot, digest, boots: 0 }),
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) => return None,
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::SelfTest(_) | I::Consent(_) => return None,
             },
             State::SavingActivation { slot, digest, .. } => match input {
@@ -260,42 +268,48 @@ impl State {
                 I::Done(Done::Failed(reason)) => failed(reason),
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) => return None,
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::Activating { .. } => match input {
-                I::Done(Done::Activated) => to(State::Resetting).with(Notice::Activated),
+                I::Done(Done::Activated) => prepare_reset(context).with(Notice::Activated),
                 I::Done(Done::Failed(reason)) => failed(reason), // the shell checked: no trial is pending
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Cancelled => return None,
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => return None,
                 I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
-            State::Resetting => match input {
+            State::PreparingReset { .. } => match input {
+                I::Prepared => to(State::Resetting),
+                I::Deadline => to(State::Resetting).with(Notice::PreparationTimedOut),
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Cancelled => return None,
-                I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None, // the reset is due
+                I::Aborted | I::SelfTest(_) | I::ReportSettled | I::Consent(_) => return None,
+            },
+            State::Resetting => match input {
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => return None,
+                I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::SelfTesting { .. } => match input {
                 I::SelfTest(Ok(())) => to(State::Confirming),
                 I::SelfTest(Err(reason)) => to(State::RollingBack(reason)),
                 I::Deadline => to(State::RollingBack(Reason::SelfTestTimedOut)),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) => return None,
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::Cancelled | I::Aborted | I::ReportSettled | I::Consent(_) => return None, // the trial runs to its end
             },
             State::Confirming => match input {
                 I::Done(Done::Confirmed) => to(State::SavingOutcome(Outcome::Succeeded)).with(Notice::Confirmed),
                 I::Done(Done::Failed(reason)) => to(State::RollingBack(reason)), // not stored is not confirmed
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Cancelled => return None,
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => return None,
                 I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::RollingBack(_) => match input {
                 // Also if the record was not written: the boot selector ends the trial when its attempts run out.
-                I::Done(Done::RolledBack | Done::Failed(_)) => to(State::Resetting),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Cancelled => return None,
+                I::Done(Done::RolledBack | Done::Failed(_)) => prepare_reset(context),
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => return None,
                 I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::InvalidatingImage { .. } => match input {
                 // Also if the image was not erased: there is nothing else to try.
                 I::Done(Done::Invalidated | Done::Failed(_)) => failed(Reason::BootRecordFailed),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Cancelled => return None,
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => return None,
                 I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::SavingOutcome(outcome) => match input {
@@ -304,22 +318,22 @@ impl State {
                     let next = if context.local { State::ClearingJournal } else { State::Reporting(outcome) };
                     to(next).with(Notice::Concluded(outcome))
                 }
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Cancelled => return None,
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => return None,
                 I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::Reporting(_) => match input {
                 I::ReportSettled | I::Cancelled => to(State::ClearingJournal),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) => return None,
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::Aborted | I::SelfTest(_) | I::Deadline | I::Consent(_) => return None,
             },
             State::ClearingJournal => match input {
                 // Also if the journal failed: the service answers for a job that is over after the next reset, too.
                 I::Done(Done::JournalSaved | Done::Failed(_)) => to(State::Idle).with(Notice::Settled),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Cancelled | I::Aborted => return None,
-                I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => return None,
+                I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::Idle => match input {
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Cancelled => return None,
+                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => return None,
                 I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
         })
@@ -346,6 +360,10 @@ fn again(now: Instant, ms: u32) -> Instant {
 
 fn save(phase: Phase) -> Option<Operation> {
     Some(Operation::SaveJournal(phase))
+}
+
+fn prepare_reset(context: &Context) -> Transition {
+    to(State::PreparingReset { until: context.now.plus_ms(context.prepare_ms_max) })
 }
 
 fn to(next: State) -> Transition {

@@ -14,7 +14,7 @@ use super::*;
 const DIGEST: [u8; 32] = [0; 32];
 const REASON: Reason = Reason::SelfTestFailed;
 const NOW: Instant = Instant::from_ms(0);
-const CONTEXT: Context = Context { now: NOW, done_bytes: 0, block_bytes: 4096, local: false };
+const CONTEXT: Context = Context { now: NOW, done_bytes: 0, block_bytes: 4096, local: false, prepare_ms_max: 0 };
 const SLOT: u8 = 1;
 
 /// Every state, once.
@@ -31,6 +31,7 @@ fn states() -> Vec<State> {
         State::Announcing { slot: SLOT, digest: DIGEST, until: NOW },
         State::SavingActivation { slot: SLOT, digest: DIGEST, boots: 0 },
         State::Activating { slot: SLOT, digest: DIGEST },
+        State::PreparingReset { until: NOW },
         State::Resetting,
         State::SelfTesting { until: NOW },
         State::Confirming,
@@ -67,6 +68,7 @@ fn inputs() -> Vec<(&'static str, Input)> {
         ("Consent(Now)", Input::Consent(Consent::Now)),
         ("Consent(Later)", Input::Consent(Consent::Later { ms: 0, why: WhyLater::Held })),
         ("Consent(Refused)", Input::Consent(Consent::Refused)),
+        ("Prepared", Input::Prepared),
         ("SelfTest(passed)", Input::SelfTest(Ok(()))),
         ("SelfTest(failed)", Input::SelfTest(Err(REASON))),
         ("Deadline", Input::Deadline),

@@ -115,6 +115,12 @@ impl Application for Board {
         }
     }
 
+    fn prepare_for_reset(&mut self) -> Poll<()> {
+        let mut prepared = [0];
+        read_device(&mut prepared);
+        if prepared == [0] { Poll::Pending } else { Poll::Ready(()) }
+    }
+
     fn on_command(&mut self, _command: Command, result: Result<(), CommandRefused>) {
         write_device(&[result.is_ok().into()]);
     }
