@@ -23,10 +23,7 @@ pub struct Agent<'b, P, A> {
     pub(crate) machine: Machine,
     pub(crate) platform: P,
     pub(crate) application: A,
-    update: UpdateJob<'b>,
-    running: SlotId,
-    /// The slot for the next image, by which its file is chosen.
-    pub(crate) free: SlotId,
+    pub(crate) update: UpdateJob<'b>,
     connected: bool,
     reset: bool,
     /// The pump is to end.
@@ -66,9 +63,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             machine: Machine::at_boot(config, record, boot, seed, now),
             platform,
             application,
-            update: UpdateJob::new(url),
-            running: state.running,
-            free: state.free,
+            update: UpdateJob::new(url, state.running, state.free),
             connected: false,
             reset: false,
             shutdown: None,
@@ -316,11 +311,11 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     /// Returns the plan of a document. Stores what download and verification need of it, unless the active job receives
     /// another file.
     fn take_document(&mut self, job: Option<&JobId>, document: &Document<'_>) -> Result<Plan, Reason> {
-        let file = update_job::firmware(document, self.free)?;
+        let file = update_job::firmware(document, self.update.free)?;
         self.platform.check_kind(update_job::signature_kind(file)?).map_err(of_refusal)?;
         let plan = self.update.plan(document, file)?;
         if job.is_none_or(|job| self.machine.needs_document(job, Some(plan.fingerprint()))) {
-            self.update.store(document, file, self.running);
+            self.update.store(document, file);
         }
         Ok(plan)
     }
@@ -389,7 +384,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
                 let begun = platform.begin(image_bytes, keep_bytes).await;
                 begun.map_or_else(refusal, |begun| {
                     // Another one, if the image does not fit every slot.
-                    self.free = begun.slot;
+                    self.update.free = begun.slot;
                     Done::Begun {
                         slot: begun.slot.number(),
                         frontier_bytes: begun.frontier_bytes,

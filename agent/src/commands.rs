@@ -149,7 +149,7 @@ impl<P: ImageManagement, A: Application> Agent<'_, P, A> {
         if erased.is_ok()
             && let Ok(state) = self.platform.boot_state().await
         {
-            self.free = state.free;
+            self.update.free = state.free;
         }
         let notice = match erased {
             Ok(()) => Notice::ImageErased((version.major, version.minor, version.patch)),

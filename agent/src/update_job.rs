@@ -13,6 +13,9 @@ const KEY_ID_BYTES_MAX: usize = 32;
 
 /// The file of the active job.
 pub(crate) struct UpdateJob<'b> {
+    running: SlotId,
+    /// The slot for the next image, by which its file is chosen.
+    pub(crate) free: SlotId,
     url: &'b mut [u8],
     url_len: usize,
     stream: Option<StreamName>,
@@ -33,8 +36,10 @@ struct FileSignature {
 
 impl<'b> UpdateJob<'b> {
     /// Creates an empty update; `url` is the buffer for the URL of the active job.
-    pub(crate) fn new(url: &'b mut [u8]) -> Self {
+    pub(crate) fn new(url: &'b mut [u8], running: SlotId, free: SlotId) -> Self {
         Self {
+            running,
+            free,
             url,
             url_len: 0,
             stream: None,
@@ -62,12 +67,12 @@ impl<'b> UpdateJob<'b> {
     }
 
     /// Replaces the stored update with `file` of `document`, for which [`Self::plan`] returned a plan.
-    pub(crate) fn store(&mut self, document: &Document<'_>, file: &File<'_>, running: SlotId) {
+    pub(crate) fn store(&mut self, document: &Document<'_>, file: &File<'_>) {
         self.stream = document.stream_name.clone();
         self.file_id = file.file_id;
         _ = self.signature.read(file); // `plan` has read it without an error
         // If the release is installed, the running slot has the file that is for it.
-        let installed = firmware(document, running).unwrap_or(file);
+        let installed = firmware(document, self.running).unwrap_or(file);
         self.installed_bytes = installed.file_size;
         // The file is not received, so an error in its signature does not matter.
         _ = self.installed.read(installed);
@@ -190,9 +195,14 @@ mod tests {
         Document::parse(RawJson::parse(text.as_bytes()).unwrap()).unwrap().unwrap()
     }
 
+    /// The update of a device that runs from slot A.
+    fn update(url: &mut [u8]) -> UpdateJob<'_> {
+        UpdateJob::new(url, SlotId::A, SlotId::B)
+    }
+
     fn plan(text: &str, url_bytes: usize) -> Result<Plan, Reason> {
         let (document, mut url) = (read(text), std::vec![0; url_bytes]);
-        UpdateJob::new(&mut url).plan(&document, firmware(&document, SlotId::B)?)
+        update(&mut url).plan(&document, firmware(&document, SlotId::B)?)
     }
 
     #[test]
@@ -288,8 +298,8 @@ mod tests {
         {
             let (text, mut url) = (release(types), []);
             let document = read(&text);
-            let mut update = UpdateJob::new(&mut url);
-            update.store(&document, firmware(&document, SlotId::B).unwrap(), SlotId::A);
+            let mut update = self::update(&mut url);
+            update.store(&document, firmware(&document, SlotId::B).unwrap());
             let found = update.installed().map(|(image_bytes, signature)| (image_bytes, signature.bytes.to_vec()));
             let bytes = std::vec![0, 0, BASE64_OF_0 + installed as u8];
             assert_eq!(found, Some((100 + installed, bytes)), "{types:?}");
@@ -301,8 +311,8 @@ mod tests {
         let members = r#","sig-sha256-ecdsa":"QUI=","update_data_url":"https:\/\/a\/b","certfile":"release""#;
         let text = document("s", members);
         let (document, mut url) = (read(&text), [0; 16]);
-        let mut update = UpdateJob::new(&mut url);
-        update.store(&document, firmware(&document, SlotId::B).unwrap(), SlotId::A);
+        let mut update = self::update(&mut url);
+        update.store(&document, firmware(&document, SlotId::B).unwrap());
         assert_eq!((update.stream(), update.url()), (Some(("s", 0)), &b"https://a/b"[..]));
         let signature = update.signature().unwrap();
         assert_eq!((signature.bytes, signature.key_id), (&b"AB"[..], Some("release")));
@@ -313,9 +323,9 @@ mod tests {
         let first = document("s", r#","sig-sha256-ecdsa":"QUI=","update_data_url":"https://a/b","certfile":"release""#);
         let second = document("s", "").replace(r#""streamname":"s","#, "");
         let (first, second, mut url) = (read(&first), read(&second), [0; 16]);
-        let mut update = UpdateJob::new(&mut url);
-        update.store(&first, firmware(&first, SlotId::B).unwrap(), SlotId::A);
-        update.store(&second, firmware(&second, SlotId::B).unwrap(), SlotId::A);
+        let mut update = self::update(&mut url);
+        update.store(&first, firmware(&first, SlotId::B).unwrap());
+        update.store(&second, firmware(&second, SlotId::B).unwrap());
         assert_eq!((update.stream(), update.url(), update.signature()), (None, &b""[..], None));
     }
 
