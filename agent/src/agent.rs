@@ -2,7 +2,7 @@
 //! It owns no connection: [`pump`](super::pump) does, or a loop of the caller.
 
 use ota_jobs::{Document, JobId, RawJson, Reason, Topic};
-use ota_pal::{Fault, ImageState, SlotId};
+use ota_pal::{Fault, ImageState, SignatureKind, SlotId};
 
 use super::boot::{machine_boot, read_boot};
 use super::{Platform, bisync};
@@ -14,7 +14,7 @@ use crate::machine::{
     Statistics, Step, Task,
 };
 use crate::reason::{of_fault, of_refusal};
-use crate::start::{Start, StartError, StartRefused};
+use crate::start::{Start, StartError, StartRefused, Update};
 use crate::transport::{QoS, Range};
 use crate::update_job::{self, UpdateJob};
 
@@ -72,22 +72,14 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         })
     }
 
-    /// Updates the device with `document`, an `afr_ota` job document, without a job: only the application is notified. It is
-    /// asked for its consent as for a job.
+    /// Starts an update without a job: only the application is notified. It is asked for its consent as for a job.
     ///
     /// Errors: [`StartRefused`]; then nothing changed.
     ///
     /// # Cancel safety
     /// Not cancel-safe: start a new agent after dropping the future.
-    pub async fn update_now(&mut self, document: &[u8], now: Instant) -> Result<(), StartRefused> {
-        if !self.machine.is_idle() {
-            return Err(StartRefused::Busy);
-        }
-        let refused = |reason| StartRefused::Document(reason);
-        let document = RawJson::parse(document).and_then(Document::parse).map_err(|error| refused(error.into()))?;
-        let document = document.ok_or(StartRefused::NotAnUpdate)?;
-        let plan = self.take_document(None, &document).map_err(refused)?;
-        self.machine.update_now(plan, now);
+    pub async fn update_now(&mut self, update: Update<'_>, now: Instant) -> Result<(), StartRefused> {
+        start(&mut self.machine, &self.platform, &mut self.update, update, now)?;
         self.operate(now).await;
         Ok(())
     }
@@ -303,21 +295,12 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
                 self.application.on_custom_job(job, document.as_bytes());
                 Task::Custom
             }
-            Ok(Some(document)) => self.take_document(Some(job), &document).map_or_else(Task::Refused, Task::Update),
+            Ok(Some(document)) => {
+                let plan = take_document(&self.machine, &self.platform, &mut self.update, Some(job), &document);
+                plan.map_or_else(Task::Refused, Task::Update)
+            }
             Err(error) => Task::Refused(error.into()),
         }
-    }
-
-    /// Returns the plan of a document. Stores what download and verification need of it, unless the active job receives
-    /// another file.
-    fn take_document(&mut self, job: Option<&JobId>, document: &Document<'_>) -> Result<Plan, Reason> {
-        let file = update_job::firmware(document, self.update.free)?;
-        self.platform.check_kind(update_job::signature_kind(file)?).map_err(of_refusal)?;
-        let plan = self.update.plan(document, file)?;
-        if job.is_none_or(|job| self.machine.needs_document(job, Some(plan.fingerprint()))) {
-            self.update.store(document, file);
-        }
-        Ok(plan)
     }
 
     /// The next operation, once the application consents to it, and is prepared for a reset.
@@ -392,7 +375,12 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
                     }
                 })
             }
-            Operation::CheckHeader => platform.check_header().await.map_or_else(refusal, |_| Done::HeaderAccepted),
+            Operation::CheckHeader => match platform.check_header().await {
+                Ok(image) => {
+                    self.update.check_version(image.version).map_or_else(Done::Failed, |()| Done::HeaderAccepted)
+                }
+                Err(refused) => refusal(refused),
+            },
             Operation::IdleStep { frontier_bytes } => {
                 platform.idle_step(frontier_bytes).await.map_or_else(fault, |more| Done::IdleStepped { more })
             }
@@ -428,6 +416,50 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             Operation::Reset => return None,
         })
     }
+}
+
+/// Returns the plan of a document. Stores what download and verification need of it, unless the active job receives another
+/// file.
+fn take_document<P: Platform>(
+    machine: &Machine,
+    platform: &P,
+    update: &mut UpdateJob<'_>,
+    job: Option<&JobId>,
+    document: &Document<'_>,
+) -> Result<Plan, Reason> {
+    let file = update_job::firmware(document, update.free)?;
+    platform.check_kind(update_job::signature_kind(file)?).map_err(of_refusal)?;
+    let plan = update.plan(document, file)?;
+    if job.is_none_or(|job| machine.needs_document(job, Some(plan.fingerprint()))) {
+        update.store(document, file);
+    }
+    Ok(plan)
+}
+
+/// Starts an update without a job; after an error nothing changed.
+pub(super) fn start<P: Platform>(
+    machine: &mut Machine,
+    platform: &P,
+    stored: &mut UpdateJob<'_>,
+    update: Update<'_>,
+    now: Instant,
+) -> Result<(), StartRefused> {
+    if !machine.is_idle() {
+        return Err(StartRefused::Busy);
+    }
+    let plan = match update {
+        Update::Document(document) => {
+            let document = RawJson::parse(document).and_then(Document::parse);
+            let document = document.map_err(|error| StartRefused::Unsuitable(error.into()))?;
+            take_document(machine, platform, stored, None, &document.ok_or(StartRefused::NotAnUpdate)?)
+        }
+        Update::Image { url, image_bytes, version, digest } => {
+            let allowed = platform.check_kind(Some(SignatureKind::Digest)).map_err(of_refusal);
+            allowed.and_then(|()| stored.store_image(url, image_bytes, version, &digest))
+        }
+    };
+    machine.update_now(plan.map_err(StartRefused::Unsuitable)?, now);
+    Ok(())
 }
 
 fn journal_saved(stored: Result<(), Fault>) -> Done {

@@ -8,6 +8,7 @@ use ota_pal::{Refusal, Version};
 use crate::encode::Outgoing;
 use crate::machine::{Consent, Discovery, Notice, Progress, Statistics, Step};
 use crate::reason::of_refusal;
+use crate::start::{StartRefused, Update};
 
 /// The application's verdict on the image that runs on trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub enum Command {
     Ask,
     /// Starts the download that waits for consent.
     Download,
+    /// Starts the update that [`Application::update`] returns.
+    Update,
     /// Resets into the verified image that waits for consent.
     Activate,
     /// Requests neither jobs nor blocks and takes no step that needs consent, until [`Command::Resume`] or a reset. What has
@@ -84,9 +87,11 @@ pub struct Shutdown {
 pub enum CommandRefused {
     /// A job is active, or its outcome is not reported yet.
     Busy,
-    /// There is nothing to apply it to: no download or reset waits, no image is on trial, no job can be aborted any more, or
-    /// there is no connection. Also a step while the agent is suspended, and a resumption while it is not.
+    /// There is nothing to apply it to: no download or reset waits, no image is on trial, no job can be aborted any more, there is
+    /// no connection, or the application has no update. Also a step while the agent is suspended, and a resumption while it is not.
     NotNow,
+    /// The device cannot do what [`Application::update`] returned.
+    Unsuitable(Reason),
     /// The platform refused.
     Platform(Reason),
 }
@@ -95,7 +100,17 @@ impl CommandRefused {
     pub(crate) fn reason(self) -> Reason {
         match self {
             Self::Busy | Self::NotNow => Reason::Busy,
-            Self::Platform(reason) => reason,
+            Self::Unsuitable(reason) | Self::Platform(reason) => reason,
+        }
+    }
+}
+
+impl From<StartRefused> for CommandRefused {
+    fn from(refused: StartRefused) -> Self {
+        match refused {
+            StartRefused::Busy => Self::Busy,
+            StartRefused::NotAnUpdate => Self::NotNow,
+            StartRefused::Unsuitable(reason) => Self::Unsuitable(reason),
         }
     }
 }
@@ -136,6 +151,11 @@ pub trait Application {
     /// Must be cancel-safe: the future is dropped and created again whenever another event comes first.
     fn command(&mut self) -> impl Future<Output = Command> {
         core::future::pending()
+    }
+
+    /// The update that [`Command::Update`] starts, without a job.
+    fn update(&mut self) -> Option<Update<'_>> {
+        None
     }
 
     /// Called when a command was executed or refused.

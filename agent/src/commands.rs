@@ -3,7 +3,7 @@
 use ota_jobs::Reason;
 use ota_pal::{Images, Signature, SlotId, Version};
 
-use super::agent::Agent;
+use super::agent::{Agent, start};
 use super::{ImageManagement, bisync};
 use crate::application::{Application, Command, CommandRefused};
 use crate::machine::{Instant, Notice, Step};
@@ -32,6 +32,7 @@ impl<P: ImageManagement, A: Application> Agent<'_, P, A> {
         let taken = match command {
             Command::RollBack => return self.roll_back_now().await.map(|_| ()),
             Command::FactoryReset => return self.factory_reset().await,
+            Command::Update => return self.start_update(now),
             Command::EraseImages(version) => return self.erase_images(version).await,
             Command::Download => machine.go_on(Step::Download, now),
             Command::Activate => machine.go_on(Step::Reset, now),
@@ -72,6 +73,11 @@ impl<P: ImageManagement, A: Application> Agent<'_, P, A> {
             }
         };
         if taken { Ok(()) } else { Err(CommandRefused::NotNow) }
+    }
+
+    fn start_update(&mut self, now: Instant) -> Result<(), CommandRefused> {
+        let update = self.application.update().ok_or(CommandRefused::NotNow)?;
+        Ok(start(&mut self.machine, &self.platform, &mut self.update, update, now)?)
     }
 
     /// The verified images in the slots.

@@ -41,7 +41,7 @@ pub mod prelude {
     pub use crate::holds::{Hold, Holds};
     pub use crate::machine::{AgentConfig, Consent, Discovery, Notice, Progress, Statistics, Step, WhyLater};
     pub use crate::requirements::{Conditions, Requirements, Window};
-    pub use crate::start::Start;
+    pub use crate::start::{Start, Update};
     #[cfg(feature = "http")]
     pub use crate::transport::http::{AllowedHosts, HttpClient};
     pub use crate::transport::minimq::Minimq;
@@ -112,4 +112,4 @@ pub use machine::{
     WhyLater,
 };
 pub use requirements::{Conditions, Requirements, Window};
-pub use start::{Start, StartError, StartRefused};
+pub use start::{Start, StartError, StartRefused, Update};

@@ -33,7 +33,7 @@ pub(crate) fn of_refusal(refusal: Refusal) -> Reason {
         Refusal::NoSuchImage { .. } => Reason::NoSuchImage,
         Refusal::NoFactorySlot => Reason::NoFactorySlot,
         Refusal::FactoryNotVerified => Reason::FactoryNotVerified,
-        Refusal::DigestMismatch { .. } => Reason::DigestMismatch,
+        Refusal::DigestMismatch { .. } | Refusal::Signature(SignatureRefusal::DigestMismatch) => Reason::DigestMismatch,
         Refusal::HardwareIdMissing => Reason::HardwareIdMissing,
         Refusal::FormatInvalid(_) => Reason::ImageFormatInvalid,
         Refusal::ImageHeaderInvalid(_) => Reason::ImageHeaderInvalid,
@@ -59,7 +59,7 @@ mod tests {
     use std::collections::HashSet;
 
     /// Every refusal, and one fault of each family.
-    fn all() -> [Refusal; 36] {
+    fn all() -> [Refusal; 37] {
         let (slot, version) = (SlotId::A, Version::new(1, 0, 0));
         let fault = |fault| Refusal::Fault(fault);
         let signature = |refusal| Refusal::Signature(refusal);
@@ -98,6 +98,7 @@ mod tests {
             signature(SignatureRefusal::SignatureMissing),
             signature(SignatureRefusal::KeyRevoked { epoch: 0, epoch_min: 1 }),
             kind(SignatureKind::Sha256Rsa),
+            signature(SignatureRefusal::DigestMismatch),
             fault(Fault::Write { offset_bytes: at }),
             fault(Fault::Sync),
             fault(Fault::NoTrialRuns),

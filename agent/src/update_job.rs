@@ -4,7 +4,7 @@
 use heapless::String;
 use ota_jobs::document::{File, FileType, SignatureKind as WireKind};
 use ota_jobs::{Document, Reason, StreamName};
-use ota_pal::{SIGNATURE_BYTES_MAX, Signature, SignatureKind, SlotId};
+use ota_pal::{Digest, SIGNATURE_BYTES_MAX, Signature, SignatureKind, SlotId, Version};
 
 use crate::machine::{Plan, Sources};
 
@@ -25,6 +25,8 @@ pub(crate) struct UpdateJob<'b> {
     /// The signature of the file that the device would run if this release were installed, and the length of that file.
     installed: FileSignature,
     installed_bytes: u32,
+    /// The version that the image must have, if the application named one.
+    version: Option<Version>,
 }
 
 /// A decoded signature.
@@ -48,6 +50,7 @@ impl<'b> UpdateJob<'b> {
             key_id: String::new(),
             installed: FileSignature::none(),
             installed_bytes: 0,
+            version: None,
         }
     }
 
@@ -84,6 +87,41 @@ impl<'b> UpdateJob<'b> {
         }
         let url = file.update_data_url.as_ref().map(|url| url.unescape(self.url));
         self.url_len = url.and_then(Result::ok).map_or(0, str::len);
+        self.version = None;
+    }
+
+    /// Replaces the stored update with an image at `url`, and returns its plan.
+    ///
+    /// Errors: the reason why this device cannot receive it; then nothing changed.
+    pub(crate) fn store_image(
+        &mut self,
+        url: &str,
+        image_bytes: u32,
+        version: Version,
+        digest: &Digest,
+    ) -> Result<Plan, Reason> {
+        let place = self.url.get_mut(..url.len()).ok_or(Reason::DocumentFieldTooLong)?;
+        let fingerprint = fnv(FNV_START, image_bytes.to_le_bytes().into_iter().chain(digest.0));
+        let plan = Plan::new(image_bytes, fingerprint, Sources { stream: false, http: true })?;
+        place.copy_from_slice(url.as_bytes());
+        self.url_len = url.len();
+        self.stream = None;
+        self.key_id.clear();
+        self.signature.set_digest(digest);
+        self.installed.set_digest(digest);
+        self.installed_bytes = image_bytes;
+        self.version = Some(version);
+        Ok(plan)
+    }
+
+    /// Checks the version of the image's header.
+    ///
+    /// Errors: [`Reason::VersionMismatch`] unless it is the one that the application named, if it named one.
+    pub(crate) fn check_version(&self, version: Version) -> Result<(), Reason> {
+        match self.version {
+            Some(wanted) if wanted != version => Err(Reason::VersionMismatch),
+            _ => Ok(()),
+        }
     }
 
     /// The stream, and the number of the file in it.
@@ -126,6 +164,12 @@ impl FileSignature {
         }
         Ok(())
     }
+
+    fn set_digest(&mut self, digest: &Digest) {
+        self.kind = Some(SignatureKind::Digest);
+        self.bytes[..digest.0.len()].copy_from_slice(&digest.0);
+        self.len = digest.0.len();
+    }
 }
 
 /// The file of a document for a slot of this device: the one that is linked for it, else the first one that runs from any
@@ -161,19 +205,23 @@ pub(crate) fn signature_kind(file: &File<'_>) -> Result<Option<SignatureKind>, R
 /// Identifies a file: FNV-1a over its size, number and signature, or, if it is unsigned, over size, number and stream or URL.
 /// The query of a URL does not count: it is another one in each document.
 fn fingerprint(document: &Document<'_>, file: &File<'_>) -> u32 {
-    let mut hash = 0x811C_9DC5_u32;
-    let mut mix = |byte: u8| hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    file.file_size.to_le_bytes().into_iter().for_each(&mut mix);
-    file.file_id.to_le_bytes().into_iter().for_each(&mut mix);
+    let numbers = file.file_size.to_le_bytes().into_iter().chain(file.file_id.to_le_bytes());
+    let hash = fnv(FNV_START, numbers);
     match (&file.signature, &document.stream_name) {
-        (Some(signature), _) => signature.base64.base64().for_each(mix),
-        (None, Some(stream)) => stream.as_str().bytes().for_each(mix),
+        (Some(signature), _) => fnv(hash, signature.base64.base64()),
+        (None, Some(stream)) => fnv(hash, stream.as_str().bytes()),
         (None, None) => {
             let url = file.update_data_url.iter().flat_map(|url| url.chars());
-            url.take_while(|char| *char != '?').for_each(|char| mix(char as u8));
+            fnv(hash, url.take_while(|char| *char != '?').map(|char| char as u8))
         }
     }
-    hash
+}
+
+const FNV_START: u32 = 0x811C_9DC5;
+
+/// Continues the FNV-1a hash with more bytes.
+fn fnv(hash: u32, bytes: impl Iterator<Item = u8>) -> u32 {
+    bytes.fold(hash, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 #[cfg(test)]

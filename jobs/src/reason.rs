@@ -83,6 +83,8 @@ reasons! {
     HardwareIdMissing = 0x020C,
     /// The application refused the download or the reset.
     RefusedByApplication = 0x020D,
+    /// The image's version is not the one that was asked for.
+    VersionMismatch = 0x020E,
 
     /// The download stalled.
     TransferTimedOut = 0x0301,
@@ -277,7 +279,7 @@ mod tests {
     fn codes_rise_so_that_none_is_given_twice() {
         let codes: Vec<u16> = TABLE.iter().map(|(reason, _)| reason.code()).collect();
         assert!(codes.windows(2).all(|pair| pair[0] < pair[1]), "{codes:x?}");
-        assert_eq!(codes.len(), 66);
+        assert_eq!(codes.len(), 67);
     }
 
     #[test]
@@ -297,6 +299,7 @@ mod tests {
             (Reason::DocumentTooLarge, 0x0101),
             (Reason::UrlNotAllowed, 0x010C),
             (Reason::TooManyBlocks, 0x020A),
+            (Reason::VersionMismatch, 0x020E),
             (Reason::HttpProtocol, 0x030C),
             (Reason::HttpServerBusy, 0x030F),
             (Reason::BootRecordFailed, 0x0406),

@@ -101,7 +101,7 @@ pub use platform::file::FileFlash;
 
 pub use fault::Fault;
 pub use image::accept::{AcceptancePolicy, VersionRule};
-pub use image::digest::Digest;
+pub use image::digest::{Digest, DigestInvalid};
 pub use image::format::FormatError;
 pub use image::hardware::{HardwareId, HardwareIdInvalid};
 pub use image::header::{Component, HEADER_BYTES, Header, HeaderError, Link};
@@ -119,5 +119,5 @@ pub use store::layout::{Geometry, Layout, LayoutError, RecordRegions};
 pub use store::monotonic::RollbackCounters;
 pub use store::region::Region;
 pub use verify::keys::{Key, KeyError, KeySet, SIGNATURE_BYTES_MAX};
-pub use verify::signature::{AcceptUnsigned, Signature, SignatureKind, SignatureRefusal, Verifier};
+pub use verify::signature::{AcceptDigest, AcceptUnsigned, Signature, SignatureKind, SignatureRefusal, Verifier};
 pub use yielding::Yielding;

@@ -64,6 +64,8 @@ pub struct Device {
     pub thing: String,
     /// The agent's.
     pub config: AgentConfig,
+    /// Which versions it takes: newer ones, unless a test sets another rule.
+    pub version_rule: VersionRule,
     /// The application's consents, over all boots.
     pub consent: Rc<Consents>,
 }
@@ -99,7 +101,8 @@ impl Device {
         let layout = Layout::divide(geometry, slots, *factory_slot).expect("slots of whole sectors");
         let factory = image(&header(1, FACTORY_BYTES, Behaviour::Passes, RollbackCounters::default()), rng);
         let (thing, config, consent) = (thing.clone(), config.clone(), Rc::default());
-        let device = Self { nor, layout, executing, signer, thing, config, consent };
+        let version_rule = VersionRule::Newer;
+        let device = Self { nor, layout, executing, signer, thing, config, version_rule, consent };
         device.nor.burn(device.runs_from(device.first_slot()).offset_bytes(), &factory);
         device
     }
@@ -152,7 +155,7 @@ impl Device {
             layout: self.layout,
             hardware: hardware(BOARD),
             component: Component::App,
-            version_rule: VersionRule::Newer,
+            version_rule: self.version_rule,
             security_counter_min: 0,
             key_epoch,
             trial_attempts: ota_pal::TRIAL_ATTEMPTS_DEFAULT,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use ota_agent::machine::Event;
 use ota_agent::transport::QoS;
-use ota_agent::{FILTERS_BYTES_MAX, Instant, MESSAGE_BYTES_MAX};
+use ota_agent::{FILTERS_BYTES_MAX, Instant, MESSAGE_BYTES_MAX, Update};
 use ota_jobs::Status;
 use ota_pal::{Flash, Signature, SignatureKind, SlotId, poll_ready};
 
@@ -216,7 +216,7 @@ impl Simulation {
                 poll_ready(agent.on(Event::Disconnected, at)).is_some()
             }
             Act::UpdateNow(document) => {
-                let started = poll_ready(agent.update_now(document.as_bytes(), at));
+                let started = poll_ready(agent.update_now(Update::Document(document.as_bytes()), at));
                 if let Some(Err(refused)) = started {
                     self.checks.refused_to_start(refused);
                 }

@@ -1,7 +1,7 @@
 //! Signing and verification of images: a fast substitute that binds a signature to digest and key as a real one does, and
 //! P-256 itself for a sample of the runs.
 
-use ota_pal::{AcceptUnsigned, Digest, Key, KeySet, SignatureKind, SignatureRefusal, Verifier};
+use ota_pal::{AcceptDigest, AcceptUnsigned, Digest, Key, KeySet, SignatureKind, SignatureRefusal, Verifier};
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use sha2::{Digest as _, Sha256};
@@ -20,6 +20,8 @@ pub enum Signer {
     Real(Box<SigningKey>),
     /// None: images are unsigned, and the device under test accepts them.
     Nobody,
+    /// None: images are unsigned, and the device under test accepts those whose digest the application has.
+    Digest,
 }
 
 /// The device's verifier.
@@ -32,7 +34,7 @@ pub enum SimVerifier {
     /// Pal's own.
     Real(Box<KeySet<2>>),
     /// Pal's own, without any key.
-    Bench(Box<AcceptUnsigned<KeySet<1>>>),
+    Keyless(Box<dyn Verifier>),
 }
 
 impl Signer {
@@ -51,7 +53,7 @@ impl Signer {
     pub fn sign(&self, bytes: &[u8]) -> Vec<u8> {
         let digest: [u8; 32] = Sha256::digest(bytes).into();
         match self {
-            Self::Nobody => Vec::new(),
+            Self::Nobody | Self::Digest => Vec::new(),
             Self::Quick { mark } => quick(&digest, *mark),
             Self::Real(key) => {
                 let signature: p256::ecdsa::Signature = key.sign_prehash(&digest).expect("a digest can be signed");
@@ -64,6 +66,7 @@ impl Signer {
     pub fn next(&self) -> Self {
         match self {
             Self::Nobody => Self::Nobody,
+            Self::Digest => Self::Digest,
             Self::Quick { mark } => Self::Quick { mark: mark.wrapping_add(1) },
             Self::Real(key) => {
                 let hash = Sha256::digest(key.to_bytes());
@@ -82,7 +85,8 @@ impl Signer {
                 keys.add(public("next", &next).issued_in(1)).expect("there is room for two");
                 SimVerifier::Real(Box::new(keys))
             }
-            _ => SimVerifier::Bench(Box::new(AcceptUnsigned(KeySet::new()))),
+            (Self::Digest, _) => SimVerifier::Keyless(Box::new(AcceptDigest(KeySet::<1>::new()))),
+            _ => SimVerifier::Keyless(Box::new(AcceptUnsigned(KeySet::<1>::new()))),
         }
     }
 }
@@ -99,7 +103,7 @@ impl Verifier for SimVerifier {
     fn check_kind(&self, kind: Option<SignatureKind>) -> Result<(), SignatureRefusal> {
         match (self, kind) {
             (Self::Real(keys), _) => keys.check_kind(kind),
-            (Self::Bench(bench), _) => bench.check_kind(kind),
+            (Self::Keyless(verifier), _) => verifier.check_kind(kind),
             (Self::Quick { .. }, Some(SignatureKind::Sha256Ecdsa)) => Ok(()),
             (Self::Quick { .. }, Some(got)) => Err(SignatureRefusal::KindUnsupported { got }),
             (Self::Quick { .. }, None) => Err(SignatureRefusal::SignatureMissing),
@@ -116,7 +120,7 @@ impl Verifier for SimVerifier {
     ) -> Result<(), SignatureRefusal> {
         match self {
             Self::Real(keys) => keys.verify(key_id, kind, digest, signature, epoch_min),
-            Self::Bench(bench) => bench.verify(key_id, kind, digest, signature, epoch_min),
+            Self::Keyless(verifier) => verifier.verify(key_id, kind, digest, signature, epoch_min),
             Self::Quick { marks } => {
                 let by = marks.iter().position(|mark| signature == quick(&digest.0, *mark));
                 match by.ok_or(SignatureRefusal::SignatureInvalid)? as u32 {

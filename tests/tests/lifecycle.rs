@@ -150,9 +150,9 @@ fn one_call_takes_the_device_from_version_1_to_version_2_and_touches_no_job() {
 #[test]
 fn a_call_with_a_document_that_cannot_work_changes_nothing() {
     for (kind, refused) in [
-        (Kind::Unsigned, StartRefused::Document(Reason::SignatureMissing)),
+        (Kind::Unsigned, StartRefused::Unsuitable(Reason::SignatureMissing)),
         (Kind::Custom, StartRefused::NotAnUpdate),
-        (Kind::DocumentTooDeep, StartRefused::Document(Reason::DocumentTooDeep)),
+        (Kind::DocumentTooDeep, StartRefused::Unsuitable(Reason::DocumentTooDeep)),
     ] {
         let mut sim = sim();
         let document = sim.job(&order("x", kind, 2)).document;
@@ -180,7 +180,7 @@ fn a_kind_of_signature_that_no_key_makes_is_refused_before_anything_is_fetched()
         let document = sim.job(&order("x", Kind::Good, 2)).document;
         sim.act(Act::UpdateNow(document.replace("sig-sha256-ecdsa", kind)));
         run(&mut sim);
-        assert_eq!(sim.checks.refused, [StartRefused::Document(Reason::UnknownSignatureKind)], "{kind}");
+        assert_eq!(sim.checks.refused, [StartRefused::Unsuitable(Reason::UnknownSignatureKind)], "{kind}");
     }
 }
 

@@ -12,6 +12,8 @@ pub enum SignatureKind {
     Sha256Ecdsa,
     /// Ed25519 over the 32 bytes of the SHA-256, specific to this project: feature `ed25519`.
     Sha256Ed25519,
+    /// The 32 bytes of the SHA-256 themselves, which no key made: only [`AcceptDigest`] accepts them.
+    Digest,
 }
 
 /// A signature from a job, decoded from base64.
@@ -45,6 +47,8 @@ pub enum SignatureRefusal {
     UnknownKey,
     /// No key of this device made it for this digest.
     SignatureInvalid,
+    /// The image has another digest.
+    DigestMismatch,
     /// A key of this device made it for this digest, but the key is revoked.
     KeyRevoked {
         /// The epoch in which the key was issued.
@@ -63,8 +67,14 @@ pub trait Verifier {
     ///
     /// # Errors
     /// [`SignatureRefusal::SignatureMissing`], [`SignatureRefusal::KindUnsupported`], [`SignatureRefusal::UnknownKey`].
+    ///
+    /// [`verify`](Self::verify) is called for kinds that were accepted here.
     fn check_kind(&self, kind: Option<SignatureKind>) -> Result<(), SignatureRefusal> {
-        kind.map(|_| ()).ok_or(SignatureRefusal::SignatureMissing)
+        match kind {
+            None => Err(SignatureRefusal::SignatureMissing),
+            Some(got @ SignatureKind::Digest) => Err(SignatureRefusal::KindUnsupported { got }),
+            Some(_) => Ok(()),
+        }
     }
 
     /// Checks that one of the device's keys signed `digest`. `key_id` comes from the job and is not trusted: it may
@@ -107,6 +117,38 @@ impl<V: Verifier> Verifier for AcceptUnsigned<V> {
     }
 }
 
+/// Accepts images without a signature whose digest the application has, as Microchip's Harmony does: for systems whose
+/// application gets it over an authenticated channel.
+///
+/// A signature must be valid under `V`. The digest protects from transmission errors, and from an attacker who can change the
+/// network but not that channel; not from one who can give the application a digest.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AcceptDigest<V>(pub V);
+
+impl<V: Verifier> Verifier for AcceptDigest<V> {
+    fn check_kind(&self, kind: Option<SignatureKind>) -> Result<(), SignatureRefusal> {
+        match kind {
+            Some(SignatureKind::Digest) => Ok(()),
+            kind => self.0.check_kind(kind),
+        }
+    }
+
+    fn verify(
+        &self,
+        key_id: Option<&str>,
+        kind: SignatureKind,
+        digest: &Digest,
+        signature: &[u8],
+        epoch_min: u32,
+    ) -> Result<(), SignatureRefusal> {
+        match kind {
+            SignatureKind::Digest if signature == digest.0 => Ok(()),
+            SignatureKind::Digest => Err(SignatureRefusal::DigestMismatch),
+            kind => self.0.verify(key_id, kind, digest, signature, epoch_min),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +187,23 @@ mod tests {
             (missing, missing, missing)
         );
         assert_eq!((AcceptUnsigned(keys()).check_kind(None), AcceptUnsigned(Chip).check_kind(None)), (Ok(()), Ok(())));
+    }
+
+    #[test]
+    fn a_digest_alone_is_accepted_only_where_the_name_shows_it_and_only_that_of_the_image() {
+        let got = SignatureKind::Digest;
+        let refused = Err(SignatureRefusal::KindUnsupported { got });
+        let by = |verifier: &dyn Verifier| verifier.check_kind(Some(got));
+        assert_eq!((by(&keys()), by(&Chip), by(&AcceptUnsigned(keys()))), (refused, refused, refused));
+        let (digest, other, bench) = (sha256(b"image"), sha256(b"other"), AcceptDigest(keys()));
+        assert_eq!((by(&bench), bench.check_kind(None)), (Ok(()), Err(SignatureRefusal::SignatureMissing)));
+        let verify = |kind, bytes: &[u8]| bench.verify(None, kind, &digest, bytes, 0);
+        assert_eq!(verify(got, &digest.0), Ok(()));
+        for bytes in [&other.0[..], &digest.0[..31], &[], &[&digest.0[..], &[0]].concat()] {
+            assert_eq!(verify(got, bytes), Err(SignatureRefusal::DigestMismatch));
+        }
+        assert_eq!(verify(KIND, &sign(&signing_key("key"), &digest)), Ok(()));
+        assert_eq!(verify(KIND, &sign(&signing_key("other"), &digest)), Err(SignatureRefusal::SignatureInvalid));
     }
 
     #[test]

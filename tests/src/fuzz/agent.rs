@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use ota_agent::machine::Event;
-use ota_agent::{Command, Discovery, Instant, MESSAGE_BYTES_MAX};
+use ota_agent::{Command, Discovery, Instant, MESSAGE_BYTES_MAX, Update};
 use ota_jobs::{Reason, Status};
 use ota_pal::{RollbackCounters, Version, poll_ready};
 
@@ -139,7 +139,7 @@ fn step(agent: &mut Agent<'_>, around: &mut Around, input: &mut Input<'_>) -> bo
         }
         13 => done(agent.on(Event::FetchFailed(reason(input.byte())), at)),
         14 => {
-            let _ = done(agent.update_now(input.piece(), at));
+            let _ = done(agent.update_now(Update::Document(input.piece()), at));
         }
         _ => return true,
     }

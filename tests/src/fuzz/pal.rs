@@ -50,6 +50,7 @@ pub fn records(bytes: &[u8]) {
         executing: None,
         signer: std::rc::Rc::new(Signer::new("ours", false)),
         thing: "thing".into(),
+        version_rule: ota_pal::VersionRule::Newer,
         config: ota_agent::AgentConfig::new("thing").expect("a plain name"),
         consent: Default::default(),
     };

@@ -15,7 +15,7 @@ use ota_agent::blocking::prelude::*;
 use ota_agent::transport::{Observed, QoS};
 use ota_agent::{CommandRefused, Discovery, Outgoing, Shutdown, Statistics};
 use ota_pal::blocking::{Native, OwnSelector};
-use ota_pal::{Blocking, Component, Geometry, HardwareId, Key, KeySet, Layout, NoWatchdog, Reset, SlotId, Version, VersionRule};
+use ota_pal::{Blocking, Component, Digest, Geometry, HardwareId, Key, KeySet, Layout, NoWatchdog, Reset, SlotId, Version, VersionRule};
 use size::{Flash, read_device, write_device};
 
 struct Clock;
@@ -137,6 +137,14 @@ impl Application for Board {
         Some(Outgoing { topic: Board::topic()?, payload: b"on", qos: QoS::AtLeastOnce })
     }
 
+    fn update(&mut self) -> Option<Update<'_>> {
+        let url = Board::topic()?;
+        let mut digest = [0; 32];
+        read_device(&mut digest);
+        let version = Version { major: digest[0].into(), minor: 0, patch: 0 };
+        Some(Update::Image { url, image_bytes: 100_000, version, digest: Digest(digest) })
+    }
+
     async fn command(&mut self) -> Command {
         match ready().await {
             1 => Command::Abort,
@@ -156,6 +164,7 @@ impl Application for Board {
             15 => Command::Publish,
             16 => Command::Shutdown(Shutdown { unsubscribe: true }),
             17 => Command::Shutdown(Shutdown { unsubscribe: false }),
+            18 => Command::Update,
             major => Command::EraseImages(Version { major: major.into(), minor: 0, patch: 0 }),
         }
     }
