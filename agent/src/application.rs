@@ -85,7 +85,7 @@ pub struct Shutdown {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommandRefused {
-    /// A job is active, or its outcome is not reported yet.
+    /// A job is active. For an update without a job also: the outcome of the last job is not reported yet.
     Busy,
     /// There is nothing to apply it to: no download or reset waits, no image is on trial, no job can be aborted any more, there is
     /// no connection, or the application has no update. Also a step while the agent is suspended, and a resumption while it is not.

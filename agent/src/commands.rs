@@ -90,14 +90,15 @@ impl<P: ImageManagement, A: Application> Agent<'_, P, A> {
         self.platform.images().await.map_err(of_fault)
     }
 
-    /// Confirms the newest earlier image that was confirmed once, is whole and may still run, and resets.
+    /// Confirms the newest earlier image that was confirmed once, is whole and may still run, and resets. Also while an outcome is
+    /// not reported yet: a success is then reported as a failure, [`Reason::RolledBack`].
     ///
     /// Errors: [`CommandRefused`], also as a notice.
     ///
     /// # Cancel safety
     /// As [`Agent::execute`].
     pub async fn roll_back_now(&mut self) -> Result<SlotId, CommandRefused> {
-        let restored = match self.machine.is_idle() {
+        let restored = match self.machine.is_over() {
             true => self.platform.restore_previous().await.map_err(CommandRefused::from),
             false => Err(CommandRefused::Busy),
         };
@@ -106,6 +107,9 @@ impl<P: ImageManagement, A: Application> Agent<'_, P, A> {
             Err(refused) => self.application.on_notice(Notice::RollbackFailed(refused.reason())),
         }
         if restored.is_ok() {
+            if let Some(record) = self.machine.rolled_back() {
+                _ = self.platform.store_journal(&record.encode()).await; // what is reported otherwise was true once
+            }
             self.reset();
         }
         restored
@@ -147,7 +151,7 @@ impl<P: ImageManagement, A: Application> Agent<'_, P, A> {
     /// # Cancel safety
     /// As [`Agent::execute`].
     pub async fn erase_images(&mut self, version: Version) -> Result<(), CommandRefused> {
-        let erased = match self.machine.is_idle() {
+        let erased = match self.machine.is_over() {
             true => self.platform.erase_images(version).await.map_err(CommandRefused::from),
             false => Err(CommandRefused::Busy),
         };

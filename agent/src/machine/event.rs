@@ -339,6 +339,8 @@ pub enum Notice {
     CheckStarted,
     /// The service rejected the request.
     CheckFailed(RejectCode),
+    /// The service's response about the next job cannot be parsed. The job is requested again, or rejected if its name can be.
+    OfferUnreadable(Reason),
     /// There is no job.
     NoUpdate,
     /// A job with an update became active.

@@ -44,7 +44,7 @@ pub use window::{Block, BlockRefusal, BlockRequest, Window};
 
 use job::{Identity, Job};
 use notices::Notices;
-use ota_jobs::JobId;
+use ota_jobs::{JobId, Reason};
 use poller::JobPoller;
 use service::NO_IMAGE;
 use state::{Input, State};
@@ -115,14 +115,13 @@ impl Machine {
             notices: Notices::new(),
             rng: Rng::new(seed),
         };
-        match record {
-            Some(record) => machine.resume_job(record, &boot, trial_deadline, now),
-            // An image that was put on trial by other means is tested, too.
-            None if boot.trial == Trial::Running => {
-                let state = State::SelfTesting { until: trial_deadline };
-                machine.activate(Identity::local(NO_IMAGE), None, state, now);
-            }
-            None => {}
+        if let Some(record) = record {
+            machine.resume_job(record, &boot, trial_deadline, now);
+        }
+        // An image that was put on trial by other means is tested, too.
+        if boot.trial == Trial::Running && machine.is_idle() {
+            let state = State::SelfTesting { until: trial_deadline };
+            machine.activate(Identity::local(NO_IMAGE), None, state, now);
         }
         machine
     }
@@ -154,7 +153,7 @@ impl Machine {
             Event::UpdateRejected { token, code, status } => self.update_rejected(token, code, status, now),
             Event::StreamRejected(code) => {
                 if let Some(job) = self.job.as_mut().filter(|job| job.is_receiving()) {
-                    job.transfer.stream_rejected(code);
+                    job.transfer.stream_rejected(code, now);
                 }
             }
             Event::Incoming => {
@@ -286,6 +285,17 @@ impl Machine {
         self.job.as_ref().is_some_and(|job| matches!(job.state(), State::PreparingReset { .. }))
     }
 
+    /// Whether no update is under way: there is no job, or its outcome is in the journal and is only to be reported.
+    pub fn is_over(&self) -> bool {
+        self.job.as_ref().is_none_or(|job| matches!(job.state(), State::Reporting(_)))
+    }
+
+    /// The record to store if the image of the last update is rolled back before its success is reported.
+    pub fn rolled_back(&self) -> Option<Record> {
+        let job = self.job.as_ref().filter(|job| job.state() == State::Reporting(Outcome::Succeeded))?;
+        Some(job.record(Phase::Concluded(Outcome::Failed(Reason::RolledBack))))
+    }
+
     /// Whether there is no active job.
     pub fn is_idle(&self) -> bool {
         self.job.is_none()
@@ -374,6 +384,7 @@ impl Machine {
 mod tests {
     use super::*;
     use ota_jobs::Status;
+    use std::vec::Vec;
 
     const NOW: Instant = Instant::from_ms(10_000);
     const BEFORE: Instant = Instant::from_ms(9_999);
@@ -400,6 +411,45 @@ mod tests {
         assert!(machine.is_testing());
         assert_eq!(machine.deadline(NOW), Some(NOW.plus_ms(3_600_000)));
         assert!(booted(None, Trial::None).is_idle());
+    }
+
+    /// A download was interrupted, and another image was installed meanwhile, over a cable.
+    #[test]
+    fn an_image_on_trial_that_is_not_of_the_interrupted_job_is_tested_without_a_word_about_that_job() {
+        let on = |machine: &mut Machine, event| {
+            machine.on(event, NOW);
+            while machine.notice().is_some() {}
+        };
+        let mut machine = booted(Some(record(false, Phase::Receiving { frontier_bytes: 0 })), Trial::Running);
+        machine.on(Event::Connected, NOW);
+        assert!(machine.is_testing() && machine.message(NOW).is_none());
+        assert!(machine.judge(Ok(()), NOW));
+        let mut operations = Vec::new();
+        while let Some(operation) = machine.operation(NOW) {
+            operations.push(operation);
+            let confirms = operation == Operation::Confirm;
+            on(&mut machine, Event::Done(if confirms { Done::Confirmed } else { Done::JournalSaved }));
+        }
+        let concluded = Operation::SaveJournal(Phase::Concluded(Outcome::Succeeded));
+        assert_eq!(operations, [Operation::Confirm, concluded, Operation::ClearJournal]);
+        let next = machine.message(NOW).map(|(message, _)| message);
+        assert!(matches!(next, Some(Message::NextJob { .. })), "{next:?}");
+    }
+
+    #[test]
+    fn the_progress_of_a_local_update_outlives_a_check_and_causes_none() {
+        let identity = Identity::local(NO_IMAGE);
+        let record = Record { execution: identity.id, ..record(true, Phase::Receiving { frontier_bytes: 2_048 }) };
+        let mut machine = booted(Some(record), Trial::None);
+        machine.config.discovery = Discovery::OnDemand;
+        machine.on(Event::Connected, NOW);
+        assert!(machine.message(NOW).is_none(), "nobody demanded it");
+        machine.on(Event::NoJob, NOW);
+        let sources = Sources { stream: false, http: true };
+        assert!(machine.update_now(Plan::new(4_096, 5, sources).expect("a plan"), NOW));
+        assert!(matches!(machine.consented(NOW), Some(Operation::SaveJournal(_))));
+        machine.on(Event::Done(Done::JournalSaved), NOW);
+        assert_eq!(machine.operation(NOW), Some(Operation::Begin { keep_bytes: 2_048 }));
     }
 
     #[test]

@@ -114,10 +114,14 @@ impl JobPoller {
         self.state = State::Waiting(Some(now.plus_ms(self.backoff.next_wait_ms(rng.next_u32()))));
     }
 
-    /// Takes an unreadable response; after a few of them the job is requested without its document. Returns the job to
-    /// reject and the reason, if its id has arrived.
-    pub(super) fn unreadable(&mut self, reason: Reason, now: Instant) -> Option<(Execution, Reason)> {
-        let State::Requested { document: true, .. } = self.state else { return None };
+    /// Takes an unreadable response; after a few of them the job is requested without its document, and if that response is
+    /// unreadable, too, with back-off. Returns the job to reject and the reason, if its id has arrived.
+    pub(super) fn unreadable(&mut self, reason: Reason, now: Instant, rng: &mut Rng) -> Option<(Execution, Reason)> {
+        let State::Requested { document, .. } = self.state else { return None };
+        if !document {
+            self.refused(now, rng);
+            return None;
+        }
         let before = self.unreadable.map_or(0, |(count, _)| count);
         self.unreadable = Some((before.saturating_add(1), reason));
         self.state = State::Waiting(Some(now));
@@ -147,7 +151,8 @@ impl JobPoller {
                 let document = self.suspect.is_some() || !name_only;
                 // The timeout grows, for a service that is slow.
                 let waits = if self.suspect.is_some() { SUSPECT_WAITS } else { 1 + u64::from(self.unanswered) };
-                self.state = State::Requested { document, until: now.plus_ms(response_timeout_ms * waits) };
+                self.state =
+                    State::Requested { document, until: now.plus_ms(response_timeout_ms.saturating_mul(waits)) };
                 self.sent.get_or_insert(now);
                 Some(Message::NextJob { token, document })
             }
@@ -219,11 +224,30 @@ mod tests {
         poller.schedule(now);
         for _ in 0..UNREADABLE_MAX {
             assert_eq!(asks_with_document(&mut poller, now), Some(true));
-            poller.unreadable(Reason::DocumentTooDeep, now);
+            poller.unreadable(Reason::DocumentTooDeep, now, &mut Rng::new(1));
         }
         assert_eq!(asks_with_document(&mut poller, now), Some(false));
         let (_, reason) = poller.document_omitted(job(), now).expect("known to be unreadable");
         assert_eq!(reason, Reason::DocumentTooDeep);
+    }
+
+    /// A status, a number or an id that this agent cannot read may stay for months.
+    #[test]
+    fn a_job_whose_name_cannot_be_read_either_is_asked_for_ever_more_rarely() {
+        let (mut poller, mut rng) = (JobPoller::new(), Rng::new(1));
+        let mut now = Instant::from_ms(0);
+        poller.schedule(now);
+        for _ in 0..UNREADABLE_MAX {
+            assert_eq!(asks_with_document(&mut poller, now), Some(true));
+            poller.unreadable(Reason::DocumentNotJson, now, &mut rng);
+        }
+        for wait_ms in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000] {
+            assert_eq!(asks_with_document(&mut poller, now), Some(false));
+            assert!(poller.unreadable(Reason::DocumentNotJson, now, &mut rng).is_none());
+            let waited_ms = poller.deadline().map_or(0, |at| at.since(now));
+            assert!((wait_ms * 3 / 4..=wait_ms).contains(&waited_ms), "{waited_ms} of {wait_ms} ms");
+            now = now.plus_ms(waited_ms);
+        }
     }
 
     #[test]
@@ -231,10 +255,10 @@ mod tests {
         let mut poller = JobPoller::new();
         let now = Instant::from_ms(0);
         poller.schedule(now);
-        poller.unreadable(Reason::DocumentNotJson, now); // no request is in flight
+        poller.unreadable(Reason::DocumentNotJson, now, &mut Rng::new(1)); // no request is in flight
         for _ in 1..UNREADABLE_MAX {
             assert_eq!(asks_with_document(&mut poller, now), Some(true));
-            poller.unreadable(Reason::DocumentNotJson, now);
+            poller.unreadable(Reason::DocumentNotJson, now, &mut Rng::new(1));
         }
         assert_eq!(asks_with_document(&mut poller, now), Some(true));
     }

@@ -39,13 +39,12 @@ pub enum Trial {
     },
 }
 
-/// The state in which the journal's job resumes; `None` when it resumes once the service offers it again.
+/// The state in which the journal's job resumes; `None` when it resumes once the service offers it again. An image on trial
+/// is then not its own: it was activated by other means.
 pub(super) fn resume(record: &Record, boot: &Boot, trial_deadline: Instant) -> Option<State> {
     let testing = State::SelfTesting { until: trial_deadline };
     let (slot, digest, boots) = match record.phase {
-        Phase::Receiving { .. } if boot.trial != Trial::Running => return None,
-        // The image on trial was not activated by this job. It is tested nevertheless.
-        Phase::Receiving { .. } => return Some(testing),
+        Phase::Receiving { .. } => return None,
         // The reported outcome is a failure, so the image on trial must not be confirmed.
         Phase::Concluded(Outcome::Failed(reason)) if boot.trial == Trial::Running => {
             return Some(State::RollingBack(reason));
@@ -121,7 +120,7 @@ mod tests {
         assert_eq!(resumed(Phase::Concluded(outcome), 0, DIGEST, Trial::None), Some(State::Reporting(outcome)));
         let receiving = Phase::Receiving { frontier_bytes: 4096 };
         assert_eq!(resumed(receiving, 0, DIGEST, Trial::None), None);
-        assert_eq!(resumed(receiving, 0, DIGEST, Trial::Running), testing, "not of this job, and tested all the same");
+        assert_eq!(resumed(receiving, 0, DIGEST, Trial::Running), None, "not of this job");
     }
 
     #[test]

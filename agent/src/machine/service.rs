@@ -44,7 +44,7 @@ impl Machine {
     pub(super) fn no_job(&mut self, now: Instant) {
         self.measure(now);
         if self.is_idle() {
-            self.interrupted = None;
+            self.interrupted = self.interrupted.take().filter(|record| record.local); // that is not the service's
             self.without_update(now);
             self.notices.push(Notice::NoUpdate);
         } else {
@@ -67,7 +67,8 @@ impl Machine {
     }
 
     pub(super) fn offer_unreadable(&mut self, reason: Reason, now: Instant) {
-        if let Some((execution, reason)) = self.poller.unreadable(reason, now) {
+        self.notices.push(Notice::OfferUnreadable(reason));
+        if let Some((execution, reason)) = self.poller.unreadable(reason, now, &mut self.rng) {
             self.reject(execution, reason, now);
         }
     }
@@ -83,7 +84,7 @@ impl Machine {
             let file = job.identity.plan.fingerprint;
             let other_file = matches!(task, Task::Update(plan) if plan.fingerprint != file);
             if matches!(task, Task::Update(_)) && !other_file {
-                job.transfer.document_refreshed();
+                job.transfer.document_refreshed(now);
             }
             return self.described(&execution, other_file, now);
         }
@@ -149,7 +150,8 @@ impl Machine {
 
     /// Whether a request is wanted: on demand, only if one is demanded or a download was interrupted.
     fn is_request_wanted(&self) -> bool {
-        self.config.discovery != Discovery::OnDemand || self.poller.is_demanded() || self.interrupted.is_some()
+        let interrupted = self.interrupted.as_ref().is_some_and(|record| !record.local);
+        self.config.discovery != Discovery::OnDemand || self.poller.is_demanded() || interrupted
     }
 
     /// Requests the next job, if a request is wanted.

@@ -22,9 +22,9 @@ const JOURNAL_EVERY_BYTES: u32 = 65_536;
 /// Consecutive HTTP failures before the other source is used. Without another source, HTTP is retried until no block
 /// arrived for `silence_ms_max`, unless the responses are not HTTP.
 const FETCHES_MAX: u8 = 5;
-/// Responses 403 before HTTP fails: one to the first URL, and one to the URL of a fresh document.
+/// URLs that are refused with 403 before HTTP fails: the first one, and that of a fresh document.
 const FORBIDDEN_MAX: u8 = 2;
-/// How long to wait for a fresh document before the old URL is tried again.
+/// How long to wait for a fresh document before the old URL is tried again, which does not count.
 const FRESH_DOCUMENT_MS: u64 = 60_000;
 
 /// How long without a block until the connection may be dead.
@@ -36,6 +36,17 @@ enum Source {
     Http,
     /// Every source failed.
     Failed(Reason),
+}
+
+/// What the next response 403 is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UrlAge {
+    /// A URL that was not refused yet.
+    Fresh,
+    /// Perhaps the URL before the fresh one: a request of it may have been in flight when that arrived.
+    Replaced,
+    /// A URL that was refused before.
+    Refused,
 }
 
 /// Consecutive blocks of a wrong length at one index: the file is not the one that was announced.
@@ -63,6 +74,7 @@ pub(super) struct Transfer {
     wrong_length: Option<WrongLengthStreak>,
     fetch_failures: u8,
     forbidden: u8,
+    url: UrlAge,
     /// No HTTP request is sent before this instant.
     fetch_at: Instant,
     backoff: Backoff,
@@ -88,6 +100,7 @@ impl Transfer {
             wrong_length: None,
             fetch_failures: 0,
             forbidden: 0,
+            url: UrlAge::Fresh,
             fetch_at: Instant::default(),
             backoff: Backoff::new(),
             header_checked: false,
@@ -220,7 +233,7 @@ impl Transfer {
         self.window.resume(now);
     }
 
-    pub(super) fn stream_rejected(&mut self, code: StreamRejectCode) {
+    pub(super) fn stream_rejected(&mut self, code: StreamRejectCode, now: Instant) {
         let reason = match code {
             StreamRejectCode::ResourceNotFound => Reason::StreamNotFound,
             StreamRejectCode::OffsetOutOfBounds => Reason::ImageTooShort,
@@ -231,7 +244,7 @@ impl Transfer {
             self.refusals = self.refusals.saturating_add(1);
             self.window.request_again();
             if self.refusals >= ERRORS_MAX {
-                self.switch_source(reason);
+                self.switch_source(reason, now);
             }
         }
     }
@@ -254,7 +267,14 @@ impl Transfer {
             return false;
         }
         if reason == Reason::HttpForbidden {
-            self.forbidden += 1;
+            match mem::replace(&mut self.url, UrlAge::Refused) {
+                UrlAge::Fresh => self.forbidden += 1,
+                UrlAge::Replaced => {
+                    self.url = UrlAge::Fresh;
+                    return false; // the fresh one is next
+                }
+                UrlAge::Refused => {}
+            }
             self.fetch_at = now.plus_ms(FRESH_DOCUMENT_MS);
         } else {
             self.fetch_failures = self.fetch_failures.saturating_add(1);
@@ -271,19 +291,21 @@ impl Transfer {
             | Reason::ImageTooShort
             | Reason::ImageLengthMismatch
             | Reason::UrlNotAllowed => true,
-            Reason::HttpForbidden => self.forbidden >= FORBIDDEN_MAX,
+            Reason::HttpForbidden if self.forbidden >= FORBIDDEN_MAX => true,
+            Reason::HttpForbidden => now.since(self.quiet_since) >= self.silence_ms_max,
             _ if self.fetch_failures < FETCHES_MAX => false,
             Reason::HttpProtocol => true,
             _ => self.spare.is_some() || now.since(self.quiet_since) >= self.silence_ms_max,
         };
         if given_up {
-            self.switch_source(reason);
+            self.switch_source(reason, now);
         }
         reason == Reason::HttpForbidden && self.source == Source::Http
     }
 
     /// A fresh document with its URL arrived.
-    pub(super) fn document_refreshed(&mut self) {
+    pub(super) fn document_refreshed(&mut self, now: Instant) {
+        self.url = if self.fetch_at <= now { UrlAge::Replaced } else { UrlAge::Fresh };
         self.fetch_at = Instant::default();
     }
 
@@ -328,11 +350,10 @@ impl Transfer {
             && let Some(streak) = self.wrong_length
             && streak.count >= ERRORS_MAX
         {
-            self.switch_source(streak.reason);
+            self.switch_source(streak.reason, now);
         }
         if now.since(self.quiet_since()) >= self.silence_ms_max {
-            self.switch_source(Reason::TransferTimedOut);
-            self.quiet_since = now;
+            self.switch_source(Reason::TransferTimedOut, now);
         }
     }
 
@@ -347,8 +368,9 @@ impl Transfer {
         }
     }
 
-    /// Continues with the other source, if there is one.
-    fn switch_source(&mut self, reason: Reason) {
+    /// Continues with the other source, if there is one; its silence begins now.
+    fn switch_source(&mut self, reason: Reason, now: Instant) {
+        self.quiet_since = now;
         self.source = self.spare.take().unwrap_or(Source::Failed(reason));
     }
 }

@@ -90,6 +90,7 @@ impl Checks {
         let kind = release.kind;
         let fits = match (update.status, update.reason()) {
             (Status::Succeeded, None) => earned.is_empty() || self.accepted_on_command(),
+            (Status::Failed, Some(Reason::RolledBack)) if self.rolled_back_on_command() => true,
             (status, Some(reason)) => {
                 status == reason.status() && (earned.contains(&reason) || self.allowed_failures.contains(&reason))
             }
@@ -105,6 +106,10 @@ impl Checks {
 
     fn accepted_on_command(&self) -> bool {
         self.commands.contains(&(Command::Accept, Ok(())))
+    }
+
+    fn rolled_back_on_command(&self) -> bool {
+        self.commands.contains(&(Command::RollBack, Ok(())))
     }
 
     /// The files of the job that an update ends.

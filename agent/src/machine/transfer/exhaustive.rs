@@ -108,7 +108,7 @@ impl Case {
                 self.journaled_bytes,
                 self.received,
                 it.backoff.clone().next_wait_ms(0) as u32,
-                0,
+                it.url as u32,
                 0,
                 0,
                 0,
@@ -128,12 +128,12 @@ impl Case {
                 self.in_flight = block.ok().map(InFlight::Write);
             }
             Stimulus::WrongLength(index, len_bytes) => assert!(self.transfer.block(index, len_bytes, NOW).is_err()),
-            Stimulus::Rejected(code) => self.transfer.stream_rejected(code),
+            Stimulus::Rejected(code) => self.transfer.stream_rejected(code, NOW),
             Stimulus::Connection => self.transfer.restart(NOW),
             Stimulus::Timeout => self.transfer.expire(TIMED_OUT),
             Stimulus::LongTimeout => self.transfer.expire(MUCH_LATER),
             Stimulus::FetchFailed(reason) => _ = self.transfer.fetch_failed(reason, NOW, 0),
-            Stimulus::Document => self.transfer.document_refreshed(),
+            Stimulus::Document => self.transfer.document_refreshed(NOW),
         }
     }
 

@@ -122,14 +122,14 @@ fn three_refusals_without_a_block_between_them_end_a_stream_and_internal_errors_
         let mut transfer = transfer(STREAM);
         assert!(transfer.request(NOW).is_some());
         for index in 0..2 {
-            transfer.stream_rejected(code);
-            transfer.stream_rejected(code);
+            transfer.stream_rejected(code, NOW);
+            transfer.stream_rejected(code, NOW);
             assert_eq!(transfer.failure(), None, "{code:?}");
             assert_eq!(transfer.request(NOW).is_some(), reason.is_some(), "{code:?}: requested again at once");
             arrives(&mut transfer, index, NOW);
         }
         for refusal in 1..=3 {
-            transfer.stream_rejected(code);
+            transfer.stream_rejected(code, NOW);
             assert_eq!(transfer.failure(), reason.filter(|_| refusal == 3), "{code:?}");
         }
     }
@@ -139,7 +139,7 @@ fn three_refusals_without_a_block_between_them_end_a_stream_and_internal_errors_
 fn blocks_are_requested_of_a_stream_and_bodies_of_a_server() {
     let mut http = transfer(HTTP);
     assert_eq!((http.request(NOW), http.fetch(NOW)), (None, Some(0)));
-    http.stream_rejected(StreamRejectCode::ResourceNotFound);
+    http.stream_rejected(StreamRejectCode::ResourceNotFound, NOW);
     http.expire(later(999_999));
     assert_eq!((http.failure(), http.deadline()), (None, Some(Instant::default())));
 
@@ -165,7 +165,7 @@ fn a_job_of_both_sources_starts_with_the_preferred_one_and_continues_with_the_ot
     let mut stream_first = of_bytes(8 * BLOCK_BYTES, BOTH, false);
     for _ in 0..3 {
         assert_eq!(stream_first.fetch(NOW), None);
-        stream_first.stream_rejected(StreamRejectCode::ResourceNotFound);
+        stream_first.stream_rejected(StreamRejectCode::ResourceNotFound, NOW);
     }
     assert_eq!((stream_first.fetch(NOW), stream_first.failure()), (Some(0), None));
     stream_first.fetch_failed(Reason::HttpNotFound, NOW, 0);
@@ -249,16 +249,57 @@ fn what_a_retry_cannot_change_ends_http_at_once_and_what_is_not_http_after_five_
 }
 
 #[test]
-fn a_forbidden_url_waits_a_minute_for_a_fresh_one_and_the_second_refusal_is_the_last() {
+fn a_forbidden_url_waits_a_minute_for_a_fresh_one_and_the_second_url_that_is_refused_is_the_last() {
     let mut transfer = transfer(HTTP);
     assert!(transfer.fetch_failed(Reason::HttpForbidden, NOW, 0));
     assert_eq!((transfer.fetch(later(59_999)), transfer.fetch(later(60_000))), (None, Some(0)));
-    transfer.document_refreshed();
+    transfer.document_refreshed(later(100));
     assert_eq!(transfer.fetch(NOW), Some(0));
     arrives(&mut transfer, 0, NOW);
-    assert!(transfer.fetch_failed(Reason::HttpForbidden, NOW, 0), "a block arrived from the fresh URL");
-    assert!(!transfer.fetch_failed(Reason::HttpForbidden, NOW, 0));
+    assert!(transfer.fetch_failed(Reason::HttpForbidden, later(200), 0), "a block arrived from the fresh URL");
+    transfer.document_refreshed(later(300));
+    assert!(!transfer.fetch_failed(Reason::HttpForbidden, later(400), 0));
     assert_eq!(transfer.failure(), Some(Reason::HttpForbidden));
+}
+
+#[test]
+fn a_url_that_is_refused_again_before_a_fresh_one_arrives_counts_once() {
+    let mut transfer = transfer(HTTP);
+    for minutes in 0..5 {
+        assert!(transfer.fetch_failed(Reason::HttpForbidden, later(60_000 * minutes), 0), "{minutes}");
+    }
+    // A request of the old URL is in flight while the fresh one arrives: its refusal does not count.
+    transfer.document_refreshed(later(300_000));
+    assert!(!transfer.fetch_failed(Reason::HttpForbidden, later(300_100), 0));
+    assert_eq!((transfer.failure(), transfer.fetch(later(300_100))), (None, Some(0)));
+    assert!(!transfer.fetch_failed(Reason::HttpForbidden, later(300_200), 0));
+    assert_eq!(transfer.failure(), Some(Reason::HttpForbidden));
+}
+
+#[test]
+fn without_a_fresh_url_a_refused_one_fails_once_no_block_has_arrived_for_five_minutes() {
+    let mut transfer = transfer(HTTP);
+    for minutes in 0..5 {
+        transfer.fetch_failed(Reason::HttpForbidden, later(60_000 * minutes), 0);
+        assert_eq!(transfer.failure(), None);
+    }
+    assert!(!transfer.fetch_failed(Reason::HttpForbidden, later(300_000), 0));
+    assert_eq!(transfer.failure(), Some(Reason::HttpForbidden));
+}
+
+#[test]
+fn the_silence_of_the_second_source_begins_with_it() {
+    let mut transfer = of_bytes(8 * BLOCK_BYTES, BOTH, true);
+    for _ in 0..5 {
+        transfer.fetch_failed(Reason::HttpUnreachable, later(400_000), 0);
+    }
+    transfer.expire(later(400_000));
+    assert_eq!(transfer.failure(), None);
+    assert!(transfer.request(later(400_000)).is_some(), "the stream is asked");
+    transfer.expire(later(699_999));
+    assert_eq!(transfer.failure(), None);
+    transfer.expire(later(700_000));
+    assert_eq!(transfer.failure(), Some(Reason::TransferTimedOut));
 }
 
 #[test]
