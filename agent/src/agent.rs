@@ -1,7 +1,7 @@
 //! The agent: passes messages and blocks to the machine, executes its operations on the platform, and encodes its messages.
 //! It owns no connection: [`pump`](super::pump) does, or a loop of the caller.
 
-use ota_jobs::{Document, JobId, RawJson, Reason, Topic};
+use ota_jobs::{Document, JobId, JobRef, JobsTopic, RawJson, Reason, Topic};
 use ota_pal::{Fault, ImageState, SignatureKind, SlotId};
 
 use super::boot::{machine_boot, read_boot};
@@ -258,7 +258,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     /// Passes a message to the machine; returns the block if it is one.
     fn handle<'m>(&mut self, topic: &str, payload: &'m [u8], now: Instant) -> Option<(u32, &'m [u8])> {
         let parsed = match Topic::parse(topic) {
-            Ok((thing, parsed)) if thing == self.machine.config().thing.as_str() => parsed,
+            Ok((thing, parsed)) if thing == self.machine.config().thing.as_str() && self.is_own(&parsed) => parsed,
             _ => {
                 self.application.on_message(topic, payload);
                 return None;
@@ -277,6 +277,16 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             Decoded::Ignored => {}
         }
         None
+    }
+
+    /// Whether a message on this topic can be for the agent: a response about a job is only if that is the active one.
+    fn is_own(&self, topic: &Topic<'_>) -> bool {
+        match topic {
+            Topic::Jobs(JobsTopic::Update(job, _) | JobsTopic::Describe(JobRef::Id(job), _)) => {
+                self.machine.job().is_some_and(|active| active.as_str() == *job)
+            }
+            _ => true,
+        }
     }
 
     /// What the document of an offered job asks for. A document that the machine does not need is not parsed, and

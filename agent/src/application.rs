@@ -202,13 +202,15 @@ pub trait Application {
         None
     }
 
-    /// Called for a message of the shared connection that is not the agent's.
+    /// Called for a message of the shared connection that is not the agent's. So is a response about a job that is not the
+    /// active one: that to an update which the application sent for a job of its own.
     fn on_message(&mut self, topic: &str, payload: &[u8]) {
         let _ = (topic, payload);
     }
 
     /// Called for a job that is not a firmware update, with its document, unless that is nested deeper than 16 levels. The
-    /// agent sends nothing about the job.
+    /// agent sends nothing about the job. If its document does not fit the client's receive buffer, the job cannot be
+    /// distinguished from an update, and is rejected with [`Reason::DocumentTooLarge`].
     fn on_custom_job(&mut self, job: &JobId, document: &[u8]) {
         let _ = (job, document);
     }

@@ -5,7 +5,7 @@ use core::future::{Future, pending};
 use core::mem;
 use core::pin::{Pin, pin};
 
-use embassy_futures::select::{Either3, Either4, select3, select4};
+use embassy_futures::select::{Either, Either3, Either4, select, select3, select4};
 use embassy_futures::yield_now;
 use embassy_time::{Duration, Instant as Clock, TimeoutError, Timer, with_timeout};
 use heapless::Vec;
@@ -30,6 +30,8 @@ const HTTP_SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 const APPLICATION_FILTERS_MAX: usize = 8;
 /// The timeout of a silence before a subscription is accepted.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest wait, so that no time overflows the clock's ticks.
+const WAIT_MAX: Duration = Duration::from_secs(86_400);
 /// The interval at which the application is asked for its verdict during a trial, and whether it is prepared for a reset.
 const ASK_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -297,11 +299,13 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
             Either4::First(command) => _ = wait!(self.agent.execute(command, now())),
             Either4::Second(message) => match message? {
                 Some(message) => wait!(self.agent.on_message(message.topic, message.payload, now())),
-                None if received => {
-                    self.agent.machine.received();
-                    self.awaits_acknowledgement = false;
+                None => {
+                    if received {
+                        self.agent.machine.received();
+                    }
+                    // Nothing arrived since the application's message if the silence goes on: the client itself sent something.
+                    self.awaits_acknowledgement &= self.silence.left_ms().is_some();
                 }
-                None => {} // the client itself sent something
             },
             Either4::Third(()) => return Ok(true),
             Either4::Fourth(()) => {}
@@ -326,7 +330,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
             };
             let Some(Outgoing { topic, payload, qos }) = message else { return Ok(false) };
             let limit = Duration::from_millis(self.silence.limit_ms().into());
-            match with_timeout(limit, connection.publish(topic, payload, qos)).await {
+            match fed(&mut self.agent.platform, limit, pin!(connection.publish(topic, payload, qos))).await {
                 Ok(published) => published?,
                 Err(TimeoutError) => {
                     self.silence.expire();
@@ -341,19 +345,38 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         }
     }
 
-    /// Sleeps until the agent's deadline, until the application is to be asked, or until the connection has been
-    /// silent for too long; if `soon`, until other tasks had their turn.
+    /// Sleeps until the agent's deadline, until the application is to be asked or the watchdog to be fed, or until the connection
+    /// has been silent for too long; if `soon`, until other tasks had their turn.
     fn wake(&self, soon: bool) -> impl Future<Output = ()> + use<P, A> {
         let ask = self.agent.awaits_application().then(|| Clock::now() + ASK_INTERVAL);
-        let deadline = self.agent.deadline().map(|at| Clock::from_millis(at.as_ms()));
+        let latest = Clock::now() + WAIT_MAX;
+        let deadline = self.agent.deadline().map(|at| Clock::from_millis(at.as_ms().min(latest.as_millis())));
+        let feed = self.agent.platform.watchdog_ms().map(|ms| Clock::now() + Duration::from_millis(ms.into()));
         let silent = self.silence.left_ms().map(|left_ms| Clock::now() + Duration::from_millis(left_ms.into()));
-        let wake = [ask, deadline, silent].into_iter().flatten().min();
+        let wake = [ask, deadline, feed, silent].into_iter().flatten().min();
         async move {
             match wake {
                 _ if soon => yield_now().await,
                 Some(at) => Timer::at(at).await,
                 None => pending().await,
             }
+        }
+    }
+}
+
+/// Waits for `future`, for `limit` at most, and feeds the watchdog meanwhile.
+async fn fed<P: ImageManagement, T>(
+    platform: &mut P,
+    limit: Duration,
+    mut future: Pin<&mut impl Future<Output = T>>,
+) -> Result<T, TimeoutError> {
+    let end = Clock::now() + limit;
+    loop {
+        let feed = platform.watchdog_ms().map(|ms| Clock::now() + Duration::from_millis(ms.into()));
+        match select(future.as_mut(), Timer::at(feed.map_or(end, |feed| feed.min(end)))).await {
+            Either::First(done) => return Ok(done),
+            Either::Second(()) if Clock::now() >= end => return Err(TimeoutError),
+            Either::Second(()) => platform.feed_watchdog(),
         }
     }
 }

@@ -62,7 +62,10 @@ impl<'b> Hyper<'b> {
         let header = |name: &str| text(response.headers(), name);
         match meaning(response.status().as_u16(), header, range)? {
             Meaning::Interim => Err(Reason::HttpProtocol), // hyper skips them
-            Meaning::Redirect(location) => resolve(&url, location).map(Some),
+            Meaning::Redirect(location) => {
+                let base_bytes = Url::base_bytes(&self.url, location)?;
+                Ok(Some(format!("{}{location}", &self.url[..base_bytes])))
+            }
             Meaning::Body { end_bytes, .. } => {
                 self.body = Some(Body::new(driver, response, end_bytes, range));
                 Ok(None)
@@ -175,16 +178,6 @@ fn authority(url: &Url<'_>) -> String {
     let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.to_owned() };
     // Signatures of URLs are over this header, without the port of the scheme.
     if url.port == Url::default_port(url.tls) { host } else { format!("{host}:{}", url.port) }
-}
-
-/// The URL of a redirect: an absolute one, or a path on the same server.
-fn resolve(url: &Url<'_>, location: &str) -> Result<String, Reason> {
-    let scheme = if url.tls { "https" } else { "http" };
-    match location {
-        _ if location.starts_with("//") => Err(Reason::HttpRedirectRefused),
-        _ if location.starts_with('/') => Ok(format!("{scheme}://{}{location}", authority(url))),
-        _ => Ok(location.to_owned()),
-    }
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {

@@ -408,13 +408,54 @@ fn a_check_on_demand_gets_its_job_whatever_is_notified_meanwhile() {
     }
 }
 
-/// Counts how often it is fed.
+#[test]
+fn limits_of_all_time_fit_the_clock() {
+    let mut bench = Bench::new(Route::Mqtt);
+    for limit in [u64::MAX, i64::MAX as u64] {
+        let config = &mut bench.device.config;
+        (config.silence_ms_max, config.trial_ms_max, config.response_timeout_ms) = (limit, limit, limit);
+        config.discovery = Discovery::Polled { every_ms: limit, jitter_ms: 0, polls_max: None };
+        bench.run_over_mqtt(&mut Line::new(&bench.service));
+        assert!(bench.app.turns.take() < TURNS_MAX, "the pump does not spin");
+    }
+    assert_eq!(bench.status(), Status::Succeeded);
+}
+
+/// Counts how often it is fed; needs it every 10 ms.
 #[derive(Clone, Default)]
 struct Counting(Rc<Cell<u32>>);
 
 impl Watchdog for Counting {
     fn feed(&mut self) {
         self.0.set(self.0.get() + 1);
+    }
+
+    fn idle_ms(&self) -> Option<u32> {
+        Some(10)
+    }
+}
+
+/// How often the watchdog is fed at least until a silence, or the wait for the next connection, ends.
+const FEEDS: u32 = 20;
+
+#[test]
+fn the_watchdog_is_fed_while_the_pump_waits_for_a_message_for_a_connection_and_for_a_broker_that_takes_none() {
+    for (what, refusals, dies_after) in [("message", 0, None), ("connection", u32::MAX, None), ("publish", 0, Some(1))]
+    {
+        let bench = Bench::new(Route::Mqtt);
+        bench.service.borrow_mut().entries.clear();
+        let mut line = Line { refusals, dies_after, stalls: true, ..Line::new(&bench.service) };
+        let boot = bench.device.boot().expect("the power stays").expect("there is an image");
+        let (watchdog, mut url) = (Counting::default(), [0; 64]);
+        let flash: PlainView = View(bench.device.nor.clone());
+        let platform = bench.device.platform(flash, boot.slot, 0).with_watchdog(watchdog.clone());
+        let start = Start { seed: 1, now: pump::now() };
+        let agent = Agent::start(platform, bench.app.clone(), bench.device.config.clone(), &mut url, start);
+        let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
+        let enough = poll_fn(|_| if watchdog.0.get() >= FEEDS { Poll::Ready(()) } else { Poll::Pending });
+        let ended = block_on(select3(pump::run(&mut agent, &mut line), enough, Timer::after_secs(PATIENCE_S)));
+        let disconnections = bench.app.disconnections.borrow().len();
+        assert!(matches!(ended, Either3::Second(())) && disconnections <= usize::from(refusals > 0), "{what}");
     }
 }
 
@@ -455,6 +496,36 @@ fn the_watchdog_is_fed_after_every_operation_and_a_document_of_another_file_repl
         poll_ready(agent.on_message(&topic, payload.as_bytes(), at)).expect("memory never waits");
         assert_eq!(std::str::from_utf8(agent.url()), Ok(url.as_str()));
     }
+}
+
+#[test]
+fn responses_about_other_jobs_are_the_applications() {
+    let bench = Bench::new(Route::Mqtt);
+    let boot = bench.device.boot().expect("the power stays").expect("there is an image");
+    let (at, mut url) = (Instant::from_ms(0), [0; 2_048]);
+    let platform = bench.device.platform(View(bench.device.nor.clone()) as PlainView, boot.slot, 0);
+    let start = Start { seed: 1, now: at };
+    let agent = Agent::start(platform, bench.app.clone(), bench.device.config.clone(), &mut url, start);
+    let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
+    poll_ready(agent.on(Event::Connected, at)).expect("memory never waits");
+    let (_, payload) = offer(&bench.job, &bench.job.document);
+    for (topic, is_own) in [
+        ("other/update/accepted", false),
+        ("other/update/rejected", false),
+        ("job/get/accepted", false), // the application asked: it is not the next job
+        ("notify-next", true),
+        ("job/get/accepted", true), // now it is the active one
+        ("other/get/accepted", false),
+    ] {
+        let topic = format!("$aws/things/thing/jobs/{topic}");
+        poll_ready(agent.on_message(&topic, payload.as_bytes(), at)).expect("memory never waits");
+        let passed: Vec<String> = bench.app.inbox.take();
+        assert_eq!(
+            passed.iter().map(|text| text.starts_with(&topic)).collect::<Vec<_>>(),
+            vec![true; usize::from(!is_own)]
+        );
+    }
+    assert_eq!(agent.state(), AgentState::Downloading);
 }
 
 /// The simulated network delivers only what was subscribed to, so these messages go to the agent directly.

@@ -220,7 +220,7 @@ impl Job {
         token: u32,
         link: Link,
     ) -> Option<Message<'_>> {
-        let response_timeout_ms = response_timeout_ms + self.transfer.queue_ms(); // responses arrive behind the blocks
+        let response_timeout_ms = response_timeout_ms.saturating_add(self.transfer.queue_ms()); // responses arrive behind the blocks
         if let Some(message) = self.reporter.message(&self.identity.id, now, response_timeout_ms, token) {
             return Some(message);
         }

@@ -82,6 +82,10 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         Self::feed_watchdog(self)
     }
 
+    fn watchdog_ms(&self) -> Option<u32> {
+        Self::watchdog_ms(self)
+    }
+
     fn reset(&mut self) {
         Self::reset(self)
     }

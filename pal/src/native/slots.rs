@@ -35,13 +35,14 @@ impl SlotWriter {
         Self { slot, image_bytes, region, erased_bytes: kept_bytes, written_bytes: kept_bytes, hashing }
     }
 
-    /// Writes a block and verifies it by reading it back.
+    /// Writes a block and verifies it by reading it back. Feeds the watchdog after each sector that is erased before.
     ///
     /// # Cancel safety
     /// The content of its words is undefined. The same holds after an error.
-    pub(crate) async fn write<F: Flash>(
+    pub(crate) async fn write<F: Flash, W: Watchdog>(
         &mut self,
         flash: &mut F,
+        watchdog: &mut W,
         offset_bytes: u32,
         bytes: &[u8],
     ) -> Result<(), Fault> {
@@ -52,6 +53,7 @@ impl SlotWriter {
         self.written_bytes = self.written_bytes.max(end_bytes);
         while self.erased_bytes < end_bytes {
             self.erase_next(flash).await?;
+            watchdog.feed();
         }
         flash::write(flash, self.region.at(offset_bytes), bytes).await
     }
@@ -162,7 +164,7 @@ mod tests {
         for index in indices {
             let start = index * BLOCK;
             let block = &image[start..IMAGE_BYTES.min(start + BLOCK)];
-            run(incoming.write(nor, start as u32, block)).unwrap();
+            run(incoming.write(nor, &mut NoWatchdog, start as u32, block)).unwrap();
         }
     }
 
@@ -224,10 +226,10 @@ mod tests {
     fn a_block_that_does_not_read_back_is_refused_where_it_differs() {
         let (mut nor, mut incoming) = begun();
         nor.stuck = Some(SECTOR + 300);
-        let written = run(incoming.write(&mut nor, 0, &image()[..BLOCK]));
+        let written = run(incoming.write(&mut nor, &mut NoWatchdog, 0, &image()[..BLOCK]));
         assert_eq!(written, Err(Fault::ReadBack { offset_bytes: SECTOR as u32 + 256 }));
         nor.stuck = Some(SECTOR + IMAGE_BYTES - 1);
-        let ragged = run(incoming.write(&mut nor, 4 * SECTOR as u32, &image()[4 * SECTOR..]));
+        let ragged = run(incoming.write(&mut nor, &mut NoWatchdog, 4 * SECTOR as u32, &image()[4 * SECTOR..]));
         assert!(matches!(ragged, Err(Fault::ReadBack { .. })), "{ragged:?}");
     }
 
@@ -236,7 +238,8 @@ mod tests {
         let (mut nor, mut incoming) = begun();
         let limit_bytes = IMAGE_BYTES as u32;
         let mut refused = |offset_bytes, len_bytes| {
-            let fault = run(incoming.write(&mut nor, offset_bytes, &[0; 2048][..len_bytes])).unwrap_err();
+            let fault =
+                run(incoming.write(&mut nor, &mut NoWatchdog, offset_bytes, &[0; 2048][..len_bytes])).unwrap_err();
             (fault, nor.ops.len())
         };
         for (offset_bytes, len_bytes) in [(limit_bytes - 1, 2), (4096, 334), (u32::MAX - 3, 4), (u32::MAX - 3, 2048)] {
@@ -253,7 +256,7 @@ mod tests {
     fn the_hash_follows_the_frontier_in_steps() {
         let mut nor = Ram::<1, 4, SECTOR>::new(32);
         let mut incoming = SlotWriter::new(SlotId::A, Region::new(0, 32 * SECTOR as u32), 20_000, 0);
-        run(incoming.write(&mut nor, 0, &[3; 20_000])).unwrap();
+        run(incoming.write(&mut nor, &mut NoWatchdog, 0, &[3; 20_000])).unwrap();
         assert_eq!(run(incoming.hash_ahead(&mut nor, 10_000)), Ok(true));
         assert_eq!(incoming.hashing.hashed_bytes(), 4096);
         assert_eq!(run(incoming.hash_ahead(&mut nor, 5000)), Ok(false));
@@ -275,9 +278,9 @@ mod tests {
     fn reads_coarser_than_writes_are_respected() {
         let mut nor = Ram::<16, 1, SECTOR>::new(4);
         let mut incoming = SlotWriter::new(SlotId::A, Region::new(0, 4 * SECTOR as u32), 1025, 0);
-        let fault = run(incoming.write(&mut nor, 8, &[1; 16])).unwrap_err();
+        let fault = run(incoming.write(&mut nor, &mut NoWatchdog, 8, &[1; 16])).unwrap_err();
         assert_eq!(fault, Fault::NotAligned { offset_bytes: 8, len_bytes: 16, word_bytes: 16 });
-        run(incoming.write(&mut nor, 0, &[1; 1025])).unwrap();
+        run(incoming.write(&mut nor, &mut NoWatchdog, 0, &[1; 1025])).unwrap();
         assert_eq!(run(incoming.digest(&mut nor, &mut NoWatchdog)), Ok(sha256(&[1; 1025])));
     }
 
@@ -291,7 +294,7 @@ mod tests {
             assert_eq!(incoming.end_at(end_bytes), if fits { Ok(()) } else { refused });
         }
         assert_eq!(
-            run(incoming.write(&mut nor, 1024, &[0; 4])),
+            run(incoming.write(&mut nor, &mut NoWatchdog, 1024, &[0; 4])),
             Err(Fault::OutOfRange { offset_bytes: 1024, len_bytes: 4, limit_bytes: 1024 })
         );
     }
@@ -299,7 +302,7 @@ mod tests {
     #[test]
     fn an_image_of_whole_sectors_erases_them_and_no_other() {
         let (mut nor, mut incoming) = (begun().0, SlotWriter::new(SlotId::B, REGION, 2 * SECTOR as u32, 0));
-        run(incoming.write(&mut nor, 0, &[1; 2 * SECTOR])).unwrap();
+        run(incoming.write(&mut nor, &mut NoWatchdog, 0, &[1; 2 * SECTOR])).unwrap();
         assert_eq!(run(incoming.erase_ahead(&mut nor)), Ok(false));
         assert_eq!(nor.ops, [Op::Erase(SECTOR as u32), Op::Erase(2 * SECTOR as u32), Op::Write(SECTOR as u32)]);
     }
@@ -321,11 +324,22 @@ mod tests {
         }
     }
 
+    /// The first block behind many lost ones erases every sector before it.
+    #[test]
+    fn the_watchdog_is_fed_after_each_sector_that_a_block_erases() {
+        let (mut nor, mut incoming) = begun();
+        let mut watchdog = Counting(0);
+        run(incoming.write(&mut nor, &mut watchdog, 3 * SECTOR as u32, &[1; 4])).unwrap();
+        assert_eq!(watchdog.0, 4);
+        run(incoming.write(&mut nor, &mut watchdog, 0, &[1; 4])).unwrap();
+        assert_eq!(watchdog.0, 4, "it is erased already");
+    }
+
     #[test]
     fn the_watchdog_is_fed_between_the_steps_of_a_digest() {
         let mut nor = Ram::<1, 4, SECTOR>::new(32);
         let mut incoming = SlotWriter::new(SlotId::A, Region::new(0, 32 * SECTOR as u32), 20_000, 0);
-        run(incoming.write(&mut nor, 0, &[3; 20_000])).unwrap();
+        run(incoming.write(&mut nor, &mut NoWatchdog, 0, &[3; 20_000])).unwrap();
         let mut watchdog = Counting(0);
         assert_eq!(run(incoming.digest(&mut nor, &mut watchdog)), Ok(sha256(&[3; 20_000])));
         assert_eq!(watchdog.0, 4, "five steps of at most 4,096 bytes");

@@ -75,7 +75,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     /// See [`Platform::write`](crate::Platform::write).
     pub async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), Fault> {
         let incoming = self.incoming.as_mut().ok_or(Fault::NothingBegun)?;
-        incoming.write(&mut self.flash, offset_bytes, bytes).await
+        incoming.write(&mut self.flash, &mut self.watchdog, offset_bytes, bytes).await
     }
 
     /// See [`ImageManagement::end_at`](crate::ImageManagement::end_at).
@@ -246,6 +246,11 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     /// See [`Platform::feed_watchdog`](crate::Platform::feed_watchdog).
     pub fn feed_watchdog(&mut self) {
         self.watchdog.feed();
+    }
+
+    /// See [`Platform::watchdog_ms`](crate::Platform::watchdog_ms).
+    pub fn watchdog_ms(&self) -> Option<u32> {
+        self.watchdog.idle_ms()
     }
 
     /// See [`Platform::reset`](crate::Platform::reset).

@@ -10,6 +10,12 @@ pub trait Reset {
 pub trait Watchdog {
     /// Restarts the watchdog timer.
     fn feed(&mut self);
+
+    /// How often it is fed while the device waits for the network or the application: by default every second. `None` if
+    /// that is not needed.
+    fn idle_ms(&self) -> Option<u32> {
+        Some(1_000)
+    }
 }
 
 /// The watchdog of a device without one.
@@ -18,4 +24,8 @@ pub struct NoWatchdog;
 
 impl Watchdog for NoWatchdog {
     fn feed(&mut self) {}
+
+    fn idle_ms(&self) -> Option<u32> {
+        None
+    }
 }

@@ -16,6 +16,17 @@ fn the_application_publishes_and_subscribes_over_the_agents_connection() {
     assert_eq!(bench.status(), Status::Succeeded);
 }
 
+/// What TLS has decrypted is returned without a read of the connection.
+#[test]
+fn an_acknowledgement_in_one_record_with_a_message_frees_the_next_message_of_the_application() {
+    let mut bench = Bench::new(Route::Mqtt);
+    bench.app.topic = Some("kitchen/door");
+    bench.app.outbox.borrow_mut().extend(["open", "closed"]);
+    let mut line = Line { shares_records: true, ..Line::new(&bench.service) };
+    assert_eq!(bench.run_over_mqtt(&mut line), SlotId::A);
+    assert_eq!((bench.app.inbox.borrow().len(), line.connections), (2, 1));
+}
+
 #[test]
 fn a_filter_that_the_broker_rejects_is_reported_and_the_update_goes_on() {
     let mut bench = Bench::new(Route::Mqtt);

@@ -46,6 +46,8 @@ pub struct Line {
     pub acknowledgements: usize,
     /// Whether the last packet was an acknowledgement.
     pub acknowledged: bool,
+    /// Whether acknowledgements arrive behind messages, in one record with them.
+    pub shares_records: bool,
     /// The most messages that waited for their acknowledgement at once.
     pub unacknowledged_max: usize,
     pub connections: usize,
@@ -77,6 +79,7 @@ impl Line {
             other_messages: 0,
             acknowledgements: 0,
             acknowledged: false,
+            shares_records: false,
             unacknowledged_max: 0,
             connections: 0,
             closed: false,
@@ -147,10 +150,13 @@ impl Mqtt for Open<'_> {
             line.blocks_before_slow = None;
         }
         // An acknowledgement and a message in turns: neither overtakes more than one of the others.
-        line.acknowledged = line.acknowledgements > 0 && (!line.acknowledged || line.inbox.is_empty());
+        let is_behind = line.shares_records && line.received.is_none() && !line.inbox.is_empty();
+        line.acknowledged = line.acknowledgements > 0 && !is_behind && (!line.acknowledged || line.inbox.is_empty());
         if line.acknowledged {
             line.acknowledgements -= 1;
-            self.activity.note();
+            if line.received.take_if(|_| line.shares_records).is_none() {
+                self.activity.note();
+            }
             return Ok(None);
         }
         if line.is_busy && line.lost_blocks > 0 && line.inbox.is_empty() {

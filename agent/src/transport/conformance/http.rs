@@ -217,6 +217,13 @@ async fn redirects<S: TestServer>(bench: &mut S) -> Result<(), Seen> {
     let mut http = bench.client();
     open(&mut http, bench, 0).await?.map_err(refused)?;
     are_blocks(&blocks(&mut http).await?, 0..10)?;
+    bench.serve(|head| match head.starts_with("GET /moved?a=b") {
+        true => file(head),
+        false if head.starts_with("GET /moved") => response("302 Found", "Location: ?a=b\r\n", 0),
+        false => response("302 Found", "Location: moved\r\n", 0),
+    });
+    open(&mut http, bench, 0).await?.map_err(refused)?;
+    are_blocks(&blocks(&mut http).await?, 0..10)?;
     bench.serve(|_| response("302 Found", "Location: http://other.example/\r\n", 0));
     same("the reason", open(&mut http, bench, 0).await?, Err(Reason::UrlNotAllowed))?;
     bench.serve(|_| response("302 Found", "Location: /again\r\n", 0));

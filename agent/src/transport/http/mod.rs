@@ -94,14 +94,11 @@ impl<'b, C: Connector + 'b> HttpClient<'b, C> {
         }
     }
 
-    /// Replaces the URL by the one at `location` behind it: an absolute URL, or a path on the same server.
+    /// Replaces the URL by the one at `location` behind it.
     fn redirect(&mut self, location: core::ops::Range<usize>) -> Result<(), Reason> {
         let (start, len) = (self.url_len + location.start, location.len());
-        let kept = match self.buffer[start..start + len] {
-            [b'/', b'/', ..] => return Err(Reason::HttpRedirectRefused),
-            [b'/', ..] => core::str::from_utf8(&self.buffer[..self.url_len]).map_or(0, Url::origin_bytes),
-            _ => 0,
-        };
+        let text = |range| core::str::from_utf8(&self.buffer[range]).map_err(|_| Reason::HttpRedirectRefused);
+        let kept = Url::base_bytes(text(0..self.url_len)?, text(start..start + len)?)?;
         self.buffer.copy_within(start..start + len, kept);
         self.url_len = kept + len;
         Ok(())

@@ -56,10 +56,23 @@ impl<'u> Url<'u> {
         if tls { 443 } else { 80 }
     }
 
-    /// The length of scheme, host and port in `url`, a valid URL.
-    pub(super) fn origin_bytes(url: &str) -> usize {
-        let authority = end(url, b":") + "://".len();
-        authority + end(&url[authority..], b"/?#")
+    /// How many bytes of `url`, a valid one, go before `location`, to which a server redirects: 0 if that is absolute. Segments
+    /// of dots are left to the server. Source: RFC 3986, 5.2.2.
+    ///
+    /// Errors: [`Reason::HttpRedirectRefused`] for an empty location, and for one without a slash at a URL without a path.
+    pub fn base_bytes(url: &str, location: &str) -> Result<usize, Reason> {
+        let scheme = end(url, b":") + ":".len();
+        let authority = scheme + "//".len();
+        let origin = authority + end(&url[authority..], b"/?#");
+        let path = origin + end(&url[origin..], b"?#");
+        match location.as_bytes() {
+            [b'/', b'/', ..] => Ok(scheme),
+            [b'/', ..] => Ok(origin),
+            [b'?', ..] => Ok(path),
+            _ if location[end(location, b":/?#")..].starts_with(':') => Ok(0),
+            [] => Err(Reason::HttpRedirectRefused),
+            _ => url[origin..path].rfind('/').map(|slash| origin + slash + 1).ok_or(Reason::HttpRedirectRefused),
+        }
     }
 }
 
@@ -154,11 +167,26 @@ mod tests {
     }
 
     #[test]
-    fn the_origin_ends_where_path_query_or_fragment_begin() {
-        for (url, origin) in
-            [("https://a:1/b", "https://a:1"), ("http://[::1]:8080?b", "http://[::1]:8080"), ("http://a", "http://a")]
-        {
-            assert_eq!(&url[..Url::origin_bytes(url)], origin);
+    fn a_location_is_relative_to_the_url_as_in_rfc_3986() {
+        let resolved =
+            |url: &str, location: &str| Url::base_bytes(url, location).map(|len| format!("{}{location}", &url[..len]));
+        for (location, url) in [
+            ("https://c/d", "https://c/d"),
+            ("HTTP://c", "HTTP://c"),
+            ("//c:2/d", "https://c:2/d"),
+            ("/d/e?f", "https://a:1/d/e?f"),
+            ("?f/g", "https://a:1/b/c/d?f/g"),
+            ("e.img", "https://a:1/b/c/e.img"),
+            ("e/f:g", "https://a:1/b/c/e/f:g"),
+            ("./e", "https://a:1/b/c/./e"),
+        ] {
+            assert_eq!(resolved("https://a:1/b/c/d?x=/y#z", location).as_deref(), Ok(url), "{location}");
+        }
+        assert_eq!(resolved("http://[::1]:8080?b", "/c").as_deref(), Ok("http://[::1]:8080/c"));
+        assert_eq!(resolved("http://[::1]:8080?b/c", "?d").as_deref(), Ok("http://[::1]:8080?d"));
+        assert_eq!(resolved("http://a/b", "c").as_deref(), Ok("http://a/c"));
+        for (url, location) in [("http://a", "c"), ("http://a?b/c", "d"), ("https://a/b", "")] {
+            assert_eq!(resolved(url, location), Err(Reason::HttpRedirectRefused), "{url} {location}");
         }
     }
 

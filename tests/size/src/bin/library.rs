@@ -119,6 +119,10 @@ impl Platform for Interface {
 
     fn feed_watchdog(&mut self) {}
 
+    fn watchdog_ms(&self) -> Option<u32> {
+        None
+    }
+
     fn reset(&mut self) {
         write_device(&[13]);
     }
