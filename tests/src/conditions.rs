@@ -7,12 +7,18 @@ use std::ops::Range;
 pub struct NetworkConditions {
     /// Minimum delay of a message.
     pub delay_ms: u64,
+    /// What is added to it on the path to the service.
+    pub up_delay_ms: u64,
     /// Maximum additional delay.
     pub jitter_ms: u64,
     /// What each direction carries, one message after the other; 0 for no limit.
     pub bytes_per_s: u64,
     /// Lost blocks and lost requests for blocks.
     pub loss: u64,
+    /// Blocks, and requests for blocks, with which a burst begins: they and all that follow are lost.
+    pub bursts: u64,
+    /// The longest burst.
+    pub burst_ms: u64,
     /// Duplicated messages.
     pub duplicates: u64,
     /// Reordered blocks.
@@ -25,13 +31,21 @@ impl NetworkConditions {
     /// No faults.
     pub const IDEAL: NetworkConditions = NetworkConditions {
         delay_ms: 40,
+        up_delay_ms: 0,
         jitter_ms: 10,
         bytes_per_s: 256_000,
         loss: 0,
+        bursts: 0,
+        burst_ms: 0,
         duplicates: 0,
         reorder: 0,
         garbage: 0,
     };
+
+    /// Minimum delay of a request and its response together.
+    pub fn round_trip_ms(&self) -> u64 {
+        2 * self.delay_ms + self.up_delay_ms
+    }
 
     /// How long `bytes` occupy a direction, in microseconds.
     pub fn transmission_us(&self, bytes: usize) -> u64 {

@@ -139,13 +139,13 @@ impl Device {
         boot: &Boot,
         url: &'b mut [u8],
         seed: u64,
-        now_ms: u64,
+        now: Instant,
     ) -> Option<Result<Program<'b, F>, StartError>> {
         let mut config = self.config.clone();
         config.thing = ThingName::new(&self.thing).expect("a plain name");
         let app = App::new(Behaviour::of(&boot.header), self.consent.clone());
         let platform = self.platform(flash, boot.slot, key_epoch(&boot.header));
-        let start = Start { seed, now: Instant::from_ms(now_ms) };
+        let start = Start { seed, now };
         poll_ready(Agent::start(platform, app, config, url, start))
     }
 

@@ -6,7 +6,7 @@
 //!   conditions, corrupted messages.
 //!   [`link`], [`traffic`]: links, and what a download over them costs.
 //! * [`mcuboot`], [`esp_bootloader`]: models of foreign boot loaders. [`rig`]: devices under four of those.
-//! * [`device`]: what boots. [`setup`]: parameters. [`sim`]: the simulation. [`checks`]: invariants. [`soak`]: soak runs.
+//! * [`device`]: what boots. [`device_clock`]: its clock. [`setup`]: parameters. [`sim`]: the simulation. [`checks`]: invariants. [`soak`]: soak runs.
 //! * [`cuts`]: scenarios with power cuts at every operation. [`fixtures`]: fixtures for tests that inject faults themselves.
 //!
 //! [`mod@test_board`] provides devices for `ota_pal::platform::conformance`, [`rows`] the tables of planted bugs, [`tools`] the tools of
@@ -17,6 +17,7 @@ pub mod conditions;
 pub mod corrupt;
 pub mod cuts;
 pub mod device;
+pub mod device_clock;
 mod entry;
 pub mod esp_bootloader;
 pub mod fixtures;

@@ -36,7 +36,7 @@ impl Simulation {
         let end_ms = self.now_ms + limit_ms;
         loop {
             let boot = self.boot(end_ms, &mut hook);
-            self.network.drop_connection();
+            self.network.drop_device();
             (self.connected, self.body) = (false, None);
             if let Boot::Ended(ended) = boot {
                 return ended;
@@ -58,9 +58,10 @@ impl Simulation {
         };
         let boot = boot.expect("a confirmed image can always be started");
         self.checks.booted(&self.device, &boot, self.now_ms);
+        self.clock.restart(self.now_ms);
         let mut url = [0; URL_BYTES];
         let seed = self.rng.next_u64();
-        let Some(agent) = self.device.start(flash, &boot, &mut url, seed, self.now_ms) else { return Boot::Again };
+        let Some(agent) = self.device.start(flash, &boot, &mut url, seed, self.instant()) else { return Boot::Again };
         let mut agent = agent.expect("the device reads its own records");
         self.network.at(self.now_ms + BOOT_MS, NetworkEvent::Connected);
         loop {
@@ -99,12 +100,12 @@ impl Simulation {
 
     fn next_ms<F: Flash>(&self, agent: &Program<'_, F>) -> Option<u64> {
         let ask = agent.awaits_application().then_some(self.now_ms + ASK_EVERY_MS);
-        let deadline = agent.deadline().map(Instant::as_ms);
+        let deadline = agent.deadline().map(|at| self.clock.when(at));
         [ask, deadline, self.network.next_ms(), self.alarm_ms].into_iter().flatten().min()
     }
 
     fn instant(&self) -> Instant {
-        Instant::from_ms(self.now_ms)
+        self.clock.at(self.now_ms)
     }
 
     /// Runs the agent until it has no work and no message left. False if the power was cut.
@@ -117,9 +118,11 @@ impl Simulation {
             }
             let message = if agent.is_reset() { None } else { agent.message(self.instant(), &mut buffer) };
             let Some(message) = message else { break };
-            self.checks.message_sent(message.topic, message.payload, self.now_ms);
+            self.checks.message_sent(message.topic, message.payload, self.instant().as_ms());
             self.traffic.sent(message.topic, self.now_ms);
-            self.network.send_up(message.topic, message.payload, message.qos == QoS::AtLeastOnce, self.now_ms);
+            let (topic, payload) = (message.topic.to_owned(), message.payload.to_vec());
+            let assured = message.qos == QoS::AtLeastOnce;
+            self.network.send_up(Reply { topic, payload, assured }, self.now_ms);
         }
         self.tend_body(agent);
         true
@@ -162,18 +165,21 @@ impl Simulation {
                 self.connected = true;
                 self.network.filters = agent.filters(&mut [0; FILTERS_BYTES_MAX]).map(String::from).to_vec();
                 self.checks.connected(Some(self.now_ms));
+                self.network.resume_session(self.now_ms);
                 poll_ready(agent.on(Event::Connected, at)).is_some()
             }
-            NetworkEvent::Up { topic, payload } => {
+            NetworkEvent::Disconnected { ms } => self.disconnect(agent, ms),
+            NetworkEvent::Up(Reply { topic, payload, .. }) => {
                 self.messages += 1;
                 let replies = self.service.handle(&topic, &payload, self.now_ms);
                 self.checks.service_received(&self.service, &self.device);
                 self.send_down(&replies);
                 true
             }
-            NetworkEvent::Down { topic, payload } => {
+            NetworkEvent::Down(Reply { topic, payload, .. }) => {
                 self.messages += 1;
                 let is_block = self.traffic.received(&topic, self.now_ms);
+                self.checks.message_received(&payload);
                 let powered = poll_ready(agent.on_message(&topic, &payload, at)).is_some();
                 let slow = self.slow_write.filter(|(every, _)| is_block && self.traffic.blocks.is_multiple_of(*every));
                 self.now_ms += slow.map_or(0, |(_, ms)| ms);
@@ -207,13 +213,17 @@ impl Simulation {
         let at = self.instant();
         let powered = match act {
             Act::Reset => return Some(Boot::Again),
-            Act::Disconnect { ms } => {
-                self.connected = false;
+            Act::Disconnect { ms } => self.disconnect(agent, ms),
+            Act::HalfOpen { noticed_ms, ms } if self.connected => {
                 self.checks.connected(None);
-                self.body = None;
-                self.network.drop_connection();
-                self.network.at(self.now_ms + ms, NetworkEvent::Connected);
-                poll_ready(agent.on(Event::Disconnected, at)).is_some()
+                self.network.half_open();
+                self.network.at(self.now_ms + noticed_ms, NetworkEvent::Disconnected { ms });
+                true
+            }
+            Act::HalfOpen { .. } => true,
+            Act::ClockJump { ms } => {
+                self.clock.jump(ms);
+                true
             }
             Act::UpdateNow(document) => {
                 let started = poll_ready(agent.update_now(Update::Document(document.as_bytes()), at));
@@ -230,6 +240,15 @@ impl Simulation {
         (!powered).then_some(Boot::Again)
     }
 
+    /// The connection is lost and comes back after `ms`. False if the power was cut.
+    fn disconnect<F: Flash>(&mut self, agent: &mut Program<'_, F>, ms: u64) -> bool {
+        (self.connected, self.body) = (false, None);
+        self.checks.connected(None);
+        self.network.drop_connection();
+        self.network.at(self.now_ms + ms, NetworkEvent::Connected);
+        poll_ready(agent.on(Event::Disconnected, self.instant())).is_some()
+    }
+
     /// Verifies the factory image first, as production does once.
     fn factory_reset<F: Flash>(&mut self, agent: &mut Program<'_, F>) -> bool {
         let der = self.device.nor.in_peace(|| self.device.signature_of(SlotId::FACTORY)).unwrap_or_default();
@@ -238,8 +257,12 @@ impl Simulation {
     }
 
     pub(crate) fn send_down(&mut self, replies: &[Reply]) {
-        for reply in replies.iter().filter(|_| self.connected) {
-            self.network.send_down(reply, self.now_ms);
+        for reply in replies {
+            if self.connected {
+                self.network.send_down(reply, self.now_ms);
+            } else {
+                self.network.keep_down(reply);
+            }
         }
     }
 
@@ -253,7 +276,7 @@ impl Simulation {
             self.checks.progressed(progress);
         }
         for notice in app.notices.drain(..) {
-            self.checks.noticed(notice, self.now_ms);
+            self.checks.noticed(notice, self.instant().as_ms());
         }
         let custom: Vec<String> = app.custom.drain(..).collect();
         self.checks.touched(&self.device, self.now_ms);

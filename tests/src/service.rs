@@ -46,7 +46,7 @@ pub struct FailureRates {
 pub struct StatusUpdate {
     /// About this job.
     pub job: String,
-    /// Number and time of the job's newest execution when it arrived.
+    /// Number and time of the job's newest execution when it arrived; the number alone if it names an earlier one.
     pub execution: Option<(u64, u64)>,
     /// Whether the document of that execution was sent to the device before.
     pub offered: bool,
@@ -54,6 +54,8 @@ pub struct StatusUpdate {
     pub status: Status,
     /// Its details.
     pub details: Vec<(String, String)>,
+    /// Its client token.
+    pub client_token: String,
     /// The version that it expects.
     pub expected_version: Option<u64>,
     /// Whether it was taken.
@@ -68,6 +70,10 @@ pub struct Service {
     rng: Rng,
     /// The probabilities of failures.
     pub failure_rates: FailureRates,
+    /// It restarts until this time: requests that arrive before are lost, and the executions are kept.
+    pub restarts_until_ms: u64,
+    /// It refuses each request until this time, as one of too many.
+    pub throttles_until_ms: u64,
     /// All executions, oldest first.
     pub entries: Vec<Entry>,
     /// All updates that arrived.
@@ -96,6 +102,8 @@ impl Service {
             thing,
             rng,
             failure_rates,
+            restarts_until_ms: 0,
+            throttles_until_ms: 0,
             entries: Vec::new(),
             updates: Vec::new(),
             largest_request_bytes: 0,
@@ -143,13 +151,13 @@ impl Service {
     /// Answers a request of the device.
     pub fn handle(&mut self, topic: &str, payload: &[u8], now_ms: u64) -> Vec<Reply> {
         let Ok((thing, topic)) = Topic::parse(topic) else { return Vec::new() };
-        if thing != self.thing || self.rng.percent(self.failure_rates.ignores) {
+        if thing != self.thing || now_ms < self.restarts_until_ms || self.rng.percent(self.failure_rates.ignores) {
             return Vec::new();
         }
         let replies = match topic {
             Topic::Jobs(JobsTopic::Describe(job, None)) => self.describe(job, payload, now_ms),
             Topic::Jobs(JobsTopic::Update(job, None)) => self.update(job, payload, now_ms),
-            Topic::Stream { stream, topic, encoding } => self.deliver(stream, topic, encoding, payload),
+            Topic::Stream { stream, topic, encoding } => self.deliver(stream, topic, encoding, payload, now_ms),
             Topic::Jobs(_) => Vec::new(), // the agent sends no other request
         };
         if self.rng.percent(self.failure_rates.forgets) { Vec::new() } else { replies }
@@ -159,7 +167,7 @@ impl Service {
         self.questions += 1;
         let Ok(request) = Describe::parse(payload) else { return Vec::new() };
         let topic = |answer| Topic::Jobs(JobsTopic::Describe(job, Some(answer)));
-        if let Some(code) = self.temper() {
+        if let Some(code) = self.temper(now_ms) {
             return vec![self.rejected(topic(Response::Rejected), code, request.client_token, None, now_ms)];
         }
         let entry = match job {
@@ -181,16 +189,19 @@ impl Service {
     fn update(&mut self, id: &str, payload: &[u8], now_ms: u64) -> Vec<Reply> {
         let Ok(update) = Update::parse(payload) else { return Vec::new() };
         let topic = |answer| Topic::Jobs(JobsTopic::Update(id, Some(answer)));
-        let refusal = self.update_refusal(id, &update);
+        let refusal = self.update_refusal(id, &update, now_ms);
         let taken = refusal.is_none();
         let details = update.status_details.map_or_else(Vec::new, pairs);
         let entry = self.entry(id);
+        let newest = entry.map(|entry| (entry.number, entry.queued_ms));
+        let named = update.execution_number.filter(|number| newest.is_none_or(|(newest, _)| newest != *number));
         self.updates.push(StatusUpdate {
             job: id.to_owned(),
-            execution: entry.map(|entry| (entry.number, entry.queued_ms)),
+            execution: named.map(|number| (number, 0)).or(newest),
             offered: entry.is_some_and(|entry| entry.offered.get()),
             status: update.status,
             details: details.clone(),
+            client_token: update.client_token.and_then(|token| token.as_plain()).unwrap_or_default().to_owned(),
             expected_version: update.expected_version,
             taken,
             at_ms: now_ms,
@@ -216,8 +227,8 @@ impl Service {
         replies
     }
 
-    fn update_refusal(&mut self, id: &str, update: &Update<'_>) -> Option<RejectCode> {
-        if let Some(code) = self.temper() {
+    fn update_refusal(&mut self, id: &str, update: &Update<'_>, now_ms: u64) -> Option<RejectCode> {
+        if let Some(code) = self.temper(now_ms) {
             return Some(code);
         }
         let spiteful = self.rng.percent(self.failure_rates.mismatches);
@@ -236,7 +247,10 @@ impl Service {
         }
     }
 
-    fn temper(&mut self) -> Option<RejectCode> {
+    fn temper(&mut self, now_ms: u64) -> Option<RejectCode> {
+        if now_ms < self.throttles_until_ms {
+            return Some(RejectCode::RequestThrottled);
+        }
         let code = self.rng.pick(&[RejectCode::InternalError, RejectCode::RequestThrottled]);
         self.rng.percent(self.failure_rates.refuses).then_some(code)
     }
@@ -317,8 +331,28 @@ impl Service {
         topic.emit(&self.thing, &mut [0; TOPIC_BYTES_MAX]).expect("there is room").to_owned()
     }
 
-    /// A random failure of the stream service, as probable as one of the job service.
-    pub(crate) fn stream_accident(&mut self) -> bool {
-        self.rng.percent(self.failure_rates.refuses)
+    /// A random failure of the stream service, as probable as one of the job service, or one of too many requests.
+    pub(crate) fn stream_accident(&mut self, now_ms: u64) -> bool {
+        now_ms < self.throttles_until_ms || self.rng.percent(self.failure_rates.refuses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The topics of the responses to a request for the next job.
+    fn ask(service: &mut Service, now_ms: u64) -> Vec<String> {
+        let replies = service.handle("$aws/things/thing/jobs/$next/get", b"{}", now_ms);
+        replies.into_iter().map(|reply| reply.topic).collect()
+    }
+
+    #[test]
+    fn a_service_that_restarts_loses_requests_and_one_that_throttles_refuses_them() {
+        let mut service = Service::new("thing", Rng::new(1));
+        (service.restarts_until_ms, service.throttles_until_ms) = (1_000, 2_000);
+        assert!(ask(&mut service, 999).is_empty());
+        assert_eq!(ask(&mut service, 1_999), ["$aws/things/thing/jobs/$next/get/rejected"]);
+        assert_eq!(ask(&mut service, 2_000), ["$aws/things/thing/jobs/$next/get/accepted"]);
     }
 }

@@ -11,6 +11,7 @@ use ota_pal::Link;
 
 use crate::checks::Checks;
 use crate::device::{Device, receive_bytes};
+use crate::device_clock::DeviceClock;
 use crate::job::{self, Job};
 use crate::network::Network;
 use crate::rng::Rng;
@@ -26,6 +27,18 @@ pub enum Act {
     /// The MQTT connection is lost and comes back after a time.
     Disconnect {
         /// Milliseconds without a connection.
+        ms: u64,
+    },
+    /// The connection is lost, and neither side notices.
+    HalfOpen {
+        /// Milliseconds until the device notices.
+        noticed_ms: u64,
+        /// Milliseconds from then on without a connection.
+        ms: u64,
+    },
+    /// The device's clock jumps forward.
+    ClockJump {
+        /// Milliseconds.
         ms: u64,
     },
     /// The device is reset.
@@ -86,6 +99,7 @@ pub struct Simulation {
     pub boots: u32,
     /// Time at which the hook is called even without an event.
     pub alarm_ms: Option<u64>,
+    pub(crate) clock: DeviceClock,
     pub(crate) rng: Rng,
     pub(crate) acts: VecDeque<Act>,
     pub(crate) connected: bool,
@@ -115,6 +129,7 @@ impl Simulation {
             messages: 0,
             boots: 0,
             alarm_ms: None,
+            clock: DeviceClock::default(),
             acts: VecDeque::new(),
             connected: false,
             body: None,
@@ -173,6 +188,7 @@ impl Simulation {
     pub fn create_again(&mut self, id: &str) {
         self.checks.retried(id);
         let replies = self.service.create_again(id, self.now_ms);
+        self.checks.created_again(self.service.entry(id).expect("it is there again"));
         self.send_down(&replies);
     }
 

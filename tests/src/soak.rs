@@ -1,16 +1,24 @@
-//! A soak run from a seed: jobs at random times amid faults, then a phase without faults in which the last job is a good
-//! one. What must hold in every run is checked at the end of [`run`], and in `checks`.
+//! A soak run from a seed, the life of a device: jobs at random times amid faults, then a phase without faults in which the last
+//! job is a good one. What must hold in every run is checked at the end of [`run`], and in `checks`. What happens in a run is
+//! drawn from the seed in `scenario`.
 
-use ota_agent::{AgentConfig, Command, Consent, Discovery, WhyLater};
-use ota_jobs::{Reason, Status};
-use ota_pal::RollbackCounters;
+mod allowed;
+mod profiles;
+mod scenario;
+
+use std::collections::BTreeSet;
+
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use ota_agent::{AgentState, Command, Hold, Holds};
+use ota_jobs::Status;
+use ota_pal::poll_ready;
 
 use crate::conditions::NetworkConditions;
-use crate::job::{Kind, Order, Route};
-use crate::nor::{CutEffect, FlashFault, PLAIN, PlannedFault};
+use crate::job::{Kind, Order};
+use crate::nor::PlannedFault;
 use crate::rng::Rng;
 use crate::service::FailureRates;
-use crate::sim::{Act, Ended, Flow, Setup, Simulation};
+use crate::sim::{Act, Ended, Flow, Simulation};
 
 /// The last job of every run, a good one.
 pub const LAST_JOB: &str = "last";
@@ -18,11 +26,6 @@ pub const LAST_JOB: &str = "last";
 const RECOVERY_MS_MAX: u64 = 900_000;
 /// Interval at which the run checks whether all jobs have ended.
 const CHECK_EVERY_MS: u64 = 20_000;
-/// Commands after which every job ends as it would without them, once the agent is resumed.
-const HARMLESS: [Command; 6] =
-    [Command::Suspend, Command::Suspend, Command::Resume, Command::Check, Command::Download, Command::Activate];
-const SLOT_SECTORS: usize = 40;
-const SLOT_BYTES: u64 = (SLOT_SECTORS * PLAIN.sector_bytes) as u64;
 
 /// A scheduled action of a run.
 #[derive(Clone, Debug)]
@@ -40,7 +43,54 @@ enum Action {
     Silence {
         ms: u64,
     },
+    /// Nothing arrives for a while, then everything.
+    Stall {
+        ms: u64,
+    },
+    /// The service loses the requests that arrive for a while.
+    Restart {
+        ms: u64,
+    },
+    /// The service refuses the requests that arrive for a while, as too many.
+    Throttle {
+        ms: u64,
+    },
+    /// The application does what no update may disturb.
+    Hold {
+        ms: u64,
+    },
+    /// The action happens when the agent is next in this state.
+    In(AgentState, Box<Action>),
     StopFaults(Order),
+}
+
+impl Action {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "create",
+            Self::TakeBack(_) => "take back",
+            Self::ExecuteAgain { created: false } => "retry",
+            Self::ExecuteAgain { created: true } => "create again",
+            Self::Device(Act::Disconnect { .. }) => "disconnect",
+            Self::Device(Act::HalfOpen { .. }) => "half-open",
+            Self::Device(Act::ClockJump { .. }) => "clock jump",
+            Self::Device(Act::Reset) => "reset",
+            Self::Device(_) => "command",
+            Self::Flash(_) => "flash",
+            Self::Silence { .. } => "silence",
+            Self::Stall { .. } => "stall",
+            Self::Restart { .. } => "restart",
+            Self::Throttle { .. } => "throttle",
+            Self::Hold { .. } => "hold",
+            Self::In(AgentState::Preparing, _) => "in preparing",
+            Self::In(AgentState::Downloading, _) => "in downloading",
+            Self::In(AgentState::Activating, _) => "in activating",
+            Self::In(AgentState::Testing, _) => "in testing",
+            Self::In(AgentState::Reporting, _) => "in reporting",
+            Self::In(..) => "in another state",
+            Self::StopFaults(_) => "stop faults",
+        }
+    }
 }
 
 /// The result of a run.
@@ -56,78 +106,146 @@ pub struct RunSummary {
     pub steps: u64,
     /// Jobs and how they ended.
     pub jobs: Vec<(Kind, Status)>,
+    /// Kinds of actions that were performed.
+    pub actions: BTreeSet<&'static str>,
+    /// Milliseconds from the end of the faults to that of the last job.
+    pub recovery_ms: u64,
+}
+
+/// What is left of a scenario.
+struct Scene<'h> {
+    /// Actions and their times, the latest first.
+    script: Vec<(u64, Action)>,
+    /// An action that waits for a state of the agent.
+    armed: Option<(AgentState, Action)>,
+    holds: &'h Holds<NoopRawMutex>,
+    /// A hold, and when it ends.
+    hold: Option<(u64, Hold<'h, NoopRawMutex>)>,
+    /// Good jobs that no fault has reached.
+    fair: Vec<String>,
+    /// Jobs that were executed again: meanwhile the device may have got a newer version.
+    again: BTreeSet<String>,
+    actions: BTreeSet<&'static str>,
+    rng: Rng,
 }
 
 /// Runs the scenario of `seed`.
 pub fn run(seed: u64) -> RunSummary {
     let mut rng = Rng::new(seed);
-    let mut sim = Simulation::new(setup(seed, &mut rng));
-    sim.network.conditions = conditions(&mut rng);
-    sim.service.failure_rates = failure_rates(&mut rng);
-    sim.web.failures = rng.pick(&[0, 0, 10, 50]);
-    let later = (0..rng.below(4)).map(|_| Consent::Later { ms: rng.below(20_000) as u32, why: WhyLater::Application });
-    sim.device.consent.answers.borrow_mut().extend(later);
-    let mut script = script(&mut rng);
-    sim.checks.allowed_failures = allowed_failures(&script, &sim);
+    let (mut sim, mut script) = scenario::draw(seed, &mut rng);
+    sim.checks.allowed_failures = allowed::failures(&script, &sim);
     script.reverse();
-    let recovery_ms = script.first().map_or(0, |(at_ms, _)| *at_ms);
-    let limit_ms = recovery_ms + RECOVERY_MS_MAX;
+    let fair_from_ms = script.first().map_or(0, |(at_ms, _)| *at_ms);
     sim.alarm_ms = script.last().map(|(at_ms, _)| *at_ms);
-    let ended = sim.run(limit_ms, |sim| turn(sim, &mut script, &mut rng));
+    let consent = sim.device.consent.clone();
+    let (holds, again, actions) = (&consent.holds, BTreeSet::new(), BTreeSet::new());
+    let mut scene = Scene { script, armed: None, holds, hold: None, fair: Vec::new(), again, actions, rng };
+    let ended = sim.run(fair_from_ms + RECOVERY_MS_MAX, |sim| scene.turn(sim));
     every_job_ends(&mut sim, ended);
-    summary(sim)
-}
-
-fn summary(sim: Simulation) -> RunSummary {
+    every_good_job_succeeds_in_fair_conditions(&mut sim, &scene.fair);
     let jobs = sim.service.entries.iter().map(|entry| (entry.job.kind, entry.status)).collect();
-    RunSummary { violations: sim.checks.violations, boots: sim.boots, messages: sim.messages, steps: sim.steps, jobs }
+    let last_ms = sim.service.updates.last().map_or(0, |update| update.at_ms);
+    RunSummary {
+        violations: sim.checks.violations,
+        boots: sim.boots,
+        messages: sim.messages,
+        steps: sim.steps,
+        jobs,
+        actions: scene.actions,
+        recovery_ms: last_ms.saturating_sub(fair_from_ms),
+    }
 }
 
-/// Performs the actions that are due and schedules the next call.
-fn turn(sim: &mut Simulation, script: &mut Vec<(u64, Action)>, rng: &mut Rng) -> Flow {
-    while let Some((_, action)) = script.pop_if(|(at_ms, _)| *at_ms <= sim.now_ms) {
-        perform(sim, action, rng);
-    }
-    if sim.alarm_ms.is_none_or(|at_ms| at_ms <= sim.now_ms) {
-        let next = script.last().map(|(at_ms, _)| *at_ms);
-        sim.alarm_ms = Some(next.unwrap_or(sim.now_ms + CHECK_EVERY_MS));
-        if next.is_none() && sim.service.is_settled() {
-            return Flow::Stop;
+impl Scene<'_> {
+    /// Performs the actions that are due and schedules the next call.
+    fn turn(&mut self, sim: &mut Simulation) -> Flow {
+        let state = sim.checks.states.last().copied();
+        if let Some((_, action)) = self.armed.take_if(|(wanted, _)| Some(*wanted) == state) {
+            self.perform(sim, action);
         }
+        while let Some((_, action)) = self.script.pop_if(|(at_ms, _)| *at_ms <= sim.now_ms) {
+            self.perform(sim, action);
+        }
+        if self.hold.as_ref().is_some_and(|(until_ms, _)| *until_ms <= sim.now_ms) {
+            self.release(sim);
+        }
+        if sim.alarm_ms.is_none_or(|at_ms| at_ms <= sim.now_ms) {
+            let next = self.script.last().map(|(at_ms, _)| *at_ms);
+            let released = self.hold.as_ref().map(|(until_ms, _)| *until_ms);
+            let next_or_released = next.into_iter().chain(released).min();
+            sim.alarm_ms = Some(next_or_released.unwrap_or(sim.now_ms + CHECK_EVERY_MS));
+            if next.is_none() && sim.service.is_settled() {
+                return Flow::Stop;
+            }
+        }
+        Flow::Go
     }
-    Flow::Go
-}
 
-fn perform(sim: &mut Simulation, action: Action, rng: &mut Rng) {
-    match action {
-        Action::Create(order) => sim.create(&order),
-        Action::TakeBack(status) => {
-            let open = sim.service.entries.iter().filter(|entry| !entry.status.is_terminal());
-            let open: Vec<String> = open.map(|entry| entry.job.id.clone()).collect();
-            if !open.is_empty() {
-                let at = rng.below(open.len() as u64) as usize;
-                sim.take_back(&open[at], status);
+    fn perform(&mut self, sim: &mut Simulation, action: Action) {
+        self.actions.insert(action.name());
+        match action {
+            Action::Create(order) => sim.create(&order),
+            Action::TakeBack(status) => {
+                let open = sim.service.entries.iter().filter(|entry| !entry.status.is_terminal());
+                let open: Vec<String> = open.map(|entry| entry.job.id.clone()).collect();
+                if let Some(id) = self.one_of(&open) {
+                    sim.take_back(id, status);
+                }
             }
-        }
-        Action::ExecuteAgain { created } => {
-            let ids: Vec<String> = sim.service.entries.iter().map(|entry| entry.job.id.clone()).collect();
-            if !ids.is_empty() {
-                let id = &ids[rng.below(ids.len() as u64) as usize];
-                if created { sim.create_again(id) } else { sim.retry(id) }
+            Action::ExecuteAgain { created } => {
+                let ids: Vec<String> = sim.service.entries.iter().map(|entry| entry.job.id.clone()).collect();
+                if let Some(id) = self.one_of(&ids) {
+                    self.again.insert(id.clone());
+                    if created { sim.create_again(id) } else { sim.retry(id) }
+                }
             }
+            Action::Device(act) => sim.act(act),
+            Action::Flash(planned) => sim.device.nor.plan([planned]),
+            Action::Silence { ms } => sim.network.silent_until_ms = sim.now_ms + ms,
+            Action::Stall { ms } => sim.network.stall(sim.now_ms + ms),
+            Action::Restart { ms } => sim.service.restarts_until_ms = sim.now_ms + ms,
+            Action::Throttle { ms } => sim.service.throttles_until_ms = sim.now_ms + ms,
+            Action::Hold { ms } => {
+                self.hold = Some((sim.now_ms + ms, self.holds.hold("soak")));
+                sim.alarm_ms = sim.alarm_ms.min(Some(sim.now_ms + ms));
+            }
+            Action::In(state, action) => self.armed = Some((state, *action)),
+            Action::StopFaults(order) => self.stop_faults(sim, &order),
         }
-        Action::Device(act) => sim.act(act),
-        Action::Flash(planned) => sim.device.nor.plan([planned]),
-        Action::Silence { ms } => sim.network.silent_until_ms = sim.now_ms + ms,
-        Action::StopFaults(order) => {
-            sim.network.conditions = NetworkConditions::IDEAL;
-            sim.network.silent_until_ms = 0;
-            sim.service.failure_rates = FailureRates::default();
-            sim.web.failures = 0;
-            sim.device.nor.plan([]);
-            sim.act(Act::Command(Command::Resume));
-            sim.create(&order);
+    }
+
+    fn one_of<'i>(&mut self, ids: &'i [String]) -> Option<&'i String> {
+        ids.get(self.rng.below(ids.len() as u64) as usize)
+    }
+
+    /// Ends the hold; the application passes on that it did.
+    fn release(&mut self, sim: &mut Simulation) {
+        self.hold = None;
+        if let Some(command) = poll_ready(self.holds.released()) {
+            sim.act(Act::Command(command));
         }
+    }
+
+    /// From now on conditions are fair; of a connection that is half-open or stalled, as soon as the device notices.
+    fn stop_faults(&mut self, sim: &mut Simulation, order: &Order) {
+        self.armed = None;
+        self.release(sim);
+        sim.network.conditions = NetworkConditions::IDEAL;
+        sim.network.silent_until_ms = 0;
+        sim.service.failure_rates = FailureRates::default();
+        (sim.service.restarts_until_ms, sim.service.throttles_until_ms) = (0, 0);
+        sim.web.failures = 0;
+        sim.device.nor.plan([]);
+        sim.act(Act::Command(Command::Resume));
+        let untouched = sim.service.entries.iter().filter(|entry| {
+            !entry.status.is_terminal()
+                && entry.job.kind == Kind::Good
+                && !entry.offered.get()
+                && !self.again.contains(&entry.job.id)
+        });
+        self.fair = untouched.map(|entry| entry.job.id.clone()).collect();
+        self.fair.push(LAST_JOB.into());
+        sim.create(order);
     }
 }
 
@@ -138,148 +256,14 @@ fn every_job_ends(sim: &mut Simulation, ended: Ended) {
     if ended == Ended::Late || !open.is_empty() {
         sim.checks.violations.push(format!("every job ends once faults stop: {ended:?}, {open:?}"));
     }
-    let (status, reason) = sim.verdict(LAST_JOB);
-    if status != Status::Succeeded {
-        sim.checks.violations.push(format!("the last, good job succeeds: {status} {reason:?}"));
-    }
 }
 
-// Parameters drawn from the seed.
-
-fn setup(seed: u64, rng: &mut Rng) -> Setup {
-    let mut config = AgentConfig::new("thing")
-        .and_then(|config| config.with_block_bytes(rng.pick(&[256, 1_024, 1_024, 4_096])))
-        .expect("valid");
-    config.trial_ms_max = 60_000;
-    config.prefer_http = rng.percent(50);
-    config.window_bytes_start = rng.pick(&[8_192, 131_072, 524_288]);
-    if rng.percent(30) {
-        config.discovery = Discovery::Polled {
-            every_ms: rng.between(1_000, 60_000),
-            jitter_ms: rng.below(1_000) as u32,
-            polls_max: None,
-        };
-    }
-    let thing = if rng.percent(20) { "t".repeat(128) } else { String::from("thing") };
-    Setup {
-        thing,
-        config,
-        chip: PLAIN,
-        slot_sectors: SLOT_SECTORS,
-        factory_slot: false,
-        staged: false,
-        real_signatures: rng.percent(3),
-        seed,
-    }
-}
-
-fn conditions(rng: &mut Rng) -> NetworkConditions {
-    if rng.percent(20) {
-        return NetworkConditions::IDEAL;
-    }
-    let jitter_ms = rng.pick(&[0, 20, 400]);
-    let delay_ms = rng.between(1, 300);
-    let (loss, duplicates, reorder) = (rng.below(31), rng.pick(&[0, 0, 5, 20]), rng.pick(&[0, 0, 5, 30]));
-    let (garbage, bytes_per_s) = (rng.pick(&[0, 0, 2, 10]), rng.pick(&[0, 500_000, 128_000, 50_000]));
-    NetworkConditions { delay_ms, jitter_ms, bytes_per_s, loss, duplicates, reorder, garbage }
-}
-
-fn failure_rates(rng: &mut Rng) -> FailureRates {
-    let mut share = |max| if rng.percent(50) { 0 } else { rng.below(max) };
-    FailureRates { refuses: share(20), mismatches: share(20), forgets: share(10), ignores: share(10) }
-}
-
-/// Actions and their times, the earliest first: jobs at intervals, each with faults around it.
-fn script(rng: &mut Rng) -> Vec<(u64, Action)> {
-    let mut script = Vec::new();
-    let mut at_ms = rng.below(2_000);
-    let jobs = rng.between(1, 4) as u32;
-    for number in 0..jobs {
-        script.push((at_ms, Action::Create(order(number, rng))));
-        for _ in 0..rng.below(4) {
-            let scale_ms = rng.pick(&[300, 2_000, 10_000, 40_000]);
-            script.push((at_ms + rng.below(scale_ms), action(rng)));
+/// That its image is confirmed where it is reported so is another check, of every final update.
+fn every_good_job_succeeds_in_fair_conditions(sim: &mut Simulation, ids: &[String]) {
+    for id in ids {
+        let (status, reason) = sim.verdict(id);
+        if status != Status::Succeeded {
+            sim.checks.violations.push(format!("a good job succeeds in fair conditions: {id} {status} {reason:?}"));
         }
-        let scale_ms = rng.pick(&[1_000, 20_000, 90_000]);
-        at_ms += rng.below(scale_ms);
     }
-    script.sort_by_key(|(at_ms, _)| *at_ms);
-    let end_ms = script.last().map_or(0, |(at_ms, _)| *at_ms) + rng.below(60_000);
-    let last = Order { id: LAST_JOB.into(), patch: 2 + jobs, kind: Kind::Good, ..order(jobs, rng) };
-    script.push((end_ms, Action::StopFaults(last)));
-    script
-}
-
-fn order(number: u32, rng: &mut Rng) -> Order {
-    let kind = match rng.below(10) {
-        0..5 => Kind::Good,
-        5 => rng.pick(&[Kind::FailsItsTest, Kind::HangsInItsTest, Kind::Custom]),
-        _ => rng.pick(&Kind::ALL),
-    };
-    let stem = if rng.percent(20) { "j".repeat(60) } else { String::from("job") };
-    let max_bytes = rng.pick(&[2_000, 20_000, 100_000, SLOT_BYTES]);
-    // No two images of a run have the same length, so that lengths identify them.
-    let image_bytes = rng.between(600, max_bytes) as u32 / 8 * 8 + number;
-    Order {
-        id: format!("{stem}-{number}"),
-        kind,
-        route: rng.pick(&[Route::Mqtt, Route::Mqtt, Route::Http, Route::Both]),
-        patch: if kind == Kind::NotNewer { 1 } else { 2 + number },
-        image_bytes: image_bytes.min(SLOT_BYTES as u32),
-        asks: RollbackCounters::default(),
-        by_next_key: false,
-    }
-}
-
-fn action(rng: &mut Rng) -> Action {
-    match rng.below(10) {
-        0..2 => Action::Device(Act::Disconnect { ms: rng.pick(&[50, 1_000, 20_000]) }),
-        2..4 => Action::Device(Act::Reset),
-        4..6 => {
-            Action::Flash(PlannedFault { at: rng.below(30) as u32, fault: FlashFault::Cut(rng.pick(&CutEffect::ALL)) })
-        }
-        6 => Action::Flash(PlannedFault { at: rng.below(30) as u32, fault: FlashFault::Fail }),
-        7 => Action::TakeBack(rng.pick(&[Status::Canceled, Status::TimedOut, Status::Removed])),
-        8 => Action::Silence { ms: rng.between(500, 30_000) },
-        _ if rng.percent(20) => Action::Device(Act::Command(Command::Abort)),
-        _ if rng.percent(30) => Action::Device(Act::Command(rng.pick(&HARMLESS))),
-        _ if rng.percent(50) => Action::ExecuteAgain { created: rng.percent(50) },
-        _ => Action::TakeBack(Status::Canceled),
-    }
-}
-
-/// The failure reasons that the scheduled faults allow for a job that is otherwise good.
-fn allowed_failures(script: &[(u64, Action)], sim: &Simulation) -> Vec<Reason> {
-    let resets = script.iter().filter(|(_, action)| {
-        matches!(action, Action::Device(Act::Reset) | Action::Flash(PlannedFault { fault: FlashFault::Cut(_), .. }))
-    });
-    let mut allowed_failures = Vec::new();
-    if resets.count() >= 2 {
-        allowed_failures.push(Reason::TrialAttemptsExhausted);
-    }
-    if script.iter().any(|(_, action)| matches!(action, Action::ExecuteAgain { .. })) {
-        allowed_failures.push(Reason::VersionNotNewer); // a newer image may have been confirmed meanwhile
-    }
-    if script.iter().any(|(_, action)| matches!(action, Action::Device(Act::Command(Command::Abort)))) {
-        allowed_failures.push(Reason::AbortedByUser);
-    }
-    if script.iter().any(|(_, action)| matches!(action, Action::Flash(PlannedFault { fault: FlashFault::Fail, .. }))) {
-        allowed_failures.extend([Reason::FlashWriteFailed, Reason::FlashEraseFailed, Reason::JournalFailed]);
-        allowed_failures.extend([Reason::BootRecordFailed, Reason::TrialAttemptsExhausted]);
-    }
-    if sim.network.conditions.garbage > 0 {
-        allowed_failures.push(Reason::ImageTooShort); // three short blocks in a row are taken for the end of the file
-    }
-    if sim.service.failure_rates.forgets + sim.service.failure_rates.ignores > 0 {
-        allowed_failures.push(Reason::DocumentTooLarge); // three lost responses in a row are taken for one that does not fit
-    }
-    if sim.web.failures > 0 {
-        allowed_failures.extend([
-            Reason::HttpUnreachable,
-            Reason::HttpBodyTooShort,
-            Reason::HttpServerBusy,
-            Reason::HttpProtocol,
-        ]);
-    }
-    allowed_failures
 }

@@ -7,24 +7,31 @@ use crate::service::{Reply, Service};
 
 /// Bytes that one request may return. Source: AWS IoT, MQTT-based file delivery.
 pub const REQUEST_BYTES_MAX: u64 = 131_072;
-/// Buffer size for a block and its envelope.
-const BLOCK_ROOM_BYTES: usize = 64;
+/// Room for the envelope of a block, or for a rejection.
+const ENVELOPE_BYTES_MAX: usize = 128;
 
 impl Service {
     /// Answers a message on a topic of stream `name`.
-    pub(crate) fn deliver(&mut self, name: &str, topic: StreamTopic, encoding: Encoding, payload: &[u8]) -> Vec<Reply> {
+    pub(crate) fn deliver(
+        &mut self,
+        name: &str,
+        topic: StreamTopic,
+        encoding: Encoding,
+        payload: &[u8],
+        now_ms: u64,
+    ) -> Vec<Reply> {
         if (topic, encoding) != (StreamTopic::Get, Encoding::Cbor) {
             return Vec::new(); // the agent sends no other request
         }
         let refusal = match Get::parse(payload) {
             Err(error) => StreamRejectCode::from(error),
-            Ok(_) if self.stream_accident() => StreamRejectCode::InternalError,
+            Ok(_) if self.stream_accident(now_ms) => StreamRejectCode::InternalError,
             Ok(get) => match self.blocks(name, &get) {
                 Ok(replies) => return replies,
                 Err(code) => code,
             },
         };
-        vec![self.stream_reply(name, StreamTopic::Rejected, |out| {
+        vec![self.stream_reply(name, StreamTopic::Rejected, 0, |out| {
             Rejected { code: refusal, message: None, token: None }.emit(out)
         })]
     }
@@ -48,19 +55,19 @@ impl Service {
 
     fn block(&self, name: &str, get: &Get<'_>, index: u32, payload: &[u8]) -> Reply {
         let data = Data { token: get.token, file_id: get.file_id, block_bytes: payload.len() as u32, index, payload };
-        self.stream_reply(name, StreamTopic::Data, |out| data.emit(out))
+        self.stream_reply(name, StreamTopic::Data, payload.len(), |out| data.emit(out))
     }
 
     fn stream_reply<E: std::fmt::Debug>(
         &self,
         stream: &str,
         topic: StreamTopic,
+        block_bytes: usize,
         emit: impl FnOnce(&mut [u8]) -> Result<usize, E>,
     ) -> Reply {
-        let mut payload = vec![0; REQUEST_BYTES_MAX as usize + BLOCK_ROOM_BYTES];
+        let mut payload = vec![0; block_bytes + ENVELOPE_BYTES_MAX];
         let len = emit(&mut payload).expect("there is room");
         payload.truncate(len);
-        payload.shrink_to_fit();
         let topic = self.topic(Topic::Stream { stream, topic, encoding: Encoding::Cbor });
         Reply { topic, payload, assured: false }
     }

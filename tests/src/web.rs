@@ -59,7 +59,7 @@ impl Web {
         (conditions, documents): (&NetworkConditions, u32),
         rng: &mut Rng,
     ) -> Vec<(u64, Part)> {
-        let delay_ms = 2 * conditions.delay_ms;
+        let delay_ms = conditions.round_trip_ms();
         if documents < self.expired_before_document {
             return vec![(delay_ms, Part::Failed(Reason::HttpForbidden))];
         }
@@ -97,7 +97,7 @@ impl Web {
 fn whole(file: &Rc<[u8]>, range: transport::Range, conditions: &NetworkConditions) -> Vec<(u64, Part)> {
     let block = range.block_bytes as usize;
     let starts = (range.from_bytes as usize..range.image_bytes as usize).step_by(block);
-    let delay_ms = 2 * conditions.delay_ms;
+    let delay_ms = conditions.round_trip_ms();
     let blocks = starts.map(|from| {
         let bytes = from..file.len().min(from + block);
         let after_ms = conditions.transmission_us(bytes.end - range.from_bytes as usize).div_ceil(1_000);

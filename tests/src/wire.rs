@@ -13,6 +13,11 @@ pub(crate) fn seconds(now_ms: u64) -> u64 {
     EPOCH_S + now_ms / 1_000
 }
 
+/// The member of a message that has the time at which an execution was queued.
+pub(crate) fn queued_at(queued_ms: u64) -> String {
+    format!(r#""queuedAt":{}"#, seconds(queued_ms))
+}
+
 pub(crate) fn execution(entry: &Entry, with_document: bool) -> Execution<'_> {
     let place = || RawJson::parse(PLACE_OF_DOCUMENT.as_bytes()).expect("a string");
     Execution {

@@ -133,15 +133,16 @@ impl JobPoller {
         self.unreadable.filter(|(count, _)| *count >= UNREADABLE_MAX).map(|(_, reason)| reason)
     }
 
-    /// Takes a job without its document. Returns it with the reason to reject it, if its document was unreadable;
-    /// otherwise the job is requested with its document once more.
-    pub(super) fn document_omitted(&mut self, execution: Execution, now: Instant) -> Option<(Execution, Reason)> {
-        if let Some(reason) = self.unreadable_reason() {
-            return Some((execution, reason));
-        }
+    /// Takes a job without its document. It is requested with its document once more: the one that did not arrive or could not be
+    /// parsed may be of another job, which is gone.
+    pub(super) fn document_omitted(&mut self, execution: Execution, now: Instant) {
         self.suspect = Some(execution);
         self.state = State::Waiting(Some(now));
-        None
+    }
+
+    /// The jobs changed: a document that did not arrive or could not be parsed may be of a job that is gone.
+    pub(super) fn jobs_changed(&mut self) {
+        (self.unanswered, self.unreadable, self.suspect) = (0, None, None);
     }
 
     pub(super) fn message(&mut self, now: Instant, response_timeout_ms: u64, token: u32) -> Option<Message<'static>> {
@@ -211,7 +212,7 @@ mod tests {
                 assert!(poller.expire(now).is_none());
             }
         }
-        assert!(poller.document_omitted(job(), now).is_none());
+        poller.document_omitted(job(), now);
         assert_eq!(asks_with_document(&mut poller, now), Some(true));
         let (execution, reason) = poller.expire(now.plus_ms(SUSPECT_WAITS * WAIT)).expect("silent a third time");
         assert_eq!((execution.id, reason), (job().id, Reason::DocumentTooLarge));
@@ -222,13 +223,42 @@ mod tests {
         let mut poller = JobPoller::new();
         let now = Instant::from_ms(0);
         poller.schedule(now);
-        for _ in 0..UNREADABLE_MAX {
-            assert_eq!(asks_with_document(&mut poller, now), Some(true));
-            poller.unreadable(Reason::DocumentTooDeep, now, &mut Rng::new(1));
-        }
-        assert_eq!(asks_with_document(&mut poller, now), Some(false));
-        let (_, reason) = poller.document_omitted(job(), now).expect("known to be unreadable");
+        is_unreadable(&mut poller, now);
+        poller.document_omitted(job(), now);
+        assert_eq!(asks_with_document(&mut poller, now), Some(true));
+        let (_, reason) = poller.unreadable(Reason::DocumentTooDeep, now, &mut Rng::new(1)).expect("it is this job's");
         assert_eq!(reason, Reason::DocumentTooDeep);
+    }
+
+    /// The job with the unreadable document was deleted, and another one created.
+    #[test]
+    fn a_job_is_not_refused_for_the_document_of_another() {
+        let now = Instant::from_ms(0);
+        for notified in [false, true] {
+            let mut poller = JobPoller::new();
+            poller.schedule(now);
+            is_unreadable(&mut poller, now);
+            poller.document_omitted(job(), now);
+            assert_eq!(asks_with_document(&mut poller, now), Some(true));
+            if notified {
+                poller.jobs_changed();
+                assert!(
+                    poller.unreadable(Reason::DocumentTooDeep, now, &mut Rng::new(1)).is_none(),
+                    "the response may be of the other one"
+                );
+                assert!(poller.expire(now.plus_ms(SUSPECT_WAITS * WAIT)).is_none());
+            }
+            poller.answered(None);
+            assert!(poller.expire(now.plus_ms(SUSPECT_WAITS * WAIT)).is_none());
+        }
+    }
+
+    fn is_unreadable(poller: &mut JobPoller, now: Instant) {
+        for _ in 0..UNREADABLE_MAX {
+            assert_eq!(asks_with_document(poller, now), Some(true));
+            assert!(poller.unreadable(Reason::DocumentTooDeep, now, &mut Rng::new(1)).is_none());
+        }
+        assert_eq!(asks_with_document(poller, now), Some(false));
     }
 
     /// A status, a number or an id that this agent cannot read may stay for months.
@@ -293,7 +323,7 @@ mod tests {
                 now = until;
             }
         }
-        assert!(poller.document_omitted(job(), now).is_none());
+        poller.document_omitted(job(), now);
         assert!(poller.message(now, WAIT, 1).is_some());
         assert_eq!(poller.deadline(), Some(now.plus_ms(4 * WAIT)));
     }

@@ -34,6 +34,7 @@ impl Machine {
     // The next job.
 
     pub(super) fn jobs_changed(&mut self, now: Instant) {
+        self.poller.jobs_changed();
         match &mut self.job {
             None if self.config.discovery == Discovery::OnDemand => {}
             None => self.poller.schedule(now),
@@ -95,11 +96,7 @@ impl Machine {
             return self.no_job(now);
         }
         match task {
-            Task::DocumentOmitted => {
-                if let Some((execution, reason)) = self.poller.document_omitted(execution, now) {
-                    self.reject(execution, reason, now);
-                }
-            }
+            Task::DocumentOmitted => self.poller.document_omitted(execution, now),
             Task::Custom => self.other_job(now),
             Task::Update(plan) => {
                 let identity = Identity { id: execution.id, local: false, plan };

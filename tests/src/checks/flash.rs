@@ -37,9 +37,10 @@ impl Checks {
 
     /// Ranges are in the order of the operations: the protected slot changes where the boot record was written between them.
     pub(super) fn the_confirmed_slot_is_never_touched(&mut self, device: &Device, touched: &[Range<u32>], now_ms: u64) {
-        let BootRecord { confirmed, trial, .. } = device.record();
+        let is_record = |range| lies_in(range, device.layout.boot_record());
+        let record = touched.iter().any(is_record).then(|| device.record()); // reading it takes long
         for range in touched {
-            if lies_in(range, device.layout.boot_record()) {
+            if let Some(BootRecord { confirmed, trial, .. }) = record.filter(|_| is_record(range)) {
                 self.confirmed = confirmed;
                 self.a_job_that_was_taken_back_is_not_activated(&trial, now_ms);
                 self.an_image_whose_trial_ended_is_not_tried_again(&trial);
@@ -89,10 +90,9 @@ impl Checks {
         touched: &[Range<u32>],
     ) {
         let counted = touched.iter().any(|range| lies_in(range, device.layout.boot_record()));
-        let (Some(executing), Trial::Started { digest, .. }) = (device.executing, device.record().trial) else {
-            return;
-        };
-        if counted && !self.flash_failed() && device.digest_in(executing) != Some(digest) {
+        let Some(executing) = device.executing.filter(|_| counted) else { return };
+        let Trial::Started { digest, .. } = device.record().trial else { return };
+        if !self.flash_failed() && device.digest_in(executing) != Some(digest) {
             self.violated("no boot of a trial is counted before its image is in place", format!("{digest}"));
         }
     }

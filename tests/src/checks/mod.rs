@@ -3,6 +3,7 @@
 
 mod flash;
 mod progress;
+mod unaware;
 mod updates;
 
 use ota_agent::machine::{Notice, WINDOW_BLOCKS};
@@ -13,6 +14,7 @@ use ota_pal::{Digest, RollbackCounters, SlotId};
 use sha2::{Digest as _, Sha256};
 
 use crate::device::Device;
+use crate::entry::Entry;
 use crate::job::{Job, Kind};
 use crate::nor::Chip;
 use crate::service::Service;
@@ -61,6 +63,7 @@ pub struct Checks {
     connected_since_ms: Option<u64>,
     updates_read: usize,
     pace: progress::Pacing,
+    unaware: unaware::Unaware,
 }
 
 impl Checks {
@@ -86,6 +89,7 @@ impl Checks {
             connected_since_ms: None,
             updates_read: 0,
             pace: progress::Pacing::default(),
+            unaware: unaware::Unaware::default(),
         }
     }
 
@@ -123,6 +127,11 @@ impl Checks {
         self.releases.iter_mut().filter(|release| release.job == id).for_each(|release| release.retried = true);
     }
 
+    /// The service deleted a job, and created it again as this execution.
+    pub fn created_again(&mut self, entry: &Entry) {
+        self.unaware.created_again(&entry.job.id, entry.queued_ms);
+    }
+
     /// The connection was established or lost.
     pub fn connected(&mut self, since_ms: Option<u64>) {
         self.connected_since_ms = since_ms;
@@ -149,8 +158,14 @@ impl Checks {
         }
     }
 
-    /// The device sent a message.
+    /// The device received a message.
+    pub fn message_received(&mut self, payload: &[u8]) {
+        self.unaware.received(payload);
+    }
+
+    /// The device sent a message, at this time of its clock.
     pub fn message_sent(&mut self, topic: &str, payload: &[u8], now_ms: u64) {
+        self.unaware.sent(topic, payload);
         self.progress_is_reported_every_five_per_cent_or_ten_seconds(topic, payload, now_ms);
     }
 

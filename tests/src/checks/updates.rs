@@ -32,11 +32,8 @@ impl Checks {
         }
     }
 
-    /// An update that was on its way when the job was deleted and created again under its id is taken for the new execution:
-    /// number and version are the same. [`Service::create_again`] puts the time of the new one in the next second.
     pub(super) fn an_execution_is_updated_only_after_the_device_received_it(&mut self, update: &StatusUpdate) {
-        let on_its_way = update.execution.is_none_or(|(_, queued_ms)| update.at_ms < queued_ms);
-        if update.taken && !update.offered && !on_its_way {
+        if update.taken && !update.offered && !self.unaware.has_sent(update) {
             self.violated("an execution is updated only after the device received it", format!("{update:?}"));
         }
     }
@@ -46,21 +43,29 @@ impl Checks {
         let Some((update, earlier)) = updates.split_last().filter(|(update, _)| update.status.is_terminal()) else {
             return;
         };
+        if self.unaware.has_sent(update) {
+            return;
+        }
         let same = |other: &&StatusUpdate| (&other.job, other.execution) == (&update.job, update.execution);
-        let mut earlier = earlier.iter().filter(same).filter(|other| other.status.is_terminal());
-        let is_other = |other: &&StatusUpdate| (other.status, other.reason()) != (update.status, update.reason());
+        let earlier = earlier.iter().filter(same).filter(|other| other.status.is_terminal());
+        let earlier: Vec<&StatusUpdate> = earlier.filter(|other| !self.unaware.has_sent(other)).collect();
+        let is_other = |other: &&&StatusUpdate| (other.status, other.reason()) != (update.status, update.reason());
         // An image whose flash write failed in one boot may succeed in the next, as long as no final update was accepted.
         let excused = self.flash_failed();
-        if let Some(other) = earlier.clone().find(is_other).filter(|_| !excused) {
+        if let Some(other) = earlier.iter().find(is_other).filter(|_| !excused) {
             self.violated("all final updates of a job are the same", format!("{other:?}, then {update:?}"));
         }
-        if update.taken && earlier.any(|other| other.taken) {
+        if update.taken && earlier.iter().any(|other| other.taken) {
             self.violated("one final update of a job is accepted", format!("{update:?}"));
         }
     }
 
     /// SUCCEEDED exactly when an image of the job runs and is confirmed.
     pub(super) fn a_final_update_is_true(&mut self, update: &StatusUpdate, device: &Device) {
+        let files: Vec<&Release> = self.final_update_of(update).collect();
+        if files.is_empty() {
+            return;
+        }
         let record = device.record();
         let runs_from = device.runs_from(record.confirmed);
         let runs = |release: &&Release| {
@@ -73,10 +78,6 @@ impl Checks {
             }
             Trial::None | Trial::Ended { .. } => None,
         };
-        let files: Vec<&Release> = self.final_update_of(update).collect();
-        if files.is_empty() {
-            return;
-        }
         let runs = files.iter().any(runs);
         let on_trial = files.iter().any(|release| Some(release.digest) == tried);
         if (update.status == Status::Succeeded) != runs || on_trial {

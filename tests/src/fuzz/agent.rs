@@ -72,7 +72,7 @@ fn run_boot(device: &Device, around: &mut Around, input: &mut Input<'_>) {
     let boot = device.boot().expect("the power stays").expect("the device boots after any input");
     let mut url = [0; URL_BYTES];
     let flash: PlainView = View(device.nor.clone());
-    let started = device.start(flash, &boot, &mut url, 7, around.now_ms).expect("the power stays");
+    let started = device.start(flash, &boot, &mut url, 7, Instant::from_ms(around.now_ms)).expect("the power stays");
     let mut agent = started.expect("the device reads its own flash");
     done(agent.on(Event::Connected, around.at()));
     while !agent.is_reset() && !input.is_empty() && around.steps <= STEPS_MAX {
