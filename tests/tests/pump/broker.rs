@@ -1,9 +1,10 @@
 //! A broker in this process, with the service behind it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::rc::Rc;
+use std::task::Poll;
 
 use embassy_time::{Duration, Instant as Clock, Timer};
 use ota_agent::pump;
@@ -51,6 +52,10 @@ pub struct Line {
     pub connections: usize,
     /// Whether the device left as the protocol has it.
     pub closed: bool,
+    /// Whether there is a network; a connection waits for it.
+    pub network: Rc<Cell<bool>>,
+    /// What happened, in order.
+    pub trace: Rc<RefCell<Vec<String>>>,
 }
 
 impl Line {
@@ -80,7 +85,13 @@ impl Line {
             unacknowledged_max: 0,
             connections: 0,
             closed: false,
+            network: Rc::new(Cell::new(true)),
+            trace: Rc::default(),
         }
+    }
+
+    fn note(&self, what: &str) {
+        self.trace.borrow_mut().push(what.into());
     }
 }
 
@@ -93,10 +104,14 @@ impl Broker for Line {
     }
 
     async fn connect<'c>(&'c mut self, activity: &'c Activity) -> Result<Self::Connection<'c>, &'static str> {
+        self.note("connecting");
+        poll_fn(|_| if self.network.get() { Poll::Ready(()) } else { Poll::Pending }).await;
         if self.refusals > 0 {
             self.refusals -= 1;
+            self.note("refused");
             return Err("refused");
         }
+        self.note("connected");
         self.inbox.clear();
         self.filters.clear();
         (self.acknowledgements, self.is_dead) = (0, false);
@@ -118,6 +133,7 @@ impl Mqtt for Open<'_> {
         if filters.contains(&"#/not-valid") {
             return Err("rejected");
         }
+        self.line.note("subscribed");
         self.line.filters.extend(filters.iter().map(|filter| String::from(*filter)));
         Ok(())
     }
@@ -197,6 +213,7 @@ impl Line {
 
     async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) {
         self.published.push(qos);
+        self.note(&format!("sent {topic}"));
         if topic.ends_with("/get/cbor") {
             self.assured_requests += u32::from(qos == QoS::AtLeastOnce);
             self.premature_requests += u32::from(self.on_its_way.is_some());
