@@ -7,6 +7,8 @@ mod application;
 mod broker;
 #[path = "pump/connecting.rs"]
 mod connecting;
+#[path = "pump/queues.rs"]
+mod queues;
 #[path = "pump/server.rs"]
 mod server;
 
@@ -24,8 +26,8 @@ use ota_agent::machine::Event;
 use ota_agent::transport::http::{AllowedHosts, HttpClient, Url};
 use ota_agent::transport::{Activity, HttpSource, NoHttp, QoS, Range};
 use ota_agent::{
-    Agent, AgentConfig, AgentState, Application, Command, Consent, Discovery, Instant, MESSAGE_BYTES_MAX, Notice,
-    Outgoing, Progress, SelfTest, Shutdown, Start, Step, WhyLater, pump,
+    Agent, AgentConfig, AgentState, Application, Command, CommandRefused, Consent, Discovery, Instant,
+    MESSAGE_BYTES_MAX, Notice, Outgoing, Progress, SelfTest, Shutdown, Start, Step, WhyLater, pump,
 };
 use ota_jobs::{JobId, Reason, Status};
 use ota_pal::{RollbackCounters, SlotId, Watchdog, poll_ready};
