@@ -5,6 +5,10 @@
 mod application;
 #[path = "pump/broker.rs"]
 mod broker;
+#[path = "pump/connecting.rs"]
+mod connecting;
+#[path = "pump/queues.rs"]
+mod queues;
 #[path = "pump/server.rs"]
 mod server;
 
@@ -22,8 +26,8 @@ use ota_agent::machine::Event;
 use ota_agent::transport::http::{AllowedHosts, HttpClient, Url};
 use ota_agent::transport::{Activity, HttpSource, NoHttp, QoS, Range};
 use ota_agent::{
-    Agent, AgentConfig, AgentState, Application, Command, Consent, Discovery, Instant, MESSAGE_BYTES_MAX, Notice,
-    Outgoing, Progress, SelfTest, Shutdown, Start, Step, WhyLater, pump,
+    Agent, AgentConfig, AgentState, Application, Command, CommandRefused, Consent, Discovery, Instant,
+    MESSAGE_BYTES_MAX, Notice, Outgoing, Progress, SelfTest, Shutdown, Start, Step, WhyLater, pump,
 };
 use ota_jobs::{JobId, Reason, Status};
 use ota_pal::{RollbackCounters, SlotId, Watchdog, poll_ready};
@@ -179,18 +183,37 @@ impl Bench {
     }
 
     fn run_with(&self, drive: impl AsyncFnOnce(&mut Agent<'_, Board<PlainView>, App>)) -> SlotId {
-        let boot = self.device.boot().expect("the power stays").expect("there is an image");
-        let flash: PlainView = View(self.device.nor.clone());
-        let (start, mut url) = (Start { seed: 1, now: pump::now() }, [0; 2_048]);
-        let platform = self.device.platform(flash, boot.slot, 0);
-        let agent = Agent::start(platform, self.app.clone(), self.device.config.clone(), &mut url, start);
-        let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
+        self.run_application(self.app.clone(), drive)
+    }
+
+    /// As [`Bench::run`], with another application.
+    fn run_application<A: Application>(
+        &self,
+        application: A,
+        drive: impl AsyncFnOnce(&mut Agent<'_, Board<PlainView>, A>),
+    ) -> SlotId {
+        let mut url = [0; 2_048];
+        let (slot, mut agent) = self.boot(application, &mut url, pump::now());
         let over = poll_fn(|_| if self.status().is_terminal() { Poll::Ready(()) } else { Poll::Pending });
         let (driven, patience) = (drive(&mut agent), Timer::after_secs(PATIENCE_S));
         let ended = block_on(select3(driven, over, patience));
         assert!(!matches!(ended, Either3::Third(())), "the device waits for ever");
         assert!(matches!(ended, Either3::Second(())) || agent.is_reset(), "the pump returned before a reset");
-        boot.slot
+        slot
+    }
+
+    /// Starts the agent of the program that the boot selector starts; returns its slot, too.
+    fn boot<'u, A: Application>(
+        &self,
+        application: A,
+        url: &'u mut [u8],
+        now: Instant,
+    ) -> (SlotId, Agent<'u, Board<PlainView>, A>) {
+        let boot = self.device.boot().expect("the power stays").expect("there is an image");
+        let platform = self.device.platform(View(self.device.nor.clone()), boot.slot, 0);
+        let start = Agent::start(platform, application, self.device.config.clone(), url, Start { seed: 1, now });
+        let agent = poll_ready(start).expect("memory never waits").expect("the device reads its own flash");
+        (boot.slot, agent)
     }
 
     fn server(&self, piece: usize) -> Server {

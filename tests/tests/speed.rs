@@ -1,7 +1,7 @@
 //! How long downloads take on the virtual clock, compared with what the link allows; what lost, late and delayed messages
 //! add; and how many requests they need. The benchmark `downloads` prints the same figures as a table.
 
-use ota_agent::Notice;
+use ota_agent::{AgentConfig, Notice};
 use ota_jobs::Status;
 use ota_tests::conditions::{NetworkConditions, Planned};
 use ota_tests::job::Route;
@@ -48,6 +48,28 @@ fn downloads_are_close_to_the_ideal_of_their_link() {
         let took_ms = finish(link.simulation(route)).transfer_ms();
         let allowed_ms = link.ideal_ms() * percent / 100;
         assert!(took_ms <= allowed_ms, "{} {route:?}: {took_ms} ms of {allowed_ms}", link.name);
+    }
+}
+
+#[test]
+fn one_configuration_takes_two_round_trips_and_a_thirtieth_more_than_the_ideal_on_every_link_at_most() {
+    assert_eq!(AgentConfig::new("thing").map(|config| config.block_bytes()), Ok(BLOCK_BYTES), "the default");
+    for link in LINKS.into_iter().chain(LINKS.map(Link::limited)) {
+        for route in [Route::Mqtt, Route::Http] {
+            let took_ms = finish(link.simulation(route)).transfer_ms();
+            let allowed_ms = link.ideal_ms() * 31 / 30 + 2 * link.round_trip_ms;
+            assert!(took_ms <= allowed_ms, "{} {route:?}: {took_ms} ms of {allowed_ms}", link.name);
+        }
+    }
+}
+
+#[test]
+fn a_larger_first_window_saves_half_a_round_trip_or_more_on_a_fast_link() {
+    for link in [FAST, Link { round_trip_ms: 800, ..FAST }] {
+        let mut sim = link.simulation(Route::Mqtt);
+        sim.device.config.window_bytes_start *= 4;
+        let (took_ms, default_ms) = (finish(sim).transfer_ms(), download(link).transfer_ms());
+        assert!(took_ms + link.round_trip_ms / 2 <= default_ms, "{}: {took_ms} ms, {default_ms} ms", link.name);
     }
 }
 

@@ -290,6 +290,12 @@ fn read(text: &str) -> Outcome<(String, Figures)> {
 mod tests {
     use super::*;
 
+    /// As the pages round it.
+    fn kilobytes(bytes: u64) -> String {
+        let tenths = (bytes + 50) / 100;
+        format!("{}.{}", tenths / 10, tenths % 10)
+    }
+
     fn figures(bytes: &[(&str, u64)]) -> Figures {
         bytes.iter().map(|(name, bytes)| (name.to_string(), *bytes)).collect()
     }
@@ -308,6 +314,31 @@ mod tests {
         assert!(exceeded(&figures(&[("a", 10)]), &budget, 1).is_empty());
         assert_eq!(exceeded(&figures(&[("a", 10_101), ("b", 115)]), &budget, 1).len(), 2);
         assert_eq!(exceeded(&figures(&[("c", 1)]), &budget, 1).len(), 1);
+    }
+
+    /// What the pages state, and the figures of the budget that it is the sum of.
+    const STATED: [(&str, &str, &[&str]); 3] = [
+        ("README.md", "**{} kB**;", &["agent_sources.ours_together"]),
+        ("README.md", "; {} kB with the C library's features alone", &["c_library.together"]),
+        ("docs/board.md", "it takes {} kB (`tests/size/run`)", &["selector.all_code", "selector.constants"]),
+    ];
+
+    #[test]
+    fn the_pages_state_the_sizes_of_the_budget() {
+        let page = |name: &str| fs::read_to_string(rows::top().join(name)).expect("a page");
+        let (_, budget) = read(&fs::read_to_string(budget_file()).expect("a budget")).expect("a budget");
+        for (name, text, parts) in STATED {
+            let bytes: u64 = parts.iter().map(|part| budget[*part]).sum();
+            let stated = text.replace("{}", &kilobytes(bytes));
+            assert!(page(name).split_whitespace().collect::<Vec<_>>().join(" ").contains(&stated), "{name}: {stated}");
+        }
+    }
+
+    #[test]
+    fn every_file_of_the_c_library_has_a_figure_in_the_budget_and_these_add_up() {
+        let (_, budget) = read(&fs::read_to_string(budget_file()).expect("a budget")).expect("a budget");
+        let sum: u64 = LIBRARY.iter().map(|(file, ..)| budget[&format!("c_library.{file}")]).sum();
+        assert_eq!(sum, budget["c_library.together"]);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! A broker in this process, with the service behind it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::rc::Rc;
+use std::task::Poll;
 
+use embassy_futures::yield_now;
 use embassy_time::{Duration, Instant as Clock, Timer};
 use ota_agent::pump;
 use ota_agent::transport::{Activity, Broker, Inbound, Mqtt, QoS};
@@ -53,6 +55,16 @@ pub struct Line {
     pub connections: usize,
     /// Whether the device left as the protocol has it.
     pub closed: bool,
+    /// Whether there is a network; a connection waits for it.
+    pub network: Rc<Cell<bool>>,
+    /// Whether other tasks run before each message arrives, as on a network.
+    pub gives_way: bool,
+    /// Messages of other clients, which are delivered when nothing else is.
+    pub from_others: Rc<RefCell<VecDeque<Reply>>>,
+    /// Requests for the next job.
+    pub job_requests: u32,
+    /// What happened, in order.
+    pub trace: Rc<RefCell<Vec<String>>>,
 }
 
 impl Line {
@@ -83,6 +95,24 @@ impl Line {
             unacknowledged_max: 0,
             connections: 0,
             closed: false,
+            network: Rc::new(Cell::new(true)),
+            gives_way: false,
+            from_others: Rc::default(),
+            job_requests: 0,
+            trace: Rc::default(),
+        }
+    }
+
+    fn note(&self, what: &str) {
+        self.trace.borrow_mut().push(what.into());
+    }
+
+    /// The next message of another client on a topic that the device subscribed to.
+    fn next_of_others(&self) -> Poll<Reply> {
+        let next = self.from_others.borrow_mut().pop_front();
+        match next.filter(|reply| self.filters.contains(&reply.topic)) {
+            Some(reply) => Poll::Ready(reply),
+            None => Poll::Pending,
         }
     }
 }
@@ -96,10 +126,14 @@ impl Broker for Line {
     }
 
     async fn connect<'c>(&'c mut self, activity: &'c Activity) -> Result<Self::Connection<'c>, &'static str> {
+        self.note("connecting");
+        poll_fn(|_| if self.network.get() { Poll::Ready(()) } else { Poll::Pending }).await;
         if self.refusals > 0 {
             self.refusals -= 1;
+            self.note("refused");
             return Err("refused");
         }
+        self.note("connected");
         self.inbox.clear();
         self.filters.clear();
         (self.acknowledgements, self.is_dead) = (0, false);
@@ -121,6 +155,7 @@ impl Mqtt for Open<'_> {
         if filters.contains(&"#/not-valid") {
             return Err("rejected");
         }
+        self.line.note("subscribed");
         self.line.filters.extend(filters.iter().map(|filter| String::from(*filter)));
         Ok(())
     }
@@ -142,6 +177,9 @@ impl Mqtt for Open<'_> {
 
     async fn receive(&mut self) -> Result<Option<Inbound<'_>>, &'static str> {
         let line = &mut *self.line;
+        if line.gives_way {
+            yield_now().await;
+        }
         if line.ends_after.take_if(|after| *after == line.published.len()).is_some() {
             return Err("ended");
         }
@@ -165,17 +203,16 @@ impl Mqtt for Open<'_> {
             line.other_messages += 1;
             return Ok(Some(Inbound { topic: "kitchen/door", payload: b"open" }));
         }
-        line.received = line.inbox.pop_front();
-        if let (Some(before), true) = (&mut line.blocks_before_slow, line.received.as_ref().is_some_and(is_block)) {
+        let received = match line.inbox.pop_front() {
+            Some(reply) => reply,
+            None => poll_fn(|_| line.next_of_others()).await,
+        };
+        if let (Some(before), true) = (&mut line.blocks_before_slow, is_block(&received)) {
             *before -= 1;
         }
-        match &line.received {
-            Some(Reply { topic, payload, .. }) => {
-                self.activity.note();
-                Ok(Some(Inbound { topic, payload }))
-            }
-            None => pending().await,
-        }
+        self.activity.note();
+        let Reply { topic, payload, .. } = line.received.insert(received);
+        Ok(Some(Inbound { topic, payload }))
     }
 }
 
@@ -203,6 +240,8 @@ impl Line {
 
     async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) {
         self.published.push(qos);
+        self.note(&format!("sent {topic}"));
+        self.job_requests += u32::from(topic.ends_with("/$next/get"));
         if topic.ends_with("/get/cbor") {
             self.assured_requests += u32::from(qos == QoS::AtLeastOnce);
             self.premature_requests += u32::from(self.on_its_way.is_some());
