@@ -31,7 +31,7 @@ impl Application for Controller<'_> {
         SelfTest::Passed
     }
 
-    fn consent(&mut self, step: Step) -> Consent {
+    fn consent(&mut self, step: Step, _forced: bool) -> Consent {
         self.0.holds.consent(step)
     }
 

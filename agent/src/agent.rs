@@ -328,7 +328,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
 
     /// Asks the application for its consent.
     pub(crate) fn ask(&mut self, step: Step, now: Instant) {
-        let consent = self.application.consent(step);
+        let consent = self.application.consent(step, self.machine.is_forced());
         self.machine.on(Event::Consent(consent), now);
         self.drain_notices();
     }

@@ -131,8 +131,11 @@ pub trait Application {
     /// Returns whether the agent may download an image, or reset into the one that it verified. Called before each of these
     /// steps, also of a download that a reset interrupted, and again after [`Consent::Later`]; a postponed step is reported to
     /// the service, and a cancellation ends it.
-    fn consent(&mut self, step: Step) -> Consent {
-        let _ = step;
+    ///
+    /// `forced` is whether the operator asks not to postpone: the job document has `"forced":true` in `afr_ota`. An application
+    /// that allows this returns [`Consent::Now`] then.
+    fn consent(&mut self, step: Step, forced: bool) -> Consent {
+        let _ = (step, forced);
         Consent::Now
     }
 

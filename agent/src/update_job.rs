@@ -66,7 +66,8 @@ impl<'b> UpdateJob<'b> {
         if http && !url_fits && !stream {
             return Err(Reason::DocumentFieldTooLong);
         }
-        Plan::new(file.file_size, fingerprint(document, file), Sources { stream, http: http && url_fits })
+        let plan = Plan::new(file.file_size, fingerprint(document, file), Sources { stream, http: http && url_fits })?;
+        Ok(plan.with_forced(document.forced))
     }
 
     /// Replaces the stored update with `file` of `document`, for which [`Self::plan`] returned a plan.

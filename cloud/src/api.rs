@@ -27,6 +27,9 @@ pub struct NewJob {
     /// Maximum time that an execution may be in progress. Unit: minutes.
     #[serde(default)]
     pub timeout_minutes: Option<u64>,
+    /// Whether devices are asked not to postpone the update; theirs to decide. Not for a custom document.
+    #[serde(default)]
+    pub forced: bool,
 }
 
 /// Download protocol, spelled as in the job document.

@@ -393,6 +393,22 @@ async fn a_release_for_two_slots_is_one_job_whose_files_come_by_id_and_by_url() 
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_asks_devices_not_to_postpone_it_only_if_it_is_forced() {
+    let dir = TempDir::new();
+    let at = dir.path().display();
+    signed(dir.path());
+    let served = Served::start(&dir.path().join("data"));
+    let server = format!("--server http://{} --token-file {at}/data/token", served.http);
+    let (mut device, _) = Device::connect(served.mqtt, "lamp", "$aws/things/lamp/#").await;
+    for (id, option, forced) in [("calm", "", None), ("urgent", " --forced", Some(true))] {
+        done(&format!("job create{option} --id {id} --thing lamp --image {at}/fw.img {server}"));
+        device.publish(&format!("$aws/things/lamp/jobs/{id}/get"), "{}").await;
+        let described = device.json(&format!("/{id}/get/accepted")).await;
+        assert_eq!(described["execution"]["jobDocument"]["afr_ota"]["forced"].as_bool(), forced, "{id}");
+    }
+}
+
 #[test]
 fn invalid_options_are_reported() {
     let dir = TempDir::new();

@@ -184,6 +184,26 @@ fn an_update_waits_for_a_hold_and_goes_on_when_it_is_dropped() {
     }
 }
 
+#[test]
+fn a_forced_job_passes_a_hold_only_where_the_application_allows_it() {
+    for (forced, allowed) in [(false, true), (true, false), (true, true)] {
+        let mut sim = sim();
+        let consent = sim.device.consent.clone();
+        consent.allows_forced.set(allowed);
+        let pump = consent.holds.hold("pump");
+        let mut job = sim.job(&order("job", Kind::Good, 2));
+        job.document = job.document.replace(r#""afr_ota":{"#, &format!(r#""afr_ota":{{"forced":{forced},"#));
+        sim.queue(job);
+        let ended = sim.run(LATE_MS, |_| Flow::Go);
+        let passes = forced && allowed;
+        assert_eq!((ended, sim.boots), if passes { (Ended::Quiet, 2) } else { (Ended::Late, 1) });
+        assert_eq!(reported(&sim, "why"), if passes { vec![] } else { vec!["held"] });
+        drop(pump);
+        run(&mut sim);
+        assert_eq!((sim.verdict("job").0, confirmed(&sim)), (Status::Succeeded, (SlotId::B, 2)));
+    }
+}
+
 /// Runs a job; returns how long after the download, and after each boot that lasted, the device was booted again.
 fn boots_after_ms(sim: &mut Simulation) -> Vec<u64> {
     let (mut since_ms, mut boots, mut after_ms) = (None, 1, Vec::new());

@@ -82,7 +82,7 @@ impl Application for App {
         SelfTest::Running
     }
 
-    fn consent(&mut self, step: Step) -> Consent {
+    fn consent(&mut self, step: Step, _forced: bool) -> Consent {
         match (self.waits_for_reset.get(), step) {
             (true, Step::Reset) => Consent::Later { ms: u32::MAX, why: WhyLater::Application },
             _ => Consent::Now,

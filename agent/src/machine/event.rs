@@ -84,6 +84,7 @@ pub struct Plan {
     pub(super) image_bytes: u32,
     pub(super) fingerprint: u32,
     pub(super) sources: Sources,
+    pub(super) forced: bool,
 }
 
 /// The sources of an image.
@@ -104,8 +105,14 @@ impl Plan {
         match () {
             () if image_bytes == 0 => Err(Reason::ImageEmpty),
             () if !sources.stream && !sources.http => Err(Reason::UnknownProtocol),
-            () => Ok(Self { image_bytes, fingerprint, sources }),
+            () => Ok(Self { image_bytes, fingerprint, sources, forced: false }),
         }
+    }
+
+    /// Sets whether the operator asks the application not to postpone the update.
+    #[must_use]
+    pub fn with_forced(self, forced: bool) -> Self {
+        Self { forced, ..self }
     }
 
     /// Identifies file and signature.

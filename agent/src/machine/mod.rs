@@ -270,6 +270,11 @@ impl Machine {
         self.pending().filter(|pending| !self.link.suspended && pending.ask_at <= now).map(|pending| pending.step)
     }
 
+    /// Whether the operator asks the application not to postpone the update.
+    pub fn is_forced(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| job.identity.plan.forced)
+    }
+
     /// The step that waits for the application's consent.
     pub fn pending(&self) -> Option<Pending> {
         self.job.as_ref()?.pending()

@@ -202,7 +202,7 @@ impl Machine {
 
 /// The plan of a job without an image.
 pub(super) const NO_IMAGE: Plan =
-    Plan { image_bytes: 0, fingerprint: 0, sources: Sources { stream: false, http: false } };
+    Plan { image_bytes: 0, fingerprint: 0, sources: Sources { stream: false, http: false }, forced: false };
 
 #[cfg(test)]
 mod tests {

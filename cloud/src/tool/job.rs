@@ -69,6 +69,9 @@ pub struct Create {
     /// Maximum time that an execution may be in progress. Minutes
     #[arg(long)]
     timeout_minutes: Option<u64>,
+    /// Ask devices not to postpone the update: `"forced":true` in the document. Their applications decide
+    #[arg(long, conflicts_with = "document")]
+    forced: bool,
     /// Accept images without a signature
     #[arg(long)]
     unsigned: bool,
@@ -114,8 +117,8 @@ impl Create {
             ProtocolName::Both => vec![Protocol::Mqtt, Protocol::Http],
         };
         let id = self.id.clone().unwrap_or_else(crate::ids::job_id);
-        let timeout_minutes = self.timeout_minutes;
-        let job = NewJob { things: self.things, files, protocols, document, timeout_minutes };
+        let (timeout_minutes, forced) = (self.timeout_minutes, self.forced);
+        let job = NewJob { things: self.things, files, protocols, document, timeout_minutes, forced };
         let created: CreateResponse = client.put(&format!("/api/jobs/{}", escape(&id)), &job)?;
         for thing in &created.unseen {
             print_note(format_args!("no request from thing {thing} since the service started: check the name"));

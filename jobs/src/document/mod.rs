@@ -27,6 +27,9 @@ pub struct Document<'a> {
     pub stream_name: Option<StreamName>,
     /// At least one file.
     pub files: Vec<File<'a>, FILES_MAX>,
+    /// Whether the operator asks the application not to postpone the update: the member `forced`, specific to this project, is
+    /// `true`.
+    pub forced: bool,
 }
 
 /// Protocols to fetch the files.
@@ -60,7 +63,9 @@ impl<'a> Document<'a> {
         if !protocols.http && stream_name.is_none() {
             fields.refuse(ParseError::Missing { field: "streamname" });
         }
-        let document = Self { protocols, stream_name, files: read_files(&mut fields) };
+        let files = read_files(&mut fields);
+        let forced = fields.raw("forced").is_some_and(|value| value.as_bytes() == b"true");
+        let document = Self { protocols, stream_name, files, forced };
         fields.finish().map(|()| document)
     }
 
@@ -84,7 +89,9 @@ impl<'a> Document<'a> {
             file.write(&mut writer);
             writer.close(b"}");
         }
-        writer.close(b"]}");
+        writer.close(b"]");
+        writer.flag("forced", self.forced.then_some(true));
+        writer.close(b"}");
         writer.finish()
     }
 }
@@ -342,10 +349,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn only_true_forces_and_any_other_value_is_no_error() {
+        let forced = |members: &str| {
+            let text = with_file("").replace(r#"{"protocols""#, &format!(r#"{{{members}"protocols""#));
+            read(&text).map(|document| document.is_some_and(|document| document.forced))
+        };
+        for (value, expected) in [("true", true), ("false", false), ("null", false), ("1", false), (r#""true""#, false)]
+        {
+            assert_eq!(forced(&format!(r#""forced":{value},"#)), Ok(expected), "{value}");
+        }
+        assert_eq!(forced(""), Ok(false));
+    }
+
     proptest! {
         #[test]
         fn a_document_comes_back_as_it_was(
-            protocols in 1u8..4, stream in "[a-zA-Z0-9_-]{1,128}",
+            protocols in 1u8..4, forced in any::<bool>(), stream in "[a-zA-Z0-9_-]{1,128}",
             files in proptest::collection::vec((any::<u32>(), 0u32..256, any::<Option<u32>>(), any::<[Option<String>; 4]>(), 0usize..6, any::<String>()), 1..=4),
         ) {
             let document = Document {
@@ -361,6 +381,7 @@ mod tests {
                     auth_scheme: texts[3].as_deref().map(JsonStr::plain),
                     signature: SIGNATURE_KINDS.get(*signature).map(|(kind, _)| Signature { kind: *kind, base64: base64.as_str().into() }),
                 }).collect(),
+                forced,
             };
             let mut out = vec![0; 32_768];
             let len = document.emit(&mut out).unwrap();

@@ -53,7 +53,7 @@ impl Case {
         let mut config =
             AgentConfig::new("thing").and_then(|config| config.with_block_bytes(BLOCK_BYTES)).expect("valid");
         config.prefer_http = prefer_http;
-        let plan = Plan { image_bytes: (blocks - 1) * BLOCK_BYTES + last, fingerprint: 0, sources };
+        let plan = Plan { image_bytes: (blocks - 1) * BLOCK_BYTES + last, fingerprint: 0, sources, forced: false };
         let mut transfer = Transfer::new(&config, plan);
         transfer.begin(0, NOW);
         three_overtake(&mut transfer.window);

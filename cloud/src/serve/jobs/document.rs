@@ -44,6 +44,9 @@ struct AfrOta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     streamname: Option<&'a str>,
     files: Vec<File<'a>>,
+    /// Specific to this project.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    forced: bool,
 }
 
 #[derive(Serialize)]
@@ -68,11 +71,11 @@ struct File<'a> {
 const UNSIGNED: &str = "sig--";
 
 /// Serializes the document; `stream` is the stream that delivers the files over MQTT.
-pub fn write(protocols: &[Protocol], stream: &str, files: &[DocumentFile<'_>]) -> String {
+pub fn write(protocols: &[Protocol], stream: &str, files: &[DocumentFile<'_>], forced: bool) -> String {
     let over_http = protocols.contains(&Protocol::Http);
     let streamname = protocols.contains(&Protocol::Mqtt).then_some(stream);
     let files = files.iter().map(|f| file(f, over_http)).collect();
-    let document = Document { afr_ota: AfrOta { protocols, streamname, files } };
+    let document = Document { afr_ota: AfrOta { protocols, streamname, files, forced } };
     serde_json::to_string(&document).expect("text and numbers are JSON")
 }
 
@@ -128,15 +131,17 @@ mod tests {
     #[test]
     fn an_mqtt_document_has_a_stream_and_no_url() {
         let signed = image(Some("MEUC"));
-        let text = write(&[Protocol::Mqtt], "AFR_OTA-1", &[file(&signed)]);
+        let text = write(&[Protocol::Mqtt], "AFR_OTA-1", &[file(&signed)], false);
         let expected = r#"{"afr_ota":{"protocols":["MQTT"],"streamname":"AFR_OTA-1","files":[{"filepath":"lamp.img","filesize":65536,"fileid":0,"certfile":"main","fileType":0,"sig-sha256-ecdsa":"MEUC"}]}}"#;
         assert_eq!(text, expected);
+        let forced = write(&[Protocol::Mqtt], "AFR_OTA-1", &[file(&signed)], true);
+        assert_eq!(forced, expected.replace("]}}", r#"],"forced":true}}"#));
     }
 
     #[test]
     fn an_http_document_has_a_url_that_is_signed_when_it_is_fetched() {
         let signed = image(Some("MEUC"));
-        let stored = write(&[Protocol::Http], "AFR_OTA-1", &[file(&signed)]);
+        let stored = write(&[Protocol::Http], "AFR_OTA-1", &[file(&signed)], false);
         assert!(!stored.contains("streamname") && stored.contains(r#""auth_scheme":"aws.s3.presigned""#), "{stored}");
         let signer = Signer::new(&[1; 32], "https://h:1".into(), Duration::from_secs(60));
         let fetched = with_urls(&stored, &signer, 100);
@@ -149,7 +154,7 @@ mod tests {
         for (len, member) in [(64, "sig-sha256-ed25519"), (256, "sig-sha256-rsa"), (384, "sig-sha256-rsa")] {
             let signature = STANDARD.encode(vec![7; len]);
             let signed = image(Some(&signature));
-            let text = write(&[Protocol::Mqtt], "s", &[file(&signed)]);
+            let text = write(&[Protocol::Mqtt], "s", &[file(&signed)], false);
             assert!(text.contains(&format!(r#""{member}":"{signature}""#)) && !text.contains("ecdsa"), "{text}");
         }
     }
@@ -157,7 +162,7 @@ mod tests {
     #[test]
     fn an_unsigned_file_has_the_member_of_aws() {
         let unsigned = image(None);
-        let text = write(&[Protocol::Mqtt], "s", &[file(&unsigned)]);
+        let text = write(&[Protocol::Mqtt], "s", &[file(&unsigned)], false);
         assert!(text.contains(r#""sig--":null"#) && !text.contains("certfile"), "{text}");
     }
 
@@ -173,7 +178,7 @@ mod tests {
         let (signed, unsigned) = (image(Some("MEUC")), image(None));
         for protocols in [&[Protocol::Mqtt][..], &[Protocol::Http], &[Protocol::Mqtt, Protocol::Http]] {
             for image in [&signed, &unsigned] {
-                let text = with_urls(&write(protocols, "AFR_OTA-1", &[file(image)]), &signer, 100);
+                let text = with_urls(&write(protocols, "AFR_OTA-1", &[file(image)], false), &signer, 100);
                 let raw = ota_jobs::RawJson::parse(text.as_bytes()).unwrap();
                 let document = ota_jobs::Document::parse(raw).unwrap();
                 assert!(document.is_some(), "{text}");

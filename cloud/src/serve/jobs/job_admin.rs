@@ -94,6 +94,9 @@ fn check(id: &str, new: &NewJob) -> Result<(), AdminError> {
     if new.document.as_ref().is_some_and(|document| !document.get().starts_with('{')) {
         return Err(bad("a document is a JSON object"));
     }
+    if new.document.is_some() && new.forced {
+        return Err(bad("a custom document is not changed: it can have a member of its own for forced jobs"));
+    }
     match new.timeout_minutes {
         Some(minutes) if !TIMER_MINUTES.contains(&minutes) => {
             Err(bad(format!("timeout of {minutes} minutes, {TIMER_MINUTES:?} are taken")))
@@ -149,7 +152,7 @@ fn write(new: &NewJob, stream: &str, files: &[JobFile<'_>]) -> Result<String, Ad
             file_type: f.request.file_type,
         })
         .collect();
-    Ok(document::write(protocols, stream, &documents))
+    Ok(document::write(protocols, stream, &documents, new.forced))
 }
 
 /// Audit entry for a changed execution; the device's details are truncated.

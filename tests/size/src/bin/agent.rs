@@ -104,7 +104,10 @@ impl Application for Board {
         if connected { SelfTest::Passed } else { SelfTest::Running }
     }
 
-    fn consent(&mut self, step: Step) -> Consent {
+    fn consent(&mut self, step: Step, forced: bool) -> Consent {
+        if forced {
+            return Consent::Now;
+        }
         let mut answer = [0; 4];
         write_device(&[matches!(step, Step::Reset).into()]);
         read_device(&mut answer);

@@ -355,6 +355,7 @@ async fn invalid_jobs_are_rejected_with_the_reason() {
         ("one", NewJob { document: raw("[1]"), ..new_job() }, "object"),
         ("one", NewJob { document: raw(&format!(r#"{{"x":"{}"}}"#, "z".repeat(40_000))), ..new_job() }, "40008"),
         ("one", NewJob { timeout_minutes: Some(0), ..new_job() }, "0 minutes"),
+        ("one", NewJob { forced: true, ..new_job() }, "custom document"),
     ];
     for (id, job, expected) in bad {
         match world.jobs.create(id, &job).await {
