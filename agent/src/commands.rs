@@ -107,9 +107,6 @@ impl<P: ImageManagement, A: Application> Agent<'_, P, A> {
             Err(refused) => self.application.on_notice(Notice::RollbackFailed(refused.reason())),
         }
         if restored.is_ok() {
-            if let Some(record) = self.machine.rolled_back() {
-                _ = self.platform.store_journal(&record.encode()).await; // what is reported otherwise was true once
-            }
             self.reset();
         }
         restored

@@ -14,7 +14,7 @@ use ota_jobs::Reason;
 use super::agent::Agent;
 use super::{ImageManagement, wait};
 use crate::application::{Application, Shutdown};
-use crate::decode::FILTERS_BYTES_MAX;
+use crate::decode::{self, FILTERS_BYTES_MAX};
 use crate::encode::{MESSAGE_BYTES_MAX, Outgoing};
 use crate::machine::{Backoff, Event, Instant, Notice};
 use crate::silence::Silence;
@@ -161,18 +161,19 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
 
     /// Leaves the broker, with or without the subscriptions, unless it takes too long.
     async fn leave<M: Mqtt>(&mut self, connection: &mut M, unsubscribe: bool) -> Result<(), M::Error> {
+        let Agent { machine, application, platform, .. } = &mut *self.agent;
         let leave = async {
             if unsubscribe {
                 let mut buffer = [0; FILTERS_BYTES_MAX];
-                connection.unsubscribe(&self.agent.filters(&mut buffer)).await?;
-                let (filters, _) = application_filters(&self.agent.application, &mut buffer);
+                connection.unsubscribe(&decode::filters(&machine.config().thing, &mut buffer)).await?;
+                let (filters, _) = application_filters(&*application, &mut buffer);
                 if !filters.is_empty() {
                     connection.unsubscribe(&filters).await?;
                 }
             }
             connection.close().await
         };
-        with_timeout(SUBSCRIBE_TIMEOUT, leave).await.unwrap_or(Ok(()))
+        fed(platform, SUBSCRIBE_TIMEOUT, pin!(leave)).await.unwrap_or(Ok(()))
     }
 
     /// Subscribes to `filters`; returns false after a timeout.

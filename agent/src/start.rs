@@ -33,7 +33,8 @@ pub enum Update<'a> {
         url: &'a str,
         /// Its length.
         image_bytes: u32,
-        /// Its version. The device's [`VersionRule`](ota_pal::VersionRule) applies as to every image.
+        /// The version in its header, unless it runs already. The device's [`VersionRule`](ota_pal::VersionRule) applies as to
+        /// every image.
         version: Version,
         /// Its SHA-256.
         digest: Digest,

@@ -82,14 +82,21 @@ impl Action {
             Self::Restart { .. } => "restart",
             Self::Throttle { .. } => "throttle",
             Self::Hold { .. } => "hold",
-            Self::In(AgentState::Preparing, _) => "in preparing",
-            Self::In(AgentState::Downloading, _) => "in downloading",
-            Self::In(AgentState::Activating, _) => "in activating",
-            Self::In(AgentState::Testing, _) => "in testing",
-            Self::In(AgentState::Reporting, _) => "in reporting",
-            Self::In(..) => "in another state",
+            Self::In(..) => "wait for a state",
             Self::StopFaults(_) => "stop faults",
         }
+    }
+}
+
+/// What happened when an action waited for this state.
+fn in_state(state: AgentState) -> &'static str {
+    match state {
+        AgentState::Downloading => "in downloading",
+        AgentState::Activating => "in activating",
+        AgentState::Resetting => "in resetting",
+        AgentState::Testing => "in testing",
+        AgentState::Reporting => "in reporting",
+        _ => "in another state",
     }
 }
 
@@ -160,7 +167,8 @@ impl Scene<'_> {
     /// Performs the actions that are due and schedules the next call.
     fn turn(&mut self, sim: &mut Simulation) -> Flow {
         let state = sim.checks.states.last().copied();
-        if let Some((_, action)) = self.armed.take_if(|(wanted, _)| Some(*wanted) == state) {
+        if let Some((state, action)) = self.armed.take_if(|(wanted, _)| Some(*wanted) == state) {
+            self.actions.insert(in_state(state));
             self.perform(sim, action);
         }
         while let Some((_, action)) = self.script.pop_if(|(at_ms, _)| *at_ms <= sim.now_ms) {

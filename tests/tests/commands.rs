@@ -41,27 +41,29 @@ fn a_rollback_on_command_restores_the_earlier_image_and_is_reported() {
     updated(&mut sim, 3);
 }
 
-/// An image may pass its test and then reach no broker: a rollback must not need one.
+/// An image may pass its test and then reach no broker: neither a rollback nor a factory reset must need one.
 #[test]
-fn an_image_is_rolled_back_while_its_success_cannot_be_reported_and_that_is_reported_later() {
-    let mut sim = sim();
-    sim.create(&order("job", Kind::Good, 2));
-    let (mut cut, mut back) = (false, false);
-    let ended = sim.run(DAY_MS, |sim| {
-        if !cut && sim.notices().contains(&Notice::Activated) {
-            cut = true;
-            sim.network.silent_until_ms = u64::MAX;
-        }
-        if !back && sim.notices().contains(&Notice::Confirmed) {
-            back = true;
-            sim.act(Act::Command(Command::RollBack));
-            sim.network.silent_until_ms = 0;
-        }
-        Flow::Go
-    });
-    assert_eq!((ended, &sim.checks.violations[..]), (Ended::Quiet, &[][..]));
-    assert_eq!((confirmed(&sim), sim.verdict("job")), ((SlotId::A, 1), (Status::Failed, Some(Reason::RolledBack))));
-    assert_eq!(sim.checks.commands, [(Command::RollBack, Ok(()))]);
+fn an_image_that_is_left_before_its_success_is_reported_is_reported_as_rolled_back() {
+    for (factory_slot, act) in [(false, Act::Command(Command::RollBack)), (true, Act::FactoryReset)] {
+        let mut sim = Simulation::new(Setup { factory_slot, ..Setup::new(1) });
+        sim.create(&order("job", Kind::Good, 2));
+        let (mut act, mut offline) = (Some(act), false);
+        let ended = sim.run(DAY_MS, |sim| {
+            if !offline && sim.boots > 1 {
+                offline = true;
+                sim.act(Act::Disconnect { ms: 60_000 });
+            }
+            if sim.checks.states.last() == Some(&AgentState::Reporting)
+                && let Some(act) = act.take()
+            {
+                sim.act(act);
+            }
+            Flow::Go
+        });
+        assert_eq!((ended, &sim.checks.violations[..]), (Ended::Quiet, &[][..]));
+        let first = if factory_slot { SlotId::FACTORY } else { SlotId::A };
+        assert_eq!((confirmed(&sim), sim.verdict("job")), ((first, 1), (Status::Failed, Some(Reason::RolledBack))));
+    }
 }
 
 #[test]

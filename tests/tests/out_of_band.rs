@@ -222,7 +222,7 @@ fn an_older_version_is_taken_only_by_a_device_that_takes_any() {
 }
 
 #[test]
-fn after_a_wrong_digest_the_image_does_not_run_nothing_is_checked_and_another_one_is_taken() {
+fn after_a_wrong_digest_the_image_does_not_run_the_checks_end_and_another_one_is_taken() {
     let bench = Bench::new(Signer::Digest, 2);
     let version = Version::new(1, 0, 2);
     let bad = bench.announcement(version, b"another image");

@@ -462,12 +462,18 @@ impl Watchdog for Counting {
 const FEEDS: u32 = 20;
 
 #[test]
-fn the_watchdog_is_fed_while_the_pump_waits_for_a_message_for_a_connection_and_for_a_broker_that_takes_none() {
-    for (what, refusals, dies_after) in [("message", 0, None), ("connection", u32::MAX, None), ("publish", 0, Some(1))]
-    {
+fn the_watchdog_is_fed_while_the_pump_waits_for_a_message_a_connection_or_a_broker_that_takes_or_answers_nothing() {
+    for (what, refusals, dies_after, leaves) in [
+        ("message", 0, None, false),
+        ("connection", u32::MAX, None, false),
+        ("publish", 0, Some(1), false),
+        ("leave", 0, None, true),
+    ] {
         let bench = Bench::new(Route::Mqtt);
         bench.service.borrow_mut().entries.clear();
-        let mut line = Line { refusals, dies_after, stalls: true, ..Line::new(&bench.service) };
+        let keep_alive_s = 10 * KEEP_ALIVE_S;
+        let new = Line::new(&bench.service);
+        let mut line = Line { refusals, dies_after, stalls: true, keeps: leaves, keep_alive_s, ..new };
         let boot = bench.device.boot().expect("the power stays").expect("there is an image");
         let (watchdog, mut url) = (Counting::default(), [0; 64]);
         let flash: PlainView = View(bench.device.nor.clone());
@@ -475,7 +481,15 @@ fn the_watchdog_is_fed_while_the_pump_waits_for_a_message_for_a_connection_and_f
         let start = Start { seed: 1, now: pump::now() };
         let agent = Agent::start(platform, bench.app.clone(), bench.device.config.clone(), &mut url, start);
         let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
-        let enough = poll_fn(|_| if watchdog.0.get() >= FEEDS { Poll::Ready(()) } else { Poll::Pending });
+        let mut leaving = false;
+        let enough = poll_fn(|_| {
+            if leaves && !leaving && bench.app.notices.borrow().contains(&Notice::NoUpdate) {
+                leaving = true;
+                bench.app.command_after.set(Some((0, Command::Shutdown(Shutdown { unsubscribe: true }))));
+                watchdog.0.set(0);
+            }
+            if watchdog.0.get() >= FEEDS && leaving == leaves { Poll::Ready(()) } else { Poll::Pending }
+        });
         let ended = block_on(select3(pump::run(&mut agent, &mut line), enough, Timer::after_secs(PATIENCE_S)));
         let disconnections = bench.app.disconnections.borrow().len();
         assert!(matches!(ended, Either3::Second(())) && disconnections <= usize::from(refusals > 0), "{what}");

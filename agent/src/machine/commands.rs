@@ -266,6 +266,7 @@ mod tests {
             fingerprint: 5,
             image_bytes: 8_192,
             phase: Phase::Receiving { frontier_bytes: 4_096 },
+            ran: None,
         };
         let mut config = AgentConfig::new("thing").expect("a plain name");
         config.discovery = Discovery::OnDemand;

@@ -93,7 +93,8 @@ impl Job {
     /// The journal record of this job in `phase`.
     pub(super) fn record(&self, phase: Phase) -> Record {
         let Identity { id, local, plan: Plan { image_bytes, fingerprint, .. } } = &self.identity;
-        Record { execution: id.clone(), local: *local, fingerprint: *fingerprint, image_bytes: *image_bytes, phase }
+        let (execution, local, fingerprint, image_bytes) = (id.clone(), *local, *fingerprint, *image_bytes);
+        Record { execution, local, fingerprint, image_bytes, phase, ran: None }
     }
 
     /// Applies an input: enters the next state of the transition table, if there is one. A cancellation or an abort is
@@ -390,8 +391,8 @@ mod tests {
     #[test]
     fn a_trial_whose_job_is_over_reports_no_progress() {
         let phase = Phase::Activating { slot: 0, digest: [7; 32], boots: 0 };
-        let record =
-            Record { execution: ExecutionId::of(job()), local: false, fingerprint: 5, image_bytes: 8_192, phase };
+        let (execution, local, ran) = (ExecutionId::of(job()), false, None);
+        let record = Record { execution, local, fingerprint: 5, image_bytes: 8_192, phase, ran };
         let boot = Boot { running: 0, digest: Some([7; 32]), trial: Trial::Running };
         for (status, sent) in [(Status::InProgress, true), (Status::Canceled, false)] {
             let config = AgentConfig::new("thing").expect("a plain name");

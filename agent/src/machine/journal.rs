@@ -9,6 +9,7 @@
 //! | 4..8, 8..12 | fingerprint, size of the image |
 //! | 12..16 | receiving: the frontier; else when the execution was queued |
 //! | 16, 17, 24..56 | activating: slot, boots, digest |
+//! | 16 | succeeded: the running slot and 1; 0 in records of agents that did not store it |
 //! | 18..20 | failed: the reason |
 //! | 20..24 | the execution number |
 //! | 56..120 | the job id |
@@ -39,6 +40,8 @@ pub struct Record {
     pub image_bytes: u32,
     /// The progress.
     pub phase: Phase,
+    /// The slot that ran when the update succeeded; `None` in another phase, or if it was not stored.
+    pub ran: Option<u8>,
 }
 
 /// The progress of a job that a reset must not lose.
@@ -96,7 +99,10 @@ impl Record {
                 out[24..56].copy_from_slice(&digest);
                 ACTIVATING
             }
-            Phase::Concluded(Outcome::Succeeded) => SUCCEEDED,
+            Phase::Concluded(Outcome::Succeeded) => {
+                out[16] = self.ran.map_or(0, |slot| slot + 1);
+                SUCCEEDED
+            }
             Phase::Concluded(Outcome::Failed(reason)) => {
                 out[18..20].copy_from_slice(&reason.code().to_le_bytes());
                 FAILED
@@ -125,10 +131,11 @@ impl Record {
             _ => return None,
         };
         let local = bytes[2] != 0;
+        let ran = bytes[16].checked_sub(1).filter(|_| bytes[1] == SUCCEEDED);
         let name = core::str::from_utf8(bytes[56..].get(..usize::from(bytes[3]))?).ok()?;
         let queued_at = if matches!(phase, Phase::Receiving { .. }) { 0 } else { word(12) };
         let execution = ExecutionId { job: JobId::new(name).ok()?, number: word(20), queued_at };
-        Some(Self { execution, local, fingerprint: word(4), image_bytes: word(8), phase })
+        Some(Self { execution, local, fingerprint: word(4), image_bytes: word(8), phase, ran })
     }
 }
 
@@ -147,6 +154,7 @@ mod tests {
             fingerprint: 0x1122_3344,
             image_bytes: 70_000,
             phase,
+            ran: None,
         }
     }
 
@@ -166,6 +174,10 @@ mod tests {
                 }
                 assert_eq!(decoded, Some(record));
             }
+        }
+        for ran in [None, Some(0), Some(1), Some(254)] {
+            let record = Record { ran, ..record(Phase::Concluded(Outcome::Succeeded)) };
+            assert_eq!(Record::decode(&record.encode()), Some(record));
         }
     }
 

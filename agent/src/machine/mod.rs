@@ -44,7 +44,7 @@ pub use window::{Block, BlockRefusal, BlockRequest, Window};
 
 use job::{Identity, Job};
 use notices::Notices;
-use ota_jobs::{JobId, Reason};
+use ota_jobs::JobId;
 use poller::JobPoller;
 use service::NO_IMAGE;
 use state::{Input, State};
@@ -89,7 +89,9 @@ pub struct Machine {
     /// Requests of a polling device since the boot, or since [`AgentConfig::discovery`] was set.
     polls: u32,
     statistics: Statistics,
-    /// The job whose download a reset interrupted, until the service offers it or another one.
+    /// The slot that runs.
+    running: u8,
+    /// The job that a reset interrupted, until the service offers it or another one.
     interrupted: Option<Record>,
     /// Of the last response about the next job; 0 before the first.
     delay_ms: u64,
@@ -110,6 +112,7 @@ impl Machine {
             poller: JobPoller::new(),
             polls: 0,
             statistics: Statistics::default(),
+            running: boot.running,
             interrupted: None,
             delay_ms: 0,
             notices: Notices::new(),
@@ -128,7 +131,12 @@ impl Machine {
 
     fn resume_job(&mut self, record: Record, boot: &Boot, trial_deadline: Instant, now: Instant) {
         match resume::resume(&record, boot, trial_deadline) {
-            None => self.interrupted = Some(record),
+            None => {
+                self.interrupted = Some(record);
+                if boot.trial == Trial::Running {
+                    self.slots_changed();
+                }
+            }
             Some(state) => {
                 let Record { execution: id, local, image_bytes, fingerprint, .. } = record;
                 let plan = Plan { image_bytes, fingerprint, ..NO_IMAGE };
@@ -295,12 +303,6 @@ impl Machine {
         self.job.as_ref().is_none_or(|job| matches!(job.state(), State::Reporting(_)))
     }
 
-    /// The record to store if the image of the last update is rolled back before its success is reported.
-    pub fn rolled_back(&self) -> Option<Record> {
-        let job = self.job.as_ref().filter(|job| job.state() == State::Reporting(Outcome::Succeeded))?;
-        Some(job.record(Phase::Concluded(Outcome::Failed(Reason::RolledBack))))
-    }
-
     /// Whether there is no active job.
     pub fn is_idle(&self) -> bool {
         self.job.is_none()
@@ -338,7 +340,8 @@ impl Machine {
 
     /// The journal record of the active job in `phase`.
     pub fn record(&self, phase: Phase) -> Option<Record> {
-        self.job.as_ref().map(|job| job.record(phase))
+        let ran = Some(self.running).filter(|_| phase == Phase::Concluded(Outcome::Succeeded));
+        self.job.as_ref().map(|job| Record { ran, ..job.record(phase) })
     }
 
     /// Whether a document of `job` with this fingerprint is needed: for a new job, or for a fresh URL of the file that
@@ -407,6 +410,7 @@ mod tests {
             fingerprint: 5,
             image_bytes: 4_096,
             phase,
+            ran: None,
         }
     }
 
@@ -425,7 +429,7 @@ mod tests {
             machine.on(event, NOW);
             while machine.notice().is_some() {}
         };
-        let mut machine = booted(Some(record(false, Phase::Receiving { frontier_bytes: 0 })), Trial::Running);
+        let mut machine = booted(Some(record(false, Phase::Receiving { frontier_bytes: 2_048 })), Trial::Running);
         machine.on(Event::Connected, NOW);
         assert!(machine.is_testing() && machine.message(NOW).is_none());
         assert!(machine.judge(Ok(()), NOW));
@@ -439,6 +443,60 @@ mod tests {
         assert_eq!(operations, [Operation::Confirm, concluded, Operation::ClearJournal]);
         let next = machine.message(NOW).map(|(message, _)| message);
         assert!(matches!(next, Some(Message::NextJob { .. })), "{next:?}");
+        on(&mut machine, offer("job", 5));
+        let checks = machine.operation(NOW);
+        assert_eq!(checks, Some(Operation::CheckInstalled), "the other image may be that of the job");
+    }
+
+    fn offer(id: &str, fingerprint: u32) -> Event {
+        let execution = Execution {
+            id: ExecutionId::of(JobId::new(id).expect("a plain id")),
+            status: Status::InProgress,
+            version: 1,
+        };
+        let task = Task::Update(Plan::new(4_096, fingerprint, Sources { stream: true, http: false }).expect("a plan"));
+        Event::Offer(Offer { execution, task })
+    }
+
+    #[test]
+    fn a_job_that_a_local_update_delays_is_requested_after_it_and_starts_again() {
+        let mut machine = booted(Some(record(false, Phase::Receiving { frontier_bytes: 2_048 })), Trial::None);
+        machine.config.discovery = Discovery::OnDemand;
+        let sources = Sources { stream: false, http: true };
+        assert!(machine.update_now(Plan::new(4_096, 6, sources).expect("a plan"), NOW));
+        machine.on(Event::Connected, NOW);
+        assert_eq!(machine.operation(NOW), Some(Operation::CheckInstalled));
+        machine.on(Event::Done(Done::Installed(true)), NOW);
+        while machine.notice().is_some() {}
+        for _ in ["outcome", "journal"] {
+            assert!(machine.operation(NOW).is_some());
+            machine.on(Event::Done(Done::JournalSaved), NOW);
+        }
+        assert!(matches!(machine.message(NOW), Some((Message::NextJob { .. }, _))));
+        while machine.notice().is_some() {}
+        machine.on(offer("job", 5), NOW);
+        assert_eq!(machine.operation(NOW), Some(Operation::CheckInstalled), "its bytes may be overwritten");
+    }
+
+    /// Three responses could not be parsed, the name of the job was, and its document is on its way.
+    #[test]
+    fn a_response_about_the_next_job_does_not_end_a_local_update() {
+        let mut machine = booted(None, Trial::None);
+        machine.on(Event::Connected, NOW);
+        let unreadable = Event::OfferUnreadable(ota_jobs::Reason::DocumentTooDeep);
+        for _ in 0..3 {
+            assert!(matches!(machine.message(NOW), Some((Message::NextJob { document: true, .. }, _))));
+            machine.on(unreadable.clone(), NOW);
+            while machine.notice().is_some() {}
+        }
+        assert!(matches!(machine.message(NOW), Some((Message::NextJob { document: false, .. }, _))));
+        let Event::Offer(Offer { execution, .. }) = offer("job", 5) else { panic!("an offer") };
+        machine.on(Event::Offer(Offer { execution, task: Task::DocumentOmitted }), NOW);
+        assert!(matches!(machine.message(NOW), Some((Message::NextJob { document: true, .. }, _))));
+        let sources = Sources { stream: false, http: true };
+        assert!(machine.update_now(Plan::new(4_096, 6, sources).expect("a plan"), NOW));
+        machine.on(unreadable, NOW);
+        assert_eq!(machine.operation(NOW), Some(Operation::CheckInstalled));
     }
 
     #[test]
@@ -448,7 +506,7 @@ mod tests {
         let mut machine = booted(Some(record), Trial::None);
         machine.config.discovery = Discovery::OnDemand;
         machine.on(Event::Connected, NOW);
-        assert!(machine.message(NOW).is_none(), "nobody demanded it");
+        assert!(machine.message(NOW).is_none(), "no check was demanded");
         machine.on(Event::NoJob, NOW);
         let sources = Sources { stream: false, http: true };
         assert!(machine.update_now(Plan::new(4_096, 5, sources).expect("a plan"), NOW));

@@ -89,8 +89,8 @@ impl JobPoller {
         matches!(self.state, State::Requested { .. })
     }
 
-    /// Drops the request: its response does not arrive any more.
-    pub(super) fn disconnected(&mut self) {
+    /// Drops the request and what was found out about the next job: no response to it is expected any more.
+    pub(super) fn forget(&mut self) {
         *self = Self { demanded: self.demanded, ..Self::new() };
     }
 
@@ -134,10 +134,12 @@ impl JobPoller {
     }
 
     /// Takes a job without its document. It is requested with its document once more: the one that did not arrive or could not be
-    /// parsed may be of another job, which is gone.
-    pub(super) fn document_omitted(&mut self, execution: Execution, now: Instant) {
-        self.suspect = Some(execution);
+    /// parsed may be of another job, which is gone. With back-off, if that was done before.
+    pub(super) fn document_omitted(&mut self, execution: Execution, now: Instant, rng: &mut Rng) {
         self.state = State::Waiting(Some(now));
+        if self.suspect.replace(execution).is_some() {
+            self.refused(now, rng);
+        }
     }
 
     /// The jobs changed: a document that did not arrive or could not be parsed may be of a job that is gone.
@@ -212,7 +214,7 @@ mod tests {
                 assert!(poller.expire(now).is_none());
             }
         }
-        poller.document_omitted(job(), now);
+        poller.document_omitted(job(), now, &mut Rng::new(1));
         assert_eq!(asks_with_document(&mut poller, now), Some(true));
         let (execution, reason) = poller.expire(now.plus_ms(SUSPECT_WAITS * WAIT)).expect("silent a third time");
         assert_eq!((execution.id, reason), (job().id, Reason::DocumentTooLarge));
@@ -224,7 +226,7 @@ mod tests {
         let now = Instant::from_ms(0);
         poller.schedule(now);
         is_unreadable(&mut poller, now);
-        poller.document_omitted(job(), now);
+        poller.document_omitted(job(), now, &mut Rng::new(1));
         assert_eq!(asks_with_document(&mut poller, now), Some(true));
         let (_, reason) = poller.unreadable(Reason::DocumentTooDeep, now, &mut Rng::new(1)).expect("it is this job's");
         assert_eq!(reason, Reason::DocumentTooDeep);
@@ -238,7 +240,7 @@ mod tests {
             let mut poller = JobPoller::new();
             poller.schedule(now);
             is_unreadable(&mut poller, now);
-            poller.document_omitted(job(), now);
+            poller.document_omitted(job(), now, &mut Rng::new(1));
             assert_eq!(asks_with_document(&mut poller, now), Some(true));
             if notified {
                 poller.jobs_changed();
@@ -274,6 +276,22 @@ mod tests {
         for wait_ms in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000] {
             assert_eq!(asks_with_document(&mut poller, now), Some(false));
             assert!(poller.unreadable(Reason::DocumentNotJson, now, &mut rng).is_none());
+            let waited_ms = poller.deadline().map_or(0, |at| at.since(now));
+            assert!((wait_ms * 3 / 4..=wait_ms).contains(&waited_ms), "{waited_ms} of {wait_ms} ms");
+            now = now.plus_ms(waited_ms);
+        }
+    }
+
+    #[test]
+    fn a_service_that_always_omits_the_document_is_asked_ever_more_rarely() {
+        let (mut poller, mut rng) = (JobPoller::new(), Rng::new(1));
+        let mut now = Instant::from_ms(0);
+        poller.schedule(now);
+        assert_eq!(asks_with_document(&mut poller, now), Some(true));
+        poller.document_omitted(job(), now, &mut rng);
+        for wait_ms in [1_000, 2_000, 4_000] {
+            assert_eq!(asks_with_document(&mut poller, now), Some(true));
+            poller.document_omitted(job(), now, &mut rng);
             let waited_ms = poller.deadline().map_or(0, |at| at.since(now));
             assert!((wait_ms * 3 / 4..=wait_ms).contains(&waited_ms), "{waited_ms} of {wait_ms} ms");
             now = now.plus_ms(waited_ms);
@@ -323,7 +341,7 @@ mod tests {
                 now = until;
             }
         }
-        poller.document_omitted(job(), now);
+        poller.document_omitted(job(), now, &mut Rng::new(1));
         assert!(poller.message(now, WAIT, 1).is_some());
         assert_eq!(poller.deadline(), Some(now.plus_ms(4 * WAIT)));
     }

@@ -39,8 +39,8 @@ pub enum Trial {
     },
 }
 
-/// The state in which the journal's job resumes; `None` when it resumes once the service offers it again. An image on trial
-/// is then not its own: it was activated by other means.
+/// The state in which the journal's job resumes; `None` when it resumes once the service offers it again. An image on trial is
+/// then not its own: it was activated by other means, and is tested first.
 pub(super) fn resume(record: &Record, boot: &Boot, trial_deadline: Instant) -> Option<State> {
     let testing = State::SelfTesting { until: trial_deadline };
     let (slot, digest, boots) = match record.phase {
@@ -49,14 +49,20 @@ pub(super) fn resume(record: &Record, boot: &Boot, trial_deadline: Instant) -> O
         Phase::Concluded(Outcome::Failed(reason)) if boot.trial == Trial::Running => {
             return Some(State::RollingBack(reason));
         }
+        // The image of the job was confirmed before.
+        Phase::Concluded(_) if boot.trial == Trial::Running => return None,
         Phase::Concluded(_) if record.local => return Some(State::ClearingJournal),
+        Phase::Concluded(Outcome::Succeeded) if record.ran.is_some_and(|slot| slot != boot.running) => {
+            return Some(State::Reporting(Outcome::Failed(Reason::RolledBack)));
+        }
         Phase::Concluded(outcome) => return Some(State::Reporting(outcome)),
         Phase::Activating { slot, digest, boots } => (slot, digest, boots),
     };
     let runs = boot.running == slot && boot.digest == Some(digest);
     let failed = |reason| State::SavingOutcome(Outcome::Failed(reason));
     Some(match boot.trial {
-        Trial::Running if boot.running == slot => testing,
+        Trial::Running if runs => testing,
+        Trial::Running => return None,
         // The power failed after the confirmation and before the outcome was saved.
         Trial::None | Trial::Ended { .. } if runs => State::SavingOutcome(Outcome::Succeeded),
         Trial::Ended { slot: tried, digest: tried_digest, reason } if tried == slot && tried_digest == digest => {
@@ -66,9 +72,7 @@ pub(super) fn resume(record: &Record, boot: &Boot, trial_deadline: Instant) -> O
         _ if boot.running == slot => failed(Reason::DigestMismatch),
         // No trial started: the power failed between journal and boot record, or the boot selector cannot store its count.
         _ if boots >= BOOTS_MAX => State::InvalidatingImage { slot },
-        Trial::None | Trial::Running | Trial::Ended { .. } => {
-            State::SavingActivation { slot, digest, boots: boots + 1 }
-        }
+        Trial::None | Trial::Ended { .. } => State::SavingActivation { slot, digest, boots: boots + 1 },
     })
 }
 
@@ -82,12 +86,19 @@ mod tests {
     const UNTIL: Instant = Instant::from_ms(99);
 
     fn resumed(phase: Phase, running: u8, digest: [u8; 32], trial: Trial) -> Option<State> {
-        resumed_if(false, phase, running, digest, trial)
+        resumed_if(false, None, phase, running, digest, trial)
     }
 
-    fn resumed_if(local: bool, phase: Phase, running: u8, digest: [u8; 32], trial: Trial) -> Option<State> {
+    fn resumed_if(
+        local: bool,
+        ran: Option<u8>,
+        phase: Phase,
+        running: u8,
+        digest: [u8; 32],
+        trial: Trial,
+    ) -> Option<State> {
         let execution = ExecutionId::of(JobId::new("j").expect("a plain id"));
-        let record = Record { execution, local, fingerprint: 1, image_bytes: 9, phase };
+        let record = Record { execution, local, fingerprint: 1, image_bytes: 9, phase, ran };
         resume(&record, &Boot { running, digest: Some(digest), trial }, UNTIL)
     }
 
@@ -106,8 +117,9 @@ mod tests {
             (0, [0; 32], Trial::None, again),
             (0, [0; 32], ended(1, [8; 32]), again), // an older image's trial, not this one's
             (1, [8; 32], Trial::None, failed(Reason::DigestMismatch)),
-            (0, DIGEST, Trial::Running, again), // another image is on trial, from another slot
-            (0, DIGEST, Trial::None, again),    // the same image runs, from another slot
+            (0, DIGEST, Trial::Running, None), // another image is on trial, from another slot
+            (1, [8; 32], Trial::Running, None), // another image is on trial, in its slot
+            (0, DIGEST, Trial::None, again),   // the same image runs, from another slot
         ] {
             assert_eq!(resumed(activating, running, digest, trial), want, "{running} {trial:?}");
         }
@@ -124,9 +136,23 @@ mod tests {
     }
 
     #[test]
+    fn a_success_is_reported_only_while_its_image_runs_and_another_image_on_trial_is_tested_first() {
+        let succeeded = Phase::Concluded(Outcome::Succeeded);
+        let reported = |outcome| Some(State::Reporting(outcome));
+        for (ran, trial, want) in [
+            (None, Trial::None, reported(Outcome::Succeeded)), // stored by an older agent
+            (Some(0), Trial::None, reported(Outcome::Succeeded)),
+            (Some(1), Trial::None, reported(Outcome::Failed(Reason::RolledBack))),
+            (Some(0), Trial::Running, None),
+        ] {
+            assert_eq!(resumed_if(false, ran, succeeded, 0, DIGEST, trial), want, "{ran:?} {trial:?}");
+        }
+    }
+
+    #[test]
     fn the_outcome_of_a_local_update_is_not_reported() {
         for outcome in [Outcome::Succeeded, Outcome::Failed(Reason::ImageTooShort)] {
-            let resumed = |local| resumed_if(local, Phase::Concluded(outcome), 0, DIGEST, Trial::None);
+            let resumed = |local| resumed_if(local, None, Phase::Concluded(outcome), 0, DIGEST, Trial::None);
             assert_eq!(resumed(true), Some(State::ClearingJournal));
             assert_eq!(resumed(false), Some(State::Reporting(outcome)));
         }

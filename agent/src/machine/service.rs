@@ -25,7 +25,7 @@ impl Machine {
 
     pub(super) fn disconnect(&mut self) {
         self.link.connected = false;
-        self.poller.disconnected();
+        self.poller.forget();
         if let Some(job) = &mut self.job {
             job.reporter.disconnected();
         }
@@ -96,7 +96,7 @@ impl Machine {
             return self.no_job(now);
         }
         match task {
-            Task::DocumentOmitted => self.poller.document_omitted(execution, now),
+            Task::DocumentOmitted => self.poller.document_omitted(execution, now, &mut self.rng),
             Task::Custom => self.other_job(now),
             Task::Update(plan) => {
                 let identity = Identity { id: execution.id, local: false, plan };
@@ -116,10 +116,16 @@ impl Machine {
         let same_file = |record: &Record| {
             record.execution.job == identity.id.job && record.fingerprint == identity.plan.fingerprint
         };
-        let keep_bytes = match self.interrupted.take().filter(same_file) {
-            Some(Record { phase: Phase::Receiving { frontier_bytes }, .. }) => frontier_bytes,
+        let keep_bytes = match &self.interrupted {
+            Some(record @ Record { phase: Phase::Receiving { frontier_bytes }, .. }) if same_file(record) => {
+                *frontier_bytes
+            }
             _ => 0,
         };
+        match identity.local && keep_bytes == 0 {
+            true => self.slots_changed(), // the service's job goes on later, from its start
+            false => self.interrupted = None,
+        }
         let image_bytes = identity.plan.image_bytes;
         let asking = State::AskingDownload { keep_bytes, ask_at: now, why: None };
         let state = if keep_bytes > 0 { asking } else { State::CheckingInstalled };
@@ -136,13 +142,20 @@ impl Machine {
     /// Makes a job the active one.
     pub(super) fn activate(&mut self, identity: Identity, version: Option<u64>, state: State, now: Instant) {
         if identity.local {
-            self.poller.unschedule();
+            self.poller.forget();
         } else {
             self.poller.answered(None);
         }
         let mut job = Job::new(identity, version, state, &self.config, now, &mut self.notices);
         job.transfer.expect_delay(self.delay_ms);
         self.job = Some(job);
+    }
+
+    /// What an interrupted download has in flash may be overwritten.
+    pub(super) fn slots_changed(&mut self) {
+        if let Some(record) = &mut self.interrupted {
+            record.phase = Phase::Receiving { frontier_bytes: 0 };
+        }
     }
 
     /// Whether a request is wanted: on demand, only if one is demanded or a download was interrupted.

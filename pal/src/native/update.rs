@@ -250,7 +250,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
 
     /// See [`Platform::watchdog_ms`](crate::Platform::watchdog_ms).
     pub fn watchdog_ms(&self) -> Option<u32> {
-        self.watchdog.idle_ms()
+        self.watchdog.idle_ms().map(|ms| ms.max(1))
     }
 
     /// See [`Platform::reset`](crate::Platform::reset).

@@ -11,8 +11,8 @@ pub trait Watchdog {
     /// Restarts the watchdog timer.
     fn feed(&mut self);
 
-    /// How often it is fed while the device waits for the network or the application: by default every second. `None` if
-    /// that is not needed.
+    /// How often it is fed while the device waits for the network or the application, in milliseconds: by default every second.
+    /// `None` if that is not needed.
     fn idle_ms(&self) -> Option<u32> {
         Some(1_000)
     }

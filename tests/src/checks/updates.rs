@@ -1,6 +1,6 @@
 //! Checks of what is reported to the service.
 
-use ota_agent::Command;
+use ota_agent::{Command, Notice};
 use ota_jobs::{Reason, Status};
 use ota_pal::Trial;
 
@@ -91,7 +91,7 @@ impl Checks {
         let kind = release.kind;
         let fits = match (update.status, update.reason()) {
             (Status::Succeeded, None) => earned.is_empty() || self.accepted_on_command(),
-            (Status::Failed, Some(Reason::RolledBack)) if self.rolled_back_on_command() => true,
+            (Status::Failed, Some(Reason::RolledBack)) if self.is_left_on_command() => true,
             (status, Some(reason)) => {
                 status == reason.status() && (earned.contains(&reason) || self.allowed_failures.contains(&reason))
             }
@@ -109,8 +109,10 @@ impl Checks {
         self.commands.contains(&(Command::Accept, Ok(())))
     }
 
-    fn rolled_back_on_command(&self) -> bool {
-        self.commands.contains(&(Command::RollBack, Ok(())))
+    /// Whether the image of the last job was left on command.
+    fn is_left_on_command(&self) -> bool {
+        let mut since_last_job = self.notices.iter().rev().take_while(|n| !matches!(n, Notice::UpdateAvailable { .. }));
+        since_last_job.any(|notice| matches!(notice, Notice::RolledBack { .. } | Notice::FactoryReset))
     }
 
     /// The files of the job that an update ends.

@@ -19,11 +19,10 @@ const HARMLESS: [Command; 6] =
 const SLOT_SECTORS: usize = 40;
 const SLOT_BYTES: u64 = (SLOT_SECTORS * PLAIN.sector_bytes) as u64;
 /// States in which the agent waits for something.
-const STATES: [AgentState; 6] = [
-    AgentState::Preparing,
+const STATES: [AgentState; 5] = [
     AgentState::Downloading,
-    AgentState::Verifying,
     AgentState::Activating,
+    AgentState::Resetting,
     AgentState::Testing,
     AgentState::Reporting,
 ];
@@ -39,6 +38,7 @@ pub(super) fn draw(seed: u64, rng: &mut Rng) -> (Simulation, Vec<(u64, Action)>)
     sim.web.failures = rng.pick(&[0, 0, 10, 50]);
     let later = (0..rng.below(4)).map(|_| Consent::Later { ms: rng.below(20_000) as u32, why: WhyLater::Application });
     sim.device.consent.answers.borrow_mut().extend(later);
+    sim.device.consent.unprepared.set(rng.pick(&[0, 0, 5, u32::MAX]));
     (sim, script(rng))
 }
 

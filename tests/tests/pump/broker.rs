@@ -30,6 +30,9 @@ pub struct Line {
     pub is_dead: bool,
     /// Whether nothing can be sent on a dead connection.
     pub stalls: bool,
+    /// Whether it does not answer a device that leaves.
+    pub keeps: bool,
+    pub keep_alive_s: u16,
     /// How long the stream service answers nothing from the first request for blocks on, while the broker acknowledges.
     pub no_blocks_for: Option<Duration>,
     pub no_blocks_until: Option<Clock>,
@@ -80,6 +83,8 @@ impl Line {
             dies_after: None,
             is_dead: false,
             stalls: false,
+            keeps: false,
+            keep_alive_s: KEEP_ALIVE_S,
             no_blocks_for: None,
             no_blocks_until: None,
             assured_requests: 0,
@@ -122,7 +127,7 @@ impl Broker for Line {
     type Error<'c> = &'static str;
 
     fn keep_alive_s(&self) -> u16 {
-        KEEP_ALIVE_S
+        self.keep_alive_s
     }
 
     async fn connect<'c>(&'c mut self, activity: &'c Activity) -> Result<Self::Connection<'c>, &'static str> {
@@ -161,6 +166,9 @@ impl Mqtt for Open<'_> {
     }
 
     async fn unsubscribe(&mut self, filters: &[&str]) -> Result<(), &'static str> {
+        if self.line.keeps {
+            pending::<()>().await;
+        }
         self.line.filters.retain(|filter| !filters.contains(&filter.as_str()));
         Ok(())
     }
