@@ -404,9 +404,9 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
                 let verified = platform.verify(self.update.signature().as_ref(), source).await;
                 verified.map_or_else(refusal, |digest| Done::Verified { digest: digest.0 })
             }
-            Operation::Activate { slot, digest } => {
+            Operation::Activate { slot } => {
                 let Some(slot) = SlotId::from_number(slot) else { return Some(Done::Failed(Reason::BootRecordFailed)) };
-                let digest = ota_pal::Digest(digest);
+                let digest = ota_pal::Digest(self.machine.digest());
                 match platform.activate(slot, &digest, image_bytes).await {
                     Ok(()) => Done::Activated,
                     // The boot record may be stored although an error was returned: then the next reset starts the

@@ -265,6 +265,7 @@ mod tests {
             local: false,
             fingerprint: 5,
             image_bytes: 8_192,
+            digest: [0; 32],
             phase: Phase::Receiving { frontier_bytes: 4_096 },
             ran: None,
         };

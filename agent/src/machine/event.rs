@@ -145,12 +145,11 @@ pub enum Operation {
     ClearJournal,
     /// Reads the image back, hashes it, verifies the signature and checks the header: [`Done::Verified`].
     Verify,
-    /// Hashes the image again and writes the boot record: [`Done::Activated`].
+    /// Hashes the image again, for [`Machine::digest`](super::Machine::digest), and writes the boot record:
+    /// [`Done::Activated`].
     Activate {
         /// The slot with the image.
         slot: u8,
-        /// SHA-256 of the whole file.
-        digest: [u8; 32],
     },
     /// Makes the running image the confirmed one: [`Done::Confirmed`].
     Confirm,

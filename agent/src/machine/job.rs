@@ -23,12 +23,19 @@ pub(super) struct Identity {
     /// Started by the application, and unknown to the service.
     pub(super) local: bool,
     pub(super) plan: Plan,
+    /// SHA-256 of the image; zeros until it is verified.
+    pub(super) digest: [u8; 32],
 }
 
 impl Identity {
     /// An update that the application started.
     pub(super) fn local(plan: Plan) -> Self {
-        Self { id: ExecutionId::of(JobId::new(LOCAL_JOB).expect("a plain id")), local: true, plan }
+        Self { local: true, ..Self::new(ExecutionId::of(JobId::new(LOCAL_JOB).expect("a plain id")), plan) }
+    }
+
+    /// An update that the service offers.
+    pub(super) fn new(id: ExecutionId, plan: Plan) -> Self {
+        Self { id, local: false, plan, digest: [0; 32] }
     }
 
     /// Whether it is an execution of the service's job `job`.
@@ -92,9 +99,8 @@ impl Job {
 
     /// The journal record of this job in `phase`.
     pub(super) fn record(&self, phase: Phase) -> Record {
-        let Identity { id, local, plan: Plan { image_bytes, fingerprint, .. } } = &self.identity;
-        let (execution, local, fingerprint, image_bytes) = (id.clone(), *local, *fingerprint, *image_bytes);
-        Record { execution, local, fingerprint, image_bytes, phase, ran: None }
+        let Identity { id, local, plan: Plan { image_bytes, fingerprint, .. }, digest } = self.identity.clone();
+        Record { execution: id, local, fingerprint, image_bytes, digest, phase, ran: None }
     }
 
     /// Applies an input: enters the next state of the transition table, if there is one. A cancellation or an abort is
@@ -161,6 +167,9 @@ impl Job {
         self.in_flight = false;
         if self.is_receiving() {
             self.transfer.done(done);
+        }
+        if let Done::Verified { digest } = done {
+            self.identity.digest = digest;
         }
         let input = self.interrupt.take().unwrap_or(Input::Done(done));
         self.apply(input, now, out);
@@ -359,7 +368,7 @@ mod tests {
             arrives(&mut machine, index);
             work(&mut machine, 0);
         }
-        let activates = Some(Operation::SaveJournal(Phase::Activating { slot: 1, digest: [7; 32], boots: 0 }));
+        let activates = Some(Operation::SaveJournal(Phase::Activating { slot: 1, boots: 0 }));
         assert_eq!(machine.operation(NOW.plus_ms(1_999)), None);
         assert_eq!(machine.deadline(NOW), Some(NOW.plus_ms(2_000)));
         assert_eq!(machine.clone().operation(NOW.plus_ms(2_000)), activates);
@@ -390,10 +399,10 @@ mod tests {
 
     #[test]
     fn a_trial_whose_job_is_over_reports_no_progress() {
-        let phase = Phase::Activating { slot: 0, digest: [7; 32], boots: 0 };
-        let (execution, local, ran) = (ExecutionId::of(job()), false, None);
-        let record = Record { execution, local, fingerprint: 5, image_bytes: 8_192, phase, ran };
-        let boot = Boot { running: 0, digest: Some([7; 32]), trial: Trial::Running };
+        let phase = Phase::Activating { slot: 0, boots: 0 };
+        let (execution, local, digest, ran) = (ExecutionId::of(job()), false, [7; 32], None);
+        let record = Record { execution, local, fingerprint: 5, image_bytes: 8_192, digest, phase, ran };
+        let boot = Boot { running: 0, digest: Some(digest), trial: Trial::Running };
         for (status, sent) in [(Status::InProgress, true), (Status::Canceled, false)] {
             let config = AgentConfig::new("thing").expect("a plain name");
             let mut machine = Machine::at_boot(config, Some(record.clone()), boot, 1, NOW);

@@ -38,6 +38,8 @@ pub struct Record {
     pub fingerprint: u32,
     /// Bytes of the whole file.
     pub image_bytes: u32,
+    /// SHA-256 of the whole file; only that of an activating job is stored.
+    pub digest: [u8; 32],
     /// The progress.
     pub phase: Phase,
     /// The slot that ran when the update succeeded; `None` in another phase, or if it was not stored.
@@ -56,8 +58,6 @@ pub enum Phase {
     Activating {
         /// The slot that holds the image.
         slot: u8,
-        /// SHA-256 of the whole file.
-        digest: [u8; 32],
         /// Boots since then in which the boot selector did not start the trial.
         boots: u8,
     },
@@ -93,10 +93,10 @@ impl Record {
                 out[12..16].copy_from_slice(&frontier_bytes.to_le_bytes());
                 RECEIVING
             }
-            Phase::Activating { slot, digest, boots } => {
+            Phase::Activating { slot, boots } => {
                 out[16] = slot;
                 out[17] = boots;
-                out[24..56].copy_from_slice(&digest);
+                out[24..56].copy_from_slice(&self.digest);
                 ACTIVATING
             }
             Phase::Concluded(Outcome::Succeeded) => {
@@ -120,9 +120,7 @@ impl Record {
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let phase = match bytes[1] {
             RECEIVING => Phase::Receiving { frontier_bytes: word(12) },
-            ACTIVATING => {
-                Phase::Activating { slot: bytes[16], digest: bytes[24..56].try_into().ok()?, boots: bytes[17] }
-            }
+            ACTIVATING => Phase::Activating { slot: bytes[16], boots: bytes[17] },
             SUCCEEDED => Phase::Concluded(Outcome::Succeeded),
             // A newer agent, whose image was rolled back, may have stored a reason that is unknown here.
             FAILED => Phase::Concluded(Outcome::Failed(
@@ -135,7 +133,8 @@ impl Record {
         let name = core::str::from_utf8(bytes[56..].get(..usize::from(bytes[3]))?).ok()?;
         let queued_at = if matches!(phase, Phase::Receiving { .. }) { 0 } else { word(12) };
         let execution = ExecutionId { job: JobId::new(name).ok()?, number: word(20), queued_at };
-        Some(Self { execution, local, fingerprint: word(4), image_bytes: word(8), phase, ran })
+        let digest = bytes[24..56].try_into().ok()?;
+        Some(Self { execution, local, fingerprint: word(4), image_bytes: word(8), digest, phase, ran })
     }
 }
 
@@ -153,6 +152,7 @@ mod tests {
             local: false,
             fingerprint: 0x1122_3344,
             image_bytes: 70_000,
+            digest: if matches!(phase, Phase::Activating { .. }) { [0xA5; 32] } else { [0; 32] },
             phase,
             ran: None,
         }
@@ -162,7 +162,7 @@ mod tests {
     fn every_phase_comes_back_as_it_was() {
         for phase in [
             Phase::Receiving { frontier_bytes: 65_536 },
-            Phase::Activating { slot: 1, digest: [0xA5; 32], boots: 2 },
+            Phase::Activating { slot: 1, boots: 2 },
             Phase::Concluded(Outcome::Succeeded),
             Phase::Concluded(Outcome::Failed(Reason::SelfTestFailed)),
         ] {

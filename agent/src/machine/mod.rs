@@ -138,9 +138,9 @@ impl Machine {
                 }
             }
             Some(state) => {
-                let Record { execution: id, local, image_bytes, fingerprint, .. } = record;
+                let Record { execution: id, local, image_bytes, fingerprint, digest, .. } = record;
                 let plan = Plan { image_bytes, fingerprint, ..NO_IMAGE };
-                self.activate(Identity { id, local, plan }, None, state, now);
+                self.activate(Identity { id, local, plan, digest }, None, state, now);
             }
         }
     }
@@ -338,6 +338,11 @@ impl Machine {
         self.job.as_ref().map_or(0, |job| job.identity.plan.image_bytes)
     }
 
+    /// SHA-256 of the active job's image; zeros until it is verified.
+    pub fn digest(&self) -> [u8; 32] {
+        self.job.as_ref().map_or([0; 32], |job| job.identity.digest)
+    }
+
     /// The journal record of the active job in `phase`.
     pub fn record(&self, phase: Phase) -> Option<Record> {
         let ran = Some(self.running).filter(|_| phase == Phase::Concluded(Outcome::Succeeded));
@@ -409,6 +414,7 @@ mod tests {
             local,
             fingerprint: 5,
             image_bytes: 4_096,
+            digest: DIGEST,
             phase,
             ran: None,
         }
@@ -518,9 +524,9 @@ mod tests {
     #[test]
     fn a_resumed_job_is_stored_again_as_the_journal_has_it() {
         for local in [false, true] {
-            let found = record(local, Phase::Activating { slot: 1, digest: DIGEST, boots: 0 });
+            let found = record(local, Phase::Activating { slot: 1, boots: 0 });
             let mut machine = booted(Some(found.clone()), Trial::None);
-            let phase = Phase::Activating { slot: 1, digest: DIGEST, boots: 1 };
+            let phase = Phase::Activating { slot: 1, boots: 1 };
             assert_eq!(machine.operation(NOW), Some(Operation::SaveJournal(phase)));
             assert_eq!(machine.record(phase), Some(Record { phase, ..found.clone() }));
             assert_eq!((machine.job(), machine.image_bytes()), (Some(&found.execution.job), 4_096));

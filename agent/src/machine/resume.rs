@@ -43,7 +43,7 @@ pub enum Trial {
 /// then not its own: it was activated by other means, and is tested first.
 pub(super) fn resume(record: &Record, boot: &Boot, trial_deadline: Instant) -> Option<State> {
     let testing = State::SelfTesting { until: trial_deadline };
-    let (slot, digest, boots) = match record.phase {
+    let (slot, boots) = match record.phase {
         Phase::Receiving { .. } => return None,
         // The reported outcome is a failure, so the image on trial must not be confirmed.
         Phase::Concluded(Outcome::Failed(reason)) if boot.trial == Trial::Running => {
@@ -56,23 +56,21 @@ pub(super) fn resume(record: &Record, boot: &Boot, trial_deadline: Instant) -> O
             return Some(State::Reporting(Outcome::Failed(Reason::RolledBack)));
         }
         Phase::Concluded(outcome) => return Some(State::Reporting(outcome)),
-        Phase::Activating { slot, digest, boots } => (slot, digest, boots),
+        Phase::Activating { slot, boots } => (slot, boots),
     };
-    let runs = boot.running == slot && boot.digest == Some(digest);
+    let runs = boot.running == slot && boot.digest == Some(record.digest);
     let failed = |reason| State::SavingOutcome(Outcome::Failed(reason));
     Some(match boot.trial {
         Trial::Running if runs => testing,
         Trial::Running => return None,
         // The power failed after the confirmation and before the outcome was saved.
         Trial::None | Trial::Ended { .. } if runs => State::SavingOutcome(Outcome::Succeeded),
-        Trial::Ended { slot: tried, digest: tried_digest, reason } if tried == slot && tried_digest == digest => {
-            failed(reason)
-        }
+        Trial::Ended { slot: tried, digest, reason } if tried == slot && digest == record.digest => failed(reason),
         // Another image is in the slot.
         _ if boot.running == slot => failed(Reason::DigestMismatch),
         // No trial started: the power failed between journal and boot record, or the boot selector cannot store its count.
         _ if boots >= BOOTS_MAX => State::InvalidatingImage { slot },
-        Trial::None | Trial::Ended { .. } => State::SavingActivation { slot, digest, boots: boots + 1 },
+        Trial::None | Trial::Ended { .. } => State::SavingActivation { slot, boots: boots + 1 },
     })
 }
 
@@ -98,17 +96,17 @@ mod tests {
         trial: Trial,
     ) -> Option<State> {
         let execution = ExecutionId::of(JobId::new("j").expect("a plain id"));
-        let record = Record { execution, local, fingerprint: 1, image_bytes: 9, phase, ran };
+        let record = Record { execution, local, fingerprint: 1, image_bytes: 9, digest: DIGEST, phase, ran };
         resume(&record, &Boot { running, digest: Some(digest), trial }, UNTIL)
     }
 
     #[test]
     fn the_decision_is_by_running_slot_and_digest() {
-        let activating = Phase::Activating { slot: 1, digest: DIGEST, boots: 0 };
+        let activating = Phase::Activating { slot: 1, boots: 0 };
         let ended = |slot, digest| Trial::Ended { slot, digest, reason: Reason::SelfTestFailed };
         let succeeded = Some(State::SavingOutcome(Outcome::Succeeded));
         let failed = |reason| Some(State::SavingOutcome(Outcome::Failed(reason)));
-        let again = Some(State::SavingActivation { slot: 1, digest: DIGEST, boots: 1 });
+        let again = Some(State::SavingActivation { slot: 1, boots: 1 });
         let testing = Some(State::SelfTesting { until: UNTIL });
         for (running, digest, trial, want) in [
             (1, DIGEST, Trial::None, succeeded), // power failed between confirmation and report
@@ -123,7 +121,7 @@ mod tests {
         ] {
             assert_eq!(resumed(activating, running, digest, trial), want, "{running} {trial:?}");
         }
-        let often = Phase::Activating { slot: 1, digest: DIGEST, boots: BOOTS_MAX };
+        let often = Phase::Activating { slot: 1, boots: BOOTS_MAX };
         assert_eq!(resumed(often, 0, [0; 32], Trial::None), Some(State::InvalidatingImage { slot: 1 }));
         assert_eq!(resumed(often, 1, DIGEST, Trial::Running), testing);
         let outcome = Outcome::Failed(Reason::ImageTooShort);

@@ -99,7 +99,7 @@ impl Machine {
             Task::DocumentOmitted => self.poller.document_omitted(execution, now, &mut self.rng),
             Task::Custom => self.other_job(now),
             Task::Update(plan) => {
-                let identity = Identity { id: execution.id, local: false, plan };
+                let identity = Identity::new(execution.id, plan);
                 self.start(identity, Some(execution.version), now);
             }
             Task::Refused(reason) => self.reject(execution, reason, now),
@@ -135,7 +135,7 @@ impl Machine {
 
     /// Ends a job that cannot succeed on this device: `reason` is reported as `REJECTED` or `FAILED`.
     pub(super) fn reject(&mut self, execution: Execution, reason: Reason, now: Instant) {
-        let identity = Identity { id: execution.id, local: false, plan: NO_IMAGE };
+        let identity = Identity::new(execution.id, NO_IMAGE);
         self.activate(identity, Some(execution.version), State::SavingOutcome(Outcome::Failed(reason)), now);
     }
 

@@ -23,15 +23,15 @@ pub(super) enum State {
     /// Reads the image back, hashes it, verifies its signature and checks its header.
     Verifying { slot: u8 },
     /// Asks the application whether to reset into the new image, at `ask_at`.
-    AskingReset { slot: u8, digest: [u8; 32], ask_at: Instant, why: Option<WhyLater> },
+    AskingReset { slot: u8, ask_at: Instant, why: Option<WhyLater> },
     /// Reports that the image is verified, and waits until `until` at most for the acknowledgement: if the job was cancelled
     /// and the notification was lost, the response is the last chance to detect it.
-    Announcing { slot: u8, digest: [u8; 32], until: Instant },
+    Announcing { slot: u8, until: Instant },
     /// Writes the decision to activate to the journal, before the boot record. `boots` counts the later boots in
     /// which the boot selector did not start the trial.
-    SavingActivation { slot: u8, digest: [u8; 32], boots: u8 },
+    SavingActivation { slot: u8, boots: u8 },
     /// Writes the boot record. From here on a cancellation does not stop the trial.
-    Activating { slot: u8, digest: [u8; 32] },
+    Activating { slot: u8 },
     /// Waits until the application is prepared for a reset, until `until` at most.
     PreparingReset { until: Instant },
     /// Resets the device.
@@ -143,12 +143,10 @@ impl State {
             State::Announcing { until, .. } => {
                 Facts { report: Some(Report::Ready), deadline: Some(until), ..CANCELLABLE }
             }
-            State::SavingActivation { slot, digest, boots } => {
-                Facts { operation: save(Phase::Activating { slot, digest, boots }), ..CANCELLABLE }
+            State::SavingActivation { slot, boots } => {
+                Facts { operation: save(Phase::Activating { slot, boots }), ..CANCELLABLE }
             }
-            State::Activating { slot, digest } => {
-                Facts { operation: Some(Operation::Activate { slot, digest }), ..NO_FACTS }
-            }
+            State::Activating { slot } => Facts { operation: Some(Operation::Activate { slot }), ..NO_FACTS },
             State::PreparingReset { until } => Facts { deadline: Some(until), ..NO_FACTS },
             State::Resetting => Facts { operation: Some(Operation::Reset), ..NO_FACTS },
             State::SelfTesting { until } => Facts {
@@ -232,7 +230,7 @@ impl State {
             },
             State::Verifying { slot } => match input {
                 I::Done(Done::Verified { digest }) => {
-                    let next = State::AskingReset { slot, digest, ask_at: context.now, why: None };
+                    let next = State::AskingReset { slot, ask_at: context.now, why: None };
                     to(next).with(Notice::VerifySucceeded { digest })
                 }
                 // Nothing was activated yet.
@@ -242,12 +240,10 @@ impl State {
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
-            State::AskingReset { slot, digest, why: before, .. } => match input {
-                I::Consent(Consent::Now) => {
-                    to(State::Announcing { slot, digest, until: context.now.plus_ms(ANNOUNCE_MS_MAX) })
-                }
+            State::AskingReset { slot, why: before, .. } => match input {
+                I::Consent(Consent::Now) => to(State::Announcing { slot, until: context.now.plus_ms(ANNOUNCE_MS_MAX) }),
                 I::Consent(Consent::Later { ms, why }) => {
-                    let next = State::AskingReset { slot, digest, ask_at: again(context.now, ms), why: Some(why) };
+                    let next = State::AskingReset { slot, ask_at: again(context.now, ms), why: Some(why) };
                     Transition { next, notice: postponed(Step::Reset, before, why) }
                 }
                 I::Consent(Consent::Refused) => failed(Reason::RefusedByApplication),
@@ -256,15 +252,15 @@ impl State {
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
             },
-            State::Announcing { slot, digest, .. } => match input {
-                I::ReportSettled | I::Deadline => to(State::SavingActivation { slot, digest, boots: 0 }),
+            State::Announcing { slot, .. } => match input {
+                I::ReportSettled | I::Deadline => to(State::SavingActivation { slot, boots: 0 }),
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::SelfTest(_) | I::Consent(_) => return None,
             },
-            State::SavingActivation { slot, digest, .. } => match input {
-                I::Done(Done::JournalSaved) => to(State::Activating { slot, digest }),
+            State::SavingActivation { slot, .. } => match input {
+                I::Done(Done::JournalSaved) => to(State::Activating { slot }),
                 I::Done(Done::Failed(reason)) => failed(reason),
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
