@@ -132,11 +132,13 @@ impl Service {
         self.changed(true, now_ms)
     }
 
-    /// Deletes a job and creates it again under its id, in the next second.
+    /// Deletes a job and creates it again under its id, in a later second.
     pub fn create_again(&mut self, id: &str, now_ms: u64) -> Vec<Reply> {
-        let job = self.entry(id).expect("there is such a job").job.clone();
+        let Entry { job, queued_ms, .. } = self.entry(id).expect("there is such a job");
+        // In another second: the devices could not distinguish the executions otherwise.
+        let (job, queued_ms) = (job.clone(), now_ms.max(*queued_ms) + 1_000);
         self.entries.retain(|entry| entry.job.id != id);
-        self.create(job, now_ms + 1_000)
+        self.create(job, queued_ms)
     }
 
     /// Ends a job at the service, as a forced cancellation. Has no effect on one that has ended.
