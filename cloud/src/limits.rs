@@ -144,5 +144,11 @@ pub const STOP_TIMEOUT: Duration = Duration::from_millis(700);
 /// Interval of the check for expired timers.
 pub const TIMER_TICK: Duration = Duration::from_secs(1);
 
+/// How long after each connection to the broker no timer expires: the reports of an outage arrive first.
+pub const EXPIRY_GRACE: Duration = Duration::from_secs(60);
+
+/// How far the wall clock may gain on the monotonic clock between two checks of the timers; more counts as an outage.
+pub const CLOCK_STEP_MAX: Duration = Duration::from_secs(10);
+
 /// Valid range of the timers of an execution. Unit: minutes. Source: AWS IoT Jobs, 1 minute to 7 days.
 pub const TIMER_MINUTES: std::ops::RangeInclusive<u64> = 1..=10_080;

@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::codec;
+use super::expiry_gate::ExpiryGate;
 use super::job_admin::AdminError;
 use super::messages::{IncomingRequest, Notification};
 use super::notify_queue::{NotifyQueue, PendingNotify};
@@ -38,6 +39,7 @@ pub struct JobActor {
     notify_queue: NotifyQueue,
     cancellations: VecDeque<(Cancellation, Answer<CancelResponse>)>,
     subscribed: watch::Receiver<bool>,
+    expiry_gate: ExpiryGate,
 }
 
 impl JobActor {
@@ -46,7 +48,8 @@ impl JobActor {
     /// `subscribed`: whether the broker is connected.
     pub fn new(jobs: JobService, outbox: Outbox, subscribed: watch::Receiver<bool>) -> Self {
         let notify_queue = NotifyQueue::new(subscribed.clone());
-        Self { jobs, outbox, notify_queue, cancellations: VecDeque::new(), subscribed }
+        let expiry_gate = ExpiryGate::new(*subscribed.borrow(), Instant::now(), now_s());
+        Self { jobs, outbox, notify_queue, cancellations: VecDeque::new(), subscribed, expiry_gate }
     }
 
     /// Runs until all senders are dropped.
@@ -63,8 +66,8 @@ impl JobActor {
                     Some(command) => self.execute(command).await,
                     None => return,
                 },
-                _ = tick.tick() => if self.expire_timers().await { tick.reset_immediately() },
-                Ok(()) = self.subscribed.changed() => self.broker_changed(),
+                _ = tick.tick() => if self.expire_timers(Instant::now(), now_s()).await { tick.reset_immediately() },
+                Ok(()) = self.subscribed.changed() => self.broker_changed(Instant::now()),
                 () = std::future::ready(()), if !self.cancellations.is_empty() => self.cancel_batch().await,
                 () = self.notify_queue.ready(), if self.notify_queue.has_pending() => self.notify_one().await,
             }
@@ -137,9 +140,16 @@ impl JobActor {
         }
     }
 
-    /// Ends overdue executions; returns whether more may be overdue.
-    async fn expire_timers(&mut self) -> bool {
-        let due = self.jobs.time_out(now_s()).await.unwrap_or_else(|error| {
+    /// Ends overdue executions if devices had time to report; returns whether more may be overdue.
+    async fn expire_timers(&mut self, now: Instant, now_s: u64) -> bool {
+        // The loop may select the tick before a change of the connection that came first.
+        if self.subscribed.has_changed().unwrap_or(false) {
+            self.broker_changed(now);
+        }
+        if !self.expiry_gate.is_open(now, now_s) {
+            return false;
+        }
+        let due = self.jobs.time_out(now_s).await.unwrap_or_else(|error| {
             report_error(format_args!("timers: {error}"));
             Vec::new()
         });
@@ -149,8 +159,10 @@ impl JobActor {
     }
 
     /// Messages may be lost when a connection ends: after a reconnect all things with pending executions are notified.
-    fn broker_changed(&mut self) {
-        if *self.subscribed.borrow_and_update() {
+    fn broker_changed(&mut self, now: Instant) {
+        let subscribed = *self.subscribed.borrow_and_update();
+        self.expiry_gate.broker_changed(subscribed, now);
+        if subscribed {
             self.notify_queue.add_all();
         }
     }
@@ -186,14 +198,16 @@ fn notification(message: &Notification) -> Option<Outgoing> {
 mod tests {
     use std::time::Duration;
 
-    use super::super::messages::Request;
+    use super::super::messages::{Reply, Request};
+    use super::super::rules::{Change, StepTimer};
     use super::*;
-    use crate::limits::{DATABASE_BYTES_MAX, PUBLISHES_QUEUED_MAX};
+    use crate::limits::{DATABASE_BYTES_MAX, EXPIRY_GRACE, PUBLISHES_QUEUED_MAX};
     use crate::serve::log::{Format, Log};
     use crate::serve::signed_url::Signer;
     use crate::serve::transport::{BrokerAddress, Connection, connect};
     use crate::store::Store;
     use crate::testing::TempDir;
+    use ota_jobs::Status;
     use tokio::sync::oneshot;
     use tokio::task::JoinSet;
 
@@ -208,19 +222,63 @@ mod tests {
         connection: Connection,
     }
 
-    impl TestService {
+    /// An actor that does not run yet.
+    struct Idle {
+        dir: TempDir,
+        actor: JobActor,
+        broker: watch::Sender<bool>,
+        connection: Connection,
+    }
+
+    impl Idle {
         async fn new(broker: bool) -> Self {
-            let dir = TempDir::new();
+            Self::over(TempDir::new(), broker).await
+        }
+
+        /// An actor over the database in this directory.
+        async fn over(dir: TempDir, broker: bool) -> Self {
             let store = Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap();
             let signer = Signer::new(&[1; 32], "http://h:1".into(), Duration::from_secs(60));
             let address = BrokerAddress { host: "127.0.0.1".into(), port: 1, tls: None, login: None, resume: false };
             let (publisher, connection) = connect(&address, &[]);
             let (broker, subscribed) = watch::channel(broker);
-            let (commands, inbox) = mpsc::channel(8);
             let outbox = Outbox { publisher, log: Log::new(Format::Quiet) };
+            let actor = JobActor::new(JobService::new(store, signer), outbox, subscribed);
+            Self { dir, actor, broker, connection }
+        }
+
+        fn run(self) -> TestService {
+            let Self { dir, actor, broker, connection } = self;
+            let (commands, inbox) = mpsc::channel(8);
             let mut tasks = JoinSet::new();
-            tasks.spawn(JobActor::new(JobService::new(store, signer), outbox, subscribed).run(inbox));
-            Self { _dir: dir, _tasks: tasks, commands, broker, connection }
+            tasks.spawn(actor.run(inbox));
+            TestService { _dir: dir, _tasks: tasks, commands, broker, connection }
+        }
+
+        /// Creates a job with a timer and starts its execution for the thing `lamp`.
+        async fn start(&self, id: &str, now_s: u64) {
+            let job = NewJob { timeout_minutes: Some(30), ..job(vec!["lamp".into()]) };
+            self.actor.jobs.create(id, &job).await.unwrap();
+            assert!(matches!(self.update(id, Status::InProgress, now_s).await, Reply::Updated { .. }));
+        }
+
+        async fn update(&self, id: &str, status: Status, now_s: u64) -> Reply {
+            let change =
+                Change { status, details: None, expected_version: None, number: None, step_timer: StepTimer::Keep };
+            let job_id = id.to_owned();
+            let request = Request::Update { job_id, change, include_state: false, include_document: false };
+            self.actor.jobs.handle("lamp", request, now_s).await.0
+        }
+    }
+
+    fn job(things: Vec<String>) -> NewJob {
+        let document = Some(serde_json::value::RawValue::from_string("{}".to_owned()).unwrap());
+        NewJob { things, document, ..NewJob::default() }
+    }
+
+    impl TestService {
+        async fn new(broker: bool) -> Self {
+            Idle::new(broker).await.run()
         }
 
         async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> T {
@@ -230,9 +288,7 @@ mod tests {
         }
 
         async fn create(&self, things: Vec<String>) {
-            let document = Some(serde_json::value::RawValue::from_string("{}".to_owned()).unwrap());
-            let job = NewJob { things, document, ..NewJob::default() };
-            self.ask(|done| Command::Create { id: "one".into(), job: Box::new(job), done }).await;
+            self.ask(|done| Command::Create { id: "one".into(), job: Box::new(job(things)), done }).await;
         }
 
         /// Returns the topics of the next `count` messages, sorted.
@@ -270,6 +326,35 @@ mod tests {
         world.broker.send_replace(true);
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(world.connection.take_queued(), Vec::<String>::new());
+    }
+
+    /// The service or its broker is away for longer than the timers of two executions; one report was kept by the broker.
+    #[tokio::test]
+    async fn a_timer_that_expires_in_an_outage_does_not_refuse_the_report_that_the_broker_kept() {
+        let begin_s = now_s();
+        let mut idle = Idle::new(true).await;
+        for id in ["good", "lost"] {
+            idle.start(id, begin_s).await;
+        }
+        let begin = Instant::now();
+        let (back, mut back_s) = (begin + 31 * Duration::from_secs(60), begin_s + 31 * 60);
+        let mut other = Idle::over(TempDir::new(), false).await;
+        other.start("good", begin_s).await;
+        // The tick comes before the change of the connection, as after a restart it comes before the connection.
+        idle.broker.send_replace(false);
+        for idle in [&mut idle, &mut other] {
+            idle.actor.expire_timers(back, back_s).await;
+            idle.broker.send_replace(true);
+            idle.actor.expire_timers(back, back_s).await;
+            idle.actor.expire_timers(back + EXPIRY_GRACE / 2, back_s + 30).await;
+            let reply = idle.update("good", Status::Succeeded, back_s).await;
+            assert!(matches!(reply, Reply::Updated { .. }), "{reply:?}");
+        }
+        back_s += EXPIRY_GRACE.as_secs();
+        idle.actor.expire_timers(back + EXPIRY_GRACE, back_s).await;
+        let reply = idle.update("lost", Status::Succeeded, back_s).await;
+        let Reply::Refused(refusal) = reply else { panic!("{reply:?}") };
+        assert_eq!(refusal.state.map(|e| e.status), Some(Status::TimedOut));
     }
 
     #[tokio::test]

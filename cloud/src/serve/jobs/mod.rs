@@ -2,9 +2,11 @@
 //!
 //! `job_actor` is the single writer. It receives commands from `handle` (admin requests) and from the router (devices), and
 //! uses `codec` for messages, `service` and `job_admin` over the store, and the pure functions of `rules`.
+//! Timers expire while `expiry_gate` is open.
 
 pub mod codec;
 mod document;
+mod expiry_gate;
 pub mod file_types;
 pub mod handle;
 pub mod job_actor;
