@@ -7,6 +7,12 @@ use crate::clock::now_ms;
 use crate::limits::JOBS_LISTED_MAX;
 use crate::model::{AuditNote, Job};
 
+/// Value of the column `canceled`: the queued executions are cancelled.
+const CANCELED: i64 = 1;
+/// Value of the column `canceled`: also those in progress. Earlier versions wrote 1 and read every other value than 0 as
+/// cancelled, so the schema has the same version.
+const CANCELED_BY_FORCE: i64 = 2;
+
 /// Everything that is stored for a new job.
 #[derive(Clone, Debug)]
 pub struct NewJobRecord<'a> {
@@ -78,15 +84,37 @@ impl Store {
         Ok(jobs)
     }
 
-    /// Marks a job as cancelled. Its executions are cancelled by the caller.
-    pub async fn mark_canceled(&self, id: &str) -> Result<(), StoreError> {
+    /// Marks a job as cancelled. Its executions are cancelled by the caller; if `force`, also those in progress.
+    pub async fn mark_canceled(&self, id: &str, force: bool) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
-        sqlx::query("UPDATE jobs SET canceled = 1 WHERE id = $1").bind(id).execute(&mut *tx).await?;
+        sqlx::query("UPDATE jobs SET canceled = MAX(canceled, $1) WHERE id = $2")
+            .bind(if force { CANCELED_BY_FORCE } else { CANCELED })
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
         let note = AuditNote { kind: "job", job_id: Some(id.to_owned()), thing: None, text: "cancelled".to_owned() };
         let seq = events::add(&mut tx, &note).await?;
         tx.commit().await?;
         self.announce(seq);
         Ok(())
+    }
+}
+
+impl Store {
+    /// Returns the cancelled jobs with an execution that should be cancelled and is not, oldest first, and whether they
+    /// are cancelled by force.
+    pub async fn unfinished_cancellations(&self) -> Result<Vec<(String, bool)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT j.id, j.canceled, j.seq FROM executions e JOIN jobs j ON j.id = e.job_id
+             WHERE e.status IN ('IN_PROGRESS', 'QUEUED')
+             AND (j.canceled = $1 OR j.canceled = $2 AND e.status = 'QUEUED') ORDER BY j.seq",
+        )
+        .bind(CANCELED_BY_FORCE)
+        .bind(CANCELED)
+        .fetch_all(&self.pool)
+        .await?;
+        let job = |row: &sqlx::sqlite::SqliteRow| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? == CANCELED_BY_FORCE));
+        rows.iter().map(job).collect()
     }
 }
 

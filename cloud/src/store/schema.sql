@@ -16,6 +16,7 @@ CREATE TABLE images (
     created_at_s     INTEGER NOT NULL
 );
 
+-- canceled: 0 no, 1 with its queued executions, 2 also with those in progress.
 CREATE TABLE jobs (
     seq              INTEGER PRIMARY KEY AUTOINCREMENT,
     id               TEXT NOT NULL UNIQUE,

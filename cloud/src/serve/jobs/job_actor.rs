@@ -37,7 +37,8 @@ pub struct JobActor {
     jobs: JobService,
     outbox: Outbox,
     notify_queue: NotifyQueue,
-    cancellations: VecDeque<(Cancellation, Answer<CancelResponse>)>,
+    /// A cancellation that a restart interrupted has no receiver.
+    cancellations: VecDeque<(Cancellation, Option<Answer<CancelResponse>>)>,
     subscribed: watch::Receiver<bool>,
     expiry_gate: ExpiryGate,
 }
@@ -58,6 +59,7 @@ impl JobActor {
     ///
     /// Every acknowledged change is on disk.
     pub async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
+        self.resume_cancellations().await;
         let mut tick = interval(TIMER_TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -74,12 +76,19 @@ impl JobActor {
         }
     }
 
+    async fn resume_cancellations(&mut self) {
+        match self.jobs.interrupted_cancellations().await {
+            Ok(found) => self.cancellations.extend(found.into_iter().map(|cancellation| (cancellation, None))),
+            Err(error) => report_error(format_args!("interrupted cancellations: {error}")),
+        }
+    }
+
     async fn execute(&mut self, command: Command) {
         match command {
             Command::Request(received) => self.answer(received).await,
             Command::Create { id, job, done } => self.create(&id, &job, done).await,
             Command::Cancel { id, force, done } => match self.jobs.begin_cancel(&id, force).await {
-                Ok(cancellation) => self.cancellations.push_back((cancellation, done)),
+                Ok(cancellation) => self.cancellations.push_back((cancellation, Some(done))),
                 Err(error) => drop(done.send(Err(error))),
             },
         }
@@ -135,8 +144,11 @@ impl JobActor {
                 // At the end of the queue: a small cancellation does not wait for a large one.
                 self.cancellations.push_back((cancellation, done));
             }
-            Ok(None) => drop(done.send(Ok(cancellation.done))),
-            Err(error) => drop(done.send(Err(error.into()))),
+            Ok(None) => drop(done.map(|done| done.send(Ok(cancellation.done)))),
+            Err(error) => match done {
+                Some(done) => drop(done.send(Err(error.into()))),
+                None => report_error(format_args!("interrupted cancellation: {error}")),
+            },
         }
     }
 
@@ -355,6 +367,34 @@ mod tests {
         let reply = idle.update("lost", Status::Succeeded, back_s).await;
         let Reply::Refused(refusal) = reply else { panic!("{reply:?}") };
         assert_eq!(refusal.state.map(|e| e.status), Some(Status::TimedOut));
+    }
+
+    #[tokio::test]
+    async fn a_cancellation_that_a_restart_interrupted_is_finished() {
+        let idle = Idle::new(true).await;
+        let things: Vec<String> = (0..CHANGES_PER_TRANSACTION_MAX + 3).map(|i| format!("t{i:03}")).collect();
+        let jobs = &idle.actor.jobs;
+        jobs.create("mild", &job(things.clone())).await.unwrap();
+        for id in ["hard", "left"] {
+            idle.start(id, now_s()).await;
+        }
+        let mut mild = jobs.begin_cancel("mild", false).await.unwrap();
+        jobs.cancel_batch(&mut mild, now_s()).await.unwrap();
+        jobs.begin_cancel("hard", true).await.unwrap();
+        jobs.begin_cancel("hard", false).await.unwrap();
+        jobs.begin_cancel("left", false).await.unwrap();
+        let Idle { dir, .. } = idle;
+
+        let idle = Idle::over(dir, true).await;
+        let jobs = idle.actor.jobs.clone();
+        let mut world = idle.run();
+        let rest = things[CHANGES_PER_TRANSACTION_MAX..].iter().map(String::as_str);
+        let all: Vec<String> = std::iter::once("lamp").chain(rest).flat_map(both).collect();
+        assert_eq!(world.topics(all.len()).await, all);
+        assert_eq!(jobs.things_with_work("").await.unwrap(), ["lamp"]);
+        let Reply::Pending(pending) = jobs.handle("lamp", Request::Pending, now_s()).await.0 else { panic!() };
+        let left: Vec<(&str, Status)> = pending.iter().map(|e| (e.job_id.as_str(), e.status)).collect();
+        assert_eq!(left, [("left", Status::InProgress)]);
     }
 
     #[tokio::test]

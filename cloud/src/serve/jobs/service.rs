@@ -29,6 +29,12 @@ pub struct Cancellation {
     after: String,
 }
 
+impl Cancellation {
+    fn new(id: String, force: bool) -> Self {
+        Self { id, force, after: String::new(), done: CancelResponse::default() }
+    }
+}
+
 /// The job service without its network.
 ///
 /// # Cancel safety
@@ -220,8 +226,14 @@ impl JobService {
         if self.store.pending_of_job(id, "", 1).await?.is_empty() {
             return Err(AdminError::Ended { id: id.to_owned(), status: job_status(job.canceled, true) });
         }
-        self.store.mark_canceled(id).await?;
-        Ok(Cancellation { id: id.to_owned(), force, after: String::new(), done: CancelResponse::default() })
+        self.store.mark_canceled(id, force).await?;
+        Ok(Cancellation::new(id.to_owned(), force))
+    }
+
+    /// Returns the cancellations that a restart or an error interrupted, from their begin.
+    pub async fn interrupted_cancellations(&self) -> Result<Vec<Cancellation>, StoreError> {
+        let found = self.store.unfinished_cancellations().await?;
+        Ok(found.into_iter().map(|(id, force)| Cancellation::new(id, force)).collect())
     }
 
     /// Cancels the next batch in one transaction; returns the notifications owed, or `None` at the end.
