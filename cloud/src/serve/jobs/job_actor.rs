@@ -14,7 +14,7 @@ use super::notify_queue::{NotifyQueue, PendingNotify};
 use super::service::{Cancellation, JobService};
 use crate::api::{CancelResponse, NewJob};
 use crate::clock::now_s;
-use crate::limits::{CHANGES_PER_TRANSACTION_MAX, TIMER_TICK};
+use crate::limits::{CHANGES_PER_TRANSACTION_MAX, NOTIFY_RETRY, TIMER_TICK};
 use crate::serve::log::{quote, report_error};
 use crate::serve::mqtt::outbox::Outbox;
 use crate::serve::mqtt::transport::Outgoing;
@@ -190,7 +190,7 @@ impl JobActor {
         let Some(due) = self.notify_queue.pop() else { return };
         match self.jobs.notifications(&due, now_s()).await {
             Ok(notifications) if self.try_notify(&notifications) => {}
-            Ok(_) => self.notify_queue.retry(due),
+            Ok(_) => self.notify_queue.retry(due, Instant::now() + NOTIFY_RETRY),
             Err(error) => report_error(format_args!("notification of {}: {error}", due.thing)),
         }
     }

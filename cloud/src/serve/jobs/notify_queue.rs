@@ -4,8 +4,9 @@
 use std::collections::{HashMap, VecDeque};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::limits::{NOTIFY_QUEUE_MAX, NOTIFY_RETRY};
+use crate::limits::NOTIFY_QUEUE_MAX;
 use crate::serve::log::report_error;
 
 /// A notification that a thing is owed.
@@ -54,7 +55,8 @@ pub struct NotifyQueue {
     /// Set while all things with pending executions are notified: the last name that was read, initially empty.
     all_after: Option<String>,
     subscribed: watch::Receiver<bool>,
-    full: bool,
+    /// End of the pause after the send queue was full.
+    retry_at: Option<Instant>,
 }
 
 impl NotifyQueue {
@@ -62,7 +64,7 @@ impl NotifyQueue {
     ///
     /// `subscribed`: whether the broker is connected.
     pub fn new(subscribed: watch::Receiver<bool>) -> Self {
-        Self { order: VecDeque::new(), due: HashMap::new(), all_after: None, subscribed, full: false }
+        Self { order: VecDeque::new(), due: HashMap::new(), all_after: None, subscribed, retry_at: None }
     }
 
     /// Adds pending notifications.
@@ -113,11 +115,11 @@ impl NotifyQueue {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future has no effect.
+    /// Dropping the future has no effect: the pause after a full queue ends at the same instant.
     pub async fn ready(&mut self) {
-        if self.full {
-            tokio::time::sleep(NOTIFY_RETRY).await;
-            self.full = false;
+        if let Some(at) = self.retry_at {
+            tokio::time::sleep_until(at).await;
+            self.retry_at = None;
         }
         if self.subscribed.wait_for(|yes| *yes).await.is_err() {
             // The connection has ended, and with it the service.
@@ -131,9 +133,9 @@ impl NotifyQueue {
         self.due.remove(&thing)
     }
 
-    /// Puts a notification back to the front after the send queue was full; it is retried after a pause.
-    pub fn retry(&mut self, due: PendingNotify) {
-        self.full = true;
+    /// Puts a notification back to the front after the send queue was full; it is retried at this instant.
+    pub fn retry(&mut self, due: PendingNotify, at: Instant) {
+        self.retry_at = Some(at);
         self.order.push_front(due.thing.clone());
         self.due.insert(due.thing.clone(), due);
     }
@@ -142,6 +144,7 @@ impl NotifyQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
 
     fn queue() -> NotifyQueue {
         NotifyQueue::new(watch::channel(true).1)
@@ -163,8 +166,24 @@ mod tests {
         queue.add(vec![due("b", false, NextChange::Other)]);
         let b = queue.pop().unwrap();
         assert_eq!(b, PendingNotify::all("b".into()));
-        queue.retry(b.clone());
+        queue.retry(b.clone(), Instant::now());
         assert_eq!((queue.pop(), queue.has_pending()), (Some(b), false));
+    }
+
+    /// Under load the wait is dropped before the pause ends, and begun again, with every request.
+    #[tokio::test]
+    async fn the_pause_after_a_full_send_queue_ends_however_often_the_wait_is_dropped() {
+        let mut queue = queue();
+        let at = Instant::now() + std::time::Duration::from_millis(20);
+        queue.retry(PendingNotify::all("a".into()), at);
+        while Instant::now() < at {
+            let _ = queue.ready().now_or_never();
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep_until(at).await;
+        assert_eq!(queue.ready().now_or_never(), Some(()));
+        queue.retry(PendingNotify::all("a".into()), at + std::time::Duration::from_secs(3600));
+        assert_eq!(queue.ready().now_or_never(), None);
     }
 
     #[test]
