@@ -45,6 +45,9 @@ pub const THINGS_MAX: usize = 10_000;
 /// Largest image. Unit: bytes.
 pub const IMAGE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// Age from which an image that no job refers to is removed, when the service starts.
+pub const UNUSED_IMAGE_AGE: Duration = Duration::from_secs(24 * 3600);
+
 /// Longest name of an image, file path or key. Unit: bytes.
 pub const NAME_BYTES_MAX: usize = 256;
 

@@ -183,6 +183,9 @@ fn invalid_arguments_of_a_job_are_reported_before_anything_is_sent() {
         ("body", nowhere, "body: not an image made by `ota sign`"),
         ("bad.img", nowhere, "bad.img.sig: not a signature"),
         ("fw.img", "127.0.0.1:8080", "127.0.0.1:8080: the URL must start with http://"),
+        ("fw.img", "http://127.0.0.1:1 --thing lamp/2", "thing 1, \"lamp/2\": "),
+        ("fw.img", "http://127.0.0.1:1 --id a.b", "job id: "),
+        ("fw.img", "http://127.0.0.1:1 --timeout-minutes 0", "timeout of 0 minutes"),
         // These pass all checks and fail to connect.
         ("body", "http://127.0.0.1:1 --raw --unsigned", "http://127.0.0.1:1: "),
         ("bad.img", "http://127.0.0.1:1 --raw", "http://127.0.0.1:1: "),

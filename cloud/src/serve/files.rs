@@ -94,6 +94,16 @@ impl Files {
         Ok(Arc::new(File::open(self.dir.join("images").join(image_id))?))
     }
 
+    /// Removes the file of an image; it may be missing.
+    ///
+    /// `image_id` becomes part of a path: it must come from the store.
+    pub fn remove(&self, image_id: &str) -> Result<(), StoreError> {
+        match std::fs::remove_file(self.dir.join("images").join(image_id)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Returns a secret of `LEN` bytes, stored in hexadecimal in a file that only the owner can read; creates it if missing.
     ///
     /// Errors: `Io` with `InvalidData` if the file content is invalid.

@@ -15,6 +15,10 @@ mod router;
 mod signed_url;
 mod streams;
 mod tls;
+mod unused_images;
+
+#[cfg(feature = "tool")]
+pub(crate) use jobs::job_admin::check as check_job;
 
 pub use config::{Config, ExternalBroker, ServeError};
 pub use log::Format;
@@ -33,11 +37,12 @@ use self::config::public_base;
 use self::files::Files;
 use self::http::app::App;
 use self::http::listener;
-use self::log::Log;
+use self::log::{Log, report_error};
 use self::mqtt::transport::{self, BrokerAddress, Publisher};
 #[cfg(feature = "broker")]
 use self::mqtt::{acl, broker, tls_proxy};
 use self::signed_url::Signer;
+use crate::clock::now_s;
 use crate::limits::{START_TIMEOUT, STOP_TIMEOUT};
 use crate::store::Store;
 
@@ -75,6 +80,9 @@ impl Service {
         let lock = lock.ok_or_else(|| ServeError::InUse { dir: config.data.clone() })?;
         let files = Files::open(&config.data).map_err(unusable)?;
         let store = Store::open(&config.data, config.database_bytes_max).await.map_err(unusable)?;
+        if let Err(error) = unused_images::remove(&store, &files, now_s()).await {
+            report_error(format_args!("unused images: {error}"));
+        }
         let listener = bind(config.http).await?;
         let http = listener.local_addr().map_err(|error| ServeError::Bind { address: config.http, error })?;
         let base = public_base(&config, http)?;

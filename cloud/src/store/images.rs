@@ -38,6 +38,31 @@ impl Store {
         row.as_ref().map(image).transpose()
     }
 
+    /// Returns the ids of images that were added before `before_s` and that neither a stream nor a custom document refers to.
+    pub async fn unused_images(&self, before_s: u64) -> Result<Vec<String>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id FROM images WHERE created_at_s < $1 AND id NOT IN (SELECT image_id FROM stream_files)
+             AND NOT EXISTS (SELECT 1 FROM jobs WHERE stream IS NULL AND instr(document, images.id) > 0)",
+        )
+        .bind(int(before_s))
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+    }
+
+    /// Removes an image that no job refers to; its file is removed by the caller.
+    ///
+    /// Errors: `Database` if a stream refers to it.
+    pub async fn remove_image(&self, id: &str) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query("DELETE FROM images WHERE id = $1").bind(id).execute(&mut *tx).await?;
+        let text = format!("{id} removed: no job refers to it");
+        let seq = events::add(&mut tx, &AuditNote { kind: "image", job_id: None, thing: None, text }).await?;
+        tx.commit().await?;
+        self.announce(seq);
+        Ok(())
+    }
+
     /// Returns the files of a stream if its job was created for this thing; none otherwise.
     pub async fn stream_files(&self, thing: &str, stream: &str) -> Result<Vec<StreamFile>, StoreError> {
         let rows = sqlx::query(

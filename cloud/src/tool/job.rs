@@ -16,6 +16,7 @@ use crate::api::{
 use crate::limits::EVENTS_WAIT_MAX;
 use crate::model::{Event, Image};
 use crate::release::{self, Head};
+use crate::serve::check_job;
 use crate::signature;
 
 #[derive(Debug, Subcommand)]
@@ -103,28 +104,47 @@ impl JobCommand {
 
 impl Create {
     fn run(self, client: &Client) -> Result<(), ToolError> {
-        // All files are checked before the first upload.
+        // Everything is checked before the first upload: the service keeps each image for a day at least.
         let images: Vec<CheckedImage<'_>> =
             self.images.iter().map(|path| self.check(path)).collect::<Result<_, _>>()?;
         let heads: Vec<Head> = images.iter().map(|image| Head::read(image.name, &image.bytes)).collect();
         let types = release::file_types(&heads).map_err(|error| ToolError::new(error.to_string()))?;
-        let files = images.iter().zip(types).map(|(image, file_type)| self.upload(client, image, file_type));
-        let files = files.collect::<Result<_, _>>()?;
-        let document = self.document.as_deref().map(document).transpose()?;
-        let protocols = match self.protocol {
-            ProtocolName::Mqtt => vec![Protocol::Mqtt],
-            ProtocolName::Http => vec![Protocol::Http],
-            ProtocolName::Both => vec![Protocol::Mqtt, Protocol::Http],
-        };
         let id = self.id.clone().unwrap_or_else(crate::ids::job_id);
-        let (timeout_minutes, forced) = (self.timeout_minutes, self.forced);
-        let job = NewJob { things: self.things, files, protocols, document, timeout_minutes, forced };
+        let mut job = self.job(types)?;
+        check_job(&id, &job).map_err(ToolError::new)?;
+        for (file, image) in job.files.iter_mut().zip(&images) {
+            file.image = upload(client, image)?;
+        }
         let created: CreateResponse = client.put(&format!("/api/jobs/{}", escape(&id)), &job)?;
         for thing in &created.unseen {
             print_note(format_args!("no request from thing {thing} since the service started: check the name"));
         }
         print_line(id);
         Ok(())
+    }
+
+    /// Returns the job; its images have no ids yet.
+    fn job(&self, types: impl IntoIterator<Item = Option<u32>>) -> Result<NewJob, ToolError> {
+        let protocols = match self.protocol {
+            ProtocolName::Mqtt => vec![Protocol::Mqtt],
+            ProtocolName::Http => vec![Protocol::Http],
+            ProtocolName::Both => vec![Protocol::Mqtt, Protocol::Http],
+        };
+        let file = |file_type| NewFile {
+            image: String::new(),
+            file_id: None,
+            file_path: None,
+            key_name: self.key_name.clone(),
+            file_type,
+        };
+        Ok(NewJob {
+            things: self.things.clone(),
+            files: types.into_iter().map(file).collect(),
+            protocols,
+            document: self.document.as_deref().map(document).transpose()?,
+            timeout_minutes: self.timeout_minutes,
+            forced: self.forced,
+        })
     }
 
     fn check<'a>(&self, path: &'a Path) -> Result<CheckedImage<'a>, ToolError> {
@@ -135,14 +155,6 @@ impl Create {
             return Err(ToolError::file(path, &"not an image made by `ota sign`: sign the file, or use --raw"));
         }
         Ok(CheckedImage { name, bytes, signature: self.signature(path)? })
-    }
-
-    fn upload(&self, client: &Client, image: &CheckedImage<'_>, file_type: Option<u32>) -> Result<NewFile, ToolError> {
-        let extra = image.signature.as_deref().map(|text| (SIGNATURE_HEADER, text));
-        let path = format!("/api/images/{}", escape(image.name));
-        let image: Image = client.upload(&path, &image.bytes, extra)?;
-        let key_name = self.key_name.clone();
-        Ok(NewFile { image: image.id, file_id: None, file_path: None, key_name, file_type })
     }
 
     fn signature(&self, image: &Path) -> Result<Option<String>, ToolError> {
@@ -161,6 +173,13 @@ struct CheckedImage<'a> {
     name: &'a str,
     bytes: Vec<u8>,
     signature: Option<String>,
+}
+
+/// Uploads an image; returns its id.
+fn upload(client: &Client, image: &CheckedImage<'_>) -> Result<String, ToolError> {
+    let extra = image.signature.as_deref().map(|text| (SIGNATURE_HEADER, text));
+    let stored: Image = client.upload(&format!("/api/images/{}", escape(image.name)), &image.bytes, extra)?;
+    Ok(stored.id)
 }
 
 /// Returns whether the text has the format of a supported signature. Its validity is verified by the device.

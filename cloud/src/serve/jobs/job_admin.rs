@@ -51,7 +51,7 @@ fn bad(text: impl Into<String>) -> AdminError {
 ///
 /// Errors: `Bad` with the reason; `Store` with `JobExists` or `Full`.
 pub async fn create(store: &Store, id: &str, new: &NewJob) -> Result<(), AdminError> {
-    check(id, new)?;
+    check(id, new).map_err(AdminError::Bad)?;
     let files = files(store, &new.files).await?;
     let stream = (!files.is_empty()).then(stream_name);
     let document = match (&new.document, &stream) {
@@ -76,30 +76,37 @@ pub async fn create(store: &Store, id: &str, new: &NewJob) -> Result<(), AdminEr
     Ok(store.create_job(&NewJobRecord { job: &job, things: &new.things, files: &files }).await?)
 }
 
-fn check(id: &str, new: &NewJob) -> Result<(), AdminError> {
-    JobId::new(id).map_err(|error| bad(format!("job id: {error}")))?;
+/// Checks what needs no store; `ota` calls it before it uploads images.
+///
+/// Errors: the reason.
+pub fn check(id: &str, new: &NewJob) -> Result<(), String> {
+    JobId::new(id).map_err(|error| format!("job id: {error}"))?;
     if new.things.is_empty() || new.things.len() > THINGS_MAX {
-        return Err(bad(format!("{} things, 1 to {THINGS_MAX} are taken", new.things.len())));
+        return Err(format!("{} things, 1 to {THINGS_MAX} are taken", new.things.len()));
     }
     let mut seen = HashSet::new();
     for (position, thing) in new.things.iter().enumerate() {
-        ThingName::new(thing).map_err(|error| bad(invalid_thing(position, thing, &error)))?;
+        ThingName::new(thing).map_err(|error| invalid_thing(position, thing, &error))?;
         if !seen.insert(thing) {
-            return Err(bad(format!("thing {thing} is named twice")));
+            return Err(format!("thing {thing} is named twice"));
         }
     }
     if new.files.len() > FILES_MAX {
-        return Err(bad(format!("{} files, at most {FILES_MAX}", new.files.len())));
+        return Err(format!("{} files, at most {FILES_MAX}", new.files.len()));
+    }
+    let mut names = new.files.iter().flat_map(|file| [&file.file_path, &file.key_name]).flatten();
+    if let Some(long) = names.find(|name| name.len() > NAME_BYTES_MAX) {
+        return Err(format!("a name of {} bytes, at most {NAME_BYTES_MAX}", long.len()));
     }
     if new.document.as_ref().is_some_and(|document| !document.get().starts_with('{')) {
-        return Err(bad("a document is a JSON object"));
+        return Err("a document is a JSON object".to_owned());
     }
     if new.document.is_some() && new.forced {
-        return Err(bad("a custom document is not changed: it can have a member of its own for forced jobs"));
+        return Err("a custom document is not changed: it can have a member of its own for forced jobs".to_owned());
     }
     match new.timeout_minutes {
         Some(minutes) if !TIMER_MINUTES.contains(&minutes) => {
-            Err(bad(format!("timeout of {minutes} minutes, {TIMER_MINUTES:?} are taken")))
+            Err(format!("timeout of {minutes} minutes, {TIMER_MINUTES:?} are taken"))
         }
         _ => Ok(()),
     }
@@ -126,10 +133,6 @@ async fn files<'a>(store: &Store, files: &'a [NewFile]) -> Result<Vec<JobFile<'a
         }
         let image = store.image(&file.image).await?;
         let image = image.ok_or_else(|| bad(format!("there is no image {}", file.image)))?;
-        let names = [file.file_path.as_deref(), file.key_name.as_deref()];
-        if let Some(long) = names.into_iter().flatten().find(|name| name.len() > NAME_BYTES_MAX) {
-            return Err(bad(format!("a name of {} bytes, at most {NAME_BYTES_MAX}", long.len())));
-        }
         found.push(JobFile { file_id, image, request: file });
     }
     Ok(found)
