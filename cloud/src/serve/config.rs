@@ -58,7 +58,7 @@ impl Config {
 /// An external broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalBroker {
-    /// `mqtt://host:port` or `mqtts://host:port`, with `user:password@` if needed.
+    /// `mqtt://host:port` or `mqtts://host:port`, with `user:password@` or `user@` if needed.
     pub url: String,
     /// CA certificate of the broker, PEM; required for `mqtts`.
     pub ca: Option<PathBuf>,
@@ -123,9 +123,13 @@ impl ExternalBroker {
         let bad = || ServeError::Option(format!("not mqtt://host:port or mqtts://host:port: {}", self.url));
         let (scheme, rest) = self.url.split_once("://").ok_or_else(bad)?;
         let (login, place) = match rest.rsplit_once('@') {
-            Some((login, place)) => (login.split_once(':'), place),
+            Some((login, place)) => (Some(login.split_once(':').unwrap_or((login, ""))), place),
             None => (None, rest),
         };
+        if login == Some(("", "")) {
+            // The client would connect without a login.
+            return Err(ServeError::Option("--broker: no user name before @".to_owned()));
+        }
         let (host, port) = place.trim_end_matches('/').rsplit_once(':').ok_or_else(bad)?;
         let tls = match scheme {
             "mqtt" => None,
@@ -162,4 +166,54 @@ pub(super) fn public_base(config: &Config, http: SocketAddr) -> Result<String, S
         return Err(ServeError::Option(format!("--http {http} needs --public-http, the address that devices use")));
     }
     Ok(format!("{}://{http}", if config.tls.is_some() { "https" } else { "http" }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::mqtt::transport::connect;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    fn broker(login: &str, port: u16) -> ExternalBroker {
+        ExternalBroker { url: format!("mqtt://{login}127.0.0.1:{port}"), ca: None, identity: None }
+    }
+
+    /// Returns the flags of the CONNECT packet and the packet.
+    async fn connect_packet(login: &str) -> (u8, Vec<u8>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = broker(login, listener.local_addr().unwrap().port()).address().unwrap();
+        let (_publisher, connection) = connect(&address, &[]);
+        let run = tokio::spawn(connection.run(|_| {}));
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut bytes = vec![0; 2];
+        socket.read_exact(&mut bytes).await.unwrap();
+        // MQTT 5, section 3.1: so short a packet has its remaining length in one byte.
+        bytes.resize(usize::from(bytes[1]), 0);
+        socket.read_exact(&mut bytes).await.unwrap();
+        run.abort();
+        (bytes[7], bytes)
+    }
+
+    #[tokio::test]
+    async fn the_service_sends_the_login_of_the_url_also_one_without_a_password() {
+        for (login, flags, end) in [
+            ("", 0, "ota-cloud"),
+            ("hub@", 0x80, "\0\x03hub"),
+            ("hub:@", 0x80, "\0\x03hub"),
+            ("hub:p:w@", 0xC0, "\0\x03hub\0\x03p:w"),
+        ] {
+            let (got, packet) = connect_packet(login).await;
+            assert_eq!(got & 0xC0, flags, "{login}");
+            assert!(packet.ends_with(end.as_bytes()), "{login}: {packet:?}");
+        }
+    }
+
+    #[test]
+    fn a_url_with_an_empty_login_is_refused() {
+        for login in ["@", ":@"] {
+            let refused = broker(login, 1).address().map(|address| address.login);
+            assert!(matches!(&refused, Err(ServeError::Option(why)) if why.contains("user name")), "{refused:?}");
+        }
+    }
 }

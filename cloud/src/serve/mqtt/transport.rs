@@ -36,7 +36,7 @@ pub struct BrokerAddress {
     pub port: u16,
     /// TLS configuration; `None`: plain TCP.
     pub tls: Option<Arc<rustls::ClientConfig>>,
-    /// User name and password.
+    /// User name and password; an empty one is not sent.
     pub login: Option<(String, String)>,
     /// Resume the session at the broker after a reconnect.
     pub resume: bool,
