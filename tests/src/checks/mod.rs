@@ -124,7 +124,9 @@ impl Checks {
 
     /// The service retries a job: its image may be tried again.
     pub fn retried(&mut self, id: &str) {
-        self.releases.iter_mut().filter(|release| release.job == id).for_each(|release| release.retried = true);
+        for release in self.releases.iter_mut().filter(|release| release.job == id) {
+            (release.retried, release.taken_back_ms) = (true, None);
+        }
     }
 
     /// The service deleted a job, and created it again as this execution.
