@@ -45,8 +45,17 @@ impl<const WORD: usize, const SECTOR: usize> Device<WORD, SECTOR> {
 
     /// A program starts without state of an earlier one.
     fn marks(&self) -> Marks {
+        self.marks_in(Mode::Swap(Swap::Scratch))
+    }
+
+    fn marks_in(&self, mode: Mode) -> Marks {
         let align = Align::new(if WORD > 8 { WORD as u32 } else { 8 }).expect("one of three");
-        Marks::new(Mode::Swap(Swap::Scratch), align, Geometry::of(&self.flash), self.regions).expect("room")
+        Marks::new(mode, align, Geometry::of(&self.flash), self.regions).expect("room")
+    }
+
+    /// Puts the newest image into the first slot, where its trailer is not.
+    fn put_newest(&self) {
+        self.flash.0.burn(0, &image(3, 0, IMAGE_BYTES, &mut Rng::new(3)));
     }
 
     fn mark(&mut self, mark: Mark) -> bool {
@@ -143,6 +152,47 @@ fn a_mark_cut_anywhere_is_passed_over_or_followed_and_can_be_made_again() {
     let cuts = a_cut_mark::<8, 2048>() + a_cut_mark::<16, 8192>() + a_cut_mark::<32, 131_072>();
     println!("{cuts} cuts of a mark");
     assert!(cuts > 1_000, "{cuts}");
+}
+
+/// Cuts the removal of a confirmed image's mark at every operation: MCUboot in place starts the other image, also after the
+/// removal was repeated and a newer image was written to the slot. Returns the number of cuts.
+fn a_cut_unmark<const WORD: usize, const SECTOR: usize>() -> u32 {
+    let mut cuts = 0;
+    for (effect, variant) in CutEffect::ALL.into_iter().flat_map(|effect| (0..8).map(move |variant| (effect, variant)))
+    {
+        for at in 0.. {
+            let device = Device::<WORD, SECTOR>::new(variant);
+            let mcuboot = Mcuboot::<WORD, SECTOR>::new(&device.flash.0, device.regions);
+            let marks = || device.marks_in(Mode::DirectXip);
+            let mut flash = View::<WORD, SECTOR>(device.flash.0.clone());
+            for slot in [SlotId::A, SlotId::B] {
+                let marked = poll_ready(marks().mark(&mut flash, slot, Mark::Permanent));
+                assert_eq!(marked, Some(Ok(())));
+            }
+            assert_eq!(mcuboot.boot_in_place(), Some(1), "the higher version");
+            device.cut(at, effect);
+            let is_cut = poll_ready(marks().unmark(&mut flash, SlotId::A)).is_none();
+            device.flash.0.plan([]);
+            assert_eq!(mcuboot.boot_in_place(), Some(1), "{at} {effect:?}");
+            assert_eq!(poll_ready(marks().unmark(&mut flash, SlotId::A)), Some(Ok(())));
+            device.put_newest();
+            for _ in 0..4 {
+                assert_eq!(mcuboot.boot_in_place(), Some(1), "{at} {effect:?}");
+            }
+            if !is_cut {
+                break;
+            }
+            cuts += 1;
+        }
+    }
+    cuts
+}
+
+#[test]
+fn a_removal_of_a_mark_cut_anywhere_can_be_repeated_and_starts_no_later_image() {
+    let cuts = a_cut_unmark::<8, 2048>() + a_cut_unmark::<16, 8192>() + a_cut_unmark::<32, 131_072>();
+    println!("{cuts} cuts of a removal");
+    assert!(cuts > 100, "{cuts}");
 }
 
 /// Counters of cut confirmations.

@@ -2,12 +2,14 @@
 //! operation. The reported image runs, at that boot and at all later ones.
 
 use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
-use ota_pal::Refusal;
+use ota_pal::{ImageState, Platform, Refusal, poll_ready};
 use ota_tests::mcuboot::image;
 use ota_tests::nor::CutEffect;
-use ota_tests::rig::Rig;
+use ota_tests::rig::embassy::Embassy;
+use ota_tests::rig::esp::Esp;
 use ota_tests::rig::mcuboot::{McubootInPlace, McubootSwap};
 use ota_tests::rig::update_run::{Behaviour, REASON, Report, UpdateRun, cut_everywhere};
+use ota_tests::rig::{Rig, booted, receive, update_and_keep};
 use ota_tests::rng::Rng;
 
 const WENT_BACK: Report = Report::Failed { reason: REASON_ATTEMPTS_EXHAUSTED };
@@ -49,7 +51,7 @@ fn an_image_that_mcuboot_would_refuse_or_that_is_too_long_is_refused_by_name() {
 #[test]
 fn a_cut_anywhere_in_an_update_is_reported_as_it_ended() {
     for behaviour in [Behaviour::Passes, Behaviour::Fails, Behaviour::Hangs] {
-        let counts = cut_everywhere::<McubootSwap>(behaviour, &STEADY);
+        let counts = cut_everywhere::<McubootSwap>(1, behaviour, &STEADY);
         assert_eq!((counts.refused, counts.dead, counts.untrue), (0, 0, 0), "{behaviour:?}");
         let (succeeded, failed) = (counts.succeeded, counts.failed);
         assert!(if behaviour == Behaviour::Passes { succeeded > 100 } else { succeeded == 0 && failed > 100 });
@@ -59,7 +61,7 @@ fn a_cut_anywhere_in_an_update_is_reported_as_it_ended() {
 /// The limit of the format, in a whole update: only the single flag of a confirmation is affected.
 #[test]
 fn bits_that_are_not_steady_cost_at_most_the_confirmation() {
-    let counts = cut_everywhere::<McubootSwap>(Behaviour::Passes, &[CutEffect::Unstable, CutEffect::Unreadable]);
+    let counts = cut_everywhere::<McubootSwap>(1, Behaviour::Passes, &[CutEffect::Unstable, CutEffect::Unreadable]);
     assert_eq!(counts.refused, 0);
     assert!(counts.dead + counts.untrue <= 2, "{counts:?}");
 }
@@ -69,8 +71,59 @@ fn bits_that_are_not_steady_cost_at_most_the_confirmation() {
 #[test]
 fn a_cut_anywhere_in_an_update_in_place_is_reported_as_it_ended() {
     for behaviour in [Behaviour::Passes, Behaviour::Fails, Behaviour::Hangs] {
-        let counts = cut_everywhere::<McubootInPlace>(behaviour, &STEADY);
+        let counts = cut_everywhere::<McubootInPlace>(1, behaviour, &STEADY);
         assert_eq!((counts.refused, counts.dead, counts.untrue), (0, 0, 0), "{behaviour:?}");
         assert_eq!(counts.succeeded > 0, behaviour == Behaviour::Passes);
     }
+}
+
+/// The slot of the second update held the first image, which was confirmed: its mark must not start the third one.
+#[test]
+fn a_cut_anywhere_in_a_second_update_is_reported_as_it_ended() {
+    for behaviour in [Behaviour::Passes, Behaviour::Fails, Behaviour::Hangs] {
+        let in_place = cut_everywhere::<McubootInPlace>(2, behaviour, &STEADY);
+        let swapped = cut_everywhere::<McubootSwap>(2, behaviour, &STEADY);
+        for counts in [in_place, swapped] {
+            assert_eq!((counts.refused, counts.dead, counts.untrue), (0, 0, 0), "{behaviour:?}");
+            assert_eq!(counts.succeeded > 0, behaviour == Behaviour::Passes);
+        }
+    }
+}
+
+/// A device that runs image 2 and has received image 3, in the slot of image 1, up to this step.
+fn with_an_unactivated_image<R: Rig>(is_verified: bool) -> R {
+    let rig = R::new();
+    update_and_keep(&rig, 2).expect("a good update");
+    let (mut board, image) = (booted(&rig), R::image(3));
+    poll_ready(async {
+        match is_verified {
+            true => receive(&mut board, &image).await.map(|_| ()),
+            false => {
+                board.begin(image.len() as u32, 0).await?;
+                Ok(board.write(0, &image).await?)
+            }
+        }
+    })
+    .expect("nothing is cut")
+    .expect("a good image");
+    rig
+}
+
+#[test]
+fn a_complete_image_that_was_never_activated_is_not_started() {
+    fn is_not_started<R: Rig>() {
+        for is_verified in [false, true] {
+            let rig = with_an_unactivated_image::<R>(is_verified);
+            for _ in 0..3 {
+                let state = poll_ready(booted(&rig).boot_state()).expect("nothing is cut").expect("it can be read");
+                assert!(rig.runs(2), "verified: {is_verified}");
+                assert_eq!(state.image_state(), ImageState::Confirmed, "verified: {is_verified}");
+            }
+            assert_eq!(update_and_keep(&rig, 4), Ok(()), "verified: {is_verified}");
+        }
+    }
+    is_not_started::<McubootInPlace>();
+    is_not_started::<McubootSwap>();
+    is_not_started::<Esp>();
+    is_not_started::<Embassy>();
 }

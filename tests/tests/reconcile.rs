@@ -96,41 +96,44 @@ struct Counts {
     written_twice: u32,
 }
 
-/// Boots until image 2 is confirmed or its trial has ended; returns whether it is confirmed. It passes its self-test.
-fn run_to_end<R: Rig>(rig: &R) -> bool {
+/// Boots until image `new` is confirmed or its trial has ended; returns whether it is confirmed. It passes its self-test.
+fn run_to_end<R: Rig>(rig: &R, new: u32) -> bool {
     for _ in 0..2 * BOOTS_MAX {
         if rig.reset() != Turn::Runs {
             continue;
         }
-        if let Some(Some(ended)) = poll_ready(program::<R>(rig, &mut rig.board())) {
+        if let Some(Some(ended)) = poll_ready(program::<R>(rig, new, &mut rig.board())) {
             return ended;
         }
     }
     panic!("no end after {} boots", 2 * BOOTS_MAX);
 }
 
-async fn program<R: Rig>(rig: &R, board: &mut R::Board) -> Option<bool> {
+async fn program<R: Rig>(rig: &R, new: u32, board: &mut R::Board) -> Option<bool> {
     let state = board.boot_state().await.expect("flash can be read");
     match (state.image_state(), state.trial) {
         (ImageState::OnTrial, _) => board.confirm().await.expect("it is on trial"),
-        (ImageState::Confirmed, _) if rig.runs(2) => return Some(true),
+        (ImageState::Confirmed, _) if rig.runs(new) => return Some(true),
         (ImageState::Confirmed, Trial::Ended { .. }) => return Some(false),
-        (ImageState::Confirmed, Trial::None) => update(board, &R::image(2)).await.expect("a good image"),
+        (ImageState::Confirmed, Trial::None) => update(board, &R::image(new)).await.expect("a good image"),
         _ => {}
     }
     None
 }
 
-/// Cuts an update at every operation of program and loader, with every effect that leaves stable bits.
-fn cut_an_update<R: Rig>() -> Counts {
+/// Cuts an update to image `new` at every operation of program and loader, with every effect that leaves stable bits.
+fn cut_an_update<R: Rig>(new: u32) -> Counts {
     let mut counts = Counts::default();
     for effect in
         [CutEffect::Before, CutEffect::Head, CutEffect::Tail, CutEffect::Bits, CutEffect::Between, CutEffect::After]
     {
         for at in 0.. {
             let rig = R::new();
+            for number in 2..new {
+                update_and_keep(&rig, number).expect("a good update");
+            }
             rig.nor().plan([PlannedFault { at, fault: FlashFault::Cut(effect) }]);
-            let ended = catch_unwind(AssertUnwindSafe(|| run_to_end(&rig)));
+            let ended = catch_unwind(AssertUnwindSafe(|| run_to_end(&rig, new)));
             if rig.nor().is_fault_due() {
                 break;
             }
@@ -144,8 +147,8 @@ fn cut_an_update<R: Rig>() -> Counts {
                 }
                 Err(cause) => resume_unwind(cause),
             }
-            assert!(rig.runs(if matches!(ended, Ok(true)) { 2 } else { 1 }), "{at} {effect:?}");
-            match catch_unwind(AssertUnwindSafe(|| update_and_keep(&rig, 3))) {
+            assert!(rig.runs(if matches!(ended, Ok(true)) { new } else { new - 1 }), "{at} {effect:?}");
+            match catch_unwind(AssertUnwindSafe(|| update_and_keep(&rig, new + 1))) {
                 Err(cause) if is_of_flash(&*cause) => counts.written_twice += 1,
                 Err(cause) => resume_unwind(cause),
                 Ok(taken) => assert_eq!(taken, Ok(()), "{at} {effect:?}"),
@@ -161,18 +164,20 @@ fn is_of_flash(cause: &dyn Any) -> bool {
 
 #[test]
 fn after_an_update_that_was_cut_anywhere_the_next_one_is_taken() {
-    let swap = cut_an_update::<McubootSwap>();
-    println!("MCUboot, swap: {swap:?}");
-    assert!(swap.succeeded > 100 && swap.written_twice == 0);
-    let in_place = cut_an_update::<McubootInPlace>();
-    println!("MCUboot, in place: {in_place:?}");
-    assert!(in_place.succeeded > in_place.failed && in_place.written_twice == 0);
+    for new in [2, 3] {
+        let swap = cut_an_update::<McubootSwap>(new);
+        println!("MCUboot, swap, to image {new}: {swap:?}");
+        assert!(swap.succeeded > 100 && swap.written_twice == 0);
+        let in_place = cut_an_update::<McubootInPlace>(new);
+        println!("MCUboot, in place, to image {new}: {in_place:?}");
+        assert!(in_place.succeeded > in_place.failed && in_place.written_twice == 0);
+    }
 }
 
 /// embassy-boot marks invalid progress by a second write to the same word.
 #[test]
 fn after_an_update_of_embassy_boot_that_was_cut_anywhere_the_next_one_is_taken() {
-    let embassy = cut_an_update::<Embassy>();
+    let embassy = cut_an_update::<Embassy>(2);
     println!("embassy-boot: {embassy:?}");
     assert!(embassy.succeeded > 1_000 && embassy.failed <= 5, "{embassy:?}");
     assert!(embassy.written_twice < embassy.succeeded / 4, "{embassy:?}");

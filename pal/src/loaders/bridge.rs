@@ -59,6 +59,17 @@ pub trait Loader {
         Ok(())
     }
 
+    /// See [`BootControl::vacate`].
+    ///
+    /// # Cancel safety
+    /// On cancellation the state may remain; call again.
+    ///
+    /// # Errors
+    /// Any error of the flash.
+    async fn vacate<F: Flash>(&mut self, _flash: &mut F, _running: SlotId, _slot: SlotId) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// Makes the next boot revert the running image, which is on trial although the loader's state does not show it.
     /// Idempotent.
     ///
@@ -215,6 +226,10 @@ impl<L: Loader> BootControl for LoaderBridge<L> {
                 self.loader.switch(flash, running, slot).await
             }
         }
+    }
+
+    async fn vacate<F: Flash>(&mut self, flash: &mut F, running: SlotId, slot: SlotId) -> Result<(), Fault> {
+        self.loader.vacate(flash, running, slot).await
     }
 
     fn region(&self, layout: &Layout, slot: SlotId) -> Region {

@@ -55,6 +55,18 @@ pub trait BootControl {
         change: Change,
     ) -> Result<(), Fault>;
 
+    /// Removes the loader's state by which it would start `slot`, before the first sector of that slot is erased: an
+    /// image written there is started after it was activated, not before. `running` is confirmed. Idempotent.
+    ///
+    /// # Cancel safety
+    /// The state may remain, and the running image is still started; call again.
+    ///
+    /// # Errors
+    /// The errors of the flash and refusals of the loader; then the slot must not be written.
+    async fn vacate<F: Flash>(&mut self, _flash: &mut F, _running: SlotId, _slot: SlotId) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// Returns the region of the image that is assigned to `slot`. A loader that swaps images always has the running
     /// one in the same region.
     fn region(&self, layout: &Layout, slot: SlotId) -> Region {

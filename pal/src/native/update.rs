@@ -55,6 +55,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     pub async fn begin(&mut self, image_bytes: u32, keep_bytes: u32) -> Result<Reception, Refusal> {
         let BootStatus { running, mut record } = self.status_without_trial().await?;
         let slot = self.slot_for(running, &record.images, image_bytes)?;
+        // First, so that a power cut leaves the earlier image with its row and without the loader's state.
+        self.boot.vacate(&mut self.flash, running, slot).await?;
         let earlier = record.images.get(slot);
         let status = earlier.filter(|earlier| earlier.image_bytes == image_bytes).map(|earlier| earlier.status);
         let keep_bytes = match status {

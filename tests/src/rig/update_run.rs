@@ -4,7 +4,7 @@
 use ota_pal::{Digest, ImageState, Platform, Refusal, Trial, poll_ready};
 use sha2::{Digest as _, Sha256};
 
-use super::{Rig, Turn, update};
+use super::{Rig, Turn, update, update_and_keep};
 use crate::nor::{CutEffect, FlashFault, PlannedFault};
 
 /// The reason that the program gives for a rollback.
@@ -60,6 +60,8 @@ pub struct Counts {
 /// A device and the update that it runs.
 pub struct UpdateRun<R> {
     rig: R,
+    /// The number of the image that runs before the update.
+    old: u32,
     image: Vec<u8>,
     behaviour: Behaviour,
 }
@@ -67,7 +69,16 @@ pub struct UpdateRun<R> {
 impl<R: Rig> UpdateRun<R> {
     /// A device that runs image 1 and is offered this one.
     pub fn new(behaviour: Behaviour, image: Vec<u8>) -> Self {
-        Self { rig: R::new(), image, behaviour }
+        Self { rig: R::new(), old: 1, image, behaviour }
+    }
+
+    /// A device that runs image `old` after updates to all images up to it, and is offered the next one.
+    pub fn after(old: u32, behaviour: Behaviour) -> Self {
+        let rig = R::new();
+        for number in 2..=old {
+            update_and_keep(&rig, number).expect("a good update");
+        }
+        Self { rig, old, image: R::image(old + 1), behaviour }
     }
 
     /// Boots until an outcome is reported. Panics if none is, or if anything but one of the two images runs.
@@ -83,7 +94,7 @@ impl<R: Rig> UpdateRun<R> {
             Report::Dead => return true,
         };
         (0..BOOTS_AFTER).all(|_| {
-            let runs = if is_new { self.runs_new() } else { self.rig.runs(1) };
+            let runs = if is_new { self.runs_new() } else { self.rig.runs(self.old) };
             runs & (self.rig.reset() == Turn::Runs)
         })
     }
@@ -99,7 +110,7 @@ impl<R: Rig> UpdateRun<R> {
             Turn::Cut => return None,
             Turn::Runs => {}
         }
-        assert!(self.runs_new() || self.rig.runs(1), "a complete image runs");
+        assert!(self.runs_new() || self.rig.runs(self.old), "a complete image runs");
         if self.runs_new() && self.behaviour == Behaviour::Hangs {
             return None;
         }
@@ -130,12 +141,12 @@ impl<R: Rig> UpdateRun<R> {
     }
 }
 
-/// Cuts an update to image 2 at every operation, with each of these effects.
-pub fn cut_everywhere<R: Rig>(behaviour: Behaviour, effects: &[CutEffect]) -> Counts {
+/// Cuts an update from image `old` to the next one at every operation, with each of these effects.
+pub fn cut_everywhere<R: Rig>(old: u32, behaviour: Behaviour, effects: &[CutEffect]) -> Counts {
     let mut counts = Counts::default();
     for effect in effects {
         for at in 0.. {
-            let run = UpdateRun::<R>::new(behaviour, R::image(2));
+            let run = UpdateRun::<R>::after(old, behaviour);
             run.rig.nor().plan([PlannedFault { at, fault: FlashFault::Cut(*effect) }]);
             let report = run.run();
             if run.rig.nor().is_fault_due() {
@@ -152,7 +163,7 @@ pub fn cut_everywhere<R: Rig>(behaviour: Behaviour, effects: &[CutEffect]) -> Co
         }
     }
     println!(
-        "{} {behaviour:?} {effects:?}: {counts:?}",
+        "{} from {old} {behaviour:?} {effects:?}: {counts:?}",
         std::any::type_name::<R>().rsplit("::").next().unwrap_or_default()
     );
     counts

@@ -18,7 +18,7 @@ use crate::store::region::Region;
 use super::image::{ImageError, read_image_header};
 use super::marks::{Mark, Marks, Mode, TrialState};
 use super::tlvs::read_tlvs;
-use super::trailer::{Flag, Magic};
+use super::trailer::{Flag, Magic, Trailer};
 
 /// Images that `imgtool` made for the application. Each must name its board. If `BOARD_NAMED` is false, an image that
 /// names no board is accepted on any.
@@ -117,6 +117,15 @@ impl<const BOARD_NAMED: bool> Loader for Swapping<BOARD_NAMED> {
         Ok(if is_mark { LoaderState::Pending } else { LoaderState::Unknown })
     }
 
+    /// MCUboot erases the trailer when it swaps; a mark that it ignored remains. Not erased without need: a download
+    /// that is resumed begins again.
+    async fn vacate<F: Flash>(&mut self, flash: &mut F, _running: SlotId, _slot: SlotId) -> Result<(), Fault> {
+        match self.0.read(flash, SlotId::B).await {
+            Ok(Trailer::ERASED) => Ok(()),
+            _ => self.0.unmark(flash, SlotId::B).await,
+        }
+    }
+
     async fn try_next<F: Flash>(&mut self, flash: &mut F, _running: SlotId, _slot: SlotId) -> Result<(), Fault> {
         self.0.mark(flash, SlotId::B, Mark::Trial).await
     }
@@ -160,6 +169,11 @@ impl<const BOARD_NAMED: bool> Loader for InPlace<BOARD_NAMED> {
             (Magic::Good, Flag::Unset | Flag::Bad, _) => LoaderState::Pending,
             (Magic::Unset | Magic::Bad, ..) => LoaderState::Unknown,
         })
+    }
+
+    /// The mark of the earlier image would start a new one, whose version is higher, without a trial.
+    async fn vacate<F: Flash>(&mut self, flash: &mut F, _running: SlotId, slot: SlotId) -> Result<(), Fault> {
+        self.0.unmark(flash, slot).await
     }
 
     async fn try_next<F: Flash>(&mut self, flash: &mut F, _running: SlotId, slot: SlotId) -> Result<(), Fault> {

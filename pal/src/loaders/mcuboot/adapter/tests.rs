@@ -104,3 +104,28 @@ fn in_place_a_switch_takes_the_running_images_mark_away() {
     run(loader.switch(&mut flash, SlotId::B, SlotId::A)).unwrap();
     assert_eq!(run(loader.slot_state(&mut flash, SlotId::A, SlotId::B)), Ok(LoaderState::Unknown));
 }
+
+#[test]
+fn a_slot_that_is_vacated_loses_its_mark_and_the_running_one_keeps_its() {
+    let marked = || {
+        let mut flash = on_trial(SlotId::A);
+        put(&mut flash, SlotId::A, 24, &[0x01]);
+        put(&mut flash, SlotId::B, 16, &Align::EIGHT.magic());
+        flash
+    };
+    let mut swapping = Swapping::<true>(marks(Mode::Swap(Swap::Move)));
+    let mut in_place = InPlace::<true>(marks(Mode::DirectXip));
+    let (mut swapped, mut other) = (marked(), marked());
+    run(swapping.vacate(&mut swapped, SlotId::A, SlotId::B)).unwrap();
+    run(in_place.vacate(&mut other, SlotId::A, SlotId::B)).unwrap();
+    for flash in [&swapped, &other] {
+        let (running, vacated) = flash.bytes.split_at(SLOT_BYTES as usize);
+        assert_eq!(running, &marked().bytes[..SLOT_BYTES as usize]);
+        assert!(vacated.iter().all(|byte| *byte == 0xFF));
+    }
+    // A download that is resumed erases nothing again. In place, a trailer that reads as erased may be partially erased.
+    let before = (swapped.ops.len(), other.ops.len());
+    run(swapping.vacate(&mut swapped, SlotId::A, SlotId::B)).unwrap();
+    run(in_place.vacate(&mut other, SlotId::A, SlotId::B)).unwrap();
+    assert!(swapped.ops.len() == before.0 && other.ops.len() > before.1);
+}
