@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
 use ota_pal::{ImageState, Refusal, Trial, poll_ready};
-use ota_tests::esp_bootloader::{ABORTED, Entry, INVALID, NEW, PENDING_VERIFY, Start as Started, Table};
+use ota_tests::esp_bootloader::{ABORTED, Entry, INVALID, NEW, PENDING_VERIFY, Start as Started, Table, VALID};
 use ota_tests::nor::{CutEffect, FlashFault, PlannedFault};
 use ota_tests::rig::esp::Esp;
 use ota_tests::rig::{Rig, Turn, booted, receive, signature, signer, update, update_and_keep};
@@ -363,6 +363,72 @@ fn every_scenario_ends_as_expected_without_a_cut() {
         assert_eq!(result.end, ends(scenario)[0], "{scenario:?} {before:?}");
         assert!(!result.unwatched, "{scenario:?} {before:?}");
     }
+}
+
+/// A device whose bootloader could not start image 3 and fell back to image 2; otadata still names the slot of image 3.
+fn fallen_back() -> Esp {
+    let esp = Esp::new();
+    for number in [2, 3] {
+        update_and_keep(&esp, number).expect("a good update");
+    }
+    esp.corrupt(&Esp::image(3));
+    for _ in 0..BOOTS_AFTER {
+        poll_ready(booted(&esp).boot_state()).expect("nothing is cut").expect("it can be read");
+    }
+    assert!(esp.runs(2) && Entry::of(&esp.otadata(), 0).is_valid());
+    esp
+}
+
+/// A device that runs its factory image 1, because there is no image in the slot that otadata names.
+fn with_an_empty_choice() -> Esp {
+    let esp = Esp::with(Table { slots: 2, factory: true });
+    esp.put([None, Some(Entry::new(2, VALID))]);
+    esp
+}
+
+/// Writes a complete image that is never verified.
+async fn write_only(board: &mut <Esp as Rig>::Board, image: &[u8]) -> Result<(), Refusal> {
+    board.begin(image.len() as u32, 0).await?;
+    Ok(board.write(0, image).await?)
+}
+
+#[test]
+fn a_complete_image_in_a_slot_that_otadata_names_is_not_started_before_it_is_activated() {
+    let written = |esp: &Esp| {
+        poll_ready(write_only(&mut booted(esp), &Esp::image(IMAGE))).expect("nothing is cut").expect("a good image");
+    };
+    let mut cuts = 0;
+    for (made, number) in [(fallen_back(), 2), (with_an_empty_choice(), 1)] {
+        let runs = |esp: &Esp, case: &str| {
+            for _ in 0..BOOTS_AFTER {
+                let state = poll_ready(booted(esp).boot_state()).expect("nothing is cut").expect("it can be read");
+                assert!(esp.runs(number) && state.image_state() == ImageState::Confirmed, "{case}");
+            }
+        };
+        let esp = made.copy();
+        written(&esp);
+        runs(&esp, "not cut");
+        for effect in CutEffect::ALL {
+            for at in 0.. {
+                let esp = made.copy();
+                let mut board = booted(&esp);
+                esp.nor().plan([PlannedFault { at, fault: FlashFault::Cut(effect) }]);
+                let was_cut = poll_ready(board.begin(Esp::image(IMAGE).len() as u32, 0)).is_none();
+                esp.nor().plan([]);
+                if !was_cut {
+                    break;
+                }
+                cuts += 1;
+                let case = format!("{number} {at} {effect:?}");
+                runs(&esp, &case);
+                written(&esp);
+                runs(&esp, &case);
+                assert_eq!(update_and_keep(&esp, LATER), Ok(()), "{case}");
+            }
+        }
+    }
+    println!("{cuts} cuts before the first block");
+    assert!(cuts > 30, "{cuts}");
 }
 
 /// Operations of a trial: the bootloader marks it as started, the program records that it has seen it, and the entry is

@@ -83,6 +83,10 @@ impl Loader for EspIdf {
         Ok(self.otadata.forget(flash, ota(slot)?).await?)
     }
 
+    async fn vacate<F: Flash>(&mut self, flash: &mut F, running: SlotId, slot: SlotId) -> Result<(), Fault> {
+        Ok(self.otadata.vacate(flash, app(running), ota(slot)?).await?)
+    }
+
     async fn watch<F: Flash>(&mut self, flash: &mut F, running: SlotId) -> Result<(), Fault> {
         Ok(self.otadata.watch(flash, ota(running)?).await?)
     }

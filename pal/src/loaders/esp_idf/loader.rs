@@ -144,6 +144,34 @@ impl OtaData {
         Ok(())
     }
 
+    /// Makes `slot` safe to write while `running` is the confirmed application: every boot starts `running`, and no entry
+    /// that the bootloader can choose names `slot`. Refused entries remain. Idempotent.
+    ///
+    /// After a fallback, the active entry names an image that cannot be started. From there the bootloader searches the
+    /// slots, and would start a complete image that was not activated.
+    ///
+    /// # Cancel safety
+    /// On cancellation the next boot starts the same application as the last one; call again.
+    ///
+    /// # Errors
+    /// [`OtaDataError::TrialRuns`] if the running image is on trial, and the others that apply; any error of the flash.
+    pub async fn vacate<F: Flash>(&self, flash: &mut F, running: App, slot: u8) -> Result<(), OtaDataError> {
+        self.check(slot)?;
+        let entries = self.entries(flash).await?;
+        let is_chosen = self.slots.start(&entries, self.factory) == running;
+        match running {
+            App::Ota(own) if own == slot => Err(OtaDataError::SlotRuns { slot }),
+            App::Ota(own) => {
+                if !is_chosen {
+                    self.secured(flash, own).await?;
+                }
+                self.withdraw(flash, own, slot).await
+            }
+            App::Factory if is_chosen && !entries.0.iter().any(Entry::is_damaged) => Ok(()),
+            App::Factory => self.factory(flash).await,
+        }
+    }
+
     /// Confirms the image in `slot`, which runs: every boot starts it. Idempotent.
     ///
     /// The entry of a trial is erased and rewritten in place, as the format requires: a power cut in between returns
@@ -263,6 +291,19 @@ impl OtaData {
         };
         self.put(flash, sector, running, State::Valid).await?;
         Ok(sector)
+    }
+
+    /// Erases the entry beside that of the running slot if it is active, names `slot` or is damaged.
+    async fn withdraw<F: Flash>(&self, flash: &mut F, running: u8, slot: u8) -> Result<(), OtaDataError> {
+        let entries = self.entries(flash).await?;
+        // Without an entry, the running slot is the one that is started by default, and no entry is valid.
+        let Some(own) = self.entry_of(&entries, running) else { return Ok(()) };
+        let other = entries.of(own.other());
+        let is_active = entries.active() == Some(own.other());
+        match is_active || other.is_damaged() || (other.is_valid() && self.names(other, slot)) {
+            true => self.erase(flash, own.other()).await,
+            false => Ok(()),
+        }
     }
 
     /// Returns the sector for a choice of `slot` while the factory application runs. Any earlier choice could not be

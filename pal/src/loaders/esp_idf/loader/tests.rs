@@ -10,6 +10,7 @@ use proptest::prelude::*;
 #[derive(Clone, Copy, Debug)]
 enum Operation {
     Try(App, u8),
+    Vacate(App, u8),
     Keep(u8),
     Revert(u8),
     Factory,
@@ -19,6 +20,7 @@ impl Operation {
     fn run<F: Flash>(self, otadata: &OtaData, flash: &mut F) -> Result<(), OtaDataError> {
         match self {
             Self::Try(running, slot) => run(otadata.try_next(flash, running, slot)),
+            Self::Vacate(running, slot) => run(otadata.vacate(flash, running, slot)),
             Self::Keep(slot) => run(otadata.keep(flash, slot)),
             Self::Revert(slot) => run(otadata.revert(flash, slot)),
             Self::Factory => run(otadata.factory(flash)),
@@ -79,6 +81,18 @@ const REFUSED: [Story; 3] = [
     ([valid(1), entry(2, State::Aborted)], false, Operation::Try(A, 1), &[A, B]),
     ([entry(3, State::Invalid), valid(2)], true, Operation::Try(B, 0), &[B, A]),
     ([valid(1), entry(2, State::PendingVerify)], true, Operation::Revert(1), &[A]),
+];
+
+/// The scenarios in which a slot is made safe to write. An entry whose image cannot be started is named until it is
+/// erased; the bootloader then searches the same image as before.
+const VACATED: [Story; 7] = [
+    ([valid(1), valid(2)], false, Operation::Vacate(B, 0), &[B]),
+    ([valid(3), valid(2)], false, Operation::Vacate(A, 1), &[A]),
+    ([valid(3), valid(2)], false, Operation::Vacate(B, 0), &[A, B]),
+    ([entry(3, State::New), valid(2)], true, Operation::Vacate(B, 0), &[A, B]),
+    ([valid(1), ERASED], false, Operation::Vacate(B, 0), &[A, B]),
+    ([ERASED, valid(2)], true, Operation::Vacate(App::Factory, 0), &[B, App::Factory]),
+    ([valid(1), valid(2)], true, Operation::Vacate(App::Factory, 1), &[B, A, App::Factory]),
 ];
 
 /// Returns every cut of an operation of `len` bytes, at every byte of it or only near its beginning and end.
@@ -165,6 +179,20 @@ fn a_cut_at_any_byte_of_either_sector_leaves_a_whole_choice() {
     }
 }
 
+#[test]
+fn a_slot_that_is_vacated_is_not_chosen_after_a_cut_either() {
+    for (cuts, unwatched) in [count::<4>(&VACATED), count::<16>(&VACATED)] {
+        assert!(cuts > 1_000, "{cuts} cuts");
+        assert_eq!(unwatched, 0);
+    }
+    // Nothing to erase: the running image is chosen, and the entry that names the slot was refused.
+    for held in [[valid(1), ERASED], [valid(1), entry(2, State::Aborted)]] {
+        let mut flash = Nor::<4>::holding(held);
+        assert_eq!(Operation::Vacate(A, 1).run(&otadata::<4>(false), &mut flash), Ok(()));
+        assert!(flash.ops.is_empty(), "{held:?}");
+    }
+}
+
 /// The counts depend on the tears generated above and are no measure of probability: they show that the failure can
 /// happen, and only there.
 #[test]
@@ -211,7 +239,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
     #[test]
     fn on_any_contents_an_operation_does_what_it_says_or_is_refused(
-        held in any_entries(), count in 1..=SLOTS_MAX, own: u8, slot: u8, factory: bool, from_factory: bool, kind in 0_u8..4,
+        held in any_entries(), count in 1..=SLOTS_MAX, own: u8, slot: u8, factory: bool, from_factory: bool, kind in 0_u8..5,
     ) {
         let slots = Slots::new(count).unwrap();
         let (own, slot) = (own % (count + 1), slot % (count + 1));
@@ -221,6 +249,7 @@ proptest! {
             0 => Operation::Try(running, slot),
             1 => Operation::Keep(own),
             2 => Operation::Revert(own),
+            3 => Operation::Vacate(running, slot),
             _ => Operation::Factory,
         };
         let mut flash = Nor::<4>::holding(held);
@@ -229,6 +258,11 @@ proptest! {
         let start = slots.start(&entries, factory);
         match (done, operation) {
             (Ok(()), Operation::Try(_, slot)) => prop_assert_eq!(start, App::Ota(slot)),
+            (Ok(()), Operation::Vacate(running, slot)) => {
+                let names = |entry: &Entry| otadata.names(entry, slot) && entry.is_valid();
+                let chosen = entries.0.iter().any(|entry| names(entry) && entry.state != State::PendingVerify);
+                prop_assert!(start == running && !chosen);
+            }
             (Ok(()), Operation::Keep(own)) => prop_assert_eq!(start, App::Ota(own)),
             (Ok(()), Operation::Revert(own)) => prop_assert_ne!(start, App::Ota(own)),
             (Ok(()), Operation::Factory) => prop_assert_eq!(start, App::Factory),
@@ -259,6 +293,8 @@ fn what_cannot_be_done_is_refused_by_name_and_number() {
     let (one, trial) = ([valid(1), ERASED], [valid(1), entry(2, State::PendingVerify)]);
     assert_eq!(refused(one, Operation::Try(A, 0), true), (OtaDataError::SlotRuns { slot: 0 }, 0x1501));
     assert_eq!(refused(one, Operation::Try(A, 2), true), (OtaDataError::NoSuchSlot { got: 2, slots: 2 }, 0x102));
+    assert_eq!(refused(one, Operation::Vacate(A, 0), true), (OtaDataError::SlotRuns { slot: 0 }, 0x1501));
+    assert_eq!(refused(trial, Operation::Vacate(B, 0), true), (OtaDataError::TrialRuns { slot: 1 }, 0x1506));
     assert_eq!(refused(one, Operation::Keep(2), true), (OtaDataError::NoSuchSlot { got: 2, slots: 2 }, 0x102));
     assert_eq!(refused(trial, Operation::Try(B, 0), true), (OtaDataError::TrialRuns { slot: 1 }, 0x1506));
     assert_eq!(refused(one, Operation::Revert(0), false), (OtaDataError::NothingToGoBackTo { slot: 0 }, 0x1505));
