@@ -431,9 +431,9 @@ fn a_complete_image_in_a_slot_that_otadata_names_is_not_started_before_it_is_act
     assert!(cuts > 30, "{cuts}");
 }
 
-/// Operations of a trial: the bootloader marks it as started, the program records that it has seen it, and the entry is
-/// rewritten. A cut in one of them ends the trial, which has no second boot.
-const TRIAL_OPERATIONS: u32 = 5;
+/// Operations of a trial: the bootloader marks it as started, the program records that it has seen it and that it confirms
+/// it, and the entry is rewritten. A cut in one of them ends the trial, which has no second boot.
+const TRIAL_OPERATIONS: u32 = 6;
 
 /// Operations of a verdict that is stored before the entry is erased: a cut before it loses the reason.
 const VERDICT_OPERATIONS: u32 = 3;

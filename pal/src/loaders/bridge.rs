@@ -212,7 +212,10 @@ impl<L: Loader> BootControl for LoaderBridge<L> {
             Change::SetDefault(slot) if slot.is_factory() && !L::STARTS_FACTORY => {
                 return Err(Fault::LoaderRefused { code: 0 });
             }
-            Change::Confirm => self.loader.keep(flash, running).await?,
+            Change::Confirm => {
+                self.begin_confirmation(flash).await?;
+                self.loader.keep(flash, running).await?;
+            }
             Change::Test(slot) => self.loader.forget(flash, running, slot).await?,
             Change::RecordOnly | Change::Revert | Change::SetDefault(_) => {}
         }

@@ -22,8 +22,9 @@ enum Situation {
     TrialRuns {
         /// Its slot.
         slot: SlotId,
-        /// Whether this is the first boot of an image that was never confirmed.
-        is_new: bool,
+        /// Whether the image is to become permanent: its confirmation has begun, or it was confirmed before, and the
+        /// loader was ordered to switch to it.
+        is_decided: bool,
     },
     /// Another image runs, and no start of the trial was observed.
     TrialPending {
@@ -45,10 +46,9 @@ impl Situation {
     fn of(record: &BootRecord, running: SlotId) -> Self {
         match record.trial {
             Trial::Pending { slot, .. } | Trial::Started { slot, .. } if slot == running => {
-                let is_pending = matches!(record.trial, Trial::Pending { .. });
-                let row = record.images.get(slot);
-                let is_new = is_pending && row.is_some_and(|image| image.status == ImageStatus::Verified);
-                Self::TrialRuns { slot, is_new }
+                let confirms = matches!(record.trial, Trial::Started { attempts_left: CONFIRMATION_BEGUN, .. });
+                let was_confirmed = record.images.get(slot).is_some_and(|image| image.status.was_confirmed());
+                Self::TrialRuns { slot, is_decided: confirms || was_confirmed }
             }
             Trial::Pending { slot, .. } => Self::TrialPending { slot },
             Trial::Started { .. } => Self::TrialStarted,
@@ -84,10 +84,10 @@ fn action(situation: Situation, loader: LoaderState, looked: bool, switched: boo
     use LoaderState as L;
     use Situation as S;
     match (situation, loader) {
-        // A new image is not confirmed before its first boot is stored, so the loader's state is stale.
-        (S::TrialRuns { is_new: true, .. }, L::Confirmed) => Action::Watch,
-        // A power cut occurred between the loader's confirmation and the store of the record.
-        (S::TrialRuns { is_new: false, .. }, L::Confirmed) => Action::Confirm,
+        // A power cut occurred between the loader's confirmation and the store of the record, or after a switch.
+        (S::TrialRuns { is_decided: true, .. }, L::Confirmed) => Action::Confirm,
+        // Without a verdict the loader's state is stale, or was written by another program.
+        (S::TrialRuns { is_decided: false, .. }, L::Confirmed) => Action::Watch,
         (S::TrialRuns { .. }, L::Unknown) => Action::Watch,
         (S::TrialRuns { .. }, L::Pending | L::Testing | L::Reverted) => Action::None,
         (S::TrialPending { .. }, L::Reverted | L::Testing) => Action::EndTrial,
@@ -101,6 +101,10 @@ fn action(situation: Situation, loader: LoaderState, looked: bool, switched: boo
         (S::ConfirmedRuns | S::OtherRuns, _) => Action::None,
     }
 }
+
+/// The attempts left in the record of a trial whose confirmation has begun. The loader counts them, so there are none in
+/// any other record of a trial that was started.
+const CONFIRMATION_BEGUN: u8 = 1;
 
 /// Retries of a switch that the loader did not perform: the power may have failed before its state was written.
 const SWITCH_ATTEMPTS: u8 = 1;
@@ -133,7 +137,23 @@ impl<L: Loader> LoaderBridge<L> {
             Action::GiveUp => self.loader.give_up(flash, running).await?,
             Action::TryAgain => try_once_more(record),
             Action::EndTrial => end_trial(record),
-            Action::AcceptRunning => other_runs(running, record),
+            Action::AcceptRunning => {
+                other_runs(running, record);
+                if matches!(record.trial, Trial::Started { .. }) {
+                    self.loader.watch(flash, running).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores that the confirmation of the running image has begun: if the power fails before its end, the loader's state
+    /// alone cannot show whose decision it is.
+    pub(super) async fn begin_confirmation<F: Flash>(&mut self, flash: &mut F) -> Result<(), Fault> {
+        let Some(mut record) = self.records.stored(flash).await? else { return Ok(()) };
+        if let Trial::Started { attempts_left, .. } = &mut record.trial {
+            *attempts_left = CONFIRMATION_BEGUN;
+            self.records.store(flash, &record).await?;
         }
         Ok(())
     }

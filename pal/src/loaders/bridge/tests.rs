@@ -101,3 +101,84 @@ fn an_image_that_was_only_verified_is_on_trial_if_it_runs() {
     let found = loaded(&mut bridge, &mut flash, &before);
     assert_eq!(found, BootStatus { running: SlotId::B, record: BootRecord { trial, ..before } });
 }
+
+/// A loader that reports this state of every slot and counts orders to watch the running image.
+struct Fixed {
+    state: LoaderState,
+    watched: u32,
+}
+
+impl Loader for Fixed {
+    type Format = OwnFormat;
+
+    const SWAPS: bool = false;
+
+    async fn slot_state<F: Flash>(&mut self, _: &mut F, _: SlotId, _: SlotId) -> Result<LoaderState, Fault> {
+        Ok(self.state)
+    }
+
+    async fn watch<F: Flash>(&mut self, _: &mut F, _: SlotId) -> Result<(), Fault> {
+        self.watched += 1;
+        Ok(())
+    }
+
+    async fn try_next<F: Flash>(&mut self, _: &mut F, _: SlotId, _: SlotId) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn keep<F: Flash>(&mut self, _: &mut F, _: SlotId) -> Result<(), Fault> {
+        Err(Fault::Write { offset_bytes: 0 })
+    }
+
+    async fn give_up<F: Flash>(&mut self, _: &mut F, _: SlotId) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn switch<F: Flash>(&mut self, _: &mut F, _: SlotId, _: SlotId) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+/// The program in B, of a loader with this state.
+fn in_b(state: LoaderState) -> LoaderBridge<Fixed> {
+    LoaderBridge::in_place(Fixed { state, watched: 0 }, &layout(), SlotId::B)
+}
+
+#[test]
+fn the_loader_confirms_no_image_without_a_verdict_however_often_the_record_is_loaded() {
+    let digest = Digest([2; 32]);
+    let verified = record([Digest([1; 32]), digest], ImageStatus::Verified);
+    let trial = Trial::Pending { slot: SlotId::B, digest, image_bytes: IMAGE_BYTES, attempts_left: 1 };
+    let started = Trial::Started { slot: SlotId::B, digest, image_bytes: IMAGE_BYTES, attempts_left: 0 };
+    for trial in [Trial::None, trial] {
+        let mut flash = Nor::new(16);
+        run(BootRecords::new(&layout()).store(&mut flash, &BootRecord { trial, ..verified })).unwrap();
+        for boot in 0..2 {
+            let mut bridge = in_b(LoaderState::Confirmed);
+            for load in 1..4 {
+                let found = run(bridge.load(&mut flash, &layout(), &mut NoWatchdog)).unwrap();
+                assert_eq!((found.record.trial, found.record.confirmed), (started, SlotId::A), "{boot} {load}");
+                assert_eq!(bridge.loader.watched, load, "{trial:?}, boot {boot}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_confirmation_that_was_interrupted_is_completed_if_it_reached_the_loader() {
+    let digest = Digest([2; 32]);
+    let trial = Trial::Started { slot: SlotId::B, digest, image_bytes: IMAGE_BYTES, attempts_left: 0 };
+    let before = BootRecord { trial, ..record([Digest([1; 32]), digest], ImageStatus::Verified) };
+    for (state, confirmed) in [(LoaderState::Confirmed, SlotId::B), (LoaderState::Testing, SlotId::A)] {
+        let mut flash = Nor::new(16);
+        run(BootRecords::new(&layout()).store(&mut flash, &before)).unwrap();
+        let after = BootRecord { confirmed: SlotId::B, trial: Trial::None, ..before };
+        let interrupted = run(in_b(state).store(&mut flash, &layout(), &after, Change::Confirm));
+        assert_eq!(interrupted, Err(Fault::Write { offset_bytes: 0 }));
+        for _ in 0..2 {
+            let found = run(in_b(state).load(&mut flash, &layout(), &mut NoWatchdog)).unwrap().record;
+            let is_over = confirmed == SlotId::B;
+            assert_eq!((found.confirmed, found.trial), (confirmed, if is_over { Trial::None } else { trial }));
+        }
+    }
+}
