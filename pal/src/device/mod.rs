@@ -185,9 +185,7 @@ pub trait Platform {
     fn feed_watchdog(&mut self);
 
     /// How often the watchdog is fed while nothing is done; `None` if that is not needed.
-    fn watchdog_ms(&self) -> Option<u32> {
-        Some(1_000)
-    }
+    fn watchdog_ms(&self) -> Option<u32>;
 
     /// Resets the device. Does not return on hardware; a host process exits; a simulated device returns.
     fn reset(&mut self);

@@ -210,6 +210,7 @@ fn watchdog_and_reset_are_those_of_the_device_and_every_hash_feeds_the_watchdog(
     Platform::feed_watchdog(&mut device);
     Platform::reset(&mut device);
     assert_eq!((fed.get(), reset.get()), (1, 1));
+    assert_eq!(Platform::watchdog_ms(&device), Some(1_000));
 
     let begun = run(device.begin(image.len() as u32, 0)).unwrap();
     run(device.write(0, &image)).unwrap();

@@ -29,3 +29,19 @@ impl Watchdog for NoWatchdog {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Hardware;
+
+    impl Watchdog for Hardware {
+        fn feed(&mut self) {}
+    }
+
+    #[test]
+    fn a_watchdog_is_fed_every_second_while_nothing_is_done_and_none_never() {
+        assert_eq!((Hardware.idle_ms(), NoWatchdog.idle_ms()), (Some(1_000), None));
+    }
+}
