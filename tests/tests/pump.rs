@@ -280,7 +280,7 @@ fn lost_blocks_are_requested_again_although_messages_of_the_application_arrive_a
     let bench = Bench::new(Route::Mqtt);
     let mut line = Line { is_busy: true, ..Line::new(&bench.service) };
     assert_eq!(bench.run(&mut line, NoHttp), SlotId::A);
-    assert!(line.lost_blocks > 1 && line.other_messages > 1);
+    assert!(line.lost_blocks > 0 && line.other_messages > 0);
     assert!(line.other_messages <= OTHER_MESSAGES_MAX, "{} messages", line.other_messages);
 }
 
