@@ -535,16 +535,22 @@ fn the_watchdog_is_fed_after_every_operation_and_a_document_of_another_file_repl
     }
 }
 
+/// The agent of the booted program, which gets its events from the test.
+fn connected<'b>(bench: &Bench, url: &'b mut [u8], at: Instant) -> Agent<'b, Board<PlainView>, App> {
+    let boot = bench.device.boot().expect("the power stays").expect("there is an image");
+    let platform = bench.device.platform(View(bench.device.nor.clone()), boot.slot, 0);
+    let start = Start { seed: 1, now: at };
+    let agent = Agent::start(platform, bench.app.clone(), bench.device.config.clone(), url, start);
+    let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
+    poll_ready(agent.on(Event::Connected, at)).expect("memory never waits");
+    agent
+}
+
 #[test]
 fn responses_about_other_jobs_are_the_applications() {
     let bench = Bench::new(Route::Mqtt);
-    let boot = bench.device.boot().expect("the power stays").expect("there is an image");
     let (at, mut url) = (Instant::from_ms(0), [0; 2_048]);
-    let platform = bench.device.platform(View(bench.device.nor.clone()) as PlainView, boot.slot, 0);
-    let start = Start { seed: 1, now: at };
-    let agent = Agent::start(platform, bench.app.clone(), bench.device.config.clone(), &mut url, start);
-    let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
-    poll_ready(agent.on(Event::Connected, at)).expect("memory never waits");
+    let mut agent = connected(&bench, &mut url, at);
     let (_, payload) = offer(&bench.job, &bench.job.document);
     for (topic, is_own) in [
         ("other/update/accepted", false),
@@ -569,13 +575,8 @@ fn responses_about_other_jobs_are_the_applications() {
 #[test]
 fn a_job_for_another_thing_is_not_taken_whatever_its_name() {
     let bench = Bench::new(Route::Mqtt);
-    let boot = bench.device.boot().expect("the power stays").expect("there is an image");
     let (at, mut url) = (Instant::from_ms(0), [0; 2_048]);
-    let platform = bench.device.platform(View(bench.device.nor.clone()) as PlainView, boot.slot, 0);
-    let start = Start { seed: 1, now: at };
-    let agent = Agent::start(platform, bench.app.clone(), bench.device.config.clone(), &mut url, start);
-    let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
-    poll_ready(agent.on(Event::Connected, at)).expect("memory never waits");
+    let mut agent = connected(&bench, &mut url, at);
     let (topic, payload) = offer(&bench.job, &bench.job.document);
     for (thing, is_taken) in [("another", false), ("thinh", false), ("Thing", false), ("thing", true)] {
         let topic = topic.replace("/thing/", &format!("/{thing}/"));
