@@ -151,6 +151,7 @@ fn read_stream<'m>(topic: StreamTopic, payload: &'m [u8], active: Option<(&str, 
     }
 }
 
+#[inline(never)] // for size
 fn execution_of(execution: ota_jobs::Execution<'_>) -> Execution {
     let number = execution.execution_number.and_then(|number| number.try_into().ok()).unwrap_or(0);
     let id = ExecutionId { job: execution.job_id, number, queued_at: execution.queued_at.unwrap_or(0) as u32 };

@@ -24,6 +24,7 @@ enum Form {
 
 impl<'a> JsonStr<'a> {
     /// Creates text without escapes.
+    #[inline(never)] // for size
     pub const fn plain(text: &'a str) -> Self {
         Self::plain_of("text", text)
     }
@@ -47,6 +48,7 @@ impl<'a> JsonStr<'a> {
     }
 
     /// Returns the unescaped characters.
+    #[inline(never)] // for size
     pub fn chars(&self) -> Chars<'a> {
         Chars { rest: self.text.chars(), form: self.form }
     }

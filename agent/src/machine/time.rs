@@ -18,11 +18,13 @@ impl Instant {
     }
 
     /// The instant `ms` milliseconds later, saturating.
+    #[inline(never)] // for size
     pub const fn plus_ms(self, ms: u64) -> Self {
         Self { ms: self.ms.saturating_add(ms) }
     }
 
     /// Milliseconds since `earlier`; 0 if that is later.
+    #[inline(never)] // for size
     pub const fn since(self, earlier: Instant) -> u64 {
         self.ms.saturating_sub(earlier.ms)
     }

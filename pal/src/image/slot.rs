@@ -21,6 +21,7 @@ impl SlotId {
 
     /// Returns the slot of this number: 0..=3 for A to D, 15 for the factory slot.
     #[must_use]
+    #[inline(never)] // for size
     pub const fn from_number(number: u8) -> Option<Self> {
         match number {
             0..=3 | 15 => Some(Self(number)),
