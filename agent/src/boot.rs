@@ -56,7 +56,7 @@ mod tests {
         let of = |slot| {
             [
                 Stored::Pending { slot, digest, image_bytes: 9, attempts_left: 1 },
-                Stored::Started { slot, digest, image_bytes: 9, attempts_left: 1 },
+                Stored::Started { slot, digest, image_bytes: 9, attempts_left: 1, power_losses: 0 },
             ]
         };
         for (slot, expected) in [(SlotId::A, Trial::None), (SlotId::B, Trial::Running)] {

@@ -6,7 +6,7 @@ use super::pal::{BootRecords, Flash, MonotonicRecords, erase_slots};
 use super::selector::Selector;
 use super::strategy::Strategy;
 use crate::exact::ImageRef;
-use crate::outcome::{Boot, BootError, BootReason, VerifyLevel};
+use crate::outcome::{Boot, BootError, BootReason, ResetCause, VerifyLevel};
 use crate::select::{Decision, fallback, select};
 use ota_pal::{BootRecord, Fault, Image, Layout, RollbackCounters, SlotId, Trial, Watchdog};
 
@@ -17,13 +17,14 @@ pub(crate) async fn carry_out<F: Flash, W: Watchdog>(
     strategy: impl Strategy,
     watchdog: &mut W,
     verify_level: VerifyLevel,
+    reset_cause: ResetCause,
 ) -> Result<Boot, BootError> {
     let mut records = BootRecords::new(layout);
     let record = records.load(flash).await?;
     let image_bytes_max = strategy.image_bytes_max();
     let selector = Selector { flash, layout, watchdog, records, record, image_bytes_max };
     let mut run = Run { selector, strategy };
-    let decision = select(&record);
+    let decision = select(&record, reset_cause);
     // A factory image that failed the check before a factory reset must not be started by its header alone.
     let verify_level = if decision == Decision::FactoryReset { VerifyLevel::Whole } else { verify_level };
     let cause = match decision {

@@ -6,7 +6,7 @@ use super::pal::Flash;
 use super::selector::Selector;
 use super::strategy::Strategy;
 use crate::exact::ImageRef;
-use crate::outcome::{Boot, BootError, BootReason, VerifyLevel};
+use crate::outcome::{Boot, BootError, BootReason, ResetCause, VerifyLevel};
 use ota_pal::{Header, Layout, SlotId, Watchdog};
 
 #[bisync]
@@ -24,8 +24,9 @@ pub async fn boot<F: Flash, W: Watchdog>(
     layout: &Layout,
     watchdog: &mut W,
     verify_level: VerifyLevel,
+    reset_cause: ResetCause,
 ) -> Result<Boot, BootError> {
-    carry_out(flash, layout, InPlace, watchdog, verify_level).await
+    carry_out(flash, layout, InPlace, watchdog, verify_level, reset_cause).await
 }
 
 struct InPlace;

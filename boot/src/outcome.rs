@@ -37,6 +37,16 @@ pub enum BootReason {
     FactoryResetInPart(Fault),
 }
 
+/// Why the device was reset, as far as the board can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResetCause {
+    /// The supply failed: power on, or brown-out. The first [`POWER_LOSSES_MAX`](ota_pal::POWER_LOSSES_MAX) boots of a trial
+    /// after a power loss use up no attempt.
+    PowerLoss,
+    /// A watchdog, a fault, software, a pin; or unknown.
+    Other,
+}
+
 /// How much of an image a boot checks before it starts the image. An image on trial or fallen back to is always hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerifyLevel {

@@ -1,7 +1,9 @@
 //! The decision that a boot record leads to. Pure: flash is accessed in `carry_out`.
 
 pub use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
-use ota_pal::{BootRecord, SlotId, Trial};
+use ota_pal::{BootRecord, POWER_LOSSES_MAX, SlotId, Trial};
+
+use crate::outcome::ResetCause;
 
 /// The reason stored when the slot on trial does not hold the activated image.
 pub const REASON_TRIAL_IMAGE_CORRUPT: u16 = 0x0604;
@@ -25,25 +27,31 @@ pub enum Decision {
     FactoryReset,
 }
 
-/// Returns the decision for `record`. A trial boot is counted before it is started, so that a trial without a verdict
-/// ends.
+/// Returns the decision for `record` after a reset for `cause`. A trial boot is counted before it is started, so that a trial
+/// without a verdict ends; a power loss is no verdict, and is counted apart.
 #[must_use]
-pub fn select(record: &BootRecord) -> Decision {
+pub fn select(record: &BootRecord, cause: ResetCause) -> Decision {
     if record.factory_reset_pending {
         return Decision::FactoryReset;
     }
-    let (slot, digest, image_bytes, attempts_left, started) = match record.trial {
+    let (slot, digest, image_bytes, attempts_left, losses) = match record.trial {
         Trial::None | Trial::Ended { .. } => return Decision::Confirmed,
-        Trial::Pending { slot, digest, image_bytes, attempts_left } => {
-            (slot, digest, image_bytes, attempts_left, false)
+        Trial::Pending { slot, digest, image_bytes, attempts_left } => (slot, digest, image_bytes, attempts_left, None),
+        Trial::Started { slot, digest, image_bytes, attempts_left, power_losses } => {
+            (slot, digest, image_bytes, attempts_left, Some(power_losses))
         }
-        Trial::Started { slot, digest, image_bytes, attempts_left } => (slot, digest, image_bytes, attempts_left, true),
     };
-    let ended = |reason| Trial::Ended { slot, digest, reason, started };
-    match attempts_left.checked_sub(1) {
+    let ended = |reason| Trial::Ended { slot, digest, reason, started: losses.is_some() };
+    let counts = match losses {
+        Some(losses) if cause == ResetCause::PowerLoss && losses < POWER_LOSSES_MAX => {
+            Some((attempts_left, losses + 1))
+        }
+        _ => attempts_left.checked_sub(1).map(|left| (left, losses.unwrap_or(0))),
+    };
+    match counts {
         None => Decision::EndTrial(ended(REASON_ATTEMPTS_EXHAUSTED)),
-        Some(attempts_left) => Decision::Try {
-            counted: Trial::Started { slot, digest, image_bytes, attempts_left },
+        Some((attempts_left, power_losses)) => Decision::Try {
+            counted: Trial::Started { slot, digest, image_bytes, attempts_left, power_losses },
             corrupt: ended(REASON_TRIAL_IMAGE_CORRUPT),
         },
     }
@@ -61,6 +69,7 @@ pub fn fallback(record: &BootRecord, security_counter_min: u32, failed: impl Fn(
 
 #[cfg(test)]
 mod tests {
+    use super::ResetCause::{Other, PowerLoss};
     use super::*;
     use ota_pal::{Digest, Image, ImageStatus, Images, Source, Version};
 
@@ -71,8 +80,8 @@ mod tests {
         BootRecord { trial, ..BootRecord::new_device(SlotId::A) }
     }
 
-    fn started(attempts_left: u8) -> Trial {
-        Trial::Started { slot: SLOT, digest: DIGEST, image_bytes: 100, attempts_left }
+    fn started(attempts_left: u8, power_losses: u8) -> Trial {
+        Trial::Started { slot: SLOT, digest: DIGEST, image_bytes: 100, attempts_left, power_losses }
     }
 
     fn ended(reason: u16, started: bool) -> Trial {
@@ -83,21 +92,40 @@ mod tests {
     fn a_trial_of_three_boots_is_given_exactly_three() {
         let mut record = record(Trial::Pending { slot: SLOT, digest: DIGEST, image_bytes: 100, attempts_left: 3 });
         for left in [2, 1, 0] {
-            let Decision::Try { counted, .. } = select(&record) else { panic!("{record:?}") };
-            assert_eq!(counted, started(left));
+            let Decision::Try { counted, .. } = select(&record, Other) else { panic!("{record:?}") };
+            assert_eq!(counted, started(left, 0));
             record.trial = counted;
         }
-        let Decision::EndTrial(given_up) = select(&record) else { panic!("{record:?}") };
+        let Decision::EndTrial(given_up) = select(&record, Other) else { panic!("{record:?}") };
         assert_eq!(given_up, ended(REASON_ATTEMPTS_EXHAUSTED, true));
         record.trial = given_up;
-        assert_eq!(select(&record), Decision::Confirmed);
+        assert_eq!(select(&record, Other), Decision::Confirmed);
+    }
+
+    #[test]
+    fn fifteen_power_losses_of_a_trial_use_up_no_boot() {
+        let mut record = record(Trial::Pending { slot: SLOT, digest: DIGEST, image_bytes: 100, attempts_left: 2 });
+        let first = [(1, 0)].into_iter().chain((1..=15).map(|losses| (1, losses)));
+        for (left, losses) in first.chain([(0, 15)]) {
+            let Decision::Try { counted, .. } = select(&record, PowerLoss) else { panic!("{record:?}") };
+            assert_eq!(counted, started(left, losses));
+            record.trial = counted;
+        }
+        assert_eq!(select(&record, PowerLoss), Decision::EndTrial(ended(REASON_ATTEMPTS_EXHAUSTED, true)));
+    }
+
+    #[test]
+    fn the_last_boot_of_a_trial_is_given_again_after_a_power_loss_only() {
+        let record = record(started(0, 3));
+        assert!(matches!(select(&record, PowerLoss), Decision::Try { counted, .. } if counted == started(0, 4)));
+        assert_eq!(select(&record, Other), Decision::EndTrial(ended(REASON_ATTEMPTS_EXHAUSTED, true)));
     }
 
     #[test]
     fn the_record_of_a_damaged_image_says_whether_it_ever_ran() {
         let pending = Trial::Pending { slot: SLOT, digest: DIGEST, image_bytes: 100, attempts_left: 1 };
-        for (trial, has_run) in [(pending, false), (started(1), true)] {
-            let Decision::Try { corrupt, .. } = select(&record(trial)) else { panic!("{trial:?}") };
+        for (trial, has_run) in [(pending, false), (started(1, 0), true)] {
+            let Decision::Try { corrupt, .. } = select(&record(trial), Other) else { panic!("{trial:?}") };
             assert_eq!(corrupt, ended(REASON_TRIAL_IMAGE_CORRUPT, has_run));
         }
     }
@@ -105,14 +133,14 @@ mod tests {
     #[test]
     fn without_a_trial_the_confirmed_slot_is_booted() {
         for trial in [Trial::None, ended(1, true), ended(1, false)] {
-            assert_eq!(select(&record(trial)), Decision::Confirmed);
+            assert_eq!(select(&record(trial), Other), Decision::Confirmed);
         }
     }
 
     #[test]
     fn a_factory_reset_comes_before_everything_else() {
-        let ordered = BootRecord { factory_reset_pending: true, confirmed: SlotId::FACTORY, ..record(started(2)) };
-        assert_eq!(select(&ordered), Decision::FactoryReset);
+        let ordered = BootRecord { factory_reset_pending: true, confirmed: SlotId::FACTORY, ..record(started(2, 0)) };
+        assert_eq!(select(&ordered, Other), Decision::FactoryReset);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::pal::{Flash, hash, read_header};
 use super::selector::Selector;
 use super::strategy::Strategy;
 use crate::exact::ImageRef;
-use crate::outcome::{Boot, BootError, BootReason, VerifyLevel};
+use crate::outcome::{Boot, BootError, BootReason, ResetCause, VerifyLevel};
 use ota_pal::{Fault, Header, Layout, Region, SlotId, Watchdog};
 
 /// Chooses the image to start, as [`boot`](crate::boot()) does, on a device whose slots only store images, and copies
@@ -37,8 +37,9 @@ pub async fn boot_staged<F: Flash, W: Watchdog>(
     executing: Region,
     watchdog: &mut W,
     verify_level: VerifyLevel,
+    reset_cause: ResetCause,
 ) -> Result<Boot, BootError> {
-    carry_out(flash, layout, CopyToRun { executing }, watchdog, verify_level).await
+    carry_out(flash, layout, CopyToRun { executing }, watchdog, verify_level, reset_cause).await
 }
 
 /// Copies images to `executing` and runs them there.

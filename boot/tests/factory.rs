@@ -5,7 +5,7 @@ mod common;
 
 use common::{Device, booted, image, sign};
 use embedded_storage::nor_flash::NorFlashErrorKind;
-use ota_boot::{BootError, BootReason, VerifyLevel};
+use ota_boot::{BootError, BootReason, ResetCause, VerifyLevel};
 use ota_pal::{
     BootRecord, BootRecords, Fault, ImageStatus, MonotonicRecords, RollbackCounters, Signature, SignatureKind, SlotId,
     poll_ready,
@@ -233,8 +233,14 @@ fn a_factory_reset_goes_on_at_a_sector_that_cannot_be_read() {
     poll_ready(device.start(running).factory_reset()).unwrap().unwrap();
     let sector = Some(device.layout().slot(SlotId::A).offset_bytes());
     let mut flash = Torn { flash: device.flash(), sector, worn: false };
-    let boot = poll_ready(ota_boot::boot(&mut flash, &device.layout(), &mut ota_pal::NoWatchdog, VerifyLevel::Header))
-        .unwrap();
+    let boot = poll_ready(ota_boot::boot(
+        &mut flash,
+        &device.layout(),
+        &mut ota_pal::NoWatchdog,
+        VerifyLevel::Header,
+        ResetCause::Other,
+    ))
+    .unwrap();
     assert_eq!(boot.unwrap().cause, BootReason::FactoryReset);
     assert_eq!(flash.sector, None, "the sector was erased as well");
 }
@@ -247,8 +253,14 @@ fn a_factory_reset_ends_although_a_sector_is_worn_out_and_the_device_is_updated_
     poll_ready(device.start(running).factory_reset()).unwrap().unwrap();
     let sector = device.layout().slot(SlotId::A).offset_bytes();
     let mut flash = Torn { flash: device.flash(), sector: Some(sector), worn: true };
-    let boot = poll_ready(ota_boot::boot(&mut flash, &device.layout(), &mut ota_pal::NoWatchdog, VerifyLevel::Header))
-        .unwrap();
+    let boot = poll_ready(ota_boot::boot(
+        &mut flash,
+        &device.layout(),
+        &mut ota_pal::NoWatchdog,
+        VerifyLevel::Header,
+        ResetCause::Other,
+    ))
+    .unwrap();
     let in_part = BootReason::FactoryResetInPart(Fault::Erase { offset_bytes: sector });
     assert_eq!(boot.unwrap().cause, in_part);
     assert_eq!(versions(&device), [(SlotId::FACTORY, 1)]);
@@ -273,8 +285,14 @@ fn the_watchdog_is_fed_at_every_sector_of_a_factory_reset() {
     verify_factory(&device, running);
     poll_ready(device.start(running).factory_reset()).unwrap().unwrap();
     let mut watchdog = Counting(0);
-    let boot =
-        poll_ready(ota_boot::boot(&mut device.flash(), &device.layout(), &mut watchdog, VerifyLevel::Header)).unwrap();
+    let boot = poll_ready(ota_boot::boot(
+        &mut device.flash(),
+        &device.layout(),
+        &mut watchdog,
+        VerifyLevel::Header,
+        ResetCause::Other,
+    ))
+    .unwrap();
     assert_eq!(boot.unwrap().cause, BootReason::FactoryReset);
     let sectors = 3 * device.layout().slot(SlotId::A).len_bytes() / 1024;
     assert!(watchdog.0 > sectors, "{} for {sectors} sectors and the hash of the factory image", watchdog.0);

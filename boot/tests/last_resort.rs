@@ -5,7 +5,7 @@ mod common;
 
 use common::watched::Watched;
 use common::{Device, EXECUTING, booted, image};
-use ota_boot::{BootError, BootReason, VerifyLevel, boot_staged};
+use ota_boot::{BootError, BootReason, ResetCause, VerifyLevel, boot_staged};
 use ota_pal::image::header::Body;
 use ota_pal::{
     BootRecord, BootRecords, Digest, Fault, FileFlash, Flash, Geometry, Header, Image, ImageStatus, Layout,
@@ -198,9 +198,16 @@ fn an_image_as_long_as_its_slot_is_copied_and_one_byte_more_is_not() {
         image.resize(image.len().next_multiple_of(8), 0xFF);
         poll_ready(Flash::write(&mut flash, executing.offset_bytes(), &image)).unwrap().unwrap();
 
-        let boot = poll_ready(boot_staged(&mut flash, &layout, executing, &mut NoWatchdog, VerifyLevel::Header))
-            .unwrap()
-            .unwrap();
+        let boot = poll_ready(boot_staged(
+            &mut flash,
+            &layout,
+            executing,
+            &mut NoWatchdog,
+            VerifyLevel::Header,
+            ResetCause::Other,
+        ))
+        .unwrap()
+        .unwrap();
         let limit_bytes = 6 * KIB;
         let refused = Fault::OutOfRange { offset_bytes: 0, len_bytes: image_bytes as usize, limit_bytes };
         assert_eq!(boot.cause, if fits { BootReason::Confirmed } else { BootReason::NotStored(refused) });

@@ -6,7 +6,9 @@ mod common;
 
 use common::{BLOCK_BYTES, Device, Nor, booted, image, sign};
 use embedded_storage::nor_flash::NorFlashErrorKind;
-use ota_boot::{BootError, BootReason, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, VerifyLevel, boot};
+use ota_boot::{
+    BootError, BootReason, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, ResetCause, VerifyLevel, boot,
+};
 use ota_pal::{
     Digest, Fault, Flash, Header, Link, NoWatchdog, Reception, Signature, SignatureKind, SlotId, Trial, poll_ready,
 };
@@ -156,9 +158,15 @@ impl Flash for WornOut {
 fn a_trial_that_cannot_be_counted_is_not_started() {
     let device = Device::new("worn");
     device.update(SlotId::A, 2);
-    let boot = poll_ready(boot(&mut WornOut(device.flash()), &device.layout(), &mut NoWatchdog, VerifyLevel::Header))
-        .unwrap()
-        .unwrap();
+    let boot = poll_ready(boot(
+        &mut WornOut(device.flash()),
+        &device.layout(),
+        &mut NoWatchdog,
+        VerifyLevel::Header,
+        ResetCause::Other,
+    ))
+    .unwrap()
+    .unwrap();
     assert_eq!(boot.slot, SlotId::A);
     assert!(matches!(boot.cause, BootReason::NotStored(Fault::Erase { .. })), "{:?}", boot.cause);
 }

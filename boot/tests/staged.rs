@@ -5,7 +5,7 @@ mod common;
 
 use common::watched::Watched;
 use common::{Device, EXECUTING, booted, image, sign};
-use ota_boot::{BootError, BootReason, REASON_TRIAL_IMAGE_CORRUPT, VerifyLevel};
+use ota_boot::{BootError, BootReason, REASON_TRIAL_IMAGE_CORRUPT, ResetCause, VerifyLevel};
 use ota_pal::{
     BootRecord, BootRecords, Digest, Fault, Header, Image, ImageStatus, Region, Signature, SignatureKind, SlotId,
     Source, Trial, poll_ready,
@@ -327,7 +327,8 @@ fn the_watchdog_is_fed_at_every_sector_of_a_copy() {
     let since = Since::default();
     let mut flash = Paced { nor: device.flash(), since: since.clone(), most: (0, 0) };
     let (layout, mut watchdog) = (device.layout(), Feeds(since));
-    let boot = ota_boot::boot_staged(&mut flash, &layout, EXECUTING, &mut watchdog, VerifyLevel::Header);
+    let boot =
+        ota_boot::boot_staged(&mut flash, &layout, EXECUTING, &mut watchdog, VerifyLevel::Header, ResetCause::Other);
     assert_eq!(poll_ready(boot).unwrap().unwrap().cause, BootReason::Trial);
     assert!(flash.most.0 <= 2, "the first sector and another one: {:?}", flash.most);
     assert!(flash.most.1 <= 5, "four parts of a sector and the header: {:?}", flash.most);

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ota_boot::{VerifyLevel, boot};
+use ota_boot::{ResetCause, VerifyLevel, boot};
 use ota_pal::image::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
 use ota_pal::{
     Component, FileFlash, Flash, Geometry, HardwareId, Header, Key, KeySet, Layout, Link, Native, NoWatchdog,
@@ -107,8 +107,8 @@ impl Device {
     /// Runs the boot selector; returns the slot that it starts.
     pub fn boot(&self) -> Result<SlotId, Error> {
         let (mut flash, layout) = (self.flash()?, layout()?);
-        let booted =
-            poll_ready(boot(&mut flash, &layout, &mut NoWatchdog, VerifyLevel::Header)).ok_or("a file never waits")?;
+        let booted = poll_ready(boot(&mut flash, &layout, &mut NoWatchdog, VerifyLevel::Header, ResetCause::Other))
+            .ok_or("a file never waits")?;
         Ok(booted.map_err(|error| format!("{error:?}"))?.slot)
     }
 

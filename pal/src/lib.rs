@@ -113,7 +113,7 @@ pub use platform::config::{ConfigError, DeviceConfig, JOURNAL_PAYLOAD_BYTES_MAX,
 pub use platform::hooks::{NoWatchdog, Reset, Watchdog};
 pub use platform::{BootState, ImageState, Reception};
 pub use refusal::Refusal;
-pub use store::boot_record::{BootRecord, REASON_ATTEMPTS_EXHAUSTED, TRIAL_ATTEMPTS_MAX, Trial};
+pub use store::boot_record::{BootRecord, POWER_LOSSES_MAX, REASON_ATTEMPTS_EXHAUSTED, TRIAL_ATTEMPTS_MAX, Trial};
 pub use store::images::{Image, ImageStatus, Images, Source};
 pub use store::layout::{Geometry, Layout, LayoutError, RecordRegions};
 pub use store::monotonic::RollbackCounters;

@@ -8,9 +8,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 
-use ota_boot::REASON_ATTEMPTS_EXHAUSTED;
 use ota_jobs::{Reason, Status};
-use ota_pal::TRIAL_ATTEMPTS_DEFAULT;
 use ota_pal::{RollbackCounters, Trial};
 
 use crate::fixtures::{WHILE_MS, confirmed};
@@ -76,9 +74,6 @@ fn run_unguarded(case: &Case) -> CaseResult {
     setup.config.window_bytes_start = WINDOW_BYTES;
     let mut sim = Simulation::new(setup);
     sim.checks.allowed_failures.push(Reason::AbortedByUser);
-    if case.faults.len() >= TRIAL_ATTEMPTS_DEFAULT.into() {
-        sim.checks.allowed_failures.push(Reason::TrialAttemptsExhausted);
-    }
     if case.has_faults() {
         sim.checks.allowed_failures.extend(FAULTS);
     }
@@ -119,11 +114,7 @@ fn the_scenario_ends_as_allowed(case: &Case, sim: &Simulation, ended: Ended) -> 
     }
     let reason = reason.filter(|_| status == Status::Failed);
     let gave_up = [Status::Failed, Status::Canceled].contains(&status) && patch == OLD;
-    // As many cuts as a trial has boots, one in each, end it without a verdict; a factory reset discards that result.
-    let exhausted = reason == Some(Reason::TrialAttemptsExhausted)
-        || matches!(record.trial, Trial::Ended { reason: REASON_ATTEMPTS_EXHAUSTED, .. });
     let ends = match () {
-        _ if exhausted => gave_up && case.faults.len() >= TRIAL_ATTEMPTS_DEFAULT.into(),
         _ if case.has_faults() && [JOB, NEWER].iter().any(|id| failed_for_a_fault(sim, id)) => gave_up,
         _ => case.scenario.ends.contains(&(status, reason, patch)),
     };

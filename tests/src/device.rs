@@ -12,7 +12,7 @@ use ota_agent::{
     Agent, AgentConfig, Application, Command, CommandRefused, Consent, Holds, Instant, Progress, SelfTest, Start,
     StartError, Step,
 };
-use ota_boot::{Boot, BootError, VerifyLevel};
+use ota_boot::{Boot, BootError, ResetCause, VerifyLevel};
 use ota_jobs::{JobId, ThingName};
 use ota_pal::{
     BootRecord, BootRecords, Component, Digest, Flash, Geometry, HEADER_BYTES, Header, Layout, MonotonicRecords,
@@ -119,18 +119,19 @@ impl Device {
         if self.layout.factory().is_some() { SlotId::FACTORY } else { SlotId::A }
     }
 
-    /// Resets the device with power restored; the boot selector chooses an image. `None` if the power is cut meanwhile.
+    /// Resets the device, after a power cut with power restored; the boot selector chooses an image. `None` if the power is cut
+    /// meanwhile.
     pub fn boot(&self) -> Option<Result<Boot, BootError>> {
+        let cause = if self.nor.is_dark() { ResetCause::PowerLoss } else { ResetCause::Other };
         self.nor.power_on();
-        with_view!(self.nor, flash => self.boot_on(&mut flash))
+        with_view!(self.nor, flash => self.boot_on(&mut flash, cause))
     }
 
-    fn boot_on<F: Flash>(&self, flash: &mut F) -> Option<Result<Boot, BootError>> {
+    fn boot_on<F: Flash>(&self, flash: &mut F, cause: ResetCause) -> Option<Result<Boot, BootError>> {
+        let (layout, watchdog, level) = (&self.layout, &mut NoWatchdog, VerifyLevel::Header);
         match self.executing {
-            Some(executing) => {
-                poll_ready(ota_boot::boot_staged(flash, &self.layout, executing, &mut NoWatchdog, VerifyLevel::Header))
-            }
-            None => poll_ready(ota_boot::boot(flash, &self.layout, &mut NoWatchdog, VerifyLevel::Header)),
+            Some(executing) => poll_ready(ota_boot::boot_staged(flash, layout, executing, watchdog, level, cause)),
+            None => poll_ready(ota_boot::boot(flash, layout, watchdog, level, cause)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Devices with the project's own boot selector for `ota_pal::platform::conformance`, over any flash.
 
-use ota_boot::{VerifyLevel, boot, boot_staged};
+use ota_boot::{ResetCause, VerifyLevel, boot, boot_staged};
 use ota_pal::TRIAL_ATTEMPTS_DEFAULT;
 use ota_pal::platform::conformance::TestBoard;
 use ota_pal::{
@@ -88,9 +88,17 @@ impl<F: Flash + 'static> TestBoard for Own<F> {
         let mut flash = (self.open)(false);
         let booted = match self.executing {
             Some(executing) => {
-                boot_staged(&mut flash, &self.layout, executing, &mut NoWatchdog, VerifyLevel::Header).await
+                boot_staged(
+                    &mut flash,
+                    &self.layout,
+                    executing,
+                    &mut NoWatchdog,
+                    VerifyLevel::Header,
+                    ResetCause::Other,
+                )
+                .await
             }
-            None => boot(&mut flash, &self.layout, &mut NoWatchdog, VerifyLevel::Header).await,
+            None => boot(&mut flash, &self.layout, &mut NoWatchdog, VerifyLevel::Header, ResetCause::Other).await,
         };
         let running = booted.expect("there is an image").slot;
         let config = ota_pal::DeviceConfig {

@@ -5,12 +5,12 @@
 use std::collections::HashSet;
 
 use ota_boot::{
-    Boot, BootError, BootReason, Decision, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, VerifyLevel, boot,
-    select,
+    Boot, BootError, BootReason, Decision, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, ResetCause,
+    VerifyLevel, boot, select,
 };
-use ota_pal::TRIAL_ATTEMPTS_MAX;
 use ota_pal::{
-    BootRecord, BootRecords, Digest, Geometry, Layout, NoWatchdog, RollbackCounters, SlotId, Trial, poll_ready,
+    BootRecord, BootRecords, Digest, Geometry, Layout, NoWatchdog, POWER_LOSSES_MAX, RollbackCounters, SlotId,
+    TRIAL_ATTEMPTS_MAX, Trial, poll_ready,
 };
 use ota_tests::image::{Behaviour, header, image};
 use ota_tests::nor::{CutEffect, FlashFault, Nor, PLAIN, PlainView, PlannedFault, View};
@@ -24,12 +24,12 @@ fn record(confirmed: SlotId, trial: Trial) -> BootRecord {
     BootRecord { trial, ..BootRecord::new_device(confirmed) }
 }
 
-/// A trial that is still open; `started`: whether it was booted.
-fn open(slot: SlotId, digest: Digest, started: bool, attempts_left: u8) -> Trial {
+/// A trial that is still open; `losses`: the power losses, if it was booted.
+fn open(slot: SlotId, digest: Digest, losses: Option<u8>, attempts_left: u8) -> Trial {
     let image_bytes = IMAGE_BYTES;
-    match started {
-        false => Trial::Pending { slot, digest, image_bytes, attempts_left },
-        true => Trial::Started { slot, digest, image_bytes, attempts_left },
+    match losses {
+        None => Trial::Pending { slot, digest, image_bytes, attempts_left },
+        Some(power_losses) => Trial::Started { slot, digest, image_bytes, attempts_left, power_losses },
     }
 }
 
@@ -38,8 +38,11 @@ fn records(digests: [Digest; 2]) -> Vec<BootRecord> {
     let mut all = Vec::new();
     for (confirmed, slot) in [(SlotId::A, SlotId::B), (SlotId::B, SlotId::A)] {
         all.push(record(confirmed, Trial::None));
+        let losses = [None, Some(0), Some(POWER_LOSSES_MAX - 1), Some(POWER_LOSSES_MAX)];
+        for (digest, losses) in digests.into_iter().flat_map(|digest| losses.map(|losses| (digest, losses))) {
+            all.extend((0..=TRIAL_ATTEMPTS_MAX).map(|left| record(confirmed, open(slot, digest, losses, left))));
+        }
         for (digest, started) in digests.into_iter().flat_map(|digest| [false, true].map(|started| (digest, started))) {
-            all.extend((0..=TRIAL_ATTEMPTS_MAX).map(|left| record(confirmed, open(slot, digest, started, left))));
             for reason in [0, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, u16::MAX] {
                 all.push(record(confirmed, Trial::Ended { slot, digest, reason, started }));
             }
@@ -48,39 +51,44 @@ fn records(digests: [Digest; 2]) -> Vec<BootRecord> {
     all
 }
 
-/// The open trial of a record: slot, digest, whether it was booted, boots left.
-fn trial_of(record: &BootRecord) -> Option<(SlotId, Digest, bool, u8)> {
+/// The open trial of a record: slot, digest, power losses if it was booted, boots left.
+fn trial_of(record: &BootRecord) -> Option<(SlotId, Digest, Option<u8>, u8)> {
     match record.trial {
         Trial::None | Trial::Ended { .. } => None,
-        Trial::Pending { slot, digest, attempts_left, .. } => Some((slot, digest, false, attempts_left)),
-        Trial::Started { slot, digest, attempts_left, .. } => Some((slot, digest, true, attempts_left)),
+        Trial::Pending { slot, digest, attempts_left, .. } => Some((slot, digest, None, attempts_left)),
+        Trial::Started { slot, digest, attempts_left, power_losses, .. } => {
+            Some((slot, digest, Some(power_losses), attempts_left))
+        }
     }
 }
 
 /// The state of an open trial after it has ended for `reason`.
 fn ended(was: &BootRecord, reason: u16) -> BootRecord {
-    let (slot, digest, started, _) = trial_of(was).expect("it is open");
-    record(was.confirmed, Trial::Ended { slot, digest, reason, started })
+    let (slot, digest, losses, _) = trial_of(was).expect("it is open");
+    record(was.confirmed, Trial::Ended { slot, digest, reason, started: losses.is_some() })
 }
 
-/// For all boot records: the confirmed slot is chosen exactly when no trial is open; a trial is tried exactly while it has
-/// boots left, of what it names and with one boot less; its end preserves the confirmed slot and whether the image ever ran.
+/// For all boot records: the confirmed slot is chosen exactly when no trial is open; a trial is tried, of what it names,
+/// exactly while it has boots left, and then has one less, or after a power loss, which is counted instead; its end preserves
+/// the confirmed slot and whether the image ever ran.
 #[test]
 fn a_record_asks_for_the_confirmed_slot_exactly_when_no_trial_is_open() {
     let all = records([Digest([1; 32]), Digest([2; 32])]);
-    for was in &all {
-        let expected = match trial_of(was) {
-            None => Decision::Confirmed,
-            Some((.., 0)) => Decision::EndTrial(ended(was, REASON_ATTEMPTS_EXHAUSTED).trial),
-            Some((slot, digest, _, left)) => Decision::Try {
-                counted: open(slot, digest, true, left - 1),
-                corrupt: ended(was, REASON_TRIAL_IMAGE_CORRUPT).trial,
-            },
+    for (was, cause) in all.iter().flat_map(|was| [ResetCause::PowerLoss, ResetCause::Other].map(|cause| (was, cause)))
+    {
+        let tries = |counted| Decision::Try { counted, corrupt: ended(was, REASON_TRIAL_IMAGE_CORRUPT).trial };
+        let expected = match (trial_of(was), cause) {
+            (None, _) => Decision::Confirmed,
+            (Some((slot, digest, Some(losses @ ..POWER_LOSSES_MAX), left)), ResetCause::PowerLoss) => {
+                tries(open(slot, digest, Some(losses + 1), left))
+            }
+            (Some((.., 0)), _) => Decision::EndTrial(ended(was, REASON_ATTEMPTS_EXHAUSTED).trial),
+            (Some((slot, digest, losses, left)), _) => tries(open(slot, digest, losses.or(Some(0)), left - 1)),
         };
-        assert_eq!(select(was), expected, "{was:?}");
+        assert_eq!(select(was, cause), expected, "{was:?} {cause:?}");
     }
     println!("{} boot records", all.len());
-    assert!(all.len() >= 162);
+    assert!(all.len() >= 290);
 }
 
 /// The outcome of one boot that tries an image.
@@ -116,14 +124,14 @@ enum BootOutcome {
 fn a_trial_is_given_its_boots_and_not_one_more() {
     let (mut sequences, mut states) = (0_u128, HashSet::new());
     for attempts in 0..=TRIAL_ATTEMPTS_MAX {
-        let start = record(SlotId::A, open(SlotId::B, Digest([1; 32]), false, attempts));
+        let start = record(SlotId::A, open(SlotId::B, Digest([1; 32]), None, attempts));
         // Sequences that lead to the same record after as many starts continue alike: each such state is expanded once.
         let mut points = vec![(start, 0, true, 1_u128)];
         for _ in 0..attempts + 2 {
             let mut next: Vec<(BootRecord, u8, bool, u128)> = Vec::new();
             for (was, starts, only_runs, ways) in points {
                 for outcome in OUTCOMES {
-                    let (is, started) = boot_once(&was, outcome);
+                    let (is, started) = boot_once(&was, ResetCause::Other, outcome);
                     let starts = starts + u8::from(started);
                     assert!(starts <= attempts, "{outcome:?} from {was:?}");
                     assert!(!started || trial_of(&was).is_some(), "an ended trial runs again: {was:?}");
@@ -148,6 +156,30 @@ fn a_trial_is_given_its_boots_and_not_one_more() {
     assert!(states.len() >= 600);
 }
 
+/// For every number of boots of a trial, and every sequence of power losses and other resets: an image without a verdict is
+/// started at most fifteen times more than its boots, and after other resets not more often than they are.
+#[test]
+fn power_losses_give_a_trial_fifteen_boots_more_at_most() {
+    for attempts in 1..=TRIAL_ATTEMPTS_MAX {
+        let start = record(SlotId::A, open(SlotId::B, Digest([1; 32]), None, attempts));
+        let mut points = vec![(start, 0, 0)];
+        let mut expanded = 0;
+        while let Some(&(was, starts, others)) = points.get(expanded) {
+            expanded += 1;
+            for cause in [ResetCause::PowerLoss, ResetCause::Other] {
+                let (is, started) = boot_once(&was, cause, BootOutcome::Runs);
+                let other = started && (cause == ResetCause::Other || starts == 0);
+                let point = (is, starts + u8::from(started), others + u8::from(other));
+                assert!(point.1 <= attempts + POWER_LOSSES_MAX && point.2 <= attempts, "{cause:?} from {was:?}");
+                if started && !points.contains(&point) {
+                    points.push(point);
+                }
+            }
+        }
+        assert_eq!(points.iter().map(|(_, starts, _)| *starts).max(), Some(attempts + POWER_LOSSES_MAX));
+    }
+}
+
 /// The record of a trial that used up its boots without a verdict.
 fn ended_silent(start: &BootRecord) -> BootRecord {
     let (slot, digest, _, attempts) = trial_of(start).expect("it begins open");
@@ -155,9 +187,9 @@ fn ended_silent(start: &BootRecord) -> BootRecord {
 }
 
 /// The record after a boot with this outcome, and whether the image on trial ran.
-fn boot_once(was: &BootRecord, outcome: BootOutcome) -> (BootRecord, bool) {
+fn boot_once(was: &BootRecord, cause: ResetCause, outcome: BootOutcome) -> (BootRecord, bool) {
     let with = |trial| record(was.confirmed, trial);
-    match (select(was), outcome) {
+    match (select(was, cause), outcome) {
         (Decision::Confirmed, _) | (_, BootOutcome::NotStored) => (*was, false),
         (Decision::EndTrial(ended), _) => (with(ended), false),
         (Decision::Try { corrupt, .. }, BootOutcome::Corrupt) => (with(corrupt), false),
@@ -211,7 +243,8 @@ impl Device {
 
     /// `None` if the power was cut.
     fn boot(&mut self) -> Option<Result<Boot, BootError>> {
-        let booted = poll_ready(boot(&mut self.flash, &self.layout, &mut NoWatchdog, VerifyLevel::Header));
+        let booted =
+            poll_ready(boot(&mut self.flash, &self.layout, &mut NoWatchdog, VerifyLevel::Header, ResetCause::Other));
         self.flash.0.plan([]);
         self.flash.0.power_on();
         booted
@@ -246,8 +279,8 @@ fn the_slot_that_starts_is_what_record_and_flash_say_and_it_is_written_down_befo
         let (slot, cause, is) = match trial_of(was) {
             None => (runs, BootReason::Confirmed, *was),
             Some((.., 0)) => (runs, BootReason::TrialEnded, ended(was, REASON_ATTEMPTS_EXHAUSTED)),
-            Some((slot, named, _, left)) if trial == Holds::Image && named == digest => {
-                (Some(slot), BootReason::Trial, record(was.confirmed, open(slot, named, true, left - 1)))
+            Some((slot, named, losses, left)) if trial == Holds::Image && named == digest => {
+                (Some(slot), BootReason::Trial, record(was.confirmed, open(slot, named, losses.or(Some(0)), left - 1)))
             }
             Some(_) => (runs, BootReason::TrialEnded, ended(was, REASON_TRIAL_IMAGE_CORRUPT)),
         };

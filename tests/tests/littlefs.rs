@@ -12,7 +12,7 @@ use littlefs2::consts::{U1, U256};
 use littlefs2::driver::Storage;
 use littlefs2::fs::Filesystem;
 use littlefs2::io::{Error, Result as FileResult};
-use ota_boot::{Boot, BootReason, VerifyLevel, boot_staged};
+use ota_boot::{Boot, BootReason, ResetCause, VerifyLevel, boot_staged};
 use ota_pal::TRIAL_ATTEMPTS_DEFAULT;
 use ota_pal::platform::conformance::check;
 use ota_pal::{
@@ -183,7 +183,14 @@ impl UpdateRun {
         let layout = layout(Geometry::of(&flash));
         let before = poll_ready(BootRecords::new(&layout).load(&mut flash))?.expect("records are whole");
         self.was_counted_in_its_place(&before);
-        let boot = poll_ready(boot_staged(&mut flash, &layout, EXECUTING, &mut NoWatchdog, VerifyLevel::Header))?;
+        let boot = poll_ready(boot_staged(
+            &mut flash,
+            &layout,
+            EXECUTING,
+            &mut NoWatchdog,
+            VerifyLevel::Header,
+            ResetCause::Other,
+        ))?;
         let boot = boot.expect("there is always an image");
         self.runs_whole(&boot);
         poll_ready(self.verdict(flash, layout, &boot))

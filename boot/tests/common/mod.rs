@@ -5,7 +5,7 @@ pub mod watched;
 
 use std::path::PathBuf;
 
-use ota_boot::{Boot, BootError, BootReason, VerifyLevel, boot, boot_staged};
+use ota_boot::{Boot, BootError, BootReason, ResetCause, VerifyLevel, boot, boot_staged};
 use ota_pal::image::header::Body;
 use ota_pal::{
     BootRecord, Component, DeviceConfig, Digest, FileFlash, Flash, Geometry, HardwareId, Header, Key, KeySet, Layout,
@@ -114,8 +114,15 @@ impl Device {
     /// Boots over this flash; `None` if the boot is interrupted.
     pub fn boot_on<F: Flash>(&self, flash: &mut F, verify_level: VerifyLevel) -> Option<Result<Boot, BootError>> {
         match self.staged {
-            true => poll_ready(boot_staged(flash, &self.layout, EXECUTING, &mut NoWatchdog, verify_level)),
-            false => poll_ready(boot(flash, &self.layout, &mut NoWatchdog, verify_level)),
+            true => poll_ready(boot_staged(
+                flash,
+                &self.layout,
+                EXECUTING,
+                &mut NoWatchdog,
+                verify_level,
+                ResetCause::Other,
+            )),
+            false => poll_ready(boot(flash, &self.layout, &mut NoWatchdog, verify_level, ResetCause::Other)),
         }
     }
 

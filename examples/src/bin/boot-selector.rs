@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use clap::Parser;
-use ota_boot::{Boot, BootError, VerifyLevel, boot};
+use ota_boot::{Boot, BootError, ResetCause, VerifyLevel, boot};
 use ota_examples::device::{EXIT_RESET, Error, FLASH_BYTES, Flash, layout};
 use ota_examples::lines::{Kind, print};
 use ota_examples::parent::leave_with_parent;
@@ -53,8 +53,10 @@ fn boot_loop(options: &Options) -> Result<(), Error> {
     if options.leave_with_parent {
         leave_with_parent();
     }
+    let mut reset_cause = ResetCause::PowerLoss; // this process, killed and started again, is the board
     loop {
-        let (program, slot) = select(&options.flash)?;
+        let (program, slot) = select(&options.flash, reset_cause)?;
+        reset_cause = ResetCause::Other;
         let exited = run(&program, &slot, options);
         fs::remove_file(&program)?;
         let crash = match exited {
@@ -73,11 +75,11 @@ fn boot_loop(options: &Options) -> Result<(), Error> {
 }
 
 /// Selects the slot and extracts its program from the flash.
-fn select(path: &Path) -> Result<(PathBuf, String), Error> {
+fn select(path: &Path, reset_cause: ResetCause) -> Result<(PathBuf, String), Error> {
     let mut flash = Flash::open(path, FLASH_BYTES)?;
     let layout = layout();
-    let choice =
-        poll_ready(boot(&mut flash, &layout, &mut NoWatchdog, VerifyLevel::Header)).expect("a file never waits");
+    let choice = poll_ready(boot(&mut flash, &layout, &mut NoWatchdog, VerifyLevel::Header, reset_cause));
+    let choice = choice.expect("a file never waits");
     let Boot { slot, header, cause } = choice.map_err(|error| format!("{}: {}", path.display(), describe(error)))?;
     let name = slot.to_string().to_lowercase();
     print(Kind::Boot, "", &format!("boots slot {name}, version {} ({cause:?})", header.version));

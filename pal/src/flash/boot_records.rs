@@ -67,7 +67,7 @@ mod tests {
         let (slot, digest, image_bytes) = (SlotId::B, Digest([0xD1; 32]), 0x0102_0304);
         let trials = [
             Trial::Pending { slot, digest, image_bytes, attempts_left: 15 },
-            Trial::Started { slot, digest, image_bytes, attempts_left: 0 },
+            Trial::Started { slot, digest, image_bytes, attempts_left: 0, power_losses: 0 },
         ];
         trials.map(|trial| BootRecord { trial, ..BootRecord::new_device(SlotId::A) })
     }

@@ -98,7 +98,8 @@ pub(crate) fn put_record(flash: &mut Nor, record: BootRecord) {
 }
 
 pub(crate) fn trial_started() -> BootRecord {
-    let trial = Trial::Started { slot: SlotId::B, digest: Digest([1; 32]), image_bytes: 9, attempts_left: 2 };
+    let trial =
+        Trial::Started { slot: SlotId::B, digest: Digest([1; 32]), image_bytes: 9, attempts_left: 2, power_losses: 0 };
     BootRecord { confirmed: SlotId::A, trial, ..NEW_DEVICE }
 }
 

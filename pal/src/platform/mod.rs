@@ -79,7 +79,7 @@ mod tests {
     fn the_running_image_is_confirmed_on_trial_or_rolled_back() {
         let (a, b, c, digest) = (SlotId::A, SlotId::B, SlotId::C, Digest([0; 32]));
         let pending = |slot| Trial::Pending { slot, digest, image_bytes: 1, attempts_left: 1 };
-        let started = |slot| Trial::Started { slot, digest, image_bytes: 1, attempts_left: 1 };
+        let started = |slot| Trial::Started { slot, digest, image_bytes: 1, attempts_left: 1, power_losses: 0 };
         let ended = |slot| Trial::Ended { slot, digest, reason: 1, started: true };
         for (running, trial, state) in [
             (a, Trial::None, ImageState::Confirmed),

@@ -11,6 +11,9 @@ use crate::store::record_format::RecordSpec;
 /// The most boots that a trial may have.
 pub const TRIAL_ATTEMPTS_MAX: u8 = 15;
 
+/// The most power losses of a trial that use up no boot.
+pub const POWER_LOSSES_MAX: u8 = 15;
+
 /// The reason stored when a trial ended without a verdict: its boots are used up, or the boot loader reverted the
 /// image.
 pub const REASON_ATTEMPTS_EXHAUSTED: u16 = 0x0603;
@@ -41,6 +44,8 @@ pub enum Trial {
         image_bytes: u32,
         /// Boots left.
         attempts_left: u8,
+        /// Boots after a power loss, which used up no attempt.
+        power_losses: u8,
     },
     /// Ended without confirmation.
     Ended {
@@ -93,7 +98,7 @@ const AT_TRIAL: usize = 2;
 const AT_SLOT: usize = 3;
 const AT_COUNT: usize = 4; // attempts left, or whether an ended trial had started
 const AT_FACTORY_RESET: usize = 5;
-const AT_REASON: usize = 6;
+const AT_REASON: usize = 6; // of a started trial: the power losses
 const AT_IMAGE_BYTES: usize = 8;
 const AT_DIGEST: usize = 12;
 
@@ -121,8 +126,8 @@ pub(crate) fn emit(record: &BootRecord, payload: &mut [u8]) -> usize {
         Trial::Pending { slot, digest, image_bytes, attempts_left } => {
             trial(TRIAL_PENDING, *slot, *attempts_left, 0, *image_bytes, digest);
         }
-        Trial::Started { slot, digest, image_bytes, attempts_left } => {
-            trial(TRIAL_STARTED, *slot, *attempts_left, 0, *image_bytes, digest);
+        Trial::Started { slot, digest, image_bytes, attempts_left, power_losses } => {
+            trial(TRIAL_STARTED, *slot, *attempts_left, (*power_losses).into(), *image_bytes, digest);
         }
         Trial::Ended { slot, digest, reason, started } => {
             trial(TRIAL_ENDED, *slot, u8::from(*started), *reason, 0, digest);
@@ -165,18 +170,17 @@ fn parse_trial(payload: &[u8; FIXED_BYTES]) -> Option<Trial> {
     let slot = SlotId::from_number(payload[AT_SLOT])?;
     let digest = Digest(take(payload, AT_DIGEST));
     let image_bytes = u32_at(payload, AT_IMAGE_BYTES);
-    let attempts_left = payload[AT_COUNT];
+    let (attempts_left, reason) = (payload[AT_COUNT], u16_at(payload, AT_REASON));
     match payload[AT_TRIAL] {
         TRIAL_NONE => Some(Trial::None),
         TRIAL_PENDING if attempts_left <= TRIAL_ATTEMPTS_MAX => {
             Some(Trial::Pending { slot, digest, image_bytes, attempts_left })
         }
         TRIAL_STARTED if attempts_left <= TRIAL_ATTEMPTS_MAX => {
-            Some(Trial::Started { slot, digest, image_bytes, attempts_left })
+            let power_losses = u8::try_from(reason).ok().filter(|losses| *losses <= POWER_LOSSES_MAX)?;
+            Some(Trial::Started { slot, digest, image_bytes, attempts_left, power_losses })
         }
-        TRIAL_ENDED => {
-            Some(Trial::Ended { slot, digest, reason: u16_at(payload, AT_REASON), started: attempts_left != 0 })
-        }
+        TRIAL_ENDED => Some(Trial::Ended { slot, digest, reason, started: attempts_left != 0 }),
         _ => None,
     }
 }
@@ -214,7 +218,7 @@ mod tests {
     fn samples() -> [BootRecord; 4] {
         let (slot, digest, image_bytes) = (SlotId::B, DIGEST, 0x0102_0304);
         let pending = Trial::Pending { slot, digest, image_bytes, attempts_left: TRIAL_ATTEMPTS_MAX };
-        let started = Trial::Started { slot, digest, image_bytes, attempts_left: 0 };
+        let started = Trial::Started { slot, digest, image_bytes, attempts_left: 0, power_losses: POWER_LOSSES_MAX };
         let ended = Trial::Ended { slot: SlotId::A, digest, reason: 0x0603, started: true };
         let mut images = Images::NONE;
         images.set(SlotId::B, Some(image(1)));
@@ -236,7 +240,7 @@ mod tests {
         golden[AT_DIGEST..].fill(0xD1);
         golden[..AT_DIGEST].copy_from_slice(&[2, 0, 1, 1, 15, 0, 0, 0, 4, 3, 2, 1]);
         assert_eq!(pending, golden);
-        golden[..AT_DIGEST].copy_from_slice(&[2, 0, 2, 1, 0, 0, 0, 0, 4, 3, 2, 1]);
+        golden[..AT_DIGEST].copy_from_slice(&[2, 0, 2, 1, 0, 0, 15, 0, 4, 3, 2, 1]);
         assert_eq!(started, golden);
         golden[..AT_DIGEST].copy_from_slice(&[2, 15, 3, 0, 1, 1, 3, 6, 0, 0, 0, 0]);
         assert_eq!(ended[..FIXED_BYTES], golden);
@@ -268,6 +272,8 @@ mod tests {
         refused(&pending, AT_FACTORY_RESET, 2);
         refused(&pending, AT_COUNT, TRIAL_ATTEMPTS_MAX + 1);
         refused(&started, AT_COUNT, TRIAL_ATTEMPTS_MAX + 1);
+        refused(&started, AT_REASON, POWER_LOSSES_MAX + 1);
+        refused(&started, AT_REASON + 1, 1);
         for len in [1, FIXED_BYTES - 1, FIXED_BYTES + 1, FIXED_BYTES + ROW_BYTES - 1, ended.len() - 1] {
             assert_eq!(parse(&ended[..len]), Err(Fault::BootRecordInvalid { format: 2 }), "{len} bytes");
         }

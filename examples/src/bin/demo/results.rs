@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ota_boot::{Decision, select};
+use ota_boot::{Decision, ResetCause, select};
 use ota_examples::device::{FLASH_BYTES, Flash, layout};
 use ota_pal::{BootRecords, Fault, Flash as _, Trial, poll_ready, read_header};
 use sha2::{Digest, Sha256};
@@ -138,7 +138,7 @@ fn running_image(path: &Path) -> Result<Running, Error> {
     let mut flash = Flash::open(path, FLASH_BYTES)?;
     let layout = layout();
     let record = poll_ready(BootRecords::new(&layout).load(&mut flash)).ok_or(FILE)??;
-    let slot = match select(&record) {
+    let slot = match select(&record, ResetCause::Other) {
         Decision::Try { counted: Trial::Started { slot, .. }, .. } => slot,
         _ => record.confirmed,
     };

@@ -215,7 +215,7 @@ fn other_runs(running: SlotId, record: &mut BootRecord) {
         // Verified on this device and never confirmed: it is on trial, regardless of what started it.
         (Some(Image { status: ImageStatus::Verified, digest, image_bytes, .. }), _) => {
             let (digest, image_bytes) = (*digest, *image_bytes);
-            record.trial = Trial::Started { slot: running, digest, image_bytes, attempts_left: 0 };
+            record.trial = Trial::Started { slot: running, digest, image_bytes, attempts_left: 0, power_losses: 0 };
         }
         // A switch was recorded, but the loader's state was not written, or the loader did not start that image.
         (_, Some(Image { status: ImageStatus::Preinstalled | ImageStatus::Confirmed, digest, image_bytes, .. })) => {
@@ -232,7 +232,7 @@ fn start(record: &mut BootRecord) {
     if let Trial::Pending { slot, digest, image_bytes, .. } | Trial::Started { slot, digest, image_bytes, .. } =
         record.trial
     {
-        record.trial = Trial::Started { slot, digest, image_bytes, attempts_left: 0 };
+        record.trial = Trial::Started { slot, digest, image_bytes, attempts_left: 0, power_losses: 0 };
     }
 }
 

@@ -97,7 +97,7 @@ fn an_image_that_was_only_verified_is_on_trial_if_it_runs() {
     let digest = Digest([2; 32]);
     let (mut flash, before) = (Nor::new(16), record([Digest([1; 32]), digest], ImageStatus::Verified));
     let mut bridge = LoaderBridge::in_place(Idle::<false>, &layout(), SlotId::B);
-    let trial = Trial::Started { slot: SlotId::B, digest, image_bytes: IMAGE_BYTES, attempts_left: 0 };
+    let trial = Trial::Started { slot: SlotId::B, digest, image_bytes: IMAGE_BYTES, attempts_left: 0, power_losses: 0 };
     let found = loaded(&mut bridge, &mut flash, &before);
     assert_eq!(found, BootStatus { running: SlotId::B, record: BootRecord { trial, ..before } });
 }
@@ -149,7 +149,8 @@ fn the_loader_confirms_no_image_without_a_verdict_however_often_the_record_is_lo
     let digest = Digest([2; 32]);
     let verified = record([Digest([1; 32]), digest], ImageStatus::Verified);
     let trial = Trial::Pending { slot: SlotId::B, digest, image_bytes: IMAGE_BYTES, attempts_left: 1 };
-    let started = Trial::Started { slot: SlotId::B, digest, image_bytes: IMAGE_BYTES, attempts_left: 0 };
+    let started =
+        Trial::Started { slot: SlotId::B, digest, image_bytes: IMAGE_BYTES, attempts_left: 0, power_losses: 0 };
     for trial in [Trial::None, trial] {
         let mut flash = Nor::new(16);
         run(BootRecords::new(&layout()).store(&mut flash, &BootRecord { trial, ..verified })).unwrap();
@@ -167,7 +168,7 @@ fn the_loader_confirms_no_image_without_a_verdict_however_often_the_record_is_lo
 #[test]
 fn a_confirmation_that_was_interrupted_is_completed_if_it_reached_the_loader() {
     let digest = Digest([2; 32]);
-    let trial = Trial::Started { slot: SlotId::B, digest, image_bytes: IMAGE_BYTES, attempts_left: 0 };
+    let trial = Trial::Started { slot: SlotId::B, digest, image_bytes: IMAGE_BYTES, attempts_left: 0, power_losses: 0 };
     let before = BootRecord { trial, ..record([Digest([1; 32]), digest], ImageStatus::Verified) };
     for (state, confirmed) in [(LoaderState::Confirmed, SlotId::B), (LoaderState::Testing, SlotId::A)] {
         let mut flash = Nor::new(16);

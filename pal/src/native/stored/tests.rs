@@ -77,7 +77,7 @@ fn update(flash: &mut Nor, running: SlotId, header: Header) -> SlotId {
     run(old.activate(begun.slot, &digest, image.len() as u32)).unwrap();
     let mut tried = record(flash);
     let Trial::Pending { slot, digest, image_bytes, .. } = tried.trial else { panic!("{tried:?}") };
-    tried.trial = Trial::Started { slot, digest, image_bytes, attempts_left: 0 };
+    tried.trial = Trial::Started { slot, digest, image_bytes, attempts_left: 0, power_losses: 0 };
     run(BootRecords::new(&layout()).store(flash, &tried)).unwrap();
     run(device(flash, slot).confirm()).unwrap();
     slot
@@ -196,7 +196,13 @@ fn the_security_counter_is_raised_after_the_commit_and_a_cut_raise_is_repeated_a
         let digest = verify(&mut old, &image).unwrap();
         run(old.activate(SlotId::A, &digest, image.len() as u32)).unwrap();
         let mut tried = record(&mut flash);
-        tried.trial = Trial::Started { slot: SlotId::A, digest, image_bytes: image.len() as u32, attempts_left: 0 };
+        tried.trial = Trial::Started {
+            slot: SlotId::A,
+            digest,
+            image_bytes: image.len() as u32,
+            attempts_left: 0,
+            power_losses: 0,
+        };
         run(BootRecords::new(&layout()).store(&mut flash, &tried)).unwrap();
         let floor = |flash: &mut Nor| run(MonotonicRecords::new(&layout()).load(flash)).unwrap().security_counter;
         assert_eq!(floor(&mut flash), 0, "not before the commit");
@@ -273,7 +279,7 @@ fn while_the_monotonic_record_cannot_be_raised_the_running_image_is_the_floor() 
         run(old.activate(begun.slot, &digest, image.len() as u32)).unwrap();
         let mut tried = record(&mut flash);
         let (trial, image_bytes) = (begun.slot, image.len() as u32);
-        tried.trial = Trial::Started { slot: trial, digest, image_bytes, attempts_left: 0 };
+        tried.trial = Trial::Started { slot: trial, digest, image_bytes, attempts_left: 0, power_losses: 0 };
         run(BootRecords::new(&layout()).store(&mut flash, &tried)).unwrap();
         flash.unerasable = first..first + monotonic.len_bytes() as usize / SECTOR;
         run(device(&mut flash, trial).confirm()).unwrap();
@@ -391,7 +397,7 @@ fn neither_the_confirmed_image_nor_one_on_trial_is_erased_and_others_are() {
     assert_eq!(erase(&mut flash, SlotId::C, 3), Err(Refusal::TrialRunning));
     assert_eq!(erase(&mut flash, SlotId::C, 4), refused(SlotId::C));
 
-    let started = Trial::Started { slot, digest, image_bytes: 1, attempts_left: 0 };
+    let started = Trial::Started { slot, digest, image_bytes: 1, attempts_left: 0, power_losses: 0 };
     run(BootRecords::new(&layout()).store(&mut flash, &BootRecord { trial: started, ..settled })).unwrap();
     assert_eq!(erase(&mut flash, SlotId::B, 3), refused(SlotId::B), "it runs");
     assert_eq!(erase(&mut flash, SlotId::B, 4), refused(SlotId::C), "it is confirmed");

@@ -102,7 +102,7 @@ fn a_verified_image_is_activated_in_place_of_an_older_pending_one_and_beside_no_
     let (digest, other, image_bytes) = (verify(&mut old, &image).unwrap(), Digest([1; 32]), image.len() as u32);
     let verified = record(&mut flash);
     let pending = |digest, attempts_left| Trial::Pending { slot: SlotId::B, digest, image_bytes, attempts_left };
-    let started = |slot, digest| Trial::Started { slot, digest, image_bytes, attempts_left: 1 };
+    let started = |slot, digest| Trial::Started { slot, digest, image_bytes, attempts_left: 1, power_losses: 0 };
     let fresh = pending(digest, TRIAL_ATTEMPTS_DEFAULT);
     for (before, result, after) in [
         (Trial::None, Ok(()), fresh),

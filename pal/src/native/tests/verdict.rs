@@ -72,7 +72,7 @@ fn a_cut_in_a_verdict_leaves_the_trial_or_the_verdict() {
 #[test]
 fn a_verdict_is_only_of_the_image_that_runs_on_trial() {
     let digest = Digest([1; 32]);
-    let started = |slot| Trial::Started { slot, digest, image_bytes: 9, attempts_left: 2 };
+    let started = |slot| Trial::Started { slot, digest, image_bytes: 9, attempts_left: 2, power_losses: 0 };
     let ended = |slot| Trial::Ended { slot, digest, reason: 7, started: true };
     for (running, confirmed, trial) in [
         (SlotId::B, SlotId::A, started(SlotId::C)),
@@ -95,7 +95,8 @@ fn the_image_of_a_trial_that_is_rolled_back_is_marked_as_failed() {
     let mut old = device(&mut flash, SlotId::A);
     receive(&mut old, &image);
     let digest = verify(&mut old, &image).unwrap();
-    let trial = Trial::Started { slot: SlotId::B, digest, image_bytes: image.len() as u32, attempts_left: 0 };
+    let trial =
+        Trial::Started { slot: SlotId::B, digest, image_bytes: image.len() as u32, attempts_left: 0, power_losses: 0 };
     let verified = record(&mut flash);
     put_record(&mut flash, BootRecord { trial, ..verified });
     run(device(&mut flash, SlotId::B).roll_back(9)).unwrap();

@@ -46,7 +46,7 @@ impl Platform for Interface {
         call(1)?;
         let trial = match word() {
             0 => Trial::None,
-            image_bytes => Trial::Started { slot: SlotId::A, digest: digest(), image_bytes, attempts_left: 1 },
+            image_bytes => Trial::Started { slot: SlotId::A, digest: digest(), image_bytes, attempts_left: 1, power_losses: 0 },
         };
         let floor = Ok(RollbackCounters::default());
         let (running, confirmed, free) = (SlotId::A, SlotId::B, SlotId::B);

@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 
-use ota_boot::VerifyLevel;
+use ota_boot::{ResetCause, VerifyLevel};
 use ota_boot::blocking::boot;
 use ota_pal::{Blocking, Geometry, Layout, NoWatchdog};
 use size::{Flash, write_device};
@@ -15,7 +15,7 @@ const LAYOUT: Layout = match Layout::split(Geometry { word_bytes: 4, erase_bytes
 
 #[unsafe(no_mangle)]
 extern "C" fn _start() -> ! {
-    let booted = boot(&mut Blocking(Flash), &LAYOUT, &mut NoWatchdog, VerifyLevel::Header);
+    let booted = boot(&mut Blocking(Flash), &LAYOUT, &mut NoWatchdog, VerifyLevel::Header, ResetCause::Other);
     let slot = booted.ok().map_or(0xFF, |booted| booted.slot.number());
     loop {
         write_device(&[slot]);
