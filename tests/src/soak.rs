@@ -31,6 +31,8 @@ const CHECK_EVERY_MS: u64 = 20_000;
 #[derive(Clone, Debug)]
 enum Action {
     Create(Order),
+    /// The service cancels the jobs that are open, and offers this one in their place.
+    Supersede(Order),
     /// The service ends a job that is open.
     TakeBack(Status),
     /// The service has a job executed again, whether it ended or not: retried, or deleted and created again.
@@ -68,6 +70,7 @@ impl Action {
     fn name(&self) -> &'static str {
         match self {
             Self::Create(_) => "create",
+            Self::Supersede(_) => "supersede",
             Self::TakeBack(_) => "take back",
             Self::ExecuteAgain { created: false } => "retry",
             Self::ExecuteAgain { created: true } => "create again",
@@ -193,10 +196,12 @@ impl Scene<'_> {
         self.actions.insert(action.name());
         match action {
             Action::Create(order) => sim.create(&order),
+            Action::Supersede(order) => {
+                open_jobs(sim).iter().for_each(|id| sim.take_back(id, Status::Canceled));
+                sim.create(&order);
+            }
             Action::TakeBack(status) => {
-                let open = sim.service.entries.iter().filter(|entry| !entry.status.is_terminal());
-                let open: Vec<String> = open.map(|entry| entry.job.id.clone()).collect();
-                if let Some(id) = self.one_of(&open) {
+                if let Some(id) = self.one_of(&open_jobs(sim)) {
                     sim.take_back(id, status);
                 }
             }
@@ -255,6 +260,11 @@ impl Scene<'_> {
         self.fair.push(LAST_JOB.into());
         sim.create(order);
     }
+}
+
+fn open_jobs(sim: &Simulation) -> Vec<String> {
+    let open = sim.service.entries.iter().filter(|entry| !entry.status.is_terminal());
+    open.map(|entry| entry.job.id.clone()).collect()
 }
 
 fn every_job_ends(sim: &mut Simulation, ended: Ended) {

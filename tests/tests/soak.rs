@@ -14,7 +14,7 @@ use ota_tests::soak::{RunSummary, run};
 /// Lives of a plain `cargo test`: a few seconds without optimisation.
 const LIVES_DEFAULT: u64 = 300;
 /// What happens in them, each of it at least once.
-const ACTIONS: [&str; 20] = [
+const ACTIONS: [&str; 21] = [
     "clock jump",
     "command",
     "create",
@@ -33,6 +33,7 @@ const ACTIONS: [&str; 20] = [
     "retry",
     "silence",
     "stall",
+    "supersede",
     "take back",
     "throttle",
 ];

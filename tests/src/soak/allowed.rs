@@ -17,7 +17,9 @@ pub(super) fn failures(script: &[(u64, Action)], sim: &Simulation) -> Vec<Reason
     if resets >= 2 {
         allowed_failures.push(Reason::TrialAttemptsExhausted);
     }
-    if has(|action| matches!(action, Action::ExecuteAgain { .. })) {
+    let is_late =
+        |(_, action): &(u64, Action)| matches!(action, Action::In(_, late) if matches!(**late, Action::Supersede(_)));
+    if has(|action| matches!(action, Action::ExecuteAgain { .. })) || script.iter().any(is_late) {
         allowed_failures.push(Reason::VersionNotNewer); // a newer image may have been confirmed meanwhile
     }
     if has(|action| matches!(action, Action::Device(Act::ClockJump { .. }))) {

@@ -80,7 +80,7 @@ fn script(rng: &mut Rng) -> Vec<(u64, Action)> {
     let mut at_ms = rng.below(2_000);
     let jobs = rng.between(1, 4) as u32;
     for number in 0..jobs {
-        script.push((at_ms, Action::Create(order(number, rng))));
+        script.push((at_ms, offer(order(number, rng), rng)));
         for _ in 0..rng.below(5) {
             let scale_ms = rng.pick(&[300, 2_000, 10_000, 40_000]);
             script.push((at_ms + rng.below(scale_ms), action(rng)));
@@ -113,6 +113,15 @@ fn order(number: u32, rng: &mut Rng) -> Order {
         image_bytes: image_bytes.min(SLOT_BYTES as u32),
         asks: RollbackCounters::default(),
         by_next_key: false,
+    }
+}
+
+/// One job of five supersedes those before it, half of these when the agent is in a certain state.
+fn offer(order: Order, rng: &mut Rng) -> Action {
+    match rng.below(10) {
+        0 => Action::Supersede(order),
+        1 => Action::In(rng.pick(&STATES), Box::new(Action::Supersede(order))),
+        _ => Action::Create(order),
     }
 }
 
