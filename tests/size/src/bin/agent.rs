@@ -18,6 +18,11 @@ use ota_pal::blocking::{Native, OwnSelector};
 use ota_pal::{Blocking, Component, Digest, Geometry, HardwareId, Key, KeySet, Layout, NoWatchdog, Reset, SlotId, Version, VersionRule};
 use size::{Flash, read_device, write_device};
 
+const LAYOUT: Layout = match Layout::split(Geometry { word_bytes: 4, erase_bytes: 4096, capacity_bytes: 0x10_0000 }) {
+    Ok(layout) => layout,
+    Err(_) => panic!("a const layout is checked by the compiler"),
+};
+
 struct Clock;
 embassy_time_driver::time_driver_impl!(static CLOCK: Clock = Clock);
 
@@ -184,9 +189,8 @@ impl Board {
 type Platform = Native<Blocking<Flash>, KeySet<2>, Board>;
 
 fn platform() -> Option<Platform> {
-    let geometry = Geometry { word_bytes: 4, erase_bytes: 4096, capacity_bytes: 0x10_0000 };
     let config = ota_pal::DeviceConfig {
-        layout: Layout::split(geometry).ok()?,
+        layout: LAYOUT,
         hardware: HardwareId::new("board").ok()?,
         component: Component::App,
         version_rule: VersionRule::Newer,
