@@ -37,7 +37,7 @@ pub enum BootReason {
     FactoryResetInPart(Fault),
 }
 
-/// Why the device was reset, as far as the board can tell.
+/// Why the device was reset, if the board can determine it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResetCause {
     /// The supply failed: power on, or brown-out. The first [`POWER_LOSSES_MAX`](ota_pal::POWER_LOSSES_MAX) boots of a trial
