@@ -431,6 +431,21 @@ fn a_complete_image_in_a_slot_that_otadata_names_is_not_started_before_it_is_act
     assert!(cuts > 30, "{cuts}");
 }
 
+/// The bootloader checks only the digest in the image itself.
+#[test]
+fn an_image_that_was_refused_is_not_started_in_place_of_a_damaged_one() {
+    for (signed, starts) in [(IMAGE, Turn::Runs), (LATER, Turn::Dead)] {
+        let esp = Esp::new();
+        let der = signer().sign(&Esp::image(signed));
+        let mut board = booted(&esp);
+        poll_ready(write_only(&mut board, &Esp::image(IMAGE))).expect("nothing is cut").expect("a whole image");
+        let verified = poll_ready(board.verify(Some(&signature(&der)), "job")).expect("nothing is cut");
+        assert_eq!(verified.is_ok(), starts == Turn::Runs);
+        esp.corrupt(&Esp::image(1));
+        assert_eq!(esp.reset(), starts, "signed: {signed}");
+    }
+}
+
 /// Operations of a trial: the bootloader marks it as started, the program records that it has seen it and that it confirms
 /// it, and the entry is rewritten. A cut in one of them ends the trial, which has no second boot.
 const TRIAL_OPERATIONS: u32 = 6;

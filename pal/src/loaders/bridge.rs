@@ -33,6 +33,9 @@ pub trait Loader {
     /// See [`BootControl::ERASES_DOWNLOADS`].
     const ERASES_DOWNLOADS: bool = false;
 
+    /// See [`BootControl::STARTS_ANY_IMAGE`].
+    const STARTS_ANY_IMAGE: bool = false;
+
     /// Returns the loader's state of `slot` while the image of `running` runs.
     ///
     /// # Cancel safety
@@ -171,6 +174,7 @@ impl<L: Loader> BootControl for LoaderBridge<L> {
     type Format = L::Format;
 
     const ERASES_DOWNLOADS: bool = L::ERASES_DOWNLOADS;
+    const STARTS_ANY_IMAGE: bool = L::STARTS_ANY_IMAGE;
 
     async fn load<F: Flash, W: Watchdog>(
         &mut self,

@@ -25,6 +25,10 @@ pub trait BootControl {
     /// each boot.
     const ERASES_DOWNLOADS: bool = false;
 
+    /// Whether the loader, if it cannot start the chosen image, starts any other that it finds valid. An image that was
+    /// refused is then made unbootable.
+    const STARTS_ANY_IMAGE: bool = false;
+
     /// Returns the running slot and the boot record. First completes an update of record and loader that a power cut
     /// interrupted.
     ///

@@ -110,6 +110,18 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
 
     /// See [`Platform::verify`](crate::Platform::verify).
     pub async fn verify(&mut self, signature: Option<&Signature<'_>>, source: &str) -> Result<Digest, Refusal> {
+        let verified = self.verify_received(signature, source).await;
+        if B::STARTS_ANY_IMAGE
+            && let (Err(_), Some(incoming)) = (&verified, self.incoming.take())
+        {
+            let start = self.region(incoming.slot).at(0);
+            // The cause is returned, and not that the sector cannot be erased: nothing else would make the image unbootable.
+            let _ = flash::erase_sector(&mut self.flash, start).await;
+        }
+        verified
+    }
+
+    async fn verify_received(&mut self, signature: Option<&Signature<'_>>, source: &str) -> Result<Digest, Refusal> {
         let incoming = self.incoming.as_mut().ok_or(Fault::NothingBegun)?;
         let (slot, image_bytes) = (incoming.slot, incoming.image_bytes);
         let digest = incoming.digest(&mut self.flash, &mut self.watchdog).await?;

@@ -58,6 +58,7 @@ impl Loader for EspIdf {
     const SWAPS: bool = false;
 
     const STARTS_FACTORY: bool = true;
+    const STARTS_ANY_IMAGE: bool = true;
 
     async fn slot_state<F: Flash>(
         &mut self,
