@@ -44,6 +44,13 @@ impl Identity {
     }
 }
 
+/// An input that ends a job, and is deferred to the end of the operation in flight.
+#[derive(Clone, Copy, Debug)]
+enum Interrupt {
+    Cancelled,
+    Aborted,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Job {
     pub(super) identity: Identity,
@@ -54,8 +61,8 @@ pub(super) struct Job {
     prepare_ms_max: u64,
     /// An operation was handed out and its result is not in yet.
     in_flight: bool,
-    /// A cancellation or an abort that arrived while the operation was in flight.
-    interrupt: Option<Input>,
+    /// What arrived while the operation was in flight.
+    interrupt: Option<Interrupt>,
 }
 
 impl Job {
@@ -106,9 +113,14 @@ impl Job {
     /// Applies an input: enters the next state of the transition table, if there is one. A cancellation or an abort is
     /// deferred to the end of the operation in flight. Returns whether the input has an effect.
     pub(super) fn apply(&mut self, input: Input, now: Instant, out: &mut Notices) -> bool {
-        if self.in_flight && matches!(input, Input::Cancelled | Input::Aborted) {
+        let interrupt = match input {
+            Input::Cancelled => Some(Interrupt::Cancelled),
+            Input::Aborted => Some(Interrupt::Aborted),
+            _ => None,
+        };
+        if self.in_flight && interrupt.is_some() {
             let taken = self.state.facts().cancellable;
-            self.interrupt = Some(input).filter(|_| taken).or(self.interrupt);
+            self.interrupt = interrupt.filter(|_| taken).or(self.interrupt);
             return taken;
         }
         let context = Context {
@@ -171,7 +183,11 @@ impl Job {
         if let Done::Verified { digest } = done {
             self.identity.digest = digest;
         }
-        let input = self.interrupt.take().unwrap_or(Input::Done(done));
+        let input = match self.interrupt.take() {
+            Some(Interrupt::Cancelled) => Input::Cancelled,
+            Some(Interrupt::Aborted) => Input::Aborted,
+            None => Input::Done(done),
+        };
         self.apply(input, now, out);
         if !self.is_receiving() {
             return;
