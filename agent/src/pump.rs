@@ -18,7 +18,7 @@ use crate::decode::{self, FILTERS_BYTES_MAX};
 use crate::encode::{MESSAGE_BYTES_MAX, Outgoing};
 use crate::machine::{Backoff, Event, Instant, Notice};
 use crate::silence::Silence;
-use crate::transport::{Activity, Broker, Filled, HttpSource, Mqtt, NoHttp, QoS, Range};
+use crate::transport::{Activity, Broker, Filled, HttpBody, HttpSource, Mqtt, NoHttp, Opened, QoS, Range};
 
 /// The timeout of a silence while a connection is made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -194,17 +194,14 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         range: Range,
         http: &mut H,
     ) -> Result<(), M::Error> {
-        let read = self.read(connection, range, http).await;
-        http.close();
-        if let Err(reason) = read? {
+        if let Err(reason) = self.open(connection, range, http).await? {
             wait!(self.agent.on(Event::FetchFailed(reason), now()));
         }
         Ok(())
     }
 
-    /// Opens a body and passes its blocks to the agent. The outer result is that of the connection, the inner one that
-    /// of the body.
-    async fn read<M: Mqtt, H: HttpSource>(
+    /// Opens a body and reads it. The outer result is that of the connection, the inner one that of the body.
+    async fn open<M: Mqtt, H: HttpSource>(
         &mut self,
         connection: &mut M,
         range: Range,
@@ -213,32 +210,51 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         if let Err(reason) = http.set_url(self.agent.url()) {
             return Ok(Err(reason));
         }
-        let mut is_open = false;
         loop {
-            http.has_received();
-            let timeout = if is_open { HTTP_SILENCE_TIMEOUT } else { HTTP_OPEN_TIMEOUT };
-            let mut result = Ok(Filled::Part);
+            let mut opened = Err(Reason::HttpUnreachable);
             {
-                let step = pin!(async {
-                    let step = async {
-                        if is_open { http.fill().await } else { http.open(range).await.map(|()| Filled::Part) }
-                    };
-                    let ended = with_timeout(timeout, step).await;
-                    // A part of a TLS record arrived, if no byte of the body did.
-                    let is_slow = ended.is_err() && is_open && http.has_received();
-                    let timed_out = if is_slow { Ok(Filled::Part) } else { Err(Reason::HttpUnreachable) };
-                    result = ended.unwrap_or(timed_out);
-                });
-                if !self.serve_while_needed(connection, step).await? {
+                let open = pin!(with_timeout(HTTP_OPEN_TIMEOUT, http.open(range)));
+                let open = pin!(async { opened = open.await.unwrap_or(Err(Reason::HttpUnreachable)) });
+                if !self.serve_while_needed(connection, open).await? {
                     return Ok(Ok(()));
                 }
             }
-            match result {
-                Ok(Filled::Part) => is_open = true,
+            match &mut opened {
+                Ok(Opened::Body(body)) => return self.read(connection, body).await,
+                Ok(Opened::Redirected) => {}
+                Err(reason) => return Ok(Err(*reason)),
+            }
+        }
+    }
+
+    /// Passes the blocks of a body to the agent.
+    async fn read<M: Mqtt, B: HttpBody>(
+        &mut self,
+        connection: &mut M,
+        body: &mut B,
+    ) -> Result<Result<(), Reason>, M::Error> {
+        loop {
+            body.has_received();
+            let mut filled = Ok(Filled::Part);
+            {
+                let fill = pin!(async {
+                    filled = match with_timeout(HTTP_SILENCE_TIMEOUT, body.fill()).await {
+                        Ok(filled) => filled,
+                        // A part of a TLS record arrived, if no byte of the body did.
+                        Err(_) if body.has_received() => Ok(Filled::Part),
+                        Err(_) => Err(Reason::HttpUnreachable),
+                    };
+                });
+                if !self.serve_while_needed(connection, fill).await? {
+                    return Ok(Ok(()));
+                }
+            }
+            match filled {
+                Ok(Filled::Part) => {}
                 Ok(Filled::Block) => {
-                    let (index, bytes) = http.block();
+                    let (index, bytes) = body.block();
                     wait!(self.agent.on_block(index, bytes, now()));
-                    if !http.advance() {
+                    if !body.advance() {
                         return Ok(Ok(()));
                     }
                 }

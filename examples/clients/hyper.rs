@@ -13,7 +13,7 @@ use hyper::header::HeaderMap;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use ota_agent::transport::http::{AllowedHosts, Meaning, Url, meaning};
-use ota_agent::transport::{Activity, Filled, HttpSource, Range};
+use ota_agent::transport::{Activity, Filled, HttpBody, HttpSource, Opened, Range};
 use ota_examples::connect::{Network, Stream};
 use ota_jobs::Reason;
 
@@ -27,12 +27,14 @@ pub struct Hyper<'b> {
     activity: &'b Activity,
     hosts: AllowedHosts<'b>,
     url: String,
-    body: Option<Body<'b>>,
+    /// Redirects since the URL was set.
+    redirects: u32,
 }
 
 /// A response body, and the connection, which makes progress only while it is polled.
-struct Body<'b> {
+pub struct Body<'b> {
     driver: Driver<'b>,
+    activity: &'b Activity,
     incoming: Incoming,
     filled: Vec<u8>,
     /// The offset in the file of the first byte in `filled`.
@@ -45,11 +47,23 @@ struct Body<'b> {
 impl<'b> Hyper<'b> {
     /// A client for `hosts`. `activity` is for this client alone.
     pub fn new(network: Network, hosts: AllowedHosts<'b>, activity: &'b Activity) -> Self {
-        Self { network, activity, hosts, url: String::new(), body: None }
+        Self { network, activity, hosts, url: String::new(), redirects: 0 }
+    }
+}
+
+impl<'b> HttpSource for Hyper<'b> {
+    type Body<'h>
+        = Body<'b>
+    where
+        Self: 'h;
+
+    fn set_url(&mut self, url: &[u8]) -> Result<(), Reason> {
+        self.url = String::from_utf8(url.to_vec()).map_err(|_| Reason::UrlNotAllowed)?;
+        self.redirects = 0;
+        Ok(())
     }
 
-    /// Sends one request; returns the URL of a redirect.
-    async fn request(&mut self, range: Range) -> Result<Option<String>, Reason> {
+    async fn open(&mut self, range: Range) -> Result<Opened<Body<'b>>, Reason> {
         let url = Url::parse(&self.url)?;
         if !self.hosts.allow(&url) {
             return Err(Reason::UrlNotAllowed);
@@ -62,44 +76,30 @@ impl<'b> Hyper<'b> {
         let header = |name: &str| text(response.headers(), name);
         match meaning(response.status().as_u16(), header, range)? {
             Meaning::Interim => Err(Reason::HttpProtocol), // hyper skips them
+            Meaning::Redirect(_) if self.redirects == REDIRECTS_MAX => Err(Reason::HttpRedirectRefused),
             Meaning::Redirect(location) => {
                 let base_bytes = Url::base_bytes(&self.url, location)?;
-                Ok(Some(format!("{}{location}", &self.url[..base_bytes])))
+                self.url = format!("{}{location}", &self.url[..base_bytes]);
+                self.redirects += 1;
+                Ok(Opened::Redirected)
             }
             Meaning::Body { end_bytes, .. } => {
-                self.body = Some(Body::new(driver, response, end_bytes, range));
-                Ok(None)
+                Ok(Opened::Body(Body::new(driver, self.activity, response, end_bytes, range)))
             }
         }
     }
 }
 
-impl HttpSource for Hyper<'_> {
-    fn set_url(&mut self, url: &[u8]) -> Result<(), Reason> {
-        self.url = String::from_utf8(url.to_vec()).map_err(|_| Reason::UrlNotAllowed)?;
-        Ok(())
-    }
-
-    async fn open(&mut self, range: Range) -> Result<(), Reason> {
-        for _ in 0..=REDIRECTS_MAX {
-            match self.request(range).await? {
-                Some(url) => self.url = url,
-                None => return Ok(()),
-            }
-        }
-        Err(Reason::HttpRedirectRefused)
-    }
-
+impl HttpBody for Body<'_> {
     async fn fill(&mut self) -> Result<Filled, Reason> {
-        let body = self.body.as_mut().ok_or(Reason::HttpUnreachable)?;
-        if body.end_bytes - body.offset_bytes < body.block_len() as u32 {
+        if self.end_bytes - self.offset_bytes < self.block_len() as u32 {
             return Ok(Filled::End);
         }
-        if body.filled.len() < body.block_len() {
-            let bytes = body.frame().await?;
-            body.filled.extend_from_slice(&bytes);
+        if self.filled.len() < self.block_len() {
+            let bytes = self.frame().await?;
+            self.filled.extend_from_slice(&bytes);
         }
-        Ok(if body.filled.len() < body.block_len() { Filled::Part } else { Filled::Block })
+        Ok(if self.filled.len() < self.block_len() { Filled::Part } else { Filled::Block })
     }
 
     fn has_received(&self) -> bool {
@@ -107,27 +107,27 @@ impl HttpSource for Hyper<'_> {
     }
 
     fn block(&self) -> (u32, &[u8]) {
-        let Some(body) = &self.body else { return (0, &[]) };
-        (body.offset_bytes / body.range.block_bytes, &body.filled[..body.block_len()])
+        (self.offset_bytes / self.range.block_bytes, &self.filled[..self.block_len()])
     }
 
     fn advance(&mut self) -> bool {
-        let Some(body) = &mut self.body else { return false };
-        let len = body.block_len();
-        body.filled.drain(..len);
-        body.offset_bytes += len as u32;
-        body.offset_bytes < body.end_bytes
-    }
-
-    fn close(&mut self) {
-        self.body = None;
+        let len = self.block_len();
+        self.filled.drain(..len);
+        self.offset_bytes += len as u32;
+        self.offset_bytes < self.end_bytes
     }
 }
 
 impl<'b> Body<'b> {
-    fn new(driver: Driver<'b>, response: Response<Incoming>, end_bytes: u32, range: Range) -> Self {
+    fn new(
+        driver: Driver<'b>,
+        activity: &'b Activity,
+        response: Response<Incoming>,
+        end_bytes: u32,
+        range: Range,
+    ) -> Self {
         let incoming = response.into_body();
-        Self { driver, incoming, filled: Vec::new(), offset_bytes: range.from_bytes, end_bytes, range }
+        Self { driver, activity, incoming, filled: Vec::new(), offset_bytes: range.from_bytes, end_bytes, range }
     }
 
     fn block_len(&self) -> usize {

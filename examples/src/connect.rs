@@ -114,15 +114,12 @@ impl Connector for Network {
     type Error = NetworkError;
 
     async fn connect<'a>(
-        &mut self,
+        &'a mut self,
         host: &str,
         port: u16,
         tls: bool,
         activity: &'a Activity,
-    ) -> Result<Self::Stream<'a>, Self::Error>
-    where
-        Self: 'a,
-    {
+    ) -> Result<Self::Stream<'a>, Self::Error> {
         let stream = self.open(host, port, tls, activity).await?;
         Ok(FromTokio::new(BufReader::with_capacity(READ_AHEAD_BYTES, stream)))
     }

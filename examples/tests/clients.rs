@@ -200,7 +200,7 @@ async fn every_clause_notices_a_client_that_violates_it() {
     }
     service.stop().await;
     let checks: [_; HTTP_DEFECTS.len()] = from_fn(async |index| {
-        let client = move || FaultyHttp { inner: ours(), defect: HTTP_DEFECTS[index], is_filling: false };
+        let client = move || FaultyHttp { inner: ours(), defect: HTTP_DEFECTS[index], bodies: 0 };
         check_http_clauses(&mut Server::new(client).await, &[HTTP_CLAUSES[index]]).await
     });
     for (violations, defect) in join_array(checks).await.iter().zip(HTTP_DEFECTS) {

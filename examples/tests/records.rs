@@ -101,15 +101,12 @@ impl Connector for Forgetful {
     type Error = <Network as Connector>::Error;
 
     async fn connect<'a>(
-        &mut self,
+        &'a mut self,
         host: &str,
         port: u16,
         tls: bool,
         _activity: &'a Activity,
-    ) -> Result<Self::Stream<'a>, Self::Error>
-    where
-        Self: 'a,
-    {
+    ) -> Result<Self::Stream<'a>, Self::Error> {
         self.0.connect(host, port, tls, Box::leak(Box::default())).await
     }
 }

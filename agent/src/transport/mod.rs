@@ -10,6 +10,8 @@ mod decimal;
 pub mod http;
 pub mod minimq;
 
+use core::convert::Infallible;
+
 use embedded_io_async::{Read, Write};
 use ota_jobs::Reason;
 
@@ -43,15 +45,12 @@ pub use activity::{Activity, Observed};
 ///     type Error = ();
 ///
 ///     async fn connect<'a>(
-///         &mut self,
+///         &'a mut self,
 ///         host: &str,
 ///         port: u16,
 ///         tls: bool,
 ///         activity: &'a Activity,
-///     ) -> Result<Self::Stream<'a>, Self::Error>
-///     where
-///         Self: 'a,
-///     {
+///     ) -> Result<Self::Stream<'a>, Self::Error> {
 ///         let socket = activity.observe(self.open(host, port).await?);
 ///         if tls { Err(()) } else { Ok(socket) } // with TLS: the handshake over `socket`
 ///     }
@@ -59,7 +58,7 @@ pub use activity::{Activity, Observed};
 /// ```
 #[allow(async_fn_in_trait)] // single-threaded executors; nothing here needs Send
 pub trait Connector {
-    /// A connected stream. Dropping it closes it.
+    /// A connected stream, which may borrow the connector's buffers. Dropping it closes it.
     type Stream<'a>: Read + Write
     where
         Self: 'a;
@@ -72,14 +71,12 @@ pub trait Connector {
     /// # Cancel safety
     /// Dropping the future ends the attempt.
     async fn connect<'a>(
-        &mut self,
+        &'a mut self,
         host: &str,
         port: u16,
         tls: bool,
         activity: &'a Activity,
-    ) -> Result<Self::Stream<'a>, Self::Error>
-    where
-        Self: 'a;
+    ) -> Result<Self::Stream<'a>, Self::Error>;
 }
 
 /// A received message.
@@ -172,7 +169,7 @@ pub struct Range {
     pub block_bytes: u32,
 }
 
-/// What [`HttpSource::fill`] achieved.
+/// What [`HttpBody::fill`] achieved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filled {
     /// A part of the block; more has to arrive.
@@ -183,9 +180,23 @@ pub enum Filled {
     End,
 }
 
-/// A source of images over HTTP: one response body at a time, read in blocks.
+/// What [`HttpSource::open`] achieved.
+#[derive(Debug)]
+pub enum Opened<B> {
+    /// A body.
+    Body(B),
+    /// The server redirects, and the URL is now that one: open it.
+    Redirected,
+}
+
+/// A source of images over HTTP: one response body at a time.
 #[allow(async_fn_in_trait)]
 pub trait HttpSource {
+    /// A response body, which borrows the source. Dropping it closes its connection.
+    type Body<'h>: HttpBody
+    where
+        Self: 'h;
+
     /// Sets the URL of the next request.
     ///
     /// Errors: [`Reason::UrlNotAllowed`], [`Reason::DocumentFieldTooLong`].
@@ -196,9 +207,13 @@ pub trait HttpSource {
     /// Errors: the reason, if there is no response with such a body.
     ///
     /// # Cancel safety
-    /// Dropping the future ends the request; set the URL again, which a redirect may have replaced.
-    async fn open(&mut self, range: Range) -> Result<(), Reason>;
+    /// Dropping the future ends the request.
+    async fn open<'h>(&'h mut self, range: Range) -> Result<Opened<Self::Body<'h>>, Reason>;
+}
 
+/// A response body, read in blocks.
+#[allow(async_fn_in_trait)]
+pub trait HttpBody {
     /// Reads what has arrived of the next block; waits if that is nothing.
     ///
     /// Errors: [`Reason::HttpBodyTooShort`], [`Reason::HttpUnreachable`], [`Reason::HttpProtocol`].
@@ -210,14 +225,11 @@ pub trait HttpSource {
     /// Whether bytes arrived since the last call, also if they are no part of the body yet.
     fn has_received(&self) -> bool;
 
-    /// Index and bytes of the block that [`HttpSource::fill`] completed.
+    /// Index and bytes of the block that [`HttpBody::fill`] completed.
     fn block(&self) -> (u32, &[u8]);
 
     /// Discards the block; returns whether the body has another one.
     fn advance(&mut self) -> bool;
-
-    /// Closes the connection.
-    fn close(&mut self);
 }
 
 /// No HTTP: a device that downloads over MQTT only.
@@ -225,29 +237,32 @@ pub trait HttpSource {
 pub struct NoHttp;
 
 impl HttpSource for NoHttp {
+    type Body<'h> = Infallible;
+
     fn set_url(&mut self, _url: &[u8]) -> Result<(), Reason> {
         Err(Reason::UrlNotAllowed)
     }
 
-    async fn open(&mut self, _range: Range) -> Result<(), Reason> {
+    async fn open(&mut self, _range: Range) -> Result<Opened<Infallible>, Reason> {
         Err(Reason::UrlNotAllowed)
     }
+}
 
+/// The body of a client without bodies.
+impl HttpBody for Infallible {
     async fn fill(&mut self) -> Result<Filled, Reason> {
-        Err(Reason::UrlNotAllowed)
+        match *self {}
     }
 
     fn has_received(&self) -> bool {
-        false
+        match *self {}
     }
 
     fn block(&self) -> (u32, &[u8]) {
-        (0, &[])
+        match *self {}
     }
 
     fn advance(&mut self) -> bool {
-        false
+        match *self {}
     }
-
-    fn close(&mut self) {}
 }

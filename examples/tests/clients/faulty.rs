@@ -4,7 +4,7 @@ use std::future::pending;
 
 use embassy_time::Timer;
 use ota_agent::transport::conformance::RECEIVE_BYTES;
-use ota_agent::transport::{Activity, Broker, Filled, HttpSource, Inbound, Mqtt, QoS, Range};
+use ota_agent::transport::{Activity, Broker, Filled, HttpBody, HttpSource, Inbound, Mqtt, Opened, QoS, Range};
 use ota_jobs::Reason;
 
 /// Messages that the adapter sends before it waits for their acknowledgements, if that is its defect.
@@ -160,7 +160,7 @@ pub enum HttpDefect {
     EveryServerAllowed,
     RedirectsRefused,
     NoReasonUnreachable,
-    NotClosed,
+    OneBodyOnly,
 }
 
 /// One defect for each clause.
@@ -175,17 +175,29 @@ pub const HTTP_DEFECTS: [HttpDefect; 11] = [
     HttpDefect::EveryServerAllowed,
     HttpDefect::RedirectsRefused,
     HttpDefect::NoReasonUnreachable,
-    HttpDefect::NotClosed,
+    HttpDefect::OneBodyOnly,
 ];
 
 /// A client with a defect.
 pub struct FaultyHttp<H> {
     pub inner: H,
     pub defect: HttpDefect,
-    pub is_filling: bool,
+    pub bodies: u32,
+}
+
+/// A body of such a client.
+pub struct FaultyBody<B> {
+    inner: B,
+    defect: HttpDefect,
+    is_filling: bool,
 }
 
 impl<H: HttpSource> HttpSource for FaultyHttp<H> {
+    type Body<'h>
+        = FaultyBody<H::Body<'h>>
+    where
+        Self: 'h;
+
     fn set_url(&mut self, url: &[u8]) -> Result<(), Reason> {
         let url = String::from_utf8_lossy(url);
         match self.defect {
@@ -194,17 +206,28 @@ impl<H: HttpSource> HttpSource for FaultyHttp<H> {
         }
     }
 
-    async fn open(&mut self, range: Range) -> Result<(), Reason> {
-        let from_bytes = if self.defect == HttpDefect::AlwaysFromTheStart { 0 } else { range.from_bytes };
+    async fn open<'h>(&'h mut self, range: Range) -> Result<Opened<Self::Body<'h>>, Reason> {
+        let defect = self.defect;
+        let from_bytes = if defect == HttpDefect::AlwaysFromTheStart { 0 } else { range.from_bytes };
         let opened = self.inner.open(Range { from_bytes, ..range }).await;
-        opened.map_err(|reason| match (self.defect, reason) {
+        let opened = opened.map_err(|reason| match (defect, reason) {
             (HttpDefect::NoReason, Reason::HttpNotFound)
             | (HttpDefect::RedirectsRefused, Reason::HttpRedirectRefused)
             | (HttpDefect::NoReasonUnreachable, Reason::HttpUnreachable) => Reason::HttpStatus,
             (_, reason) => reason,
-        })
+        });
+        match opened? {
+            Opened::Redirected => Ok(Opened::Redirected),
+            Opened::Body(_) if defect == HttpDefect::OneBodyOnly && self.bodies > 0 => Err(Reason::HttpUnreachable),
+            Opened::Body(inner) => {
+                self.bodies += 1;
+                Ok(Opened::Body(FaultyBody { inner, defect, is_filling: false }))
+            }
+        }
     }
+}
 
+impl<B: HttpBody> HttpBody for FaultyBody<B> {
     async fn fill(&mut self) -> Result<Filled, Reason> {
         if self.defect == HttpDefect::LostIfDropped && std::mem::replace(&mut self.is_filling, true) {
             return Err(Reason::HttpProtocol);
@@ -228,11 +251,5 @@ impl<H: HttpSource> HttpSource for FaultyHttp<H> {
 
     fn advance(&mut self) -> bool {
         self.inner.advance() && self.defect != HttpDefect::OneBlockOnly
-    }
-
-    fn close(&mut self) {
-        if self.defect != HttpDefect::NotClosed {
-            self.inner.close();
-        }
     }
 }

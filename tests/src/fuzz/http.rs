@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use embedded_io_async::{ErrorType, Read, Write};
 use ota_agent::transport::http::{AllowedHosts, HttpClient, Url};
-use ota_agent::transport::{Activity, Connector, Filled, HttpSource, Observed, Range};
+use ota_agent::transport::{Activity, Connector, Filled, HttpBody, HttpSource, Observed, Opened, Range};
 use ota_pal::poll_ready;
 
 use super::input::Input;
@@ -50,15 +50,12 @@ impl<'s> Connector for Server<'s> {
     type Error = ();
 
     async fn connect<'a>(
-        &mut self,
+        &'a mut self,
         _host: &str,
         _port: u16,
         _tls: bool,
         activity: &'a Activity,
-    ) -> Result<Observed<'a, Answer<'s>>, ()>
-    where
-        Self: 'a,
-    {
+    ) -> Result<Observed<'a, Answer<'s>>, ()> {
         self.0.take().map(|answer| activity.observe(answer)).ok_or(())
     }
 }
@@ -76,16 +73,16 @@ pub fn http(bytes: &[u8]) {
     let server = Server(Some(Answer { bytes: input.0, piece }));
     let mut client = HttpClient::new(server, hosts, &mut buffer, &activity);
     client.set_url(URL).expect("there is room");
-    let mut has_more = poll_ready(client.open(range)).expect("memory never waits").is_ok();
-    let mut got = range.from_bytes;
+    let Ok(Opened::Body(mut body)) = poll_ready(client.open(range)).expect("memory never waits") else { return };
+    let (mut got, mut has_more) = (range.from_bytes, true);
     while has_more {
-        match poll_ready(client.fill()).expect("memory never waits") {
+        match poll_ready(body.fill()).expect("memory never waits") {
             Ok(Filled::Part) => {}
             Ok(Filled::Block) => {
-                let (index, block) = client.block();
+                let (index, block) = body.block();
                 assert_eq!(index * 64, got);
                 got += block.len() as u32;
-                has_more = client.advance();
+                has_more = body.advance();
             }
             Ok(Filled::End) => {
                 assert!(got >= range.from_bytes + 64, "a body brings a block at least");

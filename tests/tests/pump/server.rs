@@ -40,15 +40,12 @@ impl Connector for Server {
     type Error = &'static str;
 
     async fn connect<'a>(
-        &mut self,
+        &'a mut self,
         host: &str,
         port: u16,
         tls: bool,
         activity: &'a Activity,
-    ) -> Result<Observed<'a, Answer<'a>>, &'static str>
-    where
-        Self: 'a,
-    {
+    ) -> Result<Observed<'a, Answer<'a>>, &'static str> {
         self.requests.borrow_mut().push((host.into(), port, tls, String::new()));
         let (file, requests, cut_at) = (self.file.clone(), self.requests.clone(), self.cut_at.take());
         let (piece, record) = (self.piece, self.record.take());

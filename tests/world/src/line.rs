@@ -171,15 +171,12 @@ impl Connector for Network {
     type Error = ErrorKind;
 
     async fn connect<'a>(
-        &mut self,
+        &'a mut self,
         _host: &str,
         _port: u16,
         _tls: bool,
         activity: &'a Activity,
-    ) -> Result<Observed<'a, Socket>, ErrorKind>
-    where
-        Self: 'a,
-    {
+    ) -> Result<Observed<'a, Socket>, ErrorKind> {
         let chance = {
             let mut line = self.0.borrow_mut();
             let is_fair = pump::now().as_ms() >= line.faults_until_ms;

@@ -8,7 +8,7 @@ use embassy_time::{Duration, Timer, with_timeout};
 use ota_jobs::Reason;
 
 use super::violation::{QUIET, Seen, Violation, check_in_order, in_time, same};
-use crate::transport::{Filled, HttpSource, Range};
+use crate::transport::{Filled, HttpBody, HttpSource, Opened, Range};
 
 /// Bytes of a block.
 pub const BLOCK_BYTES: u32 = 1024;
@@ -30,7 +30,7 @@ pub const HTTP_CLAUSES: [&str; 11] = [
     "a server that is not allowed is refused, and not connected to",
     "a redirect is followed to an allowed server, and to no other",
     "a server that cannot be reached is refused by its reason",
-    "after `close` there is no body, and another can be opened",
+    "after a body was dropped another can be opened",
 ];
 
 /// Makes a response of the head of a request.
@@ -86,24 +86,21 @@ pub async fn check_http_clauses<S: TestServer>(bench: &mut S, only: &[&str]) -> 
         refused_server,
         redirects,
         unreachable,
-        closed,
+        dropped_body,
     )
 }
 
 async fn from_the_start<S: TestServer>(bench: &mut S) -> Result<(), Seen> {
     bench.serve(file);
     let mut http = bench.client();
-    open(&mut http, bench, 0).await?.map_err(refused)?;
-    are_blocks(&blocks(&mut http).await?, 0..10)
+    are_blocks(&blocks(&mut http, bench, 0).await?, 0..10)
 }
 
 async fn from_the_middle<S: TestServer>(bench: &mut S) -> Result<(), Seen> {
     bench.serve(file);
     let mut http = bench.client();
     for first in [3, 9] {
-        open(&mut http, bench, first * BLOCK_BYTES).await?.map_err(refused)?;
-        are_blocks(&blocks(&mut http).await?, first..10)?;
-        http.close();
+        are_blocks(&blocks(&mut http, bench, first * BLOCK_BYTES).await?, first..10)?;
     }
     Ok(())
 }
@@ -111,44 +108,47 @@ async fn from_the_middle<S: TestServer>(bench: &mut S) -> Result<(), Seen> {
 async fn short_part<S: TestServer>(bench: &mut S) -> Result<(), Seen> {
     bench.serve(|_| part(1024, 4_000, 10_000, 4_000 - 1024));
     let mut http = bench.client();
-    open(&mut http, bench, 1024).await?.map_err(refused)?;
-    are_blocks(&blocks(&mut http).await?, 1..3)
+    are_blocks(&blocks(&mut http, bench, 1024).await?, 1..3)
 }
 
 async fn dropped_fill<S: TestServer>(bench: &mut S) -> Result<(), Seen> {
     bench.serve(file);
     let mut http = bench.client();
-    open(&mut http, bench, 0).await?.map_err(refused)?;
-    let (mut index, mut drops) = (0, 0);
-    loop {
-        match with_timeout(DROPPED_AFTER, http.fill()).await {
-            Ok(Ok(Filled::Block)) => {
-                are_blocks(&[taken(&http)], index..index + 1)?;
-                index += 1;
-                if !http.advance() {
-                    break;
+    let read = async |mut body: Body<'_, S>| {
+        let (mut index, mut drops) = (0, 0);
+        loop {
+            match with_timeout(DROPPED_AFTER, body.fill()).await {
+                Ok(Ok(Filled::Block)) => {
+                    are_blocks(&[taken(&body)], index..index + 1)?;
+                    index += 1;
+                    if !body.advance() {
+                        break;
+                    }
                 }
+                Ok(Ok(Filled::Part)) => {}
+                Ok(ended) => return Err(Seen(format!("{ended:?}"))),
+                Err(_) if drops == DROPS_MAX => return Err(Seen(format!("{index} blocks"))),
+                Err(_) => drops += 1,
             }
-            Ok(Ok(Filled::Part)) => {}
-            Ok(ended) => return Err(Seen(format!("{ended:?}"))),
-            Err(_) if drops == DROPS_MAX => return Err(Seen(format!("{index} blocks"))),
-            Err(_) => drops += 1,
         }
-    }
-    same("blocks", index, 10)?;
-    same("whether futures were dropped in between", drops > 0, true)
+        same("blocks", index, 10)?;
+        same("whether futures were dropped in between", drops > 0, true)
+    };
+    open(&mut http, bench, 0, read).await?.map_err(refused)
 }
 
 async fn activity_is_noted<S: TestServer>(bench: &mut S) -> Result<(), Seen> {
     bench.serve(file);
     let mut http = bench.client();
-    open(&mut http, bench, 0).await?.map_err(refused)?;
-    same("activity after a head", http.has_received(), true)?;
-    same("blocks", blocks(&mut http).await?.len(), 10)?;
-    same("activity after a body", http.has_received(), true)?;
-    Timer::after(QUIET).await;
-    http.has_received();
-    same("activity without bytes", http.has_received(), false)
+    let read = async |mut body: Body<'_, S>| {
+        same("activity after a head", body.has_received(), true)?;
+        same("blocks", blocks_of(&mut body).await?.len(), 10)?;
+        same("activity after a body", body.has_received(), true)?;
+        Timer::after(QUIET).await;
+        body.has_received();
+        same("activity without bytes", body.has_received(), false)
+    };
+    open(&mut http, bench, 0, read).await?.map_err(refused)
 }
 
 async fn refused_responses<S: TestServer>(bench: &mut S) -> Result<(), Seen> {
@@ -174,8 +174,7 @@ async fn refused_responses<S: TestServer>(bench: &mut S) -> Result<(), Seen> {
     ];
     for (reason, respond) in cases {
         bench.serve(respond);
-        same("the reason", open(&mut http, bench, 1024).await?, Err(reason))?;
-        http.close();
+        same("the reason", refusal(&mut http, bench, 1024).await?, Err(reason))?;
     }
     Ok(())
 }
@@ -187,24 +186,30 @@ async fn body_too_short<S: TestServer>(bench: &mut S) -> Result<(), Seen> {
         bytes
     });
     let mut http = bench.client();
-    open(&mut http, bench, 1024).await?.map_err(refused)?;
-    let ended = in_time("the body", async {
-        loop {
-            match http.fill().await {
-                Ok(Filled::Block) => _ = http.advance(),
-                Ok(Filled::Part) => {}
-                ended => return ended,
+    let read = async |mut body: Body<'_, S>| {
+        let ended = in_time("the body", async {
+            loop {
+                match body.fill().await {
+                    Ok(Filled::Block) => _ = body.advance(),
+                    Ok(Filled::Part) => {}
+                    ended => return ended,
+                }
             }
-        }
-    });
-    same("the end of the body", ended.await?, Err(Reason::HttpBodyTooShort))
+        });
+        same("the end of the body", ended.await?, Err(Reason::HttpBodyTooShort))
+    };
+    open(&mut http, bench, 1024, read).await?.map_err(refused)
 }
 
 async fn refused_server<S: TestServer>(bench: &mut S) -> Result<(), Seen> {
     bench.serve(file);
     let (mut http, connections) = (bench.client(), bench.connections());
     for url in [bench.other_url(), String::from("ftp://a/b")] {
-        same("the reason", in_time("open", request(&mut http, &url, 0)).await?, Err(Reason::UrlNotAllowed))?;
+        same(
+            "the reason",
+            request(&mut http, &url, 0, async |_: Body<'_, S>| Ok(())).await?,
+            Err(Reason::UrlNotAllowed),
+        )?;
     }
     same("connections", bench.connections(), connections)
 }
@@ -215,60 +220,92 @@ async fn redirects<S: TestServer>(bench: &mut S) -> Result<(), Seen> {
         false => response("302 Found", "Location: /moved?a=b\r\n", 0),
     });
     let mut http = bench.client();
-    open(&mut http, bench, 0).await?.map_err(refused)?;
-    are_blocks(&blocks(&mut http).await?, 0..10)?;
+    are_blocks(&blocks(&mut http, bench, 0).await?, 0..10)?;
     bench.serve(|head| match head.starts_with("GET /moved?a=b") {
         true => file(head),
         false if head.starts_with("GET /moved") => response("302 Found", "Location: ?a=b\r\n", 0),
         false => response("302 Found", "Location: moved\r\n", 0),
     });
-    open(&mut http, bench, 0).await?.map_err(refused)?;
-    are_blocks(&blocks(&mut http).await?, 0..10)?;
+    are_blocks(&blocks(&mut http, bench, 0).await?, 0..10)?;
     bench.serve(|_| response("302 Found", "Location: http://other.example/\r\n", 0));
-    same("the reason", open(&mut http, bench, 0).await?, Err(Reason::UrlNotAllowed))?;
+    same("the reason", refusal(&mut http, bench, 0).await?, Err(Reason::UrlNotAllowed))?;
     bench.serve(|_| response("302 Found", "Location: /again\r\n", 0));
-    same("the reason of a circle", open(&mut http, bench, 0).await?, Err(Reason::HttpRedirectRefused))
+    same("the reason of a circle", refusal(&mut http, bench, 0).await?, Err(Reason::HttpRedirectRefused))
 }
 
 async fn unreachable<S: TestServer>(bench: &mut S) -> Result<(), Seen> {
     bench.serve(|_| Vec::new());
     let mut http = bench.client();
-    same("the reason", open(&mut http, bench, 0).await?, Err(Reason::HttpUnreachable))
+    same("the reason", refusal(&mut http, bench, 0).await?, Err(Reason::HttpUnreachable))
 }
 
-async fn closed<S: TestServer>(bench: &mut S) -> Result<(), Seen> {
+async fn dropped_body<S: TestServer>(bench: &mut S) -> Result<(), Seen> {
     bench.serve(file);
     let mut http = bench.client();
-    open(&mut http, bench, 0).await?.map_err(refused)?;
-    http.close();
-    same("whether there is a body", in_time("fill", http.fill()).await?.is_err(), true)?;
-    same("whether there is another block", http.advance(), false)?;
-    open(&mut http, bench, 5 * BLOCK_BYTES).await?.map_err(refused)?;
-    are_blocks(&blocks(&mut http).await?, 5..10)
+    refusal(&mut http, bench, 0).await?.map_err(refused)?;
+    are_blocks(&blocks(&mut http, bench, 5 * BLOCK_BYTES).await?, 5..10)
 }
 
-async fn open<S: TestServer>(http: &mut S::Http, bench: &S, from_bytes: u32) -> Result<Result<(), Reason>, Seen> {
-    in_time("open", request(http, &format!("{}/file", bench.origin()), from_bytes)).await
+type Body<'h, S> = <<S as TestServer>::Http as HttpSource>::Body<'h>;
+
+/// Opens the file of the server, and drops its body.
+async fn refusal<S: TestServer>(http: &mut S::Http, bench: &S, from_bytes: u32) -> Result<Result<(), Reason>, Seen> {
+    open(http, bench, from_bytes, async |_: Body<'_, S>| Ok(())).await
 }
 
-async fn request<H: HttpSource>(http: &mut H, url: &str, from_bytes: u32) -> Result<(), Reason> {
-    http.set_url(url.as_bytes())?;
-    http.open(Range { from_bytes, image_bytes: IMAGE_BYTES, block_bytes: BLOCK_BYTES }).await
+/// Opens the file of the server, and returns the result of `read` for its body.
+async fn open<S: TestServer>(
+    http: &mut S::Http,
+    bench: &S,
+    from_bytes: u32,
+    read: impl AsyncFnOnce(Body<'_, S>) -> Result<(), Seen>,
+) -> Result<Result<(), Reason>, Seen> {
+    request(http, &format!("{}/file", bench.origin()), from_bytes, read).await
+}
+
+async fn request<H: HttpSource>(
+    http: &mut H,
+    url: &str,
+    from_bytes: u32,
+    read: impl AsyncFnOnce(H::Body<'_>) -> Result<(), Seen>,
+) -> Result<Result<(), Reason>, Seen> {
+    if let Err(reason) = http.set_url(url.as_bytes()) {
+        return Ok(Err(reason));
+    }
+    loop {
+        let range = Range { from_bytes, image_bytes: IMAGE_BYTES, block_bytes: BLOCK_BYTES };
+        match in_time("open", http.open(range)).await? {
+            Ok(Opened::Body(body)) => return read(body).await.map(Ok),
+            Ok(Opened::Redirected) => {}
+            Err(reason) => return Ok(Err(reason)),
+        }
+    }
 }
 
 fn refused(reason: Reason) -> Seen {
     Seen(format!("refused: {reason:?}"))
 }
 
+/// Opens the file of the server, and reads its blocks.
+async fn blocks<S: TestServer>(http: &mut S::Http, bench: &S, from_bytes: u32) -> Result<Vec<(u32, Vec<u8>)>, Seen> {
+    let mut blocks = Vec::new();
+    let read = async |mut body: Body<'_, S>| {
+        blocks = blocks_of(&mut body).await?;
+        Ok(())
+    };
+    open(http, bench, from_bytes, read).await?.map_err(refused)?;
+    Ok(blocks)
+}
+
 /// Reads blocks up to the end of the body.
-async fn blocks<H: HttpSource>(http: &mut H) -> Result<Vec<(u32, Vec<u8>)>, Seen> {
+async fn blocks_of<B: HttpBody>(body: &mut B) -> Result<Vec<(u32, Vec<u8>)>, Seen> {
     let mut blocks = Vec::new();
     loop {
-        match in_time("the body", http.fill()).await?.map_err(refused)? {
+        match in_time("the body", body.fill()).await?.map_err(refused)? {
             Filled::Part => {}
             Filled::Block => {
-                blocks.push(taken(http));
-                if !http.advance() {
+                blocks.push(taken(body));
+                if !body.advance() {
                     return Ok(blocks);
                 }
             }
@@ -277,8 +314,8 @@ async fn blocks<H: HttpSource>(http: &mut H) -> Result<Vec<(u32, Vec<u8>)>, Seen
     }
 }
 
-fn taken<H: HttpSource>(http: &H) -> (u32, Vec<u8>) {
-    let (index, bytes) = http.block();
+fn taken<B: HttpBody>(body: &B) -> (u32, Vec<u8>) {
+    let (index, bytes) = body.block();
     (index, bytes.to_vec())
 }
 

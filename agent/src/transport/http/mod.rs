@@ -10,14 +10,14 @@ use embedded_io_async::{Read, Write};
 use ota_jobs::Reason;
 
 use super::decimal::decimal;
-use super::{Activity, Connector, Filled, HttpSource, Range};
+use super::{Activity, Connector, Filled, HttpBody, HttpSource, Opened, Range};
 use chunked::Chunked;
 use head::Head;
 
 pub use meaning::{Meaning, meaning};
 pub use url::{AllowedHosts, Url};
 
-/// How many redirects of one request are followed.
+/// How many redirects of one URL are followed.
 const REDIRECTS_MAX: u32 = 3;
 /// The end of a request: no compression, which would change the bytes, and one response for each connection.
 const REQUEST_END: &str = concat!(
@@ -34,15 +34,19 @@ pub struct HttpClient<'b, C: Connector + 'b> {
     /// Holds the URL and behind it the head of the response, then blocks.
     buffer: &'b mut [u8],
     url_len: usize,
-    body: Option<Body<C::Stream<'b>>>,
+    /// Redirects since the URL was set.
+    redirects: u32,
 }
 
 /// A response body.
-struct Body<S> {
+pub struct Body<'h, S> {
     stream: S,
+    activity: &'h Activity,
+    /// Holds body from its start.
+    buffer: &'h mut [u8],
     /// `None` if the bytes are the body as they are.
     chunked: Option<Chunked>,
-    /// Bytes of the buffer that hold body.
+    /// Bytes of the buffer that do.
     filled: usize,
     /// The offset in the file of the buffer's first byte.
     offset_bytes: u32,
@@ -63,11 +67,32 @@ impl<'b, C: Connector + 'b> HttpClient<'b, C> {
     /// A client for `hosts`. `buffer` must hold a block, and the URL together with the head of the response. `activity` is for
     /// this client alone, which passes it to the connector.
     pub fn new(connector: C, hosts: AllowedHosts<'b>, buffer: &'b mut [u8], activity: &'b Activity) -> Self {
-        Self { connector, activity, hosts, buffer, url_len: 0, body: None }
+        Self { connector, activity, hosts, buffer, url_len: 0, redirects: 0 }
     }
 
-    /// Sends one request and reads the head of its response; returns false after a redirect, whose URL is the next one.
-    async fn request(&mut self, range: Range) -> Result<bool, Reason> {
+    /// Replaces the URL by the one at `location` behind it.
+    fn redirect(buffer: &mut [u8], url_len: usize, location: core::ops::Range<usize>) -> Result<usize, Reason> {
+        let (start, len) = (url_len + location.start, location.len());
+        let text = |range| core::str::from_utf8(&buffer[range]).map_err(|_| Reason::HttpRedirectRefused);
+        let kept = Url::base_bytes(text(0..url_len)?, text(start..start + len)?)?;
+        buffer.copy_within(start..start + len, kept);
+        Ok(kept + len)
+    }
+}
+
+impl<'b, C: Connector + 'b> HttpSource for HttpClient<'b, C> {
+    type Body<'h>
+        = Body<'h, C::Stream<'h>>
+    where
+        Self: 'h;
+
+    fn set_url(&mut self, url: &[u8]) -> Result<(), Reason> {
+        self.buffer.get_mut(..url.len()).ok_or(Reason::DocumentFieldTooLong)?.copy_from_slice(url);
+        (self.url_len, self.redirects) = (url.len(), 0);
+        Ok(())
+    }
+
+    async fn open<'h>(&'h mut self, range: Range) -> Result<Opened<Self::Body<'h>>, Reason> {
         let (url, rest) = self.buffer.split_at_mut(self.url_len);
         let url = core::str::from_utf8(url).map_err(|_| Reason::UrlNotAllowed)?;
         let url = Url::parse(url)?;
@@ -78,63 +103,38 @@ impl<'b, C: Connector + 'b> HttpClient<'b, C> {
         let mut stream = connected.map_err(|_| Reason::HttpUnreachable)?;
         send_request(&mut stream, &url, range.from_bytes).await.map_err(|_| Reason::HttpUnreachable)?;
         match read_head(&mut stream, rest, range).await? {
+            Response::Redirect(_) if self.redirects == REDIRECTS_MAX => Err(Reason::HttpRedirectRefused),
             Response::Redirect(location) => {
-                self.redirect(location)?;
-                Ok(false)
+                self.redirects += 1;
+                self.url_len = Self::redirect(self.buffer, self.url_len, location)?;
+                Ok(Opened::Redirected)
             }
             Response::Body { start, filled, end_bytes, is_chunked } => {
-                rest.copy_within(start..filled, 0);
                 let mut chunked = is_chunked.then_some(Chunked::START);
-                let filled = decode(&mut chunked, &mut rest[..filled - start])?;
-                self.buffer.copy_within(self.url_len..self.url_len + filled, 0);
+                let (activity, buffer) = (self.activity, &mut *self.buffer);
+                buffer.copy_within(self.url_len + start..self.url_len + filled, 0);
+                let filled = decode(&mut chunked, &mut buffer[..filled - start])?;
                 let offset_bytes = range.from_bytes;
-                self.body = Some(Body { stream, chunked, filled, offset_bytes, end_bytes, range });
-                Ok(true)
+                Ok(Opened::Body(Body { stream, activity, buffer, chunked, filled, offset_bytes, end_bytes, range }))
             }
         }
-    }
-
-    /// Replaces the URL by the one at `location` behind it.
-    fn redirect(&mut self, location: core::ops::Range<usize>) -> Result<(), Reason> {
-        let (start, len) = (self.url_len + location.start, location.len());
-        let text = |range| core::str::from_utf8(&self.buffer[range]).map_err(|_| Reason::HttpRedirectRefused);
-        let kept = Url::base_bytes(text(0..self.url_len)?, text(start..start + len)?)?;
-        self.buffer.copy_within(start..start + len, kept);
-        self.url_len = kept + len;
-        Ok(())
     }
 }
 
-impl<'b, C: Connector + 'b> HttpSource for HttpClient<'b, C> {
-    fn set_url(&mut self, url: &[u8]) -> Result<(), Reason> {
-        self.buffer.get_mut(..url.len()).ok_or(Reason::DocumentFieldTooLong)?.copy_from_slice(url);
-        self.url_len = url.len();
-        Ok(())
-    }
-
-    async fn open(&mut self, range: Range) -> Result<(), Reason> {
-        for _ in 0..=REDIRECTS_MAX {
-            if self.request(range).await? {
-                return Ok(());
-            }
-        }
-        Err(Reason::HttpRedirectRefused)
-    }
-
+impl<S: Read> HttpBody for Body<'_, S> {
     async fn fill(&mut self) -> Result<Filled, Reason> {
-        let body = self.body.as_mut().ok_or(Reason::HttpUnreachable)?;
-        if body.end_bytes - body.offset_bytes < body.block_len() as u32 {
+        if self.end_bytes - self.offset_bytes < self.block_len() as u32 {
             return Ok(Filled::End);
         }
-        if body.filled < body.block_len() {
-            let room = &mut self.buffer[body.filled..];
-            match body.stream.read(room).await {
+        if self.filled < self.block_len() {
+            let room = &mut self.buffer[self.filled..];
+            match self.stream.read(room).await {
                 Ok(0) => return Err(Reason::HttpBodyTooShort),
-                Ok(count) => body.filled += decode(&mut body.chunked, &mut room[..count])?,
+                Ok(count) => self.filled += decode(&mut self.chunked, &mut room[..count])?,
                 Err(_) => return Err(Reason::HttpUnreachable),
             }
         }
-        Ok(if body.filled < body.block_len() { Filled::Part } else { Filled::Block })
+        Ok(if self.filled < self.block_len() { Filled::Part } else { Filled::Block })
     }
 
     fn has_received(&self) -> bool {
@@ -142,25 +142,19 @@ impl<'b, C: Connector + 'b> HttpSource for HttpClient<'b, C> {
     }
 
     fn block(&self) -> (u32, &[u8]) {
-        let Some(body) = &self.body else { return (0, &[]) };
-        (body.offset_bytes / body.range.block_bytes, &self.buffer[..body.block_len()])
+        (self.offset_bytes / self.range.block_bytes, &self.buffer[..self.block_len()])
     }
 
     fn advance(&mut self) -> bool {
-        let Some(body) = &mut self.body else { return false };
-        let len = body.block_len();
-        self.buffer.copy_within(len..body.filled, 0);
-        body.filled -= len;
-        body.offset_bytes += len as u32;
-        body.offset_bytes < body.end_bytes
-    }
-
-    fn close(&mut self) {
-        self.body = None;
+        let len = self.block_len();
+        self.buffer.copy_within(len..self.filled, 0);
+        self.filled -= len;
+        self.offset_bytes += len as u32;
+        self.offset_bytes < self.end_bytes
     }
 }
 
-impl<S> Body<S> {
+impl<S> Body<'_, S> {
     fn block_len(&self) -> usize {
         self.range.block_bytes.min(self.range.image_bytes - self.offset_bytes) as usize
     }

@@ -65,15 +65,12 @@ impl Connector for Servers {
     type Error = ();
 
     async fn connect<'a>(
-        &mut self,
+        &'a mut self,
         host: &str,
         port: u16,
         tls: bool,
         activity: &'a Activity,
-    ) -> Result<Observed<'a, Stream>, ()>
-    where
-        Self: 'a,
-    {
+    ) -> Result<Observed<'a, Stream>, ()> {
         self.sent.borrow_mut().push(format!("{host} {port} {tls}\n"));
         if self.responses.is_empty() {
             return Err(());
@@ -98,32 +95,41 @@ struct Received {
     failure: Option<Reason>,
 }
 
+/// The bytes of the blocks of a body, and how it ended.
+fn read(mut body: impl HttpBody, range: Range) -> (Vec<u8>, Option<Reason>) {
+    let mut bytes = Vec::new();
+    loop {
+        match now(body.fill()) {
+            Ok(Filled::Part) => {}
+            Ok(Filled::Block) => {
+                let (index, block) = body.block();
+                assert_eq!(index * BLOCK_BYTES, range.from_bytes + bytes.len() as u32);
+                bytes.extend(block);
+                if !body.advance() {
+                    return (bytes, None);
+                }
+            }
+            Ok(Filled::End) => return (bytes, None),
+            Err(reason) => return (bytes, Some(reason)),
+        }
+    }
+}
+
 fn get(url: &str, range: Range, responses: &[Vec<u8>], piece: usize) -> Received {
     let sent = Rc::new(RefCell::new(Vec::new()));
     let servers = Servers { responses: responses.to_vec(), piece, sent: sent.clone() };
     let (mut buffer, activity) = ([0; 256], Activity::default());
     let mut client = HttpClient::new(servers, ALLOWED, &mut buffer, &activity);
-    let (mut bytes, mut failure) = (Vec::new(), None);
     client.set_url(url.as_bytes()).expect("there is room");
-    match now(client.open(range)) {
-        Err(reason) => failure = Some(reason),
-        Ok(()) => loop {
-            match now(client.fill()) {
-                Ok(Filled::Part) => {}
-                Ok(Filled::Block) => {
-                    let (index, block) = client.block();
-                    assert_eq!(index * BLOCK_BYTES, range.from_bytes + bytes.len() as u32);
-                    bytes.extend(block);
-                    if !client.advance() {
-                        break;
-                    }
-                }
-                Ok(Filled::End) => break,
-                Err(reason) => break failure = Some(reason),
-            }
-        },
-    }
-    client.close();
+    let mut redirects = 0;
+    let (bytes, failure) = loop {
+        match now(client.open(range)) {
+            Err(reason) => break (Vec::new(), Some(reason)),
+            Ok(Opened::Redirected) => redirects += 1,
+            Ok(Opened::Body(body)) => break read(body, range),
+        }
+    };
+    assert!(redirects <= 3);
     drop(client);
     Received { bytes, sent: Rc::try_unwrap(sent).expect("the client is gone").into_inner(), failure }
 }
@@ -235,27 +241,74 @@ fn a_server_that_is_silent_garbled_or_verbose_has_its_reason() {
 }
 
 #[test]
-fn a_url_that_does_not_fit_is_refused_and_without_a_body_there_is_no_block() {
+fn a_url_that_does_not_fit_is_refused() {
     let servers = Servers { responses: vec![], piece: 1, sent: Rc::default() };
     let (mut buffer, activity) = ([0; 10], Activity::default());
     let mut client = HttpClient::new(servers, ALLOWED, &mut buffer, &activity);
     assert_eq!(client.set_url(b"https://a/1"), Err(Reason::DocumentFieldTooLong));
     assert_eq!(client.set_url(b"https://a/"), Ok(()));
-    assert_eq!(now(client.fill()), Err(Reason::HttpUnreachable));
-    assert_eq!(client.block(), (0, &[][..]));
-    assert!(!client.advance());
 }
 
+/// A TLS stack without a heap has buffers that its stream borrows from connection to connection.
 #[test]
-fn after_close_the_body_brings_nothing_more() {
-    let ok = response("HTTP/1.1 206 P\nContent-Range: bytes 0-39/40", &image());
-    let servers = Servers { responses: vec![ok], piece: 256, sent: Rc::default() };
+fn a_stream_may_borrow_buffers_of_its_connector() {
+    struct Lends {
+        record: [u8; 64],
+        connections: u32,
+    }
+
+    struct Lent<'a>(&'a mut [u8]);
+
+    impl ErrorType for Lent<'_> {
+        type Error = Infallible;
+    }
+
+    impl Read for Lent<'_> {
+        async fn read(&mut self, out: &mut [u8]) -> Result<usize, Infallible> {
+            let len = out.len().min(self.0.len());
+            let (now, later) = core::mem::take(&mut self.0).split_at_mut(len);
+            out[..len].copy_from_slice(now);
+            self.0 = later;
+            Ok(len)
+        }
+    }
+
+    impl Write for Lent<'_> {
+        async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+            Ok(bytes.len())
+        }
+
+        async fn flush(&mut self) -> Result<(), Infallible> {
+            Ok(())
+        }
+    }
+
+    impl Connector for Lends {
+        type Stream<'a> = Observed<'a, Lent<'a>>;
+        type Error = ();
+
+        async fn connect<'a>(
+            &'a mut self,
+            _host: &str,
+            _port: u16,
+            _tls: bool,
+            activity: &'a Activity,
+        ) -> Result<Self::Stream<'a>, ()> {
+            self.connections += 1;
+            let text: &[u8] = match self.connections {
+                1 => b"HTTP/1.1 302 F\r\nLocation: /2\r\n\r\n",
+                _ => b"HTTP/1.1 206 P\r\nContent-Range: bytes 0-0/1\r\n\r\nx",
+            };
+            self.record[..text.len()].copy_from_slice(text);
+            Ok(activity.observe(Lent(&mut self.record[..text.len()])))
+        }
+    }
+
     let (mut buffer, activity) = ([0; 256], Activity::default());
-    let mut client = HttpClient::new(servers, ALLOWED, &mut buffer, &activity);
+    let mut client = HttpClient::new(Lends { record: [0; 64], connections: 0 }, ALLOWED, &mut buffer, &activity);
+    let range = Range { from_bytes: 0, image_bytes: 1, block_bytes: BLOCK_BYTES };
     client.set_url(b"https://a/").expect("there is room");
-    assert_eq!(now(client.open(WHOLE)), Ok(()));
-    assert_eq!(now(client.fill()), Ok(Filled::Block));
-    client.close();
-    assert_eq!(now(client.fill()), Err(Reason::HttpUnreachable));
-    assert_eq!(client.block(), (0, &[][..]));
+    assert!(matches!(now(client.open(range)), Ok(Opened::Redirected)));
+    let Ok(Opened::Body(body)) = now(client.open(range)) else { panic!("there is a body") };
+    assert_eq!(read(body, range), (Vec::from(*b"x"), None));
 }

@@ -81,15 +81,12 @@ impl Connector for Network {
     type Error = ();
 
     async fn connect<'a>(
-        &mut self,
+        &'a mut self,
         host: &str,
         port: u16,
         tls: bool,
         activity: &'a Activity,
-    ) -> Result<Observed<'a, Wire>, ()>
-    where
-        Self: 'a,
-    {
+    ) -> Result<Observed<'a, Wire>, ()> {
         write_device(host.as_bytes());
         write_device(&[port as u8, tls as u8]);
         if ready().await == 1 { Ok(activity.observe(Wire)) } else { Err(()) }
