@@ -1,7 +1,7 @@
 //! The agent: passes messages and blocks to the machine, executes its operations on the platform, and encodes its messages.
 //! It owns no connection: [`pump`](super::pump) does, or a loop of the caller.
 
-use ota_jobs::{Document, JobId, JobRef, JobsTopic, RawJson, Reason, Topic};
+use ota_jobs::{Document, Encoding, JobId, JobRef, JobsTopic, RawJson, Reason, Topic};
 use ota_pal::{Fault, ImageState, SignatureKind, SlotId};
 
 use super::boot::{machine_boot, read_boot};
@@ -285,7 +285,10 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             Topic::Jobs(JobsTopic::Update(job, _) | JobsTopic::Describe(JobRef::Id(job), _)) => {
                 self.machine.job().is_some_and(|active| active.as_str() == *job)
             }
-            _ => true,
+            // Responses to requests that only the application sends.
+            Topic::Jobs(JobsTopic::Get(_) | JobsTopic::StartNext(_)) => false,
+            Topic::Stream { encoding, .. } => *encoding == Encoding::Cbor,
+            Topic::Jobs(JobsTopic::Notify | JobsTopic::NotifyNext | JobsTopic::Describe(JobRef::Next, _)) => true,
         }
     }
 

@@ -57,13 +57,13 @@ impl<M: RawMutex> Holds<M> {
 
     /// [`Consent::Later`] while there is a hold.
     pub fn consent(&self, _step: Step) -> Consent {
-        match self.held_by() {
-            None => Consent::Now,
-            Some(_) => {
-                self.held.lock(|held| held.set(Held { postponed: true, ..held.get() }));
-                Consent::Later { ms: ASK_AGAIN_MS, why: WhyLater::Held }
-            }
-        }
+        let is_held = self.held.lock(|cell| {
+            let held = cell.get();
+            let is_held = held.count > 0;
+            cell.set(Held { postponed: held.postponed || is_held, ..held });
+            is_held
+        });
+        if is_held { Consent::Later { ms: ASK_AGAIN_MS, why: WhyLater::Held } } else { Consent::Now }
     }
 
     /// Waits until a step was postponed and the last hold is dropped, then returns [`Command::Ask`], so that the update goes on at

@@ -335,9 +335,8 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
     async fn send<M: Mqtt>(&mut self, connection: &mut M) -> Result<bool, M::Error> {
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         loop {
-            let now = now();
-            wait!(self.agent.work(now));
-            let own = self.agent.message(now, &mut buffer);
+            wait!(self.agent.work(now()));
+            let own = self.agent.message(now(), &mut buffer); // that may have taken long
             let is_own = own.is_some();
             let message = match own {
                 None if !self.awaits_acknowledgement && self.silence.left_ms().is_none() => {

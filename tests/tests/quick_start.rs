@@ -70,9 +70,9 @@ fn a_device_is_updated_in_five_steps() {
         let boot = device.boot().expect("the power stays").expect("there is an image");
         running.push((boot.slot, boot.header.version.patch));
 
-        // 2. Make the agent: your platform, your application, your thing's name, a buffer for URLs.
+        // 2. Make the agent: your platform, your application, your thing's name, a buffer for URLs: none without HTTP.
         let flash: PlainView = View(device.nor.clone());
-        let (start, mut url) = (Start { seed: at_ms, now: at }, [0; 2_048]);
+        let (start, mut url) = (Start { seed: at_ms, now: at }, []);
         let start = Agent::start(device.platform(flash, boot.slot, 0), Pump, config.clone(), &mut url, start);
         let mut agent = done(start).expect("the device reads its own flash");
 

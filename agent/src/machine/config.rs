@@ -46,7 +46,8 @@ pub enum Discovery {
         /// The most of these requests until the next reset. Those after a connection and after a notification do not count.
         polls_max: Option<u32>,
     },
-    /// The next job is requested on command only, and to resume a download that a reset interrupted; notifications are ignored.
+    /// The next job is requested on command only, and to resume a download that a reset interrupted. Notifications
+    /// offer no update, but the application gets the custom job that one brings.
     /// A job whose download the application postponed is not resumed after a reset without a command.
     OnDemand,
 }

@@ -6,7 +6,7 @@ use super::event::{Done, Message, Operation, Pending, Plan, Step};
 use super::execution::ExecutionId;
 use super::journal::{Phase, Record};
 use super::notices::Notices;
-use super::state::{Context, Input, State, Transition};
+use super::state::{ANNOUNCE_MS_MAX, Context, Input, State, Transition};
 use super::status_reporter::{ServiceState, StatusReporter};
 use super::time::{Instant, Rng};
 use super::transfer::Transfer;
@@ -213,6 +213,16 @@ impl Job {
         }
     }
 
+    /// The device worked until now. What it entered meanwhile begins now: the instant at which it did is that before the work.
+    pub(super) fn worked(&mut self, now: Instant) {
+        self.transfer.worked(now);
+        match &mut self.state {
+            State::Announcing { until, .. } => *until = now.plus_ms(ANNOUNCE_MS_MAX),
+            State::PreparingReset { until } => *until = now.plus_ms(self.prepare_ms_max),
+            _ => {}
+        }
+    }
+
     /// Applies the deadlines and timeouts that have passed.
     pub(super) fn expire(&mut self, now: Instant, link: Link, rng: &mut Rng, out: &mut Notices) {
         self.reporter.expire(now, rng);
@@ -400,6 +410,27 @@ mod tests {
         assert_eq!(changed.operation(NOW), None, "the execution is to be described first");
         assert!(acknowledge(&mut changed).is_none());
         assert_eq!(changed.operation(NOW), activates);
+    }
+
+    /// The image is verified and activated in one call, whose instant is that before it.
+    #[test]
+    fn waiting_for_the_report_and_for_the_application_begins_when_the_work_before_is_done() {
+        let mut machine = receiving(STREAM, 0);
+        for index in [0, 1] {
+            arrives(&mut machine, index);
+            work(&mut machine, 0);
+        }
+        let verified = NOW.plus_ms(60_000);
+        machine.worked(verified);
+        assert_eq!(machine.operation(verified), None, "the report is to be sent first");
+        assert_eq!(acknowledge(&mut machine), Some(Report::Ready));
+        work(&mut machine, 0);
+        let activated = NOW.plus_ms(120_000);
+        machine.worked(activated);
+        let end = activated.plus_ms(machine.config().prepare_ms_max);
+        assert_eq!(machine.operation(activated), None, "the application is to prepare first");
+        assert_eq!(machine.deadline(activated), Some(end));
+        assert_eq!(machine.operation(end), Some(Operation::Reset));
     }
 
     #[test]

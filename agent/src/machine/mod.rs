@@ -65,6 +65,9 @@ pub struct Progress {
     pub left_ms: Option<u64>,
 }
 
+/// The shortest timeout of a response: a shorter one would only send requests.
+const RESPONSE_TIMEOUT_MS_MIN: u64 = 1_000;
+
 /// Whether messages can be sent, and whether the application allows downloads.
 #[derive(Clone, Copy, Debug, Default)]
 struct Link {
@@ -181,10 +184,10 @@ impl Machine {
         }
     }
 
-    /// The device worked until now, and could not receive: its silence counts from now.
+    /// The device worked until now, and could not receive: silence and deadlines count from now.
     pub(crate) fn worked(&mut self, now: Instant) {
         if let Some(job) = &mut self.job {
-            job.transfer.worked(now);
+            job.worked(now);
         }
     }
 
@@ -226,7 +229,7 @@ impl Machine {
             return None;
         }
         let token = self.rng.next_u32();
-        let timeout_ms = self.config.response_timeout_ms;
+        let timeout_ms = self.config.response_timeout_ms.max(RESPONSE_TIMEOUT_MS_MIN);
         let message = match &mut self.job {
             Some(job) => job.message(now, timeout_ms, token, self.link)?,
             None if self.link.suspended => return None,

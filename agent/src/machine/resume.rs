@@ -68,9 +68,12 @@ pub(super) fn resume(record: &Record, boot: &Boot, trial_deadline: Instant) -> O
         Trial::Ended { slot: tried, digest, reason } if tried == slot && digest == record.digest => failed(reason),
         // Another image is in the slot.
         _ if boot.running == slot => failed(Reason::DigestMismatch),
-        // No trial started: the power failed between journal and boot record, or the boot selector cannot store its count.
+        // No trial started: the power failed between journal and boot record, or the boot selector cannot store its count. The
+        // application may be busy by now, and is asked again.
         _ if boots >= BOOTS_MAX => State::InvalidatingImage { slot },
-        Trial::None | Trial::Ended { .. } => State::SavingActivation { slot, boots: boots + 1 },
+        Trial::None | Trial::Ended { .. } => {
+            State::AskingReset { slot, boots: boots + 1, ask_at: Instant::default(), why: None }
+        }
     })
 }
 
@@ -106,7 +109,8 @@ mod tests {
         let ended = |slot, digest| Trial::Ended { slot, digest, reason: Reason::SelfTestFailed };
         let succeeded = Some(State::SavingOutcome(Outcome::Succeeded));
         let failed = |reason| Some(State::SavingOutcome(Outcome::Failed(reason)));
-        let again = Some(State::SavingActivation { slot: 1, boots: 1 });
+        let ask_at = Instant::default();
+        let again = Some(State::AskingReset { slot: 1, boots: 1, ask_at, why: None });
         let testing = Some(State::SelfTesting { until: UNTIL });
         for (running, digest, trial, want) in [
             (1, DIGEST, Trial::None, succeeded), // power failed between confirmation and report

@@ -1,6 +1,8 @@
 //! Status updates of the active job. One update is in flight, with the execution version that it expects; a newer report
 //! replaces one that is still queued. A final report is retried until it is accepted or the execution is over.
 
+use core::mem;
+
 use ota_jobs::{RejectCode, Status};
 
 use super::AgentConfig;
@@ -60,8 +62,6 @@ struct Request {
     token: u32,
     /// `None` for a describe request.
     report: Option<Report>,
-    /// Whether it asks for the document.
-    document: bool,
     until: Instant,
 }
 
@@ -156,23 +156,22 @@ impl StatusReporter {
         }
         // Longer after each timeout: on a slow link a response may be behind many blocks, and only that to the last request counts.
         let until = now.plus_ms(response_timeout_ms.max(TIMEOUT_BACKOFFS * self.backoff.next_ms()));
-        let document = self.fresh_document;
+        // Requested once: if the response is lost or does not fit, the next one without the document is to arrive.
+        let document = mem::take(&mut self.fresh_document);
         let Some(expected_version) = self.version.filter(|_| !document && !self.outdated) else {
             self.outdated = false;
             self.asked = token;
-            self.in_flight = Some(Request { token, report: None, document, until });
+            self.in_flight = Some(Request { token, report: None, until });
             return Some(Message::Describe { job: &execution.job, token, document });
         };
         let report = self.queued.take()?;
-        self.in_flight = Some(Request { token, report: Some(report), document, until });
+        self.in_flight = Some(Request { token, report: Some(report), until });
         Some(Message::Update { execution, token, expected_version, report })
     }
 
     pub(super) fn described(&mut self, status: Status, version: u64) -> ServiceState {
-        if let Some(Request { report: None, document, .. }) = self.in_flight {
+        if let Some(Request { report: None, .. }) = self.in_flight {
             self.in_flight = None;
-            // Also if the response had no document: it is requested once.
-            self.fresh_document &= !document;
         }
         self.version = Some(version);
         ServiceState::of(status)
@@ -325,6 +324,19 @@ mod tests {
         assert_eq!(message, Some(Message::Describe { job: &job.job, token: 1, document: true }));
         assert_eq!(reporter.described(Status::InProgress, 4), ServiceState::Open);
         assert_eq!(reporter.message(&job, NOW, TIMEOUT_MS, 2), None);
+    }
+
+    #[test]
+    fn a_document_that_does_not_arrive_holds_back_no_report() {
+        let (job, mut reporter) = (job(), StatusReporter::new(Some(4)));
+        reporter.refresh_document();
+        reporter.message(&job, NOW, TIMEOUT_MS, 1);
+        reporter.queue(Report::Ready);
+        let (late, mut rng) = (NOW.plus_ms(2 * TIMEOUT_MS), Rng::new(1));
+        reporter.expire(late, &mut rng);
+        let later = late.plus_ms(60_000);
+        asks_version(&mut reporter, later);
+        assert_eq!(sent(&mut reporter, later), Some(Report::Ready));
     }
 
     fn sent(reporter: &mut StatusReporter, now: Instant) -> Option<Report> {

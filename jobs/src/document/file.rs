@@ -1,5 +1,6 @@
 //! One file of an update: source, size and signature.
 
+use super::file_type::FileType;
 use crate::error::ParseError;
 use crate::json::{Key, RawJson};
 use crate::json_writer::JsonWriter;
@@ -81,7 +82,10 @@ impl<'a> File<'a> {
             signature: Signature::read(&mut fields, file),
             ..Self::default()
         };
-        if let Err(error) = fields.needed() {
+        // A file that is no firmware is never used.
+        if let Err(error) = fields.needed()
+            && !matches!(FileType::new(needed.file_type), FileType::Other(_))
+        {
             list.refuse(error);
         }
         Self {

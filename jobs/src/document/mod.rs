@@ -251,6 +251,16 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_no_firmware_refuses_nothing() {
+        for more in [r#","fileType":200,"sig-sha384-x":"QQ==""#, r#","fileType":1,"fileid":-1"#] {
+            assert!(read(&with_file(more)).is_ok(), "{more}");
+            let firmware =
+                more.replace(r#""fileType":200"#, r#""fileType":0"#).replace(r#""fileType":1,"#, r#""fileType":10,"#);
+            assert!(read(&with_file(&firmware)).is_err(), "{firmware}");
+        }
+    }
+
+    #[test]
     fn protocols_that_nobody_knows_are_passed_over_unless_they_are_all() {
         let text = |protocols| {
             with_ota(&format!(r#"{{"protocols":{protocols},"streamname":"s","files":[{{"filesize":1,"fileid":0}}]}}"#))
