@@ -5,13 +5,19 @@
 //! is erased and used, so the bank with the newest record is never erased. After a reset, erased words cannot be
 //! distinguished from partly written ones, so the first record after each reset starts a new bank: no word is ever
 //! written twice. The cost is one erase per reset that is followed by a store.
+//!
+//! A bank that cannot be erased or written is passed over: a region of `n` banks works while two are good. Worn banks are
+//! not remembered. A store tries one again, at the cost of an erase, whenever it is next, possibly after every reset.
 
 use super::super::bisync;
 use super::super::flash::{self, Flash};
-use crate::bytes::put;
+use crate::bytes::{put, u32_at};
 use crate::fault::Fault;
-use crate::store::record_format::{AT_PAYLOAD, RECORD_BYTES_MAX, RecordSpec, emit, parse};
-use crate::store::region::Region;
+use crate::store::record_format::{AT_PAYLOAD, AT_SEQUENCE, RECORD_BYTES_MAX, RecordSpec, emit, parse};
+use crate::store::region::{Region, WORD_BYTES_MAX};
+
+/// By how much the number of a torn record may exceed that of the newest one; what exceeds it more is no number.
+const TORN_AHEAD_MAX: u32 = 1 << 16;
 
 /// A region with records of one kind.
 #[derive(Debug)]
@@ -78,7 +84,8 @@ impl Records {
         Ok(Some(read(payload)))
     }
 
-    /// Appends a record. It is durable, with all earlier writes, when this method returns.
+    /// Appends a record. It is durable, with all earlier writes, when this method returns. Fails if every bank but that
+    /// of the newest record fails, with the fault of the last one.
     ///
     /// # Cancel safety
     /// The newest payload is the earlier or the new one. The same holds after an error.
@@ -104,26 +111,38 @@ impl Records {
         let mut record = [0; RECORD_BYTES_MAX];
         let head = match self.head.take() {
             Some(head) => head,
-            None => self.head_after_boot::<F>(self.newest(flash, &mut record).await?),
+            None => self.head_after_boot(flash, &mut record).await?,
         };
-        let sequence = head.sequence.wrapping_add(1);
         record.fill(0xFF);
         let payload_len = fill(&mut record[AT_PAYLOAD..AT_PAYLOAD + self.spec.payload_bytes_max]);
-        let len =
-            emit(&mut record, self.spec, sequence, payload_len).next_multiple_of(flash::word_bytes::<F>() as usize);
-        let (bank, index) = match head.free < self.rooms_in_bank::<F>() {
-            true => (head.bank, head.free),
-            false => ((head.bank + 1) % self.banks::<F>(), 0),
-        };
         // The data that the record refers to must be durable before the record is.
         flash::sync(flash).await?;
-        if index == 0 {
-            self.erase(flash, bank).await?;
+        let banks = self.banks::<F>();
+        let (mut sequence, mut step) = (head.sequence, u32::from(head.free >= self.rooms_in_bank::<F>()));
+        loop {
+            let (bank, index) = match step {
+                0 => (head.bank, head.free),
+                _ => ((head.bank + step) % banks, 0),
+            };
+            // Another number for each attempt: a torn record could become valid later.
+            sequence = sequence.wrapping_add(1);
+            let len =
+                emit(&mut record, self.spec, sequence, payload_len).next_multiple_of(flash::word_bytes::<F>() as usize);
+            let erased = if index == 0 { self.erase(flash, bank).await } else { Ok(()) };
+            let written = match erased {
+                Ok(()) => flash::write(flash, self.at::<F>(bank, index), &record[..len]).await,
+                Err(_) => erased,
+            };
+            match written {
+                Ok(()) => {
+                    flash::sync(flash).await?;
+                    self.head = Some(Head { bank, sequence, free: index + 1 });
+                    return Ok(());
+                }
+                Err(fault) if step + 1 >= banks => return Err(fault),
+                Err(_) => step += 1,
+            }
         }
-        flash::write(flash, self.at::<F>(bank, index), &record[..len]).await?;
-        flash::sync(flash).await?;
-        self.head = Some(Head { bank, sequence, free: index + 1 });
-        Ok(())
     }
 
     async fn erase<F: Flash>(&self, flash: &mut F, bank: u32) -> Result<(), Fault> {
@@ -134,14 +153,25 @@ impl Records {
         Ok(())
     }
 
-    /// Returns the position after a reset: no room of any sector is certainly erased. One sequence number is skipped,
-    /// because it may belong to a partly written record, which unstable bits could make valid later.
-    fn head_after_boot<F: Flash>(&self, newest: Option<Newest>) -> Head {
+    /// Returns the position after a reset: no room of any sector is certainly erased. Sequence numbers are skipped that
+    /// may belong to partly written records, which unstable bits could make valid later: one for the room after the
+    /// newest record, and those found at the start of the banks, where a store that passed over a bank left off.
+    async fn head_after_boot<F: Flash>(&self, flash: &mut F, room: &mut [u8; RECORD_BYTES_MAX]) -> Result<Head, Fault> {
         let free = u32::MAX;
-        match newest {
-            Some(Newest { bank, sequence, .. }) => Head { bank, sequence: sequence.wrapping_add(1), free },
-            None => Head { bank: self.banks::<F>() - 1, sequence: 0, free },
+        let (bank, mut sequence) = match self.newest(flash, room).await? {
+            Some(Newest { bank, sequence, .. }) => (bank, sequence.wrapping_add(1)),
+            None => (self.banks::<F>() - 1, 0),
+        };
+        for bank in 0..self.banks::<F>() {
+            let start = &mut room[..WORD_BYTES_MAX];
+            if flash::read(flash, self.at::<F>(bank, 0), start).await.is_ok() {
+                let ahead = u32_at(start, AT_SEQUENCE).wrapping_sub(sequence);
+                if ahead <= TORN_AHEAD_MAX {
+                    sequence = sequence.wrapping_add(ahead);
+                }
+            }
         }
+        Ok(Head { bank, sequence, free })
     }
 
     /// Finds the newest record by reading every room of the region into `room`. A room that cannot be read has no
@@ -232,8 +262,7 @@ mod exhaustive;
 mod tests {
     use super::super::super::testing::{CUTS, Cut, Op, Ram, run};
     use super::*;
-    use crate::bytes::u32_at;
-    use crate::store::record_format::{AT_KIND, AT_PAYLOAD_LEN, AT_SEQUENCE, FORMAT};
+    use crate::store::record_format::{AT_KIND, AT_PAYLOAD_LEN, FORMAT};
     use proptest::prelude::*;
     use std::vec::Vec;
 
@@ -310,6 +339,62 @@ mod tests {
         let sequence = |at: usize| u32_at(&flash.bytes, at + AT_SEQUENCE);
         let torn = JOURNAL.room_bytes();
         assert_eq!([0, torn, 4096].map(sequence), [1, 2, 3]);
+    }
+
+    /// A bank fails, the power fails while the next one is written, and then the first works again.
+    #[test]
+    fn the_number_of_a_torn_record_behind_a_bank_that_failed_once_is_not_used_again() {
+        let mut flash = Ram::<1, 4, 1024>::new(3);
+        let records = || Records::new(Region::new(0, 3 * 1024), JOURNAL);
+        run(records().store(&mut flash, &payload(1))).unwrap();
+        flash.power_on();
+        flash.stuck = Some(1024 + AT_PAYLOAD);
+        flash.cut = Some((4, Cut::Half)); // a barrier, an erase and a write of bank 1, an erase, and this write of bank 2
+        run(records().store(&mut flash, &payload(50))).unwrap_err();
+        flash.power_on();
+        flash.stuck = None;
+        run(records().store(&mut flash, &payload(3))).unwrap();
+        assert_eq!(load(&mut records(), &mut flash), Ok(Some(payload(3))));
+        let [stored, torn] = [1024, 2048].map(|at| u32_at(&flash.bytes, at + AT_SEQUENCE));
+        assert!(flash.ops.contains(&Op::Write(1024)) && is_later(stored, torn), "{stored} after {torn}");
+    }
+
+    /// The banks wear out while they contain valid records, which then remain.
+    #[test]
+    fn a_region_works_while_two_of_its_banks_are_good() {
+        for (banks, worn) in [(3, 0..1), (3, 1..2), (3, 2..3), (4, 0..2), (4, 1..3), (4, 2..4), (5, 1..4)] {
+            for unwritable in [None, Some(worn.start * 1024 + AT_PAYLOAD)] {
+                let mut flash = Ram::<1, 4, 1024>::new(banks);
+                let new = || Records::new(Region::new(0, banks as u32 * 1024), JOURNAL);
+                let mut records = new();
+                for number in 1..=90 {
+                    run(records.store(&mut flash, &payload(number))).unwrap();
+                    assert_eq!(load(&mut new(), &mut flash), Ok(Some(payload(number))), "{worn:?} of {banks}");
+                    if number == 20 {
+                        // One bank cannot be written, the others cannot be erased.
+                        flash.stuck = unwritable;
+                        flash.unerasable = worn.start + usize::from(unwritable.is_some())..worn.end;
+                    }
+                    if number % 7 == 0 {
+                        records = new();
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_store_fails_once_all_banks_but_the_newest_have_failed_and_works_as_soon_as_one_is_good() {
+        let mut flash = Ram::<1, 4, 1024>::new(4);
+        let mut records = Records::new(Region::new(0, 4 * 1024), JOURNAL);
+        run(records.store(&mut flash, b"newest")).unwrap();
+        flash.stuck = Some(JOURNAL.room_bytes() + AT_PAYLOAD); // the room after it
+        flash.unerasable = 1..4;
+        assert_eq!(run(records.store(&mut flash, b"lost")), Err(Fault::Erase { offset_bytes: 3 * 1024 }));
+        assert_eq!(load(&mut records, &mut flash).unwrap().as_deref(), Some(&b"newest"[..]));
+        flash.unerasable = 1..3;
+        run(records.store(&mut flash, b"next")).unwrap();
+        assert_eq!(load(&mut records, &mut flash).unwrap().as_deref(), Some(&b"next"[..]));
     }
 
     /// Cuts each operation of a store in each way, then does the same to a second store.

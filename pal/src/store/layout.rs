@@ -28,7 +28,7 @@ pub struct Layout {
 }
 
 /// The positions of the three kinds of records. Each needs two sectors, or more if the sector is smaller than a record;
-/// further sectors spread the wear.
+/// further sectors spread the wear, and a region works while two of its banks of records are good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordRegions {
     /// The agent's journal.
