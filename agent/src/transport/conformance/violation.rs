@@ -1,31 +1,17 @@
 //! What a check reports, and the waits that the clauses share.
 
-use core::fmt::{self, Debug};
+use core::fmt::Debug;
 use core::future::Future;
 use std::format;
 use std::string::String;
 
 use embassy_time::{Duration, with_timeout};
+pub use ota_pal::platform::conformance::Violation;
 
 /// The longest wait for what must happen.
 const LIMIT: Duration = Duration::from_secs(5);
 /// The wait for what must not happen.
 pub(super) const QUIET: Duration = Duration::from_millis(300);
-
-/// A violated clause.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// The clause, a sentence.
-    pub clause: &'static str,
-    /// What was observed instead.
-    pub seen: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}: {}", self.clause, self.seen)
-    }
-}
 
 /// The observation that ends a clause early.
 pub(super) struct Seen(pub(super) String);
