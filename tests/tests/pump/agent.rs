@@ -9,13 +9,8 @@ fn during_a_download_progress_is_that_of_the_last_block_and_other_jobs_are_not_l
         r#""versionNumber":1,"executionNumber":1,"jobDocument":{"operation":"reboot"}}}"#
     );
     let bench = Bench::new(Route::Mqtt);
-    let boot = bench.device.boot().expect("the power stays").expect("there is an image");
-    let flash: PlainView = View(bench.device.nor.clone());
     let (at, mut url, mut buffer) = (Instant::from_ms(0), [0; 2_048], [0; MESSAGE_BYTES_MAX]);
-    let platform = bench.device.platform(flash, boot.slot, 0);
-    let start = Start { seed: 1, now: at };
-    let agent = Agent::start(platform, bench.app.clone(), bench.device.config.clone(), &mut url, start);
-    let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
+    let (_, mut agent) = bench.boot(bench.app.clone(), &mut url, at);
     assert_eq!(agent.progress(), None);
     poll_ready(agent.on(Event::Connected, at)).expect("memory never waits");
     while let Some(message) = agent.message(at, &mut buffer) {
@@ -36,12 +31,8 @@ fn during_a_download_progress_is_that_of_the_last_block_and_other_jobs_are_not_l
     assert!(bench.app.progress.borrow().len() > 10);
     assert!(bench.app.custom.borrow().is_empty());
 
-    let boot = bench.device.boot().expect("the power stays").expect("there is an image");
     let (app, mut url) = (App { asked: Some(Rc::default()), ..App::default() }, [0; 2_048]);
-    let flash: PlainView = View(bench.device.nor.clone());
-    let (platform, start) = (bench.device.platform(flash, boot.slot, 0), Start { seed: 1, now: at });
-    let agent = Agent::start(platform, app.clone(), bench.device.config.clone(), &mut url, start);
-    let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
+    let (_, mut agent) = bench.boot(app.clone(), &mut url, at);
     assert!(agent.awaits_application());
     let images = poll_ready(agent.images()).expect("memory never waits").expect("the device reads its own flash");
     assert_eq!(images, bench.device.record().images);
@@ -60,13 +51,8 @@ fn a_check_on_demand_gets_its_job_whatever_is_notified_meanwhile() {
     for notified in [r#"{"timestamp":1}"#, r#"{"timestamp":1,"execution":{}}"#, "noise"] {
         let mut bench = Bench::new(Route::Mqtt);
         bench.device.config.discovery = Discovery::OnDemand;
-        let boot = bench.device.boot().expect("the power stays").expect("there is an image");
         let (at, mut url, mut buffer) = (Instant::from_ms(0), [0; 2_048], [0; MESSAGE_BYTES_MAX]);
-        let platform = bench.device.platform(View(bench.device.nor.clone()) as PlainView, boot.slot, 0);
-        let start = Start { seed: 1, now: at };
-        let agent = Agent::start(platform, bench.app.clone(), bench.device.config.clone(), &mut url, start);
-        let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
-        poll_ready(agent.on(Event::Connected, at)).expect("memory never waits");
+        let mut agent = connected(&bench, &mut url, at);
         assert_eq!(poll_ready(agent.execute(Command::Check, at)), Some(Ok(())));
         let request = agent.message(at, &mut buffer).expect("a request");
         let replies = bench.service.borrow_mut().handle(request.topic, request.payload, 0);
@@ -121,11 +107,7 @@ fn the_watchdog_is_fed_after_every_operation_and_a_document_of_another_file_repl
 
 /// The agent of the booted program, which gets its events from the test.
 fn connected<'b>(bench: &Bench, url: &'b mut [u8], at: Instant) -> Agent<'b, Board<PlainView>, App> {
-    let boot = bench.device.boot().expect("the power stays").expect("there is an image");
-    let platform = bench.device.platform(View(bench.device.nor.clone()), boot.slot, 0);
-    let start = Start { seed: 1, now: at };
-    let agent = Agent::start(platform, bench.app.clone(), bench.device.config.clone(), url, start);
-    let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
+    let (_, mut agent) = bench.boot(bench.app.clone(), url, at);
     poll_ready(agent.on(Event::Connected, at)).expect("memory never waits");
     agent
 }
