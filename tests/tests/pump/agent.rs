@@ -113,20 +113,24 @@ fn connected<'b>(bench: &Bench, url: &'b mut [u8], at: Instant) -> Agent<'b, Boa
 }
 
 #[test]
-fn responses_about_other_jobs_are_the_applications() {
+fn responses_that_the_agent_does_not_request_are_the_applications() {
     let bench = Bench::new(Route::Mqtt);
     let (at, mut url) = (Instant::from_ms(0), [0; 2_048]);
     let mut agent = connected(&bench, &mut url, at);
     let (_, payload) = offer(&bench.job, &bench.job.document);
     for (topic, is_own) in [
-        ("other/update/accepted", false),
-        ("other/update/rejected", false),
-        ("job/get/accepted", false), // the application asked: it is not the next job
-        ("notify-next", true),
-        ("job/get/accepted", true), // now it is the active one
-        ("other/get/accepted", false),
+        ("jobs/other/update/accepted", false),
+        ("jobs/other/update/rejected", false),
+        ("jobs/job/get/accepted", false), // the application asked: it is not the next job
+        ("jobs/notify-next", true),
+        ("jobs/job/get/accepted", true), // now it is the active one
+        ("jobs/other/get/accepted", false),
+        ("jobs/get/accepted", false),
+        ("jobs/start-next/accepted", false),
+        ("streams/other/data/json", false),
+        ("streams/other/data/cbor", true),
     ] {
-        let topic = format!("$aws/things/thing/jobs/{topic}");
+        let topic = format!("$aws/things/thing/{topic}");
         poll_ready(agent.on_message(&topic, payload.as_bytes(), at)).expect("memory never waits");
         let passed: Vec<String> = bench.app.inbox.take();
         assert_eq!(
