@@ -63,6 +63,10 @@ pub(super) fn resume(record: &Record, boot: &Boot, trial_deadline: Instant) -> O
     Some(match boot.trial {
         Trial::Running if runs => testing,
         Trial::Running => return None,
+        // The agent was started again before the reset that ends the trial.
+        Trial::Ended { slot: tried, digest, reason } if runs && tried == slot && digest == record.digest => {
+            State::RollingBack(reason)
+        }
         // The power failed after the confirmation and before the outcome was saved.
         Trial::None | Trial::Ended { .. } if runs => State::SavingOutcome(Outcome::Succeeded),
         Trial::Ended { slot: tried, digest, reason } if tried == slot && digest == record.digest => failed(reason),
@@ -116,6 +120,8 @@ mod tests {
             (1, DIGEST, Trial::None, succeeded), // power failed between confirmation and report
             (1, DIGEST, Trial::Running, testing),
             (0, [0; 32], ended(1, DIGEST), failed(Reason::SelfTestFailed)),
+            (1, DIGEST, ended(1, DIGEST), Some(State::RollingBack(Reason::SelfTestFailed))),
+            (1, DIGEST, ended(0, DIGEST), succeeded), // of an earlier image
             (0, [0; 32], Trial::None, again),
             (0, [0; 32], ended(1, [8; 32]), again), // an older image's trial, not this one's
             (1, [8; 32], Trial::None, failed(Reason::DigestMismatch)),
