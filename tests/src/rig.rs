@@ -12,7 +12,7 @@ pub mod update_run;
 
 use ota_pal::{
     BootControl, Component, DeviceConfig, Digest, Flash, HardwareId, ImageManagement, Layout, Native, NoWatchdog,
-    Platform, Refusal, Signature, SignatureKind, SlotId, VersionRule, poll_ready,
+    Platform, Refusal, Region, Signature, SignatureKind, SlotId, VersionRule, poll_ready,
 };
 
 use crate::device::Button;
@@ -57,6 +57,12 @@ pub trait Rig: Sized {
     /// The image with this number, in the loader's own format: version 1.0.`number`, with a unique length.
     fn image(number: u32) -> Vec<u8>;
 
+    /// The region of the boot record.
+    fn boot_record(&self) -> Region;
+
+    /// Confirms the running image at the loader, without a boot record.
+    fn keep(&self);
+
     /// The first bytes of the region that the running program was started from.
     fn running(&self, len_bytes: usize) -> Vec<u8>;
 
@@ -66,6 +72,17 @@ pub trait Rig: Sized {
         let middle = &image[image.len() / 2..image.len() / 2 + 64];
         let at = flash.windows(middle.len()).position(|window| window == middle).expect("it lies there");
         self.nor().burn(at as u32, &[!middle[0]]);
+    }
+
+    /// A device that runs image 2 on trial, which was installed by firmware without a boot record.
+    fn on_trial_without_a_record() -> Self {
+        let rig = Self::new();
+        poll_ready(update(&mut booted(&rig), &Self::image(2))).expect("nothing is cut").expect("a good image");
+        assert_eq!(rig.reset(), Turn::Runs);
+        assert!(rig.runs(2));
+        let records = rig.boot_record();
+        rig.nor().burn(records.offset_bytes(), &vec![0xFF; records.len_bytes() as usize]);
+        rig
     }
 
     /// Whether this image runs.

@@ -404,6 +404,33 @@ fn an_image_that_mcuboot_erased_is_given_up_at_the_next_boot() {
     }
 }
 
+/// An update of firmware that stores no boot record: its loader still has the running image on trial, and needs the other one.
+#[test]
+fn a_trial_that_no_record_describes_is_not_overwritten() {
+    fn is_kept<R: Rig>() {
+        let rig = R::on_trial_without_a_record();
+        for number in [3, 4] {
+            let image = R::image(number);
+            let refused = poll_ready(rig.board().begin(image.len() as u32, 0)).expect("nothing is cut");
+            assert_eq!(refused, Err(Refusal::Fault(Fault::LoaderRefused { code: 0 })));
+        }
+        settled(&rig);
+        assert!(rig.runs(1), "the loader could revert it");
+        assert_eq!(update_and_keep(&rig, 3), Ok(()));
+
+        let rig = R::on_trial_without_a_record();
+        rig.keep();
+        poll_ready(receive(&mut rig.board(), &R::image(3))).expect("nothing is cut").expect("a good image");
+        settled(&rig);
+        assert!(rig.runs(2), "it was confirmed at the loader");
+        assert_eq!(update_and_keep(&rig, 4), Ok(()));
+    }
+    is_kept::<Embassy>();
+    is_kept::<McubootInPlace>();
+    is_kept::<McubootSwap>();
+    is_kept::<Esp>();
+}
+
 /// MCUboot in place starts the highest version only, and `VersionRule::Any` permits updates to an earlier one.
 #[test]
 fn an_image_that_waits_and_is_passed_over_at_every_boot_is_given_up() {

@@ -236,6 +236,10 @@ impl<L: Loader> BootControl for LoaderBridge<L> {
     }
 
     async fn vacate<F: Flash>(&mut self, flash: &mut F, running: SlotId, slot: SlotId) -> Result<(), Fault> {
+        // An update of other firmware has no boot record. Until its trial ends, the loader may revert to the image in `slot`.
+        if self.loader.slot_state(flash, running, running).await? == LoaderState::Testing {
+            return Err(Fault::LoaderRefused { code: 0 });
+        }
         self.loader.vacate(flash, running, slot).await
     }
 

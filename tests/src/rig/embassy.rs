@@ -63,6 +63,11 @@ impl Embassy {
     fn flash(&self) -> Flash {
         View(self.nor.clone())
     }
+
+    fn partitions(&self) -> Partitions {
+        let [active, dfu, state, ..] = self.parts;
+        Partitions::new(Geometry::of(&self.flash()), active, dfu, state).expect("they suit embassy-boot")
+    }
 }
 
 impl Rig for Embassy {
@@ -93,9 +98,9 @@ impl Rig for Embassy {
     }
 
     fn board(&self) -> Self::Board {
-        let [active, dfu, state, boot, journal, monotonic] = self.parts;
+        let [_, _, _, boot, journal, monotonic] = self.parts;
         let geometry = Geometry::of(&self.flash());
-        let partitions = Partitions::new(geometry, active, dfu, state).expect("they suit embassy-boot");
+        let partitions = self.partitions();
         let slots = [partitions.running(), partitions.receiving()];
         let layout = Layout::new(geometry, &slots, RecordRegions { journal, boot, monotonic }).expect("a layout");
         board(self.flash(), layout, hardware(BOARD), LoaderBridge::swapping(partitions, &layout))
@@ -104,6 +109,15 @@ impl Rig for Embassy {
     fn image(number: u32) -> Vec<u8> {
         let header = header(number, 6_000 + number, Behaviour::Passes, RollbackCounters::default());
         image(&header, &mut Rng::new(u64::from(number)))
+    }
+
+    fn boot_record(&self) -> Region {
+        self.parts[3]
+    }
+
+    fn keep(&self) {
+        let kept = poll_ready(self.partitions().mark_booted(&mut self.flash()));
+        kept.expect("nothing is cut").expect("the state can be written");
     }
 
     fn running(&self, len_bytes: usize) -> Vec<u8> {

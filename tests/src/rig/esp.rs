@@ -5,7 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
 
 use ota_pal::loaders::esp_idf::{EspIdf, OtaData, Slots};
-use ota_pal::{Flash, Geometry, HardwareId, Layout, LoaderBridge, RecordRegions, Region, SlotId, poll_ready};
+use ota_pal::{
+    Flash, Geometry, HardwareId, Layout, Loader as _, LoaderBridge, RecordRegions, Region, SlotId, poll_ready,
+};
 use sha2::{Digest as _, Sha256};
 
 use super::{Board, Rig, Turn, board, nor};
@@ -90,6 +92,12 @@ impl Esp {
         crate::nor::View(self.nor.clone())
     }
 
+    fn loader(&self) -> EspIdf {
+        let slots = Slots::new(self.table.slots as u8).expect("a few");
+        let otadata = OtaData::new::<PlainView>(OTADATA, slots, self.table.factory).expect("two sectors");
+        EspIdf::new(otadata, &self.layout()).expect("beside the slots")
+    }
+
     fn verifies(&self, partition: Start) -> bool {
         let slot = match partition {
             Start::Factory => SlotId::FACTORY,
@@ -143,15 +151,21 @@ impl Rig for Esp {
     }
 
     fn board(&self) -> Self::Board {
-        let (layout, slots) = (self.layout(), Slots::new(self.table.slots as u8).expect("a few"));
-        let otadata = OtaData::new::<PlainView>(OTADATA, slots, self.table.factory).expect("two sectors");
-        let loader = EspIdf::new(otadata, &layout).expect("beside the slots");
-        let chip = HardwareId::new("esp32c3").expect("a name");
-        board(self.view(), layout, chip, LoaderBridge::in_place(loader, &layout, self.started.get()))
+        let (layout, chip) = (self.layout(), HardwareId::new("esp32c3").expect("a name"));
+        board(self.view(), layout, chip, LoaderBridge::in_place(self.loader(), &layout, self.started.get()))
     }
 
     fn image(number: u32) -> Vec<u8> {
         image(number)
+    }
+
+    fn boot_record(&self) -> Region {
+        self.layout().boot_record()
+    }
+
+    fn keep(&self) {
+        let kept = poll_ready(self.loader().keep(&mut self.view(), self.started.get()));
+        kept.expect("nothing is cut").expect("the entry can be written");
     }
 
     fn running(&self, len_bytes: usize) -> Vec<u8> {

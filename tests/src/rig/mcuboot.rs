@@ -83,6 +83,15 @@ impl Device {
         board(self.flash(), self.layout(), hardware(BOARD), loader)
     }
 
+    fn started(&self) -> SlotId {
+        if self.started.get() == 0 { SlotId::A } else { SlotId::B }
+    }
+
+    fn keep(&self) {
+        let kept = poll_ready(self.marks().confirm(&mut self.flash(), self.started()));
+        kept.expect("nothing is cut").expect("the flag can be written");
+    }
+
     fn running(&self, len_bytes: usize) -> Vec<u8> {
         self.nor.bytes(self.slots[self.started.get()].offset_bytes(), len_bytes as u32)
     }
@@ -130,6 +139,14 @@ impl Rig for McubootSwap {
         numbered(number)
     }
 
+    fn boot_record(&self) -> Region {
+        self.0.layout().boot_record()
+    }
+
+    fn keep(&self) {
+        self.0.keep();
+    }
+
     fn running(&self, len_bytes: usize) -> Vec<u8> {
         self.0.running(len_bytes)
     }
@@ -161,13 +178,20 @@ impl Rig for McubootInPlace {
     }
 
     fn board(&self) -> Self::Board {
-        let running = if self.0.started.get() == 0 { SlotId::A } else { SlotId::B };
         let loader = InPlace::new(self.0.marks()).expect("in place");
-        self.0.board(LoaderBridge::in_place(loader, &self.0.layout(), running))
+        self.0.board(LoaderBridge::in_place(loader, &self.0.layout(), self.0.started()))
     }
 
     fn image(number: u32) -> Vec<u8> {
         numbered(number)
+    }
+
+    fn boot_record(&self) -> Region {
+        self.0.layout().boot_record()
+    }
+
+    fn keep(&self) {
+        self.0.keep();
     }
 
     fn running(&self, len_bytes: usize) -> Vec<u8> {
