@@ -6,13 +6,14 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
+use ota_pal::loaders::esp_idf::EspImages;
 use ota_pal::loaders::mcuboot::McubootImages;
 use ota_pal::{
-    Available, Fault, ImageFormat, ImageManagement, ImageState, ImageStatus, Platform, Refusal, Region, SlotId, Trial,
-    poll_ready,
+    Available, Fault, ImageFormat, ImageInfo, ImageManagement, ImageState, ImageStatus, Platform, Refusal, Region,
+    SlotId, Trial, poll_ready,
 };
 use ota_tests::esp_bootloader::{Entry, NEW, Table, VALID};
-use ota_tests::nor::{CutEffect, FlashFault, PlannedFault, View};
+use ota_tests::nor::{CutEffect, FlashFault, Nor, PlainView, PlannedFault, View};
 use ota_tests::rig::embassy::Embassy;
 use ota_tests::rig::esp::Esp;
 use ota_tests::rig::mcuboot::{McubootInPlace, McubootSwap};
@@ -462,22 +463,40 @@ fn an_image_that_lies_in_both_slots_is_swapped_once_and_the_next_update_works() 
     twice::<Embassy>();
 }
 
-#[test]
-fn a_bit_misread_changes_nothing_of_an_mcuboot_image() {
-    let rig = McubootSwap::new();
-    let identity = || {
-        let mut flash: View<8, 2_048> = View(rig.nor().clone());
-        poll_ready(McubootImages::<true>::identity(&mut flash, Region::new(0, 12_288), Available::Whole))
-            .expect("nothing is cut")
-    };
+/// Misreads one bit in each read of the identity of an image in turn; returns the number of reads.
+fn misread_everywhere(nor: &Nor, identity: impl Fn() -> Result<ImageInfo, Refusal>) -> u32 {
     let info = identity();
     assert!(info.is_ok(), "{info:?}");
     for at in 0.. {
-        rig.nor().plan([PlannedFault { at, fault: FlashFault::Misread }]);
+        nor.plan([PlannedFault { at, fault: FlashFault::Misread }]);
         assert_eq!(identity(), info, "{at}");
-        if rig.nor().is_fault_due() {
-            assert!(at > 4, "header and TLVs, twice");
-            break;
+        if nor.is_fault_due() {
+            return at;
         }
+    }
+    unreachable!("a reading ends")
+}
+
+#[test]
+fn a_bit_misread_changes_nothing_of_an_mcuboot_image() {
+    let rig = McubootSwap::new();
+    let reads = misread_everywhere(rig.nor(), || {
+        let mut flash: View<8, 2_048> = View(rig.nor().clone());
+        poll_ready(McubootImages::<true>::identity(&mut flash, Region::new(0, 12_288), Available::Whole))
+            .expect("nothing is cut")
+    });
+    assert!(reads > 4, "header and TLVs, twice");
+}
+
+#[test]
+fn a_bit_misread_changes_nothing_of_an_esp_idf_image() {
+    let rig = Esp::new();
+    let slot = rig.layout().slot(SlotId::A);
+    for (extent, reads_min) in [(Available::Head, 2), (Available::Whole, 6)] {
+        let reads = misread_everywhere(rig.nor(), || {
+            let mut flash: PlainView = View(rig.nor().clone());
+            poll_ready(EspImages::identity(&mut flash, slot, extent)).expect("nothing is cut")
+        });
+        assert!(reads >= reads_min, "the head, and for a whole image two segments, twice: {reads}");
     }
 }

@@ -9,6 +9,7 @@
 //! trial.
 
 use super::super::super::flash::Flash;
+use super::super::super::loaders::agreed::agreed;
 use super::super::super::loaders::bridge::Loader;
 use super::super::super::loaders::esp_idf::error::OtaDataError;
 use super::super::super::loaders::esp_idf::image::{Descriptor, Image};
@@ -120,6 +121,12 @@ pub struct EspImages;
 impl ImageFormat for EspImages {
     /// Only the first 128 bytes of the head must be in flash: less than the smallest block.
     async fn identity<F: Flash>(flash: &mut F, region: Region, extent: Available) -> Result<ImageInfo, Refusal> {
+        agreed(region, async || Self::identity_once(flash, region, extent).await).await
+    }
+}
+
+impl EspImages {
+    async fn identity_once<F: Flash>(flash: &mut F, region: Region, extent: Available) -> Result<ImageInfo, Refusal> {
         let (descriptor, image_bytes) = match extent {
             Available::Head => (Descriptor::read(flash, region).await?, None),
             Available::Whole => match Image::read(flash, region).await? {

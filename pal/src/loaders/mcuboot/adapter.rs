@@ -5,6 +5,7 @@
 //! boot. An update must therefore be newer than the running image, and a reset discards the blocks received before it.
 
 use super::super::super::flash::Flash;
+use super::super::super::loaders::agreed::agreed;
 use super::super::super::loaders::bridge::Loader;
 use super::super::super::native::boot_control::ImageFormat;
 use crate::fault::Fault;
@@ -29,16 +30,7 @@ pub struct McubootImages<const BOARD_NAMED: bool = true>;
 
 impl<const BOARD_NAMED: bool> ImageFormat for McubootImages<BOARD_NAMED> {
     async fn identity<F: Flash>(flash: &mut F, region: Region, extent: Available) -> Result<ImageInfo, Refusal> {
-        // The header has no checksum of its own. A result counts if two consecutive readings, of up to three, agree: a
-        // transient bit error must not change the version.
-        let mut identity = Self::identity_once(flash, region, extent).await;
-        for _ in 0..2 {
-            let earlier = core::mem::replace(&mut identity, Self::identity_once(flash, region, extent).await);
-            if identity == earlier {
-                break;
-            }
-        }
-        identity
+        agreed(region, async || Self::identity_once(flash, region, extent).await).await
     }
 }
 
