@@ -9,7 +9,7 @@ use super::selector::Selector;
 use super::strategy::Strategy;
 use crate::exact::ImageRef;
 use crate::outcome::{Boot, BootError, BootReason, ResetCause, VerifyLevel};
-use ota_pal::{Fault, Header, Layout, Region, SlotId, Watchdog};
+use ota_pal::{Fault, Header, Image, ImageStatus, Layout, Region, SlotId, Source, Trial, Watchdog};
 
 /// Chooses the image to start, as [`boot`](crate::boot()) does, on a device whose slots only store images, and copies
 /// it to `executing`, unless that already holds exactly this image. [`Boot::slot`] is the slot of that image.
@@ -21,8 +21,8 @@ use ota_pal::{Fault, Header, Layout, Region, SlotId, Watchdog};
 ///   no attempt.
 /// * `executing` has a header only if it holds a whole verified image. [`VerifyLevel::Header`] relies on that, unless
 ///   another slot has the same header. An image on trial, and the image started after a trial, is always hashed.
-/// * The image of a new device is first copied into its slot: nothing is tried unless the running image can be
-///   restored. A slot that lost its image is refilled from the running image.
+/// * The image of a new device is first copied into its slot, and its row is stored: nothing is tried unless the running
+///   image can be restored. A slot that lost its image is refilled from the running image.
 /// * An image that cannot be copied is treated as damaged.
 ///
 /// # Cancel safety
@@ -89,14 +89,16 @@ impl Strategy for CopyToRun {
     ) -> Option<Boot> {
         let slot = at.record.confirmed;
         let waiting = at.runnable(slot).await;
+        if self.is_new(at, slot, waiting.as_ref()).await
+            && let Some(boot) = self.import_running_image(at, cause).await
+        {
+            return Some(boot);
+        }
         let header_suffices = cause == BootReason::Confirmed && verify_level == VerifyLevel::Header;
         if let Some(header) = waiting.filter(|_| header_suffices)
             && self.runs_by_header(at, slot, &header).await
         {
             return Some(Boot { slot, header, cause });
-        }
-        if is_new(at, slot, waiting.as_ref()) {
-            return self.import_running_image(at, cause).await;
         }
         let exact = expected(at, slot, waiting.as_ref()).await?;
         if matches(at.flash, self.executing, exact, at.watchdog).await {
@@ -115,8 +117,25 @@ impl Strategy for CopyToRun {
 
 #[bisync]
 impl CopyToRun {
-    /// Copies the image of a new device into its slot. Only the manufacturer writes `executing` before the first boot,
-    /// so it is trusted.
+    /// Whether `executing` has the image of a new device, which has no row: the slot has none, or has the same after the
+    /// power failed before the row was stored.
+    async fn is_new<F: Flash, W: Watchdog>(
+        &self,
+        at: &mut Selector<'_, F, W>,
+        slot: SlotId,
+        waiting: Option<&Header>,
+    ) -> bool {
+        at.record.images.get(slot).is_none()
+            && match waiting {
+                None => true,
+                Some(header) => {
+                    at.record.trial == Trial::None && read_header(at.flash, self.executing).await == Ok(Ok(*header))
+                }
+            }
+    }
+
+    /// Copies the image of a new device into its slot and stores its row: the digest shows later that the slot was damaged.
+    /// Only the manufacturer writes `executing` before the first boot, so it is trusted.
     async fn import_running_image<F: Flash, W: Watchdog>(
         &self,
         at: &mut Selector<'_, F, W>,
@@ -125,8 +144,16 @@ impl CopyToRun {
         let slot = at.record.confirmed;
         let header = at.runnable_in(self.executing, slot).await?;
         let exact = image_in(at, self.executing, &header).await?;
-        let cause = kept(self.copy_back(at, slot, exact).await, cause);
-        Some(Boot { slot, header, cause })
+        if !matches(at.flash, at.layout.slot(slot), exact, at.watchdog).await
+            && let Err(fault) = self.copy_back(at, slot, exact).await
+        {
+            return Some(Boot { slot, header, cause: BootReason::NotStored(fault) });
+        }
+        let ImageRef { digest, image_bytes } = exact;
+        let Header { version, security_counter, .. } = header;
+        let (status, source) = (ImageStatus::Preinstalled, Source::new(""));
+        at.record.images.set(slot, Some(Image { status, version, security_counter, image_bytes, digest, source }));
+        Some(Boot { slot, header, cause: at.store(cause).await })
     }
 
     /// Whether the confirmed image could be copied back after another one ran. Refills its slot now if the slot lost
@@ -134,7 +161,7 @@ impl CopyToRun {
     async fn has_way_back<F: Flash, W: Watchdog>(&self, at: &mut Selector<'_, F, W>) -> bool {
         let slot = at.record.confirmed;
         let waiting = at.runnable(slot).await;
-        if is_new(at, slot, waiting.as_ref()) {
+        if self.is_new(at, slot, waiting.as_ref()).await {
             return self
                 .import_running_image(at, BootReason::Confirmed)
                 .await
@@ -187,11 +214,6 @@ impl CopyToRun {
     ) -> Result<(), Fault> {
         copy(at.flash, self.executing, at.layout.slot(slot), exact, at.watchdog).await
     }
-}
-
-/// Whether a slot has neither a row nor an image.
-fn is_new<F, W>(at: &Selector<'_, F, W>, slot: SlotId, waiting: Option<&Header>) -> bool {
-    waiting.is_none() && at.record.images.get(slot).is_none()
 }
 
 /// The image that the slot must hold: the one in its row, or, without a row, the one found in the slot.

@@ -115,6 +115,7 @@ fn an_adoption_that_is_cut_anywhere_is_done_again() {
             holds_one_or_none(device, slot, &[1]);
             assert_eq!(booted(device), (SlotId::A, 1, BootReason::Confirmed));
             assert_eq!(device.held(slot, 3845), image(1));
+            assert_eq!(row_of_a(device), Some(preinstalled()));
         },
     );
 }
@@ -186,6 +187,35 @@ fn a_slot_that_lost_the_confirmed_image_is_given_it_again_before_another_is_trie
     assert_eq!(device.held(device.layout().slot(a), 3845), image(1));
     poll_ready(device.start(SlotId::B).roll_back(0x0601)).unwrap().unwrap();
     assert_eq!(booted(&device), (a, 1, BootReason::Confirmed));
+}
+
+/// The row of image 1 as its manufacturer installed it.
+fn preinstalled() -> Image {
+    Image {
+        status: ImageStatus::Preinstalled,
+        version: Header::parse(&image(1)).unwrap().version,
+        security_counter: 0,
+        image_bytes: image(1).len() as u32,
+        digest: Digest(Sha256::digest(image(1)).into()),
+        source: Source::new(""),
+    }
+}
+
+fn row_of_a(device: &Device) -> Option<Image> {
+    device.record().images.get(SlotId::A).copied()
+}
+
+#[test]
+fn a_slot_that_rotted_before_the_first_update_is_given_the_running_image_again() {
+    let device = Device::staged("rotted", false);
+    let (a, ..) = booted(&device);
+    assert_eq!(row_of_a(&device), Some(preinstalled()));
+    device.damage(a, 2000);
+    device.update(a, 2);
+    assert_eq!(booted(&device), (SlotId::B, 2, BootReason::Trial));
+    poll_ready(device.start(SlotId::B).roll_back(0x0601)).unwrap().unwrap();
+    assert_eq!(booted(&device), (a, 1, BootReason::Confirmed));
+    assert!(runs(&device, 1));
 }
 
 #[test]
