@@ -67,28 +67,35 @@ async fn copy_once<F: Flash, W: Watchdog>(
 ) -> Result<(), Fault> {
     let sector_bytes = F::ERASE_SIZE as u32;
     erase_sector(flash, to.offset_bytes()).await?;
-    for at in (sector_bytes..image_bytes).step_by(F::ERASE_SIZE) {
-        watchdog.feed();
-        erase_sector(flash, to.offset_bytes() + at).await?;
-        program(flash, from, to, (at, image_bytes.min(at.saturating_add(sector_bytes)))).await?;
-    }
     watchdog.feed();
-    program(flash, from, to, (HEADER_END_BYTES, image_bytes.min(sector_bytes))).await?;
+    for at in (sector_bytes..image_bytes).step_by(F::ERASE_SIZE) {
+        erase_sector(flash, to.offset_bytes() + at).await?;
+        watchdog.feed();
+        program(flash, from, to, (at, image_bytes.min(at.saturating_add(sector_bytes))), watchdog).await?;
+    }
+    program(flash, from, to, (HEADER_END_BYTES, image_bytes.min(sector_bytes)), watchdog).await?;
     sync(flash).await?;
-    program(flash, from, to, (0, HEADER_END_BYTES)).await?;
+    program(flash, from, to, (0, HEADER_END_BYTES), watchdog).await?;
     sync(flash).await
 }
 
-/// Programs the bytes between two offsets; `start` is word-aligned. The last word is padded with the bytes that follow
-/// in the source.
+/// Programs the bytes between two offsets, and feeds the watchdog after each chunk; `start` is word-aligned. The last word
+/// is padded with the bytes that follow in the source.
 #[bisync]
-async fn program<F: Flash>(flash: &mut F, from: Region, to: Region, (start, end): (u32, u32)) -> Result<(), Fault> {
+async fn program<F: Flash, W: Watchdog>(
+    flash: &mut F,
+    from: Region,
+    to: Region,
+    (start, end): (u32, u32),
+    watchdog: &mut W,
+) -> Result<(), Fault> {
     for at in (start..end).step_by(CHUNK_BYTES) {
         let mut chunk = [0; CHUNK_BYTES];
         let len = ((end - at) as usize).min(CHUNK_BYTES);
         let words = &mut chunk[..len.next_multiple_of(WORD_BYTES_MAX)];
         read(flash, from.offset_bytes() + at, words).await?;
         write(flash, to.offset_bytes() + at, words).await?;
+        watchdog.feed();
     }
     Ok(())
 }

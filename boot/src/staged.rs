@@ -15,7 +15,7 @@ use ota_pal::{Fault, Header, Image, ImageStatus, Layout, Region, SlotId, Source,
 /// it to `executing`, unless that already holds exactly this image. [`Boot::slot`] is the slot of that image.
 ///
 /// `executing` consists of whole sectors outside the layout and is as long as the slots. Images are linked for it and
-/// not for a slot ([`Link::Any`](ota_pal::Link::Any)). The watchdog is fed at every copied sector.
+/// not for a slot ([`Link::Any`](ota_pal::Link::Any)). The watchdog is fed after every erase and write of a copy.
 ///
 /// * An interrupted copy is repeated at the next boot. A trial boot is counted after the copy, so a power cut uses up
 ///   no attempt.
