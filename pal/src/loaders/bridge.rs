@@ -137,15 +137,41 @@ pub struct LoaderBridge<L> {
 }
 
 impl<L: Loader> LoaderBridge<L> {
-    /// Creates the bridge for a loader whose images run in place; the board provides the running slot.
+    /// Creates the bridge for a loader whose images run in place; the board provides the running slot. A loader that swaps
+    /// does not compile:
+    ///
+    #[cfg_attr(feature = "mcuboot", doc = "```")]
+    #[cfg_attr(not(feature = "mcuboot"), doc = "```ignore")]
+    /// use ota_pal::{Layout, LoaderBridge, SlotId, loaders::mcuboot::InPlace};
+    /// let _: fn(InPlace, &Layout, SlotId) -> LoaderBridge<InPlace> = LoaderBridge::in_place;
+    /// ```
+    ///
+    /// ```compile_fail
+    /// use ota_pal::{Layout, LoaderBridge, SlotId, loaders::mcuboot::Swapping};
+    /// let _: fn(Swapping, &Layout, SlotId) -> LoaderBridge<Swapping> = LoaderBridge::in_place;
+    /// ```
     #[must_use]
     pub const fn in_place(loader: L, layout: &Layout, running: SlotId) -> Self {
+        const { assert!(!L::SWAPS, "this loader swaps images: use LoaderBridge::swapping") };
         Self { loader, records: BootRecords::new(layout), running: Some(running), switched: false, looked: false }
     }
 
-    /// Creates the bridge for a loader that swaps; the running image is determined by its digest.
+    /// Creates the bridge for a loader that swaps; the running image is determined by its digest. A loader whose images run
+    /// in place does not compile:
+    ///
+    #[cfg_attr(feature = "mcuboot", doc = "```")]
+    #[cfg_attr(not(feature = "mcuboot"), doc = "```ignore")]
+    /// use ota_pal::{Layout, LoaderBridge, loaders::mcuboot::Swapping};
+    /// let _: fn(Swapping, &Layout) -> LoaderBridge<Swapping> = LoaderBridge::swapping;
+    /// ```
+    ///
+    /// ```compile_fail
+    /// use ota_pal::{Layout, LoaderBridge, loaders::mcuboot::InPlace};
+    /// let _: fn(InPlace, &Layout) -> LoaderBridge<InPlace> = LoaderBridge::swapping;
+    /// ```
     #[must_use]
     pub const fn swapping(loader: L, layout: &Layout) -> Self {
+        const { assert!(L::SWAPS, "this loader runs images in place: use LoaderBridge::in_place") };
         Self { loader, records: BootRecords::new(layout), running: None, switched: false, looked: false }
     }
 
