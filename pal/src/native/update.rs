@@ -227,6 +227,10 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         if slot == running || slot == record.confirmed || slot.is_factory() {
             return Err(Refusal::SlotRuns { slot });
         }
+        // The region of a slot that does not exist is empty and starts at 0: the first sector of something else.
+        if self.config.layout.slot(slot).len_bytes() == 0 {
+            return Err(Fault::OutOfRange { offset_bytes: 0, len_bytes: F::ERASE_SIZE, limit_bytes: 0 }.into());
+        }
         self.incoming = None;
         let start = self.region(slot).at(0);
         Ok(flash::erase_sector(&mut self.flash, start).await?)

@@ -63,3 +63,14 @@ fn an_abandoned_image_is_none_and_the_running_and_the_confirmed_one_cannot_be_ab
     run(Platform::invalidate(&mut device, SlotId::B)).unwrap();
     assert_eq!(run(read_header(&mut device.flash, region)), Ok(Err(HeaderError::NotAnImage { magic: [0xFF; 4] })));
 }
+
+#[test]
+fn a_slot_that_does_not_exist_is_not_erased() {
+    let mut flash = flash();
+    let mut device = device(&mut flash, SlotId::A);
+    for slot in [SlotId::C, SlotId::D] {
+        let refused = Refusal::Fault(Fault::OutOfRange { offset_bytes: 0, len_bytes: SECTOR, limit_bytes: 0 });
+        assert_eq!(run(device.invalidate(slot)), Err(refused));
+    }
+    assert_eq!(flash.ops, []);
+}
