@@ -2,6 +2,7 @@
 //! image if the confirmed one cannot be started.
 
 use super::bisync;
+use super::pal::flash::geometry;
 use super::pal::{BootRecords, Flash, MonotonicRecords, erase_slots};
 use super::selector::Selector;
 use super::strategy::Strategy;
@@ -19,6 +20,7 @@ pub(crate) async fn carry_out<F: Flash, W: Watchdog>(
     verify_level: VerifyLevel,
     reset_cause: ResetCause,
 ) -> Result<Boot, BootError> {
+    layout.check(geometry(flash)).map_err(BootError::Layout)?;
     let mut records = BootRecords::new(layout);
     let record = records.load(flash).await?;
     let image_bytes_max = strategy.image_bytes_max();

@@ -1,6 +1,6 @@
 //! The outcome of a boot: the slot to start and the reason, the level of verification, and the errors.
 
-use ota_pal::{Fault, Header, SlotId};
+use ota_pal::{Fault, Header, LayoutError, SlotId};
 
 /// The slot to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,8 @@ pub enum VerifyLevel {
 pub enum BootError {
     /// Flash cannot be read, or a record has an unknown format.
     Fault(Fault),
+    /// The layout was made for another flash, or the executing region does not consist of whole sectors beside it.
+    Layout(LayoutError),
     /// No slot holds an image that was verified, is intact, and meets the security counter.
     NoBootableImage,
 }

@@ -4,6 +4,7 @@
 use super::bisync;
 use super::carry_out::carry_out;
 use super::copy::{copy, matches};
+use super::pal::flash::geometry;
 use super::pal::{Flash, hash, read_header};
 use super::selector::Selector;
 use super::strategy::Strategy;
@@ -39,6 +40,7 @@ pub async fn boot_staged<F: Flash, W: Watchdog>(
     verify_level: VerifyLevel,
     reset_cause: ResetCause,
 ) -> Result<Boot, BootError> {
+    layout.check_beside(geometry(flash), executing).map_err(BootError::Layout)?;
     carry_out(flash, layout, CopyToRun { executing }, watchdog, verify_level, reset_cause).await
 }
 

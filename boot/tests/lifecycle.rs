@@ -10,7 +10,8 @@ use ota_boot::{
     BootError, BootReason, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, ResetCause, VerifyLevel, boot,
 };
 use ota_pal::{
-    Digest, Fault, Flash, Header, Link, NoWatchdog, Reception, Signature, SignatureKind, SlotId, Trial, poll_ready,
+    Digest, Fault, FileFlash, Flash, Header, LayoutError, Link, NoWatchdog, Reception, Signature, SignatureKind,
+    SlotId, Trial, poll_ready,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -169,4 +170,15 @@ fn a_trial_that_cannot_be_counted_is_not_started() {
     .unwrap();
     assert_eq!(boot.slot, SlotId::A);
     assert!(matches!(boot.cause, BootReason::NotStored(Fault::Erase { .. })), "{:?}", boot.cause);
+}
+
+#[test]
+fn a_flash_of_other_sectors_than_the_layouts_is_refused_before_it_is_read() {
+    let device = Device::new("sectors");
+    let path = std::env::temp_dir().join(format!("ota-boot-{}-coarse", std::process::id()));
+    let mut coarse = FileFlash::<8, 2048>::open(&path, 26 * 1024).unwrap();
+    let booted = boot(&mut coarse, &device.layout(), &mut NoWatchdog, VerifyLevel::Header, ResetCause::Other);
+    let refused = LayoutError::GeometryUnsupported { word_bytes: 8, erase_bytes: 2048 };
+    assert_eq!(poll_ready(booted).unwrap(), Err(BootError::Layout(refused)));
+    std::fs::remove_file(&path).unwrap();
 }

@@ -91,6 +91,7 @@ fn select(path: &Path, reset_cause: ResetCause) -> Result<(PathBuf, String), Err
 fn describe(error: BootError) -> String {
     match error {
         BootError::Fault(fault) => format!("the boot record cannot be read: {fault}"),
+        BootError::Layout(error) => format!("the layout does not suit the flash: {error}"),
         BootError::NoBootableImage => "no bootable image; --install writes one".into(),
     }
 }

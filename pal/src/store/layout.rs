@@ -25,6 +25,8 @@ pub struct Layout {
     slot_count: usize,
     factory: Option<Region>,
     records: RecordRegions,
+    /// The flash that the regions were checked against.
+    geometry: Geometry,
 }
 
 /// The positions of the three kinds of records. Each needs two sectors, or more if the sector is smaller than a record;
@@ -43,7 +45,7 @@ pub struct RecordRegions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LayoutError {
     /// The word of the flash is not a power of two up to 32 bytes, or its sector is not a multiple of 32 bytes that
-    /// holds a record.
+    /// holds a record; or one of them is not that of the geometry that the layout was made with.
     GeometryUnsupported {
         /// The flash's word.
         word_bytes: u32,
@@ -141,7 +143,7 @@ impl Layout {
             all[index] = slots[index];
             index += 1;
         }
-        Self { slots: all, slot_count: slots.len(), factory: None, records }.checked(geometry)
+        Self { slots: all, slot_count: slots.len(), factory: None, records, geometry }.checked()
     }
 
     /// Returns the same layout with a factory slot.
@@ -149,7 +151,7 @@ impl Layout {
     /// # Errors
     /// [`LayoutError`] for the first rule broken.
     pub const fn with_factory(self, geometry: Geometry, factory: Region) -> Result<Self, LayoutError> {
-        Self { factory: Some(factory), ..self }.checked(geometry)
+        Self { factory: Some(factory), geometry, ..self }.checked()
     }
 
     /// Divides the whole flash into records of the fewest sectors needed and two slots of equal length.
@@ -199,15 +201,49 @@ impl Layout {
         3 * sectors_min(erase_bytes)
     }
 
-    const fn checked(self, geometry: Geometry) -> Result<Self, LayoutError> {
-        match self.check(geometry) {
+    /// Checks that a flash of `geometry` has the sectors and the words that the layout was made for, and at least its
+    /// capacity. The regions were checked by the constructor.
+    ///
+    /// # Errors
+    /// [`LayoutError::GeometryUnsupported`], [`LayoutError::OutOfRange`].
+    pub const fn check(&self, geometry: Geometry) -> Result<(), LayoutError> {
+        let Geometry { word_bytes, erase_bytes, capacity_bytes } = geometry;
+        let len_bytes = self.geometry.capacity_bytes;
+        if word_bytes != self.geometry.word_bytes || erase_bytes != self.geometry.erase_bytes {
+            return Err(LayoutError::GeometryUnsupported { word_bytes, erase_bytes });
+        }
+        if capacity_bytes < len_bytes {
+            return Err(LayoutError::OutOfRange { offset_bytes: 0, len_bytes, capacity_bytes });
+        }
+        Ok(())
+    }
+
+    /// Does [`check`](Self::check), and checks that `region` consists of whole sectors of that flash and overlaps no region
+    /// of this layout.
+    ///
+    /// # Errors
+    /// [`LayoutError`] for the first rule broken.
+    pub fn check_beside(&self, geometry: Geometry, region: Region) -> Result<(), LayoutError> {
+        self.check(geometry)?;
+        check_region(geometry, region, 1)?;
+        match self.regions(0).iter().find(|(mine, _)| mine.overlaps(region)) {
+            Some((mine, _)) => Err(LayoutError::Overlap {
+                first_offset_bytes: mine.offset_bytes(),
+                second_offset_bytes: region.offset_bytes(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    const fn checked(self) -> Result<Self, LayoutError> {
+        match self.check_regions() {
             Ok(()) => Ok(self),
             Err(error) => Err(error),
         }
     }
 
-    /// Whether this layout fits `geometry`.
-    pub(crate) const fn check(&self, geometry: Geometry) -> Result<(), LayoutError> {
+    const fn check_regions(&self) -> Result<(), LayoutError> {
+        let geometry = self.geometry;
         if let Err(error) = check_geometry(geometry) {
             return Err(error);
         }
@@ -461,6 +497,35 @@ mod tests {
             let odd = Geometry { word_bytes, erase_bytes, capacity_bytes: 1 << 20 };
             assert_eq!(Layout::split(odd), Err(LayoutError::GeometryUnsupported { word_bytes, erase_bytes }));
         }
+    }
+
+    #[test]
+    fn a_flash_of_other_units_or_of_less_than_the_layout_is_refused() {
+        let layout = Layout::split(GEOMETRY).unwrap();
+        assert_eq!(layout.check(GEOMETRY), Ok(()));
+        assert_eq!(layout.check(Geometry { capacity_bytes: 1 << 20, ..GEOMETRY }), Ok(()));
+        for (word_bytes, erase_bytes) in [(8, 4096), (4, 8192), (4, 2048), (4, 0)] {
+            let other = Geometry { word_bytes, erase_bytes, ..GEOMETRY };
+            assert_eq!(layout.check(other), Err(LayoutError::GeometryUnsupported { word_bytes, erase_bytes }));
+        }
+        let (len_bytes, capacity_bytes) = (GEOMETRY.capacity_bytes, GEOMETRY.capacity_bytes - 4096);
+        let refused = layout.check(Geometry { capacity_bytes, ..GEOMETRY });
+        assert_eq!(refused, Err(LayoutError::OutOfRange { offset_bytes: 0, len_bytes, capacity_bytes }));
+    }
+
+    #[test]
+    fn a_region_beside_a_layout_is_whole_sectors_of_the_flash_and_shares_none_of_them() {
+        let layout = Layout::split(GEOMETRY).unwrap();
+        let larger = Geometry { capacity_bytes: GEOMETRY.capacity_bytes + 4 * 4096, ..GEOMETRY };
+        let beside = |sectors, at| layout.check_beside(larger, Region::new(GEOMETRY.capacity_bytes + at, sectors));
+        assert_eq!(beside(4 * 4096, 0), Ok(()));
+        assert!(matches!(beside(5 * 4096, 0), Err(LayoutError::OutOfRange { .. })));
+        assert!(matches!(beside(0, 0), Err(LayoutError::TooFewSectors { .. })));
+        assert!(matches!(beside(4096, 2048), Err(LayoutError::NotSectorAligned { .. })));
+        let slot = layout.slot(SlotId::B);
+        let overlap =
+            LayoutError::Overlap { first_offset_bytes: slot.offset_bytes(), second_offset_bytes: slot.at(4096) };
+        assert_eq!(layout.check_beside(larger, Region::new(slot.at(4096), 4096)), Err(overlap));
     }
 
     #[test]
