@@ -27,7 +27,8 @@ pub(crate) async fn matches<F: Flash, W: Watchdog>(
 /// fails, `to` has no header.
 ///
 /// # Cancel safety
-/// On cancellation `to` has no header, or holds the whole image.
+/// On cancellation `to` has no header, or holds a whole copy, each chunk of which was read back; the copy may not have been
+/// hashed yet.
 ///
 /// # Errors
 /// [`Fault::OutOfRange`] if the image does not fit, any error of the flash, [`Fault::ReadBack`] if the copy does not

@@ -20,8 +20,10 @@ use ota_pal::{Fault, Header, Image, ImageStatus, Layout, Region, SlotId, Source,
 ///
 /// * An interrupted copy is repeated at the next boot. A trial boot is counted after the copy, so a power cut uses up
 ///   no attempt.
-/// * `executing` has a header only if it holds a whole verified image. [`VerifyLevel::Header`] relies on that, unless
-///   another slot has the same header. An image on trial, and the image started after a trial, is always hashed.
+/// * `executing` has a header only if it holds a whole copy of a verified image, each chunk of which was read back.
+///   [`VerifyLevel::Header`] relies on that, unless another slot has the same header. A copy is hashed after its header is
+///   written: if the power fails in between, it is hashed at the next boot only with [`VerifyLevel::Whole`]. An image on
+///   trial, and the image started after a trial, is always hashed.
 /// * The image of a new device is first copied into its slot, and its row is stored: nothing is tried unless the running
 ///   image can be restored. A slot that lost its image is refilled from the running image.
 /// * An image that cannot be copied is treated as damaged.
