@@ -24,8 +24,12 @@ pub(super) async fn machine_boot<P: Platform>(
     let running = state.running.number();
     // Hashing a slot takes long: it is done only if the machine decides by the digest.
     let digest = match record {
-        Some(Record { phase: Phase::Activating { slot, .. }, image_bytes, .. }) if *slot == running => {
-            Some(platform.running_digest(*image_bytes).await?.0)
+        Some(Record { phase: Phase::Activating { slot, .. }, image_bytes, digest, .. }) if *slot == running => {
+            let mut found = platform.running_digest(*image_bytes).await?.0;
+            if found != *digest {
+                found = platform.running_digest(*image_bytes).await?.0; // a transient bit error must not end the trial
+            }
+            Some(found)
         }
         _ => None,
     };
