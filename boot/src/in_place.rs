@@ -9,7 +9,6 @@ use crate::exact::ImageRef;
 use crate::outcome::{Boot, BootError, BootReason, ResetCause, VerifyLevel};
 use ota_pal::{Header, Layout, SlotId, Watchdog};
 
-#[bisync]
 /// Chooses the slot to start and stores the changes of this boot before it returns. The watchdog is fed while a slot is
 /// hashed or erased.
 ///

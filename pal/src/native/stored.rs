@@ -15,7 +15,7 @@ use crate::platform::boot::{BootStatus, Change};
 use crate::platform::hooks::{Reset, Watchdog};
 use crate::refusal::Refusal;
 use crate::store::boot_record::Trial;
-use crate::store::images::{Image, ImageStatus, Images};
+use crate::store::images::{Image, ImageStatus, Images, ROWS_MAX};
 use crate::verify::signature::Signature;
 use crate::verify::signature::Verifier;
 
@@ -71,9 +71,9 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         Err(Fault::Read { offset_bytes: self.region(slot).offset_bytes() })
     }
 
-    /// Confirms the newest earlier image instead of the running one. Damaged images lose their rows; unreadable ones
-    /// are skipped.
-    pub(super) async fn switch_to_previous(&mut self) -> Result<SlotId, Refusal> {
+    /// See [`ImageManagement::restore_previous`](crate::ImageManagement::restore_previous). Damaged images lose their rows;
+    /// unreadable ones are skipped.
+    pub async fn restore_previous(&mut self) -> Result<SlotId, Refusal> {
         let BootStatus { running, mut record } = self.status_without_trial().await?;
         let floor = self.floor().await?;
         let mut open = record.images;
@@ -99,12 +99,13 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         hash::matches(&mut self.flash, region, &image.digest, image.image_bytes, &mut self.watchdog).await
     }
 
-    /// Erases all images of a version; erases none if one of them must be kept. The rows are removed last, so that the
+    /// See [`ImageManagement::erase_images`](crate::ImageManagement::erase_images). The rows are removed last, so that the
     /// command can be repeated after a power cut.
-    pub(super) async fn erase_version(&mut self, version: Version) -> Result<(), Refusal> {
+    pub async fn erase_images(&mut self, version: Version) -> Result<(), Refusal> {
         let BootStatus { running, mut record } = self.found().await?;
         let is_it = |image: &Image| image.version == version && image.status != ImageStatus::Receiving;
-        let slots = record.images.slots(is_it);
+        let mut picked = record.images.iter().filter(|(_, image)| is_it(image)).map(|(slot, _)| slot);
+        let slots: [_; ROWS_MAX] = core::array::from_fn(|_| picked.next());
         if slots.iter().flatten().next().is_none() {
             return Err(Refusal::NoSuchImage { version });
         }
@@ -135,8 +136,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         Ok(())
     }
 
-    /// Verifies the image in the factory slot and stores its row.
-    pub(super) async fn check_factory(&mut self, signature: &Signature<'_>) -> Result<Digest, Refusal> {
+    /// See [`ImageManagement::verify_factory`](crate::ImageManagement::verify_factory).
+    pub async fn verify_factory(&mut self, signature: &Signature<'_>) -> Result<Digest, Refusal> {
         let slot = self.factory_slot()?;
         let identity = self.identity(slot, Available::Whole).await?;
         let max = self.region(slot).len_bytes();
@@ -156,9 +157,9 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         Ok(digest)
     }
 
-    /// Requests a factory reset. The rows of the other images are kept until the boot selector has verified the factory
-    /// image, as a fallback in case it is damaged.
-    pub(super) async fn order_factory_reset(&mut self) -> Result<(), Refusal> {
+    /// See [`ImageManagement::factory_reset`](crate::ImageManagement::factory_reset). The rows of the other images are kept
+    /// until the boot selector has verified the factory image, as a fallback in case it is damaged.
+    pub async fn factory_reset(&mut self) -> Result<(), Refusal> {
         let slot = self.factory_slot()?;
         let mut record = self.found().await?.record;
         let verified = record.images.get(slot).filter(|image| image.status == ImageStatus::Confirmed);

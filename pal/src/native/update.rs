@@ -9,7 +9,6 @@ use crate::fault::Fault;
 use crate::image::digest::Digest;
 use crate::image::identity::{Available, ImageInfo};
 use crate::image::slot::SlotId;
-use crate::image::version::Version;
 use crate::platform::boot::{BootStatus, Change};
 use crate::platform::hooks::{Reset, Watchdog};
 use crate::platform::{BootState, Reception};
@@ -239,26 +238,6 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     /// See [`ImageManagement::images`](crate::ImageManagement::images).
     pub async fn images(&mut self) -> Result<Images, Fault> {
         Ok(self.found().await?.record.images)
-    }
-
-    /// See [`ImageManagement::restore_previous`](crate::ImageManagement::restore_previous).
-    pub async fn restore_previous(&mut self) -> Result<SlotId, Refusal> {
-        self.switch_to_previous().await
-    }
-
-    /// See [`ImageManagement::erase_images`](crate::ImageManagement::erase_images).
-    pub async fn erase_images(&mut self, version: Version) -> Result<(), Refusal> {
-        self.erase_version(version).await
-    }
-
-    /// See [`ImageManagement::verify_factory`](crate::ImageManagement::verify_factory).
-    pub async fn verify_factory(&mut self, signature: &Signature<'_>) -> Result<Digest, Refusal> {
-        self.check_factory(signature).await
-    }
-
-    /// See [`ImageManagement::factory_reset`](crate::ImageManagement::factory_reset).
-    pub async fn factory_reset(&mut self) -> Result<(), Refusal> {
-        self.order_factory_reset().await
     }
 
     /// See [`Platform::feed_watchdog`](crate::Platform::feed_watchdog).

@@ -136,12 +136,6 @@ impl Images {
         slots.into_iter().zip(&self.0).filter_map(|(slot, image)| Some((slot, image.as_ref()?)))
     }
 
-    /// Returns the slots of the rows for which `is_it` returns true.
-    pub(crate) fn slots(&self, is_it: impl Fn(&Image) -> bool) -> [Option<SlotId>; ROWS_MAX] {
-        let mut picked = self.iter().filter(|(_, image)| is_it(image)).map(|(slot, _)| slot);
-        core::array::from_fn(|_| picked.next())
-    }
-
     /// Returns the newest image, by version, that was once confirmed and has at least this security counter. Slots for
     /// which `passed_over` returns true, and the factory slot, are excluded.
     #[must_use]
