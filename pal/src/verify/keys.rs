@@ -114,25 +114,30 @@ impl<const N: usize> Verifier for KeySet<N> {
         epoch_min: u32,
     ) -> Result<(), SignatureRefusal> {
         self.check_kind(Some(kind))?;
-        let of_kind = || self.keys.iter().filter(|key| key.kind() == kind);
-        let is_revoked = |key: &&Key| key.epoch < epoch_min;
-        let valid = || of_kind().filter(|key| !is_revoked(key));
-        // A check is slow on a device, so the named key is tried first.
-        let is_named = |key: &&Key| key_id == Some(key.id.as_str());
         let mut refusal = SignatureRefusal::UnknownKey;
-        for key in valid().filter(is_named).chain(valid().filter(|key| !is_named(key))) {
-            match key.public.verify(digest, signature) {
-                Ok(()) => return Ok(()),
-                // `SignatureInvalid` is more specific than a format error of another key.
-                Err(_) if refusal == SignatureRefusal::SignatureInvalid => {}
-                Err(other) => refusal = other,
+        // A check is slow on a device, so the named key is tried first. The revoked keys are tried last: one is reported as
+        // revoked only if it made the signature, because the key id in the job is not proof.
+        for turn in 0..3 {
+            for key in self.keys.iter().filter(|key| key.kind() == kind) {
+                let is_revoked = key.epoch < epoch_min;
+                let turn_of_key = match key_id == Some(key.id.as_str()) {
+                    _ if is_revoked => 2,
+                    true => 0,
+                    false => 1,
+                };
+                if turn_of_key != turn {
+                    continue;
+                }
+                match key.public.verify(digest, signature) {
+                    Ok(()) if is_revoked => return Err(SignatureRefusal::KeyRevoked { epoch: key.epoch, epoch_min }),
+                    Ok(()) => return Ok(()),
+                    // `SignatureInvalid` is more specific than a format error of another key.
+                    Err(_) if is_revoked || refusal == SignatureRefusal::SignatureInvalid => {}
+                    Err(other) => refusal = other,
+                }
             }
         }
-        // A key is reported as revoked only if it made the signature: the key id in the job is not proof.
-        match of_kind().filter(is_revoked).find(|key| key.public.verify(digest, signature).is_ok()) {
-            Some(key) => Err(SignatureRefusal::KeyRevoked { epoch: key.epoch, epoch_min }),
-            None => Err(refusal),
-        }
+        Err(refusal)
     }
 }
 
