@@ -41,6 +41,7 @@ pub(crate) fn of_refusal(refusal: Refusal) -> Reason {
         Refusal::WrongComponent { .. } => Reason::WrongComponent,
         Refusal::VersionNotNewer { .. } => Reason::VersionNotNewer,
         Refusal::SecurityCounterTooLow { .. } => Reason::SecurityCounterTooLow,
+        Refusal::SystemTooOld { .. } => Reason::SystemTooOld,
         Refusal::WrongSlotLink { .. } => Reason::WrongSlotLink,
         Refusal::ImageLengthMismatch { .. } => Reason::ImageLengthMismatch,
         Refusal::Signature(SignatureRefusal::SignatureInvalid) => Reason::SignatureInvalid,
@@ -55,11 +56,11 @@ pub(crate) fn of_refusal(refusal: Refusal) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ota_pal::{Component, FormatError, HardwareId, HeaderError, SignatureKind, SlotId, Version};
+    use ota_pal::{Component, FormatError, HardwareId, HeaderError, MajorMinor, SignatureKind, SlotId, Version};
     use std::collections::HashSet;
 
     /// Every refusal, and one fault of each family.
-    fn all() -> [Refusal; 37] {
+    fn all() -> [Refusal; 38] {
         let (slot, version) = (SlotId::A, Version::new(1, 0, 0));
         let fault = |fault| Refusal::Fault(fault);
         let signature = |refusal| Refusal::Signature(refusal);
@@ -90,6 +91,7 @@ mod tests {
             Refusal::WrongComponent { got: Component::Data },
             Refusal::VersionNotNewer { have: version, got: version },
             Refusal::SecurityCounterTooLow { have: 1, got: 0 },
+            Refusal::SystemTooOld { have: version, min: MajorMinor::new(2, 0) },
             Refusal::WrongSlotLink { slot },
             Refusal::ImageLengthMismatch { announced: 1, header: 2 },
             signature(SignatureRefusal::SignatureInvalid),
@@ -109,7 +111,7 @@ mod tests {
     #[test]
     fn every_refusal_has_a_code_of_its_own() {
         let codes = all().map(|refusal| of_refusal(refusal).code());
-        let (own, again) = codes.split_at(32);
+        let (own, again) = codes.split_at(33);
         assert_eq!(own.iter().collect::<HashSet<_>>().len(), own.len(), "{own:x?}");
         assert!(again.iter().all(|code| own.contains(code)), "a family has one code");
     }

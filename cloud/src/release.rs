@@ -139,6 +139,7 @@ mod tests {
 
     fn head(name: &str, header: &Header) -> Head {
         Head::read(name, &header.emit())
+            system_min: ota_pal::MajorMinor::default(),
     }
 
     fn linked(name: &str, slot: SlotId) -> Head {

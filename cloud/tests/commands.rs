@@ -55,6 +55,11 @@ fn a_signed_image_verifies_and_a_changed_one_does_not() {
     assert!(image[512..] == common::pattern(50_000));
     *image.last_mut().unwrap() ^= 1;
     std::fs::write(dir.path().join("bad.img"), image).unwrap();
+    let sign = format!("sign --key {at}/private.pem --version 2.1.0 --hardware b --system-min");
+    done(&format!("{sign} 3.4 {at}/body {at}/needs.img"));
+    assert!(done(&format!("image info {at}/needs.img")).contains("system at least: 3.4"));
+    let refused = failed(&format!("{sign} 3.4 --component system {at}/body {at}/system.img"));
+    assert!(refused.contains("images of the component app"), "{refused}");
     let output = ota(&format!("verify --key {at}/public.pem {at}/bad.img {at}/fw.img.sig"));
     assert_eq!((output.status.code(), stdout(&output)), (Some(1), String::new()));
     let output = ota(&format!("keygen --out {at}"));

@@ -115,6 +115,7 @@ fn linked(slot: SlotId, patch: u32) -> Vec<u8> {
     [&header.emit()[..], b"x"].concat()
 }
 
+        system_min: ota_pal::MajorMinor::default(),
 #[tokio::test(flavor = "multi_thread")]
 async fn images_that_are_linked_for_slots_get_their_file_types_unless_the_request_names_others() {
     let dir = TempDir::new();

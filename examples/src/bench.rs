@@ -64,6 +64,7 @@ impl Device {
             version_rule: VersionRule::Newer,
             security_counter_min: 0,
             key_epoch: 0,
+            system_version: ota_pal::Version::default(),
             trial_attempts: ota_pal::TRIAL_ATTEMPTS_DEFAULT,
         };
         let selector = OwnSelector::new(&config.layout, running);
@@ -145,6 +146,7 @@ fn image(version: &str) -> Result<Vec<u8>, Error> {
         load_address: 0,
         body: Body::new(BODY_OFFSET_DEFAULT_BYTES, BODY_BYTES as u32)?,
         release_id: 1,
+        system_min: ota_pal::MajorMinor::default(),
     };
     let mut image = header.emit().to_vec();
     image.resize(BODY_OFFSET_DEFAULT_BYTES as usize, 0);

@@ -147,6 +147,7 @@ fn start<'b, A: Application>(
         version_rule: VersionRule::Newer,
         security_counter_min: 0,
         key_epoch: 0,
+        system_version: ota_pal::Version::default(),
         trial_attempts: ota_pal::TRIAL_ATTEMPTS_DEFAULT,
     };
     let flash = Flash::open(&options.flash, FLASH_BYTES)?;

@@ -49,6 +49,7 @@ fn image(version: Version, program: &[u8]) -> Result<Vec<u8>, Error> {
         link: Link::Any,
         body: Body::new(BODY_OFFSET_DEFAULT_BYTES, program.len() as u32)?,
         release_id: 0,
+        system_min: ota_pal::MajorMinor::default(),
     };
     let mut image = header.emit().to_vec();
     image.resize(BODY_OFFSET_DEFAULT_BYTES as usize, 0xFF);

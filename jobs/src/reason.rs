@@ -85,6 +85,8 @@ reasons! {
     RefusedByApplication = 0x020D,
     /// The image's version is not the one that was asked for.
     VersionMismatch = 0x020E,
+    /// The image requires a later version of the system firmware.
+    SystemTooOld = 0x020F,
 
     /// The download stalled.
     TransferTimedOut = 0x0301,
@@ -279,7 +281,7 @@ mod tests {
     fn codes_rise_so_that_none_is_given_twice() {
         let codes: Vec<u16> = TABLE.iter().map(|(reason, _)| reason.code()).collect();
         assert!(codes.windows(2).all(|pair| pair[0] < pair[1]), "{codes:x?}");
-        assert_eq!(codes.len(), 67);
+        assert_eq!(codes.len(), 68);
     }
 
     #[test]

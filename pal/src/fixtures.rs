@@ -176,6 +176,7 @@ pub(crate) fn header(version: Version, body_bytes: u32) -> Header {
         load_address: 0,
         body: Body::new(512, body_bytes).unwrap(),
         release_id: 1,
+        system_min: crate::MajorMinor::default(),
     }
 }
 

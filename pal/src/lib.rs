@@ -107,7 +107,7 @@ pub use image::hardware::{HardwareId, HardwareIdInvalid};
 pub use image::header::{Component, HEADER_BYTES, Header, HeaderError, Link};
 pub use image::identity::{Available, ImageInfo};
 pub use image::slot::{SLOTS_MAX, SlotId};
-pub use image::version::{Version, VersionTextInvalid};
+pub use image::version::{MajorMinor, Version, VersionTextInvalid};
 pub use platform::boot::{BootStatus, Change, LoaderState};
 pub use platform::config::{ConfigError, DeviceConfig, JOURNAL_PAYLOAD_BYTES_MAX, TRIAL_ATTEMPTS_DEFAULT};
 pub use platform::hooks::{NoWatchdog, Reset, Watchdog};

@@ -5,7 +5,7 @@ use crate::image::format::FormatError;
 use crate::image::hardware::HardwareId;
 use crate::image::header::{Component, HeaderError};
 use crate::image::slot::SlotId;
-use crate::image::version::Version;
+use crate::image::version::{MajorMinor, Version};
 use crate::print::print_by_name;
 use crate::verify::signature::SignatureRefusal;
 
@@ -75,6 +75,13 @@ pub enum Refusal {
         have: u32,
         /// The counter of the image.
         got: u32,
+    },
+    /// The image requires a later version of the system firmware.
+    SystemTooOld {
+        /// The version that runs.
+        have: Version,
+        /// The lowest version that the image runs on.
+        min: MajorMinor,
     },
     /// The image is linked for another slot.
     WrongSlotLink {

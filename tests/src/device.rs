@@ -242,6 +242,7 @@ impl Application for App {
     fn consent(&mut self, step: Step, forced: bool) -> Consent {
         self.consent.asked.borrow_mut().push(step);
         if forced && self.consent.allows_forced.get() {
+            system_version: ota_pal::Version::default(),
             return Consent::Now;
         }
         self.consent.answers.borrow_mut().pop_front().unwrap_or_else(|| self.consent.holds.consent(step))

@@ -159,6 +159,7 @@ fn board<F: Flash, B: BootControl>(flash: F, layout: Layout, hardware: HardwareI
         version_rule: VersionRule::Any, // version rules are not tested here
         security_counter_min: 0,
         key_epoch: 0,
+        system_version: ota_pal::Version::default(),
         trial_attempts: ota_pal::TRIAL_ATTEMPTS_DEFAULT,
     };
     Native::from_parts(flash, signer().verifier(), Button, NoWatchdog, config, loader).expect("the layout fits")

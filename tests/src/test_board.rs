@@ -108,6 +108,7 @@ impl<F: Flash + 'static> TestBoard for Own<F> {
             version_rule: VersionRule::Newer,
             security_counter_min: 0,
             key_epoch: 0,
+            system_version: ota_pal::Version::default(),
             trial_attempts: TRIAL_ATTEMPTS_DEFAULT,
         };
         let selector = OwnSelector::new(&self.layout, running);

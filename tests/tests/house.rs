@@ -35,7 +35,7 @@ const GIVEN: [(&str, &[&str]); 7] = [
 ];
 
 /// What the cloud may take of pal: the image header, and what checks a signature.
-const PAL_FOR_CLOUD: [&str; 15] = [
+const PAL_FOR_CLOUD: [&str; 16] = [
     "BODY_OFFSET_DEFAULT_BYTES",
     "Body",
     "Component",
@@ -47,6 +47,7 @@ const PAL_FOR_CLOUD: [&str; 15] = [
     "Key",
     "KeySet",
     "Link",
+    "MajorMinor",
     "SignatureRefusal",
     "SlotId",
     "Verifier",

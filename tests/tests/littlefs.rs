@@ -222,6 +222,7 @@ impl UpdateRun {
             version_rule: VersionRule::Newer,
             security_counter_min: 0,
             key_epoch: 0,
+            system_version: ota_pal::Version::default(),
             trial_attempts: TRIAL_ATTEMPTS_DEFAULT,
         };
         let selector = OwnSelector::new(&layout, boot.slot);

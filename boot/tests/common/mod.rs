@@ -147,6 +147,7 @@ impl Device {
             version_rule: VersionRule::Newer,
             security_counter_min: 0,
             key_epoch: 0,
+            system_version: ota_pal::Version::default(),
             trial_attempts: 3,
         };
         let selector = OwnSelector::new(&config.layout, running);
@@ -188,6 +189,7 @@ pub fn image(patch: u32) -> Vec<u8> {
         load_address: 0,
         body: Body::new(512, 3333).unwrap(),
         release_id: u64::from(patch),
+        system_min: ota_pal::MajorMinor::default(),
     };
     let mut image = header.emit().to_vec();
     image.resize(512, 0);

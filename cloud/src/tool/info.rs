@@ -25,6 +25,7 @@ pub fn run(path: &Path) -> Result<(), ToolError> {
     print_line(format_args!("hardware: {}", header.hardware));
     print_line(format_args!("component: {component}"));
     print_line(format_args!("link: {link}"));
+    print_line(format_args!("system at least: {}.{}", header.system_min.major, header.system_min.minor));
     print_line(format_args!("security counter: {}", header.security_counter));
     print_line(format_args!("release id: {}", header.release_id));
     print_line(format_args!("load address: {:#010x}", header.load_address));

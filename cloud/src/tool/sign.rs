@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, ValueEnum};
 use ota_pal::image::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
-use ota_pal::{Component, HardwareId, Header, Link, SlotId, Version};
+use ota_pal::{Component, HardwareId, Header, Link, MajorMinor, SlotId, Version};
 use ring::digest::{SHA256, digest};
 
 use super::private_key::PrivateKey;
@@ -31,6 +31,9 @@ pub struct Sign {
     /// Component that the image replaces
     #[arg(long, value_enum, default_value = "app")]
     component: ComponentName,
+    /// Lowest version of the system that the app runs on, `major.minor`: devices with an earlier one refuse the image
+    #[arg(long, value_parser = major_minor)]
+    system_min: Option<MajorMinor>,
     /// Security counter; increase it with a release that fixes a vulnerability: devices refuse a lower value
     #[arg(long, default_value_t = 0)]
     security_counter: u32,
@@ -49,7 +52,7 @@ pub struct Sign {
     output: PathBuf,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ComponentName {
     App,
     System,
@@ -67,6 +70,10 @@ enum LinkName {
 
 fn version(text: &str) -> Result<Version, String> {
     text.parse().map_err(|_| "three numbers separated by dots, for example 2.0.0".to_owned())
+}
+
+fn major_minor(text: &str) -> Result<MajorMinor, String> {
+    text.parse().map_err(|_| "two numbers separated by a dot, for example 2.0".to_owned())
 }
 
 fn hardware(text: &str) -> Result<HardwareId, String> {
@@ -92,6 +99,9 @@ impl Sign {
     pub fn run(&self) -> Result<(), ToolError> {
         let key = PrivateKey::read(&self.key)?;
         self.check_paths()?;
+        if self.system_min.is_some() && self.component != ComponentName::App {
+            return Err(ToolError::new("--system-min is for images of the component app"));
+        }
         let body = read(&self.input)?;
         if is_image(&body) {
             return Err(ToolError::file(&self.input, &"it has an image header already; sign the original file"));
@@ -158,6 +168,7 @@ impl Sign {
             load_address: self.load_address,
             body,
             release_id: self.release_id,
+            system_min: self.system_min.unwrap_or_default(),
         }
     }
 }

@@ -31,13 +31,16 @@ pub struct AcceptancePolicy<'a> {
     pub security_counter_min: u32,
     /// The slot that the image is written to.
     pub slot: SlotId,
+    /// The version of the system firmware that runs.
+    pub system_version: Version,
 }
 
 impl ImageInfo {
     /// Checks this image, announced as `image_bytes` long, against the policy. Fields that are not yet available pass.
     ///
     /// # Errors
-    /// [`Refusal`] for the first rule broken: component, hardware, slot link, length, security counter, version.
+    /// [`Refusal`] for the first rule broken: component, hardware, slot link, length, security counter, system version,
+    /// version.
     pub fn check(&self, accept: &AcceptancePolicy<'_>, image_bytes: u32) -> Result<(), Refusal> {
         if self.component != accept.component {
             return Err(Refusal::WrongComponent { got: self.component });
@@ -55,6 +58,10 @@ impl ImageInfo {
         if let Some(got) = self.security_counter.filter(|got| *got < have) {
             return Err(Refusal::SecurityCounterTooLow { have, got });
         }
+        let have = accept.system_version;
+        if self.system_min > have.major_minor() {
+            return Err(Refusal::SystemTooOld { have, min: self.system_min });
+        }
         match (accept.version_rule, accept.running_version) {
             (VersionRule::Newer, Some(have)) if self.version <= have => {
                 Err(Refusal::VersionNotNewer { have, got: self.version })
@@ -68,6 +75,7 @@ impl ImageInfo {
 mod tests {
     use super::*;
     use crate::image::header::{Body, Header, Link};
+    use crate::image::version::MajorMinor;
 
     fn sample() -> ImageInfo {
         ImageInfo::from(Header {
@@ -79,6 +87,7 @@ mod tests {
             load_address: 0x0801_0200,
             body: Body::new(512, 100_000).unwrap(),
             release_id: 0x1122_3344_5566_7788,
+            system_min: MajorMinor::new(2, 1),
         })
     }
 
@@ -90,6 +99,7 @@ mod tests {
             version_rule: VersionRule::Newer,
             security_counter_min: 5,
             slot: SlotId::B,
+            system_version: Version::new(2, 1, 0),
         }
     }
 
@@ -114,6 +124,10 @@ mod tests {
         assert_eq!(refused(AcceptancePolicy { slot: SlotId::A, ..accept }), Refusal::WrongSlotLink { slot: SlotId::A });
         let counter = AcceptancePolicy { security_counter_min: 6, ..accept };
         assert_eq!(refused(counter), Refusal::SecurityCounterTooLow { have: 6, got: 5 });
+        for have in [Version::new(2, 0, 9), Version::new(1, 9, 0), Version::default()] {
+            let old = AcceptancePolicy { system_version: have, ..accept };
+            assert_eq!(refused(old), Refusal::SystemTooOld { have, min: MajorMinor::new(2, 1) });
+        }
         let mismatch = header.check(&accept, 100_511);
         assert_eq!(mismatch, Err(Refusal::ImageLengthMismatch { announced: 100_511, header: 100_512 }));
     }

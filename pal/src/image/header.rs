@@ -6,7 +6,7 @@ use crate::bytes::{put, take, u16_at, u32_at};
 use crate::crc::crc32;
 use crate::image::hardware::{HARDWARE_ID_BYTES, HardwareId, HardwareIdInvalid};
 use crate::image::slot::SlotId;
-use crate::image::version::Version;
+use crate::image::version::{MajorMinor, Version};
 use crate::print::print_by_name;
 
 /// Length of an emitted header.
@@ -18,7 +18,7 @@ pub const BODY_OFFSET_DEFAULT_BYTES: u32 = 512;
 const MAGIC: [u8; 4] = [0x9F, b'O', b'T', b'A'];
 const FORMAT: u16 = 1;
 
-// Offsets; numbers are little endian. The reserved bytes are zero and kept for a later format.
+// Offsets; numbers are little endian.
 const AT_FORMAT: usize = 4;
 const AT_COMPONENT: usize = 6;
 const AT_LINK: usize = 7;
@@ -29,7 +29,7 @@ const AT_LOAD_ADDRESS: usize = 36;
 const AT_BODY_OFFSET: usize = 40;
 const AT_BODY_LEN: usize = 44;
 const AT_RELEASE: usize = 48;
-const AT_RESERVED: usize = 56;
+const AT_SYSTEM_MIN: usize = 56;
 const AT_CRC: usize = 60;
 
 /// The part of a device that an image replaces.
@@ -112,6 +112,8 @@ pub struct Header {
     pub body: Body,
     /// The release this image belongs to: the same for all images made together.
     pub release_id: u64,
+    /// The lowest version of the system firmware that an app runs on.
+    pub system_min: MajorMinor,
 }
 
 /// Why bytes are not a header. The CRC is checked before any other field than magic and format, so an invalid field
@@ -154,11 +156,6 @@ pub enum HeaderError {
         /// Length of the body.
         len_bytes: u32,
     },
-    /// Reserved bytes are not zero.
-    ReservedNotZero {
-        /// The value of these bytes.
-        got: u32,
-    },
 }
 
 print_by_name!(HeaderError);
@@ -190,6 +187,7 @@ impl Header {
             load_address: u32_at(bytes, AT_LOAD_ADDRESS),
             body: Body::new(u32_at(bytes, AT_BODY_OFFSET), u32_at(bytes, AT_BODY_LEN))?,
             release_id: u64::from_le_bytes(take(bytes, AT_RELEASE)),
+            system_min: MajorMinor { major: u16_at(bytes, AT_SYSTEM_MIN), minor: u16_at(bytes, AT_SYSTEM_MIN + 2) },
         })
     }
 
@@ -210,6 +208,8 @@ impl Header {
         put(&mut bytes, AT_BODY_OFFSET, &self.body.offset_bytes.to_le_bytes());
         put(&mut bytes, AT_BODY_LEN, &self.body.len_bytes.to_le_bytes());
         put(&mut bytes, AT_RELEASE, &self.release_id.to_le_bytes());
+        put(&mut bytes, AT_SYSTEM_MIN, &self.system_min.major.to_le_bytes());
+        put(&mut bytes, AT_SYSTEM_MIN + 2, &self.system_min.minor.to_le_bytes());
         let crc = crc32(&bytes[..AT_CRC]);
         put(&mut bytes, AT_CRC, &crc.to_le_bytes());
         bytes
@@ -235,10 +235,7 @@ fn check_envelope(bytes: &[u8; HEADER_BYTES]) -> Result<(), HeaderError> {
     if u32_at(bytes, AT_CRC) != crc32(&bytes[..AT_CRC]) {
         return Err(HeaderError::CrcWrong);
     }
-    match u32_at(bytes, AT_RESERVED) {
-        0 => Ok(()),
-        got => Err(HeaderError::ReservedNotZero { got }),
-    }
+    Ok(())
 }
 
 const fn component_number(component: Component) -> u8 {
@@ -287,6 +284,7 @@ mod tests {
             load_address: 0x0801_0200,
             body: Body::new(512, 100_000).unwrap(),
             release_id: 0x1122_3344_5566_7788,
+            system_min: MajorMinor::default(),
         }
     }
 
@@ -310,6 +308,9 @@ mod tests {
         assert_eq!(sample().emit(), golden);
         assert_eq!(Header::parse(&golden), Ok(sample()));
         assert_eq!(sample().image_bytes(), 100_512);
+        let header = Header { system_min: MajorMinor::new(0x0102, 3), ..sample() };
+        assert_eq!(header.emit()[AT_SYSTEM_MIN..AT_CRC], [2, 1, 3, 0]);
+        assert_eq!(Header::parse(&header.emit()), Ok(header));
     }
 
     #[test]
@@ -320,7 +321,6 @@ mod tests {
         assert_eq!(patched(AT_FORMAT, 2), Err(HeaderError::FormatUnknown { got: 2 }));
         assert_eq!(patched(AT_COMPONENT, 9), Err(HeaderError::ComponentUnknown { got: 9 }));
         assert_eq!(patched(AT_LINK, 5), Err(HeaderError::LinkUnknown { got: 5 }));
-        assert_eq!(patched(AT_RESERVED, 1), Err(HeaderError::ReservedNotZero { got: 1 }));
         // A byte behind the padding's first zero, a space, and no text at all.
         assert_eq!(patched(AT_HARDWARE + 15, b'x'), Err(HeaderError::HardwareIdInvalid));
         assert_eq!(patched(AT_HARDWARE, b' '), Err(HeaderError::HardwareIdInvalid));
@@ -356,7 +356,6 @@ mod tests {
         fn any_fields_under_a_right_crc_parse_to_what_emits_the_same(mut bytes: [u8; HEADER_BYTES]) {
             put(&mut bytes, 0, &MAGIC);
             put(&mut bytes, AT_FORMAT, &FORMAT.to_le_bytes());
-            put(&mut bytes, AT_RESERVED, &[0; 4]);
             bytes[AT_COMPONENT] %= 4;
             bytes[AT_LINK] %= 4;
             let crc = crc32(&bytes[..AT_CRC]);

@@ -2,7 +2,7 @@
 
 use crate::image::hardware::HardwareId;
 use crate::image::header::{Component, Header, Link};
-use crate::image::version::Version;
+use crate::image::version::{MajorMinor, Version};
 
 /// How much of an image is in flash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct ImageInfo {
     pub security_counter: Option<u32>,
     /// Its length in bytes; `None` while the bytes that contain it are not yet available.
     pub image_bytes: Option<u32>,
+    /// The lowest version of the system firmware that it runs on.
+    pub system_min: MajorMinor,
 }
 
 impl From<Header> for ImageInfo {
@@ -39,6 +41,7 @@ impl From<Header> for ImageInfo {
             version: header.version,
             security_counter: Some(header.security_counter),
             image_bytes: Some(header.image_bytes()),
+            system_min: header.system_min,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The version of an image: three numbers, compared in order.
+//! The version of an image: three numbers, compared in order; and its first two.
 
 use crate::print::print_by_name;
 use core::fmt;
@@ -26,6 +26,39 @@ impl Version {
     #[must_use]
     pub const fn new(major: u16, minor: u16, patch: u32) -> Self {
         Self { major, minor, patch }
+    }
+
+    /// Returns the first two numbers.
+    #[must_use]
+    pub const fn major_minor(self) -> MajorMinor {
+        MajorMinor::new(self.major, self.minor)
+    }
+}
+
+/// The first two numbers of a version, as a lower bound; 0.0 is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MajorMinor {
+    /// Compared first.
+    pub major: u16,
+    /// Compared last.
+    pub minor: u16,
+}
+
+impl MajorMinor {
+    /// Creates it from both numbers.
+    #[must_use]
+    pub const fn new(major: u16, minor: u16) -> Self {
+        Self { major, minor }
+    }
+}
+
+impl FromStr for MajorMinor {
+    type Err = VersionTextInvalid;
+
+    /// Parses `major.minor`, digits only.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (major, minor) = text.split_once('.').ok_or(VersionTextInvalid)?;
+        Ok(Self { major: number(Some(major))?, minor: number(Some(minor))? })
     }
 }
 
@@ -70,6 +103,15 @@ mod tests {
     fn a_version_reads_back_what_it_prints() {
         let version = Version::new(65535, 0, 4_294_967_295);
         assert_eq!(version.to_string().parse(), Ok(version));
+    }
+
+    #[test]
+    fn the_first_two_numbers_are_a_bound_of_their_own() {
+        assert_eq!("2.1".parse(), Ok(MajorMinor::new(2, 1)));
+        assert!(MajorMinor::new(2, 10) > Version::new(2, 9, 99).major_minor());
+        for text in ["", "2", "2.", ".1", "2.1.0", "+2.1", "65536.0"] {
+            assert_eq!(text.parse::<MajorMinor>(), Err(VersionTextInvalid), "{text}");
+        }
     }
 
     #[test]

@@ -144,6 +144,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         identity.check(&accept, image_bytes)?;
         Ok(identity)
     }
+            system_version: self.config.system_version,
 
     async fn check_signature(&mut self, digest: &Digest, signature: &Signature<'_>) -> Result<(), Refusal> {
         let Signature { kind, key_id, bytes } = *signature;

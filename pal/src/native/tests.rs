@@ -45,6 +45,7 @@ pub(crate) fn config(flash: &Nor) -> DeviceConfig {
         version_rule: VersionRule::Newer,
         security_counter_min: 0,
         key_epoch: 0,
+        system_version: crate::Version::default(),
         trial_attempts: TRIAL_ATTEMPTS_DEFAULT,
     }
 }

@@ -3,6 +3,7 @@
 use crate::image::accept::VersionRule;
 use crate::image::hardware::{HardwareId, HardwareIdInvalid};
 use crate::image::header::Component;
+use crate::image::version::Version;
 use crate::print::print_by_name;
 use crate::store::layout::{Layout, LayoutError};
 use crate::store::record_format::RecordSpec;
@@ -31,13 +32,16 @@ pub struct DeviceConfig {
     /// The key epoch to which the monotonic record is raised once this program is confirmed. Keys of earlier epochs are
     /// then permanently revoked.
     pub key_epoch: u32,
+    /// The version of the system firmware that the app runs on; images that require a later one are refused. 0.0.0, if there
+    /// is none; [`Components`](crate::Components) sets it.
+    pub system_version: Version,
     /// Number of boots of a trial, 1..=15; see [`TRIAL_ATTEMPTS_DEFAULT`].
     pub trial_attempts: u8,
 }
 
 impl DeviceConfig {
     /// Creates a configuration for the hardware id `hardware` with the defaults: component `app`, newer versions only,
-    /// minimum security counter 0, key epoch 0, and [`TRIAL_ATTEMPTS_DEFAULT`] boots of a trial.
+    /// minimum security counter 0, key epoch 0, no system firmware, and [`TRIAL_ATTEMPTS_DEFAULT`] boots of a trial.
     ///
     /// # Errors
     /// [`HardwareIdInvalid`].
@@ -49,6 +53,7 @@ impl DeviceConfig {
             version_rule: VersionRule::Newer,
             security_counter_min: 0,
             key_epoch: 0,
+            system_version: Version::default(),
             trial_attempts: TRIAL_ATTEMPTS_DEFAULT,
         })
     }

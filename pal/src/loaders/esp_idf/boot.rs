@@ -20,6 +20,7 @@ use crate::fault::Fault;
 use crate::image::header::{Component, Link};
 use crate::image::identity::{Available, ImageInfo};
 use crate::image::slot::SlotId;
+use crate::image::version::MajorMinor;
 use crate::platform::boot::LoaderState;
 use crate::refusal::Refusal;
 use crate::store::layout::Layout;
@@ -142,6 +143,7 @@ impl EspImages {
             version: descriptor.version,
             security_counter: Some(descriptor.security_counter),
             image_bytes,
+            system_min: MajorMinor::default(),
         })
     }
 }

@@ -90,6 +90,7 @@ fn device(flash: &mut Flash4, factory: bool, running: SlotId) -> Device<'_> {
         version_rule: VersionRule::Newer,
         security_counter_min: 0,
         key_epoch: 0,
+        system_version: crate::Version::default(),
         trial_attempts: 1,
     };
     let loader = EspIdf::new(otadata(factory), &layout).unwrap();

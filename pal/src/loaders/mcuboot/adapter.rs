@@ -12,6 +12,7 @@ use crate::fault::Fault;
 use crate::image::header::{Component, Link};
 use crate::image::identity::{Available, ImageInfo};
 use crate::image::slot::SlotId;
+use crate::image::version::MajorMinor;
 use crate::platform::boot::LoaderState;
 use crate::refusal::Refusal;
 use crate::store::region::Region;
@@ -44,6 +45,7 @@ impl<const BOARD_NAMED: bool> McubootImages<BOARD_NAMED> {
             version: header.version,
             security_counter: None,
             image_bytes: None,
+            system_min: MajorMinor::default(),
         };
         if extent == Available::Whole {
             let tlvs = read_tlvs(flash, region, &header).await?.map_err(refused)?;

@@ -44,6 +44,7 @@ fn device(flash: &mut Nor, running: SlotId) -> Device<'_> {
         version_rule: VersionRule::Newer,
         security_counter_min: 0,
         key_epoch: 0,
+        system_version: crate::Version::default(),
         trial_attempts: TRIAL_ATTEMPTS_DEFAULT,
     };
     let selector = OwnSelector::new(&config.layout, running);

@@ -193,6 +193,7 @@ fn platform() -> Option<Platform> {
         version_rule: VersionRule::Newer,
         security_counter_min: 0,
         key_epoch: 0,
+        system_version: ota_pal::Version::default(),
         trial_attempts: 3,
     };
     let mut keys = KeySet::new();
