@@ -61,6 +61,7 @@ pub mod asynchronous {
     pub use loaders::bridge::{Loader, LoaderBridge};
     pub use native::Native;
     pub use native::boot_control::{BootControl, ImageFormat, OwnFormat, OwnSelector};
+    pub use native::components::Components;
     pub use native::erase::erase_slots;
 }
 
@@ -85,13 +86,14 @@ pub mod blocking {
     pub use flash::{Blocking, Flash, erase_sector, hash, is_erased};
     pub use native::Native;
     pub use native::boot_control::{BootControl, ImageFormat, OwnFormat, OwnSelector};
+    pub use native::components::Components;
     pub use native::erase::erase_slots;
 }
 
 pub use asynchronous::{
-    Async, Blocking, BootControl, BootRecords, ConcatFlash, Flash, ImageFormat, ImageManagement, Loader, LoaderBridge,
-    MonotonicRecords, Native, OwnFormat, OwnSelector, Platform, Size, VerifiedImage, Writer, device, erase_sector,
-    erase_slots, flash, hash, is_erased, loaders, native, poll_ready, read_header,
+    Async, Blocking, BootControl, BootRecords, Components, ConcatFlash, Flash, ImageFormat, ImageManagement, Loader,
+    LoaderBridge, MonotonicRecords, Native, OwnFormat, OwnSelector, Platform, Size, VerifiedImage, Writer, device,
+    erase_sector, erase_slots, flash, hash, is_erased, loaders, native, poll_ready, read_header,
 };
 
 #[cfg(feature = "littlefs")]
@@ -111,7 +113,7 @@ pub use image::version::{MajorMinor, Version, VersionTextInvalid};
 pub use platform::boot::{BootStatus, Change, LoaderState};
 pub use platform::config::{ConfigError, DeviceConfig, JOURNAL_PAYLOAD_BYTES_MAX, TRIAL_ATTEMPTS_DEFAULT};
 pub use platform::hooks::{NoWatchdog, Reset, Watchdog};
-pub use platform::{BootState, ImageState, Reception};
+pub use platform::{BootState, ImageState, Reception, Slots};
 pub use refusal::Refusal;
 pub use store::boot_record::{BootRecord, POWER_LOSSES_MAX, REASON_ATTEMPTS_EXHAUSTED, TRIAL_ATTEMPTS_MAX, Trial};
 pub use store::images::{Image, ImageStatus, Images, Source};

@@ -6,9 +6,10 @@ mod writer;
 use super::bisync;
 use crate::fault::Fault;
 use crate::image::digest::Digest;
+use crate::image::header::Component;
 use crate::image::identity::ImageInfo;
 use crate::image::slot::SlotId;
-use crate::platform::{BootState, Reception};
+use crate::platform::{BootState, Reception, Slots};
 use crate::refusal::Refusal;
 use crate::verify::signature::{Signature, SignatureKind};
 
@@ -33,6 +34,15 @@ pub trait Platform {
     /// # Errors
     /// [`Fault`] if flash cannot be read or the boot record is invalid.
     async fn boot_state(&mut self) -> Result<BootState, Fault>;
+
+    /// Returns the slots of a component, as of the last [`boot_state`](Self::boot_state) or [`begin`](Self::begin); `None`
+    /// before these, or if this device does not have the component. A device with one component returns its slots for
+    /// [`Component::App`], whichever component it is.
+    fn slots(&self, component: Component) -> Option<Slots>;
+
+    /// Selects the component that the other methods access: one that [`slots`](Self::slots) returns the slots of. Does
+    /// nothing on a device with one component.
+    fn select(&mut self, _component: Component) {}
 
     /// Returns the digest of the first `image_bytes` of the running slot.
     ///

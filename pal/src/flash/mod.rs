@@ -10,6 +10,7 @@ pub mod joined;
 #[cfg(feature = "littlefs")]
 pub mod littlefs;
 pub(crate) mod records;
+mod shared;
 
 use super::{bisync, only_async, only_sync};
 #[only_async]

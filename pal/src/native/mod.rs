@@ -13,6 +13,7 @@ use crate::image::accept::AcceptancePolicy;
 use crate::image::digest::Digest;
 use crate::image::identity::{Available, ImageInfo};
 use crate::image::slot::SlotId;
+use crate::platform::Slots;
 use crate::platform::boot::{BootStatus, Change};
 use crate::platform::config::{ConfigError, DeviceConfig, JOURNAL};
 use crate::platform::hooks::{NoWatchdog, Reset, Watchdog};
@@ -24,6 +25,7 @@ use crate::verify::signature::Signature;
 use crate::verify::signature::Verifier;
 
 pub mod boot_control;
+pub mod components;
 pub mod erase;
 mod platform;
 pub(crate) mod slots;
@@ -41,6 +43,8 @@ pub struct Native<F, V, R, W = NoWatchdog, B = OwnSelector> {
     journal: Records,
     floors: MonotonicRecords,
     incoming: Option<SlotWriter>,
+    /// As of the last boot state or reception.
+    slots: Option<Slots>,
 }
 
 #[bisync]
@@ -57,8 +61,8 @@ impl<F: Flash, V: Verifier, R: Reset> Native<F, V, R, NoWatchdog, OwnSelector> {
 
     /// Adds a watchdog, which long operations feed.
     pub fn with_watchdog<W: Watchdog>(self, watchdog: W) -> Native<F, V, R, W, OwnSelector> {
-        let Self { flash, verifier, reset, config, boot, journal, floors, incoming, .. } = self;
-        Native { flash, verifier, reset, watchdog, config, boot, journal, floors, incoming }
+        let Self { flash, verifier, reset, config, boot, journal, floors, incoming, slots, .. } = self;
+        Native { flash, verifier, reset, watchdog, config, boot, journal, floors, incoming, slots }
     }
 }
 
@@ -82,7 +86,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         }
         let journal = Records::new(config.layout.journal(), JOURNAL);
         let floors = MonotonicRecords::new(&config.layout);
-        Ok(Self { flash, verifier, reset, watchdog, config, boot, journal, floors, incoming: None })
+        Ok(Self { flash, verifier, reset, watchdog, config, boot, journal, floors, incoming: None, slots: None })
     }
 
     fn region(&self, slot: SlotId) -> Region {
@@ -140,11 +144,11 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             version_rule: self.config.version_rule,
             security_counter_min: running_counter.max(floor.security_counter).max(self.config.security_counter_min),
             slot,
+            system_version: self.config.system_version,
         };
         identity.check(&accept, image_bytes)?;
         Ok(identity)
     }
-            system_version: self.config.system_version,
 
     async fn check_signature(&mut self, digest: &Digest, signature: &Signature<'_>) -> Result<(), Refusal> {
         let Signature { kind, key_id, bytes } = *signature;

@@ -7,11 +7,12 @@ use super::Native;
 use super::boot_control::BootControl;
 use crate::fault::Fault;
 use crate::image::digest::Digest;
+use crate::image::header::Component;
 use crate::image::identity::ImageInfo;
 use crate::image::slot::SlotId;
 use crate::image::version::Version;
 use crate::platform::hooks::{Reset, Watchdog};
-use crate::platform::{BootState, Reception};
+use crate::platform::{BootState, Reception, Slots};
 use crate::refusal::Refusal;
 use crate::store::images::Images;
 use crate::verify::signature::{Signature, SignatureKind, Verifier};
@@ -20,6 +21,10 @@ use crate::verify::signature::{Signature, SignatureKind, Verifier};
 impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for Native<F, V, R, W, B> {
     async fn boot_state(&mut self) -> Result<BootState, Fault> {
         Self::boot_state(self).await
+    }
+
+    fn slots(&self, component: Component) -> Option<Slots> {
+        Self::slots(self, component)
     }
 
     async fn running_digest(&mut self, image_bytes: u32) -> Result<Digest, Fault> {

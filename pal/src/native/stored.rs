@@ -11,6 +11,7 @@ use crate::image::digest::Digest;
 use crate::image::identity::{Available, ImageInfo};
 use crate::image::slot::SlotId;
 use crate::image::version::Version;
+use crate::platform::Slots;
 use crate::platform::boot::{BootStatus, Change};
 use crate::platform::hooks::{Reset, Watchdog};
 use crate::refusal::Refusal;
@@ -124,6 +125,9 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             self.erase_image(slot).await?;
             record.images.set(slot, None);
         }
+        // A slot without an image is the next one.
+        let free = self.slot_for(running, &record.images, 1)?;
+        self.slots = Some(Slots { running, free });
         Ok(self.store(&record, Change::RecordOnly).await?)
     }
 

@@ -7,11 +7,12 @@ use super::super::native::slots::SlotWriter;
 use super::Native;
 use crate::fault::Fault;
 use crate::image::digest::Digest;
+use crate::image::header::Component;
 use crate::image::identity::{Available, ImageInfo};
 use crate::image::slot::SlotId;
 use crate::platform::boot::{BootStatus, Change};
 use crate::platform::hooks::{Reset, Watchdog};
-use crate::platform::{BootState, Reception};
+use crate::platform::{BootState, Reception, Slots};
 use crate::refusal::Refusal;
 use crate::store::boot_record::{BootRecord, Trial};
 use crate::store::images::{Image, ImageStatus, Images, Source};
@@ -25,6 +26,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         let BootStatus { running, record } = self.found().await?;
         // The shortest image fits every slot, and there are at least two.
         let free = self.slot_for(running, &record.images, 1).unwrap_or(running);
+        self.slots = Some(Slots { running, free });
         let BootRecord { confirmed, trial, broken_rows, .. } = record;
         let running_image = self.running_identity(running).await?;
         let floor = match running == confirmed {
@@ -32,6 +34,11 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             false => self.floors.load(&mut self.flash).await,
         };
         Ok(BootState { running, confirmed, free, trial, running_image, broken_rows, floor })
+    }
+
+    /// See [`Platform::slots`](crate::Platform::slots).
+    pub fn slots(&self, component: Component) -> Option<Slots> {
+        self.slots.filter(|_| component == Component::App || component == self.config.component)
     }
 
     /// See [`Platform::running_digest`](crate::Platform::running_digest).
@@ -56,6 +63,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         let slot = self.slot_for(running, &record.images, image_bytes)?;
         // First, so that a power cut leaves the earlier image with its row and without the loader's state.
         self.boot.vacate(&mut self.flash, running, slot).await?;
+        self.slots = Some(Slots { running, free: slot });
         let earlier = record.images.get(slot);
         let status = earlier.filter(|earlier| earlier.image_bytes == image_bytes).map(|earlier| earlier.status);
         let keep_bytes = match status {

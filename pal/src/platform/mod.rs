@@ -36,6 +36,15 @@ pub struct BootState {
     pub floor: Result<RollbackCounters, Fault>,
 }
 
+/// Two slots of a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slots {
+    /// The slot that it runs from.
+    pub running: SlotId,
+    /// The slot for its next image, as [`BootState::free`].
+    pub free: SlotId,
+}
+
 /// The state of the running image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageState {
@@ -48,6 +57,11 @@ pub enum ImageState {
 }
 
 impl BootState {
+    /// Whether the running image is confirmed, and no trial is pending or started.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.running == self.confirmed && !matches!(self.trial, Trial::Pending { .. } | Trial::Started { .. })
+    }
+
     /// Returns the state of the running image according to the boot record.
     #[must_use]
     pub fn image_state(&self) -> ImageState {

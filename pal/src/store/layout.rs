@@ -168,6 +168,20 @@ impl Layout {
     /// # Errors
     /// [`LayoutError`] if the geometry is not supported or leaves no sector for a slot.
     pub const fn divide(geometry: Geometry, slot_count: usize, factory: bool) -> Result<Self, LayoutError> {
+        Self::divide_part(geometry, Region::new(0, geometry.capacity_bytes), slot_count, factory)
+    }
+
+    /// Divides `part` of the flash as [`divide`](Self::divide) divides the whole: for one of two components.
+    ///
+    /// # Errors
+    /// [`LayoutError`] if the geometry is not supported, `part` is not within the flash, does not start at a sector, or leaves
+    /// no sector for a slot.
+    pub const fn divide_part(
+        geometry: Geometry,
+        part: Region,
+        slot_count: usize,
+        factory: bool,
+    ) -> Result<Self, LayoutError> {
         if let Err(error) = check_geometry(geometry) {
             return Err(error);
         }
@@ -176,18 +190,23 @@ impl Layout {
         }
         let record_bytes = sectors_min(geometry.erase_bytes) * geometry.erase_bytes;
         let parts = slot_count as u32 + factory as u32;
-        let slot_bytes = geometry.capacity_bytes.saturating_sub(3 * record_bytes) / parts / geometry.erase_bytes
-            * geometry.erase_bytes;
+        let slot_bytes =
+            part.len_bytes().saturating_sub(3 * record_bytes) / parts / geometry.erase_bytes * geometry.erase_bytes;
+        let start_bytes = part.offset_bytes();
+        if start_bytes > geometry.capacity_bytes || part.len_bytes() > geometry.capacity_bytes - start_bytes {
+            let (offset_bytes, len_bytes) = (start_bytes, part.len_bytes());
+            return Err(LayoutError::OutOfRange { offset_bytes, len_bytes, capacity_bytes: geometry.capacity_bytes });
+        }
         let mut regions = [Region::new(0, 0); SLOTS_MAX + 1];
         let mut index = 0;
         while index < parts as usize {
-            regions[index] = Region::new(3 * record_bytes + index as u32 * slot_bytes, slot_bytes);
+            regions[index] = Region::new(start_bytes + 3 * record_bytes + index as u32 * slot_bytes, slot_bytes);
             index += 1;
         }
         let records = RecordRegions {
-            boot: Region::new(0, record_bytes),
-            journal: Region::new(record_bytes, record_bytes),
-            monotonic: Region::new(2 * record_bytes, record_bytes),
+            boot: Region::new(start_bytes, record_bytes),
+            journal: Region::new(start_bytes + record_bytes, record_bytes),
+            monotonic: Region::new(start_bytes + 2 * record_bytes, record_bytes),
         };
         match Self::new(geometry, regions.split_at(slot_count).0, records) {
             Ok(layout) if factory => layout.with_factory(geometry, regions[slot_count]),
@@ -281,6 +300,20 @@ impl Layout {
     #[must_use]
     pub fn is_clear_of(&self, region: Region) -> bool {
         self.regions(0).iter().all(|(mine, _)| !mine.overlaps(region))
+    }
+
+    /// Whether no region of this layout shares bytes with one of `other`.
+    pub(crate) fn check_apart(&self, other: &Self) -> Result<(), LayoutError> {
+        match other.regions(0).iter().find(|(theirs, _)| !self.is_clear_of(*theirs)) {
+            None => Ok(()),
+            Some((theirs, _)) => {
+                let mine = self.regions(0).into_iter().find(|(mine, _)| mine.overlaps(*theirs));
+                Err(LayoutError::Overlap {
+                    first_offset_bytes: mine.map_or(0, |(mine, _)| mine.offset_bytes()),
+                    second_offset_bytes: theirs.offset_bytes(),
+                })
+            }
+        }
     }
 
     /// Every region with the number of sectors that it needs: zero for a slot that does not exist.
@@ -426,6 +459,23 @@ mod tests {
         let at = |index: u32| Region::new(0x6000 + index * 0x2000, 0x2000);
         assert_eq!(slots, [at(0), at(1), at(2), at(3)]);
         assert_eq!((layout.slot_count(), layout.factory()), (3, Some(at(3))));
+    }
+
+    #[test]
+    fn a_part_of_a_flash_is_divided_apart_from_the_rest() {
+        let geometry = Geometry { capacity_bytes: 128 * 1024, ..GEOMETRY };
+        let part = |at, len_bytes| Layout::divide_part(geometry, Region::new(at, len_bytes), 2, false);
+        let (whole, first, second) = (Layout::split(GEOMETRY), part(0, 0x1_0000), part(0x1_0000, 0x1_0000).unwrap());
+        assert_eq!(first, whole);
+        assert_eq!(second.boot_record(), Region::new(0x1_0000, 0x2000));
+        assert_eq!(second.monotonic(), Region::new(0x1_4000, 0x2000));
+        assert_eq!(second.slot(SlotId::B), Region::new(0x1_B000, 0x5000));
+        assert_eq!(first.unwrap().check_apart(&second), Ok(()));
+        let overlap = Err(LayoutError::Overlap { first_offset_bytes: 0x1_B000, second_offset_bytes: 0x1_E000 });
+        assert_eq!(second.check_apart(&part(0x1_8000, 0x8000).unwrap()), overlap);
+        for (at, len_bytes) in [(0x1_0000, 0x1_1000), (0x2_1000, 0x1000), (0x1_0000, u32::MAX)] {
+            assert!(matches!(part(at, len_bytes), Err(LayoutError::OutOfRange { .. })), "{at:#x}");
+        }
     }
 
     #[test]

@@ -53,6 +53,10 @@ impl Platform for Interface {
         Ok(BootState { running, confirmed, free, trial, running_image: None, broken_rows: 0, floor })
     }
 
+    fn slots(&self, _component: Component) -> Option<Slots> {
+        Some(Slots { running: SlotId::A, free: SlotId::B })
+    }
+
     fn running_digest(&mut self, _image_bytes: u32) -> Result<Digest, Fault> {
         call(2).map(|()| digest())
     }
