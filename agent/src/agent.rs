@@ -2,7 +2,7 @@
 //! It owns no connection: [`pump`](super::pump) does, or a loop of the caller.
 
 use ota_jobs::{Document, Encoding, JobId, JobRef, JobsTopic, RawJson, Reason, Topic};
-use ota_pal::{Fault, ImageState, SignatureKind, SlotId};
+use ota_pal::{Component, Fault, ImageState, SignatureKind, SlotId, Slots};
 
 use super::boot::{machine_boot, read_boot};
 use super::{Platform, bisync};
@@ -63,7 +63,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             machine: Machine::at_boot(config, record, boot, seed, now),
             platform,
             application,
-            update: UpdateJob::new(url, state.running, state.free),
+            update: UpdateJob::new(url, state.running),
             connected: false,
             reset: false,
             shutdown: None,
@@ -79,7 +79,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     /// # Cancel safety
     /// Not cancel-safe: start a new agent after dropping the future.
     pub async fn update_now(&mut self, update: Update<'_>, now: Instant) -> Result<(), StartRefused> {
-        start(&mut self.machine, &self.platform, &mut self.update, update, now)?;
+        start(&mut self.machine, &mut self.platform, &mut self.update, update, now)?;
         self.operate(now).await;
         Ok(())
     }
@@ -215,7 +215,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
         self.machine.is_testing() || self.machine.prepares_reset()
     }
 
-    /// The state of the running image in the boot record.
+    /// The state of the running image in the boot record. With two components: of the one that the last job updated.
     ///
     /// Errors: the platform's, if flash cannot be read.
     ///
@@ -309,7 +309,7 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
                 Task::Custom
             }
             Ok(Some(document)) => {
-                let plan = take_document(&self.machine, &self.platform, &mut self.update, Some(job), &document);
+                let plan = take_document(&self.machine, &mut self.platform, &mut self.update, Some(job), &document);
                 plan.map_or_else(Task::Refused, Task::Update)
             }
             Err(error) => Task::Refused(error.into()),
@@ -378,14 +378,10 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             }
             Operation::Begin { keep_bytes } => {
                 let begun = platform.begin(image_bytes, keep_bytes).await;
-                begun.map_or_else(refusal, |begun| {
-                    // Another one, if the image does not fit every slot.
-                    self.update.free = begun.slot;
-                    Done::Begun {
-                        slot: begun.slot.number(),
-                        frontier_bytes: begun.frontier_bytes,
-                        evicted: begun.evicted.map(|version| (version.major, version.minor, version.patch)),
-                    }
+                begun.map_or_else(refusal, |begun| Done::Begun {
+                    slot: begun.slot.number(),
+                    frontier_bytes: begun.frontier_bytes,
+                    evicted: begun.evicted.map(|version| (version.major, version.minor, version.patch)),
                 })
             }
             Operation::CheckHeader => match platform.check_header().await {
@@ -398,7 +394,8 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
                 platform.idle_step(frontier_bytes).await.map_or_else(fault, |more| Done::IdleStepped { more })
             }
             Operation::SaveJournal(phase) => {
-                let Some(record) = self.machine.record(phase) else { return Some(Done::Failed(Reason::JournalFailed)) };
+                let record = self.machine.record(phase, self.update.running.number());
+                let Some(record) = record else { return Some(Done::Failed(Reason::JournalFailed)) };
                 journal_saved(platform.store_journal(&record.encode()).await)
             }
             Operation::ClearJournal => journal_saved(platform.store_journal(&[]).await),
@@ -431,19 +428,23 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
     }
 }
 
-/// Returns the plan of a document. Stores what download and verification need of it, unless the active job receives another
-/// file.
+/// Returns the plan of a document. Selects the component that it updates, and stores what download and verification need of
+/// it, unless the active job receives another file.
 fn take_document<P: Platform>(
     machine: &Machine,
-    platform: &P,
+    platform: &mut P,
     update: &mut UpdateJob<'_>,
     job: Option<&JobId>,
     document: &Document<'_>,
 ) -> Result<Plan, Reason> {
-    let file = update_job::firmware(document, update.free)?;
+    let component = update_job::component(document);
+    let Slots { running, free } = platform.slots(component).ok_or(Reason::NoFileForThisDevice)?;
+    let file = update_job::firmware(document, free)?;
     platform.check_kind(update_job::signature_kind(file)?).map_err(of_refusal)?;
     let plan = update.plan(document, file)?;
     if job.is_none_or(|job| machine.needs_document(job, Some(plan.fingerprint()))) {
+        platform.select(component);
+        update.running = running;
         update.store(document, file);
     }
     Ok(plan)
@@ -452,7 +453,7 @@ fn take_document<P: Platform>(
 /// Starts an update without a job; after an error nothing changed.
 pub(super) fn start<P: Platform>(
     machine: &mut Machine,
-    platform: &P,
+    platform: &mut P,
     stored: &mut UpdateJob<'_>,
     update: Update<'_>,
     now: Instant,
@@ -468,7 +469,12 @@ pub(super) fn start<P: Platform>(
         }
         Update::Image { url, image_bytes, version, digest } => {
             let allowed = platform.check_kind(Some(SignatureKind::Digest)).map_err(of_refusal);
-            allowed.and_then(|()| stored.store_image(url, image_bytes, version, &digest))
+            let plan = allowed.and_then(|()| stored.store_image(url, image_bytes, version, &digest));
+            if let (Ok(_), Some(Slots { running, .. })) = (plan, platform.slots(Component::App)) {
+                platform.select(Component::App);
+                stored.running = running;
+            }
+            plan
         }
     };
     machine.update_now(plan.map_err(StartRefused::Unsuitable)?, now);

@@ -77,7 +77,7 @@ impl<P: ImageManagement, A: Application> Agent<'_, P, A> {
 
     fn start_update(&mut self, now: Instant) -> Result<(), CommandRefused> {
         let update = self.application.update().ok_or(CommandRefused::NotNow)?;
-        Ok(start(&mut self.machine, &self.platform, &mut self.update, update, now)?)
+        Ok(start(&mut self.machine, &mut self.platform, &mut self.update, update, now)?)
     }
 
     /// The verified images in the slots.
@@ -152,12 +152,6 @@ impl<P: ImageManagement, A: Application> Agent<'_, P, A> {
             true => self.platform.erase_images(version).await.map_err(CommandRefused::from),
             false => Err(CommandRefused::Busy),
         };
-        // A slot without an image is used first. If flash cannot be read now, the next update refuses to begin, by name.
-        if erased.is_ok()
-            && let Ok(state) = self.platform.boot_state().await
-        {
-            self.update.free = state.free;
-        }
         let notice = match erased {
             Ok(()) => Notice::ImageErased((version.major, version.minor, version.patch)),
             Err(refused) => Notice::EraseFailed(refused.reason()),

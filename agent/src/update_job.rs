@@ -4,7 +4,7 @@
 use heapless::String;
 use ota_jobs::document::{File, FileType, SignatureKind as WireKind};
 use ota_jobs::{Document, Reason, StreamName};
-use ota_pal::{Digest, SIGNATURE_BYTES_MAX, Signature, SignatureKind, SlotId, Version};
+use ota_pal::{Component, Digest, SIGNATURE_BYTES_MAX, Signature, SignatureKind, SlotId, Version};
 
 use crate::machine::{Plan, Sources};
 
@@ -13,9 +13,8 @@ const KEY_ID_BYTES_MAX: usize = 32;
 
 /// The file of the active job.
 pub(crate) struct UpdateJob<'b> {
-    running: SlotId,
-    /// The slot for the next image, by which its file is chosen.
-    pub(crate) free: SlotId,
+    /// The slot that the component of the update runs from.
+    pub(crate) running: SlotId,
     url: &'b mut [u8],
     url_len: usize,
     stream: Option<StreamName>,
@@ -38,10 +37,9 @@ struct FileSignature {
 
 impl<'b> UpdateJob<'b> {
     /// Creates an empty update; `url` is the buffer for the URL of the active job.
-    pub(crate) fn new(url: &'b mut [u8], running: SlotId, free: SlotId) -> Self {
+    pub(crate) fn new(url: &'b mut [u8], running: SlotId) -> Self {
         Self {
             running,
-            free,
             url,
             url_len: 0,
             stream: None,
@@ -173,18 +171,35 @@ impl FileSignature {
     }
 }
 
-/// The file of a document for a slot of this device: the one that is linked for it, else the first one that runs from any
+/// The component that a document updates: that of its first firmware.
+pub(crate) fn component(document: &Document<'_>) -> Component {
+    let is_system = |file: &File<'_>| match FileType::new(file.file_type) {
+        FileType::Firmware { system, .. } => Some(system),
+        FileType::Other(_) => None,
+    };
+    match document.files.iter().find_map(is_system) {
+        Some(true) => Component::System,
+        Some(false) | None => Component::App,
+    }
+}
+
+/// The file of a document for a slot of its component: the one that is linked for it, else the first one that runs from any
 /// slot. The document only routes: the header of the image decides whether the slot takes it.
 ///
 /// Errors: [`Reason::WrongSlotLink`] if all firmware is linked for other slots, [`Reason::NoFileForThisDevice`].
 pub(crate) fn firmware<'d, 'a>(document: &'d Document<'a>, slot: SlotId) -> Result<&'d File<'a>, Reason> {
+    let is_system = component(document) == Component::System;
     let mut found = Err(Reason::NoFileForThisDevice);
     for file in &document.files {
-        match FileType::new(file.file_type) {
-            FileType::Linked { slot: number } if number == slot.number() => return Ok(file),
-            FileType::Firmware if found.is_err() => found = Ok(file),
-            FileType::Linked { .. } if found.is_err() => found = Err(Reason::WrongSlotLink),
-            FileType::Firmware | FileType::Linked { .. } | FileType::Other(_) => {}
+        let link = match FileType::new(file.file_type) {
+            FileType::Firmware { system, slot } if system == is_system => slot,
+            FileType::Firmware { .. } | FileType::Other(_) => continue,
+        };
+        match link {
+            Some(number) if number == slot.number() => return Ok(file),
+            None if found.is_err() => found = Ok(file),
+            Some(_) if found.is_err() => found = Err(Reason::WrongSlotLink),
+            Some(_) | None => {}
         }
     }
     found
@@ -203,11 +218,12 @@ pub(crate) fn signature_kind(file: &File<'_>) -> Result<Option<SignatureKind>, R
     }
 }
 
-/// Identifies a file: FNV-1a over its size, number and signature, or, if it is unsigned, over size, number and stream or URL.
-/// The query of a URL does not count: it is another one in each document.
+/// Identifies a file: FNV-1a over its size, number and signature, or, if it is unsigned, over size, number and stream or URL;
+/// and over the component, if that is the system. The query of a URL does not count: it is another one in each document.
 fn fingerprint(document: &Document<'_>, file: &File<'_>) -> u32 {
     let numbers = file.file_size.to_le_bytes().into_iter().chain(file.file_id.to_le_bytes());
-    let hash = fnv(FNV_START, numbers);
+    let system = (component(document) == Component::System).then_some(1);
+    let hash = fnv(FNV_START, numbers.chain(system));
     match (&file.signature, &document.stream_name) {
         (Some(signature), _) => fnv(hash, signature.base64.base64()),
         (None, Some(stream)) => fnv(hash, stream.as_str().bytes()),
@@ -246,7 +262,7 @@ mod tests {
 
     /// The update of a device that runs from slot A.
     fn update(url: &mut [u8]) -> UpdateJob<'_> {
-        UpdateJob::new(url, SlotId::A, SlotId::B)
+        UpdateJob::new(url, SlotId::A)
     }
 
     fn plan(text: &str, url_bytes: usize) -> Result<Plan, Reason> {
@@ -332,12 +348,35 @@ mod tests {
             (&["null", "0"], Ok(0), Ok(0)),
             (&["7", "10", "null"], Ok(1), Ok(2)),
             (&["7", "14", "9"], none, none),
+            (&["16"], Ok(0), Ok(0)),
+            (&["26", "27"], Ok(0), Ok(1)),
+            (&["27", "29"], wrong, Ok(0)),
+            (&["16", "0", "11"], Ok(0), Ok(0)), // of one component only
+            (&["0", "27"], Ok(0), Ok(0)),
         ] {
             let text = release(types);
             let document = read(&text);
             let taken = |free| firmware(&document, free).map(|file| file.file_id);
             assert_eq!((taken(SlotId::A), taken(SlotId::B)), (in_a, in_b), "{types:?}");
         }
+    }
+
+    #[test]
+    fn a_document_updates_the_component_of_its_first_firmware() {
+        let (app, system) = (Component::App, Component::System);
+        for (types, expected) in
+            [(&["0"][..], app), (&["null"], app), (&["13"], app), (&["16"], system), (&["7", "29", "0"], system)]
+        {
+            assert_eq!(component(&read(&release(types))), expected, "{types:?}");
+        }
+    }
+
+    /// Otherwise half of one component's image would be completed in the slot of the other.
+    #[test]
+    fn the_same_file_for_another_component_is_another_file() {
+        let of = |file_type| plan(&document("s", &format!(r#","fileType":{file_type}"#)), 0).unwrap().fingerprint();
+        assert_eq!(of(0), of(11));
+        assert_ne!(of(0), of(16));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use ota_jobs::document::FileType;
-use ota_pal::{Header, Link, SlotId};
+use ota_pal::{Component, Header, Link, SlotId};
 
 /// The start of an image.
 #[derive(Clone, Debug)]
@@ -70,12 +70,12 @@ impl fmt::Display for ReleaseError {
     }
 }
 
-/// Returns the `fileType` of each image of a job; none if no image is linked for one slot.
+/// Returns the `fileType` of each image of a job; none for firmware of the app that runs from any slot, and for other files.
 ///
 /// Errors: [`ReleaseError`] if an image is linked for one slot, and the images are not one release.
 pub fn file_types(images: &[Head]) -> Result<Vec<Option<u32>>, ReleaseError> {
     if images.iter().all(|image| slot_of(image).is_none()) {
-        return Ok(vec![None; images.len()]);
+        return Ok(images.iter().map(|image| type_of(image).filter(|number| *number > 0)).collect());
     }
     let mut checked: Vec<(&Head, &Header, SlotId)> = Vec::new();
     for image in images {
@@ -93,7 +93,12 @@ pub fn file_types(images: &[Head]) -> Result<Vec<Option<u32>>, ReleaseError> {
         }
         checked.push((image, header, slot));
     }
-    Ok(checked.iter().map(|(_, _, slot)| Some(FileType::Linked { slot: slot.number() }.number())).collect())
+    Ok(images.iter().map(type_of).collect())
+}
+
+fn type_of(image: &Head) -> Option<u32> {
+    let system = image.header.as_ref()?.component == Component::System;
+    Some(FileType::Firmware { system, slot: slot_of(image).map(SlotId::number) }.number())
 }
 
 fn slot_of(image: &Head) -> Option<SlotId> {
@@ -122,7 +127,7 @@ fn difference(one: &Header, other: &Header) -> Option<String> {
 mod tests {
     use super::*;
     use ota_pal::image::header::Body;
-    use ota_pal::{Component, HardwareId, Version};
+    use ota_pal::{HardwareId, Version};
 
     fn header(link: Link) -> Header {
         Header {
@@ -134,12 +139,12 @@ mod tests {
             load_address: 0,
             body: Body::new(512, 1000).unwrap(),
             release_id: 9,
+            system_min: ota_pal::MajorMinor::default(),
         }
     }
 
     fn head(name: &str, header: &Header) -> Head {
         Head::read(name, &header.emit())
-            system_min: ota_pal::MajorMinor::default(),
     }
 
     fn linked(name: &str, slot: SlotId) -> Head {
@@ -159,6 +164,14 @@ mod tests {
         let images = [any.clone(), any, Head::read("raw", b"raw")];
         assert_eq!(file_types(&images), Ok(vec![None; 3]));
         assert_eq!(file_types(&[]), Ok(vec![]));
+    }
+
+    #[test]
+    fn an_image_of_the_system_has_the_type_of_one() {
+        let system = |link| head("system", &Header { component: Component::System, ..header(link) });
+        assert_eq!(file_types(&[system(Link::Any)]), Ok(vec![Some(16)]));
+        let linked = [system(Link::Only(SlotId::B)), system(Link::Only(SlotId::A))];
+        assert_eq!(file_types(&linked), Ok(vec![Some(27), Some(26)]));
     }
 
     #[test]

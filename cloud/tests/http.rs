@@ -100,30 +100,36 @@ async fn the_admin_requests_need_the_token_and_return_the_reason() {
     world.service.stop().await;
 }
 
-/// The header of an image of version 1.0.`patch` that is linked for `slot`, with a body of one byte.
+/// An image of version 1.0.`patch` that is linked for `slot`, with a body of one byte.
 fn linked(slot: SlotId, patch: u32) -> Vec<u8> {
+    image(Component::App, Link::Only(slot), patch)
+}
+
+fn image(component: Component, link: Link, patch: u32) -> Vec<u8> {
     let header = Header {
-        component: Component::App,
-        link: Link::Only(slot),
+        component,
+        link,
         hardware: HardwareId::new("board-7").unwrap(),
         version: Version::new(1, 0, patch),
         security_counter: 0,
         load_address: 0,
         body: Body::new(64, 1).unwrap(),
         release_id: 0,
+        system_min: ota_pal::MajorMinor::default(),
     };
     [&header.emit()[..], b"x"].concat()
 }
 
-        system_min: ota_pal::MajorMinor::default(),
 #[tokio::test(flavor = "multi_thread")]
 async fn images_that_are_linked_for_slots_get_their_file_types_unless_the_request_names_others() {
     let dir = TempDir::new();
     let world = TestService::start(config(dir.path())).await;
     let (a, b) = (world.upload(&linked(SlotId::A, 1)).await, world.upload(&linked(SlotId::B, 1)).await);
     let (newer, short) = (world.upload(&linked(SlotId::B, 2)).await, world.upload(b"short").await);
+    let system = world.upload(&image(Component::System, Link::Any, 1)).await;
     let token = format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", world.token);
     for (index, (files, expected)) in [
+        (format!(r#"{{"image":"{system}"}}"#), Ok([Some(16), None])),
         (format!(r#"{{"image":"{a}"}},{{"image":"{b}"}}"#), Ok([Some(10), Some(11)])),
         (format!(r#"{{"image":"{b}"}},{{"image":"{a}","file_type":11}}"#), Ok([Some(11), Some(11)])),
         (format!(r#"{{"image":"{b}"}},{{"image":"{short}","file_type":7}}"#), Ok([Some(11), Some(7)])),

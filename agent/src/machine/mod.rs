@@ -92,8 +92,6 @@ pub struct Machine {
     /// Requests of a polling device since the boot, or since [`AgentConfig::discovery`] was set.
     polls: u32,
     statistics: Statistics,
-    /// The slot that runs.
-    running: u8,
     /// The job that a reset interrupted, until the service offers it or another one.
     interrupted: Option<Record>,
     /// Of the last response about the next job; 0 before the first.
@@ -115,7 +113,6 @@ impl Machine {
             poller: JobPoller::new(),
             polls: 0,
             statistics: Statistics::default(),
-            running: boot.running,
             interrupted: None,
             delay_ms: 0,
             notices: Notices::new(),
@@ -346,9 +343,9 @@ impl Machine {
         self.job.as_ref().map_or([0; 32], |job| job.identity.digest)
     }
 
-    /// The journal record of the active job in `phase`.
-    pub fn record(&self, phase: Phase) -> Option<Record> {
-        let ran = Some(self.running).filter(|_| phase == Phase::Concluded(Outcome::Succeeded));
+    /// The journal record of the active job in `phase`, while slot `running` runs.
+    pub fn record(&self, phase: Phase, running: u8) -> Option<Record> {
+        let ran = Some(running).filter(|_| phase == Phase::Concluded(Outcome::Succeeded));
         self.job.as_ref().map(|job| Record { ran, ..job.record(phase) })
     }
 

@@ -10,7 +10,7 @@ use crate::release::{self, Head};
 use crate::serve::files::{Files, read_at};
 use crate::store::{Store, StoreError};
 
-/// Sets the type of each file that has none in the request and whose image is linked for one slot.
+/// Sets the type of each file that has none in the request and whose image is linked for one slot, or is of the system.
 ///
 /// Errors: `Bad` if these images are not one release; `Store`.
 pub async fn set(store: &Store, files: &Files, job: &mut NewJob) -> Result<(), AdminError> {
