@@ -9,9 +9,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 
 use ota_jobs::{Reason, Status};
-use ota_pal::{RollbackCounters, Trial};
+use ota_pal::{Component, RollbackCounters, Trial};
 
-use crate::fixtures::{WHILE_MS, confirmed};
+use crate::device::Device;
+use crate::fixtures::WHILE_MS;
 use crate::job::Order;
 use crate::nor::{CHIPS, Chip, CutEffect, FlashFault, PlannedFault};
 use crate::sim::{Ended, Flow, Setup, Simulation};
@@ -69,8 +70,8 @@ pub fn run_case(case: &Case) -> CaseResult {
 
 fn run_unguarded(case: &Case) -> CaseResult {
     let slot_sectors = (4 * IMAGE_BYTES).max(case.scenario.image_bytes + 1_024) as usize / case.chip.sector_bytes + 1;
-    let Scenario { factory_slot, staged, .. } = *case.scenario;
-    let mut setup = Setup { chip: case.chip, slot_sectors, factory_slot, staged, ..Setup::new(1) };
+    let Scenario { factory_slot, staged, system, .. } = *case.scenario;
+    let mut setup = Setup { chip: case.chip, slot_sectors, factory_slot, staged, system, ..Setup::new(1) };
     setup.config.window_bytes_start = WINDOW_BYTES;
     let mut sim = Simulation::new(setup);
     sim.checks.allowed_failures.push(Reason::AbortedByUser);
@@ -96,8 +97,9 @@ fn run_unguarded(case: &Case) -> CaseResult {
     };
     let operations = sim.device.nor.operations();
     let mut failures = the_scenario_ends_as_allowed(case, &sim, ended);
+    failures.extend(the_other_component_is_what_it_was(case, &sim));
     failures.extend(no_sector_is_erased_too_often(&sim));
-    failures.extend(the_next_job_works(&mut sim, case.scenario.asks));
+    failures.extend(the_next_job_works(&mut sim, case.scenario));
     failures.extend(a_revoked_key_is_refused(&mut sim, case.scenario.asks));
     failures.extend(the_monotonic_record_is_what_was_committed(&sim, case.scenario.asks));
     failures.append(&mut sim.checks.violations);
@@ -106,8 +108,9 @@ fn run_unguarded(case: &Case) -> CaseResult {
 
 fn the_scenario_ends_as_allowed(case: &Case, sim: &Simulation, ended: Ended) -> Vec<String> {
     let (status, reason) = sim.verdict(JOB);
-    let (_, patch) = confirmed(sim);
-    let record = sim.device.record();
+    let device = sim.device.of(case.scenario.component);
+    let (_, patch) = device.confirmed();
+    let record = device.record();
     let mut failures = Vec::new();
     if ended != Ended::Quiet {
         failures.push(format!("the scenario ends: {ended:?}"));
@@ -125,6 +128,22 @@ fn the_scenario_ends_as_allowed(case: &Case, sim: &Simulation, ended: Ended) -> 
         failures.push(format!("no trial is left over: {record:?}"));
     }
     failures
+}
+
+/// Its slots and records were not touched either, unless a job was for it: one of the checks.
+fn the_other_component_is_what_it_was(case: &Case, sim: &Simulation) -> Option<String> {
+    let other = other(&sim.device, case.scenario)?;
+    let (record, (_, patch)) = (other.record(), other.confirmed());
+    let gave_up = case.has_faults() && patch == OLD;
+    let is_right = (patch == case.scenario.other || gave_up)
+        && !matches!(record.trial, Trial::Pending { .. } | Trial::Started { .. });
+    (!is_right).then(|| format!("the other component is what it was: 1.0.{patch}, {:?}", record.trial))
+}
+
+/// The component that the job of the scenario does not update, if there are two.
+fn other<'d>(device: &'d Device, scenario: &Scenario) -> Option<&'d Device> {
+    let system = device.system.as_deref()?;
+    Some(if scenario.component == Component::System { device } else { system })
 }
 
 fn failed_for_a_fault(sim: &Simulation, id: &str) -> bool {
@@ -145,11 +164,14 @@ fn the_monotonic_record_is_what_was_committed(sim: &Simulation, asks: RollbackCo
     (floor != asks).then(|| format!("the monotonic record is what was committed: {floor:?} instead of {asks:?}"))
 }
 
-fn the_next_job_works(sim: &mut Simulation, asks: RollbackCounters) -> Option<String> {
+/// Of the other component, if there are two.
+fn the_next_job_works(sim: &mut Simulation, scenario: &Scenario) -> Option<String> {
     sim.device.nor.plan([]);
-    sim.create(&Order { asks, by_next_key: asks.key_epoch > 0, ..order(NEXT, &GOOD, 4) });
+    let asks = scenario.asks;
+    let component = other(&sim.device, scenario).map_or(Component::App, |other| other.component);
+    sim.create(&Order { asks, component, by_next_key: asks.key_epoch > 0, ..order(NEXT, &GOOD, 4) });
     let ended = sim.run(WHILE_MS, |_| Flow::Go);
-    let (verdict, (_, patch)) = (sim.verdict(NEXT), confirmed(sim));
+    let (verdict, (_, patch)) = (sim.verdict(NEXT), sim.device.of(component).confirmed());
     let works = (ended, verdict, patch) == (Ended::Quiet, (Status::Succeeded, None), 4);
     (!works).then(|| format!("the next job works: {ended:?} {verdict:?}, 1.0.{patch} runs"))
 }

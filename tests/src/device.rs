@@ -15,8 +15,9 @@ use ota_agent::{
 use ota_boot::{Boot, BootError, ResetCause, VerifyLevel};
 use ota_jobs::{JobId, ThingName};
 use ota_pal::{
-    BootRecord, BootRecords, Component, Digest, Flash, Geometry, HEADER_BYTES, Header, Layout, MonotonicRecords,
-    Native, NoWatchdog, OwnSelector, Region, Reset, RollbackCounters, SlotId, VersionRule, poll_ready,
+    BootRecord, BootRecords, Component, Components, Digest, Flash, Geometry, HEADER_BYTES, Header, Layout,
+    MonotonicRecords, Native, NoWatchdog, OwnSelector, Platform, Region, Reset, RollbackCounters, SlotId, VersionRule,
+    poll_ready,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -47,10 +48,14 @@ impl Reset for Button {
 /// The platform of the simulated devices.
 pub type Board<F> = Native<F, SimVerifier, Button>;
 
-/// The agent of a simulated device.
-pub type Program<'b, F> = Agent<'b, Board<F>, App>;
+/// The platform of a simulated device with two components.
+pub type BothBoards<'f, F> = Components<&'f RefCell<F>, SimVerifier, Button>;
 
-/// The flash, and the parameters of the device that are not read from it.
+/// The agent of a simulated device.
+pub type Program<'b, P> = Agent<'b, P, App>;
+
+/// The flash, and the parameters of the device that are not read from it; or those of its system, if that is a component of
+/// its own.
 pub struct Device {
     /// The flash.
     pub nor: Nor,
@@ -66,6 +71,12 @@ pub struct Device {
     pub config: AgentConfig,
     /// Which versions it takes: newer ones, unless a test sets another rule.
     pub version_rule: VersionRule,
+    /// What the images in its slots are.
+    pub component: Component,
+    /// The system, if it has slots of its own: the same flash, in another layout.
+    pub system: Option<Box<Device>>,
+    /// What the boot selector started last.
+    pub booted: Cell<Option<Boot>>,
     /// The application's consents, over all boots.
     pub consent: Rc<Consents>,
 }
@@ -90,23 +101,57 @@ pub struct Consents {
 impl Device {
     /// A new device with slots of `slot_sectors` sectors: two, or three and a factory slot. Version 1.0.1 runs.
     pub fn new(setup: &Setup, signer: Rc<Signer>, rng: &mut Rng) -> Self {
-        let Setup { thing, config, chip, slot_sectors, factory_slot, staged, .. } = setup;
+        let Setup { chip, slot_sectors, factory_slot, staged, system, .. } = setup;
         let (slots, parts) = if *factory_slot { (3, 4) } else { (2, 2) };
         let records = Layout::record_sectors(chip.sector_bytes as u32) as usize;
-        let nor = Nor::new(*chip, records + (parts + usize::from(*staged)) * slot_sectors);
-        let mut geometry = with_view!(nor, flash => Geometry::of(&flash));
+        let part_bytes = ((records + parts * slot_sectors) * chip.sector_bytes) as u32;
+        let sectors = part_bytes as usize / chip.sector_bytes * (1 + usize::from(*system));
+        let nor = Nor::new(*chip, sectors + usize::from(*staged) * slot_sectors);
+        let geometry = with_view!(nor, flash => Geometry::of(&flash));
         let slot_bytes = (slot_sectors * chip.sector_bytes) as u32;
-        let executing = staged.then(|| {
-            geometry.capacity_bytes -= slot_bytes;
-            Region::new(geometry.capacity_bytes, slot_bytes)
+        let executing = staged.then(|| Region::new(geometry.capacity_bytes - slot_bytes, slot_bytes));
+        let layout = |index: u32, slots, factory| {
+            let part = Region::new(index * part_bytes, part_bytes);
+            Layout::divide_part(geometry, part, slots, factory).expect("slots of whole sectors")
+        };
+        let app = layout(0, slots, *factory_slot);
+        let mut device = Self::with_layout(setup, nor, app, executing, signer.clone(), Component::App, rng);
+        device.system = system.then(|| {
+            let (nor, layout) = (device.nor.clone(), layout(1, 2, false));
+            Box::new(Self::with_layout(setup, nor, layout, None, signer, Component::System, rng))
         });
-        let layout = Layout::divide(geometry, slots, *factory_slot).expect("slots of whole sectors");
-        let factory = image(&header(1, FACTORY_BYTES, Behaviour::Passes, RollbackCounters::default()), rng);
-        let (thing, config, consent) = (thing.clone(), config.clone(), Rc::default());
-        let version_rule = VersionRule::Newer;
-        let device = Self { nor, layout, executing, signer, thing, config, version_rule, consent };
-        device.nor.burn(device.runs_from(device.first_slot()).offset_bytes(), &factory);
         device
+    }
+
+    /// A component with version 1.0.1 in its first slot.
+    fn with_layout(
+        setup: &Setup,
+        nor: Nor,
+        layout: Layout,
+        executing: Option<Region>,
+        signer: Rc<Signer>,
+        component: Component,
+        rng: &mut Rng,
+    ) -> Self {
+        let first = header(1, FACTORY_BYTES, Behaviour::Passes, RollbackCounters::default());
+        let first = image(&Header { component, ..first }, rng);
+        let (thing, config, consent) = (setup.thing.clone(), setup.config.clone(), Rc::default());
+        let (version_rule, system, booted) = (VersionRule::Newer, None, Cell::new(None));
+        let device =
+            Self { nor, layout, executing, signer, thing, config, version_rule, component, system, booted, consent };
+        device.nor.burn(device.runs_from(device.first_slot()).offset_bytes(), &first);
+        device
+    }
+
+    /// The slots and records of a component.
+    pub fn of(&self, component: Component) -> &Self {
+        self.system.as_deref().filter(|_| component == Component::System).unwrap_or(self)
+    }
+
+    /// The confirmed slot, and the patch of the version in it. Panics if it does not hold an image.
+    pub fn confirmed(&self) -> (SlotId, u32) {
+        let slot = self.record().confirmed;
+        (slot, self.header(slot).expect("a confirmed image has a header").version.patch)
     }
 
     /// Where the image of a slot runs.
@@ -120,19 +165,26 @@ impl Device {
     }
 
     /// Resets the device, after a power cut with power restored; the boot selector chooses an image. `None` if the power is cut
-    /// meanwhile.
+    /// meanwhile. If the system is a component, the selector starts that, and its program starts the app in the same manner.
     pub fn boot(&self) -> Option<Result<Boot, BootError>> {
         let cause = if self.nor.is_dark() { ResetCause::PowerLoss } else { ResetCause::Other };
         self.nor.power_on();
+        if let Some(system) = &self.system
+            && let Err(error) = with_view!(self.nor, flash => system.boot_on(&mut flash, cause))?
+        {
+            return Some(Err(error));
+        }
         with_view!(self.nor, flash => self.boot_on(&mut flash, cause))
     }
 
     fn boot_on<F: Flash>(&self, flash: &mut F, cause: ResetCause) -> Option<Result<Boot, BootError>> {
         let (layout, watchdog, level) = (&self.layout, &mut NoWatchdog, VerifyLevel::Header);
-        match self.executing {
+        let booted = match self.executing {
             Some(executing) => poll_ready(ota_boot::boot_staged(flash, layout, executing, watchdog, level, cause)),
             None => poll_ready(ota_boot::boot(flash, layout, watchdog, level, cause)),
-        }
+        };
+        self.booted.set(booted.and_then(Result::ok));
+        booted
     }
 
     /// Starts the booted program. `None` if the power is cut meanwhile.
@@ -143,13 +195,41 @@ impl Device {
         url: &'b mut [u8],
         seed: u64,
         now: Instant,
-    ) -> Option<Result<Program<'b, F>, StartError>> {
+    ) -> Option<Result<Program<'b, Board<F>>, StartError>> {
+        let platform = self.platform(flash, boot.slot, key_epoch(&boot.header));
+        self.start_on(platform, Behaviour::of(&boot.header), url, Start { seed, now })
+    }
+
+    /// As [`start`](Self::start), on a device with two components. The self-test tests both.
+    pub fn start_both<'b, 'f, F: Flash>(
+        &self,
+        flash: &'f RefCell<F>,
+        boot: &Boot,
+        url: &'b mut [u8],
+        start: Start,
+    ) -> Option<Result<Program<'b, BothBoards<'f, F>>, StartError>> {
+        let system = self.of(Component::System);
+        let below = system.booted.get().expect("the system started the app");
+        let [app_board, system_board] = [(self, boot), (system, &below)]
+            .map(|(part, boot)| part.platform(flash, boot.slot, key_epoch(&boot.header)));
+        let platform = Components::new(app_board, system_board).expect("the layouts are apart");
+        let behaviour = match Behaviour::of(&below.header) {
+            Behaviour::Passes => Behaviour::of(&boot.header),
+            other => other,
+        };
+        self.start_on(platform, behaviour, url, start)
+    }
+
+    fn start_on<'b, P: Platform>(
+        &self,
+        platform: P,
+        behaviour: Behaviour,
+        url: &'b mut [u8],
+        start: Start,
+    ) -> Option<Result<Program<'b, P>, StartError>> {
         let mut config = self.config.clone();
         config.thing = ThingName::new(&self.thing).expect("a plain name");
-        let app = App::new(Behaviour::of(&boot.header), self.consent.clone());
-        let platform = self.platform(flash, boot.slot, key_epoch(&boot.header));
-        let start = Start { seed, now };
-        poll_ready(Agent::start(platform, app, config, url, start))
+        poll_ready(Agent::start(platform, App::new(behaviour, self.consent.clone()), config, url, start))
     }
 
     /// The platform of the program in slot `running`, which requires this key epoch.
@@ -157,10 +237,11 @@ impl Device {
         let config = ota_pal::DeviceConfig {
             layout: self.layout,
             hardware: hardware(BOARD),
-            component: Component::App,
+            component: self.component,
             version_rule: self.version_rule,
             security_counter_min: 0,
             key_epoch,
+            system_version: ota_pal::Version::default(),
             trial_attempts: ota_pal::TRIAL_ATTEMPTS_DEFAULT,
         };
         let selector = OwnSelector::new(&self.layout, running);
@@ -242,7 +323,6 @@ impl Application for App {
     fn consent(&mut self, step: Step, forced: bool) -> Consent {
         self.consent.asked.borrow_mut().push(step);
         if forced && self.consent.allows_forced.get() {
-            system_version: ota_pal::Version::default(),
             return Consent::Now;
         }
         self.consent.answers.borrow_mut().pop_front().unwrap_or_else(|| self.consent.holds.consent(step))

@@ -1,7 +1,7 @@
 //! Fixtures: jobs, set-ups and queries for tests that inject one fault at a time into a run without any other.
 
 use ota_agent::Notice;
-use ota_pal::{Header, RollbackCounters, SlotId};
+use ota_pal::{RollbackCounters, SlotId};
 
 use crate::job::{Kind, Order, Route};
 use crate::sim::{Ended, Flow, Setup, Simulation};
@@ -25,6 +25,7 @@ pub fn order(id: &str, kind: Kind, patch: u32) -> Order {
         patch,
         image_bytes: IMAGE_BYTES + patch,
         asks: RollbackCounters::default(),
+        component: ota_pal::Component::App,
         by_next_key: false,
     }
 }
@@ -51,10 +52,7 @@ pub fn sim_after(kind: Kind) -> Simulation {
 
 /// The confirmed slot, and the patch of the version in it.
 pub fn confirmed(sim: &Simulation) -> (SlotId, u32) {
-    let slot = sim.device.record().confirmed;
-    let at = sim.device.layout.slot(slot).offset_bytes();
-    let header = Header::parse(&sim.device.nor.bytes(at, 64)).expect("a confirmed image has a header");
-    (slot, header.version.patch)
+    sim.device.confirmed()
 }
 
 /// The notices of the application, with digests zeroed.

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use ota_jobs::{Reason, base64};
-use ota_pal::{Header, Link, RollbackCounters};
+use ota_pal::{Component, Header, Link, MajorMinor, RollbackCounters};
 
 use crate::image::{Behaviour, header, image};
 use crate::rng::Rng;
@@ -33,6 +33,10 @@ pub enum Kind {
     SignedSomehow,
     /// The image is for another board.
     WrongHardware,
+    /// The image is of another component than the document states.
+    WrongComponent,
+    /// The image requires a later version of the system than any device has.
+    SystemTooOld,
     /// The image is as old as the running one.
     NotNewer,
     /// The file is no image.
@@ -59,7 +63,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds that an agent has to reject or complete by itself.
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 22] = [
         Kind::Good,
         Kind::FailsItsTest,
         Kind::HangsInItsTest,
@@ -70,6 +74,8 @@ impl Kind {
         Kind::SignedWithSha1,
         Kind::SignedSomehow,
         Kind::WrongHardware,
+        Kind::WrongComponent,
+        Kind::SystemTooOld,
         Kind::NotNewer,
         Kind::NotAnImage,
         Kind::OtherLength,
@@ -95,6 +101,8 @@ impl Kind {
             Kind::SignedWithSha1 => &[Reason::SignatureSha1Refused],
             Kind::SignedSomehow => &[Reason::UnknownSignatureKind],
             Kind::WrongHardware => &[Reason::WrongHardware],
+            Kind::WrongComponent => &[Reason::WrongComponent],
+            Kind::SystemTooOld => &[Reason::SystemTooOld],
             Kind::NotNewer => &[Reason::VersionNotNewer],
             Kind::NotAnImage => &[Reason::ImageHeaderInvalid],
             Kind::OtherLength => &[Reason::ImageLengthMismatch],
@@ -143,6 +151,8 @@ pub struct Order {
     pub image_bytes: u32,
     /// Values to which the image raises the monotonic record.
     pub asks: RollbackCounters,
+    /// What it updates.
+    pub component: Component,
     /// Whether it is signed by the successor of the device's first key.
     pub by_next_key: bool,
 }
@@ -154,6 +164,8 @@ pub struct Job {
     pub id: String,
     /// Its defect.
     pub kind: Kind,
+    /// What it updates.
+    pub component: Component,
     /// Its document.
     pub document: String,
     /// The name of its stream.
@@ -203,7 +215,11 @@ const BYTES_TOO_LARGE: u32 = 16 * 1024 * 1024;
 
 /// Makes the job; `ours` is the key that devices trust.
 pub fn job(order: &Order, ours: &Signer, rng: &mut Rng) -> Job {
-    let file_type = if order.kind == Kind::OtherFileType { 7 } else { 0 };
+    let file_type = match order.component {
+        _ if order.kind == Kind::OtherFileType => 7,
+        Component::System => 0x10,
+        Component::App | Component::Data => 0,
+    };
     release(order, &[(file_type, Link::Any)], ours, rng)
 }
 
@@ -228,10 +244,14 @@ pub fn release(order: &Order, files: &[(u32, Link)], ours: &Signer, rng: &mut Rn
 
 /// A job without a document, and the signature of its file.
 fn with_file(order: &Order, link: Link, ours: &Signer, rng: &mut Rng) -> (Job, Vec<u8>) {
-    let Order { id, kind, patch, image_bytes, asks, by_next_key, .. } = order;
-    let mut header = Header { link, ..header(*patch, *image_bytes, kind.behaviour(), *asks) };
-    if *kind == Kind::WrongHardware {
-        header.hardware = crate::image::hardware("other");
+    let Order { id, kind, patch, image_bytes, asks, component, by_next_key, .. } = order;
+    let mut header = Header { link, component: *component, ..header(*patch, *image_bytes, kind.behaviour(), *asks) };
+    match (kind, component) {
+        (Kind::WrongHardware, _) => header.hardware = crate::image::hardware("other"),
+        (Kind::SystemTooOld, _) => header.system_min = MajorMinor::new(2, 0),
+        (Kind::WrongComponent, Component::App) => header.component = Component::System,
+        (Kind::WrongComponent, _) => header.component = Component::App,
+        _ => {}
     }
     let mut file = match kind {
         Kind::NotAnImage => rng.bytes(*image_bytes as usize),
@@ -262,6 +282,7 @@ fn with_file(order: &Order, link: Link, ours: &Signer, rng: &mut Rng) -> (Job, V
     let job = Job {
         id: id.clone(),
         kind: *kind,
+        component: *component,
         document: String::new(),
         stream,
         file_id,

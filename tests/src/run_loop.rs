@@ -1,13 +1,14 @@
 //! The run loop of the simulation: boot after boot, event after event. It mirrors the agent's own pump, except that time
 //! only advances from one event to the next.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use ota_agent::machine::Event;
 use ota_agent::transport::QoS;
-use ota_agent::{FILTERS_BYTES_MAX, Instant, MESSAGE_BYTES_MAX, Update};
+use ota_agent::{FILTERS_BYTES_MAX, Instant, MESSAGE_BYTES_MAX, Start, StartError, Update};
 use ota_jobs::Status;
-use ota_pal::{Flash, Signature, SignatureKind, SlotId, poll_ready};
+use ota_pal::{Flash, ImageManagement, Signature, SignatureKind, SlotId, poll_ready};
 
 use crate::device::{Program, URL_BYTES};
 use crate::network::NetworkEvent;
@@ -61,7 +62,24 @@ impl Simulation {
         self.clock.restart(self.now_ms);
         let mut url = [0; URL_BYTES];
         let seed = self.rng.next_u64();
-        let Some(agent) = self.device.start(flash, &boot, &mut url, seed, self.instant()) else { return Boot::Again };
+        let now = self.instant();
+        if self.device.system.is_none() {
+            let agent = self.device.start(flash, &boot, &mut url, seed, now);
+            return self.run_agent(agent, end_ms, hook);
+        }
+        let flash = RefCell::new(flash);
+        let agent = self.device.start_both(&flash, &boot, &mut url, Start { seed, now });
+        self.run_agent(agent, end_ms, hook)
+    }
+
+    /// Runs a program until the next boot.
+    fn run_agent<P: ImageManagement>(
+        &mut self,
+        agent: Option<Result<Program<'_, P>, StartError>>,
+        end_ms: u64,
+        hook: &mut impl FnMut(&mut Simulation) -> Flow,
+    ) -> Boot {
+        let Some(agent) = agent else { return Boot::Again };
         let mut agent = agent.expect("the device reads its own records");
         self.network.at(self.now_ms + BOOT_MS, NetworkEvent::Connected);
         loop {
@@ -81,7 +99,7 @@ impl Simulation {
     }
 
     /// Advances to the next event and delivers it. `Some` if that ends the boot.
-    fn pass<F: Flash>(&mut self, agent: &mut Program<'_, F>, end_ms: u64) -> Option<Boot> {
+    fn pass<P: ImageManagement>(&mut self, agent: &mut Program<'_, P>, end_ms: u64) -> Option<Boot> {
         self.steps += 1;
         assert!(self.steps < STEPS_MAX, "the run does not end: more than STEPS_MAX steps");
         if let Some(act) = self.acts.pop_front() {
@@ -98,7 +116,7 @@ impl Simulation {
         (!powered).then_some(Boot::Again)
     }
 
-    fn next_ms<F: Flash>(&self, agent: &Program<'_, F>) -> Option<u64> {
+    fn next_ms<P: ImageManagement>(&self, agent: &Program<'_, P>) -> Option<u64> {
         let ask = agent.awaits_application().then_some(self.now_ms + ASK_EVERY_MS);
         let deadline = agent.deadline().map(|at| self.clock.when(at));
         [ask, deadline, self.network.next_ms(), self.alarm_ms].into_iter().flatten().min()
@@ -109,7 +127,7 @@ impl Simulation {
     }
 
     /// Runs the agent until it has no work and no message left. False if the power was cut.
-    fn settle<F: Flash>(&mut self, agent: &mut Program<'_, F>) -> bool {
+    fn settle<P: ImageManagement>(&mut self, agent: &mut Program<'_, P>) -> bool {
         let mut buffer = [0; MESSAGE_BYTES_MAX];
         for sent in 0.. {
             assert!(sent < MESSAGES_AT_ONCE_MAX, "the agent sends more than MESSAGES_AT_ONCE_MAX messages at once");
@@ -129,7 +147,7 @@ impl Simulation {
     }
 
     /// Opens the HTTP body that the agent requests; closes one that it no longer needs.
-    fn tend_body<F: Flash>(&mut self, agent: &Program<'_, F>) {
+    fn tend_body<P: ImageManagement>(&mut self, agent: &Program<'_, P>) {
         match (agent.fetch(self.instant()).filter(|_| self.connected), self.body) {
             (Some(range), None) => {
                 let file = self.file_at(agent);
@@ -152,13 +170,13 @@ impl Simulation {
         self.network.drop_body();
     }
 
-    fn file_at<F: Flash>(&self, agent: &Program<'_, F>) -> Option<Rc<[u8]>> {
+    fn file_at<P: ImageManagement>(&self, agent: &Program<'_, P>) -> Option<Rc<[u8]>> {
         let url = agent.url();
         self.service.entries.iter().find_map(|entry| entry.job.by_url(url)).cloned()
     }
 
     /// Delivers an event. False if the power was cut.
-    fn handle_event<F: Flash>(&mut self, agent: &mut Program<'_, F>, event: NetworkEvent) -> bool {
+    fn handle_event<P: ImageManagement>(&mut self, agent: &mut Program<'_, P>, event: NetworkEvent) -> bool {
         let at = self.instant();
         match event {
             NetworkEvent::Connected => {
@@ -191,7 +209,7 @@ impl Simulation {
         }
     }
 
-    fn fetched<F: Flash>(&mut self, agent: &mut Program<'_, F>, part: Part) -> bool {
+    fn fetched<P: ImageManagement>(&mut self, agent: &mut Program<'_, P>, part: Part) -> bool {
         let at = self.instant();
         match part {
             Part::Block { index, file, bytes } => {
@@ -209,7 +227,7 @@ impl Simulation {
         }
     }
 
-    fn inject<F: Flash>(&mut self, agent: &mut Program<'_, F>, act: Act) -> Option<Boot> {
+    fn inject<P: ImageManagement>(&mut self, agent: &mut Program<'_, P>, act: Act) -> Option<Boot> {
         let at = self.instant();
         let powered = match act {
             Act::Reset => return Some(Boot::Again),
@@ -241,7 +259,7 @@ impl Simulation {
     }
 
     /// The connection is lost and comes back after `ms`. False if the power was cut.
-    fn disconnect<F: Flash>(&mut self, agent: &mut Program<'_, F>, ms: u64) -> bool {
+    fn disconnect<P: ImageManagement>(&mut self, agent: &mut Program<'_, P>, ms: u64) -> bool {
         (self.connected, self.body) = (false, None);
         self.checks.connected(None);
         self.network.drop_connection();
@@ -250,7 +268,7 @@ impl Simulation {
     }
 
     /// Verifies the factory image first, as production does once.
-    fn factory_reset<F: Flash>(&mut self, agent: &mut Program<'_, F>) -> bool {
+    fn factory_reset<P: ImageManagement>(&mut self, agent: &mut Program<'_, P>) -> bool {
         let der = self.device.nor.in_peace(|| self.device.signature_of(SlotId::FACTORY)).unwrap_or_default();
         let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der };
         poll_ready(agent.verify_factory(&signature)).is_some() && poll_ready(agent.factory_reset()).is_some()
@@ -267,7 +285,7 @@ impl Simulation {
     }
 
     /// Collects the application's notices and progress, and checks what was written to flash.
-    fn observe<F: Flash>(&mut self, agent: &mut Program<'_, F>) {
+    fn observe<P: ImageManagement>(&mut self, agent: &mut Program<'_, P>) {
         self.checks.counted(agent.statistics());
         self.checks.in_state(agent.state());
         let app = agent.application();

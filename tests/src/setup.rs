@@ -18,6 +18,8 @@ pub struct Setup {
     pub factory_slot: bool,
     /// Whether slots only store images, which run from a region of their own.
     pub staged: bool,
+    /// Whether the system is a component of its own, with slots of its own.
+    pub system: bool,
     /// Whether signatures are P-256.
     pub real_signatures: bool,
     /// The seed of all random choices.
@@ -30,7 +32,7 @@ impl Setup {
         let mut config = AgentConfig::new("thing").and_then(|config| config.with_block_bytes(1_024)).expect("valid");
         config.trial_ms_max = 60_000;
         let thing = "thing".into();
-        let (factory_slot, staged, real_signatures) = (false, false, false);
-        Self { thing, config, chip: PLAIN, slot_sectors: 40, factory_slot, staged, real_signatures, seed }
+        let (factory_slot, staged, system, real_signatures) = (false, false, false, false);
+        Self { thing, config, chip: PLAIN, slot_sectors: 40, factory_slot, staged, system, real_signatures, seed }
     }
 }

@@ -19,6 +19,7 @@ fn short(id: &str, kind: Kind, patch: u32, route: Route) -> Order {
         patch,
         image_bytes: 12_000 + patch,
         asks: RollbackCounters::default(),
+        component: ota_pal::Component::App,
         by_next_key: false,
     }
 }

@@ -150,6 +150,7 @@ impl Bench {
             patch,
             image_bytes: IMAGE_BYTES,
             asks: RollbackCounters::default(),
+            component: ota_pal::Component::App,
             by_next_key: false,
         };
         let job = job(&order, &signer, &mut rng);

@@ -163,6 +163,7 @@ impl Bench {
             patch: 2,
             image_bytes: IMAGE_BYTES,
             asks: RollbackCounters::default(),
+            component: ota_pal::Component::App,
             by_next_key: false,
         };
         let (job, mut service) = (job(&order, &signer, &mut rng), Service::new("thing", Rng::new(2)));

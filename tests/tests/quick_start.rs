@@ -60,6 +60,7 @@ fn a_device_is_updated_in_five_steps() {
         patch: 2,
         image_bytes: 50_000,
         asks: RollbackCounters::default(),
+        component: ota_pal::Component::App,
         by_next_key: false,
     };
     service.create(job(&order, &signer, &mut rng), 0);

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use ota_boot::Boot;
-use ota_pal::{BootRecord, Digest, Region, RollbackCounters, Trial};
+use ota_pal::{BootRecord, Digest, Region, RollbackCounters, SlotId, Trial};
 
 use super::{Checks, Release};
 use crate::device::Device;
@@ -24,7 +24,9 @@ impl Release {
 impl Checks {
     pub(super) fn the_running_image_was_verified_and_is_confirmed_or_on_trial(&mut self, device: &Device, boot: &Boot) {
         let digest = device.digest_in(device.runs_from(boot.slot));
-        let verified = |release: &Release| release.may_run() && Some(release.digest) == digest;
+        let verified = |release: &Release| {
+            release.may_run() && release.component == device.component && Some(release.digest) == digest
+        };
         if digest != self.factory && !self.releases.iter().any(verified) {
             self.violated("the running image was verified", format!("slot {} holds {digest:?}", boot.slot));
         }
@@ -55,6 +57,21 @@ impl Checks {
         let Some(factory) = device.layout.factory().filter(|_| self.adopted) else { return };
         for range in touched.iter().filter(|range| lies_in(range, factory)) {
             self.violated("the factory slot is never touched", format!("{range:?}"));
+        }
+    }
+
+    /// Its slots, its boot record and its monotonic record: the updates are those of the other component.
+    pub(super) fn a_component_without_a_job_is_never_touched(&mut self, device: &Device, touched: &[Range<u32>]) {
+        if self.releases.is_empty() || self.releases.iter().any(|release| release.component == device.component) {
+            return;
+        }
+        let layout = &device.layout;
+        let own = [SlotId::A, SlotId::B].map(|slot| layout.slot(slot)).into_iter();
+        let own = own.chain([layout.boot_record(), layout.monotonic()]);
+        for region in own {
+            for range in touched.iter().filter(|range| lies_in(range, region)) {
+                self.violated("a component without a job is never touched", format!("{range:?}"));
+            }
         }
     }
 

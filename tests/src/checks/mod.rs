@@ -6,11 +6,13 @@ mod progress;
 mod unaware;
 mod updates;
 
+use std::ops::Range;
+
 use ota_agent::machine::{Notice, WINDOW_BLOCKS};
 use ota_agent::{AgentConfig, AgentState, Command, CommandRefused, Progress, StartRefused, Statistics};
 use ota_boot::Boot;
 use ota_jobs::Reason;
-use ota_pal::{Digest, RollbackCounters, SlotId};
+use ota_pal::{Component, Digest, RollbackCounters, SlotId};
 use sha2::{Digest as _, Sha256};
 
 use crate::device::Device;
@@ -20,9 +22,12 @@ use crate::nor::Chip;
 use crate::service::Service;
 
 /// What the checks store of a file of a job.
+#[derive(Clone)]
 struct Release {
     job: String,
     kind: Kind,
+    /// What it updates.
+    component: Component,
     /// Of the file that its sources serve.
     digest: Digest,
     image_bytes: u32,
@@ -64,6 +69,8 @@ pub struct Checks {
     updates_read: usize,
     pace: progress::Pacing,
     unaware: unaware::Unaware,
+    /// The checks of the flash of the system, if that has slots of its own.
+    system: Option<Box<Checks>>,
 }
 
 impl Checks {
@@ -90,6 +97,7 @@ impl Checks {
             updates_read: 0,
             pace: progress::Pacing::default(),
             unaware: unaware::Unaware::default(),
+            system: None,
         }
     }
 
@@ -98,6 +106,11 @@ impl Checks {
         let slot = device.first_slot();
         (self.factory, self.confirmed) = (device.digest_in(device.runs_from(slot)), slot);
         self.adopted = device.executing.is_none();
+        self.system = device.system.as_ref().map(|system| {
+            let mut checks = Self::new(&device.config, device.nor.chip());
+            checks.factory(system);
+            Box::new(checks)
+        });
     }
 
     /// A job was created.
@@ -107,6 +120,7 @@ impl Checks {
             self.releases.push(Release {
                 job: job.id.clone(),
                 kind: job.kind,
+                component: job.component,
                 digest: Digest(Sha256::digest(file).into()),
                 image_bytes,
                 taken_back_ms: None,
@@ -143,6 +157,10 @@ impl Checks {
     pub fn booted(&mut self, device: &Device, boot: &Boot, now_ms: u64) {
         self.touched(device, now_ms); // by the selector
         self.the_running_image_was_verified_and_is_confirmed_or_on_trial(device, boot);
+        self.of_the_system(device, |checks, system| {
+            let boot = system.booted.get().expect("the system started the app");
+            checks.the_running_image_was_verified_and_is_confirmed_or_on_trial(system, &boot);
+        });
         self.adopted |= device.image_digest(self.confirmed) == self.factory;
         self.connected_since_ms = None;
         self.pace.booted();
@@ -153,10 +171,27 @@ impl Checks {
     pub fn touched(&mut self, device: &Device, now_ms: u64) {
         let touched = device.nor.touched();
         if !touched.is_empty() {
-            self.the_confirmed_slot_is_never_touched(device, &touched, now_ms);
-            self.the_factory_slot_is_never_touched(device, &touched);
-            self.the_monotonic_record_is_raised_after_the_commit_and_never_lowered(device, &touched);
-            self.no_boot_of_a_trial_is_counted_before_its_image_is_in_place(device, &touched);
+            self.touched_at(device, &touched, now_ms);
+            self.of_the_system(device, |checks, system| checks.touched_at(system, &touched, now_ms));
+        }
+    }
+
+    fn touched_at(&mut self, device: &Device, touched: &[Range<u32>], now_ms: u64) {
+        self.the_confirmed_slot_is_never_touched(device, touched, now_ms);
+        self.the_factory_slot_is_never_touched(device, touched);
+        self.a_component_without_a_job_is_never_touched(device, touched);
+        self.the_monotonic_record_is_raised_after_the_commit_and_never_lowered(device, touched);
+        self.no_boot_of_a_trial_is_counted_before_its_image_is_in_place(device, touched);
+    }
+
+    /// Runs checks of the system, if it is a component of its own.
+    fn of_the_system(&mut self, device: &Device, run: impl FnOnce(&mut Self, &Device)) {
+        if let (Some(checks), Some(system)) = (&mut self.system, &device.system) {
+            checks.releases.clone_from(&self.releases);
+            checks.allowed_failures.clone_from(&self.allowed_failures);
+            checks.connected_since_ms = self.connected_since_ms;
+            run(checks, system);
+            self.violations.extend(checks.violations.drain(..).map(|what| format!("system: {what}")));
         }
     }
 

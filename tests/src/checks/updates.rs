@@ -63,9 +63,8 @@ impl Checks {
     /// SUCCEEDED exactly when an image of the job runs and is confirmed.
     pub(super) fn a_final_update_is_true(&mut self, update: &StatusUpdate, device: &Device) {
         let files: Vec<&Release> = self.final_update_of(update).collect();
-        if files.is_empty() {
-            return;
-        }
+        let Some(first) = files.first() else { return };
+        let device = device.of(first.component);
         let record = device.record();
         let runs_from = device.runs_from(record.confirmed);
         let runs = |release: &&Release| {

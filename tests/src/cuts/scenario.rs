@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use ota_agent::Command;
 use ota_jobs::{Reason, Status};
-use ota_pal::{RollbackCounters, Version};
+use ota_pal::{Component, RollbackCounters, Version};
 
 use crate::job::{Kind, Order, Route};
 use crate::sim::{Act, Simulation};
@@ -36,6 +36,10 @@ pub struct Scenario {
     pub(super) image_bytes: u32,
     /// Values to which its image raises the monotonic record.
     pub(super) asks: RollbackCounters,
+    /// What its job updates.
+    pub(super) component: Component,
+    /// Whether app and system of the device are two components.
+    pub(super) system: bool,
     /// Whether the device has three slots and a factory slot.
     pub(super) factory_slot: bool,
     /// Whether its slots only store images, which are copied to where they run.
@@ -46,6 +50,8 @@ pub struct Scenario {
     pub(super) after: Option<Action>,
     /// Allowed outcomes under power cuts: status and reason of the job, and the patch of the version that runs.
     pub(super) ends: &'static [(Status, Option<Reason>, u32)],
+    /// The patch of the version of the other component at the end, if there are two.
+    pub(super) other: u32,
 }
 
 impl Scenario {
@@ -79,17 +85,23 @@ pub(super) const GOOD: Scenario = Scenario {
     route: Route::Mqtt,
     image_bytes: IMAGE_BYTES,
     asks: RollbackCounters { security_counter: 0, key_epoch: 0 },
+    component: Component::App,
+    system: false,
     factory_slot: false,
     staged: false,
     middle: None,
     after: None,
     ends: &[SUCCEEDED],
+    other: OLD,
 };
+
+/// An update of the system, which is a component of its own.
+const SYSTEM: Scenario = Scenario { name: "system", component: Component::System, system: true, ..GOOD };
 
 const STAGED: Scenario = Scenario { name: "staged", staged: true, ..GOOD };
 
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 18] = [
+pub const SCENARIOS: [Scenario; 22] = [
     GOOD,
     Scenario { name: "http", route: Route::Http, ..GOOD },
     Scenario { name: "bad", kind: Kind::FailsItsTest, ends: &[failed(Reason::SelfTestFailed)], ..GOOD },
@@ -150,6 +162,20 @@ pub const SCENARIOS: [Scenario; 18] = [
         middle: Some((68_000, |sim| sim.act(Act::Reset))),
         ..GOOD
     },
+    Scenario { name: "app", system: true, ..GOOD },
+    SYSTEM,
+    Scenario { name: "system-bad", kind: Kind::FailsItsTest, ends: &[failed(Reason::SelfTestFailed)], ..SYSTEM },
+    // The journal of the one component is emptied before that of the other has a job.
+    Scenario {
+        name: "system-then-app",
+        middle: Some((2_048, |sim| {
+            sim.take_back(JOB, Status::Canceled);
+            sim.create(&order(NEWER, &GOOD, 3));
+        })),
+        ends: &[(Status::Canceled, None, OLD)],
+        other: 3,
+        ..SYSTEM
+    },
     STAGED,
     Scenario { name: "staged-bad", kind: Kind::FailsItsTest, ends: &[failed(Reason::SelfTestFailed)], ..STAGED },
     Scenario {
@@ -188,6 +214,6 @@ pub static SMALL_SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
 
 /// A job of the scenario's kind.
 pub(super) fn order(id: &str, scenario: &Scenario, patch: u32) -> Order {
-    let Scenario { kind, route, image_bytes, asks, .. } = *scenario;
-    Order { id: id.into(), kind, route, patch, image_bytes: image_bytes + patch, asks, by_next_key: false }
+    let Scenario { kind, route, image_bytes, asks, component, .. } = *scenario;
+    Order { id: id.into(), kind, route, patch, image_bytes: image_bytes + patch, asks, component, by_next_key: false }
 }

@@ -166,6 +166,7 @@ impl Around {
             patch: 2 + u32::from(input.byte() % 4),
             image_bytes: 5_000 + u32::from(input.u16() % 9_000),
             asks: RollbackCounters::default(),
+            component: ota_pal::Component::App,
             by_next_key: false,
         };
         self.jobs += 1;

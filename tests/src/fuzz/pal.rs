@@ -52,6 +52,9 @@ pub fn records(bytes: &[u8]) {
         thing: "thing".into(),
         version_rule: ota_pal::VersionRule::Newer,
         config: ota_agent::AgentConfig::new("thing").expect("a plain name"),
+        component: ota_pal::Component::App,
+        system: None,
+        booted: Default::default(),
         consent: Default::default(),
     };
     let mut board: Board<PlainView> = device.platform(View(device.nor.clone()), SlotId::A, 0);

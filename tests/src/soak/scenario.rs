@@ -64,6 +64,7 @@ fn setup(seed: u64, rng: &mut Rng) -> Setup {
         slot_sectors: SLOT_SECTORS,
         factory_slot: false,
         staged: false,
+        system: false,
         real_signatures: rng.percent(3),
         seed,
     }
@@ -112,6 +113,7 @@ fn order(number: u32, rng: &mut Rng) -> Order {
         patch: if kind == Kind::NotNewer { 1 } else { 2 + number },
         image_bytes: image_bytes.min(SLOT_BYTES as u32),
         asks: RollbackCounters::default(),
+        component: ota_pal::Component::App,
         by_next_key: false,
     }
 }

@@ -79,6 +79,7 @@ pub fn live(seed: u64) -> Life {
         patch: 2,
         image_bytes: rng.between(20_000, 60_000) as u32 / 8 * 8,
         asks: RollbackCounters::default(),
+        component: ota_pal::Component::App,
         by_next_key: false,
     };
     let job = job(&order, &signer, &mut rng);
