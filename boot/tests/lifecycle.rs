@@ -177,7 +177,8 @@ fn a_flash_of_other_sectors_than_the_layouts_is_refused_before_it_is_read() {
     let device = Device::new("sectors");
     let path = std::env::temp_dir().join(format!("ota-boot-{}-coarse", std::process::id()));
     let mut coarse = FileFlash::<8, 2048>::open(&path, 26 * 1024).unwrap();
-    let booted = boot(&mut coarse, &device.layout(), &mut NoWatchdog, VerifyLevel::Header, ResetCause::Other);
+    let (layout, watchdog, level) = (device.layout(), &mut NoWatchdog, VerifyLevel::Header);
+    let booted = boot(&mut coarse, &layout, watchdog, level, ResetCause::Other);
     let refused = LayoutError::GeometryUnsupported { word_bytes: 8, erase_bytes: 2048 };
     assert_eq!(poll_ready(booted).unwrap(), Err(BootError::Layout(refused)));
     std::fs::remove_file(&path).unwrap();

@@ -369,14 +369,8 @@ fn a_region_to_run_from_that_is_not_whole_sectors_beside_the_layout_is_refused_b
     let (first, slot) = (EXECUTING.offset_bytes(), device.layout().slot(SlotId::B));
     for executing in [slot, Region::new(first + 8, 4096), Region::new(first, 5000), Region::new(first, 6 * 1024)] {
         let (mut flash, layout) = (Watched::new(&device), device.layout());
-        let boot = ota_boot::boot_staged(
-            &mut flash,
-            &layout,
-            executing,
-            &mut ota_pal::NoWatchdog,
-            VerifyLevel::Header,
-            ResetCause::Other,
-        );
+        let (watchdog, level) = (&mut ota_pal::NoWatchdog, VerifyLevel::Header);
+        let boot = ota_boot::boot_staged(&mut flash, &layout, executing, watchdog, level, ResetCause::Other);
         let refused = poll_ready(boot).unwrap();
         assert!(matches!(refused, Err(BootError::Layout(_))), "{executing:?}: {refused:?}");
         assert_eq!(flash.touched, [] as [u32; 0]);

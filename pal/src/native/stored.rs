@@ -105,7 +105,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     pub async fn erase_images(&mut self, version: Version) -> Result<(), Refusal> {
         let BootStatus { running, mut record } = self.found().await?;
         let is_it = |image: &Image| image.version == version && image.status != ImageStatus::Receiving;
-        let mut picked = record.images.iter().filter(|(_, image)| is_it(image)).map(|(slot, _)| slot);
+        let images = record.images;
+        let mut picked = images.iter().filter(|(_, image)| is_it(image)).map(|(slot, _)| slot);
         let slots: [_; ROWS_MAX] = core::array::from_fn(|_| picked.next());
         if slots.iter().flatten().next().is_none() {
             return Err(Refusal::NoSuchImage { version });

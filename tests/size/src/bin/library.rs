@@ -9,7 +9,8 @@ use ota_agent::blocking::prelude::*;
 use ota_agent::{Instant, MESSAGE_BYTES_MAX};
 use ota_pal::blocking::Platform;
 use ota_pal::{
-    BootState, Digest, Fault, ImageInfo, Reception, Refusal, RollbackCounters, Signature, SignatureKind, SlotId, Trial,
+    BootState, Component, Digest, Fault, ImageInfo, Reception, Refusal, RollbackCounters, Signature, SignatureKind, SlotId, Slots,
+    Trial,
 };
 use size::{read_device, write_device};
 
