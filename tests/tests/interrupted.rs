@@ -189,13 +189,17 @@ fn the_report_is_true_whichever_flash_operation_the_power_is_cut_at() {
     }
 }
 
-/// From the activation on, in the boot selector, when the agent starts, and at the confirmation.
+/// In the boot selector, when the agent starts, and at the confirmation.
 #[test]
 fn the_update_succeeds_whichever_read_after_the_activation_misreads_a_bit() {
     for at in 0.. {
         let activated = |sim: &Simulation| sim.notices().contains(&Notice::Activated);
-        let misread = once(activated, |sim| sim.device.nor.plan([PlannedFault { at, fault: FlashFault::Misread }]));
-        let sim = disturbed(Kind::Good, Route::Mqtt, misread);
+        let mut misread = once(activated, |sim| sim.device.nor.plan([PlannedFault { at, fault: FlashFault::Misread }]));
+        let mut delay_reset = once(|_| true, |sim| sim.device.consent.unprepared.set(2)); // so that this boot sees it
+        let sim = disturbed(Kind::Good, Route::Mqtt, |sim| {
+            delay_reset(sim);
+            misread(sim);
+        });
         assert_eq!(sim.verdict("job"), (Status::Succeeded, None), "read {at}");
         if sim.device.nor.is_fault_due() {
             assert!(at > 90, "the image is hashed twice, in {at} reads");

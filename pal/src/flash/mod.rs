@@ -233,14 +233,27 @@ pub async fn erase_sector<F: Flash>(flash: &mut F, at: u32) -> Result<(), Fault>
 pub async fn is_erased<F: Flash>(flash: &mut F, at: u32, len_bytes: u32) -> Result<bool, Fault> {
     let end = at + len_bytes;
     for offset_bytes in (at..end).step_by(CHUNK_BYTES) {
-        let mut found = [0; CHUNK_BYTES];
         let len = CHUNK_BYTES.min((end - offset_bytes) as usize);
-        read(flash, offset_bytes, &mut found[..len]).await?;
-        if found[..len].iter().any(|byte| *byte != 0xFF) {
+        if !holds(flash, offset_bytes, &[0xFF; CHUNK_BYTES][..len]).await? {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Returns whether `expected`, at most [`CHUNK_BYTES`], is read at `at`. Anything else is read once more: a transient bit error
+/// is no worn word.
+#[bisync]
+async fn holds<F: Flash>(flash: &mut F, at: u32, expected: &[u8]) -> Result<bool, Fault> {
+    let mut found = [0; CHUNK_BYTES];
+    let found = &mut found[..expected.len()];
+    for _ in 0..2 {
+        read(flash, at, found).await?;
+        if *found == *expected {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Makes all earlier writes and erases durable.
@@ -275,9 +288,7 @@ pub async fn write<F: Flash>(flash: &mut F, at: u32, bytes: &[u8]) -> Result<(),
         }
         flash.write(offset_bytes, part).await.map_err(|_| Fault::Write { offset_bytes })?;
         for expected in part.chunks(CHUNK_BYTES) {
-            let mut found = [0; CHUNK_BYTES];
-            read(flash, offset_bytes, &mut found[..expected.len()]).await?;
-            if found[..expected.len()] != *expected {
+            if !holds(flash, offset_bytes, expected).await? {
                 return Err(Fault::ReadBack { offset_bytes });
             }
             offset_bytes += expected.len() as u32;

@@ -5,26 +5,25 @@ use crate::image::identity::ImageInfo;
 use crate::refusal::Refusal;
 use crate::store::region::Region;
 
-/// The most readings of one image.
-const READINGS_MAX: u32 = 3;
-
-/// Reads until two consecutive results agree, and returns them.
+/// Reads until two of up to three results agree, and returns these.
 ///
 /// # Cancel safety
 /// That of `read`.
 ///
 /// # Errors
-/// The refusal that two readings agree on; [`Fault::Read`] if none of [`READINGS_MAX`] agree.
+/// The refusal that two readings agree on; [`Fault::Read`] if no two do.
 pub(super) async fn agreed(
     region: Region,
     mut read: impl AsyncFnMut() -> Result<ImageInfo, Refusal>,
 ) -> Result<ImageInfo, Refusal> {
-    let mut found = read().await;
-    for _ in 1..READINGS_MAX {
-        let earlier = core::mem::replace(&mut found, read().await);
-        if found == earlier {
-            return found;
-        }
+    let (first, second) = (read().await, read().await);
+    if first == second {
+        return first;
     }
-    Err(Fault::Read { offset_bytes: region.offset_bytes() }.into())
+    let third = read().await;
+    if third == first || third == second {
+        third
+    } else {
+        Err(Fault::Read { offset_bytes: region.offset_bytes() }.into())
+    }
 }
