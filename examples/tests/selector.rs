@@ -1,8 +1,9 @@
-//! The boot selector of the Linux device with programs that do not run.
+//! The boot selector of the Linux device: programs that do not run, and a flash file without a folder.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use ota_examples::device::{Error, FLASH_BYTES, Flash, HARDWARE, layout};
 use ota_pal::blocking::{Native, OwnSelector, Size, Writer};
@@ -91,5 +92,26 @@ fn a_program_that_does_not_start_costs_its_trial_and_the_previous_one_runs() -> 
     let boots = |slot: &str| text.matches(&format!("boots slot {slot}")).count();
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!((boots("b"), boots("a")), (usize::from(TRIAL_ATTEMPTS_DEFAULT), 1), "{text}");
+    Ok(())
+}
+
+#[test]
+fn a_flash_file_without_a_folder_is_in_the_current_one() -> Result<(), Error> {
+    let folder = Folder::new("bare")?;
+    fs::write(folder.path("first.img"), image(Version::new(1, 0, 0), b"#!/bin/sh\nexit 0\n")?)?;
+    let selector = |arguments: &[&str]| {
+        let mut selector = Command::new(env!("CARGO_BIN_EXE_boot-selector"));
+        let selector = selector.current_dir(&folder.0).args(["--flash", "dev.flash"]).args(arguments);
+        selector.stdout(Stdio::piped()).spawn()
+    };
+    assert!(selector(&["--install", "first.img"])?.wait()?.success());
+    let mut device = selector(&[])?;
+    // It starts a program without end that does not start: the first message ends it.
+    let lines = BufReader::new(device.stdout.take().ok_or("a pipe")?).lines();
+    let crash = lines.map_while(Result::ok).find(|line| line.contains("does not start"));
+    if crash.is_some() {
+        device.kill()?;
+    }
+    assert_eq!((crash, device.wait()?.success()), (None, true));
     Ok(())
 }

@@ -4,7 +4,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ fn boot_loop(options: &Options) -> Result<(), Error> {
             }
             Ok(status) => format!("the device exited ({status}): reset"),
             // As a processor that hangs in code of another one: a watchdog resets it.
-            Err(error) => format!("the program does not start ({error}): reset"),
+            Err(error) => format!("{} does not start ({error}): reset", program.display()),
         };
         print(Kind::Boot, "", &crash);
         std::thread::sleep(CRASH_PAUSE);
@@ -83,7 +83,8 @@ fn select(path: &Path, reset_cause: ResetCause) -> Result<(PathBuf, String), Err
     let Boot { slot, header, cause } = choice.map_err(|error| format!("{}: {}", path.display(), describe(error)))?;
     let name = slot.to_string().to_lowercase();
     print(Kind::Boot, "", &format!("boots slot {name}, version {} ({cause:?})", header.version));
-    let program = path.with_extension(format!("slot-{name}"));
+    // A name without a slash would be searched for in PATH.
+    let program = path::absolute(path.with_extension(format!("slot-{name}")))?;
     extract(&mut flash, layout.slot(slot), &header, &program)?;
     Ok((program, name))
 }
