@@ -102,7 +102,7 @@ reasons! {
     HttpNotFound = 0x0306,
     /// The HTTP server returned 416.
     HttpRangeNotSatisfiable = 0x0307,
-    /// The HTTP server returned 200, the whole file, to a request of its rest.
+    /// The HTTP server ignored the range request and returned 200 with the whole file.
     HttpRangeIgnored = 0x0308,
     /// The HTTP body ended early.
     HttpBodyTooShort = 0x0309,
@@ -150,11 +150,11 @@ reasons! {
     /// The monotonic record could not be read.
     MonotonicRecordFailed = 0x040F,
 
-    /// The signature does not match image and key.
+    /// The signature does not match: the image was changed, or it was signed with a key that the device does not have.
     SignatureInvalid = 0x0501,
     /// The signature is not base64, or not in the format of its kind.
     SignatureMalformed = 0x0502,
-    /// The signature was made by none of the device's keys.
+    /// The device has no valid key for this kind of signature.
     UnknownKey = 0x0503,
     /// The image's digest is not the expected one.
     DigestMismatch = 0x0504,
