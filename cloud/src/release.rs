@@ -13,18 +13,42 @@ pub struct Head {
     pub name: String,
     /// Its header; absent for a file of another format.
     pub header: Option<Header>,
+    /// Length of the file.
+    pub file_bytes: u64,
 }
 
 impl Head {
-    /// Reads the header at the start of `bytes`.
-    pub fn read(name: &str, bytes: &[u8]) -> Self {
-        Self { name: name.to_owned(), header: Header::parse(bytes).ok() }
+    /// Reads the header at the start of `bytes`, the first bytes of a file of `file_bytes`.
+    pub fn read(name: &str, bytes: &[u8], file_bytes: u64) -> Self {
+        Self { name: name.to_owned(), header: Header::parse(bytes).ok(), file_bytes }
+    }
+
+    /// Checks that the file has the length that its header states. A file of another format has no such length.
+    ///
+    /// Errors: [`ReleaseError::LengthDiffers`].
+    pub fn check_length(&self) -> Result<(), ReleaseError> {
+        let Self { name, header, file_bytes } = self;
+        match header.as_ref().map(|header| u64::from(header.image_bytes())) {
+            Some(header_bytes) if header_bytes != *file_bytes => {
+                Err(ReleaseError::LengthDiffers { name: name.clone(), header_bytes, file_bytes: *file_bytes })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 /// Why images cannot be in one job.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ReleaseError {
+    /// A file has another length than its header states: a device refuses it.
+    LengthDiffers {
+        /// Its name.
+        name: String,
+        /// The length that its header states.
+        header_bytes: u64,
+        /// Its length.
+        file_bytes: u64,
+    },
     /// An image has no header, beside images that are linked for one slot.
     HeaderMissing {
         /// Its name.
@@ -58,6 +82,10 @@ pub enum ReleaseError {
 impl fmt::Display for ReleaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::LengthDiffers { name, header_bytes, file_bytes } => {
+                let how = if file_bytes < header_bytes { "is truncated" } else { "has bytes after its end" };
+                write!(f, "{name} {how}: {file_bytes} bytes, its header states {header_bytes}")
+            }
             Self::HeaderMissing { name } => {
                 write!(f, "{name} has no valid image header; a release for several slots has an image for each of them")
             }
@@ -72,8 +100,10 @@ impl fmt::Display for ReleaseError {
 
 /// Returns the `fileType` of each image of a job; none for firmware of the app that runs from any slot, and for other files.
 ///
-/// Errors: [`ReleaseError`] if an image is linked for one slot, and the images are not one release.
+/// Errors: [`ReleaseError`] if an image has another length than its header states, or if one is linked for one slot, and the
+/// images are not one release.
 pub fn file_types(images: &[Head]) -> Result<Vec<Option<u32>>, ReleaseError> {
+    images.iter().try_for_each(Head::check_length)?;
     if images.iter().all(|image| slot_of(image).is_none()) {
         return Ok(images.iter().map(|image| type_of(image).filter(|number| *number > 0)).collect());
     }
@@ -144,7 +174,7 @@ mod tests {
     }
 
     fn head(name: &str, header: &Header) -> Head {
-        Head::read(name, &header.emit())
+        Head::read(name, &header.emit(), header.image_bytes().into())
     }
 
     fn linked(name: &str, slot: SlotId) -> Head {
@@ -161,7 +191,7 @@ mod tests {
     #[test]
     fn images_that_run_from_any_slot_and_files_of_other_formats_have_no_type() {
         let any = head("any", &header(Link::Any));
-        let images = [any.clone(), any, Head::read("raw", b"raw")];
+        let images = [any.clone(), any, Head::read("raw", b"raw", 3)];
         assert_eq!(file_types(&images), Ok(vec![None; 3]));
         assert_eq!(file_types(&[]), Ok(vec![]));
     }
@@ -175,10 +205,23 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_another_length_than_its_header_states_is_refused() {
+        let image = head("fw", &header(Link::Any));
+        for (file_bytes, text) in [
+            (1_511, "fw is truncated: 1511 bytes, its header states 1512"),
+            (1_513, "fw has bytes after its end: 1513 bytes, its header states 1512"),
+        ] {
+            let refused = file_types(&[Head { file_bytes, ..image.clone() }]).unwrap_err();
+            assert_eq!(refused.to_string(), text);
+        }
+        assert_eq!(file_types(&[image]), Ok(vec![None]));
+    }
+
+    #[test]
     fn images_that_are_no_release_are_refused_by_name() {
         let a = linked("a", SlotId::A);
         let refused = |other: Head| file_types(&[a.clone(), other]).unwrap_err().to_string();
-        assert!(refused(Head::read("raw", b"raw")).starts_with("raw has no valid image header"));
+        assert!(refused(Head::read("raw", b"raw", 3)).starts_with("raw has no valid image header"));
         assert!(refused(head("any", &header(Link::Any))).starts_with("any is linked for any slot"));
         assert_eq!(refused(linked("b", SlotId::A)), "a and b are both linked for slot A");
         let b = header(Link::Only(SlotId::B));

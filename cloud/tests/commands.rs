@@ -51,7 +51,11 @@ fn a_signed_image_verifies_and_a_changed_one_does_not() {
     for line in ["version: 2.1.0", "hardware: board-7", "component: app", "body: 50000 bytes at 512"] {
         assert!(info.contains(line), "{info}");
     }
+    let note = |file: &str| String::from_utf8(ota(&format!("image info {at}/{file}")).stderr).unwrap();
+    assert_eq!(note("fw.img"), "");
     let mut image = std::fs::read(dir.path().join("fw.img")).unwrap();
+    std::fs::write(dir.path().join("cut.img"), &image[..10_000]).unwrap();
+    assert!(note("cut.img").ends_with("cut.img is truncated: 10000 bytes, its header states 50512\n"));
     assert!(image[512..] == common::pattern(50_000));
     *image.last_mut().unwrap() ^= 1;
     std::fs::write(dir.path().join("bad.img"), image).unwrap();
@@ -179,6 +183,9 @@ fn invalid_arguments_of_a_job_are_reported_before_anything_is_sent() {
     std::fs::write(dir.path().join("token"), "00\n").unwrap();
     std::fs::write(dir.path().join("bad.img"), std::fs::read(dir.path().join("fw.img")).unwrap()).unwrap();
     std::fs::write(dir.path().join("bad.img.sig"), "not base64 of DER").unwrap();
+    let cut = &std::fs::read(dir.path().join("fw.img")).unwrap()[..10_000];
+    std::fs::write(dir.path().join("cut.img"), cut).unwrap();
+    std::fs::copy(dir.path().join("fw.img.sig"), dir.path().join("cut.img.sig")).unwrap();
     let create = |image: &str, more: &str| {
         failed(&format!("job create --thing lamp --image {at}/{image} --token-file {at}/token --server {more}"))
     };
@@ -187,6 +194,7 @@ fn invalid_arguments_of_a_job_are_reported_before_anything_is_sent() {
         ("none.img", nowhere, "none.img: No such file"),
         ("body", nowhere, "body: not an image made by `ota sign`"),
         ("bad.img", nowhere, "bad.img.sig: not a signature"),
+        ("cut.img", nowhere, "cut.img is truncated: 10000 bytes, its header states 50512"),
         ("fw.img", "127.0.0.1:8080", "127.0.0.1:8080: the URL must start with http://"),
         ("fw.img", "http://127.0.0.1:1 --thing lamp/2", "thing 1, \"lamp/2\": "),
         ("fw.img", "http://127.0.0.1:1 --id a.b", "job id: "),

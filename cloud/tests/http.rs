@@ -125,6 +125,7 @@ async fn images_that_are_linked_for_slots_get_their_file_types_unless_the_reques
     let dir = TempDir::new();
     let world = TestService::start(config(dir.path())).await;
     let (a, b) = (world.upload(&linked(SlotId::A, 1)).await, world.upload(&linked(SlotId::B, 1)).await);
+    let cut = world.upload(&linked(SlotId::A, 1)[..64]).await;
     let (newer, short) = (world.upload(&linked(SlotId::B, 2)).await, world.upload(b"short").await);
     let system = world.upload(&image(Component::System, Link::Any, 1)).await;
     let token = format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", world.token);
@@ -137,6 +138,7 @@ async fn images_that_are_linked_for_slots_get_their_file_types_unless_the_reques
         (format!(r#"{{"image":"{a}"}},{{"image":"{a}"}}"#), Err("are both linked for slot A")),
         (format!(r#"{{"image":"{a}"}},{{"image":"{newer}"}}"#), Err("version 1.0.1 and version 1.0.2")),
         (format!(r#"{{"image":"{a}"}},{{"image":"{short}"}}"#), Err("has no valid image header")),
+        (format!(r#"{{"image":"{cut}"}}"#), Err("fw.img is truncated: 64 bytes, its header states 65")),
         (format!(r#"{{"image":"{a}"}},{{"image":"none"}}"#), Err("there is no image none")),
     ]
     .into_iter()

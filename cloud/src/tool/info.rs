@@ -5,9 +5,10 @@ use std::path::Path;
 use ota_pal::{Component, Header, Link};
 use ring::digest::{SHA256, digest};
 
-use super::{ToolError, print_line, read};
+use super::{ToolError, print_line, print_note, read};
+use crate::release::Head;
 
-/// Prints one `name: value` pair per line.
+/// Prints one `name: value` pair per line; a note if the file has another length than its header states.
 pub fn run(path: &Path) -> Result<(), ToolError> {
     let image = read(path)?;
     let header = Header::parse(&image)
@@ -31,6 +32,9 @@ pub fn run(path: &Path) -> Result<(), ToolError> {
     print_line(format_args!("load address: {:#010x}", header.load_address));
     print_line(format_args!("body: {} bytes at {}", header.body.len_bytes(), header.body.offset_bytes()));
     print_line(format_args!("file: {} bytes", image.len()));
+    if let Err(error) = Head::read(&path.display().to_string(), &image, image.len() as u64).check_length() {
+        print_note(error);
+    }
     print_line(format_args!("sha256: {}", hex::encode(digest(&SHA256, &image).as_ref())));
     Ok(())
 }

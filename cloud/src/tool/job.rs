@@ -107,7 +107,7 @@ impl Create {
         // Everything is checked before the first upload: the service keeps each image for a day at least.
         let images: Vec<CheckedImage<'_>> =
             self.images.iter().map(|path| self.check(path)).collect::<Result<_, _>>()?;
-        let heads: Vec<Head> = images.iter().map(|image| Head::read(image.name, &image.bytes)).collect();
+        let heads: Vec<Head> = images.iter().map(CheckedImage::head).collect();
         let types = release::file_types(&heads).map_err(|error| ToolError::new(error.to_string()))?;
         let id = self.id.clone().unwrap_or_else(crate::ids::job_id);
         let mut job = self.job(types)?;
@@ -176,6 +176,12 @@ struct CheckedImage<'a> {
 }
 
 /// Uploads an image; returns its id.
+impl CheckedImage<'_> {
+    fn head(&self) -> Head {
+        Head::read(self.name, &self.bytes, self.bytes.len() as u64)
+    }
+}
+
 fn upload(client: &Client, image: &CheckedImage<'_>) -> Result<String, ToolError> {
     let extra = image.signature.as_deref().map(|text| (SIGNATURE_HEADER, text));
     let stored: Image = client.upload(&format!("/api/images/{}", escape(image.name)), &image.bytes, extra)?;

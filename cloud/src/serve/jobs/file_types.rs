@@ -12,7 +12,7 @@ use crate::store::{Store, StoreError};
 
 /// Sets the type of each file that has none in the request and whose image is linked for one slot, or is of the system.
 ///
-/// Errors: `Bad` if these images are not one release; `Store`.
+/// Errors: `Bad` if one of these images has another length than its header states, or if they are not one release; `Store`.
 pub async fn set(store: &Store, files: &Files, job: &mut NewJob) -> Result<(), AdminError> {
     if job.files.len() > FILES_MAX {
         return Ok(()); // reported when the job is created
@@ -33,5 +33,5 @@ pub async fn set(store: &Store, files: &Files, job: &mut NewJob) -> Result<(), A
 async fn head(files: &Files, image: &Image) -> Result<Head, StoreError> {
     let len_bytes = HEADER_BYTES.min(usize::try_from(image.size_bytes).unwrap_or(HEADER_BYTES));
     let bytes = read_at(&files.image(&image.id)?, 0, len_bytes).await?;
-    Ok(Head::read(&image.name, &bytes))
+    Ok(Head::read(&image.name, &bytes, image.size_bytes))
 }
