@@ -287,7 +287,7 @@ async fn a_job_is_created_and_watched_to_its_end_good_or_bad() {
         let watch = tokio::task::spawn_blocking(move || ota(&watch));
         device.publish("$aws/things/lamp/jobs/start-next", "{}").await;
         device.next("/start-next/accepted").await;
-        let report = format!(r#"{{"status":"{status}","statusDetails":{{"reason":"because"}}}}"#);
+        let report = format!(r#"{{"status":"{status}","statusDetails":{{"reason":"because","code":"0x0601"}}}}"#);
         device.publish(&format!("$aws/things/lamp/jobs/{id}/update"), report).await;
         device.next("/update/accepted").await;
         let output = tokio::time::timeout(common::TIMEOUT, watch).await.unwrap().unwrap();
@@ -296,6 +296,12 @@ async fn a_job_is_created_and_watched_to_its_end_good_or_bad() {
         for word in ["QUEUED", "IN_PROGRESS", status, "because"] {
             assert!(output_text.contains(word), "no {word} in {output_text}");
         }
+        let error_text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            error_text.contains(r#""0x0601"}  The self-test of the new image failed."#),
+            code == 1,
+            "{error_text}"
+        );
         assert!(done(&format!("job show {id} {server}")).contains(status));
         assert!(done(&format!("job list {server}")).contains(&format!("{id}  COMPLETED")));
         ended = id;

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
+use ota_jobs::Reason;
 use ota_jobs::document::SignatureKind;
 use p256::ecdsa::DerSignature;
 
 use super::client::{Client, Server, escape};
-use super::{ToolError, is_image, print_line, print_note, read, signature_path};
+use super::{ToolError, explain, is_image, print_line, print_note, read, signature_path};
 use crate::api::{
     CancelResponse, CreateResponse, ExecutionRow, JobList, JobView, NewFile, NewJob, Protocol, SIGNATURE_HEADER,
 };
@@ -228,9 +229,17 @@ fn show(client: &Client, id: &str) -> Result<(), ToolError> {
     Ok(())
 }
 
+/// The execution in one line, with the meaning of the reason code that it reports.
 fn line(execution: &ExecutionRow) -> String {
     let details = execution.details.as_ref().map_or("", |details| details.get());
-    format!("{}  {}  version {}  {details}", execution.thing, execution.status, execution.version)
+    let meaning = meaning(details).map(|meaning| format!("  {meaning}")).unwrap_or_default();
+    format!("{}  {}  version {}  {details}{meaning}", execution.thing, execution.status, execution.version)
+}
+
+/// The meaning of the code in status details; `None` without a code, or with one that is not in the list.
+fn meaning(details: &str) -> Option<&'static str> {
+    let details: serde_json::Value = serde_json::from_str(details).ok()?;
+    explain::find(details.get("code")?.as_str()?).map(Reason::description)
 }
 
 fn watch(client: &Client, id: &str) -> Result<(), ToolError> {
