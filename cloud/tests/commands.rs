@@ -315,7 +315,7 @@ async fn a_job_is_created_and_watched_to_its_end_good_or_bad() {
         String::from_utf8(output.stderr).unwrap()
     };
     let note = create("door lamp", "late");
-    assert!(note.contains("no request from thing door") && !note.contains("lamp"), "{note}");
+    assert!(note.contains("thing door sent no request") && !note.contains("lamp"), "{note}");
     let (mut device, _) = Device::connect(served.mqtt, "lamp", "$aws/things/lamp/#").await;
     device.publish("$aws/things/lamp/jobs/start-next", "{}").await;
     device.next("/start-next/accepted").await;

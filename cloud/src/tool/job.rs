@@ -118,7 +118,7 @@ impl Create {
         }
         let created: CreateResponse = client.put(&format!("/api/jobs/{}", escape(&id)), &job)?;
         for thing in &created.unseen {
-            print_note(format_args!("no request from thing {thing} since the service started: check the name"));
+            print_note(format_args!("thing {thing} sent no request since the service started: the job waits for it"));
         }
         print_line(id);
         Ok(())
@@ -176,13 +176,13 @@ struct CheckedImage<'a> {
     signature: Option<String>,
 }
 
-/// Uploads an image; returns its id.
 impl CheckedImage<'_> {
     fn head(&self) -> Head {
         Head::read(self.name, &self.bytes, self.bytes.len() as u64)
     }
 }
 
+/// Uploads an image; returns its id.
 fn upload(client: &Client, image: &CheckedImage<'_>) -> Result<String, ToolError> {
     let extra = image.signature.as_deref().map(|text| (SIGNATURE_HEADER, text));
     let stored: Image = client.upload(&format!("/api/images/{}", escape(image.name)), &image.bytes, extra)?;
