@@ -1,5 +1,6 @@
 //! The agent: passes messages and blocks to the machine, executes its operations on the platform, and encodes its messages.
 //! It owns no connection: [`pump`](super::pump) does, or a loop of the caller.
+//! Compiled twice, for async platforms and in [`blocking`](crate::blocking): see lib.rs.
 
 use ota_jobs::{Document, Encoding, JobId, JobRef, JobsTopic, RawJson, Reason, Topic};
 use ota_pal::{Component, Fault, ImageState, SignatureKind, SlotId, Slots};

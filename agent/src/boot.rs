@@ -1,4 +1,5 @@
 //! What the agent reads after a boot: the journal's record and the state of the device, for the machine.
+//! Compiled twice, for async platforms and in [`blocking`](crate::blocking): see lib.rs.
 
 use ota_jobs::Reason;
 use ota_pal::{BootState, Fault};

@@ -1,4 +1,5 @@
 //! Commands of the application. While [`pump`](super::pump) runs the agent, they arrive through [`Application::command`].
+//! Compiled twice, for async platforms and in [`blocking`](crate::blocking): see lib.rs.
 
 use ota_jobs::Reason;
 use ota_pal::{Images, Signature, SlotId, Version};
