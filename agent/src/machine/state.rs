@@ -35,6 +35,7 @@ pub(super) enum State {
     /// Waits until the application is prepared for a reset, until `until` at most.
     PreparingReset { until: Instant },
     /// Resets the device.
+    // After the reset: machine/resume.rs
     Resetting,
     /// Runs the new image on trial, until `until` at most.
     SelfTesting { until: Instant },

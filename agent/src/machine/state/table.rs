@@ -8,8 +8,12 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 use std::{env, format, fs};
 
+use super::super::execution::{Execution, ExecutionId};
+use super::super::journal::Record;
 use super::super::window::Window;
+use super::super::{AgentConfig, Boot, Event, Machine, Offer, Plan, Sources, Task, Trial};
 use super::*;
+use ota_jobs::{JobId, Status};
 
 const DIGEST: [u8; 32] = [0; 32];
 const REASON: Reason = Reason::SelfTestFailed;
@@ -134,7 +138,113 @@ fn print() -> String {
             }
         }
     }
+    page.push_str(
+        "\n## Where a job begins\n\n\
+        After a boot, `agent/src/machine/resume.rs` decides by the journal, the running image and the trial in the boot record. \
+        In `Idle`, a request then begins a job, also that of the journal (`agent/src/machine/service.rs`).\n\n\
+        | journal | running image | trial | state |\n|---|---|---|---|\n",
+    );
+    for row in entries_at_boot() {
+        writeln!(page, "| {} |", row.join(" | ")).expect("a string");
+    }
+    page.push_str("\n| in `Idle` | state |\n|---|---|\n");
+    for (request, state) in entries_by_request() {
+        writeln!(page, "| {request} | {state} |").expect("a string");
+    }
     page
+}
+
+/// The journals that a boot finds, with their names in the table.
+fn journals() -> [(&'static str, Option<Phase>); 6] {
+    [
+        ("empty", None),
+        ("Receiving", Some(receiving(4096))),
+        ("Activating", Some(Phase::Activating { slot: SLOT, boots: 0 })),
+        ("Activating, after five boots without a trial", Some(Phase::Activating { slot: SLOT, boots: 5 })),
+        ("Concluded(Succeeded)", Some(Phase::Concluded(Outcome::Succeeded))),
+        ("Concluded(Failed(reason))", Some(Phase::Concluded(Outcome::Failed(REASON)))),
+    ]
+}
+
+/// The machine after a boot. The job in the journal was activated in `SLOT`, or succeeded there.
+fn booted(phase: Option<Phase>, running: u8, digest: [u8; 32], trial: Trial) -> Machine {
+    let ran = (phase == Some(Phase::Concluded(Outcome::Succeeded))).then_some(SLOT);
+    let execution = ExecutionId::of(JobId::new("job").expect("a plain id"));
+    let record = phase.map(|phase| Record {
+        execution,
+        local: false,
+        fingerprint: 5,
+        image_bytes: 9,
+        digest: DIGEST,
+        phase,
+        ran,
+    });
+    let config = AgentConfig::new("thing").expect("a plain name");
+    Machine::at_boot(config, record, Boot { running, digest: Some(digest), trial }, 1, NOW)
+}
+
+fn state_of(machine: &Machine) -> String {
+    machine.job.as_ref().map_or("Idle".into(), |job| name(&job.state()))
+}
+
+/// One row for each journal and running image; the trials that lead to the same state are together.
+fn entries_at_boot() -> Vec<[String; 4]> {
+    let other = [9; 32];
+    let running = [("the job's", SLOT, DIGEST), ("another, in its slot", SLOT, other), ("another", 0, other)];
+    let ended = |digest| Trial::Ended { slot: SLOT, digest, reason: REASON };
+    let trials = [
+        ("none", Trial::None),
+        ("of the running image", Trial::Running),
+        ("of the job's image, ended", ended(DIGEST)),
+        ("of another image, ended", ended(other)),
+    ];
+    let mut rows: Vec<[String; 4]> = Vec::new();
+    for (journal, phase) in journals() {
+        for (image, slot, digest) in running {
+            for (trial_name, trial) in trials {
+                let row = [journal, image, trial_name].map(String::from);
+                let state = state_of(&booted(phase, slot, digest, trial));
+                let same = rows.iter_mut().find(|row| row[..2] == [journal, image] && row[3] == state);
+                match same {
+                    Some(same) => same[2] = format!("{}; {trial_name}", same[2]),
+                    None => rows.push([row[0].clone(), row[1].clone(), row[2].clone(), state]),
+                }
+            }
+        }
+    }
+    join(rows)
+}
+
+/// Makes one of rows that differ only in the running image.
+fn join(rows: Vec<[String; 4]>) -> Vec<[String; 4]> {
+    let mut joined: Vec<[String; 4]> = Vec::new();
+    for row in rows {
+        match joined.iter_mut().find(|one| one[0] == row[0] && one[2..] == row[2..]) {
+            Some(one) => one[1] = format!("{}; {}", one[1], row[1]),
+            None => joined.push(row),
+        }
+    }
+    joined
+}
+
+/// The state in which a job of the service, or an update of the application, begins.
+fn entries_by_request() -> [(&'static str, String); 4] {
+    let plan = Plan::new(9, 5, Sources { stream: true, http: false }).expect("a plan");
+    let offered = |phase, task| {
+        let mut machine = booted(phase, 0, DIGEST, Trial::None);
+        let id = ExecutionId::of(JobId::new("job").expect("a plain id"));
+        let execution = Execution { id, status: Status::InProgress, version: 1 };
+        machine.on(Event::Offer(Offer { execution, task }), NOW);
+        state_of(&machine)
+    };
+    let mut local = booted(None, 0, DIGEST, Trial::None);
+    assert!(local.update_now(plan, NOW));
+    [
+        ("a job with an update", offered(None, Task::Update(plan))),
+        ("the job whose download is in the journal", offered(Some(receiving(4096)), Task::Update(plan))),
+        ("a job that is unsuitable for this device", offered(None, Task::Refused(REASON))),
+        ("an update of the application", state_of(&local)),
+    ]
 }
 
 #[test]
