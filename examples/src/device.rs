@@ -36,6 +36,9 @@ const URL_BYTES: usize = 2048;
 const KEEP_ALIVE_S: u16 = 30;
 
 /// Options of the device program. The boot selector adds `--slot`
+///
+/// Prints a line for each event: milliseconds since 1970, kind, topic and text, separated by tabs. The text of `progress` is the
+/// bytes in flash, the bytes of the image, bytes per second, and the milliseconds left, `?` while unknown.
 #[derive(Clone, Debug, Parser)]
 pub struct Options {
     /// Address of the broker, HOST:PORT
