@@ -352,10 +352,20 @@ mod tests {
         assert_eq!(exceeded(&figures(&[("c", 1)]), &budget, 1).len(), 1);
     }
 
-    /// What the pages state, and the figures of the budget that it is the sum of.
-    const STATED: [(&str, &str, &[&str]); 3] = [
+    /// With a comma before the last three digits.
+    fn grouped(bytes: u64) -> String {
+        format!("{},{:03}", bytes / 1_000, bytes % 1_000)
+    }
+
+    /// What the pages state, `{}` in kB or `{bytes}`, and the figures of the budget that it is the sum of.
+    const STATED: [(&str, &str, &[&str]); 8] = [
         ("README.md", "**{} kB**;", &["agent_sources.ours_together"]),
         ("README.md", "; {} kB with the C library's features alone", &["c_library.together"]),
+        ("README.md", "a firmware of nothing but the agent has {} kB of code", &["agent.all_code"]),
+        ("README.md", "P-256 and SHA-256 it is {} kB", &["agent.all_code"]),
+        ("README.md", "{} kB are the agent's own", &["agent_sources.ours_together"]),
+        ("README.md", "It takes {bytes} bytes of RAM, plus stack and buffers", &["ram.FUTURE_BYTES"]),
+        ("README.md", "selector is a program of {} kB", &["selector.all_code", "selector.constants"]),
         ("docs/board.md", "it takes {} kB (`tests/size/run`)", &["selector.all_code", "selector.constants"]),
     ];
 
@@ -365,7 +375,7 @@ mod tests {
         let (_, budget) = read(&fs::read_to_string(budget_file()).expect("a budget")).expect("a budget");
         for (name, text, parts) in STATED {
             let bytes: u64 = parts.iter().map(|part| budget[*part]).sum();
-            let stated = text.replace("{}", &kilobytes(bytes));
+            let stated = text.replace("{}", &kilobytes(bytes)).replace("{bytes}", &grouped(bytes));
             assert!(page(name).split_whitespace().collect::<Vec<_>>().join(" ").contains(&stated), "{name}: {stated}");
         }
     }
