@@ -89,9 +89,10 @@ impl JobPoller {
         matches!(self.state, State::Requested { .. })
     }
 
-    /// Drops the request and what was found out about the next job: no response to it is expected any more.
-    pub(super) fn forget(&mut self) {
-        *self = Self { demanded: self.demanded, ..Self::new() };
+    /// Drops the request and what was found out about the next job: no response to it is expected any more. A request that is
+    /// demanded stays so if `keep_demand`.
+    pub(super) fn forget(&mut self, keep_demand: bool) {
+        *self = Self { demanded: self.demanded && keep_demand, ..Self::new() };
     }
 
     /// Takes a response; a polling device makes the next request at `next_poll`.

@@ -25,7 +25,7 @@ impl Machine {
 
     pub(super) fn disconnect(&mut self) {
         self.link.connected = false;
-        self.poller.forget();
+        self.poller.forget(true);
         if let Some(job) = &mut self.job {
             job.reporter.disconnected();
         }
@@ -45,7 +45,9 @@ impl Machine {
     pub(super) fn no_job(&mut self, now: Instant) {
         self.measure(now);
         if self.is_idle() {
-            self.interrupted = self.interrupted.take().filter(|record| record.local); // that is not the service's
+            if self.awaits_offer() {
+                self.interrupted = None;
+            }
             self.without_update(now);
             self.notices.push(Notice::NoUpdate);
         } else {
@@ -141,11 +143,7 @@ impl Machine {
 
     /// Makes a job the active one.
     pub(super) fn activate(&mut self, identity: Identity, version: Option<u64>, state: State, now: Instant) {
-        if identity.local {
-            self.poller.forget();
-        } else {
-            self.poller.answered(None);
-        }
+        self.poller.forget(identity.local);
         let mut job = Job::new(identity, version, state, &self.config, now, &mut self.notices);
         job.transfer.expect_delay(self.delay_ms);
         self.job = Some(job);
@@ -160,8 +158,12 @@ impl Machine {
 
     /// Whether a request is wanted: on demand, only if one is demanded or a download was interrupted.
     fn is_request_wanted(&self) -> bool {
-        let interrupted = self.interrupted.as_ref().is_some_and(|record| !record.local);
-        self.config.discovery != Discovery::OnDemand || self.poller.is_demanded() || interrupted
+        self.config.discovery != Discovery::OnDemand || self.poller.is_demanded() || self.awaits_offer()
+    }
+
+    /// Whether a download was interrupted whose job the service is to offer again.
+    fn awaits_offer(&self) -> bool {
+        self.interrupted.as_ref().is_some_and(|record| !record.local)
     }
 
     /// Requests the next job, if a request is wanted.

@@ -136,10 +136,8 @@ impl StatusReporter {
 
     /// Queues the report in flight again: its response does not arrive any more.
     pub(super) fn disconnected(&mut self) {
-        if let Some(Request { report: Some(report), .. }) = self.in_flight.take() {
-            self.queued.get_or_insert(report);
-        }
-        self.version = None;
+        let report = self.in_flight.take().and_then(|request| request.report);
+        self.lost(report);
         self.not_before = Instant::default();
         self.backoff.reset();
     }
@@ -197,11 +195,8 @@ impl StatusReporter {
         rng: &mut Rng,
     ) -> ServiceState {
         let Some(request) = self.take(token) else { return ServiceState::Open };
-        if let Some(report) = request.report {
-            self.queued.get_or_insert(report);
-        }
         // The version in the response is not used: it may belong to another execution.
-        self.version = None;
+        self.lost(request.report);
         if matches!(code, RejectCode::ResourceNotFound | RejectCode::TerminalStateReached) {
             return ServiceState::Gone;
         }
@@ -221,10 +216,7 @@ impl StatusReporter {
             && request.until <= now
         {
             self.in_flight = None;
-            if let Some(report) = request.report {
-                self.queued.get_or_insert(report);
-            }
-            self.version = None;
+            self.lost(request.report);
             self.retry_later(now, rng);
         }
     }
@@ -251,6 +243,12 @@ impl StatusReporter {
 
     fn take(&mut self, token: u32) -> Option<Request> {
         self.in_flight.take_if(|request| request.token == token)
+    }
+
+    /// Queues a report again that was not accepted, unless there is a later one; the version is unknown.
+    fn lost(&mut self, report: Option<Report>) {
+        self.queued = self.queued.or(report);
+        self.version = None;
     }
 
     fn retry_later(&mut self, now: Instant, rng: &mut Rng) {

@@ -45,7 +45,7 @@ impl BootRecords {
     /// # Errors
     /// The errors of the flash.
     pub async fn store<F: Flash>(&mut self, flash: &mut F, record: &BootRecord) -> Result<(), Fault> {
-        self.records.store_with(flash, |room| emit(record, room)).await
+        self.records.store_with(flash, &mut |room| emit(record, room)).await
     }
 
     /// Returns the newest record; `None` if none was ever stored.

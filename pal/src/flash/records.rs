@@ -94,7 +94,7 @@ impl Records {
         if got > max {
             return Err(Fault::JournalPayloadTooLong { got, max });
         }
-        let fill = |room: &mut [u8]| {
+        let fill = &mut |room: &mut [u8]| {
             put(room, 0, payload);
             got
         };
@@ -106,7 +106,7 @@ impl Records {
     pub(crate) async fn store_with<F: Flash>(
         &mut self,
         flash: &mut F,
-        fill: impl FnOnce(&mut [u8]) -> usize,
+        fill: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Result<(), Fault> {
         let mut record = [0; RECORD_BYTES_MAX];
         let head = match self.head.take() {
