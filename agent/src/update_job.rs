@@ -418,6 +418,32 @@ mod tests {
     }
 
     #[test]
+    fn nothing_of_a_document_is_left_in_an_update_by_address_and_the_other_way_round() {
+        let (text, mut url) = (document("s", r#","certfile":"release""#), [0; 16]);
+        let document = read(&text);
+        let mut update = self::update(&mut url);
+        update.store(&document, firmware(&document, SlotId::B).unwrap());
+        update.store_image("https://a/b", 1, Version::new(1, 0, 0), &Digest([7; 32])).unwrap();
+        assert_eq!((update.stream(), update.url()), (None, &b"https://a/b"[..]));
+        assert_eq!(update.check_version(Version::new(2, 0, 0)), Err(Reason::VersionMismatch));
+        update.store(&document, firmware(&document, SlotId::B).unwrap());
+        assert_eq!((update.stream(), update.url()), (Some(("s", 0)), &b""[..]));
+        assert_eq!(update.check_version(Version::new(2, 0, 0)), Ok(()), "a document names none");
+    }
+
+    #[test]
+    fn a_key_id_that_does_not_fit_is_left_out() {
+        for (bytes, fits) in [(KEY_ID_BYTES_MAX, true), (KEY_ID_BYTES_MAX + 1, false)] {
+            let id = "k".repeat(bytes);
+            let text = document("s", &format!(r#","sig-sha256-ecdsa":"QUI=","certfile":"{id}""#));
+            let (document, mut url) = (read(&text), []);
+            let mut update = self::update(&mut url);
+            update.store(&document, firmware(&document, SlotId::B).unwrap());
+            assert_eq!(update.signature().unwrap().key_id, fits.then_some(&*id), "not a part of it");
+        }
+    }
+
+    #[test]
     fn a_source_needs_its_protocol_and_its_address() {
         let url = r#","update_data_url":"https://a/b""#;
         let whole = document("s", url);

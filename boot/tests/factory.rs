@@ -69,6 +69,18 @@ fn when_the_confirmed_image_is_gone_the_newest_good_one_runs_and_is_confirmed_th
 }
 
 #[test]
+fn a_factory_image_that_another_one_stands_in_for_stays_known() {
+    let device = Device::with_factory("known");
+    let running = updated(&device, SlotId::FACTORY, 2);
+    let known = device.record().images.get(SlotId::FACTORY).copied();
+    let record = BootRecord { confirmed: SlotId::FACTORY, ..device.record() };
+    poll_ready(BootRecords::new(&device.layout()).store(&mut device.flash(), &record)).unwrap().unwrap();
+    device.damage(SlotId::FACTORY, 0);
+    assert_eq!(booted(&device), (running, 2, BootReason::FellBack { from: SlotId::FACTORY }));
+    assert_eq!((device.record().images.get(SlotId::FACTORY).copied(), known.is_some()), (known, true));
+}
+
+#[test]
 fn a_factory_image_that_is_known_and_damaged_is_not_the_last_resort() {
     let device = Device::with_factory("last");
     let running = updated(&device, SlotId::FACTORY, 2);

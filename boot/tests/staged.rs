@@ -177,6 +177,18 @@ fn a_trial_whose_image_cannot_be_copied_ends_and_the_confirmed_image_is_copied_b
     assert!(runs(&device, 1));
 }
 
+/// All bytes were read back, and some are others when the copy is hashed.
+#[test]
+fn a_copy_that_is_not_the_image_in_the_end_leaves_no_header() {
+    let device = Device::staged("fades", false);
+    device.update(booted(&device).0, 2);
+    let (header, second) = (EXECUTING.offset_bytes(), Region::new(EXECUTING.offset_bytes() + 1024, 1024));
+    let mut flash = Watched { fades: Some((header, second)), ..Watched::new(&device) };
+    let unbootable = device.boot_on(&mut flash, VerifyLevel::Header).unwrap();
+    assert_eq!(unbootable, Err(BootError::NoBootableImage));
+    assert!(Header::parse(&device.held(EXECUTING, 64)).is_err(), "the next boot would start it by its header");
+}
+
 #[test]
 fn a_slot_that_lost_the_confirmed_image_is_given_it_again_before_another_is_tried() {
     let device = Device::staged("heals", false);
@@ -264,25 +276,38 @@ fn when_both_copies_of_the_confirmed_image_are_gone_the_newest_good_one_runs() {
 
 #[test]
 fn two_images_of_one_header_are_told_apart_by_their_digests() {
-    let device = Device::staged("twins", false);
-    let (a, ..) = booted(&device);
-    let mut twin = image(1);
-    *twin.last_mut().unwrap() ^= 1;
-    device.burn(SlotId::B, &twin);
-    let row = |bytes: &[u8]| Image {
-        status: ImageStatus::Confirmed,
-        version: Header::parse(bytes).unwrap().version,
-        security_counter: 0,
-        image_bytes: bytes.len() as u32,
-        digest: Digest(Sha256::digest(bytes).into()),
-        source: Source::new(""),
-    };
-    let mut record = BootRecord::new_device(SlotId::B);
-    record.images.set(a, Some(row(&image(1))));
-    record.images.set(SlotId::B, Some(row(&twin)));
-    poll_ready(BootRecords::new(&device.layout()).store(&mut device.flash(), &record)).unwrap().unwrap();
-    assert_eq!(booted(&device), (SlotId::B, 1, BootReason::Confirmed));
-    assert_eq!(device.held(EXECUTING, 3845), twin);
+    for factory in [false, true] {
+        let device = Device::staged(&format!("twins-{factory}"), factory);
+        let (first, ..) = booted(&device);
+        let mut twin = image(1);
+        *twin.last_mut().unwrap() ^= 1;
+        device.burn(SlotId::B, &twin);
+        let row = |bytes: &[u8]| Image {
+            status: ImageStatus::Confirmed,
+            version: Header::parse(bytes).unwrap().version,
+            security_counter: 0,
+            image_bytes: bytes.len() as u32,
+            digest: Digest(Sha256::digest(bytes).into()),
+            source: Source::new(""),
+        };
+        let mut record = BootRecord::new_device(SlotId::B);
+        record.images.set(first, Some(row(&image(1))));
+        record.images.set(SlotId::B, Some(row(&twin)));
+        poll_ready(BootRecords::new(&device.layout()).store(&mut device.flash(), &record)).unwrap().unwrap();
+        assert_eq!(booted(&device), (SlotId::B, 1, BootReason::Confirmed));
+        assert_eq!(device.held(EXECUTING, 3845), twin);
+    }
+}
+
+/// A header in flash without its body would be started.
+#[test]
+fn the_body_of_a_copy_is_durable_before_its_header() {
+    let device = Device::staged("durable", false);
+    device.update(booted(&device).0, 2);
+    let mut flash = Watched::new(&device);
+    assert_eq!(device.boot_on(&mut flash, VerifyLevel::Header).unwrap().unwrap().cause, BootReason::Trial);
+    let header = flash.touched.iter().rposition(|at| *at == EXECUTING.offset_bytes()).unwrap();
+    assert!(flash.syncs.contains(&header), "{header} of {:?}", flash.syncs);
 }
 
 #[test]

@@ -81,6 +81,40 @@ impl<const R: usize, const W: usize, const E: usize> Flash for Ram<R, W, E> {
     }
 }
 
+/// Flash whose first readings, this many, have their first bit flipped.
+pub(crate) struct Flips<'f, F>(pub(crate) &'f mut F, pub(crate) u32);
+
+#[bisync]
+impl<F: Flash> Flash for Flips<'_, F> {
+    const READ_SIZE: usize = F::READ_SIZE;
+    const WRITE_SIZE: usize = F::WRITE_SIZE;
+    const ERASE_SIZE: usize = F::ERASE_SIZE;
+
+    fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+
+    async fn read(&mut self, offset_bytes: u32, out: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        self.0.read(offset_bytes, out).await?;
+        if let Some(left) = self.1.checked_sub(1) {
+            (self.1, out[0]) = (left, out[0] ^ 1);
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+        self.0.write(offset_bytes, bytes).await
+    }
+
+    async fn erase(&mut self, from_bytes: u32, to_bytes: u32) -> Result<(), NorFlashErrorKind> {
+        self.0.erase(from_bytes, to_bytes).await
+    }
+
+    async fn sync(&mut self) -> Result<(), NorFlashErrorKind> {
+        self.0.sync().await
+    }
+}
+
 /// Returns the output of a future over this flash, which is ready at the first poll.
 #[only_async]
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {

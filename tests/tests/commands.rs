@@ -306,6 +306,18 @@ fn a_step_that_waits_is_asked_about_at_once_when_the_agent_is_resumed() {
 }
 
 #[test]
+fn without_a_suspension_a_resumption_is_refused_and_the_application_is_not_asked() {
+    let mut sim = sim();
+    let week = Consent::Later { ms: 7 * DAY_MS as u32, why: WhyLater::Application };
+    sim.device.consent.answers.borrow_mut().push_back(week);
+    sim.create(&order("job", Kind::Good, 2));
+    sim.alarm_ms = Some(10_000);
+    run_through(&mut sim, &mut [&mut at_alarm(|sim| sim.act(Act::Command(Command::Resume)))]);
+    assert_eq!(executed(&sim), [(Command::Resume, false)]);
+    assert!(sim.now_ms >= 7 * DAY_MS, "{} ms", sim.now_ms);
+}
+
+#[test]
 fn a_step_that_waits_is_taken_on_command_and_only_that_one() {
     let week = Consent::Later { ms: 7 * DAY_MS as u32, why: WhyLater::Application };
     let mut sim = sim();

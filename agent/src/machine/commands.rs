@@ -121,6 +121,15 @@ mod tests {
     }
 
     #[test]
+    fn a_request_after_a_notification_is_no_poll() {
+        let mut machine = machine(Discovery::Polled { every_ms: 60_000, jitter_ms: 0, polls_max: Some(1) });
+        let notified = NOW.plus_ms(5_000);
+        assert_eq!(checks(&mut machine, NOW, notified), [10_000]);
+        machine.on(Event::JobsChanged, notified);
+        assert_eq!(checks(&mut machine, notified, NOW.plus_ms(HOUR_MS)), [15_000, 75_000]);
+    }
+
+    #[test]
     fn the_jitter_is_added_to_the_interval_up_to_its_limit() {
         let mut machine = machine(Discovery::Polled { every_ms: 1_000, jitter_ms: 500, polls_max: None });
         let times = checks(&mut machine, NOW, NOW.plus_ms(100_000));
@@ -231,6 +240,18 @@ mod tests {
             on(&mut machine, Event::OfferRefused(ota_jobs::RejectCode::InternalError), NOW);
             assert_eq!(machine.deadline(NOW).is_some(), repeated, "{next:?}");
         }
+    }
+
+    #[test]
+    fn a_check_during_a_job_requests_its_state_and_a_job_after_it() {
+        let mut machine = machine(Discovery::OnDemand);
+        machine.check(NOW);
+        assert!(machine.message(NOW).is_some());
+        on(&mut machine, offer(), NOW);
+        assert!(machine.message(NOW).is_none(), "its version is known");
+        machine.check(NOW);
+        let message = machine.message(NOW).map(|(message, _)| message);
+        assert!(matches!(message, Some(Message::Describe { document: false, .. })), "{message:?}");
     }
 
     #[test]

@@ -250,6 +250,11 @@ mod tests {
                     "the response may be of the other one"
                 );
                 assert!(poller.expire(now.plus_ms(SUSPECT_WAITS * WAIT)).is_none());
+                assert_eq!(asks_with_document(&mut poller, now), Some(true));
+                assert!(
+                    poller.expire(now.plus_ms(SUSPECT_WAITS * WAIT)).is_none(),
+                    "the name was that of the first job"
+                );
             }
             poller.answered(None);
             assert!(poller.expire(now.plus_ms(SUSPECT_WAITS * WAIT)).is_none());
@@ -317,8 +322,8 @@ mod tests {
         let mut poller = JobPoller::new();
         let mut now = Instant::from_ms(0);
         poller.schedule(now);
-        for _ in 0..10 {
-            assert!(poller.message(now, WAIT, 1).is_some());
+        for with_document in [true, true, false].into_iter().cycle().take(10) {
+            assert_eq!(asks_with_document(&mut poller, now), Some(with_document));
             now = now.plus_ms(3 * WAIT);
             assert!(poller.expire(now).is_none());
         }

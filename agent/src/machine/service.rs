@@ -45,7 +45,7 @@ impl Machine {
     pub(super) fn no_job(&mut self, now: Instant) {
         self.measure(now);
         if self.is_idle() {
-            if self.awaits_offer() {
+            if self.expects_offer() {
                 self.interrupted = None;
             }
             self.without_update(now);
@@ -158,11 +158,11 @@ impl Machine {
 
     /// Whether a request is wanted: on demand, only if one is demanded or a download was interrupted.
     fn is_request_wanted(&self) -> bool {
-        self.config.discovery != Discovery::OnDemand || self.poller.is_demanded() || self.awaits_offer()
+        self.config.discovery != Discovery::OnDemand || self.poller.is_demanded() || self.expects_offer()
     }
 
     /// Whether a download was interrupted whose job the service is to offer again.
-    fn awaits_offer(&self) -> bool {
+    fn expects_offer(&self) -> bool {
         self.interrupted.as_ref().is_some_and(|record| !record.local)
     }
 

@@ -175,8 +175,73 @@ fn a_notification_requests_the_next_job_and_during_a_job_its_version() {
     let task = Task::Update(Plan::new(4_096, 5, sources).expect("a plan"));
     machine.on(Event::Offer(Offer { execution, task }), NOW);
     assert!(machine.message(NOW).is_none());
-    machine.on(Event::JobsChanged, NOW);
-    assert!(matches!(machine.message(NOW), Some((Message::Describe { document: false, .. }, _))));
+    for event in [Event::JobsChanged, Event::NoJob] {
+        let mut machine = machine.clone();
+        machine.on(event, NOW);
+        assert!(matches!(machine.message(NOW), Some((Message::Describe { document: false, .. }, _))));
+    }
+}
+
+/// Only a message that the service sends by itself can name one: `$next` has pending executions only.
+#[test]
+fn an_execution_that_is_over_is_not_started() {
+    let mut machine = booted(None, Trial::None);
+    machine.on(Event::Connected, NOW);
+    let Event::Offer(mut over) = offer("job", 5) else { panic!("an offer") };
+    over.execution.status = Status::Canceled;
+    machine.on(Event::Offer(over), NOW);
+    assert!(machine.is_idle());
+}
+
+/// The job was deleted during the trial and created again: the version is that of an execution which has not begun.
+#[test]
+fn a_version_of_another_execution_is_not_used_for_the_outcome() {
+    let execution = |number| ExecutionId { number, ..record(false, Phase::Receiving { frontier_bytes: 0 }).execution };
+    let phase = Phase::Activating { slot: 0, boots: 0 };
+    let record = Record { execution: execution(1), ..record(false, phase) };
+    let boot = Boot { running: 0, digest: Some(DIGEST), trial: Trial::Running };
+    let config = AgentConfig::new("thing").expect("a plain name");
+    let mut machine = Machine::at_boot(config, Some(record), boot, 1, NOW);
+    machine.on(Event::Connected, NOW);
+    assert!(matches!(machine.message(NOW), Some((Message::Describe { .. }, _))));
+    machine.on(Event::Described(Execution { id: execution(2), status: Status::InProgress, version: 7 }), NOW);
+    assert!(machine.judge(Ok(()), NOW));
+    for done in [Done::Confirmed, Done::JournalSaved] {
+        assert!(machine.operation(NOW).is_some());
+        machine.on(Event::Done(done), NOW);
+        while machine.notice().is_some() {}
+    }
+    let message = machine.message(NOW).map(|(message, _)| message);
+    assert!(matches!(message, Some(Message::Describe { .. })), "{message:?}");
+}
+
+/// Returns a machine that receives a job's image of four blocks, and has requested none of them.
+fn receiving() -> Machine {
+    let mut machine = booted(None, Trial::None);
+    machine.on(Event::Connected, NOW);
+    machine.on(offer("job", 5), NOW);
+    while let Some(operation) = machine.consented(NOW) {
+        let done = match operation {
+            Operation::CheckInstalled => Done::Installed(false),
+            Operation::SaveJournal(_) => Done::JournalSaved,
+            Operation::Begin { .. } => Done::Begun { slot: 1, frontier_bytes: 0, evicted: None },
+            Operation::IdleStep { .. } => Done::IdleStepped { more: false },
+            other => panic!("{other:?} before a block"),
+        };
+        machine.on(Event::Done(done), NOW);
+        while machine.notice().is_some() {}
+    }
+    machine
+}
+
+/// No block is requested meanwhile, so none can arrive.
+#[test]
+fn a_download_goes_on_after_a_suspension_longer_than_the_longest_silence() {
+    let mut machine = receiving();
+    machine.suspend();
+    let later = NOW.plus_ms(2 * machine.config.silence_ms_max);
+    assert!(machine.operation(later).is_none() && machine.resume(later));
+    assert_eq!((machine.operation(later), machine.state()), (None, AgentState::Downloading));
 }
 
 /// The end of the journal's progress: only the same file of the same job continues there.

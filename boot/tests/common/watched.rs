@@ -12,12 +12,16 @@ use super::{Device, Nor};
 pub struct Watched {
     pub nor: Nor,
     pub touched: Vec<u32>,
+    /// Number of operations before each `sync`.
+    pub syncs: Vec<usize>,
     /// Offset and length in bytes of each read.
     pub reads: Vec<(u32, usize)>,
     pub cut_at: Option<usize>,
     /// Number of reads until one returns a flipped bit.
     pub misread_in: Option<usize>,
     pub refused: Option<Region>,
+    /// A region that is misread while the last operation was at this offset.
+    pub fades: Option<(u32, Region)>,
 }
 
 impl Watched {
@@ -25,10 +29,12 @@ impl Watched {
         Self {
             nor: device.flash(),
             touched: Vec::new(),
+            syncs: Vec::new(),
             reads: Vec::new(),
             cut_at: None,
             misread_in: None,
             refused: None,
+            fades: None,
         }
     }
 
@@ -69,6 +75,9 @@ impl Flash for Watched {
         self.reads.push((at, out.len()));
         Flash::read(&mut self.nor, at, out).await?;
         out[0] ^= u8::from(self.misread_in == Some(0));
+        if let Some((after, region)) = self.fades {
+            out[0] ^= u8::from(self.touched.last() == Some(&after) && lies_in(at, region));
+        }
         self.misread_in = self.misread_in.and_then(|reads| reads.checked_sub(1));
         Ok(())
     }
@@ -84,6 +93,7 @@ impl Flash for Watched {
         Flash::erase(&mut self.nor, from, to).await
     }
     async fn sync(&mut self) -> Result<(), NorFlashErrorKind> {
+        self.syncs.push(self.touched.len());
         Ok(())
     }
 }

@@ -112,7 +112,7 @@ impl Hashing {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::testing::{Ram, run, sha256};
+    use super::super::super::testing::{Flips, Ram, run, sha256};
     use super::*;
 
     struct Counting(u32);
@@ -148,5 +148,15 @@ mod tests {
         assert_eq!(run(matches(&mut flash, region, &whole, 1024, &mut Counting(0))), Ok(true));
         flash.bytes[2047] = 0xFE;
         assert_eq!(run(matches(&mut flash, region, &whole, 1024, &mut Counting(0))), Ok(false));
+    }
+    /// One reading of four is wrong in the first of two hashes, or in both.
+    #[test]
+    fn an_image_that_is_misread_once_is_found_and_one_that_is_misread_twice_is_not() {
+        let (mut flash, region) = (Ram::<4, 4, 1024>::new(1), Region::new(0, 1024));
+        let whole = sha256(&[0xFF; 1024]);
+        for (misread, found) in [(1, true), (4, true), (5, false)] {
+            let mut flash = Flips(&mut flash, misread);
+            assert_eq!(run(matches(&mut flash, region, &whole, 1024, &mut Counting(0))), Ok(found), "{misread}");
+        }
     }
 }

@@ -24,3 +24,20 @@ pub async fn read_header<F: Flash>(flash: &mut F, region: Region) -> Result<Resu
     flash::read(flash, region.at(0), &mut bytes).await?;
     Ok(Header::parse(&bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{Flips, Ram, header, image, run};
+    use super::*;
+    use crate::image::version::Version;
+
+    #[test]
+    fn a_header_that_is_misread_once_is_read_and_one_that_is_misread_twice_is_none() {
+        let header = header(Version::new(1, 0, 2), 200);
+        let mut bytes = image(&header);
+        bytes.resize(1024, 0xFF);
+        let (mut flash, region) = (Ram::<4, 4, 1024>::holding(bytes), Region::new(0, 1024));
+        assert_eq!(run(read_header(&mut Flips(&mut flash, 1), region)), Ok(Ok(header)));
+        assert!(matches!(run(read_header(&mut Flips(&mut flash, 2), region)), Ok(Err(HeaderError::NotAnImage { .. }))));
+    }
+}

@@ -186,7 +186,7 @@ fn no_future_holds_a_large_buffer() {
 
 /// Counts how often it is called.
 #[derive(Default)]
-struct Counted(std::rc::Rc<core::cell::Cell<u32>>);
+pub(super) struct Counted(pub(super) std::rc::Rc<core::cell::Cell<u32>>);
 
 impl Watchdog for Counted {
     fn feed(&mut self) {
@@ -223,4 +223,19 @@ fn watchdog_and_reset_are_those_of_the_device_and_every_hash_feeds_the_watchdog(
     assert!(verified > 1, "while the new image is hashed");
     run(device.activate(begun.slot, &digest, image.len() as u32)).unwrap();
     assert!(fed.get() >= verified + 2, "an image of more than one step");
+}
+
+/// Without a wait the pump would feed it without end.
+#[test]
+fn the_watchdog_is_fed_once_a_millisecond_at_most() {
+    struct Tight;
+    impl Watchdog for Tight {
+        fn feed(&mut self) {}
+
+        fn idle_ms(&self) -> Option<u32> {
+            Some(0)
+        }
+    }
+    let mut flash = flash();
+    assert_eq!(device(&mut flash, SlotId::A).with_watchdog(Tight).watchdog_ms(), Some(1));
 }

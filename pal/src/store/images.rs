@@ -275,6 +275,20 @@ mod tests {
     }
 
     #[test]
+    fn a_confirmation_leaves_the_row_of_an_image_that_was_preinstalled() {
+        let mut images = Images::NONE;
+        for (before, after) in [
+            (ImageStatus::Verified, ImageStatus::Confirmed),
+            (ImageStatus::Confirmed, ImageStatus::Confirmed),
+            (ImageStatus::Preinstalled, ImageStatus::Preinstalled),
+        ] {
+            images.set(SlotId::A, Some(image(5, before)));
+            images.confirm(SlotId::A);
+            assert_eq!(images.get(SlotId::A), Some(&image(5, after)));
+        }
+    }
+
+    #[test]
     fn the_newest_good_image_is_the_one_of_the_highest_version_that_may_still_run() {
         let mut images = Images::NONE;
         images.set(SlotId::A, Some(image(3, ImageStatus::Confirmed)));

@@ -1,6 +1,8 @@
 //! The agent without the pump: a test gives it events and messages, and sends what it has to send.
 
 use super::*;
+use ota_agent::machine::{ExecutionId, Outcome, Phase, Record};
+use ota_pal::{BootRecord, BootRecords, Digest, Trial};
 
 #[test]
 fn during_a_download_progress_is_that_of_the_last_block_and_other_jobs_are_not_looked_at() {
@@ -110,6 +112,55 @@ fn connected<'b>(bench: &Bench, url: &'b mut [u8], at: Instant) -> Agent<'b, Boa
     let (_, mut agent) = bench.boot(bench.app.clone(), url, at);
     poll_ready(agent.on(Event::Connected, at)).expect("memory never waits");
     agent
+}
+
+#[test]
+fn a_message_of_the_application_is_taken_while_there_is_a_connection() {
+    let bench = Bench::new(Route::Mqtt);
+    let (at, mut url) = (Instant::from_ms(0), [0; 2_048]);
+    let mut agent = connected(&bench, &mut url, at);
+    assert_eq!(poll_ready(agent.execute(Command::Publish, at)), Some(Ok(())));
+    poll_ready(agent.on(Event::Disconnected, at)).expect("memory never waits");
+    assert_eq!(poll_ready(agent.execute(Command::Publish, at)), Some(Err(CommandRefused::NotNow)));
+}
+
+fn record(phase: Phase) -> Record {
+    let execution = ExecutionId::of(JobId::new("job").expect("a plain id"));
+    Record { execution, local: false, fingerprint: 1, image_bytes: IMAGE_BYTES, digest: [0; 32], phase, ran: None }
+}
+
+/// An agent that is newer and was rolled back may have stored fields behind those of this one.
+#[test]
+fn a_longer_record_in_the_journal_is_read_up_to_the_known_fields() {
+    let bench = Bench::new(Route::Mqtt);
+    let boot = bench.device.boot().expect("the power stays").expect("there is an image");
+    let view: PlainView = View(bench.device.nor.clone());
+    let mut platform = bench.device.platform(view, boot.slot, 0);
+    let record = record(Phase::Concluded(Outcome::Failed(Reason::SignatureInvalid)));
+    let longer = [&record.encode()[..], &[1; 8]].concat();
+    assert_eq!(poll_ready(platform.store_journal(&longer)), Some(Ok(())));
+    let mut url = [0; 2_048];
+    assert_eq!(connected(&bench, &mut url, Instant::from_ms(0)).state(), AgentState::Reporting);
+}
+
+/// Another program chose an image, which waits for its trial, while that of the job is gone.
+#[test]
+fn the_trial_of_another_image_is_no_activation_of_the_jobs() {
+    let bench = Bench::new(Route::Mqtt);
+    let boot = bench.device.boot().expect("the power stays").expect("there is an image");
+    let mut view: PlainView = View(bench.device.nor.clone());
+    let trial = Trial::Pending { slot: SlotId::B, digest: Digest([2; 32]), image_bytes: 1, attempts_left: 1 };
+    let pending = BootRecord { trial, ..bench.device.record() };
+    poll_ready(BootRecords::new(&bench.device.layout).store(&mut view, &pending)).expect("ready").expect("stored");
+    let mut platform = bench.device.platform(view, boot.slot, 0);
+    let record = Record { digest: [1; 32], ..record(Phase::Activating { slot: SlotId::B.number(), boots: 0 }) };
+    assert_eq!(poll_ready(platform.store_journal(&record.encode())), Some(Ok(())));
+    let (at, mut url) = (Instant::from_ms(0), [0; 64]);
+    let (app, config) = (bench.app.clone(), bench.device.config.clone());
+    let agent = Agent::start(platform, app, config, &mut url, Start { seed: 1, now: at });
+    let mut agent = poll_ready(agent).expect("memory never waits").expect("the device reads its own flash");
+    poll_ready(agent.work(at)).expect("memory never waits");
+    assert_eq!((agent.state(), agent.is_reset()), (AgentState::Reporting, false));
 }
 
 #[test]

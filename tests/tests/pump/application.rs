@@ -28,6 +28,18 @@ fn an_acknowledgement_in_one_record_with_a_message_frees_the_next_message_of_the
 }
 
 #[test]
+fn an_acknowledgement_that_a_connection_lost_does_not_keep_back_the_next_message_of_the_application() {
+    for dies_after in 1..=4 {
+        let mut bench = Bench::new(Route::Mqtt);
+        bench.app.topic = Some("kitchen/door");
+        bench.app.outbox.borrow_mut().extend(["open", "closed", "open"]);
+        let mut line = Line { dies_after: Some(dies_after), ..Line::new(&bench.service) };
+        assert_eq!((bench.run_over_mqtt(&mut line), line.connections), (SlotId::A, 2), "{dies_after}");
+        assert!(bench.app.outbox.borrow().is_empty(), "{dies_after}");
+    }
+}
+
+#[test]
 fn a_filter_that_the_broker_rejects_is_reported_and_the_update_goes_on() {
     let mut bench = Bench::new(Route::Mqtt);
     bench.app.topic = Some("#/not-valid");
@@ -96,7 +108,8 @@ fn an_application_that_always_has_a_message_leaves_room_for_the_update_and_for_c
 #[test]
 fn a_shutdown_ends_the_pump_and_a_later_run_goes_on_where_it_was() {
     for unsubscribe in [true, false] {
-        let bench = Bench::new(Route::Mqtt);
+        let mut bench = Bench::new(Route::Mqtt);
+        bench.app.topic = Some("kitchen/door");
         bench.app.command_after.set(Some((20_000, Command::Shutdown(Shutdown { unsubscribe }))));
         let (mut first, mut second) = (Line::new(&bench.service), Line::new(&bench.service));
         bench.run_with(async |agent| {

@@ -217,6 +217,18 @@ fn a_failed_body_is_requested_again_after_a_wait_until_the_other_source_or_the_e
 }
 
 #[test]
+fn failures_of_bodies_before_a_block_do_not_count_after_it() {
+    let mut transfer = of_bytes(8 * BLOCK_BYTES, BOTH, true);
+    for index in 0..2 {
+        for _ in 1..FETCHES_MAX {
+            transfer.fetch_failed(Reason::HttpUnreachable, NOW, 0);
+        }
+        arrives(&mut transfer, index, NOW);
+    }
+    assert_eq!(transfer.fetch(later(60_000)), Some(2 * BLOCK_BYTES), "the other source is not needed");
+}
+
+#[test]
 fn what_a_retry_cannot_change_ends_http_at_once_and_what_is_not_http_after_five_failures() {
     for reason in [
         Reason::UrlNotAllowed,
@@ -265,14 +277,14 @@ fn a_forbidden_url_waits_a_minute_for_a_fresh_one_and_the_second_url_that_is_ref
 #[test]
 fn a_url_that_is_refused_again_before_a_fresh_one_arrives_counts_once() {
     let mut transfer = transfer(HTTP);
-    for minutes in 0..5 {
+    for minutes in 0..4 {
         assert!(transfer.fetch_failed(Reason::HttpForbidden, later(60_000 * minutes), 0), "{minutes}");
     }
     // A request of the old URL is in flight while the fresh one arrives: its refusal does not count.
-    transfer.document_refreshed(later(300_000));
-    assert!(!transfer.fetch_failed(Reason::HttpForbidden, later(300_100), 0));
-    assert_eq!((transfer.failure(), transfer.fetch(later(300_100))), (None, Some(0)));
-    assert!(!transfer.fetch_failed(Reason::HttpForbidden, later(300_200), 0));
+    transfer.document_refreshed(later(240_000));
+    assert!(!transfer.fetch_failed(Reason::HttpForbidden, later(240_100), 0));
+    assert_eq!((transfer.failure(), transfer.fetch(later(240_100))), (None, Some(0)));
+    assert!(!transfer.fetch_failed(Reason::HttpForbidden, later(240_200), 0), "before the silence is too long");
     assert_eq!(transfer.failure(), Some(Reason::HttpForbidden));
 }
 

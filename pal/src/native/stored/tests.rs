@@ -6,7 +6,7 @@ use super::super::super::flash::boot_records::BootRecords;
 use super::super::super::flash::floors::MonotonicRecords;
 use super::super::super::flash::records::Records;
 use super::super::super::testing::{CUTS, Ram, header, image, public_key, run, sha256, sign, signing_key};
-use super::super::tests::{Device, NoReset, Nor, SECTOR, receive, running_image, verify};
+use super::super::tests::{Counted, Device, NoReset, Nor, SECTOR, receive, running_image, verify};
 use super::super::{DeviceConfig, Native, OwnSelector};
 use crate::image::accept::VersionRule;
 use crate::image::digest::Digest;
@@ -227,14 +227,19 @@ fn a_stored_version_is_erased_but_not_what_runs_nor_the_factorys() {
     verify_factory(&mut flash, SlotId::FACTORY).unwrap();
     let running = update(&mut flash, SlotId::FACTORY, version(2, 0));
     let running = update(&mut flash, running, version(3, 0));
-    let mut device = device(&mut flash, running);
+    let feeds = Counted::default();
+    let fed = feeds.0.clone();
+    let mut device = device(&mut flash, running).with_watchdog(feeds);
     let refused = |slot| Err(Refusal::SlotRuns { slot });
     assert_eq!(run(device.erase_images(Version::new(1, 0, 3))), refused(SlotId::B));
     assert_eq!(run(device.erase_images(Version::new(1, 0, 1))), refused(SlotId::FACTORY));
+    assert_eq!(run(device.invalidate(SlotId::FACTORY)), refused(SlotId::FACTORY));
     let version = Version::new(9, 9, 9);
     assert_eq!(run(device.erase_images(version)), Err(Refusal::NoSuchImage { version }));
-    run(device.erase_images(Version::new(1, 0, 2))).unwrap();
     let region = layout().slot(SlotId::A);
+    fed.set(0);
+    run(device.erase_images(Version::new(1, 0, 2))).unwrap();
+    assert_eq!(fed.get(), region.len_bytes() / SECTOR as u32, "the watchdog is fed at every sector");
     let erased = &flash.bytes[region.offset_bytes() as usize..][..region.len_bytes() as usize];
     assert!(erased.iter().all(|byte| *byte == 0xFF));
     assert!(record(&mut flash).images.get(SlotId::A).is_none());
@@ -301,14 +306,21 @@ fn a_factory_reset_needs_a_verified_whole_and_allowed_image() {
     let refused = run(device(&mut flash, running).verify_factory(&foreign));
     assert_eq!(refused, Err(Refusal::Signature(SignatureRefusal::SignatureInvalid)));
     assert_eq!(verify_factory(&mut flash, running), Ok(sha256(&running_image())));
+    let stored = flash.ops.len();
+    assert_eq!(verify_factory(&mut flash, running), Ok(sha256(&running_image())));
+    assert_eq!(flash.ops.len(), stored, "a program may repeat it at every boot");
 
     let at = layout().slot(SlotId::FACTORY).offset_bytes() as usize + 700;
     flash.bytes[at] ^= 1;
     assert_eq!(order(&mut flash), Err(Refusal::DigestMismatch { slot: SlotId::FACTORY }));
     flash.bytes[at] ^= 1;
+    let trial = Trial::Ended { slot: SlotId::B, digest: Digest([7; 32]), reason: 1, started: true };
+    let tried = BootRecord { trial, ..record(&mut flash) };
+    run(BootRecords::new(&layout()).store(&mut flash, &tried)).unwrap();
     assert_eq!(order(&mut flash), Ok(()));
     let ordered = record(&mut flash);
     assert_eq!((ordered.confirmed, ordered.factory_reset_pending), (SlotId::FACTORY, true));
+    assert_eq!(ordered.trial, Trial::None, "no image but the factory's is started any more");
 
     run(BootRecords::new(&layout())
         .store(&mut flash, &BootRecord { factory_reset_pending: false, confirmed: running, ..ordered }))
