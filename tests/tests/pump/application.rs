@@ -28,18 +28,6 @@ fn an_acknowledgement_in_one_record_with_a_message_frees_the_next_message_of_the
 }
 
 #[test]
-fn an_acknowledgement_that_a_connection_lost_does_not_keep_back_the_next_message_of_the_application() {
-    for dies_after in 1..=4 {
-        let mut bench = Bench::new(Route::Mqtt);
-        bench.app.topic = Some("kitchen/door");
-        bench.app.outbox.borrow_mut().extend(["open", "closed", "open"]);
-        let mut line = Line { dies_after: Some(dies_after), ..Line::new(&bench.service) };
-        assert_eq!((bench.run_over_mqtt(&mut line), line.connections), (SlotId::A, 2), "{dies_after}");
-        assert!(bench.app.outbox.borrow().is_empty(), "{dies_after}");
-    }
-}
-
-#[test]
 fn a_filter_that_the_broker_rejects_is_reported_and_the_update_goes_on() {
     let mut bench = Bench::new(Route::Mqtt);
     bench.app.topic = Some("#/not-valid");
