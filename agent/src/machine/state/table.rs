@@ -141,6 +141,7 @@ fn print() -> String {
     page.push_str(
         "\n## Where a job begins\n\n\
         After a boot, `agent/src/machine/resume.rs` decides by the journal, the running image and the trial in the boot record. \
+        The outcome of an update of the application is not reported: `Reporting` is `ClearingJournal` there. \
         In `Idle`, a request then begins a job, also that of the journal (`agent/src/machine/service.rs`).\n\n\
         | journal | running image | trial | state |\n|---|---|---|---|\n",
     );
