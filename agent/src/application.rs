@@ -132,6 +132,8 @@ pub trait Application {
     /// steps, also of a download that a reset interrupted, and again after [`Consent::Later`]; a postponed step is reported to
     /// the service, and a cancellation ends it.
     ///
+    /// A reset that was consented to and that a power cut interrupted is completed without asking again.
+    ///
     /// `forced` is whether the operator asks not to postpone: the job document has `"forced":true` in `afr_ota`. An application
     /// that allows this returns [`Consent::Now`] then.
     fn consent(&mut self, step: Step, forced: bool) -> Consent {

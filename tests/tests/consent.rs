@@ -1,11 +1,10 @@
 //! The application is asked before a download and before a reset, and answers now, later or no.
 
-use ota_agent::{AgentState, Command, Consent, Notice, Step, WhyLater};
+use ota_agent::{Command, Consent, Notice, Step, WhyLater};
 use ota_jobs::{Reason, Status};
 use ota_pal::SlotId;
 use ota_tests::fixtures::{WHILE_MS, confirmed, order, run, sim};
 use ota_tests::job::Kind;
-use ota_tests::nor::{CutEffect, FlashFault, PlannedFault};
 use ota_tests::sim::{Act, Ended, Flow, Simulation};
 
 const LATER_MS: u32 = 60_000;
@@ -142,29 +141,6 @@ fn after_a_power_cut_while_a_step_waits_the_application_is_asked_again() {
         steps.extend([Step::Download, Step::Reset]);
         assert_eq!((asked(&sim), sim.verdict("job").0), (steps, Status::Succeeded), "{answers:?}");
     }
-}
-
-/// The application may be busy by the time that the power is back.
-#[test]
-fn after_a_power_cut_while_an_image_is_activated_the_application_is_asked_again() {
-    let mut asked_again = 0;
-    for at in 0..6 {
-        let mut sim = answering(&[]);
-        let mut cut = Some(PlannedFault { at, fault: FlashFault::Cut(CutEffect::Before) });
-        let ended = sim.run(WHILE_MS, |sim| {
-            if sim.checks.states.last() == Some(&AgentState::Activating)
-                && let Some(cut) = cut.take()
-            {
-                sim.device.nor.plan([cut]);
-            }
-            Flow::Go
-        });
-        assert_eq!((ended, &sim.checks.violations[..]), (Ended::Quiet, &[][..]));
-        assert_eq!(sim.verdict("job").0, Status::Succeeded, "{at}");
-        // Once the boot record is stored, the boot after the cut is that of the new image.
-        asked_again += u32::from(asked(&sim) == [Step::Download, Step::Reset, Step::Reset]);
-    }
-    assert!(asked_again > 0);
 }
 
 #[test]

@@ -73,11 +73,9 @@ pub(super) fn resume(record: &Record, boot: &Boot, trial_deadline: Instant) -> O
         // Another image is in the slot.
         _ if boot.running == slot => failed(Reason::DigestMismatch),
         // No trial started: the power failed between journal and boot record, or the boot selector cannot store its count. The
-        // application may be busy by now, and is asked again.
+        // application is not asked again: the boot record may name the trial already, which the next reset starts.
         _ if boots >= BOOTS_MAX => State::InvalidatingImage { slot },
-        Trial::None | Trial::Ended { .. } => {
-            State::AskingReset { slot, boots: boots + 1, ask_at: Instant::default(), why: None }
-        }
+        Trial::None | Trial::Ended { .. } => State::SavingActivation { slot, boots: boots + 1 },
     })
 }
 
@@ -113,8 +111,7 @@ mod tests {
         let ended = |slot, digest| Trial::Ended { slot, digest, reason: Reason::SelfTestFailed };
         let succeeded = Some(State::SavingOutcome(Outcome::Succeeded));
         let failed = |reason| Some(State::SavingOutcome(Outcome::Failed(reason)));
-        let ask_at = Instant::default();
-        let again = Some(State::AskingReset { slot: 1, boots: 1, ask_at, why: None });
+        let again = Some(State::SavingActivation { slot: 1, boots: 1 });
         let testing = Some(State::SelfTesting { until: UNTIL });
         for (running, digest, trial, want) in [
             (1, DIGEST, Trial::None, succeeded), // power failed between confirmation and report

@@ -22,13 +22,13 @@ pub(super) enum State {
     Receiving { slot: u8, resumed_bytes: u32 },
     /// Reads the image back, hashes it, verifies its signature and checks its header.
     Verifying { slot: u8 },
-    /// Asks the application whether to reset into the new image, at `ask_at`. `boots` counts the later boots in which the boot
-    /// selector did not start the trial.
-    AskingReset { slot: u8, boots: u8, ask_at: Instant, why: Option<WhyLater> },
+    /// Asks the application whether to reset into the new image, at `ask_at`.
+    AskingReset { slot: u8, ask_at: Instant, why: Option<WhyLater> },
     /// Reports that the image is verified, and waits until `until` at most for the acknowledgement: if the job was cancelled
     /// and the notification was lost, the response is the last chance to detect it.
-    Announcing { slot: u8, boots: u8, until: Instant },
-    /// Writes the decision to activate to the journal, before the boot record.
+    Announcing { slot: u8, until: Instant },
+    /// Writes the decision to activate to the journal, before the boot record. `boots` counts the later boots in
+    /// which the boot selector did not start the trial.
     SavingActivation { slot: u8, boots: u8 },
     /// Writes the boot record. From here on a cancellation does not stop the trial.
     Activating { slot: u8 },
@@ -231,7 +231,7 @@ impl State {
             },
             State::Verifying { slot } => match input {
                 I::Done(Done::Verified { digest }) => {
-                    let next = State::AskingReset { slot, boots: 0, ask_at: context.now, why: None };
+                    let next = State::AskingReset { slot, ask_at: context.now, why: None };
                     to(next).with(Notice::VerifySucceeded { digest })
                 }
                 // Nothing was activated yet.
@@ -241,12 +241,10 @@ impl State {
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
-            State::AskingReset { slot, boots, why: before, .. } => match input {
-                I::Consent(Consent::Now) => {
-                    to(State::Announcing { slot, boots, until: context.now.plus_ms(ANNOUNCE_MS_MAX) })
-                }
+            State::AskingReset { slot, why: before, .. } => match input {
+                I::Consent(Consent::Now) => to(State::Announcing { slot, until: context.now.plus_ms(ANNOUNCE_MS_MAX) }),
                 I::Consent(Consent::Later { ms, why }) => {
-                    let next = State::AskingReset { slot, boots, ask_at: again(context.now, ms), why: Some(why) };
+                    let next = State::AskingReset { slot, ask_at: again(context.now, ms), why: Some(why) };
                     Transition { next, notice: postponed(Step::Reset, before, why) }
                 }
                 I::Consent(Consent::Refused) => failed(Reason::RefusedByApplication),
@@ -255,8 +253,8 @@ impl State {
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
             },
-            State::Announcing { slot, boots, .. } => match input {
-                I::ReportSettled | I::Deadline => to(State::SavingActivation { slot, boots }),
+            State::Announcing { slot, .. } => match input {
+                I::ReportSettled | I::Deadline => to(State::SavingActivation { slot, boots: 0 }),
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
                 I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,

@@ -129,8 +129,7 @@ fn a_resumed_job_is_stored_again_as_the_journal_has_it() {
         let found = record(local, Phase::Activating { slot: 1, boots: 0 });
         let mut machine = booted(Some(found.clone()), Trial::None);
         let phase = Phase::Activating { slot: 1, boots: 1 };
-        assert_eq!(machine.operation(NOW), None, "the application is asked first");
-        assert_eq!(machine.consented(NOW), Some(Operation::SaveJournal(phase)));
+        assert_eq!(machine.operation(NOW), Some(Operation::SaveJournal(phase)));
         assert_eq!(machine.record(phase, 0), Some(Record { phase, ..found.clone() }));
         assert_eq!((machine.job(), machine.image_bytes()), (Some(&found.execution.job), 4_096));
     }
