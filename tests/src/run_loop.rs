@@ -197,7 +197,7 @@ impl Simulation {
             NetworkEvent::Down(Reply { topic, payload, .. }) => {
                 self.messages += 1;
                 let is_block = self.traffic.received(&topic, self.now_ms);
-                self.checks.message_received(&payload);
+                self.checks.message_received(&topic, &payload);
                 let powered = poll_ready(agent.on_message(&topic, &payload, at)).is_some();
                 let slow = self.slow_write.filter(|(every, _)| is_block && self.traffic.blocks.is_multiple_of(*every));
                 self.now_ms += slow.map_or(0, |(_, ms)| ms);

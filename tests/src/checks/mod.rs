@@ -196,8 +196,8 @@ impl Checks {
     }
 
     /// The device received a message.
-    pub fn message_received(&mut self, payload: &[u8]) {
-        self.unaware.received(payload);
+    pub fn message_received(&mut self, topic: &str, payload: &[u8]) {
+        self.unaware.received(topic, payload);
     }
 
     /// The device sent a message, at this time of its clock.

@@ -55,7 +55,8 @@ impl Checks {
                 self.pace.image_bytes = image_bytes;
             }
             Notice::DownloadStarted { resumed_bytes } => self.resumed(resumed_bytes, now_ms),
-            Notice::Concluded(_) | Notice::Cancelled | Notice::Settled => self.pace.forget(),
+            // Without a job there is nothing to resume.
+            Notice::Concluded(_) | Notice::Cancelled | Notice::Settled | Notice::NoUpdate => self.pace.forget(),
             _ => {}
         }
     }

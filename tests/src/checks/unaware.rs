@@ -35,8 +35,10 @@ impl Unaware {
         self.sent.push((id.to_owned(), token));
     }
 
-    pub(super) fn received(&mut self, payload: &[u8]) {
-        if !self.unseen.is_empty() {
+    /// The list of jobs in a notification is not read by the agent.
+    pub(super) fn received(&mut self, topic: &str, payload: &[u8]) {
+        let is_list = matches!(Topic::parse(topic), Ok((_, Topic::Jobs(JobsTopic::Notify))));
+        if !is_list {
             let text = String::from_utf8_lossy(payload);
             self.unseen.retain(|(id, queued_at)| !(text.contains(id.as_str()) && text.contains(queued_at.as_str())));
         }
