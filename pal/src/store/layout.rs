@@ -245,13 +245,7 @@ impl Layout {
     pub fn check_beside(&self, geometry: Geometry, region: Region) -> Result<(), LayoutError> {
         self.check(geometry)?;
         check_region(geometry, region, 1)?;
-        match self.regions(0).iter().find(|(mine, _)| mine.overlaps(region)) {
-            Some((mine, _)) => Err(LayoutError::Overlap {
-                first_offset_bytes: mine.offset_bytes(),
-                second_offset_bytes: region.offset_bytes(),
-            }),
-            None => Ok(()),
-        }
+        self.check_clear_of(region)
     }
 
     const fn checked(self) -> Result<Self, LayoutError> {
@@ -299,20 +293,21 @@ impl Layout {
     /// Whether `region` overlaps no region of this layout.
     #[must_use]
     pub fn is_clear_of(&self, region: Region) -> bool {
-        self.regions(0).iter().all(|(mine, _)| !mine.overlaps(region))
+        self.check_clear_of(region).is_ok()
     }
 
-    /// Whether no region of this layout shares bytes with one of `other`.
+    /// Checks that no region of this layout shares bytes with one of `other`.
     pub(crate) fn check_apart(&self, other: &Self) -> Result<(), LayoutError> {
-        match other.regions(0).iter().find(|(theirs, _)| !self.is_clear_of(*theirs)) {
+        other.regions(0).iter().try_for_each(|(theirs, _)| self.check_clear_of(*theirs))
+    }
+
+    fn check_clear_of(&self, region: Region) -> Result<(), LayoutError> {
+        match self.regions(0).iter().find(|(mine, _)| mine.overlaps(region)) {
             None => Ok(()),
-            Some((theirs, _)) => {
-                let mine = self.regions(0).into_iter().find(|(mine, _)| mine.overlaps(*theirs));
-                Err(LayoutError::Overlap {
-                    first_offset_bytes: mine.map_or(0, |(mine, _)| mine.offset_bytes()),
-                    second_offset_bytes: theirs.offset_bytes(),
-                })
-            }
+            Some((mine, _)) => Err(LayoutError::Overlap {
+                first_offset_bytes: mine.offset_bytes(),
+                second_offset_bytes: region.offset_bytes(),
+            }),
         }
     }
 
