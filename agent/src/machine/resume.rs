@@ -63,13 +63,13 @@ pub(super) fn resume(record: &Record, boot: &Boot, trial_deadline: Instant) -> O
     Some(match boot.trial {
         Trial::Running if runs => testing,
         Trial::Running => return None,
-        // The agent was started again before the reset that ends the trial.
-        Trial::Ended { slot: tried, digest, reason } if runs && tried == slot && digest == record.digest => {
-            State::RollingBack(reason)
-        }
+        Trial::Ended { slot: tried, digest, reason } if tried == slot && digest == record.digest => match runs {
+            // The agent was started again before the reset that ends the trial.
+            true => State::RollingBack(reason),
+            false => failed(reason),
+        },
         // The power failed after the confirmation and before the outcome was saved.
         Trial::None | Trial::Ended { .. } if runs => State::SavingOutcome(Outcome::Succeeded),
-        Trial::Ended { slot: tried, digest, reason } if tried == slot && digest == record.digest => failed(reason),
         // Another image is in the slot.
         _ if boot.running == slot => failed(Reason::DigestMismatch),
         // No trial started: the power failed between journal and boot record, or the boot selector cannot store its count. The

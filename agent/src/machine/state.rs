@@ -34,8 +34,7 @@ pub(super) enum State {
     Activating { slot: u8 },
     /// Waits until the application is prepared for a reset, until `until` at most.
     PreparingReset { until: Instant },
-    /// Resets the device.
-    // After the reset: machine/resume.rs
+    /// Resets the device; the next boot continues in [`super::resume`].
     Resetting,
     /// Runs the new image on trial, until `until` at most.
     SelfTesting { until: Instant },

@@ -70,7 +70,7 @@ impl<'b, C: Connector + 'b> HttpClient<'b, C> {
         Self { connector, activity, hosts, buffer, url_len: 0, redirects: 0 }
     }
 
-    /// Replaces the URL by the one at `location` behind it.
+    /// Replaces the URL in `buffer` by the one at `location` behind it, and returns its length.
     fn redirect(buffer: &mut [u8], url_len: usize, location: core::ops::Range<usize>) -> Result<usize, Reason> {
         let (start, len) = (url_len + location.start, location.len());
         let text = |range| core::str::from_utf8(&buffer[range]).map_err(|_| Reason::HttpRedirectRefused);
