@@ -208,6 +208,35 @@ fn the_update_succeeds_whichever_read_after_the_activation_misreads_a_bit() {
     }
 }
 
+/// Between the confirmation and the report only the digest of the running image shows the outcome.
+#[test]
+fn the_update_succeeds_if_a_bit_is_misread_after_a_power_cut_since_the_activation() {
+    let activated = |sim: &Simulation| sim.notices().contains(&Notice::Activated);
+    for cut_at in 0.. {
+        for misread_at in (0..).step_by(READS_OF_A_HASH - 1) {
+            let cut = PlannedFault { at: cut_at, fault: FlashFault::Cut(CutEffect::Before) };
+            let misread = PlannedFault { at: misread_at, fault: FlashFault::Misread };
+            let mut delay_reset = once(|_| true, |sim| sim.device.consent.unprepared.set(2)); // so that this boot sees it
+            let mut faults = once(activated, |sim| sim.device.nor.plan([cut, misread]));
+            let sim = disturbed(Kind::Good, Route::Mqtt, |sim| {
+                delay_reset(sim);
+                faults(sim);
+            });
+            assert_eq!(sim.verdict("job"), (Status::Succeeded, None), "operation {cut_at}, read {misread_at}");
+            if sim.boots == 2 {
+                assert!(cut_at > 4, "trial, confirmation and outcome are stored, in {cut_at} operations");
+                return;
+            }
+            if sim.device.nor.is_fault_due() {
+                break;
+            }
+        }
+    }
+}
+
+/// Reads in which the image of these tests is hashed.
+const READS_OF_A_HASH: usize = 47;
+
 /// Reasons that may be reported when the flash refuses an operation.
 const FLASH_REASONS: [Reason; 5] = [
     Reason::FlashWriteFailed,
