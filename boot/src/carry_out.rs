@@ -112,7 +112,7 @@ impl<F: Flash, W: Watchdog, S: Strategy> Run<'_, F, W, S> {
         let floor = MonotonicRecords::new(self.selector.layout).load(self.selector.flash).await?;
         let factory = self.selector.record.images.get(SlotId::FACTORY).copied();
         self.selector.record.images.set(from, None);
-        while let Some(slot) = fallback(&self.selector.record, floor.security_counter, |_| false) {
+        while let Some(slot) = fallback(&self.selector.record, floor.security_counter) {
             let Some(image) = self.selector.record.images.get(slot).copied() else { break };
             let Image { digest, image_bytes, .. } = image;
             if let Some(header) = self.selector.intact(slot, digest, image_bytes).await

@@ -57,14 +57,15 @@ pub fn select(record: &BootRecord, cause: ResetCause) -> Decision {
     }
 }
 
-/// Returns the slot to try after those for which `failed` returns true: the newest image that was once confirmed, then
-/// the factory image. Images below `security_counter_min` are excluded.
+/// Returns the next slot to try: that of the newest image that was once confirmed, then the factory slot. The caller removes the
+/// rows of the images that cannot be started. Images below `security_counter_min` are excluded.
 #[must_use]
-pub fn fallback(record: &BootRecord, security_counter_min: u32, failed: impl Fn(SlotId) -> bool) -> Option<SlotId> {
-    let factory = record.images.get(SlotId::FACTORY).filter(|image| {
-        image.status.was_confirmed() && image.security_counter >= security_counter_min && !failed(SlotId::FACTORY)
-    });
-    record.images.newest_confirmed(security_counter_min, &failed).or(factory.map(|_| SlotId::FACTORY))
+pub fn fallback(record: &BootRecord, security_counter_min: u32) -> Option<SlotId> {
+    let factory = record
+        .images
+        .get(SlotId::FACTORY)
+        .filter(|image| image.status.was_confirmed() && image.security_counter >= security_counter_min);
+    record.images.newest_confirmed(security_counter_min, |_| false).or(factory.map(|_| SlotId::FACTORY))
 }
 
 #[cfg(test)]
@@ -158,15 +159,17 @@ mod tests {
         images.set(SlotId::B, Some(image(4, ImageStatus::Confirmed)));
         images.set(SlotId::C, Some(image(9, ImageStatus::Failed)));
         images.set(SlotId::FACTORY, Some(image(1, ImageStatus::Confirmed)));
-        let record = BootRecord { images, ..record(Trial::None) };
-        let mut failed = std::vec::Vec::new();
+        let mut record = BootRecord { images, ..record(Trial::None) };
+        assert_eq!(fallback(&record, 5), None, "no image meets the counter");
+        assert_eq!(fallback(&record, 4), Some(SlotId::B));
         let mut ranked = std::vec::Vec::new();
-        while let Some(slot) = fallback(&record, 0, |slot| failed.contains(&slot)) {
+        while let Some(slot) = fallback(&record, 0) {
             ranked.push(slot);
-            failed.push(slot);
+            record.images.set(slot, None);
+            if ranked.len() == 2 {
+                assert_eq!(fallback(&record, 2), None, "nor does the factory image");
+            }
         }
         assert_eq!(ranked, [SlotId::B, SlotId::A, SlotId::FACTORY]);
-        assert_eq!(fallback(&record, 4, |slot| slot == SlotId::B), None, "no image meets the counter");
-        assert_eq!(fallback(&record, 2, |slot| slot != SlotId::FACTORY), None, "nor does the factory image");
     }
 }

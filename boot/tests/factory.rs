@@ -245,14 +245,7 @@ fn a_factory_reset_goes_on_at_a_sector_that_cannot_be_read() {
     poll_ready(device.start(running).factory_reset()).unwrap().unwrap();
     let sector = Some(device.layout().slot(SlotId::A).offset_bytes());
     let mut flash = Torn { flash: device.flash(), sector, worn: false };
-    let boot = poll_ready(ota_boot::boot(
-        &mut flash,
-        &device.layout(),
-        &mut ota_pal::NoWatchdog,
-        VerifyLevel::Header,
-        ResetCause::Other,
-    ))
-    .unwrap();
+    let boot = device.boot_on(&mut flash, VerifyLevel::Header).unwrap();
     assert_eq!(boot.unwrap().cause, BootReason::FactoryReset);
     assert_eq!(flash.sector, None, "the sector was erased as well");
 }
@@ -265,14 +258,7 @@ fn a_factory_reset_ends_although_a_sector_is_worn_out_and_the_device_is_updated_
     poll_ready(device.start(running).factory_reset()).unwrap().unwrap();
     let sector = device.layout().slot(SlotId::A).offset_bytes();
     let mut flash = Torn { flash: device.flash(), sector: Some(sector), worn: true };
-    let boot = poll_ready(ota_boot::boot(
-        &mut flash,
-        &device.layout(),
-        &mut ota_pal::NoWatchdog,
-        VerifyLevel::Header,
-        ResetCause::Other,
-    ))
-    .unwrap();
+    let boot = device.boot_on(&mut flash, VerifyLevel::Header).unwrap();
     let in_part = BootReason::FactoryResetInPart(Fault::Erase { offset_bytes: sector });
     assert_eq!(boot.unwrap().cause, in_part);
     assert_eq!(versions(&device), [(SlotId::FACTORY, 1)]);

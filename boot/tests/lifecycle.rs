@@ -159,15 +159,7 @@ impl Flash for WornOut {
 fn a_trial_that_cannot_be_counted_is_not_started() {
     let device = Device::new("worn");
     device.update(SlotId::A, 2);
-    let boot = poll_ready(boot(
-        &mut WornOut(device.flash()),
-        &device.layout(),
-        &mut NoWatchdog,
-        VerifyLevel::Header,
-        ResetCause::Other,
-    ))
-    .unwrap()
-    .unwrap();
+    let boot = device.boot_on(&mut WornOut(device.flash()), VerifyLevel::Header).unwrap().unwrap();
     assert_eq!(boot.slot, SlotId::A);
     assert!(matches!(boot.cause, BootReason::NotStored(Fault::Erase { .. })), "{:?}", boot.cause);
 }
