@@ -68,6 +68,13 @@ pub enum ReleaseError {
         /// The slot.
         slot: SlotId,
     },
+    /// An app and a system have no release id: nothing would bind them.
+    IdMissing {
+        /// The name of the first one.
+        first: String,
+        /// The name of the other one.
+        second: String,
+    },
     /// Two images differ in a field that is the same for all images of a release.
     Differs {
         /// The name of the first one.
@@ -92,6 +99,9 @@ impl fmt::Display for ReleaseError {
             Self::LinkMissing { name } => {
                 write!(f, "{name} is linked for any slot; a release for several slots has an image for each of them")
             }
+            Self::IdMissing { first, second } => {
+                write!(f, "{first} and {second}, an app and a system, have no release id; both need the same one")
+            }
             Self::SameLink { first, second, slot } => write!(f, "{first} and {second} are both linked for slot {slot}"),
             Self::Differs { first, second, field } => write!(f, "{first} and {second} are not one release: {field}"),
         }
@@ -100,30 +110,53 @@ impl fmt::Display for ReleaseError {
 
 /// Returns the `fileType` of each image of a job; none for firmware of the app that runs from any slot, and for other files.
 ///
-/// Errors: [`ReleaseError`] if an image has another length than its header states, or if one is linked for one slot, and the
-/// images are not one release.
+/// Errors: [`ReleaseError`] if an image has another length than its header states, or if the images are for several slots or
+/// components, and are not one release.
 pub fn file_types(images: &[Head]) -> Result<Vec<Option<u32>>, ReleaseError> {
     images.iter().try_for_each(Head::check_length)?;
-    if images.iter().all(|image| slot_of(image).is_none()) {
-        return Ok(images.iter().map(|image| type_of(image).filter(|number| *number > 0)).collect());
+    for (index, image) in images.iter().enumerate() {
+        images[..index].iter().try_for_each(|earlier| check_together(earlier, image))?;
     }
-    let mut checked: Vec<(&Head, &Header, SlotId)> = Vec::new();
-    for image in images {
-        let name = image.name.clone();
-        let Some(header) = &image.header else { return Err(ReleaseError::HeaderMissing { name }) };
-        let Link::Only(slot) = header.link else { return Err(ReleaseError::LinkMissing { name }) };
-        for (other, other_header, taken) in &checked {
-            let first = other.name.clone();
-            if *taken == slot {
-                return Err(ReleaseError::SameLink { first, second: name, slot });
-            }
-            if let Some(field) = difference(other_header, header) {
-                return Err(ReleaseError::Differs { first, second: name, field });
-            }
+    let is_plain = images.iter().all(|image| slot_of(image).is_none());
+    Ok(images.iter().map(|image| type_of(image).filter(|number| !is_plain || *number > 0)).collect())
+}
+
+/// Checks whether two images can be in one job.
+fn check_together(first: &Head, second: &Head) -> Result<(), ReleaseError> {
+    let names = || (first.name.clone(), second.name.clone());
+    let (one, other) = match (&first.header, &second.header) {
+        (Some(one), Some(other)) => (one, other),
+        (Some(one), None) if one.link != Link::Any => {
+            return Err(ReleaseError::HeaderMissing { name: second.name.clone() });
         }
-        checked.push((image, header, slot));
+        (None, Some(other)) if other.link != Link::Any => {
+            return Err(ReleaseError::HeaderMissing { name: first.name.clone() });
+        }
+        _ => return Ok(()),
+    };
+    let is_system = |header: &Header| header.component == Component::System;
+    let difference = match (one.link, other.link) {
+        _ if is_system(one) != is_system(other) && one.release_id == 0 && other.release_id == 0 => {
+            let (first, second) = names();
+            return Err(ReleaseError::IdMissing { first, second });
+        }
+        _ if is_system(one) != is_system(other) => difference(of_both(one), of_both(other)),
+        (Link::Any, Link::Any) => None,
+        (Link::Any, Link::Only(_)) => return Err(ReleaseError::LinkMissing { name: first.name.clone() }),
+        (Link::Only(_), Link::Any) => return Err(ReleaseError::LinkMissing { name: second.name.clone() }),
+        (Link::Only(slot), Link::Only(taken)) if slot == taken => {
+            let (first, second) = names();
+            return Err(ReleaseError::SameLink { first, second, slot });
+        }
+        (Link::Only(_), Link::Only(_)) => difference(of_one(one), of_one(other)),
+    };
+    match difference {
+        Some(field) => {
+            let (first, second) = names();
+            Err(ReleaseError::Differs { first, second, field })
+        }
+        None => Ok(()),
     }
-    Ok(images.iter().map(type_of).collect())
 }
 
 fn type_of(image: &Head) -> Option<u32> {
@@ -138,18 +171,25 @@ fn slot_of(image: &Head) -> Option<SlotId> {
     }
 }
 
-/// Returns the first field in which two images of a release must not differ, with both values.
-fn difference(one: &Header, other: &Header) -> Option<String> {
-    let fields = |header: &Header| {
-        [
-            format!("component {:?}", header.component),
-            format!("hardware {}", header.hardware),
-            format!("version {}", header.version),
-            format!("security counter {}", header.security_counter),
-            format!("release id {}", header.release_id),
-        ]
-    };
-    let differs = fields(one).into_iter().zip(fields(other)).find(|(one, other)| one != other);
+/// The fields in which images of one component do not differ.
+fn of_one(header: &Header) -> Vec<String> {
+    let mut fields = vec![
+        format!("component {:?}", header.component),
+        format!("version {}", header.version),
+        format!("security counter {}", header.security_counter),
+    ];
+    fields.extend(of_both(header));
+    fields
+}
+
+/// The fields in which app and system of a release do not differ.
+fn of_both(header: &Header) -> Vec<String> {
+    vec![format!("hardware {}", header.hardware), format!("release id {}", header.release_id)]
+}
+
+/// Returns the first field that differs, with both values.
+fn difference(one: Vec<String>, other: Vec<String>) -> Option<String> {
+    let differs = one.into_iter().zip(other).find(|(one, other)| one != other);
     differs.map(|(one, other)| format!("{one} and {other}"))
 }
 
@@ -236,5 +276,26 @@ mod tests {
             assert!(text.starts_with(&format!("a and b are not one release: {field}")), "{text}");
         }
         assert_eq!(file_types(&[a, head("b", &b)]), Ok(vec![Some(10), Some(11)]));
+    }
+
+    #[test]
+    fn app_and_system_of_a_release_have_its_id_and_its_hardware() {
+        let app = header(Link::Any);
+        let system = Header { component: Component::System, version: Version::new(7, 0, 0), ..app };
+        let types = |app: &Header, system: &Header| {
+            file_types(&[head("app", app), head("sys", system)]).map_err(|error| error.to_string())
+        };
+        assert_eq!(types(&app, &system), Ok(vec![None, Some(16)]));
+        let without = |header: &Header| Header { release_id: 0, ..*header };
+        let missing = "app and sys, an app and a system, have no release id; both need the same one";
+        assert_eq!(types(&without(&app), &without(&system)), Err(missing.into()));
+        let differs = types(&app, &Header { release_id: 8, ..system });
+        assert_eq!(differs, Err("app and sys are not one release: release id 9 and release id 8".into()));
+        let other = Header { hardware: HardwareId::new("other").unwrap(), ..system };
+        assert!(types(&app, &other).unwrap_err().contains("hardware board-7 and hardware other"));
+        let linked = |header: &Header, slot| head("linked", &Header { link: Link::Only(slot), ..*header });
+        let images = [linked(&app, SlotId::A), linked(&system, SlotId::A), linked(&app, SlotId::B)];
+        assert_eq!(file_types(&images), Ok(vec![Some(10), Some(26), Some(11)]));
+        assert_eq!(file_types(&[linked(&app, SlotId::B), head("sys", &system)]), Ok(vec![Some(11), Some(16)]));
     }
 }
