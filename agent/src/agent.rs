@@ -2,8 +2,9 @@
 //! It owns no connection: [`pump`](super::pump) does, or a loop of the caller.
 //! Compiled twice, for async platforms and in [`blocking`](crate::blocking): see lib.rs.
 
+use ota_jobs::document::File;
 use ota_jobs::{Document, Encoding, JobId, JobRef, JobsTopic, RawJson, Reason, Topic};
-use ota_pal::{Component, Fault, ImageState, SignatureKind, SlotId, Slots};
+use ota_pal::{Component, Fault, ImageState, Part, SignatureKind, SlotId, Slots};
 
 use super::boot::{machine_boot, read_boot};
 use super::{Platform, bisync};
@@ -438,17 +439,48 @@ fn take_document<P: Platform>(
     job: Option<&JobId>,
     document: &Document<'_>,
 ) -> Result<Plan, Reason> {
-    let component = update_job::component(document);
-    let Slots { running, free } = platform.slots(component).ok_or(Reason::NoFileForThisDevice)?;
-    let file = update_job::firmware(document, free)?;
-    platform.check_kind(update_job::signature_kind(file)?).map_err(of_refusal)?;
-    let plan = update.plan(document, file)?;
+    let Candidate { part, component, running, file, plan } = match job {
+        Some(job) if platform.takes_releases() && update_job::has_both(document) => {
+            let of = |component| candidate(platform, update, document, component, Part::OfRelease(component));
+            let (app, system) = (of(Component::App)?, of(Component::System)?);
+            match machine.is_at_second_file(job, system.plan.fingerprint()) {
+                true => system,
+                false => Candidate { plan: app.plan.with_followed(true), ..app },
+            }
+        }
+        _ => {
+            let component = update_job::component(document);
+            candidate(platform, update, document, component, Part::Alone(component))?
+        }
+    };
     if job.is_none_or(|job| machine.needs_document(job, Some(plan.fingerprint()))) {
-        platform.select(component);
+        platform.select(part);
         update.running = running;
-        update.store(document, file);
+        update.store(document, component, file);
     }
     Ok(plan)
+}
+
+/// A file that the device could receive next.
+struct Candidate<'d, 'a> {
+    part: Part,
+    component: Component,
+    running: SlotId,
+    file: &'d File<'a>,
+    plan: Plan,
+}
+
+fn candidate<'d, 'a, P: Platform>(
+    platform: &P,
+    update: &UpdateJob<'_>,
+    document: &'d Document<'a>,
+    component: Component,
+    part: Part,
+) -> Result<Candidate<'d, 'a>, Reason> {
+    let Slots { running, free } = platform.slots(component).ok_or(Reason::NoFileForThisDevice)?;
+    let file = update_job::firmware(document, component, free)?;
+    platform.check_kind(update_job::signature_kind(file)?).map_err(of_refusal)?;
+    Ok(Candidate { part, component, running, file, plan: update.plan(document, component, file)? })
 }
 
 /// Starts an update without a job; after an error nothing changed.
@@ -472,7 +504,7 @@ pub(super) fn start<P: Platform>(
             let allowed = platform.check_kind(Some(SignatureKind::Digest)).map_err(of_refusal);
             let plan = allowed.and_then(|()| stored.store_image(url, image_bytes, version, &digest));
             if let (Ok(_), Some(Slots { running, .. })) = (plan, platform.slots(Component::App)) {
-                platform.select(Component::App);
+                platform.select(Part::Alone(Component::App));
                 stored.running = running;
             }
             plan

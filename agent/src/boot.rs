@@ -46,7 +46,8 @@ fn trial(state: &BootState) -> Trial {
             digest: digest.0,
             reason: Reason::from_code(reason).unwrap_or(Reason::RolledBack),
         },
-        T::None | T::Started { .. } | T::Pending { .. } => Trial::None,
+        // Of an app, the trial is that of its system.
+        T::None | T::WithSystem { .. } | T::Started { .. } | T::Pending { .. } => Trial::None,
     }
 }
 

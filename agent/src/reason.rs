@@ -42,6 +42,7 @@ pub(crate) fn of_refusal(refusal: Refusal) -> Reason {
         Refusal::VersionNotNewer { .. } => Reason::VersionNotNewer,
         Refusal::SecurityCounterTooLow { .. } => Reason::SecurityCounterTooLow,
         Refusal::SystemTooOld { .. } => Reason::SystemTooOld,
+        Refusal::ReleaseMismatch { .. } => Reason::ReleaseMismatch,
         Refusal::WrongSlotLink { .. } => Reason::WrongSlotLink,
         Refusal::ImageLengthMismatch { .. } => Reason::ImageLengthMismatch,
         Refusal::Signature(SignatureRefusal::SignatureInvalid) => Reason::SignatureInvalid,
@@ -60,7 +61,7 @@ mod tests {
     use std::collections::HashSet;
 
     /// Every refusal, and one fault of each family.
-    fn all() -> [Refusal; 38] {
+    fn all() -> [Refusal; 39] {
         let (slot, version) = (SlotId::A, Version::new(1, 0, 0));
         let fault = |fault| Refusal::Fault(fault);
         let signature = |refusal| Refusal::Signature(refusal);
@@ -92,6 +93,7 @@ mod tests {
             Refusal::VersionNotNewer { have: version, got: version },
             Refusal::SecurityCounterTooLow { have: 1, got: 0 },
             Refusal::SystemTooOld { have: version, min: MajorMinor::new(2, 0) },
+            Refusal::ReleaseMismatch { want: 1, got: 2 },
             Refusal::WrongSlotLink { slot },
             Refusal::ImageLengthMismatch { announced: 1, header: 2 },
             signature(SignatureRefusal::SignatureInvalid),
@@ -111,7 +113,7 @@ mod tests {
     #[test]
     fn every_refusal_has_a_code_of_its_own() {
         let codes = all().map(|refusal| of_refusal(refusal).code());
-        let (own, again) = codes.split_at(33);
+        let (own, again) = codes.split_at(34);
         assert_eq!(own.iter().collect::<HashSet<_>>().len(), own.len(), "{own:x?}");
         assert!(again.iter().all(|code| own.contains(code)), "a family has one code");
     }

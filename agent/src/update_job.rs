@@ -55,7 +55,7 @@ impl<'b> UpdateJob<'b> {
     /// Returns the plan of `file` in `document`; stores nothing.
     ///
     /// Errors: the reason why this device cannot receive the file.
-    pub(crate) fn plan(&self, document: &Document<'_>, file: &File<'_>) -> Result<Plan, Reason> {
+    pub(crate) fn plan(&self, document: &Document<'_>, component: Component, file: &File<'_>) -> Result<Plan, Reason> {
         FileSignature::none().read(file)?;
         let stream = document.protocols.mqtt && document.stream_name.is_some();
         let http = document.protocols.http && file.update_data_url.is_some();
@@ -64,17 +64,21 @@ impl<'b> UpdateJob<'b> {
         if http && !url_fits && !stream {
             return Err(Reason::DocumentFieldTooLong);
         }
-        let plan = Plan::new(file.file_size, fingerprint(document, file), Sources { stream, http: http && url_fits })?;
+        let plan = Plan::new(
+            file.file_size,
+            fingerprint(document, component, file),
+            Sources { stream, http: http && url_fits },
+        )?;
         Ok(plan.with_forced(document.forced))
     }
 
     /// Replaces the stored update with `file` of `document`, for which [`Self::plan`] returned a plan.
-    pub(crate) fn store(&mut self, document: &Document<'_>, file: &File<'_>) {
+    pub(crate) fn store(&mut self, document: &Document<'_>, component: Component, file: &File<'_>) {
         self.stream = document.stream_name.clone();
         self.file_id = file.file_id;
         _ = self.signature.read(file); // `plan` has read it without an error
         // If the release is installed, the running slot has the file that is for it.
-        let installed = firmware(document, self.running).unwrap_or(file);
+        let installed = firmware(document, component, self.running).unwrap_or(file);
         self.installed_bytes = installed.file_size;
         // The file is not received, so an error in its signature does not matter.
         _ = self.installed.read(installed);
@@ -171,24 +175,35 @@ impl FileSignature {
     }
 }
 
-/// The component that a document updates: that of its first firmware.
-pub(crate) fn component(document: &Document<'_>) -> Component {
-    let is_system = |file: &File<'_>| match FileType::new(file.file_type) {
-        FileType::Firmware { system, .. } => Some(system),
+/// The components that a document updates, that of its first firmware first.
+fn components<'d>(document: &'d Document<'_>) -> impl Iterator<Item = Component> + 'd {
+    document.files.iter().filter_map(|file| match FileType::new(file.file_type) {
+        FileType::Firmware { system: true, .. } => Some(Component::System),
+        FileType::Firmware { system: false, .. } => Some(Component::App),
         FileType::Other(_) => None,
-    };
-    match document.files.iter().find_map(is_system) {
-        Some(true) => Component::System,
-        Some(false) | None => Component::App,
-    }
+    })
 }
 
-/// The file of a document for a slot of its component: the one that is linked for it, else the first one that runs from any
+/// The component of the first firmware of a document.
+pub(crate) fn component(document: &Document<'_>) -> Component {
+    components(document).next().unwrap_or(Component::App)
+}
+
+/// Whether a document updates app and system.
+pub(crate) fn has_both(document: &Document<'_>) -> bool {
+    components(document).any(|other| other != component(document))
+}
+
+/// The file of a document for a slot of a component: the one that is linked for it, else the first one that runs from any
 /// slot. The document only routes: the header of the image decides whether the slot takes it.
 ///
 /// Errors: [`Reason::WrongSlotLink`] if all firmware is linked for other slots, [`Reason::NoFileForThisDevice`].
-pub(crate) fn firmware<'d, 'a>(document: &'d Document<'a>, slot: SlotId) -> Result<&'d File<'a>, Reason> {
-    let is_system = component(document) == Component::System;
+pub(crate) fn firmware<'d, 'a>(
+    document: &'d Document<'a>,
+    component: Component,
+    slot: SlotId,
+) -> Result<&'d File<'a>, Reason> {
+    let is_system = component == Component::System;
     let mut found = Err(Reason::NoFileForThisDevice);
     for file in &document.files {
         let link = match FileType::new(file.file_type) {
@@ -220,9 +235,9 @@ pub(crate) fn signature_kind(file: &File<'_>) -> Result<Option<SignatureKind>, R
 
 /// Identifies a file: FNV-1a over its size, number and signature, or, if it is unsigned, over size, number and stream or URL;
 /// and over the component, if that is the system. The query of a URL does not count: it is another one in each document.
-fn fingerprint(document: &Document<'_>, file: &File<'_>) -> u32 {
+fn fingerprint(document: &Document<'_>, component: Component, file: &File<'_>) -> u32 {
     let numbers = file.file_size.to_le_bytes().into_iter().chain(file.file_id.to_le_bytes());
-    let system = (component(document) == Component::System).then_some(1);
+    let system = (component == Component::System).then_some(1);
     let hash = fnv(FNV_START, numbers.chain(system));
     match (&file.signature, &document.stream_name) {
         (Some(signature), _) => fnv(hash, signature.base64.base64()),
@@ -267,7 +282,8 @@ mod tests {
 
     fn plan(text: &str, url_bytes: usize) -> Result<Plan, Reason> {
         let (document, mut url) = (read(text), std::vec![0; url_bytes]);
-        update(&mut url).plan(&document, firmware(&document, SlotId::B)?)
+        let component = component(&document);
+        update(&mut url).plan(&document, component, firmware(&document, component, SlotId::B)?)
     }
 
     #[test]
@@ -281,7 +297,7 @@ mod tests {
             ("note", Ok(None)),
         ] {
             let text = document("s", &format!(r#","{member}":"QQ==""#));
-            assert_eq!(signature_kind(firmware(&read(&text), SlotId::B).unwrap()), kind, "{member}");
+            assert_eq!(signature_kind(firmware(&read(&text), Component::App, SlotId::B).unwrap()), kind, "{member}");
         }
     }
 
@@ -356,9 +372,15 @@ mod tests {
         ] {
             let text = release(types);
             let document = read(&text);
-            let taken = |free| firmware(&document, free).map(|file| file.file_id);
+            let taken = |free| firmware(&document, component(&document), free).map(|file| file.file_id);
             assert_eq!((taken(SlotId::A), taken(SlotId::B)), (in_a, in_b), "{types:?}");
         }
+    }
+
+    /// Stores the file for slot B.
+    fn store(update: &mut UpdateJob<'_>, document: &Document<'_>) {
+        let component = component(document);
+        update.store(document, component, firmware(document, component, SlotId::B).unwrap());
     }
 
     #[test]
@@ -387,7 +409,7 @@ mod tests {
             let (text, mut url) = (release(types), []);
             let document = read(&text);
             let mut update = self::update(&mut url);
-            update.store(&document, firmware(&document, SlotId::B).unwrap());
+            store(&mut update, &document);
             let found = update.installed().map(|(image_bytes, signature)| (image_bytes, signature.bytes.to_vec()));
             let bytes = std::vec![0, 0, BASE64_OF_0 + installed as u8];
             assert_eq!(found, Some((100 + installed, bytes)), "{types:?}");
@@ -400,7 +422,7 @@ mod tests {
         let text = document("s", members);
         let (document, mut url) = (read(&text), [0; 16]);
         let mut update = self::update(&mut url);
-        update.store(&document, firmware(&document, SlotId::B).unwrap());
+        store(&mut update, &document);
         assert_eq!((update.stream(), update.url()), (Some(("s", 0)), &b"https://a/b"[..]));
         let signature = update.signature().unwrap();
         assert_eq!((signature.bytes, signature.key_id), (&b"AB"[..], Some("release")));
@@ -412,8 +434,8 @@ mod tests {
         let second = document("s", "").replace(r#""streamname":"s","#, "");
         let (first, second, mut url) = (read(&first), read(&second), [0; 16]);
         let mut update = self::update(&mut url);
-        update.store(&first, firmware(&first, SlotId::B).unwrap());
-        update.store(&second, firmware(&second, SlotId::B).unwrap());
+        store(&mut update, &first);
+        store(&mut update, &second);
         assert_eq!((update.stream(), update.url(), update.signature()), (None, &b""[..], None));
     }
 
@@ -422,11 +444,11 @@ mod tests {
         let (text, mut url) = (document("s", r#","certfile":"release""#), [0; 16]);
         let document = read(&text);
         let mut update = self::update(&mut url);
-        update.store(&document, firmware(&document, SlotId::B).unwrap());
+        store(&mut update, &document);
         update.store_image("https://a/b", 1, Version::new(1, 0, 0), &Digest([7; 32])).unwrap();
         assert_eq!((update.stream(), update.url()), (None, &b"https://a/b"[..]));
         assert_eq!(update.check_version(Version::new(2, 0, 0)), Err(Reason::VersionMismatch));
-        update.store(&document, firmware(&document, SlotId::B).unwrap());
+        store(&mut update, &document);
         assert_eq!((update.stream(), update.url()), (Some(("s", 0)), &b""[..]));
         assert_eq!(update.check_version(Version::new(2, 0, 0)), Ok(()), "a document names none");
     }
@@ -438,7 +460,7 @@ mod tests {
             let text = document("s", &format!(r#","sig-sha256-ecdsa":"QUI=","certfile":"{id}""#));
             let (document, mut url) = (read(&text), []);
             let mut update = self::update(&mut url);
-            update.store(&document, firmware(&document, SlotId::B).unwrap());
+            store(&mut update, &document);
             assert_eq!(update.signature().unwrap().key_id, fits.then_some(&*id), "not a part of it");
         }
     }

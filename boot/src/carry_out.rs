@@ -7,7 +7,7 @@ use super::pal::{BootRecords, Flash, MonotonicRecords, erase_slots};
 use super::selector::Selector;
 use super::strategy::Strategy;
 use crate::exact::ImageRef;
-use crate::outcome::{Boot, BootError, BootReason, ResetCause, VerifyLevel};
+use crate::outcome::{Boot, BootContext, BootError, BootReason, VerifyLevel};
 use crate::select::{Decision, fallback, select};
 use ota_pal::{BootRecord, Fault, Image, Layout, RollbackCounters, SlotId, Trial, Watchdog};
 
@@ -18,7 +18,7 @@ pub(crate) async fn carry_out<F: Flash, W: Watchdog>(
     strategy: impl Strategy,
     watchdog: &mut W,
     verify_level: VerifyLevel,
-    reset_cause: ResetCause,
+    context: BootContext,
 ) -> Result<Boot, BootError> {
     layout.check(geometry(flash)).map_err(BootError::Layout)?;
     let mut records = BootRecords::new(layout);
@@ -26,7 +26,7 @@ pub(crate) async fn carry_out<F: Flash, W: Watchdog>(
     let image_bytes_max = strategy.image_bytes_max();
     let selector = Selector { flash, layout, watchdog, records, record, image_bytes_max };
     let mut run = Run { selector, strategy };
-    let decision = select(&record, reset_cause);
+    let decision = select(&record, context.reset_cause);
     // A factory image that failed the check before a factory reset must not be started by its header alone.
     let verify_level = if decision == Decision::FactoryReset { VerifyLevel::Whole } else { verify_level };
     let cause = match decision {
@@ -37,6 +37,12 @@ pub(crate) async fn carry_out<F: Flash, W: Watchdog>(
             Some(Err(fault)) => BootReason::NotStored(fault),
             None => run.end_trial(corrupt).await,
         },
+        Decision::WithSystem { slot, digest, image_bytes } => {
+            match run.with_system(slot, ImageRef { digest, image_bytes }, context.system_release).await {
+                Some(boot) => return Ok(boot),
+                None => BootReason::Confirmed,
+            }
+        }
         Decision::FactoryReset => run.factory_reset().await,
     };
     run.start_confirmed(cause, verify_level).await
@@ -61,6 +67,17 @@ impl<F: Flash, W: Watchdog, S: Strategy> Run<'_, F, W, S> {
         self.selector.record.trial = counted;
         let stored = self.selector.records.store(self.selector.flash, &self.selector.record).await;
         Some(stored.map(|()| Boot { slot, header, cause: BootReason::Trial }))
+    }
+
+    /// Starts the image if the slot holds exactly that image, and the system that runs is of its release.
+    async fn with_system(&mut self, slot: SlotId, exact: ImageRef, system_release: u64) -> Option<Boot> {
+        let header = self.selector.runnable(slot).await?;
+        if header.release_id != system_release || system_release == 0 {
+            return None;
+        }
+        let header = self.selector.intact(slot, exact.digest, exact.image_bytes).await?;
+        let prepared = self.strategy.prepare_trial(&mut self.selector, slot, exact).await;
+        prepared.then_some(Boot { slot, header, cause: BootReason::WithSystem })
     }
 
     async fn end_trial(&mut self, ended: Trial) -> BootReason {

@@ -6,11 +6,11 @@ use super::pal::Flash;
 use super::selector::Selector;
 use super::strategy::Strategy;
 use crate::exact::ImageRef;
-use crate::outcome::{Boot, BootError, BootReason, ResetCause, VerifyLevel};
+use crate::outcome::{Boot, BootContext, BootError, BootReason, VerifyLevel};
 use ota_pal::{Header, Layout, SlotId, Watchdog};
 
 /// Chooses the slot to start and stores the changes of this boot before it returns. The watchdog is fed while a slot is
-/// hashed or erased.
+/// hashed or erased. `context` is a [`ResetCause`](crate::ResetCause), or, if the caller is a system, a [`BootContext`].
 ///
 /// # Cancel safety
 /// On cancellation a trial boot may have been counted, and slots may have been erased for a factory reset.
@@ -23,9 +23,9 @@ pub async fn boot<F: Flash, W: Watchdog>(
     layout: &Layout,
     watchdog: &mut W,
     verify_level: VerifyLevel,
-    reset_cause: ResetCause,
+    context: impl Into<BootContext>,
 ) -> Result<Boot, BootError> {
-    carry_out(flash, layout, InPlace, watchdog, verify_level, reset_cause).await
+    carry_out(flash, layout, InPlace, watchdog, verify_level, context.into()).await
 }
 
 struct InPlace;

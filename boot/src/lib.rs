@@ -50,5 +50,5 @@ pub mod blocking {
 
 pub use asynchronous::in_place::boot;
 pub use asynchronous::staged::boot_staged;
-pub use outcome::{Boot, BootError, BootReason, ResetCause, VerifyLevel};
+pub use outcome::{Boot, BootContext, BootError, BootReason, ResetCause, VerifyLevel};
 pub use select::{Decision, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, fallback, select};

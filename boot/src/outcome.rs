@@ -20,6 +20,8 @@ pub enum BootReason {
     Confirmed,
     /// It is on trial, and this boot was counted.
     Trial,
+    /// It is of the release of the system that runs; if that is on trial, its trial is that of both.
+    WithSystem,
     /// It is confirmed, and this boot ended a trial of another slot; the boot record has the reason.
     TrialEnded,
     /// It is confirmed, and this boot failed to store its changes. A trial is postponed: without a stored count it
@@ -45,6 +47,21 @@ pub enum ResetCause {
     PowerLoss,
     /// A watchdog, a fault, software, a pin; or unknown.
     Other,
+}
+
+/// The circumstances of a boot. The first selector of a device passes its [`ResetCause`] alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BootContext {
+    /// Why the device was reset.
+    pub reset_cause: ResetCause,
+    /// The [release](Header::release_id) of the system that runs, which starts the app; 0 if it starts no app.
+    pub system_release: u64,
+}
+
+impl From<ResetCause> for BootContext {
+    fn from(reset_cause: ResetCause) -> Self {
+        Self { reset_cause, system_release: 0 }
+    }
 }
 
 /// How much of an image a boot checks before it starts the image. An image on trial or fallen back to is always hashed.

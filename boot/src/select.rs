@@ -1,12 +1,9 @@
 //! The decision that a boot record leads to. Pure: flash is accessed in `carry_out`.
 
-pub use ota_pal::REASON_ATTEMPTS_EXHAUSTED;
-use ota_pal::{BootRecord, POWER_LOSSES_MAX, SlotId, Trial};
+use ota_pal::{BootRecord, Digest, POWER_LOSSES_MAX, SlotId, Trial};
+pub use ota_pal::{REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT};
 
 use crate::outcome::ResetCause;
-
-/// The reason stored when the slot on trial does not hold the activated image.
-pub const REASON_TRIAL_IMAGE_CORRUPT: u16 = 0x0604;
 
 /// The action of one boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +17,16 @@ pub enum Decision {
         counted: Trial,
         /// The trial, ended because the image is damaged.
         corrupt: Trial,
+    },
+    /// If the slot still holds this image, and the system that runs is of its release, boot it. Otherwise boot the confirmed
+    /// slot. Store nothing.
+    WithSystem {
+        /// The slot.
+        slot: SlotId,
+        /// The digest of its image.
+        digest: Digest,
+        /// The length of the image in bytes.
+        image_bytes: u32,
     },
     /// Store this ended trial and boot the confirmed slot: no attempts are left.
     EndTrial(Trial),
@@ -36,6 +43,9 @@ pub fn select(record: &BootRecord, cause: ResetCause) -> Decision {
     }
     let (slot, digest, image_bytes, attempts_left, losses) = match record.trial {
         Trial::None | Trial::Ended { .. } => return Decision::Confirmed,
+        Trial::WithSystem { slot, digest, image_bytes } => {
+            return Decision::WithSystem { slot, digest, image_bytes };
+        }
         Trial::Pending { slot, digest, image_bytes, attempts_left } => (slot, digest, image_bytes, attempts_left, None),
         Trial::Started { slot, digest, image_bytes, attempts_left, power_losses } => {
             (slot, digest, image_bytes, attempts_left, Some(power_losses))
@@ -72,7 +82,7 @@ pub fn fallback(record: &BootRecord, security_counter_min: u32) -> Option<SlotId
 mod tests {
     use super::ResetCause::{Other, PowerLoss};
     use super::*;
-    use ota_pal::{Digest, Image, ImageStatus, Images, Source, Version};
+    use ota_pal::{Image, ImageStatus, Images, Source, Version};
 
     const DIGEST: Digest = Digest([7; 32]);
     const SLOT: SlotId = SlotId::B;
@@ -135,6 +145,15 @@ mod tests {
     fn without_a_trial_the_confirmed_slot_is_booted() {
         for trial in [Trial::None, ended(1, true), ended(1, false)] {
             assert_eq!(select(&record(trial), Other), Decision::Confirmed);
+        }
+    }
+
+    #[test]
+    fn the_app_of_a_release_is_started_with_its_system_and_no_boot_of_it_is_counted() {
+        let trial = Trial::WithSystem { slot: SLOT, digest: DIGEST, image_bytes: 100 };
+        let expected = Decision::WithSystem { slot: SLOT, digest: DIGEST, image_bytes: 100 };
+        for cause in [Other, PowerLoss] {
+            assert_eq!(select(&record(trial), cause), expected);
         }
     }
 

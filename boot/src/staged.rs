@@ -9,7 +9,7 @@ use super::pal::{Flash, hash, read_header};
 use super::selector::Selector;
 use super::strategy::Strategy;
 use crate::exact::ImageRef;
-use crate::outcome::{Boot, BootError, BootReason, ResetCause, VerifyLevel};
+use crate::outcome::{Boot, BootContext, BootError, BootReason, VerifyLevel};
 use ota_pal::{Fault, Header, Image, ImageStatus, Layout, Region, SlotId, Source, Trial, Watchdog};
 
 /// Chooses the image to start, as [`boot`](crate::boot()) does, on a device whose slots only store images, and copies
@@ -40,10 +40,10 @@ pub async fn boot_staged<F: Flash, W: Watchdog>(
     executing: Region,
     watchdog: &mut W,
     verify_level: VerifyLevel,
-    reset_cause: ResetCause,
+    context: impl Into<BootContext>,
 ) -> Result<Boot, BootError> {
     layout.check_beside(geometry(flash), executing).map_err(BootError::Layout)?;
-    carry_out(flash, layout, CopyToRun { executing }, watchdog, verify_level, reset_cause).await
+    carry_out(flash, layout, CopyToRun { executing }, watchdog, verify_level, context.into()).await
 }
 
 /// Copies images to `executing` and runs them there.

@@ -87,6 +87,8 @@ reasons! {
     VersionMismatch = 0x020E,
     /// The image requires a later version of the system firmware.
     SystemTooOld = 0x020F,
+    /// The images of the job are not of one release.
+    ReleaseMismatch = 0x0210,
 
     /// The download stalled.
     TransferTimedOut = 0x0301,
@@ -281,7 +283,7 @@ mod tests {
     fn codes_rise_so_that_none_is_given_twice() {
         let codes: Vec<u16> = TABLE.iter().map(|(reason, _)| reason.code()).collect();
         assert!(codes.windows(2).all(|pair| pair[0] < pair[1]), "{codes:x?}");
-        assert_eq!(codes.len(), 68);
+        assert_eq!(codes.len(), 69);
     }
 
     #[test]

@@ -113,9 +113,11 @@ pub use image::version::{MajorMinor, Version, VersionTextInvalid};
 pub use platform::boot::{BootStatus, Change, LoaderState};
 pub use platform::config::{ConfigError, DeviceConfig, JOURNAL_PAYLOAD_BYTES_MAX, TRIAL_ATTEMPTS_DEFAULT};
 pub use platform::hooks::{NoWatchdog, Reset, Watchdog};
-pub use platform::{BootState, ImageState, Reception, Slots};
+pub use platform::{BootState, ImageState, Part, Reception, Slots};
 pub use refusal::Refusal;
-pub use store::boot_record::{BootRecord, POWER_LOSSES_MAX, REASON_ATTEMPTS_EXHAUSTED, TRIAL_ATTEMPTS_MAX, Trial};
+pub use store::boot_record::{
+    BootRecord, POWER_LOSSES_MAX, REASON_ATTEMPTS_EXHAUSTED, REASON_TRIAL_IMAGE_CORRUPT, TRIAL_ATTEMPTS_MAX, Trial,
+};
 pub use store::images::{Image, ImageStatus, Images, Source};
 pub use store::layout::{Geometry, Layout, LayoutError, RecordRegions};
 pub use store::monotonic::RollbackCounters;

@@ -83,6 +83,13 @@ pub enum Refusal {
         /// The lowest version that the image runs on.
         min: MajorMinor,
     },
+    /// The image is not of the release of the other image in its job, or of no release.
+    ReleaseMismatch {
+        /// The release of the other image.
+        want: u64,
+        /// The release of the image.
+        got: u64,
+    },
     /// The image is linked for another slot.
     WrongSlotLink {
         /// The slot it would be written to.

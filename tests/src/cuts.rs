@@ -13,7 +13,7 @@ use ota_pal::{Component, RollbackCounters, Trial};
 
 use crate::device::Device;
 use crate::fixtures::WHILE_MS;
-use crate::job::Order;
+use crate::job::{BOTH_COMPONENTS, Order};
 use crate::nor::{CHIPS, Chip, CutEffect, FlashFault, PlannedFault};
 use crate::sim::{Ended, Flow, Setup, Simulation};
 
@@ -78,7 +78,11 @@ fn run_unguarded(case: &Case) -> CaseResult {
     if case.has_faults() {
         sim.checks.allowed_failures.extend(FAULTS);
     }
-    sim.create(&order(JOB, case.scenario, NEW));
+    let job = order(JOB, case.scenario, NEW);
+    match case.scenario.release {
+        true => _ = sim.create_release(&job, &BOTH_COMPONENTS),
+        false => sim.create(&job),
+    }
     sim.device.nor.plan(case.faults.iter().copied());
     let mut middle = case.scenario.middle;
     let ended = sim.run(WHILE_MS, |sim| {
@@ -123,6 +127,10 @@ fn the_scenario_ends_as_allowed(case: &Case, sim: &Simulation, ended: Ended) -> 
     };
     if !ends {
         failures.push(format!("the status of the job matches the device: {status} {reason:?}, 1.0.{patch} runs"));
+    }
+    if case.scenario.release && sim.device.confirmed().1 != patch {
+        failures
+            .push(format!("both components of a release or neither: 1.0.{} and 1.0.{patch}", sim.device.confirmed().1));
     }
     if matches!(record.trial, Trial::Pending { .. } | Trial::Started { .. }) {
         failures.push(format!("no trial is left over: {record:?}"));

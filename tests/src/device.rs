@@ -12,12 +12,12 @@ use ota_agent::{
     Agent, AgentConfig, Application, Command, CommandRefused, Consent, Holds, Instant, Progress, SelfTest, Start,
     StartError, Step,
 };
-use ota_boot::{Boot, BootError, ResetCause, VerifyLevel};
+use ota_boot::{Boot, BootContext, BootError, ResetCause, VerifyLevel};
 use ota_jobs::{JobId, ThingName};
 use ota_pal::{
     BootRecord, BootRecords, Component, Components, Digest, Flash, Geometry, HEADER_BYTES, Header, Layout,
-    MonotonicRecords, Native, NoWatchdog, OwnSelector, Platform, Region, Reset, RollbackCounters, SlotId, VersionRule,
-    poll_ready,
+    MonotonicRecords, Native, NoWatchdog, OwnSelector, Platform, Region, Reset, RollbackCounters, SlotId, Trial,
+    VersionRule, poll_ready,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -150,8 +150,23 @@ impl Device {
 
     /// The confirmed slot, and the patch of the version in it. Panics if it does not hold an image.
     pub fn confirmed(&self) -> (SlotId, u32) {
-        let slot = self.record().confirmed;
+        let slot = self.confirmed_slot();
         (slot, self.header(slot).expect("a confirmed image has a header").version.patch)
+    }
+
+    /// The slot that every boot without a trial starts: the confirmed one, or that of the app of a release whose system is
+    /// confirmed already.
+    pub fn confirmed_slot(&self) -> SlotId {
+        let BootRecord { confirmed, trial, .. } = self.record();
+        let release_of = |device: &Self, slot| device.header(slot).map(|header| header.release_id);
+        match (trial, &self.system) {
+            (Trial::WithSystem { slot, .. }, Some(system))
+                if release_of(self, slot) == release_of(system, system.record().confirmed) =>
+            {
+                slot
+            }
+            _ => confirmed,
+        }
     }
 
     /// Where the image of a slot runs.
@@ -169,15 +184,17 @@ impl Device {
     pub fn boot(&self) -> Option<Result<Boot, BootError>> {
         let cause = if self.nor.is_dark() { ResetCause::PowerLoss } else { ResetCause::Other };
         self.nor.power_on();
-        if let Some(system) = &self.system
-            && let Err(error) = with_view!(self.nor, flash => system.boot_on(&mut flash, cause))?
-        {
-            return Some(Err(error));
+        let mut context = BootContext::from(cause);
+        if let Some(system) = &self.system {
+            match with_view!(self.nor, flash => system.boot_on(&mut flash, context))? {
+                Ok(boot) => context.system_release = boot.header.release_id,
+                Err(error) => return Some(Err(error)),
+            }
         }
-        with_view!(self.nor, flash => self.boot_on(&mut flash, cause))
+        with_view!(self.nor, flash => self.boot_on(&mut flash, context))
     }
 
-    fn boot_on<F: Flash>(&self, flash: &mut F, cause: ResetCause) -> Option<Result<Boot, BootError>> {
+    fn boot_on<F: Flash>(&self, flash: &mut F, cause: BootContext) -> Option<Result<Boot, BootError>> {
         let (layout, watchdog, level) = (&self.layout, &mut NoWatchdog, VerifyLevel::Header);
         let booted = match self.executing {
             Some(executing) => poll_ready(ota_boot::boot_staged(flash, layout, executing, watchdog, level, cause)),

@@ -63,7 +63,7 @@ pub fn header(patch: u32, image_bytes: u32, behaviour: Behaviour, asks: Rollback
         security_counter: asks.security_counter,
         load_address: 0,
         body: Body::new(BODY_OFFSET_DEFAULT_BYTES, body_bytes).expect("longer than its header"),
-        release_id: behaviour.release_id() | u64::from(asks.key_epoch) << 8,
+        release_id: behaviour.release_id() | u64::from(asks.key_epoch) << 8 | u64::from(patch) << 40,
         system_min: ota_pal::MajorMinor::default(),
     }
 }

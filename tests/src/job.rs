@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use ota_jobs::document::FileType;
 use ota_jobs::{Reason, base64};
 use ota_pal::{Component, Header, Link, MajorMinor, RollbackCounters};
 
@@ -185,6 +186,8 @@ pub struct Job {
 /// A further file of a job, of the same release.
 #[derive(Clone, Debug)]
 pub struct OtherFile {
+    /// What it updates.
+    pub component: Component,
     /// Its number in the stream.
     pub file_id: u32,
     /// Its URL.
@@ -223,11 +226,19 @@ pub fn job(order: &Order, ours: &Signer, rng: &mut Rng) -> Job {
     release(order, &[(file_type, Link::Any)], ours, rng)
 }
 
-/// Makes a job with a file of each of these types, whose header has the link beside it. A file is 8 bytes longer than the one
-/// before.
+/// The files of a release of app and system.
+pub const BOTH_COMPONENTS: [(u32, Link); 2] = [(0, Link::Any), (0x10, Link::Any)];
+
+/// Makes a job with a file of each of these types, whose header has the component of the type, and the link beside it. A file
+/// is 8 bytes longer than the one before.
 pub fn release(order: &Order, files: &[(u32, Link)], ours: &Signer, rng: &mut Rng) -> Job {
     let mut made = files.iter().zip(0..).map(|((file_type, link), index)| {
-        let order = Order { image_bytes: order.image_bytes + 8 * index, ..order.clone() };
+        let component = match FileType::new(Some(*file_type)) {
+            FileType::Firmware { system: true, .. } => Component::System,
+            FileType::Firmware { system: false, .. } => Component::App,
+            FileType::Other(_) => order.component,
+        };
+        let order = Order { image_bytes: order.image_bytes + 8 * index, component, ..order.clone() };
         let (job, signature) = with_file(&order, *link, ours, rng);
         (job, *file_type, signature)
     });
@@ -236,7 +247,8 @@ pub fn release(order: &Order, files: &[(u32, Link)], ours: &Signer, rng: &mut Rn
     for (mut other, file_type, signature) in made {
         other.file_id = (job.file_id + members.len() as u32) % 256;
         members.push(member(&other, order.route, file_type, &signature));
-        job.others.push(OtherFile { file_id: other.file_id, url: other.url, file: other.file });
+        let Job { component, file_id, url, file, .. } = other;
+        job.others.push(OtherFile { component, file_id, url, file });
     }
     job.document = document(&job, order.route, &members.join(","));
     job

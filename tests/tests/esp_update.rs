@@ -224,7 +224,7 @@ impl Device {
                 assert!(!self.done.get(), "the way back is forgotten");
                 board.restore_previous().await.err().map(End::Refused)
             }
-            (_, Trial::Pending { .. } | Trial::Started { .. }) => None,
+            (_, Trial::WithSystem { .. } | Trial::Pending { .. } | Trial::Started { .. }) => None,
         }
     }
 

@@ -54,7 +54,7 @@ fn records(digests: [Digest; 2]) -> Vec<BootRecord> {
 /// The open trial of a record: slot, digest, power losses if it was booted, boots left.
 fn trial_of(record: &BootRecord) -> Option<(SlotId, Digest, Option<u8>, u8)> {
     match record.trial {
-        Trial::None | Trial::Ended { .. } => None,
+        Trial::None | Trial::WithSystem { .. } | Trial::Ended { .. } => None,
         Trial::Pending { slot, digest, attempts_left, .. } => Some((slot, digest, None, attempts_left)),
         Trial::Started { slot, digest, attempts_left, power_losses, .. } => {
             Some((slot, digest, Some(power_losses), attempts_left))
@@ -200,7 +200,7 @@ fn boot_once(was: &BootRecord, cause: ResetCause, outcome: BootOutcome) -> (Boot
             let (slot, ..) = trial_of(was).expect("it is tried");
             (record(slot, Trial::None), true)
         }
-        (Decision::FactoryReset, _) => unreachable!("no record here orders a factory reset"),
+        (Decision::FactoryReset | Decision::WithSystem { .. }, _) => unreachable!("no record here orders it"),
     }
 }
 

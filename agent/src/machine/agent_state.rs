@@ -40,7 +40,7 @@ impl Machine {
         match job.state() {
             State::Idle => AgentState::Idle,
             State::CheckingInstalled | State::AskingDownload { .. } | State::SavingJob { .. } => AgentState::Preparing,
-            State::PreparingSlot { .. } => AgentState::Preparing,
+            State::PreparingSlot { .. } | State::RequestingFile => AgentState::Preparing,
             State::Receiving { .. } => AgentState::Downloading,
             State::Verifying { .. } | State::AskingReset { .. } => AgentState::Verifying,
             State::Announcing { .. } | State::SavingActivation { .. } => AgentState::Activating,

@@ -85,6 +85,7 @@ pub struct Plan {
     pub(super) fingerprint: u32,
     pub(super) sources: Sources,
     pub(super) forced: bool,
+    pub(super) is_followed: bool,
 }
 
 /// The sources of an image.
@@ -105,7 +106,7 @@ impl Plan {
         match () {
             () if image_bytes == 0 => Err(Reason::ImageEmpty),
             () if !sources.stream && !sources.http => Err(Reason::UnknownProtocol),
-            () => Ok(Self { image_bytes, fingerprint, sources, forced: false }),
+            () => Ok(Self { image_bytes, fingerprint, sources, forced: false, is_followed: false }),
         }
     }
 
@@ -113,6 +114,12 @@ impl Plan {
     #[must_use]
     pub fn with_forced(self, forced: bool) -> Self {
         Self { forced, ..self }
+    }
+
+    /// Sets whether another file of the release follows this one.
+    #[must_use]
+    pub fn with_followed(self, is_followed: bool) -> Self {
+        Self { is_followed, ..self }
     }
 
     /// Identifies file and signature.

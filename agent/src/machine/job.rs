@@ -95,6 +95,18 @@ impl Job {
         matches!(self.state, State::Receiving { .. })
     }
 
+    /// Whether the document is requested again, for the next file of the release.
+    pub(super) fn is_requesting_file(&self) -> bool {
+        matches!(self.state, State::RequestingFile)
+    }
+
+    /// Continues with the next file of the release.
+    pub(super) fn next_file(&mut self, plan: Plan, config: &AgentConfig, now: Instant, out: &mut Notices) {
+        self.identity.plan = plan;
+        self.transfer = Transfer::new(config, plan);
+        self.apply(Input::NextFile, now, out);
+    }
+
     /// The step for which the application's consent is needed.
     pub(super) fn pending(&self) -> Option<Pending> {
         match self.state {
@@ -128,6 +140,7 @@ impl Job {
             done_bytes: self.transfer.done_bytes(),
             block_bytes: self.block_bytes,
             local: self.identity.local,
+            is_followed: self.identity.plan.is_followed,
             prepare_ms_max: self.prepare_ms_max,
         };
         let Some(Transition { next, notice }) = self.state.next(input, &context) else { return false };
@@ -146,6 +159,7 @@ impl Job {
         }
         match self.state {
             State::Receiving { resumed_bytes, .. } => self.transfer.begin(resumed_bytes, now),
+            State::RequestingFile => self.reporter.refresh_document(),
             State::ClearingJournal => self.reporter.close(),
             _ => {}
         }
@@ -282,7 +296,7 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use super::super::event::{Event, Offer, Report, Sources, Task};
-    use super::super::{Boot, Execution, Machine, Trial};
+    use super::super::{Boot, Execution, Machine, Outcome, Trial};
     use super::*;
     use ota_jobs::Status;
 
@@ -322,13 +336,33 @@ mod tests {
 
     /// A connected machine with an offer of two blocks.
     fn offered(sources: Sources) -> Machine {
+        offered_plan(Plan::new(8_192, 5, sources).expect("a plan"))
+    }
+
+    fn offer(task: Task) -> Event {
+        Event::Offer(Offer {
+            execution: Execution { id: ExecutionId::of(job()), status: Status::Queued, version: 1 },
+            task,
+        })
+    }
+
+    fn offered_plan(plan: Plan) -> Machine {
         let config = AgentConfig::new("thing").expect("a plain name");
         let boot = Boot { running: 0, digest: None, trial: Trial::None };
         let mut machine = Machine::at_boot(config, None, boot, 1, NOW);
         on(&mut machine, Event::Connected);
-        let execution = Execution { id: ExecutionId::of(job()), status: Status::Queued, version: 1 };
-        let task = Task::Update(Plan::new(8_192, 5, sources).expect("a plan"));
-        on(&mut machine, Event::Offer(Offer { execution, task }));
+        on(&mut machine, offer(Task::Update(plan)));
+        machine
+    }
+
+    /// A machine that has verified the first file of a release.
+    fn at_second_file() -> Machine {
+        let mut machine = offered_plan(Plan::new(8_192, 5, STREAM).expect("a plan").with_followed(true));
+        work(&mut machine, 0);
+        for index in [0, 1] {
+            arrives(&mut machine, index);
+            work(&mut machine, 0);
+        }
         machine
     }
 
@@ -442,6 +476,67 @@ mod tests {
         on(&mut machine, Event::JobsChanged);
         assert!(machine.message(NOW).is_none());
         assert_eq!(machine.operation(NOW), Some(Operation::ClearJournal));
+    }
+
+    #[test]
+    fn the_document_is_requested_again_for_the_next_file_until_it_arrives() {
+        let mut machine = at_second_file();
+        let next = Task::Update(Plan::new(4_096, 6, STREAM).expect("a plan"));
+        let mut now = NOW;
+        for omitted in [
+            Event::Described(Execution { id: ExecutionId::of(job()), status: Status::InProgress, version: 2 }),
+            offer(Task::DocumentOmitted),
+        ] {
+            let message = machine.message(now).map(|(message, _)| message);
+            assert!(matches!(message, Some(Message::Describe { document: true, .. })), "{message:?}");
+            machine.on(omitted, now);
+            assert!(machine.message(now).is_none(), "not at once");
+            assert!(machine.operation(now).is_none());
+            now = machine.deadline(now).expect("it is requested again");
+        }
+        machine.on(offer(next), now);
+        assert_eq!(machine.operation(now), Some(Operation::CheckInstalled));
+        assert_eq!(machine.image_bytes(), 4_096);
+        machine.on(Event::Done(Done::Installed(true)), now);
+        let succeeded = Operation::SaveJournal(Phase::Concluded(Outcome::Succeeded));
+        assert_eq!(machine.operation(now), Some(succeeded), "no file follows");
+    }
+
+    #[test]
+    fn a_next_file_that_is_unsuitable_fails_the_job() {
+        let mut machine = at_second_file();
+        on(&mut machine, offer(Task::Refused(Reason::WrongSlotLink)));
+        let failed = Phase::Concluded(Outcome::Failed(Reason::WrongSlotLink));
+        assert_eq!(machine.operation(NOW), Some(Operation::SaveJournal(failed)));
+    }
+
+    #[test]
+    fn a_first_file_that_is_there_already_is_not_received() {
+        let mut machine = offered_plan(Plan::new(8_192, 5, STREAM).expect("a plan").with_followed(true));
+        assert_eq!(machine.consented(NOW), Some(Operation::CheckInstalled));
+        on(&mut machine, Event::Done(Done::Installed(true)));
+        let message = machine.message(NOW).map(|(message, _)| message);
+        assert!(matches!(message, Some(Message::Describe { document: true, .. })), "{message:?}");
+    }
+
+    #[test]
+    fn a_job_is_at_its_second_file_when_that_is_needed_received_or_in_the_journal() {
+        let plan = Plan::new(4_096, 6, STREAM).expect("a plan");
+        let mut machine = offered_plan(Plan::new(8_192, 5, STREAM).expect("a plan").with_followed(true));
+        assert!(!machine.is_at_second_file(&job(), 6));
+        machine = at_second_file();
+        assert!(machine.is_at_second_file(&job(), 6));
+        assert!(!machine.is_at_second_file(&JobId::new("other").expect("a plain id"), 6));
+        on(&mut machine, offer(Task::Update(plan)));
+        assert!(machine.is_at_second_file(&job(), 6));
+        assert!(!machine.is_at_second_file(&job(), 5));
+        let record = machine.record(Phase::Receiving { frontier_bytes: 0 }, 0);
+        let config = AgentConfig::new("thing").expect("a plain name");
+        let boot = Boot { running: 0, digest: None, trial: Trial::None };
+        let machine = Machine::at_boot(config, record, boot, 1, NOW);
+        assert!(machine.is_at_second_file(&job(), 6));
+        assert!(!machine.is_at_second_file(&job(), 5), "another file of the job was");
+        assert!(!machine.is_at_second_file(&JobId::new("other").expect("a plain id"), 6));
     }
 
     #[test]

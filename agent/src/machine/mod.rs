@@ -350,12 +350,25 @@ impl Machine {
     }
 
     /// Whether a document of `job` with this fingerprint is needed: for a new job, or for a fresh URL of the file that
-    /// is being received. `None` if the document is not parsed yet.
+    /// is being received, or for the next file. `None` if the document is not parsed yet.
     pub fn needs_document(&self, job: &JobId, fingerprint: Option<u32>) -> bool {
         self.job.as_ref().is_none_or(|active| {
             let same_file = fingerprint.is_none_or(|fingerprint| active.identity.plan.fingerprint == fingerprint);
-            active.identity.is_of(job) && active.is_receiving() && same_file
+            active.identity.is_of(job) && (active.is_receiving() && same_file || active.is_requesting_file())
         })
+    }
+
+    /// Whether `job` continues with the second file of its release, whose fingerprint this is: it is needed next, is being
+    /// received, or was when a reset interrupted it.
+    pub fn is_at_second_file(&self, job: &JobId, fingerprint: u32) -> bool {
+        match (&self.job, &self.interrupted) {
+            (Some(active), _) => {
+                active.identity.is_of(job)
+                    && (active.is_requesting_file() || active.identity.plan.fingerprint == fingerprint)
+            }
+            (None, Some(record)) => record.execution.job == *job && record.fingerprint == fingerprint,
+            (None, None) => false,
+        }
     }
 
     fn apply(&mut self, input: Input, now: Instant) -> bool {

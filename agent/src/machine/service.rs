@@ -7,7 +7,7 @@ use super::event::{Notice, Offer, Plan, Sources, Task};
 use super::execution::Execution;
 use super::job::{Identity, Job};
 use super::journal::{Outcome, Phase, Record};
-use super::state::State;
+use super::state::{Input, State};
 use super::status_reporter::ServiceState;
 use super::time::Instant;
 use super::{Discovery, Machine};
@@ -84,6 +84,9 @@ impl Machine {
                 // The service offers jobs in order: another job first means that this one may be over.
                 return job.reporter.invalidate_version();
             }
+            if job.is_requesting_file() {
+                return self.next_file(&execution, task, now);
+            }
             let file = job.identity.plan.fingerprint;
             let other_file = matches!(task, Task::Update(plan) if plan.fingerprint != file);
             if matches!(task, Task::Update(_)) && !other_file {
@@ -105,6 +108,22 @@ impl Machine {
                 self.start(identity, Some(execution.version), now);
             }
             Task::Refused(reason) => self.reject(execution, reason, now),
+        }
+    }
+
+    /// Continues the active job with the next file of its release, or requests the document again.
+    fn next_file(&mut self, execution: &Execution, task: Task, now: Instant) {
+        self.described(execution, false, now);
+        let Some(job) = self.job.as_mut().filter(|job| job.is_requesting_file()) else { return };
+        match task {
+            Task::Update(plan) => {
+                let image_bytes = plan.image_bytes;
+                job.next_file(plan, &self.config, now, &mut self.notices);
+                job.transfer.expect_delay(self.delay_ms);
+                self.notices.push(Notice::UpdateAvailable { image_bytes });
+            }
+            Task::Refused(reason) => _ = self.apply(Input::SourcesExhausted(reason), now),
+            Task::DocumentOmitted | Task::Custom => {}
         }
     }
 
@@ -197,6 +216,9 @@ impl Machine {
                 state = ServiceState::Gone;
             }
             job.service_state(state, now, &mut self.notices);
+            if job.is_requesting_file() {
+                job.reporter.refresh_document_later(now, &mut self.rng);
+            }
         }
     }
 
@@ -216,8 +238,13 @@ impl Machine {
 }
 
 /// The plan of a job without an image.
-pub(super) const NO_IMAGE: Plan =
-    Plan { image_bytes: 0, fingerprint: 0, sources: Sources { stream: false, http: false }, forced: false };
+pub(super) const NO_IMAGE: Plan = Plan {
+    image_bytes: 0,
+    fingerprint: 0,
+    sources: Sources { stream: false, http: false },
+    forced: false,
+    is_followed: false,
+};
 
 #[cfg(test)]
 mod tests {

@@ -22,6 +22,8 @@ pub(super) enum State {
     Receiving { slot: u8, resumed_bytes: u32 },
     /// Reads the image back, hashes it, verifies its signature and checks its header.
     Verifying { slot: u8 },
+    /// Requests the document again, for the next file of the release.
+    RequestingFile,
     /// Asks the application whether to reset into the new image, at `ask_at`.
     AskingReset { slot: u8, ask_at: Instant, why: Option<WhyLater> },
     /// Reports that the image is verified, and waits until `until` at most for the acknowledgement: if the job was cancelled
@@ -76,8 +78,10 @@ pub(super) enum Input {
     Done(Done),
     /// All blocks are in flash and the header is accepted.
     AllBlocksStored,
-    /// No source of blocks is left.
+    /// No source of blocks is left, or the next file cannot be received.
     SourcesExhausted(Reason),
+    /// The document has the next file of the release.
+    NextFile,
     /// The service cancelled, removed or ended the execution.
     Cancelled,
     /// The application aborted the job.
@@ -103,6 +107,8 @@ pub(super) struct Context {
     pub(super) block_bytes: u32,
     /// Started by the application: there is nothing to report.
     pub(super) local: bool,
+    /// Another file of the release follows.
+    pub(super) is_followed: bool,
     /// How long the application may prepare for a reset.
     pub(super) prepare_ms_max: u64,
 }
@@ -139,6 +145,7 @@ impl State {
                 let on_entry = Some(Notice::VerifyStarted);
                 Facts { operation: Some(Operation::Verify), on_entry, ..CANCELLABLE }
             }
+            State::RequestingFile => CANCELLABLE,
             State::AskingReset { ask_at, why, .. } => asking(Step::Reset, ask_at, why),
             State::Announcing { until, .. } => {
                 Facts { report: Some(Report::Ready), deadline: Some(until), ..CANCELLABLE }
@@ -173,6 +180,7 @@ impl State {
         use Input as I;
         Some(match *self {
             State::CheckingInstalled => match input {
+                I::Done(Done::Installed(true)) if context.is_followed => to(State::RequestingFile),
                 I::Done(Done::Installed(true)) => to(State::SavingOutcome(Outcome::Succeeded)), // it runs and is confirmed
                 // Unknown is no: fetching an image again is safe.
                 I::Done(Done::Installed(false) | Done::Failed(_)) => {
@@ -180,7 +188,12 @@ impl State {
                 }
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared | I::Consent(_) => return None,
+                I::Done(_)
+                | I::AllBlocksStored
+                | I::NextFile
+                | I::SourcesExhausted(_)
+                | I::Prepared
+                | I::Consent(_) => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
             },
             State::AskingDownload { keep_bytes, why: before, .. } => match input {
@@ -193,7 +206,7 @@ impl State {
                 I::Consent(Consent::Refused) => failed(Reason::RefusedByApplication),
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
+                I::Done(_) | I::AllBlocksStored | I::NextFile | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
             },
             State::SavingJob { keep_bytes } => match input {
@@ -201,7 +214,7 @@ impl State {
                 I::Done(Done::Failed(reason)) => failed(reason),
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
+                I::Done(_) | I::AllBlocksStored | I::NextFile | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::PreparingSlot { .. } => match input {
@@ -217,7 +230,7 @@ impl State {
                 I::Done(Done::Failed(reason)) => failed(reason),
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
+                I::Done(_) | I::AllBlocksStored | I::NextFile | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::Receiving { slot, .. } => match input {
@@ -225,20 +238,31 @@ impl State {
                 I::Done(Done::Failed(reason)) | I::SourcesExhausted(reason) => download_failed(reason, context),
                 I::Cancelled => cancelled(),
                 I::Aborted => download_failed(Reason::AbortedByUser, context),
-                I::Done(_) | I::SelfTest(_) | I::Prepared | I::Deadline => return None,
+                I::Done(_) | I::NextFile | I::SelfTest(_) | I::Prepared | I::Deadline => return None,
                 I::ReportSettled | I::Consent(_) => return None,
             },
             State::Verifying { slot } => match input {
                 I::Done(Done::Verified { digest }) => {
-                    let next = State::AskingReset { slot, ask_at: context.now, why: None };
+                    let next = match context.is_followed {
+                        true => State::RequestingFile,
+                        false => State::AskingReset { slot, ask_at: context.now, why: None },
+                    };
                     to(next).with(Notice::VerifySucceeded { digest })
                 }
                 // Nothing was activated yet.
                 I::Done(Done::Failed(reason)) => failed(reason).with(Notice::VerifyFailed(reason)),
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
+                I::Done(_) | I::AllBlocksStored | I::NextFile | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
+            },
+            State::RequestingFile => match input {
+                I::NextFile => to(State::CheckingInstalled),
+                I::SourcesExhausted(reason) => failed(reason),
+                I::Cancelled => cancelled(),
+                I::Aborted => failed(Reason::AbortedByUser),
+                I::Done(_) | I::AllBlocksStored | I::Prepared | I::Consent(_) => return None,
+                I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
             },
             State::AskingReset { slot, why: before, .. } => match input {
                 I::Consent(Consent::Now) => to(State::Announcing { slot, until: context.now.plus_ms(ANNOUNCE_MS_MAX) }),
@@ -249,14 +273,14 @@ impl State {
                 I::Consent(Consent::Refused) => failed(Reason::RefusedByApplication),
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
+                I::Done(_) | I::AllBlocksStored | I::NextFile | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled => return None,
             },
             State::Announcing { slot, .. } => match input {
                 I::ReportSettled | I::Deadline => to(State::SavingActivation { slot, boots: 0 }),
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
+                I::Done(_) | I::AllBlocksStored | I::NextFile | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::SelfTest(_) | I::Consent(_) => return None,
             },
             State::SavingActivation { slot, .. } => match input {
@@ -264,48 +288,58 @@ impl State {
                 I::Done(Done::Failed(reason)) => failed(reason),
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
+                I::Done(_) | I::AllBlocksStored | I::NextFile | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::Activating { .. } => match input {
                 I::Done(Done::Activated) => prepare_reset(context).with(Notice::Activated),
                 I::Done(Done::Failed(reason)) => failed(reason), // the shell checked: no trial is pending
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => return None,
+                I::Done(_) | I::AllBlocksStored | I::NextFile | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => {
+                    return None;
+                }
                 I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::PreparingReset { .. } => match input {
                 I::Prepared => to(State::Resetting),
                 I::Deadline => to(State::Resetting).with(Notice::PreparationTimedOut),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Cancelled => return None,
+                I::Done(_) | I::AllBlocksStored | I::NextFile | I::SourcesExhausted(_) | I::Cancelled => return None,
                 I::Aborted | I::SelfTest(_) | I::ReportSettled | I::Consent(_) => return None,
             },
             State::Resetting => match input {
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => return None,
+                I::Done(_) | I::AllBlocksStored | I::NextFile | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => {
+                    return None;
+                }
                 I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::SelfTesting { .. } => match input {
                 I::SelfTest(Ok(())) => to(State::Confirming),
                 I::SelfTest(Err(reason)) => to(State::RollingBack(reason)),
                 I::Deadline => to(State::RollingBack(Reason::SelfTestTimedOut)),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
+                I::Done(_) | I::AllBlocksStored | I::NextFile | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::Cancelled | I::Aborted | I::ReportSettled | I::Consent(_) => return None, // the trial runs to its end
             },
             State::Confirming => match input {
                 I::Done(Done::Confirmed) => to(State::SavingOutcome(Outcome::Succeeded)).with(Notice::Confirmed),
                 I::Done(Done::Failed(reason)) => to(State::RollingBack(reason)), // not stored is not confirmed
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => return None,
+                I::Done(_) | I::AllBlocksStored | I::NextFile | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => {
+                    return None;
+                }
                 I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::RollingBack(_) => match input {
                 // Also if the record was not written: the boot selector ends the trial when its attempts run out.
                 I::Done(Done::RolledBack | Done::Failed(_)) => prepare_reset(context),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => return None,
+                I::Done(_) | I::AllBlocksStored | I::NextFile | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => {
+                    return None;
+                }
                 I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::InvalidatingImage { .. } => match input {
                 // Also if the image was not erased: there is nothing else to try.
                 I::Done(Done::Invalidated | Done::Failed(_)) => failed(Reason::BootRecordFailed),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => return None,
+                I::Done(_) | I::AllBlocksStored | I::NextFile | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => {
+                    return None;
+                }
                 I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::SavingOutcome(outcome) => match input {
@@ -314,22 +348,28 @@ impl State {
                     let next = if context.local { State::ClearingJournal } else { State::Reporting(outcome) };
                     to(next).with(Notice::Concluded(outcome))
                 }
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => return None,
+                I::Done(_) | I::AllBlocksStored | I::NextFile | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => {
+                    return None;
+                }
                 I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::Reporting(_) => match input {
                 I::ReportSettled | I::Cancelled => to(State::ClearingJournal),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared => return None,
+                I::Done(_) | I::AllBlocksStored | I::NextFile | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::Aborted | I::SelfTest(_) | I::Deadline | I::Consent(_) => return None,
             },
             State::ClearingJournal => match input {
                 // Also if the journal failed: the service answers for a job that is over after the next reset, too.
                 I::Done(Done::JournalSaved | Done::Failed(_)) => to(State::Idle).with(Notice::Settled),
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => return None,
+                I::Done(_) | I::AllBlocksStored | I::NextFile | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => {
+                    return None;
+                }
                 I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
             State::Idle => match input {
-                I::Done(_) | I::AllBlocksStored | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => return None,
+                I::Done(_) | I::AllBlocksStored | I::NextFile | I::SourcesExhausted(_) | I::Prepared | I::Cancelled => {
+                    return None;
+                }
                 I::Aborted | I::SelfTest(_) | I::Deadline | I::ReportSettled | I::Consent(_) => return None,
             },
         })

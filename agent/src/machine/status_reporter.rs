@@ -129,6 +129,12 @@ impl StatusReporter {
         self.fresh_document = true;
     }
 
+    /// As [`Self::refresh_document`], after a while: the response had none.
+    pub(super) fn refresh_document_later(&mut self, now: Instant, rng: &mut Rng) {
+        self.fresh_document = true;
+        self.retry_later(now, rng);
+    }
+
     /// Whether a report is to be sent or acknowledged, or the execution is to be described.
     pub(super) fn is_busy(&self) -> bool {
         !self.is_muted() && (self.queued.is_some() || self.in_flight.is_some() || self.outdated)

@@ -5,7 +5,7 @@ pub mod watched;
 
 use std::path::PathBuf;
 
-use ota_boot::{Boot, BootError, BootReason, ResetCause, VerifyLevel, boot, boot_staged};
+use ota_boot::{Boot, BootContext, BootError, BootReason, ResetCause, VerifyLevel, boot, boot_staged};
 use ota_pal::image::header::Body;
 use ota_pal::{
     BootRecord, Component, DeviceConfig, Digest, FileFlash, Flash, Geometry, HardwareId, Header, Key, KeySet, Layout,
@@ -113,17 +113,27 @@ impl Device {
 
     /// Boots over this flash; `None` if the boot is interrupted.
     pub fn boot_on<F: Flash>(&self, flash: &mut F, verify_level: VerifyLevel) -> Option<Result<Boot, BootError>> {
+        self.boot_in(flash, verify_level, ResetCause::Other.into())
+    }
+
+    fn boot_in<F: Flash>(
+        &self,
+        flash: &mut F,
+        verify_level: VerifyLevel,
+        context: BootContext,
+    ) -> Option<Result<Boot, BootError>> {
+        let (layout, watchdog) = (&self.layout, &mut NoWatchdog);
         match self.staged {
-            true => poll_ready(boot_staged(
-                flash,
-                &self.layout,
-                EXECUTING,
-                &mut NoWatchdog,
-                verify_level,
-                ResetCause::Other,
-            )),
-            false => poll_ready(boot(flash, &self.layout, &mut NoWatchdog, verify_level, ResetCause::Other)),
+            true => poll_ready(boot_staged(flash, layout, EXECUTING, watchdog, verify_level, context)),
+            false => poll_ready(boot(flash, layout, watchdog, verify_level, context)),
         }
+    }
+
+    /// Boots as a system of this release does; returns slot, patch level and cause.
+    pub fn boot_from_system(&self, system_release: u64) -> (SlotId, u32, BootReason) {
+        let context = BootContext { reset_cause: ResetCause::Other, system_release };
+        let boot = self.boot_in(&mut self.flash(), VerifyLevel::Header, context).unwrap().unwrap();
+        (boot.slot, boot.header.version.patch, boot.cause)
     }
 
     /// Returns the first `len` bytes of a region.

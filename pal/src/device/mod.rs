@@ -9,7 +9,7 @@ use crate::image::digest::Digest;
 use crate::image::header::Component;
 use crate::image::identity::ImageInfo;
 use crate::image::slot::SlotId;
-use crate::platform::{BootState, Reception, Slots};
+use crate::platform::{BootState, Part, Reception, Slots};
 use crate::refusal::Refusal;
 use crate::verify::signature::{Signature, SignatureKind};
 
@@ -40,9 +40,15 @@ pub trait Platform {
     /// [`Component::App`], whichever component it is.
     fn slots(&self, component: Component) -> Option<Slots>;
 
-    /// Selects the component that the other methods access: one that [`slots`](Self::slots) returns the slots of. Does
-    /// nothing on a device with one component.
-    fn select(&mut self, _component: Component) {}
+    /// Selects what the other methods access: a component that [`slots`](Self::slots) returns the slots of. Does nothing on a
+    /// device with one component.
+    fn select(&mut self, _part: Part) {}
+
+    /// Whether a job can update app and system together: both or neither. Their images are received one after the other, the
+    /// app first, each as a [`Part::OfRelease`]; only that of the system is activated.
+    fn takes_releases(&self) -> bool {
+        false
+    }
 
     /// Returns the digest of the first `image_bytes` of the running slot.
     ///

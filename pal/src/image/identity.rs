@@ -30,6 +30,8 @@ pub struct ImageInfo {
     pub image_bytes: Option<u32>,
     /// The lowest version of the system firmware that it runs on.
     pub system_min: MajorMinor,
+    /// The release that it belongs to; 0 if it does not state one.
+    pub release_id: u64,
 }
 
 impl From<Header> for ImageInfo {
@@ -42,6 +44,7 @@ impl From<Header> for ImageInfo {
             security_counter: Some(header.security_counter),
             image_bytes: Some(header.image_bytes()),
             system_min: header.system_min,
+            release_id: header.release_id,
         }
     }
 }

@@ -14,14 +14,14 @@ use crate::image::slot::SlotId;
 use crate::image::version::Version;
 use crate::platform::config::ConfigError;
 use crate::platform::hooks::{NoWatchdog, Reset, Watchdog};
-use crate::platform::{BootState, ImageState, Reception, Slots};
+use crate::platform::{BootState, ImageState, Part, Reception, Slots};
 use crate::refusal::Refusal;
 use crate::store::images::Images;
 use crate::verify::signature::{Signature, SignatureKind, Verifier};
 
 /// The platforms of the app and of the system below it.
 ///
-/// An update concerns the selected one, and begins only while the other has no trial. Both have the same types, so that
+/// An update concerns the selected one, and begins only while the other has no trial; a release updates both, or neither. Both have the same types, so that
 /// their code is linked once: `&RefCell<F>` is the same flash for both, `&RefCell<W>` the same watchdog. The journal is that
 /// of the component that the job updates; the other one is empty. The boot selector starts the slot of the system, whose
 /// program starts the slot of the app.
@@ -55,6 +55,8 @@ pub struct Components<F, V, R, W = NoWatchdog, B = OwnSelector> {
     app: Native<F, V, R, W, B>,
     system: Native<F, V, R, W, B>,
     selected: Component,
+    /// The job updates both.
+    is_release: bool,
     /// The journal of the component that is not selected may have a payload.
     is_other_kept: bool,
 }
@@ -70,7 +72,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Components<F,
         app.config.layout.check_apart(&system.config.layout).map_err(ConfigError::Layout)?;
         app.config.component = Component::App;
         system.config.component = Component::System;
-        Ok(Self { app, system, selected: Component::App, is_other_kept: false })
+        Ok(Self { app, system, selected: Component::App, is_release: false, is_other_kept: false })
     }
 
     fn selected(&mut self) -> &mut Native<F, V, R, W, B> {
@@ -87,11 +89,9 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Components<F,
         }
     }
 
-    /// Returns the states of the selected component and of the other one, and takes the system's version over.
+    /// Returns the states of the selected component and of the other one.
     async fn states(&mut self) -> Result<(BootState, BootState), Fault> {
-        let system = self.system.boot_state().await?;
-        let app = self.app.boot_state().await?;
-        self.app.config.system_version = system.running_image.map_or(Version::default(), |image| image.version);
+        let (app, system) = self.both_states().await?;
         Ok(if self.selected == Component::System { (system, app) } else { (app, system) })
     }
 }
@@ -113,9 +113,15 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
         }
     }
 
-    fn select(&mut self, component: Component) {
+    fn select(&mut self, part: Part) {
+        let (Part::Alone(component) | Part::OfRelease(component)) = part;
+        self.is_release = part == Part::OfRelease(component);
         self.is_other_kept |= component != self.selected;
         self.selected = component;
+    }
+
+    fn takes_releases(&self) -> bool {
+        true
     }
 
     async fn running_digest(&mut self, image_bytes: u32) -> Result<Digest, Fault> {
@@ -155,10 +161,13 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
     /// one.
     async fn begin(&mut self, image_bytes: u32, keep_bytes: u32) -> Result<Reception, Refusal> {
         let (_, other) = self.states().await?;
-        match other.is_settled() {
-            true => self.selected().begin(image_bytes, keep_bytes).await,
-            false => Err(Refusal::TrialRunning),
+        if !other.is_settled() {
+            return Err(Refusal::TrialRunning);
         }
+        if self.selected == Component::System {
+            self.begin_system().await?;
+        }
+        self.selected().begin(image_bytes, keep_bytes).await
     }
 
     async fn write(&mut self, offset_bytes: u32, bytes: &[u8]) -> Result<(), Fault> {
@@ -170,7 +179,11 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
     }
 
     async fn check_header(&mut self) -> Result<ImageInfo, Refusal> {
-        self.selected().check_header().await
+        let image = self.selected().check_header().await?;
+        if self.is_release {
+            self.check_release(&image).await?;
+        }
+        Ok(image)
     }
 
     /// Passes what either component accepts, because it is called before the component is selected.
@@ -179,11 +192,19 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
     }
 
     async fn verify(&mut self, signature: Option<&Signature<'_>>, source: &str) -> Result<Digest, Refusal> {
-        self.selected().verify(signature, source).await
+        if self.is_release {
+            self.check_header().await?;
+        }
+        let digest = self.selected().verify(signature, source).await?;
+        self.app_verified(&digest).await?;
+        Ok(digest)
     }
 
     async fn runs_already(&mut self, image_bytes: u32, signature: &Signature<'_>) -> Result<Option<Digest>, Fault> {
-        self.selected().runs_already(image_bytes, signature).await
+        match self.is_release {
+            true => self.is_there_already(image_bytes, signature).await,
+            false => self.selected().runs_already(image_bytes, signature).await,
+        }
     }
 
     async fn activate(&mut self, slot: SlotId, digest: &Digest, image_bytes: u32) -> Result<(), Refusal> {
@@ -191,7 +212,10 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
     }
 
     async fn confirm(&mut self) -> Result<(), Fault> {
-        self.selected().confirm().await
+        self.selected().confirm().await?;
+        // A release is confirmed with its system. Should its app not be now, the next boot state does it.
+        let _ = self.states().await;
+        Ok(())
     }
 
     async fn roll_back(&mut self, reason: u16) -> Result<(), Fault> {
@@ -242,6 +266,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> ImageManageme
         self.app.factory_reset().await
     }
 }
+
+mod release;
 
 #[cfg(test)]
 mod tests;

@@ -157,6 +157,11 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             return Ok(None);
         }
         let digest = self.running_digest(image_bytes).await?;
+        self.signed(digest, signature).await
+    }
+
+    /// Returns the digest if it matches `signature`.
+    pub(super) async fn signed(&mut self, digest: Digest, signature: &Signature<'_>) -> Result<Option<Digest>, Fault> {
         match self.check_signature(&digest, signature).await {
             Err(Refusal::Fault(fault)) => Err(fault),
             verified => Ok(verified.is_ok().then_some(digest)),
@@ -175,7 +180,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             Trial::Started { slot: tried, digest: held, .. } if tried == slot && held == *digest => return Ok(()),
             Trial::Started { .. } => return Err(Refusal::TrialRunning),
             _ if record.confirmed != running || record.factory_reset_pending => return Err(Refusal::TrialRunning),
-            Trial::None | Trial::Pending { .. } | Trial::Ended { .. } => {}
+            Trial::None | Trial::WithSystem { .. } | Trial::Pending { .. } | Trial::Ended { .. } => {}
         }
         // A pending trial keeps its count, which failures of the boot loader reduce.
         let waits =
@@ -200,7 +205,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         let BootStatus { running, mut record } = self.found().await?;
         match record.trial {
             _ if record.confirmed == running => {}
-            Trial::Started { slot, .. } if slot == running => {
+            Trial::Started { slot, .. } | Trial::WithSystem { slot, .. } if slot == running => {
                 (record.confirmed, record.trial) = (running, Trial::None);
                 record.images.confirm(running);
                 self.store(&record, Change::Confirm).await?;

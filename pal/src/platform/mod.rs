@@ -9,6 +9,7 @@ pub mod file;
 pub mod hooks;
 
 use crate::fault::Fault;
+use crate::image::header::Component;
 use crate::image::identity::ImageInfo;
 use crate::image::slot::SlotId;
 use crate::image::version::Version;
@@ -45,6 +46,15 @@ pub struct Slots {
     pub free: SlotId,
 }
 
+/// What a job updates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// One component.
+    Alone(Component),
+    /// One component of a release that has both.
+    OfRelease(Component),
+}
+
 /// The state of the running image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageState {
@@ -68,7 +78,9 @@ impl BootState {
         match self.trial {
             _ if self.running == self.confirmed => ImageState::Confirmed,
             Trial::Pending { slot, .. } | Trial::Started { slot, .. } if slot == self.running => ImageState::OnTrial,
-            Trial::None | Trial::Pending { .. } | Trial::Started { .. } | Trial::Ended { .. } => ImageState::RolledBack,
+            Trial::WithSystem { slot, .. } if slot == self.running => ImageState::OnTrial,
+            Trial::None | Trial::WithSystem { .. } | Trial::Pending { .. } => ImageState::RolledBack,
+            Trial::Started { .. } | Trial::Ended { .. } => ImageState::RolledBack,
         }
     }
 }
@@ -95,6 +107,7 @@ mod tests {
         let pending = |slot| Trial::Pending { slot, digest, image_bytes: 1, attempts_left: 1 };
         let started = |slot| Trial::Started { slot, digest, image_bytes: 1, attempts_left: 1, power_losses: 0 };
         let ended = |slot| Trial::Ended { slot, digest, reason: 1, started: true };
+        let with_system = |slot| Trial::WithSystem { slot, digest, image_bytes: 1 };
         for (running, trial, state) in [
             (a, Trial::None, ImageState::Confirmed),
             (a, pending(b), ImageState::Confirmed),
@@ -102,6 +115,9 @@ mod tests {
             (b, started(b), ImageState::OnTrial),
             (b, pending(c), ImageState::RolledBack),
             (b, started(c), ImageState::RolledBack),
+            (b, with_system(b), ImageState::OnTrial),
+            (b, with_system(c), ImageState::RolledBack),
+            (a, with_system(b), ImageState::Confirmed),
             (b, ended(b), ImageState::RolledBack),
             (b, Trial::None, ImageState::RolledBack),
         ] {

@@ -18,11 +18,24 @@ pub const POWER_LOSSES_MAX: u8 = 15;
 /// image.
 pub const REASON_ATTEMPTS_EXHAUSTED: u16 = 0x0603;
 
+/// The reason stored when the slot on trial does not hold the activated image.
+pub const REASON_TRIAL_IMAGE_CORRUPT: u16 = 0x0604;
+
 /// The state of the trial of a new image. A trial is always of a slot that is not confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trial {
     /// No trial, or the last one was confirmed.
     None,
+    /// Runs in every boot in which a system of the same release runs, until it is confirmed: the trial of the system counts
+    /// its boots. Programs of earlier commits read [`Trial::None`].
+    WithSystem {
+        /// The slot.
+        slot: SlotId,
+        /// The digest of its image.
+        digest: Digest,
+        /// The length of the image in bytes.
+        image_bytes: u32,
+    },
     /// Activated and not booted yet.
     Pending {
         /// The slot on trial.
@@ -96,7 +109,7 @@ pub(crate) const RECORDS: RecordSpec = RecordSpec::new(0x42, PAYLOAD_BYTES_MAX);
 const AT_CONFIRMED: usize = 1;
 const AT_TRIAL: usize = 2;
 const AT_SLOT: usize = 3;
-const AT_COUNT: usize = 4; // attempts left, or whether an ended trial had started
+const AT_COUNT: usize = 4; // attempts left, whether an ended trial had started, or, without a trial, WITH_SYSTEM
 const AT_FACTORY_RESET: usize = 5;
 const AT_REASON: usize = 6; // of a started trial: the power losses
 const AT_IMAGE_BYTES: usize = 8;
@@ -106,6 +119,7 @@ const TRIAL_NONE: u8 = 0;
 const TRIAL_PENDING: u8 = 1;
 const TRIAL_STARTED: u8 = 2;
 const TRIAL_ENDED: u8 = 3;
+const WITH_SYSTEM: u8 = 1;
 
 /// Writes the payload and returns its length.
 pub(crate) fn emit(record: &BootRecord, payload: &mut [u8]) -> usize {
@@ -123,6 +137,9 @@ pub(crate) fn emit(record: &BootRecord, payload: &mut [u8]) -> usize {
     };
     match &record.trial {
         Trial::None => {}
+        Trial::WithSystem { slot, digest, image_bytes } => {
+            trial(TRIAL_NONE, *slot, WITH_SYSTEM, 0, *image_bytes, digest);
+        }
         Trial::Pending { slot, digest, image_bytes, attempts_left } => {
             trial(TRIAL_PENDING, *slot, *attempts_left, 0, *image_bytes, digest);
         }
@@ -172,6 +189,7 @@ fn parse_trial(payload: &[u8; FIXED_BYTES]) -> Option<Trial> {
     let image_bytes = u32_at(payload, AT_IMAGE_BYTES);
     let (attempts_left, reason) = (payload[AT_COUNT], u16_at(payload, AT_REASON));
     match payload[AT_TRIAL] {
+        TRIAL_NONE if attempts_left == WITH_SYSTEM => Some(Trial::WithSystem { slot, digest, image_bytes }),
         TRIAL_NONE => Some(Trial::None),
         TRIAL_PENDING if attempts_left <= TRIAL_ATTEMPTS_MAX => {
             Some(Trial::Pending { slot, digest, image_bytes, attempts_left })
@@ -188,7 +206,8 @@ fn parse_trial(payload: &[u8; FIXED_BYTES]) -> Option<Trial> {
 fn slot_of(trial: &Trial) -> Option<SlotId> {
     match trial {
         Trial::None => None,
-        Trial::Pending { slot, .. } | Trial::Started { slot, .. } | Trial::Ended { slot, .. } => Some(*slot),
+        Trial::WithSystem { slot, .. } | Trial::Pending { slot, .. } => Some(*slot),
+        Trial::Started { slot, .. } | Trial::Ended { slot, .. } => Some(*slot),
     }
 }
 
@@ -215,8 +234,9 @@ mod tests {
         Image { status: ImageStatus::Confirmed, version, security_counter: 1, image_bytes: 2, digest, source }
     }
 
-    fn samples() -> [BootRecord; 4] {
+    fn samples() -> [BootRecord; 5] {
         let (slot, digest, image_bytes) = (SlotId::B, DIGEST, 0x0102_0304);
+        let with_system = Trial::WithSystem { slot, digest, image_bytes };
         let pending = Trial::Pending { slot, digest, image_bytes, attempts_left: TRIAL_ATTEMPTS_MAX };
         let started = Trial::Started { slot, digest, image_bytes, attempts_left: 0, power_losses: POWER_LOSSES_MAX };
         let ended = Trial::Ended { slot: SlotId::A, digest, reason: 0x0603, started: true };
@@ -225,6 +245,7 @@ mod tests {
         images.set(SlotId::FACTORY, Some(image(2)));
         [
             NEW_DEVICE,
+            BootRecord { trial: with_system, ..NEW_DEVICE },
             BootRecord { trial: pending, ..NEW_DEVICE },
             BootRecord { trial: started, ..NEW_DEVICE },
             BootRecord { trial: ended, images, factory_reset_pending: true, ..BootRecord::new_device(SlotId::FACTORY) },
@@ -233,11 +254,13 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_boot_record_never_change() {
-        let [none, pending, started, ended] = samples().map(|record| emitted(&record));
+        let [none, with_system, pending, started, ended] = samples().map(|record| emitted(&record));
         let mut golden = [0; FIXED_BYTES];
         golden[0] = 2;
         assert_eq!(none, golden);
         golden[AT_DIGEST..].fill(0xD1);
+        golden[..AT_DIGEST].copy_from_slice(&[2, 0, 0, 1, 1, 0, 0, 0, 4, 3, 2, 1]);
+        assert_eq!(with_system, golden);
         golden[..AT_DIGEST].copy_from_slice(&[2, 0, 1, 1, 15, 0, 0, 0, 4, 3, 2, 1]);
         assert_eq!(pending, golden);
         golden[..AT_DIGEST].copy_from_slice(&[2, 0, 2, 1, 0, 0, 15, 0, 4, 3, 2, 1]);
@@ -257,7 +280,7 @@ mod tests {
 
     #[test]
     fn an_unknown_or_contradictory_record_is_refused_with_its_format() {
-        let [_, pending, started, ended] = samples().map(|record| emitted(&record));
+        let [_, _, pending, started, ended] = samples().map(|record| emitted(&record));
         let refused = |payload: &[u8], at: usize, byte: u8| {
             let mut payload = payload.to_vec();
             payload[at] = byte;

@@ -31,9 +31,25 @@ impl Checks {
             self.violated("the running image was verified", format!("slot {} holds {digest:?}", boot.slot));
         }
         let BootRecord { confirmed, trial, .. } = device.record();
-        let on_trial = matches!(trial, Trial::Started { slot, .. } if slot == boot.slot);
+        let on_trial =
+            matches!(trial, Trial::Started { slot, .. } | Trial::WithSystem { slot, .. } if slot == boot.slot);
         if boot.slot != confirmed && !on_trial {
             self.violated("the running image is confirmed or on trial", format!("slot {}, {trial:?}", boot.slot));
+        }
+    }
+
+    /// A release is tried whole.
+    pub(super) fn app_and_system_of_a_release_run_together(&mut self, device: &Device, boot: &Boot) {
+        let Some(system) = &device.system else { return };
+        let below = system.booted.get().expect("the system started the app");
+        let waits = match device.record().trial {
+            Trial::WithSystem { slot, .. } => Some(slot),
+            _ => None,
+        };
+        let of_one_release = boot.header.release_id == below.header.release_id;
+        if waits == Some(boot.slot) && !of_one_release {
+            let what = format!("app {:x}, system {:x}", boot.header.release_id, below.header.release_id);
+            self.violated("app and system of a release run together", what);
         }
     }
 
@@ -134,7 +150,7 @@ impl Checks {
                     self.violated("an image whose trial ended is not tried again", format!("{digest}"));
                 }
             }
-            Trial::None | Trial::Pending { .. } | Trial::Started { .. } => {}
+            Trial::None | Trial::WithSystem { .. } | Trial::Pending { .. } | Trial::Started { .. } => {}
         }
     }
 

@@ -115,12 +115,13 @@ impl Checks {
 
     /// A job was created.
     pub fn released(&mut self, job: &Job) {
-        let others = job.others.iter().map(|other| (&other.file, other.file.len() as u32));
-        for (file, image_bytes) in std::iter::once((&job.file, job.announced_bytes)).chain(others) {
+        let others = job.others.iter().map(|other| (other.component, &other.file, other.file.len() as u32));
+        let first = std::iter::once((job.component, &job.file, job.announced_bytes));
+        for (component, file, image_bytes) in first.chain(others) {
             self.releases.push(Release {
                 job: job.id.clone(),
                 kind: job.kind,
-                component: job.component,
+                component,
                 digest: Digest(Sha256::digest(file).into()),
                 image_bytes,
                 taken_back_ms: None,
@@ -157,6 +158,7 @@ impl Checks {
     pub fn booted(&mut self, device: &Device, boot: &Boot, now_ms: u64) {
         self.touched(device, now_ms); // by the selector
         self.the_running_image_was_verified_and_is_confirmed_or_on_trial(device, boot);
+        self.app_and_system_of_a_release_run_together(device, boot);
         self.of_the_system(device, |checks, system| {
             let boot = system.booted.get().expect("the system started the app");
             checks.the_running_image_was_verified_and_is_confirmed_or_on_trial(system, &boot);

@@ -2,7 +2,7 @@
 
 use ota_agent::{Command, Notice};
 use ota_jobs::{Reason, Status};
-use ota_pal::Trial;
+use ota_pal::{Component, Trial};
 
 use super::{Checks, Release};
 use crate::device::Device;
@@ -60,13 +60,21 @@ impl Checks {
         }
     }
 
-    /// SUCCEEDED exactly when an image of the job runs and is confirmed.
+    /// SUCCEEDED exactly when an image of the job runs and is confirmed, in each component that it updates.
     pub(super) fn a_final_update_is_true(&mut self, update: &StatusUpdate, device: &Device) {
-        let files: Vec<&Release> = self.final_update_of(update).collect();
-        let Some(first) = files.first() else { return };
-        let device = device.of(first.component);
+        for component in [Component::App, Component::System] {
+            self.a_final_update_is_true_of(component, update, device);
+        }
+    }
+
+    fn a_final_update_is_true_of(&mut self, component: Component, update: &StatusUpdate, device: &Device) {
+        let files: Vec<&Release> = self.final_update_of(update).filter(|file| file.component == component).collect();
+        if files.is_empty() {
+            return;
+        }
+        let device = device.of(component);
         let record = device.record();
-        let runs_from = device.runs_from(record.confirmed);
+        let runs_from = device.runs_from(device.confirmed_slot());
         let runs = |release: &&Release| {
             device.digest(runs_from, release.image_bytes.min(slot_bytes(device))) == release.digest
         };
@@ -75,7 +83,7 @@ impl Checks {
             Trial::Pending { slot, digest, .. } | Trial::Started { slot, digest, .. } => {
                 device.image_digest(slot).filter(|held| *held == digest)
             }
-            Trial::None | Trial::Ended { .. } => None,
+            Trial::None | Trial::WithSystem { .. } | Trial::Ended { .. } => None,
         };
         let runs = files.iter().any(runs);
         let on_trial = files.iter().any(|release| Some(release.digest) == tried);

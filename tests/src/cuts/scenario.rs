@@ -40,6 +40,8 @@ pub struct Scenario {
     pub(super) component: Component,
     /// Whether app and system of the device are two components.
     pub(super) system: bool,
+    /// Whether its job updates both.
+    pub(super) release: bool,
     /// Whether the device has three slots and a factory slot.
     pub(super) factory_slot: bool,
     /// Whether its slots only store images, which are copied to where they run.
@@ -87,6 +89,7 @@ pub(super) const GOOD: Scenario = Scenario {
     asks: RollbackCounters { security_counter: 0, key_epoch: 0 },
     component: Component::App,
     system: false,
+    release: false,
     factory_slot: false,
     staged: false,
     middle: None,
@@ -98,10 +101,13 @@ pub(super) const GOOD: Scenario = Scenario {
 /// An update of the system, which is a component of its own.
 const SYSTEM: Scenario = Scenario { name: "system", component: Component::System, system: true, ..GOOD };
 
+/// An update of app and system in one job.
+const RELEASE: Scenario = Scenario { name: "release", release: true, other: NEW, ..SYSTEM };
+
 const STAGED: Scenario = Scenario { name: "staged", staged: true, ..GOOD };
 
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 22] = [
+pub const SCENARIOS: [Scenario; 24] = [
     GOOD,
     Scenario { name: "http", route: Route::Http, ..GOOD },
     Scenario { name: "bad", kind: Kind::FailsItsTest, ends: &[failed(Reason::SelfTestFailed)], ..GOOD },
@@ -175,6 +181,14 @@ pub const SCENARIOS: [Scenario; 22] = [
         ends: &[(Status::Canceled, None, OLD)],
         other: 3,
         ..SYSTEM
+    },
+    RELEASE,
+    Scenario {
+        name: "release-bad",
+        kind: Kind::FailsItsTest,
+        ends: &[failed(Reason::SelfTestFailed)],
+        other: OLD,
+        ..RELEASE
     },
     STAGED,
     Scenario { name: "staged-bad", kind: Kind::FailsItsTest, ends: &[failed(Reason::SelfTestFailed)], ..STAGED },

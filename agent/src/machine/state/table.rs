@@ -4,7 +4,7 @@ extern crate std;
 
 use std::collections::HashSet;
 use std::fmt::Write;
-use std::string::{String, ToString};
+use std::string::String;
 use std::vec::Vec;
 use std::{env, format, fs};
 
@@ -18,7 +18,9 @@ use ota_jobs::{JobId, Status};
 const DIGEST: [u8; 32] = [0; 32];
 const REASON: Reason = Reason::SelfTestFailed;
 const NOW: Instant = Instant::from_ms(0);
-const CONTEXT: Context = Context { now: NOW, done_bytes: 0, block_bytes: 4096, local: false, prepare_ms_max: 0 };
+const CONTEXT: Context =
+    Context { now: NOW, done_bytes: 0, block_bytes: 4096, local: false, is_followed: false, prepare_ms_max: 0 };
+const FOLLOWED: Context = Context { is_followed: true, ..CONTEXT };
 const SLOT: u8 = 1;
 
 /// Every state, once.
@@ -31,6 +33,7 @@ fn states() -> Vec<State> {
         State::PreparingSlot { keep_bytes: 0 },
         State::Receiving { slot: SLOT, resumed_bytes: 0 },
         State::Verifying { slot: SLOT },
+        State::RequestingFile,
         State::AskingReset { slot: SLOT, ask_at: NOW, why: None },
         State::Announcing { slot: SLOT, until: NOW },
         State::SavingActivation { slot: SLOT, boots: 0 },
@@ -63,6 +66,7 @@ fn inputs() -> Vec<(&'static str, Input)> {
         ("IdleStepped", Input::Done(Done::IdleStepped { more: false })),
         ("AllBlocksStored", Input::AllBlocksStored),
         ("SourcesExhausted", Input::SourcesExhausted(REASON)),
+        ("NextFile", Input::NextFile),
         ("Verified", Input::Done(Done::Verified { digest: DIGEST })),
         ("Activated", Input::Done(Done::Activated)),
         ("Confirmed", Input::Done(Done::Confirmed)),
@@ -132,9 +136,13 @@ fn print() -> String {
     );
     for state in states() {
         for (input_name, input) in inputs() {
-            if let Some(Transition { next, notice }) = state.next(input, &CONTEXT) {
-                let columns = [name(&state), input_name.to_string(), name(&next), cell(notice)];
-                writeln!(page, "| {} |", columns.join(" | ")).expect("a string");
+            let (last, followed) = (state.next(input, &CONTEXT), state.next(input, &FOLLOWED));
+            let followed = followed.filter(|_| followed != last);
+            for (transition, condition) in [(last, ""), (followed, ", and another file follows")] {
+                if let Some(Transition { next, notice }) = transition {
+                    let columns = [name(&state), format!("{input_name}{condition}"), name(&next), cell(notice)];
+                    writeln!(page, "| {} |", columns.join(" | ")).expect("a string");
+                }
             }
         }
     }

@@ -5,6 +5,7 @@
 extern crate std;
 
 use super::super::event::Sources;
+use super::super::service::NO_IMAGE;
 use super::super::window::exhaustive::{Key, key_of, three_overtake};
 use super::*;
 use std::collections::{HashSet, VecDeque};
@@ -53,7 +54,7 @@ impl Case {
         let mut config =
             AgentConfig::new("thing").and_then(|config| config.with_block_bytes(BLOCK_BYTES)).expect("valid");
         config.prefer_http = prefer_http;
-        let plan = Plan { image_bytes: (blocks - 1) * BLOCK_BYTES + last, fingerprint: 0, sources, forced: false };
+        let plan = Plan { image_bytes: (blocks - 1) * BLOCK_BYTES + last, sources, ..NO_IMAGE };
         let mut transfer = Transfer::new(&config, plan);
         transfer.begin(0, NOW);
         three_overtake(&mut transfer.window);

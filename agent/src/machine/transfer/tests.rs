@@ -17,7 +17,7 @@ fn later(ms: u64) -> Instant {
 fn of_bytes(image_bytes: u32, sources: Sources, prefer_http: bool) -> Transfer {
     let config = AgentConfig::new("thing").and_then(|config| config.with_block_bytes(BLOCK_BYTES));
     let config = AgentConfig { prefer_http, ..config.expect("valid") };
-    let mut transfer = Transfer::new(&config, Plan { image_bytes, fingerprint: 0, sources, forced: false });
+    let mut transfer = Transfer::new(&config, Plan { image_bytes, sources, ..NO_IMAGE });
     transfer.begin(0, NOW);
     transfer
 }

@@ -53,8 +53,10 @@ impl Situation {
             Trial::Pending { slot, .. } => Self::TrialPending { slot },
             Trial::Started { .. } => Self::TrialStarted,
             Trial::Ended { slot, .. } if slot == running => Self::EndedRuns,
-            Trial::None | Trial::Ended { .. } if record.confirmed == running => Self::ConfirmedRuns,
-            Trial::None | Trial::Ended { .. } => Self::OtherRuns,
+            Trial::None | Trial::Ended { .. } | Trial::WithSystem { .. } => match record.confirmed == running {
+                true => Self::ConfirmedRuns,
+                false => Self::OtherRuns,
+            },
         }
     }
 }

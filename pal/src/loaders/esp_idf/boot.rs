@@ -144,6 +144,7 @@ impl EspImages {
             security_counter: Some(descriptor.security_counter),
             image_bytes,
             system_min: MajorMinor::default(),
+            release_id: 0,
         })
     }
 }

@@ -188,7 +188,7 @@ fn live(flash: &mut Flash4, factory: bool, running: SlotId, verdict: Verdict) ->
         Trial::None if state.running_image.is_some_and(|image| image.version.patch == 1) => {
             return Ok(End::Settled(state));
         }
-        Trial::None => update(&mut device)?,
+        Trial::None | Trial::WithSystem { .. } => update(&mut device)?,
     }
     Ok(End::Reset)
 }

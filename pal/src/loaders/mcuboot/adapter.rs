@@ -46,6 +46,7 @@ impl<const BOARD_NAMED: bool> McubootImages<BOARD_NAMED> {
             security_counter: None,
             image_bytes: None,
             system_min: MajorMinor::default(),
+            release_id: 0,
         };
         if extent == Available::Whole {
             let tlvs = read_tlvs(flash, region, &header).await?.map_err(refused)?;

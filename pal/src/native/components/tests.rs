@@ -98,7 +98,7 @@ fn an_update_of_one_component_changes_no_byte_of_the_other() {
         let flash = flash();
         let kept = part(&flash, other);
         let mut device = started(&flash, [SlotId::A; 2]);
-        device.select(COMPONENTS[updated]);
+        device.select(Part::Alone(COMPONENTS[updated]));
         update(&mut device, &plain(updated, 1)).unwrap();
         let Trial::Pending { slot: SlotId::B, digest, image_bytes, .. } = record(&flash, updated).trial else {
             panic!("a trial is pending")
@@ -121,7 +121,7 @@ fn an_image_of_the_other_component_is_refused() {
     for (selected, sent) in [(APP, SYSTEM), (SYSTEM, APP)] {
         let flash = flash();
         let mut device = started(&flash, [SlotId::A; 2]);
-        device.select(COMPONENTS[selected]);
+        device.select(Part::Alone(COMPONENTS[selected]));
         let refused = Err(Refusal::WrongComponent { got: COMPONENTS[sent] });
         assert_eq!(update(&mut device, &plain(sent, 1)), refused);
     }
@@ -148,7 +148,7 @@ fn no_update_begins_while_the_other_component_is_on_trial() {
             let flash = flash();
             put_record(&flash, other, BootRecord { trial, ..NEW_DEVICE });
             let mut device = started(&flash, [SlotId::A; 2]);
-            device.select(COMPONENTS[updated]);
+            device.select(Part::Alone(COMPONENTS[updated]));
             let has_ended = matches!(trial, Trial::Ended { .. });
             let begun = run(device.begin(1_000, 0)).map(|begun| begun.slot);
             assert_eq!(begun, if has_ended { Ok(SlotId::B) } else { Err(Refusal::TrialRunning) });
@@ -163,7 +163,7 @@ fn after_a_reset_the_component_of_the_job_in_the_journal_is_selected() {
     for selected in [SYSTEM, APP, SYSTEM, SYSTEM, APP] {
         let mut device = device(&flash, [SlotId::A; 2]);
         run(device.load_journal(&mut out)).unwrap();
-        device.select(COMPONENTS[selected]);
+        device.select(Part::Alone(COMPONENTS[selected]));
         run(device.store_journal(&[selected as u8; 7])).unwrap();
         run(device.store_journal(&[selected as u8; 9])).unwrap();
         let mut again = self::device(&flash, [SlotId::A; 2]);
@@ -235,3 +235,5 @@ fn components_that_share_a_sector_are_refused() {
     let refused = Components::new(native(app), native(whole)).err();
     assert!(matches!(refused, Some(ConfigError::Layout(LayoutError::Overlap { .. }))), "{refused:?}");
 }
+
+mod release;
