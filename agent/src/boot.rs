@@ -41,11 +41,13 @@ fn trial(state: &BootState) -> Trial {
     use ota_pal::Trial as T;
     match state.trial {
         T::Started { slot, .. } | T::Pending { slot, .. } if slot == state.running => Trial::Running,
-        T::Ended { slot, digest, reason, .. } => Trial::Ended {
-            slot: slot.number(),
-            digest: digest.0,
-            reason: Reason::from_code(reason).unwrap_or(Reason::RolledBack),
-        },
+        T::Ended { slot, digest, reason, .. } => {
+            let reason = Reason::from_code(reason).unwrap_or(Reason::RolledBack);
+            match slot == state.confirmed {
+                true => Trial::Kept(reason),
+                false => Trial::Ended { slot: slot.number(), digest: digest.0, reason },
+            }
+        }
         // Of an app, the trial is that of its system.
         T::None | T::WithSystem { .. } | T::Started { .. } | T::Pending { .. } => Trial::None,
     }
@@ -78,6 +80,25 @@ mod tests {
                 };
                 assert_eq!(trial(&state), expected, "{stored:?}");
             }
+        }
+    }
+
+    #[test]
+    fn an_image_whose_trial_ended_is_kept_if_it_is_confirmed() {
+        let digest = Digest([1; 32]);
+        let reason = Reason::SelfTestFailed;
+        let ended = Trial::Ended { slot: SlotId::B.number(), digest: digest.0, reason };
+        for (confirmed, expected) in [(SlotId::A, ended), (SlotId::B, Trial::Kept(reason))] {
+            let state = BootState {
+                running: SlotId::B,
+                confirmed,
+                free: SlotId::A,
+                trial: Stored::Ended { slot: SlotId::B, digest, reason: reason.code(), started: true },
+                running_image: None,
+                broken_rows: 0,
+                floor: Ok(RollbackCounters::default()),
+            };
+            assert_eq!(trial(&state), expected, "{confirmed:?}");
         }
     }
 }

@@ -366,6 +366,63 @@ fn an_image_that_the_loader_confirmed_without_a_verdict_is_on_trial_at_every_loa
     is_on_trial(&confirmed_by_none::<McubootInPlace>(FLAGS[1]));
 }
 
+/// A device whose image 2 failed its self-test with reason 7, after another program had confirmed it at the loader.
+fn failed_and_kept<R: Rig>(rig: R) -> R {
+    poll_ready(update(&mut booted(&rig), &R::image(2))).expect("nothing is cut").expect("a good image");
+    let mut board = booted(&rig);
+    rig.keep();
+    let ended = poll_ready(board.roll_back(7)).expect("nothing is cut");
+    assert_eq!(ended, Err(Fault::NoTrialRuns));
+    rig
+}
+
+/// The image runs and is confirmed, and the reason of its trial is there, at each load of two boots.
+fn is_kept<R: Rig>(rig: &R) {
+    for _ in 0..2 {
+        let mut board = booted(rig);
+        for _ in 0..2 {
+            let state = poll_ready(board.boot_state()).expect("nothing is cut").expect("the device is not lost");
+            assert_eq!((rig.runs(2), state.image_state()), (true, ImageState::Confirmed));
+            assert!(matches!(state.trial, Trial::Ended { slot: SlotId::B, reason: 7, .. }), "{:?}", state.trial);
+        }
+    }
+}
+
+#[test]
+fn a_failed_image_that_the_loader_does_not_revert_is_reported_and_the_next_update_is_taken() {
+    fn is_replaced<R: Rig>() {
+        let rig = failed_and_kept(R::new());
+        is_kept(&rig);
+        assert_eq!(update_and_keep(&rig, 3), Ok(()));
+        assert_eq!(settled(&rig), Trial::None);
+    }
+    is_replaced::<Embassy>();
+    is_replaced::<McubootSwap>();
+    is_replaced::<McubootInPlace>();
+}
+
+#[test]
+fn the_boot_record_of_a_failed_image_that_the_loader_keeps_can_be_stored() {
+    let swap = failed_and_kept(McubootSwap::with_factory());
+    let der = signer().sign(&McubootSwap::image(1));
+    poll_ready(booted(&swap).verify_factory(&signature(&der))).expect("nothing is cut").expect("a good image");
+    is_kept(&swap);
+    poll_ready(booted(&swap).restore_previous()).expect("nothing is cut").expect("there is an earlier image");
+    settled(&swap);
+    assert!(swap.runs(1));
+    assert_eq!(update_and_keep(&swap, 3), Ok(()));
+}
+
+/// After a command to return to the earlier image, the loader keeps the failed one until the reset only.
+#[test]
+fn a_failed_image_is_not_taken_for_confirmed_once_a_rollback_is_ordered() {
+    let swap = failed_and_kept(McubootSwap::new());
+    let mut board = booted(&swap);
+    poll_ready(board.restore_previous()).expect("nothing is cut").expect("there is an earlier image");
+    let refused = poll_ready(board.begin(1_024, 0)).expect("nothing is cut");
+    assert_eq!(refused, Err(Refusal::TrialRunning), "the slot of the earlier image is not written");
+}
+
 /// Another program changed otadata: the image was verified and never activated.
 #[test]
 fn an_image_that_another_program_chose_is_on_trial_at_every_load_and_reverted_without_a_verdict() {

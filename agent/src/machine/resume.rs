@@ -37,6 +37,8 @@ pub enum Trial {
         /// The stored reason.
         reason: Reason,
     },
+    /// The trial of the running image ended without confirmation, for this reason, but the boot loader cannot revert it.
+    Kept(Reason),
 }
 
 /// The state in which the journal's job resumes; `None` when it resumes once the service offers it again. An image on trial is
@@ -68,6 +70,7 @@ pub(super) fn resume(record: &Record, boot: &Boot, trial_deadline: Instant) -> O
             true => State::RollingBack(reason),
             false => failed(reason),
         },
+        Trial::Kept(reason) if runs => failed(reason), // it stays, but its self-test failed
         // The power failed after the confirmation and before the outcome was saved.
         Trial::None | Trial::Ended { .. } if runs => State::SavingOutcome(Outcome::Succeeded),
         // Another image is in the slot.
@@ -75,7 +78,7 @@ pub(super) fn resume(record: &Record, boot: &Boot, trial_deadline: Instant) -> O
         // No trial started: the power failed between journal and boot record, or the boot selector cannot store its count. The
         // application is not asked again: the boot record may name the trial already, which the next reset starts.
         _ if boots >= BOOTS_MAX => State::InvalidatingImage { slot },
-        Trial::None | Trial::Ended { .. } => State::SavingActivation { slot, boots: boots + 1 },
+        Trial::None | Trial::Ended { .. } | Trial::Kept(_) => State::SavingActivation { slot, boots: boots + 1 },
     })
 }
 
@@ -119,6 +122,8 @@ mod tests {
             (0, [0; 32], ended(1, DIGEST), failed(Reason::SelfTestFailed)),
             (1, DIGEST, ended(1, DIGEST), Some(State::RollingBack(Reason::SelfTestFailed))),
             (1, DIGEST, ended(0, DIGEST), succeeded), // of an earlier image
+            (1, DIGEST, Trial::Kept(Reason::SelfTestFailed), failed(Reason::SelfTestFailed)),
+            (0, [0; 32], Trial::Kept(Reason::SelfTestFailed), again), // of an earlier image
             (0, [0; 32], Trial::None, again),
             (0, [0; 32], ended(1, [8; 32]), again), // an older image's trial, not this one's
             (1, [8; 32], Trial::None, failed(Reason::DigestMismatch)),

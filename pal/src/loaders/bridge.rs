@@ -109,7 +109,8 @@ pub trait Loader {
     /// On cancellation the change may be incomplete; call again.
     ///
     /// # Errors
-    /// Any error of the flash.
+    /// [`Fault::NoTrialRuns`] or [`Fault::LoaderRefused`] if the loader keeps the image: it then counts as confirmed. Any error
+    /// of the flash.
     async fn give_up<F: Flash>(&mut self, flash: &mut F, running: SlotId) -> Result<(), Fault>;
 
     /// Makes every boot from now on start `slot`, which was once confirmed. Idempotent.
@@ -218,13 +219,16 @@ impl<L: Loader> BootControl for LoaderBridge<L> {
         if stored.factory_reset_pending && !self.switched {
             self.finish_factory_reset(flash, layout, watchdog, running, &mut record).await;
         }
-        self.reconcile(flash, running, &mut record).await?;
+        let is_kept = self.reconcile(flash, running, &mut record).await?;
         self.looked = true;
         if record != stored {
             self.end_if_gone(flash, layout, watchdog, &mut record).await;
             // The attempt is counted before it is made.
             self.records.store(flash, &record).await?;
             self.try_again(flash, running, &stored, &record).await?;
+        }
+        if is_kept {
+            record.confirmed = running; // stored only when the next download removes the trial
         }
         Ok(BootStatus { running, record })
     }
@@ -237,6 +241,11 @@ impl<L: Loader> BootControl for LoaderBridge<L> {
         change: Change,
     ) -> Result<(), Fault> {
         let running = self.running.unwrap_or(record.confirmed);
+        let mut record = *record;
+        if matches!(record.trial, Trial::Ended { slot, .. } if slot == record.confirmed) {
+            // The loader keeps this image. The format has no trial of a confirmed slot: the slot confirmed before stays in it.
+            record.confirmed = self.records.stored(flash).await?.map_or(running, |stored| stored.confirmed);
+        }
         match change {
             // Refused before the record names an image that would never run.
             Change::SetDefault(slot) if slot.is_factory() && !L::STARTS_FACTORY => {
@@ -249,7 +258,7 @@ impl<L: Loader> BootControl for LoaderBridge<L> {
             Change::Test(slot) => self.loader.forget(flash, running, slot).await?,
             Change::RecordOnly | Change::Revert | Change::SetDefault(_) => {}
         }
-        self.records.store(flash, record).await?;
+        self.records.store(flash, &record).await?;
         match change {
             Change::RecordOnly | Change::Confirm => Ok(()),
             Change::Test(slot) => self.loader.try_next(flash, running, slot).await,

@@ -206,6 +206,7 @@ fn entries_at_boot() -> Vec<[String; 4]> {
         ("of the running image", Trial::Running),
         ("of the job's image, ended", ended(DIGEST)),
         ("of another image, ended", ended(other)),
+        ("of the running image, ended and kept", Trial::Kept(REASON)),
     ];
     let mut rows: Vec<[String; 4]> = Vec::new();
     for (journal, phase) in journals() {

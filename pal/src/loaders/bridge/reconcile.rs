@@ -112,13 +112,14 @@ const CONFIRMATION_BEGUN: u8 = 1;
 const SWITCH_ATTEMPTS: u8 = 1;
 
 impl<L: Loader> LoaderBridge<L> {
-    /// Updates `record` with the events since it was stored, and the loader's state as the record requires.
+    /// Updates `record` with the events since it was stored, and the loader's state as the record requires. Returns whether
+    /// the loader keeps the running image although its trial ended.
     pub(super) async fn reconcile<F: Flash>(
         &mut self,
         flash: &mut F,
         running: SlotId,
         record: &mut BootRecord,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
         let situation = Situation::of(record, running);
         let loader = match situation {
             Situation::TrialRuns { slot, .. } | Situation::TrialPending { slot } => {
@@ -136,7 +137,7 @@ impl<L: Loader> LoaderBridge<L> {
                 record.images.confirm(running);
             }
             Action::Watch => self.loader.watch(flash, running).await?,
-            Action::GiveUp => self.loader.give_up(flash, running).await?,
+            Action::GiveUp => return self.give_up(flash, running).await,
             Action::TryAgain => try_once_more(record),
             Action::EndTrial => end_trial(record),
             Action::AcceptRunning => {
@@ -146,7 +147,17 @@ impl<L: Loader> LoaderBridge<L> {
                 }
             }
         }
-        Ok(())
+        Ok(false)
+    }
+
+    /// Gives up the running image, whose trial ended. Returns whether the loader keeps it: it was confirmed at the loader by
+    /// another program, or the earlier image is gone.
+    async fn give_up<F: Flash>(&mut self, flash: &mut F, running: SlotId) -> Result<bool, Fault> {
+        match self.loader.give_up(flash, running).await {
+            Ok(()) => Ok(false),
+            Err(Fault::NoTrialRuns | Fault::LoaderRefused { .. }) => Ok(!self.switched),
+            Err(fault) => Err(fault),
+        }
     }
 
     /// Stores that the confirmation of the running image has begun: if the power fails before its end, the loader's state
