@@ -387,11 +387,7 @@ impl Machine {
     fn expire(&mut self, now: Instant) {
         match &mut self.job {
             Some(job) => job.expire(now, self.link, &mut self.rng, &mut self.notices),
-            None if self.link.connected => {
-                if let Some((execution, reason)) = self.poller.expire(now) {
-                    self.reject(execution, reason, now);
-                }
-            }
+            None if self.link.connected => self.poller.expire(now),
             None => {}
         }
     }

@@ -11,9 +11,11 @@ use super::time::{Backoff, Instant, Rng};
 
 /// Unanswered requests after which the document may be too large for the receive buffer.
 const UNANSWERED_MAX: u8 = 2;
-/// The timeout of the last request with the document, in response timeouts: without a response the document is too
-/// large.
+/// The timeout of a request with the document of a job whose id has arrived, in response timeouts.
 const SUSPECT_WAITS: u64 = 4;
+/// How often in a row the id must arrive after requests with the document had no response, until the document is too large for
+/// the receive buffer. An outage is no evidence: during it the id does not arrive, either.
+const SKIPPED_MAX: u8 = 3;
 /// Consecutive unreadable responses before the job is rejected.
 const UNREADABLE_MAX: u8 = 3;
 
@@ -25,7 +27,10 @@ pub(super) struct JobPoller {
     demanded: bool,
     /// The request that is due is one of those that a polling device makes.
     is_poll: bool,
+    /// Requests with the document that had no response, since the last response.
     unanswered: u8,
+    /// How often the id of the job arrived after them.
+    skipped: u8,
     /// Consecutive unreadable responses, and the reason of the last.
     unreadable: Option<(u8, Reason)>,
     /// A job that was received without its document, and is being requested with it once more.
@@ -52,6 +57,7 @@ impl JobPoller {
             demanded: false,
             is_poll: false,
             unanswered: 0,
+            skipped: 0,
             unreadable: None,
             suspect: None,
             backoff: Backoff::new(),
@@ -135,26 +141,49 @@ impl JobPoller {
     }
 
     /// Takes a job without its document. It is requested with its document once more: the one that did not arrive or could not be
-    /// parsed may be of another job, which is gone. With back-off, if that was done before.
-    pub(super) fn document_omitted(&mut self, execution: Execution, now: Instant, rng: &mut Rng) {
+    /// parsed may be of another job, which is gone. With back-off, if that was done before. Returns the job once its document is
+    /// too large.
+    pub(super) fn document_omitted(
+        &mut self,
+        execution: Execution,
+        now: Instant,
+        rng: &mut Rng,
+    ) -> Option<(Execution, Reason)> {
+        let is_other = self.suspect.as_ref().is_some_and(|suspect| suspect.id.job != execution.id.job);
+        self.skipped = match self.state {
+            _ if is_other => 0,
+            State::Requested { document: false, .. } if self.unanswered > 0 => self.skipped + 1,
+            State::Requested { .. } | State::Waiting(_) => self.skipped,
+        };
+        self.unanswered = 0;
+        if self.skipped >= SKIPPED_MAX {
+            return Some((execution, Reason::DocumentTooLarge));
+        }
         self.state = State::Waiting(Some(now));
         if self.suspect.replace(execution).is_some() {
             self.refused(now, rng);
         }
+        None
     }
 
     /// The jobs changed: a document that did not arrive or could not be parsed may be of a job that is gone.
     pub(super) fn jobs_changed(&mut self) {
         (self.unanswered, self.unreadable, self.suspect) = (0, None, None);
+        self.skipped = 0;
     }
 
     pub(super) fn message(&mut self, now: Instant, response_timeout_ms: u64, token: u32) -> Option<Message<'static>> {
         match self.state {
             State::Waiting(Some(due)) if due <= now => {
-                let name_only = self.unreadable_reason().is_some() || self.unanswered >= UNANSWERED_MAX;
-                let document = self.suspect.is_some() || !name_only;
+                let document = match self.suspect {
+                    Some(_) => self.unanswered == 0,
+                    None => self.unreadable_reason().is_none() && self.unanswered < UNANSWERED_MAX,
+                };
                 // The timeout grows, for a service that is slow.
-                let waits = if self.suspect.is_some() { SUSPECT_WAITS } else { 1 + u64::from(self.unanswered) };
+                let waits = match self.suspect {
+                    Some(_) if document => SUSPECT_WAITS,
+                    _ => 1 + u64::from(self.unanswered),
+                };
                 self.state =
                     State::Requested { document, until: now.plus_ms(response_timeout_ms.saturating_mul(waits)) };
                 self.sent.get_or_insert(now);
@@ -164,19 +193,14 @@ impl JobPoller {
         }
     }
 
-    /// Ends a request that timed out. Returns the job whose document is too large for the receive buffer: its id arrived,
-    /// and the responses with the document did not.
-    pub(super) fn expire(&mut self, now: Instant) -> Option<(Execution, Reason)> {
-        let State::Requested { document, until } = self.state else { return None };
-        if now < until {
-            return None;
+    /// Ends a request that timed out.
+    pub(super) fn expire(&mut self, now: Instant) {
+        if let State::Requested { document, until } = self.state
+            && now >= until
+        {
+            self.state = State::Waiting(Some(now));
+            self.unanswered = if document { self.unanswered.saturating_add(1) } else { 0 };
         }
-        self.state = State::Waiting(Some(now));
-        if document && self.suspect.is_some() {
-            return self.suspect.take().map(|execution| (execution, Reason::DocumentTooLarge));
-        }
-        self.unanswered = if document { self.unanswered.saturating_add(1) } else { 0 };
-        None
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -203,22 +227,61 @@ mod tests {
         poller.message(now, WAIT, 1).map(|message| matches!(message, Message::NextJob { document: true, .. }))
     }
 
-    #[test]
-    fn a_document_that_never_arrives_is_too_large_once_the_jobs_name_did() {
-        let mut poller = JobPoller::new();
-        let mut now = Instant::from_ms(0);
-        poller.schedule(now);
-        for with_document in [true, true, false] {
-            assert_eq!(asks_with_document(&mut poller, now), Some(with_document));
-            if with_document {
-                now = now.plus_ms(2 * WAIT);
-                assert!(poller.expire(now).is_none());
-            }
+    /// Lets requests with the document time out until one without it is due, whose response arrives at once. Returns the reason
+    /// of a rejection.
+    fn only_the_id_arrives(poller: &mut JobPoller, now: &mut Instant, execution: Execution) -> Option<Reason> {
+        while asks_with_document(poller, *now) == Some(true) {
+            *now = poller.deadline().expect("a request is in flight");
+            poller.expire(*now);
         }
-        poller.document_omitted(job(), now, &mut Rng::new(1));
+        let rejected = poller.document_omitted(execution, *now, &mut Rng::new(1));
+        *now = poller.deadline().expect("a request is due");
+        rejected.map(|(_, reason)| reason)
+    }
+
+    /// A poller whose first request is due, and when.
+    fn due() -> (JobPoller, Instant) {
+        let (mut poller, now) = (JobPoller::new(), Instant::from_ms(0));
+        poller.schedule(now);
+        (poller, now)
+    }
+
+    #[test]
+    fn a_document_that_never_arrives_is_too_large_once_the_jobs_name_did_three_times() {
+        let (mut poller, mut now) = due();
+        for rejected in [None, None, Some(Reason::DocumentTooLarge)] {
+            assert_eq!(only_the_id_arrives(&mut poller, &mut now, job()), rejected);
+        }
+        assert!(now.as_ms() < 15 * WAIT, "{now:?}");
+    }
+
+    #[test]
+    fn outages_reject_no_job() {
+        let (mut poller, mut now) = due();
+        assert_eq!(only_the_id_arrives(&mut poller, &mut now, job()), None, "the first one lost two requests");
+        for with_document in [true, false].into_iter().cycle().take(20) {
+            assert_eq!(asks_with_document(&mut poller, now), Some(with_document), "nothing arrives");
+            now = poller.deadline().expect("a request is in flight");
+            poller.expire(now);
+        }
+        assert_eq!(only_the_id_arrives(&mut poller, &mut now, job()), None, "the second one lost the third request");
         assert_eq!(asks_with_document(&mut poller, now), Some(true));
-        let (execution, reason) = poller.expire(now.plus_ms(SUSPECT_WAITS * WAIT)).expect("silent a third time");
-        assert_eq!((execution.id, reason), (job().id, Reason::DocumentTooLarge));
+    }
+
+    #[test]
+    fn a_job_is_not_too_large_for_the_lost_document_of_another() {
+        for notified in [false, true] {
+            let (mut poller, mut now) = due();
+            for _ in 1..SKIPPED_MAX {
+                assert_eq!(only_the_id_arrives(&mut poller, &mut now, job()), None);
+            }
+            let other = ExecutionId::of(JobId::new("other").expect("a plain id"));
+            match notified {
+                true => poller.jobs_changed(),
+                false => assert_eq!(only_the_id_arrives(&mut poller, &mut now, Execution { id: other, ..job() }), None),
+            }
+            assert_eq!(only_the_id_arrives(&mut poller, &mut now, job()), None, "{notified}");
+        }
     }
 
     #[test]
@@ -249,15 +312,14 @@ mod tests {
                     poller.unreadable(Reason::DocumentTooDeep, now, &mut Rng::new(1)).is_none(),
                     "the response may be of the other one"
                 );
-                assert!(poller.expire(now.plus_ms(SUSPECT_WAITS * WAIT)).is_none());
-                assert_eq!(asks_with_document(&mut poller, now), Some(true));
-                assert!(
-                    poller.expire(now.plus_ms(SUSPECT_WAITS * WAIT)).is_none(),
-                    "the name was that of the first job"
-                );
+                for _ in 1..UNREADABLE_MAX {
+                    assert_eq!(asks_with_document(&mut poller, now), Some(true));
+                    let rejected = poller.unreadable(Reason::DocumentTooDeep, now, &mut Rng::new(1));
+                    assert!(rejected.is_none(), "the name was that of the first job");
+                }
             }
             poller.answered(None);
-            assert!(poller.expire(now.plus_ms(SUSPECT_WAITS * WAIT)).is_none());
+            assert!(poller.unreadable(Reason::DocumentTooDeep, now, &mut Rng::new(1)).is_none());
         }
     }
 
@@ -325,7 +387,7 @@ mod tests {
         for with_document in [true, true, false].into_iter().cycle().take(10) {
             assert_eq!(asks_with_document(&mut poller, now), Some(with_document));
             now = now.plus_ms(3 * WAIT);
-            assert!(poller.expire(now).is_none());
+            poller.expire(now);
         }
     }
 
@@ -340,7 +402,7 @@ mod tests {
             assert!(poller.message(now, WAIT, 1).is_some());
             let until = now.plus_ms(waits * WAIT);
             assert_eq!(poller.deadline(), Some(until));
-            assert!(poller.expire(Instant::from_ms(until.as_ms() - 1)).is_none());
+            poller.expire(Instant::from_ms(until.as_ms() - 1));
             assert!(poller.message(now, WAIT, 1).is_none(), "it is still in flight");
             if waits < 3 {
                 poller.expire(until);

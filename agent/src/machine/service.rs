@@ -101,7 +101,11 @@ impl Machine {
             return self.no_job(now);
         }
         match task {
-            Task::DocumentOmitted => self.poller.document_omitted(execution, now, &mut self.rng),
+            Task::DocumentOmitted => {
+                if let Some((execution, reason)) = self.poller.document_omitted(execution, now, &mut self.rng) {
+                    self.reject(execution, reason, now);
+                }
+            }
             Task::Custom => self.other_job(now),
             Task::Update(plan) => {
                 let identity = Identity::new(execution.id, plan);

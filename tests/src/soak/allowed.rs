@@ -41,8 +41,8 @@ pub(super) fn failures(script: &[(u64, Action)], sim: &Simulation) -> Vec<Reason
         is_link || matches!(action, Action::Restart { .. })
     };
     let forgets = sim.service.failure_rates.forgets + sim.service.failure_rates.ignores > 0;
-    if forgets || actions.iter().filter(is_outage).count() >= 2 {
-        allowed_failures.push(Reason::DocumentTooLarge); // three lost responses are taken for one that does not fit
+    if forgets || actions.iter().filter(is_outage).count() >= 3 {
+        allowed_failures.push(Reason::DocumentTooLarge); // four lost responses are taken for a document that does not fit
     }
     if sim.web.failures > 0 {
         allowed_failures.extend([
