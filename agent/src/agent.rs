@@ -443,6 +443,7 @@ fn take_document<P: Platform>(
         Some(job) if platform.takes_releases() && update_job::has_both(document) => {
             let of = |component| candidate(platform, update, document, component, Part::OfRelease(component));
             let (app, system) = (of(Component::App)?, of(Component::System)?);
+            let system = Candidate { plan: system.plan.after(&app.plan), ..system };
             match machine.is_at_second_file(job, system.plan.fingerprint()) {
                 true => system,
                 false => Candidate { plan: app.plan.with_followed(true), ..app },

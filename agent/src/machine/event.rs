@@ -122,6 +122,12 @@ impl Plan {
         Self { is_followed, ..self }
     }
 
+    /// Makes this the plan of the second file of a release, of which `first` is the other one.
+    #[must_use]
+    pub fn after(self, first: &Self) -> Self {
+        Self { fingerprint: self.fingerprint ^ first.fingerprint.rotate_left(1), ..self }
+    }
+
     /// Identifies file and signature.
     pub fn fingerprint(&self) -> u32 {
         self.fingerprint

@@ -494,12 +494,23 @@ mod tests {
             assert!(machine.operation(now).is_none());
             now = machine.deadline(now).expect("it is requested again");
         }
+        assert!(machine.message(now).is_some());
         machine.on(offer(next), now);
         assert_eq!(machine.operation(now), Some(Operation::CheckInstalled));
+        let message = machine.message(now.plus_ms(600_000)).map(|(message, _)| message);
+        assert!(!matches!(message, Some(Message::Describe { .. })), "{message:?}");
         assert_eq!(machine.image_bytes(), 4_096);
         machine.on(Event::Done(Done::Installed(true)), now);
         let succeeded = Operation::SaveJournal(Phase::Concluded(Outcome::Succeeded));
         assert_eq!(machine.operation(now), Some(succeeded), "no file follows");
+    }
+
+    #[test]
+    fn a_second_file_after_another_first_one_is_another_file() {
+        let plan = |fingerprint| Plan::new(4_096, fingerprint, STREAM).expect("a plan");
+        assert_eq!(plan(6).after(&plan(5)), plan(6).after(&plan(5)));
+        assert_ne!(plan(6).after(&plan(5)).fingerprint(), plan(6).after(&plan(7)).fingerprint());
+        assert_ne!(plan(6).after(&plan(5)).fingerprint(), plan(7).after(&plan(5)).fingerprint());
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub enum Trial {
 
 /// The state in which the journal's job resumes; `None` when it resumes once the service offers it again. An image on trial is
 /// then not its own: it was activated by other means, and is tested first.
+#[inline(never)] // for size
 pub(super) fn resume(record: &Record, boot: &Boot, trial_deadline: Instant) -> Option<State> {
     let testing = State::SelfTesting { until: trial_deadline };
     let (slot, boots) = match record.phase {

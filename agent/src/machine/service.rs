@@ -117,18 +117,17 @@ impl Machine {
 
     /// Continues the active job with the next file of its release, or requests the document again.
     fn next_file(&mut self, execution: &Execution, task: Task, now: Instant) {
-        self.described(execution, false, now);
-        let Some(job) = self.job.as_mut().filter(|job| job.is_requesting_file()) else { return };
-        match task {
-            Task::Update(plan) => {
+        match (task, &mut self.job) {
+            (Task::Update(plan), Some(job)) => {
                 let image_bytes = plan.image_bytes;
                 job.next_file(plan, &self.config, now, &mut self.notices);
                 job.transfer.expect_delay(self.delay_ms);
                 self.notices.push(Notice::UpdateAvailable { image_bytes });
             }
-            Task::Refused(reason) => _ = self.apply(Input::SourcesExhausted(reason), now),
-            Task::DocumentOmitted | Task::Custom => {}
+            (Task::Refused(reason), _) => _ = self.apply(Input::SourcesExhausted(reason), now),
+            _ => {}
         }
+        self.described(execution, false, now);
     }
 
     /// Measures the delay of the service, which the first request for blocks relies on.
@@ -176,6 +175,7 @@ impl Machine {
     pub(super) fn slots_changed(&mut self) {
         if let Some(record) = &mut self.interrupted {
             record.phase = Phase::Receiving { frontier_bytes: 0 };
+            record.fingerprint = 0; // nor is the first file of a release kept
         }
     }
 

@@ -239,7 +239,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
     }
 }
 
-/// Image management of the app; only [`end_at`](ImageManagement::end_at) concerns the selected component.
+/// Image management of the app; only [`end_at`](ImageManagement::end_at) concerns the selected component. While a release is on
+/// trial, the app is neither rolled back nor reset.
 #[bisync]
 impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> ImageManagement for Components<F, V, R, W, B> {
     fn end_at(&mut self, image_bytes: u32) -> Result<(), Fault> {
@@ -251,6 +252,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> ImageManageme
     }
 
     async fn restore_previous(&mut self) -> Result<SlotId, Refusal> {
+        self.check_no_release_on_trial().await?;
         self.app.restore_previous().await
     }
 
@@ -263,6 +265,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> ImageManageme
     }
 
     async fn factory_reset(&mut self) -> Result<(), Refusal> {
+        self.check_no_release_on_trial().await?;
         self.app.factory_reset().await
     }
 }

@@ -117,7 +117,8 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Components<F,
         Ok(runs)
     }
 
-    /// Checks that an image of a release states one, and that the system is of the release of the app and new enough for it.
+    /// Checks that an image of a release states one; that the system is of the release of the app, and new enough for it; and
+    /// that the system that runs is not of this release already: it would start the app without a trial.
     pub(super) async fn check_release(&mut self, image: &ImageInfo) -> Result<(), Refusal> {
         let (mut want, got) = (image.release_id, image.release_id);
         if self.selected == Component::System {
@@ -131,10 +132,23 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Components<F,
             if app.system_min > image.version.major_minor() {
                 return Err(Refusal::SystemTooOld { have: image.version, min: app.system_min });
             }
+        } else {
+            let running = self.system.boot_state().await?.running_image;
+            if let Some(system) = running.filter(|system| system.release_id == got) {
+                return Err(Refusal::ReleaseMismatch { want: system.release_id, got });
+            }
         }
         match got == want && got != 0 {
             true => Ok(()),
             false => Err(Refusal::ReleaseMismatch { want, got }),
+        }
+    }
+
+    /// Refuses a command about the images of the app while a release is on trial.
+    pub(super) async fn check_no_release_on_trial(&mut self) -> Result<(), Refusal> {
+        match self.app.slot_with_system().await? {
+            Some(_) if !self.system.boot_state().await?.is_settled() => Err(Refusal::TrialRunning),
+            _ => Ok(()),
         }
     }
 

@@ -126,6 +126,31 @@ fn a_system_of_another_release_or_of_none_is_refused() {
     assert_eq!(receive(&mut device, APP, &app), Err(Refusal::ReleaseMismatch { want: 0, got: 0 }));
 }
 
+/// That system would start the app in every boot, without a trial.
+#[test]
+fn an_app_of_the_release_whose_system_runs_already_is_refused() {
+    let flash = flash();
+    let mut device = started(&flash, [SlotId::A; 2]);
+    let running = Header::parse(&plain(SYSTEM, 0)).unwrap().release_id;
+    let refused = Err(Refusal::ReleaseMismatch { want: running, got: running });
+    assert_eq!(receive(&mut device, APP, &of_release(APP, 1, running, MajorMinor::default())), refused);
+    assert!(!waits(&flash));
+}
+
+#[test]
+fn while_a_release_is_on_trial_its_app_is_neither_rolled_back_nor_reset() {
+    let flash = activated();
+    for running in [[SlotId::A; 2], [SlotId::B; 2]] {
+        let mut device = device(&flash, running);
+        assert_eq!(run(device.restore_previous()), Err(Refusal::TrialRunning));
+        assert_eq!(run(device.factory_reset()), Err(Refusal::TrialRunning));
+        if running[SYSTEM] == SlotId::A {
+            start_trial(&flash);
+        }
+    }
+    assert!(waits(&flash));
+}
+
 /// The app may require the system that comes with it, which is later than the one that runs.
 #[test]
 fn the_system_of_a_release_is_new_enough_for_its_app() {
