@@ -96,7 +96,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Components<F,
         }
     }
 
-    /// Whether the image of this part of a release needs not be received: it runs already, or waits. The system is received
+    /// Whether the image of this part of a release need not be received: it runs already, or waits. The system is received
     /// in any case for an app that waits, because the trial of a system starts both.
     pub(super) async fn is_there_already(
         &mut self,

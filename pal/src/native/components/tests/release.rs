@@ -1,4 +1,4 @@
-//! Tests of a release: what binds app and system, and what dissolves the bond.
+//! Tests of a release: what binds app and system, and what ends that.
 
 use super::*;
 use crate::image::header::Header;
@@ -34,7 +34,7 @@ fn with_signature<T>(image: &[u8], run: impl FnOnce(&Signature<'_>) -> T) -> T {
     run(&Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes: &der })
 }
 
-/// Whether the image of this part needs not be received.
+/// Whether the image of this part need not be received.
 fn is_there(device: &mut Device<'_>, component: usize, image: &[u8]) -> bool {
     device.select(Part::OfRelease(COMPONENTS[component]));
     with_signature(image, |signature| run(device.runs_already(image.len() as u32, signature)).unwrap().is_some())
@@ -166,7 +166,7 @@ fn the_system_of_a_release_is_new_enough_for_its_app() {
 }
 
 #[test]
-fn a_part_that_waits_or_runs_needs_not_be_received_and_a_system_is_for_an_app_that_waits() {
+fn a_part_that_waits_or_runs_need_not_be_received_and_a_system_is_for_an_app_that_waits() {
     let flash = flash();
     let mut device = started(&flash, [SlotId::A; 2]);
     let (app, system) = (part_of(APP, 1), plain(SYSTEM, 0));
