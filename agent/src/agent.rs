@@ -439,25 +439,22 @@ fn take_document<P: Platform>(
     job: Option<&JobId>,
     document: &Document<'_>,
 ) -> Result<Plan, Reason> {
-    let Candidate { part, component, running, file, plan } = match job {
+    let Candidate { part, running, file, plan } = match job {
         Some(job) if platform.takes_releases() && update_job::has_both(document) => {
-            let of = |component| candidate(platform, update, document, component, Part::OfRelease(component));
+            let of = |component| candidate(platform, update, document, Part::OfRelease(component));
             let (app, system) = (of(Component::App)?, of(Component::System)?);
             let system = Candidate { plan: system.plan.after(&app.plan), ..system };
             match machine.is_at_second_file(job, system.plan.fingerprint()) {
                 true => system,
-                false => Candidate { plan: app.plan.with_followed(true), ..app },
+                false => Candidate { plan: app.plan.followed(), ..app },
             }
         }
-        _ => {
-            let component = update_job::component(document);
-            candidate(platform, update, document, component, Part::Alone(component))?
-        }
+        _ => candidate(platform, update, document, Part::Alone(update_job::component(document)))?,
     };
     if job.is_none_or(|job| machine.needs_document(job, Some(plan.fingerprint()))) {
         platform.select(part);
         update.running = running;
-        update.store(document, component, file);
+        update.store(document, part.component(), file);
     }
     Ok(plan)
 }
@@ -465,7 +462,6 @@ fn take_document<P: Platform>(
 /// A file that the device could receive next.
 struct Candidate<'d, 'a> {
     part: Part,
-    component: Component,
     running: SlotId,
     file: &'d File<'a>,
     plan: Plan,
@@ -475,13 +471,13 @@ fn candidate<'d, 'a, P: Platform>(
     platform: &P,
     update: &UpdateJob<'_>,
     document: &'d Document<'a>,
-    component: Component,
     part: Part,
 ) -> Result<Candidate<'d, 'a>, Reason> {
+    let component = part.component();
     let Slots { running, free } = platform.slots(component).ok_or(Reason::NoFileForThisDevice)?;
     let file = update_job::firmware(document, component, free)?;
     platform.check_kind(update_job::signature_kind(file)?).map_err(of_refusal)?;
-    Ok(Candidate { part, component, running, file, plan: update.plan(document, component, file)? })
+    Ok(Candidate { part, running, file, plan: update.plan(document, component, file)? })
 }
 
 /// Starts an update without a job; after an error nothing changed.

@@ -116,10 +116,10 @@ impl Plan {
         Self { forced, ..self }
     }
 
-    /// Sets whether another file of the release follows this one.
+    /// Makes this the plan of the first file of a release: another one follows.
     #[must_use]
-    pub fn with_followed(self, is_followed: bool) -> Self {
-        Self { is_followed, ..self }
+    pub fn followed(self) -> Self {
+        Self { is_followed: true, ..self }
     }
 
     /// Makes this the plan of the second file of a release, of which `first` is the other one.

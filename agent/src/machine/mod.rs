@@ -55,7 +55,7 @@ use time::Rng;
 pub struct Progress {
     /// Bytes of the image.
     pub total_bytes: u32,
-    /// Bytes in flash without a gap; never falls during a job.
+    /// Bytes in flash without a gap; never falls during a download.
     pub done_bytes: u32,
     /// Blocks in flash without a gap.
     pub blocks: u32,

@@ -114,7 +114,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Platform for 
     }
 
     fn select(&mut self, part: Part) {
-        let (Part::Alone(component) | Part::OfRelease(component)) = part;
+        let component = part.component();
         self.is_release = part == Part::OfRelease(component);
         self.is_other_kept |= component != self.selected;
         self.selected = component;

@@ -55,6 +55,15 @@ pub enum Part {
     OfRelease(Component),
 }
 
+impl Part {
+    /// The component.
+    #[must_use]
+    pub fn component(self) -> Component {
+        let (Self::Alone(component) | Self::OfRelease(component)) = self;
+        component
+    }
+}
+
 /// The state of the running image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageState {

@@ -26,7 +26,7 @@ const ANY_SYSTEM: Version = Version::new(u16::MAX, u16::MAX, u32::MAX);
 #[bisync]
 impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, R, W, B> {
     /// Lets the verified image with this digest run together with the system of its release.
-    async fn run_with_system(&mut self, digest: &Digest) -> Result<(), Fault> {
+    async fn wait_for_system(&mut self, digest: &Digest) -> Result<(), Fault> {
         let mut record = self.found().await?.record;
         let is_it = |status, held: &Digest| status == ImageStatus::Verified && held == digest;
         let verified = record.images.iter().find(|(_, image)| is_it(image.status, &image.digest));
@@ -36,7 +36,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
     }
 
     /// Forgets the image that waits for a system of its release.
-    async fn run_without_system(&mut self) -> Result<(), Fault> {
+    async fn stop_waiting(&mut self) -> Result<(), Fault> {
         let mut record = self.found().await?.record;
         if let Trial::WithSystem { .. } = record.trial {
             record.trial = Trial::None;
@@ -92,7 +92,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Components<F,
     pub(super) async fn begin_system(&mut self) -> Result<(), Fault> {
         match self.is_release {
             true => Ok(()),
-            false => self.app.run_without_system().await,
+            false => self.app.stop_waiting().await,
         }
     }
 
@@ -113,7 +113,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Components<F,
         if runs.is_none() {
             return self.app.waits_already(image_bytes, signature).await;
         }
-        self.app.run_without_system().await?;
+        self.app.stop_waiting().await?;
         Ok(runs)
     }
 
@@ -155,7 +155,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Components<F,
     /// The app of a release was verified: it waits for its system.
     pub(super) async fn app_verified(&mut self, digest: &Digest) -> Result<(), Fault> {
         match self.is_release && self.selected == Component::App {
-            true => self.app.run_with_system(digest).await,
+            true => self.app.wait_for_system(digest).await,
             false => Ok(()),
         }
     }
