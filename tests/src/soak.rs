@@ -11,10 +11,10 @@ use std::collections::BTreeSet;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use ota_agent::{AgentState, Command, Hold, Holds};
 use ota_jobs::Status;
-use ota_pal::poll_ready;
+use ota_pal::{Component, poll_ready};
 
 use crate::conditions::NetworkConditions;
-use crate::job::{Kind, Order};
+use crate::job::{BOTH_COMPONENTS, Kind, Order};
 use crate::nor::PlannedFault;
 use crate::rng::Rng;
 use crate::service::FailureRates;
@@ -30,9 +30,9 @@ const CHECK_EVERY_MS: u64 = 20_000;
 /// A scheduled action of a run.
 #[derive(Clone, Debug)]
 enum Action {
-    Create(Order),
+    Create(Offer),
     /// The service cancels the jobs that are open, and offers this one in their place.
-    Supersede(Order),
+    Supersede(Offer),
     /// The service ends a job that is open.
     TakeBack(Status),
     /// The service has a job executed again, whether it ended or not: retried, or deleted and created again.
@@ -63,13 +63,39 @@ enum Action {
     },
     /// The action happens when the agent is next in this state.
     In(AgentState, Box<Action>),
-    StopFaults(Order),
+    StopFaults(Offer),
+}
+
+/// A job of a run.
+#[derive(Clone, Debug)]
+struct Offer {
+    order: Order,
+    /// Whether it updates app and system.
+    is_release: bool,
+}
+
+impl Offer {
+    fn create(&self, sim: &mut Simulation) {
+        match self.is_release {
+            true => _ = sim.create_release(&self.order, &BOTH_COMPONENTS),
+            false => sim.create(&self.order),
+        }
+    }
+
+    /// What it updates.
+    fn name(&self) -> &'static str {
+        match self.order.component {
+            _ if self.is_release => "create release",
+            Component::System => "create system",
+            _ => "create",
+        }
+    }
 }
 
 impl Action {
     fn name(&self) -> &'static str {
         match self {
-            Self::Create(_) => "create",
+            Self::Create(offer) => offer.name(),
             Self::Supersede(_) => "supersede",
             Self::TakeBack(_) => "take back",
             Self::ExecuteAgain { created: false } => "retry",
@@ -195,10 +221,10 @@ impl Scene<'_> {
     fn perform(&mut self, sim: &mut Simulation, action: Action) {
         self.actions.insert(action.name());
         match action {
-            Action::Create(order) => sim.create(&order),
-            Action::Supersede(order) => {
+            Action::Create(offer) => offer.create(sim),
+            Action::Supersede(offer) => {
                 open_jobs(sim).iter().for_each(|id| sim.take_back(id, Status::Canceled));
-                sim.create(&order);
+                offer.create(sim);
             }
             Action::TakeBack(status) => {
                 if let Some(id) = self.one_of(&open_jobs(sim)) {
@@ -223,7 +249,7 @@ impl Scene<'_> {
                 sim.alarm_ms = sim.alarm_ms.min(Some(sim.now_ms + ms));
             }
             Action::In(state, action) => self.armed = Some((state, *action)),
-            Action::StopFaults(order) => self.stop_faults(sim, &order),
+            Action::StopFaults(offer) => self.stop_faults(sim, &offer),
         }
     }
 
@@ -240,7 +266,7 @@ impl Scene<'_> {
     }
 
     /// From now on conditions are fair; of a connection that is half-open or stalled, as soon as the device notices.
-    fn stop_faults(&mut self, sim: &mut Simulation, order: &Order) {
+    fn stop_faults(&mut self, sim: &mut Simulation, offer: &Offer) {
         self.armed = None;
         self.release(sim);
         sim.network.conditions = NetworkConditions::IDEAL;
@@ -258,7 +284,7 @@ impl Scene<'_> {
         });
         self.fair = untouched.map(|entry| entry.job.id.clone()).collect();
         self.fair.push(LAST_JOB.into());
-        sim.create(order);
+        offer.create(sim);
     }
 }
 

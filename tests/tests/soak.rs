@@ -14,11 +14,13 @@ use ota_tests::soak::{RunSummary, run};
 /// Lives of a plain `cargo test`: a few seconds without optimisation.
 const LIVES_DEFAULT: u64 = 300;
 /// What happens in them, each of it at least once.
-const ACTIONS: [&str; 21] = [
+const ACTIONS: [&str; 23] = [
     "clock jump",
     "command",
     "create",
     "create again",
+    "create release",
+    "create system",
     "disconnect",
     "flash",
     "half-open",

@@ -21,10 +21,10 @@ use crate::verify::signature::{Signature, SignatureKind, Verifier};
 
 /// The platforms of the app and of the system below it.
 ///
-/// An update concerns the selected one, and begins only while the other has no trial; a release updates both, or neither. Both have the same types, so that
-/// their code is linked once: `&RefCell<F>` is the same flash for both, `&RefCell<W>` the same watchdog. The journal is that
-/// of the component that the job updates; the other one is empty. The boot selector starts the slot of the system, whose
-/// program starts the slot of the app.
+/// An update concerns the selected one, and begins only while the other has no trial; a release updates both, or neither, and
+/// needs our own boot selector. Both have the same types, so that their code is linked once: `&RefCell<F>` is the same flash
+/// for both, `&RefCell<W>` the same watchdog. The journal is that of the component that the job updates; the other one is
+/// empty. The boot selector starts the slot of the system, whose program starts the slot of the app.
 ///
 /// ```
 /// # use core::cell::RefCell;

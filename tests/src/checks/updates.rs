@@ -9,6 +9,13 @@ use crate::device::Device;
 use crate::service::{Service, StatusUpdate};
 use crate::stream::REQUEST_BYTES_MAX;
 
+/// The state of a component's image.
+#[derive(Debug)]
+struct ImageState {
+    runs: bool,
+    is_on_trial: bool,
+}
+
 impl StatusUpdate {
     /// The reason in its details.
     pub fn reason(&self) -> Option<Reason> {
@@ -60,17 +67,30 @@ impl Checks {
         }
     }
 
-    /// SUCCEEDED exactly when an image of the job runs and is confirmed, in each component that it updates.
+    /// SUCCEEDED exactly when an image of the job runs and is confirmed, in each component that it updates; otherwise in none
+    /// of them. Of a job that is executed again, one component may still have the image of the earlier execution.
     pub(super) fn a_final_update_is_true(&mut self, update: &StatusUpdate, device: &Device) {
-        for component in [Component::App, Component::System] {
-            self.a_final_update_is_true_of(component, update, device);
+        let components = [Component::App, Component::System];
+        let states = components.into_iter().filter_map(|component| self.state_of(component, update, device));
+        let states: Vec<ImageState> = states.collect();
+        if states.is_empty() {
+            return;
+        }
+        let is_again = self.final_update_of(update).any(|file| file.retried);
+        let succeeded = update.status == Status::Succeeded;
+        let all_run = states.iter().all(|state| state.runs);
+        let any_runs = states.iter().any(|state| state.runs);
+        let is_true = if succeeded || is_again { all_run == succeeded } else { !any_runs };
+        if !is_true || states.iter().any(|state| state.is_on_trial) {
+            self.violated("a final update is true", format!("{update:?}, {states:?}"));
         }
     }
 
-    fn a_final_update_is_true_of(&mut self, component: Component, update: &StatusUpdate, device: &Device) {
+    /// The state of a component's image of the job that this update ends; `None` if it has none.
+    fn state_of(&self, component: Component, update: &StatusUpdate, device: &Device) -> Option<ImageState> {
         let files: Vec<&Release> = self.final_update_of(update).filter(|file| file.component == component).collect();
         if files.is_empty() {
-            return;
+            return None;
         }
         let device = device.of(component);
         let record = device.record();
@@ -85,11 +105,8 @@ impl Checks {
             }
             Trial::None | Trial::WithSystem { .. } | Trial::Ended { .. } => None,
         };
-        let runs = files.iter().any(runs);
-        let on_trial = files.iter().any(|release| Some(release.digest) == tried);
-        if (update.status == Status::Succeeded) != runs || on_trial {
-            self.violated("a final update is true", format!("{update:?}, runs: {runs}, on trial: {on_trial}"));
-        }
+        let is_on_trial = files.iter().any(|release| Some(release.digest) == tried);
+        Some(ImageState { runs: files.iter().any(runs), is_on_trial })
     }
 
     pub(super) fn a_final_update_has_a_justified_reason(&mut self, update: &StatusUpdate) {

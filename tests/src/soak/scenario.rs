@@ -2,10 +2,10 @@
 
 use ota_agent::{AgentConfig, AgentState, Command, Consent, Discovery, WhyLater};
 use ota_jobs::Status;
-use ota_pal::RollbackCounters;
+use ota_pal::{Component, RollbackCounters};
 
 use super::profiles::conditions;
-use super::{Action, LAST_JOB};
+use super::{Action, LAST_JOB, Offer};
 use crate::job::{Kind, Order, Route};
 use crate::nor::{CutEffect, FlashFault, PLAIN, PlannedFault};
 use crate::rng::Rng;
@@ -30,6 +30,7 @@ const STATES: [AgentState; 5] = [
 /// A device before its first boot, and what happens to it, the earliest first.
 pub(super) fn draw(seed: u64, rng: &mut Rng) -> (Simulation, Vec<(u64, Action)>) {
     let mut sim = Simulation::new(setup(seed, rng));
+    let has_system = sim.device.system.is_some();
     sim.network.conditions = conditions(rng);
     if rng.percent(50) {
         sim.network.begin_session();
@@ -39,7 +40,7 @@ pub(super) fn draw(seed: u64, rng: &mut Rng) -> (Simulation, Vec<(u64, Action)>)
     let later = (0..rng.below(4)).map(|_| Consent::Later { ms: rng.below(20_000) as u32, why: WhyLater::Application });
     sim.device.consent.answers.borrow_mut().extend(later);
     sim.device.consent.unprepared.set(rng.pick(&[0, 0, 5, u32::MAX]));
-    (sim, script(rng))
+    (sim, script(has_system, rng))
 }
 
 fn setup(seed: u64, rng: &mut Rng) -> Setup {
@@ -64,7 +65,7 @@ fn setup(seed: u64, rng: &mut Rng) -> Setup {
         slot_sectors: SLOT_SECTORS,
         factory_slot: false,
         staged: false,
-        system: false,
+        system: rng.percent(25),
         real_signatures: rng.percent(3),
         seed,
     }
@@ -76,12 +77,13 @@ fn failure_rates(rng: &mut Rng) -> FailureRates {
 }
 
 /// Actions and their times, the earliest first: jobs at intervals, each with faults around it.
-fn script(rng: &mut Rng) -> Vec<(u64, Action)> {
+fn script(has_system: bool, rng: &mut Rng) -> Vec<(u64, Action)> {
     let mut script = Vec::new();
     let mut at_ms = rng.below(2_000);
     let jobs = rng.between(1, 4) as u32;
     for number in 0..jobs {
-        script.push((at_ms, offer(order(number, rng), rng)));
+        let order = order(number, rng);
+        script.push((at_ms, create(offer(order, has_system, rng), rng)));
         for _ in 0..rng.below(5) {
             let scale_ms = rng.pick(&[300, 2_000, 10_000, 40_000]);
             script.push((at_ms + rng.below(scale_ms), action(rng)));
@@ -92,7 +94,7 @@ fn script(rng: &mut Rng) -> Vec<(u64, Action)> {
     script.sort_by_key(|(at_ms, _)| *at_ms);
     let end_ms = script.last().map_or(0, |(at_ms, _)| *at_ms) + rng.below(60_000);
     let last = Order { id: LAST_JOB.into(), patch: 2 + jobs, kind: Kind::Good, ..order(jobs, rng) };
-    script.push((end_ms, Action::StopFaults(last)));
+    script.push((end_ms, Action::StopFaults(offer(last, has_system, rng))));
     script
 }
 
@@ -113,17 +115,30 @@ fn order(number: u32, rng: &mut Rng) -> Order {
         patch: if kind == Kind::NotNewer { 1 } else { 2 + number },
         image_bytes: image_bytes.min(SLOT_BYTES as u32),
         asks: RollbackCounters::default(),
-        component: ota_pal::Component::App,
+        component: Component::App,
         by_next_key: false,
     }
 }
 
+/// The job for a device: one of three updates its system, if that is a component of its own, and one of three both.
+fn offer(order: Order, has_system: bool, rng: &mut Rng) -> Offer {
+    let may_run = matches!(order.kind, Kind::Good | Kind::FailsItsTest | Kind::HangsInItsTest);
+    match rng.below(3) {
+        0 if has_system => Offer { order: Order { component: Component::System, ..order }, is_release: false },
+        // The second file is eight bytes longer.
+        1 if has_system && may_run && u64::from(order.image_bytes) + 8 <= SLOT_BYTES => {
+            Offer { order, is_release: true }
+        }
+        _ => Offer { order, is_release: false },
+    }
+}
+
 /// One job of five supersedes those before it, half of these when the agent is in a certain state.
-fn offer(order: Order, rng: &mut Rng) -> Action {
+fn create(offer: Offer, rng: &mut Rng) -> Action {
     match rng.below(10) {
-        0 => Action::Supersede(order),
-        1 => Action::In(rng.pick(&STATES), Box::new(Action::Supersede(order))),
-        _ => Action::Create(order),
+        0 => Action::Supersede(offer),
+        1 => Action::In(rng.pick(&STATES), Box::new(Action::Supersede(offer))),
+        _ => Action::Create(offer),
     }
 }
 
