@@ -45,27 +45,29 @@ impl Signer {
 
     /// Returns a URL for this image that is valid from `now_s` for the configured time.
     pub fn url(&self, image_id: &str, now_s: u64) -> String {
-        let expires_s = now_s.saturating_add(self.life.as_secs());
-        let signature = hmac::sign(&self.key, message(image_id, expires_s).as_bytes());
-        format!("{}/images/{image_id}?expires={expires_s}&signature={}", self.base, hex::encode(signature.as_ref()))
+        let expires = now_s.saturating_add(self.life.as_secs()).to_string();
+        let signature = hmac::sign(&self.key, message(image_id, &expires).as_bytes());
+        format!("{}/images/{image_id}?expires={expires}&signature={}", self.base, hex::encode(signature.as_ref()))
     }
 
     /// Verifies the query of a request.
     ///
+    /// Both values must be spelled as in the URL that was signed: an image has one URL for each time of expiry.
     /// Errors: `Forged` is checked first, so that `Expired` is returned only for a URL that was valid once.
-    pub fn check(&self, image_id: &str, expires_s: u64, signature: &str, now_s: u64) -> Result<(), UrlRefusal> {
-        let signature = hex::decode(signature).map_err(|_| UrlRefusal::Forged)?;
-        let message = message(image_id, expires_s);
-        hmac::verify(&self.key, message.as_bytes(), &signature).map_err(|_| UrlRefusal::Forged)?;
-        if now_s >= expires_s {
-            return Err(UrlRefusal::Expired { at_s: expires_s });
+    pub fn check(&self, image_id: &str, expires: &str, signature: &str, now_s: u64) -> Result<(), UrlRefusal> {
+        let bytes = hex::decode(signature).ok().filter(|bytes| hex::encode(bytes) == signature);
+        let bytes = bytes.ok_or(UrlRefusal::Forged)?;
+        hmac::verify(&self.key, message(image_id, expires).as_bytes(), &bytes).map_err(|_| UrlRefusal::Forged)?;
+        let at_s = expires.parse().map_err(|_| UrlRefusal::Forged)?;
+        if now_s >= at_s {
+            return Err(UrlRefusal::Expired { at_s });
         }
         Ok(())
     }
 }
 
-fn message(image_id: &str, expires_s: u64) -> String {
-    format!("/images/{image_id}\n{expires_s}")
+fn message(image_id: &str, expires: &str) -> String {
+    format!("/images/{image_id}\n{expires}")
 }
 
 #[cfg(test)]
@@ -73,6 +75,7 @@ mod tests {
     use super::*;
 
     const NOW_S: u64 = 1_700_000_000;
+    const EXPIRES: &str = "1700000060";
 
     fn signer() -> Signer {
         Signer::new(&[7; KEY_BYTES], "http://127.0.0.1:1".into(), Duration::from_secs(60))
@@ -87,26 +90,33 @@ mod tests {
         let signer = signer();
         let url = signer.url("abc", NOW_S);
         assert!(url.starts_with("http://127.0.0.1:1/images/abc?expires=1700000060&signature="));
-        assert_eq!(signer.check("abc", NOW_S + 60, &signature(&url), NOW_S + 59), Ok(()));
-        let late = signer.check("abc", NOW_S + 60, &signature(&url), NOW_S + 60);
+        assert_eq!(signer.check("abc", EXPIRES, &signature(&url), NOW_S + 59), Ok(()));
+        let late = signer.check("abc", EXPIRES, &signature(&url), NOW_S + 60);
         assert_eq!(late, Err(UrlRefusal::Expired { at_s: NOW_S + 60 }));
     }
 
     #[test]
-    fn another_image_time_or_signature_is_forged() {
+    fn another_image_time_signature_or_spelling_is_forged() {
         let signer = signer();
         let good = signature(&signer.url("abc", NOW_S));
         let mut flipped = good.clone().into_bytes();
         flipped[0] = if flipped[0] == b'0' { b'1' } else { b'0' };
         let flipped = String::from_utf8(flipped).unwrap();
-        for (id, expires_s, signature) in [
-            ("abd", NOW_S + 60, good.as_str()),
-            ("abc", NOW_S + 61, good.as_str()),
-            ("abc", NOW_S + 60, flipped.as_str()),
-            ("abc", NOW_S + 60, ""),
-            ("abc", NOW_S + 60, "zz"),
+        for (id, expires, signature) in [
+            ("abd", EXPIRES, good.as_str()),
+            ("abc", "1700000061", good.as_str()),
+            ("abc", "+1700000060", good.as_str()),
+            ("abc", "01700000060", good.as_str()),
+            ("abc", EXPIRES, flipped.as_str()),
+            ("abc", EXPIRES, good.to_uppercase().as_str()),
+            ("abc", EXPIRES, ""),
+            ("abc", EXPIRES, "zz"),
         ] {
-            assert_eq!(signer.check(id, expires_s, signature, NOW_S), Err(UrlRefusal::Forged), "{id} {expires_s}");
+            assert_eq!(
+                signer.check(id, expires, signature, NOW_S),
+                Err(UrlRefusal::Forged),
+                "{id} {expires} {signature}"
+            );
         }
     }
 }

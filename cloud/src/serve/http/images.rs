@@ -29,7 +29,7 @@ pub fn router() -> Router<Arc<App>> {
 /// Query of a signed URL.
 #[derive(Debug, Deserialize)]
 struct Permission {
-    expires: u64,
+    expires: String,
     signature: String,
 }
 
@@ -48,7 +48,7 @@ async fn image(
 
 async fn answer(app: &App, id: &str, permission: Option<Permission>, headers: &HeaderMap) -> Response {
     let Some(permission) = permission else { return plain(StatusCode::FORBIDDEN, "the URL is not signed") };
-    if let Err(refusal) = app.signer.check(id, permission.expires, &permission.signature, now_s()) {
+    if let Err(refusal) = app.signer.check(id, &permission.expires, &permission.signature, now_s()) {
         return plain(StatusCode::FORBIDDEN, &refusal.to_string());
     }
     let found = match app.store.image(id).await {
