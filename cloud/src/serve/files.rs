@@ -87,6 +87,13 @@ impl Files {
         Ok(Upload { id, path, file, size_bytes: 0, digest: Context::new(&SHA256) })
     }
 
+    /// Returns the ids of the complete image files.
+    pub fn image_ids(&self) -> Result<Vec<String>, StoreError> {
+        let names = std::fs::read_dir(self.dir.join("images"))?.map(|entry| Ok(entry?.file_name()));
+        let names: Vec<_> = names.collect::<std::io::Result<_>>()?;
+        Ok(names.into_iter().filter_map(|name| name.into_string().ok()).filter(|name| is_id(name)).collect())
+    }
+
     /// Opens the file of an image.
     ///
     /// `image_id` becomes part of a path: it must come from the store.
@@ -186,6 +193,11 @@ pub async fn read_at(file: &Arc<File>, offset: u64, len: usize) -> Result<Bytes,
         file.read_exact_at(&mut bytes, offset).map(|()| Bytes::from(bytes))
     });
     Ok(read.await.map_err(std::io::Error::other)??)
+}
+
+/// Whether a file in the directory of images was named by [`Files::begin`].
+fn is_id(name: &str) -> bool {
+    hex::decode(name).is_ok_and(|bytes| bytes.len() == ID_BYTES)
 }
 
 /// Returns `LEN` random bytes in hexadecimal.

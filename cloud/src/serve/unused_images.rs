@@ -1,10 +1,12 @@
-//! Removes images that no job refers to, when the service starts: uploads whose job was refused or never created.
+//! Removes images that no job refers to, when the service starts: uploads whose job was refused or never created, and image
+//! files that the store does not have, because the service was killed before it stored their upload.
 
 use super::files::Files;
 use crate::limits::UNUSED_IMAGE_AGE;
 use crate::store::{Store, StoreError};
 
-/// Removes the images that are older than [`UNUSED_IMAGE_AGE`] at `now_s` and that no job refers to.
+/// Removes the images that are older than [`UNUSED_IMAGE_AGE`] at `now_s` and that no job refers to, and the files of images
+/// that are not in the store. No upload may be in progress.
 ///
 /// # Cancel safety
 ///
@@ -14,6 +16,11 @@ pub async fn remove(store: &Store, files: &Files, now_s: u64) -> Result<(), Stor
         // The file first: while the store has the image, the removal is repeated.
         files.remove(&id)?;
         store.remove_image(&id).await?;
+    }
+    for id in files.image_ids()? {
+        if store.image(&id).await?.is_none() {
+            files.remove(&id)?;
+        }
     }
     Ok(())
 }
@@ -34,6 +41,19 @@ mod tests {
         let image = Image { id: stored.id, name, size_bytes: stored.size_bytes, sha256, signature: None };
         store.add_image(&image).await.unwrap();
         image.id
+    }
+
+    #[tokio::test]
+    async fn a_file_whose_upload_was_not_stored_is_removed() {
+        let dir = TempDir::new();
+        let files = Files::open(dir.path()).unwrap();
+        let store = Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap();
+        let kept = upload(&store, &files).await;
+        let lost = files.begin().unwrap().finish().unwrap().id;
+        std::fs::write(dir.path().join("images/notes.txt"), "not an upload").unwrap();
+        remove(&store, &files, now_s()).await.unwrap();
+        assert!(files.image(&kept).is_ok() && files.image("notes.txt").is_ok());
+        assert!(files.image(&lost).is_err());
     }
 
     #[tokio::test]
