@@ -1,7 +1,7 @@
 //! The data directory: image files and secrets. A file gets its final name only when it is complete on disk.
 
 use std::fs::{File, TryLockError};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -113,17 +113,19 @@ impl Files {
 
     /// Returns a secret of `LEN` bytes, stored in hexadecimal in a file that only the owner can read; creates it if missing.
     ///
-    /// Errors: `Io` with `InvalidData` if the file content is invalid.
+    /// Errors: `NotASecret` if the file has other content.
     pub fn secret<const LEN: usize>(&self, name: &str) -> Result<[u8; LEN], StoreError> {
         let path = self.dir.join(name);
         if !path.exists() {
             write_secret(&path, &random_hex::<LEN>())?;
         }
-        let mut text = String::new();
-        File::open(&path)?.read_to_string(&mut text)?;
-        let bytes = hex::decode(text.trim_end()).ok().and_then(|bytes| bytes.try_into().ok());
-        bytes
-            .ok_or_else(|| StoreError::Io(std::io::Error::new(ErrorKind::InvalidData, format!("not a secret: {name}"))))
+        let bytes = hex::decode(std::fs::read(&path)?.trim_ascii_end()).ok();
+        bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(StoreError::NotASecret { path })
+    }
+
+    /// Whether this secret was stored.
+    pub fn has_secret(&self, name: &str) -> bool {
+        self.dir.join(name).exists()
     }
 }
 
@@ -263,6 +265,7 @@ mod tests {
         let mode = std::fs::metadata(dir.path().join("token")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, SECRET_MODE);
         std::fs::write(dir.path().join("token"), "something else").unwrap();
-        assert!(files.secret::<32>("token").is_err());
+        let refused = files.secret::<32>("token").unwrap_err();
+        assert!(matches!(&refused, StoreError::NotASecret { path } if *path == dir.path().join("token")), "{refused}");
     }
 }

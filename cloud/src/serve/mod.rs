@@ -44,8 +44,10 @@ use self::mqtt::{acl, broker, tls_proxy};
 use self::signed_url::Signer;
 use crate::clock::now_s;
 use crate::limits::{START_TIMEOUT, STOP_TIMEOUT};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
+/// File of the admin token.
+const TOKEN: &str = "token";
 /// Length of the admin token. Unit: random bytes.
 const TOKEN_BYTES: usize = 32;
 
@@ -79,6 +81,10 @@ impl Service {
         let lock = files::lock(&config.data).map_err(unusable)?;
         let lock = lock.ok_or_else(|| ServeError::InUse { dir: config.data.clone() })?;
         let files = Files::open(&config.data).map_err(unusable)?;
+        // The token is stored after the first database.
+        if files.has_secret(TOKEN) && Store::is_empty(&config.data).map_err(unusable)? {
+            return Err(unusable(StoreError::Emptied));
+        }
         let store = Store::open(&config.data, config.database_bytes_max).await.map_err(unusable)?;
         if let Err(error) = unused_images::remove(&store, &files, now_s()).await {
             report_error(format_args!("unused images: {error}"));
@@ -87,7 +93,7 @@ impl Service {
         let http = listener.local_addr().map_err(|error| ServeError::Bind { address: config.http, error })?;
         let base = public_base(&config, http)?;
         let signer = Signer::new(&files.secret("url-key").map_err(unusable)?, base, config.url_lifetime);
-        let token: [u8; TOKEN_BYTES] = files.secret("token").map_err(unusable)?;
+        let token: [u8; TOKEN_BYTES] = files.secret(TOKEN).map_err(unusable)?;
         let token_digest = digest(&SHA256, hex::encode(token).as_bytes()).as_ref().to_vec();
         let log = Log::new(config.format);
 
@@ -229,4 +235,27 @@ fn serve_http(
     let acceptor = tls.map(tls::server_only).transpose()?.map(TlsAcceptor::from);
     tasks.spawn(listener::serve(listener, acceptor, router));
     Ok(())
+}
+
+#[cfg(all(test, feature = "broker"))]
+mod tests {
+    use super::*;
+    use crate::testing::TempDir;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_empty_database_is_new_only_before_the_first_start_is_complete() {
+        let dir = TempDir::new();
+        let (config, database) = (Config::local(dir.path()), dir.path().join("cloud.db"));
+        std::fs::write(&database, b"").unwrap();
+        Service::start(config.clone()).await.unwrap().stop().await;
+        std::fs::write(&database, b"").unwrap();
+        let refused = Service::start(config.clone()).await.err();
+        assert!(
+            matches!(&refused, Some(ServeError::Data { error: StoreError::Emptied, .. })),
+            "{:?}",
+            refused.map(|error| error.to_string())
+        );
+        std::fs::remove_file(&database).unwrap();
+        Service::start(config).await.unwrap().stop().await;
+    }
 }

@@ -10,20 +10,29 @@ pub use jobs::{JobSummary, NewJobRecord};
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{SqlitePool, Transaction};
 use tokio::sync::watch;
 
+/// The database in the data directory.
+const FILE: &str = "cloud.db";
 /// Version of `schema.sql`.
 const SCHEMA_VERSION: i64 = 1;
 /// SQLite's page size, set before the first table. Unit: bytes.
 const PAGE_BYTES: u64 = 4096;
 /// Only the owner can read the database.
 const DATABASE_MODE: u32 = 0o600;
-/// SQLite's primary result code for a full disk or a reached page limit.
-const SQLITE_FULL: i64 = 13;
+/// SQLite's primary result codes, <https://www.sqlite.org/rescode.html>.
+mod code {
+    pub const BUSY: i64 = 5;
+    pub const LOCKED: i64 = 6;
+    pub const CORRUPT: i64 = 11;
+    /// A full disk or a reached page limit.
+    pub const FULL: i64 = 13;
+    pub const NOT_A_DATABASE: i64 = 26;
+}
 
 /// The durable state of the service.
 ///
@@ -62,6 +71,20 @@ pub enum StoreError {
         /// The column.
         column: &'static str,
     },
+    /// The file is not a database, or parts of it are overwritten.
+    Corrupt {
+        /// What SQLite found.
+        found: String,
+    },
+    /// The file is empty although the data directory was in use before.
+    Emptied,
+    /// Another program has locked the database.
+    Locked,
+    /// A file that holds a secret was changed.
+    NotASecret {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another error of SQLite.
     Database(sqlx::Error),
     /// I/O error of a file in the data directory.
@@ -78,6 +101,14 @@ impl std::fmt::Display for StoreError {
                 write!(f, "database version {got}, this program supports up to {max}")
             }
             Self::Damaged { column } => write!(f, "damaged database: column {column}"),
+            Self::Corrupt { found } => write!(f, "cloud.db is damaged, restore it from a backup: {found}"),
+            Self::Emptied => f.write_str(
+                "cloud.db is empty, but this directory was in use: restore it from a backup, or remove it to begin without jobs",
+            ),
+            Self::Locked => f.write_str("another program has locked cloud.db"),
+            Self::NotASecret { path } => {
+                write!(f, "{} is damaged: restore it, or remove it to get a new secret", path.display())
+            }
             Self::Database(error) => write!(f, "database: {error}"),
             Self::Io(error) => write!(f, "file: {error}"),
         }
@@ -90,9 +121,11 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let code = error.as_database_error().and_then(|e| e.code());
         let code = code.and_then(|c| c.parse::<i64>().ok());
-        match code {
-            // The low byte of an extended result code is the primary one.
-            Some(code) if code & 0xFF == SQLITE_FULL => Self::Full,
+        // The low byte of an extended result code is the primary one.
+        match code.map(|code| code & 0xFF) {
+            Some(code::FULL) => Self::Full,
+            Some(code::BUSY | code::LOCKED) => Self::Locked,
+            Some(code::CORRUPT | code::NOT_A_DATABASE) => Self::Corrupt { found: error.to_string() },
             _ => Self::Database(error),
         }
     }
@@ -108,12 +141,12 @@ impl From<std::io::Error> for StoreError {
 }
 
 impl Store {
-    /// Opens `dir/cloud.db`; creates it if missing.
+    /// Opens `dir/cloud.db`; creates it if missing. Reads the whole database, to find damage before it is used.
     ///
     /// `bytes_max`: limit of the database; beyond it changes fail with [`StoreError::Full`].
-    /// Errors: `SchemaTooNew` for a database of a newer version; `Database`.
+    /// Errors: `SchemaTooNew` for a database of a newer version; `Corrupt`, `Locked`, `Database`.
     pub async fn open(dir: &Path, bytes_max: u64) -> Result<Self, StoreError> {
-        let path = dir.join("cloud.db");
+        let path = dir.join(FILE);
         make_private(&path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -127,6 +160,7 @@ impl Store {
         // One connection: SQLite has a single writer anyway, and reads are short.
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
         let store = Self { pool, newest: watch::channel(0).0 };
+        store.check().await?;
         store.prepare_schema().await?;
         let newest: (Option<i64>,) = sqlx::query_as("SELECT MAX(seq) FROM events").fetch_one(&store.pool).await?;
         store.newest.send_replace(newest.0.unwrap_or(0));
@@ -136,6 +170,20 @@ impl Store {
     /// Closes the database; acknowledged changes are on disk already.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+
+    /// Whether `dir` has a database without content, as the start of a new service leaves it that was interrupted.
+    pub fn is_empty(dir: &Path) -> Result<bool, StoreError> {
+        match std::fs::metadata(dir.join(FILE)) {
+            Ok(file) => Ok(file.len() == 0),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let (found,): (String,) = sqlx::query_as("PRAGMA quick_check(1)").fetch_one(&self.pool).await?;
+        if found == "ok" { Ok(()) } else { Err(StoreError::Corrupt { found }) }
     }
 
     async fn prepare_schema(&self) -> Result<(), StoreError> {
@@ -189,6 +237,48 @@ fn uint_opt(value: Option<i64>, column: &'static str) -> Result<Option<u64>, Sto
 mod tests {
     use super::*;
     use crate::testing::TempDir;
+
+    /// A database with rows, closed, so that all of them are in the one file.
+    async fn filled(dir: &TempDir) -> PathBuf {
+        let store = Store::open(dir.path(), 1 << 20).await.unwrap();
+        for number in 0..200 {
+            let image = crate::model::Image {
+                id: format!("{number}"),
+                name: "a name of some length".repeat(4),
+                size_bytes: 1,
+                sha256: String::new(),
+                signature: None,
+            };
+            store.add_image(&image).await.unwrap();
+        }
+        store.close().await;
+        dir.path().join(FILE)
+    }
+
+    #[tokio::test]
+    async fn a_damaged_database_is_refused_before_it_is_used() {
+        for at in [0, 3 * PAGE_BYTES as usize, 5 * PAGE_BYTES as usize] {
+            let dir = TempDir::new();
+            let path = filled(&dir).await;
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes[at..at + 200].fill(0xA5);
+            std::fs::write(&path, bytes).unwrap();
+            let opened = Store::open(dir.path(), 1 << 20).await;
+            assert!(matches!(&opened, Err(StoreError::Corrupt { .. })), "{at}: {opened:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_locked_database_is_named_so() {
+        let dir = TempDir::new();
+        let path = filled(&dir).await;
+        let options =
+            SqliteConnectOptions::new().filename(path).locking_mode(sqlx::sqlite::SqliteLockingMode::Exclusive);
+        let other = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+        sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&other).await.unwrap();
+        let opened = Store::open(dir.path(), 1 << 20).await;
+        assert!(matches!(&opened, Err(StoreError::Locked)), "{opened:?}");
+    }
 
     #[tokio::test]
     async fn the_database_is_its_owners_alone_also_one_that_was_not() {
