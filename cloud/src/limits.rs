@@ -129,6 +129,17 @@ pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum number of connections of one listener, if there are enough file descriptors.
 pub const CONNECTIONS_MAX: usize = 10_000;
 
+/// Share of the HTTP listener's connections that one signed URL may use: a quarter. Devices that request the document in the
+/// same second have the same URL.
+pub const URL_CONNECTIONS_SHARE: usize = 4;
+
+/// When a client may try again that was refused because its URL is in use too often. Unit: seconds.
+pub const BUSY_RETRY_S: u64 = 1;
+
+/// How long an HTTP client may receive nothing of a response. A slow link has received a part of what the operating system
+/// buffers by then: 50 kB at 320 B/s take 160 s.
+pub const HTTP_WRITE_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// Timeout for the head of an HTTP request, also the idle time between two requests.
 pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -29,7 +29,7 @@ pub struct LimitedListener {
 impl LimitedListener {
     /// Wraps a listener; `name` is used in log lines.
     pub fn new(listener: TcpListener, name: &'static str) -> Self {
-        Self::with(listener, name, CONNECTIONS_MAX.min(files_max() / FILES_SHARE))
+        Self::with(listener, name, connections_max())
     }
 
     fn with(listener: TcpListener, name: &'static str, max: usize) -> Self {
@@ -65,6 +65,11 @@ impl LimitedListener {
             report_error(format_args!("{}: {text}", self.name));
         }
     }
+}
+
+/// Returns the limit of the connections of a listener.
+pub fn connections_max() -> usize {
+    CONNECTIONS_MAX.min(files_max() / FILES_SHARE)
 }
 
 /// Returns the limit of open files of this process. Source: proc_pid_limits(5).

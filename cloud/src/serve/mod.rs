@@ -34,16 +34,18 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use self::config::public_base;
+use self::connection_limit::connections_max;
 use self::files::Files;
 use self::http::app::App;
 use self::http::listener;
+use self::http::url_limit::UrlLimit;
 use self::log::{Log, report_error};
 use self::mqtt::transport::{self, BrokerAddress, Publisher};
 #[cfg(feature = "broker")]
 use self::mqtt::{acl, broker, tls_proxy};
 use self::signed_url::Signer;
 use crate::clock::now_s;
-use crate::limits::{START_TIMEOUT, STOP_TIMEOUT};
+use crate::limits::{START_TIMEOUT, STOP_TIMEOUT, URL_CONNECTIONS_SHARE};
 use crate::store::{Store, StoreError};
 
 /// File of the admin token.
@@ -114,7 +116,8 @@ impl Service {
             },
         );
         wait_until_subscribed(subscribed.clone()).await?;
-        let app = App { store: store.clone(), files, jobs, signer, token_digest, log: log.clone() };
+        let url_limit = UrlLimit::new(connections_max() / URL_CONNECTIONS_SHARE);
+        let app = App { store: store.clone(), files, jobs, signer, url_limit, token_digest, log: log.clone() };
         serve_http(&mut tasks, listener, config.tls.as_ref(), http::router(Arc::new(app)))?;
         Ok(Self {
             mqtt: broker.shown,

@@ -1,5 +1,6 @@
 //! Shared state of the HTTP handlers.
 
+use super::url_limit::UrlLimit;
 use crate::serve::files::Files;
 use crate::serve::jobs::handle::JobsHandle;
 use crate::serve::log::Log;
@@ -16,6 +17,8 @@ pub struct App {
     pub jobs: JobsHandle,
     /// Checks signed URLs.
     pub signer: Signer,
+    /// Limits the responses of a signed URL.
+    pub url_limit: UrlLimit,
     /// SHA-256 of the admin token.
     pub token_digest: Vec<u8>,
     /// Message log.

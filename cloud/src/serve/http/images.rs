@@ -14,8 +14,9 @@ use serde::Deserialize;
 
 use super::app::App;
 use super::range::{self, RangeRequest};
+use super::url_limit::UrlPermit;
 use crate::clock::now_s;
-use crate::limits::HTTP_CHUNK_BYTES;
+use crate::limits::{BUSY_RETRY_S, HTTP_CHUNK_BYTES};
 use crate::model::Image;
 use crate::serve::files::read_at;
 use crate::serve::log::{Direction, quote, report_error};
@@ -56,8 +57,12 @@ async fn answer(app: &App, id: &str, permission: Option<Permission>, headers: &H
         Err(error) => return failed(&error),
     };
     let Some(image) = found else { return plain(StatusCode::NOT_FOUND, "no such image") };
+    let Some(permit) = app.url_limit.acquire(&permission.signature) else {
+        let retry = [(header::RETRY_AFTER, BUSY_RETRY_S.to_string())];
+        return (retry, plain(StatusCode::SERVICE_UNAVAILABLE, "too many downloads of this URL")).into_response();
+    };
     match app.files.image(&image.id) {
-        Ok(file) => ranged(&image, file, headers),
+        Ok(file) => ranged(&image, (file, permit), headers),
         Err(StoreError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
             plain(StatusCode::NOT_FOUND, "the image file is missing")
         }
@@ -65,7 +70,7 @@ async fn answer(app: &App, id: &str, permission: Option<Permission>, headers: &H
     }
 }
 
-fn ranged(image: &Image, file: Arc<File>, headers: &HeaderMap) -> Response {
+fn ranged(image: &Image, file: (Arc<File>, UrlPermit), headers: &HeaderMap) -> Response {
     let tag = format!("\"{}\"", image.sha256);
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     // A range of another version of the file is ignored (RFC 9110, section 13.1.5).
@@ -87,14 +92,14 @@ fn ranged(image: &Image, file: Arc<File>, headers: &HeaderMap) -> Response {
     }
 }
 
-/// Streams a part of a file in chunks.
-fn body(file: Arc<File>, offset: u64, len: u64) -> Response {
+/// Streams a part of a file in chunks; the permit is dropped with the body.
+fn body(file: (Arc<File>, UrlPermit), offset: u64, len: u64) -> Response {
     let pieces = futures_util::stream::unfold((file, offset, len), |(file, offset, left)| async move {
         let count = left.min(HTTP_CHUNK_BYTES as u64);
         if count == 0 {
             return None;
         }
-        let piece = read_at(&file, offset, usize::try_from(count).expect("at most one chunk")).await;
+        let piece = read_at(&file.0, offset, usize::try_from(count).expect("at most one chunk")).await;
         // After an error the connection is closed, and the client sees a truncated body.
         let left = if piece.is_ok() { left - count } else { 0 };
         Some((piece, (file, offset + count, left)))
@@ -111,4 +116,60 @@ fn plain(status: StatusCode, text: &str) -> Response {
 fn failed(error: &StoreError) -> Response {
     report_error(format_args!("image server: {error}"));
     plain(StatusCode::INTERNAL_SERVER_ERROR, "the service cannot read the image")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::DATABASE_BYTES_MAX;
+    use crate::serve::files::Files;
+    use crate::serve::http::url_limit::UrlLimit;
+    use crate::serve::jobs::handle::JobsHandle;
+    use crate::serve::jobs::seen_things::SeenThings;
+    use crate::serve::log::{Format, Log};
+    use crate::serve::signed_url::Signer;
+    use crate::store::Store;
+    use crate::testing::TempDir;
+    use std::time::Duration;
+
+    async fn app(dir: &TempDir) -> App {
+        App {
+            store: Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap(),
+            files: Files::open(dir.path()).unwrap(),
+            jobs: JobsHandle::new(tokio::sync::mpsc::channel(1).0, SeenThings::default()),
+            signer: Signer::new(&[1; 32], String::new(), Duration::from_secs(60)),
+            url_limit: UrlLimit::new(1),
+            token_digest: Vec::new(),
+            log: Log::new(Format::Quiet),
+        }
+    }
+
+    /// Stores an image and returns its id and the query of its URL.
+    async fn stored(app: &App) -> (String, Permission) {
+        let stored = app.files.begin().unwrap().finish().unwrap();
+        let (name, sha256) = ("fw.img".to_owned(), stored.sha256);
+        let image = Image { id: stored.id, name, size_bytes: stored.size_bytes, sha256, signature: None };
+        app.store.add_image(&image).await.unwrap();
+        let url = app.signer.url(&image.id, now_s());
+        let (expires, signature) = url.split_once("expires=").unwrap().1.split_once("&signature=").unwrap();
+        (image.id, Permission { expires: expires.to_owned(), signature: signature.to_owned() })
+    }
+
+    #[tokio::test]
+    async fn a_url_that_is_in_use_too_often_is_busy_until_a_response_ends() {
+        let dir = TempDir::new();
+        let app = app(&dir).await;
+        let (id, Permission { expires, signature }) = stored(&app).await;
+        let get = || async {
+            let permission = Permission { expires: expires.clone(), signature: signature.clone() };
+            answer(&app, &id, Some(permission), &HeaderMap::new()).await
+        };
+        let first = get().await;
+        assert_eq!(first.status(), StatusCode::OK);
+        let second = get().await;
+        assert_eq!(second.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(second.headers().contains_key(header::RETRY_AFTER));
+        drop(first);
+        assert_eq!(get().await.status(), StatusCode::OK);
+    }
 }

@@ -5,6 +5,7 @@ pub mod app;
 mod images;
 pub mod listener;
 mod range;
+pub mod url_limit;
 
 use std::sync::Arc;
 
