@@ -161,7 +161,8 @@ pub const TIMER_TICK: Duration = Duration::from_secs(1);
 /// How long after each connection to the broker no timer expires: the reports of an outage arrive first.
 pub const EXPIRY_GRACE: Duration = Duration::from_secs(60);
 
-/// How far the wall clock may gain on the monotonic clock between two checks of the timers; more counts as an outage.
+/// How far the wall clock may move against the monotonic clock between two checks; more means that it was set, or that the
+/// machine was suspended.
 pub const CLOCK_STEP_MAX: Duration = Duration::from_secs(10);
 
 /// Valid range of the timers of an execution. Unit: minutes. Source: AWS IoT Jobs, 1 minute to 7 days.

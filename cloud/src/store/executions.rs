@@ -87,6 +87,22 @@ impl Store {
         rows.iter().map(execution).collect()
     }
 
+    /// Moves the deadlines of all executions by `step_s` seconds, by which the wall clock was set.
+    ///
+    /// Errors: nothing was changed.
+    pub async fn move_deadlines(&self, step_s: i64) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE executions SET
+             job_deadline_s = CASE WHEN job_deadline_s + $1 < 0 THEN 0 ELSE job_deadline_s + $1 END,
+             step_deadline_s = CASE WHEN step_deadline_s + $1 < 0 THEN 0 ELSE step_deadline_s + $1 END
+             WHERE status = 'IN_PROGRESS'",
+        )
+        .bind(step_s)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     /// Replaces an execution by its next version and adds `note` to the audit, in one transaction.
     ///
     /// Errors: `Stale` unless the stored version is the preceding one; `Full`.

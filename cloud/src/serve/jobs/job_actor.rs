@@ -12,6 +12,7 @@ use super::job_admin::AdminError;
 use super::messages::{IncomingRequest, Notification};
 use super::notify_queue::{NotifyQueue, PendingNotify};
 use super::service::{Cancellation, JobService};
+use super::wall_clock::WallClock;
 use crate::api::{CancelResponse, NewJob};
 use crate::clock::now_s;
 use crate::limits::{CHANGES_PER_TRANSACTION_MAX, NOTIFY_RETRY, TIMER_TICK};
@@ -41,6 +42,7 @@ pub struct JobActor {
     cancellations: VecDeque<(Cancellation, Option<Answer<CancelResponse>>)>,
     subscribed: watch::Receiver<bool>,
     expiry_gate: ExpiryGate,
+    wall_clock: WallClock,
 }
 
 impl JobActor {
@@ -49,8 +51,9 @@ impl JobActor {
     /// `subscribed`: whether the broker is connected.
     pub fn new(jobs: JobService, outbox: Outbox, subscribed: watch::Receiver<bool>) -> Self {
         let notify_queue = NotifyQueue::new(subscribed.clone());
-        let expiry_gate = ExpiryGate::new(*subscribed.borrow(), Instant::now(), now_s());
-        Self { jobs, outbox, notify_queue, cancellations: VecDeque::new(), subscribed, expiry_gate }
+        let expiry_gate = ExpiryGate::new(*subscribed.borrow(), Instant::now());
+        let wall_clock = WallClock::new(Instant::now(), now_s());
+        Self { jobs, outbox, notify_queue, cancellations: VecDeque::new(), subscribed, expiry_gate, wall_clock }
     }
 
     /// Runs until all senders are dropped.
@@ -96,6 +99,7 @@ impl JobActor {
 
     async fn answer(&mut self, received: IncomingRequest) {
         let now_s = now_s();
+        self.follow_wall_clock(Instant::now(), now_s).await;
         let IncomingRequest { thing, topic, payload, request } = received;
         let (answer, notifications) = match request {
             Ok(request) => {
@@ -158,7 +162,7 @@ impl JobActor {
         if self.subscribed.has_changed().unwrap_or(false) {
             self.broker_changed(now);
         }
-        if !self.expiry_gate.is_open(now, now_s) {
+        if !self.follow_wall_clock(now, now_s).await || !self.expiry_gate.is_open(now) {
             return false;
         }
         let due = self.jobs.time_out(now_s).await.unwrap_or_else(|error| {
@@ -168,6 +172,20 @@ impl JobActor {
         let more = due.len() >= CHANGES_PER_TRANSACTION_MAX;
         self.notify_queue.add(due);
         more
+    }
+
+    /// Moves the timers with the wall clock if that was set: they count the time in which the service ran. Returns false if they
+    /// could not be moved; the next call does it.
+    async fn follow_wall_clock(&mut self, now: Instant, now_s: u64) -> bool {
+        if let Some(step_s) = self.wall_clock.step_s(now, now_s) {
+            report_error(format_args!("the clock was set by {step_s} s: the timers of executions are moved"));
+            if let Err(error) = self.jobs.move_timers(step_s).await {
+                report_error(format_args!("timers: {error}"));
+                return false;
+            }
+        }
+        self.wall_clock = WallClock::new(now, now_s);
+        true
     }
 
     /// Messages may be lost when a connection ends: after a reconnect all things with pending executions are notified.
@@ -367,6 +385,33 @@ mod tests {
         let reply = idle.update("lost", Status::Succeeded, back_s).await;
         let Reply::Refused(refusal) = reply else { panic!("{reply:?}") };
         assert_eq!(refusal.state.map(|e| e.status), Some(Status::TimedOut));
+    }
+
+    #[tokio::test]
+    async fn a_step_of_the_wall_clock_ends_no_execution_and_a_timer_counts_real_time() {
+        const HOURS_S: u64 = 2 * 3600;
+        let (begin, begin_s) = (Instant::now(), now_s());
+        let after = |minutes: u64| begin + Duration::from_secs(60 * minutes);
+        let ahead = |minutes: u64| begin_s + HOURS_S + 60 * minutes;
+        let mut idle = Idle::new(true).await;
+        for id in ["early", "late", "restored"] {
+            idle.start(id, begin_s).await;
+        }
+        for minutes in [1, 2, 29] {
+            idle.actor.expire_timers(after(minutes), ahead(minutes)).await;
+        }
+        assert!(matches!(idle.update("early", Status::Succeeded, ahead(29)).await, Reply::Updated { .. }));
+        // Set back; the execution that was started between is not forgotten.
+        idle.start("between", ahead(29)).await;
+        idle.actor.expire_timers(after(29), begin_s + 60 * 29).await;
+        assert!(matches!(idle.update("restored", Status::Succeeded, ahead(29)).await, Reply::Updated { .. }));
+        idle.actor.expire_timers(after(31), begin_s + 60 * 31).await;
+        let timed_out = |reply| matches!(reply, Reply::Refused(refusal) if refusal.state.is_some());
+        assert!(timed_out(idle.update("late", Status::Succeeded, begin_s).await));
+        idle.actor.expire_timers(after(58), begin_s + 60 * 58).await;
+        assert!(matches!(idle.update("between", Status::InProgress, begin_s).await, Reply::Updated { .. }));
+        idle.actor.expire_timers(after(60), begin_s + 60 * 60).await;
+        assert!(timed_out(idle.update("between", Status::Succeeded, begin_s).await));
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 //!
 //! `job_actor` is the single writer. It receives commands from `handle` (admin requests) and from the router (devices), and
 //! uses `codec` for messages, `service` and `job_admin` over the store, and the pure functions of `rules`.
-//! Timers expire while `expiry_gate` is open.
+//! Timers expire while `expiry_gate` is open, and follow the steps that `wall_clock` detects.
 
 pub mod codec;
 mod document;
@@ -16,3 +16,4 @@ mod notify_queue;
 pub mod rules;
 pub mod seen_things;
 pub mod service;
+mod wall_clock;

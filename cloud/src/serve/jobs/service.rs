@@ -257,6 +257,13 @@ impl JobService {
         Ok(Some(due))
     }
 
+    /// Moves all timers by the seconds by which the wall clock was set.
+    ///
+    /// Errors: nothing was changed.
+    pub async fn move_timers(&self, step_s: i64) -> Result<(), StoreError> {
+        self.store.move_deadlines(step_s).await
+    }
+
     /// Ends executions whose timer has expired, at most one batch; returns the notifications owed.
     ///
     /// Errors: nothing was changed.
