@@ -10,7 +10,8 @@ pub fn corrupted(topic: &str, payload: &[u8], rng: &mut Rng) -> Vec<u8> {
     let block = topic.ends_with("/data/cbor").then(|| Data::parse(payload).ok()).flatten();
     match (rng.below(5), block) {
         (0, _) => noise(rng),
-        (1, Some(data)) => emit(Data { file_id: (data.file_id + 1) % 256, ..data }),
+        // The files of a job have consecutive numbers.
+        (1, Some(data)) => emit(Data { file_id: (data.file_id + 128) % 256, ..data }),
         (2, Some(data)) => emit(Data { index: 1_000_000 + rng.below(1_000) as u32, ..data }),
         (3, Some(data)) => shorter(data, rng),
         _ => truncated(payload, rng),
