@@ -447,6 +447,7 @@ mod tests {
         store(&mut update, &document);
         update.store_image("https://a/b", 1, Version::new(1, 0, 0), &Digest([7; 32])).unwrap();
         assert_eq!((update.stream(), update.url()), (None, &b"https://a/b"[..]));
+        assert_eq!(update.check_version(Version::new(1, 0, 0)), Ok(()));
         assert_eq!(update.check_version(Version::new(2, 0, 0)), Err(Reason::VersionMismatch));
         store(&mut update, &document);
         assert_eq!((update.stream(), update.url()), (Some(("s", 0)), &b""[..]));
