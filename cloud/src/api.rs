@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::job_config::JobConfig;
 use crate::model::{Execution, Job};
 use crate::store::JobSummary;
 
@@ -27,6 +28,9 @@ pub struct NewJob {
     /// Maximum time that an execution may be in progress. Unit: minutes.
     #[serde(default)]
     pub timeout_minutes: Option<u64>,
+    /// Rollout, abort criteria and retries.
+    #[serde(default)]
+    pub config: JobConfig,
     /// Whether devices are asked not to postpone the update; theirs to decide. Not for a custom document.
     #[serde(default)]
     pub forced: bool,
@@ -120,16 +124,19 @@ pub struct JobRow {
     pub created_at_s: u64,
     /// Number of executions per status.
     pub executions: std::collections::BTreeMap<String, u64>,
+    /// Number of things that have no execution yet.
+    #[serde(default)]
+    pub waiting: u64,
 }
 
 impl JobRow {
     /// Creates the row of a stored job.
     pub fn new(job: &JobSummary) -> Self {
         let terminal = |status: &str| ota_jobs::Status::parse(status).is_some_and(|status| status.is_terminal());
-        let done = job.counts.iter().all(|(status, _)| terminal(status));
+        let done = job.waiting == 0 && job.counts.iter().all(|(status, _)| terminal(status));
         let status = job_status(job.canceled, done).to_owned();
         let executions = job.counts.iter().cloned().collect();
-        Self { id: job.id.clone(), status, created_at_s: job.created_at_s, executions }
+        Self { id: job.id.clone(), status, created_at_s: job.created_at_s, executions, waiting: job.waiting }
     }
 }
 
@@ -153,8 +160,14 @@ pub struct JobView {
     pub created_at_s: u64,
     /// Document as stored; URLs are signed when a device requests it.
     pub document: Box<RawValue>,
-    /// One per thing.
+    /// Rollout, abort criteria and retries.
+    #[serde(default)]
+    pub config: JobConfig,
+    /// One per thing that has one.
     pub executions: Vec<ExecutionRow>,
+    /// Number of things that have no execution yet.
+    #[serde(default)]
+    pub waiting: u64,
 }
 
 /// Execution of a job for one thing.
@@ -166,6 +179,9 @@ pub struct ExecutionRow {
     pub status: String,
     /// Whether the status is final.
     pub terminal: bool,
+    /// Number of the execution; above 1 after a retry.
+    #[serde(default = "first_number")]
+    pub number: u64,
     /// Last status details from the device.
     pub details: Option<Box<RawValue>>,
     /// See [`Execution::version`].
@@ -174,15 +190,21 @@ pub struct ExecutionRow {
     pub updated_at_s: u64,
 }
 
+/// Of a service that does not retry.
+fn first_number() -> u64 {
+    1
+}
+
 impl JobView {
     /// Creates the view of a stored job.
-    pub fn new(job: &Job, executions: &[Execution]) -> Self {
-        let done = executions.iter().all(|e| e.status.is_terminal());
+    pub fn new(job: &Job, executions: &[Execution], waiting: u64) -> Self {
+        let done = waiting == 0 && executions.iter().all(|e| e.status.is_terminal());
         let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
         let view = |e: &Execution| ExecutionRow {
             thing: e.thing.clone(),
             status: e.status.as_str().to_owned(),
             terminal: e.status.is_terminal(),
+            number: e.number,
             details: e.details.as_deref().and_then(raw),
             version: e.version,
             updated_at_s: e.updated_at_s,
@@ -192,7 +214,9 @@ impl JobView {
             status: job_status(job.canceled, done).to_owned(),
             created_at_s: job.created_at_s,
             document: raw(&job.document).unwrap_or_default(),
+            config: job.config.clone(),
             executions: executions.iter().map(view).collect(),
+            waiting,
         }
     }
 }

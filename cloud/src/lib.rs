@@ -16,6 +16,7 @@
 pub mod api;
 mod clock;
 mod ids;
+pub mod job_config;
 pub mod limits;
 pub mod model;
 mod release;

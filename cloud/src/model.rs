@@ -1,8 +1,12 @@
 //! Records of the store: executions, jobs, images, events.
 //! They have no behaviour beyond simple queries.
 
+use std::collections::BTreeMap;
+
 use ota_jobs::Status;
 use serde::{Deserialize, Serialize};
+
+use crate::job_config::JobConfig;
 
 /// Execution of a job for one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +67,39 @@ pub struct Image {
     pub signature: Option<String>,
 }
 
+/// How far a job is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Things that have no execution yet.
+    pub waiting: u64,
+    /// Executions per status.
+    pub executions: BTreeMap<&'static str, u64>,
+}
+
+impl Counts {
+    /// Number of executions with this status.
+    pub fn of(&self, status: Status) -> u64 {
+        self.executions.get(status.as_str()).copied().unwrap_or_default()
+    }
+
+    /// Whether nothing more happens.
+    pub fn is_ended(&self) -> bool {
+        self.waiting == 0 && self.of(Status::Queued) == 0 && self.of(Status::InProgress) == 0
+    }
+
+    /// Number of things that have an execution.
+    pub fn notified(&self) -> u64 {
+        self.executions.values().sum()
+    }
+
+    /// Number of executions that have ended.
+    pub fn ended(&self) -> u64 {
+        self.notified() - self.of(Status::Queued) - self.of(Status::InProgress)
+    }
+}
+
 /// A job.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Job {
     /// Id in AWS's character set, at most 64 characters.
     pub id: String,
@@ -74,6 +109,8 @@ pub struct Job {
     pub stream: Option<String>,
     /// Maximum time that an execution may be in progress.
     pub timeout_s: Option<u64>,
+    /// Rollout, abort criteria and retries.
+    pub config: JobConfig,
     /// Whether it was cancelled.
     pub canceled: bool,
     /// Time of creation. Seconds since 1970.

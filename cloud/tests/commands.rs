@@ -199,6 +199,9 @@ fn invalid_arguments_of_a_job_are_reported_before_anything_is_sent() {
         ("fw.img", "http://127.0.0.1:1 --thing lamp/2", "thing 1, \"lamp/2\": "),
         ("fw.img", "http://127.0.0.1:1 --id a.b", "job id: "),
         ("fw.img", "http://127.0.0.1:1 --timeout-minutes 0", "timeout of 0 minutes"),
+        ("fw.img", "http://127.0.0.1:1 --per-minute 0", "maximumPerMinute of 0"),
+        ("fw.img", "http://127.0.0.1:1 --abort-percent 101", "thresholdPercentage of 101"),
+        ("fw.img", "http://127.0.0.1:1 --retries 11", "11 retries"),
         // These pass all checks and fail to connect.
         ("body", "http://127.0.0.1:1 --raw --unsigned", "http://127.0.0.1:1: "),
         ("bad.img", "http://127.0.0.1:1 --raw", "http://127.0.0.1:1: "),
@@ -324,6 +327,19 @@ async fn a_job_is_created_and_watched_to_its_end_good_or_bad() {
     assert_eq!(canceled, "1 cancelled\n1 left IN_PROGRESS, use --force to cancel them\n");
     assert_eq!(done(&format!("job cancel late --force {server}")), "1 cancelled\n");
     assert_eq!(ota(&format!("job watch late {server}")).status.code(), Some(1));
+    let rate = "--per-minute 1 --abort-percent 12.5 --abort-min 4 --retries 2";
+    done(&format!("job create --thing door lamp --image {at}/fw.img --id slow {rate} {server}"));
+    let shown = done(&format!("job show slow {server}"));
+    for text in [
+        r#"{"maximumPerMinute":1}"#,
+        r#"[{"failureType":"ALL","action":"CANCEL","thresholdPercentage":12.5,"minNumberOfExecutedThings":4}]"#,
+        r#"[{"failureType":"ALL","numberOfRetries":2}]"#,
+        "waiting ",
+    ] {
+        assert!(shown.contains(text), "{shown}");
+    }
+    assert!(done(&format!("job list {server}")).contains("waiting "));
+    assert_eq!(done(&format!("job cancel slow {server}")), "2 cancelled\n");
 
     let second = Command::new(env!("CARGO_BIN_EXE_ota-cloud"))
         .args(["serve", "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data", &format!("{at}/data")])

@@ -169,3 +169,66 @@ async fn a_full_disk_is_reported_to_the_device_and_the_job_is_not_lost() {
     device.next("/one/update/accepted").await;
     world.service.stop().await;
 }
+
+/// The state of a job: its status, and the number of things that wait.
+async fn state(world: &TestService, id: &str) -> (String, u64) {
+    let job = world.admin("GET", &format!("/api/jobs/{id}"), "", b"").await;
+    let job: serde_json::Value = serde_json::from_slice(&job).unwrap();
+    (job["status"].as_str().unwrap().to_owned(), job["waiting"].as_u64().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_reaches_one_thing_after_the_other_and_a_failure_stops_it() {
+    let dir = TempDir::new();
+    let world = TestService::start(config(dir.path())).await;
+    let mut lamp = Device::lamp(&world).await;
+    let (mut door, _) = Device::connect(world.port(), "door", "$aws/things/door/#").await;
+    let create = async |id: &str, per_minute: u32| {
+        let order = format!(
+            r#"{{"things":["door","lamp"],"document":{{"do":"blink"}},"config":{{
+            "jobExecutionsRolloutConfig":{{"maximumPerMinute":{per_minute}}},
+            "jobExecutionsRetryConfig":{{"criteriaList":[{{"failureType":"FAILED","numberOfRetries":1}}]}},
+            "abortConfig":{{"criteriaList":[{{"failureType":"FAILED","action":"CANCEL",
+            "thresholdPercentage":50,"minNumberOfExecutedThings":1}}]}}}}}}"#
+        );
+        let path = format!("/api/jobs/{id}");
+        world.admin("PUT", &path, "Content-Type: application/json\r\n", order.as_bytes()).await;
+    };
+    create("fast", 60).await;
+    assert_eq!(door.json("/notify-next").await["execution"]["jobId"], "fast");
+    assert_eq!(lamp.json("/notify-next").await["execution"]["jobId"], "fast");
+    assert_eq!(state(&world, "fast").await, ("IN_PROGRESS".to_owned(), 0));
+    for (device, thing) in [(&mut door, "door"), (&mut lamp, "lamp")] {
+        device.publish(&format!("$aws/things/{thing}/jobs/fast/update"), r#"{"status":"SUCCEEDED"}"#).await;
+        device.json("/fast/update/accepted").await;
+    }
+    assert_eq!(state(&world, "fast").await, ("COMPLETED".to_owned(), 0));
+
+    create("slow", 1).await;
+    let offered = async |door: &mut Device| loop {
+        let notification = door.json("/notify-next").await;
+        if notification["execution"]["jobId"] == "slow" {
+            return notification["execution"]["executionNumber"].clone();
+        }
+    };
+    for number in 1..=2 {
+        assert_eq!(offered(&mut door).await, number);
+        assert_eq!(state(&world, "slow").await, ("IN_PROGRESS".to_owned(), 1));
+        let update = format!(r#"{{"status":"FAILED","executionNumber":{number}}}"#);
+        door.publish("$aws/things/door/jobs/slow/update", update).await;
+        door.json("/slow/update/accepted").await;
+    }
+    let until = tokio::time::Instant::now() + common::TIMEOUT;
+    while state(&world, "slow").await != ("CANCELED".to_owned(), 0) {
+        assert!(tokio::time::Instant::now() < until, "{:?}", state(&world, "slow").await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let job = world.admin("GET", "/api/jobs/slow", "", b"").await;
+    let job: serde_json::Value = serde_json::from_slice(&job).unwrap();
+    let things: Vec<&str> = job["executions"].as_array().unwrap().iter().filter_map(|e| e["thing"].as_str()).collect();
+    assert_eq!(things, ["door"], "the other thing never got the job");
+    let events = world.admin("GET", "/api/events?job=slow", "", b"").await;
+    let events = String::from_utf8(events).unwrap();
+    assert!(events.contains("aborted: 1 of 1 executions failed, 50 % are allowed"), "{events}");
+    world.service.stop().await;
+}

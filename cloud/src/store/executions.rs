@@ -19,6 +19,24 @@ macro_rules! select {
     };
 }
 
+/// A change of an execution.
+#[derive(Clone, Debug)]
+pub struct ExecutionChange {
+    /// Its next version.
+    pub next: Execution,
+    /// What the audit has about it.
+    pub note: AuditNote,
+    /// The next execution of the thing, which replaces one that ended.
+    pub retry: Option<(Execution, AuditNote)>,
+}
+
+impl ExecutionChange {
+    /// The execution that is left.
+    pub fn last(&self) -> &Execution {
+        self.retry.as_ref().map_or(&self.next, |(retry, _)| retry)
+    }
+}
+
 impl Store {
     /// Returns the pending executions of a thing: those in progress first, then by queue time.
     ///
@@ -103,12 +121,12 @@ impl Store {
         Ok(())
     }
 
-    /// Replaces an execution by its next version and adds `note` to the audit, in one transaction.
+    /// Replaces an execution by its next version, and that by its retry, and adds the notes to the audit, in one transaction.
     ///
     /// Errors: `Stale` unless the stored version is the preceding one; `Full`.
-    pub async fn save_execution(&self, next: &Execution, note: &AuditNote) -> Result<(), StoreError> {
+    pub async fn save_execution(&self, change: &ExecutionChange) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
-        let seq = replace(&mut tx, next, note).await?.ok_or(StoreError::Stale)?;
+        let seq = save(&mut tx, change).await?.ok_or(StoreError::Stale)?;
         tx.commit().await?;
         self.announce(seq);
         Ok(())
@@ -117,11 +135,11 @@ impl Store {
     /// Replaces many executions in one transaction; returns for each whether it was written. Stale ones are skipped.
     ///
     /// Errors: `Full` and others; nothing was changed.
-    pub async fn save_executions(&self, changes: &[(Execution, AuditNote)]) -> Result<Vec<bool>, StoreError> {
+    pub async fn save_executions(&self, changes: &[ExecutionChange]) -> Result<Vec<bool>, StoreError> {
         let mut tx = self.pool.begin().await?;
         let (mut written, mut newest) = (Vec::with_capacity(changes.len()), 0);
-        for (next, note) in changes {
-            let seq = replace(&mut tx, next, note).await?;
+        for change in changes {
+            let seq = save(&mut tx, change).await?;
             newest = seq.unwrap_or(newest);
             written.push(seq.is_some());
         }
@@ -131,11 +149,25 @@ impl Store {
     }
 }
 
-/// Returns the number of the event; `None` if the stored version is stale, and nothing was changed.
-async fn replace(tx: &mut Tx<'_>, next: &Execution, note: &AuditNote) -> Result<Option<i64>, StoreError> {
+/// Returns the number of the last event; `None` if the stored version is stale, and nothing was changed.
+async fn save(tx: &mut Tx<'_>, change: &ExecutionChange) -> Result<Option<i64>, StoreError> {
+    let ExecutionChange { next, note, retry } = change;
+    let Some(seq) = replace(tx, next, next.version - 1, note).await? else { return Ok(None) };
+    match retry {
+        Some((retry, note)) => replace(tx, retry, next.version, note).await,
+        None => Ok(Some(seq)),
+    }
+}
+
+async fn replace(
+    tx: &mut Tx<'_>,
+    next: &Execution,
+    stored_version: u64,
+    note: &AuditNote,
+) -> Result<Option<i64>, StoreError> {
     let done = sqlx::query(
         "UPDATE executions SET status = $1, details = $2, started_at_s = $3, updated_at_s = $4, version = $5,
-         job_deadline_s = $6, step_deadline_s = $7 WHERE seq = $8 AND version = $5 - 1",
+         job_deadline_s = $6, step_deadline_s = $7, number = $8, queued_at_s = $9 WHERE seq = $10 AND version = $11",
     )
     .bind(next.status.as_str())
     .bind(next.details.as_deref())
@@ -144,15 +176,18 @@ async fn replace(tx: &mut Tx<'_>, next: &Execution, note: &AuditNote) -> Result<
     .bind(int(next.version))
     .bind(next.job_deadline_s.map(int))
     .bind(next.step_deadline_s.map(int))
+    .bind(int(next.number))
+    .bind(int(next.queued_at_s))
     .bind(next.seq)
+    .bind(int(stored_version))
     .execute(&mut **tx)
     .await?;
     if done.rows_affected() != 1 {
         return Ok(None);
     }
     let seq = events::add(tx, note).await?;
-    // Each version adds one event, so a smaller version has at most that many events.
-    if next.version > EVENTS_PER_EXECUTION_MAX {
+    // Each version adds one event, so a smaller version of a first execution has at most that many events.
+    if next.version > EVENTS_PER_EXECUTION_MAX || next.number > 1 {
         events::prune(tx, &next.job_id, &next.thing).await?;
     }
     Ok(Some(seq))

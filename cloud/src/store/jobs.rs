@@ -1,11 +1,13 @@
 //! Jobs: creation of a job with its executions in one transaction, cancellation, and queries.
 
+use ota_jobs::Status;
 use sqlx::Row;
 
 use super::{Store, StoreError, Tx, events, int, uint, uint_opt};
 use crate::clock::now_ms;
+use crate::job_config::JobConfig;
 use crate::limits::JOBS_LISTED_MAX;
-use crate::model::{AuditNote, Job};
+use crate::model::{AuditNote, Counts, Job};
 
 /// Value of the column `canceled`: the queued executions are cancelled.
 const CANCELED: i64 = 1;
@@ -35,10 +37,13 @@ pub struct JobSummary {
     pub created_at_s: u64,
     /// Number of executions per status.
     pub counts: Vec<(String, u64)>,
+    /// Number of things without an execution.
+    pub waiting: u64,
 }
 
 impl Store {
-    /// Stores a job, its stream and one queued execution per thing, in one transaction.
+    /// Stores a job, its stream and one queued execution per thing, in one transaction. The things of a job with a rollout
+    /// wait instead, for [`roll_out`](Self::roll_out).
     ///
     /// Errors: `JobExists`; `Full`.
     pub async fn create_job(&self, created: &NewJobRecord<'_>) -> Result<(), StoreError> {
@@ -52,25 +57,87 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
         }
-        let newest = insert_executions(&mut tx, created.job, created.things).await?;
+        let job = created.job;
+        insert_things(&mut tx, created.things, job.created_at_s).await?;
+        let newest = match job.config.rollout {
+            Some(_) => insert_waiting(&mut tx, &job.id, created.things).await?,
+            None => insert_executions(&mut tx, &job.id, created.things, job.created_at_s).await?,
+        };
         tx.commit().await?;
         self.announce(newest);
         Ok(())
     }
 
+    /// Creates the executions of the next things of a job that wait, at most `max`; returns these things.
+    ///
+    /// Errors: nothing was changed.
+    pub async fn roll_out(&self, job_id: &str, max: usize, now_s: u64) -> Result<Vec<String>, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let rows = sqlx::query("SELECT position, thing FROM waiting WHERE job_id = $1 ORDER BY position LIMIT $2")
+            .bind(job_id)
+            .bind(int(max as u64))
+            .fetch_all(&mut *tx)
+            .await?;
+        let Some(last) = rows.last() else { return Ok(Vec::new()) };
+        let last: i64 = last.try_get(0)?;
+        let things = rows.iter().map(|row| row.try_get(1)).collect::<Result<Vec<String>, _>>()?;
+        let newest = insert_executions(&mut tx, job_id, &things, now_s).await?;
+        sqlx::query("DELETE FROM waiting WHERE job_id = $1 AND position <= $2")
+            .bind(job_id)
+            .bind(last)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        self.announce(newest);
+        Ok(things)
+    }
+
+    /// Returns how far a job is.
+    pub async fn counts(&self, job_id: &str) -> Result<Counts, StoreError> {
+        let (waiting,): (i64,) =
+            sqlx::query_as("SELECT COUNT(*) FROM waiting WHERE job_id = $1").bind(job_id).fetch_one(&self.pool).await?;
+        let rows: Vec<(String, i64)> =
+            sqlx::query_as("SELECT status, COUNT(*) FROM executions WHERE job_id = $1 GROUP BY status")
+                .bind(job_id)
+                .fetch_all(&self.pool)
+                .await?;
+        let count = |(status, count): (String, i64)| {
+            let status = Status::parse(&status).ok_or(StoreError::Damaged { column: "status" })?;
+            Ok((status.as_str(), uint(count, "count")?))
+        };
+        let executions = rows.into_iter().map(count).collect::<Result<_, StoreError>>()?;
+        Ok(Counts { waiting: uint(waiting, "waiting")?, executions })
+    }
+
+    /// Returns the jobs with a configuration that have things or executions left, oldest first.
+    pub async fn unfinished_rollouts(&self) -> Result<Vec<(String, JobConfig)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, config FROM jobs WHERE canceled = 0 AND config <> '{}' AND
+             (EXISTS (SELECT 1 FROM waiting WHERE job_id = jobs.id) OR
+              EXISTS (SELECT 1 FROM executions WHERE job_id = jobs.id AND status IN ('IN_PROGRESS', 'QUEUED')))
+             ORDER BY seq",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, config(row.try_get(1)?)?))).collect()
+    }
+
     /// Returns the job with this id.
     pub async fn job(&self, id: &str) -> Result<Option<Job>, StoreError> {
-        let row = sqlx::query("SELECT id, document, stream, timeout_s, canceled, created_at_s FROM jobs WHERE id = $1")
-            .bind(id)
-            .fetch_optional(&self.pool)
-            .await?;
+        let row = sqlx::query(
+            "SELECT id, document, stream, timeout_s, canceled, created_at_s, config FROM jobs WHERE id = $1",
+        )
+        .bind(id)
+        .fetch_optional(&self.pool)
+        .await?;
         row.as_ref().map(job).transpose()
     }
 
     /// Returns the newest jobs, newest first, at most [`JOBS_LISTED_MAX`].
     pub async fn jobs(&self) -> Result<Vec<JobSummary>, StoreError> {
         let rows = sqlx::query(
-            "SELECT j.id, j.canceled, j.created_at_s, e.status, COUNT(e.seq) FROM
+            "SELECT j.id, j.canceled, j.created_at_s, e.status, COUNT(e.seq),
+             (SELECT COUNT(*) FROM waiting w WHERE w.job_id = j.id) FROM
              (SELECT * FROM jobs ORDER BY seq DESC LIMIT $1) j
              LEFT JOIN executions e ON e.job_id = j.id GROUP BY j.id, e.status ORDER BY j.seq DESC, e.status",
         )
@@ -84,19 +151,21 @@ impl Store {
         Ok(jobs)
     }
 
-    /// Marks a job as cancelled. Its executions are cancelled by the caller; if `force`, also those in progress.
-    pub async fn mark_canceled(&self, id: &str, force: bool) -> Result<(), StoreError> {
+    /// Marks a job as cancelled, for the reason in `text`. Its things that wait get no execution; returns their number. Its
+    /// executions are cancelled by the caller; if `force`, also those in progress.
+    pub async fn mark_canceled(&self, id: &str, force: bool, text: &str) -> Result<u64, StoreError> {
         let mut tx = self.pool.begin().await?;
         sqlx::query("UPDATE jobs SET canceled = MAX(canceled, $1) WHERE id = $2")
             .bind(if force { CANCELED_BY_FORCE } else { CANCELED })
             .bind(id)
             .execute(&mut *tx)
             .await?;
-        let note = AuditNote { kind: "job", job_id: Some(id.to_owned()), thing: None, text: "cancelled".to_owned() };
+        let waiting = sqlx::query("DELETE FROM waiting WHERE job_id = $1").bind(id).execute(&mut *tx).await?;
+        let note = AuditNote { kind: "job", job_id: Some(id.to_owned()), thing: None, text: text.to_owned() };
         let seq = events::add(&mut tx, &note).await?;
         tx.commit().await?;
         self.announce(seq);
-        Ok(())
+        Ok(waiting.rows_affected())
     }
 }
 
@@ -120,7 +189,8 @@ impl Store {
 
 async fn insert_job(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO jobs (id, document, stream, timeout_s, canceled, created_at_s) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO jobs (id, document, stream, timeout_s, canceled, created_at_s, config)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(job.id.as_str())
     .bind(job.document.as_str())
@@ -128,6 +198,7 @@ async fn insert_job(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
     .bind(job.timeout_s.map(int))
     .bind(job.canceled)
     .bind(int(job.created_at_s))
+    .bind(serde_json::to_string(&job.config).expect("numbers and texts"))
     .execute(&mut **tx)
     .await
     .map_err(|error| match &error {
@@ -137,19 +208,34 @@ async fn insert_job(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// One statement per table, independent of the number of things: SQLite splits the JSON array, in its order.
-async fn insert_executions(tx: &mut Tx<'_>, job: &Job, things: &[String]) -> Result<i64, StoreError> {
-    let (at_s, list) = (int(job.created_at_s), serde_json::json!(things).to_string());
+// One statement per table, independent of the number of things: SQLite splits the JSON array, in its order.
+
+async fn insert_things(tx: &mut Tx<'_>, things: &[String], now_s: u64) -> Result<(), StoreError> {
     sqlx::query("INSERT OR IGNORE INTO things (name, created_at_s) SELECT value, $2 FROM json_each($1)")
-        .bind(&list)
-        .bind(at_s)
+        .bind(serde_json::json!(things).to_string())
+        .bind(int(now_s))
         .execute(&mut **tx)
         .await?;
+    Ok(())
+}
+
+async fn insert_waiting(tx: &mut Tx<'_>, job_id: &str, things: &[String]) -> Result<i64, StoreError> {
+    sqlx::query("INSERT INTO waiting (job_id, position, thing) SELECT $1, key, value FROM json_each($2)")
+        .bind(job_id)
+        .bind(serde_json::json!(things).to_string())
+        .execute(&mut **tx)
+        .await?;
+    let text = format!("created for {} things, which are notified at a rate", things.len());
+    events::add(tx, &AuditNote { kind: "job", job_id: Some(job_id.to_owned()), thing: None, text }).await
+}
+
+async fn insert_executions(tx: &mut Tx<'_>, job_id: &str, things: &[String], now_s: u64) -> Result<i64, StoreError> {
+    let (at_s, list) = (int(now_s), serde_json::json!(things).to_string());
     sqlx::query(
         "INSERT INTO executions (job_id, thing, number, status, queued_at_s, updated_at_s, version)
          SELECT $1, value, 1, 'QUEUED', $2, $2, 1 FROM json_each($3) ORDER BY key",
     )
-    .bind(job.id.as_str())
+    .bind(job_id)
     .bind(at_s)
     .bind(&list)
     .execute(&mut **tx)
@@ -159,7 +245,7 @@ async fn insert_executions(tx: &mut Tx<'_>, job: &Job, things: &[String]) -> Res
          SELECT $1, 'execution', $2, value, 'QUEUED' FROM json_each($3) ORDER BY key",
     )
     .bind(int(now_ms()))
-    .bind(job.id.as_str())
+    .bind(job_id)
     .bind(&list)
     .execute(&mut **tx)
     .await?;
@@ -174,14 +260,20 @@ fn job(row: &sqlx::sqlite::SqliteRow) -> Result<Job, StoreError> {
         timeout_s: uint_opt(row.try_get(3)?, "timeout_s")?,
         canceled: row.try_get(4)?,
         created_at_s: uint(row.try_get(5)?, "created_at_s")?,
+        config: config(row.try_get(6)?)?,
     })
+}
+
+fn config(text: &str) -> Result<JobConfig, StoreError> {
+    serde_json::from_str(text).map_err(|_| StoreError::Damaged { column: "config" })
 }
 
 fn add_row(jobs: &mut Vec<JobSummary>, row: &sqlx::sqlite::SqliteRow) -> Result<(), StoreError> {
     let id: String = row.try_get(0)?;
     if jobs.last().is_none_or(|last| last.id != id) {
         let created_at_s = uint(row.try_get(2)?, "created_at_s")?;
-        jobs.push(JobSummary { id, canceled: row.try_get(1)?, created_at_s, counts: Vec::new() });
+        let waiting = uint(row.try_get(5)?, "waiting")?;
+        jobs.push(JobSummary { id, canceled: row.try_get(1)?, created_at_s, counts: Vec::new(), waiting });
     }
     let status: Option<String> = row.try_get(3)?;
     if let (Some(status), Some(last)) = (status, jobs.last_mut()) {

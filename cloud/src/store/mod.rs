@@ -6,6 +6,7 @@ mod executions;
 mod images;
 mod jobs;
 
+pub use executions::ExecutionChange;
 pub use jobs::{JobSummary, NewJobRecord};
 
 use std::fs::{File, Permissions};
@@ -19,7 +20,7 @@ use tokio::sync::watch;
 /// The database in the data directory.
 const FILE: &str = "cloud.db";
 /// Version of `schema.sql`.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 /// SQLite's page size, set before the first table. Unit: bytes.
 const PAGE_BYTES: u64 = 4096;
 /// Only the owner can read the database.
@@ -188,27 +189,16 @@ impl Store {
 
     async fn prepare_schema(&self) -> Result<(), StoreError> {
         let (got,): (i64,) = sqlx::query_as("PRAGMA user_version").fetch_one(&self.pool).await?;
-        match got {
-            SCHEMA_VERSION => self.add_index().await,
-            0 => {
-                let mut tx = self.pool.begin().await?;
-                sqlx::raw_sql(include_str!("schema.sql")).execute(&mut *tx).await?;
-                sqlx::raw_sql("PRAGMA user_version = 1").execute(&mut *tx).await?;
-                Ok(tx.commit().await?)
-            }
-            got => Err(StoreError::SchemaTooNew { got, max: SCHEMA_VERSION }),
-        }
-    }
-}
-
-impl Store {
-    /// Adds an index that early versions of the schema lack. It only affects speed, so a full database opens without it.
-    async fn add_index(&self) -> Result<(), StoreError> {
-        let index = "CREATE INDEX IF NOT EXISTS events_of_execution ON events (job_id, thing)";
-        match sqlx::raw_sql(index).execute(&self.pool).await.map_err(StoreError::from) {
-            Ok(_) | Err(StoreError::Full) => Ok(()),
-            Err(error) => Err(error),
-        }
+        let script = match got {
+            SCHEMA_VERSION => return Ok(()),
+            0 => include_str!("schema.sql"),
+            1 => include_str!("schema_2.sql"),
+            got => return Err(StoreError::SchemaTooNew { got, max: SCHEMA_VERSION }),
+        };
+        let mut tx = self.pool.begin().await?;
+        sqlx::raw_sql(script).execute(&mut *tx).await?;
+        sqlx::raw_sql("PRAGMA user_version = 2").execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
     }
 }
 
@@ -253,6 +243,31 @@ mod tests {
         }
         store.close().await;
         dir.path().join(FILE)
+    }
+
+    #[tokio::test]
+    async fn a_database_of_version_1_is_brought_to_version_2() {
+        let dir = TempDir::new();
+        let path = filled(&dir).await;
+        let options = SqliteConnectOptions::new().filename(path);
+        let old = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+        let undo = "DROP TABLE waiting; DROP INDEX executions_of_job; DROP INDEX events_of_execution;
+            ALTER TABLE jobs DROP COLUMN config; PRAGMA user_version = 1;
+            INSERT INTO jobs (id, document, created_at_s) VALUES ('one', '{}', 1)";
+        sqlx::raw_sql(undo).execute(&old).await.unwrap();
+        old.close().await;
+        let objects = async |store: &Store| -> Vec<(String,)> {
+            let all = "SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name";
+            sqlx::query_as(all).fetch_all(&store.pool).await.unwrap()
+        };
+        let store = Store::open(dir.path(), 1 << 20).await.unwrap();
+        assert_eq!(store.job("one").await.unwrap().unwrap().config, crate::job_config::JobConfig::default());
+        assert_eq!(store.counts("one").await.unwrap(), crate::model::Counts::default());
+        let other = TempDir::new();
+        let new = Store::open(other.path(), 1 << 20).await.unwrap();
+        assert_eq!(objects(&store).await, objects(&new).await);
+        store.close().await;
+        drop(Store::open(dir.path(), 1 << 20).await.unwrap());
     }
 
     #[tokio::test]

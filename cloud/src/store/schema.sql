@@ -1,4 +1,4 @@
--- Everything the service knows, schema version 1 (PRAGMA user_version).
+-- The state of the service, schema version 2 (PRAGMA user_version). What version 1 lacks is in schema_2.sql.
 -- Times: *_at_s and *_deadline_s are seconds since 1970, *_at_ms milliseconds.
 
 CREATE TABLE things (
@@ -17,6 +17,7 @@ CREATE TABLE images (
 );
 
 -- canceled: 0 no, 1 with its queued executions, 2 also with those in progress.
+-- config: rollout, abort criteria and retries, JSON of `JobConfig`.
 CREATE TABLE jobs (
     seq              INTEGER PRIMARY KEY AUTOINCREMENT,
     id               TEXT NOT NULL UNIQUE,
@@ -24,8 +25,17 @@ CREATE TABLE jobs (
     stream           TEXT UNIQUE,
     timeout_s        INTEGER,
     canceled         INTEGER NOT NULL DEFAULT 0,
-    created_at_s     INTEGER NOT NULL
+    created_at_s     INTEGER NOT NULL,
+    config           TEXT NOT NULL DEFAULT '{}'
 );
+
+-- The things of a job that have no execution yet, in the order of the rollout.
+CREATE TABLE waiting (
+    job_id           TEXT NOT NULL REFERENCES jobs(id),
+    position         INTEGER NOT NULL,
+    thing            TEXT NOT NULL REFERENCES things(name),
+    PRIMARY KEY (job_id, position)
+) WITHOUT ROWID;
 
 -- The files of the stream of one job.
 CREATE TABLE stream_files (
@@ -52,6 +62,7 @@ CREATE TABLE executions (
 );
 CREATE INDEX executions_of_thing ON executions (thing, status);
 CREATE INDEX executions_by_status ON executions (status);
+CREATE INDEX executions_of_job ON executions (job_id, status);
 
 -- The audit: what happened, in order; of each execution its newest events.
 CREATE TABLE events (
@@ -62,5 +73,4 @@ CREATE TABLE events (
     thing            TEXT,
     text             TEXT NOT NULL
 );
--- Stands also in a database of version 1 that was made without it: `Store::open` adds it.
-CREATE INDEX IF NOT EXISTS events_of_execution ON events (job_id, thing);
+CREATE INDEX events_of_execution ON events (job_id, thing);

@@ -10,10 +10,12 @@ use ota_jobs::document::SignatureKind;
 use p256::ecdsa::DerSignature;
 
 use super::client::{Client, Server, escape};
+use super::rollout_args::RolloutArgs;
 use super::{ToolError, explain, is_image, print_line, print_note, read, signature_path};
 use crate::api::{
     CancelResponse, CreateResponse, ExecutionRow, JobList, JobView, NewFile, NewJob, Protocol, SIGNATURE_HEADER,
 };
+use crate::job_config::JobConfig;
 use crate::limits::EVENTS_WAIT_MAX;
 use crate::model::{Event, Image};
 use crate::release::{self, Head};
@@ -71,6 +73,8 @@ pub struct Create {
     /// Maximum time that an execution may be in progress. Minutes
     #[arg(long)]
     timeout_minutes: Option<u64>,
+    #[command(flatten)]
+    config: RolloutArgs,
     /// Ask devices not to postpone the update: `"forced":true` in the document. Their applications decide
     #[arg(long, conflicts_with = "document")]
     forced: bool,
@@ -144,6 +148,7 @@ impl Create {
             protocols,
             document: self.document.as_deref().map(document).transpose()?,
             timeout_minutes: self.timeout_minutes,
+            config: self.config.config()?,
             forced: self.forced,
         })
     }
@@ -213,7 +218,8 @@ fn document(path: &Path) -> Result<Box<serde_json::value::RawValue>, ToolError> 
 fn list(client: &Client) -> Result<(), ToolError> {
     let list: JobList = client.get("/api/jobs")?;
     for job in list.jobs {
-        let counts: Vec<String> = job.executions.iter().map(|(status, count)| format!("{status} {count}")).collect();
+        let counts = job.executions.iter().map(|(status, count)| format!("{status} {count}"));
+        let counts: Vec<String> = counts.chain(waiting(job.waiting)).collect();
         print_line(format_args!("{}  {}  {}", job.id, job.status, counts.join(", ")));
     }
     Ok(())
@@ -223,17 +229,28 @@ fn show(client: &Client, id: &str) -> Result<(), ToolError> {
     let job: JobView = client.get(&format!("/api/jobs/{}", escape(id)))?;
     print_line(format_args!("{}  {}", job.id, job.status));
     print_line(format_args!("document {}", job.document));
+    if job.config != JobConfig::default() {
+        print_line(format_args!("config {}", serde_json::to_string(&job.config).unwrap_or_default()));
+    }
     for execution in &job.executions {
         print_line(line(execution));
     }
+    waiting(job.waiting).into_iter().for_each(print_line);
     Ok(())
+}
+
+/// The things that have no execution yet, if there are any.
+fn waiting(count: u64) -> Option<String> {
+    (count > 0).then(|| format!("waiting {count}"))
 }
 
 /// The execution in one line, with the meaning of the reason code that it reports.
 fn line(execution: &ExecutionRow) -> String {
     let details = execution.details.as_ref().map_or("", |details| details.get());
     let meaning = meaning(details).map(|meaning| format!("  {meaning}")).unwrap_or_default();
-    format!("{}  {}  version {}  {details}{meaning}", execution.thing, execution.status, execution.version)
+    let ExecutionRow { thing, status, number, version, .. } = execution;
+    let attempt = if *number > 1 { format!("  attempt {number}") } else { String::new() };
+    format!("{thing}  {status}{attempt}  version {version}  {details}{meaning}")
 }
 
 /// The meaning of the code in status details; `None` without a code, or with one that is not in the list.
@@ -248,7 +265,7 @@ fn watch(client: &Client, id: &str) -> Result<(), ToolError> {
     loop {
         // The job is read before the events: an event between the two requests is printed in the next round.
         let job: JobView = client.get(&format!("/api/jobs/{id}"))?;
-        let ended = job.executions.iter().all(|execution| execution.terminal);
+        let ended = job.waiting == 0 && job.executions.iter().all(|execution| execution.terminal);
         let wait_s = if ended { 0 } else { EVENTS_WAIT_MAX.as_secs() };
         let events: Vec<Event> = client.get(&format!("/api/events?job={id}&after={after}&wait_s={wait_s}"))?;
         for event in &events {

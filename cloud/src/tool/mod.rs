@@ -8,6 +8,7 @@ mod info;
 mod job;
 mod keygen;
 mod private_key;
+mod rollout_args;
 mod sign;
 mod verify;
 

@@ -120,8 +120,8 @@ async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
 
 async fn look_up(app: &App, id: &str) -> Result<Option<JobView>, StoreError> {
     let Some(job) = app.store.job(id).await? else { return Ok(None) };
-    let executions = app.store.executions_of(id).await?;
-    Ok(Some(JobView::new(&job, &executions)))
+    let (counts, executions) = (app.store.counts(id).await?, app.store.executions_of(id).await?);
+    Ok(Some(JobView::new(&job, &executions, counts.waiting)))
 }
 
 async fn events(State(app): State<Arc<App>>, Query(feed): Query<EventQuery>) -> Response {

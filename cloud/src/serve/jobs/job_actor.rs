@@ -11,6 +11,7 @@ use super::expiry_gate::ExpiryGate;
 use super::job_admin::AdminError;
 use super::messages::{IncomingRequest, Notification};
 use super::notify_queue::{NotifyQueue, PendingNotify};
+use super::rollouts::{Advanced, Rollouts};
 use super::service::{Cancellation, JobService};
 use super::wall_clock::WallClock;
 use crate::api::{CancelResponse, NewJob};
@@ -43,6 +44,7 @@ pub struct JobActor {
     subscribed: watch::Receiver<bool>,
     expiry_gate: ExpiryGate,
     wall_clock: WallClock,
+    rollouts: Rollouts,
 }
 
 impl JobActor {
@@ -53,7 +55,8 @@ impl JobActor {
         let notify_queue = NotifyQueue::new(subscribed.clone());
         let expiry_gate = ExpiryGate::new(*subscribed.borrow(), Instant::now());
         let wall_clock = WallClock::new(Instant::now(), now_s());
-        Self { jobs, outbox, notify_queue, cancellations: VecDeque::new(), subscribed, expiry_gate, wall_clock }
+        let (cancellations, rollouts) = (VecDeque::new(), Rollouts::default());
+        Self { jobs, outbox, notify_queue, cancellations, subscribed, expiry_gate, wall_clock, rollouts }
     }
 
     /// Runs until all senders are dropped.
@@ -63,6 +66,7 @@ impl JobActor {
     /// Every acknowledged change is on disk.
     pub async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
         self.resume_cancellations().await;
+        self.resume_rollouts().await;
         let mut tick = interval(TIMER_TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -71,7 +75,12 @@ impl JobActor {
                     Some(command) => self.execute(command).await,
                     None => return,
                 },
-                _ = tick.tick() => if self.expire_timers(Instant::now(), now_s()).await { tick.reset_immediately() },
+                _ = tick.tick() => {
+                    self.advance_rollouts(Instant::now(), now_s()).await;
+                    if self.expire_timers(Instant::now(), now_s()).await {
+                        tick.reset_immediately();
+                    }
+                }
                 Ok(()) = self.subscribed.changed() => self.broker_changed(Instant::now()),
                 () = std::future::ready(()), if !self.cancellations.is_empty() => self.cancel_batch().await,
                 () = self.notify_queue.ready(), if self.notify_queue.has_pending() => self.notify_one().await,
@@ -86,12 +95,28 @@ impl JobActor {
         }
     }
 
+    async fn resume_rollouts(&mut self) {
+        match self.jobs.unfinished_rollouts().await {
+            Ok(found) => found.into_iter().for_each(|(id, config)| self.rollouts.add(id, config, Instant::now())),
+            Err(error) => report_error(format_args!("rollouts: {error}")),
+        }
+    }
+
+    async fn advance_rollouts(&mut self, now: Instant, now_s: u64) {
+        let Advanced { due, aborted } = self.rollouts.advance(&self.jobs, now, now_s).await;
+        self.notify_queue.add(due);
+        self.cancellations.extend(aborted.into_iter().map(|cancellation| (cancellation, None)));
+    }
+
     async fn execute(&mut self, command: Command) {
         match command {
             Command::Request(received) => self.answer(received).await,
             Command::Create { id, job, done } => self.create(&id, &job, done).await,
             Command::Cancel { id, force, done } => match self.jobs.begin_cancel(&id, force).await {
-                Ok(cancellation) => self.cancellations.push_back((cancellation, Some(done))),
+                Ok(cancellation) => {
+                    self.rollouts.remove(&id);
+                    self.cancellations.push_back((cancellation, Some(done)));
+                }
                 Err(error) => drop(done.send(Err(error))),
             },
         }
@@ -137,6 +162,9 @@ impl JobActor {
 
     async fn create(&mut self, id: &str, job: &NewJob, done: Answer<()>) {
         let created = self.jobs.create(id, job).await;
+        if created.is_ok() {
+            self.rollouts.add(id.to_owned(), job.config.clone(), Instant::now());
+        }
         let _ = done.send(created.map(|due| self.notify_queue.add(due)));
     }
 

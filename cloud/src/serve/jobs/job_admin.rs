@@ -69,6 +69,7 @@ pub async fn create(store: &Store, id: &str, new: &NewJob) -> Result<(), AdminEr
         document,
         stream,
         timeout_s: new.timeout_minutes.map(|minutes| minutes * 60),
+        config: new.config.clone(),
         canceled: false,
         created_at_s: now_s(),
     };
@@ -104,6 +105,7 @@ pub fn check(id: &str, new: &NewJob) -> Result<(), String> {
     if new.document.is_some() && new.forced {
         return Err("a custom document is not changed: it can have a member of its own for forced jobs".to_owned());
     }
+    new.config.check()?;
     match new.timeout_minutes {
         Some(minutes) if !TIMER_MINUTES.contains(&minutes) => {
             Err(format!("timeout of {minutes} minutes, {TIMER_MINUTES:?} are taken"))

@@ -1,7 +1,8 @@
 //! The job service: requests of devices, admin requests, and notifications.
 //!
 //! `job_actor` is the single writer. It receives commands from `handle` (admin requests) and from the router (devices), and
-//! uses `codec` for messages, `service` and `job_admin` over the store, and the pure functions of `rules`.
+//! uses `codec` for messages, `service` and `job_admin` over the store, and the pure functions of `rules` and `rollout`.
+//! `rollouts` creates the executions of a job over time, and aborts it.
 //! Timers expire while `expiry_gate` is open, and follow the steps that `wall_clock` detects.
 
 pub mod codec;
@@ -13,6 +14,8 @@ pub mod job_actor;
 pub mod job_admin;
 pub mod messages;
 mod notify_queue;
+mod rollout;
+mod rollouts;
 pub mod rules;
 pub mod seen_things;
 pub mod service;

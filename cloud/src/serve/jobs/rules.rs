@@ -140,9 +140,10 @@ pub struct QueueChange {
 ///
 /// Source: AWS IoT developer guide, "Jobs notifications": added or removed for `notify`, another first for `notify-next`.
 pub fn queue_change(before: &[Execution], after: &[Execution]) -> QueueChange {
-    let member = |queue: &[Execution], seq: i64| queue.iter().any(|e| e.seq == seq);
-    let same = before.len() == after.len() && after.iter().all(|e| member(before, e.seq));
-    let first = |queue: &[Execution]| queue.first().map(|e| e.seq);
+    // The retry of an execution is another one.
+    let identity = |e: &Execution| (e.seq, e.number);
+    let same = before.len() == after.len() && after.iter().all(|e| before.iter().any(|b| identity(b) == identity(e)));
+    let first = |queue: &[Execution]| queue.first().map(identity);
     QueueChange { list: !same, first: first(before) != first(after) }
 }
 

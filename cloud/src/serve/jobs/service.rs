@@ -10,13 +10,15 @@ use super::document::with_urls;
 use super::job_admin::{self, AdminError, audit_note};
 use super::messages::{ExecutionView, Notification, Reply, Request};
 use super::notify_queue::{NextChange, PendingNotify};
+use super::rollout;
 use super::rules::{self, Change, QueueChange, Refusal, StepTimer};
 use crate::api::{CancelResponse, NewJob, job_status};
+use crate::job_config::JobConfig;
 use crate::limits::{CHANGES_PER_TRANSACTION_MAX, THINGS_PER_PAGE_MAX};
-use crate::model::{AuditNote, Execution, Job};
+use crate::model::{AuditNote, Counts, Execution, Job};
 use crate::serve::log::report_error;
 use crate::serve::signed_url::Signer;
-use crate::store::{Store, StoreError};
+use crate::store::{ExecutionChange, Store, StoreError};
 
 /// A cancellation in progress. It is executed in batches, between which requests are handled.
 #[derive(Debug)]
@@ -132,7 +134,11 @@ impl JobService {
         let Some(first) = before.first() else { return Ok((Reply::Execution(None), Vec::new())) };
         let job = self.job(&first.job_id).await?;
         let (execution, notifications) = match rules::start(first, details, step_timer, job.timeout_s, now_s) {
-            Some(next) => (next.clone(), self.save(&before, &next, now_s).await?),
+            Some(next) => {
+                let change = ExecutionChange { note: audit_note(&next), next, retry: None };
+                let notifications = self.save(&before, &change, now_s).await?;
+                (change.next, notifications)
+            }
             None => (first.clone(), Vec::new()),
         };
         let document = Some(with_urls(&job.document, &self.signer, now_s));
@@ -166,15 +172,22 @@ impl JobService {
         let execution = self.store.execution(thing, job_id).await?;
         let execution = execution.ok_or_else(|| not_found(thing, job_id))?;
         let before = self.store.pending(thing).await?;
-        let timeout_s = self.job(job_id).await?.timeout_s;
-        let next = rules::update(&execution, change, timeout_s, now_s)?;
-        let notifications = self.save(&before, &next, now_s).await?;
-        Ok((next, notifications))
+        let job = self.job(job_id).await?;
+        let next = rules::update(&execution, change, job.timeout_s, now_s)?;
+        let change = with_retry(next, &job, now_s);
+        let notifications = self.save(&before, &change, now_s).await?;
+        Ok((change.next, notifications))
     }
 
-    /// Stores the next version of one execution; returns the resulting notifications.
-    async fn save(&self, before: &[Execution], next: &Execution, now_s: u64) -> Result<Vec<Notification>, StoreError> {
-        self.store.save_execution(next, &audit_note(next)).await?;
+    /// Stores the change of one execution; returns the resulting notifications.
+    async fn save(
+        &self,
+        before: &[Execution],
+        change: &ExecutionChange,
+        now_s: u64,
+    ) -> Result<Vec<Notification>, StoreError> {
+        self.store.save_execution(change).await?;
+        let next = change.last();
         let after = rules::requeued(before, next);
         // The change is made: if a notification cannot be built, the device gets the state with its next request.
         let change = rules::queue_change(before, &after);
@@ -205,11 +218,14 @@ impl JobService {
         Ok(notifications)
     }
 
-    /// Creates a job; returns the notifications owed.
+    /// Creates a job; returns the notifications owed. The things of a rollout have no execution yet.
     ///
     /// Errors: see [`job_admin::create`].
     pub async fn create(&self, id: &str, job: &NewJob) -> Result<Vec<PendingNotify>, AdminError> {
         job_admin::create(&self.store, id, job).await?;
+        if job.config.rollout.is_some() {
+            return Ok(Vec::new());
+        }
         let first = NextChange::If(id.to_owned());
         Ok(job
             .things
@@ -223,11 +239,40 @@ impl JobService {
     /// Errors: `NoJob`; `Ended` if no execution is pending; `Store`, and then nothing was changed.
     pub async fn begin_cancel(&self, id: &str, force: bool) -> Result<Cancellation, AdminError> {
         let job = self.store.job(id).await?.ok_or_else(|| AdminError::NoJob(id.to_owned()))?;
-        if self.store.pending_of_job(id, "", 1).await?.is_empty() {
+        if self.counts(id).await?.is_ended() {
             return Err(AdminError::Ended { id: id.to_owned(), status: job_status(job.canceled, true) });
         }
-        self.store.mark_canceled(id, force).await?;
-        Ok(Cancellation::new(id.to_owned(), force))
+        Ok(self.start_cancel(id, force, "cancelled").await?)
+    }
+
+    /// Starts to cancel a job for the `reason`: its queued executions, and its things that have none.
+    ///
+    /// Errors: nothing was changed.
+    pub async fn abort(&self, id: &str, reason: &str) -> Result<Cancellation, StoreError> {
+        self.start_cancel(id, false, reason).await
+    }
+
+    async fn start_cancel(&self, id: &str, force: bool, text: &str) -> Result<Cancellation, StoreError> {
+        let mut cancellation = Cancellation::new(id.to_owned(), force);
+        cancellation.done.canceled = self.store.mark_canceled(id, force, text).await?;
+        Ok(cancellation)
+    }
+
+    /// Returns how far a job is.
+    pub async fn counts(&self, id: &str) -> Result<Counts, StoreError> {
+        self.store.counts(id).await
+    }
+
+    /// Creates the executions of the next things of a rollout, at most `max`; returns these things.
+    ///
+    /// Errors: nothing was changed.
+    pub async fn roll_out(&self, id: &str, max: usize, now_s: u64) -> Result<Vec<String>, StoreError> {
+        self.store.roll_out(id, max, now_s).await
+    }
+
+    /// Returns the jobs that a restart left at work, with their configuration.
+    pub async fn unfinished_rollouts(&self) -> Result<Vec<(String, JobConfig)>, StoreError> {
+        self.store.unfinished_rollouts().await
     }
 
     /// Returns the cancellations that a restart or an error interrupted, from their begin.
@@ -250,7 +295,8 @@ impl JobService {
         let after = last.thing.clone();
         let ended: Vec<Execution> = found.iter().filter_map(|e| rules::cancel(e, cancellation.force, now_s)).collect();
         let left = found.len() - ended.len();
-        let due = self.end_all(ended).await?;
+        let changes = ended.into_iter().map(|next| ExecutionChange { note: audit_note(&next), next, retry: None });
+        let due = self.end_all(changes.collect()).await?;
         cancellation.after = after;
         cancellation.done.canceled += due.len() as u64;
         cancellation.done.left_in_progress += left as u64;
@@ -269,17 +315,20 @@ impl JobService {
     /// Errors: nothing was changed.
     pub async fn time_out(&self, now_s: u64) -> Result<Vec<PendingNotify>, StoreError> {
         let found = self.store.overdue(now_s, CHANGES_PER_TRANSACTION_MAX).await?;
-        self.end_all(found.iter().filter_map(|execution| rules::time_out(execution, now_s)).collect()).await
+        let mut changes = Vec::with_capacity(found.len());
+        for next in found.iter().filter_map(|execution| rules::time_out(execution, now_s)) {
+            let job = self.job(&next.job_id).await?;
+            changes.push(with_retry(next, &job, now_s));
+        }
+        self.end_all(changes).await
     }
 
     /// Stores the ends of executions of different things in one transaction.
-    async fn end_all(&self, ended: Vec<Execution>) -> Result<Vec<PendingNotify>, StoreError> {
-        let mut due = Vec::with_capacity(ended.len());
-        for next in &ended {
-            due.push(self.due_after(next).await);
+    async fn end_all(&self, changes: Vec<ExecutionChange>) -> Result<Vec<PendingNotify>, StoreError> {
+        let mut due = Vec::with_capacity(changes.len());
+        for change in &changes {
+            due.push(self.due_after(change.last()).await);
         }
-        let changes: Vec<(Execution, AuditNote)> =
-            ended.into_iter().map(|next| (next.clone(), audit_note(&next))).collect();
         let written = self.store.save_executions(&changes).await?;
         Ok(due.into_iter().zip(written).filter_map(|(due, written)| written.then_some(due)).collect())
     }
@@ -333,6 +382,18 @@ impl JobService {
     async fn job(&self, job_id: &str) -> Result<Job, StoreError> {
         self.store.job(job_id).await?.ok_or(StoreError::Damaged { column: "job_id" })
     }
+}
+
+/// The change to this next version of an execution, and its retry if the job has one.
+fn with_retry(next: Execution, job: &Job, now_s: u64) -> ExecutionChange {
+    let retry = job.config.retry.as_ref().filter(|_| !job.canceled);
+    let retry = retry.and_then(|config| rollout::retry(config, &next, now_s));
+    let retry = retry.map(|retry| {
+        let text = format!("QUEUED for attempt {}", retry.number);
+        let note = AuditNote { text, ..audit_note(&retry) };
+        (retry, note)
+    });
+    ExecutionChange { note: audit_note(&next), next, retry }
 }
 
 fn not_found(thing: &str, job_id: &str) -> Refusal {

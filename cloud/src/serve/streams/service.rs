@@ -272,7 +272,8 @@ mod tests {
         store.add_image(&image).await.unwrap();
         let stream = Some("stream".to_owned());
         let (document, timeout_s) = ("{}".to_owned(), None);
-        let job = Job { id: "one".into(), document, stream, timeout_s, canceled: false, created_at_s: 1 };
+        let config = crate::job_config::JobConfig::default();
+        let job = Job { id: "one".into(), document, stream, timeout_s, config, canceled: false, created_at_s: 1 };
         let created = NewJobRecord { job: &job, things: &["lamp".to_owned()], files: &[(0, id)] };
         store.create_job(&created).await.unwrap();
         Streams::new(store, files)

@@ -3,6 +3,7 @@
 use ota_jobs::{RejectCode, Status};
 
 use super::*;
+use crate::job_config::{FailureType, RetryConfig, RetryCriterion};
 use crate::limits::{DATABASE_BYTES_MAX, EVENTS_PER_EXECUTION_MAX};
 use crate::serve::jobs::rules::{Change, StepTimer};
 use crate::testing::TempDir;
@@ -337,9 +338,10 @@ async fn a_change_of_a_version_that_is_gone_is_not_written() {
     let store = &world.jobs.store;
     let queued = store.execution("lamp", "one").await.unwrap().unwrap();
     let next = rules::update(&queued, to(Status::InProgress), None, NOW_S).unwrap();
-    store.save_execution(&next, &audit_note(&next)).await.unwrap();
+    let change = |next: Execution| ExecutionChange { note: audit_note(&next), next, retry: None };
+    store.save_execution(&change(next.clone())).await.unwrap();
     let late = rules::update(&queued, to(Status::Failed), None, NOW_S).unwrap();
-    assert!(matches!(store.save_execution(&late, &audit_note(&late)).await, Err(StoreError::Stale)));
+    assert!(matches!(store.save_execution(&change(late)).await, Err(StoreError::Stale)));
     assert_eq!(store.execution("lamp", "one").await.unwrap(), Some(next));
 }
 
@@ -356,6 +358,7 @@ async fn invalid_jobs_are_rejected_with_the_reason() {
         ("one", NewJob { document: raw(&format!(r#"{{"x":"{}"}}"#, "z".repeat(40_000))), ..new_job() }, "40008"),
         ("one", NewJob { timeout_minutes: Some(0), ..new_job() }, "0 minutes"),
         ("one", NewJob { forced: true, ..new_job() }, "custom document"),
+        ("one", NewJob { config: retries(11), ..new_job() }, "11 retries"),
     ];
     for (id, job, expected) in bad {
         match world.jobs.create(id, &job).await {
@@ -363,4 +366,50 @@ async fn invalid_jobs_are_rejected_with_the_reason() {
             other => panic!("{expected}: {other:?}"),
         }
     }
+}
+
+fn retries(number_of_retries: u64) -> JobConfig {
+    let criteria_list = vec![RetryCriterion { failure_type: FailureType::All, number_of_retries }];
+    JobConfig { retry: Some(RetryConfig { criteria_list }), ..JobConfig::default() }
+}
+
+async fn stored(world: &TestService) -> (u64, Status, u64) {
+    let execution = world.jobs.store.execution("lamp", "one").await.unwrap().unwrap();
+    (execution.number, execution.status, execution.version)
+}
+
+#[tokio::test]
+async fn an_execution_that_failed_is_retried_under_the_next_number_until_its_retries_are_used_up() {
+    let world = TestService::new().await;
+    world.jobs.create("one", &NewJob { config: retries(2), timeout_minutes: Some(1), ..new_job() }).await.unwrap();
+    world.update("one", to(Status::InProgress)).await;
+    let (reply, notifications) = world.update("one", to(Status::Failed)).await;
+    let Reply::Updated { state: Some(state), .. } = reply else { panic!("{reply:?}") };
+    assert_eq!((state.number, state.status, state.version), (1, Status::Failed, 3), "the update that was made");
+    assert_eq!(summary(&notifications), ["list 1", "first one"]);
+    assert_eq!(stored(&world).await, (2, Status::Queued, 1));
+    let of_first = Change { number: Some(1), ..to(Status::Succeeded) };
+    assert_eq!(code(&world.update("one", of_first).await.0), Some(RejectCode::ResourceNotFound));
+
+    world.update("one", Change { number: Some(2), ..to(Status::InProgress) }).await;
+    let due = world.jobs.time_out(NOW_S + 60).await.unwrap();
+    assert_eq!(summary(&world.notifications(&due).await), ["list 1", "first one"]);
+    assert_eq!(stored(&world).await, (3, Status::Queued, 1));
+    let (_, notifications) = world.update("one", to(Status::Failed)).await;
+    assert_eq!(summary(&notifications), ["list 0", "first nothing"]);
+    assert_eq!(stored(&world).await, (3, Status::Failed, 2));
+    let events = world.jobs.store.events_after(0, Some("one")).await.unwrap();
+    let texts: Vec<&str> = events.iter().map(|event| event.text.as_str()).collect();
+    let attempts = ["QUEUED for attempt 2", "QUEUED for attempt 3"];
+    assert!(attempts.iter().all(|text| texts.contains(text)), "{texts:?}");
+}
+
+#[tokio::test]
+async fn an_execution_of_a_cancelled_job_is_not_retried() {
+    let world = TestService::new().await;
+    world.jobs.create("one", &NewJob { config: retries(2), ..new_job() }).await.unwrap();
+    world.update("one", to(Status::InProgress)).await;
+    world.cancel("one", false).await;
+    world.update("one", to(Status::Failed)).await;
+    assert_eq!(stored(&world).await, (1, Status::Failed, 3));
 }

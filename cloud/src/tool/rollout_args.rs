@@ -1,0 +1,56 @@
+//! Options of `ota job create` for the rollout: rate, abort criterion and retries.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{ToolError, read};
+use crate::job_config::{
+    AbortAction, AbortConfig, AbortCriterion, FailureType, JobConfig, RetryConfig, RetryCriterion, RolloutConfig,
+};
+
+/// Rollout, abort criterion and retries
+#[derive(Debug, Args)]
+pub struct RolloutArgs {
+    /// Maximum number of things that get the job in a minute; by default all get it at once
+    #[arg(long, value_name = "THINGS")]
+    per_minute: Option<u32>,
+    /// Cancel the job once this share of the ended executions has failed, was rejected or timed out
+    #[arg(long, value_name = "PERCENT")]
+    abort_percent: Option<f64>,
+    /// Ended executions below which nothing is cancelled
+    #[arg(long, value_name = "THINGS", default_value_t = 1, requires = "abort_percent")]
+    abort_min: u64,
+    /// Retries of a thing whose execution failed or timed out
+    #[arg(long, value_name = "COUNT")]
+    retries: Option<u64>,
+    /// JSON file with jobExecutionsRolloutConfig, abortConfig and jobExecutionsRetryConfig, as in the AWS IoT Jobs API
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["per_minute", "abort_percent", "retries"])]
+    config: Option<PathBuf>,
+}
+
+impl RolloutArgs {
+    /// Returns the configuration. Its values are checked with the job.
+    pub fn config(&self) -> Result<JobConfig, ToolError> {
+        if let Some(path) = &self.config {
+            return serde_json::from_slice(&read(path)?).map_err(|error| ToolError::file(path, &error));
+        }
+        let rollout = |per_minute| RolloutConfig { maximum_per_minute: Some(per_minute), exponential_rate: None };
+        let abort = |percent| AbortConfig {
+            criteria_list: vec![AbortCriterion {
+                failure_type: FailureType::All,
+                action: AbortAction::Cancel,
+                threshold_percentage: percent,
+                min_number_of_executed_things: self.abort_min,
+            }],
+        };
+        let retry = |number_of_retries| RetryConfig {
+            criteria_list: vec![RetryCriterion { failure_type: FailureType::All, number_of_retries }],
+        };
+        Ok(JobConfig {
+            rollout: self.per_minute.map(rollout),
+            abort: self.abort_percent.map(abort),
+            retry: self.retries.map(retry),
+        })
+    }
+}
