@@ -59,6 +59,8 @@ impl From<ParseError> for CodecError {
 ///
 /// Errors: the rejection to respond with.
 pub fn request(topic: JobsTopic<'_>, payload: &[u8]) -> Result<Request, Refusal> {
+    // AWS takes an empty payload for a request without members.
+    let payload = if payload.is_empty() { b"{}" } else { payload };
     check_token(payload)?;
     match topic {
         JobsTopic::Get(None) => Get::parse(payload).map(|_| Request::Pending).map_err(unreadable),
@@ -350,6 +352,8 @@ mod tests {
     fn requests_are_read_with_the_defaults_of_aws() {
         let get = ask("$aws/things/lamp/jobs/one/get", "{}").unwrap();
         assert_eq!(get, Request::Describe { job_id: Some("one".into()), number: None, include_document: true });
+        assert_eq!(ask("$aws/things/lamp/jobs/one/get", "").unwrap(), get);
+        assert_eq!(ask("$aws/things/lamp/jobs/get", "").unwrap(), Request::Pending);
         let update =
             r#"{"status":"IN_PROGRESS","statusDetails":{"a":"1"},"expectedVersion":"3","stepTimeoutInMinutes":-1}"#;
         let change = Change {
@@ -369,7 +373,8 @@ mod tests {
         let topic = "$aws/things/lamp/jobs/one/update";
         let deep = format!(r#"{{"status":"FAILED","x":{}"#, "[".repeat(50_000));
         for (payload, expected) in [
-            ("", InvalidJson),
+            ("", InvalidRequest),
+            (" ", InvalidJson),
             ("{", InvalidJson),
             (deep.as_str(), InvalidJson),
             ("{}", InvalidRequest),
