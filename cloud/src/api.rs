@@ -15,7 +15,14 @@ pub const SIGNATURE_HEADER: &str = "ota-signature";
 #[serde(deny_unknown_fields)]
 pub struct NewJob {
     /// Things that get an execution.
+    #[serde(default)]
     pub things: Vec<String>,
+    /// Groups whose members get one, too.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Whether things that join one of the groups later get one: AWS's `CONTINUOUS`, in place of `SNAPSHOT`.
+    #[serde(default)]
+    pub continuous: bool,
     /// Files of the job; empty for a job with a custom document.
     #[serde(default)]
     pub files: Vec<NewFile>,
@@ -133,7 +140,7 @@ impl JobRow {
     /// Creates the row of a stored job.
     pub fn new(job: &JobSummary) -> Self {
         let terminal = |status: &str| ota_jobs::Status::parse(status).is_some_and(|status| status.is_terminal());
-        let done = job.waiting == 0 && job.counts.iter().all(|(status, _)| terminal(status));
+        let done = !job.continuous && job.waiting == 0 && job.counts.iter().all(|(status, _)| terminal(status));
         let status = job_status(job.canceled, done).to_owned();
         let executions = job.counts.iter().cloned().collect();
         Self { id: job.id.clone(), status, created_at_s: job.created_at_s, executions, waiting: job.waiting }
@@ -168,6 +175,9 @@ pub struct JobView {
     /// Number of things that have no execution yet.
     #[serde(default)]
     pub waiting: u64,
+    /// Whether things that join its groups get it.
+    #[serde(default)]
+    pub continuous: bool,
 }
 
 /// Execution of a job for one thing.
@@ -198,7 +208,7 @@ fn first_number() -> u64 {
 impl JobView {
     /// Creates the view of a stored job.
     pub fn new(job: &Job, executions: &[Execution], waiting: u64) -> Self {
-        let done = waiting == 0 && executions.iter().all(|e| e.status.is_terminal());
+        let done = !job.continuous && waiting == 0 && executions.iter().all(|e| e.status.is_terminal());
         let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
         let view = |e: &Execution| ExecutionRow {
             thing: e.thing.clone(),
@@ -217,8 +227,42 @@ impl JobView {
             config: job.config.clone(),
             executions: executions.iter().map(view).collect(),
             waiting,
+            continuous: job.continuous,
         }
     }
+}
+
+/// `GET /api/groups`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupList {
+    /// Sorted by name.
+    pub groups: Vec<GroupRow>,
+}
+
+/// One group of the list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRow {
+    /// Its name.
+    pub name: String,
+    /// Number of its things.
+    pub things: u64,
+}
+
+/// `GET /api/groups/{name}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupView {
+    /// Its name.
+    pub name: String,
+    /// Its things, sorted.
+    pub things: Vec<String>,
+}
+
+/// `POST` and `DELETE /api/groups/{name}/things`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Members {
+    /// Things that join or leave the group.
+    pub things: Vec<String>,
 }
 
 /// Body of every error response.

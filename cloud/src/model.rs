@@ -111,6 +111,8 @@ pub struct Job {
     pub timeout_s: Option<u64>,
     /// Rollout, abort criteria and retries.
     pub config: JobConfig,
+    /// Whether things that join its groups get it: it ends only when it is cancelled.
+    pub continuous: bool,
     /// Whether it was cancelled.
     pub canceled: bool,
     /// Time of creation. Seconds since 1970.

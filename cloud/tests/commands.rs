@@ -327,6 +327,25 @@ async fn a_job_is_created_and_watched_to_its_end_good_or_bad() {
     assert_eq!(canceled, "1 cancelled\n1 left IN_PROGRESS, use --force to cancel them\n");
     assert_eq!(done(&format!("job cancel late --force {server}")), "1 cancelled\n");
     assert_eq!(ota(&format!("job watch late {server}")).status.code(), Some(1));
+    let empty = done(&format!("group create lights {server}"));
+    assert_eq!((empty.as_str(), done(&format!("group list {server}"))), ("", "lights  0\n".to_owned()));
+    done(&format!("group add lights lamp bulb {server}"));
+    done(&format!("group remove lights bulb {server}"));
+    assert_eq!(done(&format!("group show lights {server}")), "lamp\n");
+    done(&format!("job create --group lights --continuous --image {at}/fw.img --id lit {server}"));
+    done(&format!("group add lights star {server}"));
+    let shown = done(&format!("job show lit {server}"));
+    assert!(
+        shown.contains("lit  IN_PROGRESS") && shown.contains("lamp  QUEUED") && shown.contains("star  QUEUED"),
+        "{shown}"
+    );
+    assert_eq!(done(&format!("job cancel lit {server}")), "2 cancelled\n");
+    done(&format!("group delete lights {server}"));
+    for command in ["show lights", "delete lights", "add lights lamp"] {
+        let refused = ota(&format!("group {command} {server}"));
+        let text = String::from_utf8(refused.stderr).unwrap();
+        assert!(refused.status.code() == Some(1) && text.contains("there is no group lights"), "{text}");
+    }
     let rate = "--per-minute 1 --abort-percent 12.5 --abort-min 4 --retries 2";
     done(&format!("job create --thing door lamp --image {at}/fw.img --id slow {rate} {server}"));
     let shown = done(&format!("job show slow {server}"));

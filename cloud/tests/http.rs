@@ -83,6 +83,22 @@ async fn the_admin_requests_need_the_token_and_return_the_reason() {
     assert_eq!(request(to, "GET", "/api/jobs", "", b"").await.status, 401);
     assert_eq!(request(to, "GET", "/api/jobs", "Authorization: Bearer 00\r\n", b"").await.status, 401);
     let token = format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", world.token);
+    assert_eq!(
+        request(to, "GET", "/api/jobs", &format!("authorization: bEARER {}\r\n", world.token), b"").await.status,
+        200
+    );
+    for (method, path, body) in [
+        ("PUT", "/api/jobs/one", &b"{"[..]),
+        ("PUT", "/api/jobs/one", br#"{"things":["lamp"],"colour":1}"#),
+        ("PUT", "/api/jobs/one", br#"{"things":["lamp"],"config":{"abortConfig":{"criteriaList":7}}}"#),
+        ("POST", "/api/groups/lights/things", b"[]"),
+        ("POST", "/api/jobs/one/cancel?force=maybe", b""),
+        ("GET", "/api/events?after=x", b""),
+    ] {
+        let answer = request(to, method, path, &token, body).await;
+        let error = serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap();
+        assert!(answer.status / 100 == 4 && error["error"].is_string(), "{path}: {} {error}", answer.status);
+    }
     assert_eq!(request(to, "GET", "/api/jobs/none", &token, b"").await.status, 404);
     assert_eq!(request(to, "POST", "/api/jobs/none/cancel", &token, b"").await.status, 404);
     let order = br#"{"things":["lamp"],"files":[{"image":"none"}]}"#;

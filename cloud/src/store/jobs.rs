@@ -24,6 +24,8 @@ pub struct NewJobRecord<'a> {
     pub things: &'a [String],
     /// File ids and images of its stream.
     pub files: &'a [(u32, String)],
+    /// The groups whose new members get it, if it is continuous.
+    pub groups: &'a [String],
 }
 
 /// A job in a list, with the number of executions per status.
@@ -33,6 +35,8 @@ pub struct JobSummary {
     pub id: String,
     /// Whether it was cancelled.
     pub canceled: bool,
+    /// Whether things that join its groups get it.
+    pub continuous: bool,
     /// Seconds since 1970.
     pub created_at_s: u64,
     /// Number of executions per status.
@@ -58,6 +62,13 @@ impl Store {
                 .await?;
         }
         let job = created.job;
+        for group in created.groups.iter().filter(|_| job.continuous) {
+            sqlx::query("INSERT OR IGNORE INTO job_groups (group_name, job_id) VALUES ($1, $2)")
+                .bind(group.as_str())
+                .bind(job.id.as_str())
+                .execute(&mut *tx)
+                .await?;
+        }
         insert_things(&mut tx, created.things, job.created_at_s).await?;
         let newest = match job.config.rollout {
             Some(_) => insert_waiting(&mut tx, &job.id, created.things).await?,
@@ -109,23 +120,23 @@ impl Store {
         Ok(Counts { waiting: uint(waiting, "waiting")?, executions })
     }
 
-    /// Returns the jobs with a configuration that have things or executions left, oldest first.
-    pub async fn unfinished_rollouts(&self) -> Result<Vec<(String, JobConfig)>, StoreError> {
+    /// Returns the jobs with a configuration that have things or executions left, or may get some, oldest first.
+    pub async fn unfinished_rollouts(&self) -> Result<Vec<Job>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, config FROM jobs WHERE canceled = 0 AND config <> '{}' AND
-             (EXISTS (SELECT 1 FROM waiting WHERE job_id = jobs.id) OR
+            "SELECT id, document, stream, timeout_s, canceled, created_at_s, config, continuous FROM jobs
+             WHERE canceled = 0 AND config <> '{}' AND (continuous = 1 OR EXISTS (SELECT 1 FROM waiting WHERE job_id = jobs.id) OR
               EXISTS (SELECT 1 FROM executions WHERE job_id = jobs.id AND status IN ('IN_PROGRESS', 'QUEUED')))
              ORDER BY seq",
         )
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, config(row.try_get(1)?)?))).collect()
+        rows.iter().map(job).collect()
     }
 
     /// Returns the job with this id.
     pub async fn job(&self, id: &str) -> Result<Option<Job>, StoreError> {
         let row = sqlx::query(
-            "SELECT id, document, stream, timeout_s, canceled, created_at_s, config FROM jobs WHERE id = $1",
+            "SELECT id, document, stream, timeout_s, canceled, created_at_s, config, continuous FROM jobs WHERE id = $1",
         )
         .bind(id)
         .fetch_optional(&self.pool)
@@ -137,7 +148,7 @@ impl Store {
     pub async fn jobs(&self) -> Result<Vec<JobSummary>, StoreError> {
         let rows = sqlx::query(
             "SELECT j.id, j.canceled, j.created_at_s, e.status, COUNT(e.seq),
-             (SELECT COUNT(*) FROM waiting w WHERE w.job_id = j.id) FROM
+             (SELECT COUNT(*) FROM waiting w WHERE w.job_id = j.id), j.continuous FROM
              (SELECT * FROM jobs ORDER BY seq DESC LIMIT $1) j
              LEFT JOIN executions e ON e.job_id = j.id GROUP BY j.id, e.status ORDER BY j.seq DESC, e.status",
         )
@@ -189,8 +200,8 @@ impl Store {
 
 async fn insert_job(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO jobs (id, document, stream, timeout_s, canceled, created_at_s, config)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO jobs (id, document, stream, timeout_s, canceled, created_at_s, config, continuous)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(job.id.as_str())
     .bind(job.document.as_str())
@@ -199,6 +210,7 @@ async fn insert_job(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
     .bind(job.canceled)
     .bind(int(job.created_at_s))
     .bind(serde_json::to_string(&job.config).expect("numbers and texts"))
+    .bind(job.continuous)
     .execute(&mut **tx)
     .await
     .map_err(|error| match &error {
@@ -210,7 +222,7 @@ async fn insert_job(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
 
 // One statement per table, independent of the number of things: SQLite splits the JSON array, in its order.
 
-async fn insert_things(tx: &mut Tx<'_>, things: &[String], now_s: u64) -> Result<(), StoreError> {
+pub(super) async fn insert_things(tx: &mut Tx<'_>, things: &[String], now_s: u64) -> Result<(), StoreError> {
     sqlx::query("INSERT OR IGNORE INTO things (name, created_at_s) SELECT value, $2 FROM json_each($1)")
         .bind(serde_json::json!(things).to_string())
         .bind(int(now_s))
@@ -229,7 +241,12 @@ async fn insert_waiting(tx: &mut Tx<'_>, job_id: &str, things: &[String]) -> Res
     events::add(tx, &AuditNote { kind: "job", job_id: Some(job_id.to_owned()), thing: None, text }).await
 }
 
-async fn insert_executions(tx: &mut Tx<'_>, job_id: &str, things: &[String], now_s: u64) -> Result<i64, StoreError> {
+pub(super) async fn insert_executions(
+    tx: &mut Tx<'_>,
+    job_id: &str,
+    things: &[String],
+    now_s: u64,
+) -> Result<i64, StoreError> {
     let (at_s, list) = (int(now_s), serde_json::json!(things).to_string());
     sqlx::query(
         "INSERT INTO executions (job_id, thing, number, status, queued_at_s, updated_at_s, version)
@@ -261,6 +278,7 @@ fn job(row: &sqlx::sqlite::SqliteRow) -> Result<Job, StoreError> {
         canceled: row.try_get(4)?,
         created_at_s: uint(row.try_get(5)?, "created_at_s")?,
         config: config(row.try_get(6)?)?,
+        continuous: row.try_get(7)?,
     })
 }
 
@@ -273,7 +291,8 @@ fn add_row(jobs: &mut Vec<JobSummary>, row: &sqlx::sqlite::SqliteRow) -> Result<
     if jobs.last().is_none_or(|last| last.id != id) {
         let created_at_s = uint(row.try_get(2)?, "created_at_s")?;
         let waiting = uint(row.try_get(5)?, "waiting")?;
-        jobs.push(JobSummary { id, canceled: row.try_get(1)?, created_at_s, counts: Vec::new(), waiting });
+        let (canceled, continuous) = (row.try_get(1)?, row.try_get(6)?);
+        jobs.push(JobSummary { id, canceled, continuous, created_at_s, counts: Vec::new(), waiting });
     }
     let status: Option<String> = row.try_get(3)?;
     if let (Some(status), Some(last)) = (status, jobs.last_mut()) {

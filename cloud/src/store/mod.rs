@@ -3,6 +3,7 @@
 
 mod events;
 mod executions;
+mod groups;
 mod images;
 mod jobs;
 
@@ -251,8 +252,8 @@ mod tests {
         let path = filled(&dir).await;
         let options = SqliteConnectOptions::new().filename(path);
         let old = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
-        let undo = "DROP TABLE waiting; DROP INDEX executions_of_job; DROP INDEX events_of_execution;
-            ALTER TABLE jobs DROP COLUMN config; PRAGMA user_version = 1;
+        let undo = "DROP TABLE waiting; DROP TABLE job_groups; DROP TABLE group_members; DROP TABLE groups; DROP INDEX executions_of_job; DROP INDEX events_of_execution;
+            ALTER TABLE jobs DROP COLUMN config; ALTER TABLE jobs DROP COLUMN continuous; PRAGMA user_version = 1;
             INSERT INTO jobs (id, document, created_at_s) VALUES ('one', '{}', 1)";
         sqlx::raw_sql(undo).execute(&old).await.unwrap();
         old.close().await;

@@ -18,6 +18,7 @@ CREATE TABLE images (
 
 -- canceled: 0 no, 1 with its queued executions, 2 also with those in progress.
 -- config: rollout, abort criteria and retries, JSON of `JobConfig`.
+-- continuous: 1 if things that join its groups get it.
 CREATE TABLE jobs (
     seq              INTEGER PRIMARY KEY AUTOINCREMENT,
     id               TEXT NOT NULL UNIQUE,
@@ -26,7 +27,8 @@ CREATE TABLE jobs (
     timeout_s        INTEGER,
     canceled         INTEGER NOT NULL DEFAULT 0,
     created_at_s     INTEGER NOT NULL,
-    config           TEXT NOT NULL DEFAULT '{}'
+    config           TEXT NOT NULL DEFAULT '{}',
+    continuous       INTEGER NOT NULL DEFAULT 0
 );
 
 -- The things of a job that have no execution yet, in the order of the rollout.
@@ -35,6 +37,24 @@ CREATE TABLE waiting (
     position         INTEGER NOT NULL,
     thing            TEXT NOT NULL REFERENCES things(name),
     PRIMARY KEY (job_id, position)
+) WITHOUT ROWID;
+
+-- Groups of things.
+CREATE TABLE groups (
+    name             TEXT PRIMARY KEY,
+    created_at_s     INTEGER NOT NULL
+);
+CREATE TABLE group_members (
+    group_name       TEXT NOT NULL REFERENCES groups(name),
+    thing            TEXT NOT NULL REFERENCES things(name),
+    PRIMARY KEY (group_name, thing)
+) WITHOUT ROWID;
+
+-- The groups of continuous jobs: things that join one get the job.
+CREATE TABLE job_groups (
+    group_name       TEXT NOT NULL REFERENCES groups(name),
+    job_id           TEXT NOT NULL REFERENCES jobs(id),
+    PRIMARY KEY (group_name, job_id)
 ) WITHOUT ROWID;
 
 -- The files of the stream of one job.

@@ -1,12 +1,29 @@
 -- What a database of schema version 1 lacks.
 
 ALTER TABLE jobs ADD COLUMN config TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE jobs ADD COLUMN continuous INTEGER NOT NULL DEFAULT 0;
 
 CREATE TABLE waiting (
     job_id           TEXT NOT NULL REFERENCES jobs(id),
     position         INTEGER NOT NULL,
     thing            TEXT NOT NULL REFERENCES things(name),
     PRIMARY KEY (job_id, position)
+) WITHOUT ROWID;
+
+CREATE TABLE groups (
+    name             TEXT PRIMARY KEY,
+    created_at_s     INTEGER NOT NULL
+);
+CREATE TABLE group_members (
+    group_name       TEXT NOT NULL REFERENCES groups(name),
+    thing            TEXT NOT NULL REFERENCES things(name),
+    PRIMARY KEY (group_name, thing)
+) WITHOUT ROWID;
+
+CREATE TABLE job_groups (
+    group_name       TEXT NOT NULL REFERENCES groups(name),
+    job_id           TEXT NOT NULL REFERENCES jobs(id),
+    PRIMARY KEY (group_name, job_id)
 ) WITHOUT ROWID;
 
 CREATE INDEX executions_of_job ON executions (job_id, status);

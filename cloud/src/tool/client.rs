@@ -103,7 +103,7 @@ impl Client {
 
     /// Sends a `PUT` request with a JSON body.
     pub fn put<T: DeserializeOwned>(&self, path: &str, body: &impl serde::Serialize) -> Result<T, ToolError> {
-        let body = serde_json::to_vec(body).map_err(|error| ToolError::new(error.to_string()))?;
+        let body = json(body)?;
         let request = self.agent.put(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
         let request = request.header("Content-Type", "application/json");
         let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
@@ -125,6 +125,24 @@ impl Client {
         parse(&self.accepted(request.send(bytes))?)
     }
 
+    /// Sends a `POST` request with a JSON body; the response has none.
+    pub fn send(&self, path: &str, body: &impl serde::Serialize) -> Result<(), ToolError> {
+        let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
+        let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
+        self.accepted(request.header("Content-Type", "application/json").send(&json(body)?[..])).map(drop)
+    }
+
+    /// Sends a `DELETE` request, with a JSON body or without; the response has none.
+    pub fn delete(&self, path: &str, body: Option<&impl serde::Serialize>) -> Result<(), ToolError> {
+        let request = self.agent.delete(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
+        let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
+        let sent = match body {
+            Some(body) => request.force_send_body().header("Content-Type", "application/json").send(&json(body)?[..]),
+            None => request.call(),
+        };
+        self.accepted(sent).map(drop)
+    }
+
     /// Sends a `POST` request without a body.
     pub fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, ToolError> {
         let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
@@ -143,6 +161,10 @@ impl Client {
         let text = failure.unwrap_or_else(|_| String::from_utf8_lossy(&body).trim().to_owned());
         Err(ToolError::new(format!("{}: {text}", response.status())))
     }
+}
+
+fn json(body: &impl serde::Serialize) -> Result<Vec<u8>, ToolError> {
+    serde_json::to_vec(body).map_err(|error| ToolError::new(error.to_string()))
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ToolError> {

@@ -25,7 +25,7 @@ use crate::signature;
 #[derive(Debug, Subcommand)]
 pub enum JobCommand {
     /// Upload images and create a job
-    Create(Create),
+    Create(Box<Create>),
     /// List the newest jobs
     List,
     /// Show a job with its document and executions
@@ -52,8 +52,14 @@ pub enum JobCommand {
 #[derive(Debug, Args)]
 pub struct Create {
     /// Things that get an execution
-    #[arg(long = "thing", required = true, num_args = 1..)]
+    #[arg(long = "thing", required_unless_present = "groups", num_args = 1..)]
     things: Vec<String>,
+    /// Groups whose things get an execution
+    #[arg(long = "group", num_args = 1..)]
+    groups: Vec<String>,
+    /// Things that join one of the groups later get the job, too; it ends when it is cancelled
+    #[arg(long, requires = "groups")]
+    continuous: bool,
     /// Images, in the order of their file ids: one, or one for each slot if they are linked for slots. The signature is read
     /// from the image's name with `.sig`
     #[arg(long = "image", required_unless_present = "document", num_args = 1..)]
@@ -144,6 +150,8 @@ impl Create {
         };
         Ok(NewJob {
             things: self.things.clone(),
+            groups: self.groups.clone(),
+            continuous: self.continuous,
             files: types.into_iter().map(file).collect(),
             protocols,
             document: self.document.as_deref().map(document).transpose()?,
@@ -265,7 +273,7 @@ fn watch(client: &Client, id: &str) -> Result<(), ToolError> {
     loop {
         // The job is read before the events: an event between the two requests is printed in the next round.
         let job: JobView = client.get(&format!("/api/jobs/{id}"))?;
-        let ended = job.waiting == 0 && job.executions.iter().all(|execution| execution.terminal);
+        let ended = !job.continuous && job.waiting == 0 && job.executions.iter().all(|execution| execution.terminal);
         let wait_s = if ended { 0 } else { EVENTS_WAIT_MAX.as_secs() };
         let events: Vec<Event> = client.get(&format!("/api/events?job={id}&after={after}&wait_s={wait_s}"))?;
         for event in &events {

@@ -4,6 +4,7 @@
 
 mod client;
 mod explain;
+mod group;
 mod info;
 mod job;
 mod keygen;
@@ -69,6 +70,11 @@ enum Command {
         #[command(subcommand)]
         command: job::JobCommand,
     },
+    /// Put things into groups
+    Group {
+        #[command(subcommand)]
+        command: group::GroupCommand,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -89,6 +95,7 @@ pub fn run(arguments: Arguments) -> Result<(), ToolError> {
         Command::Image { command: ImageCommand::Info { image } } => info::run(&image),
         Command::Explain(explain) => explain.run(),
         Command::Job { command } => command.run(&arguments.server),
+        Command::Group { command } => command.run(&arguments.server),
     }
 }
 

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
@@ -15,18 +14,18 @@ use futures_util::StreamExt;
 use ring::digest::{SHA256, digest};
 
 use super::app::App;
+use super::failure::{failure, refused, store_failure};
+use super::parts::{Body, Parameters};
 use crate::serve::files::UploadError;
 
-use crate::api::{CancelQuery, ErrorBody, EventQuery, JobList, JobRow, JobView, NewJob, SIGNATURE_HEADER};
-use crate::limits::{ADMIN_BODY_BYTES_MAX, EVENTS_WAIT_MAX, NAME_BYTES_MAX, SIGNATURE_TEXT_BYTES_MAX};
+use crate::api::{CancelQuery, EventQuery, JobList, JobRow, JobView, NewJob, SIGNATURE_HEADER};
+use crate::limits::{EVENTS_WAIT_MAX, NAME_BYTES_MAX, SIGNATURE_TEXT_BYTES_MAX};
 use crate::model::{Event, Image};
 use crate::serve::jobs::file_types;
-use crate::serve::jobs::job_admin::AdminError;
-use crate::serve::log::report_error;
 use crate::store::StoreError;
 
-/// The routes below `/api`.
-pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
+/// The routes below `/api`, except those of the groups; the caller adds the check of the token.
+pub fn router() -> Router<Arc<App>> {
     Router::new()
         // The upload enforces its own limit.
         .route("/api/images/{name}", put(upload).layer(DefaultBodyLimit::disable()))
@@ -34,13 +33,15 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/api/jobs/{id}", put(create).get(show))
         .route("/api/jobs/{id}/cancel", post(cancel))
         .route("/api/events", get(events))
-        .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX))
-        .route_layer(from_fn_with_state(Arc::clone(app), require_token))
 }
 
-async fn require_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// Refuses a request without the admin token.
+pub async fn require_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    // RFC 9110, section 11.1: the scheme is case-insensitive.
+    let given =
+        given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let given = given.map_or("", |(_, token)| token);
     // Digests are compared so that the comparison time reveals nothing about the token.
     if digest(&SHA256, given.trim().as_bytes()).as_ref() != app.token_digest {
         return failure(StatusCode::UNAUTHORIZED, "the bearer token is missing or wrong");
@@ -48,7 +49,12 @@ async fn require_token(State(app): State<Arc<App>>, request: Request, next: Next
     next.run(request).await
 }
 
-async fn upload(State(app): State<Arc<App>>, Path(name): Path<String>, headers: HeaderMap, body: Body) -> Response {
+async fn upload(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: axum::body::Body,
+) -> Response {
     let Ok(signature) = headers.get(SIGNATURE_HEADER).map(|value| value.to_str().map(str::to_owned)).transpose() else {
         return failure(StatusCode::BAD_REQUEST, &format!("{SIGNATURE_HEADER} is not base64: it is not ASCII"));
     };
@@ -71,7 +77,12 @@ async fn upload(State(app): State<Arc<App>>, Path(name): Path<String>, headers: 
     }
 }
 
-async fn receive(app: &App, name: String, signature: Option<String>, body: Body) -> Result<Image, UploadError> {
+async fn receive(
+    app: &App,
+    name: String,
+    signature: Option<String>,
+    body: axum::body::Body,
+) -> Result<Image, UploadError> {
     let mut upload = app.files.begin().map_err(UploadError::Store)?;
     let mut pieces = body.into_data_stream();
     while let Some(piece) = pieces.next().await {
@@ -85,7 +96,7 @@ async fn receive(app: &App, name: String, signature: Option<String>, body: Body)
     Ok(image)
 }
 
-async fn create(State(app): State<Arc<App>>, Path(id): Path<String>, Json(mut job): Json<NewJob>) -> Response {
+async fn create(State(app): State<Arc<App>>, Path(id): Path<String>, Body(mut job): Body<NewJob>) -> Response {
     let created = match file_types::set(&app.store, &app.files, &mut job).await {
         Ok(()) => app.jobs.create(id, job).await,
         Err(error) => Err(error),
@@ -96,7 +107,11 @@ async fn create(State(app): State<Arc<App>>, Path(id): Path<String>, Json(mut jo
     }
 }
 
-async fn cancel(State(app): State<Arc<App>>, Path(id): Path<String>, Query(cancel): Query<CancelQuery>) -> Response {
+async fn cancel(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Parameters(cancel): Parameters<CancelQuery>,
+) -> Response {
     match app.jobs.cancel(id, cancel.force).await {
         Ok(canceled) => Json(canceled).into_response(),
         Err(error) => refused(&error),
@@ -124,7 +139,7 @@ async fn look_up(app: &App, id: &str) -> Result<Option<JobView>, StoreError> {
     Ok(Some(JobView::new(&job, &executions, counts.waiting)))
 }
 
-async fn events(State(app): State<Arc<App>>, Query(feed): Query<EventQuery>) -> Response {
+async fn events(State(app): State<Arc<App>>, Parameters(feed): Parameters<EventQuery>) -> Response {
     let wait = Duration::from_secs(feed.wait_s).min(EVENTS_WAIT_MAX);
     let until = tokio::time::Instant::now() + wait;
     let mut seen = feed.after;
@@ -139,28 +154,4 @@ async fn events(State(app): State<Arc<App>>, Query(feed): Query<EventQuery>) -> 
         // With a filter the newest event may belong to another job: wait for the next one.
         seen = app.store.wait_for_event(seen, until - tokio::time::Instant::now()).await;
     }
-}
-
-fn refused(error: &AdminError) -> Response {
-    match error {
-        AdminError::Bad(text) => failure(StatusCode::BAD_REQUEST, text),
-        AdminError::NoJob(id) => failure(StatusCode::NOT_FOUND, &format!("there is no job {id}")),
-        AdminError::Ended { id, status } => failure(StatusCode::CONFLICT, &format!("job {id} is {status}")),
-        AdminError::Stopping => failure(StatusCode::SERVICE_UNAVAILABLE, "the service is stopping"),
-        AdminError::Store(error) => store_failure(error),
-    }
-}
-
-fn store_failure(error: &StoreError) -> Response {
-    let status = match error {
-        StoreError::JobExists { .. } => StatusCode::CONFLICT,
-        StoreError::Full => StatusCode::INSUFFICIENT_STORAGE,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    report_error(format_args!("admin request: {error}"));
-    failure(status, &error.to_string())
-}
-
-fn failure(status: StatusCode, text: &str) -> Response {
-    (status, Json(ErrorBody { error: text.to_owned() })).into_response()
 }

@@ -2,18 +2,26 @@
 
 mod admin;
 pub mod app;
+mod failure;
+mod groups;
 mod images;
 pub mod listener;
+mod parts;
 mod range;
 pub mod url_limit;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
 
 use self::app::App;
+use crate::limits::ADMIN_BODY_BYTES_MAX;
 
 /// All routes.
 pub fn router(app: Arc<App>) -> Router {
-    images::router().merge(admin::router(&app)).with_state(app)
+    let api = admin::router().merge(groups::router()).layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX));
+    let api = api.route_layer(from_fn_with_state(Arc::clone(&app), admin::require_token));
+    images::router().merge(api).with_state(app)
 }

@@ -2,7 +2,7 @@
 
 use ota_pal::HEADER_BYTES;
 
-use super::job_admin::AdminError;
+use super::admin_error::AdminError;
 use crate::api::NewJob;
 use crate::limits::FILES_MAX;
 use crate::model::Image;

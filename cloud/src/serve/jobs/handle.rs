@@ -2,8 +2,8 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::admin_error::AdminError;
 use super::job_actor::{Answer, Command};
-use super::job_admin::AdminError;
 use super::seen_things::SeenThings;
 use crate::api::{CancelResponse, CreateResponse, NewJob};
 
@@ -43,6 +43,17 @@ impl JobsHandle {
     /// Dropping the future does not undo the cancellation.
     pub async fn cancel(&self, id: String, force: bool) -> Result<CancelResponse, AdminError> {
         self.ask(|done| Command::Cancel { id, force, done }).await
+    }
+
+    /// Adds things to a group. They have the executions of its continuous jobs when this returns, and are notified afterwards.
+    ///
+    /// Errors: see [`AdminError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not undo it.
+    pub async fn join(&self, group: String, things: Vec<String>) -> Result<(), AdminError> {
+        self.ask(|done| Command::Join { group, things, done }).await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, AdminError> {

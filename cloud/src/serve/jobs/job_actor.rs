@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::admin_error::AdminError;
 use super::codec;
 use super::expiry_gate::ExpiryGate;
-use super::job_admin::AdminError;
 use super::messages::{IncomingRequest, Notification};
 use super::notify_queue::{NotifyQueue, PendingNotify};
 use super::rollouts::{Advanced, Rollouts};
@@ -29,6 +29,8 @@ pub enum Command {
     Create { id: String, job: Box<NewJob>, done: Answer<()> },
     /// Admin request: cancel a job.
     Cancel { id: String, force: bool, done: Answer<CancelResponse> },
+    /// Admin request: add things to a group.
+    Join { group: String, things: Vec<String>, done: Answer<()> },
 }
 
 /// Receives the result of an admin request. If the receiver is dropped, the change still takes effect.
@@ -97,7 +99,9 @@ impl JobActor {
 
     async fn resume_rollouts(&mut self) {
         match self.jobs.unfinished_rollouts().await {
-            Ok(found) => found.into_iter().for_each(|(id, config)| self.rollouts.add(id, config, Instant::now())),
+            Ok(found) => {
+                found.into_iter().for_each(|job| self.rollouts.add(job.id, job.config, job.continuous, Instant::now()))
+            }
             Err(error) => report_error(format_args!("rollouts: {error}")),
         }
     }
@@ -112,6 +116,10 @@ impl JobActor {
         match command {
             Command::Request(received) => self.answer(received).await,
             Command::Create { id, job, done } => self.create(&id, &job, done).await,
+            Command::Join { group, things, done } => {
+                let joined = self.jobs.join(&group, &things, now_s()).await;
+                let _ = done.send(joined.map(|due| self.notify_queue.add(due)));
+            }
             Command::Cancel { id, force, done } => match self.jobs.begin_cancel(&id, force).await {
                 Ok(cancellation) => {
                     self.rollouts.remove(&id);
@@ -163,7 +171,7 @@ impl JobActor {
     async fn create(&mut self, id: &str, job: &NewJob, done: Answer<()>) {
         let created = self.jobs.create(id, job).await;
         if created.is_ok() {
-            self.rollouts.add(id.to_owned(), job.config.clone(), Instant::now());
+            self.rollouts.add(id.to_owned(), job.config.clone(), job.continuous, Instant::now());
         }
         let _ = done.send(created.map(|due| self.notify_queue.add(due)));
     }

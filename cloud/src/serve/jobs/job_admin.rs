@@ -5,53 +5,33 @@ use std::collections::HashSet;
 
 use ota_jobs::{FieldError, JobId, RawJson, ThingName};
 
+use super::admin_error::AdminError;
 use super::document::{self, DocumentFile};
+use super::groups;
 use crate::api::{NewFile, NewJob, Protocol};
 use crate::clock::now_s;
 use crate::ids::stream_name;
 use crate::limits::{DOCUMENT_BYTES_MAX, FILES_MAX, NAME_BYTES_MAX, THINGS_MAX, TIMER_MINUTES};
 use crate::model::{AuditNote, Execution, Image, Job};
 use crate::serve::log::quote;
-use crate::store::{NewJobRecord, Store, StoreError};
+use crate::store::{NewJobRecord, Store};
 
 /// Default name of the verification key.
 const KEY_NAME_DEFAULT: &str = "main";
-
-/// Why an admin request failed.
-#[derive(Debug)]
-pub enum AdminError {
-    /// The request is invalid; the text names the reason.
-    Bad(String),
-    /// The job does not exist.
-    NoJob(String),
-    /// The job has ended; nothing can be cancelled.
-    Ended {
-        /// The job.
-        id: String,
-        /// Its final state.
-        status: &'static str,
-    },
-    /// The service is shutting down.
-    Stopping,
-    /// Error of the store.
-    Store(StoreError),
-}
-
-impl From<StoreError> for AdminError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
 
 fn bad(text: impl Into<String>) -> AdminError {
     AdminError::Bad(text.into())
 }
 
-/// Validates and stores a job; each thing has a queued execution when this returns.
+/// Validates and stores a job; each thing has a queued execution when this returns, or waits for one. Returns the things.
 ///
 /// Errors: `Bad` with the reason; `Store` with `JobExists` or `Full`.
-pub async fn create(store: &Store, id: &str, new: &NewJob) -> Result<(), AdminError> {
+pub async fn create(store: &Store, id: &str, new: &NewJob) -> Result<Vec<String>, AdminError> {
     check(id, new).map_err(AdminError::Bad)?;
+    let things = groups::things(store, &new.things, &new.groups).await?;
+    if things.len() > THINGS_MAX || things.is_empty() && !new.continuous {
+        return Err(bad(format!("{} things with those of the groups, 1 to {THINGS_MAX} are taken", things.len())));
+    }
     let files = files(store, &new.files).await?;
     let stream = (!files.is_empty()).then(stream_name);
     let document = match (&new.document, &stream) {
@@ -70,11 +50,13 @@ pub async fn create(store: &Store, id: &str, new: &NewJob) -> Result<(), AdminEr
         stream,
         timeout_s: new.timeout_minutes.map(|minutes| minutes * 60),
         config: new.config.clone(),
+        continuous: new.continuous,
         canceled: false,
         created_at_s: now_s(),
     };
     let files: Vec<(u32, String)> = files.iter().map(|f| (u32::from(f.file_id), f.image.id.clone())).collect();
-    Ok(store.create_job(&NewJobRecord { job: &job, things: &new.things, files: &files }).await?)
+    store.create_job(&NewJobRecord { job: &job, things: &things, files: &files, groups: &new.groups }).await?;
+    Ok(things)
 }
 
 /// Checks what needs no store; `ota` calls it before it uploads images.
@@ -82,7 +64,10 @@ pub async fn create(store: &Store, id: &str, new: &NewJob) -> Result<(), AdminEr
 /// Errors: the reason.
 pub fn check(id: &str, new: &NewJob) -> Result<(), String> {
     JobId::new(id).map_err(|error| format!("job id: {error}"))?;
-    if new.things.is_empty() || new.things.len() > THINGS_MAX {
+    if new.continuous && new.groups.is_empty() {
+        return Err("a continuous job is for groups".to_owned());
+    }
+    if new.things.is_empty() && new.groups.is_empty() || new.things.len() > THINGS_MAX {
         return Err(format!("{} things, 1 to {THINGS_MAX} are taken", new.things.len()));
     }
     let mut seen = HashSet::new();

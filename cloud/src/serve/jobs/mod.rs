@@ -5,10 +5,12 @@
 //! `rollouts` creates the executions of a job over time, and aborts it.
 //! Timers expire while `expiry_gate` is open, and follow the steps that `wall_clock` detects.
 
+pub mod admin_error;
 pub mod codec;
 mod document;
 mod expiry_gate;
 pub mod file_types;
+pub mod groups;
 pub mod handle;
 pub mod job_actor;
 pub mod job_admin;

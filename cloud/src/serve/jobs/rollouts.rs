@@ -20,6 +20,7 @@ pub struct Rollouts {
 struct RunningJob {
     id: String,
     config: JobConfig,
+    continuous: bool,
     pace: Pace,
     /// When it was advanced last.
     at: Instant,
@@ -43,9 +44,9 @@ enum Progress {
 
 impl Rollouts {
     /// Adds a job.
-    pub fn add(&mut self, id: String, config: JobConfig, now: Instant) {
+    pub fn add(&mut self, id: String, config: JobConfig, continuous: bool, now: Instant) {
         if config.rollout.is_some() || config.abort.is_some() {
-            self.jobs.push(RunningJob { id, config, pace: Pace::default(), at: now });
+            self.jobs.push(RunningJob { id, config, continuous, pace: Pace::default(), at: now });
         }
     }
 
@@ -82,7 +83,7 @@ impl RunningJob {
     /// Errors: nothing was changed; the next advance does it.
     async fn advance(&mut self, jobs: &JobService, now: Instant, now_s: u64) -> Result<Progress, StoreError> {
         let counts = jobs.counts(&self.id).await?;
-        if counts.is_ended() {
+        if counts.is_ended() && !self.continuous {
             return Ok(Progress::Ended);
         }
         if let Some(reason) = self.config.abort.as_ref().and_then(|config| rollout::abort_reason(config, &counts)) {
@@ -172,7 +173,7 @@ mod tests {
         let after = |seconds| begin + Duration::from_secs(seconds);
         let jobs = with_job(&dir).await;
         let mut rollouts = Rollouts::default();
-        rollouts.add("one".into(), config(), begin);
+        rollouts.add("one".into(), config(), false, begin);
         assert_eq!(notified(&mut rollouts, &jobs, begin).await, ["t0"]);
         assert_eq!(notified(&mut rollouts, &jobs, begin).await, [""; 0]);
         assert_eq!(notified(&mut rollouts, &jobs, after(2)).await, ["t1", "t2"]);
@@ -182,8 +183,8 @@ mod tests {
         drop(jobs);
         let jobs = service(&dir).await;
         let mut rollouts = Rollouts::default();
-        for (id, config) in jobs.unfinished_rollouts().await.unwrap() {
-            rollouts.add(id, config, begin);
+        for job in jobs.unfinished_rollouts().await.unwrap() {
+            rollouts.add(job.id, job.config, job.continuous, begin);
         }
         assert_eq!(notified(&mut rollouts, &jobs, begin).await, ["t3"]);
         assert_eq!(notified(&mut rollouts, &jobs, after(60)).await, ["t4"]);
@@ -201,7 +202,7 @@ mod tests {
         let (dir, begin) = (TempDir::new(), Instant::now());
         let jobs = with_job(&dir).await;
         let mut rollouts = Rollouts::default();
-        rollouts.add("one".into(), config(), begin);
+        rollouts.add("one".into(), config(), false, begin);
         notified(&mut rollouts, &jobs, begin).await;
         notified(&mut rollouts, &jobs, begin + Duration::from_secs(2)).await;
         end(&jobs, "t0", Status::Succeeded).await;

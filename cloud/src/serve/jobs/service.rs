@@ -6,14 +6,15 @@
 
 use ota_jobs::RejectCode;
 
+use super::admin_error::AdminError;
 use super::document::with_urls;
-use super::job_admin::{self, AdminError, audit_note};
+use super::groups;
+use super::job_admin::{self, audit_note};
 use super::messages::{ExecutionView, Notification, Reply, Request};
 use super::notify_queue::{NextChange, PendingNotify};
 use super::rollout;
 use super::rules::{self, Change, QueueChange, Refusal, StepTimer};
 use crate::api::{CancelResponse, NewJob, job_status};
-use crate::job_config::JobConfig;
 use crate::limits::{CHANGES_PER_TRANSACTION_MAX, THINGS_PER_PAGE_MAX};
 use crate::model::{AuditNote, Counts, Execution, Job};
 use crate::serve::log::report_error;
@@ -222,16 +223,26 @@ impl JobService {
     ///
     /// Errors: see [`job_admin::create`].
     pub async fn create(&self, id: &str, job: &NewJob) -> Result<Vec<PendingNotify>, AdminError> {
-        job_admin::create(&self.store, id, job).await?;
+        let things = job_admin::create(&self.store, id, job).await?;
         if job.config.rollout.is_some() {
             return Ok(Vec::new());
         }
         let first = NextChange::If(id.to_owned());
-        Ok(job
-            .things
-            .iter()
-            .map(|thing| PendingNotify { thing: thing.clone(), list: true, first: first.clone() })
-            .collect())
+        Ok(things.into_iter().map(|thing| PendingNotify { thing, list: true, first: first.clone() }).collect())
+    }
+
+    /// Adds things to a group. Those without an execution of a continuous job of the group get one; returns the
+    /// notifications owed.
+    ///
+    /// Errors: `NoGroup`; `Bad` for a name; `Store`, and then nothing was changed.
+    pub async fn join(&self, group: &str, things: &[String], now_s: u64) -> Result<Vec<PendingNotify>, AdminError> {
+        groups::check_things(things)?;
+        if self.store.members(group).await?.is_none() {
+            return Err(AdminError::NoGroup(group.to_owned()));
+        }
+        let created = self.store.add_members(group, things, now_s).await?;
+        let owed = |(thing, job)| PendingNotify { thing, list: true, first: NextChange::If(job) };
+        Ok(created.into_iter().map(owed).collect())
     }
 
     /// Starts to cancel a job: its queued executions and, if forced, those in progress.
@@ -239,7 +250,8 @@ impl JobService {
     /// Errors: `NoJob`; `Ended` if no execution is pending; `Store`, and then nothing was changed.
     pub async fn begin_cancel(&self, id: &str, force: bool) -> Result<Cancellation, AdminError> {
         let job = self.store.job(id).await?.ok_or_else(|| AdminError::NoJob(id.to_owned()))?;
-        if self.counts(id).await?.is_ended() {
+        let is_open = job.continuous && !job.canceled;
+        if !is_open && self.counts(id).await?.is_ended() {
             return Err(AdminError::Ended { id: id.to_owned(), status: job_status(job.canceled, true) });
         }
         Ok(self.start_cancel(id, force, "cancelled").await?)
@@ -270,8 +282,8 @@ impl JobService {
         self.store.roll_out(id, max, now_s).await
     }
 
-    /// Returns the jobs that a restart left at work, with their configuration.
-    pub async fn unfinished_rollouts(&self) -> Result<Vec<(String, JobConfig)>, StoreError> {
+    /// Returns the jobs with a configuration that a restart left at work.
+    pub async fn unfinished_rollouts(&self) -> Result<Vec<Job>, StoreError> {
         self.store.unfinished_rollouts().await
     }
 

@@ -273,8 +273,17 @@ mod tests {
         let stream = Some("stream".to_owned());
         let (document, timeout_s) = ("{}".to_owned(), None);
         let config = crate::job_config::JobConfig::default();
-        let job = Job { id: "one".into(), document, stream, timeout_s, config, canceled: false, created_at_s: 1 };
-        let created = NewJobRecord { job: &job, things: &["lamp".to_owned()], files: &[(0, id)] };
+        let job = Job {
+            id: "one".into(),
+            document,
+            stream,
+            timeout_s,
+            config,
+            continuous: false,
+            canceled: false,
+            created_at_s: 1,
+        };
+        let created = NewJobRecord { job: &job, things: &["lamp".to_owned()], files: &[(0, id)], groups: &[] };
         store.create_job(&created).await.unwrap();
         Streams::new(store, files)
     }

@@ -3,7 +3,7 @@
 use ota_jobs::{RejectCode, Status};
 
 use super::*;
-use crate::job_config::{FailureType, RetryConfig, RetryCriterion};
+use crate::job_config::{FailureType, JobConfig, RetryConfig, RetryCriterion};
 use crate::limits::{DATABASE_BYTES_MAX, EVENTS_PER_EXECUTION_MAX};
 use crate::serve::jobs::rules::{Change, StepTimer};
 use crate::testing::TempDir;
@@ -348,9 +348,16 @@ async fn a_change_of_a_version_that_is_gone_is_not_written() {
 #[tokio::test]
 async fn invalid_jobs_are_rejected_with_the_reason() {
     let world = TestService::new().await;
+    world.jobs.store.create_group("none", NOW_S).await.unwrap();
     let bad = [
         ("a b", new_job(), "jobId"),
         ("one", NewJob { things: vec![], ..new_job() }, "0 things"),
+        ("one", NewJob { continuous: true, ..new_job() }, "for groups"),
+        (
+            "one",
+            NewJob { things: vec![], groups: vec!["none".into()], ..new_job() },
+            "0 things with those of the groups",
+        ),
         ("one", NewJob { things: vec!["x/y".into()], ..new_job() }, "thing 0, \"x/y\": thingName"),
         ("one", NewJob { things: vec!["x".into(), "x".into()], ..new_job() }, "twice"),
         ("one", NewJob { document: None, ..new_job() }, "either"),
@@ -412,4 +419,47 @@ async fn an_execution_of_a_cancelled_job_is_not_retried() {
     world.cancel("one", false).await;
     world.update("one", to(Status::Failed)).await;
     assert_eq!(stored(&world).await, (1, Status::Failed, 3));
+}
+
+#[tokio::test]
+async fn a_job_for_a_group_is_for_its_members_and_a_continuous_one_for_those_that_join() {
+    let world = TestService::new().await;
+    let (jobs, store) = (&world.jobs, &world.jobs.store);
+    assert!(matches!(jobs.join("lights", &["lamp".into()], NOW_S).await, Err(AdminError::NoGroup(_))));
+    store.create_group("lights", NOW_S).await.unwrap();
+    jobs.join("lights", &["lamp".into(), "bulb".into()], NOW_S).await.unwrap();
+    let of_group = |continuous| NewJob {
+        things: vec!["lamp".into(), "door".into()],
+        groups: vec!["lights".into()],
+        continuous,
+        ..new_job()
+    };
+    let due = jobs.create("snapshot", &of_group(false)).await.unwrap();
+    let things: Vec<&str> = due.iter().map(|due| due.thing.as_str()).collect();
+    assert_eq!(things, ["lamp", "door", "bulb"], "each once");
+    jobs.create("continuous", &of_group(true)).await.unwrap();
+
+    let due = jobs.join("lights", &["star".into(), "bulb".into()], NOW_S).await.unwrap();
+    assert_eq!(due.len(), 1, "only the new one");
+    assert_eq!(summary(&world.notifications(&due).await), ["list 1", "first continuous"]);
+    store.remove_members("lights", &["star".into()]).await.unwrap();
+    assert_eq!(store.members("lights").await.unwrap().unwrap(), ["bulb", "lamp"]);
+    assert!(store.execution("star", "continuous").await.unwrap().is_some(), "it stays");
+    assert!(jobs.join("lights", &["star".into()], NOW_S).await.unwrap().is_empty(), "and there is one");
+
+    let ended: Vec<Execution> = store.executions_of("continuous").await.unwrap();
+    for execution in ended {
+        let job_id = "continuous".to_owned();
+        let request =
+            Request::Update { job_id, change: to(Status::Succeeded), include_state: false, include_document: false };
+        jobs.handle(&execution.thing, request, NOW_S).await;
+    }
+    let job = store.job("continuous").await.unwrap().unwrap();
+    let view = crate::api::JobView::new(&job, &store.executions_of("continuous").await.unwrap(), 0);
+    assert_eq!(view.status, "IN_PROGRESS", "it ends when it is cancelled");
+    world.cancel("continuous", false).await;
+    assert!(matches!(jobs.begin_cancel("continuous", false).await, Err(AdminError::Ended { status: "CANCELED", .. })));
+    assert!(jobs.join("lights", &["moon".into()], NOW_S).await.unwrap().is_empty());
+    assert!(store.delete_group("lights").await.unwrap() && !store.delete_group("lights").await.unwrap());
+    assert!(store.members("lights").await.unwrap().is_none());
 }

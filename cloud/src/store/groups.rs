@@ -1,0 +1,104 @@
+//! Groups of things, their members, and the jobs that go on with new members.
+
+use sqlx::Row;
+
+use super::jobs::{insert_executions, insert_things};
+use super::{Store, StoreError, int, uint};
+
+impl Store {
+    /// Creates a group unless it exists.
+    pub async fn create_group(&self, name: &str, now_s: u64) -> Result<(), StoreError> {
+        sqlx::query("INSERT OR IGNORE INTO groups (name, created_at_s) VALUES ($1, $2)")
+            .bind(name)
+            .bind(int(now_s))
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Removes a group. Its things and their executions stay. Returns whether it existed.
+    pub async fn delete_group(&self, name: &str) -> Result<bool, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        for statement in
+            ["DELETE FROM group_members WHERE group_name = $1", "DELETE FROM job_groups WHERE group_name = $1"]
+        {
+            sqlx::query(statement).bind(name).execute(&mut *tx).await?;
+        }
+        let done = sqlx::query("DELETE FROM groups WHERE name = $1").bind(name).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Returns all groups, sorted by name, with the number of their members.
+    pub async fn groups(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT name, (SELECT COUNT(*) FROM group_members WHERE group_name = groups.name) FROM groups ORDER BY name",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, uint(row.try_get(1)?, "members")?))).collect()
+    }
+
+    /// Returns the members of a group, sorted; `None` if there is no such group.
+    pub async fn members(&self, name: &str) -> Result<Option<Vec<String>>, StoreError> {
+        let exists = sqlx::query("SELECT 1 FROM groups WHERE name = $1").bind(name).fetch_optional(&self.pool).await?;
+        if exists.is_none() {
+            return Ok(None);
+        }
+        let rows = sqlx::query("SELECT thing FROM group_members WHERE group_name = $1 ORDER BY thing")
+            .bind(name)
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(Some(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?))
+    }
+
+    /// Adds things to a group that exists, and gives those a queued execution of each continuous job of the group that have
+    /// none. Returns the new executions as thing and job.
+    ///
+    /// Errors: nothing was changed.
+    pub async fn add_members(
+        &self,
+        name: &str,
+        things: &[String],
+        now_s: u64,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let list = serde_json::json!(things).to_string();
+        insert_things(&mut tx, things, now_s).await?;
+        sqlx::query("INSERT OR IGNORE INTO group_members (group_name, thing) SELECT $1, value FROM json_each($2)")
+            .bind(name)
+            .bind(&list)
+            .execute(&mut *tx)
+            .await?;
+        let rows = sqlx::query(
+            "SELECT j.id, t.value FROM job_groups g JOIN jobs j ON j.id = g.job_id JOIN json_each($2) t
+             WHERE g.group_name = $1 AND j.canceled = 0
+             AND NOT EXISTS (SELECT 1 FROM executions e WHERE e.job_id = j.id AND e.thing = t.value)
+             AND NOT EXISTS (SELECT 1 FROM waiting w WHERE w.job_id = j.id AND w.thing = t.value) ORDER BY j.seq, t.key",
+        )
+        .bind(name)
+        .bind(&list)
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut created = Vec::with_capacity(rows.len());
+        let mut newest = 0;
+        for row in &rows {
+            let (job, thing): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+            newest = insert_executions(&mut tx, &job, std::slice::from_ref(&thing), now_s).await?;
+            created.push((thing, job));
+        }
+        tx.commit().await?;
+        self.announce(newest);
+        Ok(created)
+    }
+
+    /// Removes things from a group. Their executions stay.
+    pub async fn remove_members(&self, name: &str, things: &[String]) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM group_members WHERE group_name = $1 AND thing IN (SELECT value FROM json_each($2))")
+            .bind(name)
+            .bind(serde_json::json!(things).to_string())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+}
