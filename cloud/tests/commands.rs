@@ -274,6 +274,33 @@ impl Drop for Served {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_command_updates_one_thing_and_follows_it() {
+    let dir = TempDir::new();
+    let at = dir.path().display();
+    signed(dir.path());
+    let served = Served::start(&dir.path().join("data"));
+    let server = format!("--server http://{} --token-file {at}/data/token", served.http);
+    let (mut lamp, _) = Device::connect(served.mqtt, "lamp", "$aws/things/lamp/#").await;
+    let (mut door, _) = Device::connect(served.mqtt, "door", "$aws/things/door/#").await;
+    for (status, code) in [("SUCCEEDED", 0), ("FAILED", 1)] {
+        let flash = format!("flash lamp {at}/fw.img {server}");
+        let flash = tokio::task::spawn_blocking(move || ota(&flash));
+        let id = loop {
+            let notification = lamp.json("/notify-next").await;
+            if let Some(id) = notification["execution"]["jobId"].as_str() {
+                break id.to_owned();
+            }
+        };
+        lamp.publish(&format!("$aws/things/lamp/jobs/{id}/update"), format!(r#"{{"status":"{status}"}}"#)).await;
+        let output = tokio::time::timeout(common::TIMEOUT, flash).await.unwrap().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{status}");
+        let text = stdout(&output);
+        assert!(text.starts_with(&id) && text.contains("QUEUED") && text.contains(status), "{text}");
+    }
+    assert!(!door.receives("/notify-next", std::time::Duration::from_millis(300)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_created_and_watched_to_its_end_good_or_bad() {
     let dir = TempDir::new();
     let at = dir.path().display();

@@ -3,7 +3,9 @@
 //! Exit codes: 0 success, 1 rejected or failed, 2 wrong usage (from the argument parser).
 
 mod client;
+mod create;
 mod explain;
+mod flash;
 mod group;
 mod info;
 mod job;
@@ -65,6 +67,8 @@ enum Command {
     },
     /// Print the meaning of a reason code
     Explain(explain::Explain),
+    /// Update one thing, and follow the update to its end
+    Flash(flash::Flash),
     /// Create and follow jobs
     Job {
         #[command(subcommand)]
@@ -94,6 +98,7 @@ pub fn run(arguments: Arguments) -> Result<(), ToolError> {
         Command::Verify(verify) => verify.run(),
         Command::Image { command: ImageCommand::Info { image } } => info::run(&image),
         Command::Explain(explain) => explain.run(),
+        Command::Flash(flash) => flash.run(&arguments.server),
         Command::Job { command } => command.run(&arguments.server),
         Command::Group { command } => command.run(&arguments.server),
     }

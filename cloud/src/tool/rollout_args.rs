@@ -10,7 +10,7 @@ use crate::job_config::{
 };
 
 /// Rollout, abort criterion and retries
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct RolloutArgs {
     /// Maximum number of things that get the job in a minute; by default all get it at once
     #[arg(long, value_name = "THINGS")]

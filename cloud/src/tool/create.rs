@@ -1,0 +1,184 @@
+//! `ota job create`: checks and uploads images, and creates a job.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::{Args, ValueEnum};
+use ota_jobs::document::SignatureKind;
+use p256::ecdsa::DerSignature;
+
+use super::client::{Client, escape};
+use super::rollout_args::RolloutArgs;
+use super::{ToolError, is_image, print_line, print_note, read, signature_path};
+use crate::api::{CreateResponse, NewFile, NewJob, Protocol, SIGNATURE_HEADER};
+use crate::model::Image;
+use crate::release::{self, Head};
+use crate::serve::check_job;
+use crate::signature;
+
+/// Upload images and create a job
+#[derive(Debug, Default, Args)]
+pub struct Create {
+    /// Things that get an execution
+    #[arg(long = "thing", required_unless_present = "groups", num_args = 1..)]
+    things: Vec<String>,
+    /// Groups whose things get an execution
+    #[arg(long = "group", num_args = 1..)]
+    groups: Vec<String>,
+    /// Things that join one of the groups later get the job, too; it ends when it is cancelled
+    #[arg(long, requires = "groups")]
+    continuous: bool,
+    /// Images, in the order of their file ids: one, or one for each slot if they are linked for slots. The signature is read
+    /// from the image's name with `.sig`
+    #[arg(long = "image", required_unless_present = "document", num_args = 1..)]
+    images: Vec<PathBuf>,
+    /// Custom job document, a JSON object, instead of images
+    #[arg(long, conflicts_with = "images")]
+    document: Option<PathBuf>,
+    /// Job id; random by default
+    #[arg(long)]
+    id: Option<String>,
+    #[command(flatten)]
+    config: RolloutArgs,
+    /// Ask devices not to postpone the update: `"forced":true` in the document. Their applications decide
+    #[arg(long, conflicts_with = "document")]
+    forced: bool,
+    #[command(flatten)]
+    options: UpdateOptions,
+}
+
+/// What is the same for a job and for an update of one thing
+#[derive(Debug, Default, Args)]
+pub struct UpdateOptions {
+    /// Protocols that devices may use for the download
+    #[arg(long, value_enum, default_value = "mqtt")]
+    protocol: ProtocolName,
+    /// Name of the verification key on the device: `certfile` in the document
+    #[arg(long)]
+    key_name: Option<String>,
+    /// Maximum time that an execution may be in progress. Minutes
+    #[arg(long)]
+    timeout_minutes: Option<u64>,
+    /// Accept images without a signature
+    #[arg(long)]
+    unsigned: bool,
+    /// Accept images without an image header, and signatures of other kinds
+    #[arg(long)]
+    raw: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum ProtocolName {
+    #[default]
+    Mqtt,
+    Http,
+    Both,
+}
+
+impl Create {
+    /// A job that updates one thing.
+    pub fn for_thing(thing: String, images: Vec<PathBuf>, options: UpdateOptions) -> Self {
+        Self { things: vec![thing], images, options, ..Self::default() }
+    }
+
+    /// Uploads the images, creates the job, and prints its id, which is returned.
+    pub fn run(self, client: &Client) -> Result<String, ToolError> {
+        // Everything is checked before the first upload: the service keeps each image for a day at least.
+        let images: Vec<CheckedImage<'_>> =
+            self.images.iter().map(|path| self.check(path)).collect::<Result<_, _>>()?;
+        let heads: Vec<Head> = images.iter().map(CheckedImage::head).collect();
+        let types = release::file_types(&heads).map_err(|error| ToolError::new(error.to_string()))?;
+        let id = self.id.clone().unwrap_or_else(crate::ids::job_id);
+        let mut job = self.job(types)?;
+        check_job(&id, &job).map_err(ToolError::new)?;
+        for (file, image) in job.files.iter_mut().zip(&images) {
+            file.image = upload(client, image)?;
+        }
+        let created: CreateResponse = client.put(&format!("/api/jobs/{}", escape(&id)), &job)?;
+        for thing in &created.unseen {
+            print_note(format_args!("thing {thing} sent no request since the service started: the job waits for it"));
+        }
+        print_line(&id);
+        Ok(id)
+    }
+
+    /// Returns the job; its images have no ids yet.
+    fn job(&self, types: impl IntoIterator<Item = Option<u32>>) -> Result<NewJob, ToolError> {
+        let protocols = match self.options.protocol {
+            ProtocolName::Mqtt => vec![Protocol::Mqtt],
+            ProtocolName::Http => vec![Protocol::Http],
+            ProtocolName::Both => vec![Protocol::Mqtt, Protocol::Http],
+        };
+        let file = |file_type| NewFile {
+            image: String::new(),
+            file_id: None,
+            file_path: None,
+            key_name: self.options.key_name.clone(),
+            file_type,
+        };
+        Ok(NewJob {
+            things: self.things.clone(),
+            groups: self.groups.clone(),
+            continuous: self.continuous,
+            files: types.into_iter().map(file).collect(),
+            protocols,
+            document: self.document.as_deref().map(document).transpose()?,
+            timeout_minutes: self.options.timeout_minutes,
+            config: self.config.config()?,
+            forced: self.forced,
+        })
+    }
+
+    fn check<'a>(&self, path: &'a Path) -> Result<CheckedImage<'a>, ToolError> {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| ToolError::file(path, &"not a file name"))?;
+        let bytes = read(path)?;
+        if !self.options.raw && !is_image(&bytes) {
+            return Err(ToolError::file(path, &"not an image made by `ota sign`: sign the file, or use --raw"));
+        }
+        Ok(CheckedImage { name, bytes, signature: self.signature(path)? })
+    }
+
+    fn signature(&self, image: &Path) -> Result<Option<String>, ToolError> {
+        let path = signature_path(image);
+        match std::fs::read_to_string(&path) {
+            Ok(text) if self.options.raw || is_signature(text.trim()) => Ok(Some(text.trim().to_owned())),
+            Ok(_) => Err(ToolError::file(&path, &"not a signature in base64: sign the image again, or use --raw")),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.options.unsigned => Ok(None),
+            Err(error) => Err(ToolError::file(&path, &format!("{error}; sign the image, or use --unsigned"))),
+        }
+    }
+}
+
+/// A checked image.
+struct CheckedImage<'a> {
+    name: &'a str,
+    bytes: Vec<u8>,
+    signature: Option<String>,
+}
+
+impl CheckedImage<'_> {
+    fn head(&self) -> Head {
+        Head::read(self.name, &self.bytes, self.bytes.len() as u64)
+    }
+}
+
+/// Uploads an image; returns its id.
+fn upload(client: &Client, image: &CheckedImage<'_>) -> Result<String, ToolError> {
+    let extra = image.signature.as_deref().map(|text| (SIGNATURE_HEADER, text));
+    let stored: Image = client.upload(&format!("/api/images/{}", escape(image.name)), &image.bytes, extra)?;
+    Ok(stored.id)
+}
+
+/// Returns whether the text has the format of a supported signature. Its validity is verified by the device.
+fn is_signature(text: &str) -> bool {
+    match signature::kind(text) {
+        SignatureKind::Sha256Ecdsa => STANDARD.decode(text).is_ok_and(|der| DerSignature::from_bytes(&der).is_ok()),
+        _ => true,
+    }
+}
+
+fn document(path: &Path) -> Result<Box<serde_json::value::RawValue>, ToolError> {
+    serde_json::from_slice(&read(path)?).map_err(|error| ToolError::file(path, &error))
+}
