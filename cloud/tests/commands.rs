@@ -350,6 +350,11 @@ async fn a_job_is_created_and_watched_to_its_end_good_or_bad() {
     device.publish("$aws/things/lamp/jobs/start-next", "{}").await;
     device.next("/start-next/accepted").await;
     assert_eq!(create("door lamp", "later"), note);
+    for command in ["job list", "job show late", "group list"] {
+        let printed = done(&format!("{command} --json {server}"));
+        let value: serde_json::Value = serde_json::from_str(&printed).unwrap();
+        assert!(printed.lines().count() == 1 && value.is_object(), "{command}: {printed}");
+    }
     let canceled = done(&format!("job cancel late {server}"));
     assert_eq!(canceled, "1 cancelled\n1 left IN_PROGRESS, use --force to cancel them\n");
     assert_eq!(done(&format!("job cancel late --force {server}")), "1 cancelled\n");
@@ -366,7 +371,11 @@ async fn a_job_is_created_and_watched_to_its_end_good_or_bad() {
         shown.contains("lit  IN_PROGRESS") && shown.contains("lamp  QUEUED") && shown.contains("star  QUEUED"),
         "{shown}"
     );
-    assert_eq!(done(&format!("job cancel lit {server}")), "2 cancelled\n");
+    assert_eq!(done(&format!("job cancel lit --json {server}")), "{\"canceled\":2,\"left_in_progress\":0}\n");
+    let watched = ota(&format!("job watch lit --json {server}"));
+    let events: Vec<serde_json::Value> =
+        stdout(&watched).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(watched.status.code() == Some(1) && events.iter().any(|event| event["text"] == "CANCELED"), "{events:?}");
     done(&format!("group delete lights {server}"));
     for command in ["show lights", "delete lights", "add lights lamp"] {
         let refused = ota(&format!("group {command} {server}"));

@@ -10,7 +10,7 @@ use p256::ecdsa::DerSignature;
 
 use super::client::{Client, escape};
 use super::rollout_args::RolloutArgs;
-use super::{ToolError, is_image, print_line, print_note, read, signature_path};
+use super::{Output, ToolError, is_image, print_line, print_note, read, signature_path};
 use crate::api::{CreateResponse, NewFile, NewJob, Protocol, SIGNATURE_HEADER};
 use crate::model::Image;
 use crate::release::{self, Head};
@@ -76,6 +76,14 @@ enum ProtocolName {
     Both,
 }
 
+/// What is printed with `--json`.
+#[derive(serde::Serialize)]
+struct Created<'a> {
+    id: &'a str,
+    #[serde(flatten)]
+    created: &'a CreateResponse,
+}
+
 impl Create {
     /// A job that updates one thing.
     pub fn for_thing(thing: String, images: Vec<PathBuf>, options: UpdateOptions) -> Self {
@@ -83,7 +91,7 @@ impl Create {
     }
 
     /// Uploads the images, creates the job, and prints its id, which is returned.
-    pub fn run(self, client: &Client) -> Result<String, ToolError> {
+    pub fn run(self, client: &Client, output: Output) -> Result<String, ToolError> {
         // Everything is checked before the first upload: the service keeps each image for a day at least.
         let images: Vec<CheckedImage<'_>> =
             self.images.iter().map(|path| self.check(path)).collect::<Result<_, _>>()?;
@@ -99,7 +107,7 @@ impl Create {
         for thing in &created.unseen {
             print_note(format_args!("thing {thing} sent no request since the service started: the job waits for it"));
         }
-        print_line(&id);
+        output.print(&Created { id: &id, created: &created }, |created| print_line(created.id));
         Ok(id)
     }
 

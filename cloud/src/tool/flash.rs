@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::ToolError;
 use super::client::Server;
 use super::create::{Create, UpdateOptions};
 use super::job::watch;
+use super::{Output, ToolError};
 
 /// Update one thing, and follow the update to its end
 #[derive(Debug, Args)]
@@ -23,9 +23,9 @@ pub struct Flash {
 
 impl Flash {
     /// Creates a job for the thing and follows it; fails unless it succeeds.
-    pub fn run(self, server: &Server) -> Result<(), ToolError> {
+    pub fn run(self, server: &Server, output: Output) -> Result<(), ToolError> {
         let client = server.client()?;
-        let id = Create::for_thing(self.thing, self.images, self.options).run(&client)?;
-        watch(&client, &id)
+        let id = Create::for_thing(self.thing, self.images, self.options).run(&client, output)?;
+        watch(&client, &id, output)
     }
 }

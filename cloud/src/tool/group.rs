@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::client::{Server, escape};
-use super::{ToolError, print_line};
+use super::{Output, ToolError, print_line};
 use crate::api::{GroupList, GroupView, Members};
 
 #[derive(Debug, Subcommand)]
@@ -45,18 +45,20 @@ pub enum GroupCommand {
 
 impl GroupCommand {
     /// Runs the command.
-    pub fn run(self, server: &Server) -> Result<(), ToolError> {
+    pub fn run(self, server: &Server, output: Output) -> Result<(), ToolError> {
         let client = server.client()?;
         let path = |name: &str| format!("/api/groups/{}", escape(name));
         match self {
             Self::List => {
                 let list: GroupList = client.get("/api/groups")?;
-                list.groups.iter().for_each(|group| print_line(format_args!("{}  {}", group.name, group.things)));
+                output.print(&list, |list| {
+                    list.groups.iter().for_each(|group| print_line(format_args!("{}  {}", group.name, group.things)));
+                });
                 Ok(())
             }
             Self::Show { name } => {
                 let group: GroupView = client.get(&path(&name))?;
-                group.things.iter().for_each(print_line);
+                output.print(&group, |group| group.things.iter().for_each(print_line));
                 Ok(())
             }
             Self::Create { name } => client.put::<GroupView>(&path(&name), &()).map(drop),

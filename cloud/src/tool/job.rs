@@ -5,8 +5,8 @@ use ota_jobs::Reason;
 
 use super::client::{Client, Server, escape};
 use super::create::Create;
-use super::{ToolError, explain, print_line};
-use crate::api::{CancelResponse, ExecutionRow, JobList, JobView};
+use super::{Output, ToolError, explain, print_line};
+use crate::api::{CancelResponse, ExecutionRow, JobList, JobRow, JobView};
 use crate::job_config::JobConfig;
 use crate::limits::EVENTS_WAIT_MAX;
 use crate::model::Event;
@@ -39,39 +39,48 @@ pub enum JobCommand {
 
 impl JobCommand {
     /// Runs the command.
-    pub fn run(self, server: &Server) -> Result<(), ToolError> {
+    pub fn run(self, server: &Server, output: Output) -> Result<(), ToolError> {
         let client = server.client()?;
         match self {
-            Self::Create(create) => create.run(&client).map(drop),
-            Self::List => list(&client),
-            Self::Show { id } => show(&client, &id),
-            Self::Watch { id } => watch(&client, &id),
-            Self::Cancel { id, force } => cancel(&client, &id, force),
+            Self::Create(create) => create.run(&client, output).map(drop),
+            Self::List => list(&client, output),
+            Self::Show { id } => show(&client, &id, output),
+            Self::Watch { id } => watch(&client, &id, output),
+            Self::Cancel { id, force } => cancel(&client, &id, force, output),
         }
     }
 }
 
-fn cancel(client: &Client, id: &str, force: bool) -> Result<(), ToolError> {
+fn cancel(client: &Client, id: &str, force: bool, output: Output) -> Result<(), ToolError> {
     let done: CancelResponse = client.post(&format!("/api/jobs/{}/cancel?force={force}", escape(id)))?;
-    print_line(format_args!("{} cancelled", done.canceled));
-    if done.left_in_progress > 0 {
-        print_line(format_args!("{} left IN_PROGRESS, use --force to cancel them", done.left_in_progress));
-    }
+    output.print(&done, |done| {
+        print_line(format_args!("{} cancelled", done.canceled));
+        if done.left_in_progress > 0 {
+            print_line(format_args!("{} left IN_PROGRESS, use --force to cancel them", done.left_in_progress));
+        }
+    });
     Ok(())
 }
 
-fn list(client: &Client) -> Result<(), ToolError> {
+fn list(client: &Client, output: Output) -> Result<(), ToolError> {
     let list: JobList = client.get("/api/jobs")?;
-    for job in list.jobs {
-        let counts = job.executions.iter().map(|(status, count)| format!("{status} {count}"));
-        let counts: Vec<String> = counts.chain(waiting(job.waiting)).collect();
-        print_line(format_args!("{}  {}  {}", job.id, job.status, counts.join(", ")));
-    }
+    output.print(&list, |list| list.jobs.iter().for_each(print_row));
     Ok(())
 }
 
-fn show(client: &Client, id: &str) -> Result<(), ToolError> {
+fn print_row(job: &JobRow) {
+    let counts = job.executions.iter().map(|(status, count)| format!("{status} {count}"));
+    let counts: Vec<String> = counts.chain(waiting(job.waiting)).collect();
+    print_line(format_args!("{}  {}  {}", job.id, job.status, counts.join(", ")));
+}
+
+fn show(client: &Client, id: &str, output: Output) -> Result<(), ToolError> {
     let job: JobView = client.get(&format!("/api/jobs/{}", escape(id)))?;
+    output.print(&job, print_view);
+    Ok(())
+}
+
+fn print_view(job: &JobView) {
     print_line(format_args!("{}  {}", job.id, job.status));
     print_line(format_args!("document {}", job.document));
     if job.config != JobConfig::default() {
@@ -81,7 +90,6 @@ fn show(client: &Client, id: &str) -> Result<(), ToolError> {
         print_line(line(execution));
     }
     waiting(job.waiting).into_iter().for_each(print_line);
-    Ok(())
 }
 
 /// The things that have no execution yet, if there are any.
@@ -107,17 +115,20 @@ fn meaning(details: &str) -> Option<&'static str> {
 /// Prints the events of a job until it has ended.
 ///
 /// Errors: an execution did not succeed.
-pub fn watch(client: &Client, id: &str) -> Result<(), ToolError> {
+pub fn watch(client: &Client, id: &str, output: Output) -> Result<(), ToolError> {
     let id = escape(id);
     let mut after = 0;
     loop {
         // The job is read before the events: an event between the two requests is printed in the next round.
         let job: JobView = client.get(&format!("/api/jobs/{id}"))?;
-        let ended = !job.continuous && job.waiting == 0 && job.executions.iter().all(|execution| execution.terminal);
+        let is_closed = job.waiting == 0 && (!job.continuous || job.status == "CANCELED");
+        let ended = is_closed && job.executions.iter().all(|execution| execution.terminal);
         let wait_s = if ended { 0 } else { EVENTS_WAIT_MAX.as_secs() };
         let events: Vec<Event> = client.get(&format!("/api/events?job={id}&after={after}&wait_s={wait_s}"))?;
         for event in &events {
-            print_line(format_args!("{}  {}", event.thing.as_deref().unwrap_or("-"), event.text));
+            output.print(event, |event| {
+                print_line(format_args!("{}  {}", event.thing.as_deref().unwrap_or("-"), event.text));
+            });
             after = event.seq;
         }
         if ended && events.is_empty() {

@@ -48,8 +48,28 @@ impl std::fmt::Display for ToolError {
 pub struct Arguments {
     #[command(flatten)]
     server: client::Server,
+    /// Print results of the service as JSON, one value a line
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
+}
+
+/// How results of the service are printed.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    json: bool,
+}
+
+impl Output {
+    /// Prints a result as JSON, or by `text`.
+    fn print<T: serde::Serialize>(self, result: &T, text: impl FnOnce(&T)) {
+        if self.json {
+            print_line(serde_json::to_string(result).expect("names, numbers and texts"));
+        } else {
+            text(result);
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -92,15 +112,16 @@ enum ImageCommand {
 
 /// Runs one command; results are printed to stdout.
 pub fn run(arguments: Arguments) -> Result<(), ToolError> {
+    let output = Output { json: arguments.json };
     match arguments.command {
         Command::Keygen(keygen) => keygen.run(),
         Command::Sign(sign) => sign.run(),
         Command::Verify(verify) => verify.run(),
         Command::Image { command: ImageCommand::Info { image } } => info::run(&image),
         Command::Explain(explain) => explain.run(),
-        Command::Flash(flash) => flash.run(&arguments.server),
-        Command::Job { command } => command.run(&arguments.server),
-        Command::Group { command } => command.run(&arguments.server),
+        Command::Flash(flash) => flash.run(&arguments.server, output),
+        Command::Job { command } => command.run(&arguments.server, output),
+        Command::Group { command } => command.run(&arguments.server, output),
     }
 }
 
