@@ -102,6 +102,9 @@ pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum number of queued log lines; further ones are dropped and counted.
 pub const LOG_LINES_QUEUED_MAX: usize = 16_384;
 
+/// Maximum number of lines about errors in a second; the number of further ones is printed later.
+pub const ERROR_LINES_MAX: u64 = 50;
+
 /// Longest text of a log line or event that quotes a device. Unit: characters.
 pub const QUOTE_CHARS_MAX: usize = 160;
 

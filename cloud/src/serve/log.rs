@@ -4,11 +4,13 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use serde::Serialize;
 
+use super::line_limit::{LineLimit, Verdict};
 use crate::clock::now_ms;
 use crate::limits::{LOG_LINES_QUEUED_MAX, QUOTE_CHARS_MAX};
 
@@ -115,9 +117,17 @@ fn write_all(lines: &Receiver<String>, dropped: &AtomicU64) {
     }
 }
 
-/// Writes an error to stderr; errors of stderr are ignored.
+/// Writes an error to stderr, at most [`ERROR_LINES_MAX`](crate::limits::ERROR_LINES_MAX) in a second; errors of stderr are
+/// ignored.
 pub fn report_error(text: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "ota-cloud: {text}");
+    static LIMIT: Mutex<LineLimit> = Mutex::new(LineLimit::new());
+    let verdict = LIMIT.lock().unwrap_or_else(PoisonError::into_inner).line(Instant::now());
+    let Verdict::Write { omitted } = verdict else { return };
+    let mut out = std::io::stderr();
+    if omitted > 0 {
+        let _ = writeln!(out, "ota-cloud: {omitted} lines about errors were omitted");
+    }
+    let _ = writeln!(out, "ota-cloud: {text}");
 }
 
 /// Returns untrusted text for a log line: control characters replaced, truncated to [`QUOTE_CHARS_MAX`].

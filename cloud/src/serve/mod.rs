@@ -9,6 +9,7 @@ mod connection_limit;
 mod files;
 mod http;
 mod jobs;
+mod line_limit;
 mod log;
 mod mqtt;
 mod router;
