@@ -88,6 +88,9 @@ pub struct CreateResponse {
     /// Things of the job from which no request arrived since the service started, at most `UNSEEN_LISTED_MAX` of them.
     #[serde(default, rename = "unheard")]
     pub unseen: Vec<String>,
+    /// Things of the job that it passes over because they are pinned, at most `UNSEEN_LISTED_MAX` of them.
+    #[serde(default)]
+    pub pinned: Vec<String>,
 }
 
 /// Response to `POST /api/jobs/{id}/cancel`.
@@ -257,11 +260,11 @@ pub struct GroupView {
     pub things: Vec<String>,
 }
 
-/// `POST` and `DELETE /api/groups/{name}/things`.
+/// `POST` and `DELETE /api/groups/{name}/things`; `GET /api/pins`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Members {
-    /// Things that join or leave the group.
+    /// Things that join or leave the group, or are pinned.
     pub things: Vec<String>,
 }
 

@@ -382,6 +382,13 @@ async fn a_job_is_created_and_watched_to_its_end_good_or_bad() {
         let text = String::from_utf8(refused.stderr).unwrap();
         assert!(refused.status.code() == Some(1) && text.contains("there is no group lights"), "{text}");
     }
+    done(&format!("device pin lamp {server}"));
+    assert_eq!(done(&format!("device pinned {server}")), "lamp\n");
+    let refused = ota(&format!("job create --thing lamp --image {at}/fw.img {server}"));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("all things of the job are pinned"));
+    assert!(create("door lamp", "pinned").contains("thing lamp is pinned"));
+    assert!(!done(&format!("job show pinned {server}")).contains("lamp  QUEUED"));
+    done(&format!("device unpin lamp {server}"));
     let rate = "--per-minute 1 --abort-percent 12.5 --abort-min 4 --retries 2";
     done(&format!("job create --thing door lamp --image {at}/fw.img --id slow {rate} {server}"));
     let shown = done(&format!("job show slow {server}"));

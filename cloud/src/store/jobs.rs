@@ -220,7 +220,8 @@ async fn insert_job(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
     Ok(())
 }
 
-// One statement per table, independent of the number of things: SQLite splits the JSON array, in its order.
+// One statement per table, independent of the number of things: SQLite splits the JSON array, in its order. Pinned things
+// get no execution.
 
 pub(super) async fn insert_things(tx: &mut Tx<'_>, things: &[String], now_s: u64) -> Result<(), StoreError> {
     sqlx::query("INSERT OR IGNORE INTO things (name, created_at_s) SELECT value, $2 FROM json_each($1)")
@@ -250,7 +251,8 @@ pub(super) async fn insert_executions(
     let (at_s, list) = (int(now_s), serde_json::json!(things).to_string());
     sqlx::query(
         "INSERT INTO executions (job_id, thing, number, status, queued_at_s, updated_at_s, version)
-         SELECT $1, value, 1, 'QUEUED', $2, $2, 1 FROM json_each($3) ORDER BY key",
+         SELECT $1, value, 1, 'QUEUED', $2, $2, 1 FROM json_each($3)
+         WHERE value NOT IN (SELECT name FROM things WHERE pinned_at_s IS NOT NULL) ORDER BY key",
     )
     .bind(job_id)
     .bind(at_s)
@@ -259,7 +261,9 @@ pub(super) async fn insert_executions(
     .await?;
     let done = sqlx::query(
         "INSERT INTO events (at_ms, kind, job_id, thing, text)
-         SELECT $1, 'execution', $2, value, 'QUEUED' FROM json_each($3) ORDER BY key",
+         SELECT $1, 'execution', $2, value,
+         CASE WHEN value IN (SELECT name FROM things WHERE pinned_at_s IS NOT NULL)
+         THEN 'passed over: the thing is pinned' ELSE 'QUEUED' END FROM json_each($3) ORDER BY key",
     )
     .bind(int(now_ms()))
     .bind(job_id)

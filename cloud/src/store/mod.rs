@@ -6,6 +6,7 @@ mod executions;
 mod groups;
 mod images;
 mod jobs;
+mod pins;
 
 pub use executions::ExecutionChange;
 pub use jobs::{JobSummary, NewJobRecord};
@@ -253,7 +254,7 @@ mod tests {
         let options = SqliteConnectOptions::new().filename(path);
         let old = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
         let undo = "DROP TABLE waiting; DROP TABLE job_groups; DROP TABLE group_members; DROP TABLE groups; DROP INDEX executions_of_job; DROP INDEX events_of_execution;
-            ALTER TABLE jobs DROP COLUMN config; ALTER TABLE jobs DROP COLUMN continuous; PRAGMA user_version = 1;
+            ALTER TABLE things DROP COLUMN pinned_at_s; ALTER TABLE jobs DROP COLUMN config; ALTER TABLE jobs DROP COLUMN continuous; PRAGMA user_version = 1;
             INSERT INTO jobs (id, document, created_at_s) VALUES ('one', '{}', 1)";
         sqlx::raw_sql(undo).execute(&old).await.unwrap();
         old.close().await;

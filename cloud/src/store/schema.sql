@@ -1,9 +1,11 @@
 -- The state of the service, schema version 2 (PRAGMA user_version). What version 1 lacks is in schema_2.sql.
 -- Times: *_at_s and *_deadline_s are seconds since 1970, *_at_ms milliseconds.
 
+-- pinned_at_s: new jobs pass the thing over.
 CREATE TABLE things (
     name             TEXT PRIMARY KEY,
-    created_at_s     INTEGER NOT NULL
+    created_at_s     INTEGER NOT NULL,
+    pinned_at_s      INTEGER
 );
 
 -- An uploaded file; its bytes are images/<id> below the data directory.

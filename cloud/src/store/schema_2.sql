@@ -1,5 +1,6 @@
 -- What a database of schema version 1 lacks.
 
+ALTER TABLE things ADD COLUMN pinned_at_s INTEGER;
 ALTER TABLE jobs ADD COLUMN config TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE jobs ADD COLUMN continuous INTEGER NOT NULL DEFAULT 0;
 

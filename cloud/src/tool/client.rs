@@ -110,6 +110,13 @@ impl Client {
         parse(&self.accepted(request.send(&body[..]))?)
     }
 
+    /// Sends a `PUT` request without a body; the response has none.
+    pub fn put_empty(&self, path: &str) -> Result<(), ToolError> {
+        let request = self.agent.put(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
+        let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
+        self.accepted(request.send_empty()).map(drop)
+    }
+
     /// Sends a `PUT` request with the bytes of a file and an optional header.
     pub fn upload<T: DeserializeOwned>(
         &self,

@@ -107,6 +107,9 @@ impl Create {
         for thing in &created.unseen {
             print_note(format_args!("thing {thing} sent no request since the service started: the job waits for it"));
         }
+        for thing in &created.pinned {
+            print_note(format_args!("thing {thing} is pinned: the job passes it over"));
+        }
         output.print(&Created { id: &id, created: &created }, |created| print_line(created.id));
         Ok(id)
     }

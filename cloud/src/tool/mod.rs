@@ -4,6 +4,7 @@
 
 mod client;
 mod create;
+mod device;
 mod explain;
 mod flash;
 mod group;
@@ -94,6 +95,11 @@ enum Command {
         #[command(subcommand)]
         command: job::JobCommand,
     },
+    /// Pin devices
+    Device {
+        #[command(subcommand)]
+        command: device::DeviceCommand,
+    },
     /// Put things into groups
     Group {
         #[command(subcommand)]
@@ -121,6 +127,7 @@ pub fn run(arguments: Arguments) -> Result<(), ToolError> {
         Command::Explain(explain) => explain.run(),
         Command::Flash(flash) => flash.run(&arguments.server, output),
         Command::Job { command } => command.run(&arguments.server, output),
+        Command::Device { command } => command.run(&arguments.server, output),
         Command::Group { command } => command.run(&arguments.server, output),
     }
 }

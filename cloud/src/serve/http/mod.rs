@@ -8,6 +8,7 @@ mod images;
 pub mod listener;
 mod parts;
 mod range;
+mod things;
 pub mod url_limit;
 
 use std::sync::Arc;
@@ -21,7 +22,10 @@ use crate::limits::ADMIN_BODY_BYTES_MAX;
 
 /// All routes.
 pub fn router(app: Arc<App>) -> Router {
-    let api = admin::router().merge(groups::router()).layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX));
+    let api = admin::router()
+        .merge(groups::router())
+        .merge(things::router())
+        .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX));
     let api = api.route_layer(from_fn_with_state(Arc::clone(&app), admin::require_token));
     images::router().merge(api).with_state(app)
 }

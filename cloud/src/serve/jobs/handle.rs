@@ -6,6 +6,7 @@ use super::admin_error::AdminError;
 use super::job_actor::{Answer, Command};
 use super::seen_things::SeenThings;
 use crate::api::{CancelResponse, CreateResponse, NewJob};
+use crate::limits::UNSEEN_LISTED_MAX;
 
 /// Sends commands to the job actor; clones share one channel.
 #[derive(Clone, Debug)]
@@ -30,8 +31,9 @@ impl JobsHandle {
     /// Dropping the future does not undo the job.
     pub async fn create(&self, id: String, job: NewJob) -> Result<CreateResponse, AdminError> {
         let unseen = self.seen_things.unseen(&job.things);
-        self.ask(|done| Command::Create { id, job: Box::new(job), done }).await?;
-        Ok(CreateResponse { unseen })
+        let mut pinned = self.ask(|done| Command::Create { id, job: Box::new(job), done }).await?;
+        pinned.truncate(UNSEEN_LISTED_MAX);
+        Ok(CreateResponse { unseen, pinned })
     }
 
     /// Cancels a job. Its executions are stored as cancelled when this returns; things are notified afterwards.

@@ -25,8 +25,8 @@ use crate::serve::mqtt::transport::Outgoing;
 pub enum Command {
     /// Request of a device.
     Request(IncomingRequest),
-    /// Admin request: create a job.
-    Create { id: String, job: Box<NewJob>, done: Answer<()> },
+    /// Admin request: create a job; the response has the things that are pinned.
+    Create { id: String, job: Box<NewJob>, done: Answer<Vec<String>> },
     /// Admin request: cancel a job.
     Cancel { id: String, force: bool, done: Answer<CancelResponse> },
     /// Admin request: add things to a group.
@@ -168,12 +168,15 @@ impl JobActor {
         }
     }
 
-    async fn create(&mut self, id: &str, job: &NewJob, done: Answer<()>) {
+    async fn create(&mut self, id: &str, job: &NewJob, done: Answer<Vec<String>>) {
         let created = self.jobs.create(id, job).await;
         if created.is_ok() {
             self.rollouts.add(id.to_owned(), job.config.clone(), job.continuous, Instant::now());
         }
-        let _ = done.send(created.map(|due| self.notify_queue.add(due)));
+        let _ = done.send(created.map(|(due, pinned)| {
+            self.notify_queue.add(due);
+            pinned
+        }));
     }
 
     async fn cancel_batch(&mut self) {

@@ -23,14 +23,27 @@ fn bad(text: impl Into<String>) -> AdminError {
     AdminError::Bad(text.into())
 }
 
-/// Validates and stores a job; each thing has a queued execution when this returns, or waits for one. Returns the things.
+/// The things of a new job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// All of them.
+    pub things: Vec<String>,
+    /// Those that it passes over.
+    pub pinned: Vec<String>,
+}
+
+/// Validates and stores a job; each thing has a queued execution when this returns, or waits for one, unless it is pinned.
 ///
 /// Errors: `Bad` with the reason; `Store` with `JobExists` or `Full`.
-pub async fn create(store: &Store, id: &str, new: &NewJob) -> Result<Vec<String>, AdminError> {
+pub async fn create(store: &Store, id: &str, new: &NewJob) -> Result<Created, AdminError> {
     check(id, new).map_err(AdminError::Bad)?;
     let things = groups::things(store, &new.things, &new.groups).await?;
     if things.len() > THINGS_MAX || things.is_empty() && !new.continuous {
         return Err(bad(format!("{} things with those of the groups, 1 to {THINGS_MAX} are taken", things.len())));
+    }
+    let pinned = store.pinned_of(&things).await?;
+    if pinned.len() == things.len() && !things.is_empty() {
+        return Err(bad("all things of the job are pinned"));
     }
     let files = files(store, &new.files).await?;
     let stream = (!files.is_empty()).then(stream_name);
@@ -56,7 +69,7 @@ pub async fn create(store: &Store, id: &str, new: &NewJob) -> Result<Vec<String>
     };
     let files: Vec<(u32, String)> = files.iter().map(|f| (u32::from(f.file_id), f.image.id.clone())).collect();
     store.create_job(&NewJobRecord { job: &job, things: &things, files: &files, groups: &new.groups }).await?;
-    Ok(things)
+    Ok(Created { things, pinned })
 }
 
 /// Checks what needs no store; `ota` calls it before it uploads images.

@@ -9,7 +9,7 @@ use ota_jobs::RejectCode;
 use super::admin_error::AdminError;
 use super::document::with_urls;
 use super::groups;
-use super::job_admin::{self, audit_note};
+use super::job_admin::{self, Created, audit_note};
 use super::messages::{ExecutionView, Notification, Reply, Request};
 use super::notify_queue::{NextChange, PendingNotify};
 use super::rollout;
@@ -219,16 +219,18 @@ impl JobService {
         Ok(notifications)
     }
 
-    /// Creates a job; returns the notifications owed. The things of a rollout have no execution yet.
+    /// Creates a job; returns the notifications owed, and the things that are pinned. The things of a rollout have no execution
+    /// yet.
     ///
     /// Errors: see [`job_admin::create`].
-    pub async fn create(&self, id: &str, job: &NewJob) -> Result<Vec<PendingNotify>, AdminError> {
-        let things = job_admin::create(&self.store, id, job).await?;
-        if job.config.rollout.is_some() {
-            return Ok(Vec::new());
-        }
+    pub async fn create(&self, id: &str, job: &NewJob) -> Result<(Vec<PendingNotify>, Vec<String>), AdminError> {
+        let Created { things, pinned } = job_admin::create(&self.store, id, job).await?;
         let first = NextChange::If(id.to_owned());
-        Ok(things.into_iter().map(|thing| PendingNotify { thing, list: true, first: first.clone() }).collect())
+        let due = match job.config.rollout {
+            Some(_) => Vec::new(),
+            None => things.into_iter().map(|thing| PendingNotify { thing, list: true, first: first.clone() }).collect(),
+        };
+        Ok((due, pinned))
     }
 
     /// Adds things to a group. Those without an execution of a continuous job of the group get one; returns the

@@ -1,9 +1,11 @@
 //! Tests of the job service over a real store.
 
+use std::collections::BTreeSet;
+
 use ota_jobs::{RejectCode, Status};
 
 use super::*;
-use crate::job_config::{FailureType, JobConfig, RetryConfig, RetryCriterion};
+use crate::job_config::{FailureType, JobConfig, RetryConfig, RetryCriterion, RolloutConfig};
 use crate::limits::{DATABASE_BYTES_MAX, EVENTS_PER_EXECUTION_MAX};
 use crate::serve::jobs::rules::{Change, StepTimer};
 use crate::testing::TempDir;
@@ -23,7 +25,7 @@ impl TestService {
     }
 
     async fn create(&self, id: &str) -> Vec<Notification> {
-        let due = self.jobs.create(id, &new_job()).await.unwrap();
+        let (due, _) = self.jobs.create(id, &new_job()).await.unwrap();
         self.notifications(&due).await
     }
 
@@ -204,7 +206,7 @@ fn fleet() -> Vec<String> {
 async fn a_job_for_many_things_is_cancelled_in_batches() {
     let world = TestService::new().await;
     let things = fleet();
-    let due = world.jobs.create("one", &NewJob { things: things.clone(), ..new_job() }).await.unwrap();
+    let (due, _) = world.jobs.create("one", &NewJob { things: things.clone(), ..new_job() }).await.unwrap();
     assert_eq!(due.iter().map(|due| due.thing.clone()).collect::<Vec<_>>(), things);
     let stored = world.jobs.store.executions_of("one").await.unwrap();
     assert_eq!(stored.iter().map(|e| e.thing.clone()).collect::<Vec<_>>(), things, "in the cancellation of the list");
@@ -434,7 +436,7 @@ async fn a_job_for_a_group_is_for_its_members_and_a_continuous_one_for_those_tha
         continuous,
         ..new_job()
     };
-    let due = jobs.create("snapshot", &of_group(false)).await.unwrap();
+    let (due, _) = jobs.create("snapshot", &of_group(false)).await.unwrap();
     let things: Vec<&str> = due.iter().map(|due| due.thing.as_str()).collect();
     assert_eq!(things, ["lamp", "door", "bulb"], "each once");
     jobs.create("continuous", &of_group(true)).await.unwrap();
@@ -462,4 +464,39 @@ async fn a_job_for_a_group_is_for_its_members_and_a_continuous_one_for_those_tha
     assert!(jobs.join("lights", &["moon".into()], NOW_S).await.unwrap().is_empty());
     assert!(store.delete_group("lights").await.unwrap() && !store.delete_group("lights").await.unwrap());
     assert!(store.members("lights").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_pinned_thing_is_passed_over_by_jobs_rollouts_and_groups_until_it_is_unpinned() {
+    let world = TestService::new().await;
+    let (jobs, store) = (&world.jobs, &world.jobs.store);
+    store.pin("lamp", true, NOW_S).await.unwrap();
+    store.pin("lamp", true, NOW_S).await.unwrap();
+    assert!(matches!(jobs.create("own", &new_job()).await, Err(AdminError::Bad(text)) if text.contains("pinned")));
+    let both = NewJob { things: vec!["lamp".into(), "door".into()], ..new_job() };
+    let (_, pinned) = jobs.create("both", &both).await.unwrap();
+    assert_eq!(pinned, ["lamp"]);
+    let rollout = Some(RolloutConfig { maximum_per_minute: Some(1), exponential_rate: None });
+    let config = JobConfig { rollout, ..JobConfig::default() };
+    jobs.create("slow", &NewJob { config, ..both.clone() }).await.unwrap();
+    jobs.roll_out("slow", 2, NOW_S).await.unwrap();
+    store.create_group("lights", NOW_S).await.unwrap();
+    jobs.create("group", &NewJob { groups: vec!["lights".into()], continuous: true, ..both }).await.unwrap();
+    jobs.join("lights", &["lamp".into()], NOW_S).await.unwrap();
+    let of = async |thing: &str| -> BTreeSet<String> {
+        store.pending(thing).await.unwrap().into_iter().map(|execution| execution.job_id).collect()
+    };
+    let all = BTreeSet::from(["both", "slow", "group"].map(String::from));
+    assert_eq!((of("lamp").await, of("door").await), (BTreeSet::new(), all));
+    let events = store.events_after(0, None).await.unwrap();
+    let texts: Vec<&str> =
+        events.iter().filter(|e| e.thing.as_deref() == Some("lamp")).map(|e| e.text.as_str()).collect();
+    let passed_over = "passed over: the thing is pinned";
+    assert_eq!(texts, ["pinned", passed_over, passed_over, passed_over, passed_over]);
+
+    assert_eq!(store.pinned().await.unwrap(), ["lamp"]);
+    store.pin("lamp", false, NOW_S).await.unwrap();
+    assert_eq!(store.pinned().await.unwrap(), [""; 0]);
+    jobs.create("own", &new_job()).await.unwrap();
+    assert_eq!(of("lamp").await, BTreeSet::from(["own".to_owned()]));
 }
