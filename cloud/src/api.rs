@@ -35,7 +35,7 @@ pub struct NewJob {
     /// Maximum time that an execution may be in progress. Unit: minutes.
     #[serde(default)]
     pub timeout_minutes: Option<u64>,
-    /// Rollout, abort criteria and retries.
+    /// Rollout, abort criteria, retries and schedule.
     #[serde(default)]
     pub config: JobConfig,
     /// Whether devices are asked not to postpone the update; theirs to decide. Not for a custom document.
@@ -128,7 +128,7 @@ pub struct JobList {
 pub struct JobRow {
     /// Its id.
     pub id: String,
-    /// `IN_PROGRESS`, `COMPLETED` or `CANCELED`.
+    /// `SCHEDULED`, `IN_PROGRESS`, `COMPLETED` or `CANCELED`.
     pub status: String,
     /// Seconds since 1970.
     pub created_at_s: u64,
@@ -141,20 +141,21 @@ pub struct JobRow {
 
 impl JobRow {
     /// Creates the row of a stored job.
-    pub fn new(job: &JobSummary) -> Self {
+    pub fn new(job: &JobSummary, now_s: u64) -> Self {
         let terminal = |status: &str| ota_jobs::Status::parse(status).is_some_and(|status| status.is_terminal());
         let done = !job.continuous && job.waiting == 0 && job.counts.iter().all(|(status, _)| terminal(status));
-        let status = job_status(job.canceled, done).to_owned();
+        let status = job_status(job.canceled, done, job.config.start_s(), now_s).to_owned();
         let executions = job.counts.iter().cloned().collect();
         Self { id: job.id.clone(), status, created_at_s: job.created_at_s, executions, waiting: job.waiting }
     }
 }
 
 /// Source: AWS IoT Jobs, job states.
-pub(crate) fn job_status(canceled: bool, done: bool) -> &'static str {
+pub(crate) fn job_status(canceled: bool, done: bool, start_s: Option<u64>, now_s: u64) -> &'static str {
     match (canceled, done) {
         (true, _) => "CANCELED",
         (false, true) => "COMPLETED",
+        (false, false) if start_s.is_some_and(|start_s| start_s > now_s) => "SCHEDULED",
         (false, false) => "IN_PROGRESS",
     }
 }
@@ -164,13 +165,13 @@ pub(crate) fn job_status(canceled: bool, done: bool) -> &'static str {
 pub struct JobView {
     /// Its id.
     pub id: String,
-    /// `IN_PROGRESS`, `COMPLETED` or `CANCELED`.
+    /// `SCHEDULED`, `IN_PROGRESS`, `COMPLETED` or `CANCELED`.
     pub status: String,
     /// Seconds since 1970.
     pub created_at_s: u64,
     /// Document as stored; URLs are signed when a device requests it.
     pub document: Box<RawValue>,
-    /// Rollout, abort criteria and retries.
+    /// Rollout, abort criteria, retries and schedule.
     #[serde(default)]
     pub config: JobConfig,
     /// One per thing that has one.
@@ -210,7 +211,7 @@ fn first_number() -> u64 {
 
 impl JobView {
     /// Creates the view of a stored job.
-    pub fn new(job: &Job, executions: &[Execution], waiting: u64) -> Self {
+    pub fn new(job: &Job, executions: &[Execution], waiting: u64, now_s: u64) -> Self {
         let done = !job.continuous && waiting == 0 && executions.iter().all(|e| e.status.is_terminal());
         let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
         let view = |e: &Execution| ExecutionRow {
@@ -224,7 +225,7 @@ impl JobView {
         };
         Self {
             id: job.id.clone(),
-            status: job_status(job.canceled, done).to_owned(),
+            status: job_status(job.canceled, done, job.config.start_s(), now_s).to_owned(),
             created_at_s: job.created_at_s,
             document: raw(&job.document).unwrap_or_default(),
             config: job.config.clone(),
@@ -273,4 +274,22 @@ pub struct Members {
 pub struct ErrorBody {
     /// Human-readable message.
     pub error: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_scheduled_until_its_start_unless_it_is_cancelled() {
+        for (canceled, done, start_s, expected) in [
+            (false, false, Some(101), "SCHEDULED"),
+            (false, false, Some(100), "IN_PROGRESS"),
+            (false, false, None, "IN_PROGRESS"),
+            (false, true, Some(100), "COMPLETED"),
+            (true, false, Some(101), "CANCELED"),
+        ] {
+            assert_eq!(job_status(canceled, done, start_s, 100), expected);
+        }
+    }
 }

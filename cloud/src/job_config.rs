@@ -1,11 +1,13 @@
-//! How a job is rolled out: rate, abort criteria and retries, in the JSON of the AWS IoT Jobs API. What follows from them is in
-//! `serve::jobs::rollout`.
+//! How a job is rolled out: rate, abort criteria, retries and schedule, in the JSON of the AWS IoT Jobs API. What follows from
+//! them is in `serve::jobs::rollout`.
 
 use ota_jobs::Status;
 use serde::{Deserialize, Serialize};
 
-/// Rollout, abort criteria and retries of a job. By default all things get an execution at once, nothing aborts the job, and no
-/// execution is retried.
+use crate::schedule::ScheduleConfig;
+
+/// Rollout, abort criteria, retries and schedule of a job. By default all things get an execution at once, nothing aborts the
+/// job, no execution is retried, and it has no end.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobConfig {
@@ -18,6 +20,9 @@ pub struct JobConfig {
     /// How often an execution that ended without success is queued again.
     #[serde(rename = "jobExecutionsRetryConfig", default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetryConfig>,
+    /// When the job begins and ends.
+    #[serde(rename = "schedulingConfig", default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleConfig>,
 }
 
 /// Rate of a rollout. At least one of both is given.
@@ -137,7 +142,18 @@ impl JobConfig {
     pub fn check(&self) -> Result<(), String> {
         self.rollout.as_ref().map_or(Ok(()), RolloutConfig::check)?;
         self.abort.as_ref().map_or(Ok(()), AbortConfig::check)?;
-        self.retry.as_ref().map_or(Ok(()), RetryConfig::check)
+        self.retry.as_ref().map_or(Ok(()), RetryConfig::check)?;
+        self.schedule.as_ref().map_or(Ok(()), ScheduleConfig::check)
+    }
+
+    /// Whether the things of a new job wait for their execution.
+    pub fn has_waiting(&self) -> bool {
+        self.rollout.is_some() || self.start_s().is_some()
+    }
+
+    /// Returns when the first things get an execution, if that is not at once. Seconds since 1970.
+    pub fn start_s(&self) -> Option<u64> {
+        self.schedule.as_ref().and_then(ScheduleConfig::start_s)
     }
 }
 

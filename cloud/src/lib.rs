@@ -20,6 +20,7 @@ pub mod job_config;
 pub mod limits;
 pub mod model;
 mod release;
+pub mod schedule;
 pub mod serve;
 mod signature;
 pub mod store;

@@ -109,7 +109,7 @@ pub struct Job {
     pub stream: Option<String>,
     /// Maximum time that an execution may be in progress.
     pub timeout_s: Option<u64>,
-    /// Rollout, abort criteria and retries.
+    /// Rollout, abort criteria, retries and schedule.
     pub config: JobConfig,
     /// Whether things that join its groups get it: it ends only when it is cancelled.
     pub continuous: bool,

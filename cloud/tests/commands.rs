@@ -202,6 +202,8 @@ fn invalid_arguments_of_a_job_are_reported_before_anything_is_sent() {
         ("fw.img", "http://127.0.0.1:1 --per-minute 0", "maximumPerMinute of 0"),
         ("fw.img", "http://127.0.0.1:1 --abort-percent 101", "thresholdPercentage of 101"),
         ("fw.img", "http://127.0.0.1:1 --retries 11", "11 retries"),
+        ("fw.img", "http://127.0.0.1:1 --start tomorrow", "\"tomorrow\""),
+        ("fw.img", "http://127.0.0.1:1 --start 2100-01-01T10:00 --end 2100-01-01T10:20", "30 minutes"),
         // These pass all checks and fail to connect.
         ("body", "http://127.0.0.1:1 --raw --unsigned", "http://127.0.0.1:1: "),
         ("bad.img", "http://127.0.0.1:1 --raw", "http://127.0.0.1:1: "),

@@ -91,6 +91,11 @@ async fn the_admin_requests_need_the_token_and_return_the_reason() {
         ("PUT", "/api/jobs/one", &b"{"[..]),
         ("PUT", "/api/jobs/one", br#"{"things":["lamp"],"colour":1}"#),
         ("PUT", "/api/jobs/one", br#"{"things":["lamp"],"config":{"abortConfig":{"criteriaList":7}}}"#),
+        (
+            "PUT",
+            "/api/jobs/one",
+            br#"{"things":["lamp"],"config":{"schedulingConfig":{"startTime":"2020-01-01 10:00"}}}"#,
+        ),
         ("POST", "/api/groups/lights/things", b"[]"),
         ("POST", "/api/jobs/one/cancel?force=maybe", b""),
         ("GET", "/api/events?after=x", b""),

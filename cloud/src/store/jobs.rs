@@ -29,7 +29,7 @@ pub struct NewJobRecord<'a> {
 }
 
 /// A job in a list, with the number of executions per status.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct JobSummary {
     /// The job's id.
     pub id: String,
@@ -37,6 +37,8 @@ pub struct JobSummary {
     pub canceled: bool,
     /// Whether things that join its groups get it.
     pub continuous: bool,
+    /// Rollout, abort criteria, retries and schedule.
+    pub config: JobConfig,
     /// Seconds since 1970.
     pub created_at_s: u64,
     /// Number of executions per status.
@@ -70,9 +72,9 @@ impl Store {
                 .await?;
         }
         insert_things(&mut tx, created.things, job.created_at_s).await?;
-        let newest = match job.config.rollout {
-            Some(_) => insert_waiting(&mut tx, &job.id, created.things).await?,
-            None => insert_executions(&mut tx, &job.id, created.things, job.created_at_s).await?,
+        let newest = match job.config.has_waiting() {
+            true => insert_waiting(&mut tx, &job.id, created.things).await?,
+            false => insert_executions(&mut tx, &job.id, created.things, job.created_at_s).await?,
         };
         tx.commit().await?;
         self.announce(newest);
@@ -101,6 +103,20 @@ impl Store {
         tx.commit().await?;
         self.announce(newest);
         Ok(things)
+    }
+
+    /// Gives the things of a job that wait no execution, for the reason in `text`.
+    ///
+    /// Errors: nothing was changed.
+    pub async fn stop_rollout(&self, job_id: &str, text: &str) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let done = sqlx::query("DELETE FROM waiting WHERE job_id = $1").bind(job_id).execute(&mut *tx).await?;
+        let text = format!("{text}: {} things get no execution", done.rows_affected());
+        let note = AuditNote { kind: "job", job_id: Some(job_id.to_owned()), thing: None, text };
+        let seq = events::add(&mut tx, &note).await?;
+        tx.commit().await?;
+        self.announce(seq);
+        Ok(())
     }
 
     /// Returns how far a job is.
@@ -148,7 +164,7 @@ impl Store {
     pub async fn jobs(&self) -> Result<Vec<JobSummary>, StoreError> {
         let rows = sqlx::query(
             "SELECT j.id, j.canceled, j.created_at_s, e.status, COUNT(e.seq),
-             (SELECT COUNT(*) FROM waiting w WHERE w.job_id = j.id), j.continuous FROM
+             (SELECT COUNT(*) FROM waiting w WHERE w.job_id = j.id), j.continuous, j.config FROM
              (SELECT * FROM jobs ORDER BY seq DESC LIMIT $1) j
              LEFT JOIN executions e ON e.job_id = j.id GROUP BY j.id, e.status ORDER BY j.seq DESC, e.status",
         )
@@ -238,7 +254,7 @@ async fn insert_waiting(tx: &mut Tx<'_>, job_id: &str, things: &[String]) -> Res
         .bind(serde_json::json!(things).to_string())
         .execute(&mut **tx)
         .await?;
-    let text = format!("created for {} things, which are notified at a rate", things.len());
+    let text = format!("created for {} things, which wait for their turn", things.len());
     events::add(tx, &AuditNote { kind: "job", job_id: Some(job_id.to_owned()), thing: None, text }).await
 }
 
@@ -295,8 +311,8 @@ fn add_row(jobs: &mut Vec<JobSummary>, row: &sqlx::sqlite::SqliteRow) -> Result<
     if jobs.last().is_none_or(|last| last.id != id) {
         let created_at_s = uint(row.try_get(2)?, "created_at_s")?;
         let waiting = uint(row.try_get(5)?, "waiting")?;
-        let (canceled, continuous) = (row.try_get(1)?, row.try_get(6)?);
-        jobs.push(JobSummary { id, canceled, continuous, created_at_s, counts: Vec::new(), waiting });
+        let (canceled, continuous, config) = (row.try_get(1)?, row.try_get(6)?, config(row.try_get(7)?)?);
+        jobs.push(JobSummary { id, canceled, continuous, config, created_at_s, counts: Vec::new(), waiting });
     }
     let status: Option<String> = row.try_get(3)?;
     if let (Some(status), Some(last)) = (status, jobs.last_mut()) {

@@ -1,15 +1,16 @@
-//! Options of `ota job create` for the rollout: rate, abort criterion and retries.
+//! Options of `ota job create` for the rollout: rate, abort criterion, retries and schedule.
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{ToolError, read};
 use crate::job_config::{
     AbortAction, AbortConfig, AbortCriterion, FailureType, JobConfig, RetryConfig, RetryCriterion, RolloutConfig,
 };
+use crate::schedule::{EndBehavior, ScheduleConfig};
 
-/// Rollout, abort criterion and retries
+/// Rollout, abort criterion, retries and schedule
 #[derive(Debug, Default, Args)]
 pub struct RolloutArgs {
     /// Maximum number of things that get the job in a minute; by default all get it at once
@@ -24,8 +25,18 @@ pub struct RolloutArgs {
     /// Retries of a thing whose execution failed or timed out
     #[arg(long, value_name = "COUNT")]
     retries: Option<u64>,
-    /// JSON file with jobExecutionsRolloutConfig, abortConfig and jobExecutionsRetryConfig, as in the AWS IoT Jobs API
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["per_minute", "abort_percent", "retries"])]
+    /// When the first things get the job, in UTC; by default at once
+    #[arg(long, value_name = "YYYY-MM-DD HH:MM")]
+    start: Option<String>,
+    /// When no further thing gets the job, in UTC
+    #[arg(long, value_name = "YYYY-MM-DD HH:MM")]
+    end: Option<String>,
+    /// What else happens at the end
+    #[arg(long, value_enum, requires = "end")]
+    at_end: Option<AtEnd>,
+    /// JSON file with jobExecutionsRolloutConfig, abortConfig, jobExecutionsRetryConfig and schedulingConfig, as in the AWS IoT
+    /// Jobs API
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["per_minute", "abort_percent", "retries", "start", "end"])]
     config: Option<PathBuf>,
 }
 
@@ -51,6 +62,29 @@ impl RolloutArgs {
             rollout: self.per_minute.map(rollout),
             abort: self.abort_percent.map(abort),
             retry: self.retries.map(retry),
+            schedule: self.schedule(),
         })
     }
+
+    fn schedule(&self) -> Option<ScheduleConfig> {
+        let Self { start, end, at_end, .. } = self;
+        let end_behavior = at_end.map(|at_end| match at_end {
+            AtEnd::Stop => EndBehavior::StopRollout,
+            AtEnd::Cancel => EndBehavior::Cancel,
+            AtEnd::ForceCancel => EndBehavior::ForceCancel,
+        });
+        let is_there = start.is_some() || end.is_some();
+        is_there.then(|| ScheduleConfig { start_time: start.clone(), end_time: end.clone(), end_behavior })
+    }
+}
+
+/// What happens at the end of a job.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum AtEnd {
+    /// Nothing else: executions go on
+    Stop,
+    /// Queued executions are cancelled
+    Cancel,
+    /// Queued executions and those in progress are cancelled
+    ForceCancel,
 }

@@ -19,6 +19,7 @@ use super::parts::{Body, Parameters};
 use crate::serve::files::UploadError;
 
 use crate::api::{CancelQuery, EventQuery, JobList, JobRow, JobView, NewJob, SIGNATURE_HEADER};
+use crate::clock::now_s;
 use crate::limits::{EVENTS_WAIT_MAX, NAME_BYTES_MAX, SIGNATURE_TEXT_BYTES_MAX};
 use crate::model::{Event, Image};
 use crate::serve::jobs::file_types;
@@ -120,7 +121,7 @@ async fn cancel(
 
 async fn list(State(app): State<Arc<App>>) -> Response {
     match app.store.jobs().await {
-        Ok(jobs) => Json(JobList { jobs: jobs.iter().map(JobRow::new).collect() }).into_response(),
+        Ok(jobs) => Json(JobList { jobs: jobs.iter().map(|job| JobRow::new(job, now_s())).collect() }).into_response(),
         Err(error) => store_failure(&error),
     }
 }
@@ -136,7 +137,7 @@ async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
 async fn look_up(app: &App, id: &str) -> Result<Option<JobView>, StoreError> {
     let Some(job) = app.store.job(id).await? else { return Ok(None) };
     let (counts, executions) = (app.store.counts(id).await?, app.store.executions_of(id).await?);
-    Ok(Some(JobView::new(&job, &executions, counts.waiting)))
+    Ok(Some(JobView::new(&job, &executions, counts.waiting, now_s())))
 }
 
 async fn events(State(app): State<Arc<App>>, Parameters(feed): Parameters<EventQuery>) -> Response {

@@ -6,6 +6,7 @@ use super::admin_error::AdminError;
 use super::job_actor::{Answer, Command};
 use super::seen_things::SeenThings;
 use crate::api::{CancelResponse, CreateResponse, NewJob};
+use crate::clock::now_s;
 use crate::limits::UNSEEN_LISTED_MAX;
 
 /// Sends commands to the job actor; clones share one channel.
@@ -30,6 +31,8 @@ impl JobsHandle {
     ///
     /// Dropping the future does not undo the job.
     pub async fn create(&self, id: String, job: NewJob) -> Result<CreateResponse, AdminError> {
+        let schedule = job.config.schedule.as_ref();
+        schedule.map_or(Ok(()), |schedule| schedule.check_at(now_s())).map_err(AdminError::Bad)?;
         let unseen = self.seen_things.unseen(&job.things);
         let mut pinned = self.ask(|done| Command::Create { id, job: Box::new(job), done }).await?;
         pinned.truncate(UNSEEN_LISTED_MAX);

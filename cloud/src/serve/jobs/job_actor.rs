@@ -107,9 +107,9 @@ impl JobActor {
     }
 
     async fn advance_rollouts(&mut self, now: Instant, now_s: u64) {
-        let Advanced { due, aborted } = self.rollouts.advance(&self.jobs, now, now_s).await;
+        let Advanced { due, canceled } = self.rollouts.advance(&self.jobs, now, now_s).await;
         self.notify_queue.add(due);
-        self.cancellations.extend(aborted.into_iter().map(|cancellation| (cancellation, None)));
+        self.cancellations.extend(canceled.into_iter().map(|cancellation| (cancellation, None)));
     }
 
     async fn execute(&mut self, command: Command) {

@@ -7,6 +7,7 @@ use ota_jobs::Status;
 
 use crate::job_config::{AbortConfig, RateIncreaseCriteria, RetryConfig, RolloutConfig};
 use crate::model::{Counts, Execution};
+use crate::schedule::{EndBehavior, ScheduleConfig};
 
 /// Returns the rate of a rollout. Unit: things per minute.
 pub fn rate_per_minute(config: &RolloutConfig, counts: &Counts) -> f64 {
@@ -56,6 +57,11 @@ pub fn abort_reason(config: &AbortConfig, counts: &Counts) -> Option<String> {
         (is_met && failed > 0)
             .then(|| format!("aborted: {failed} of {ended} executions failed, {percent} % are allowed"))
     })
+}
+
+/// Returns what a schedule demands, if its end has passed.
+pub fn end(schedule: &ScheduleConfig, now_s: u64) -> Option<EndBehavior> {
+    schedule.end_s().filter(|end_s| *end_s <= now_s).map(|_| schedule.end_behavior.unwrap_or_default())
 }
 
 /// Returns the next execution of a thing whose execution ended, if it is retried.

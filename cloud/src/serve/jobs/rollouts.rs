@@ -1,4 +1,4 @@
-//! Jobs that are rolled out at a rate, or that failures may abort: advances them with time. The rules are in `rollout.rs`.
+//! Jobs that are rolled out at a rate, that failures may abort, or that have a schedule: advances them with time. The rules are in `rollout.rs`.
 
 use tokio::time::Instant;
 
@@ -6,7 +6,8 @@ use super::notify_queue::{NextChange, PendingNotify};
 use super::rollout::{self, Pace};
 use super::service::{Cancellation, JobService};
 use crate::job_config::JobConfig;
-use crate::limits::CHANGES_PER_TRANSACTION_MAX;
+use crate::limits::{CHANGES_PER_TRANSACTION_MAX, THINGS_MAX};
+use crate::schedule::EndBehavior;
 use crate::serve::log::report_error;
 use crate::store::StoreError;
 
@@ -31,21 +32,23 @@ struct RunningJob {
 pub struct Advanced {
     /// Notifications of things that have an execution now.
     pub due: Vec<PendingNotify>,
-    /// Jobs that are aborted.
-    pub aborted: Vec<Cancellation>,
+    /// Jobs that are cancelled: aborted, or at their end.
+    pub canceled: Vec<Cancellation>,
 }
 
 /// What a job's advance left.
 enum Progress {
     Running(Vec<PendingNotify>),
-    Aborted(Cancellation),
+    Canceled(Cancellation),
+    /// The end has passed, and no further thing gets an execution.
+    Stopped,
     Ended,
 }
 
 impl Rollouts {
     /// Adds a job.
     pub fn add(&mut self, id: String, config: JobConfig, continuous: bool, now: Instant) {
-        if config.rollout.is_some() || config.abort.is_some() {
+        if config.rollout.is_some() || config.abort.is_some() || config.schedule.is_some() {
             self.jobs.push(RunningJob { id, config, continuous, pace: Pace::default(), at: now });
         }
     }
@@ -55,7 +58,7 @@ impl Rollouts {
         self.jobs.retain(|job| job.id != id);
     }
 
-    /// Aborts the jobs that reached a criterion, and creates the executions that are due of the others.
+    /// Cancels the jobs that reached a criterion or their end, and creates the executions that are due of the others.
     ///
     /// # Cancel safety
     ///
@@ -66,10 +69,11 @@ impl Rollouts {
         for job in &mut self.jobs {
             match job.advance(jobs, now, now_s).await {
                 Ok(Progress::Running(due)) => advanced.due.extend(due),
-                Ok(Progress::Aborted(cancellation)) => {
-                    advanced.aborted.push(cancellation);
+                Ok(Progress::Canceled(cancellation)) => {
+                    advanced.canceled.push(cancellation);
                     ended.push(job.id.clone());
                 }
+                Ok(Progress::Stopped) => job.config.schedule = None,
                 Ok(Progress::Ended) => ended.push(job.id.clone()),
                 Err(error) => report_error(format_args!("rollout of {}: {error}", job.id)),
             }
@@ -87,21 +91,39 @@ impl RunningJob {
             return Ok(Progress::Ended);
         }
         if let Some(reason) = self.config.abort.as_ref().and_then(|config| rollout::abort_reason(config, &counts)) {
-            return Ok(Progress::Aborted(jobs.abort(&self.id, &reason).await?));
+            return Ok(Progress::Canceled(jobs.start_cancel(&self.id, false, &reason).await?));
         }
-        let Some(config) = self.config.rollout.as_ref().filter(|_| counts.waiting > 0) else {
-            return Ok(Progress::Running(Vec::new()));
-        };
+        if let Some(behavior) = self.config.schedule.as_ref().and_then(|schedule| rollout::end(schedule, now_s)) {
+            return self.end(jobs, behavior).await;
+        }
         let elapsed = now.saturating_duration_since(self.at);
         self.at = now;
-        let count = self.pace.due(rollout::rate_per_minute(config, &counts), elapsed);
-        let mut due = Vec::new();
-        if count > 0 {
-            let things = jobs.roll_out(&self.id, count.min(CHANGES_PER_TRANSACTION_MAX), now_s).await?;
-            let first = NextChange::If(self.id.clone());
-            due.extend(things.into_iter().map(|thing| PendingNotify { thing, list: true, first: first.clone() }));
+        if counts.waiting == 0 || self.config.start_s().is_some_and(|start_s| start_s > now_s) {
+            return Ok(Progress::Running(Vec::new()));
         }
-        Ok(Progress::Running(due))
+        let count = match &self.config.rollout {
+            Some(config) => {
+                self.pace.due(rollout::rate_per_minute(config, &counts), elapsed).min(CHANGES_PER_TRANSACTION_MAX)
+            }
+            None => THINGS_MAX,
+        };
+        let things = if count > 0 { jobs.roll_out(&self.id, count, now_s).await? } else { Vec::new() };
+        let first = NextChange::If(self.id.clone());
+        let due = things.into_iter().map(|thing| PendingNotify { thing, list: true, first: first.clone() });
+        Ok(Progress::Running(due.collect()))
+    }
+
+    /// The end of the schedule.
+    async fn end(&self, jobs: &JobService, behavior: EndBehavior) -> Result<Progress, StoreError> {
+        const REASON: &str = "its end time has passed";
+        match behavior {
+            EndBehavior::StopRollout => {
+                jobs.stop_rollout(&self.id, REASON).await?;
+                Ok(Progress::Stopped)
+            }
+            EndBehavior::Cancel => Ok(Progress::Canceled(jobs.start_cancel(&self.id, false, REASON).await?)),
+            EndBehavior::ForceCancel => Ok(Progress::Canceled(jobs.start_cancel(&self.id, true, REASON).await?)),
+        }
     }
 }
 
@@ -115,6 +137,7 @@ mod tests {
     use crate::api::NewJob;
     use crate::job_config::{AbortAction, AbortConfig, AbortCriterion, FailureType, RolloutConfig};
     use crate::limits::DATABASE_BYTES_MAX;
+    use crate::schedule::ScheduleConfig;
     use crate::serve::signed_url::Signer;
     use crate::store::Store;
     use crate::testing::TempDir;
@@ -139,15 +162,20 @@ mod tests {
             rollout: Some(RolloutConfig { maximum_per_minute: Some(60), exponential_rate: None }),
             abort: Some(AbortConfig { criteria_list: vec![criterion] }),
             retry: None,
+            schedule: None,
         }
     }
 
     /// A service with a job for the things `t0` to `t4`.
     async fn with_job(dir: &TempDir) -> JobService {
+        with_config(dir, config()).await
+    }
+
+    async fn with_config(dir: &TempDir, config: JobConfig) -> JobService {
         let jobs = service(dir).await;
         let document = Some(serde_json::value::RawValue::from_string("{}".to_owned()).unwrap());
         let things = (0..5).map(|number| format!("t{number}")).collect();
-        let job = NewJob { things, document, config: config(), ..NewJob::default() };
+        let job = NewJob { things, document, config, ..NewJob::default() };
         assert!(jobs.create("one", &job).await.unwrap().0.is_empty(), "nothing is notified yet");
         jobs
     }
@@ -163,7 +191,7 @@ mod tests {
     /// Advances at this time after the begin; returns the things that are notified.
     async fn notified(rollouts: &mut Rollouts, jobs: &JobService, at: Instant) -> Vec<String> {
         let advanced = rollouts.advance(jobs, at, NOW_S).await;
-        assert!(advanced.aborted.is_empty());
+        assert!(advanced.canceled.is_empty());
         advanced.due.into_iter().map(|due| due.thing).collect()
     }
 
@@ -198,6 +226,43 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_scheduled_job_begins_and_ends_at_its_times() {
+        // 2023-11-14 22:13:20 UTC is `NOW_S`.
+        let (start_s, end_s) = (NOW_S + 100, NOW_S + 3_700);
+        for (behavior, rolls_out) in
+            [(EndBehavior::StopRollout, true), (EndBehavior::Cancel, true), (EndBehavior::ForceCancel, false)]
+        {
+            let (dir, now) = (TempDir::new(), Instant::now());
+            let schedule = ScheduleConfig {
+                start_time: Some("2023-11-14 22:15".into()),
+                end_time: Some("2023-11-14 23:15".into()),
+                end_behavior: Some(behavior),
+            };
+            assert_eq!((schedule.start_s(), schedule.end_s()), (Some(start_s), Some(end_s)));
+            let rollout = rolls_out.then_some(RolloutConfig { maximum_per_minute: Some(1), exponential_rate: None });
+            let config = JobConfig { schedule: Some(schedule), rollout, ..JobConfig::default() };
+            let jobs = with_config(&dir, config.clone()).await;
+            let mut rollouts = Rollouts::default();
+            rollouts.add("one".into(), config, false, now);
+            let before = rollouts.advance(&jobs, now, start_s - 1).await;
+            assert!(before.due.is_empty() && jobs.counts("one").await.unwrap().waiting == 5);
+            let begun = rollouts.advance(&jobs, now, start_s).await;
+            assert_eq!(begun.due.len(), if rolls_out { 1 } else { 5 }, "all at once without a rate");
+            end(&jobs, "t0", Status::InProgress).await;
+            assert!(rollouts.advance(&jobs, now, end_s - 1).await.canceled.is_empty());
+            let Advanced { canceled, .. } = rollouts.advance(&jobs, now, end_s).await;
+            for mut cancellation in canceled {
+                while jobs.cancel_batch(&mut cancellation, NOW_S).await.unwrap().is_some() {}
+            }
+            let counts = jobs.counts("one").await.unwrap();
+            let in_progress = if behavior == EndBehavior::ForceCancel { 0 } else { 1 };
+            assert_eq!((counts.waiting, counts.of(Status::InProgress)), (0, in_progress), "{behavior:?}");
+            assert_eq!(counts.of(Status::Canceled), if behavior == EndBehavior::ForceCancel { 5 } else { 0 });
+            assert!(rollouts.advance(&jobs, now, end_s + 1).await.canceled.is_empty(), "once");
+        }
+    }
+
+    #[tokio::test]
     async fn a_job_that_fails_too_often_is_cancelled_before_others_get_it() {
         let (dir, begin) = (TempDir::new(), Instant::now());
         let jobs = with_job(&dir).await;
@@ -209,9 +274,9 @@ mod tests {
         assert!(notified(&mut rollouts, &jobs, begin + Duration::from_secs(2)).await.is_empty());
         end(&jobs, "t2", Status::InProgress).await;
         end(&jobs, "t1", Status::Failed).await;
-        let Advanced { due, mut aborted } = rollouts.advance(&jobs, begin + Duration::from_secs(60), NOW_S).await;
+        let Advanced { due, mut canceled } = rollouts.advance(&jobs, begin + Duration::from_secs(60), NOW_S).await;
         assert!(due.is_empty() && rollouts.jobs.is_empty());
-        let mut cancellation = aborted.pop().unwrap();
+        let mut cancellation = canceled.pop().unwrap();
         while jobs.cancel_batch(&mut cancellation, NOW_S).await.unwrap().is_some() {}
         assert_eq!((cancellation.done.canceled, cancellation.done.left_in_progress), (2, 1));
         let counts = jobs.counts("one").await.unwrap();

@@ -226,9 +226,11 @@ impl JobService {
     pub async fn create(&self, id: &str, job: &NewJob) -> Result<(Vec<PendingNotify>, Vec<String>), AdminError> {
         let Created { things, pinned } = job_admin::create(&self.store, id, job).await?;
         let first = NextChange::If(id.to_owned());
-        let due = match job.config.rollout {
-            Some(_) => Vec::new(),
-            None => things.into_iter().map(|thing| PendingNotify { thing, list: true, first: first.clone() }).collect(),
+        let due = match job.config.has_waiting() {
+            true => Vec::new(),
+            false => {
+                things.into_iter().map(|thing| PendingNotify { thing, list: true, first: first.clone() }).collect()
+            }
         };
         Ok((due, pinned))
     }
@@ -254,22 +256,26 @@ impl JobService {
         let job = self.store.job(id).await?.ok_or_else(|| AdminError::NoJob(id.to_owned()))?;
         let is_open = job.continuous && !job.canceled;
         if !is_open && self.counts(id).await?.is_ended() {
-            return Err(AdminError::Ended { id: id.to_owned(), status: job_status(job.canceled, true) });
+            return Err(AdminError::Ended { id: id.to_owned(), status: job_status(job.canceled, true, None, 0) });
         }
         Ok(self.start_cancel(id, force, "cancelled").await?)
     }
 
-    /// Starts to cancel a job for the `reason`: its queued executions, and its things that have none.
+    /// Starts to cancel a job for the reason in `text`: its queued executions, its things that have none, and, if forced, the
+    /// executions in progress.
     ///
     /// Errors: nothing was changed.
-    pub async fn abort(&self, id: &str, reason: &str) -> Result<Cancellation, StoreError> {
-        self.start_cancel(id, false, reason).await
-    }
-
-    async fn start_cancel(&self, id: &str, force: bool, text: &str) -> Result<Cancellation, StoreError> {
+    pub async fn start_cancel(&self, id: &str, force: bool, text: &str) -> Result<Cancellation, StoreError> {
         let mut cancellation = Cancellation::new(id.to_owned(), force);
         cancellation.done.canceled = self.store.mark_canceled(id, force, text).await?;
         Ok(cancellation)
+    }
+
+    /// Gives the things of a job that wait no execution, for this reason.
+    ///
+    /// Errors: nothing was changed.
+    pub async fn stop_rollout(&self, id: &str, reason: &str) -> Result<(), StoreError> {
+        self.store.stop_rollout(id, reason).await
     }
 
     /// Returns how far a job is.

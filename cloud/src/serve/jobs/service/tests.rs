@@ -457,7 +457,7 @@ async fn a_job_for_a_group_is_for_its_members_and_a_continuous_one_for_those_tha
         jobs.handle(&execution.thing, request, NOW_S).await;
     }
     let job = store.job("continuous").await.unwrap().unwrap();
-    let view = crate::api::JobView::new(&job, &store.executions_of("continuous").await.unwrap(), 0);
+    let view = crate::api::JobView::new(&job, &store.executions_of("continuous").await.unwrap(), 0, NOW_S);
     assert_eq!(view.status, "IN_PROGRESS", "it ends when it is cancelled");
     world.cancel("continuous", false).await;
     assert!(matches!(jobs.begin_cancel("continuous", false).await, Err(AdminError::Ended { status: "CANCELED", .. })));
