@@ -158,6 +158,9 @@ pub const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a stop waits for running tasks.
 pub const STOP_TIMEOUT: Duration = Duration::from_millis(700);
 
+/// What a rollout makes up for after a delay: what was due in this time.
+pub const ROLLOUT_DELAY_MAX: Duration = Duration::from_secs(2);
+
 /// Interval of the check for expired timers.
 pub const TIMER_TICK: Duration = Duration::from_secs(1);
 

@@ -137,7 +137,7 @@ pub struct Event {
     pub seq: i64,
     /// Time. Milliseconds since 1970.
     pub at_ms: u64,
-    /// Kind of object: `image`, `job`, `execution`.
+    /// Kind of object: `image`, `job`, `execution`, `thing`.
     pub kind: String,
     /// Job id, if the event belongs to a job.
     #[serde(skip_serializing_if = "Option::is_none", default)]

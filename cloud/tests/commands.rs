@@ -379,7 +379,7 @@ async fn a_job_is_created_and_watched_to_its_end_good_or_bad() {
         stdout(&watched).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(watched.status.code() == Some(1) && events.iter().any(|event| event["text"] == "CANCELED"), "{events:?}");
     done(&format!("group delete lights {server}"));
-    for command in ["show lights", "delete lights", "add lights lamp"] {
+    for command in ["show lights", "delete lights", "add lights lamp", "remove lights lamp"] {
         let refused = ota(&format!("group {command} {server}"));
         let text = String::from_utf8(refused.stderr).unwrap();
         assert!(refused.status.code() == Some(1) && text.contains("there is no group lights"), "{text}");

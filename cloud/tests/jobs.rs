@@ -229,6 +229,6 @@ async fn a_rollout_reaches_one_thing_after_the_other_and_a_failure_stops_it() {
     assert_eq!(things, ["door"], "the other thing never got the job");
     let events = world.admin("GET", "/api/events?job=slow", "", b"").await;
     let events = String::from_utf8(events).unwrap();
-    assert!(events.contains("aborted: 1 of 1 executions failed, 50 % are allowed"), "{events}");
+    assert!(events.contains("aborted: 1 of 1 executions failed, the limit is 50 %"), "{events}");
     world.service.stop().await;
 }

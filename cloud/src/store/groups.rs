@@ -3,7 +3,7 @@
 use sqlx::Row;
 
 use super::jobs::{insert_executions, insert_things};
-use super::{Store, StoreError, int, uint};
+use super::{Store, StoreError, Tx, int, uint};
 
 impl Store {
     /// Creates a group unless it exists.
@@ -70,35 +70,48 @@ impl Store {
             .bind(&list)
             .execute(&mut *tx)
             .await?;
-        let rows = sqlx::query(
-            "SELECT j.id, t.value FROM job_groups g JOIN jobs j ON j.id = g.job_id JOIN json_each($2) t
-             WHERE g.group_name = $1 AND j.canceled = 0
-             AND NOT EXISTS (SELECT 1 FROM executions e WHERE e.job_id = j.id AND e.thing = t.value)
-             AND NOT EXISTS (SELECT 1 FROM waiting w WHERE w.job_id = j.id AND w.thing = t.value) ORDER BY j.seq, t.key",
+        let jobs: Vec<(String,)> = sqlx::query_as(
+            "SELECT j.id FROM job_groups g JOIN jobs j ON j.id = g.job_id WHERE g.group_name = $1 AND j.canceled = 0 ORDER BY j.seq",
         )
         .bind(name)
-        .bind(&list)
         .fetch_all(&mut *tx)
         .await?;
-        let mut created = Vec::with_capacity(rows.len());
-        let mut newest = 0;
-        for row in &rows {
-            let (job, thing): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-            newest = insert_executions(&mut tx, &job, std::slice::from_ref(&thing), now_s).await?;
-            created.push((thing, job));
+        let (mut created, mut newest) = (Vec::new(), 0);
+        for (job,) in jobs {
+            let without = without_execution(&mut tx, &job, &list).await?;
+            newest = insert_executions(&mut tx, &job, &without, now_s).await?.max(newest);
+            created.extend(without.into_iter().map(|thing| (thing, job.clone())));
         }
         tx.commit().await?;
         self.announce(newest);
         Ok(created)
     }
 
-    /// Removes things from a group. Their executions stay.
-    pub async fn remove_members(&self, name: &str, things: &[String]) -> Result<(), StoreError> {
+    /// Removes things from a group. Their executions stay. Returns whether there is such a group.
+    pub async fn remove_members(&self, name: &str, things: &[String]) -> Result<bool, StoreError> {
+        if self.members(name).await?.is_none() {
+            return Ok(false);
+        }
         sqlx::query("DELETE FROM group_members WHERE group_name = $1 AND thing IN (SELECT value FROM json_each($2))")
             .bind(name)
             .bind(serde_json::json!(things).to_string())
             .execute(&self.pool)
             .await?;
-        Ok(())
+        Ok(true)
     }
+}
+
+/// Those of the things in a JSON array that have no execution of a job and wait for none, each once, without pinned ones.
+async fn without_execution(tx: &mut Tx<'_>, job_id: &str, list: &str) -> Result<Vec<String>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT t.value FROM (SELECT value, MIN(key) AS key FROM json_each($2) GROUP BY value) t
+         WHERE NOT EXISTS (SELECT 1 FROM executions e WHERE e.job_id = $1 AND e.thing = t.value)
+         AND NOT EXISTS (SELECT 1 FROM waiting w WHERE w.job_id = $1 AND w.thing = t.value)
+         AND t.value NOT IN (SELECT name FROM things WHERE pinned_at_s IS NOT NULL) ORDER BY t.key",
+    )
+    .bind(job_id)
+    .bind(list)
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }

@@ -81,18 +81,19 @@ impl Store {
         Ok(())
     }
 
-    /// Creates the executions of the next things of a job that wait, at most `max`; returns these things.
+    /// Creates the executions of the next things of a job that wait, at most `max`; returns these things. Those that were pinned
+    /// meanwhile wait no longer.
     ///
     /// Errors: nothing was changed.
     pub async fn roll_out(&self, job_id: &str, max: usize, now_s: u64) -> Result<Vec<String>, StoreError> {
         let mut tx = self.pool.begin().await?;
+        let passed_over = pass_over_pinned(&mut tx, job_id).await?;
         let rows = sqlx::query("SELECT position, thing FROM waiting WHERE job_id = $1 ORDER BY position LIMIT $2")
             .bind(job_id)
             .bind(int(max as u64))
             .fetch_all(&mut *tx)
             .await?;
-        let Some(last) = rows.last() else { return Ok(Vec::new()) };
-        let last: i64 = last.try_get(0)?;
+        let last: i64 = rows.last().map_or(Ok(-1), |last| last.try_get(0))?;
         let things = rows.iter().map(|row| row.try_get(1)).collect::<Result<Vec<String>, _>>()?;
         let newest = insert_executions(&mut tx, job_id, &things, now_s).await?;
         sqlx::query("DELETE FROM waiting WHERE job_id = $1 AND position <= $2")
@@ -101,7 +102,7 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        self.announce(newest);
+        self.announce(newest.max(passed_over));
         Ok(things)
     }
 
@@ -258,12 +259,38 @@ async fn insert_waiting(tx: &mut Tx<'_>, job_id: &str, things: &[String]) -> Res
     events::add(tx, &AuditNote { kind: "job", job_id: Some(job_id.to_owned()), thing: None, text }).await
 }
 
+/// Removes the pinned things of a job that wait, with an event for each; returns the number of the last one, or 0.
+async fn pass_over_pinned(tx: &mut Tx<'_>, job_id: &str) -> Result<i64, StoreError> {
+    let rows = sqlx::query(
+        "SELECT w.thing FROM waiting w JOIN things t ON t.name = w.thing AND t.pinned_at_s IS NOT NULL WHERE w.job_id = $1",
+    )
+    .bind(job_id)
+    .fetch_all(&mut **tx)
+    .await?;
+    let mut newest = 0;
+    for row in &rows {
+        let thing: String = row.try_get(0)?;
+        sqlx::query("DELETE FROM waiting WHERE job_id = $1 AND thing = $2")
+            .bind(job_id)
+            .bind(&thing)
+            .execute(&mut **tx)
+            .await?;
+        let text = "passed over: the thing is pinned".to_owned();
+        let note = AuditNote { kind: "execution", job_id: Some(job_id.to_owned()), thing: Some(thing), text };
+        newest = events::add(tx, &note).await?;
+    }
+    Ok(newest)
+}
+
 pub(super) async fn insert_executions(
     tx: &mut Tx<'_>,
     job_id: &str,
     things: &[String],
     now_s: u64,
 ) -> Result<i64, StoreError> {
+    if things.is_empty() {
+        return Ok(0);
+    }
     let (at_s, list) = (int(now_s), serde_json::json!(things).to_string());
     sqlx::query(
         "INSERT INTO executions (job_id, thing, number, status, queued_at_s, updated_at_s, version)

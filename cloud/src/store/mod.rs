@@ -16,7 +16,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{SqlitePool, Transaction};
+use sqlx::{AssertSqlSafe, SqlitePool, Transaction};
 use tokio::sync::watch;
 
 /// The database in the data directory.
@@ -150,6 +150,7 @@ impl Store {
     /// Errors: `SchemaTooNew` for a database of a newer version; `Corrupt`, `Locked`, `Database`.
     pub async fn open(dir: &Path, bytes_max: u64) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
+        let pages_max = (bytes_max / PAGE_BYTES).max(1);
         make_private(&path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -159,12 +160,12 @@ impl Store {
             // An acknowledged report must survive a power cut.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .pragma("max_page_count", (bytes_max / PAGE_BYTES).max(1).to_string());
+            .pragma("max_page_count", pages_max.to_string());
         // One connection: SQLite has a single writer anyway, and reads are short.
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
         let store = Self { pool, newest: watch::channel(0).0 };
         store.check().await?;
-        store.prepare_schema().await?;
+        store.prepare_schema(pages_max).await?;
         let newest: (Option<i64>,) = sqlx::query_as("SELECT MAX(seq) FROM events").fetch_one(&store.pool).await?;
         store.newest.send_replace(newest.0.unwrap_or(0));
         Ok(store)
@@ -189,7 +190,7 @@ impl Store {
         if found == "ok" { Ok(()) } else { Err(StoreError::Corrupt { found }) }
     }
 
-    async fn prepare_schema(&self) -> Result<(), StoreError> {
+    async fn prepare_schema(&self, pages_max: u64) -> Result<(), StoreError> {
         let (got,): (i64,) = sqlx::query_as("PRAGMA user_version").fetch_one(&self.pool).await?;
         let script = match got {
             SCHEMA_VERSION => return Ok(()),
@@ -197,10 +198,19 @@ impl Store {
             1 => include_str!("schema_2.sql"),
             got => return Err(StoreError::SchemaTooNew { got, max: SCHEMA_VERSION }),
         };
+        // An upgrade may need more than the limit; SQLite keeps what is there when the limit is set again.
+        self.limit_pages(pages_max.saturating_mul(2)).await?;
         let mut tx = self.pool.begin().await?;
         sqlx::raw_sql(script).execute(&mut *tx).await?;
         sqlx::raw_sql("PRAGMA user_version = 2").execute(&mut *tx).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        self.limit_pages(pages_max).await
+    }
+
+    async fn limit_pages(&self, max: u64) -> Result<(), StoreError> {
+        let pragma = AssertSqlSafe(format!("PRAGMA max_page_count = {max}"));
+        sqlx::raw_sql(pragma).execute(&self.pool).await?;
+        Ok(())
     }
 }
 
@@ -247,29 +257,36 @@ mod tests {
         dir.path().join(FILE)
     }
 
+    /// The columns of all tables, and all indexes.
+    async fn objects(store: &Store) -> Vec<(String, String, String)> {
+        let all = "SELECT m.name, COALESCE(c.name, ''), COALESCE(c.type, '') FROM sqlite_schema m
+            LEFT JOIN pragma_table_info(m.name) c WHERE m.name NOT LIKE 'sqlite_%' ORDER BY 1, 2";
+        sqlx::query_as(all).fetch_all(&store.pool).await.unwrap()
+    }
+
+    /// Of which early ones lack an index, and of which one may be as large as it may become.
     #[tokio::test]
     async fn a_database_of_version_1_is_brought_to_version_2() {
-        let dir = TempDir::new();
-        let path = filled(&dir).await;
-        let options = SqliteConnectOptions::new().filename(path);
-        let old = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
-        let undo = "DROP TABLE waiting; DROP TABLE job_groups; DROP TABLE group_members; DROP TABLE groups; DROP INDEX executions_of_job; DROP INDEX events_of_execution;
-            ALTER TABLE things DROP COLUMN pinned_at_s; ALTER TABLE jobs DROP COLUMN config; ALTER TABLE jobs DROP COLUMN continuous; PRAGMA user_version = 1;
-            INSERT INTO jobs (id, document, created_at_s) VALUES ('one', '{}', 1)";
-        sqlx::raw_sql(undo).execute(&old).await.unwrap();
-        old.close().await;
-        let objects = async |store: &Store| -> Vec<(String,)> {
-            let all = "SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY name";
-            sqlx::query_as(all).fetch_all(&store.pool).await.unwrap()
-        };
-        let store = Store::open(dir.path(), 1 << 20).await.unwrap();
-        assert_eq!(store.job("one").await.unwrap().unwrap().config, crate::job_config::JobConfig::default());
-        assert_eq!(store.counts("one").await.unwrap(), crate::model::Counts::default());
-        let other = TempDir::new();
-        let new = Store::open(other.path(), 1 << 20).await.unwrap();
-        assert_eq!(objects(&store).await, objects(&new).await);
-        store.close().await;
-        drop(Store::open(dir.path(), 1 << 20).await.unwrap());
+        let new = TempDir::new();
+        let new = Store::open(new.path(), 1 << 20).await.unwrap();
+        for without in ["", "DROP INDEX events_of_execution;"] {
+            let dir = TempDir::new();
+            let path = dir.path().join(FILE);
+            let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true).page_size(4096);
+            let old = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+            sqlx::raw_sql(include_str!("fixtures/schema_1.sql")).execute(&old).await.unwrap();
+            sqlx::raw_sql(without).execute(&old).await.unwrap();
+            let rest = "PRAGMA user_version = 1; INSERT INTO jobs (id, document, created_at_s) VALUES ('one', '{}', 1)";
+            sqlx::raw_sql(rest).execute(&old).await.unwrap();
+            old.close().await;
+            let bytes = std::fs::metadata(&path).unwrap().len();
+            let store = Store::open(dir.path(), bytes).await.unwrap();
+            assert_eq!(objects(&store).await, objects(&new).await);
+            assert_eq!(store.job("one").await.unwrap().unwrap().config, crate::job_config::JobConfig::default());
+            assert_eq!(store.counts("one").await.unwrap(), crate::model::Counts::default());
+            store.close().await;
+            drop(Store::open(dir.path(), bytes).await.unwrap());
+        }
     }
 
     #[tokio::test]

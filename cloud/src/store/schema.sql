@@ -7,6 +7,7 @@ CREATE TABLE things (
     created_at_s     INTEGER NOT NULL,
     pinned_at_s      INTEGER
 );
+CREATE INDEX pinned_things ON things (name) WHERE pinned_at_s IS NOT NULL;
 
 -- An uploaded file; its bytes are images/<id> below the data directory.
 CREATE TABLE images (
@@ -40,6 +41,7 @@ CREATE TABLE waiting (
     thing            TEXT NOT NULL REFERENCES things(name),
     PRIMARY KEY (job_id, position)
 ) WITHOUT ROWID;
+CREATE INDEX waiting_things ON waiting (job_id, thing);
 
 -- Groups of things.
 CREATE TABLE groups (

@@ -1,6 +1,7 @@
 -- What a database of schema version 1 lacks.
 
 ALTER TABLE things ADD COLUMN pinned_at_s INTEGER;
+CREATE INDEX pinned_things ON things (name) WHERE pinned_at_s IS NOT NULL;
 ALTER TABLE jobs ADD COLUMN config TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE jobs ADD COLUMN continuous INTEGER NOT NULL DEFAULT 0;
 
@@ -10,6 +11,7 @@ CREATE TABLE waiting (
     thing            TEXT NOT NULL REFERENCES things(name),
     PRIMARY KEY (job_id, position)
 ) WITHOUT ROWID;
+CREATE INDEX waiting_things ON waiting (job_id, thing);
 
 CREATE TABLE groups (
     name             TEXT PRIMARY KEY,

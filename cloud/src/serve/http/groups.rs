@@ -53,10 +53,10 @@ async fn create(State(app): State<Arc<App>>, Path(name): Path<String>) -> Respon
 }
 
 async fn delete(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response {
-    match app.store.delete_group(&name).await {
+    match app.jobs.delete_group(name.clone()).await {
         Ok(true) => StatusCode::NO_CONTENT.into_response(),
         Ok(false) => refused(&AdminError::NoGroup(name)),
-        Err(error) => store_failure(&error),
+        Err(error) => refused(&error),
     }
 }
 
@@ -69,7 +69,8 @@ async fn add(State(app): State<Arc<App>>, Path(name): Path<String>, Body(members
 
 async fn remove(State(app): State<Arc<App>>, Path(name): Path<String>, Body(members): Body<Members>) -> Response {
     match app.store.remove_members(&name, &members.things).await {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Ok(true) => StatusCode::NO_CONTENT.into_response(),
+        Ok(false) => refused(&AdminError::NoGroup(name)),
         Err(error) => store_failure(&error),
     }
 }

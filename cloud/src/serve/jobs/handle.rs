@@ -61,6 +61,17 @@ impl JobsHandle {
         self.ask(|done| Command::Join { group, things, done }).await
     }
 
+    /// Deletes a group; returns whether it existed.
+    ///
+    /// Errors: see [`AdminError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not undo it.
+    pub async fn delete_group(&self, group: String) -> Result<bool, AdminError> {
+        self.ask(|done| Command::DeleteGroup { group, done }).await
+    }
+
     async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, AdminError> {
         let (done, answer) = oneshot::channel();
         self.commands.send(command(done)).await.map_err(|_| AdminError::Stopping)?;

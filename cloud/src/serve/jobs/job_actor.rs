@@ -20,6 +20,7 @@ use crate::limits::{CHANGES_PER_TRANSACTION_MAX, NOTIFY_RETRY, TIMER_TICK};
 use crate::serve::log::{quote, report_error};
 use crate::serve::mqtt::outbox::Outbox;
 use crate::serve::mqtt::transport::Outgoing;
+use crate::store::StoreError;
 
 /// A command to the job actor.
 pub enum Command {
@@ -29,6 +30,8 @@ pub enum Command {
     Create { id: String, job: Box<NewJob>, done: Answer<Vec<String>> },
     /// Admin request: cancel a job.
     Cancel { id: String, force: bool, done: Answer<CancelResponse> },
+    /// Admin request: delete a group; whether it existed.
+    DeleteGroup { group: String, done: Answer<bool> },
     /// Admin request: add things to a group.
     Join { group: String, things: Vec<String>, done: Answer<()> },
 }
@@ -43,10 +46,16 @@ pub struct JobActor {
     notify_queue: NotifyQueue,
     /// A cancellation that a restart interrupted has no receiver.
     cancellations: VecDeque<(Cancellation, Option<Answer<CancelResponse>>)>,
+    /// Cancellations to be tried again with the next tick.
+    failed_cancellations: Vec<Cancellation>,
     subscribed: watch::Receiver<bool>,
     expiry_gate: ExpiryGate,
     wall_clock: WallClock,
     rollouts: Rollouts,
+    /// When the rollouts were advanced last.
+    advanced_at: Option<Instant>,
+    /// Whether the work that the last run of the service left was read.
+    has_resumed: bool,
 }
 
 impl JobActor {
@@ -57,8 +66,19 @@ impl JobActor {
         let notify_queue = NotifyQueue::new(subscribed.clone());
         let expiry_gate = ExpiryGate::new(*subscribed.borrow(), Instant::now());
         let wall_clock = WallClock::new(Instant::now(), now_s());
-        let (cancellations, rollouts) = (VecDeque::new(), Rollouts::default());
-        Self { jobs, outbox, notify_queue, cancellations, subscribed, expiry_gate, wall_clock, rollouts }
+        Self {
+            jobs,
+            outbox,
+            notify_queue,
+            cancellations: VecDeque::new(),
+            failed_cancellations: Vec::new(),
+            subscribed,
+            expiry_gate,
+            wall_clock,
+            rollouts: Rollouts::default(),
+            advanced_at: None,
+            has_resumed: false,
+        }
     }
 
     /// Runs until all senders are dropped.
@@ -67,8 +87,6 @@ impl JobActor {
     ///
     /// Every acknowledged change is on disk.
     pub async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
-        self.resume_cancellations().await;
-        self.resume_rollouts().await;
         let mut tick = interval(TIMER_TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -78,6 +96,7 @@ impl JobActor {
                     None => return,
                 },
                 _ = tick.tick() => {
+                    self.resume().await;
                     self.advance_rollouts(Instant::now(), now_s()).await;
                     if self.expire_timers(Instant::now(), now_s()).await {
                         tick.reset_immediately();
@@ -90,23 +109,34 @@ impl JobActor {
         }
     }
 
-    async fn resume_cancellations(&mut self) {
-        match self.jobs.interrupted_cancellations().await {
-            Ok(found) => self.cancellations.extend(found.into_iter().map(|cancellation| (cancellation, None))),
-            Err(error) => report_error(format_args!("interrupted cancellations: {error}")),
+    /// Takes up what the last run of the service left, and cancellations that failed.
+    async fn resume(&mut self) {
+        let failed = self.failed_cancellations.drain(..);
+        self.cancellations.extend(failed.map(|cancellation| (cancellation, None)));
+        if self.has_resumed {
+            return;
         }
-    }
-
-    async fn resume_rollouts(&mut self) {
-        match self.jobs.unfinished_rollouts().await {
-            Ok(found) => {
-                found.into_iter().for_each(|job| self.rollouts.add(job.id, job.config, job.continuous, Instant::now()))
+        let left = async {
+            Ok::<_, StoreError>((self.jobs.interrupted_cancellations().await?, self.jobs.unfinished_rollouts().await?))
+        };
+        match left.await {
+            Ok((cancellations, rollouts)) => {
+                self.cancellations.extend(cancellations.into_iter().map(|cancellation| (cancellation, None)));
+                for job in rollouts {
+                    self.rollouts.add(job.id, job.config, job.continuous, Instant::now());
+                }
+                self.has_resumed = true;
             }
-            Err(error) => report_error(format_args!("rollouts: {error}")),
+            Err(error) => report_error(format_args!("jobs of the last run, tried again: {error}")),
         }
     }
 
+    /// Does nothing within a tick of the last time: a batch of timers that expire brings the next tick forward.
     async fn advance_rollouts(&mut self, now: Instant, now_s: u64) {
+        if self.advanced_at.is_some_and(|at| now < at + TIMER_TICK) {
+            return;
+        }
+        self.advanced_at = Some(now);
         let Advanced { due, canceled } = self.rollouts.advance(&self.jobs, now, now_s).await;
         self.notify_queue.add(due);
         self.cancellations.extend(canceled.into_iter().map(|cancellation| (cancellation, None)));
@@ -116,6 +146,9 @@ impl JobActor {
         match command {
             Command::Request(received) => self.answer(received).await,
             Command::Create { id, job, done } => self.create(&id, &job, done).await,
+            Command::DeleteGroup { group, done } => {
+                let _ = done.send(self.jobs.delete_group(&group).await);
+            }
             Command::Join { group, things, done } => {
                 let joined = self.jobs.join(&group, &things, now_s()).await;
                 let _ = done.send(joined.map(|due| self.notify_queue.add(due)));
@@ -188,10 +221,12 @@ impl JobActor {
                 self.cancellations.push_back((cancellation, done));
             }
             Ok(None) => drop(done.map(|done| done.send(Ok(cancellation.done)))),
-            Err(error) => match done {
-                Some(done) => drop(done.send(Err(error.into()))),
-                None => report_error(format_args!("interrupted cancellation: {error}")),
-            },
+            Err(error) => {
+                report_error(format_args!("cancellation: {error}"));
+                // The job is marked as cancelled: the rest is done later.
+                self.failed_cancellations.push(cancellation);
+                drop(done.map(|done| done.send(Err(error.into()))));
+            }
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ota_jobs::Status;
 
 use crate::job_config::{AbortConfig, RateIncreaseCriteria, RetryConfig, RolloutConfig};
+use crate::limits::ROLLOUT_DELAY_MAX;
 use crate::model::{Counts, Execution};
 use crate::schedule::{EndBehavior, ScheduleConfig};
 
@@ -35,10 +36,13 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Returns how many things are due `elapsed` after the last call, at most what a minute allows.
-    pub fn due(&mut self, per_minute: f64, elapsed: Duration) -> usize {
-        self.things = (self.things + per_minute * elapsed.as_secs_f64() / 60.0).min(per_minute.max(1.0));
-        let due = self.things.floor();
+    /// Returns how many things are due `elapsed` after the last call, at most `max`. What was not due for longer than
+    /// [`ROLLOUT_DELAY_MAX`] is not made up for.
+    pub fn due(&mut self, per_minute: f64, elapsed: Duration, max: usize) -> usize {
+        let per_second = per_minute / 60.0;
+        let things_max = 1.0 + per_second * ROLLOUT_DELAY_MAX.as_secs_f64();
+        self.things = (self.things + per_second * elapsed.as_secs_f64()).min(things_max);
+        let due = self.things.floor().min(max as f64);
         self.things -= due;
         due as usize
     }
@@ -55,7 +59,7 @@ pub fn abort_reason(config: &AbortConfig, counts: &Counts) -> Option<String> {
         let is_met =
             ended >= criterion.min_number_of_executed_things && failed as f64 * 100.0 >= percent * ended as f64;
         (is_met && failed > 0)
-            .then(|| format!("aborted: {failed} of {ended} executions failed, {percent} % are allowed"))
+            .then(|| format!("aborted: {failed} of {ended} executions failed, the limit is {percent} %"))
     })
 }
 
@@ -96,20 +100,28 @@ mod tests {
 
     #[test]
     fn a_constant_rate_is_kept_over_any_ticks() {
-        for tick_ms in [100, 1_000, 7_000] {
+        for tick_ms in [100, 1_000, 1_700] {
             let (mut pace, mut created, mut at_ms) = (Pace::default(), 0, 0);
-            created += pace.due(30.0, Duration::ZERO);
+            created += pace.due(30.0, Duration::ZERO, 100);
             assert_eq!(created, 1, "the first is due at once");
             while at_ms < 10 * 60_000 {
-                created += pace.due(30.0, Duration::from_millis(tick_ms));
+                created += pace.due(30.0, Duration::from_millis(tick_ms), 100);
                 at_ms += tick_ms;
                 let allowed = 1 + at_ms * 30 / 60_000;
-                assert!(created as u64 <= allowed && created as u64 + 4 >= allowed, "{created} at {at_ms} ms");
+                assert!(created as u64 <= allowed && created as u64 + 1 >= allowed, "{created} at {at_ms} ms");
             }
         }
+    }
+
+    #[test]
+    fn a_service_that_was_late_does_not_make_up_for_it_nor_lose_what_it_could_not_create() {
+        let hour = Duration::from_secs(3600);
+        for (per_minute, expected) in [(30.0, 2), (60.0, 3), (600.0, 21), (1.0, 1)] {
+            assert_eq!(Pace::default().due(per_minute, hour, 100), expected, "{per_minute}");
+        }
         let mut pace = Pace::default();
-        assert_eq!(pace.due(30.0, Duration::from_secs(3600)), 30, "a service that was stopped does not catch up");
-        assert_eq!(Pace::default().due(1.0, Duration::from_secs(3600)), 1);
+        assert_eq!(pace.due(600.0, hour, 15), 15);
+        assert_eq!(pace.due(600.0, Duration::ZERO, 15), 6);
     }
 
     #[test]
@@ -168,7 +180,7 @@ mod tests {
             assert_eq!(abort_reason(&config, &counts).is_some(), is_aborted, "{failure_type:?} {percent} {min}");
         }
         let reason = abort_reason(&config(FailureType::All, 30.0, 20), &counts).unwrap();
-        assert_eq!(reason, "aborted: 6 of 20 executions failed, 30 % are allowed");
+        assert_eq!(reason, "aborted: 6 of 20 executions failed, the limit is 30 %");
         let none = Counts::default();
         assert_eq!(abort_reason(&config(FailureType::All, 1.0, 1), &none), None);
     }

@@ -87,7 +87,8 @@ impl RunningJob {
     /// Errors: nothing was changed; the next advance does it.
     async fn advance(&mut self, jobs: &JobService, now: Instant, now_s: u64) -> Result<Progress, StoreError> {
         let counts = jobs.counts(&self.id).await?;
-        if counts.is_ended() && !self.continuous {
+        let is_rolled_out = counts.waiting == 0 && self.config.abort.is_none() && self.config.schedule.is_none();
+        if is_rolled_out || counts.is_ended() && !self.continuous {
             return Ok(Progress::Ended);
         }
         if let Some(reason) = self.config.abort.as_ref().and_then(|config| rollout::abort_reason(config, &counts)) {
@@ -103,7 +104,7 @@ impl RunningJob {
         }
         let count = match &self.config.rollout {
             Some(config) => {
-                self.pace.due(rollout::rate_per_minute(config, &counts), elapsed).min(CHANGES_PER_TRANSACTION_MAX)
+                self.pace.due(rollout::rate_per_minute(config, &counts), elapsed, CHANGES_PER_TRANSACTION_MAX)
             }
             None => THINGS_MAX,
         };

@@ -94,6 +94,12 @@ fn check(execution: &Execution, change: &Change) -> Result<(), Refusal> {
         let message = format!("expected version {expected}, it is {}", execution.version);
         return Err(Refusal::showing(RejectCode::VersionMismatch, message, execution));
     }
+    // It may be a delayed or repeated update of the execution before.
+    let is_unstarted_retry = execution.number > 1 && execution.status == Status::Queued;
+    if is_unstarted_retry && change.number.is_none() && change.status.is_terminal() {
+        let message = format!("attempt {} has not begun: start it, or send its executionNumber", execution.number);
+        return Err(Refusal::showing(RejectCode::InvalidStateTransition, message, execution));
+    }
     if execution.status.is_terminal() {
         let (from, to) = (execution.status.as_str(), change.status.as_str());
         let message = format!("{from} is final and cannot become {to}");
@@ -247,6 +253,18 @@ mod tests {
         let other = Change { number: Some(2), ..change(Status::Succeeded) };
         let refusal = update(&execution(1, Status::InProgress), other, None, NOW_S).unwrap_err();
         assert_eq!((refusal.code, refusal.state), (RejectCode::ResourceNotFound, None));
+    }
+
+    #[test]
+    fn an_end_without_a_number_is_not_that_of_a_retry_which_has_not_begun() {
+        let retry = |status| Execution { number: 2, ..execution(1, status) };
+        let refusal = update(&retry(Status::Queued), change(Status::Failed), None, NOW_S).unwrap_err();
+        assert_eq!((refusal.code, refusal.state.is_some()), (RejectCode::InvalidStateTransition, true));
+        let named = Change { number: Some(2), ..change(Status::Failed) };
+        assert!(update(&retry(Status::Queued), named, None, NOW_S).is_ok());
+        assert!(update(&retry(Status::Queued), change(Status::InProgress), None, NOW_S).is_ok());
+        assert!(update(&retry(Status::InProgress), change(Status::Failed), None, NOW_S).is_ok());
+        assert!(update(&execution(1, Status::Queued), change(Status::Failed), None, NOW_S).is_ok());
     }
 
     #[test]

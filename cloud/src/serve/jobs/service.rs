@@ -228,11 +228,18 @@ impl JobService {
         let first = NextChange::If(id.to_owned());
         let due = match job.config.has_waiting() {
             true => Vec::new(),
-            false => {
-                things.into_iter().map(|thing| PendingNotify { thing, list: true, first: first.clone() }).collect()
-            }
+            false => things
+                .into_iter()
+                .filter(|thing| pinned.binary_search(thing).is_err())
+                .map(|thing| PendingNotify { thing, list: true, first: first.clone() })
+                .collect(),
         };
         Ok((due, pinned))
+    }
+
+    /// Deletes a group; returns whether it existed. Its jobs stay.
+    pub async fn delete_group(&self, group: &str) -> Result<bool, AdminError> {
+        Ok(self.store.delete_group(group).await?)
     }
 
     /// Adds things to a group. Those without an execution of a continuous job of the group get one; returns the
@@ -337,13 +344,18 @@ impl JobService {
         let found = self.store.overdue(now_s, CHANGES_PER_TRANSACTION_MAX).await?;
         let mut changes = Vec::with_capacity(found.len());
         for next in found.iter().filter_map(|execution| rules::time_out(execution, now_s)) {
-            let job = self.job(&next.job_id).await?;
-            changes.push(with_retry(next, &job, now_s));
+            changes.push(match self.job(&next.job_id).await {
+                Ok(job) => with_retry(next, &job, now_s),
+                Err(error) => {
+                    report_error(format_args!("retry of {} by {}: {error}", next.job_id, next.thing));
+                    ExecutionChange { note: audit_note(&next), next, retry: None }
+                }
+            });
         }
         self.end_all(changes).await
     }
 
-    /// Stores the ends of executions of different things in one transaction.
+    /// Stores the ends of executions in one transaction.
     async fn end_all(&self, changes: Vec<ExecutionChange>) -> Result<Vec<PendingNotify>, StoreError> {
         let mut due = Vec::with_capacity(changes.len());
         for change in &changes {
