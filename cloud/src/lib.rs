@@ -7,6 +7,7 @@
 //! - [`store`]: SQLite. Acknowledged changes are on disk.
 //! - `tool`: `ota keygen`, `sign`, `verify`, `image info`, `explain` and `job`.
 //! - `release`: which image of a job is for which slot, by the images' own headers.
+//! - `reason`: which reason a code or a name means.
 //! - [`api`]: JSON types of the admin requests. [`model`]: stored records. [`limits`]: all limits.
 //!
 //! Message formats are from `ota-jobs`; image header and signature verification are from `ota-pal`.
@@ -18,6 +19,8 @@ mod clock;
 mod ids;
 pub mod limits;
 pub mod model;
+#[cfg(feature = "tool")]
+mod reason;
 mod release;
 pub mod serve;
 mod signature;

@@ -12,6 +12,7 @@ mod jobs;
 mod log;
 mod mqtt;
 mod router;
+mod secret;
 mod signed_url;
 mod streams;
 mod tls;
@@ -27,7 +28,6 @@ pub use tls::{TlsError, TlsFiles};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ring::digest::{SHA256, digest};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -41,6 +41,7 @@ use self::log::{Log, report_error};
 use self::mqtt::transport::{self, BrokerAddress, Publisher};
 #[cfg(feature = "broker")]
 use self::mqtt::{acl, broker, tls_proxy};
+use self::secret::SecretDigest;
 use self::signed_url::Signer;
 use crate::clock::now_s;
 use crate::limits::{START_TIMEOUT, STOP_TIMEOUT};
@@ -88,7 +89,7 @@ impl Service {
         let base = public_base(&config, http)?;
         let signer = Signer::new(&files.secret("url-key").map_err(unusable)?, base, config.url_lifetime);
         let token: [u8; TOKEN_BYTES] = files.secret("token").map_err(unusable)?;
-        let token_digest = digest(&SHA256, hex::encode(token).as_bytes()).as_ref().to_vec();
+        let token = SecretDigest::of(&hex::encode(token));
         let log = Log::new(config.format);
 
         let mut tasks = JoinSet::new();
@@ -108,7 +109,7 @@ impl Service {
             },
         );
         wait_until_subscribed(subscribed.clone()).await?;
-        let app = App { store: store.clone(), files, jobs, signer, token_digest, log: log.clone() };
+        let app = App { store: store.clone(), files, jobs, signer, token, log: log.clone() };
         serve_http(&mut tasks, listener, config.tls.as_ref(), http::router(Arc::new(app)))?;
         Ok(Self {
             mqtt: broker.shown,

@@ -10,12 +10,13 @@ use ota_jobs::document::SignatureKind;
 use p256::ecdsa::DerSignature;
 
 use super::client::{Client, Server, escape};
-use super::{ToolError, explain, is_image, print_line, print_note, read, signature_path};
+use super::{ToolError, is_image, print_line, print_note, read, signature_path};
 use crate::api::{
     CancelResponse, CreateResponse, ExecutionRow, JobList, JobView, NewFile, NewJob, Protocol, SIGNATURE_HEADER,
 };
 use crate::limits::EVENTS_WAIT_MAX;
 use crate::model::{Event, Image};
+use crate::reason;
 use crate::release::{self, Head};
 use crate::serve::check_job;
 use crate::signature;
@@ -239,7 +240,7 @@ fn line(execution: &ExecutionRow) -> String {
 /// The meaning of the code in status details; `None` without a code, or with one that is not in the list.
 fn meaning(details: &str) -> Option<&'static str> {
     let details: serde_json::Value = serde_json::from_str(details).ok()?;
-    explain::find(details.get("code")?.as_str()?).map(Reason::description)
+    reason::find(details.get("code")?.as_str()?).map(Reason::description)
 }
 
 fn watch(client: &Client, id: &str) -> Result<(), ToolError> {

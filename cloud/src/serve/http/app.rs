@@ -3,6 +3,7 @@
 use crate::serve::files::Files;
 use crate::serve::jobs::handle::JobsHandle;
 use crate::serve::log::Log;
+use crate::serve::secret::SecretDigest;
 use crate::serve::signed_url::Signer;
 use crate::store::Store;
 
@@ -16,8 +17,8 @@ pub struct App {
     pub jobs: JobsHandle,
     /// Checks signed URLs.
     pub signer: Signer,
-    /// SHA-256 of the admin token.
-    pub token_digest: Vec<u8>,
+    /// The admin token.
+    pub token: SecretDigest,
     /// Message log.
     pub log: Log,
 }

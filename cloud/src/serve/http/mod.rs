@@ -5,6 +5,7 @@ pub mod app;
 mod images;
 pub mod listener;
 mod range;
+mod upload;
 
 use std::sync::Arc;
 
