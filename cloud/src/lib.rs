@@ -3,7 +3,7 @@
 //! Modules:
 //! - [`serve`]: the service. Requests of devices arrive through `serve::mqtt` and are parsed by `serve::router`. Job requests
 //!   are handled by `serve::jobs` (`job_actor`, `service`, the pure `rules`) over the [`store`], stream requests by
-//!   `serve::streams`; `serve::http` serves images by signed URL and the admin requests.
+//!   `serve::streams`; `serve::http` serves images by signed URL and the admin requests, `serve::console` pages for people.
 //! - [`store`]: SQLite. Acknowledged changes are on disk.
 //! - `tool`: `ota keygen`, `sign`, `verify`, `image info`, `explain` and `job`.
 //! - `release`: which image of a job is for which slot, by the images' own headers.
@@ -19,7 +19,6 @@ mod clock;
 mod ids;
 pub mod limits;
 pub mod model;
-#[cfg(feature = "tool")]
 mod reason;
 mod release;
 pub mod serve;

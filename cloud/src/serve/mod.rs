@@ -1,11 +1,12 @@
 //! `ota-cloud serve`: starts, connects and stops the components.
 //!
 //! `mqtt` connects to a broker (embedded or external); `router` distributes the messages of devices to `jobs` (job service)
-//! and `streams` (blocks of files); `http` serves images by signed URL and the admin requests. Shared modules are beside
-//! them: data directory, log, TLS, signed URLs, connection limit.
+//! and `streams` (blocks of files); `http` serves images by signed URL and the admin requests, `console` the pages for people.
+//! Shared modules are beside them: data directory, log, TLS, signed URLs, connection limit.
 
 mod config;
 mod connection_limit;
+mod console;
 mod files;
 mod http;
 mod jobs;
@@ -34,6 +35,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use self::config::public_base;
+use self::console::state::ConsoleState;
 use self::files::Files;
 use self::http::app::App;
 use self::http::listener;
@@ -54,7 +56,7 @@ const TOKEN_BYTES: usize = 32;
 pub struct Service {
     /// Address of the broker.
     pub mqtt: String,
-    /// Address of the image server and the admin requests.
+    /// Address of the image server, the admin requests and the console.
     pub http: SocketAddr,
     tasks: JoinSet<()>,
     publisher: Publisher,
@@ -109,7 +111,8 @@ impl Service {
             },
         );
         wait_until_subscribed(subscribed.clone()).await?;
-        let app = App { store: store.clone(), files, jobs, signer, token, log: log.clone() };
+        let console = ConsoleState::new(config.tls.is_some(), broker.shown.clone());
+        let app = App { store: store.clone(), files, jobs, signer, token, console, log: log.clone() };
         serve_http(&mut tasks, listener, config.tls.as_ref(), http::router(Arc::new(app)))?;
         Ok(Self {
             mqtt: broker.shown,

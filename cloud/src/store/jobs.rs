@@ -2,7 +2,7 @@
 
 use sqlx::Row;
 
-use super::{Store, StoreError, Tx, events, int, uint, uint_opt};
+use super::{PageNumber, Paged, Store, StoreError, Tx, events, int, uint, uint_opt};
 use crate::clock::now_ms;
 use crate::limits::JOBS_LISTED_MAX;
 use crate::model::{AuditNote, Job};
@@ -69,12 +69,22 @@ impl Store {
 
     /// Returns the newest jobs, newest first, at most [`JOBS_LISTED_MAX`].
     pub async fn jobs(&self) -> Result<Vec<JobSummary>, StoreError> {
+        self.jobs_from(0, JOBS_LISTED_MAX).await
+    }
+
+    /// Returns a page of the jobs, newest first.
+    pub async fn jobs_page(&self, page: PageNumber) -> Result<Paged<JobSummary>, StoreError> {
+        Ok(Paged::new(self.jobs_from(page.offset(), PageNumber::limit()).await?))
+    }
+
+    async fn jobs_from(&self, offset: i64, limit: i64) -> Result<Vec<JobSummary>, StoreError> {
         let rows = sqlx::query(
             "SELECT j.id, j.canceled, j.created_at_s, e.status, COUNT(e.seq) FROM
-             (SELECT * FROM jobs ORDER BY seq DESC LIMIT $1) j
+             (SELECT * FROM jobs ORDER BY seq DESC LIMIT $1 OFFSET $2) j
              LEFT JOIN executions e ON e.job_id = j.id GROUP BY j.id, e.status ORDER BY j.seq DESC, e.status",
         )
-        .bind(JOBS_LISTED_MAX)
+        .bind(limit)
+        .bind(offset)
         .fetch_all(&self.pool)
         .await?;
         let mut jobs: Vec<JobSummary> = Vec::new();

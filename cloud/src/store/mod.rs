@@ -5,8 +5,11 @@ mod events;
 mod executions;
 mod images;
 mod jobs;
+mod paged;
+mod things;
 
 pub use jobs::{JobSummary, NewJobRecord};
+pub use paged::{PageNumber, Paged};
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};

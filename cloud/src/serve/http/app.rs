@@ -1,5 +1,6 @@
 //! Shared state of the HTTP handlers.
 
+use crate::serve::console::state::ConsoleState;
 use crate::serve::files::Files;
 use crate::serve::jobs::handle::JobsHandle;
 use crate::serve::log::Log;
@@ -19,6 +20,8 @@ pub struct App {
     pub signer: Signer,
     /// The admin token.
     pub token: SecretDigest,
+    /// Sessions of the console.
+    pub console: ConsoleState,
     /// Message log.
     pub log: Log,
 }

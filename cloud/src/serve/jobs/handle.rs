@@ -29,7 +29,7 @@ impl JobsHandle {
     ///
     /// Dropping the future does not undo the job.
     pub async fn create(&self, id: String, job: NewJob) -> Result<CreateResponse, AdminError> {
-        let unseen = self.seen_things.unseen(&job.things);
+        let unseen = self.unseen(&job.things);
         self.ask(|done| Command::Create { id, job: Box::new(job), done }).await?;
         Ok(CreateResponse { unseen })
     }
@@ -43,6 +43,16 @@ impl JobsHandle {
     /// Dropping the future does not undo the cancellation.
     pub async fn cancel(&self, id: String, force: bool) -> Result<CancelResponse, AdminError> {
         self.ask(|done| Command::Cancel { id, force, done }).await
+    }
+
+    /// Returns the things of a job from which no request arrived since the start, at most `UNSEEN_LISTED_MAX` of them.
+    pub fn unseen(&self, things: &[String]) -> Vec<String> {
+        self.seen_things.unseen(things)
+    }
+
+    /// Returns the names of all things that sent a request since the start, in no order.
+    pub fn seen(&self) -> Vec<String> {
+        self.seen_things.names()
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, AdminError> {

@@ -51,6 +51,23 @@ fn bad(text: impl Into<String>) -> AdminError {
 ///
 /// Errors: `Bad` with the reason; `Store` with `JobExists` or `Full`.
 pub async fn create(store: &Store, id: &str, new: &NewJob) -> Result<(), AdminError> {
+    let (job, files) = draft(store, id, new).await?;
+    Ok(store.create_job(&NewJobRecord { job: &job, things: &new.things, files: &files }).await?)
+}
+
+/// Validates a job as [`create`] does, and stores nothing.
+///
+/// Errors: `Bad` with the reason; `Store` with `JobExists`.
+pub async fn validate(store: &Store, id: &str, new: &NewJob) -> Result<(), AdminError> {
+    draft(store, id, new).await?;
+    match store.job(id).await? {
+        Some(job) => Err(StoreError::JobExists { id: job.id }.into()),
+        None => Ok(()),
+    }
+}
+
+/// Returns the job to store, with the file ids and images of its stream.
+async fn draft(store: &Store, id: &str, new: &NewJob) -> Result<(Job, Vec<(u32, String)>), AdminError> {
     check(id, new).map_err(AdminError::Bad)?;
     let files = files(store, &new.files).await?;
     let stream = (!files.is_empty()).then(stream_name);
@@ -72,8 +89,8 @@ pub async fn create(store: &Store, id: &str, new: &NewJob) -> Result<(), AdminEr
         canceled: false,
         created_at_s: now_s(),
     };
-    let files: Vec<(u32, String)> = files.iter().map(|f| (u32::from(f.file_id), f.image.id.clone())).collect();
-    Ok(store.create_job(&NewJobRecord { job: &job, things: &new.things, files: &files }).await?)
+    let files = files.iter().map(|f| (u32::from(f.file_id), f.image.id.clone())).collect();
+    Ok((job, files))
 }
 
 /// Checks what needs no store; `ota` calls it before it uploads images.
