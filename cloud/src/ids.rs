@@ -14,7 +14,6 @@ fn afr_ota() -> String {
 }
 
 /// Returns a job id.
-#[cfg(feature = "tool")]
 pub fn job_id() -> String {
     afr_ota()
 }

@@ -120,6 +120,42 @@ pub const EVENTS_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Number of jobs that `GET /api/jobs` returns, newest first.
 pub const JOBS_LISTED_MAX: i64 = 1000;
 
+/// Maximum number of rows of a list on one page of the console.
+pub const PAGE_ROWS_MAX: i64 = 100;
+
+/// Lifetime of a session of the console, from the sign-in.
+pub const SESSION_LIFETIME: Duration = Duration::from_secs(12 * 3600);
+
+/// Maximum number of sessions of the console; a further sign-in ends the oldest one.
+pub const SESSIONS_MAX: usize = 64;
+
+/// Maximum number of failed sign-ins of all clients within [`SIGN_IN_WINDOW`]; further sign-ins are refused.
+pub const SIGN_IN_FAILURES_MAX: usize = 10;
+
+/// See [`SIGN_IN_FAILURES_MAX`].
+pub const SIGN_IN_WINDOW: Duration = Duration::from_secs(60);
+
+/// Maximum number of live pages of all sessions of the console; further ones are not live.
+pub const LIVE_PAGES_MAX: usize = 64;
+
+/// Maximum number of live pages of one session. A browser opens at most six connections to a host for all its tabs.
+pub const LIVE_PAGES_PER_SESSION_MAX: usize = 4;
+
+/// Minimum time between two updates of a live page.
+pub const LIVE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Maximum time between two checks of the session of a live page.
+pub const LIVE_CHECK: Duration = Duration::from_secs(15);
+
+/// Longest text of a part of an upload form beside the file, and room for the boundaries. Unit: bytes.
+pub const UPLOAD_FORM_BYTES_MAX: usize = 64 * 1024;
+
+/// Maximum number of fields of a form.
+pub const FORM_FIELDS_MAX: usize = 20_000;
+
+/// Longest text of status details that a page shows. Unit: characters.
+pub const DETAILS_CHARS_MAX: usize = 300;
+
 /// Default validity of a signed URL. Source: AWS IoT Jobs API, `expiresInSec` is 60 to 3600.
 pub const URL_LIFETIME_DEFAULT: Duration = Duration::from_secs(3600);
 

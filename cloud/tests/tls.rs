@@ -133,6 +133,28 @@ async fn images_and_admin_requests_come_over_https() {
     world.service.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_comes_over_https_and_its_cookie_is_sent_over_https_only() {
+    let (dir, authority) = (TempDir::new(), Authority::new());
+    let world = TestService::start(secured(dir.path(), &authority)).await;
+    let (base, token, ca) = (format!("https://{}", world.service.http), world.token.clone(), authority.pem());
+    let checked = tokio::task::spawn_blocking(move || {
+        let agent = agent(&ca);
+        let form = format!("token={token}");
+        let signed_in = agent.post(format!("{base}/sign-in")).config().max_redirects(0).build().send(&form).unwrap();
+        let cookie = signed_in.headers()["set-cookie"].to_str().unwrap();
+        assert!(cookie.starts_with("__Host-ota-session=") && cookie.ends_with("; Secure"), "{cookie}");
+        let pair = cookie.split(';').next().unwrap();
+        let page = agent.get(format!("{base}/")).header("Cookie", pair).call().unwrap().body_mut().read_to_string();
+        assert!(page.unwrap().contains("There is no update yet"));
+        let plain = pair.trim_start_matches("__Host-");
+        let page = agent.get(format!("{base}/")).header("Cookie", plain).call().unwrap().body_mut().read_to_string();
+        assert!(page.unwrap().contains("Admin token"), "a cookie that anyone on the way could have set");
+    });
+    checked.await.unwrap();
+    world.service.stop().await;
+}
+
 fn agent(ca: &str) -> ureq::Agent {
     let ca = ureq::tls::Certificate::from_pem(ca.as_bytes()).unwrap();
     let tls = ureq::tls::TlsConfig::builder()

@@ -32,7 +32,7 @@ struct Serve {
     /// Address of the embedded broker; port 0 selects a free port. A client id is a thing name, or `name.suffix`
     #[arg(long, default_value = "127.0.0.1:1883")]
     mqtt: SocketAddr,
-    /// Address of the image server and the admin requests; port 0 selects a free port
+    /// Address of the image server, the admin requests and the console; port 0 selects a free port
     #[arg(long, default_value = "127.0.0.1:8080")]
     http: SocketAddr,
     /// Certificate chain of the service, PEM. Enables mutual TLS for MQTT: the client certificate's common name is the thing

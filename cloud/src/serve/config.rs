@@ -18,7 +18,7 @@ pub struct Config {
     pub data: PathBuf,
     /// Address of the embedded broker; port 0 selects a free port.
     pub mqtt: SocketAddr,
-    /// Address of the image server and the admin requests; port 0 selects a free port.
+    /// Address of the image server, the admin requests and the console; port 0 selects a free port.
     pub http: SocketAddr,
     /// Enables mutual TLS for MQTT, and HTTPS.
     pub tls: Option<TlsFiles>,

@@ -1,11 +1,12 @@
 //! `ota-cloud serve`: starts, connects and stops the components.
 //!
 //! `mqtt` connects to a broker (embedded or external); `router` distributes the messages of devices to `jobs` (job service)
-//! and `streams` (blocks of files); `http` serves images by signed URL and the admin requests. Shared modules are beside
-//! them: data directory, log, TLS, signed URLs, connection limit.
+//! and `streams` (blocks of files); `http` serves images by signed URL and the admin requests, `console` the pages for people.
+//! Shared modules are beside them: data directory, log, TLS, signed URLs, connection limit.
 
 mod config;
 mod connection_limit;
+mod console;
 mod files;
 mod http;
 mod jobs;
@@ -13,6 +14,7 @@ mod line_limit;
 mod log;
 mod mqtt;
 mod router;
+mod secret;
 mod signed_url;
 mod streams;
 mod tls;
@@ -28,7 +30,6 @@ pub use tls::{TlsError, TlsFiles};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ring::digest::{SHA256, digest};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -36,6 +37,7 @@ use tokio_rustls::TlsAcceptor;
 
 use self::config::public_base;
 use self::connection_limit::connections_max;
+use self::console::state::ConsoleState;
 use self::files::Files;
 use self::http::app::App;
 use self::http::listener;
@@ -44,6 +46,7 @@ use self::log::{Log, report_error};
 use self::mqtt::transport::{self, BrokerAddress, Publisher};
 #[cfg(feature = "broker")]
 use self::mqtt::{acl, broker, tls_proxy};
+use self::secret::SecretDigest;
 use self::signed_url::Signer;
 use crate::clock::now_s;
 use crate::limits::{START_TIMEOUT, STOP_TIMEOUT, URL_CONNECTIONS_SHARE};
@@ -58,7 +61,7 @@ const TOKEN_BYTES: usize = 32;
 pub struct Service {
     /// Address of the broker.
     pub mqtt: String,
-    /// Address of the image server and the admin requests.
+    /// Address of the image server, the admin requests and the console.
     pub http: SocketAddr,
     tasks: JoinSet<()>,
     publisher: Publisher,
@@ -97,7 +100,7 @@ impl Service {
         let base = public_base(&config, http)?;
         let signer = Signer::new(&files.secret("url-key").map_err(unusable)?, base, config.url_lifetime);
         let token: [u8; TOKEN_BYTES] = files.secret(TOKEN).map_err(unusable)?;
-        let token_digest = digest(&SHA256, hex::encode(token).as_bytes()).as_ref().to_vec();
+        let token = SecretDigest::of(&hex::encode(token));
         let log = Log::new(config.format);
 
         let mut tasks = JoinSet::new();
@@ -118,7 +121,8 @@ impl Service {
         );
         wait_until_subscribed(subscribed.clone()).await?;
         let url_limit = UrlLimit::new(connections_max() / URL_CONNECTIONS_SHARE);
-        let app = App { store: store.clone(), files, jobs, signer, url_limit, token_digest, log: log.clone() };
+        let console = ConsoleState::new(config.tls.is_some(), broker.shown.clone());
+        let app = App { store: store.clone(), files, jobs, signer, url_limit, token, console, log: log.clone() };
         serve_http(&mut tasks, listener, config.tls.as_ref(), http::router(Arc::new(app)))?;
         Ok(Self {
             mqtt: broker.shown,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::Row;
 
-use super::{Store, StoreError, Tx, int, uint};
+use super::{PageNumber, Paged, Store, StoreError, Tx, int, uint};
 use crate::clock::now_ms;
 use crate::limits::{EVENTS_PER_ANSWER_MAX, EVENTS_PER_EXECUTION_MAX};
 use crate::model::{AuditNote, Event};
@@ -60,6 +60,35 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(event).collect()
+    }
+
+    /// Returns a page of the events before number `before`, newest first.
+    pub async fn events_before(&self, before: i64) -> Result<Paged<Event>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT seq, at_ms, kind, job_id, thing, text FROM events WHERE seq < $1 ORDER BY seq DESC LIMIT $2",
+        )
+        .bind(before)
+        .bind(PageNumber::limit())
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(Paged::new(rows.iter().map(event).collect::<Result<_, _>>()?))
+    }
+
+    /// Returns whether this job has an event after number `after` and up to `last`.
+    pub async fn has_event(&self, job_id: &str, after: i64, last: i64) -> Result<bool, StoreError> {
+        // By number: the events since `after` are few, those of a job can be many. An expression is not looked up by its index.
+        let row = sqlx::query("SELECT 1 FROM events WHERE seq > $1 AND seq <= $2 AND (job_id || '') = $3 LIMIT 1")
+            .bind(after)
+            .bind(last)
+            .bind(job_id)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// Returns the number of the newest event; 0 if there is none.
+    pub fn newest_event(&self) -> i64 {
+        *self.newest.borrow()
     }
 
     /// Waits until an event after number `after` exists, at most `wait`; returns the newest number.

@@ -4,7 +4,7 @@ use ota_jobs::Status;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Store, StoreError, Tx, events, int, uint, uint_opt};
+use super::{PageNumber, Paged, Store, StoreError, Tx, events, int, uint, uint_opt};
 use crate::limits::EVENTS_PER_EXECUTION_MAX;
 use crate::model::{AuditNote, Execution};
 
@@ -64,6 +64,47 @@ impl Store {
     /// Returns all executions of a job, in the order of creation.
     pub async fn executions_of(&self, job_id: &str) -> Result<Vec<Execution>, StoreError> {
         let rows = sqlx::query(select!("WHERE job_id = $1 ORDER BY seq")).bind(job_id).fetch_all(&self.pool).await?;
+        rows.iter().map(execution).collect()
+    }
+
+    /// Returns a page of the executions of a job, in the order of creation; only those with `status`, if there is one.
+    pub async fn executions_page(
+        &self,
+        job_id: &str,
+        status: Option<Status>,
+        page: PageNumber,
+    ) -> Result<Paged<Execution>, StoreError> {
+        let rows =
+            sqlx::query(select!("WHERE job_id = $1 AND ($2 IS NULL OR status = $2) ORDER BY seq LIMIT $3 OFFSET $4"))
+                .bind(job_id)
+                .bind(status.map(Status::as_str))
+                .bind(PageNumber::limit())
+                .bind(page.offset())
+                .fetch_all(&self.pool)
+                .await?;
+        Ok(Paged::new(rows.iter().map(execution).collect::<Result<_, _>>()?))
+    }
+
+    /// Returns a page of the executions of a thing, newest first.
+    pub async fn history_page(&self, thing: &str, page: PageNumber) -> Result<Paged<Execution>, StoreError> {
+        let rows = sqlx::query(select!("WHERE thing = $1 ORDER BY seq DESC LIMIT $2 OFFSET $3"))
+            .bind(thing)
+            .bind(PageNumber::limit())
+            .bind(page.offset())
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(Paged::new(rows.iter().map(execution).collect::<Result<_, _>>()?))
+    }
+
+    /// Returns the newest execution of each of these things, in no order.
+    pub async fn last_executions(&self, things: &[String]) -> Result<Vec<Execution>, StoreError> {
+        let rows = sqlx::query(select!(
+            "WHERE seq IN (SELECT MAX(seq) FROM executions
+             WHERE thing IN (SELECT value FROM json_each($1)) GROUP BY thing)"
+        ))
+        .bind(serde_json::json!(things).to_string())
+        .fetch_all(&self.pool)
+        .await?;
         rows.iter().map(execution).collect()
     }
 

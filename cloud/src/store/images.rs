@@ -2,7 +2,7 @@
 
 use sqlx::Row;
 
-use super::{Store, StoreError, events, int, uint};
+use super::{PageNumber, Paged, Store, StoreError, events, int, uint};
 use crate::clock::now_s;
 use crate::model::{AuditNote, Image, StreamFile};
 
@@ -36,6 +36,20 @@ impl Store {
             .fetch_optional(&self.pool)
             .await?;
         row.as_ref().map(image).transpose()
+    }
+
+    /// Returns a page of the images with the time of their upload in seconds since 1970, newest first.
+    pub async fn images_page(&self, page: PageNumber) -> Result<Paged<(Image, u64)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, name, size_bytes, sha256, signature, created_at_s FROM images
+             ORDER BY created_at_s DESC, id LIMIT $1 OFFSET $2",
+        )
+        .bind(PageNumber::limit())
+        .bind(page.offset())
+        .fetch_all(&self.pool)
+        .await?;
+        let with_time = |row| Ok((image(row)?, uint(row.try_get(5)?, "created_at_s")?));
+        Ok(Paged::new(rows.iter().map(with_time).collect::<Result<_, StoreError>>()?))
     }
 
     /// Returns the ids of images that were added before `before_s` and that neither a stream nor a custom document refers to.

@@ -3,7 +3,7 @@
 use ota_jobs::Status;
 use sqlx::Row;
 
-use super::{Store, StoreError, Tx, events, int, uint, uint_opt};
+use super::{PageNumber, Paged, Store, StoreError, Tx, events, int, uint, uint_opt};
 use crate::clock::now_ms;
 use crate::job_config::JobConfig;
 use crate::limits::JOBS_LISTED_MAX;
@@ -45,6 +45,14 @@ pub struct JobSummary {
     pub counts: Vec<(String, u64)>,
     /// Number of things without an execution.
     pub waiting: u64,
+}
+
+impl JobSummary {
+    /// Returns how far the job is.
+    pub fn counts(&self) -> Counts {
+        let count = |(status, count): &(String, u64)| Status::parse(status).map(|status| (status.as_str(), *count));
+        Counts { waiting: self.waiting, executions: self.counts.iter().filter_map(count).collect() }
+    }
 }
 
 impl Store {
@@ -163,13 +171,23 @@ impl Store {
 
     /// Returns the newest jobs, newest first, at most [`JOBS_LISTED_MAX`].
     pub async fn jobs(&self) -> Result<Vec<JobSummary>, StoreError> {
+        self.jobs_from(0, JOBS_LISTED_MAX).await
+    }
+
+    /// Returns a page of the jobs, newest first.
+    pub async fn jobs_page(&self, page: PageNumber) -> Result<Paged<JobSummary>, StoreError> {
+        Ok(Paged::new(self.jobs_from(page.offset(), PageNumber::limit()).await?))
+    }
+
+    async fn jobs_from(&self, offset: i64, limit: i64) -> Result<Vec<JobSummary>, StoreError> {
         let rows = sqlx::query(
             "SELECT j.id, j.canceled, j.created_at_s, e.status, COUNT(e.seq),
              (SELECT COUNT(*) FROM waiting w WHERE w.job_id = j.id), j.continuous, j.config FROM
-             (SELECT * FROM jobs ORDER BY seq DESC LIMIT $1) j
+             (SELECT * FROM jobs ORDER BY seq DESC LIMIT $1 OFFSET $2) j
              LEFT JOIN executions e ON e.job_id = j.id GROUP BY j.id, e.status ORDER BY j.seq DESC, e.status",
         )
-        .bind(JOBS_LISTED_MAX)
+        .bind(limit)
+        .bind(offset)
         .fetch_all(&self.pool)
         .await?;
         let mut jobs: Vec<JobSummary> = Vec::new();

@@ -6,10 +6,13 @@ mod executions;
 mod groups;
 mod images;
 mod jobs;
+mod paged;
 mod pins;
+mod things;
 
 pub use executions::ExecutionChange;
 pub use jobs::{JobSummary, NewJobRecord};
+pub use paged::{PageNumber, Paged};
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};

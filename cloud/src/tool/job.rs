@@ -5,11 +5,12 @@ use ota_jobs::Reason;
 
 use super::client::{Client, Server, escape};
 use super::create::Create;
-use super::{Output, ToolError, explain, print_line};
+use super::{Output, ToolError, print_line};
 use crate::api::{CancelResponse, ExecutionRow, JobList, JobRow, JobView};
 use crate::job_config::JobConfig;
 use crate::limits::EVENTS_WAIT_MAX;
 use crate::model::Event;
+use crate::reason;
 
 #[derive(Debug, Subcommand)]
 pub enum JobCommand {
@@ -109,7 +110,7 @@ fn line(execution: &ExecutionRow) -> String {
 /// The meaning of the code in status details; `None` without a code, or with one that is not in the list.
 fn meaning(details: &str) -> Option<&'static str> {
     let details: serde_json::Value = serde_json::from_str(details).ok()?;
-    explain::find(details.get("code")?.as_str()?).map(Reason::description)
+    reason::find(details.get("code")?.as_str()?).map(Reason::description)
 }
 
 /// Prints the events of a job until it has ended.

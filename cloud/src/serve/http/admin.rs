@@ -10,18 +10,17 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
-use futures_util::StreamExt;
-use ring::digest::{SHA256, digest};
 
 use super::app::App;
 use super::failure::{failure, refused, store_failure};
 use super::parts::{Body, Parameters};
+use super::upload::{self, Label};
 use crate::serve::files::UploadError;
 
 use crate::api::{CancelQuery, EventQuery, JobList, JobRow, JobView, NewJob, SIGNATURE_HEADER};
 use crate::clock::now_s;
-use crate::limits::{EVENTS_WAIT_MAX, NAME_BYTES_MAX, SIGNATURE_TEXT_BYTES_MAX};
-use crate::model::{Event, Image};
+use crate::limits::EVENTS_WAIT_MAX;
+use crate::model::Event;
 use crate::serve::jobs::file_types;
 use crate::store::StoreError;
 
@@ -29,7 +28,7 @@ use crate::store::StoreError;
 pub fn router() -> Router<Arc<App>> {
     Router::new()
         // The upload enforces its own limit.
-        .route("/api/images/{name}", put(upload).layer(DefaultBodyLimit::disable()))
+        .route("/api/images/{name}", put(upload_image).layer(DefaultBodyLimit::disable()))
         .route("/api/jobs", get(list))
         .route("/api/jobs/{id}", put(create).get(show))
         .route("/api/jobs/{id}/cancel", post(cancel))
@@ -43,14 +42,13 @@ pub async fn require_token(State(app): State<Arc<App>>, request: Request, next: 
     let given =
         given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let given = given.map_or("", |(_, token)| token);
-    // Digests are compared so that the comparison time reveals nothing about the token.
-    if digest(&SHA256, given.trim().as_bytes()).as_ref() != app.token_digest {
+    if !app.token.is(given.trim()) {
         return failure(StatusCode::UNAUTHORIZED, "the bearer token is missing or wrong");
     }
     next.run(request).await
 }
 
-async fn upload(
+async fn upload_image(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
     headers: HeaderMap,
@@ -62,39 +60,17 @@ async fn upload(
     if signature.as_deref() == Some("") {
         return failure(StatusCode::BAD_REQUEST, &format!("{SIGNATURE_HEADER} is empty: omit it, or sign the image"));
     }
-    if name.len() > NAME_BYTES_MAX {
-        return failure(StatusCode::BAD_REQUEST, &format!("name of {} bytes, at most {NAME_BYTES_MAX}", name.len()));
-    }
-    if let Some(long) = signature.as_ref().filter(|text| text.len() > SIGNATURE_TEXT_BYTES_MAX) {
-        let text = format!("signature of {} bytes, at most {SIGNATURE_TEXT_BYTES_MAX}", long.len());
-        return failure(StatusCode::BAD_REQUEST, &text);
-    }
-    match receive(&app, name, signature, body).await {
+    let label = match Label::new(name, signature) {
+        Ok(label) => label,
+        Err(text) => return failure(StatusCode::BAD_REQUEST, &text),
+    };
+    match upload::receive(&app, label, body.into_data_stream()).await {
         Ok(image) => (StatusCode::CREATED, Json(image)).into_response(),
         Err(UploadError::TooLarge { max }) => {
             failure(StatusCode::PAYLOAD_TOO_LARGE, &format!("an image has at most {max} bytes"))
         }
         Err(UploadError::Store(error)) => store_failure(&error),
     }
-}
-
-async fn receive(
-    app: &App,
-    name: String,
-    signature: Option<String>,
-    body: axum::body::Body,
-) -> Result<Image, UploadError> {
-    let mut upload = app.files.begin().map_err(UploadError::Store)?;
-    let mut pieces = body.into_data_stream();
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|error| UploadError::Store(StoreError::Io(std::io::Error::other(error))))?;
-        let written = tokio::task::spawn_blocking(move || upload.write(&piece).map(|()| upload));
-        upload = written.await.map_err(std::io::Error::other)??;
-    }
-    let stored = tokio::task::spawn_blocking(move || upload.finish()).await.map_err(std::io::Error::other)??;
-    let image = Image { id: stored.id, name, size_bytes: stored.size_bytes, sha256: stored.sha256, signature };
-    app.store.add_image(&image).await.map_err(UploadError::Store)?;
-    Ok(image)
 }
 
 async fn create(State(app): State<Arc<App>>, Path(id): Path<String>, Body(mut job): Body<NewJob>) -> Response {

@@ -1,9 +1,11 @@
 //! Shared state of the HTTP handlers.
 
 use super::url_limit::UrlLimit;
+use crate::serve::console::state::ConsoleState;
 use crate::serve::files::Files;
 use crate::serve::jobs::handle::JobsHandle;
 use crate::serve::log::Log;
+use crate::serve::secret::SecretDigest;
 use crate::serve::signed_url::Signer;
 use crate::store::Store;
 
@@ -19,8 +21,10 @@ pub struct App {
     pub signer: Signer,
     /// Limits the responses of a signed URL.
     pub url_limit: UrlLimit,
-    /// SHA-256 of the admin token.
-    pub token_digest: Vec<u8>,
+    /// The admin token.
+    pub token: SecretDigest,
+    /// Sessions of the console.
+    pub console: ConsoleState,
     /// Message log.
     pub log: Log,
 }

@@ -122,11 +122,13 @@ fn failed(error: &StoreError) -> Response {
 mod tests {
     use super::*;
     use crate::limits::DATABASE_BYTES_MAX;
+    use crate::serve::console::state::ConsoleState;
     use crate::serve::files::Files;
     use crate::serve::http::url_limit::UrlLimit;
     use crate::serve::jobs::handle::JobsHandle;
     use crate::serve::jobs::seen_things::SeenThings;
     use crate::serve::log::{Format, Log};
+    use crate::serve::secret::SecretDigest;
     use crate::serve::signed_url::Signer;
     use crate::store::Store;
     use crate::testing::TempDir;
@@ -139,7 +141,8 @@ mod tests {
             jobs: JobsHandle::new(tokio::sync::mpsc::channel(1).0, SeenThings::default()),
             signer: Signer::new(&[1; 32], String::new(), Duration::from_secs(60)),
             url_limit: UrlLimit::new(1),
-            token_digest: Vec::new(),
+            token: SecretDigest::of(""),
+            console: ConsoleState::new(false, String::new()),
             log: Log::new(Format::Quiet),
         }
     }

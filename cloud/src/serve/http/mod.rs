@@ -1,4 +1,4 @@
-//! Routes of the HTTP listener: images by signed URL, and the admin requests.
+//! Routes of the HTTP listener: images by signed URL, the admin requests, and the console.
 
 mod admin;
 pub mod app;
@@ -9,6 +9,7 @@ pub mod listener;
 mod parts;
 mod range;
 mod things;
+pub mod upload;
 pub mod url_limit;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 
 use self::app::App;
+use super::console;
 use crate::limits::ADMIN_BODY_BYTES_MAX;
 
 /// All routes.
@@ -27,5 +29,5 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(things::router())
         .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX));
     let api = api.route_layer(from_fn_with_state(Arc::clone(&app), admin::require_token));
-    images::router().merge(api).with_state(app)
+    images::router().merge(api).merge(console::router(&app)).with_state(app)
 }

@@ -33,7 +33,7 @@ impl JobsHandle {
     pub async fn create(&self, id: String, job: NewJob) -> Result<CreateResponse, AdminError> {
         let schedule = job.config.schedule.as_ref();
         schedule.map_or(Ok(()), |schedule| schedule.check_at(now_s())).map_err(AdminError::Bad)?;
-        let unseen = self.seen_things.unseen(&job.things);
+        let unseen = self.unseen(&job.things);
         let mut pinned = self.ask(|done| Command::Create { id, job: Box::new(job), done }).await?;
         pinned.truncate(UNSEEN_LISTED_MAX);
         Ok(CreateResponse { unseen, pinned })
@@ -70,6 +70,16 @@ impl JobsHandle {
     /// Dropping the future does not undo it.
     pub async fn delete_group(&self, group: String) -> Result<bool, AdminError> {
         self.ask(|done| Command::DeleteGroup { group, done }).await
+    }
+
+    /// Returns the things of a job from which no request arrived since the start, at most `UNSEEN_LISTED_MAX` of them.
+    pub fn unseen(&self, things: &[String]) -> Vec<String> {
+        self.seen_things.unseen(things)
+    }
+
+    /// Returns the names of all things that sent a request since the start, in no order.
+    pub fn seen(&self) -> Vec<String> {
+        self.seen_things.names()
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, AdminError> {

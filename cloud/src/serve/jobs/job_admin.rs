@@ -14,7 +14,7 @@ use crate::ids::stream_name;
 use crate::limits::{DOCUMENT_BYTES_MAX, FILES_MAX, NAME_BYTES_MAX, THINGS_MAX, TIMER_MINUTES};
 use crate::model::{AuditNote, Execution, Image, Job};
 use crate::serve::log::quote;
-use crate::store::{NewJobRecord, Store};
+use crate::store::{NewJobRecord, Store, StoreError};
 
 /// Default name of the verification key.
 const KEY_NAME_DEFAULT: &str = "main";
@@ -36,6 +36,31 @@ pub struct Created {
 ///
 /// Errors: `Bad` with the reason; `Store` with `JobExists` or `Full`.
 pub async fn create(store: &Store, id: &str, new: &NewJob) -> Result<Created, AdminError> {
+    let Draft { job, files, created } = draft(store, id, new).await?;
+    store.create_job(&NewJobRecord { job: &job, things: &created.things, files: &files, groups: &new.groups }).await?;
+    Ok(created)
+}
+
+/// Validates a job as [`create`] does, and stores nothing. Returns its things.
+///
+/// Errors: `Bad` with the reason; `Store` with `JobExists`.
+pub async fn validate(store: &Store, id: &str, new: &NewJob) -> Result<Created, AdminError> {
+    let Draft { created, .. } = draft(store, id, new).await?;
+    match store.job(id).await? {
+        Some(job) => Err(StoreError::JobExists { id: job.id }.into()),
+        None => Ok(created),
+    }
+}
+
+/// A job that is not stored yet.
+struct Draft {
+    job: Job,
+    /// File ids and images of its stream.
+    files: Vec<(u32, String)>,
+    created: Created,
+}
+
+async fn draft(store: &Store, id: &str, new: &NewJob) -> Result<Draft, AdminError> {
     check(id, new).map_err(AdminError::Bad)?;
     let things = groups::things(store, &new.things, &new.groups).await?;
     if things.len() > THINGS_MAX || things.is_empty() && !new.continuous {
@@ -67,9 +92,8 @@ pub async fn create(store: &Store, id: &str, new: &NewJob) -> Result<Created, Ad
         canceled: false,
         created_at_s: now_s(),
     };
-    let files: Vec<(u32, String)> = files.iter().map(|f| (u32::from(f.file_id), f.image.id.clone())).collect();
-    store.create_job(&NewJobRecord { job: &job, things: &things, files: &files, groups: &new.groups }).await?;
-    Ok(Created { things, pinned })
+    let files = files.iter().map(|f| (u32::from(f.file_id), f.image.id.clone())).collect();
+    Ok(Draft { job, files, created: Created { things, pinned } })
 }
 
 /// Checks what needs no store; `ota` calls it before it uploads images.

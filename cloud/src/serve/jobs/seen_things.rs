@@ -19,6 +19,11 @@ impl SeenThings {
         }
     }
 
+    /// Returns all recorded names, in no order.
+    pub fn names(&self) -> Vec<String> {
+        self.0.lock().expect("lock poisoned").iter().cloned().collect()
+    }
+
     /// Returns those of `things` that sent no request, at most [`UNSEEN_LISTED_MAX`]; none if the set is full.
     pub fn unseen(&self, things: &[String]) -> Vec<String> {
         let names = self.0.lock().expect("lock poisoned");

@@ -1,0 +1,41 @@
+// Progress of an upload, and whether a live page is connected. All else works without this file.
+"use strict";
+
+const show = (id, text) => {
+  const element = document.getElementById(id);
+  if (element && element.textContent !== text) element.textContent = text;
+};
+
+document.addEventListener("htmx:sseOpen", () => show("connection", "Live"));
+document.addEventListener("htmx:sseError", () => show("connection", "Not live: reload the page, or wait"));
+document.addEventListener("htmx:sseClose", () => show("connection", ""));
+
+// The list follows the filter while a person types; the key would send the whole form.
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.target.matches("#new #filter")) event.preventDefault();
+});
+
+// A file that is too large is not sent at all.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.id !== "upload-form") return;
+  const file = document.getElementById("file").files[0];
+  if (file && file.size > Number(form.dataset.bytesMax)) {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    show("upload-note", "The file is too large.");
+  }
+}, true);
+
+document.addEventListener("htmx:xhr:progress", (event) => {
+  const bar = document.getElementById("upload-progress");
+  if (!bar || !event.detail.lengthComputable || event.target.id !== "upload-form") return;
+  const percent = Math.floor(100 * event.detail.loaded / event.detail.total);
+  bar.hidden = false;
+  bar.value = percent;
+  show("upload-note", percent < 100 ? percent + " %" : "Stored soon");
+});
+
+document.addEventListener("htmx:sendError", (event) => {
+  if (event.target.id === "upload-form") show("upload-note", "The connection ended; nothing was stored. Try again.");
+});

@@ -1,0 +1,156 @@
+//! The parts of a job's page that change while devices report.
+
+use askama::Template;
+use ota_jobs::Status;
+
+use super::bar::Counts;
+use super::page::render;
+use super::report::Report;
+use super::text::{Pager, counted, job_status, status_class, status_word, time};
+use crate::api;
+use crate::clock::now_s;
+use crate::model::{Execution, Job};
+use crate::serve::http::app::App;
+use crate::store::{PageNumber, StoreError};
+
+/// Which rows of the table a page shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Only executions with this status.
+    pub status: Option<Status>,
+    /// Page of the table.
+    pub page: PageNumber,
+}
+
+/// The parts, each as HTML.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// State of the job, in one sentence.
+    pub state: String,
+    /// Bar and filters.
+    pub bar: String,
+    /// Table of devices.
+    pub devices: String,
+    /// What a person can do.
+    pub actions: String,
+    /// Whether something can still change.
+    pub is_pending: bool,
+}
+
+#[derive(Template)]
+#[template(path = "job_state.html")]
+struct State {
+    word: &'static str,
+    class: &'static str,
+    sentence: String,
+}
+
+struct Filter {
+    name: &'static str,
+    word: &'static str,
+    class: &'static str,
+    count: u64,
+    is_chosen: bool,
+}
+
+#[derive(Template)]
+#[template(path = "job_bar.html")]
+struct BarAndFilters {
+    id: String,
+    bar: String,
+    total: u64,
+    is_all: bool,
+    filters: Vec<Filter>,
+}
+
+struct Row {
+    thing: String,
+    word: &'static str,
+    class: &'static str,
+    report: Report,
+    attempt: u64,
+    updated: String,
+}
+
+#[derive(Template)]
+#[template(path = "job_devices.html")]
+struct Devices {
+    rows: Vec<Row>,
+    pager: Pager,
+}
+
+#[derive(Template)]
+#[template(path = "job_actions.html")]
+struct Actions {
+    id: String,
+    form_token: String,
+    has_queued: bool,
+    has_in_progress: bool,
+}
+
+/// Reads a job's executions and renders the parts.
+pub async fn parts(app: &App, job: &Job, view: View, form_token: &str) -> Result<Parts, StoreError> {
+    let counts = Counts::new(&app.store.counts(&job.id).await?);
+    let is_open = job.continuous && !job.canceled;
+    let executions = app.store.executions_page(&job.id, view.status, view.page).await?;
+    let status = view.status.map_or(String::new(), |status| format!("status={status}&"));
+    let pager = Pager::new(&format!("/jobs/{}?{status}", job.id), view.page, &executions);
+    let actions = Actions {
+        id: job.id.clone(),
+        form_token: form_token.to_owned(),
+        has_queued: counts.of(Status::Queued) > 0 || counts.waiting() > 0 || is_open,
+        has_in_progress: counts.of(Status::InProgress) > 0,
+    };
+    Ok(Parts {
+        state: render(&state(job, &counts)),
+        bar: render(&bar(job, &counts, view)),
+        devices: render(&Devices { rows: executions.rows.iter().map(row).collect(), pager }),
+        actions: render(&actions),
+        is_pending: counts.ended() < counts.total() || is_open,
+    })
+}
+
+fn state(job: &Job, counts: &Counts) -> State {
+    let (ended, total) = (counts.ended(), counts.total());
+    let is_done = ended == total && !job.continuous;
+    let (word, class) = job_status(api::job_status(job.canceled, is_done, job.config.start_s(), now_s()));
+    let results = match ended {
+        0 => String::new(),
+        _ => format!(": {}", counts.words(Status::is_terminal)),
+    };
+    let waiting = match counts.waiting() {
+        0 => String::new(),
+        count => format!(" {count} of them wait for their turn."),
+    };
+    State { word, class, sentence: format!("{ended} of {} ended{results}.{waiting}", counted(total, "device")) }
+}
+
+fn bar(job: &Job, counts: &Counts, view: View) -> BarAndFilters {
+    let filter = |(status, count): (Status, u64)| Filter {
+        name: status.as_str(),
+        word: status_word(status),
+        class: status_class(status),
+        count,
+        is_chosen: view.status == Some(status),
+    };
+    // The service removes no execution today, so that filter is there only if the store has one.
+    let shown = counts.iter().filter(|(status, count)| *status != Status::Removed || *count > 0);
+    BarAndFilters {
+        id: job.id.clone(),
+        bar: counts.bar(),
+        total: counts.total(),
+        is_all: view.status.is_none(),
+        filters: shown.map(filter).collect(),
+    }
+}
+
+fn row(execution: &Execution) -> Row {
+    Row {
+        thing: execution.thing.clone(),
+        word: status_word(execution.status),
+        class: status_class(execution.status),
+        report: Report::read(execution.details.as_deref()),
+        attempt: execution.number,
+        updated: time(execution.updated_at_s),
+    }
+}

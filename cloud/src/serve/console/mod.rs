@@ -1,0 +1,67 @@
+//! The console: pages for people, over the same store and job service as the admin requests.
+//!
+//! `guard` requires a session and checks where a request comes from; `form` checks the token of a form. One file per page;
+//! `live` sends the changing parts of a job's page. Templates are in `templates/`, style and scripts in `assets/`.
+
+mod assets;
+mod audit;
+mod bar;
+mod cookie;
+mod create;
+mod devices;
+mod draft;
+mod form;
+mod guard;
+mod image_rows;
+mod images;
+mod job;
+mod job_parts;
+mod live;
+mod live_pages;
+mod page;
+mod report;
+mod sessions;
+mod sign_in;
+mod sign_in_limit;
+pub mod state;
+mod text;
+mod updates;
+mod upload_form;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+
+use super::http::app::App;
+use crate::limits::ADMIN_BODY_BYTES_MAX;
+
+/// The routes of the pages.
+pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
+    let pages = Router::new()
+        .route("/", get(updates::show))
+        // The upload enforces its own limit.
+        .route(
+            "/images",
+            get(images::show).post(images::upload).layer(DefaultBodyLimit::max(upload_form::BODY_BYTES_MAX)),
+        )
+        .route("/new", get(create::begin).post(create::submit))
+        .route("/jobs/{id}", get(job::show))
+        .route("/jobs/{id}/cancel", post(job::cancel))
+        .route("/jobs/{id}/live", get(live::stream))
+        .route("/devices", get(devices::list))
+        .route("/devices/{name}", get(devices::history))
+        .route("/audit", get(audit::show))
+        .route("/sign-out", post(sign_in::sign_out))
+        .route_layer(from_fn_with_state(Arc::clone(app), guard::require_session));
+    let open = Router::new()
+        .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
+        .route("/assets/{name}", get(assets::get));
+    pages
+        .merge(open)
+        .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX))
+        .route_layer(from_fn(guard::check_origin))
+        .route_layer(from_fn(guard::add_headers))
+}

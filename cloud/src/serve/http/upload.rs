@@ -1,0 +1,63 @@
+//! Stores an uploaded image: the one path of the admin request and of the console.
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+
+use super::app::App;
+use crate::limits::{NAME_BYTES_MAX, SIGNATURE_TEXT_BYTES_MAX};
+use crate::model::Image;
+use crate::serve::files::UploadError;
+use crate::store::StoreError;
+
+/// What an image is uploaded with; only [`Label::new`] makes one.
+#[derive(Clone, Debug)]
+pub struct Label {
+    name: String,
+    signature: Option<String>,
+}
+
+impl Label {
+    /// Checks the lengths of the name and of the signature in base64; `None`: an unsigned image.
+    ///
+    /// Errors: the reason.
+    pub fn new(name: String, signature: Option<String>) -> Result<Self, String> {
+        if name.len() > NAME_BYTES_MAX {
+            return Err(format!("name of {} bytes, at most {NAME_BYTES_MAX}", name.len()));
+        }
+        match &signature {
+            Some(text) if text.len() > SIGNATURE_TEXT_BYTES_MAX => {
+                Err(format!("signature of {} bytes, at most {SIGNATURE_TEXT_BYTES_MAX}", text.len()))
+            }
+            _ => Ok(Self { name, signature }),
+        }
+    }
+}
+
+/// Writes the pieces to a file of the data directory as they arrive, and adds the image to the store.
+///
+/// Errors: `TooLarge`; `Store`, also if a piece is an error. Nothing is kept then.
+///
+/// # Cancel safety
+///
+/// If the future is dropped, the file is removed.
+pub async fn receive<E>(
+    app: &App,
+    label: Label,
+    pieces: impl Stream<Item = Result<Bytes, E>>,
+) -> Result<Image, UploadError>
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut upload = app.files.begin().map_err(UploadError::Store)?;
+    let mut pieces = std::pin::pin!(pieces);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| UploadError::Store(StoreError::Io(std::io::Error::other(error))))?;
+        let written = tokio::task::spawn_blocking(move || upload.write(&piece).map(|()| upload));
+        upload = written.await.map_err(std::io::Error::other)??;
+    }
+    let stored = tokio::task::spawn_blocking(move || upload.finish()).await.map_err(std::io::Error::other)??;
+    let Label { name, signature } = label;
+    let image = Image { id: stored.id, name, size_bytes: stored.size_bytes, sha256: stored.sha256, signature };
+    app.store.add_image(&image).await.map_err(UploadError::Store)?;
+    Ok(image)
+}
