@@ -117,6 +117,19 @@ fn no_body_is_fetched_before_the_slot_is_prepared_or_once_the_job_is_aborted() {
 }
 
 #[test]
+fn a_cancellation_takes_effect_when_the_operation_in_flight_has_ended() {
+    let mut machine = receiving(STREAM, 0);
+    arrives(&mut machine, 0);
+    assert_eq!(machine.operation(NOW), Some(Operation::CheckHeader));
+    while machine.notice().is_some() {}
+    machine.on(described(Status::Canceled), NOW);
+    assert_eq!(machine.notice(), None);
+    machine.on(Event::Done(Done::HeaderAccepted), NOW);
+    assert!(machine.notice().is_some());
+    assert_eq!(machine.operation(NOW), Some(Operation::ClearJournal));
+}
+
+#[test]
 fn no_block_is_accepted_while_an_operation_is_in_flight() {
     let mut machine = receiving(STREAM, 0);
     arrives(&mut machine, 0);
