@@ -23,28 +23,50 @@ async fn an_update_is_created_only_after_its_review() {
     assert_eq!((uploaded.status, at.starts_with("/images?uploaded=")), (303, true), "{}", uploaded.text());
     assert!(console.page(at).await.contains("lamp.img is uploaded."));
     let image = at.split('=').nth(1).unwrap();
-    let fields =
-        format!("id=one&image={image}&thing=lamp&names=door%2C+lamp%0Afan&protocols=HTTP%2CMQTT&timeout=30&forced=yes");
+    world.admin("PUT", "/api/groups/lights", "", b"").await;
+    let members = br#"{"things":["star","lamp"]}"#;
+    world.admin("POST", "/api/groups/lights/things", "Content-Type: application/json\r\n", members).await;
+    let rollout = "group=lights&per_minute=600&abort_percent=12.5&abort_min=4&retries=2";
+    let fields = format!(
+        "id=one&image={image}&thing=lamp&names=door%2C+lamp%0Afan&protocols=HTTP%2CMQTT&timeout=30&forced=yes&{rollout}"
+    );
     let review = console.post("/new", &format!("step=review&{fields}")).await;
     assert_eq!(review.status, 200);
     let summary = review.text();
-    for part in ["3 devices", "lamp.img", "sha256-ecdsa", "2.8 MiB", "30 minutes", "not to postpone", "lamp, door, fan"]
-    {
+    let rolled_out = ["600 devices a minute", "12.5 % of at least 4 ended", "tried again, 2 times", "<dd>lights</dd>"];
+    let parts =
+        ["4 devices", "lamp.img", "sha256-ecdsa", "2.8 MiB", "30 minutes", "not to postpone", "lamp, door, fan"];
+    for part in parts.into_iter().chain(rolled_out) {
         assert!(summary.contains(part), "{part}: {summary}");
     }
     assert!(jobs(&world).await["jobs"].as_array().unwrap().is_empty(), "a review creates nothing");
     let again = console.post("/new", &format!("step=edit&{fields}")).await.text();
-    for part in ["value=\"one\"", "door, lamp\nfan", "value=\"30\"", "value=\"HTTP,MQTT\" selected"] {
+    let entered = ["value=\"one\"", "door, lamp\nfan", "value=\"30\"", "value=\"HTTP,MQTT\" selected"];
+    for part in entered.into_iter().chain(["value=\"600\"", "value=\"12.5\"", "value=\"4\"", "value=\"2\""]) {
         assert!(again.contains(part), "{part}: {again}");
     }
-    assert_eq!(again.matches(" checked").count(), 3, "image, device, forced: {again}");
+    assert_eq!(again.matches(" checked").count(), 4, "image, device, group, forced: {again}");
     let created = console.post("/new", &format!("step=create&{fields}")).await;
     assert_eq!((created.status, created.header("location")), (303, Some("/jobs/one")));
     let job = world.admin("GET", "/api/jobs/one", "", b"").await;
     let job: serde_json::Value = serde_json::from_slice(&job).unwrap();
-    let things: Vec<&str> =
-        job["executions"].as_array().unwrap().iter().map(|e| e["thing"].as_str().unwrap()).collect();
-    assert_eq!(things, ["lamp", "door", "fan"]);
+    let config = &job["config"];
+    assert_eq!(config["jobExecutionsRolloutConfig"]["maximumPerMinute"], 600);
+    assert_eq!(config["abortConfig"]["criteriaList"][0]["thresholdPercentage"], 12.5);
+    assert_eq!(config["jobExecutionsRetryConfig"]["criteriaList"][0]["numberOfRetries"], 2);
+    let until = Instant::now() + TIMEOUT;
+    let things = loop {
+        let job = world.admin("GET", "/api/jobs/one", "", b"").await;
+        let job: serde_json::Value = serde_json::from_slice(&job).unwrap();
+        if job["waiting"] == 0 {
+            let executions = job["executions"].as_array().unwrap().clone();
+            break executions.iter().map(|e| e["thing"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+        }
+        assert!(Instant::now() < until, "{job}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(things, ["lamp", "door", "fan", "star"]);
+    assert!(console.page("/jobs/one").await.contains("maximumPerMinute"));
     let document = &job["document"]["afr_ota"];
     assert_eq!((&document["protocols"][0], &document["forced"]), (&"HTTP".into(), &true.into()));
     assert_eq!(document["files"][0]["sig-sha256-ecdsa"], "MEUC");

@@ -45,8 +45,16 @@ struct CreatePage {
     draft: Draft,
     images: Paged<ImageRow>,
     choices: Paged<Choice>,
+    groups: Vec<GroupChoice>,
     error: String,
     minutes_max: u64,
+}
+
+/// A group that can be chosen.
+struct GroupChoice {
+    name: String,
+    members: String,
+    is_chosen: bool,
 }
 
 impl CreatePage {
@@ -162,11 +170,21 @@ async fn form(
         frame: Frame::new("updates", session),
         images: newest_and(app, &draft.images).await?,
         choices: choices(app, &draft).await?,
+        groups: groups(app, &draft).await?,
         draft,
         error,
         minutes_max: *TIMER_MINUTES.end(),
     };
     Ok(page(status, &shown))
+}
+
+async fn groups(app: &App, draft: &Draft) -> Result<Vec<GroupChoice>, StoreError> {
+    let choice = |(name, members)| GroupChoice {
+        is_chosen: draft.groups.contains(&name),
+        members: counted(members, "device"),
+        name,
+    };
+    Ok(app.store.groups().await?.into_iter().map(choice).collect())
 }
 
 /// The chosen devices, and a page of the others whose name contains the filter.

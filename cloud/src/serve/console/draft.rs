@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::form::Form;
+use super::rollout_draft::RolloutDraft;
 use crate::api::{NewFile, NewJob, Protocol};
 use crate::ids::job_id;
 
@@ -33,6 +34,10 @@ pub struct Draft {
     pub forced: bool,
     /// Part of a name: which devices are offered.
     pub filter: String,
+    /// Chosen groups.
+    pub groups: Vec<String>,
+    /// How the update is rolled out.
+    pub rollout: RolloutDraft,
 }
 
 impl Draft {
@@ -47,6 +52,8 @@ impl Draft {
             timeout: String::new(),
             forced: false,
             filter: String::new(),
+            groups: Vec::new(),
+            rollout: RolloutDraft::default(),
         }
     }
 
@@ -61,6 +68,8 @@ impl Draft {
             timeout: form.text("timeout").trim().to_owned(),
             forced: form.text("forced") == "yes",
             filter: form.text("filter").to_owned(),
+            groups: form.all("group"),
+            rollout: RolloutDraft::read(form),
         }
     }
 
@@ -72,8 +81,8 @@ impl Draft {
             return Err("Choose an image.".to_owned());
         }
         let things = self.all_things();
-        if things.is_empty() {
-            return Err("Choose a device, or enter its name.".to_owned());
+        if things.is_empty() && self.groups.is_empty() {
+            return Err("Choose a device or a group, or enter the name of a device.".to_owned());
         }
         let protocols = PROTOCOLS.iter().find(|(value, ..)| *value == self.protocols);
         let (.., protocols) = protocols.ok_or("Choose a protocol.")?;
@@ -90,7 +99,8 @@ impl Draft {
         };
         let files = self.images.iter().map(file).collect();
         let (protocols, forced) = (protocols.to_vec(), self.forced);
-        Ok(NewJob { things, files, protocols, timeout_minutes, forced, ..NewJob::default() })
+        let (groups, config) = (self.groups.clone(), self.rollout.config()?);
+        Ok(NewJob { things, groups, files, protocols, timeout_minutes, forced, config, ..NewJob::default() })
     }
 
     /// Chosen and entered names, each once.

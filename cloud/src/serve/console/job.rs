@@ -15,6 +15,7 @@ use super::job_parts::{Parts, View, parts};
 use super::page::{Failure, Frame, page, redirect, refusal};
 use super::sessions::Session;
 use super::text::{counted, time};
+use crate::job_config::JobConfig;
 use crate::model::Job;
 use crate::serve::http::app::App;
 use crate::store::PageNumber;
@@ -56,6 +57,8 @@ struct JobPage {
     id: String,
     created: String,
     timeout: String,
+    /// Rollout, abort criteria, retries and schedule, as JSON; empty without any.
+    config: String,
     document: String,
     parts: Parts,
     note: String,
@@ -113,12 +116,20 @@ async fn job_page(app: &App, session: &Session, job: &Job, view: View) -> Result
         id: job.id.clone(),
         created: time(job.created_at_s),
         timeout: job.timeout_s.map_or("none".into(), |seconds| counted(seconds / 60, "minute")),
+        config: config(job),
         document: pretty(&job.document),
         live: if parts.is_pending { live } else { String::new() },
         parts,
         note: String::new(),
         error: String::new(),
     })
+}
+
+fn config(job: &Job) -> String {
+    if job.config == JobConfig::default() {
+        return String::new();
+    }
+    serde_json::to_string_pretty(&job.config).expect("numbers and texts")
 }
 
 /// A document with line breaks; member order as stored.

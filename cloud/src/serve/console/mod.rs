@@ -20,6 +20,7 @@ mod live;
 mod live_pages;
 mod page;
 mod report;
+mod rollout_draft;
 mod sessions;
 mod sign_in;
 mod sign_in_limit;

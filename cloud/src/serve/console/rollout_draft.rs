@@ -1,0 +1,114 @@
+//! How an update is rolled out, as a person enters it: rate, abort criterion, retries and begin.
+
+use std::str::FromStr;
+
+use super::form::Form;
+use crate::job_config::{
+    AbortAction, AbortConfig, AbortCriterion, FailureType, JobConfig, RetryConfig, RetryCriterion, RolloutConfig,
+};
+use crate::schedule::ScheduleConfig;
+
+/// The texts of the form; empty for what is not limited.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RolloutDraft {
+    /// Devices per minute.
+    pub per_minute: String,
+    /// Per cent of the ended devices that may fail.
+    pub abort_percent: String,
+    /// Ended devices below which nothing is cancelled; 1 if empty.
+    pub abort_min: String,
+    /// Retries of a device.
+    pub retries: String,
+    /// Begin, `YYYY-MM-DD HH:MM` in UTC, or with a `T` as browsers send it.
+    pub start: String,
+}
+
+impl RolloutDraft {
+    /// The texts of a form that was sent.
+    pub fn read(form: &Form) -> Self {
+        let text = |name| form.text(name).trim().to_owned();
+        Self {
+            per_minute: text("per_minute"),
+            abort_percent: text("abort_percent"),
+            abort_min: text("abort_min"),
+            retries: text("retries"),
+            start: text("start"),
+        }
+    }
+
+    /// The configuration that the texts describe; its ranges are those of the job service.
+    ///
+    /// Errors: the reason, for the reader.
+    pub fn config(&self) -> Result<JobConfig, String> {
+        let per_minute = number("The rate", &self.per_minute)?;
+        let percent = number("The share of failures", &self.abort_percent)?;
+        let min = number("The number of ended devices", &self.abort_min)?;
+        let retries = number("The number of retries", &self.retries)?;
+        let rollout = |per_minute| RolloutConfig { maximum_per_minute: Some(per_minute), exponential_rate: None };
+        let abort = |percent| AbortConfig {
+            criteria_list: vec![AbortCriterion {
+                failure_type: FailureType::All,
+                action: AbortAction::Cancel,
+                threshold_percentage: percent,
+                min_number_of_executed_things: min.unwrap_or(1),
+            }],
+        };
+        let retry = |number_of_retries| RetryConfig {
+            criteria_list: vec![RetryCriterion { failure_type: FailureType::All, number_of_retries }],
+        };
+        let start = Some(self.start.clone()).filter(|start| !start.is_empty());
+        Ok(JobConfig {
+            rollout: per_minute.map(rollout),
+            abort: percent.map(abort),
+            retry: retries.map(retry),
+            schedule: start.map(|start| ScheduleConfig { start_time: Some(start), ..ScheduleConfig::default() }),
+        })
+    }
+
+    /// What the configuration does, a sentence each.
+    pub fn sentences(&self) -> Vec<String> {
+        let Self { per_minute, abort_percent, abort_min, retries, start } = self;
+        let min = if abort_min.is_empty() { "1" } else { abort_min };
+        let sentences = [
+            (start, format!("It begins at {} UTC.", start.replace('T', " "))),
+            (per_minute, format!("It reaches {per_minute} devices a minute.")),
+            (
+                abort_percent,
+                format!("It is cancelled when {abort_percent} % of at least {min} ended devices have failed."),
+            ),
+            (retries, format!("A device that fails is tried again, {retries} times at most.")),
+        ];
+        sentences.into_iter().filter(|(text, _)| !text.is_empty()).map(|(_, sentence)| sentence).collect()
+    }
+}
+
+fn number<T: FromStr>(what: &str, text: &str) -> Result<Option<T>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| format!("{what} is not a number: {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_empty_is_not_limited_and_what_is_no_number_is_named() {
+        assert_eq!(RolloutDraft::default().config().unwrap(), JobConfig::default());
+        assert!(RolloutDraft::default().sentences().is_empty());
+        let of = |field: fn(&mut RolloutDraft) -> &mut String, text: &str| {
+            let mut draft = RolloutDraft::default();
+            text.clone_into(field(&mut draft));
+            draft
+        };
+        let fields: [fn(&mut RolloutDraft) -> &mut String; 4] =
+            [|d| &mut d.per_minute, |d| &mut d.abort_percent, |d| &mut d.abort_min, |d| &mut d.retries];
+        for field in fields {
+            assert!(of(field, "many").config().unwrap_err().contains("many"));
+        }
+        let config = of(|d| &mut d.start, "2027-01-04T02:00").config().unwrap();
+        assert_eq!(config.check(), Ok(()));
+        assert!(config.start_s().is_some());
+    }
+}
