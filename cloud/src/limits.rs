@@ -179,6 +179,9 @@ pub const BUSY_RETRY_S: u64 = 1;
 /// buffers by then: 50 kB at 320 B/s take 160 s.
 pub const HTTP_WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// How long the body of a request may pause.
+pub const HTTP_BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Timeout for the head of an HTTP request, also the idle time between two requests.
 pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 

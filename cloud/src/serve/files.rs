@@ -43,6 +43,8 @@ pub enum UploadError {
         /// The limit.
         max: u64,
     },
+    /// The body paused for too long, or ended early.
+    Body(String),
     /// The disk is full, or another I/O error.
     Store(StoreError),
 }

@@ -85,6 +85,9 @@ async fn file(app: &App, signature: Option<String>, field: Field<'_>) -> Result<
     match upload::receive(app, label, field).await {
         Ok(image) => Ok(image),
         Err(UploadError::TooLarge { .. }) => Err(too_large()),
+        Err(UploadError::Body(error)) => {
+            Err(Failure::new(StatusCode::BAD_REQUEST, format!("The image did not arrive: {error}.")).into())
+        }
         Err(UploadError::Store(error)) => Err(Failure::from(error).into()),
     }
 }

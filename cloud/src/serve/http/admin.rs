@@ -69,6 +69,9 @@ async fn upload_image(
         Err(UploadError::TooLarge { max }) => {
             failure(StatusCode::PAYLOAD_TOO_LARGE, &format!("an image has at most {max} bytes"))
         }
+        Err(UploadError::Body(error)) => {
+            failure(StatusCode::BAD_REQUEST, &format!("the image did not arrive: {error}"))
+        }
         Err(UploadError::Store(error)) => store_failure(&error),
     }
 }

@@ -28,3 +28,22 @@ pub struct App {
     /// Message log.
     pub log: Log,
 }
+
+#[cfg(test)]
+impl App {
+    /// An app with an empty store, the admin token `token`, and one response at a time for each signed URL. Its job service
+    /// returns no response.
+    pub async fn for_tests(dir: &crate::testing::TempDir) -> Self {
+        use crate::serve::jobs::seen_things::SeenThings;
+        Self {
+            store: Store::open(dir.path(), crate::limits::DATABASE_BYTES_MAX).await.unwrap(),
+            files: Files::open(dir.path()).unwrap(),
+            jobs: JobsHandle::new(tokio::sync::mpsc::channel(1).0, SeenThings::default()),
+            signer: Signer::new(&[1; 32], String::new(), std::time::Duration::from_secs(60)),
+            url_limit: UrlLimit::new(1),
+            token: SecretDigest::of("token"),
+            console: ConsoleState::new(false, String::new()),
+            log: Log::new(crate::serve::log::Format::Quiet),
+        }
+    }
+}

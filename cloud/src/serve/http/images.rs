@@ -121,31 +121,7 @@ fn failed(error: &StoreError) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::DATABASE_BYTES_MAX;
-    use crate::serve::console::state::ConsoleState;
-    use crate::serve::files::Files;
-    use crate::serve::http::url_limit::UrlLimit;
-    use crate::serve::jobs::handle::JobsHandle;
-    use crate::serve::jobs::seen_things::SeenThings;
-    use crate::serve::log::{Format, Log};
-    use crate::serve::secret::SecretDigest;
-    use crate::serve::signed_url::Signer;
-    use crate::store::Store;
     use crate::testing::TempDir;
-    use std::time::Duration;
-
-    async fn app(dir: &TempDir) -> App {
-        App {
-            store: Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap(),
-            files: Files::open(dir.path()).unwrap(),
-            jobs: JobsHandle::new(tokio::sync::mpsc::channel(1).0, SeenThings::default()),
-            signer: Signer::new(&[1; 32], String::new(), Duration::from_secs(60)),
-            url_limit: UrlLimit::new(1),
-            token: SecretDigest::of(""),
-            console: ConsoleState::new(false, String::new()),
-            log: Log::new(Format::Quiet),
-        }
-    }
 
     /// Stores an image and returns its id and the query of its URL.
     async fn stored(app: &App) -> (String, Permission) {
@@ -161,7 +137,7 @@ mod tests {
     #[tokio::test]
     async fn a_url_that_is_in_use_too_often_is_busy_until_a_response_ends() {
         let dir = TempDir::new();
-        let app = app(&dir).await;
+        let app = App::for_tests(&dir).await;
         let (id, Permission { expires, signature }) = stored(&app).await;
         let get = || async {
             let permission = Permission { expires: expires.clone(), signature: signature.clone() };

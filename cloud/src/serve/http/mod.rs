@@ -17,10 +17,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use self::app::App;
 use super::console;
-use crate::limits::ADMIN_BODY_BYTES_MAX;
+use crate::limits::{ADMIN_BODY_BYTES_MAX, HTTP_BODY_TIMEOUT};
 
 /// All routes.
 pub fn router(app: Arc<App>) -> Router {
@@ -29,5 +30,35 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(things::router())
         .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX));
     let api = api.route_layer(from_fn_with_state(Arc::clone(&app), admin::require_token));
-    images::router().merge(api).merge(console::router(&app)).with_state(app)
+    let routes = images::router().merge(api).merge(console::router(&app));
+    routes.layer(RequestBodyTimeoutLayer::new(HTTP_BODY_TIMEOUT)).with_state(app)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TempDir;
+    use axum::body::Body;
+    use axum::http::{Request, StatusCode, header};
+    use bytes::Bytes;
+    use futures_util::stream;
+    use hyper::service::Service;
+    use hyper_util::service::TowerToHyperService;
+
+    #[tokio::test]
+    async fn a_body_that_pauses_for_too_long_is_refused_and_leaves_nothing() {
+        let dir = TempDir::new();
+        let service = TowerToHyperService::new(router(Arc::new(App::for_tests(&dir).await)));
+        tokio::time::pause();
+        let begin = tokio::time::Instant::now();
+        let body = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+        let request =
+            Request::put("/api/images/fw.img").header(header::AUTHORIZATION, "Bearer token").body(body).unwrap();
+        let response = service.call(request).await.unwrap();
+        assert_eq!(
+            (response.status(), begin.elapsed().as_secs()),
+            (StatusCode::BAD_REQUEST, HTTP_BODY_TIMEOUT.as_secs())
+        );
+        assert_eq!(std::fs::read_dir(dir.path().join("images")).unwrap().count(), 0);
+    }
 }

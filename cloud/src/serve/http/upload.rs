@@ -7,7 +7,6 @@ use super::app::App;
 use crate::limits::{NAME_BYTES_MAX, SIGNATURE_TEXT_BYTES_MAX};
 use crate::model::Image;
 use crate::serve::files::UploadError;
-use crate::store::StoreError;
 
 /// What an image is uploaded with; only [`Label::new`] makes one.
 #[derive(Clone, Debug)]
@@ -35,7 +34,7 @@ impl Label {
 
 /// Writes the pieces to a file of the data directory as they arrive, and adds the image to the store.
 ///
-/// Errors: `TooLarge`; `Store`, also if a piece is an error. Nothing is kept then.
+/// Errors: `TooLarge`; `Body` if a piece is an error; `Store`. Nothing is kept then.
 ///
 /// # Cancel safety
 ///
@@ -51,7 +50,7 @@ where
     let mut upload = app.files.begin().map_err(UploadError::Store)?;
     let mut pieces = std::pin::pin!(pieces);
     while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|error| UploadError::Store(StoreError::Io(std::io::Error::other(error))))?;
+        let piece = piece.map_err(|error| UploadError::Body(error.into().to_string()))?;
         let written = tokio::task::spawn_blocking(move || upload.write(&piece).map(|()| upload));
         upload = written.await.map_err(std::io::Error::other)??;
     }
