@@ -15,6 +15,37 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && event.target.matches("#new #filter")) event.preventDefault();
 });
 
+// A part of the page whose request failed stays as it is.
+document.addEventListener("htmx:responseError", () => {
+  const note = document.getElementById("request-failed");
+  note.hidden = false;
+  show("request-failed", "The request failed. Reload the page; if it was long open, sign in again.");
+});
+
+// A second click on the button of the review is not a second update.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.id !== "reviewed") return;
+  if (form.dataset.sent) event.preventDefault();
+  form.dataset.sent = "yes";
+});
+window.addEventListener("pageshow", () => {
+  const form = document.getElementById("reviewed");
+  if (form) delete form.dataset.sent;
+});
+
+// What a person opened stays open when a live part is replaced.
+let open = [];
+document.addEventListener("htmx:sseBeforeMessage", () => {
+  open = Array.from(document.querySelectorAll("#live details[open]"), (details) => details.id);
+});
+document.addEventListener("htmx:sseMessage", () => {
+  for (const id of open) {
+    const details = document.getElementById(id);
+    if (details) details.open = true;
+  }
+});
+
 // A file that is too large is not sent at all.
 document.addEventListener("submit", (event) => {
   const form = event.target;

@@ -67,6 +67,14 @@ async fn an_update_is_created_only_after_its_review() {
     };
     assert_eq!(things, ["lamp", "door", "fan", "star"]);
     assert!(console.page("/jobs/one").await.contains("maximumPerMinute"));
+    let past = console
+        .post("/new", &format!("step=review&id=two&image={image}&thing=lamp&protocols=MQTT&start=2020-01-01T10:00"))
+        .await;
+    assert!(past.status == 422 && past.text().contains("in the past"), "{}", past.text());
+    assert!(past.text().contains("value=\"2020-01-01T10:00\""), "{}", past.text());
+    let minimum =
+        console.post("/new", &format!("step=review&id=two&image={image}&thing=lamp&protocols=MQTT&abort_min=4")).await;
+    assert!(minimum.status == 422 && minimum.text().contains("share of failures"), "{}", minimum.text());
     let document = &job["document"]["afr_ota"];
     assert_eq!((&document["protocols"][0], &document["forced"]), (&"HTTP".into(), &true.into()));
     assert_eq!(document["files"][0]["sig-sha256-ecdsa"], "MEUC");
@@ -271,4 +279,35 @@ async fn a_stop_does_not_wait_for_a_live_page() {
     world.service.stop().await;
     assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
     assert!(!live.rest().await.contains("event: end"), "cut, so that the browser connects again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_sees_what_waits_what_is_pinned_and_why_a_job_was_cancelled() {
+    let dir = TempDir::new();
+    let world = start(&dir).await;
+    let console = Console::sign_in(&world).await;
+    let json = "Content-Type: application/json\r\n";
+    world.admin("PUT", "/api/groups/lights", "", b"").await;
+    world.admin("PUT", "/api/things/shed/pin", "", b"").await;
+    let order = br#"{"things":["lamp","door"],"groups":["lights"],"continuous":true,"document":{},
+        "config":{"jobExecutionsRolloutConfig":{"maximumPerMinute":1},"abortConfig":{"criteriaList":[
+        {"failureType":"ALL","action":"CANCEL","thresholdPercentage":50,"minNumberOfExecutedThings":1}]}}}"#;
+    world.admin("PUT", "/api/jobs/one", json, order).await;
+    let shown = async |path: &str, text: &str| {
+        let until = Instant::now() + TIMEOUT;
+        while !console.page(path).await.contains(text) {
+            assert!(Instant::now() < until, "no {text} on {path}: {}", console.page(path).await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    shown("/jobs/one", "1 of them wait for their turn.").await;
+    shown("/jobs/one", "New members of its groups get it").await;
+    shown("/", "1 queued, 1 waiting").await;
+    shown("/devices/shed", "It is pinned").await;
+    assert!(console.page("/devices").await.contains("/devices/shed"));
+    let mut lamp = Device::lamp(&world).await;
+    lamp.publish("$aws/things/lamp/jobs/one/update", r#"{"status":"FAILED"}"#).await;
+    lamp.next("/one/update/accepted").await;
+    shown("/jobs/one", "aborted: 1 of 1 executions failed").await;
+    world.service.stop().await;
 }

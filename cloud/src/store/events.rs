@@ -86,6 +86,18 @@ impl Store {
         Ok(row.is_some())
     }
 
+    /// Returns why a job was cancelled or its rollout stopped, if not by a person.
+    pub async fn end_of_job(&self, job_id: &str) -> Result<Option<String>, StoreError> {
+        let row = sqlx::query(
+            "SELECT text FROM events WHERE job_id = $1 AND thing IS NULL AND kind = 'job' AND text <> 'cancelled'
+             AND text NOT LIKE 'created %' ORDER BY seq DESC LIMIT 1",
+        )
+        .bind(job_id)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
     /// Returns the number of the newest event; 0 if there is none.
     pub fn newest_event(&self) -> i64 {
         *self.newest.borrow()

@@ -74,14 +74,17 @@ impl Store {
         status: Option<Status>,
         page: PageNumber,
     ) -> Result<Paged<Execution>, StoreError> {
-        let rows =
-            sqlx::query(select!("WHERE job_id = $1 AND ($2 IS NULL OR status = $2) ORDER BY seq LIMIT $3 OFFSET $4"))
-                .bind(job_id)
-                .bind(status.map(Status::as_str))
-                .bind(PageNumber::limit())
-                .bind(page.offset())
-                .fetch_all(&self.pool)
-                .await?;
+        let rows = sqlx::query(select!(
+            // The details of the rows before and behind the page are not read.
+            "WHERE seq IN (SELECT seq FROM executions WHERE job_id = $1 AND ($2 IS NULL OR status = $2)
+                 ORDER BY seq LIMIT $3 OFFSET $4) ORDER BY seq"
+        ))
+        .bind(job_id)
+        .bind(status.map(Status::as_str))
+        .bind(PageNumber::limit())
+        .bind(page.offset())
+        .fetch_all(&self.pool)
+        .await?;
         Ok(Paged::new(rows.iter().map(execution).collect::<Result<_, _>>()?))
     }
 

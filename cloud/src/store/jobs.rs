@@ -181,10 +181,12 @@ impl Store {
 
     async fn jobs_from(&self, offset: i64, limit: i64) -> Result<Vec<JobSummary>, StoreError> {
         let rows = sqlx::query(
-            "SELECT j.id, j.canceled, j.created_at_s, e.status, COUNT(e.seq),
+            "SELECT j.id, j.canceled, j.created_at_s, e.status, e.count,
              (SELECT COUNT(*) FROM waiting w WHERE w.job_id = j.id), j.continuous, j.config FROM
-             (SELECT * FROM jobs ORDER BY seq DESC LIMIT $1 OFFSET $2) j
-             LEFT JOIN executions e ON e.job_id = j.id GROUP BY j.id, e.status ORDER BY j.seq DESC, e.status",
+             (SELECT * FROM jobs ORDER BY seq DESC LIMIT $1 OFFSET $2) j LEFT JOIN
+             (SELECT job_id, status, COUNT(*) AS count FROM executions
+              WHERE job_id IN (SELECT id FROM jobs ORDER BY seq DESC LIMIT $1 OFFSET $2) GROUP BY job_id, status) e
+             ON e.job_id = j.id ORDER BY j.seq DESC, e.status",
         )
         .bind(limit)
         .bind(offset)

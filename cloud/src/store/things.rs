@@ -3,7 +3,6 @@
 use sqlx::Row;
 
 use super::{PageNumber, Paged, Store, StoreError};
-use crate::limits::PAGE_ROWS_MAX;
 
 impl Store {
     /// Returns a page of the names of things that contain `part`, sorted; an empty part is in each name.
@@ -24,18 +23,18 @@ impl Store {
         Ok(row.is_some())
     }
 
-    /// Returns those of `names` that no job was created for and that contain `part`, sorted, at most [`PAGE_ROWS_MAX`].
-    pub async fn things_without_job(&self, names: &[String], part: &str) -> Result<Vec<String>, StoreError> {
+    /// Returns the first page of those of `names` that the store does not have and that contain `part`, sorted.
+    pub async fn things_without_job(&self, names: &[String], part: &str) -> Result<Paged<String>, StoreError> {
         let rows = sqlx::query(
             "SELECT value FROM json_each($1) WHERE value NOT IN (SELECT name FROM things)
              AND value LIKE $2 ESCAPE '\\' ORDER BY value LIMIT $3",
         )
         .bind(serde_json::json!(names).to_string())
         .bind(containing(part))
-        .bind(PAGE_ROWS_MAX)
+        .bind(PageNumber::limit())
         .fetch_all(&self.pool)
         .await?;
-        self::names(&rows)
+        Ok(Paged::new(self::names(&rows)?))
     }
 }
 

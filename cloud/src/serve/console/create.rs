@@ -17,6 +17,7 @@ use super::page::{Failure, Frame, page, redirect, refusal};
 use super::sessions::Session;
 use super::text::counted;
 use crate::api::NewJob;
+use crate::clock::now_s;
 use crate::limits::{PAGE_ROWS_MAX, TIMER_MINUTES, UNSEEN_LISTED_MAX};
 use crate::serve::http::app::App;
 use crate::serve::jobs::file_types;
@@ -134,6 +135,10 @@ async fn complete(app: &App, draft: &Draft) -> Result<Result<NewJob, String>, Fa
         Ok(job) => job,
         Err(error) => return Ok(Err(error)),
     };
+    let schedule = job.config.schedule.as_ref();
+    if let Err(error) = schedule.map_or(Ok(()), |schedule| schedule.check_at(now_s())) {
+        return Ok(Err(error));
+    }
     match file_types::set(&app.store, &app.files, &mut job).await {
         Ok(()) => Ok(Ok(job)),
         Err(error) => Ok(Err(refusal(error)?)),
@@ -191,11 +196,11 @@ async fn groups(app: &App, draft: &Draft) -> Result<Vec<GroupChoice>, StoreError
 async fn choices(app: &App, draft: &Draft) -> Result<Paged<Choice>, StoreError> {
     let known = app.store.things_page(&draft.filter, PageNumber::FIRST).await?;
     let new = app.store.things_without_job(&app.jobs.seen(), &draft.filter).await?;
-    let mut others: Vec<String> = known.rows.into_iter().chain(new).collect();
+    let mut others: Vec<String> = known.rows.into_iter().chain(new.rows).collect();
     others.retain(|name| !draft.things.contains(name));
     others.sort();
     let max = usize::try_from(PAGE_ROWS_MAX).expect("a small number");
-    let has_next = known.has_next || others.len() > max;
+    let has_next = known.has_next || new.has_next || others.len() > max;
     others.truncate(max);
     let choice = |is_chosen: bool| move |name: String| Choice { name, is_chosen };
     let chosen = draft.things.iter().cloned().map(choice(true));

@@ -70,6 +70,7 @@ struct DevicesPage {
     rows: Vec<Row>,
     /// Things without an execution: of the store, and those that sent a request since the start.
     new: Vec<String>,
+    has_more_new: bool,
     pager: Pager,
     mqtt: String,
 }
@@ -88,12 +89,13 @@ pub async fn list(
     let without = things.rows.iter().filter(|thing| !last.contains_key(thing.as_str())).cloned();
     let pager = Pager::new(&base(&query.filter), number, &things);
     let new = match number {
-        PageNumber::FIRST => app.store.things_without_job(&app.jobs.seen(), &query.filter).await?,
-        _ => Vec::new(),
+        PageNumber::FIRST => Some(app.store.things_without_job(&app.jobs.seen(), &query.filter).await?),
+        _ => None,
     };
-    let new = without.chain(new).collect();
+    let has_more_new = new.as_ref().is_some_and(|new| new.has_next);
+    let new = without.chain(new.map_or(Vec::new(), |new| new.rows)).collect();
     let (frame, mqtt) = (Frame::new("devices", &session), app.console.mqtt.clone());
-    Ok(page(StatusCode::OK, &DevicesPage { frame, filter: query.filter, rows, new, pager, mqtt }))
+    Ok(page(StatusCode::OK, &DevicesPage { frame, filter: query.filter, rows, new, has_more_new, pager, mqtt }))
 }
 
 /// The path of the list, for links to its pages.
@@ -111,6 +113,7 @@ struct DevicePage {
     frame: Frame,
     name: String,
     is_seen: bool,
+    is_pinned: bool,
     rows: Vec<Row>,
     pager: Pager,
 }
@@ -131,6 +134,7 @@ pub async fn history(
     }
     let pager = Pager::new(&format!("/devices/{name}?"), number, &executions);
     let rows = executions.rows.iter().map(Row::new).collect();
+    let is_pinned = !app.store.pinned_of(std::slice::from_ref(&name)).await?.is_empty();
     let frame = Frame::new("devices", &session);
-    Ok(page(StatusCode::OK, &DevicePage { frame, name, is_seen, rows, pager }))
+    Ok(page(StatusCode::OK, &DevicePage { frame, name, is_seen, is_pinned, rows, pager }))
 }

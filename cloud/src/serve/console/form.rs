@@ -44,7 +44,7 @@ impl FromRequest<Arc<App>> for Form {
         let fields: Vec<_> = form_urlencoded::parse(&body).into_owned().take(FORM_FIELDS_MAX + 1).collect();
         if fields.len() > FORM_FIELDS_MAX {
             let text = format!("The form has more than {FORM_FIELDS_MAX} fields.");
-            return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, text).into_response());
+            return Err(Failure::new(StatusCode::BAD_REQUEST, text).into_response());
         }
         let form = Self { session, fields };
         match form.session.is_form_token(form.text(TOKEN_FIELD)) {

@@ -43,6 +43,8 @@ struct State {
     word: &'static str,
     class: &'static str,
     sentence: String,
+    /// The last event of the job itself, if that was cancelled or has ended.
+    event: String,
 }
 
 struct Filter {
@@ -77,6 +79,8 @@ struct Row {
 struct Devices {
     rows: Vec<Row>,
     pager: Pager,
+    /// Devices that have no row yet.
+    waiting: u64,
 }
 
 #[derive(Template)]
@@ -102,15 +106,19 @@ pub async fn parts(app: &App, job: &Job, view: View, form_token: &str) -> Result
         has_in_progress: counts.of(Status::InProgress) > 0,
     };
     Ok(Parts {
-        state: render(&state(job, &counts)),
+        state: render(&state(job, &counts, app.store.end_of_job(&job.id).await?)),
         bar: render(&bar(job, &counts, view)),
-        devices: render(&Devices { rows: executions.rows.iter().map(row).collect(), pager }),
+        devices: render(&Devices {
+            rows: executions.rows.iter().map(row).collect(),
+            pager,
+            waiting: if view.status.is_none() { counts.waiting() } else { 0 },
+        }),
         actions: render(&actions),
         is_pending: counts.ended() < counts.total() || is_open,
     })
 }
 
-fn state(job: &Job, counts: &Counts) -> State {
+fn state(job: &Job, counts: &Counts, event: Option<String>) -> State {
     let (ended, total) = (counts.ended(), counts.total());
     let is_done = ended == total && !job.continuous;
     let (word, class) = job_status(api::job_status(job.canceled, is_done, job.config.start_s(), now_s()));
@@ -122,7 +130,15 @@ fn state(job: &Job, counts: &Counts) -> State {
         0 => String::new(),
         count => format!(" {count} of them wait for their turn."),
     };
-    State { word, class, sentence: format!("{ended} of {} ended{results}.{waiting}", counted(total, "device")) }
+    let groups = match job.continuous && !job.canceled {
+        true => " New members of its groups get it until it is cancelled.",
+        false => "",
+    };
+    let sentence = match total {
+        0 => format!("No device got it.{groups}"),
+        _ => format!("{ended} of {} ended{results}.{waiting}{groups}", counted(total, "device")),
+    };
+    State { word, class, sentence, event: event.unwrap_or_default() }
 }
 
 fn bar(job: &Job, counts: &Counts, view: View) -> BarAndFilters {

@@ -95,6 +95,7 @@ impl Live {
             _ = self.changes.changed() => self.after,
         };
         if !self.app.console.sessions.is_open(&self.session, Instant::now()) {
+            self.ready.push_back(event(STATE, "You are signed out. Reload the page."));
             return self.end();
         }
         match self.app.store.has_event(&self.job.id, self.after, newest).await {

@@ -44,6 +44,9 @@ impl RolloutDraft {
         let percent = number("The share of failures", &self.abort_percent)?;
         let min = number("The number of ended devices", &self.abort_min)?;
         let retries = number("The number of retries", &self.retries)?;
+        if percent.is_none() && min.is_some() {
+            return Err("Enter the share of failures, too, or no minimum of ended devices.".to_owned());
+        }
         let rollout = |per_minute| RolloutConfig { maximum_per_minute: Some(per_minute), exponential_rate: None };
         let abort = |percent| AbortConfig {
             criteria_list: vec![AbortCriterion {
@@ -107,6 +110,7 @@ mod tests {
         for field in fields {
             assert!(of(field, "many").config().unwrap_err().contains("many"));
         }
+        assert!(of(|d| &mut d.abort_min, "20").config().unwrap_err().contains("share of failures"));
         let config = of(|d| &mut d.start, "2027-01-04T02:00").config().unwrap();
         assert_eq!(config.check(), Ok(()));
         assert!(config.start_s().is_some());

@@ -61,6 +61,9 @@ pub async fn show(
 fn row(job: &JobSummary) -> Row {
     let counts = Counts::new(&job.counts());
     let (word, class) = job_status(&JobRow::new(job, now_s()).status);
-    let words = format!("{} of {} ended: {}", counts.ended(), counts.total(), counts.label());
+    let words = match counts.total() {
+        0 => "no device".to_owned(),
+        total => format!("{} of {total} ended: {}", counts.ended(), counts.label()),
+    };
     Row { id: job.id.clone(), class, word, created: time(job.created_at_s), bar: counts.bar(), words }
 }

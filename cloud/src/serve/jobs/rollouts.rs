@@ -95,7 +95,7 @@ impl RunningJob {
             return Ok(Progress::Canceled(jobs.start_cancel(&self.id, false, &reason).await?));
         }
         if let Some(behavior) = self.config.schedule.as_ref().and_then(|schedule| rollout::end(schedule, now_s)) {
-            return self.end(jobs, behavior).await;
+            return self.end(jobs, behavior, counts.waiting).await;
         }
         let elapsed = now.saturating_duration_since(self.at);
         self.at = now;
@@ -115,9 +115,11 @@ impl RunningJob {
     }
 
     /// The end of the schedule.
-    async fn end(&self, jobs: &JobService, behavior: EndBehavior) -> Result<Progress, StoreError> {
+    async fn end(&self, jobs: &JobService, behavior: EndBehavior, waiting: u64) -> Result<Progress, StoreError> {
         const REASON: &str = "its end time has passed";
         match behavior {
+            // After a restart, it was stopped before.
+            EndBehavior::StopRollout if waiting == 0 => Ok(Progress::Stopped),
             EndBehavior::StopRollout => {
                 jobs.stop_rollout(&self.id, REASON).await?;
                 Ok(Progress::Stopped)
