@@ -188,7 +188,13 @@ fn the_printed_commands_work() {
     let _alone = alone();
     let (demo, lines) = Running::start(&["--protocol", "http"]);
     let output = receive(lines);
-    let mut lines_so_far = lines_until(&output, "it is older.");
+    let mut lines_so_far = lines_until(&output, "The browser warns");
+
+    let server = commands(&lines_so_far, "export OTA_SERVER=");
+    let console = commands(&lines_so_far, "https://");
+    assert_eq!(console[0].trim(), format!("{}/", server[0].split_once('=').unwrap().1));
+    let token = run_commands(&commands(&lines_so_far, "cat "));
+    assert_eq!(token.trim().len(), 64, "{token}");
 
     let sums: Vec<String> = ["sha256sum", "dd"].iter().flat_map(|first| commands(&lines_so_far, first)).collect();
     assert_eq!(sums.len(), 2, "{sums:?}");

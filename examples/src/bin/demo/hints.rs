@@ -1,4 +1,4 @@
-//! Commands for the user: to check digests, and to create another job. Lines fit into 80 columns if the paths are short.
+//! Commands for the user: to check digests, to create another job, and to open the console. Lines fit into 80 columns if the paths are short.
 
 use std::env;
 use std::path::Path;
@@ -27,6 +27,17 @@ pub fn next_job(service: &Service<'_>, ota: &Path, thing: &str, protocol: Protoc
     lines.extend(service.ca.map(|ca| format!("  export OTA_CA={}", relative(ca))));
     lines.push(format!("  {} job create --thing {thing} --id next-1 \\", relative(ota)));
     lines.push(format!("    --protocol {} --image {}", protocol.name(), relative(image)));
+    lines
+}
+
+/// Returns where the console is, and how to sign in.
+pub fn console(service: &Service<'_>) -> Vec<String> {
+    let mut lines = vec![
+        "The same in a browser: sign in with the line in the file of the token.".to_owned(),
+        format!("  {}/", service.url),
+        format!("  cat {}", relative(service.token)),
+    ];
+    lines.extend(service.ca.map(|_| "The browser warns: it does not trust the certificates of this demo.".to_owned()));
     lines
 }
 

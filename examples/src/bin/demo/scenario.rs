@@ -211,6 +211,7 @@ impl Environment {
         screen.say(&hints::next_job(&service, &ota, &device.thing, protocol, &image).join("\n"));
         screen.say(&format!("\nThe device will download, test and commit it: v{} starts", NEXT_RELEASE.version));
         screen.say("and the job ends as SUCCEEDED. v2.img as next-2 is then REJECTED: it is older.\n");
+        screen.say(&(hints::console(&service).join("\n") + "\n"));
         loop {
             self.watch(device, screen).await?;
         }
