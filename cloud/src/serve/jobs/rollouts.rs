@@ -46,9 +46,10 @@ enum Progress {
 }
 
 impl Rollouts {
-    /// Adds a job.
+    /// Adds a job, unless it is there: one that was created before the last run's jobs were read is among those.
     pub fn add(&mut self, id: String, config: JobConfig, continuous: bool, now: Instant) {
-        if config.rollout.is_some() || config.abort.is_some() || config.schedule.is_some() {
+        let is_new = self.jobs.iter().all(|job| job.id != id);
+        if is_new && (config.rollout.is_some() || config.abort.is_some() || config.schedule.is_some()) {
             self.jobs.push(RunningJob { id, config, continuous, pace: Pace::default(), at: now });
         }
     }
@@ -204,7 +205,9 @@ mod tests {
         let after = |seconds| begin + Duration::from_secs(seconds);
         let jobs = with_job(&dir).await;
         let mut rollouts = Rollouts::default();
-        rollouts.add("one".into(), config(), false, begin);
+        for _ in 0..2 {
+            rollouts.add("one".into(), config(), false, begin);
+        }
         assert_eq!(notified(&mut rollouts, &jobs, begin).await, ["t0"]);
         assert_eq!(notified(&mut rollouts, &jobs, begin).await, [""; 0]);
         assert_eq!(notified(&mut rollouts, &jobs, after(2)).await, ["t1", "t2"]);
