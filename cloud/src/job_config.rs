@@ -158,6 +158,11 @@ impl JobConfig {
 }
 
 impl RolloutConfig {
+    /// A constant rate.
+    pub fn constant(per_minute: u32) -> Self {
+        Self { maximum_per_minute: Some(per_minute), exponential_rate: None }
+    }
+
     fn check(&self) -> Result<(), String> {
         let Self { maximum_per_minute, exponential_rate } = self;
         if let Some(got) = maximum_per_minute.filter(|got| !(1..=1000).contains(got)) {
@@ -190,6 +195,13 @@ impl ExponentialRate {
 }
 
 impl AbortConfig {
+    /// One criterion for failures of all kinds.
+    pub fn of_all(threshold_percentage: f64, min_number_of_executed_things: u64) -> Self {
+        let (failure_type, action) = (FailureType::All, AbortAction::Cancel);
+        let criterion = AbortCriterion { failure_type, action, threshold_percentage, min_number_of_executed_things };
+        Self { criteria_list: vec![criterion] }
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.criteria_list.is_empty() {
             return Err("abortConfig has no criterion".to_owned());
@@ -209,6 +221,11 @@ impl AbortConfig {
 }
 
 impl RetryConfig {
+    /// The same number of retries after FAILED and TIMED_OUT.
+    pub fn of_all(number_of_retries: u64) -> Self {
+        Self { criteria_list: vec![RetryCriterion { failure_type: FailureType::All, number_of_retries }] }
+    }
+
     fn check(&self) -> Result<(), String> {
         let count = self.criteria_list.len();
         if !(1..=2).contains(&count) {

@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{ToolError, read};
-use crate::job_config::{
-    AbortAction, AbortConfig, AbortCriterion, FailureType, JobConfig, RetryConfig, RetryCriterion, RolloutConfig,
-};
+use crate::job_config::{AbortConfig, JobConfig, RetryConfig, RolloutConfig};
 use crate::schedule::{EndBehavior, ScheduleConfig};
 
 /// Rollout, abort criterion, retries and schedule
@@ -46,22 +44,10 @@ impl RolloutArgs {
         if let Some(path) = &self.config {
             return serde_json::from_slice(&read(path)?).map_err(|error| ToolError::file(path, &error));
         }
-        let rollout = |per_minute| RolloutConfig { maximum_per_minute: Some(per_minute), exponential_rate: None };
-        let abort = |percent| AbortConfig {
-            criteria_list: vec![AbortCriterion {
-                failure_type: FailureType::All,
-                action: AbortAction::Cancel,
-                threshold_percentage: percent,
-                min_number_of_executed_things: self.abort_min,
-            }],
-        };
-        let retry = |number_of_retries| RetryConfig {
-            criteria_list: vec![RetryCriterion { failure_type: FailureType::All, number_of_retries }],
-        };
         Ok(JobConfig {
-            rollout: self.per_minute.map(rollout),
-            abort: self.abort_percent.map(abort),
-            retry: self.retries.map(retry),
+            rollout: self.per_minute.map(RolloutConfig::constant),
+            abort: self.abort_percent.map(|percent| AbortConfig::of_all(percent, self.abort_min)),
+            retry: self.retries.map(RetryConfig::of_all),
             schedule: self.schedule(),
         })
     }

@@ -3,9 +3,7 @@
 use std::str::FromStr;
 
 use super::form::Form;
-use crate::job_config::{
-    AbortAction, AbortConfig, AbortCriterion, FailureType, JobConfig, RetryConfig, RetryCriterion, RolloutConfig,
-};
+use crate::job_config::{AbortConfig, JobConfig, RetryConfig, RolloutConfig};
 use crate::schedule::ScheduleConfig;
 
 /// The texts of the form; empty for what is not limited.
@@ -47,23 +45,11 @@ impl RolloutDraft {
         if percent.is_none() && min.is_some() {
             return Err("Enter the share of failures, too, or no minimum of ended devices.".to_owned());
         }
-        let rollout = |per_minute| RolloutConfig { maximum_per_minute: Some(per_minute), exponential_rate: None };
-        let abort = |percent| AbortConfig {
-            criteria_list: vec![AbortCriterion {
-                failure_type: FailureType::All,
-                action: AbortAction::Cancel,
-                threshold_percentage: percent,
-                min_number_of_executed_things: min.unwrap_or(1),
-            }],
-        };
-        let retry = |number_of_retries| RetryConfig {
-            criteria_list: vec![RetryCriterion { failure_type: FailureType::All, number_of_retries }],
-        };
         let start = Some(self.start.clone()).filter(|start| !start.is_empty());
         Ok(JobConfig {
-            rollout: per_minute.map(rollout),
-            abort: percent.map(abort),
-            retry: retries.map(retry),
+            rollout: per_minute.map(RolloutConfig::constant),
+            abort: percent.map(|percent| AbortConfig::of_all(percent, min.unwrap_or(1))),
+            retry: retries.map(RetryConfig::of_all),
             schedule: start.map(|start| ScheduleConfig { start_time: Some(start), ..ScheduleConfig::default() }),
         })
     }

@@ -1,6 +1,7 @@
 //! Words, times and sizes as the pages show them.
 
 use ota_jobs::Status;
+use time::OffsetDateTime;
 
 use crate::store::{PageNumber, Paged};
 
@@ -54,23 +55,12 @@ pub fn job_status(status: &str) -> (&'static str, &'static str) {
     }
 }
 
-/// A time in seconds since 1970 as `2026-11-30 07:18:05`, UTC.
+/// A time in seconds since 1970 as `2026-11-30 07:18:05`, UTC; a time beyond the year 9999 as that of 1970.
 pub fn time(at_s: u64) -> String {
-    let (year, month, day) = date(at_s / 86_400);
-    let (hour, minute, second) = (at_s / 3600 % 24, at_s / 60 % 60, at_s % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
-}
-
-/// Year, month and day. Source: H. Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`.
-fn date(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (400 * era + year_of_era + u64::from(month <= 2), month, day)
+    let at = i64::try_from(at_s).ok().and_then(|at_s| OffsetDateTime::from_unix_timestamp(at_s).ok());
+    let at = at.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let (hour, minute, second) = at.to_hms();
+    format!("{} {hour:02}:{minute:02}:{second:02}", at.date())
 }
 
 /// A length: bytes below 10 KiB, then KiB and MiB with one digit.

@@ -139,7 +139,7 @@ mod tests {
     use super::super::rules::{Change, StepTimer};
     use super::*;
     use crate::api::NewJob;
-    use crate::job_config::{AbortAction, AbortConfig, AbortCriterion, FailureType, RolloutConfig};
+    use crate::job_config::{AbortConfig, RolloutConfig};
     use crate::limits::DATABASE_BYTES_MAX;
     use crate::schedule::ScheduleConfig;
     use crate::serve::signed_url::Signer;
@@ -156,15 +156,9 @@ mod tests {
 
     /// Sixty things a minute; aborted when half of at least two have failed.
     fn config() -> JobConfig {
-        let criterion = AbortCriterion {
-            failure_type: FailureType::All,
-            action: AbortAction::Cancel,
-            threshold_percentage: 50.0,
-            min_number_of_executed_things: 2,
-        };
         JobConfig {
-            rollout: Some(RolloutConfig { maximum_per_minute: Some(60), exponential_rate: None }),
-            abort: Some(AbortConfig { criteria_list: vec![criterion] }),
+            rollout: Some(RolloutConfig::constant(60)),
+            abort: Some(AbortConfig::of_all(50.0, 2)),
             retry: None,
             schedule: None,
         }
@@ -245,7 +239,7 @@ mod tests {
                 end_behavior: Some(behavior),
             };
             assert_eq!((schedule.start_s(), schedule.end_s()), (Some(start_s), Some(end_s)));
-            let rollout = rolls_out.then_some(RolloutConfig { maximum_per_minute: Some(1), exponential_rate: None });
+            let rollout = rolls_out.then_some(RolloutConfig::constant(1));
             let config = JobConfig { schedule: Some(schedule), rollout, ..JobConfig::default() };
             let jobs = with_config(&dir, config.clone()).await;
             let mut rollouts = Rollouts::default();

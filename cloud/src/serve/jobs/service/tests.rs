@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ota_jobs::{RejectCode, Status};
 
 use super::*;
-use crate::job_config::{FailureType, JobConfig, RetryConfig, RetryCriterion, RolloutConfig};
+use crate::job_config::{JobConfig, RetryConfig, RolloutConfig};
 use crate::limits::{DATABASE_BYTES_MAX, EVENTS_PER_EXECUTION_MAX};
 use crate::serve::jobs::rules::{Change, StepTimer};
 use crate::testing::TempDir;
@@ -378,8 +378,7 @@ async fn invalid_jobs_are_rejected_with_the_reason() {
 }
 
 fn retries(number_of_retries: u64) -> JobConfig {
-    let criteria_list = vec![RetryCriterion { failure_type: FailureType::All, number_of_retries }];
-    JobConfig { retry: Some(RetryConfig { criteria_list }), ..JobConfig::default() }
+    JobConfig { retry: Some(RetryConfig::of_all(number_of_retries)), ..JobConfig::default() }
 }
 
 async fn stored(world: &TestService) -> (u64, Status, u64) {
@@ -478,7 +477,7 @@ async fn a_pinned_thing_is_passed_over_by_jobs_rollouts_and_groups_until_it_is_u
     let both = NewJob { things: vec!["lamp".into(), "door".into()], ..new_job() };
     let (due, pinned) = jobs.create("both", &both).await.unwrap();
     assert_eq!((pinned, due.len(), due[0].thing.as_str()), (vec!["lamp".to_owned()], 1, "door"));
-    let rollout = Some(RolloutConfig { maximum_per_minute: Some(1), exponential_rate: None });
+    let rollout = Some(RolloutConfig::constant(1));
     let config = JobConfig { rollout, ..JobConfig::default() };
     jobs.create("slow", &NewJob { config, ..both.clone() }).await.unwrap();
     assert_eq!(jobs.roll_out("slow", 1, NOW_S).await.unwrap(), ["door"], "the pinned one does not use up the rate");
