@@ -24,8 +24,10 @@ use tokio::sync::watch;
 
 /// The database in the data directory.
 const FILE: &str = "cloud.db";
-/// Version of `schema.sql`.
-const SCHEMA_VERSION: i64 = 2;
+/// The scripts that make version 1 of the schema from an empty database, and each version from the one before.
+const SCRIPTS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+/// The version that they make.
+const SCHEMA_VERSION: i64 = SCRIPTS.len() as i64;
 /// SQLite's page size, set before the first table. Unit: bytes.
 const PAGE_BYTES: u64 = 4096;
 /// Only the owner can read the database.
@@ -195,17 +197,19 @@ impl Store {
 
     async fn prepare_schema(&self, pages_max: u64) -> Result<(), StoreError> {
         let (got,): (i64,) = sqlx::query_as("PRAGMA user_version").fetch_one(&self.pool).await?;
-        let script = match got {
-            SCHEMA_VERSION => return Ok(()),
-            0 => include_str!("schema.sql"),
-            1 => include_str!("schema_2.sql"),
-            got => return Err(StoreError::SchemaTooNew { got, max: SCHEMA_VERSION }),
-        };
+        let known = usize::try_from(got).ok().and_then(|got| SCRIPTS.get(got..));
+        let scripts = known.ok_or(StoreError::SchemaTooNew { got, max: SCHEMA_VERSION })?;
+        if scripts.is_empty() {
+            return Ok(());
+        }
         // An upgrade may need more than the limit; SQLite keeps what is there when the limit is set again.
         self.limit_pages(pages_max.saturating_mul(2)).await?;
         let mut tx = self.pool.begin().await?;
-        sqlx::raw_sql(script).execute(&mut *tx).await?;
-        sqlx::raw_sql("PRAGMA user_version = 2").execute(&mut *tx).await?;
+        for script in scripts {
+            sqlx::raw_sql(*script).execute(&mut *tx).await?;
+        }
+        let pragma = AssertSqlSafe(format!("PRAGMA user_version = {SCHEMA_VERSION}"));
+        sqlx::raw_sql(pragma).execute(&mut *tx).await?;
         tx.commit().await?;
         self.limit_pages(pages_max).await
     }
@@ -277,7 +281,7 @@ mod tests {
             let path = dir.path().join(FILE);
             let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true).page_size(4096);
             let old = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
-            sqlx::raw_sql(include_str!("fixtures/schema_1.sql")).execute(&old).await.unwrap();
+            sqlx::raw_sql(include_str!("schema_1.sql")).execute(&old).await.unwrap();
             sqlx::raw_sql(without).execute(&old).await.unwrap();
             let rest = "PRAGMA user_version = 1; INSERT INTO jobs (id, document, created_at_s) VALUES ('one', '{}', 1)";
             sqlx::raw_sql(rest).execute(&old).await.unwrap();

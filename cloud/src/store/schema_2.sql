@@ -1,10 +1,15 @@
--- What a database of schema version 1 lacks.
+-- Schema version 2: rollouts, groups and pins.
 
+-- pinned_at_s: new jobs pass the thing over.
 ALTER TABLE things ADD COLUMN pinned_at_s INTEGER;
 CREATE INDEX pinned_things ON things (name) WHERE pinned_at_s IS NOT NULL;
+
+-- config: rollout, abort criteria, retries and schedule, JSON of `JobConfig`.
+-- continuous: 1 if things that join its groups get it.
 ALTER TABLE jobs ADD COLUMN config TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE jobs ADD COLUMN continuous INTEGER NOT NULL DEFAULT 0;
 
+-- The things of a job that have no execution yet, in the order of the rollout.
 CREATE TABLE waiting (
     job_id           TEXT NOT NULL REFERENCES jobs(id),
     position         INTEGER NOT NULL,
@@ -13,6 +18,7 @@ CREATE TABLE waiting (
 ) WITHOUT ROWID;
 CREATE INDEX waiting_things ON waiting (job_id, thing);
 
+-- Groups of things.
 CREATE TABLE groups (
     name             TEXT PRIMARY KEY,
     created_at_s     INTEGER NOT NULL
@@ -23,6 +29,7 @@ CREATE TABLE group_members (
     PRIMARY KEY (group_name, thing)
 ) WITHOUT ROWID;
 
+-- The groups of continuous jobs: things that join one get the job.
 CREATE TABLE job_groups (
     group_name       TEXT NOT NULL REFERENCES groups(name),
     job_id           TEXT NOT NULL REFERENCES jobs(id),
