@@ -1,5 +1,7 @@
 //! JSON types of the admin requests and responses, shared by `ota` and `ota-cloud`.
 
+pub mod access;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 

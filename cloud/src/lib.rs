@@ -3,11 +3,13 @@
 //! Modules:
 //! - [`serve`]: the service. Requests of devices arrive through `serve::mqtt` and are parsed by `serve::router`. Job requests
 //!   are handled by `serve::jobs` (`job_actor`, `service`, the pure `rules`) over the [`store`], stream requests by
-//!   `serve::streams`; `serve::http` serves images by signed URL and the admin requests, `serve::console` pages for people.
+//!   `serve::streams`; `serve::http` serves images by signed URL and the admin requests, `serve::console` pages for people;
+//!   `serve::access` recognises who sends them.
 //! - [`store`]: SQLite. Acknowledged changes are on disk.
-//! - `tool`: `ota keygen`, `sign`, `verify`, `image info`, `explain` and `job`.
+//! - `tool`: the command `ota`.
 //! - `release`: which image of a job is for which slot, by the images' own headers.
 //! - `reason`: which reason a code or a name means.
+//! - [`role`]: what an account or a token may do.
 //! - [`api`]: JSON types of the admin requests. [`model`]: stored records. [`limits`]: all limits.
 //!
 //! Message formats are from `ota-jobs`; image header and signature verification are from `ota-pal`.
@@ -22,6 +24,7 @@ pub mod limits;
 pub mod model;
 mod reason;
 mod release;
+pub mod role;
 pub mod schedule;
 pub mod serve;
 mod signature;

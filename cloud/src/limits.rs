@@ -129,7 +129,19 @@ pub const SESSION_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 /// Maximum number of sessions of the console; a further sign-in ends the oldest one.
 pub const SESSIONS_MAX: usize = 64;
 
-/// Maximum number of failed sign-ins of all clients within [`SIGN_IN_WINDOW`]; further sign-ins are refused.
+/// Length of a token. Unit: random bytes.
+pub const TOKEN_BYTES: usize = 32;
+
+/// Length of a new password. Unit: bytes. Source for the minimum: NIST SP 800-63B, section 5.1.1.2.
+pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=256;
+
+/// Maximum number of passwords that are hashed or compared at the same time; each takes 19 MiB.
+pub const PASSWORDS_AT_ONCE_MAX: usize = 1;
+
+/// Maximum number of names whose failed sign-ins are counted.
+pub const SIGN_IN_NAMES_MAX: usize = 1_000;
+
+/// Maximum number of failed sign-ins with one name within [`SIGN_IN_WINDOW`]; further ones with it are refused.
 pub const SIGN_IN_FAILURES_MAX: usize = 10;
 
 /// See [`SIGN_IN_FAILURES_MAX`].

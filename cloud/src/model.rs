@@ -1,4 +1,4 @@
-//! Records of the store: executions, jobs, images, events.
+//! Records of the store: executions, jobs, images, accounts, events.
 //! They have no behaviour beyond simple queries.
 
 use std::collections::BTreeMap;
@@ -7,6 +7,7 @@ use ota_jobs::Status;
 use serde::{Deserialize, Serialize};
 
 use crate::job_config::JobConfig;
+use crate::role::Role;
 
 /// Execution of a job for one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +66,17 @@ pub struct Image {
     pub sha256: String,
     /// Signature over the digest in base64; its kind is derived from its format. Absent: unsigned.
     pub signature: Option<String>,
+}
+
+/// An account or a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its name.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Time of creation. Seconds since 1970.
+    pub created_at_s: u64,
 }
 
 /// How far a job is.
@@ -137,8 +149,11 @@ pub struct Event {
     pub seq: i64,
     /// Time. Milliseconds since 1970.
     pub at_ms: u64,
-    /// Kind of object: `image`, `job`, `execution`, `thing`.
+    /// Kind of object: `image`, `job`, `execution`, `thing`, `group`, `access`.
     pub kind: String,
+    /// The account or token that made the change; absent if a device or the service did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub by: Option<String>,
     /// Job id, if the event belongs to a job.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub job_id: Option<String>,
@@ -154,10 +169,34 @@ pub struct Event {
 pub struct AuditNote {
     /// See [`Event::kind`].
     pub kind: &'static str,
+    /// See [`Event::by`].
+    pub by: Option<String>,
     /// See [`Event::job_id`].
     pub job_id: Option<String>,
     /// See [`Event::thing`].
     pub thing: Option<String>,
     /// See [`Event::text`].
     pub text: String,
+}
+
+impl AuditNote {
+    /// A note that belongs to no job and no thing, of a change that the service made.
+    pub fn new(kind: &'static str, text: impl Into<String>) -> Self {
+        Self { kind, by: None, job_id: None, thing: None, text: text.into() }
+    }
+
+    /// The note of a change that an account or token made.
+    pub fn by(self, by: impl Into<String>) -> Self {
+        Self { by: Some(by.into()), ..self }
+    }
+
+    /// The note of a job.
+    pub fn of_job(self, id: impl Into<String>) -> Self {
+        Self { job_id: Some(id.into()), ..self }
+    }
+
+    /// The note of a thing.
+    pub fn of_thing(self, name: impl Into<String>) -> Self {
+        Self { thing: Some(name.into()), ..self }
+    }
 }

@@ -85,7 +85,13 @@ async fn a_person_creates_an_update_with_clicks_watches_it_and_cancels_the_rest(
     create(&browser).await;
     watch(&browser, &mut lamp, &mut door).await;
     cancel_the_rest(&browser).await;
-    for (name, path) in [("updates", "/"), ("devices", "/devices"), ("device", "/devices/door"), ("audit", "/audit")] {
+    for (name, path) in [
+        ("updates", "/"),
+        ("devices", "/devices"),
+        ("device", "/devices/door"),
+        ("audit", "/audit"),
+        ("access", "/access"),
+    ] {
         browser.open(&format!("http://{}{path}", world.service.http)).await;
         check_look(&browser, name).await;
     }
@@ -100,7 +106,7 @@ async fn sign_in(browser: &Browser, world: &TestService) {
     browser.open(&format!("http://{}/", world.service.http)).await;
     browser.until("location.pathname == '/sign-in'").await;
     check_look(browser, "sign-in").await;
-    browser.enter("#token", &world.token).await;
+    browser.enter("#secret", &world.token).await;
     browser.click("#sign-in").await;
     browser.shows("There is no update yet").await;
     check_look(browser, "empty").await;

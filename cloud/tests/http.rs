@@ -194,7 +194,7 @@ async fn a_request_for_events_waits_for_the_next_event() {
     };
     let (events, ()) = tokio::join!(feed, create);
     let events: serde_json::Value = serde_json::from_slice(&events).unwrap();
-    assert_eq!((&events[0]["job_id"], &events[0]["text"]), (&"one".into(), &"QUEUED".into()));
+    assert_eq!((&events[0]["job_id"], &events[0]["text"]), (&"one".into(), &"created for 1 thing".into()));
     world.service.stop().await;
 }
 

@@ -140,7 +140,7 @@ async fn the_console_comes_over_https_and_its_cookie_is_sent_over_https_only() {
     let (base, token, ca) = (format!("https://{}", world.service.http), world.token.clone(), authority.pem());
     let checked = tokio::task::spawn_blocking(move || {
         let agent = agent(&ca);
-        let form = format!("token={token}");
+        let form = format!("secret={token}");
         let signed_in = agent.post(format!("{base}/sign-in")).config().max_redirects(0).build().send(&form).unwrap();
         let cookie = signed_in.headers()["set-cookie"].to_str().unwrap();
         assert!(cookie.starts_with("__Host-ota-session=") && cookie.ends_with("; Secure"), "{cookie}");
@@ -149,7 +149,7 @@ async fn the_console_comes_over_https_and_its_cookie_is_sent_over_https_only() {
         assert!(page.unwrap().contains("There is no update yet"));
         let plain = pair.trim_start_matches("__Host-");
         let page = agent.get(format!("{base}/")).header("Cookie", plain).call().unwrap().body_mut().read_to_string();
-        assert!(page.unwrap().contains("Admin token"), "a cookie that anyone on the way could have set");
+        assert!(page.unwrap().contains("Password or token"), "a cookie that anyone on the way could have set");
     });
     checked.await.unwrap();
     world.service.stop().await;

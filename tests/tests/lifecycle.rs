@@ -164,6 +164,23 @@ fn a_call_with_a_document_that_cannot_work_changes_nothing() {
 }
 
 #[test]
+fn of_three_jobs_only_the_one_that_an_approved_signer_signed_is_installed() {
+    let mut sim = sim();
+    sim.device.signer = Rc::new(Signer::new("ours", true));
+    let refused = [("unsigned", Kind::Unsigned), ("foreign", Kind::ForeignKey)];
+    for (id, kind) in refused {
+        sim.create(&order(id, kind, 2));
+    }
+    sim.create(&order("signed", Kind::Good, 2));
+    run(&mut sim);
+    let reasons = [Reason::SignatureMissing, Reason::SignatureInvalid];
+    for ((id, _), reason) in refused.into_iter().zip(reasons) {
+        assert_eq!(sim.verdict(id).1, Some(reason), "{id}");
+    }
+    assert_eq!((sim.verdict("signed"), confirmed(&sim)), ((Status::Succeeded, None), (SlotId::B, 2)));
+}
+
+#[test]
 fn an_unsigned_image_runs_on_a_device_that_accepts_unsigned_images() {
     let mut sim = sim();
     sim.device.signer = Rc::new(Signer::Nobody);

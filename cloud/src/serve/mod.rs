@@ -1,9 +1,11 @@
 //! `ota-cloud serve`: starts, connects and stops the components.
 //!
 //! `mqtt` connects to a broker (embedded or external); `router` distributes the messages of devices to `jobs` (job service)
-//! and `streams` (blocks of files); `http` serves images by signed URL and the admin requests, `console` the pages for people.
+//! and `streams` (blocks of files); `http` serves images by signed URL and the admin requests, `console` the pages for people;
+//! `access` recognises who sends both.
 //! Shared modules are beside them: data directory, log, TLS, signed URLs, connection limit.
 
+mod access;
 mod config;
 mod connection_limit;
 mod console;
@@ -35,6 +37,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use self::access::Access;
 use self::config::public_base;
 use self::connection_limit::connections_max;
 use self::console::state::ConsoleState;
@@ -46,16 +49,13 @@ use self::log::{Log, report_error};
 use self::mqtt::transport::{self, BrokerAddress, Publisher};
 #[cfg(feature = "broker")]
 use self::mqtt::{acl, broker, tls_proxy};
-use self::secret::SecretDigest;
 use self::signed_url::Signer;
 use crate::clock::now_s;
-use crate::limits::{START_TIMEOUT, STOP_TIMEOUT, URL_CONNECTIONS_SHARE};
+use crate::limits::{START_TIMEOUT, STOP_TIMEOUT, TOKEN_BYTES, URL_CONNECTIONS_SHARE};
 use crate::store::{Store, StoreError};
 
-/// File of the admin token.
+/// File of a token of role admin.
 const TOKEN: &str = "token";
-/// Length of the admin token. Unit: random bytes.
-const TOKEN_BYTES: usize = 32;
 
 /// A running service.
 pub struct Service {
@@ -100,7 +100,7 @@ impl Service {
         let base = public_base(&config, http)?;
         let signer = Signer::new(&files.secret("url-key").map_err(unusable)?, base, config.url_lifetime);
         let token: [u8; TOKEN_BYTES] = files.secret(TOKEN).map_err(unusable)?;
-        let token = SecretDigest::of(&hex::encode(token));
+        let access = Access::new(store.clone(), &hex::encode(token));
         let log = Log::new(config.format);
 
         let mut tasks = JoinSet::new();
@@ -122,7 +122,7 @@ impl Service {
         wait_until_subscribed(subscribed.clone()).await?;
         let url_limit = UrlLimit::new(connections_max() / URL_CONNECTIONS_SHARE);
         let console = ConsoleState::new(config.tls.is_some(), broker.shown.clone());
-        let app = App { store: store.clone(), files, jobs, signer, url_limit, token, console, log: log.clone() };
+        let app = App { store: store.clone(), files, jobs, signer, url_limit, access, console, log: log.clone() };
         serve_http(&mut tasks, listener, config.tls.as_ref(), http::router(Arc::new(app)))?;
         Ok(Self {
             mqtt: broker.shown,

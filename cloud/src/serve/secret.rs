@@ -12,6 +12,11 @@ impl SecretDigest {
         Self(digest(&SHA256, secret.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 bytes"))
     }
 
+    /// Its bytes in lower-case hexadecimal.
+    pub fn to_hex(self) -> String {
+        hex::encode(self.0)
+    }
+
     /// Whether this is the digest of `given`.
     pub fn is(&self, given: &str) -> bool {
         *self == Self::of(given)

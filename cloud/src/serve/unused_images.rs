@@ -39,7 +39,7 @@ mod tests {
         let stored = files.begin().unwrap().finish().unwrap();
         let (name, sha256) = ("fw.img".to_owned(), stored.sha256);
         let image = Image { id: stored.id, name, size_bytes: stored.size_bytes, sha256, signature: None };
-        store.add_image(&image).await.unwrap();
+        store.add_image(&image, "ann").await.unwrap();
         image.id
     }
 
@@ -68,10 +68,10 @@ mod tests {
         let file = NewFile { image: streamed.clone(), file_id: None, file_path: None, key_name: None, file_type: None };
         let things = vec!["lamp".to_owned()];
         let job = NewJob { things: things.clone(), files: vec![file], ..NewJob::default() };
-        job_admin::create(&store, "streamed", &job).await.unwrap();
+        job_admin::create(&store, "streamed", &job, "ann").await.unwrap();
         let document = format!(r#"{{"url":"${{presigned-url:{named}}}"}}"#);
         let document = Some(serde_json::value::RawValue::from_string(document).unwrap());
-        job_admin::create(&store, "custom", &NewJob { things, document, ..NewJob::default() }).await.unwrap();
+        job_admin::create(&store, "custom", &NewJob { things, document, ..NewJob::default() }, "ann").await.unwrap();
 
         remove(&store, &files, begin_s + UNUSED_IMAGE_AGE.as_secs()).await.unwrap();
         for id in [&streamed, &named, &unused, &without_file] {

@@ -11,14 +11,16 @@ use crate::model::{AuditNote, Event};
 
 /// Adds one event to the open transaction; returns its number for [`Store::announce`].
 pub(super) async fn add(tx: &mut Tx<'_>, note: &AuditNote) -> Result<i64, StoreError> {
-    let done = sqlx::query("INSERT INTO events (at_ms, kind, job_id, thing, text) VALUES ($1, $2, $3, $4, $5)")
-        .bind(int(now_ms()))
-        .bind(note.kind)
-        .bind(note.job_id.as_deref())
-        .bind(note.thing.as_deref())
-        .bind(note.text.as_str())
-        .execute(&mut **tx)
-        .await?;
+    let done =
+        sqlx::query("INSERT INTO events (at_ms, kind, job_id, thing, text, made_by) VALUES ($1, $2, $3, $4, $5, $6)")
+            .bind(int(now_ms()))
+            .bind(note.kind)
+            .bind(note.job_id.as_deref())
+            .bind(note.thing.as_deref())
+            .bind(note.text.as_str())
+            .bind(note.by.as_deref())
+            .execute(&mut **tx)
+            .await?;
     Ok(done.last_insert_rowid())
 }
 
@@ -51,7 +53,7 @@ impl Store {
     /// `job_id`: only events of this job.
     pub async fn events_after(&self, after: i64, job_id: Option<&str>) -> Result<Vec<Event>, StoreError> {
         let rows = sqlx::query(
-            "SELECT seq, at_ms, kind, job_id, thing, text FROM events
+            "SELECT seq, at_ms, kind, job_id, thing, text, made_by FROM events
              WHERE seq > $1 AND ($2 IS NULL OR job_id = $2) ORDER BY seq LIMIT $3",
         )
         .bind(after)
@@ -65,7 +67,7 @@ impl Store {
     /// Returns a page of the events before number `before`, newest first.
     pub async fn events_before(&self, before: i64) -> Result<Paged<Event>, StoreError> {
         let rows = sqlx::query(
-            "SELECT seq, at_ms, kind, job_id, thing, text FROM events WHERE seq < $1 ORDER BY seq DESC LIMIT $2",
+            "SELECT seq, at_ms, kind, job_id, thing, text, made_by FROM events WHERE seq < $1 ORDER BY seq DESC LIMIT $2",
         )
         .bind(before)
         .bind(PageNumber::limit())
@@ -126,5 +128,6 @@ fn event(row: &sqlx::sqlite::SqliteRow) -> Result<Event, StoreError> {
         job_id: row.try_get(3)?,
         thing: row.try_get(4)?,
         text: row.try_get(5)?,
+        by: row.try_get(6)?,
     })
 }

@@ -7,8 +7,8 @@ use crate::clock::now_s;
 use crate::model::{AuditNote, Image, StreamFile};
 
 impl Store {
-    /// Adds an image whose file is complete.
-    pub async fn add_image(&self, image: &Image) -> Result<(), StoreError> {
+    /// Adds an image whose file is complete; `by`: the account or token that uploaded it.
+    pub async fn add_image(&self, image: &Image, by: &str) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
         sqlx::query(
             "INSERT INTO images (id, name, size_bytes, sha256, signature, created_at_s) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -22,8 +22,7 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         let text = format!("{} of {} bytes, sha256 {}", image.name, image.size_bytes, image.sha256);
-        let note = AuditNote { kind: "image", job_id: None, thing: None, text };
-        let seq = events::add(&mut tx, &note).await?;
+        let seq = events::add(&mut tx, &AuditNote::new("image", text).by(by)).await?;
         tx.commit().await?;
         self.announce(seq);
         Ok(())
@@ -71,7 +70,7 @@ impl Store {
         let mut tx = self.pool.begin().await?;
         sqlx::query("DELETE FROM images WHERE id = $1").bind(id).execute(&mut *tx).await?;
         let text = format!("{id} removed: no job refers to it");
-        let seq = events::add(&mut tx, &AuditNote { kind: "image", job_id: None, thing: None, text }).await?;
+        let seq = events::add(&mut tx, &AuditNote::new("image", text)).await?;
         tx.commit().await?;
         self.announce(seq);
         Ok(())

@@ -26,6 +26,8 @@ pub struct NewJobRecord<'a> {
     pub files: &'a [(u32, String)],
     /// The groups whose new members get it, if it is continuous.
     pub groups: &'a [String],
+    /// The account or token that creates it.
+    pub by: &'a str,
 }
 
 /// A job in a list, with the number of executions per status.
@@ -80,10 +82,16 @@ impl Store {
                 .await?;
         }
         insert_things(&mut tx, created.things, job.created_at_s).await?;
-        let newest = match job.config.has_waiting() {
+        let (has_waiting, count) = (job.config.has_waiting(), created.things.len());
+        let things = if count == 1 { "thing" } else { "things" };
+        let waiting = if has_waiting { ", to be rolled out" } else { "" };
+        let text = format!("created for {count} {things}{waiting}");
+        let note = AuditNote::new("job", text).by(created.by).of_job(&job.id);
+        let mut newest = events::add(&mut tx, &note).await?;
+        match has_waiting {
             true => insert_waiting(&mut tx, &job.id, created.things).await?,
-            false => insert_executions(&mut tx, &job.id, created.things, job.created_at_s).await?,
-        };
+            false => newest = insert_executions(&mut tx, &job.id, created.things, job.created_at_s).await?.max(newest),
+        }
         tx.commit().await?;
         self.announce(newest);
         Ok(())
@@ -121,7 +129,7 @@ impl Store {
         let mut tx = self.pool.begin().await?;
         let done = sqlx::query("DELETE FROM waiting WHERE job_id = $1").bind(job_id).execute(&mut *tx).await?;
         let text = format!("{text}: {} things get no execution", done.rows_affected());
-        let note = AuditNote { kind: "job", job_id: Some(job_id.to_owned()), thing: None, text };
+        let note = AuditNote::new("job", text).of_job(job_id);
         let seq = events::add(&mut tx, &note).await?;
         tx.commit().await?;
         self.announce(seq);
@@ -199,9 +207,10 @@ impl Store {
         Ok(jobs)
     }
 
-    /// Marks a job as cancelled, for the reason in `text`. Its things that wait get no execution; returns their number. Its
-    /// executions are cancelled by the caller; if `force`, also those in progress.
-    pub async fn mark_canceled(&self, id: &str, force: bool, text: &str) -> Result<u64, StoreError> {
+    /// Marks a job as cancelled, for the reason in `text`; `by`: the account or token that did it, if not the service. Its things
+    /// that wait get no execution; returns their number. Its executions are cancelled by the caller; if `force`, also those in
+    /// progress.
+    pub async fn mark_canceled(&self, id: &str, force: bool, text: &str, by: Option<&str>) -> Result<u64, StoreError> {
         let mut tx = self.pool.begin().await?;
         sqlx::query("UPDATE jobs SET canceled = MAX(canceled, $1) WHERE id = $2")
             .bind(if force { CANCELED_BY_FORCE } else { CANCELED })
@@ -209,7 +218,7 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         let waiting = sqlx::query("DELETE FROM waiting WHERE job_id = $1").bind(id).execute(&mut *tx).await?;
-        let note = AuditNote { kind: "job", job_id: Some(id.to_owned()), thing: None, text: text.to_owned() };
+        let note = AuditNote { by: by.map(str::to_owned), ..AuditNote::new("job", text).of_job(id) };
         let seq = events::add(&mut tx, &note).await?;
         tx.commit().await?;
         self.announce(seq);
@@ -269,14 +278,13 @@ pub(super) async fn insert_things(tx: &mut Tx<'_>, things: &[String], now_s: u64
     Ok(())
 }
 
-async fn insert_waiting(tx: &mut Tx<'_>, job_id: &str, things: &[String]) -> Result<i64, StoreError> {
+async fn insert_waiting(tx: &mut Tx<'_>, job_id: &str, things: &[String]) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO waiting (job_id, position, thing) SELECT $1, key, value FROM json_each($2)")
         .bind(job_id)
         .bind(serde_json::json!(things).to_string())
         .execute(&mut **tx)
         .await?;
-    let text = format!("created for {} things, which wait for their turn", things.len());
-    events::add(tx, &AuditNote { kind: "job", job_id: Some(job_id.to_owned()), thing: None, text }).await
+    Ok(())
 }
 
 /// Removes the pinned things of a job that wait, with an event for each; returns the number of the last one, or 0.
@@ -295,8 +303,7 @@ async fn pass_over_pinned(tx: &mut Tx<'_>, job_id: &str) -> Result<i64, StoreErr
             .bind(&thing)
             .execute(&mut **tx)
             .await?;
-        let text = "passed over: the thing is pinned".to_owned();
-        let note = AuditNote { kind: "execution", job_id: Some(job_id.to_owned()), thing: Some(thing), text };
+        let note = AuditNote::new("execution", "passed over: the thing is pinned").of_job(job_id).of_thing(thing);
         newest = events::add(tx, &note).await?;
     }
     Ok(newest)

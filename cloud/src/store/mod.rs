@@ -1,6 +1,7 @@
 //! The store: SQLite through sqlx, a single writer; every change is on disk before it is acknowledged.
 //! Opening and errors are here; the tables are in files of their own. No protocol rules.
 
+mod accounts;
 mod events;
 mod executions;
 mod groups;
@@ -10,6 +11,7 @@ mod paged;
 mod pins;
 mod things;
 
+pub use accounts::{Account, HolderKind};
 pub use executions::ExecutionChange;
 pub use jobs::{JobSummary, NewJobRecord};
 pub use paged::{PageNumber, Paged};
@@ -25,7 +27,7 @@ use tokio::sync::watch;
 /// The database in the data directory.
 const FILE: &str = "cloud.db";
 /// The scripts that make version 1 of the schema from an empty database, and each version from the one before.
-const SCRIPTS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+const SCRIPTS: [&str; 3] = [include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 /// The version that they make.
 const SCHEMA_VERSION: i64 = SCRIPTS.len() as i64;
 /// SQLite's page size, set before the first table. Unit: bytes.
@@ -258,7 +260,7 @@ mod tests {
                 sha256: String::new(),
                 signature: None,
             };
-            store.add_image(&image).await.unwrap();
+            store.add_image(&image, "ann").await.unwrap();
         }
         store.close().await;
         dir.path().join(FILE)

@@ -7,8 +7,8 @@ use super::{Store, StoreError, events, int};
 use crate::model::AuditNote;
 
 impl Store {
-    /// Pins a thing, or releases it.
-    pub async fn pin(&self, thing: &str, pinned: bool, now_s: u64) -> Result<(), StoreError> {
+    /// Pins a thing, or releases it; `by`: the account or token that does it.
+    pub async fn pin(&self, thing: &str, pinned: bool, by: &str, now_s: u64) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
         insert_things(&mut tx, &[thing.to_owned()], now_s).await?;
         let done = sqlx::query(
@@ -21,9 +21,8 @@ impl Store {
         if done.rows_affected() == 0 {
             return Ok(());
         }
-        let text = if pinned { "pinned" } else { "unpinned" }.to_owned();
-        let seq = events::add(&mut tx, &AuditNote { kind: "thing", job_id: None, thing: Some(thing.to_owned()), text })
-            .await?;
+        let text = if pinned { "pinned" } else { "unpinned" };
+        let seq = events::add(&mut tx, &AuditNote::new("thing", text).by(by).of_thing(thing)).await?;
         tx.commit().await?;
         self.announce(seq);
         Ok(())

@@ -103,11 +103,20 @@ impl Client {
 
     /// Sends a `PUT` request with a JSON body.
     pub fn put<T: DeserializeOwned>(&self, path: &str, body: &impl serde::Serialize) -> Result<T, ToolError> {
+        parse(&self.put_accepted(path, body)?)
+    }
+
+    /// Sends a `PUT` request with a JSON body; the response has none.
+    pub fn set(&self, path: &str, body: &impl serde::Serialize) -> Result<(), ToolError> {
+        self.put_accepted(path, body).map(drop)
+    }
+
+    fn put_accepted(&self, path: &str, body: &impl serde::Serialize) -> Result<Vec<u8>, ToolError> {
         let body = json(body)?;
         let request = self.agent.put(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
         let request = request.header("Content-Type", "application/json");
         let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
-        parse(&self.accepted(request.send(&body[..]))?)
+        self.accepted(request.send(&body[..]))
     }
 
     /// Sends a `PUT` request without a body; the response has none.

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 success, 1 rejected or failed, 2 wrong usage (from the argument parser).
 
+mod account;
 mod client;
 mod create;
 mod device;
@@ -100,6 +101,16 @@ enum Command {
         #[command(subcommand)]
         command: device::DeviceCommand,
     },
+    /// Give people access
+    Account {
+        #[command(subcommand)]
+        command: account::AccountCommand,
+    },
+    /// Give programs access
+    Token {
+        #[command(subcommand)]
+        command: account::TokenCommand,
+    },
     /// Put things into groups
     Group {
         #[command(subcommand)]
@@ -128,6 +139,8 @@ pub fn run(arguments: Arguments) -> Result<(), ToolError> {
         Command::Flash(flash) => flash.run(&arguments.server, output),
         Command::Job { command } => command.run(&arguments.server, output),
         Command::Device { command } => command.run(&arguments.server, output),
+        Command::Account { command } => command.run(&arguments.server, output),
+        Command::Token { command } => command.run(&arguments.server, output),
         Command::Group { command } => command.run(&arguments.server, output),
     }
 }

@@ -9,9 +9,9 @@ use crate::common::{Answer, Device, TIMEOUT, TempDir, TestService, config, reque
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 
-/// Sends a sign-in with this token.
-pub async fn sign_in(world: &TestService, token: &str, headers: &str) -> Answer {
-    let body = format!("token={token}");
+/// Sends a sign-in with this token, or with fields that name a person: `secret&name=name`.
+pub async fn sign_in(world: &TestService, secret: &str, headers: &str) -> Answer {
+    let body = format!("secret={secret}");
     request(world.service.http, "POST", "/sign-in", &format!("{FORM}{headers}"), body.as_bytes()).await
 }
 
@@ -23,8 +23,14 @@ pub struct Console<'w> {
 }
 
 impl<'w> Console<'w> {
+    /// Signs in with the token of the data directory.
     pub async fn sign_in(world: &'w TestService) -> Self {
-        let answer = sign_in(world, &world.token, "").await;
+        Self::sign_in_with(world, &world.token).await
+    }
+
+    /// Signs in with a token, or as a person; see [`sign_in`].
+    pub async fn sign_in_with(world: &'w TestService, secret: &str) -> Self {
+        let answer = sign_in(world, secret, "").await;
         assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{}", answer.text());
         let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
         let mut console = Self { world, cookie, form_token: String::new() };

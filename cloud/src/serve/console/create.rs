@@ -95,7 +95,7 @@ pub async fn submit(State(app): State<Arc<App>>, headers: HeaderMap, sent: Form)
     let draft = Draft::read(&sent);
     let done = match sent.text("step") {
         "review" => review(&app, &sent.session, &draft).await?,
-        "create" => create(&app, &headers, &draft).await?,
+        "create" => create(&app, &headers, &sent.session, &draft).await?,
         _ => return form(&app, &sent.session, draft, StatusCode::OK, String::new()).await,
     };
     match done {
@@ -118,12 +118,12 @@ async fn review(app: &App, session: &Session, draft: &Draft) -> Step {
     }
 }
 
-async fn create(app: &App, headers: &HeaderMap, draft: &Draft) -> Step {
+async fn create(app: &App, headers: &HeaderMap, session: &Session, draft: &Draft) -> Step {
     let job = match complete(app, draft).await? {
         Ok(job) => job,
         Err(error) => return Ok(Err(error)),
     };
-    match app.jobs.create(draft.id.clone(), job).await {
+    match app.jobs.create(draft.id.clone(), job, &session.principal.name).await {
         Ok(_) => Ok(Ok(redirect(headers, &format!("/jobs/{}", draft.id)))),
         Err(error) => Ok(Err(refusal(error)?)),
     }

@@ -1,8 +1,9 @@
-//! What holds for all pages: a session, requests of the console's own pages only, and headers that keep scripts out.
+//! What holds for all pages: a session and its role, requests of the console's own pages only, and headers that keep scripts out.
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -11,7 +12,9 @@ use axum::response::{IntoResponse, Response};
 use super::cookie;
 use super::page::{Failure, redirect};
 use super::sessions::Session;
+use crate::role::Role;
 use crate::serve::http::app::App;
+use crate::store::StoreError;
 
 /// Headers of every answer. No script and no style is inline, and nothing is loaded from elsewhere.
 const HEADERS: [(HeaderName, &str); 5] = [
@@ -28,14 +31,43 @@ const HEADERS: [(HeaderName, &str); 5] = [
 
 /// Passes the session of the cookie to the page; without one, leads to the sign-in.
 pub async fn require_session(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let Some(session) = session(&app, request.headers()) else { return redirect(request.headers(), "/sign-in") };
-    request.extensions_mut().insert(session);
+    match session(&app, request.headers()).await {
+        Ok(Some(session)) => request.extensions_mut().insert(session),
+        Ok(None) => return redirect(request.headers(), "/sign-in"),
+        Err(error) => return Failure::from(error).into_response(),
+    };
     next.run(request).await
 }
 
-/// The open session of a request's cookie.
-pub fn session(app: &App, headers: &HeaderMap) -> Option<Session> {
-    app.console.sessions.find(cookie::session_id(headers, app.console.tls)?, Instant::now())
+/// Refuses what changes something to a viewer.
+pub async fn require_operator(Extension(session): Extension<Session>, request: Request, next: Next) -> Response {
+    require(&session, Role::Operator, request, next).await
+}
+
+/// Refuses the pages of accounts and tokens to others than admins.
+pub async fn require_admin(Extension(session): Extension<Session>, request: Request, next: Next) -> Response {
+    require(&session, Role::Admin, request, next).await
+}
+
+async fn require(session: &Session, needed: Role, request: Request, next: Next) -> Response {
+    match session.principal.check(needed) {
+        Ok(()) => next.run(request).await,
+        Err(text) => Failure::new(StatusCode::FORBIDDEN, text).into_response(),
+    }
+}
+
+/// The open session of a request's cookie, with the role of today. It ends with its account or token, and with the password.
+pub async fn session(app: &App, headers: &HeaderMap) -> Result<Option<Session>, StoreError> {
+    let id = cookie::session_id(headers, app.console.tls);
+    let Some(session) = id.and_then(|id| app.console.sessions.find(id, Instant::now())) else { return Ok(None) };
+    let principal = app.access.by_credential(&session.principal.credential).await?;
+    Ok(principal.map(|principal| Session { principal, ..session }))
+}
+
+/// Whether nothing has ended a session since it was found.
+pub async fn is_open(app: &App, session: &Session) -> Result<bool, StoreError> {
+    let is_open = app.console.sessions.is_open(session, Instant::now());
+    Ok(is_open && app.access.by_credential(&session.principal.credential).await?.is_some())
 }
 
 /// Refuses a request that may change something and comes from another site's page.

@@ -86,7 +86,7 @@ pub async fn cancel(
     headers: HeaderMap,
     form: Form,
 ) -> Result<Response, Failure> {
-    match app.jobs.cancel(id.clone(), form.text("force") == "yes").await {
+    match app.jobs.cancel(id.clone(), form.text("force") == "yes", &form.session.principal.name).await {
         Ok(done) => {
             let to = format!("/jobs/{id}?canceled={}&left={}", done.canceled, done.left_in_progress);
             Ok(redirect(&headers, &to))
@@ -108,7 +108,7 @@ pub async fn find(app: &App, id: &str) -> Result<Job, Failure> {
 async fn job_page(app: &App, session: &Session, job: &Job, view: View) -> Result<JobPage, Failure> {
     // Read before the executions: an event between the two is sent again, and none is missed.
     let after = app.store.newest_event();
-    let parts = parts(app, job, view, &session.form_token).await?;
+    let parts = parts(app, job, view, session).await?;
     let status = view.status.map_or("", Status::as_str);
     let live = format!("/jobs/{}/live?after={after}&status={status}&page={}", job.id, view.page.number());
     Ok(JobPage {

@@ -6,10 +6,12 @@ use ota_jobs::Status;
 use super::bar::Counts;
 use super::page::render;
 use super::report::Report;
+use super::sessions::Session;
 use super::text::{Pager, counted, job_status, status_class, status_word, time};
 use crate::api;
 use crate::clock::now_s;
 use crate::model::{Execution, Job};
+use crate::role::Role;
 use crate::serve::http::app::App;
 use crate::store::{PageNumber, StoreError};
 
@@ -88,12 +90,13 @@ struct Devices {
 struct Actions {
     id: String,
     form_token: String,
+    may_cancel: bool,
     has_queued: bool,
     has_in_progress: bool,
 }
 
 /// Reads a job's executions and renders the parts.
-pub async fn parts(app: &App, job: &Job, view: View, form_token: &str) -> Result<Parts, StoreError> {
+pub async fn parts(app: &App, job: &Job, view: View, session: &Session) -> Result<Parts, StoreError> {
     let counts = Counts::new(&app.store.counts(&job.id).await?);
     let is_open = job.continuous && !job.canceled;
     let executions = app.store.executions_page(&job.id, view.status, view.page).await?;
@@ -101,7 +104,8 @@ pub async fn parts(app: &App, job: &Job, view: View, form_token: &str) -> Result
     let pager = Pager::new(&format!("/jobs/{}?{status}", job.id), view.page, &executions);
     let actions = Actions {
         id: job.id.clone(),
-        form_token: form_token.to_owned(),
+        form_token: session.form_token.clone(),
+        may_cancel: session.principal.role >= Role::Operator,
         has_queued: counts.of(Status::Queued) > 0 || counts.waiting() > 0 || is_open,
         has_in_progress: counts.of(Status::InProgress) > 0,
     };

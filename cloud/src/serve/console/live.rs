@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::sync::watch;
 
+use super::guard;
 use super::job::{JobQuery, find};
 use super::job_parts::{Parts, View, parts};
 use super::live_pages::LivePage;
@@ -94,9 +95,13 @@ impl Live {
             newest = self.app.store.wait_for_event(self.after, LIVE_CHECK) => newest,
             _ = self.changes.changed() => self.after,
         };
-        if !self.app.console.sessions.is_open(&self.session, Instant::now()) {
-            self.ready.push_back(event(STATE, "You are signed out. Reload the page."));
-            return self.end();
+        match guard::is_open(&self.app, &self.session).await {
+            Ok(true) => {}
+            Ok(false) => {
+                self.ready.push_back(event(STATE, "You are signed out. Reload the page."));
+                return self.end();
+            }
+            Err(_) => return self.has_ended = true, // the browser connects again
         }
         match self.app.store.has_event(&self.job.id, self.after, newest).await {
             Ok(true) => self.refresh().await,
@@ -120,7 +125,7 @@ impl Live {
 
     async fn read(&mut self) -> Result<Parts, Failure> {
         self.job = find(&self.app, &self.job.id).await?;
-        Ok(parts(&self.app, &self.job, self.view, &self.session.form_token).await?)
+        Ok(parts(&self.app, &self.job, self.view, &self.session).await?)
     }
 
     fn send(&mut self, parts: Parts) {

@@ -3,6 +3,7 @@
 //! `guard` requires a session and checks where a request comes from; `form` checks the token of a form. One file per page;
 //! `live` sends the changing parts of a job's page. Templates are in `templates/`, style and scripts in `assets/`.
 
+mod access;
 mod assets;
 mod audit;
 mod bar;
@@ -19,11 +20,11 @@ mod job_parts;
 mod live;
 mod live_pages;
 mod page;
+mod password;
 mod report;
 mod rollout_draft;
 mod sessions;
 mod sign_in;
-mod sign_in_limit;
 pub mod state;
 mod text;
 mod updates;
@@ -41,22 +42,31 @@ use crate::limits::ADMIN_BODY_BYTES_MAX;
 
 /// The routes of the pages.
 pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
-    let pages = Router::new()
+    let readable = Router::new()
         .route("/", get(updates::show))
-        // The upload enforces its own limit.
-        .route(
-            "/images",
-            get(images::show).post(images::upload).layer(DefaultBodyLimit::max(upload_form::BODY_BYTES_MAX)),
-        )
-        .route("/new", get(create::begin).post(create::submit))
+        .route("/images", get(images::show))
         .route("/jobs/{id}", get(job::show))
-        .route("/jobs/{id}/cancel", post(job::cancel))
         .route("/jobs/{id}/live", get(live::stream))
         .route("/devices", get(devices::list))
         .route("/devices/{name}", get(devices::history))
         .route("/audit", get(audit::show))
-        .route("/sign-out", post(sign_in::sign_out))
-        .route_layer(from_fn_with_state(Arc::clone(app), guard::require_session));
+        .route("/password", get(password::show).post(password::change))
+        .route("/sign-out", post(sign_in::sign_out));
+    let changing = Router::new()
+        // The upload enforces its own limit.
+        .route("/images", post(images::upload).layer(DefaultBodyLimit::max(upload_form::BODY_BYTES_MAX)))
+        .route("/new", get(create::begin).post(create::submit))
+        .route("/jobs/{id}/cancel", post(job::cancel))
+        .route_layer(from_fn(guard::require_operator));
+    let administering = Router::new()
+        .route("/access", get(access::show))
+        .route("/access/accounts", post(access::set_account))
+        .route("/access/accounts/{name}/remove", post(access::remove_account))
+        .route("/access/tokens", post(access::add_token))
+        .route("/access/tokens/{name}/remove", post(access::remove_token))
+        .route_layer(from_fn(guard::require_admin));
+    let pages = readable.merge(changing).merge(administering);
+    let pages = pages.route_layer(from_fn_with_state(Arc::clone(app), guard::require_session));
     let open = Router::new()
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .route("/assets/{name}", get(assets::get));

@@ -5,6 +5,8 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
 use super::sessions::Session;
+use crate::role::Role;
+use crate::serve::access::Principal;
 use crate::serve::jobs::admin_error::AdminError;
 use crate::serve::log::report_error;
 use crate::store::StoreError;
@@ -20,17 +22,31 @@ pub struct Frame {
     pub section: &'static str,
     /// Token of the sign-out form; empty without a session.
     pub form_token: String,
+    /// Who signed in; empty without a session.
+    pub name: String,
+    role: Role,
 }
 
 impl Frame {
     /// The frame of a page of this session.
     pub fn new(section: &'static str, session: &Session) -> Self {
-        Self { section, form_token: session.form_token.clone() }
+        let Principal { name, role, .. } = session.principal.clone();
+        Self { section, form_token: session.form_token.clone(), name, role }
     }
 
     /// The frame of a page without a session.
     pub fn outside() -> Self {
-        Self { section: "", form_token: String::new() }
+        Self { section: "", form_token: String::new(), name: String::new(), role: Role::Viewer }
+    }
+
+    /// Whether the person may upload images, and create and cancel updates.
+    pub fn may_change(&self) -> bool {
+        self.role >= Role::Operator
+    }
+
+    /// Whether the person may add and remove accounts and tokens.
+    pub fn is_admin(&self) -> bool {
+        self.role >= Role::Admin
     }
 }
 

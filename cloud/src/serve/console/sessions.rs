@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::limits::{SESSION_LIFETIME, SESSIONS_MAX};
+use crate::serve::access::Principal;
 use crate::serve::files::random_hex;
 use crate::serve::secret::SecretDigest;
 
@@ -18,6 +19,8 @@ const ID_BYTES: usize = 32;
 pub struct Session {
     /// Digest of its id.
     pub key: SecretDigest,
+    /// Who signed in, with the role of that time; the guard renews it.
+    pub principal: Principal,
     /// The token that each form of the session carries.
     pub form_token: String,
 }
@@ -31,6 +34,7 @@ impl Session {
 
 #[derive(Debug)]
 struct Entry {
+    principal: Principal,
     form_token: String,
     begun_at: Instant,
 }
@@ -51,9 +55,9 @@ impl Default for Sessions {
 
 impl Sessions {
     /// Begins a session and returns its id; ends the oldest one if there are too many.
-    pub fn begin(&self, now: Instant) -> String {
+    pub fn begin(&self, principal: Principal, now: Instant) -> String {
         let id = random_hex::<ID_BYTES>();
-        let entry = Entry { form_token: random_hex::<ID_BYTES>(), begun_at: now };
+        let entry = Entry { principal, form_token: random_hex::<ID_BYTES>(), begun_at: now };
         let mut open = self.open.lock().expect("lock poisoned");
         open.retain(|_, entry| is_open(entry, now));
         if open.len() >= SESSIONS_MAX {
@@ -71,7 +75,7 @@ impl Sessions {
         let key = SecretDigest::of(id);
         let open = self.open.lock().expect("lock poisoned");
         let entry = open.get(&key).filter(|entry| is_open(entry, now))?;
-        Some(Session { key, form_token: entry.form_token.clone() })
+        Some(Session { key, principal: entry.principal.clone(), form_token: entry.form_token.clone() })
     }
 
     /// Whether this session is still open.
@@ -99,12 +103,18 @@ fn is_open(entry: &Entry, now: Instant) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::role::Role;
+    use crate::serve::access::Credential;
     use std::time::Duration;
+
+    fn ann() -> Principal {
+        Principal { name: "ann".into(), role: Role::Viewer, credential: Credential::DataToken }
+    }
 
     #[test]
     fn a_session_ends_by_its_lifetime_and_by_a_sign_out() {
         let (sessions, begin) = (Sessions::default(), Instant::now());
-        let id = sessions.begin(begin);
+        let id = sessions.begin(ann(), begin);
         let last = begin + SESSION_LIFETIME - Duration::from_secs(1);
         assert!(sessions.find(&id, last).is_some());
         assert!(sessions.find(&id, begin + SESSION_LIFETIME).is_none());
@@ -119,7 +129,7 @@ mod tests {
     fn a_sign_in_beyond_the_limit_ends_the_oldest_session() {
         let (sessions, begin) = (Sessions::default(), Instant::now());
         let at = |i: usize| begin + Duration::from_secs(i as u64);
-        let ids: Vec<String> = (0..=SESSIONS_MAX).map(|i| sessions.begin(at(i))).collect();
+        let ids: Vec<String> = (0..=SESSIONS_MAX).map(|i| sessions.begin(ann(), at(i))).collect();
         let open = ids.iter().filter(|id| sessions.find(id, at(SESSIONS_MAX)).is_some()).count();
         assert_eq!((open, sessions.find(&ids[0], begin).is_none()), (SESSIONS_MAX, true));
     }

@@ -2,15 +2,12 @@
 
 use super::live_pages::LivePages;
 use super::sessions::Sessions;
-use super::sign_in_limit::SignInLimit;
 
-/// Sessions, their live pages, and the limit of failed sign-ins.
+/// Sessions and their live pages.
 #[derive(Debug)]
 pub struct ConsoleState {
     /// The sessions.
     pub sessions: Sessions,
-    /// Limits failed sign-ins.
-    pub sign_ins: SignInLimit,
     /// Limits live pages.
     pub live_pages: LivePages,
     /// Whether pages come over HTTPS only.
@@ -22,12 +19,6 @@ pub struct ConsoleState {
 impl ConsoleState {
     /// Starts without sessions.
     pub fn new(tls: bool, mqtt: String) -> Self {
-        Self {
-            sessions: Sessions::default(),
-            sign_ins: SignInLimit::default(),
-            live_pages: LivePages::default(),
-            tls,
-            mqtt,
-        }
+        Self { sessions: Sessions::default(), live_pages: LivePages::default(), tls, mqtt }
     }
 }

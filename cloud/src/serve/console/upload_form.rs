@@ -68,21 +68,21 @@ pub async fn receive(app: &App, session: &Session, mut form: Multipart) -> Resul
             // Nothing but the token is read of a form that does not carry it.
             _ if !is_own => return Err(not_of_this_session().into()),
             SIGNATURE_FIELD => signature = self::signature(&text(field).await?)?,
-            FILE_FIELD => return file(app, signature, field).await,
+            FILE_FIELD => return file(app, signature, &session.principal.name, field).await,
             other => return Err(invalid(format!("There is no field {other}."))),
         }
     }
     Err(if is_own { invalid("Choose a file.") } else { not_of_this_session().into() })
 }
 
-async fn file(app: &App, signature: Option<String>, field: Field<'_>) -> Result<Image, UploadRefusal> {
+async fn file(app: &App, signature: Option<String>, by: &str, field: Field<'_>) -> Result<Image, UploadRefusal> {
     // Some browsers send a path.
     let name = field.file_name().unwrap_or_default().rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
     if name.is_empty() {
         return Err(invalid("Choose a file."));
     }
     let label = Label::new(name, signature).map_err(invalid)?;
-    match upload::receive(app, label, field).await {
+    match upload::receive(app, label, by, field).await {
         Ok(image) => Ok(image),
         Err(UploadError::TooLarge { .. }) => Err(too_large()),
         Err(UploadError::Body(error)) => {

@@ -1,30 +1,28 @@
-//! The admin requests below `/api`: upload images; create, list, show and cancel jobs; read events.
-//! All of them require the bearer token of the data directory. The JSON types are in `crate::api`.
+//! The admin requests below `/api` about images, jobs and events. The JSON types are in `crate::api`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::Next;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 
 use super::app::App;
 use super::failure::{failure, refused, store_failure};
 use super::parts::{Body, Parameters};
 use super::upload::{self, Label};
-use crate::serve::files::UploadError;
-
 use crate::api::{CancelQuery, EventQuery, JobList, JobRow, JobView, NewJob, SIGNATURE_HEADER};
 use crate::clock::now_s;
 use crate::limits::EVENTS_WAIT_MAX;
 use crate::model::Event;
+use crate::serve::access::Principal;
+use crate::serve::files::UploadError;
 use crate::serve::jobs::file_types;
 use crate::store::StoreError;
 
-/// The routes below `/api`, except those of the groups; the caller adds the check of the token.
+/// The routes; the caller adds the check of the sender.
 pub fn router() -> Router<Arc<App>> {
     Router::new()
         // The upload enforces its own limit.
@@ -35,21 +33,9 @@ pub fn router() -> Router<Arc<App>> {
         .route("/api/events", get(events))
 }
 
-/// Refuses a request without the admin token.
-pub async fn require_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    // RFC 9110, section 11.1: the scheme is case-insensitive.
-    let given =
-        given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let given = given.map_or("", |(_, token)| token);
-    if !app.token.is(given.trim()) {
-        return failure(StatusCode::UNAUTHORIZED, "the bearer token is missing or wrong");
-    }
-    next.run(request).await
-}
-
 async fn upload_image(
     State(app): State<Arc<App>>,
+    Extension(sender): Extension<Principal>,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: axum::body::Body,
@@ -64,7 +50,7 @@ async fn upload_image(
         Ok(label) => label,
         Err(text) => return failure(StatusCode::BAD_REQUEST, &text),
     };
-    match upload::receive(&app, label, body.into_data_stream()).await {
+    match upload::receive(&app, label, &sender.name, body.into_data_stream()).await {
         Ok(image) => (StatusCode::CREATED, Json(image)).into_response(),
         Err(UploadError::TooLarge { max }) => {
             failure(StatusCode::PAYLOAD_TOO_LARGE, &format!("an image has at most {max} bytes"))
@@ -76,9 +62,14 @@ async fn upload_image(
     }
 }
 
-async fn create(State(app): State<Arc<App>>, Path(id): Path<String>, Body(mut job): Body<NewJob>) -> Response {
+async fn create(
+    State(app): State<Arc<App>>,
+    Extension(sender): Extension<Principal>,
+    Path(id): Path<String>,
+    Body(mut job): Body<NewJob>,
+) -> Response {
     let created = match file_types::set(&app.store, &app.files, &mut job).await {
-        Ok(()) => app.jobs.create(id, job).await,
+        Ok(()) => app.jobs.create(id, job, &sender.name).await,
         Err(error) => Err(error),
     };
     match created {
@@ -89,10 +80,11 @@ async fn create(State(app): State<Arc<App>>, Path(id): Path<String>, Body(mut jo
 
 async fn cancel(
     State(app): State<Arc<App>>,
+    Extension(sender): Extension<Principal>,
     Path(id): Path<String>,
     Parameters(cancel): Parameters<CancelQuery>,
 ) -> Response {
-    match app.jobs.cancel(id, cancel.force).await {
+    match app.jobs.cancel(id, cancel.force, &sender.name).await {
         Ok(canceled) => Json(canceled).into_response(),
         Err(error) => refused(&error),
     }

@@ -1,11 +1,11 @@
 //! Shared state of the HTTP handlers.
 
 use super::url_limit::UrlLimit;
+use crate::serve::access::Access;
 use crate::serve::console::state::ConsoleState;
 use crate::serve::files::Files;
 use crate::serve::jobs::handle::JobsHandle;
 use crate::serve::log::Log;
-use crate::serve::secret::SecretDigest;
 use crate::serve::signed_url::Signer;
 use crate::store::Store;
 
@@ -21,8 +21,8 @@ pub struct App {
     pub signer: Signer,
     /// Limits the responses of a signed URL.
     pub url_limit: UrlLimit,
-    /// The admin token.
-    pub token: SecretDigest,
+    /// Recognises senders.
+    pub access: Access,
     /// Sessions of the console.
     pub console: ConsoleState,
     /// Message log.
@@ -31,17 +31,18 @@ pub struct App {
 
 #[cfg(test)]
 impl App {
-    /// An app with an empty store, the admin token `token`, and one response at a time for each signed URL. Its job service
+    /// An app with an empty store, the token `token` of the data directory, and one response at a time for each signed URL. Its job service
     /// returns no response.
     pub async fn for_tests(dir: &crate::testing::TempDir) -> Self {
         use crate::serve::jobs::seen_things::SeenThings;
+        let store = Store::open(dir.path(), crate::limits::DATABASE_BYTES_MAX).await.unwrap();
         Self {
-            store: Store::open(dir.path(), crate::limits::DATABASE_BYTES_MAX).await.unwrap(),
+            access: Access::new(store.clone(), "token"),
+            store,
             files: Files::open(dir.path()).unwrap(),
             jobs: JobsHandle::new(tokio::sync::mpsc::channel(1).0, SeenThings::default()),
             signer: Signer::new(&[1; 32], String::new(), std::time::Duration::from_secs(60)),
             url_limit: UrlLimit::new(1),
-            token: SecretDigest::of("token"),
             console: ConsoleState::new(false, String::new()),
             log: Log::new(crate::serve::log::Format::Quiet),
         }

@@ -16,7 +16,7 @@ use crate::clock::now_s;
 use crate::serve::jobs::admin_error::AdminError;
 use crate::serve::jobs::groups::check_name;
 
-/// The routes; the caller adds the check of the token.
+/// The routes; the caller adds the check of the sender.
 pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/api/groups", get(list))

@@ -128,7 +128,7 @@ mod tests {
         let stored = app.files.begin().unwrap().finish().unwrap();
         let (name, sha256) = ("fw.img".to_owned(), stored.sha256);
         let image = Image { id: stored.id, name, size_bytes: stored.size_bytes, sha256, signature: None };
-        app.store.add_image(&image).await.unwrap();
+        app.store.add_image(&image, "ann").await.unwrap();
         let url = app.signer.url(&image.id, now_s());
         let (expires, signature) = url.split_once("expires=").unwrap().1.split_once("&signature=").unwrap();
         (image.id, Permission { expires: expires.to_owned(), signature: signature.to_owned() })

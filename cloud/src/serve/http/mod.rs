@@ -1,7 +1,9 @@
 //! Routes of the HTTP listener: images by signed URL, the admin requests, and the console.
 
+mod access;
 mod admin;
 pub mod app;
+mod authorize;
 mod failure;
 mod groups;
 mod images;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use self::app::App;
@@ -28,8 +30,9 @@ pub fn router(app: Arc<App>) -> Router {
     let api = admin::router()
         .merge(groups::router())
         .merge(things::router())
+        .merge(access::router().route_layer(from_fn(authorize::require_admin)))
         .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX));
-    let api = api.route_layer(from_fn_with_state(Arc::clone(&app), admin::require_token));
+    let api = api.route_layer(from_fn_with_state(Arc::clone(&app), authorize::authorize));
     let routes = images::router().merge(api).merge(console::router(&app));
     routes.layer(RequestBodyTimeoutLayer::new(HTTP_BODY_TIMEOUT)).with_state(app)
 }

@@ -32,7 +32,7 @@ impl Label {
     }
 }
 
-/// Writes the pieces to a file of the data directory as they arrive, and adds the image to the store.
+/// Writes the pieces to a file of the data directory as they arrive, and adds the image to the store; `by`: who uploads it.
 ///
 /// Errors: `TooLarge`; `Body` if a piece is an error; `Store`. Nothing is kept then.
 ///
@@ -42,6 +42,7 @@ impl Label {
 pub async fn receive<E>(
     app: &App,
     label: Label,
+    by: &str,
     pieces: impl Stream<Item = Result<Bytes, E>>,
 ) -> Result<Image, UploadError>
 where
@@ -57,6 +58,6 @@ where
     let stored = tokio::task::spawn_blocking(move || upload.finish()).await.map_err(std::io::Error::other)??;
     let Label { name, signature } = label;
     let image = Image { id: stored.id, name, size_bytes: stored.size_bytes, sha256: stored.sha256, signature };
-    app.store.add_image(&image).await.map_err(UploadError::Store)?;
+    app.store.add_image(&image, by).await.map_err(UploadError::Store)?;
     Ok(image)
 }

@@ -22,7 +22,7 @@ impl JobsHandle {
         Self { commands, seen_things }
     }
 
-    /// Creates a job. It is stored when this returns; things are notified afterwards, and again after each reconnect of the
+    /// Creates a job for the account or token `by`. It is stored when this returns; things are notified afterwards, and again after each reconnect of the
     /// broker.
     ///
     /// Errors: see [`AdminError`].
@@ -30,24 +30,24 @@ impl JobsHandle {
     /// # Cancel safety
     ///
     /// Dropping the future does not undo the job.
-    pub async fn create(&self, id: String, job: NewJob) -> Result<CreateResponse, AdminError> {
+    pub async fn create(&self, id: String, job: NewJob, by: &str) -> Result<CreateResponse, AdminError> {
         let schedule = job.config.schedule.as_ref();
         schedule.map_or(Ok(()), |schedule| schedule.check_at(now_s())).map_err(AdminError::Bad)?;
         let unseen = self.unseen(&job.things);
-        let mut pinned = self.ask(|done| Command::Create { id, job: Box::new(job), done }).await?;
+        let mut pinned = self.ask(|done| Command::Create { id, job: Box::new(job), by: by.to_owned(), done }).await?;
         pinned.truncate(UNSEEN_LISTED_MAX);
         Ok(CreateResponse { unseen, pinned })
     }
 
-    /// Cancels a job. Its executions are stored as cancelled when this returns; things are notified afterwards.
+    /// Cancels a job for the account or token `by`. Its executions are stored as cancelled when this returns; things are notified afterwards.
     ///
     /// Errors: see [`AdminError`].
     ///
     /// # Cancel safety
     ///
     /// Dropping the future does not undo the cancellation.
-    pub async fn cancel(&self, id: String, force: bool) -> Result<CancelResponse, AdminError> {
-        self.ask(|done| Command::Cancel { id, force, done }).await
+    pub async fn cancel(&self, id: String, force: bool, by: &str) -> Result<CancelResponse, AdminError> {
+        self.ask(|done| Command::Cancel { id, force, by: by.to_owned(), done }).await
     }
 
     /// Adds things to a group. They have the executions of its continuous jobs when this returns, and are notified afterwards.

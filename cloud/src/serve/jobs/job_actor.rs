@@ -26,10 +26,10 @@ use crate::store::StoreError;
 pub enum Command {
     /// Request of a device.
     Request(IncomingRequest),
-    /// Admin request: create a job; the response has the things that are pinned.
-    Create { id: String, job: Box<NewJob>, done: Answer<Vec<String>> },
-    /// Admin request: cancel a job.
-    Cancel { id: String, force: bool, done: Answer<CancelResponse> },
+    /// Request of an account or token: create a job; the response has the things that are pinned.
+    Create { id: String, job: Box<NewJob>, by: String, done: Answer<Vec<String>> },
+    /// Request of an account or token: cancel a job.
+    Cancel { id: String, force: bool, by: String, done: Answer<CancelResponse> },
     /// Admin request: delete a group; whether it existed.
     DeleteGroup { group: String, done: Answer<bool> },
     /// Admin request: add things to a group.
@@ -145,7 +145,7 @@ impl JobActor {
     async fn execute(&mut self, command: Command) {
         match command {
             Command::Request(received) => self.answer(received).await,
-            Command::Create { id, job, done } => self.create(&id, &job, done).await,
+            Command::Create { id, job, by, done } => self.create(&id, &job, &by, done).await,
             Command::DeleteGroup { group, done } => {
                 let _ = done.send(self.jobs.delete_group(&group).await);
             }
@@ -153,7 +153,7 @@ impl JobActor {
                 let joined = self.jobs.join(&group, &things, now_s()).await;
                 let _ = done.send(joined.map(|due| self.notify_queue.add(due)));
             }
-            Command::Cancel { id, force, done } => match self.jobs.begin_cancel(&id, force).await {
+            Command::Cancel { id, force, by, done } => match self.jobs.begin_cancel(&id, force, &by).await {
                 Ok(cancellation) => {
                     self.rollouts.remove(&id);
                     self.cancellations.push_back((cancellation, Some(done)));
@@ -201,8 +201,8 @@ impl JobActor {
         }
     }
 
-    async fn create(&mut self, id: &str, job: &NewJob, done: Answer<Vec<String>>) {
-        let created = self.jobs.create(id, job).await;
+    async fn create(&mut self, id: &str, job: &NewJob, by: &str, done: Answer<Vec<String>>) {
+        let created = self.jobs.create(id, job, by).await;
         if created.is_ok() {
             self.rollouts.add(id.to_owned(), job.config.clone(), job.continuous, Instant::now());
         }

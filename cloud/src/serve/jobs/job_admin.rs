@@ -32,12 +32,14 @@ pub struct Created {
     pub pinned: Vec<String>,
 }
 
-/// Validates and stores a job; each thing has a queued execution when this returns, or waits for one, unless it is pinned.
+/// Validates and stores a job of the account or token `by`; each thing has a queued execution when this returns, or waits for
+/// one, unless it is pinned.
 ///
 /// Errors: `Bad` with the reason; `Store` with `JobExists` or `Full`.
-pub async fn create(store: &Store, id: &str, new: &NewJob) -> Result<Created, AdminError> {
+pub async fn create(store: &Store, id: &str, new: &NewJob, by: &str) -> Result<Created, AdminError> {
     let Draft { job, files, created } = draft(store, id, new).await?;
-    store.create_job(&NewJobRecord { job: &job, things: &created.things, files: &files, groups: &new.groups }).await?;
+    let record = NewJobRecord { job: &job, things: &created.things, files: &files, groups: &new.groups, by };
+    store.create_job(&record).await?;
     Ok(created)
 }
 
@@ -189,6 +191,5 @@ pub fn audit_note(execution: &Execution) -> AuditNote {
         Some(details) => format!("{status} {}", quote(details.as_bytes())),
         None => status.to_owned(),
     };
-    let (job_id, thing) = (Some(execution.job_id.clone()), Some(execution.thing.clone()));
-    AuditNote { kind: "execution", job_id, thing, text }
+    AuditNote::new("execution", text).of_job(execution.job_id.as_str()).of_thing(execution.thing.as_str())
 }

@@ -174,7 +174,7 @@ mod tests {
         let document = Some(serde_json::value::RawValue::from_string("{}".to_owned()).unwrap());
         let things = (0..5).map(|number| format!("t{number}")).collect();
         let job = NewJob { things, document, config, ..NewJob::default() };
-        assert!(jobs.create("one", &job).await.unwrap().0.is_empty(), "nothing is notified yet");
+        assert!(jobs.create("one", &job, "ann").await.unwrap().0.is_empty(), "nothing is notified yet");
         jobs
     }
 

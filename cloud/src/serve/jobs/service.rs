@@ -219,12 +219,17 @@ impl JobService {
         Ok(notifications)
     }
 
-    /// Creates a job; returns the notifications owed, and the things that are pinned. The things of a rollout have no execution
-    /// yet.
+    /// Creates a job for the account or token `by`; returns the notifications owed, and the things that are pinned. The things of
+    /// a rollout have no execution yet.
     ///
     /// Errors: see [`job_admin::create`].
-    pub async fn create(&self, id: &str, job: &NewJob) -> Result<(Vec<PendingNotify>, Vec<String>), AdminError> {
-        let Created { things, pinned } = job_admin::create(&self.store, id, job).await?;
+    pub async fn create(
+        &self,
+        id: &str,
+        job: &NewJob,
+        by: &str,
+    ) -> Result<(Vec<PendingNotify>, Vec<String>), AdminError> {
+        let Created { things, pinned } = job_admin::create(&self.store, id, job, by).await?;
         let first = NextChange::If(id.to_owned());
         let due = match job.config.has_waiting() {
             true => Vec::new(),
@@ -256,16 +261,16 @@ impl JobService {
         Ok(created.into_iter().map(owed).collect())
     }
 
-    /// Starts to cancel a job: its queued executions and, if forced, those in progress.
+    /// Starts to cancel a job for the account or token `by`: its queued executions and, if forced, those in progress.
     ///
     /// Errors: `NoJob`; `Ended` if no execution is pending; `Store`, and then nothing was changed.
-    pub async fn begin_cancel(&self, id: &str, force: bool) -> Result<Cancellation, AdminError> {
+    pub async fn begin_cancel(&self, id: &str, force: bool, by: &str) -> Result<Cancellation, AdminError> {
         let job = self.store.job(id).await?.ok_or_else(|| AdminError::NoJob(id.to_owned()))?;
         let is_open = job.continuous && !job.canceled;
         if !is_open && self.counts(id).await?.is_ended() {
             return Err(AdminError::Ended { id: id.to_owned(), status: job_status(job.canceled, true, None, 0) });
         }
-        Ok(self.start_cancel(id, force, "cancelled").await?)
+        Ok(self.mark_canceled(id, force, "cancelled", Some(by)).await?)
     }
 
     /// Starts to cancel a job for the reason in `text`: its queued executions, its things that have none, and, if forced, the
@@ -273,8 +278,18 @@ impl JobService {
     ///
     /// Errors: nothing was changed.
     pub async fn start_cancel(&self, id: &str, force: bool, text: &str) -> Result<Cancellation, StoreError> {
+        self.mark_canceled(id, force, text, None).await
+    }
+
+    async fn mark_canceled(
+        &self,
+        id: &str,
+        force: bool,
+        text: &str,
+        by: Option<&str>,
+    ) -> Result<Cancellation, StoreError> {
         let mut cancellation = Cancellation::new(id.to_owned(), force);
-        cancellation.done.canceled = self.store.mark_canceled(id, force, text).await?;
+        cancellation.done.canceled = self.store.mark_canceled(id, force, text, by).await?;
         Ok(cancellation)
     }
 

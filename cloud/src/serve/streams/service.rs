@@ -269,7 +269,7 @@ mod tests {
         let stored = upload.finish().unwrap();
         let (id, size_bytes, sha256) = (stored.id, stored.size_bytes, stored.sha256);
         let image = Image { id: id.clone(), name: "fw.img".into(), size_bytes, sha256, signature: None };
-        store.add_image(&image).await.unwrap();
+        store.add_image(&image, "ann").await.unwrap();
         let stream = Some("stream".to_owned());
         let (document, timeout_s) = ("{}".to_owned(), None);
         let config = crate::job_config::JobConfig::default();
@@ -283,7 +283,8 @@ mod tests {
             canceled: false,
             created_at_s: 1,
         };
-        let created = NewJobRecord { job: &job, things: &["lamp".to_owned()], files: &[(0, id)], groups: &[] };
+        let created =
+            NewJobRecord { job: &job, things: &["lamp".to_owned()], files: &[(0, id)], groups: &[], by: "ann" };
         store.create_job(&created).await.unwrap();
         Streams::new(store, files)
     }

@@ -62,7 +62,7 @@ impl Idle {
     /// Creates a job with a timer and starts its execution for the thing `lamp`.
     async fn start(&self, id: &str, now_s: u64) {
         let job = NewJob { timeout_minutes: Some(30), ..job(vec!["lamp".into()]) };
-        self.actor.jobs.create(id, &job).await.unwrap();
+        self.actor.jobs.create(id, &job, "ann").await.unwrap();
         assert!(matches!(self.update(id, Status::InProgress, now_s).await, Reply::Updated { .. }));
     }
 
@@ -92,7 +92,7 @@ impl TestService {
     }
 
     async fn create(&self, things: Vec<String>) {
-        self.ask(|done| Command::Create { id: "one".into(), job: Box::new(job(things)), done }).await;
+        self.ask(|done| Command::Create { id: "one".into(), job: Box::new(job(things)), by: "ann".into(), done }).await;
     }
 
     /// Returns the topics of the next `count` messages, sorted.
@@ -125,7 +125,7 @@ async fn after_a_reconnect_all_pending_executions_are_notified_again() {
     assert_eq!(world.connection.take_queued(), Vec::<String>::new());
     world.broker.send_replace(true);
     assert_eq!(world.topics(4).await, all);
-    world.ask(|done| Command::Cancel { id: "one".into(), force: false, done }).await;
+    world.ask(|done| Command::Cancel { id: "one".into(), force: false, by: "ann".into(), done }).await;
     assert_eq!(world.topics(4).await, all, "nothing is left");
     world.broker.send_replace(true);
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -193,15 +193,15 @@ async fn a_cancellation_that_a_restart_interrupted_is_finished() {
     let idle = Idle::new(true).await;
     let things: Vec<String> = (0..CHANGES_PER_TRANSACTION_MAX + 3).map(|i| format!("t{i:03}")).collect();
     let jobs = &idle.actor.jobs;
-    jobs.create("mild", &job(things.clone())).await.unwrap();
+    jobs.create("mild", &job(things.clone()), "ann").await.unwrap();
     for id in ["hard", "left"] {
         idle.start(id, now_s()).await;
     }
-    let mut mild = jobs.begin_cancel("mild", false).await.unwrap();
+    let mut mild = jobs.begin_cancel("mild", false, "ann").await.unwrap();
     jobs.cancel_batch(&mut mild, now_s()).await.unwrap();
-    jobs.begin_cancel("hard", true).await.unwrap();
-    jobs.begin_cancel("hard", false).await.unwrap();
-    jobs.begin_cancel("left", false).await.unwrap();
+    jobs.begin_cancel("hard", true, "ann").await.unwrap();
+    jobs.begin_cancel("hard", false, "ann").await.unwrap();
+    jobs.begin_cancel("left", false, "ann").await.unwrap();
     let Idle { dir, .. } = idle;
 
     let idle = Idle::over(dir, true).await;

@@ -25,7 +25,7 @@ impl TestService {
     }
 
     async fn create(&self, id: &str) -> Vec<Notification> {
-        let (due, _) = self.jobs.create(id, &new_job()).await.unwrap();
+        let (due, _) = self.jobs.create(id, &new_job(), "ann").await.unwrap();
         self.notifications(&due).await
     }
 
@@ -40,7 +40,7 @@ impl TestService {
 
     /// Cancels a job completely, as the job actor does.
     async fn cancel(&self, id: &str, force: bool) -> (Vec<Notification>, CancelResponse) {
-        let mut cancellation = self.jobs.begin_cancel(id, force).await.unwrap();
+        let mut cancellation = self.jobs.begin_cancel(id, force, "ann").await.unwrap();
         let mut notifications = Vec::new();
         while let Some(due) = self.jobs.cancel_batch(&mut cancellation, NOW_S).await.unwrap() {
             notifications.extend(self.notifications(&due).await);
@@ -177,7 +177,7 @@ async fn cancelling_notifies_the_thing_and_ends_queued_executions() {
     let (change, done) = world.cancel("two", true).await;
     assert_eq!(summary(&change), ["list 0", "first nothing"]);
     assert_eq!(done, CancelResponse { canceled: 1, left_in_progress: 0 });
-    assert!(matches!(world.jobs.begin_cancel("none", true).await, Err(AdminError::NoJob(_))));
+    assert!(matches!(world.jobs.begin_cancel("none", true, "ann").await, Err(AdminError::NoJob(_))));
 }
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn a_job_that_is_over_cannot_be_cancelled_and_stays_what_it_is() {
     world.create("one").await;
     world.update("one", to(Status::Succeeded)).await;
     for force in [false, true] {
-        match world.jobs.begin_cancel("one", force).await {
+        match world.jobs.begin_cancel("one", force, "ann").await {
             Err(AdminError::Ended { id, status }) => assert_eq!((id.as_str(), status), ("one", "COMPLETED")),
             other => panic!("{other:?}"),
         }
@@ -194,7 +194,10 @@ async fn a_job_that_is_over_cannot_be_cancelled_and_stays_what_it_is() {
     assert!(!world.jobs.store.job("one").await.unwrap().unwrap().canceled);
     world.create("two").await;
     world.cancel("two", false).await;
-    assert!(matches!(world.jobs.begin_cancel("two", true).await, Err(AdminError::Ended { status: "CANCELED", .. })));
+    assert!(matches!(
+        world.jobs.begin_cancel("two", true, "ann").await,
+        Err(AdminError::Ended { status: "CANCELED", .. })
+    ));
 }
 
 /// More than two batches, not sorted by name.
@@ -206,13 +209,13 @@ fn fleet() -> Vec<String> {
 async fn a_job_for_many_things_is_cancelled_in_batches() {
     let world = TestService::new().await;
     let things = fleet();
-    let (due, _) = world.jobs.create("one", &NewJob { things: things.clone(), ..new_job() }).await.unwrap();
+    let (due, _) = world.jobs.create("one", &NewJob { things: things.clone(), ..new_job() }, "ann").await.unwrap();
     assert_eq!(due.iter().map(|due| due.thing.clone()).collect::<Vec<_>>(), things);
     let stored = world.jobs.store.executions_of("one").await.unwrap();
     assert_eq!(stored.iter().map(|e| e.thing.clone()).collect::<Vec<_>>(), things, "in the cancellation of the list");
     assert_eq!(summary(&world.notifications(&due[..1]).await), ["list 1", "first one"]);
 
-    let mut cancellation = world.jobs.begin_cancel("one", false).await.unwrap();
+    let mut cancellation = world.jobs.begin_cancel("one", false, "ann").await.unwrap();
     let mut sizes = Vec::new();
     while let Some(due) = world.jobs.cancel_batch(&mut cancellation, NOW_S).await.unwrap() {
         sizes.push(due.len());
@@ -227,7 +230,7 @@ async fn a_job_for_many_things_is_cancelled_in_batches() {
 async fn all_things_with_work_are_found_page_by_page() {
     let world = TestService::new().await;
     let mut things: Vec<String> = (0..THINGS_PER_PAGE_MAX + 3).map(|i| format!("t{i}")).collect();
-    world.jobs.create("one", &NewJob { things: things.clone(), ..new_job() }).await.unwrap();
+    world.jobs.create("one", &NewJob { things: things.clone(), ..new_job() }, "ann").await.unwrap();
     world.create("two").await;
     world.update("two", to(Status::Failed)).await;
     things.sort();
@@ -241,8 +244,8 @@ async fn all_things_with_work_are_found_page_by_page() {
 #[tokio::test]
 async fn a_cancellation_that_fails_in_the_middle_keeps_its_progress() {
     let world = TestService::new().await;
-    world.jobs.create("one", &NewJob { things: fleet(), ..new_job() }).await.unwrap();
-    let mut cancellation = world.jobs.begin_cancel("one", false).await.unwrap();
+    world.jobs.create("one", &NewJob { things: fleet(), ..new_job() }, "ann").await.unwrap();
+    let mut cancellation = world.jobs.begin_cancel("one", false, "ann").await.unwrap();
     assert_eq!(
         world.jobs.cancel_batch(&mut cancellation, NOW_S).await.unwrap().unwrap().len(),
         CHANGES_PER_TRANSACTION_MAX
@@ -268,19 +271,19 @@ async fn one_execution_leaves_a_bounded_audit_of_short_lines() {
         assert_eq!(code(&reply), None);
     }
     let mut events = world.jobs.store.events_after(0, Some("one")).await.unwrap();
-    assert_eq!(events.len() as u64, EVENTS_PER_EXECUTION_MAX);
+    assert_eq!((events.len() as u64, events[0].kind.as_str()), (EVENTS_PER_EXECUTION_MAX + 1, "job"));
     let last = events.pop().unwrap();
     assert!(last.text.starts_with(r#"IN_PROGRESS {"text":"xxx"#) && last.text.len() < 200, "{}", last.text);
     let newest = world.jobs.store.events_after(last.seq - 1, None).await.unwrap();
     assert_eq!(newest.len(), 1, "the oldest ones went");
-    assert_eq!(world.jobs.store.events_after(0, Some("other")).await.unwrap().len(), 1);
+    assert_eq!(world.jobs.store.events_after(0, Some("other")).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
 async fn an_expired_timer_ends_the_execution_and_notifies_the_thing() {
     let world = TestService::new().await;
     let timed = NewJob { timeout_minutes: Some(1), ..new_job() };
-    world.jobs.create("one", &timed).await.unwrap();
+    world.jobs.create("one", &timed, "ann").await.unwrap();
     world.update("one", to(Status::InProgress)).await;
     assert!(world.jobs.time_out(NOW_S + 59).await.unwrap().is_empty());
     let due = world.jobs.time_out(NOW_S + 60).await.unwrap();
@@ -302,7 +305,10 @@ async fn after_a_restart_everything_is_as_it_was() {
     let jobs = open(&world.dir, DATABASE_BYTES_MAX).await;
     assert_eq!(jobs.handle("lamp", Request::Pending, NOW_S).await.0, before);
     assert_eq!(jobs.store.events_after(0, None).await.unwrap(), events);
-    assert!(matches!(jobs.create("one", &new_job()).await, Err(AdminError::Store(StoreError::JobExists { .. }))));
+    assert!(matches!(
+        jobs.create("one", &new_job(), "ann").await,
+        Err(AdminError::Store(StoreError::JobExists { .. }))
+    ));
 }
 
 /// The database quota is reached: a real SQLITE_FULL.
@@ -323,7 +329,7 @@ async fn a_full_disk_is_an_internal_error_and_nothing_is_lost_or_half_done() {
     assert_eq!((code(&reply), change), (Some(RejectCode::InternalError), vec![]));
     let Reply::Execution(Some(shown)) = full.handle("lamp", describe("one"), NOW_S).await.0 else { panic!() };
     assert_eq!((shown.execution.status, shown.execution.version), (Status::Queued, 1));
-    assert!(matches!(full.create("two", &big_job()).await, Err(AdminError::Store(StoreError::Full))));
+    assert!(matches!(full.create("two", &big_job(), "ann").await, Err(AdminError::Store(StoreError::Full))));
     full.store.close().await;
     let free = open(&world.dir, DATABASE_BYTES_MAX).await;
     assert_eq!(code(&free.handle("lamp", request, NOW_S).await.0), None);
@@ -370,7 +376,7 @@ async fn invalid_jobs_are_rejected_with_the_reason() {
         ("one", NewJob { config: retries(11), ..new_job() }, "11 retries"),
     ];
     for (id, job, expected) in bad {
-        match world.jobs.create(id, &job).await {
+        match world.jobs.create(id, &job, "ann").await {
             Err(AdminError::Bad(text)) => assert!(text.contains(expected), "{text} has no {expected}"),
             other => panic!("{expected}: {other:?}"),
         }
@@ -389,7 +395,11 @@ async fn stored(world: &TestService) -> (u64, Status, u64) {
 #[tokio::test]
 async fn an_execution_that_failed_is_retried_under_the_next_number_until_its_retries_are_used_up() {
     let world = TestService::new().await;
-    world.jobs.create("one", &NewJob { config: retries(2), timeout_minutes: Some(1), ..new_job() }).await.unwrap();
+    world
+        .jobs
+        .create("one", &NewJob { config: retries(2), timeout_minutes: Some(1), ..new_job() }, "ann")
+        .await
+        .unwrap();
     world.update("one", to(Status::InProgress)).await;
     let (reply, notifications) = world.update("one", to(Status::Failed)).await;
     let Reply::Updated { state: Some(state), .. } = reply else { panic!("{reply:?}") };
@@ -417,7 +427,7 @@ async fn an_execution_that_failed_is_retried_under_the_next_number_until_its_ret
 #[tokio::test]
 async fn an_execution_of_a_cancelled_job_is_not_retried() {
     let world = TestService::new().await;
-    world.jobs.create("one", &NewJob { config: retries(2), ..new_job() }).await.unwrap();
+    world.jobs.create("one", &NewJob { config: retries(2), ..new_job() }, "ann").await.unwrap();
     world.update("one", to(Status::InProgress)).await;
     world.cancel("one", false).await;
     world.update("one", to(Status::Failed)).await;
@@ -437,10 +447,10 @@ async fn a_job_for_a_group_is_for_its_members_and_a_continuous_one_for_those_tha
         continuous,
         ..new_job()
     };
-    let (due, _) = jobs.create("snapshot", &of_group(false)).await.unwrap();
+    let (due, _) = jobs.create("snapshot", &of_group(false), "ann").await.unwrap();
     let things: Vec<&str> = due.iter().map(|due| due.thing.as_str()).collect();
     assert_eq!(things, ["lamp", "door", "bulb"], "each once");
-    jobs.create("continuous", &of_group(true)).await.unwrap();
+    jobs.create("continuous", &of_group(true), "ann").await.unwrap();
 
     let due = jobs.join("lights", &["star".into(), "bulb".into(), "star".into()], NOW_S).await.unwrap();
     assert_eq!(due.len(), 1, "only the new one, once");
@@ -461,7 +471,10 @@ async fn a_job_for_a_group_is_for_its_members_and_a_continuous_one_for_those_tha
     let view = crate::api::JobView::new(&job, &store.executions_of("continuous").await.unwrap(), 0, NOW_S);
     assert_eq!(view.status, "IN_PROGRESS", "it ends when it is cancelled");
     world.cancel("continuous", false).await;
-    assert!(matches!(jobs.begin_cancel("continuous", false).await, Err(AdminError::Ended { status: "CANCELED", .. })));
+    assert!(matches!(
+        jobs.begin_cancel("continuous", false, "ann").await,
+        Err(AdminError::Ended { status: "CANCELED", .. })
+    ));
     assert!(jobs.join("lights", &["moon".into()], NOW_S).await.unwrap().is_empty());
     assert!(store.delete_group("lights").await.unwrap() && !store.delete_group("lights").await.unwrap());
     assert!(store.members("lights").await.unwrap().is_none());
@@ -471,19 +484,21 @@ async fn a_job_for_a_group_is_for_its_members_and_a_continuous_one_for_those_tha
 async fn a_pinned_thing_is_passed_over_by_jobs_rollouts_and_groups_until_it_is_unpinned() {
     let world = TestService::new().await;
     let (jobs, store) = (&world.jobs, &world.jobs.store);
-    store.pin("lamp", true, NOW_S).await.unwrap();
-    store.pin("lamp", true, NOW_S).await.unwrap();
-    assert!(matches!(jobs.create("own", &new_job()).await, Err(AdminError::Bad(text)) if text.contains("pinned")));
+    store.pin("lamp", true, "ann", NOW_S).await.unwrap();
+    store.pin("lamp", true, "ann", NOW_S).await.unwrap();
+    assert!(
+        matches!(jobs.create("own", &new_job(), "ann").await, Err(AdminError::Bad(text)) if text.contains("pinned"))
+    );
     let both = NewJob { things: vec!["lamp".into(), "door".into()], ..new_job() };
-    let (due, pinned) = jobs.create("both", &both).await.unwrap();
+    let (due, pinned) = jobs.create("both", &both, "ann").await.unwrap();
     assert_eq!((pinned, due.len(), due[0].thing.as_str()), (vec!["lamp".to_owned()], 1, "door"));
     let rollout = Some(RolloutConfig::constant(1));
     let config = JobConfig { rollout, ..JobConfig::default() };
-    jobs.create("slow", &NewJob { config, ..both.clone() }).await.unwrap();
+    jobs.create("slow", &NewJob { config, ..both.clone() }, "ann").await.unwrap();
     assert_eq!(jobs.roll_out("slow", 1, NOW_S).await.unwrap(), ["door"], "the pinned one does not use up the rate");
     assert_eq!(jobs.counts("slow").await.unwrap().waiting, 0);
     store.create_group("lights", NOW_S).await.unwrap();
-    jobs.create("group", &NewJob { groups: vec!["lights".into()], continuous: true, ..both }).await.unwrap();
+    jobs.create("group", &NewJob { groups: vec!["lights".into()], continuous: true, ..both }, "ann").await.unwrap();
     for _ in 0..2 {
         assert!(jobs.join("lights", &["lamp".into()], NOW_S).await.unwrap().is_empty());
     }
@@ -499,8 +514,8 @@ async fn a_pinned_thing_is_passed_over_by_jobs_rollouts_and_groups_until_it_is_u
     assert_eq!(texts, ["pinned", passed_over, passed_over, passed_over]);
 
     assert_eq!(store.pinned().await.unwrap(), ["lamp"]);
-    store.pin("lamp", false, NOW_S).await.unwrap();
+    store.pin("lamp", false, "ann", NOW_S).await.unwrap();
     assert_eq!(store.pinned().await.unwrap(), [""; 0]);
-    jobs.create("own", &new_job()).await.unwrap();
+    jobs.create("own", &new_job(), "ann").await.unwrap();
     assert_eq!(of("lamp").await, BTreeSet::from(["own".to_owned()]));
 }
