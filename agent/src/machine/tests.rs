@@ -86,6 +86,17 @@ fn a_job_that_a_local_update_delays_is_requested_after_it_and_starts_again() {
     assert_eq!(machine.operation(NOW), Some(Operation::CheckInstalled), "its bytes may be overwritten");
 }
 
+/// On demand, an interrupted download is a reason to request a job, until another job took its place.
+#[test]
+fn another_job_ends_the_wait_for_the_interrupted_one() {
+    let mut machine = booted(Some(record(false, Phase::Receiving { frontier_bytes: 2_048 })), Trial::None);
+    machine.config.discovery = Discovery::OnDemand;
+    machine.on(Event::Connected, NOW);
+    assert!(matches!(machine.message(NOW), Some((Message::NextJob { .. }, _))));
+    machine.on(offer("other", 6), NOW);
+    assert!(!machine.is_idle() && machine.interrupted.is_none());
+}
+
 /// Three responses could not be parsed, the name of the job was, and its document is on its way.
 #[test]
 fn a_response_about_the_next_job_does_not_end_a_local_update() {
