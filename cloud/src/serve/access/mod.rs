@@ -63,7 +63,7 @@ pub enum Credential {
     },
 }
 
-/// Why nobody is signed in by name and password.
+/// Why a name and a password were refused.
 #[derive(Debug)]
 pub enum SignInRefusal {
     /// The name or the password is wrong.
