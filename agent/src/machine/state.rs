@@ -151,7 +151,8 @@ impl State {
                 Facts { report: Some(Report::Ready), deadline: Some(until), ..CANCELLABLE }
             }
             State::SavingActivation { slot, boots } => {
-                Facts { operation: save(Phase::Activating { slot, boots }), ..CANCELLABLE }
+                // After a reset the boot record may name the trial already.
+                Facts { operation: save(Phase::Activating { slot, boots }), cancellable: boots == 0, ..NO_FACTS }
             }
             State::Activating { slot } => Facts { operation: Some(Operation::Activate { slot }), ..NO_FACTS },
             State::PreparingReset { until } => Facts { deadline: Some(until), ..NO_FACTS },
@@ -283,9 +284,12 @@ impl State {
                 I::Done(_) | I::AllBlocksStored | I::NextFile | I::SourcesExhausted(_) | I::Prepared => return None,
                 I::SelfTest(_) | I::Consent(_) => return None,
             },
-            State::SavingActivation { slot, .. } => match input {
+            State::SavingActivation { slot, boots } => match input {
                 I::Done(Done::JournalSaved) => to(State::Activating { slot }),
+                // The boot record may name the trial already: the image must not start after the failure is reported.
+                I::Done(Done::Failed(_)) if boots > 0 => to(State::InvalidatingImage { slot }),
                 I::Done(Done::Failed(reason)) => failed(reason),
+                I::Cancelled | I::Aborted if boots > 0 => return None,
                 I::Cancelled => cancelled(),
                 I::Aborted => failed(Reason::AbortedByUser),
                 I::Done(_) | I::AllBlocksStored | I::NextFile | I::SourcesExhausted(_) | I::Prepared => return None,

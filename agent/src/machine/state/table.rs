@@ -38,6 +38,7 @@ fn states() -> Vec<State> {
         State::Announcing { slot: SLOT, until: NOW },
         State::SavingActivation { slot: SLOT, boots: 0 },
         State::Activating { slot: SLOT },
+        State::SavingActivation { slot: SLOT, boots: 1 },
         State::PreparingReset { until: NOW },
         State::Resetting,
         State::SelfTesting { until: NOW },
@@ -90,6 +91,7 @@ fn inputs() -> Vec<(&'static str, Input)> {
 fn name(state: &impl core::fmt::Debug) -> String {
     let text = format!("{state:?}");
     match text.split_once(" {") {
+        Some((name, data)) if data.contains("boots: 1") => format!("{name} after a reset"),
         Some((name, _)) => name.into(),
         None => text.replace(&format!("{REASON:?}"), "reason"),
     }
