@@ -35,6 +35,30 @@ impl Drop for Mosquitto {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_broker_without_a_job_service_is_named() {
+    let dir = TempDir::new();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let Some(_broker) = Mosquitto::start(&dir, port) else {
+        return common::skip("mosquitto");
+    };
+    while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let endpoint = format!("127.0.0.1:{port}");
+    let run = move || {
+        let ota = Command::new(env!("CARGO_BIN_EXE_ota"))
+            .args(["doctor", "--thing", "lamp", "--endpoint", &endpoint])
+            .output();
+        ota.unwrap()
+    };
+    let output = tokio::task::spawn_blocking(run).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (steps, failure) = (text(output.stdout), text(output.stderr));
+    assert!(steps.ends_with("subscription: all 6 topic filters are granted\n"), "{steps}");
+    assert!(failure.contains("request: no answer on $aws/things/lamp/jobs/$next/get/accepted"), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_service_works_at_mosquitto_and_comes_back_to_it() {
     let dir = TempDir::new();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

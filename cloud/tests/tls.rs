@@ -2,53 +2,19 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/authority.rs"]
+mod authority;
 mod common;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Device, TempDir, TestService, config, pattern};
-use ota_cloud::serve::{Config, TlsFiles};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
+use authority::{Authority, secured};
+use common::{Device, TempDir, TestService, pattern};
 use rumqttc::v5::MqttOptions;
 use rumqttc::{TlsConfiguration, Transport};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(vec![]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    /// Certificate and key, PEM, of this common name.
-    fn issue(&self, name: &str, hosts: &[&str]) -> (String, String) {
-        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
-        let mut params = CertificateParams::new(hosts).unwrap();
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
-        (certificate.pem(), key.serialize_pem())
-    }
-
-    fn pem(&self) -> String {
-        self.0.pem()
-    }
-}
-
-fn secured(dir: &Path, authority: &Authority) -> Config {
-    let (cert, key) = authority.issue("service", &["127.0.0.1"]);
-    let files = TlsFiles { cert: dir.join("cert.pem"), key: dir.join("key.pem"), ca: dir.join("ca.pem") };
-    std::fs::write(&files.cert, cert).unwrap();
-    std::fs::write(&files.key, key).unwrap();
-    std::fs::write(&files.ca, authority.pem()).unwrap();
-    Config { tls: Some(files), ..config(dir) }
-}
 
 /// MQTT options of a device; `identity`: its certificate and key.
 fn options(port: u16, client_id: &str, authority: &Authority, identity: Option<&(String, String)>) -> MqttOptions {

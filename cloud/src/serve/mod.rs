@@ -24,6 +24,8 @@ mod unused_images;
 
 #[cfg(feature = "tool")]
 pub(crate) use jobs::job_admin::check as check_job;
+#[cfg(feature = "tool")]
+pub(crate) use tls::client as tls_client;
 
 pub use config::{Config, ExternalBroker, ServeError};
 pub use log::Format;

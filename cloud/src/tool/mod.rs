@@ -6,12 +6,14 @@ mod account;
 mod client;
 mod create;
 mod device;
+mod doctor;
 mod explain;
 mod flash;
 mod group;
 mod info;
 mod job;
 mod keygen;
+mod manual;
 mod private_key;
 mod rollout_args;
 mod sign;
@@ -89,6 +91,7 @@ enum Command {
     },
     /// Print the meaning of a reason code
     Explain(explain::Explain),
+    Doctor(doctor::Doctor),
     /// Update one thing, and follow the update to its end
     Flash(flash::Flash),
     /// Create and follow jobs
@@ -101,6 +104,10 @@ enum Command {
         #[command(subcommand)]
         command: device::DeviceCommand,
     },
+    /// Print the completion of a shell for this command
+    Completion(manual::Completion),
+    /// Write the manual pages of this command
+    Man(manual::Man),
     /// Give people access
     Account {
         #[command(subcommand)]
@@ -136,6 +143,9 @@ pub fn run(arguments: Arguments) -> Result<(), ToolError> {
         Command::Verify(verify) => verify.run(),
         Command::Image { command: ImageCommand::Info { image } } => info::run(&image),
         Command::Explain(explain) => explain.run(),
+        Command::Doctor(doctor) => doctor.run(),
+        Command::Completion(completion) => completion.run(),
+        Command::Man(man) => man.run(),
         Command::Flash(flash) => flash.run(&arguments.server, output),
         Command::Job { command } => command.run(&arguments.server, output),
         Command::Device { command } => command.run(&arguments.server, output),
@@ -171,6 +181,12 @@ fn signature_path(image: &std::path::Path) -> PathBuf {
 fn print_note(text: impl std::fmt::Display) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "ota: note: {text}");
+}
+
+/// Prints a result of many lines.
+fn print_bytes(bytes: &[u8]) -> Result<(), ToolError> {
+    use std::io::Write;
+    std::io::stdout().write_all(bytes).map_err(|error| ToolError::new(format!("stdout: {error}")))
 }
 
 /// Prints a line of the result; errors of stdout are ignored.

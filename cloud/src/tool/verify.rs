@@ -1,6 +1,6 @@
 //! `ota verify`: verifies an image as a device does, with the device's own verifier.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -35,34 +35,42 @@ impl Verify {
         let text = String::from_utf8(read(&path)?).map_err(|error| ToolError::file(&path, &error))?;
         let text: String = text.split_whitespace().collect(); // OpenSSL breaks lines
         let signature = STANDARD.decode(text).map_err(|_| ToolError::file(&path, &"not base64"))?;
-        let hash = digest(&SHA256, &image);
-        let digest = Digest(hash.as_ref().try_into().expect("SHA-256 has 32 bytes"));
-        let key = self.key()?;
-        let kind = key.kind();
-        let mut keys = KeySet::<1>::new();
-        keys.add(key).expect("there is room for one");
-        let verified = keys.verify(None, kind, &digest, &signature, 0);
+        let digest = digest_of(&image);
+        let verified = verify(public_key(&self.key)?, &digest, &signature);
         verified.map_err(|refusal| ToolError::file(&self.image, &named(refusal)))?;
         let header = Header::parse(&image).map_err(|error| ToolError::file(&self.image, &format!("{error:?}")))?;
         print_line(format_args!("good: version {} for {}, sha256 {digest}", header.version, header.hardware));
         Ok(())
     }
+}
 
-    /// Reads the public key, of any supported kind.
-    fn key(&self) -> Result<Key, ToolError> {
-        let pem = std::fs::read_to_string(&self.key).map_err(|error| ToolError::file(&self.key, &error))?;
-        if pem.contains("PRIVATE KEY-----") {
-            return Err(ToolError::file(&self.key, &"this is a private key; verification needs the public key"));
-        }
-        let (label, der) = Document::from_pem(&pem).map_err(|error| ToolError::file(&self.key, &error))?;
-        if label == "CERTIFICATE" {
-            return Err(ToolError::file(&self.key, &CERTIFICATE));
-        }
-        Key::new("key", der.as_bytes()).map_err(|error| match der.as_bytes() {
-            bytes if is_compressed(bytes) => ToolError::file(&self.key, &COMPRESSED),
-            _ => ToolError::file(&self.key, &error),
-        })
+/// Verifies a signature by one key, of its kind.
+pub fn verify(key: Key, digest: &Digest, signature: &[u8]) -> Result<(), SignatureRefusal> {
+    let kind = key.kind();
+    let mut keys = KeySet::<1>::new();
+    keys.add(key).expect("there is room for one");
+    keys.verify(None, kind, digest, signature, 0)
+}
+
+/// The SHA-256 of a file.
+pub fn digest_of(bytes: &[u8]) -> Digest {
+    Digest(digest(&SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes"))
+}
+
+/// Reads a public key, of any supported kind.
+pub fn public_key(path: &Path) -> Result<Key, ToolError> {
+    let pem = std::fs::read_to_string(path).map_err(|error| ToolError::file(path, &error))?;
+    if pem.contains("PRIVATE KEY-----") {
+        return Err(ToolError::file(path, &"this is a private key; verification needs the public key"));
     }
+    let (label, der) = Document::from_pem(&pem).map_err(|error| ToolError::file(path, &error))?;
+    if label == "CERTIFICATE" {
+        return Err(ToolError::file(path, &CERTIFICATE));
+    }
+    Key::new("key", der.as_bytes()).map_err(|error| match der.as_bytes() {
+        bytes if is_compressed(bytes) => ToolError::file(path, &COMPRESSED),
+        _ => ToolError::file(path, &error),
+    })
 }
 
 /// Whether `der` is a P-256 key as a compressed point: the SubjectPublicKeyInfo of 33 bytes. Source: RFC 5480, section 2.2.
