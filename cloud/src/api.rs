@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::job_config::JobConfig;
-use crate::model::{Execution, Job};
+use crate::model::{Execution, Job, JobDetails};
 use crate::store::JobSummary;
 
 /// Header of an image upload: the signature in base64; its kind is derived from its format. Absent: an unsigned image.
@@ -43,6 +43,9 @@ pub struct NewJob {
     /// Whether devices are asked not to postpone the update; theirs to decide. Not for a custom document.
     #[serde(default)]
     pub forced: bool,
+    /// Description and the like; only of jobs of the AWS control API.
+    #[serde(skip)]
+    pub details: JobDetails,
 }
 
 /// Download protocol, spelled as in the job document.
@@ -71,6 +74,9 @@ pub struct NewFile {
     /// Name of the verification key on the device: `certfile` in the document.
     #[serde(default)]
     pub key_name: Option<String>,
+    /// Signature in base64; by default that of the image.
+    #[serde(default)]
+    pub signature: Option<String>,
     /// `fileType` in the document; by default that of the slot which the image is linked for, if any.
     #[serde(default)]
     pub file_type: Option<u32>,

@@ -4,7 +4,7 @@
 //! - [`serve`]: the service. Requests of devices arrive through `serve::mqtt` and are parsed by `serve::router`. Job requests
 //!   are handled by `serve::jobs` (`job_actor`, `service`, the pure `rules`) over the [`store`], stream requests by
 //!   `serve::streams`; `serve::http` serves images by signed URL and the admin requests, `serve::console` pages for people;
-//!   `serve::access` recognises who sends them.
+//!   `serve::access` recognises who sends them. `serve::aws` carries out the requests of AWS's tools.
 //! - [`store`]: SQLite. Acknowledged changes are on disk.
 //! - `tool`: the command `ota`.
 //! - `release`: which image of a job is for which slot, by the images' own headers.
@@ -16,6 +16,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod access_key;
 pub mod api;
 mod clock;
 mod ids;

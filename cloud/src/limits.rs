@@ -222,5 +222,35 @@ pub const EXPIRY_GRACE: Duration = Duration::from_secs(60);
 /// machine was suspended.
 pub const CLOCK_STEP_MAX: Duration = Duration::from_secs(10);
 
+/// Maximum number of targets that a job lists. Source: AWS IoT Jobs, targets of a job.
+pub const TARGETS_LISTED_MAX: usize = 100;
+
+/// Longest description, comment or reason. Unit: bytes. Source: AWS IoT API, `description` and `comment`.
+pub const DESCRIPTION_BYTES_MAX: usize = 2028;
+
+/// Maximum number of attributes of a thing, and their longest name and value. Unit: bytes. Source: AWS IoT, thing attributes.
+pub const ATTRIBUTES_MAX: usize = 50;
+/// See [`ATTRIBUTES_MAX`].
+pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 128;
+/// See [`ATTRIBUTES_MAX`].
+pub const ATTRIBUTE_VALUE_BYTES_MAX: usize = 800;
+
+/// Maximum number of access keys.
+pub const ACCESS_KEYS_MAX: i64 = 100;
+
+/// How far the time of a signed request may be from the service's, before and after. Source: AWS IAM user guide, "Signing AWS
+/// API requests": five minutes at most services, 15 at Amazon S3.
+pub const AWS_SKEW_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// Maximum number of headers that a signature names. Hyper takes no request with more headers.
+pub const SIGNED_HEADERS_MAX: usize = 100;
+
+/// Longest path with query of a signed request. A key of S3 has at most 1024 bytes, each of them three when it is escaped.
+/// Unit: bytes.
+pub const AWS_URI_BYTES_MAX: usize = 4096;
+
+/// Valid range of `maxResults` of a list of the AWS control API, which has the last of them by default.
+pub const AWS_PAGE_ROWS: std::ops::RangeInclusive<u64> = 1..=250;
+
 /// Valid range of the timers of an execution. Unit: minutes. Source: AWS IoT Jobs, 1 minute to 7 days.
 pub const TIMER_MINUTES: std::ops::RangeInclusive<u64> = 1..=10_080;

@@ -7,6 +7,7 @@ use ota_jobs::Status;
 use serde::{Deserialize, Serialize};
 
 use crate::job_config::JobConfig;
+use crate::limits::TARGETS_LISTED_MAX;
 use crate::role::Role;
 
 /// Execution of a job for one thing.
@@ -68,6 +69,63 @@ pub struct Image {
     pub signature: Option<String>,
 }
 
+/// Where an object of the S3 API is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectName {
+    /// Any name: there are no buckets to create.
+    pub bucket: String,
+    /// Its key.
+    pub key: String,
+}
+
+/// A stream that was created apart from a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Its id.
+    pub id: String,
+    /// Description.
+    pub description: Option<String>,
+    /// The role that AWS would assume.
+    pub role_arn: String,
+    /// Seconds since 1970.
+    pub created_at_s: u64,
+}
+
+/// A file of such a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamObject {
+    /// Its id in the stream.
+    pub file_id: u8,
+    /// The object that it was made from.
+    pub object: ObjectName,
+    /// Its image, which is the object's version.
+    pub image_id: String,
+}
+
+/// An update of CreateOTAUpdate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtaUpdate {
+    /// Its id.
+    pub id: String,
+    /// Its job.
+    pub job_id: String,
+    /// JSON of the request.
+    pub request: String,
+    /// Seconds since 1970.
+    pub created_at_s: u64,
+}
+
+/// A template of jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobTemplate {
+    /// Its id.
+    pub id: String,
+    /// Settings of jobs, in JSON.
+    pub settings: String,
+    /// Seconds since 1970.
+    pub created_at_s: u64,
+}
+
 /// An account or a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
@@ -127,7 +185,92 @@ pub struct Job {
     pub continuous: bool,
     /// Whether it was cancelled.
     pub canceled: bool,
+    /// Whether it was cancelled with its executions in progress.
+    pub canceled_by_force: bool,
+    /// What it has beside what it does.
+    pub details: JobDetails,
     /// Time of creation. Seconds since 1970.
+    pub created_at_s: u64,
+}
+
+/// What a job has beside what it does: texts of people, and how it was created.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct JobDetails {
+    /// Description.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The groups and things that the job names, at most [`TARGETS_LISTED_MAX`].
+    pub targets: Vec<JobTarget>,
+    /// Configuration of signed URLs, as it was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presigned_url_config: Option<PresignedUrlConfig>,
+    /// Why it was cancelled: a code, and a text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason_code: Option<String>,
+    /// See `reason_code`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// The template that it was created from, as an ARN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_template_arn: Option<String>,
+}
+
+impl JobDetails {
+    /// Adds targets that are not listed yet, as long as there is room.
+    pub fn add_targets(&mut self, targets: impl Iterator<Item = JobTarget>) {
+        for target in targets {
+            if self.targets.len() >= TARGETS_LISTED_MAX {
+                return;
+            }
+            if !self.targets.contains(&target) {
+                self.targets.push(target);
+            }
+        }
+    }
+}
+
+/// A target of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum JobTarget {
+    /// A thing, by name.
+    Thing(String),
+    /// A group, by name.
+    Group(String),
+}
+
+/// Configuration of signed URLs in the JSON of AWS. It has no effect: URLs are signed by the service, for its own time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PresignedUrlConfig {
+    /// The role that AWS assumes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role_arn: Option<String>,
+    /// Unit: seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_in_sec: Option<u64>,
+}
+
+/// A thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thing {
+    /// Its name.
+    pub name: String,
+    /// Attributes by name.
+    pub attributes: BTreeMap<String, String>,
+    /// Starts at 1, incremented with every change of the attributes.
+    pub version: u64,
+}
+
+/// A group of things.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// Description.
+    pub description: Option<String>,
+    /// Seconds since 1970.
     pub created_at_s: u64,
 }
 
@@ -149,7 +292,7 @@ pub struct Event {
     pub seq: i64,
     /// Time. Milliseconds since 1970.
     pub at_ms: u64,
-    /// Kind of object: `image`, `job`, `execution`, `thing`, `group`, `access`.
+    /// Kind of object: `image`, `job`, `execution`, `thing`, `group`, `access`, `access key`.
     pub kind: String,
     /// The account or token that made the change; absent if a device or the service did.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -361,6 +361,12 @@ async fn a_job_is_created_and_watched_to_its_end_good_or_bad() {
     assert_eq!(canceled, "1 cancelled\n1 left IN_PROGRESS, use --force to cancel them\n");
     assert_eq!(done(&format!("job cancel late --force {server}")), "1 cancelled\n");
     assert_eq!(ota(&format!("job watch late {server}")).status.code(), Some(1));
+    let key = done(&format!("access-key create --label ci {server}"));
+    let id = key.lines().next().unwrap().strip_prefix("AWS_ACCESS_KEY_ID=").unwrap();
+    assert!(id.len() == 20 && key.contains("\nAWS_SECRET_ACCESS_KEY="), "{key}");
+    assert_eq!(done(&format!("access-key list {server}")), format!("{id}  ci\n"));
+    done(&format!("access-key delete {id} {server}"));
+    assert!(failed(&format!("access-key delete {id} {server}")).contains(id));
     let empty = done(&format!("group create lights {server}"));
     assert_eq!((empty.as_str(), done(&format!("group list {server}"))), ("", "lights  0\n".to_owned()));
     done(&format!("group add lights lamp bulb {server}"));

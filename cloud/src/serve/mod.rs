@@ -6,6 +6,7 @@
 //! Shared modules are beside them: data directory, log, TLS, signed URLs, connection limit.
 
 mod access;
+mod aws;
 mod config;
 mod connection_limit;
 mod console;
@@ -40,6 +41,8 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use self::access::Access;
+use self::aws::key_ring::KeyRing;
+use self::aws::state::AwsState;
 use self::config::public_base;
 use self::connection_limit::connections_max;
 use self::console::state::ConsoleState;
@@ -100,7 +103,8 @@ impl Service {
         let listener = bind(config.http).await?;
         let http = listener.local_addr().map_err(|error| ServeError::Bind { address: config.http, error })?;
         let base = public_base(&config, http)?;
-        let signer = Signer::new(&files.secret("url-key").map_err(unusable)?, base, config.url_lifetime);
+        let key_ring = KeyRing::new(&files.secret("access-key-secret").map_err(unusable)?);
+        let signer = Signer::new(&files.secret("url-key").map_err(unusable)?, base.clone(), config.url_lifetime);
         let token: [u8; TOKEN_BYTES] = files.secret(TOKEN).map_err(unusable)?;
         let access = Access::new(store.clone(), &hex::encode(token));
         let log = Log::new(config.format);
@@ -124,7 +128,8 @@ impl Service {
         wait_until_subscribed(subscribed.clone()).await?;
         let url_limit = UrlLimit::new(connections_max() / URL_CONNECTIONS_SHARE);
         let console = ConsoleState::new(config.tls.is_some(), broker.shown.clone());
-        let app = App { store: store.clone(), files, jobs, signer, url_limit, access, console, log: log.clone() };
+        let aws = AwsState::new(key_ring, broker.shown.clone(), &base);
+        let app = App { store: store.clone(), files, jobs, signer, url_limit, access, console, aws, log: log.clone() };
         serve_http(&mut tasks, listener, config.tls.as_ref(), http::router(Arc::new(app)))?;
         Ok(Self {
             mqtt: broker.shown,

@@ -8,8 +8,9 @@ use tokio::task::JoinSet;
 
 use super::files::Files;
 use super::jobs::codec;
+use super::jobs::command::Command;
 use super::jobs::handle::JobsHandle;
-use super::jobs::job_actor::{Command, JobActor};
+use super::jobs::job_actor::JobActor;
 use super::jobs::messages::IncomingRequest;
 use super::jobs::rules::Refusal;
 use super::jobs::seen_things::SeenThings;

@@ -65,7 +65,14 @@ mod tests {
         let named = upload(&store, &files).await;
         let unused = upload(&store, &files).await;
         let without_file = upload(&store, &files).await;
-        let file = NewFile { image: streamed.clone(), file_id: None, file_path: None, key_name: None, file_type: None };
+        let file = NewFile {
+            image: streamed.clone(),
+            file_id: None,
+            file_path: None,
+            key_name: None,
+            signature: None,
+            file_type: None,
+        };
         let things = vec!["lamp".to_owned()];
         let job = NewJob { things: things.clone(), files: vec![file], ..NewJob::default() };
         job_admin::create(&store, "streamed", &job, "ann").await.unwrap();

@@ -99,6 +99,50 @@ impl Store {
         Ok(Paged::new(rows.iter().map(execution).collect::<Result<_, _>>()?))
     }
 
+    /// Returns executions of a job after number `after`, in the order of creation, at most `limit`; only those with `status`, if
+    /// there is one.
+    pub async fn executions_after(
+        &self,
+        job_id: &str,
+        status: Option<Status>,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<Execution>, StoreError> {
+        let rows = sqlx::query(select!(
+            "WHERE job_id = $1 AND ($2 IS NULL OR status = $2) AND seq > $3 ORDER BY seq LIMIT $4"
+        ))
+        .bind(job_id)
+        .bind(status.map(Status::as_str))
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(execution).collect()
+    }
+
+    /// Returns executions of a thing before number `before`, newest first, at most `limit`; only those with `status` and of
+    /// `job_id`, if these are given.
+    pub async fn history_before(
+        &self,
+        thing: &str,
+        (status, job_id): (Option<Status>, Option<&str>),
+        before: i64,
+        limit: i64,
+    ) -> Result<Vec<Execution>, StoreError> {
+        let rows = sqlx::query(select!(
+            "WHERE thing = $1 AND ($2 IS NULL OR status = $2) AND ($3 IS NULL OR job_id = $3) AND seq < $4
+             ORDER BY seq DESC LIMIT $5"
+        ))
+        .bind(thing)
+        .bind(status.map(Status::as_str))
+        .bind(job_id)
+        .bind(before)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(execution).collect()
+    }
+
     /// Returns the newest execution of each of these things, in no order.
     pub async fn last_executions(&self, things: &[String]) -> Result<Vec<Execution>, StoreError> {
         let rows = sqlx::query(select!(

@@ -102,7 +102,7 @@ impl Store {
 }
 
 /// Those of the things in a JSON array that have no execution of a job and wait for none, each once, without pinned ones.
-async fn without_execution(tx: &mut Tx<'_>, job_id: &str, list: &str) -> Result<Vec<String>, StoreError> {
+pub(super) async fn without_execution(tx: &mut Tx<'_>, job_id: &str, list: &str) -> Result<Vec<String>, StoreError> {
     let rows = sqlx::query(
         "SELECT t.value FROM (SELECT value, MIN(key) AS key FROM json_each($2) GROUP BY value) t
          WHERE NOT EXISTS (SELECT 1 FROM executions e WHERE e.job_id = $1 AND e.thing = t.value)

@@ -51,10 +51,11 @@ impl Store {
         Ok(Paged::new(rows.iter().map(with_time).collect::<Result<_, StoreError>>()?))
     }
 
-    /// Returns the ids of images that were added before `before_s` and that neither a stream nor a custom document refers to.
+    /// Returns the ids of images that were added before `before_s` and to which no stream, object or custom document refers.
     pub async fn unused_images(&self, before_s: u64) -> Result<Vec<String>, StoreError> {
         let rows = sqlx::query(
             "SELECT id FROM images WHERE created_at_s < $1 AND id NOT IN (SELECT image_id FROM stream_files)
+             AND id NOT IN (SELECT image_id FROM objects) AND id NOT IN (SELECT image_id FROM stream_objects)
              AND NOT EXISTS (SELECT 1 FROM jobs WHERE stream IS NULL AND instr(document, images.id) > 0)",
         )
         .bind(int(before_s))
@@ -76,14 +77,19 @@ impl Store {
         Ok(())
     }
 
-    /// Returns the files of a stream if its job was created for this thing; none otherwise.
+    /// Returns the files of a stream if a job with it was created for this thing; none otherwise.
     pub async fn stream_files(&self, thing: &str, stream: &str) -> Result<Vec<StreamFile>, StoreError> {
         let rows = sqlx::query(
             "SELECT f.file_id, f.image_id, i.size_bytes FROM stream_files f
              JOIN images i ON i.id = f.image_id
              JOIN jobs j ON j.stream = f.stream
              JOIN executions e ON e.job_id = j.id
-             WHERE f.stream = $1 AND e.thing = $2 ORDER BY f.file_id",
+             WHERE f.stream = $1 AND e.thing = $2
+             UNION SELECT o.file_id, o.image_id, i.size_bytes FROM stream_objects o
+             JOIN images i ON i.id = o.image_id
+             JOIN jobs j ON j.named_stream = o.stream
+             JOIN executions e ON e.job_id = j.id
+             WHERE o.stream = $1 AND e.thing = $2 ORDER BY 1",
         )
         .bind(stream)
         .bind(thing)

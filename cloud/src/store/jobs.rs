@@ -74,12 +74,8 @@ impl Store {
                 .await?;
         }
         let job = created.job;
-        for group in created.groups.iter().filter(|_| job.continuous) {
-            sqlx::query("INSERT OR IGNORE INTO job_groups (group_name, job_id) VALUES ($1, $2)")
-                .bind(group.as_str())
-                .bind(job.id.as_str())
-                .execute(&mut *tx)
-                .await?;
+        if job.continuous {
+            add_groups(&mut tx, &job.id, created.groups).await?;
         }
         insert_things(&mut tx, created.things, job.created_at_s).await?;
         let (has_waiting, count) = (job.config.has_waiting(), created.things.len());
@@ -156,7 +152,7 @@ impl Store {
     /// Returns the jobs with a configuration that have things or executions left, or may get some, oldest first.
     pub async fn unfinished_rollouts(&self) -> Result<Vec<Job>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, document, stream, timeout_s, canceled, created_at_s, config, continuous FROM jobs
+            "SELECT id, document, stream, timeout_s, canceled, created_at_s, config, continuous, details FROM jobs
              WHERE canceled = 0 AND config <> '{}' AND (continuous = 1 OR EXISTS (SELECT 1 FROM waiting WHERE job_id = jobs.id) OR
               EXISTS (SELECT 1 FROM executions WHERE job_id = jobs.id AND status IN ('IN_PROGRESS', 'QUEUED')))
              ORDER BY seq",
@@ -169,7 +165,7 @@ impl Store {
     /// Returns the job with this id.
     pub async fn job(&self, id: &str) -> Result<Option<Job>, StoreError> {
         let row = sqlx::query(
-            "SELECT id, document, stream, timeout_s, canceled, created_at_s, config, continuous FROM jobs WHERE id = $1",
+            "SELECT id, document, stream, timeout_s, canceled, created_at_s, config, continuous, details FROM jobs WHERE id = $1",
         )
         .bind(id)
         .fetch_optional(&self.pool)
@@ -246,8 +242,8 @@ impl Store {
 
 async fn insert_job(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO jobs (id, document, stream, timeout_s, canceled, created_at_s, config, continuous)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO jobs (id, document, stream, timeout_s, canceled, created_at_s, config, continuous, details, named_stream)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, CASE WHEN $3 IS NULL AND json_valid($2) THEN json_extract($2, '$.afr_ota.streamname') END)",
     )
     .bind(job.id.as_str())
     .bind(job.document.as_str())
@@ -257,6 +253,7 @@ async fn insert_job(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
     .bind(int(job.created_at_s))
     .bind(serde_json::to_string(&job.config).expect("numbers and texts"))
     .bind(job.continuous)
+    .bind(serde_json::to_string(&job.details).expect("numbers and texts"))
     .execute(&mut **tx)
     .await
     .map_err(|error| match &error {
@@ -275,6 +272,18 @@ pub(super) async fn insert_things(tx: &mut Tx<'_>, things: &[String], now_s: u64
         .bind(int(now_s))
         .execute(&mut **tx)
         .await?;
+    Ok(())
+}
+
+/// Gives things that join these groups the job.
+pub(super) async fn add_groups(tx: &mut Tx<'_>, job_id: &str, groups: &[String]) -> Result<(), StoreError> {
+    for group in groups {
+        sqlx::query("INSERT OR IGNORE INTO job_groups (group_name, job_id) VALUES ($1, $2)")
+            .bind(group.as_str())
+            .bind(job_id)
+            .execute(&mut **tx)
+            .await?;
+    }
     Ok(())
 }
 
@@ -349,10 +358,12 @@ fn job(row: &sqlx::sqlite::SqliteRow) -> Result<Job, StoreError> {
         document: row.try_get(1)?,
         stream: row.try_get(2)?,
         timeout_s: uint_opt(row.try_get(3)?, "timeout_s")?,
-        canceled: row.try_get(4)?,
+        canceled: row.try_get::<i64, _>(4)? != 0,
+        canceled_by_force: row.try_get::<i64, _>(4)? == CANCELED_BY_FORCE,
         created_at_s: uint(row.try_get(5)?, "created_at_s")?,
         config: config(row.try_get(6)?)?,
         continuous: row.try_get(7)?,
+        details: serde_json::from_str(row.try_get(8)?).map_err(|_| StoreError::Damaged { column: "details" })?,
     })
 }
 

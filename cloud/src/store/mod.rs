@@ -1,24 +1,36 @@
 //! The store: SQLite through sqlx, a single writer; every change is on disk before it is acknowledged.
 //! Opening and errors are here; the tables are in files of their own. No protocol rules.
 
+mod access_keys;
 mod accounts;
 mod events;
 mod executions;
 mod groups;
 mod images;
+mod job_changes;
+mod job_list;
+mod job_templates;
 mod jobs;
+mod objects;
+mod ota_updates;
 mod paged;
 mod pins;
+mod registry;
+mod streams;
 mod things;
 
 pub use accounts::{Account, HolderKind};
 pub use executions::ExecutionChange;
+pub use job_list::{JobFilter, ListedJob};
 pub use jobs::{JobSummary, NewJobRecord};
 pub use paged::{PageNumber, Paged};
+pub use registry::ThingFilter;
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, SqlitePool, Transaction};
@@ -27,11 +39,18 @@ use tokio::sync::watch;
 /// The database in the data directory.
 const FILE: &str = "cloud.db";
 /// The scripts that make version 1 of the schema from an empty database, and each version from the one before.
-const SCRIPTS: [&str; 3] = [include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const SCRIPTS: [&str; 4] = [
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 /// The version that they make.
 const SCHEMA_VERSION: i64 = SCRIPTS.len() as i64;
 /// SQLite's page size, set before the first table. Unit: bytes.
 const PAGE_BYTES: u64 = 4096;
+/// More than the tables and indexes that the scripts make. Unit: pages.
+const SCHEMA_PAGES_MAX: u64 = 128;
 /// Only the owner can read the database.
 const DATABASE_MODE: u32 = 0o600;
 /// SQLite's primary result codes, <https://www.sqlite.org/rescode.html>.
@@ -55,6 +74,8 @@ pub struct Store {
     pool: SqlitePool,
     /// Number of the newest event.
     newest: watch::Sender<i64>,
+    /// How often streams were removed.
+    stream_changes: Arc<AtomicU64>,
 }
 
 /// Errors of the store.
@@ -170,7 +191,7 @@ impl Store {
             .pragma("max_page_count", pages_max.to_string());
         // One connection: SQLite has a single writer anyway, and reads are short.
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
-        let store = Self { pool, newest: watch::channel(0).0 };
+        let store = Self { pool, newest: watch::channel(0).0, stream_changes: Arc::default() };
         store.check().await?;
         store.prepare_schema(pages_max).await?;
         let newest: (Option<i64>,) = sqlx::query_as("SELECT MAX(seq) FROM events").fetch_one(&store.pool).await?;
@@ -181,6 +202,16 @@ impl Store {
     /// Closes the database; acknowledged changes are on disk already.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+
+    /// Returns a number that changes when streams were removed: what was read of them before is outdated then.
+    pub fn stream_changes(&self) -> u64 {
+        self.stream_changes.load(Ordering::Acquire)
+    }
+
+    /// Called after the commit.
+    fn streams_changed(&self) {
+        self.stream_changes.fetch_add(1, Ordering::Release);
     }
 
     /// Whether `dir` has a database without content, as the start of a new service leaves it that was interrupted.
@@ -205,7 +236,7 @@ impl Store {
             return Ok(());
         }
         // An upgrade may need more than the limit; SQLite keeps what is there when the limit is set again.
-        self.limit_pages(pages_max.saturating_mul(2)).await?;
+        self.limit_pages(pages_max.saturating_mul(2).saturating_add(SCHEMA_PAGES_MAX)).await?;
         let mut tx = self.pool.begin().await?;
         for script in scripts {
             sqlx::raw_sql(*script).execute(&mut *tx).await?;
@@ -275,7 +306,7 @@ mod tests {
 
     /// Of which early ones lack an index, and of which one may be as large as it may become.
     #[tokio::test]
-    async fn a_database_of_version_1_is_brought_to_version_2() {
+    async fn a_database_of_version_1_is_brought_to_the_newest() {
         let new = TempDir::new();
         let new = Store::open(new.path(), 1 << 20).await.unwrap();
         for without in ["", "DROP INDEX events_of_execution;"] {

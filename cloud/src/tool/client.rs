@@ -148,6 +148,13 @@ impl Client {
         self.accepted(request.header("Content-Type", "application/json").send(&json(body)?[..])).map(drop)
     }
 
+    /// Sends a `POST` request with a JSON body.
+    pub fn create<T: DeserializeOwned>(&self, path: &str, body: &impl serde::Serialize) -> Result<T, ToolError> {
+        let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
+        let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
+        parse(&self.accepted(request.header("Content-Type", "application/json").send(&json(body)?[..]))?)
+    }
+
     /// Sends a `DELETE` request, with a JSON body or without; the response has none.
     pub fn delete(&self, path: &str, body: Option<&impl serde::Serialize>) -> Result<(), ToolError> {
         let request = self.agent.delete(format!("{}{path}", self.base)).header("Authorization", &self.bearer);

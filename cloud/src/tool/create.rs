@@ -126,6 +126,7 @@ impl Create {
             file_id: None,
             file_path: None,
             key_name: self.options.key_name.clone(),
+            signature: None,
             file_type,
         };
         Ok(NewJob {
@@ -138,6 +139,7 @@ impl Create {
             timeout_minutes: self.options.timeout_minutes,
             config: self.config.config()?,
             forced: self.forced,
+            ..NewJob::default()
         })
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 success, 1 rejected or failed, 2 wrong usage (from the argument parser).
 
+mod access_key;
 mod account;
 mod client;
 mod create;
@@ -123,6 +124,11 @@ enum Command {
         #[command(subcommand)]
         command: group::GroupCommand,
     },
+    /// Create and delete keys for the tools of AWS
+    AccessKey {
+        #[command(subcommand)]
+        command: access_key::AccessKeyCommand,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -152,6 +158,7 @@ pub fn run(arguments: Arguments) -> Result<(), ToolError> {
         Command::Account { command } => command.run(&arguments.server, output),
         Command::Token { command } => command.run(&arguments.server, output),
         Command::Group { command } => command.run(&arguments.server, output),
+        Command::AccessKey { command } => command.run(&arguments.server, output),
     }
 }
 

@@ -95,6 +95,7 @@ impl Draft {
             file_id: None,
             file_path: None,
             key_name: None,
+            signature: None,
             file_type: None,
         };
         let files = self.images.iter().map(file).collect();

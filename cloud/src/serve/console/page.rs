@@ -116,6 +116,8 @@ pub fn refusal(error: AdminError) -> Result<String, Failure> {
         AdminError::Ended { id, status } => Ok(format!("job {id} is {status}: nothing is left to cancel")),
         AdminError::Store(error @ StoreError::JobExists { .. }) => Ok(error.to_string()),
         AdminError::NoGroup(name) => Ok(format!("There is no group {name}.")),
+        AdminError::State(_) | AdminError::Version { .. } => Ok(error.to_string()),
+        AdminError::NoThing(_) | AdminError::NoExecution { .. } => Err(Failure::not_found(error.to_string())),
         AdminError::NoJob(id) => Err(Failure::not_found(format!("There is no job {id}."))),
         AdminError::Stopping => Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "The service is stopping.")),
         AdminError::Store(error) => Err(error.into()),

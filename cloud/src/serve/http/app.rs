@@ -2,6 +2,7 @@
 
 use super::url_limit::UrlLimit;
 use crate::serve::access::Access;
+use crate::serve::aws::state::AwsState;
 use crate::serve::console::state::ConsoleState;
 use crate::serve::files::Files;
 use crate::serve::jobs::handle::JobsHandle;
@@ -25,6 +26,8 @@ pub struct App {
     pub access: Access,
     /// Sessions of the console.
     pub console: ConsoleState,
+    /// Keys and addresses of the AWS control API.
+    pub aws: AwsState,
     /// Message log.
     pub log: Log,
 }
@@ -44,6 +47,7 @@ impl App {
             signer: Signer::new(&[1; 32], String::new(), std::time::Duration::from_secs(60)),
             url_limit: UrlLimit::new(1),
             console: ConsoleState::new(false, String::new()),
+            aws: AwsState::new(crate::serve::aws::key_ring::KeyRing::new(&[2; 32]), String::new(), ""),
             log: Log::new(crate::serve::log::Format::Quiet),
         }
     }

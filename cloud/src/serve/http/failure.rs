@@ -11,14 +11,16 @@ use crate::store::StoreError;
 
 /// The response to an admin request that failed.
 pub fn refused(error: &AdminError) -> Response {
-    match error {
-        AdminError::Bad(text) => failure(StatusCode::BAD_REQUEST, text),
-        AdminError::NoGroup(name) => failure(StatusCode::NOT_FOUND, &format!("there is no group {name}")),
-        AdminError::NoJob(id) => failure(StatusCode::NOT_FOUND, &format!("there is no job {id}")),
-        AdminError::Ended { id, status } => failure(StatusCode::CONFLICT, &format!("job {id} is {status}")),
-        AdminError::Stopping => failure(StatusCode::SERVICE_UNAVAILABLE, "the service is stopping"),
-        AdminError::Store(error) => store_failure(error),
-    }
+    let status = match error {
+        AdminError::Store(error) => return store_failure(error),
+        AdminError::Bad(_) => StatusCode::BAD_REQUEST,
+        AdminError::NoGroup(_) | AdminError::NoJob(_) | AdminError::NoThing(_) | AdminError::NoExecution { .. } => {
+            StatusCode::NOT_FOUND
+        }
+        AdminError::Ended { .. } | AdminError::State(_) | AdminError::Version { .. } => StatusCode::CONFLICT,
+        AdminError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    failure(status, &error.to_string())
 }
 
 /// The response to a request for which the store failed.

@@ -14,7 +14,6 @@ use serde::Deserialize;
 
 use super::app::App;
 use super::range::{self, RangeRequest};
-use super::url_limit::UrlPermit;
 use crate::clock::now_s;
 use crate::limits::{BUSY_RETRY_S, HTTP_CHUNK_BYTES};
 use crate::model::Image;
@@ -70,7 +69,8 @@ async fn answer(app: &App, id: &str, permission: Option<Permission>, headers: &H
     }
 }
 
-fn ranged(image: &Image, file: (Arc<File>, UrlPermit), headers: &HeaderMap) -> Response {
+/// Responds with an image, or with the range of it that these headers request. `file`: with what is dropped after the response.
+pub fn ranged<P: Send + 'static>(image: &Image, file: (Arc<File>, P), headers: &HeaderMap) -> Response {
     let tag = format!("\"{}\"", image.sha256);
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     // A range of another version of the file is ignored (RFC 9110, section 13.1.5).
@@ -93,7 +93,7 @@ fn ranged(image: &Image, file: (Arc<File>, UrlPermit), headers: &HeaderMap) -> R
 }
 
 /// Streams a part of a file in chunks; the permit is dropped with the body.
-fn body(file: (Arc<File>, UrlPermit), offset: u64, len: u64) -> Response {
+fn body<P: Send + 'static>(file: (Arc<File>, P), offset: u64, len: u64) -> Response {
     let pieces = futures_util::stream::unfold((file, offset, len), |(file, offset, left)| async move {
         let count = left.min(HTTP_CHUNK_BYTES as u64);
         if count == 0 {

@@ -1,12 +1,14 @@
-//! Routes of the HTTP listener: images by signed URL, the admin requests, and the console.
+//! Routes of the HTTP listener: images by signed URL, the admin requests, and the console. Requests that are signed in AWS's
+//! manner have routes of their own.
 
 mod access;
+mod access_keys;
 mod admin;
 pub mod app;
 mod authorize;
 mod failure;
 mod groups;
-mod images;
+pub mod images;
 pub mod listener;
 mod parts;
 mod range;
@@ -22,7 +24,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use self::app::App;
-use super::console;
+use super::{aws, console};
 use crate::limits::{ADMIN_BODY_BYTES_MAX, HTTP_BODY_TIMEOUT};
 
 /// All routes.
@@ -31,9 +33,11 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(groups::router())
         .merge(things::router())
         .merge(access::router().route_layer(from_fn(authorize::require_admin)))
+        .merge(access_keys::router().route_layer(from_fn(authorize::require_admin)))
         .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX));
     let api = api.route_layer(from_fn_with_state(Arc::clone(&app), authorize::authorize));
     let routes = images::router().merge(api).merge(console::router(&app));
+    let routes = routes.layer(from_fn_with_state(aws::Services::new(&app), aws::route));
     routes.layer(RequestBodyTimeoutLayer::new(HTTP_BODY_TIMEOUT)).with_state(app)
 }
 

@@ -1,4 +1,4 @@
-//! Stores an uploaded image: the one path of the admin request and of the console.
+//! Stores an uploaded image: the one path of the admin request, of the console and of the S3 API.
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -6,7 +6,8 @@ use futures_util::{Stream, StreamExt};
 use super::app::App;
 use crate::limits::{NAME_BYTES_MAX, SIGNATURE_TEXT_BYTES_MAX};
 use crate::model::Image;
-use crate::serve::files::UploadError;
+use crate::serve::files::{StoredImage, UploadError};
+use crate::store::StoreError;
 
 /// What an image is uploaded with; only [`Label::new`] makes one.
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ impl Label {
 
 /// Writes the pieces to a file of the data directory as they arrive, and adds the image to the store; `by`: who uploads it.
 ///
-/// Errors: `TooLarge`; `Body` if a piece is an error; `Store`. Nothing is kept then.
+/// Errors: see [`write`]. Nothing is kept then.
 ///
 /// # Cancel safety
 ///
@@ -48,6 +49,22 @@ pub async fn receive<E>(
 where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let stored = write(app, pieces).await?;
+    keep(app, label, by, stored).await.map_err(UploadError::Store)
+}
+
+/// Writes the pieces to a file of the data directory as they arrive. The file is removed at the next start unless the image is
+/// added to the store.
+///
+/// Errors: `TooLarge`; `Body` if a piece is an error; `Store`. Nothing is kept then.
+///
+/// # Cancel safety
+///
+/// If the future is dropped, the file is removed.
+pub async fn write<E>(app: &App, pieces: impl Stream<Item = Result<Bytes, E>>) -> Result<StoredImage, UploadError>
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let mut upload = app.files.begin().map_err(UploadError::Store)?;
     let mut pieces = std::pin::pin!(pieces);
     while let Some(piece) = pieces.next().await {
@@ -55,9 +72,17 @@ where
         let written = tokio::task::spawn_blocking(move || upload.write(&piece).map(|()| upload));
         upload = written.await.map_err(std::io::Error::other)??;
     }
-    let stored = tokio::task::spawn_blocking(move || upload.finish()).await.map_err(std::io::Error::other)??;
+    tokio::task::spawn_blocking(move || upload.finish()).await.map_err(std::io::Error::other)?
+}
+
+/// Adds an image whose file is complete to the store; `by`: who uploaded it.
+///
+/// # Cancel safety
+///
+/// If the future is dropped, the image may have been added or not.
+pub async fn keep(app: &App, label: Label, by: &str, stored: StoredImage) -> Result<Image, StoreError> {
     let Label { name, signature } = label;
     let image = Image { id: stored.id, name, size_bytes: stored.size_bytes, sha256: stored.sha256, signature };
-    app.store.add_image(&image, by).await.map_err(UploadError::Store)?;
+    app.store.add_image(&image, by).await?;
     Ok(image)
 }

@@ -11,6 +11,24 @@ pub enum AdminError {
     NoJob(String),
     /// The group does not exist.
     NoGroup(String),
+    /// The thing does not exist.
+    NoThing(String),
+    /// The thing has no execution of this job.
+    NoExecution {
+        /// The thing.
+        thing: String,
+        /// The job.
+        job_id: String,
+    },
+    /// The state of the job or the execution does not allow it; the text names the state.
+    State(String),
+    /// The version is another one than expected.
+    Version {
+        /// The version that the request names.
+        expected: u64,
+        /// The version that is stored.
+        got: u64,
+    },
     /// The job has ended; nothing can be cancelled.
     Ended {
         /// The job.
@@ -22,6 +40,22 @@ pub enum AdminError {
     Stopping,
     /// Error of the store.
     Store(StoreError),
+}
+
+impl std::fmt::Display for AdminError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bad(text) | Self::State(text) => f.write_str(text),
+            Self::NoJob(id) => write!(f, "there is no job {id}"),
+            Self::NoGroup(name) => write!(f, "there is no group {name}"),
+            Self::NoThing(name) => write!(f, "there is no thing {name}"),
+            Self::NoExecution { thing, job_id } => write!(f, "{thing} has no execution of {job_id}"),
+            Self::Version { expected, got } => write!(f, "expected version {expected}, it is {got}"),
+            Self::Ended { id, status } => write!(f, "job {id} is {status}"),
+            Self::Stopping => f.write_str("the service is stopping"),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
 }
 
 impl From<StoreError> for AdminError {

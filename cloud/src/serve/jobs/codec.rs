@@ -129,7 +129,9 @@ fn step_timer(minutes: Option<i64>) -> Result<StepTimer, Refusal> {
 }
 
 /// Checks status details as AWS does: an object of strings, keys of a restricted alphabet, no empty or unprintable value.
-fn details(json: RawJson<'_>) -> Result<String, Refusal> {
+///
+/// Errors: the rejection to respond with.
+pub fn details(json: RawJson<'_>) -> Result<String, Refusal> {
     let bad = |text: String| Err(Refusal::new(RejectCode::InvalidRequest, text));
     let text = json.as_str();
     if text.len() > STATUS_DETAILS_BYTES_MAX {

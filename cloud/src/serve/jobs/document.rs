@@ -87,10 +87,15 @@ fn file<'a>(from: &DocumentFile<'a>, over_http: bool) -> File<'a> {
         fileid: from.file_id,
         certfile: signature.map(|_| from.key_name),
         file_type: from.file_type,
-        update_data_url: over_http.then(|| format!("{PLACEHOLDER}{}{PLACEHOLDER_END}", from.image.id)),
+        update_data_url: over_http.then(|| placeholder(&from.image.id)),
         auth_scheme: over_http.then_some(AUTH_SCHEME),
         signature: BTreeMap::from([(signature.map_or(UNSIGNED, |text| kind(text).as_str()), signature)]),
     }
+}
+
+/// Returns the placeholder for a URL of this image.
+pub fn placeholder(image_id: &str) -> String {
+    format!("{PLACEHOLDER}{image_id}{PLACEHOLDER_END}")
 }
 
 /// Returns the document with a signed URL for each placeholder.

@@ -3,7 +3,9 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::admin_error::AdminError;
-use super::job_actor::{Answer, Command};
+use super::changes::JobChange;
+use super::command::{Answer, Command};
+use super::messages::{Reply, Request};
 use super::seen_things::SeenThings;
 use crate::api::{CancelResponse, CreateResponse, NewJob};
 use crate::clock::now_s;
@@ -70,6 +72,28 @@ impl JobsHandle {
     /// Dropping the future does not undo it.
     pub async fn delete_group(&self, group: String) -> Result<bool, AdminError> {
         self.ask(|done| Command::DeleteGroup { group, done }).await
+    }
+
+    /// Makes a change of a job or an execution for the access key `by`. It is stored when this returns; things are notified afterwards.
+    ///
+    /// Errors: see [`AdminError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not undo it.
+    pub async fn change(&self, change: JobChange, by: &str) -> Result<(), AdminError> {
+        self.ask(|done| Command::Change { change, by: by.to_owned(), done }).await
+    }
+
+    /// Handles the request of a device that did not come over MQTT.
+    ///
+    /// Errors: `Stopping`. A refusal is a reply.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not undo the change of the request.
+    pub async fn request(&self, thing: String, request: Request) -> Result<Reply, AdminError> {
+        self.ask(|done| Command::Ask { thing, request, done }).await
     }
 
     /// Returns the things of a job from which no request arrived since the start, at most `UNSEEN_LISTED_MAX` of them.

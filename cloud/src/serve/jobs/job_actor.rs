@@ -3,11 +3,12 @@
 
 use std::collections::VecDeque;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::admin_error::AdminError;
+use super::changes::{Applied, RolloutChange};
 use super::codec;
+use super::command::{Answer, Command};
 use super::expiry_gate::ExpiryGate;
 use super::messages::{IncomingRequest, Notification};
 use super::notify_queue::{NotifyQueue, PendingNotify};
@@ -21,23 +22,6 @@ use crate::serve::log::{quote, report_error};
 use crate::serve::mqtt::outbox::Outbox;
 use crate::serve::mqtt::transport::Outgoing;
 use crate::store::StoreError;
-
-/// A command to the job actor.
-pub enum Command {
-    /// Request of a device.
-    Request(IncomingRequest),
-    /// Request of an account or token: create a job; the response has the things that are pinned.
-    Create { id: String, job: Box<NewJob>, by: String, done: Answer<Vec<String>> },
-    /// Request of an account or token: cancel a job.
-    Cancel { id: String, force: bool, by: String, done: Answer<CancelResponse> },
-    /// Admin request: delete a group; whether it existed.
-    DeleteGroup { group: String, done: Answer<bool> },
-    /// Admin request: add things to a group.
-    Join { group: String, things: Vec<String>, done: Answer<()> },
-}
-
-/// Receives the result of an admin request. If the receiver is dropped, the change still takes effect.
-pub type Answer<T> = oneshot::Sender<Result<T, AdminError>>;
 
 /// The job actor's state.
 pub struct JobActor {
@@ -153,6 +137,15 @@ impl JobActor {
                 let joined = self.jobs.join(&group, &things, now_s()).await;
                 let _ = done.send(joined.map(|due| self.notify_queue.add(due)));
             }
+            Command::Change { change, by, done } => {
+                let applied = self.jobs.change(change, &by, now_s()).await;
+                let _ = done.send(applied.map(|applied| self.follow(applied)));
+            }
+            Command::Ask { thing, request, done } => {
+                let (reply, notifications) = self.jobs.handle(&thing, request, now_s()).await;
+                let _ = done.send(Ok(reply));
+                self.notify(thing, &notifications);
+            }
             Command::Cancel { id, force, by, done } => match self.jobs.begin_cancel(&id, force, &by).await {
                 Ok(cancellation) => {
                     self.rollouts.remove(&id);
@@ -179,7 +172,38 @@ impl JobActor {
             Err(error) => report_error(format_args!("response to {thing}: {error}")),
         }
         // The response is sent before the notification: a device learns the end of one job before the next job.
-        if !self.try_notify(&notifications) {
+        self.notify(thing, &notifications);
+    }
+
+    fn follow(&mut self, applied: Applied) {
+        self.notify_queue.add(applied.due);
+        match applied.rollout {
+            Some(RolloutChange::Removed(id)) => {
+                self.rollouts.remove(&id);
+                self.end_cancellations(&id);
+            }
+            Some(RolloutChange::Replaced(job)) => {
+                self.rollouts.remove(&job.id);
+                self.rollouts.add(job.id, job.config, job.continuous, Instant::now());
+            }
+            None => {}
+        }
+    }
+
+    /// Ends the cancellations of a job that does not exist any more: another one may be created under its id.
+    fn end_cancellations(&mut self, id: &str) {
+        self.failed_cancellations.retain(|cancellation| cancellation.id != id);
+        for (cancellation, done) in std::mem::take(&mut self.cancellations) {
+            match done {
+                done if cancellation.id != id => self.cancellations.push_back((cancellation, done)),
+                Some(done) => drop(done.send(Ok(cancellation.done))),
+                None => {}
+            }
+        }
+    }
+
+    fn notify(&mut self, thing: String, notifications: &[Notification]) {
+        if !self.try_notify(notifications) {
             self.notify_queue.add(vec![PendingNotify::all(thing)]);
         }
     }

@@ -11,8 +11,10 @@ use super::groups;
 use crate::api::{NewFile, NewJob, Protocol};
 use crate::clock::now_s;
 use crate::ids::stream_name;
-use crate::limits::{DOCUMENT_BYTES_MAX, FILES_MAX, NAME_BYTES_MAX, THINGS_MAX, TIMER_MINUTES};
-use crate::model::{AuditNote, Execution, Image, Job};
+use crate::limits::{
+    DOCUMENT_BYTES_MAX, FILES_MAX, NAME_BYTES_MAX, SIGNATURE_TEXT_BYTES_MAX, THINGS_MAX, TIMER_MINUTES,
+};
+use crate::model::{AuditNote, Execution, Image, Job, JobTarget};
 use crate::serve::log::quote;
 use crate::store::{NewJobRecord, Store, StoreError};
 
@@ -84,6 +86,9 @@ async fn draft(store: &Store, id: &str, new: &NewJob) -> Result<Draft, AdminErro
     }
     // A document that cannot be sent in a message is rejected here.
     RawJson::parse(document.as_bytes()).map_err(|error| bad(format!("document: {error}")))?;
+    let mut details = new.details.clone();
+    let groups = new.groups.iter().cloned().map(JobTarget::Group);
+    details.add_targets(groups.chain(new.things.iter().cloned().map(JobTarget::Thing)));
     let job = Job {
         id: id.to_owned(),
         document,
@@ -92,6 +97,8 @@ async fn draft(store: &Store, id: &str, new: &NewJob) -> Result<Draft, AdminErro
         config: new.config.clone(),
         continuous: new.continuous,
         canceled: false,
+        canceled_by_force: false,
+        details,
         created_at_s: now_s(),
     };
     let files = files.iter().map(|f| (u32::from(f.file_id), f.image.id.clone())).collect();
@@ -122,6 +129,10 @@ pub fn check(id: &str, new: &NewJob) -> Result<(), String> {
     let mut names = new.files.iter().flat_map(|file| [&file.file_path, &file.key_name]).flatten();
     if let Some(long) = names.find(|name| name.len() > NAME_BYTES_MAX) {
         return Err(format!("a name of {} bytes, at most {NAME_BYTES_MAX}", long.len()));
+    }
+    let mut signatures = new.files.iter().filter_map(|file| file.signature.as_ref());
+    if let Some(long) = signatures.find(|signature| signature.len() > SIGNATURE_TEXT_BYTES_MAX) {
+        return Err(format!("signature of {} bytes, at most {SIGNATURE_TEXT_BYTES_MAX}", long.len()));
     }
     if new.document.as_ref().is_some_and(|document| !document.get().starts_with('{')) {
         return Err("a document is a JSON object".to_owned());
@@ -158,7 +169,8 @@ async fn files<'a>(store: &Store, files: &'a [NewFile]) -> Result<Vec<JobFile<'a
             return Err(bad(format!("file id {file_id} is used twice")));
         }
         let image = store.image(&file.image).await?;
-        let image = image.ok_or_else(|| bad(format!("there is no image {}", file.image)))?;
+        let mut image = image.ok_or_else(|| bad(format!("there is no image {}", file.image)))?;
+        image.signature = file.signature.clone().or(image.signature);
         found.push(JobFile { file_id, image, request: file });
     }
     Ok(found)

@@ -6,8 +6,10 @@
 //! Timers expire while `expiry_gate` is open, and follow the steps that `wall_clock` detects.
 
 pub mod admin_error;
+pub mod changes;
 pub mod codec;
-mod document;
+pub mod command;
+pub mod document;
 mod expiry_gate;
 pub mod file_types;
 pub mod groups;

@@ -7,6 +7,7 @@
 use ota_jobs::RejectCode;
 
 use super::admin_error::AdminError;
+use super::changes::{self, Applied, JobChange};
 use super::document::with_urls;
 use super::groups;
 use super::job_admin::{self, Created, audit_note};
@@ -26,7 +27,8 @@ use crate::store::{ExecutionChange, Store, StoreError};
 pub struct Cancellation {
     /// Result so far.
     pub done: CancelResponse,
-    id: String,
+    /// The job.
+    pub id: String,
     force: bool,
     /// Last thing that was read.
     after: String,
@@ -245,6 +247,13 @@ impl JobService {
     /// Deletes a group; returns whether it existed. Its jobs stay.
     pub async fn delete_group(&self, group: &str) -> Result<bool, AdminError> {
         Ok(self.store.delete_group(group).await?)
+    }
+
+    /// Makes a change of a job or an execution for the access key `by`.
+    ///
+    /// Errors: see [`changes::apply`].
+    pub async fn change(&self, change: JobChange, by: &str, now_s: u64) -> Result<Applied, AdminError> {
+        changes::apply(&self.store, change, by, now_s).await
     }
 
     /// Adds things to a group. Those without an execution of a continuous job of the group get one; returns the

@@ -29,7 +29,15 @@ const HEAD_BYTES: usize = 512;
 pub struct Streams {
     store: Store,
     files: Files,
-    open: Arc<Mutex<HashMap<Name, Arc<Vec<OpenFile>>>>>,
+    open: Arc<Mutex<OpenStreams>>,
+}
+
+/// Files that are kept open.
+#[derive(Default)]
+struct OpenStreams {
+    streams: HashMap<Name, Arc<Vec<OpenFile>>>,
+    /// Number of [`Store::stream_changes`] of which they are.
+    changes: u64,
 }
 
 /// Thing and stream.
@@ -49,6 +57,17 @@ struct Refused<'a> {
     token: Option<JsonStr<'a>>,
 }
 
+impl OpenStreams {
+    /// Returns the streams that are open, without those that may have been removed since.
+    fn at(&mut self, changes: u64) -> &mut HashMap<Name, Arc<Vec<OpenFile>>> {
+        if self.changes != changes {
+            self.streams.clear();
+            self.changes = changes;
+        }
+        &mut self.streams
+    }
+}
+
 impl Streams {
     /// Creates the service over this store.
     pub fn new(store: Store, files: Files) -> Self {
@@ -58,7 +77,8 @@ impl Streams {
     /// Returns the files of a stream of this thing; empty if there is no such stream.
     async fn files_of(&self, thing: &str, stream: &str) -> Result<Arc<Vec<OpenFile>>, StoreError> {
         let key = (thing.to_owned(), stream.to_owned());
-        if let Some(found) = self.open.lock().expect("lock poisoned").get(&key) {
+        let changes = self.store.stream_changes();
+        if let Some(found) = self.open.lock().expect("lock poisoned").at(changes).get(&key) {
             return Ok(Arc::clone(found));
         }
         let mut files = Vec::new();
@@ -70,6 +90,7 @@ impl Streams {
         // An unknown stream is not cached: it may be created later.
         if !files.is_empty() {
             let mut open = self.open.lock().expect("lock poisoned");
+            let open = open.at(changes);
             if open.len() >= STREAMS_CACHED_MAX {
                 open.clear();
             }
@@ -281,6 +302,8 @@ mod tests {
             config,
             continuous: false,
             canceled: false,
+            canceled_by_force: false,
+            details: crate::model::JobDetails::default(),
             created_at_s: 1,
         };
         let created =

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::super::changes::JobChange;
+use super::super::command::Answer;
 use super::super::messages::{Reply, Request};
 use super::super::rules::{Change, StepTimer};
 use super::*;
@@ -214,6 +216,29 @@ async fn a_cancellation_that_a_restart_interrupted_is_finished() {
     let Reply::Pending(pending) = jobs.handle("lamp", Request::Pending, now_s()).await.0 else { panic!() };
     let left: Vec<(&str, Status)> = pending.iter().map(|e| (e.job_id.as_str(), e.status)).collect();
     assert_eq!(left, [("left", Status::InProgress)]);
+}
+
+/// The cancellation of a job for many things takes several transactions; the job is deleted after the first.
+#[tokio::test]
+async fn a_cancellation_ends_with_its_job_and_does_not_reach_the_next_one_of_its_id() {
+    let Idle { mut actor, dir: _dir, .. } = Idle::new(true).await;
+    let things: Vec<String> = (0..CHANGES_PER_TRANSACTION_MAX + 3).map(|i| format!("t{i:03}")).collect();
+    actor.jobs.create("one", &job(things.clone()), "test").await.unwrap();
+    let (done, canceled) = oneshot::channel();
+    actor.execute(Command::Cancel { id: "one".into(), force: false, by: "test".into(), done }).await;
+    actor.cancel_batch().await;
+    let (done, deleted) = oneshot::channel();
+    let change = JobChange::Delete { id: "one".into(), force: true };
+    actor.execute(Command::Change { change, by: "test".into(), done }).await;
+    deleted.await.unwrap().unwrap();
+    assert_eq!(canceled.await.unwrap().unwrap().canceled, CHANGES_PER_TRANSACTION_MAX as u64);
+
+    actor.jobs.create("one", &job(things.clone()), "test").await.unwrap();
+    while !actor.cancellations.is_empty() {
+        actor.cancel_batch().await;
+    }
+    let counts = actor.jobs.counts("one").await.unwrap();
+    assert_eq!((counts.of(Status::Queued), counts.of(Status::Canceled)), (things.len() as u64, 0));
 }
 
 #[tokio::test]

@@ -1,0 +1,29 @@
+//! Commands to the job actor.
+
+use tokio::sync::oneshot;
+
+use super::admin_error::AdminError;
+use super::changes::JobChange;
+use super::messages::{IncomingRequest, Reply, Request};
+use crate::api::{CancelResponse, NewJob};
+
+/// A command to the job actor.
+pub enum Command {
+    /// Request of a device.
+    Request(IncomingRequest),
+    /// Request of an account or token: create a job; the response has the things that are pinned.
+    Create { id: String, job: Box<NewJob>, by: String, done: Answer<Vec<String>> },
+    /// Request of an account or token: cancel a job.
+    Cancel { id: String, force: bool, by: String, done: Answer<CancelResponse> },
+    /// Admin request: delete a group; whether it existed.
+    DeleteGroup { group: String, done: Answer<bool> },
+    /// Admin request: add things to a group.
+    Join { group: String, things: Vec<String>, done: Answer<()> },
+    /// Request of an access key: another change of a job or an execution.
+    Change { change: JobChange, by: String, done: Answer<()> },
+    /// Request of a device over HTTP.
+    Ask { thing: String, request: Request, done: Answer<Reply> },
+}
+
+/// Receives the result of an admin request. If the receiver is dropped, the change still takes effect.
+pub type Answer<T> = oneshot::Sender<Result<T, AdminError>>;
