@@ -29,6 +29,8 @@ pub struct Outgoing<'m> {
     /// The quality of service. Requests for blocks are sent at most once, since lost blocks are requested again; but at least
     /// once when none arrives any more.
     pub qos: QoS,
+    /// Whether the broker keeps the message for later subscribers of the topic. None of the agent's own is.
+    pub retain: bool,
 }
 
 /// Encodes `message`; `None` for a request for blocks without a stream.
@@ -48,7 +50,7 @@ pub(crate) fn encode<'m>(
         Message::Blocks(request) => blocks(request, config.block_bytes, stream?, out),
     };
     let topic = topic.emit(config.thing.as_str(), topic_out).expect("every topic fits");
-    Some(Outgoing { topic, payload: &out[..len], qos })
+    Some(Outgoing { topic, payload: &out[..len], qos, retain: false })
 }
 
 /// A message whose payload is written: its topic, the length of the payload, and the quality of service.

@@ -344,9 +344,9 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
                 }
                 own => own,
             };
-            let Some(Outgoing { topic, payload, qos }) = message else { return Ok(false) };
+            let Some(Outgoing { topic, payload, qos, retain }) = message else { return Ok(false) };
             let limit = Duration::from_millis(self.silence.limit_ms().into());
-            match fed(&mut self.agent.platform, limit, pin!(connection.publish(topic, payload, qos))).await {
+            match fed(&mut self.agent.platform, limit, pin!(connection.publish(topic, payload, qos, retain))).await {
                 Ok(published) => published?,
                 Err(TimeoutError) => {
                     self.silence.expire();

@@ -140,12 +140,12 @@ impl Mqtt for Connection<'_> {
         Ok(())
     }
 
-    async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<(), Error> {
+    async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS, retain: bool) -> Result<(), Error> {
         let qos = match qos {
             QoS::AtMostOnce => Quality::AtMostOnce,
             QoS::AtLeastOnce => Quality::AtLeastOnce,
         };
-        self.client.publish(topic, qos, false, payload.to_vec()).await.map_err(client)
+        self.client.publish(topic, qos, retain, payload.to_vec()).await.map_err(client)
     }
 
     async fn receive(&mut self) -> Result<Option<Inbound<'_>>, Error> {

@@ -262,13 +262,14 @@ impl<'c, S: Read + Write> Mqtt for Connection<'c, S> {
         self.send().await
     }
 
-    async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<(), Self::Error> {
+    async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS, retain: bool) -> Result<(), Self::Error> {
         let topic = MqttString::try_from(topic).ok().and_then(TopicName::new).ok_or(Error::Name)?;
         let options = PublicationOptions::new(TopicReference::Name(topic));
         let options = match qos {
             QoS::AtMostOnce => options,
             QoS::AtLeastOnce => options.at_least_once(),
         };
+        let options = if retain { options.retain() } else { options };
         self.send().await?;
         match now(self.client.publish(&options, payload.into())) {
             Ok(_) => self.send().await,

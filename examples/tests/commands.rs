@@ -89,7 +89,7 @@ impl Mqtt for &mut Inbox {
         Ok(())
     }
 
-    async fn publish(&mut self, _topic: &str, _payload: &[u8], _qos: QoS) -> Result<(), &'static str> {
+    async fn publish(&mut self, _topic: &str, _payload: &[u8], _qos: QoS, _retain: bool) -> Result<(), &'static str> {
         Ok(())
     }
 

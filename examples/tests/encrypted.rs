@@ -29,7 +29,7 @@ async fn publish(network: Network, port: u16, tls: bool) {
     let activity = Activity::default();
     let mut connection = broker.connect(&activity).await.unwrap();
     Mqtt::subscribe(&mut connection, &["kitchen/door"]).await.unwrap();
-    Mqtt::publish(&mut connection, "kitchen/door", MARKER.as_bytes(), QoS::AtLeastOnce).await.unwrap();
+    Mqtt::publish(&mut connection, "kitchen/door", MARKER.as_bytes(), QoS::AtLeastOnce, false).await.unwrap();
     loop {
         if let Some(message) = connection.receive().await.unwrap() {
             return assert_eq!(message.payload, MARKER.as_bytes());

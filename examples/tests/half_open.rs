@@ -60,7 +60,7 @@ async fn nothing_is_received_from_a_half_open_connection_whatever_the_device_pub
     for is_dead in [false, true] {
         dead.store(is_dead, SeqCst);
         for _ in 0..PUBLISHES {
-            Mqtt::publish(&mut connection, "kitchen/door", b"open", QoS::AtLeastOnce).await.unwrap();
+            Mqtt::publish(&mut connection, "kitchen/door", b"open", QoS::AtLeastOnce, false).await.unwrap();
             if is_dead {
                 assert!(timeout(PAUSE, connection.receive()).await.is_err() && !activity.take(), "nothing arrives");
             } else {

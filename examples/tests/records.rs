@@ -75,7 +75,7 @@ async fn every_part_of_a_record_is_activity_and_the_last_one_brings_the_message(
     let mut connection = broker.connect(&activity).await.unwrap();
     Mqtt::subscribe(&mut connection, &[TOPIC]).await.unwrap();
     link.forget_permits(Semaphore::MAX_PERMITS);
-    Mqtt::publish(&mut connection, TOPIC, &MESSAGE, QoS::AtMostOnce).await.unwrap();
+    Mqtt::publish(&mut connection, TOPIC, &MESSAGE, QoS::AtMostOnce, false).await.unwrap();
     activity.take();
     for part in 0..PARTS {
         assert!(timeout(PAUSE, connection.receive()).await.is_err(), "nothing arrives");

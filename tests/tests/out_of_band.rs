@@ -76,7 +76,7 @@ impl Application for App {
             return None;
         }
         self.sent = self.outbox.pop_front()?;
-        Some(Outgoing { topic: TOPIC, payload: self.sent.as_bytes(), qos: QoS::AtLeastOnce })
+        Some(Outgoing { topic: TOPIC, payload: self.sent.as_bytes(), qos: QoS::AtLeastOnce, retain: false })
     }
 
     fn on_message(&mut self, _topic: &str, payload: &[u8]) {

@@ -120,10 +120,10 @@ impl Application for App {
 
     fn message(&mut self) -> Option<Outgoing<'_>> {
         if let Some(qos) = self.endless {
-            return Some(Outgoing { topic: self.topic?, payload: b"again", qos });
+            return Some(Outgoing { topic: self.topic?, payload: b"again", qos, retain: false });
         }
         let payload = self.outbox.borrow_mut().pop_front()?.as_bytes();
-        Some(Outgoing { topic: self.topic?, payload, qos: QoS::AtLeastOnce })
+        Some(Outgoing { topic: self.topic?, payload, qos: QoS::AtLeastOnce, retain: false })
     }
 
     fn on_message(&mut self, topic: &str, payload: &[u8]) {

@@ -100,12 +100,14 @@ impl<IO: Read + Write> Mqtt for Connection<'_, '_, IO> {
         self.disconnect().await
     }
 
-    async fn publish(&mut self, topic: &str, payload: &[u8], qos: super::QoS) -> Result<(), Self::Error> {
+    async fn publish(&mut self, topic: &str, payload: &[u8], qos: super::QoS, retain: bool) -> Result<(), Self::Error> {
         let qos = match qos {
             super::QoS::AtLeastOnce => QoS::AtLeastOnce,
             super::QoS::AtMostOnce => QoS::AtMostOnce,
         };
-        let published = Connection::publish(self, Publication::bytes(topic, payload).qos(qos)).await;
+        let publication = Publication::bytes(topic, payload).qos(qos);
+        let publication = if retain { publication.retain() } else { publication };
+        let published = Connection::publish(self, publication).await;
         let in_flight = !self.session().is_publish_quiescent();
         match published {
             Ok(_) => Ok(()),

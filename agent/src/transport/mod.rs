@@ -122,11 +122,11 @@ pub trait Mqtt {
     /// Not cancel-safe: drop the connection after dropping the future.
     async fn close(&mut self) -> Result<(), Self::Error>;
 
-    /// Sends a message.
+    /// Sends a message; with `retain` the broker keeps it for later subscribers of the topic.
     ///
     /// # Cancel safety
     /// Not cancel-safe: close the connection after dropping the future.
-    async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<(), Self::Error>;
+    async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS, retain: bool) -> Result<(), Self::Error>;
 
     /// Waits for the next packet; `None` if it is not a message, as an acknowledgement, or if the client sent one by itself.
     ///

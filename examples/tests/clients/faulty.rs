@@ -115,7 +115,7 @@ impl<M: Mqtt> Mqtt for Connection<M> {
         self.inner.close().await
     }
 
-    async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<(), M::Error> {
+    async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS, retain: bool) -> Result<(), M::Error> {
         self.has_sent = true;
         self.in_flight += 1;
         if self.defect == Defect::StuckIfFull && self.in_flight > IN_FLIGHT_MAX {
@@ -123,7 +123,7 @@ impl<M: Mqtt> Mqtt for Connection<M> {
         }
         self.is_stuck |= self.defect == Defect::StuckByLargeMessage && payload.len() >= RECEIVE_BYTES;
         let qos = if self.defect == Defect::NoQualityOfService { QoS::AtMostOnce } else { qos };
-        self.inner.publish(topic, payload, qos).await
+        self.inner.publish(topic, payload, qos, retain).await
     }
 
     async fn receive(&mut self) -> Result<Option<Inbound<'_>>, M::Error> {

@@ -178,7 +178,7 @@ impl Mqtt for Open<'_> {
         Ok(())
     }
 
-    async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Result<(), &'static str> {
+    async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS, _retain: bool) -> Result<(), &'static str> {
         self.line.publish(topic, payload, qos).await;
         Ok(())
     }

@@ -311,7 +311,7 @@ async fn subscribe<M: Mqtt>(connection: &mut M, filters: &[&str]) -> Result<(), 
 }
 
 async fn publish<M: Mqtt>(connection: &mut M, topic: &str, payload: &[u8], qos: QoS) -> Result<(), Seen> {
-    in_time("publish", connection.publish(topic, payload, qos)).await?.map_err(|error| seen(&error))
+    in_time("publish", connection.publish(topic, payload, qos, false)).await?.map_err(|error| seen(&error))
 }
 
 /// Why no message is received.

@@ -139,7 +139,7 @@ impl Application for Board {
     }
 
     fn message(&mut self) -> Option<Outgoing<'_>> {
-        Some(Outgoing { topic: Board::topic()?, payload: b"on", qos: QoS::AtLeastOnce })
+        Some(Outgoing { topic: Board::topic()?, payload: b"on", qos: QoS::AtLeastOnce, retain: false })
     }
 
     fn update(&mut self) -> Option<Update<'_>> {
