@@ -13,6 +13,7 @@ use ota_pal::{
     Component, FileFlash, Geometry, HardwareId, Key, KeySet, Layout, NoWatchdog, Reset, SlotId, VersionRule,
 };
 
+use crate::availability::Availability;
 use crate::connect::Network;
 use crate::lines::{Kind, now_ms, print};
 
@@ -34,6 +35,8 @@ const SEND_BYTES: usize = 2048;
 /// The longest URL.
 const URL_BYTES: usize = 2048;
 const KEEP_ALIVE_S: u16 = 30;
+/// When the application is asked again about a step that a hold postponed.
+const ASK_AGAIN_MS: u32 = 10_000;
 
 /// Options of the device program. The boot selector adds `--slot`
 ///
@@ -74,6 +77,9 @@ pub struct Options {
     /// Slot that this program was booted from; set by the boot selector
     #[arg(long, default_value = "a", value_parser = parse_slot)]
     pub slot: SlotId,
+    /// Hold updates while this file exists; its first line is reported as the reason
+    #[arg(long)]
+    pub hold: Option<PathBuf>,
     /// Exit when standard input ends
     #[arg(long)]
     pub leave_with_parent: bool,
@@ -187,19 +193,21 @@ impl Reset for Exit {
     }
 }
 
-/// An application that prints all events; the verdict of its self-test is a setting of the build.
+/// An application that prints all events and reports its availability; the verdict of its self-test is a setting of the build.
 pub struct Printing {
     /// Version of the build.
     pub version: &'static str,
     /// Verdict of the self-test.
     pub verdict: SelfTest,
+    availability: Availability,
     printed_percent: Option<u64>,
 }
 
 impl Printing {
     /// Creates the application of `version`, whose self-test ends with `verdict`.
-    pub fn new(version: &'static str, verdict: SelfTest) -> Self {
-        Self { version, verdict, printed_percent: None }
+    pub fn new(options: &Options, version: &'static str, verdict: SelfTest) -> Self {
+        let availability = Availability::new(&options.thing, HARDWARE, version, options.hold.clone());
+        Self { version, verdict, availability, printed_percent: None }
     }
 }
 
@@ -207,6 +215,21 @@ impl Application for Printing {
     fn self_test(&mut self, connected: bool) -> SelfTest {
         // A connection is required: without one the device could not be updated again.
         if connected { self.verdict } else { SelfTest::Running }
+    }
+
+    fn consent(&mut self, _step: Step, forced: bool) -> Consent {
+        match self.availability.is_held() && !forced {
+            true => Consent::Later { ms: ASK_AGAIN_MS, why: WhyLater::Held },
+            false => Consent::Now,
+        }
+    }
+
+    async fn command(&mut self) -> Command {
+        self.availability.changed().await
+    }
+
+    fn message(&mut self) -> Option<Outgoing<'_>> {
+        self.availability.message()
     }
 
     fn on_notice(&mut self, notice: Notice) {
@@ -223,6 +246,7 @@ impl Application for Printing {
     }
 
     fn on_disconnected(&mut self, why: &dyn std::fmt::Debug) {
+        self.availability.disconnected();
         print(Kind::Notice, "", &format!("disconnected: {why:?}"));
     }
 

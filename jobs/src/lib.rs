@@ -8,6 +8,7 @@
 //! | an execution, its status, its details | [`execution`], [`status`], [`details`] |
 //! | the job document of an update | [`document`] |
 //! | files over MQTT | [`stream`] |
+//! | what a device reports about itself | [`report`] |
 //! | reasons for failure and rejection | [`reason`] |
 //!
 //! Every message borrows from its bytes and has `parse` and `emit`; devices use one half, the service the other. `scan`
@@ -42,6 +43,7 @@ pub mod limits;
 pub mod notify;
 pub mod reason;
 pub mod rejected;
+pub mod report;
 mod scan;
 pub mod start_next;
 pub mod status;

@@ -33,6 +33,9 @@ pub const FILE_ID_MAX: u32 = 255;
 /// Longest key of a status detail. Unit: bytes. Source: AWS IoT API, `DetailsKey`, 1..=128.
 pub const DETAIL_KEY_BYTES_MAX: usize = 128;
 
+/// Longest text in the report of a device. Unit: bytes.
+pub const REPORT_TEXT_BYTES_MAX: usize = 128;
+
 /// Longest client token of a stream message. Unit: bytes. Source: AWS IoT developer guide, "MQTT-based file delivery".
 pub const STREAM_TOKEN_BYTES_MAX: usize = 64;
 

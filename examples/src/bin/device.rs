@@ -36,5 +36,6 @@ async fn start() -> Result<(), Error> {
     }
     print(Kind::Start, "", VERSION);
     let verdict = if SELF_TEST == "fail" { SelfTest::Failed } else { SelfTest::Passed };
-    run(options, Printing::new(VERSION, verdict)).await
+    let application = Printing::new(&options, VERSION, verdict);
+    run(options, application).await
 }
