@@ -34,6 +34,19 @@ fn each_kind_of_bad_job_is_refused_by_name_and_the_old_image_stays() {
     }
 }
 
+/// The header that names the hardware is in the first block.
+#[test]
+fn an_image_for_other_hardware_is_rejected_before_a_block_of_its_data_is_written() {
+    for route in [Route::Mqtt, Route::Http] {
+        let mut sim = sim();
+        sim.create(&Order { route, ..order("job", Kind::WrongHardware, 2) });
+        run(&mut sim);
+        assert_eq!(sim.verdict("job"), (Status::Rejected, Some(Reason::WrongHardware)), "{route:?}");
+        let written: Vec<u32> = sim.checks.progress.iter().map(|progress| progress.done_bytes).collect();
+        assert_eq!((sim.traffic.requests, written), (1, vec![1_024]), "{route:?}: the header's block, and no other");
+    }
+}
+
 #[test]
 fn a_file_that_ends_anywhere_is_too_short() {
     for (len, route) in
