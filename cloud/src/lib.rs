@@ -19,6 +19,7 @@
 pub mod access_key;
 pub mod api;
 mod clock;
+pub mod device;
 mod ids;
 pub mod job_config;
 pub mod limits;

@@ -78,6 +78,15 @@ pub const NOTIFY_RETRY: Duration = Duration::from_millis(10);
 /// Maximum number of recorded thing names; when it is reached, no thing is reported as unseen.
 pub const SEEN_THINGS_MAX: usize = 65_536;
 
+/// Maximum number of devices whose reports are stored; reports of further ones are dropped.
+pub const REPORTS_MAX: i64 = 65_536;
+
+/// Maximum number of queued reports of devices; further ones are dropped.
+pub const REPORTS_QUEUED_MAX: usize = 16_384;
+
+/// Largest report of a device. Unit: bytes.
+pub const REPORT_BYTES_MAX: usize = 4096;
+
 /// Maximum number of unseen things in a response.
 pub const UNSEEN_LISTED_MAX: usize = 10;
 

@@ -8,7 +8,8 @@ cat > policy.json <<EOF
 {"Version": "2012-10-17", "Statement": [
   {"Effect": "Allow", "Action": "iot:Connect", "Resource": "${arn}:client/${name}",
    "Condition": {"Bool": {"iot:Connection.Thing.IsAttached": "true"}}},
-  {"Effect": "Allow", "Action": "iot:Publish", "Resource": [
+  {"Effect": "Allow", "Action": ["iot:Publish", "iot:RetainPublish"], "Resource": [
+    "${arn}:topic/ota/things/${name}/report",
     "${arn}:topic/${own}/jobs/*/get",
     "${arn}:topic/${own}/jobs/*/update",
     "${arn}:topic/${own}/streams/*/get/cbor"]},

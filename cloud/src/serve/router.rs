@@ -1,4 +1,5 @@
-//! Routes incoming messages: job requests to the job actor in order, stream requests to the queue of their thing.
+//! Routes incoming messages: job requests to the job actor in order, stream requests to the queue of their thing, reports of
+//! devices to the task that stores them.
 //! This is the only place that parses topics of requests.
 
 use ota_jobs::{JobsTopic, RejectCode, Topic, TopicError};
@@ -9,6 +10,7 @@ use tokio::task::JoinSet;
 use super::files::Files;
 use super::jobs::codec;
 use super::jobs::command::Command;
+use super::jobs::device_reports;
 use super::jobs::handle::JobsHandle;
 use super::jobs::job_actor::JobActor;
 use super::jobs::messages::IncomingRequest;
@@ -23,12 +25,17 @@ use super::streams::queues::StreamQueues;
 use super::streams::request::{Operation, StreamRequest};
 use super::streams::service::Streams;
 use crate::clock::now_s;
-use crate::limits::{JOB_REQUESTS_QUEUED_MAX, TOPIC_BYTES_MAX};
+use crate::device::DeviceReport;
+use crate::limits::{JOB_REQUESTS_QUEUED_MAX, REPORTS_QUEUED_MAX, TOPIC_BYTES_MAX};
 use crate::store::Store;
 
 /// Subscriptions of the service.
-pub const FILTERS: [&str; 3] =
-    ["$aws/things/+/jobs/#", "$aws/things/+/streams/+/get/+", "$aws/things/+/streams/+/describe/+"];
+pub const FILTERS: [&str; 4] = [
+    "$aws/things/+/jobs/#",
+    "$aws/things/+/streams/+/get/+",
+    "$aws/things/+/streams/+/describe/+",
+    ota_jobs::report::FILTER,
+];
 
 /// Components that the router and its targets use.
 pub struct Components {
@@ -53,13 +60,16 @@ pub fn spawn(tasks: &mut JoinSet<()>, connection: Connection, parts: Components)
     let streams = Streams::new(parts.store.clone(), parts.files);
     let queues = StreamQueues::new(streams, outbox.publisher.clone(), parts.log.clone(), parts.aws_limits);
     let (seen_things, subscribed) = (SeenThings::default(), connection.subscribed());
+    let (reports, reports_inbox) = mpsc::channel(REPORTS_QUEUED_MAX);
     let mut router = Router {
         commands: commands.clone(),
         queues,
         outbox: outbox.clone(),
         log: parts.log,
         seen_things: seen_things.clone(),
+        reports,
     };
+    tasks.spawn(device_reports::store(parts.store.clone(), reports_inbox));
     tasks.spawn(connection.run(move |message| router.route(message)));
     tasks.spawn(JobActor::new(JobService::new(parts.store, parts.signer), outbox, subscribed).run(inbox));
     JobsHandle::new(commands, seen_things)
@@ -72,6 +82,7 @@ struct Router {
     outbox: Outbox,
     log: Log,
     seen_things: SeenThings,
+    reports: mpsc::Sender<(String, DeviceReport)>,
 }
 
 impl Router {
@@ -80,6 +91,9 @@ impl Router {
             // The topic of a response would be too long.
             let (got, start) = (message.topic.len(), quote(message.topic.as_bytes()));
             return report_error(format_args!("a topic of {got} bytes is ignored, at most {TOPIC_BYTES_MAX}: {start}"));
+        }
+        if let Some(thing) = ota_jobs::report::thing_of(&message.topic) {
+            return self.report(thing, &message.payload);
         }
         match Topic::parse(&message.topic) {
             Ok((thing, Topic::Jobs(topic))) if is_request(topic) => self.job_request(thing, topic, &message),
@@ -92,6 +106,16 @@ impl Router {
             Ok(_) | Err(TopicError::Foreign) => {}
             Err(_) if message.topic.ends_with("/rejected") || message.topic.ends_with("/accepted") => {}
             Err(error) => self.refuse(&message, &Refusal::new(RejectCode::InvalidTopic, error.to_string())),
+        }
+    }
+
+    fn report(&self, thing: &str, payload: &[u8]) {
+        let report = match device_reports::read(payload, now_s()) {
+            Ok(report) => report,
+            Err(error) => return report_error(format_args!("the report of {thing} is ignored: {error}")),
+        };
+        if self.reports.try_send((thing.to_owned(), report)).is_err() {
+            report_error(format_args!("the report of {thing} is lost: too many are queued"));
         }
     }
 

@@ -16,6 +16,7 @@ mod ota_updates;
 mod paged;
 mod pins;
 mod registry;
+mod reports;
 mod streams;
 mod things;
 
@@ -39,18 +40,19 @@ use tokio::sync::watch;
 /// The database in the data directory.
 const FILE: &str = "cloud.db";
 /// The scripts that make version 1 of the schema from an empty database, and each version from the one before.
-const SCRIPTS: [&str; 4] = [
+const SCRIPTS: [&str; 5] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
+    include_str!("schema_5.sql"),
 ];
 /// The version that they make.
 const SCHEMA_VERSION: i64 = SCRIPTS.len() as i64;
 /// SQLite's page size, set before the first table. Unit: bytes.
 const PAGE_BYTES: u64 = 4096;
 /// More than the tables and indexes that the scripts make. Unit: pages.
-const SCHEMA_PAGES_MAX: u64 = 128;
+const SCHEMA_PAGES_MAX: u64 = 256;
 /// Only the owner can read the database.
 const DATABASE_MODE: u32 = 0o600;
 /// SQLite's primary result codes, <https://www.sqlite.org/rescode.html>.

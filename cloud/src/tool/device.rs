@@ -1,13 +1,29 @@
-//! `ota device`: pins.
+//! `ota device`: list, hardware, pins.
 
 use clap::Subcommand;
 
-use super::client::{Server, escape};
+use super::client::{Client, Server, escape};
 use super::{Output, ToolError, print_line};
 use crate::api::Members;
+use crate::device::{Device, DeviceList, SetHardware};
 
 #[derive(Debug, Subcommand)]
 pub enum DeviceCommand {
+    /// List the devices with what they report: availability, hardware, version
+    List {
+        /// Part of the names
+        #[arg(default_value = "")]
+        filter: String,
+    },
+    /// Set the hardware id of devices that report none, or forget it
+    Set {
+        /// Their thing names
+        #[arg(required = true)]
+        things: Vec<String>,
+        /// Hardware id, as in image headers; empty to forget it
+        #[arg(long)]
+        hardware: String,
+    },
     /// Pin devices to the versions that they have: new jobs pass them over
     Pin {
         /// Their thing names
@@ -30,6 +46,8 @@ impl DeviceCommand {
         let client = server.client()?;
         let path = |thing: &String| format!("/api/things/{}/pin", escape(thing));
         match self {
+            Self::List { filter } => list(&client, &filter, output),
+            Self::Set { things, hardware } => things.iter().try_for_each(|thing| set(&client, thing, &hardware)),
             Self::Pin { things } => things.iter().try_for_each(|thing| client.put_empty(&path(thing))),
             Self::Unpin { things } => things.iter().try_for_each(|thing| client.delete(&path(thing), None::<&Members>)),
             Self::Pinned => {
@@ -39,4 +57,38 @@ impl DeviceCommand {
             }
         }
     }
+}
+
+/// Prints all pages.
+fn list(client: &Client, filter: &str, output: Output) -> Result<(), ToolError> {
+    let mut next = Some(1);
+    while let Some(page) = next {
+        let list: DeviceList = client.get(&format!("/api/things?filter={}&page={page}", escape(filter)))?;
+        for device in &list.things {
+            output.print(device, |device| print_line(line(device)));
+        }
+        next = list.next;
+    }
+    Ok(())
+}
+
+fn set(client: &Client, thing: &str, hardware: &str) -> Result<(), ToolError> {
+    let path = format!("/api/things/{}/hardware", escape(thing));
+    match hardware {
+        "" => client.delete(&path, None::<&SetHardware>),
+        hardware => client.set(&path, &SetHardware { hardware: hardware.to_owned() }),
+    }
+}
+
+/// A device in one line.
+fn line(device: &Device) -> String {
+    let report = device.report.as_ref();
+    let availability = match report {
+        None => "not reported".to_owned(),
+        Some(report) if report.available => "available".to_owned(),
+        Some(report) => format!("not available: {}", report.reason.as_deref().unwrap_or("no reason")),
+    };
+    let version = report.and_then(|report| report.version.as_deref()).unwrap_or("-");
+    let pinned = if device.pinned { "  pinned" } else { "" };
+    format!("{}  {availability}  {}  {version}{pinned}", device.thing, device.hardware().unwrap_or("-"))
 }

@@ -100,7 +100,7 @@ enum Command {
         #[command(subcommand)]
         command: job::JobCommand,
     },
-    /// Pin devices
+    /// List and pin devices
     Device {
         #[command(subcommand)]
         command: device::DeviceCommand,

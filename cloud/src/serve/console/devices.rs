@@ -15,6 +15,7 @@ use super::page::{Failure, Frame, page};
 use super::report::Report;
 use super::sessions::Session;
 use super::text::{Pager, status_class, status_word, time};
+use crate::device::Device;
 use crate::model::Execution;
 use crate::serve::http::app::App;
 use crate::store::PageNumber;
@@ -35,6 +36,41 @@ pub struct DevicesQuery {
 pub struct HistoryQuery {
     #[serde(default)]
     page: u32,
+}
+
+/// A device with its last execution.
+struct DeviceRow {
+    name: String,
+    /// Class and words of its availability; empty if it did not report it.
+    availability: &'static str,
+    words: String,
+    hardware: String,
+    version: String,
+    is_pinned: bool,
+    last: Option<Row>,
+}
+
+impl DeviceRow {
+    fn new(device: &Device, last: Option<&Execution>) -> Self {
+        let last = last.map(Row::new);
+        let report = device.report.as_ref();
+        let (availability, words) = match report {
+            None => ("", String::new()),
+            Some(report) if report.available => ("available", "available".to_owned()),
+            Some(report) => ("held", report.reason.clone().unwrap_or_else(|| "not available".to_owned())),
+        };
+        let reported = report.and_then(|report| report.version.clone());
+        let version = reported.or_else(|| last.as_ref().map(|last| last.report.version.clone()));
+        Self {
+            name: device.thing.clone(),
+            availability,
+            words,
+            hardware: device.hardware().unwrap_or_default().to_owned(),
+            version: version.unwrap_or_default(),
+            is_pinned: device.pinned,
+            last,
+        }
+    }
 }
 
 /// One execution.
@@ -67,8 +103,9 @@ impl Row {
 struct DevicesPage {
     frame: Frame,
     filter: String,
-    rows: Vec<Row>,
-    /// Things without an execution: of the store, and those that sent a request since the start.
+    /// Devices of the store.
+    rows: Vec<DeviceRow>,
+    /// Things that the store does not have, and that sent a request since the start.
     new: Vec<String>,
     has_more_new: bool,
     pager: Pager,
@@ -82,18 +119,19 @@ pub async fn list(
     Query(query): Query<DevicesQuery>,
 ) -> Result<Response, Failure> {
     let number = PageNumber::new(query.page);
-    let things = app.store.things_page(&query.filter, number).await?;
-    let last = app.store.last_executions(&things.rows).await?;
+    let devices = app.store.devices_page(&query.filter, number).await?;
+    let names: Vec<String> = devices.rows.iter().map(|device| device.thing.clone()).collect();
+    let last = app.store.last_executions(&names).await?;
     let last: HashMap<&str, &Execution> = last.iter().map(|execution| (execution.thing.as_str(), execution)).collect();
-    let rows = things.rows.iter().filter_map(|thing| last.get(thing.as_str())).map(|e| Row::new(e)).collect();
-    let without = things.rows.iter().filter(|thing| !last.contains_key(thing.as_str())).cloned();
-    let pager = Pager::new(&base(&query.filter), number, &things);
+    let row = |device: &Device| DeviceRow::new(device, last.get(device.thing.as_str()).copied());
+    let rows = devices.rows.iter().map(row).collect();
+    let pager = Pager::new(&base(&query.filter), number, &devices);
     let new = match number {
         PageNumber::FIRST => Some(app.store.things_without_job(&app.jobs.seen(), &query.filter).await?),
         _ => None,
     };
     let has_more_new = new.as_ref().is_some_and(|new| new.has_next);
-    let new = without.chain(new.map_or(Vec::new(), |new| new.rows)).collect();
+    let new = new.map_or(Vec::new(), |new| new.rows);
     let (frame, mqtt) = (Frame::new("devices", &session), app.console.mqtt.clone());
     Ok(page(StatusCode::OK, &DevicesPage { frame, filter: query.filter, rows, new, has_more_new, pager, mqtt }))
 }
@@ -113,7 +151,7 @@ struct DevicePage {
     frame: Frame,
     name: String,
     is_seen: bool,
-    is_pinned: bool,
+    device: DeviceRow,
     rows: Vec<Row>,
     pager: Pager,
 }
@@ -134,7 +172,8 @@ pub async fn history(
     }
     let pager = Pager::new(&format!("/devices/{name}?"), number, &executions);
     let rows = executions.rows.iter().map(Row::new).collect();
-    let is_pinned = !app.store.pinned_of(std::slice::from_ref(&name)).await?.is_empty();
+    let device = app.store.devices(std::slice::from_ref(&name)).await?.into_iter().next().unwrap_or_default();
+    let device = DeviceRow::new(&device, None);
     let frame = Frame::new("devices", &session);
-    Ok(page(StatusCode::OK, &DevicePage { frame, name, is_seen, is_pinned, rows, pager }))
+    Ok(page(StatusCode::OK, &DevicePage { frame, name, is_seen, device, rows, pager }))
 }

@@ -1,4 +1,4 @@
-//! The admin requests about things: pins.
+//! The admin requests about things: devices with their reports, pins, and hardware.
 
 use std::sync::Arc;
 
@@ -7,17 +7,75 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use axum::{Extension, Json, Router};
+use ota_pal::HardwareId;
 
 use super::app::App;
-use super::failure::{refused, store_failure};
+use super::failure::{failure, refused, store_failure};
+use super::parts::{Body, Parameters};
 use crate::api::Members;
 use crate::clock::now_s;
+use crate::device::{DeviceList, DeviceQuery, SetHardware};
 use crate::serve::access::Principal;
 use crate::serve::jobs::groups::check_things;
+use crate::store::PageNumber;
 
 /// The routes; the caller adds the check of the sender.
 pub fn router() -> Router<Arc<App>> {
-    Router::new().route("/api/pins", get(pinned)).route("/api/things/{name}/pin", put(pin).delete(unpin))
+    Router::new()
+        .route("/api/things", get(list))
+        .route("/api/things/{name}", get(show))
+        .route("/api/things/{name}/hardware", put(set_hardware).delete(unset_hardware))
+        .route("/api/pins", get(pinned))
+        .route("/api/things/{name}/pin", put(pin).delete(unpin))
+}
+
+async fn list(State(app): State<Arc<App>>, Parameters(query): Parameters<DeviceQuery>) -> Response {
+    let page = PageNumber::new(query.page);
+    match app.store.devices_page(&query.filter, page).await {
+        Ok(devices) => {
+            let next = devices.has_next.then(|| page.number().saturating_add(1));
+            Json(DeviceList { things: devices.rows, next }).into_response()
+        }
+        Err(error) => store_failure(&error),
+    }
+}
+
+async fn show(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response {
+    match app.store.devices(std::slice::from_ref(&name)).await.map(|found| found.into_iter().next()) {
+        Ok(Some(device)) => Json(device).into_response(),
+        Ok(None) => failure(StatusCode::NOT_FOUND, &format!("there is no thing {name}")),
+        Err(error) => store_failure(&error),
+    }
+}
+
+async fn set_hardware(
+    State(app): State<Arc<App>>,
+    Extension(sender): Extension<Principal>,
+    Path(name): Path<String>,
+    Body(set): Body<SetHardware>,
+) -> Response {
+    match HardwareId::new(&set.hardware) {
+        Ok(hardware) => store_hardware(&app, &name, Some(&hardware.to_string()), &sender.name).await,
+        Err(error) => failure(StatusCode::BAD_REQUEST, &format!("hardware {:?}: {error}", set.hardware)),
+    }
+}
+
+async fn unset_hardware(
+    State(app): State<Arc<App>>,
+    Extension(sender): Extension<Principal>,
+    Path(name): Path<String>,
+) -> Response {
+    store_hardware(&app, &name, None, &sender.name).await
+}
+
+async fn store_hardware(app: &App, name: &str, hardware: Option<&str>, by: &str) -> Response {
+    if let Err(error) = check_things(&[name.to_owned()]) {
+        return refused(&error);
+    }
+    match app.store.set_hardware(name, hardware, by, now_s()).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => store_failure(&error),
+    }
 }
 
 async fn pinned(State(app): State<Arc<App>>) -> Response {

@@ -9,6 +9,7 @@ pub mod admin_error;
 pub mod changes;
 pub mod codec;
 pub mod command;
+pub mod device_reports;
 pub mod document;
 mod expiry_gate;
 pub mod file_types;

@@ -3,8 +3,9 @@
 //! A client belongs to one thing: with TLS, the thing in the common name of its certificate; without TLS, the thing in its
 //! client id. A client id is the thing's name, optionally followed by a dot and a suffix for further connections.
 //! The name must be a valid thing name: `+` would otherwise be a wildcard for the topics of all things.
-//! A thing may publish and subscribe below `$aws/things/{thing}/` and on topics without `$`. Only the service, which
-//! authenticates with a password generated at start, may use all topics.
+//! A thing may publish and subscribe below `$aws/things/{thing}/` and `ota/things/{thing}/`, and on other topics without `$`.
+//! A filter of wildcards, such as `#`, also matches the reports of other devices. Only the service, which authenticates with a
+//! password generated at start, may use all topics.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -100,12 +101,12 @@ pub fn is_thing_name(name: &str) -> bool {
 /// Returns whether a client of this thing may publish to this topic or subscribe to this filter.
 pub fn is_allowed(thing: &str, filter: &str) -> bool {
     let filter = shared_filter(filter);
-    if !filter.starts_with('$') {
+    let of_things = filter.strip_prefix("$aws/things/").or_else(|| filter.strip_prefix("ota/things/"));
+    let Some(rest) = of_things else {
         // `#` and `+` do not match topics that begin with `$` (MQTT 5, section 4.7.2).
-        return true;
-    }
-    let rest = filter.strip_prefix("$aws/things/").and_then(|rest| rest.strip_prefix(thing));
-    is_thing_name(thing) && rest.is_some_and(|rest| rest.starts_with('/'))
+        return !filter.starts_with('$');
+    };
+    is_thing_name(thing) && rest.strip_prefix(thing).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Returns the filter inside a shared subscription (MQTT 5, section 4.8.2), or the filter itself.
@@ -140,6 +141,10 @@ mod tests {
             ("$share/g/$aws/things/other/#", false),
             ("$SYS/#", false),
             ("$aws/things/lamp", false),
+            ("ota/things/lamp/report", true),
+            ("ota/things/lamp2/report", false),
+            ("ota/things/door/report", false),
+            ("$share/g/ota/things/door/report", false),
         ] {
             assert_eq!(is_allowed("lamp", filter), allowed, "{filter}");
         }

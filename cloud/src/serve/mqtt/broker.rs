@@ -24,8 +24,9 @@ use crate::serve::log::{quote, report_error};
 const SESSION_EXPIRY: Duration = Duration::from_secs(3600);
 /// AWS IoT Core has no QoS 2.
 const QOS_MAX: u8 = 1;
-/// Maximum number of retained messages; the protocol needs none.
-const RETAINED_MAX: usize = 1000;
+/// Maximum number of retained messages: a report of each device. Further ones are delivered and not kept; the service stores
+/// what it received.
+const RETAINED_MAX: usize = CONNECTIONS_MAX;
 
 /// A running broker.
 pub struct EmbeddedBroker {

@@ -1,0 +1,105 @@
+//! What devices report about themselves: availability in the console, and a large fleet.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+#[path = "common/console.rs"]
+mod console;
+
+use std::time::{Duration, Instant};
+
+use common::{Device, TIMEOUT, TempDir, TestService, request};
+use console::{Console, start};
+use ota_cloud::limits::PAGE_ROWS_MAX;
+use rumqttc::v5::mqttbytes::QoS;
+
+async fn report(device: &Device, thing: &str, report: &str) {
+    let topic = format!("ota/things/{thing}/report");
+    device.client.publish(topic, QoS::AtLeastOnce, true, report.to_owned()).await.unwrap();
+}
+
+/// Returns the page once it contains `text`.
+async fn shown(console: &Console<'_>, path: &str, text: &str) -> String {
+    let until = Instant::now() + TIMEOUT;
+    loop {
+        let page = console.page(path).await;
+        if page.contains(text) {
+            return page;
+        }
+        assert!(Instant::now() < until, "no {text}: {page}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Sends an admin request; returns status and text.
+async fn answer(world: &TestService, method: &str, path: &str, body: &str) -> (u16, String) {
+    let headers = format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", world.token);
+    let answer = request(world.service.http, method, path, &headers, body.as_bytes()).await;
+    (answer.status, answer.text())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_shows_whether_a_device_is_available_and_why_not() {
+    let dir = TempDir::new();
+    let world = start(&dir).await;
+    let console = Console::sign_in(&world).await;
+    let (lamp, _) = Device::connect(world.port(), "lamp", "$aws/things/lamp/#").await;
+    let available = "<span class=\"state available\">available</span>";
+    report(&lamp, "lamp", r#"{"available":true,"hardware":"board-7","version":"1.2.3"}"#).await;
+    let page = shown(&console, "/devices", available).await;
+    assert!(page.contains("board-7") && page.contains("1.2.3"), "{page}");
+    report(&lamp, "lamp", r#"{"available":false,"reason":"<pump>"}"#).await;
+    let held = shown(&console, "/devices", "<span class=\"state held\">&#60;pump&#62;</span>").await;
+    assert!(!held.contains(available), "{held}");
+    shown(&console, "/devices/lamp", "&#60;pump&#62;").await;
+    // What is no report changes nothing, and neither does that of another device.
+    report(&lamp, "lamp", r#"{"available":"maybe"}"#).await;
+    report(&lamp, "door", r#"{"available":true}"#).await;
+    report(&lamp, "lamp", r#"{"available":true}"#).await;
+    let page = shown(&console, "/devices", available).await;
+    assert!(!page.contains("door"), "{page}");
+    // The broker keeps the last report for those that subscribe later.
+    let (mut later, granted) = Device::connect(world.port(), "lamp.probe", "ota/things/lamp/report").await;
+    assert!(granted);
+    assert_eq!(later.json("/report").await["available"], true);
+    world.service.stop().await;
+}
+
+/// Of real connections, each with a report. Prints how long the list takes; `-- --nocapture` shows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_devices_are_listed_in_pages() {
+    const DEVICES: usize = 1000;
+    let dir = TempDir::new();
+    let world = start(&dir).await;
+    let console = Console::sign_in(&world).await;
+    for batch in (0..DEVICES).collect::<Vec<_>>().chunks(50) {
+        let mut connected = Vec::new();
+        for number in batch {
+            let name = format!("device-{number:04}");
+            let (device, _) = Device::connect(world.port(), &name, &format!("ota/things/{name}/report")).await;
+            report(&device, &name, &format!(r#"{{"available":true,"hardware":"board-7","version":"1.0.{number}"}}"#))
+                .await;
+            connected.push(device);
+        }
+        for device in &mut connected {
+            device.next("/report").await;
+        }
+    }
+    let pages = DEVICES / usize::try_from(PAGE_ROWS_MAX).unwrap();
+    shown(&console, &format!("/devices?page={pages}"), "device-0999").await;
+    let (mut names, mut took) = (std::collections::BTreeSet::new(), Vec::new());
+    for page in 1..=pages {
+        let begin = Instant::now();
+        let text = console.page(&format!("/devices?page={page}")).await;
+        took.push(begin.elapsed());
+        names.extend(text.split("href=\"/devices/").skip(1).map(|rest| rest[..11].to_owned()));
+        assert_eq!(text.contains("rel=\"next\""), page < pages, "{page}");
+    }
+    assert_eq!(names.len(), DEVICES);
+    let whole: Duration = took.iter().sum();
+    println!("{DEVICES} devices on {pages} pages: {whole:?}, the slowest page {:?}", took.iter().max().unwrap());
+    let list = answer(&world, "GET", "/api/things?filter=099&page=1", "").await.1;
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(list["things"].as_array().unwrap().len(), 11, "device-0099 and device-0990 to device-0999");
+    world.service.stop().await;
+}
