@@ -46,6 +46,9 @@ pub struct NewJob {
     /// Description and the like; only of jobs of the AWS control API.
     #[serde(skip)]
     pub details: JobDetails,
+    /// Whether images may be for other hardware than that of the things; such a device rejects them.
+    #[serde(default)]
+    pub any_hardware: bool,
 }
 
 /// Download protocol, spelled as in the job document.
@@ -99,6 +102,9 @@ pub struct CreateResponse {
     /// Things of the job that it passes over because they are pinned, at most `UNSEEN_LISTED_MAX` of them.
     #[serde(default)]
     pub pinned: Vec<String>,
+    /// Number of things whose hardware the service does not have; their devices check it.
+    #[serde(default)]
+    pub unknown_hardware: u64,
 }
 
 /// Response to `POST /api/jobs/{id}/cancel`.

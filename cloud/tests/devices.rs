@@ -1,16 +1,19 @@
-//! What devices report about themselves: availability in the console, and a large fleet.
+//! What devices report about themselves: availability in the console, hardware before a job is queued, and a large fleet.
 
 #![allow(clippy::unwrap_used)]
 
 mod common;
 #[path = "common/console.rs"]
 mod console;
+#[path = "common/image.rs"]
+mod image;
 
 use std::time::{Duration, Instant};
 
 use common::{Device, TIMEOUT, TempDir, TestService, request};
-use console::{Console, start};
+use console::{Console, jobs, start};
 use ota_cloud::limits::PAGE_ROWS_MAX;
+use ota_pal::HardwareId;
 use rumqttc::v5::mqttbytes::QoS;
 
 async fn report(device: &Device, thing: &str, report: &str) {
@@ -62,6 +65,36 @@ async fn the_console_shows_whether_a_device_is_available_and_why_not() {
     let (mut later, granted) = Device::connect(world.port(), "lamp.probe", "ota/things/lamp/report").await;
     assert!(granted);
     assert_eq!(later.json("/report").await["available"], true);
+    world.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_for_other_hardware_is_refused_before_anything_is_queued() {
+    let dir = TempDir::new();
+    let world = start(&dir).await;
+    let console = Console::sign_in(&world).await;
+    let fits = image::upload(&world, "fits.img", &image::header(2, 0)).await;
+    let other = ota_pal::Header { hardware: HardwareId::new("board-8").unwrap(), ..image::header(2, 0) };
+    let other = image::upload(&world, "other.img", &other).await;
+    let (lamp, _) = Device::connect(world.port(), "lamp", "$aws/things/lamp/#").await;
+    report(&lamp, "lamp", r#"{"available":true,"hardware":"board-7"}"#).await;
+    shown(&console, "/devices", "board-7").await;
+    assert_eq!(answer(&world, "PUT", "/api/things/door/hardware", r#"{"hardware":"board-7"}"#).await.0, 204);
+    assert_eq!(answer(&world, "PUT", "/api/things/door/hardware", r#"{"hardware":"a b"}"#).await.0, 400);
+    let job = |image: &str, any: bool| {
+        let things = r#"["fan","lamp","door"]"#;
+        format!(r#"{{"things":{things},"files":[{{"image":"{image}"}}],"any_hardware":{any}}}"#)
+    };
+    let refused = answer(&world, "PUT", "/api/jobs/one", &job(&other, false)).await;
+    let reason = r#"{"error":"the image is for board-8, not for door (board-7), lamp (board-7)"}"#;
+    assert_eq!(refused, (409, reason.to_owned()));
+    let form = format!("step=review&id=one&image={other}&names=lamp&protocols=MQTT");
+    let refused = console.post("/new", &form).await;
+    assert!(refused.status == 422 && refused.text().contains("not for lamp (board-7)"), "{}", refused.text());
+    assert!(jobs(&world).await["jobs"].as_array().unwrap().is_empty());
+    let taken = answer(&world, "PUT", "/api/jobs/one", &job(&fits, false)).await;
+    assert_eq!((taken.0, taken.1.contains(r#""unknown_hardware":1"#)), (201, true), "{}", taken.1);
+    assert_eq!(answer(&world, "PUT", "/api/jobs/two", &job(&other, true)).await.0, 201);
     world.service.stop().await;
 }
 

@@ -66,6 +66,9 @@ pub struct UpdateOptions {
     /// Accept images without an image header, and signatures of other kinds
     #[arg(long)]
     raw: bool,
+    /// Accept things of other hardware than the images are for; a device rejects such an image
+    #[arg(long)]
+    any_hardware: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -110,6 +113,10 @@ impl Create {
         for thing in &created.pinned {
             print_note(format_args!("thing {thing} is pinned: the job passes it over"));
         }
+        if created.unknown_hardware > 0 {
+            let count = created.unknown_hardware;
+            print_note(format_args!("the hardware of {count} things is unknown: their devices check the image"));
+        }
         output.print(&Created { id: &id, created: &created }, |created| print_line(created.id));
         Ok(id)
     }
@@ -139,6 +146,7 @@ impl Create {
             timeout_minutes: self.options.timeout_minutes,
             config: self.config.config()?,
             forced: self.forced,
+            any_hardware: self.options.any_hardware,
             ..NewJob::default()
         })
     }

@@ -165,7 +165,7 @@ impl From<SignatureRefusal> for AwsError {
 impl From<AdminError> for AwsError {
     fn from(error: AdminError) -> Self {
         match error {
-            AdminError::Bad(text) => Self::invalid(text),
+            AdminError::Bad(text) | AdminError::Misfit(text) => Self::invalid(text),
             AdminError::Store(error) => error.into(),
             AdminError::NoJob(_) | AdminError::NoGroup(_) | AdminError::NoThing(_) | AdminError::NoExecution { .. } => {
                 Self::not_found(error.to_string())

@@ -20,7 +20,7 @@ use crate::api::NewJob;
 use crate::clock::now_s;
 use crate::limits::{PAGE_ROWS_MAX, TIMER_MINUTES, UNSEEN_LISTED_MAX};
 use crate::serve::http::app::App;
-use crate::serve::jobs::file_types;
+use crate::serve::http::new_job::prepare;
 use crate::serve::jobs::job_admin::{self, Created};
 use crate::store::{PageNumber, Paged, StoreError};
 
@@ -129,7 +129,7 @@ async fn create(app: &App, headers: &HeaderMap, session: &Session, draft: &Draft
     }
 }
 
-/// The job of the form with the types of its files.
+/// The job of the form with the types of its files, which fit its devices.
 async fn complete(app: &App, draft: &Draft) -> Result<Result<NewJob, String>, Failure> {
     let mut job = match draft.job() {
         Ok(job) => job,
@@ -139,8 +139,8 @@ async fn complete(app: &App, draft: &Draft) -> Result<Result<NewJob, String>, Fa
     if let Err(error) = schedule.map_or(Ok(()), |schedule| schedule.check_at(now_s())) {
         return Ok(Err(error));
     }
-    match file_types::set(&app.store, &app.files, &mut job).await {
-        Ok(()) => Ok(Ok(job)),
+    match prepare(app, &mut job).await {
+        Ok(_) => Ok(Ok(job)),
         Err(error) => Ok(Err(refusal(error)?)),
     }
 }

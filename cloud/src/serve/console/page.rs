@@ -112,7 +112,7 @@ impl IntoResponse for Failure {
 /// The reason why the job service refused a request, for the reader; a fault of the service is a failure.
 pub fn refusal(error: AdminError) -> Result<String, Failure> {
     match error {
-        AdminError::Bad(text) => Ok(text),
+        AdminError::Bad(text) | AdminError::Misfit(text) => Ok(text),
         AdminError::Ended { id, status } => Ok(format!("job {id} is {status}: nothing is left to cancel")),
         AdminError::Store(error @ StoreError::JobExists { .. }) => Ok(error.to_string()),
         AdminError::NoGroup(name) => Ok(format!("There is no group {name}.")),

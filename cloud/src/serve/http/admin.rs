@@ -11,15 +11,16 @@ use axum::{Extension, Json, Router};
 
 use super::app::App;
 use super::failure::{failure, refused, store_failure};
+use super::new_job::prepare;
 use super::parts::{Body, Parameters};
 use super::upload::{self, Label};
-use crate::api::{CancelQuery, EventQuery, JobList, JobRow, JobView, NewJob, SIGNATURE_HEADER};
+use crate::api::{CancelQuery, CreateResponse, EventQuery, JobList, JobRow, JobView, NewJob, SIGNATURE_HEADER};
 use crate::clock::now_s;
 use crate::limits::EVENTS_WAIT_MAX;
 use crate::model::Event;
 use crate::serve::access::Principal;
 use crate::serve::files::UploadError;
-use crate::serve::jobs::file_types;
+use crate::serve::jobs::admin_error::AdminError;
 use crate::store::StoreError;
 
 /// The routes; the caller adds the check of the sender.
@@ -68,11 +69,11 @@ async fn create(
     Path(id): Path<String>,
     Body(mut job): Body<NewJob>,
 ) -> Response {
-    let created = match file_types::set(&app.store, &app.files, &mut job).await {
-        Ok(()) => app.jobs.create(id, job, &sender.name).await,
-        Err(error) => Err(error),
+    let created = async {
+        let unknown_hardware = prepare(&app, &mut job).await?;
+        Ok::<_, AdminError>(CreateResponse { unknown_hardware, ..app.jobs.create(id, job, &sender.name).await? })
     };
-    match created {
+    match created.await {
         Ok(created) => (StatusCode::CREATED, Json(created)).into_response(),
         Err(error) => refused(&error),
     }

@@ -17,7 +17,7 @@ pub fn refused(error: &AdminError) -> Response {
         AdminError::NoGroup(_) | AdminError::NoJob(_) | AdminError::NoThing(_) | AdminError::NoExecution { .. } => {
             StatusCode::NOT_FOUND
         }
-        AdminError::Ended { .. } | AdminError::State(_) | AdminError::Version { .. } => StatusCode::CONFLICT,
+        AdminError::Misfit(_) | AdminError::Ended { .. } | AdminError::State(_) | AdminError::Version { .. } => StatusCode::CONFLICT,
         AdminError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
     };
     failure(status, &error.to_string())

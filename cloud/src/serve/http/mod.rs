@@ -10,6 +10,7 @@ mod failure;
 mod groups;
 pub mod images;
 pub mod listener;
+pub mod new_job;
 mod parts;
 mod range;
 mod things;

@@ -29,6 +29,8 @@ pub enum AdminError {
         /// The version that is stored.
         got: u64,
     },
+    /// An image is not for the hardware of a thing; the text names both.
+    Misfit(String),
     /// The job has ended; nothing can be cancelled.
     Ended {
         /// The job.
@@ -45,7 +47,7 @@ pub enum AdminError {
 impl std::fmt::Display for AdminError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Bad(text) | Self::State(text) => f.write_str(text),
+            Self::Bad(text) | Self::State(text) | Self::Misfit(text) => f.write_str(text),
             Self::NoJob(id) => write!(f, "there is no job {id}"),
             Self::NoGroup(name) => write!(f, "there is no group {name}"),
             Self::NoThing(name) => write!(f, "there is no thing {name}"),

@@ -38,7 +38,7 @@ impl JobsHandle {
         let unseen = self.unseen(&job.things);
         let mut pinned = self.ask(|done| Command::Create { id, job: Box::new(job), by: by.to_owned(), done }).await?;
         pinned.truncate(UNSEEN_LISTED_MAX);
-        Ok(CreateResponse { unseen, pinned })
+        Ok(CreateResponse { unseen, pinned, unknown_hardware: 0 })
     }
 
     /// Cancels a job for the account or token `by`. Its executions are stored as cancelled when this returns; things are notified afterwards.

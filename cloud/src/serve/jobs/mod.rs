@@ -13,6 +13,7 @@ pub mod device_reports;
 pub mod document;
 mod expiry_gate;
 pub mod file_types;
+pub mod fit;
 pub mod groups;
 pub mod handle;
 pub mod job_actor;
