@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::job_config::JobConfig;
-use crate::model::{Execution, Job, JobDetails};
+use crate::model::{Counts, Execution, Job, JobDetails};
 use crate::store::JobSummary;
 
 /// Header of an image upload: the signature in base64; its kind is derived from its format. Absent: an unsigned image.
@@ -161,6 +161,11 @@ impl JobRow {
         let status = job_status(job.canceled, done, job.config.start_s(), now_s).to_owned();
         let executions = job.counts.iter().cloned().collect();
         Self { id: job.id.clone(), status, created_at_s: job.created_at_s, executions, waiting: job.waiting }
+    }
+
+    /// The state of a job of which so much is done.
+    pub fn status_of(job: &Job, counts: &Counts, now_s: u64) -> &'static str {
+        job_status(job.canceled, !job.continuous && counts.is_ended(), job.config.start_s(), now_s)
     }
 }
 

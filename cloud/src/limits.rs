@@ -87,6 +87,9 @@ pub const REPORTS_QUEUED_MAX: usize = 16_384;
 /// Largest report of a device. Unit: bytes.
 pub const REPORT_BYTES_MAX: usize = 4096;
 
+/// Silence after which a request begins a session, with an external broker. A device that polls more often has one session.
+pub const SESSION_SILENCE: Duration = Duration::from_secs(60);
+
 /// Maximum number of unseen things in a response.
 pub const UNSEEN_LISTED_MAX: usize = 10;
 
@@ -128,6 +131,12 @@ pub const EVENTS_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Number of jobs that `GET /api/jobs` returns, newest first.
 pub const JOBS_LISTED_MAX: i64 = 1000;
+
+/// Maximum number of earlier jobs of a thing among which a revert finds the image before.
+pub const EARLIER_JOBS_MAX: u64 = 10;
+
+/// Number of releases that `GET /api/releases` returns, newest first.
+pub const RELEASES_LISTED_MAX: i64 = 100;
 
 /// Maximum number of rows of a list on one page of the console.
 pub const PAGE_ROWS_MAX: i64 = 100;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum Role {
     /// Reads everything but accounts and tokens.
     Viewer,
-    /// Uploads images, creates and cancels jobs, changes groups, pins and hardware.
+    /// Uploads images, creates and cancels jobs and releases, changes groups, pins and hardware.
     Operator,
     /// Adds and removes accounts and tokens.
     Admin,

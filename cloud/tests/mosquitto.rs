@@ -90,3 +90,28 @@ async fn the_service_works_at_mosquitto_and_comes_back_to_it() {
     assert!(answered, "the service did not reconnect");
     world.service.stop().await;
 }
+
+/// This broker passes on no connection of a device.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_at_mosquitto_begins_with_the_first_request_after_a_silence() {
+    let dir = TempDir::new();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let Some(_broker) = Mosquitto::start(&dir, port) else {
+        return common::skip("mosquitto");
+    };
+    let url = format!("mqtt://127.0.0.1:{port}");
+    let external = Some(ExternalBroker { url, ca: None, identity: None });
+    let world = TestService::start(Config { broker: external, ..config(dir.path()) }).await;
+    let (mut device, _) = Device::connect(port, "lamp", "$aws/things/lamp/#").await;
+    let image = world.upload(b"image").await;
+    let release = format!(r#"{{"job":{{"things":["lamp"],"files":[{{"image":"{image}"}}]}}}}"#);
+    let json = "Content-Type: application/json\r\n";
+    world.admin("PUT", "/api/releases/one", json, release.as_bytes()).await;
+    device.publish("$aws/things/lamp/jobs/$next/get", "{}").await;
+    assert_eq!(device.json("/$next/get/accepted").await["execution"]["jobId"], "one");
+    world.admin("PUT", "/api/releases/two", json, release.as_bytes()).await;
+    device.publish("$aws/things/lamp/jobs/get", "{}").await;
+    let pending = device.json("/jobs/get/accepted").await;
+    assert_eq!(pending["queuedJobs"].as_array().unwrap().len(), 1, "no silence came before it: {pending}");
+    world.service.stop().await;
+}

@@ -50,6 +50,7 @@ use self::files::Files;
 use self::http::app::App;
 use self::http::listener;
 use self::http::url_limit::UrlLimit;
+use self::jobs::sessions::Sessions;
 use self::log::{Log, report_error};
 use self::mqtt::transport::{self, BrokerAddress, Publisher};
 #[cfg(feature = "broker")]
@@ -110,7 +111,8 @@ impl Service {
         let log = Log::new(config.format);
 
         let mut tasks = JoinSet::new();
-        let broker = start_broker(&config, &mut tasks).await?;
+        let queue = router::queue();
+        let broker = start_broker(&config, &mut tasks, Sessions::new(queue.0.clone())).await?;
         let (publisher, connection) = transport::connect(&broker.address, &router::FILTERS);
         let subscribed = connection.subscribed();
         let jobs = router::spawn(
@@ -123,7 +125,9 @@ impl Service {
                 publisher: publisher.clone(),
                 log: log.clone(),
                 aws_limits: config.aws_limits,
+                has_sessions: config.broker.is_none(),
             },
+            queue,
         );
         wait_until_subscribed(subscribed.clone()).await?;
         let url_limit = UrlLimit::new(connections_max() / URL_CONNECTIONS_SHARE);
@@ -181,10 +185,10 @@ struct Broker {
     embedded: Option<broker::EmbeddedBroker>,
 }
 
-async fn start_broker(config: &Config, tasks: &mut JoinSet<()>) -> Result<Broker, ServeError> {
+async fn start_broker(config: &Config, tasks: &mut JoinSet<()>, sessions: Sessions) -> Result<Broker, ServeError> {
     match &config.broker {
         Some(external) => external_broker(external),
-        None => embedded_broker(config, tasks).await,
+        None => embedded_broker(config, tasks, sessions).await,
     }
 }
 
@@ -201,13 +205,13 @@ fn external_broker(external: &ExternalBroker) -> Result<Broker, ServeError> {
 
 /// With TLS the broker listens on a loopback port, and the proxy on the configured address.
 #[cfg(feature = "broker")]
-async fn embedded_broker(config: &Config, tasks: &mut JoinSet<()>) -> Result<Broker, ServeError> {
+async fn embedded_broker(config: &Config, tasks: &mut JoinSet<()>, sessions: Sessions) -> Result<Broker, ServeError> {
     let acl = Arc::new(acl::Acl::new(config.tls.is_some()));
     let inside = match config.tls {
         Some(_) => SocketAddr::from(([127, 0, 0, 1], 0)),
         None => config.mqtt,
     };
-    let embedded = broker::EmbeddedBroker::start(inside, Arc::clone(&acl)).await?;
+    let embedded = broker::EmbeddedBroker::start(inside, Arc::clone(&acl), sessions).await?;
     let mut shown = embedded.address;
     if let Some(files) = &config.tls {
         let acceptor = TlsAcceptor::from(tls::mutual(files)?);
@@ -225,7 +229,7 @@ async fn embedded_broker(config: &Config, tasks: &mut JoinSet<()>) -> Result<Bro
 }
 
 #[cfg(not(feature = "broker"))]
-async fn embedded_broker(_: &Config, _: &mut JoinSet<()>) -> Result<Broker, ServeError> {
+async fn embedded_broker(_: &Config, _: &mut JoinSet<()>, _: Sessions) -> Result<Broker, ServeError> {
     Err(ServeError::Option("built without the embedded broker: --broker is needed".to_owned()))
 }
 

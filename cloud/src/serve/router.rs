@@ -2,6 +2,8 @@
 //! devices to the task that stores them.
 //! This is the only place that parses topics of requests.
 
+use std::time::Instant;
+
 use ota_jobs::{JobsTopic, RejectCode, Topic, TopicError};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -17,6 +19,7 @@ use super::jobs::messages::IncomingRequest;
 use super::jobs::rules::Refusal;
 use super::jobs::seen_things::SeenThings;
 use super::jobs::service::JobService;
+use super::jobs::sessions::{Sessions, Silences};
 use super::log::{Direction, Log, quote, report_error};
 use super::mqtt::outbox::{Outbox, thing_of_topic};
 use super::mqtt::transport::{Connection, Incoming, Publisher};
@@ -51,11 +54,22 @@ pub struct Components {
     pub log: Log,
     /// Limit each thing to AWS's bytes per second.
     pub aws_limits: bool,
+    /// Whether the broker passes on the begin of sessions; otherwise the router finds them.
+    pub has_sessions: bool,
+}
+
+/// The queue of the job actor, which exists before it: a broker begins sessions earlier.
+pub fn queue() -> (mpsc::Sender<Command>, mpsc::Receiver<Command>) {
+    mpsc::channel(JOB_REQUESTS_QUEUED_MAX)
 }
 
 /// Starts the tasks of the service.
-pub fn spawn(tasks: &mut JoinSet<()>, connection: Connection, parts: Components) -> JobsHandle {
-    let (commands, inbox) = mpsc::channel(JOB_REQUESTS_QUEUED_MAX);
+pub fn spawn(
+    tasks: &mut JoinSet<()>,
+    connection: Connection,
+    parts: Components,
+    (commands, inbox): (mpsc::Sender<Command>, mpsc::Receiver<Command>),
+) -> JobsHandle {
     let outbox = Outbox { publisher: parts.publisher, log: parts.log.clone() };
     let streams = Streams::new(parts.store.clone(), parts.files);
     let queues = StreamQueues::new(streams, outbox.publisher.clone(), parts.log.clone(), parts.aws_limits);
@@ -67,9 +81,11 @@ pub fn spawn(tasks: &mut JoinSet<()>, connection: Connection, parts: Components)
         outbox: outbox.clone(),
         log: parts.log,
         seen_things: seen_things.clone(),
+        silences: (!parts.has_sessions).then(Silences::default),
         reports,
     };
-    tasks.spawn(device_reports::store(parts.store.clone(), reports_inbox));
+    let sessions = Sessions::new(commands.clone());
+    tasks.spawn(device_reports::store(parts.store.clone(), sessions, reports_inbox));
     tasks.spawn(connection.run(move |message| router.route(message)));
     tasks.spawn(JobActor::new(JobService::new(parts.store, parts.signer), outbox, subscribed).run(inbox));
     JobsHandle::new(commands, seen_things)
@@ -82,6 +98,8 @@ struct Router {
     outbox: Outbox,
     log: Log,
     seen_things: SeenThings,
+    /// With a broker that does not pass on the begin of sessions.
+    silences: Option<Silences>,
     reports: mpsc::Sender<(String, DeviceReport)>,
 }
 
@@ -119,8 +137,12 @@ impl Router {
         }
     }
 
-    fn job_request(&self, thing: &str, topic: JobsTopic<'_>, message: &Incoming) {
+    fn job_request(&mut self, thing: &str, topic: JobsTopic<'_>, message: &Incoming) {
         self.seen_things.add(thing);
+        if self.silences.as_mut().is_some_and(|silences| silences.ends(thing, Instant::now())) {
+            // If the queue is full, so it is for the request, which is refused.
+            let _ = self.commands.try_send(Command::Session { thing: thing.to_owned() });
+        }
         self.log.message(Direction::In, &message.topic, thing, &quote(&message.payload));
         let request = codec::request(topic, &message.payload);
         let (thing, topic, payload) = (thing.to_owned(), message.topic.clone(), message.payload.clone());

@@ -75,10 +75,12 @@ mod tests {
         };
         let things = vec!["lamp".to_owned()];
         let job = NewJob { things: things.clone(), files: vec![file], ..NewJob::default() };
-        job_admin::create(&store, "streamed", &job, "ann").await.unwrap();
+        job_admin::create(&store, "streamed", &job, "ann", None).await.unwrap();
         let document = format!(r#"{{"url":"${{presigned-url:{named}}}"}}"#);
         let document = Some(serde_json::value::RawValue::from_string(document).unwrap());
-        job_admin::create(&store, "custom", &NewJob { things, document, ..NewJob::default() }, "ann").await.unwrap();
+        job_admin::create(&store, "custom", &NewJob { things, document, ..NewJob::default() }, "ann", None)
+            .await
+            .unwrap();
 
         remove(&store, &files, begin_s + UNUSED_IMAGE_AGE.as_secs()).await.unwrap();
         for id in [&streamed, &named, &unused, &without_file] {

@@ -99,7 +99,8 @@ impl Store {
     }
 }
 
-fn image(row: &sqlx::sqlite::SqliteRow) -> Result<Image, StoreError> {
+/// Reads id, name, size, digest and signature from the first columns.
+pub(super) fn image(row: &sqlx::sqlite::SqliteRow) -> Result<Image, StoreError> {
     Ok(Image {
         id: row.try_get(0)?,
         name: row.try_get(1)?,

@@ -137,7 +137,10 @@ mod tests {
             (job("begun", begin("2023-11-14 22:13"), false), &lamp),
             (job("canceled", begin("2023-11-15 22:14"), true), &lamp),
         ] {
-            store.create_job(&NewJobRecord { job: &job, things, files: &[], groups: &[], by: "test" }).await.unwrap();
+            store
+                .create_job(&NewJobRecord { job: &job, things, files: &[], groups: &[], by: "test", release: None })
+                .await
+                .unwrap();
         }
         store.mark_canceled("canceled", false, "cancelled", None).await.unwrap();
 

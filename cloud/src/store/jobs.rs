@@ -8,6 +8,7 @@ use crate::clock::now_ms;
 use crate::job_config::JobConfig;
 use crate::limits::JOBS_LISTED_MAX;
 use crate::model::{AuditNote, Counts, Job};
+use crate::release_plan::{Mode, ReleasePlan};
 
 /// Value of the column `canceled`: the queued executions are cancelled.
 const CANCELED: i64 = 1;
@@ -28,6 +29,15 @@ pub struct NewJobRecord<'a> {
     pub groups: &'a [String],
     /// The account or token that creates it.
     pub by: &'a str,
+    /// What makes it a release, if it is one.
+    pub release: Option<&'a ReleasePlan>,
+}
+
+impl NewJobRecord<'_> {
+    /// Whether its things get their executions with their next sessions.
+    fn is_on_session(&self) -> bool {
+        self.release.is_some_and(|plan| plan.mode == Mode::OnSession)
+    }
 }
 
 /// A job in a list, with the number of executions per status.
@@ -78,14 +88,21 @@ impl Store {
             add_groups(&mut tx, &job.id, created.groups).await?;
         }
         insert_things(&mut tx, created.things, job.created_at_s).await?;
-        let (has_waiting, count) = (job.config.has_waiting(), created.things.len());
+        if let Some(plan) = created.release {
+            insert_release(&mut tx, &job.id, plan).await?;
+        }
+        let (has_waiting, count) = (job.config.has_waiting() || created.is_on_session(), created.things.len());
         let things = if count == 1 { "thing" } else { "things" };
-        let waiting = if has_waiting { ", to be rolled out" } else { "" };
+        let waiting = match (has_waiting, created.is_on_session()) {
+            (false, _) => "",
+            (true, false) => ", to be rolled out",
+            (true, true) => ", each with its next session",
+        };
         let text = format!("created for {count} {things}{waiting}");
         let note = AuditNote::new("job", text).by(created.by).of_job(&job.id);
         let mut newest = events::add(&mut tx, &note).await?;
         match has_waiting {
-            true => insert_waiting(&mut tx, &job.id, created.things).await?,
+            true => insert_waiting(&mut tx, created).await?,
             false => newest = insert_executions(&mut tx, &job.id, created.things, job.created_at_s).await?.max(newest),
         }
         tx.commit().await?;
@@ -149,11 +166,12 @@ impl Store {
         Ok(Counts { waiting: uint(waiting, "waiting")?, executions })
     }
 
-    /// Returns the jobs with a configuration that have things or executions left, or may get some, oldest first.
+    /// Returns the releases and the jobs with a configuration that have things or executions left, or may get some, oldest first.
     pub async fn unfinished_rollouts(&self) -> Result<Vec<Job>, StoreError> {
         let rows = sqlx::query(
             "SELECT id, document, stream, timeout_s, canceled, created_at_s, config, continuous, details FROM jobs
-             WHERE canceled = 0 AND config <> '{}' AND (continuous = 1 OR EXISTS (SELECT 1 FROM waiting WHERE job_id = jobs.id) OR
+             WHERE canceled = 0 AND (config <> '{}' OR id IN (SELECT job_id FROM releases)) AND
+             (continuous = 1 OR EXISTS (SELECT 1 FROM waiting WHERE job_id = jobs.id) OR
               EXISTS (SELECT 1 FROM executions WHERE job_id = jobs.id AND status IN ('IN_PROGRESS', 'QUEUED')))
              ORDER BY seq",
         )
@@ -208,17 +226,10 @@ impl Store {
     /// progress.
     pub async fn mark_canceled(&self, id: &str, force: bool, text: &str, by: Option<&str>) -> Result<u64, StoreError> {
         let mut tx = self.pool.begin().await?;
-        sqlx::query("UPDATE jobs SET canceled = MAX(canceled, $1) WHERE id = $2")
-            .bind(if force { CANCELED_BY_FORCE } else { CANCELED })
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
-        let waiting = sqlx::query("DELETE FROM waiting WHERE job_id = $1").bind(id).execute(&mut *tx).await?;
-        let note = AuditNote { by: by.map(str::to_owned), ..AuditNote::new("job", text).of_job(id) };
-        let seq = events::add(&mut tx, &note).await?;
+        let (waiting, seq) = mark_canceled(&mut tx, id, force, text, by).await?;
         tx.commit().await?;
         self.announce(seq);
-        Ok(waiting.rows_affected())
+        Ok(waiting)
     }
 }
 
@@ -238,6 +249,24 @@ impl Store {
         let job = |row: &sqlx::sqlite::SqliteRow| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? == CANCELED_BY_FORCE));
         rows.iter().map(job).collect()
     }
+}
+
+/// Returns the number of things that waited, and that of the event.
+pub(super) async fn mark_canceled(
+    tx: &mut Tx<'_>,
+    id: &str,
+    force: bool,
+    text: &str,
+    by: Option<&str>,
+) -> Result<(u64, i64), StoreError> {
+    sqlx::query("UPDATE jobs SET canceled = MAX(canceled, $1) WHERE id = $2")
+        .bind(if force { CANCELED_BY_FORCE } else { CANCELED })
+        .bind(id)
+        .execute(&mut **tx)
+        .await?;
+    let waiting = sqlx::query("DELETE FROM waiting WHERE job_id = $1").bind(id).execute(&mut **tx).await?;
+    let note = AuditNote { by: by.map(str::to_owned), ..AuditNote::new("job", text).of_job(id) };
+    Ok((waiting.rows_affected(), events::add(tx, &note).await?))
 }
 
 async fn insert_job(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
@@ -260,6 +289,18 @@ async fn insert_job(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
         sqlx::Error::Database(e) if e.is_unique_violation() => StoreError::JobExists { id: job.id.clone() },
         _ => error.into(),
     })?;
+    Ok(())
+}
+
+/// Makes a new job a release.
+async fn insert_release(tx: &mut Tx<'_>, job_id: &str, plan: &ReleasePlan) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO releases (job_id, mode, halt, reverts) VALUES ($1, $2, $3, $4)")
+        .bind(job_id)
+        .bind(plan.mode.as_str())
+        .bind(serde_json::to_string(&plan.halt).expect("numbers"))
+        .bind(plan.reverts.as_deref())
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 
@@ -287,10 +328,14 @@ pub(super) async fn add_groups(tx: &mut Tx<'_>, job_id: &str, groups: &[String])
     Ok(())
 }
 
-async fn insert_waiting(tx: &mut Tx<'_>, job_id: &str, things: &[String]) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO waiting (job_id, position, thing) SELECT $1, key, value FROM json_each($2)")
-        .bind(job_id)
+async fn insert_waiting(tx: &mut Tx<'_>, created: &NewJobRecord<'_>) -> Result<(), StoreError> {
+    let NewJobRecord { job, things, .. } = created;
+    // Those of a release without a rate are due at once.
+    let due = created.is_on_session() && !job.config.has_waiting();
+    sqlx::query("INSERT INTO waiting (job_id, position, thing, due) SELECT $1, key, value, $3 FROM json_each($2)")
+        .bind(job.id.as_str())
         .bind(serde_json::json!(things).to_string())
+        .bind(due)
         .execute(&mut **tx)
         .await?;
     Ok(())

@@ -6,6 +6,7 @@ mod accounts;
 mod events;
 mod executions;
 mod groups;
+mod health;
 mod images;
 mod job_changes;
 mod job_list;
@@ -16,7 +17,9 @@ mod ota_updates;
 mod paged;
 mod pins;
 mod registry;
+mod releases;
 mod reports;
+mod reverts;
 mod streams;
 mod things;
 
@@ -26,6 +29,7 @@ pub use job_list::{JobFilter, ListedJob};
 pub use jobs::{JobSummary, NewJobRecord};
 pub use paged::{PageNumber, Paged};
 pub use registry::ThingFilter;
+pub use releases::ReleaseRecord;
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};

@@ -119,7 +119,8 @@ mod tests {
             continuous: false,
             created_at_s: 1,
         };
-        let record = NewJobRecord { job: &job, things: &[thing.to_owned()], files: &[], groups: &[], by: "test" };
+        let record =
+            NewJobRecord { job: &job, things: &[thing.to_owned()], files: &[], groups: &[], by: "test", release: None };
         store.create_job(&record).await.unwrap();
         job
     }

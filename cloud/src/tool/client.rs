@@ -141,6 +141,13 @@ impl Client {
         parse(&self.accepted(request.send(bytes))?)
     }
 
+    /// Sends a `POST` request with a JSON body.
+    pub fn post_json<T: DeserializeOwned>(&self, path: &str, body: &impl serde::Serialize) -> Result<T, ToolError> {
+        let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
+        let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
+        parse(&self.accepted(request.header("Content-Type", "application/json").send(&json(body)?[..]))?)
+    }
+
     /// Sends a `POST` request with a JSON body; the response has none.
     pub fn send(&self, path: &str, body: &impl serde::Serialize) -> Result<(), ToolError> {
         let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", &self.bearer);

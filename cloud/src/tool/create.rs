@@ -95,18 +95,25 @@ impl Create {
 
     /// Uploads the images, creates the job, and prints its id, which is returned.
     pub fn run(self, client: &Client, output: Output) -> Result<String, ToolError> {
+        self.run_as(client, output, |id, job| client.put(&format!("/api/jobs/{}", escape(id)), &job))
+    }
+
+    /// As [`run`](Self::run), with the request in `create`.
+    pub fn run_as(
+        self,
+        client: &Client,
+        output: Output,
+        create: impl FnOnce(&str, NewJob) -> Result<CreateResponse, ToolError>,
+    ) -> Result<String, ToolError> {
         // Everything is checked before the first upload: the service keeps each image for a day at least.
-        let images: Vec<CheckedImage<'_>> =
-            self.images.iter().map(|path| self.check(path)).collect::<Result<_, _>>()?;
-        let heads: Vec<Head> = images.iter().map(CheckedImage::head).collect();
-        let types = release::file_types(&heads).map_err(|error| ToolError::new(error.to_string()))?;
+        let images = check_all(&self.images, &self.options)?;
         let id = self.id.clone().unwrap_or_else(crate::ids::job_id);
-        let mut job = self.job(types)?;
+        let mut job = self.job(new_files(&images, &self.options)?)?;
         check_job(&id, &job).map_err(ToolError::new)?;
         for (file, image) in job.files.iter_mut().zip(&images) {
             file.image = upload(client, image)?;
         }
-        let created: CreateResponse = client.put(&format!("/api/jobs/{}", escape(&id)), &job)?;
+        let created = create(&id, job)?;
         for thing in &created.unseen {
             print_note(format_args!("thing {thing} sent no request since the service started: the job waits for it"));
         }
@@ -121,26 +128,18 @@ impl Create {
         Ok(id)
     }
 
-    /// Returns the job; its images have no ids yet.
-    fn job(&self, types: impl IntoIterator<Item = Option<u32>>) -> Result<NewJob, ToolError> {
+    /// Returns the job of these files.
+    fn job(&self, files: Vec<NewFile>) -> Result<NewJob, ToolError> {
         let protocols = match self.options.protocol {
             ProtocolName::Mqtt => vec![Protocol::Mqtt],
             ProtocolName::Http => vec![Protocol::Http],
             ProtocolName::Both => vec![Protocol::Mqtt, Protocol::Http],
         };
-        let file = |file_type| NewFile {
-            image: String::new(),
-            file_id: None,
-            file_path: None,
-            key_name: self.options.key_name.clone(),
-            signature: None,
-            file_type,
-        };
         Ok(NewJob {
             things: self.things.clone(),
             groups: self.groups.clone(),
             continuous: self.continuous,
-            files: types.into_iter().map(file).collect(),
+            files,
             protocols,
             document: self.document.as_deref().map(document).transpose()?,
             timeout_minutes: self.options.timeout_minutes,
@@ -150,12 +149,43 @@ impl Create {
             ..NewJob::default()
         })
     }
+}
 
+/// Checks and uploads images; returns them as files of a job.
+pub fn upload_all(client: &Client, images: &[PathBuf], options: &UpdateOptions) -> Result<Vec<NewFile>, ToolError> {
+    let images = check_all(images, options)?;
+    let mut files = new_files(&images, options)?;
+    for (file, image) in files.iter_mut().zip(&images) {
+        file.image = upload(client, image)?;
+    }
+    Ok(files)
+}
+
+fn check_all<'a>(images: &'a [PathBuf], options: &UpdateOptions) -> Result<Vec<CheckedImage<'a>>, ToolError> {
+    images.iter().map(|path| options.check(path)).collect()
+}
+
+/// The images as files of a job; they have no ids yet.
+fn new_files(images: &[CheckedImage<'_>], options: &UpdateOptions) -> Result<Vec<NewFile>, ToolError> {
+    let heads: Vec<Head> = images.iter().map(CheckedImage::head).collect();
+    let types = release::file_types(&heads).map_err(|error| ToolError::new(error.to_string()))?;
+    let file = |file_type| NewFile {
+        image: String::new(),
+        file_id: None,
+        file_path: None,
+        key_name: options.key_name.clone(),
+        signature: None,
+        file_type,
+    };
+    Ok(types.into_iter().map(file).collect())
+}
+
+impl UpdateOptions {
     fn check<'a>(&self, path: &'a Path) -> Result<CheckedImage<'a>, ToolError> {
         let name = path.file_name().and_then(|name| name.to_str());
         let name = name.ok_or_else(|| ToolError::file(path, &"not a file name"))?;
         let bytes = read(path)?;
-        if !self.options.raw && !is_image(&bytes) {
+        if !self.raw && !is_image(&bytes) {
             return Err(ToolError::file(path, &"not an image made by `ota sign`: sign the file, or use --raw"));
         }
         Ok(CheckedImage { name, bytes, signature: self.signature(path)? })
@@ -164,9 +194,9 @@ impl Create {
     fn signature(&self, image: &Path) -> Result<Option<String>, ToolError> {
         let path = signature_path(image);
         match std::fs::read_to_string(&path) {
-            Ok(text) if self.options.raw || is_signature(text.trim()) => Ok(Some(text.trim().to_owned())),
+            Ok(text) if self.raw || is_signature(text.trim()) => Ok(Some(text.trim().to_owned())),
             Ok(_) => Err(ToolError::file(&path, &"not a signature in base64: sign the image again, or use --raw")),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.options.unsigned => Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.unsigned => Ok(None),
             Err(error) => Err(ToolError::file(&path, &format!("{error}; sign the image, or use --unsigned"))),
         }
     }

@@ -16,6 +16,7 @@ mod job;
 mod keygen;
 mod manual;
 mod private_key;
+mod release;
 mod rollout_args;
 mod sign;
 mod verify;
@@ -100,6 +101,11 @@ enum Command {
         #[command(subcommand)]
         command: job::JobCommand,
     },
+    /// Release images to devices, watch their health, halt and revert
+    Release {
+        #[command(subcommand)]
+        command: release::ReleaseCommand,
+    },
     /// List and pin devices
     Device {
         #[command(subcommand)]
@@ -154,6 +160,7 @@ pub fn run(arguments: Arguments) -> Result<(), ToolError> {
         Command::Man(man) => man.run(),
         Command::Flash(flash) => flash.run(&arguments.server, output),
         Command::Job { command } => command.run(&arguments.server, output),
+        Command::Release { command } => command.run(&arguments.server, output),
         Command::Device { command } => command.run(&arguments.server, output),
         Command::Account { command } => command.run(&arguments.server, output),
         Command::Token { command } => command.run(&arguments.server, output),

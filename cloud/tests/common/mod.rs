@@ -168,6 +168,11 @@ impl Device {
         found.unwrap_or_else(|_| panic!("no message on {topic_end}"))
     }
 
+    /// Returns the next message, with its topic; waits without a limit.
+    pub async fn message(&mut self) -> (String, Vec<u8>) {
+        self.received.recv().await.expect("connection closed")
+    }
+
     /// Like `next`, parsed as JSON.
     pub async fn json(&mut self, topic_end: &str) -> serde_json::Value {
         serde_json::from_slice(&self.next(topic_end).await).unwrap()

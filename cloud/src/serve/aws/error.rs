@@ -167,9 +167,11 @@ impl From<AdminError> for AwsError {
         match error {
             AdminError::Bad(text) | AdminError::Misfit(text) => Self::invalid(text),
             AdminError::Store(error) => error.into(),
-            AdminError::NoJob(_) | AdminError::NoGroup(_) | AdminError::NoThing(_) | AdminError::NoExecution { .. } => {
-                Self::not_found(error.to_string())
-            }
+            AdminError::NoJob(_)
+            | AdminError::NoGroup(_)
+            | AdminError::NoRelease(_)
+            | AdminError::NoThing(_)
+            | AdminError::NoExecution { .. } => Self::not_found(error.to_string()),
             // CancelJob has no error of its own for a job that has ended.
             AdminError::Ended { .. } => Self::invalid(error.to_string()),
             AdminError::State(_) => Self::new(Code::InvalidStateTransition, error.to_string()),

@@ -21,6 +21,7 @@ mod live;
 mod live_pages;
 mod page;
 mod password;
+mod releases;
 mod report;
 mod rollout_draft;
 mod sessions;
@@ -47,6 +48,9 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/images", get(images::show))
         .route("/jobs/{id}", get(job::show))
         .route("/jobs/{id}/live", get(live::stream))
+        .route("/releases", get(releases::list))
+        .route("/releases/{id}", get(releases::show))
+        .route("/releases/{id}/health", get(releases::health))
         .route("/devices", get(devices::list))
         .route("/devices/{name}", get(devices::history))
         .route("/audit", get(audit::show))
@@ -57,6 +61,8 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/images", post(images::upload).layer(DefaultBodyLimit::max(upload_form::BODY_BYTES_MAX)))
         .route("/new", get(create::begin).post(create::submit))
         .route("/jobs/{id}/cancel", post(job::cancel))
+        .route("/releases/{id}/halt", post(releases::halt_pressed))
+        .route("/releases/{id}/revert", post(releases::revert_pressed))
         .route_layer(from_fn(guard::require_operator));
     let administering = Router::new()
         .route("/access", get(access::show))

@@ -118,6 +118,7 @@ pub fn refusal(error: AdminError) -> Result<String, Failure> {
         AdminError::NoGroup(name) => Ok(format!("There is no group {name}.")),
         AdminError::State(_) | AdminError::Version { .. } => Ok(error.to_string()),
         AdminError::NoThing(_) | AdminError::NoExecution { .. } => Err(Failure::not_found(error.to_string())),
+        AdminError::NoRelease(id) => Err(Failure::not_found(format!("There is no release {id}."))),
         AdminError::NoJob(id) => Err(Failure::not_found(format!("There is no job {id}."))),
         AdminError::Stopping => Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "The service is stopping.")),
         AdminError::Store(error) => Err(error.into()),

@@ -14,10 +14,14 @@ pub fn refused(error: &AdminError) -> Response {
     let status = match error {
         AdminError::Store(error) => return store_failure(error),
         AdminError::Bad(_) => StatusCode::BAD_REQUEST,
-        AdminError::NoGroup(_) | AdminError::NoJob(_) | AdminError::NoThing(_) | AdminError::NoExecution { .. } => {
-            StatusCode::NOT_FOUND
+        AdminError::NoGroup(_)
+        | AdminError::NoJob(_)
+        | AdminError::NoRelease(_)
+        | AdminError::NoThing(_)
+        | AdminError::NoExecution { .. } => StatusCode::NOT_FOUND,
+        AdminError::Misfit(_) | AdminError::Ended { .. } | AdminError::State(_) | AdminError::Version { .. } => {
+            StatusCode::CONFLICT
         }
-        AdminError::Misfit(_) | AdminError::Ended { .. } | AdminError::State(_) | AdminError::Version { .. } => StatusCode::CONFLICT,
         AdminError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
     };
     failure(status, &error.to_string())

@@ -13,6 +13,7 @@ pub mod listener;
 pub mod new_job;
 mod parts;
 mod range;
+pub mod releases;
 mod things;
 pub mod upload;
 pub mod url_limit;
@@ -33,6 +34,7 @@ pub fn router(app: Arc<App>) -> Router {
     let api = admin::router()
         .merge(groups::router())
         .merge(things::router())
+        .merge(releases::router())
         .merge(access::router().route_layer(from_fn(authorize::require_admin)))
         .merge(access_keys::router().route_layer(from_fn(authorize::require_admin)))
         .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX));

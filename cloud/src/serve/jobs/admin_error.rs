@@ -29,6 +29,8 @@ pub enum AdminError {
         /// The version that is stored.
         got: u64,
     },
+    /// There is no release with this id; there may be a job.
+    NoRelease(String),
     /// An image is not for the hardware of a thing; the text names both.
     Misfit(String),
     /// The job has ended; nothing can be cancelled.
@@ -50,6 +52,7 @@ impl std::fmt::Display for AdminError {
             Self::Bad(text) | Self::State(text) | Self::Misfit(text) => f.write_str(text),
             Self::NoJob(id) => write!(f, "there is no job {id}"),
             Self::NoGroup(name) => write!(f, "there is no group {name}"),
+            Self::NoRelease(id) => write!(f, "there is no release {id}"),
             Self::NoThing(name) => write!(f, "there is no thing {name}"),
             Self::NoExecution { thing, job_id } => write!(f, "{thing} has no execution of {job_id}"),
             Self::Version { expected, got } => write!(f, "expected version {expected}, it is {got}"),

@@ -11,6 +11,7 @@ use super::rules;
 use crate::job_config::JobConfig;
 use crate::limits::{DESCRIPTION_BYTES_MAX, THINGS_MAX, TIMER_MINUTES};
 use crate::model::{Execution, Job, JobTarget, PresignedUrlConfig};
+use crate::release_plan::ReleasePlan;
 use crate::store::{ExecutionChange, Store};
 
 /// A change.
@@ -111,8 +112,8 @@ pub struct Applied {
 /// What becomes of a rollout.
 #[derive(Debug)]
 pub enum RolloutChange {
-    /// This job has other settings.
-    Replaced(Box<Job>),
+    /// This job has other settings; if it is a release, its plan stays.
+    Replaced(Box<Job>, Option<ReleasePlan>),
     /// The job with this id does not exist any more.
     Removed(String),
 }
@@ -199,7 +200,8 @@ async fn update(store: &Store, id: &str, update: JobUpdate, by: &str) -> Result<
     job.details.presigned_url_config = presigned_url_config.or(job.details.presigned_url_config);
     check_text("description", job.details.description.as_deref())?;
     store.save_job(&job, "settings changed", by).await?;
-    Ok(Applied { due: Vec::new(), rollout: Some(RolloutChange::Replaced(Box::new(job))) })
+    let plan = store.release(&job.id).await?.map(|release| release.plan);
+    Ok(Applied { due: Vec::new(), rollout: Some(RolloutChange::Replaced(Box::new(job), plan)) })
 }
 
 /// Errors: `Bad` for a text that is too long.

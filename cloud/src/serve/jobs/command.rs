@@ -6,13 +6,20 @@ use super::admin_error::AdminError;
 use super::changes::JobChange;
 use super::messages::{IncomingRequest, Reply, Request};
 use crate::api::{CancelResponse, NewJob};
+use crate::release_plan::ReleasePlan;
 
 /// A command to the job actor.
 pub enum Command {
     /// Request of a device.
     Request(IncomingRequest),
+    /// A device began a session, or is available again.
+    Session { thing: String },
     /// Request of an account or token: create a job; the response has the things that are pinned.
     Create { id: String, job: Box<NewJob>, by: String, done: Answer<Vec<String>> },
+    /// As `Create`, for a job that is a release.
+    Release { id: String, job: Box<NewJob>, plan: Box<ReleasePlan>, by: String, done: Answer<Vec<String>> },
+    /// Request of an account or token: halt a release for the reason in `text`.
+    Halt { id: String, text: String, by: String, done: Answer<CancelResponse> },
     /// Request of an account or token: cancel a job.
     Cancel { id: String, force: bool, by: String, done: Answer<CancelResponse> },
     /// Admin request: delete a group; whether it existed.

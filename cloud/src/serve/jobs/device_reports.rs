@@ -5,6 +5,7 @@ use ota_jobs::JsonStr;
 use ota_jobs::report::Report;
 use tokio::sync::mpsc;
 
+use super::sessions::Sessions;
 use crate::device::DeviceReport;
 use crate::limits::{CHANGES_PER_TRANSACTION_MAX, REPORT_BYTES_MAX};
 use crate::serve::log::{quote, report_error};
@@ -35,18 +36,22 @@ fn text(text: JsonStr<'_>) -> Option<String> {
     (!text.is_empty()).then(|| quote(text.as_bytes()))
 }
 
-/// Stores what arrives until all senders are dropped.
+/// Stores what arrives until all senders are dropped. A device that becomes available has what it waits for, as with a session.
 ///
 /// # Cancel safety
 ///
 /// Reports that were received and are not stored are lost; devices repeat them with their next connection.
-pub async fn store(store: Store, mut inbox: mpsc::Receiver<(String, DeviceReport)>) {
+pub async fn store(store: Store, sessions: Sessions, mut inbox: mpsc::Receiver<(String, DeviceReport)>) {
     let mut batch = Vec::new();
     while inbox.recv_many(&mut batch, CHANGES_PER_TRANSACTION_MAX).await > 0 {
         match store.save_reports(&batch).await {
-            Ok((_, 0)) => {}
-            Ok((_, dropped)) => {
-                report_error(format_args!("{dropped} reports of devices are dropped: too many devices have one"));
+            Ok((available_again, dropped)) => {
+                if dropped > 0 {
+                    report_error(format_args!("{dropped} reports of devices are dropped: too many devices have one"));
+                }
+                for thing in available_again {
+                    sessions.begin(thing).await;
+                }
             }
             Err(error) => report_error(format_args!("{} reports of devices are lost: {error}", batch.len())),
         }

@@ -10,6 +10,7 @@ use super::seen_things::SeenThings;
 use crate::api::{CancelResponse, CreateResponse, NewJob};
 use crate::clock::now_s;
 use crate::limits::UNSEEN_LISTED_MAX;
+use crate::release_plan::ReleasePlan;
 
 /// Sends commands to the job actor; clones share one channel.
 #[derive(Clone, Debug)]
@@ -33,12 +34,46 @@ impl JobsHandle {
     ///
     /// Dropping the future does not undo the job.
     pub async fn create(&self, id: String, job: NewJob, by: &str) -> Result<CreateResponse, AdminError> {
-        let schedule = job.config.schedule.as_ref();
-        schedule.map_or(Ok(()), |schedule| schedule.check_at(now_s())).map_err(AdminError::Bad)?;
-        let unseen = self.unseen(&job.things);
-        let mut pinned = self.ask(|done| Command::Create { id, job: Box::new(job), by: by.to_owned(), done }).await?;
-        pinned.truncate(UNSEEN_LISTED_MAX);
-        Ok(CreateResponse { unseen, pinned, unknown_hardware: 0 })
+        check_schedule(&job)?;
+        let (unseen, by) = (self.unseen(&job.things), by.to_owned());
+        let pinned = self.ask(|done| Command::Create { id, job: Box::new(job), by, done }).await?;
+        Ok(created(unseen, pinned))
+    }
+
+    /// As [`create`](Self::create), for a job that is a release.
+    ///
+    /// Errors: see [`AdminError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not undo the release.
+    pub async fn release(
+        &self,
+        id: String,
+        job: NewJob,
+        plan: ReleasePlan,
+        by: &str,
+    ) -> Result<CreateResponse, AdminError> {
+        check_schedule(&job)?;
+        plan.halt.check().map_err(AdminError::Bad)?;
+        if job.continuous {
+            return Err(AdminError::Bad("a release is for the members that its groups have now".to_owned()));
+        }
+        let (unseen, by, plan) = (self.unseen(&job.things), by.to_owned(), Box::new(plan));
+        let pinned = self.ask(|done| Command::Release { id, job: Box::new(job), plan, by, done }).await?;
+        Ok(created(unseen, pinned))
+    }
+
+    /// Halts a release for the account or token `by`, for the reason in `text`: no further thing gets it. Its queued executions are
+    /// stored as cancelled when this returns.
+    ///
+    /// Errors: see [`AdminError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not undo the halt.
+    pub async fn halt(&self, id: String, text: String, by: &str) -> Result<CancelResponse, AdminError> {
+        self.ask(|done| Command::Halt { id, text, by: by.to_owned(), done }).await
     }
 
     /// Cancels a job for the account or token `by`. Its executions are stored as cancelled when this returns; things are notified afterwards.
@@ -111,4 +146,15 @@ impl JobsHandle {
         self.commands.send(command(done)).await.map_err(|_| AdminError::Stopping)?;
         answer.await.map_err(|_| AdminError::Stopping)?
     }
+}
+
+/// Checks the times of a job that is created now.
+fn check_schedule(job: &NewJob) -> Result<(), AdminError> {
+    let schedule = job.config.schedule.as_ref();
+    schedule.map_or(Ok(()), |schedule| schedule.check_at(now_s())).map_err(AdminError::Bad)
+}
+
+fn created(unseen: Vec<String>, mut pinned: Vec<String>) -> CreateResponse {
+    pinned.truncate(UNSEEN_LISTED_MAX);
+    CreateResponse { unseen, pinned, unknown_hardware: 0 }
 }

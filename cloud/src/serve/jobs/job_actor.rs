@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::admin_error::AdminError;
 use super::changes::{Applied, RolloutChange};
 use super::codec;
 use super::command::{Answer, Command};
@@ -18,6 +19,7 @@ use super::wall_clock::WallClock;
 use crate::api::{CancelResponse, NewJob};
 use crate::clock::now_s;
 use crate::limits::{CHANGES_PER_TRANSACTION_MAX, NOTIFY_RETRY, TIMER_TICK};
+use crate::release_plan::ReleasePlan;
 use crate::serve::log::{quote, report_error};
 use crate::serve::mqtt::outbox::Outbox;
 use crate::serve::mqtt::transport::Outgoing;
@@ -106,8 +108,8 @@ impl JobActor {
         match left.await {
             Ok((cancellations, rollouts)) => {
                 self.cancellations.extend(cancellations.into_iter().map(|cancellation| (cancellation, None)));
-                for job in rollouts {
-                    self.rollouts.add(job.id, job.config, job.continuous, Instant::now());
+                for (job, release) in rollouts {
+                    self.rollouts.add(job.id, job.config, job.continuous, release, Instant::now());
                 }
                 self.has_resumed = true;
             }
@@ -129,7 +131,15 @@ impl JobActor {
     async fn execute(&mut self, command: Command) {
         match command {
             Command::Request(received) => self.answer(received).await,
-            Command::Create { id, job, by, done } => self.create(&id, &job, &by, done).await,
+            Command::Session { thing } => self.begin_session(&thing).await,
+            Command::Create { id, job, by, done } => {
+                let created = self.jobs.create(&id, &job, &by).await;
+                self.created(id, *job, None, created, done);
+            }
+            Command::Release { id, job, plan, by, done } => {
+                let created = self.jobs.release(&id, &job, &plan, &by).await;
+                self.created(id, *job, Some(*plan), created, done);
+            }
             Command::DeleteGroup { group, done } => {
                 let _ = done.send(self.jobs.delete_group(&group).await);
             }
@@ -146,13 +156,32 @@ impl JobActor {
                 let _ = done.send(Ok(reply));
                 self.notify(thing, &notifications);
             }
-            Command::Cancel { id, force, by, done } => match self.jobs.begin_cancel(&id, force, &by).await {
-                Ok(cancellation) => {
-                    self.rollouts.remove(&id);
-                    self.cancellations.push_back((cancellation, Some(done)));
-                }
-                Err(error) => drop(done.send(Err(error))),
-            },
+            Command::Cancel { id, force, by, done } => {
+                let begun = self.jobs.begin_cancel(&id, force, &by).await;
+                self.cancel(&id, begun, done);
+            }
+            Command::Halt { id, text, by, done } => {
+                let begun = self.jobs.begin_halt(&id, &text, &by).await;
+                self.cancel(&id, begun, done);
+            }
+        }
+    }
+
+    fn cancel(&mut self, id: &str, begun: Result<Cancellation, AdminError>, done: Answer<CancelResponse>) {
+        match begun {
+            Ok(cancellation) => {
+                self.rollouts.remove(id);
+                self.cancellations.push_back((cancellation, Some(done)));
+            }
+            Err(error) => drop(done.send(Err(error))),
+        }
+    }
+
+    /// What is not created now waits for the next session.
+    async fn begin_session(&mut self, thing: &str) {
+        match self.jobs.begin_session(thing, now_s()).await {
+            Ok(due) => self.notify_queue.add(due),
+            Err(error) => report_error(format_args!("session of {thing}: {error}")),
         }
     }
 
@@ -182,9 +211,9 @@ impl JobActor {
                 self.rollouts.remove(&id);
                 self.end_cancellations(&id);
             }
-            Some(RolloutChange::Replaced(job)) => {
+            Some(RolloutChange::Replaced(job, plan)) => {
                 self.rollouts.remove(&job.id);
-                self.rollouts.add(job.id, job.config, job.continuous, Instant::now());
+                self.rollouts.add(job.id, job.config, job.continuous, plan, Instant::now());
             }
             None => {}
         }
@@ -225,10 +254,16 @@ impl JobActor {
         }
     }
 
-    async fn create(&mut self, id: &str, job: &NewJob, by: &str, done: Answer<Vec<String>>) {
-        let created = self.jobs.create(id, job, by).await;
+    fn created(
+        &mut self,
+        id: String,
+        job: NewJob,
+        release: Option<ReleasePlan>,
+        created: Result<(Vec<PendingNotify>, Vec<String>), AdminError>,
+        done: Answer<Vec<String>>,
+    ) {
         if created.is_ok() {
-            self.rollouts.add(id.to_owned(), job.config.clone(), job.continuous, Instant::now());
+            self.rollouts.add(id, job.config, job.continuous, release, Instant::now());
         }
         let _ = done.send(created.map(|(due, pinned)| {
             self.notify_queue.add(due);

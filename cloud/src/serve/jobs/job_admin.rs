@@ -15,6 +15,7 @@ use crate::limits::{
     DOCUMENT_BYTES_MAX, FILES_MAX, NAME_BYTES_MAX, SIGNATURE_TEXT_BYTES_MAX, THINGS_MAX, TIMER_MINUTES,
 };
 use crate::model::{AuditNote, Execution, Image, Job, JobTarget};
+use crate::release_plan::ReleasePlan;
 use crate::serve::log::quote;
 use crate::store::{NewJobRecord, Store, StoreError};
 
@@ -34,14 +35,20 @@ pub struct Created {
     pub pinned: Vec<String>,
 }
 
-/// Validates and stores a job of the account or token `by`; each thing has a queued execution when this returns, or waits for
-/// one, unless it is pinned.
+/// Validates and stores a job of the account or token `by`, which is a release if it has a plan; each thing has a queued execution
+/// when this returns, or waits for one, unless it is pinned.
 ///
 /// Errors: `Bad` with the reason; `Store` with `JobExists` or `Full`.
-pub async fn create(store: &Store, id: &str, new: &NewJob, by: &str) -> Result<Created, AdminError> {
+pub async fn create(
+    store: &Store,
+    id: &str,
+    new: &NewJob,
+    by: &str,
+    release: Option<&ReleasePlan>,
+) -> Result<Created, AdminError> {
     let Draft { job, files, created } = draft(store, id, new).await?;
-    let record = NewJobRecord { job: &job, things: &created.things, files: &files, groups: &new.groups, by };
-    store.create_job(&record).await?;
+    let (things, groups) = (&created.things, &new.groups);
+    store.create_job(&NewJobRecord { job: &job, things, files: &files, groups, by, release }).await?;
     Ok(created)
 }
 

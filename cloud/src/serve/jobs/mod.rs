@@ -2,7 +2,8 @@
 //!
 //! `job_actor` is the single writer. It receives commands from `handle` (admin requests) and from the router (devices), and
 //! uses `codec` for messages, `service` and `job_admin` over the store, and the pure functions of `rules` and `rollout`.
-//! `rollouts` creates the executions of a job over time, and aborts it.
+//! `rollouts` creates the executions of a job over time, and aborts it; for a release it also waits for `sessions` of the
+//! devices, and halts it by the rule in `halt`. `fit` compares images with the hardware of the devices.
 //! Timers expire while `expiry_gate` is open, and follow the steps that `wall_clock` detects.
 
 pub mod admin_error;
@@ -15,14 +16,20 @@ mod expiry_gate;
 pub mod file_types;
 pub mod fit;
 pub mod groups;
+mod halt;
 pub mod handle;
 pub mod job_actor;
 pub mod job_admin;
 pub mod messages;
 mod notify_queue;
+mod releases;
+pub mod revert;
 mod rollout;
 mod rollouts;
 pub mod rules;
 pub mod seen_things;
 pub mod service;
+pub mod sessions;
+#[cfg(test)]
+mod simulation;
 mod wall_clock;

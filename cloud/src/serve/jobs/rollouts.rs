@@ -1,12 +1,15 @@
-//! Jobs that are rolled out at a rate, that failures may abort, or that have a schedule: advances them with time. The rules are in `rollout.rs`.
+//! Releases, and jobs that are rolled out at a rate, that failures may abort, or that have a schedule: advances them with time.
+//! The rules are in `rollout.rs` and `halt.rs`.
 
 use tokio::time::Instant;
 
+use super::halt;
 use super::notify_queue::{NextChange, PendingNotify};
 use super::rollout::{self, Pace};
 use super::service::{Cancellation, JobService};
 use crate::job_config::JobConfig;
 use crate::limits::{CHANGES_PER_TRANSACTION_MAX, THINGS_MAX};
+use crate::release_plan::{Mode, ReleasePlan};
 use crate::schedule::EndBehavior;
 use crate::serve::log::report_error;
 use crate::store::StoreError;
@@ -22,6 +25,7 @@ struct RunningJob {
     id: String,
     config: JobConfig,
     continuous: bool,
+    release: Option<ReleasePlan>,
     pace: Pace,
     /// When it was advanced last.
     at: Instant,
@@ -47,10 +51,11 @@ enum Progress {
 
 impl Rollouts {
     /// Adds a job, unless it is there: one that was created before the last run's jobs were read is among those.
-    pub fn add(&mut self, id: String, config: JobConfig, continuous: bool, now: Instant) {
+    pub fn add(&mut self, id: String, config: JobConfig, continuous: bool, release: Option<ReleasePlan>, now: Instant) {
         let is_new = self.jobs.iter().all(|job| job.id != id);
-        if is_new && (config.rollout.is_some() || config.abort.is_some() || config.schedule.is_some()) {
-            self.jobs.push(RunningJob { id, config, continuous, pace: Pace::default(), at: now });
+        let has_config = config.rollout.is_some() || config.abort.is_some() || config.schedule.is_some();
+        if is_new && (has_config || release.is_some()) {
+            self.jobs.push(RunningJob { id, config, continuous, release, pace: Pace::default(), at: now });
         }
     }
 
@@ -88,12 +93,19 @@ impl RunningJob {
     /// Errors: nothing was changed; the next advance does it.
     async fn advance(&mut self, jobs: &JobService, now: Instant, now_s: u64) -> Result<Progress, StoreError> {
         let counts = jobs.counts(&self.id).await?;
-        let is_rolled_out = counts.waiting == 0 && self.config.abort.is_none() && self.config.schedule.is_none();
+        let has_rules = self.config.abort.is_some() || self.config.schedule.is_some() || self.release.is_some();
+        let is_rolled_out = counts.waiting == 0 && !has_rules;
         if is_rolled_out || counts.is_ended() && !self.continuous {
             return Ok(Progress::Ended);
         }
         if let Some(reason) = self.config.abort.as_ref().and_then(|config| rollout::abort_reason(config, &counts)) {
             return Ok(Progress::Canceled(jobs.start_cancel(&self.id, false, &reason).await?));
+        }
+        if let Some(rule) = self.release.as_ref().map(|release| &release.halt) {
+            let health = jobs.health(&self.id, rule, now_s).await?;
+            if let Some(reason) = halt::reason(rule, &health) {
+                return Ok(Progress::Canceled(jobs.start_halt(&self.id, &reason).await?));
+            }
         }
         if let Some(behavior) = self.config.schedule.as_ref().and_then(|schedule| rollout::end(schedule, now_s)) {
             return self.end(jobs, behavior, counts.waiting).await;
@@ -109,10 +121,25 @@ impl RunningJob {
             }
             None => THINGS_MAX,
         };
-        let things = if count > 0 { jobs.roll_out(&self.id, count, now_s).await? } else { Vec::new() };
+        Ok(Progress::Running(self.roll_out(jobs, count, now_s).await?))
+    }
+
+    /// Creates the next executions, at most `max`, or lets their things get them with their next session; returns the
+    /// notifications owed.
+    async fn roll_out(&self, jobs: &JobService, max: usize, now_s: u64) -> Result<Vec<PendingNotify>, StoreError> {
+        let is_on_session = self.release.as_ref().is_some_and(|release| release.mode == Mode::OnSession);
+        // Without a rate and a begin, all things of a release were due from the start.
+        if max == 0 || is_on_session && !self.config.has_waiting() {
+            return Ok(Vec::new());
+        }
+        if is_on_session {
+            jobs.make_due(&self.id, max).await?;
+            return Ok(Vec::new());
+        }
+        let things = jobs.roll_out(&self.id, max, now_s).await?;
         let first = NextChange::If(self.id.clone());
         let due = things.into_iter().map(|thing| PendingNotify { thing, list: true, first: first.clone() });
-        Ok(Progress::Running(due.collect()))
+        Ok(due.collect())
     }
 
     /// The end of the schedule.
@@ -132,155 +159,4 @@ impl RunningJob {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::super::messages::Request;
-    use super::super::rules::{Change, StepTimer};
-    use super::*;
-    use crate::api::NewJob;
-    use crate::job_config::{AbortConfig, RolloutConfig};
-    use crate::limits::DATABASE_BYTES_MAX;
-    use crate::schedule::ScheduleConfig;
-    use crate::serve::signed_url::Signer;
-    use crate::store::Store;
-    use crate::testing::TempDir;
-    use ota_jobs::Status;
-
-    const NOW_S: u64 = 1_700_000_000;
-
-    async fn service(dir: &TempDir) -> JobService {
-        let store = Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap();
-        JobService::new(store, Signer::new(&[1; 32], "http://h:1".into(), Duration::from_secs(60)))
-    }
-
-    /// Sixty things a minute; aborted when half of at least two have failed.
-    fn config() -> JobConfig {
-        JobConfig {
-            rollout: Some(RolloutConfig::constant(60)),
-            abort: Some(AbortConfig::of_all(50.0, 2)),
-            retry: None,
-            schedule: None,
-        }
-    }
-
-    /// A service with a job for the things `t0` to `t4`.
-    async fn with_job(dir: &TempDir) -> JobService {
-        with_config(dir, config()).await
-    }
-
-    async fn with_config(dir: &TempDir, config: JobConfig) -> JobService {
-        let jobs = service(dir).await;
-        let document = Some(serde_json::value::RawValue::from_string("{}".to_owned()).unwrap());
-        let things = (0..5).map(|number| format!("t{number}")).collect();
-        let job = NewJob { things, document, config, ..NewJob::default() };
-        assert!(jobs.create("one", &job, "ann").await.unwrap().0.is_empty(), "nothing is notified yet");
-        jobs
-    }
-
-    async fn end(jobs: &JobService, thing: &str, status: Status) {
-        let change =
-            Change { status, details: None, expected_version: None, number: None, step_timer: StepTimer::Keep };
-        let job_id = "one".to_owned();
-        let update = Request::Update { job_id, change, include_state: false, include_document: false };
-        jobs.handle(thing, update, NOW_S).await;
-    }
-
-    /// Advances at this time after the begin; returns the things that are notified.
-    async fn notified(rollouts: &mut Rollouts, jobs: &JobService, at: Instant) -> Vec<String> {
-        let advanced = rollouts.advance(jobs, at, NOW_S).await;
-        assert!(advanced.canceled.is_empty());
-        advanced.due.into_iter().map(|due| due.thing).collect()
-    }
-
-    #[tokio::test]
-    async fn things_get_their_execution_at_the_rate_also_after_a_restart() {
-        let (dir, begin) = (TempDir::new(), Instant::now());
-        let after = |seconds| begin + Duration::from_secs(seconds);
-        let jobs = with_job(&dir).await;
-        let mut rollouts = Rollouts::default();
-        for _ in 0..2 {
-            rollouts.add("one".into(), config(), false, begin);
-        }
-        assert_eq!(notified(&mut rollouts, &jobs, begin).await, ["t0"]);
-        assert_eq!(notified(&mut rollouts, &jobs, begin).await, [""; 0]);
-        assert_eq!(notified(&mut rollouts, &jobs, after(2)).await, ["t1", "t2"]);
-        assert_eq!(jobs.things_with_work("").await.unwrap(), ["t0", "t1", "t2"]);
-        assert_eq!(jobs.counts("one").await.unwrap().waiting, 2);
-
-        drop(jobs);
-        let jobs = service(&dir).await;
-        let mut rollouts = Rollouts::default();
-        for job in jobs.unfinished_rollouts().await.unwrap() {
-            rollouts.add(job.id, job.config, job.continuous, begin);
-        }
-        assert_eq!(notified(&mut rollouts, &jobs, begin).await, ["t3"]);
-        assert_eq!(notified(&mut rollouts, &jobs, after(60)).await, ["t4"]);
-        for number in 0..5 {
-            assert_eq!(rollouts.jobs.len(), 1, "t{number} has not ended");
-            end(&jobs, &format!("t{number}"), Status::Succeeded).await;
-            notified(&mut rollouts, &jobs, after(61)).await;
-        }
-        assert!(rollouts.jobs.is_empty());
-        assert!(jobs.unfinished_rollouts().await.unwrap().is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_scheduled_job_begins_and_ends_at_its_times() {
-        // 2023-11-14 22:13:20 UTC is `NOW_S`.
-        let (start_s, end_s) = (NOW_S + 100, NOW_S + 3_700);
-        for (behavior, rolls_out) in
-            [(EndBehavior::StopRollout, true), (EndBehavior::Cancel, true), (EndBehavior::ForceCancel, false)]
-        {
-            let (dir, now) = (TempDir::new(), Instant::now());
-            let schedule = ScheduleConfig {
-                start_time: Some("2023-11-14 22:15".into()),
-                end_time: Some("2023-11-14 23:15".into()),
-                end_behavior: Some(behavior),
-            };
-            assert_eq!((schedule.start_s(), schedule.end_s()), (Some(start_s), Some(end_s)));
-            let rollout = rolls_out.then_some(RolloutConfig::constant(1));
-            let config = JobConfig { schedule: Some(schedule), rollout, ..JobConfig::default() };
-            let jobs = with_config(&dir, config.clone()).await;
-            let mut rollouts = Rollouts::default();
-            rollouts.add("one".into(), config, false, now);
-            let before = rollouts.advance(&jobs, now, start_s - 1).await;
-            assert!(before.due.is_empty() && jobs.counts("one").await.unwrap().waiting == 5);
-            let begun = rollouts.advance(&jobs, now, start_s).await;
-            assert_eq!(begun.due.len(), if rolls_out { 1 } else { 5 }, "all at once without a rate");
-            end(&jobs, "t0", Status::InProgress).await;
-            assert!(rollouts.advance(&jobs, now, end_s - 1).await.canceled.is_empty());
-            let Advanced { canceled, .. } = rollouts.advance(&jobs, now, end_s).await;
-            for mut cancellation in canceled {
-                while jobs.cancel_batch(&mut cancellation, NOW_S).await.unwrap().is_some() {}
-            }
-            let counts = jobs.counts("one").await.unwrap();
-            let in_progress = if behavior == EndBehavior::ForceCancel { 0 } else { 1 };
-            assert_eq!((counts.waiting, counts.of(Status::InProgress)), (0, in_progress), "{behavior:?}");
-            assert_eq!(counts.of(Status::Canceled), if behavior == EndBehavior::ForceCancel { 5 } else { 0 });
-            assert!(rollouts.advance(&jobs, now, end_s + 1).await.canceled.is_empty(), "once");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_job_that_fails_too_often_is_cancelled_before_others_get_it() {
-        let (dir, begin) = (TempDir::new(), Instant::now());
-        let jobs = with_job(&dir).await;
-        let mut rollouts = Rollouts::default();
-        rollouts.add("one".into(), config(), false, begin);
-        notified(&mut rollouts, &jobs, begin).await;
-        notified(&mut rollouts, &jobs, begin + Duration::from_secs(2)).await;
-        end(&jobs, "t0", Status::Succeeded).await;
-        assert!(notified(&mut rollouts, &jobs, begin + Duration::from_secs(2)).await.is_empty());
-        end(&jobs, "t2", Status::InProgress).await;
-        end(&jobs, "t1", Status::Failed).await;
-        let Advanced { due, mut canceled } = rollouts.advance(&jobs, begin + Duration::from_secs(60), NOW_S).await;
-        assert!(due.is_empty() && rollouts.jobs.is_empty());
-        let mut cancellation = canceled.pop().unwrap();
-        while jobs.cancel_batch(&mut cancellation, NOW_S).await.unwrap().is_some() {}
-        assert_eq!((cancellation.done.canceled, cancellation.done.left_in_progress), (2, 1));
-        let counts = jobs.counts("one").await.unwrap();
-        assert_eq!((counts.waiting, counts.of(Status::InProgress), counts.notified()), (0, 1, 3));
-        assert!(jobs.unfinished_rollouts().await.unwrap().is_empty());
-    }
-}
+mod tests;

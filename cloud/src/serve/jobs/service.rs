@@ -18,6 +18,7 @@ use super::rules::{self, Change, QueueChange, Refusal, StepTimer};
 use crate::api::{CancelResponse, NewJob, job_status};
 use crate::limits::{CHANGES_PER_TRANSACTION_MAX, THINGS_PER_PAGE_MAX};
 use crate::model::{AuditNote, Counts, Execution, Job};
+use crate::release_plan::{Mode, ReleasePlan};
 use crate::serve::log::report_error;
 use crate::serve::signed_url::Signer;
 use crate::store::{ExecutionChange, Store, StoreError};
@@ -38,6 +39,13 @@ impl Cancellation {
     fn new(id: String, force: bool) -> Self {
         Self { id, force, after: String::new(), done: CancelResponse::default() }
     }
+
+    /// Of a job that is marked as cancelled without force, of which `canceled` things waited.
+    pub fn of_queued(id: String, canceled: u64) -> Self {
+        let mut cancellation = Self::new(id, false);
+        cancellation.done.canceled = canceled;
+        cancellation
+    }
 }
 
 /// The job service without its network.
@@ -47,7 +55,7 @@ impl Cancellation {
 /// If the future of a method that changes executions is dropped, the change may have been made or not.
 #[derive(Clone, Debug)]
 pub struct JobService {
-    store: Store,
+    pub(super) store: Store,
     signer: Signer,
 }
 
@@ -231,9 +239,31 @@ impl JobService {
         job: &NewJob,
         by: &str,
     ) -> Result<(Vec<PendingNotify>, Vec<String>), AdminError> {
-        let Created { things, pinned } = job_admin::create(&self.store, id, job, by).await?;
+        self.create_as(id, job, None, by).await
+    }
+
+    /// As [`create`](Self::create), for a job that is a release. Things that wait for their session have no execution yet.
+    pub async fn release(
+        &self,
+        id: &str,
+        job: &NewJob,
+        plan: &ReleasePlan,
+        by: &str,
+    ) -> Result<(Vec<PendingNotify>, Vec<String>), AdminError> {
+        self.create_as(id, job, Some(plan), by).await
+    }
+
+    async fn create_as(
+        &self,
+        id: &str,
+        job: &NewJob,
+        release: Option<&ReleasePlan>,
+        by: &str,
+    ) -> Result<(Vec<PendingNotify>, Vec<String>), AdminError> {
+        let Created { things, pinned } = job_admin::create(&self.store, id, job, by, release).await?;
         let first = NextChange::If(id.to_owned());
-        let due = match job.config.has_waiting() {
+        let is_on_session = release.is_some_and(|plan| plan.mode == Mode::OnSession);
+        let due = match job.config.has_waiting() || is_on_session {
             true => Vec::new(),
             false => things
                 .into_iter()
@@ -274,12 +304,20 @@ impl JobService {
     ///
     /// Errors: `NoJob`; `Ended` if no execution is pending; `Store`, and then nothing was changed.
     pub async fn begin_cancel(&self, id: &str, force: bool, by: &str) -> Result<Cancellation, AdminError> {
+        self.check_open(id).await?;
+        Ok(self.mark_canceled(id, force, "cancelled", Some(by)).await?)
+    }
+
+    /// Checks that a job can be cancelled.
+    ///
+    /// Errors: `NoJob`; `Ended` if no execution is pending; `Store`.
+    pub(super) async fn check_open(&self, id: &str) -> Result<(), AdminError> {
         let job = self.store.job(id).await?.ok_or_else(|| AdminError::NoJob(id.to_owned()))?;
         let is_open = job.continuous && !job.canceled;
         if !is_open && self.counts(id).await?.is_ended() {
             return Err(AdminError::Ended { id: id.to_owned(), status: job_status(job.canceled, true, None, 0) });
         }
-        Ok(self.mark_canceled(id, force, "cancelled", Some(by)).await?)
+        Ok(())
     }
 
     /// Starts to cancel a job for the reason in `text`: its queued executions, its things that have none, and, if forced, the
@@ -321,9 +359,14 @@ impl JobService {
         self.store.roll_out(id, max, now_s).await
     }
 
-    /// Returns the jobs with a configuration that a restart left at work.
-    pub async fn unfinished_rollouts(&self) -> Result<Vec<Job>, StoreError> {
-        self.store.unfinished_rollouts().await
+    /// Returns the releases and the jobs with a configuration that a restart left at work.
+    pub async fn unfinished_rollouts(&self) -> Result<Vec<(Job, Option<ReleasePlan>)>, StoreError> {
+        let mut rollouts = Vec::new();
+        for job in self.store.unfinished_rollouts().await? {
+            let plan = self.store.release(&job.id).await?.map(|release| release.plan);
+            rollouts.push((job, plan));
+        }
+        Ok(rollouts)
     }
 
     /// Returns the cancellations that a restart or an error interrupted, from their begin.

@@ -18,6 +18,7 @@ use super::acl::{Acl, Principal, is_allowed, thing_of_client};
 use super::transport::SERVICE;
 use crate::limits::{CONNECTIONS_MAX, MQTT_PACKET_BYTES_MAX};
 use crate::serve::config::ServeError;
+use crate::serve::jobs::sessions::Sessions;
 use crate::serve::log::{quote, report_error};
 
 /// How long a session outlives its connection. Source: AWS IoT Core, persistent session default, one hour.
@@ -37,17 +38,17 @@ pub struct EmbeddedBroker {
 }
 
 impl EmbeddedBroker {
-    /// Starts a broker; it accepts connections when this returns.
+    /// Starts a broker; it accepts connections when this returns. Each connection of a device begins one of `sessions`.
     ///
     /// Errors: `Broker` with the crate's message, for example an address in use.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future stops the broker.
-    pub async fn start(bind: SocketAddr, acl: Arc<Acl>) -> Result<Self, ServeError> {
+    pub async fn start(bind: SocketAddr, acl: Arc<Acl>, sessions: Sessions) -> Result<Self, ServeError> {
         let failed = |error: mqtt5::MqttError| ServeError::Broker(error.to_string());
         let broker = MqttBroker::with_config(config(bind)).await.map_err(failed)?;
-        let mut broker = broker.with_auth_provider(Arc::new(AuthPolicy(acl)));
+        let mut broker = broker.with_auth_provider(Arc::new(AuthPolicy { acl, sessions }));
         let address = broker.local_addr().ok_or_else(|| ServeError::Broker("no listener".to_owned()))?;
         let shutdown = broker.shutdown_handle();
         let mut ready = broker.ready_receiver();
@@ -93,7 +94,10 @@ fn config(bind: SocketAddr) -> BrokerConfig {
 }
 
 /// Adapter from the broker crate's authentication interface to [`Acl`].
-struct AuthPolicy(Arc<Acl>);
+struct AuthPolicy {
+    acl: Arc<Acl>,
+    sessions: Sessions,
+}
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -104,16 +108,21 @@ impl AuthProvider for AuthPolicy {
         address: SocketAddr,
     ) -> BoxFuture<'a, mqtt5::Result<AuthResult>> {
         let password = connect.password.as_deref().unwrap_or_default();
-        let who = self.0.authenticate(address, &connect.client_id, connect.username.as_deref(), password);
+        let who = self.acl.authenticate(address, &connect.client_id, connect.username.as_deref(), password);
         if who.is_none() {
             report_error(refused_connection(&connect.client_id, address));
         }
-        let result = match who {
-            Some(Principal::Service) => AuthResult::success_with_user(SERVICE),
-            Some(Principal::Thing(thing)) => AuthResult::success_with_user(thing),
-            None => AuthResult::fail(ReasonCode::NotAuthorized),
-        };
-        Box::pin(async move { Ok(result) })
+        Box::pin(async move {
+            Ok(match who {
+                Some(Principal::Service) => AuthResult::success_with_user(SERVICE),
+                Some(Principal::Thing(thing)) => {
+                    // Before the device's first request: it asks for what its session gives it.
+                    self.sessions.begin(thing.clone()).await;
+                    AuthResult::success_with_user(thing)
+                }
+                None => AuthResult::fail(ReasonCode::NotAuthorized),
+            })
+        })
     }
 
     fn authorize_publish<'a>(&'a self, client: &str, user: Option<&'a str>, topic: &'a str) -> BoxFuture<'a, bool> {
@@ -158,8 +167,9 @@ mod tests {
     /// A service that cannot start because its HTTP port is in use leaves no broker behind.
     #[tokio::test]
     async fn a_broker_that_is_no_longer_held_frees_its_port() {
+        let sessions = Sessions::new(tokio::sync::mpsc::channel(1).0);
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let broker = EmbeddedBroker::start(any, Arc::new(Acl::new(false))).await.unwrap();
+        let broker = EmbeddedBroker::start(any, Arc::new(Acl::new(false)), sessions).await.unwrap();
         let address = broker.address;
         assert!(tokio::net::TcpStream::connect(address).await.is_ok());
         drop(broker);

@@ -306,8 +306,14 @@ mod tests {
             details: crate::model::JobDetails::default(),
             created_at_s: 1,
         };
-        let created =
-            NewJobRecord { job: &job, things: &["lamp".to_owned()], files: &[(0, id)], groups: &[], by: "ann" };
+        let created = NewJobRecord {
+            job: &job,
+            things: &["lamp".to_owned()],
+            files: &[(0, id)],
+            groups: &[],
+            by: "ann",
+            release: None,
+        };
         store.create_job(&created).await.unwrap();
         Streams::new(store, files)
     }

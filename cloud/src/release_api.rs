@@ -1,0 +1,123 @@
+//! JSON types of the admin requests about releases, shared by `ota` and `ota-cloud`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::{JobRow, NewFile, NewJob};
+use crate::health::{Health, HealthView};
+use crate::job_config::JobConfig;
+use crate::model::Job;
+use crate::release_plan::{HaltRule, Mode};
+use crate::store::ReleaseRecord;
+
+/// State of a release that was halted, and of one that was taken back; otherwise it has the state of its job.
+pub const HALTED: &str = "HALTED";
+/// See [`HALTED`].
+pub const REVERTED: &str = "REVERTED";
+
+/// `PUT /api/releases/{id}`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewRelease {
+    /// Its job: things or groups, images, rate.
+    pub job: NewJob,
+    /// When the devices get it.
+    #[serde(default)]
+    pub mode: Mode,
+    /// What halts it.
+    #[serde(default)]
+    pub halt: HaltRule,
+}
+
+/// `GET /api/releases`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReleaseList {
+    /// Newest first.
+    pub releases: Vec<ReleaseView>,
+}
+
+/// `GET /api/releases/{id}`, and one of the list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReleaseView {
+    /// Id of the release and of its job.
+    pub id: String,
+    /// `HALTED`, `REVERTED`, or the state of the job.
+    pub status: String,
+    /// When the devices get it.
+    pub mode: Mode,
+    /// What halts it.
+    pub halt: HaltRule,
+    /// Why it was halted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The release that it takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverts: Option<String>,
+    /// Seconds since 1970.
+    pub created_at_s: u64,
+    /// Rollout and schedule of the job.
+    pub config: JobConfig,
+    /// How its devices are.
+    pub health: HealthView,
+}
+
+impl ReleaseView {
+    /// Creates the view of a stored release with its job.
+    pub fn new(release: &ReleaseRecord, job: &Job, health: &Health, now_s: u64) -> Self {
+        let status = match (release.is_reverted, &release.halted) {
+            (true, _) => REVERTED,
+            (false, Some(_)) => HALTED,
+            (false, None) => JobRow::status_of(job, &health.counts, now_s),
+        };
+        Self {
+            id: release.id.clone(),
+            status: status.to_owned(),
+            mode: release.plan.mode,
+            halt: release.plan.halt.clone(),
+            reason: release.halted.clone(),
+            reverts: release.plan.reverts.clone(),
+            created_at_s: job.created_at_s,
+            config: job.config.clone(),
+            health: health.into(),
+        }
+    }
+}
+
+/// `POST /api/releases/{id}/halt`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HaltRequest {
+    /// Why, in words.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// `POST /api/releases/{id}/revert`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevertRequest {
+    /// Images for all devices that the release reached; by default each gets what it had before.
+    #[serde(default)]
+    pub files: Vec<NewFile>,
+}
+
+/// Response to `POST /api/releases/{id}/revert`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevertResponse {
+    /// The new releases, one for each image that devices had before.
+    pub releases: Vec<RevertingRelease>,
+    /// Devices that had no image before, as far as the service has records: name one to get it to them.
+    #[serde(default)]
+    pub without: Vec<String>,
+    /// Whether an image is older than that of the release: devices that accept newer versions only reject it.
+    #[serde(default)]
+    pub older: bool,
+}
+
+/// A release that takes back another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevertingRelease {
+    /// Its id.
+    pub id: String,
+    /// Number of its devices.
+    pub devices: u64,
+}

@@ -1,0 +1,226 @@
+//! Tests of rollouts and releases over a real store, at times that the test sets.
+
+use std::time::Duration;
+
+use super::super::messages::Request;
+use super::super::rules::{Change, StepTimer};
+use super::*;
+use crate::api::NewJob;
+use crate::job_config::{AbortConfig, RolloutConfig};
+use crate::limits::DATABASE_BYTES_MAX;
+use crate::release_plan::{HaltRule, SILENT_MINUTES};
+use crate::schedule::ScheduleConfig;
+use crate::serve::signed_url::Signer;
+use crate::store::Store;
+use crate::testing::TempDir;
+use ota_jobs::Status;
+
+const NOW_S: u64 = 1_700_000_000;
+
+async fn service(dir: &TempDir) -> JobService {
+    let store = Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap();
+    JobService::new(store, Signer::new(&[1; 32], "http://h:1".into(), Duration::from_secs(60)))
+}
+
+/// Sixty things a minute; aborted when half of at least two have failed.
+fn config() -> JobConfig {
+    JobConfig {
+        rollout: Some(RolloutConfig::constant(60)),
+        abort: Some(AbortConfig::of_all(50.0, 2)),
+        retry: None,
+        schedule: None,
+    }
+}
+
+/// A service with a job for the things `t0` to `t4`.
+async fn with_job(dir: &TempDir) -> JobService {
+    with_config(dir, config()).await
+}
+
+async fn with_config(dir: &TempDir, config: JobConfig) -> JobService {
+    let jobs = service(dir).await;
+    let document = Some(serde_json::value::RawValue::from_string("{}".to_owned()).unwrap());
+    let things = (0..5).map(|number| format!("t{number}")).collect();
+    let job = NewJob { things, document, config, ..NewJob::default() };
+    assert!(jobs.create("one", &job, "ann").await.unwrap().0.is_empty(), "nothing is notified yet");
+    jobs
+}
+
+async fn end(jobs: &JobService, thing: &str, status: Status) {
+    let change = Change { status, details: None, expected_version: None, number: None, step_timer: StepTimer::Keep };
+    let job_id = "one".to_owned();
+    let update = Request::Update { job_id, change, include_state: false, include_document: false };
+    jobs.handle(thing, update, NOW_S).await;
+}
+
+/// Advances at this time after the begin; returns the things that are notified.
+async fn notified(rollouts: &mut Rollouts, jobs: &JobService, at: Instant) -> Vec<String> {
+    let advanced = rollouts.advance(jobs, at, NOW_S).await;
+    assert!(advanced.canceled.is_empty());
+    advanced.due.into_iter().map(|due| due.thing).collect()
+}
+
+#[tokio::test]
+async fn things_get_their_execution_at_the_rate_also_after_a_restart() {
+    let (dir, begin) = (TempDir::new(), Instant::now());
+    let after = |seconds| begin + Duration::from_secs(seconds);
+    let jobs = with_job(&dir).await;
+    let mut rollouts = Rollouts::default();
+    for _ in 0..2 {
+        rollouts.add("one".into(), config(), false, None, begin);
+    }
+    assert_eq!(notified(&mut rollouts, &jobs, begin).await, ["t0"]);
+    assert_eq!(notified(&mut rollouts, &jobs, begin).await, [""; 0]);
+    assert_eq!(notified(&mut rollouts, &jobs, after(2)).await, ["t1", "t2"]);
+    assert_eq!(jobs.things_with_work("").await.unwrap(), ["t0", "t1", "t2"]);
+    assert_eq!(jobs.counts("one").await.unwrap().waiting, 2);
+
+    drop(jobs);
+    let jobs = service(&dir).await;
+    let mut rollouts = Rollouts::default();
+    for (job, release) in jobs.unfinished_rollouts().await.unwrap() {
+        rollouts.add(job.id, job.config, job.continuous, release, begin);
+    }
+    assert_eq!(notified(&mut rollouts, &jobs, begin).await, ["t3"]);
+    assert_eq!(notified(&mut rollouts, &jobs, after(60)).await, ["t4"]);
+    for number in 0..5 {
+        assert_eq!(rollouts.jobs.len(), 1, "t{number} has not ended");
+        end(&jobs, &format!("t{number}"), Status::Succeeded).await;
+        notified(&mut rollouts, &jobs, after(61)).await;
+    }
+    assert!(rollouts.jobs.is_empty());
+    assert!(jobs.unfinished_rollouts().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_scheduled_job_begins_and_ends_at_its_times() {
+    // 2023-11-14 22:13:20 UTC is `NOW_S`.
+    let (start_s, end_s) = (NOW_S + 100, NOW_S + 3_700);
+    for (behavior, rolls_out) in
+        [(EndBehavior::StopRollout, true), (EndBehavior::Cancel, true), (EndBehavior::ForceCancel, false)]
+    {
+        let (dir, now) = (TempDir::new(), Instant::now());
+        let schedule = ScheduleConfig {
+            start_time: Some("2023-11-14 22:15".into()),
+            end_time: Some("2023-11-14 23:15".into()),
+            end_behavior: Some(behavior),
+        };
+        assert_eq!((schedule.start_s(), schedule.end_s()), (Some(start_s), Some(end_s)));
+        let rollout = rolls_out.then_some(RolloutConfig::constant(1));
+        let config = JobConfig { schedule: Some(schedule), rollout, ..JobConfig::default() };
+        let jobs = with_config(&dir, config.clone()).await;
+        let mut rollouts = Rollouts::default();
+        rollouts.add("one".into(), config, false, None, now);
+        let before = rollouts.advance(&jobs, now, start_s - 1).await;
+        assert!(before.due.is_empty() && jobs.counts("one").await.unwrap().waiting == 5);
+        let begun = rollouts.advance(&jobs, now, start_s).await;
+        assert_eq!(begun.due.len(), if rolls_out { 1 } else { 5 }, "all at once without a rate");
+        end(&jobs, "t0", Status::InProgress).await;
+        assert!(rollouts.advance(&jobs, now, end_s - 1).await.canceled.is_empty());
+        let Advanced { canceled, .. } = rollouts.advance(&jobs, now, end_s).await;
+        for mut cancellation in canceled {
+            while jobs.cancel_batch(&mut cancellation, NOW_S).await.unwrap().is_some() {}
+        }
+        let counts = jobs.counts("one").await.unwrap();
+        let in_progress = if behavior == EndBehavior::ForceCancel { 0 } else { 1 };
+        assert_eq!((counts.waiting, counts.of(Status::InProgress)), (0, in_progress), "{behavior:?}");
+        assert_eq!(counts.of(Status::Canceled), if behavior == EndBehavior::ForceCancel { 5 } else { 0 });
+        assert!(rollouts.advance(&jobs, now, end_s + 1).await.canceled.is_empty(), "once");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_fails_too_often_is_cancelled_before_others_get_it() {
+    let (dir, begin) = (TempDir::new(), Instant::now());
+    let jobs = with_job(&dir).await;
+    let mut rollouts = Rollouts::default();
+    rollouts.add("one".into(), config(), false, None, begin);
+    notified(&mut rollouts, &jobs, begin).await;
+    notified(&mut rollouts, &jobs, begin + Duration::from_secs(2)).await;
+    end(&jobs, "t0", Status::Succeeded).await;
+    assert!(notified(&mut rollouts, &jobs, begin + Duration::from_secs(2)).await.is_empty());
+    end(&jobs, "t2", Status::InProgress).await;
+    end(&jobs, "t1", Status::Failed).await;
+    let Advanced { due, mut canceled } = rollouts.advance(&jobs, begin + Duration::from_secs(60), NOW_S).await;
+    assert!(due.is_empty() && rollouts.jobs.is_empty());
+    let mut cancellation = canceled.pop().unwrap();
+    while jobs.cancel_batch(&mut cancellation, NOW_S).await.unwrap().is_some() {}
+    assert_eq!((cancellation.done.canceled, cancellation.done.left_in_progress), (2, 1));
+    let counts = jobs.counts("one").await.unwrap();
+    assert_eq!((counts.waiting, counts.of(Status::InProgress), counts.notified()), (0, 1, 3));
+    assert!(jobs.unfinished_rollouts().await.unwrap().is_empty());
+}
+
+/// Creates the release `one` for the things `t0` to `t4`.
+async fn with_release(dir: &TempDir, config: JobConfig, plan: &ReleasePlan) -> JobService {
+    let jobs = service(dir).await;
+    let document = Some(serde_json::value::RawValue::from_string("{}".to_owned()).unwrap());
+    let things = (0..5).map(|number| format!("t{number}")).collect();
+    let job = NewJob { things, document, config, ..NewJob::default() };
+    assert!(jobs.release("one", &job, plan, "ann").await.unwrap().0.is_empty(), "nothing is notified yet");
+    jobs
+}
+
+#[tokio::test]
+async fn a_gradual_release_reaches_devices_at_the_rate_each_with_its_session() {
+    let (dir, begin, plan) = (TempDir::new(), Instant::now(), ReleasePlan::default());
+    let jobs = with_release(&dir, config(), &plan).await;
+    let session = async |thing: &str| jobs.begin_session(thing, NOW_S).await.unwrap().len();
+    assert_eq!(session("t0").await, 0, "its turn has not come");
+    let mut rollouts = Rollouts::default();
+    rollouts.add("one".into(), config(), false, Some(plan), begin);
+    assert_eq!(notified(&mut rollouts, &jobs, begin).await, [""; 0]);
+    assert_eq!((session("t1").await, session("t0").await, session("t0").await), (0, 1, 0));
+    assert_eq!(notified(&mut rollouts, &jobs, begin + Duration::from_secs(2)).await, [""; 0]);
+    assert_eq!((session("t4").await, session("t2").await, session("t1").await), (0, 1, 1));
+    assert_eq!(jobs.counts("one").await.unwrap().waiting, 2);
+}
+
+#[tokio::test]
+async fn a_release_without_a_rate_reaches_each_device_with_its_session_unless_it_is_pinned() {
+    let dir = TempDir::new();
+    let jobs = with_release(&dir, JobConfig::default(), &ReleasePlan::default()).await;
+    jobs.store.pin("t1", true, "ann", NOW_S).await.unwrap();
+    let session = async |thing: &str| jobs.begin_session(thing, NOW_S).await.unwrap().len();
+    assert_eq!((session("t4").await, session("t1").await, session("door").await), (1, 0, 0));
+    let counts = jobs.counts("one").await.unwrap();
+    assert_eq!((counts.waiting, counts.of(Status::Queued)), (3, 1), "a pinned one waits no longer");
+}
+
+#[tokio::test]
+async fn silence_halts_a_release_also_after_a_restart_and_a_hold_is_no_silence() {
+    let (dir, begin) = (TempDir::new(), Instant::now());
+    let halt = HaltRule { min_devices: 2, ..HaltRule::default() };
+    let plan = ReleasePlan { mode: Mode::Immediate, halt, reverts: None };
+    let jobs = service(&dir).await;
+    let document = Some(serde_json::value::RawValue::from_string("{}".to_owned()).unwrap());
+    let things = (0..5).map(|number| format!("t{number}")).collect();
+    let job = NewJob { things, document, ..NewJob::default() };
+    assert_eq!(jobs.release("one", &job, &plan, "ann").await.unwrap().0.len(), 5);
+    let update = async |thing: &str, details: &str| {
+        let details = Some(details.to_owned());
+        let (status, step_timer) = (Status::InProgress, StepTimer::Keep);
+        let change = Change { status, details, expected_version: None, number: None, step_timer };
+        let job_id = "one".to_owned();
+        let update = Request::Update { job_id, change, include_state: false, include_document: false };
+        jobs.handle(thing, update, NOW_S).await;
+    };
+    update("t0", r#"{"waiting":"reset","why":"held"}"#).await;
+    update("t1", r#"{"self_test":"receiving"}"#).await;
+    let rollouts = async || {
+        let mut rollouts = Rollouts::default();
+        for (job, release) in jobs.unfinished_rollouts().await.unwrap() {
+            rollouts.add(job.id, job.config, job.continuous, release, begin);
+        }
+        rollouts
+    };
+    let silent_s = NOW_S + SILENT_MINUTES * 60;
+    assert!(rollouts().await.advance(&jobs, begin, silent_s - 1).await.canceled.is_empty());
+    let health = jobs.health("one", &plan.halt, silent_s).await.unwrap();
+    assert_eq!((health.silent, health.begun, health.on_hold), (1, 2, 1));
+    assert_eq!(rollouts().await.advance(&jobs, begin, silent_s).await.canceled.len(), 1);
+    let release = jobs.store.release("one").await.unwrap().unwrap();
+    let reason = "1 of 2 devices reported nothing for 30 minutes, the limit is 10 %";
+    assert_eq!(release.halted.as_deref(), Some(reason));
+    assert!(jobs.unfinished_rollouts().await.unwrap().is_empty());
+}

@@ -1,0 +1,120 @@
+//! Releases: the jobs that are one, the things that get theirs with their next session, and halts.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::jobs::{insert_executions, mark_canceled};
+use super::{PageNumber, Paged, Store, StoreError, int};
+use crate::limits::RELEASES_LISTED_MAX;
+use crate::release_plan::{Mode, ReleasePlan};
+
+/// A release.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReleaseRecord {
+    /// Id of the release and of its job.
+    pub id: String,
+    /// Mode, halt rule, and what it reverts.
+    pub plan: ReleasePlan,
+    /// Why it was halted.
+    pub halted: Option<String>,
+    /// Whether another release took it back.
+    pub is_reverted: bool,
+}
+
+/// Columns of a release, in the order that [`release`] reads them.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT job_id, mode, halt, halted, reverts, ",
+            "EXISTS (SELECT 1 FROM releases other WHERE other.reverts = releases.job_id) FROM releases ",
+            $rest
+        )
+    };
+}
+
+impl Store {
+    /// Returns the release with this id; `None` also for a job that is no release.
+    pub async fn release(&self, id: &str) -> Result<Option<ReleaseRecord>, StoreError> {
+        let row = sqlx::query(select!("WHERE job_id = $1")).bind(id).fetch_optional(&self.pool).await?;
+        row.as_ref().map(release).transpose()
+    }
+
+    /// Returns the newest releases, newest first, at most [`RELEASES_LISTED_MAX`].
+    pub async fn releases(&self) -> Result<Vec<ReleaseRecord>, StoreError> {
+        let rows =
+            sqlx::query(select!("ORDER BY seq DESC LIMIT $1")).bind(RELEASES_LISTED_MAX).fetch_all(&self.pool).await?;
+        rows.iter().map(release).collect()
+    }
+
+    /// Returns a page of the releases, newest first.
+    pub async fn releases_page(&self, page: PageNumber) -> Result<Paged<ReleaseRecord>, StoreError> {
+        let rows = sqlx::query(select!("ORDER BY seq DESC LIMIT $1 OFFSET $2"))
+            .bind(PageNumber::limit())
+            .bind(page.offset())
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(Paged::new(rows.iter().map(release).collect::<Result<_, _>>()?))
+    }
+
+    /// Marks a release as halted for the reason in `text`, and its job as cancelled; `by`: the account or token that did it, if
+    /// not the service. Its things that wait get no execution; returns their number. Its executions are cancelled by the caller.
+    pub async fn mark_halted(&self, id: &str, text: &str, by: Option<&str>) -> Result<u64, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query("UPDATE releases SET halted = $2 WHERE job_id = $1").bind(id).bind(text).execute(&mut *tx).await?;
+        let (waiting, seq) = mark_canceled(&mut tx, id, false, &format!("halted: {text}"), by).await?;
+        tx.commit().await?;
+        self.announce(seq);
+        Ok(waiting)
+    }
+
+    /// Lets the next things of a job that wait get it with their next session, at most `max`.
+    pub async fn make_due(&self, job_id: &str, max: usize) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE waiting SET due = 1 WHERE job_id = $1 AND position IN
+             (SELECT position FROM waiting WHERE job_id = $1 AND due = 0 ORDER BY position LIMIT $2)",
+        )
+        .bind(job_id)
+        .bind(int(max as u64))
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Creates the executions that a thing gets with this session, unless it reported that it is not available; returns their
+    /// jobs, oldest first. A thing that was pinned meanwhile gets none, and waits no longer.
+    ///
+    /// Errors: nothing was changed.
+    pub async fn begin_session(&self, thing: &str, now_s: u64) -> Result<Vec<String>, StoreError> {
+        let due: Vec<(String, bool)> = sqlx::query_as(
+            "SELECT w.job_id, EXISTS (SELECT 1 FROM things WHERE name = $1 AND pinned_at_s IS NOT NULL)
+             FROM waiting w JOIN jobs j ON j.id = w.job_id WHERE w.thing = $1 AND w.due = 1
+             AND NOT EXISTS (SELECT 1 FROM reports WHERE thing = $1 AND available = 0) ORDER BY j.seq",
+        )
+        .bind(thing)
+        .fetch_all(&self.pool)
+        .await?;
+        if due.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (mut tx, mut newest) = (self.pool.begin().await?, 0);
+        for (job_id, _) in &due {
+            newest = insert_executions(&mut tx, job_id, &[thing.to_owned()], now_s).await?;
+            let end = "DELETE FROM waiting WHERE job_id = $1 AND thing = $2";
+            sqlx::query(end).bind(job_id).bind(thing).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        self.announce(newest);
+        Ok(due.into_iter().filter(|(_, is_pinned)| !is_pinned).map(|(job_id, _)| job_id).collect())
+    }
+}
+
+fn release(row: &SqliteRow) -> Result<ReleaseRecord, StoreError> {
+    let mode = Mode::parse(row.try_get(1)?).ok_or(StoreError::Damaged { column: "mode" })?;
+    let halt = serde_json::from_str(row.try_get(2)?).map_err(|_| StoreError::Damaged { column: "halt" })?;
+    Ok(ReleaseRecord {
+        id: row.try_get(0)?,
+        plan: ReleasePlan { mode, halt, reverts: row.try_get(4)? },
+        halted: row.try_get(3)?,
+        is_reverted: row.try_get(5)?,
+    })
+}

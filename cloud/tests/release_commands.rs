@@ -1,0 +1,130 @@
+//! `ota release` as processes, and the buttons of the console for a release.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+#[path = "common/console.rs"]
+mod console;
+#[path = "common/fleet.rs"]
+mod fleet;
+#[path = "common/image.rs"]
+mod image;
+
+use std::process::Command;
+
+use common::{Device, TIMEOUT, TempDir, TestService};
+use console::{Console, start};
+use fleet::{Fleet, Outcome, Versions, name};
+use ota_pal::Header;
+
+/// Runs `ota` with these arguments, separated by spaces; returns its exit code and both outputs.
+async fn ota(world: &TestService, dir: &TempDir, arguments: &str) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ota"));
+    command.current_dir(dir.path()).args(arguments.split(' '));
+    command.args(["--server", &format!("http://{}", world.service.http), "--token-file", "token"]);
+    let run = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output = tokio::time::timeout(TIMEOUT, run).await.unwrap().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// Runs `ota` with success; returns what it prints.
+async fn done(world: &TestService, dir: &TempDir, arguments: &str) -> String {
+    let (code, text, error) = ota(world, dir, arguments).await;
+    assert_eq!(code, 0, "ota {arguments}: {error}");
+    text
+}
+
+fn write(dir: &TempDir, name: &str, header: &Header) {
+    std::fs::write(dir.path().join(name), image::image(header)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_is_created_watched_halted_and_taken_back_on_the_command_line() {
+    let dir = TempDir::new();
+    let world = start(&dir).await;
+    for (name, version) in [("v2.img", 2), ("v3.img", 3)] {
+        write(&dir, name, &image::header(version, 0));
+    }
+    let versions = Versions::default();
+    let fleet = Fleet::connect(world.port(), (0..3).map(name), &versions, |_, _| Outcome::Succeeds).await;
+    done(&world, &dir, "group create lights").await;
+    done(&world, &dir, "group add lights device-000 device-001 device-002").await;
+    let create = "release create --unsigned --group lights";
+    let created = ota(&world, &dir, &format!("{create} --id v2 --image v2.img --mode immediate")).await;
+    assert_eq!((created.0, created.1.as_str()), (0, "v2\n"), "{}", created.2);
+    assert!(created.2.contains("the hardware of 3 things is unknown"), "{}", created.2);
+    assert!(done(&world, &dir, "release watch v2").await.contains("device-002  SUCCEEDED"));
+
+    done(&world, &dir, &format!("{create} --id v3 --image v3.img --halt-failed 4.5")).await;
+    let list = done(&world, &dir, "release list").await;
+    assert_eq!(list.lines().next(), Some("v3  IN_PROGRESS  on_session  waiting 3"), "{list}");
+    drop(fleet);
+    let _fleet = Fleet::connect(world.port(), (0..2).map(name), &versions, |_, _| Outcome::Succeeds).await;
+    while !done(&world, &dir, "release show v3").await.contains("SUCCEEDED 2") {}
+    let halted = done(&world, &dir, "release halt v3 --reason smoke").await;
+    assert!(halted.starts_with("v3  HALTED") && halted.contains("halted: smoke\n"), "{halted}");
+    assert!(halted.contains(r#""failed_percent":4.5"#), "{halted}");
+    assert_eq!(ota(&world, &dir, "release watch v3").await.0, 1, "it was halted");
+    let again = ota(&world, &dir, "release halt v3").await;
+    assert!(again.0 == 1 && again.2.contains("job v3 is CANCELED"), "{}", again.2);
+    let (code, reverted, note) = ota(&world, &dir, "release revert v3").await;
+    assert_eq!((code, reverted.as_str()), (0, "v3-revert  2 devices\n"), "{note}");
+    assert!(note.contains("an image is older"), "{note}");
+    done(&world, &dir, "release watch v3-revert").await;
+    assert_eq!(versions.counts(), [("v2.img".to_owned(), 3)].into());
+    let shown = done(&world, &dir, "release show v3 --json").await;
+    assert!(shown.contains(r#""status":"REVERTED""#), "{shown}");
+    world.service.stop().await;
+}
+
+/// Devices that accept newer versions only are taken to one that was signed for the purpose.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_is_taken_back_to_an_image_that_is_named() {
+    let dir = TempDir::new();
+    let world = start(&dir).await;
+    write(&dir, "v3.img", &image::header(3, 1));
+    write(&dir, "v4.img", &image::header(4, 1));
+    let versions = Versions::default();
+    let _fleet = Fleet::connect(world.port(), (0..2).map(name), &versions, |_, _| Outcome::Succeeds).await;
+    let create = "release create --unsigned --id v3 --image v3.img --mode immediate --thing device-000 device-001";
+    done(&world, &dir, create).await;
+    done(&world, &dir, "release watch v3").await;
+    let (code, printed, note) = ota(&world, &dir, "release revert v3").await;
+    assert_eq!((code, printed.as_str()), (0, ""), "there is no earlier image: {note}");
+    assert!(note.contains("thing device-001 had no image before"), "{note}");
+    let reverted = done(&world, &dir, "release revert v3 --unsigned --to v4.img").await;
+    assert_eq!(reverted, "v3-revert  2 devices\n");
+    done(&world, &dir, "release watch v3-revert").await;
+    assert_eq!(versions.counts(), [("v4.img".to_owned(), 2)].into());
+    world.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_halts_a_release_and_takes_it_back_with_the_console() {
+    let dir = TempDir::new();
+    let world = start(&dir).await;
+    write(&dir, "v2.img", &image::header(2, 0));
+    let (lamp, _) = Device::connect(world.port(), "lamp", "$aws/things/lamp/jobs/notify").await;
+    let create = "release create --unsigned --id v2 --image v2.img --mode immediate --thing lamp door";
+    done(&world, &dir, create).await;
+    let console = Console::sign_in(&world).await;
+    let page = console.page("/releases/v2").await;
+    assert!(page.contains("id=\"halt-confirm\"") && page.contains("id=\"revert-confirm\""), "{page}");
+    assert!(page.contains("when 10 % failed, or 3 % failed their self-test or went back, or 10 % report nothing"));
+    let halted = console.post("/releases/v2/halt", "reason=%3Csmoke%3E").await;
+    assert_eq!((halted.status, halted.header("location")), (303, Some("/releases/v2")), "{}", halted.text());
+    let page = console.page("/releases/v2").await;
+    assert!(
+        page.contains("Halted") && page.contains("&#60;smoke&#62;") && !page.contains("id=\"halt-confirm\""),
+        "{page}"
+    );
+    let again = console.post("/releases/v2/halt", "reason=").await;
+    assert!(again.status == 409 && again.text().contains("nothing is left to cancel"), "{}", again.text());
+    let reverted = console.post("/releases/v2/revert", "").await;
+    assert!(reverted.status == 200 && reverted.text().contains("Taken back: 0 devices"), "{}", reverted.text());
+    assert_eq!(console.post("/releases/none/revert", "").await.status, 404);
+    assert_eq!(console.get("/releases/none").await.status, 404);
+    drop(lamp);
+    world.service.stop().await;
+}
