@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 const SELECTOR: &str = env!("CARGO_BIN_EXE_boot-selector");
 const DEVICE: &str = env!("CARGO_BIN_EXE_device");
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn ota(arguments: &[&str]) -> Result<(), Error> {
     let arguments = tool::Arguments::try_parse_from([&["ota"], arguments].concat())?;
@@ -29,13 +29,16 @@ async fn report(mqtt: &str, begin: &str) -> Result<(), Error> {
     let port = mqtt.rsplit_once(':').ok_or("an address without a port")?.1.parse()?;
     let (client, mut events) = AsyncClient::new(MqttOptions::new("kitchen.probe", "127.0.0.1", port), 10);
     client.subscribe("ota/things/kitchen/report", QoS::AtLeastOnce).await?;
-    loop {
-        if let Event::Incoming(Packet::Publish(message)) = timeout(TIMEOUT, events.poll()).await??
-            && message.payload.starts_with(begin.as_bytes())
-        {
-            return Ok(());
+    let found = async {
+        loop {
+            if let Event::Incoming(Packet::Publish(message)) = events.poll().await?
+                && message.payload.starts_with(begin.as_bytes())
+            {
+                return Ok::<(), Error>(());
+            }
         }
-    }
+    };
+    timeout(TIMEOUT, found).await?
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
