@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::role::Role;
+
 /// An access key of the AWS control API, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessKey {
@@ -9,17 +11,26 @@ pub struct AccessKey {
     pub id: String,
     /// What it is for, as its creator wrote.
     pub label: String,
+    /// What its holder may do.
+    pub role: Role,
     /// Seconds since 1970.
     pub created_at_s: u64,
 }
 
 /// `POST /api/access-keys`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewAccessKey {
     /// What it is for, at most `NAME_BYTES_MAX` bytes.
     #[serde(default)]
     pub label: String,
+    /// What its holder may do; by default that of an operator.
+    #[serde(default = "operator")]
+    pub role: Role,
+}
+
+fn operator() -> Role {
+    Role::Operator
 }
 
 /// Response to `POST /api/access-keys`.

@@ -40,10 +40,15 @@ fn iot<'a>(method: &'a str, target: &'a str, body: &'a [u8]) -> Signing<'a> {
 
 impl World {
     async fn start() -> Self {
+        Self::with_key(r#"{"label":"test"}"#).await
+    }
+
+    /// With a key that is created by this request.
+    async fn with_key(key: &str) -> Self {
         let dir = TempDir::new();
         let service = TestService::start(config(dir.path())).await;
         let json = "Content-Type: application/json\r\n";
-        let created = service.admin("POST", "/api/access-keys", json, br#"{"label":"test"}"#).await;
+        let created = service.admin("POST", "/api/access-keys", json, key.as_bytes()).await;
         let created: serde_json::Value = serde_json::from_slice(&created).unwrap();
         let text = |name: &str| created[name].as_str().unwrap().to_owned();
         let (id, secret) = (text("id"), text("secret"));
@@ -153,6 +158,20 @@ async fn only_an_admin_creates_lists_and_deletes_access_keys() {
     assert_eq!(world.create_job("one").await.status, 200);
     let events = String::from_utf8(world.service.admin("GET", "/api/events?job=one", "", b"").await).unwrap();
     assert!(events.contains(&format!(r#""by":"{}""#, world.id)), "{events}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_of_a_viewer_reads_and_changes_nothing() {
+    let world = World::with_key(r#"{"role":"viewer"}"#).await;
+    assert_eq!(world.send(iot("GET", "/jobs", b"")).await.status, 200);
+    let identity = Signing { service: "sts", ..iot("POST", "/", b"Action=GetCallerIdentity&Version=2011-06-15") };
+    assert_eq!(world.send(identity).await.status, 200);
+    let refused = world.send(iot("PUT", "/things/lamp", b"{}")).await;
+    is(&refused, 403, "AccessDeniedException");
+    assert!(refused.text().contains("has the role viewer, this needs the role operator"), "{}", refused.text());
+    let upload =
+        Signing { service: "s3", headers: "x-amz-content-sha256: UNSIGNED-PAYLOAD", ..iot("PUT", "/b/k", b"image") };
+    assert_eq!(world.send(upload).await.status, 403);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -364,7 +364,7 @@ async fn a_job_is_created_and_watched_to_its_end_good_or_bad() {
     let key = done(&format!("access-key create --label ci {server}"));
     let id = key.lines().next().unwrap().strip_prefix("AWS_ACCESS_KEY_ID=").unwrap();
     assert!(id.len() == 20 && key.contains("\nAWS_SECRET_ACCESS_KEY="), "{key}");
-    assert_eq!(done(&format!("access-key list {server}")), format!("{id}  ci\n"));
+    assert_eq!(done(&format!("access-key list {server}")), format!("{id}  operator  ci\n"));
     done(&format!("access-key delete {id} {server}"));
     assert!(failed(&format!("access-key delete {id} {server}")).contains(id));
     let empty = done(&format!("group create lights {server}"));

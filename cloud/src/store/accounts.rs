@@ -156,6 +156,6 @@ impl Store {
     }
 }
 
-fn role(text: String) -> Result<Role, StoreError> {
+pub(super) fn role(text: String) -> Result<Role, StoreError> {
     text.parse().map_err(|_| StoreError::Damaged { column: "role" })
 }

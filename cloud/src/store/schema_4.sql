@@ -4,6 +4,7 @@
 CREATE TABLE access_keys (
     id               TEXT PRIMARY KEY,
     label            TEXT NOT NULL,
+    role             TEXT NOT NULL,
     created_at_s     INTEGER NOT NULL
 );
 

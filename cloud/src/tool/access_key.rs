@@ -5,6 +5,7 @@ use clap::Subcommand;
 use super::client::{Server, escape};
 use super::{Output, ToolError, print_line};
 use crate::access_key::{AccessKeyList, CreatedAccessKey, NewAccessKey};
+use crate::role::Role;
 
 #[derive(Debug, Subcommand)]
 pub enum AccessKeyCommand {
@@ -13,6 +14,9 @@ pub enum AccessKeyCommand {
         /// What it is for
         #[arg(long, default_value = "")]
         label: String,
+        /// viewer: reads; operator: also changes what the tools of AWS can
+        #[arg(long, default_value = "operator")]
+        role: Role,
     },
     /// List the keys, without their secrets
     List,
@@ -28,8 +32,8 @@ impl AccessKeyCommand {
     pub fn run(self, server: &Server, output: Output) -> Result<(), ToolError> {
         let client = server.client()?;
         match self {
-            Self::Create { label } => {
-                let key: CreatedAccessKey = client.create("/api/access-keys", &NewAccessKey { label })?;
+            Self::Create { label, role } => {
+                let key: CreatedAccessKey = client.create("/api/access-keys", &NewAccessKey { label, role })?;
                 output.print(&key, |CreatedAccessKey { id, secret }| {
                     print_line(format_args!("AWS_ACCESS_KEY_ID={id}"));
                     print_line(format_args!("AWS_SECRET_ACCESS_KEY={secret}"));
@@ -39,7 +43,9 @@ impl AccessKeyCommand {
             Self::List => {
                 let list: AccessKeyList = client.get("/api/access-keys")?;
                 output.print(&list, |list| {
-                    list.access_keys.iter().for_each(|key| print_line(format_args!("{}  {}", key.id, key.label)));
+                    list.access_keys
+                        .iter()
+                        .for_each(|key| print_line(format_args!("{}  {}  {}", key.id, key.role, key.label)));
                 });
                 Ok(())
             }

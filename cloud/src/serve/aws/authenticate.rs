@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::Method;
 use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -9,9 +10,10 @@ use ring::digest::{SHA256, digest};
 
 use super::error::{AwsError, Code};
 use super::refusal::SignatureRefusal;
-use super::sigv4::Authorization;
+use super::sigv4::{Authorization, STS};
 use crate::clock::now_s;
 use crate::limits::ADMIN_BODY_BYTES_MAX;
+use crate::role::Role;
 use crate::serve::http::app::App;
 
 /// Header with the digest of the body.
@@ -47,7 +49,7 @@ pub enum Payload {
 /// Dropping the future drops the request.
 pub async fn authenticate_head(app: &App, claim: Authorization, request: Request) -> Result<Request, AwsError> {
     let (mut parts, body) = request.into_parts();
-    let secret = secret(app, &claim).await?;
+    let (secret, role) = key(app, &claim).await?;
     let claimed =
         parts.headers.get(CONTENT_SHA256).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let payload = match claimed.as_str() {
@@ -62,23 +64,31 @@ pub async fn authenticate_head(app: &App, claim: Authorization, request: Request
         }
     };
     claim.verify(&secret, &parts, &claimed, now_s())?;
-    admit(&mut parts, claim);
+    admit(&mut parts, claim, role)?;
     parts.extensions.insert(payload);
     Ok(Request::from_parts(parts, body))
 }
 
-/// Returns the secret of the access key.
-async fn secret(app: &App, claim: &Authorization) -> Result<String, AwsError> {
-    match app.store.has_access_key(&claim.key_id).await? {
-        true => Ok(app.aws.key_ring.secret(&claim.key_id)),
-        false => Err(SignatureRefusal::UnknownKey.into()),
-    }
+/// Returns the secret of the access key, and its role.
+async fn key(app: &App, claim: &Authorization) -> Result<(String, Role), AwsError> {
+    let role = app.store.access_key_role(&claim.key_id).await?.ok_or(SignatureRefusal::UnknownKey)?;
+    Ok((app.aws.key_ring.secret(&claim.key_id), role))
 }
 
-fn admit(parts: &mut Parts, claim: Authorization) {
+/// Adds the signer of a verified request to it. A viewer's key reads; STS returns the identity of each key.
+fn admit(parts: &mut Parts, claim: Authorization, role: Role) -> Result<(), SignatureRefusal> {
+    let reads = matches!(parts.method, Method::GET | Method::HEAD) || claim.service == STS;
+    if !reads && role < Role::Operator {
+        let needed = Role::Operator;
+        return Err(SignatureRefusal::Role(format!(
+            "{} has the role {role}, this needs the role {needed}",
+            claim.key_id
+        )));
+    }
     // The routes of pages may have matched the same path, and left its parameters.
     parts.extensions.clear();
     parts.extensions.insert(Caller { key_id: claim.key_id, region: claim.region });
+    Ok(())
 }
 
 /// Verifies the signature of a request with a body of bounded length, which is read. The caller is added to its extensions.
@@ -90,10 +100,10 @@ fn admit(parts: &mut Parts, claim: Authorization) {
 /// Dropping the future drops the request.
 pub async fn authenticate(app: &App, claim: Authorization, request: Request) -> Result<Request, AwsError> {
     let (mut parts, body) = request.into_parts();
-    let secret = secret(app, &claim).await?;
+    let (secret, role) = key(app, &claim).await?;
     let body = read(body).await?;
     verify(&claim, &secret, &parts, &body)?;
-    admit(&mut parts, claim);
+    admit(&mut parts, claim, role)?;
     Ok(Request::from_parts(parts, body.into()))
 }
 

@@ -80,7 +80,7 @@ impl Services {
             "iot" => Some((&self.iot, Protocol::Json)),
             "iot-jobs-data" => Some((&self.jobs_data, Protocol::Json)),
             sigv4::S3 => Some((&self.s3, Protocol::S3)),
-            "sts" => Some((&self.sts, Protocol::Query)),
+            sigv4::STS => Some((&self.sts, Protocol::Query)),
             _ => None,
         }
     }

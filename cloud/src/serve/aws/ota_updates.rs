@@ -21,9 +21,9 @@ use crate::api::{NewFile, NewJob};
 use crate::clock::now_s;
 use crate::model::{JobDetails, OtaUpdate};
 use crate::serve::http::app::App;
+use crate::serve::http::new_job;
 use crate::serve::jobs::admin_error::AdminError;
 use crate::serve::jobs::changes::{JobChange, check_text};
-use crate::serve::jobs::file_types;
 
 /// What AWS puts before the id of an update for the id of its job.
 const JOB_PREFIX: &str = "AFR_OTA-";
@@ -58,7 +58,7 @@ async fn create(
     }
     let job_id = format!("{JOB_PREFIX}{id}");
     let mut job = new_job(&app, &request).await?;
-    file_types::set(&app.store, &app.files, &mut job).await?;
+    new_job::prepare(&app, &mut job).await?;
     app.jobs.create(job_id.clone(), job, &caller.key_id).await?;
     let request = serde_json::to_string(&request.stored()).expect("texts and numbers");
     let update = OtaUpdate { id: id.clone(), job_id, request, created_at_s: now_s() };

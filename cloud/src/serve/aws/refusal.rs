@@ -25,6 +25,8 @@ pub enum SignatureRefusal {
     Mismatch,
     /// The body has another digest than the one that was signed.
     Body,
+    /// The role of the access key does not suffice; the text names both.
+    Role(String),
     /// The signature is for a service that this program does not offer.
     Service(String),
 }
@@ -38,7 +40,7 @@ impl SignatureRefusal {
             Self::NotSigned { .. } | Self::Mismatch => "SignatureDoesNotMatch",
             Self::Skew { .. } => "RequestTimeTooSkewed",
             Self::Body => "XAmzContentSHA256Mismatch",
-            Self::Service(_) => "AccessDeniedException",
+            Self::Service(_) | Self::Role(_) => "AccessDeniedException",
         }
     }
 
@@ -64,6 +66,7 @@ impl std::fmt::Display for SignatureRefusal {
                 f.write_str("the signature is not that of this request and of the secret of the access key")
             }
             Self::Body => f.write_str("the body has another SHA-256 than the one that was signed"),
+            Self::Role(why) => f.write_str(why),
             Self::Service(name) => write!(f, "the service {name} is not offered here"),
         }
     }

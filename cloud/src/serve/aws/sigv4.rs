@@ -29,6 +29,8 @@ const DATE: &str = "x-amz-date";
 const AMZ_PREFIX: &str = "x-amz-";
 /// The service whose paths are not normalized and not encoded twice.
 pub const S3: &str = "s3";
+/// The service that returns the identity of a key.
+pub const STS: &str = "sts";
 
 /// The header `Authorization` of a signed request.
 #[derive(Clone, Debug, PartialEq, Eq)]

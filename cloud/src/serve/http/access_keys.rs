@@ -31,14 +31,14 @@ async fn list(State(app): State<Arc<App>>) -> Response {
 async fn create(
     State(app): State<Arc<App>>,
     Extension(sender): Extension<Principal>,
-    Body(NewAccessKey { label }): Body<NewAccessKey>,
+    Body(NewAccessKey { label, role }): Body<NewAccessKey>,
 ) -> Response {
     if label.len() > NAME_BYTES_MAX {
         let text = format!("label of {} bytes, at most {NAME_BYTES_MAX}", label.len());
         return failure(StatusCode::BAD_REQUEST, &text);
     }
     let id = new_id();
-    match app.store.add_access_key(&id, &label, &sender.name).await {
+    match app.store.add_access_key(&id, &label, role, &sender.name).await {
         Ok(true) => {
             let secret = app.aws.key_ring.secret(&id);
             (StatusCode::CREATED, Json(CreatedAccessKey { id, secret })).into_response()
