@@ -69,6 +69,30 @@ async fn the_console_shows_whether_a_device_is_available_and_why_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_device_shows_its_versions_and_a_pinned_one_is_passed_over_by_a_release() {
+    let dir = TempDir::new();
+    let world = start(&dir).await;
+    let console = Console::sign_in(&world).await;
+    let (lamp, _) = Device::connect(world.port(), "lamp", "$aws/things/lamp/#").await;
+    report(&lamp, "lamp", r#"{"available":true,"version":"1.2.3","systemVersion":"4.5.6"}"#).await;
+    let page = shown(&console, "/devices/lamp", "<dt>System</dt><dd>4.5.6</dd>").await;
+    assert!(page.contains("1.2.3") && !page.contains("It is pinned"), "{page}");
+    world.admin("PUT", "/api/things/lamp/pin", "", b"").await;
+    shown(&console, "/devices/lamp", "It is pinned").await;
+    shown(&console, "/devices", "pinned").await;
+    let image = world.upload(b"newer").await;
+    let job = serde_json::json!({"things": ["lamp", "door"], "files": [{"image": image}]});
+    let release = serde_json::json!({"job": job, "mode": "immediate"}).to_string();
+    world.admin("PUT", "/api/releases/v2", "Content-Type: application/json\r\n", release.as_bytes()).await;
+    let view = world.admin("GET", "/api/jobs/v2", "", b"").await;
+    let view: serde_json::Value = serde_json::from_slice(&view).unwrap();
+    let things: Vec<&str> =
+        view["executions"].as_array().unwrap().iter().filter_map(|it| it["thing"].as_str()).collect();
+    assert_eq!(things, ["door"]);
+    world.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_image_for_other_hardware_is_refused_before_anything_is_queued() {
     let dir = TempDir::new();
     let world = start(&dir).await;

@@ -46,6 +46,8 @@ struct DeviceRow {
     words: String,
     hardware: String,
     version: String,
+    /// That of the system firmware, if it has one of its own.
+    system_version: String,
     is_pinned: bool,
     last: Option<Row>,
 }
@@ -67,6 +69,7 @@ impl DeviceRow {
             words,
             hardware: device.hardware().unwrap_or_default().to_owned(),
             version: version.unwrap_or_default(),
+            system_version: report.and_then(|report| report.system_version.clone()).unwrap_or_default(),
             is_pinned: device.pinned,
             last,
         }
