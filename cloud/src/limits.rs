@@ -156,6 +156,12 @@ pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=256;
 /// Maximum number of passwords that are hashed or compared at the same time; each takes 19 MiB.
 pub const PASSWORDS_AT_ONCE_MAX: usize = 1;
 
+/// Maximum number of passwords that wait to be compared; further sign-ins are refused at once.
+pub const PASSWORDS_QUEUED_MAX: usize = 16;
+
+/// Longest body of a sign-in. Unit: bytes.
+pub const SIGN_IN_BODY_BYTES_MAX: usize = 4096;
+
 /// Maximum number of names whose failed sign-ins are counted.
 pub const SIGN_IN_NAMES_MAX: usize = 1_000;
 

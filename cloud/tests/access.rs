@@ -149,6 +149,24 @@ async fn access_ends_with_its_token_its_account_and_its_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn guesses_that_are_made_at_the_same_time_count_too_and_long_names_are_refused() {
+    let dir = TempDir::new();
+    let world = start(&dir).await;
+    account(&world, "admin", PASSWORD).await;
+    let guesses = (0..SIGN_IN_FAILURES_MAX + 5).map(|_| sign_in(&world, "wrong&name=admin", ""));
+    let statuses: Vec<u16> = futures_util::future::join_all(guesses).await.iter().map(|answer| answer.status).collect();
+    let compared = statuses.iter().filter(|status| **status == 401).count();
+    assert!(compared <= SIGN_IN_FAILURES_MAX && statuses.contains(&429), "{statuses:?}");
+    let name = "a".repeat(1000);
+    for _ in 0..=SIGN_IN_FAILURES_MAX {
+        assert_eq!(sign_in(&world, &format!("wrong&name={name}"), "").await.status, 401, "not counted");
+    }
+    let flood = format!("wrong&name={}", "a".repeat(5000));
+    assert_eq!(sign_in(&world, &flood, "").await.status, 413);
+    world.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_many_wrong_passwords_a_name_is_refused_and_others_are_not() {
     let dir = TempDir::new();
     let world = start(&dir).await;

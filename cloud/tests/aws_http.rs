@@ -38,6 +38,11 @@ fn iot<'a>(method: &'a str, target: &'a str, body: &'a [u8]) -> Signing<'a> {
     Signing { method, target, body, service: "iot", at: SystemTime::now(), headers: "" }
 }
 
+/// The header that S3 requires.
+fn sha256_header(body: &[u8]) -> String {
+    format!("x-amz-content-sha256: {}", hex::encode(ring::digest::digest(&ring::digest::SHA256, body)))
+}
+
 impl World {
     async fn start() -> Self {
         Self::with_key(r#"{"label":"test"}"#).await
@@ -169,9 +174,19 @@ async fn the_key_of_a_viewer_reads_and_changes_nothing() {
     let refused = world.send(iot("PUT", "/things/lamp", b"{}")).await;
     is(&refused, 403, "AccessDeniedException");
     assert!(refused.text().contains("has the role viewer, this needs the role operator"), "{}", refused.text());
-    let upload =
-        Signing { service: "s3", headers: "x-amz-content-sha256: UNSIGNED-PAYLOAD", ..iot("PUT", "/b/k", b"image") };
-    assert_eq!(world.send(upload).await.status, 403);
+    let sha256 = sha256_header(b"image");
+    let refused = world.send(Signing { service: "s3", headers: &sha256, ..iot("PUT", "/b/k", b"image") }).await;
+    assert!(refused.status == 403 && refused.text().contains("has the role viewer"), "{}", refused.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_refused_and_stores_no_empty_object() {
+    let world = World::start().await;
+    let plain = sha256_header(b"");
+    let copy = format!("{plain}\nx-amz-copy-source: /b/old");
+    let refused = world.send(Signing { service: "s3", headers: &copy, ..iot("PUT", "/b/new", b"") }).await;
+    assert!(refused.status == 501 && refused.text().contains("CopyObject"), "{}", refused.text());
+    assert_eq!(world.send(Signing { service: "s3", headers: &plain, ..iot("GET", "/b/new", b"") }).await.status, 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,6 +79,30 @@ impl Store {
         Ok(is_new)
     }
 
+    /// Replaces the password of an account with this stamp; returns false if there is none, and then changes nothing.
+    pub async fn set_password(
+        &self,
+        name: &str,
+        stamp: &str,
+        password: &str,
+        new_stamp: &str,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let done = sqlx::query("UPDATE accounts SET password = $3, stamp = $4 WHERE name = $1 AND stamp = $2")
+            .bind(name)
+            .bind(stamp)
+            .bind(password)
+            .bind(new_stamp)
+            .execute(&mut *tx)
+            .await?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let note = AuditNote::new("access", format!("password of account {name} changed")).by(name);
+        self.commit_with_note(tx, &note).await?;
+        Ok(true)
+    }
+
     /// Returns the account of this name.
     pub async fn account(&self, name: &str) -> Result<Option<Account>, StoreError> {
         let row = sqlx::query("SELECT role, password, stamp FROM accounts WHERE name = $1")

@@ -51,12 +51,13 @@ impl Store {
         Ok(Paged::new(rows.iter().map(with_time).collect::<Result<_, StoreError>>()?))
     }
 
-    /// Returns the ids of images that were added before `before_s` and to which no stream, object or custom document refers.
+    /// Returns the ids of images that were added before `before_s` and to which no stream, object, custom document or template refers.
     pub async fn unused_images(&self, before_s: u64) -> Result<Vec<String>, StoreError> {
         let rows = sqlx::query(
             "SELECT id FROM images WHERE created_at_s < $1 AND id NOT IN (SELECT image_id FROM stream_files)
              AND id NOT IN (SELECT image_id FROM objects) AND id NOT IN (SELECT image_id FROM stream_objects)
-             AND NOT EXISTS (SELECT 1 FROM jobs WHERE stream IS NULL AND instr(document, images.id) > 0)",
+             AND NOT EXISTS (SELECT 1 FROM jobs WHERE stream IS NULL AND instr(document, images.id) > 0)
+             AND NOT EXISTS (SELECT 1 FROM job_templates WHERE instr(settings, images.id) > 0)",
         )
         .bind(int(before_s))
         .fetch_all(&self.pool)

@@ -7,10 +7,13 @@ use super::{Store, StoreError, int, uint};
 use crate::model::OtaUpdate;
 
 impl Store {
-    /// Stores an OTA update; returns false if there is one with this id, and then changes nothing.
+    /// Stores an OTA update whose job is created afterwards; returns false if there is one with this id, and then changes nothing.
+    /// One whose job was never created is replaced.
     pub async fn add_ota_update(&self, update: &OtaUpdate) -> Result<bool, StoreError> {
         let done = sqlx::query(
-            "INSERT OR IGNORE INTO ota_updates (id, job_id, request, created_at_s) VALUES ($1, $2, $3, $4)",
+            "INSERT INTO ota_updates (id, job_id, request, created_at_s) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (id) DO UPDATE SET job_id = $2, request = $3, created_at_s = $4
+             WHERE job_id NOT IN (SELECT id FROM jobs)",
         )
         .bind(update.id.as_str())
         .bind(update.job_id.as_str())

@@ -70,6 +70,8 @@ pub enum SignInRefusal {
     Wrong,
     /// Too many sign-ins with this name failed; the password was not compared.
     TooMany(TooManySignIns),
+    /// Too many passwords wait to be compared.
+    Busy,
     /// The store failed.
     Store(StoreError),
 }
@@ -122,18 +124,36 @@ impl Access {
 
     /// Returns the person with this name and password. A wrong name takes as long as a wrong password.
     pub async fn by_password(&self, name: &str, password: String, now: Instant) -> Result<Principal, SignInRefusal> {
-        self.limit.check(name, now).map_err(SignInRefusal::TooMany)?;
+        if name.len() > NAME_BYTES_MAX {
+            return Err(SignInRefusal::Wrong);
+        }
+        self.limit.begin(name, now).map_err(SignInRefusal::TooMany)?;
         let account = self.store.account(name).await?;
         let hash = account.as_ref().map(|account| account.password.clone());
-        match (self.passwords.verify(password, hash).await, account) {
-            (true, Some(Account { role, stamp, .. })) => {
-                let credential = Credential::Account { name: name.to_owned(), stamp };
-                Ok(Principal { name: name.to_owned(), role, credential })
-            }
-            _ => {
-                self.limit.failed(name, now);
-                Err(SignInRefusal::Wrong)
-            }
+        let is_right = self.passwords.verify(password, hash).await.map_err(|passwords::Busy| SignInRefusal::Busy)?;
+        let Account { role, stamp, .. } = account.filter(|_| is_right).ok_or(SignInRefusal::Wrong)?;
+        self.limit.succeeded(name, now);
+        let credential = Credential::Account { name: name.to_owned(), stamp };
+        Ok(Principal { name: name.to_owned(), role, credential })
+    }
+
+    /// Replaces the password of an account and ends its sessions. Its role stays, and an account that was removed meanwhile stays
+    /// removed.
+    ///
+    /// Errors: `Wrong` if the old password is wrong, or was replaced meanwhile; see [`SignInRefusal`].
+    pub async fn change_password(
+        &self,
+        name: &str,
+        old: String,
+        new: String,
+        now: Instant,
+    ) -> Result<(), SignInRefusal> {
+        let person = self.by_password(name, old, now).await?;
+        let Credential::Account { stamp, .. } = &person.credential else { return Err(SignInRefusal::Wrong) };
+        let (hash, new_stamp) = (self.passwords.hash(new).await, random_hex::<STAMP_BYTES>());
+        match self.store.set_password(name, stamp, &hash, &new_stamp).await? {
+            true => Ok(()),
+            false => Err(SignInRefusal::Wrong),
         }
     }
 
@@ -173,5 +193,36 @@ pub fn check_name(name: &str) -> Result<(), String> {
     match name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(is_plain) {
         true => Err(format!("a name has 1 to {NAME_BYTES_MAX} bytes: letters, digits and . _ @ + -")),
         false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::DATABASE_BYTES_MAX;
+    use crate::testing::TempDir;
+
+    /// An admin lowers the role, or removes the account, while its person changes the password.
+    #[tokio::test]
+    async fn a_change_of_the_password_restores_neither_a_role_nor_an_account() {
+        let dir = TempDir::new();
+        let store = Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap();
+        let access = Access::new(store.clone(), "token");
+        let admin = access.by_token("token").await.unwrap().unwrap();
+        access.set_account("ann", Role::Admin, "correct horse".into(), &admin).await.unwrap();
+        let Credential::Account { stamp, .. } =
+            access.by_password("ann", "correct horse".into(), Instant::now()).await.unwrap().credential
+        else {
+            panic!("an account")
+        };
+        access.set_account("ann", Role::Viewer, "correct horse".into(), &admin).await.unwrap();
+        assert!(!store.set_password("ann", &stamp, "hash", "stamp").await.unwrap());
+        let change = access.change_password("ann", "correct horse".into(), "battery staple".into(), Instant::now());
+        change.await.unwrap();
+        let ann = access.by_password("ann", "battery staple".into(), Instant::now()).await.unwrap();
+        assert_eq!(ann.role, Role::Viewer);
+        access.remove(HolderKind::Account, "ann", &admin).await.unwrap();
+        assert!(!store.set_password("ann", &stamp, "hash", "stamp").await.unwrap());
+        assert!(store.account("ann").await.unwrap().is_none());
     }
 }

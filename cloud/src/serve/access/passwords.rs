@@ -8,7 +8,7 @@ use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, Salt
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::Semaphore;
 
-use crate::limits::{PASSWORD_BYTES, PASSWORDS_AT_ONCE_MAX};
+use crate::limits::{PASSWORD_BYTES, PASSWORDS_AT_ONCE_MAX, PASSWORDS_QUEUED_MAX};
 
 /// Length of a salt. Unit: bytes. Source: RFC 9106, section 4.
 const SALT_BYTES: usize = 16;
@@ -18,13 +18,22 @@ const NO_PASSWORD: &str =
 
 /// Hashes passwords and compares them with hashes.
 #[derive(Debug)]
-pub struct Passwords(Arc<Semaphore>);
+pub struct Passwords {
+    turns: Arc<Semaphore>,
+    /// Comparisons that run or wait for their turn.
+    places: Semaphore,
+}
 
 impl Default for Passwords {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(PASSWORDS_AT_ONCE_MAX)))
+        let turns = Arc::new(Semaphore::new(PASSWORDS_AT_ONCE_MAX));
+        Self { turns, places: Semaphore::new(PASSWORDS_QUEUED_MAX) }
     }
 }
+
+/// Too many passwords wait to be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
 
 impl Passwords {
     /// Returns the hash of a password, in PHC string format.
@@ -38,19 +47,22 @@ impl Passwords {
 
     /// Returns whether `hash` is that of `password`; without a hash, false after the same time.
     ///
+    /// Errors: `Busy`.
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future has no effect.
-    pub async fn verify(&self, password: String, hash: Option<String>) -> bool {
-        self.run(move || {
+    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Busy> {
+        let _place = self.places.try_acquire().map_err(|_| Busy)?;
+        let compare = move || {
             let is_right = verify(&password, hash.as_deref().unwrap_or(NO_PASSWORD));
             is_right && hash.is_some()
-        })
-        .await
+        };
+        Ok(self.run(compare).await)
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        let turn = Arc::clone(&self.0).acquire_owned().await.expect("the semaphore is not closed");
+        let turn = Arc::clone(&self.turns).acquire_owned().await.expect("the semaphore is not closed");
         let work = move || {
             let done = work();
             drop(turn);
@@ -103,6 +115,15 @@ mod tests {
     #[tokio::test]
     async fn without_a_hash_a_password_is_compared_and_wrong() {
         assert!(PasswordHash::new(NO_PASSWORD).is_ok(), "the time of a comparison is spent");
-        assert!(!Passwords::default().verify(String::new(), None).await);
+        assert_eq!(Passwords::default().verify(String::new(), None).await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn beyond_the_places_a_password_is_not_compared() {
+        let passwords = Passwords::default();
+        let all = passwords.places.acquire_many(PASSWORDS_QUEUED_MAX as u32).await.unwrap();
+        assert_eq!(passwords.verify(String::new(), None).await, Err(Busy));
+        drop(all);
+        assert_eq!(passwords.verify(String::new(), None).await, Ok(false));
     }
 }

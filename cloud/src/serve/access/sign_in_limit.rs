@@ -18,31 +18,35 @@ pub struct TooManySignIns {
 pub struct SignInLimit(Mutex<HashMap<String, VecDeque<Instant>>>);
 
 impl SignInLimit {
-    /// Whether the password for a name may be compared.
-    pub fn check(&self, name: &str, now: Instant) -> Result<(), TooManySignIns> {
+    /// Begins a sign-in, which counts as failed until it succeeds: those that are made at the same time count, too.
+    pub fn begin(&self, name: &str, now: Instant) -> Result<(), TooManySignIns> {
         let mut names = self.0.lock().expect("lock poisoned");
         names.retain(|_, failures| {
             failures.retain(|at| now.saturating_duration_since(*at) < SIGN_IN_WINDOW);
             !failures.is_empty()
         });
-        match names.get(name) {
-            Some(failures) if failures.len() >= SIGN_IN_FAILURES_MAX => {
-                let oldest = failures.front().map_or(Duration::ZERO, |at| now.saturating_duration_since(*at));
-                Err(TooManySignIns { wait: SIGN_IN_WINDOW.saturating_sub(oldest) })
-            }
-            _ => Ok(()),
+        if let Some(failures) = names.get(name).filter(|failures| failures.len() >= SIGN_IN_FAILURES_MAX) {
+            let oldest = failures.front().map_or(Duration::ZERO, |at| now.saturating_duration_since(*at));
+            return Err(TooManySignIns { wait: SIGN_IN_WINDOW.saturating_sub(oldest) });
         }
-    }
-
-    /// Counts a failure; with too many names, in place of that of the name that failed longest ago.
-    pub fn failed(&self, name: &str, now: Instant) {
-        let mut names = self.0.lock().expect("lock poisoned");
         if names.len() >= SIGN_IN_NAMES_MAX && !names.contains_key(name) {
+            // The name that failed longest ago gives way.
             let oldest = names.iter().min_by_key(|(_, failures)| failures.back().copied());
             let oldest = oldest.map(|(name, _)| name.clone());
             oldest.and_then(|name| names.remove(&name));
         }
         names.entry(name.to_owned()).or_default().push_back(now);
+        Ok(())
+    }
+
+    /// A sign-in that was begun at this time has succeeded.
+    pub fn succeeded(&self, name: &str, begun_at: Instant) {
+        let mut names = self.0.lock().expect("lock poisoned");
+        if let Some(failures) = names.get_mut(name)
+            && let Some(at) = failures.iter().position(|at| *at == begun_at)
+        {
+            failures.remove(at);
+        }
     }
 }
 
@@ -54,20 +58,28 @@ mod tests {
     fn after_many_failures_a_name_waits_for_the_window_to_pass_and_others_do_not() {
         let (limit, begin) = (SignInLimit::default(), Instant::now());
         for _ in 0..SIGN_IN_FAILURES_MAX {
-            assert_eq!(limit.check("ann", begin), Ok(()));
-            limit.failed("ann", begin);
+            assert_eq!(limit.begin("ann", begin), Ok(()));
         }
         let half = begin + SIGN_IN_WINDOW / 2;
-        assert_eq!(limit.check("ann", half), Err(TooManySignIns { wait: SIGN_IN_WINDOW / 2 }));
-        assert_eq!(limit.check("bob", half), Ok(()));
-        assert_eq!(limit.check("ann", begin + SIGN_IN_WINDOW), Ok(()));
+        assert_eq!(limit.begin("ann", half), Err(TooManySignIns { wait: SIGN_IN_WINDOW / 2 }));
+        assert_eq!(limit.begin("bob", half), Ok(()));
+        assert_eq!(limit.begin("ann", begin + SIGN_IN_WINDOW), Ok(()));
+    }
+
+    #[test]
+    fn a_sign_in_that_succeeds_is_no_failure() {
+        let (limit, begin) = (SignInLimit::default(), Instant::now());
+        for _ in 0..=SIGN_IN_FAILURES_MAX {
+            assert_eq!(limit.begin("ann", begin), Ok(()));
+            limit.succeeded("ann", begin);
+        }
     }
 
     #[test]
     fn a_flood_of_names_takes_a_bounded_place() {
         let (limit, begin) = (SignInLimit::default(), Instant::now());
         for i in 0..=SIGN_IN_NAMES_MAX {
-            limit.failed(&i.to_string(), begin + Duration::from_millis(i as u64));
+            limit.begin(&i.to_string(), begin + Duration::from_millis(i as u64)).unwrap();
         }
         let names = limit.0.lock().unwrap();
         assert_eq!((names.len(), names.contains_key("0"), names.contains_key("1")), (SIGN_IN_NAMES_MAX, false, true));

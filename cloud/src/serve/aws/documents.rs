@@ -10,13 +10,16 @@ use crate::serve::http::app::App;
 
 /// Returns the document of a job: the one in the request, or an object. URLs of objects in it are bound.
 ///
-/// Errors: `InvalidRequestException` if there is none, or both, and for a URL of no object.
+/// Errors: `InvalidRequestException` if there is none, or both, if it is too long, and for a URL of no object.
 pub async fn document_of(app: &App, document: Option<String>, source: Option<String>) -> Result<String, AwsError> {
     let document = match (document, source) {
         (Some(document), None) => document,
         (None, Some(url)) => object(app, &url).await?,
         _ => return Err(AwsError::invalid("a job has either document or documentSource")),
     };
+    if document.len() > DOCUMENT_BYTES_MAX {
+        return Err(AwsError::invalid(format!("a document has at most {DOCUMENT_BYTES_MAX} bytes")));
+    }
     bind(app, &document).await
 }
 

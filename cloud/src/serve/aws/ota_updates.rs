@@ -53,17 +53,17 @@ async fn create(
     Body(request): Body<CreateOtaUpdate>,
 ) -> Result<Json<Created>, AwsError> {
     let exists = || AwsError::new(Code::ResourceAlreadyExists, format!("there is an OTA update {id}"));
-    if app.store.ota_update(&id).await?.is_some() {
-        return Err(exists());
-    }
-    let job_id = format!("{JOB_PREFIX}{id}");
     let mut job = new_job(&app, &request).await?;
     new_job::prepare(&app, &mut job).await?;
-    app.jobs.create(job_id.clone(), job, &caller.key_id).await?;
     let request = serde_json::to_string(&request.stored()).expect("texts and numbers");
-    let update = OtaUpdate { id: id.clone(), job_id, request, created_at_s: now_s() };
+    let update = OtaUpdate { id: id.clone(), job_id: format!("{JOB_PREFIX}{id}"), request, created_at_s: now_s() };
+    // Stored first: one whose job was not created, since the client went away, is replaced by the next request.
     if !app.store.add_ota_update(&update).await? {
         return Err(exists());
+    }
+    if let Err(error) = app.jobs.create(update.job_id.clone(), job, &caller.key_id).await {
+        app.store.delete_ota_update(&update.id).await?;
+        return Err(error.into());
     }
     Ok(Json(Created {
         ota_update_arn: arn(&caller.region, "otaupdate", &update.id),

@@ -29,6 +29,8 @@ use crate::store::StoreError;
 const VERSION: HeaderName = HeaderName::from_static("x-amz-version-id");
 /// Metadata of an upload: the signature of the image in base64.
 const SIGNATURE: &str = "x-amz-meta-ota-signature";
+/// Header that makes a PutObject a CopyObject.
+const COPY_SOURCE: &str = "x-amz-copy-source";
 
 /// The routes.
 pub fn router() -> Router<Arc<App>> {
@@ -84,6 +86,9 @@ async fn upload(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, S3Error> {
+    if headers.contains_key(COPY_SOURCE) {
+        return Err(AwsError::new(Code::NotImplemented, "CopyObject is not offered here").into());
+    }
     let signature = headers.get(SIGNATURE).map(|value| value.to_str().map(str::to_owned)).transpose();
     let signature = signature.map_err(|_| AwsError::invalid(format!("{SIGNATURE} is not base64: it is not ASCII")))?;
     let label = Label::new(name.key.clone(), signature).map_err(AwsError::invalid)?;

@@ -39,7 +39,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
 use super::http::app::App;
-use crate::limits::ADMIN_BODY_BYTES_MAX;
+use crate::limits::{ADMIN_BODY_BYTES_MAX, SIGN_IN_BODY_BYTES_MAX};
 
 /// The routes of the pages.
 pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
@@ -74,7 +74,10 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
     let pages = readable.merge(changing).merge(administering);
     let pages = pages.route_layer(from_fn_with_state(Arc::clone(app), guard::require_session));
     let open = Router::new()
-        .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
+        .route(
+            "/sign-in",
+            get(sign_in::show).post(sign_in::sign_in).layer(DefaultBodyLimit::max(SIGN_IN_BODY_BYTES_MAX)),
+        )
         .route("/assets/{name}", get(assets::get));
     pages
         .merge(open)

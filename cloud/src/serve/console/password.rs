@@ -52,20 +52,18 @@ enum Refusal {
 
 async fn replace(app: &App, form: &Form) -> Result<(), Refusal> {
     let again = |text: &str| Refusal::Again(text.to_owned());
-    let Principal { name, role, credential: Credential::Account { .. } } = &form.session.principal else {
+    let Principal { name, credential: Credential::Account { .. }, .. } = &form.session.principal else {
         return Err(again("You signed in with a token, which has no password."));
     };
     let new = form.text("new");
     check_password(new).map_err(Refusal::Again)?;
-    app.access.by_password(name, form.text("old").to_owned(), Instant::now()).await.map_err(
-        |refused| match refused {
-            SignInRefusal::Wrong => again("The old password is wrong."),
-            SignInRefusal::TooMany(TooManySignIns { wait }) => {
-                Refusal::Again(format!("Too many passwords were wrong. Try again in {} seconds.", wait.as_secs() + 1))
-            }
-            SignInRefusal::Store(error) => Refusal::Failure(error.into()),
-        },
-    )?;
-    let changed = app.access.set_account(name, *role, new.to_owned(), &form.session.principal).await;
-    changed.map(drop).map_err(|error| Refusal::Failure(error.into()))
+    let changed = app.access.change_password(name, form.text("old").to_owned(), new.to_owned(), Instant::now()).await;
+    changed.map_err(|refused| match refused {
+        SignInRefusal::Wrong => again("The old password is wrong."),
+        SignInRefusal::TooMany(TooManySignIns { wait }) => {
+            Refusal::Again(format!("Too many passwords were wrong. Try again in {} seconds.", wait.as_secs() + 1))
+        }
+        SignInRefusal::Busy => again("Too many people sign in at this moment. Try again."),
+        SignInRefusal::Store(error) => Refusal::Failure(error.into()),
+    })
 }

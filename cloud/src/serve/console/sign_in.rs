@@ -63,6 +63,10 @@ pub async fn sign_in(State(app): State<Arc<App>>, headers: HeaderMap, body: Byte
             let retry = [(header::RETRY_AFTER, seconds.to_string())];
             Ok((retry, answer(&app, StatusCode::TOO_MANY_REQUESTS, name, &text)).into_response())
         }
+        Err(SignInRefusal::Busy) => {
+            let text = "Too many people sign in at this moment. Try again.";
+            Ok(answer(&app, StatusCode::SERVICE_UNAVAILABLE, name, text))
+        }
         Err(SignInRefusal::Store(error)) => Err(error.into()),
     }
 }

@@ -25,6 +25,7 @@ impl Label {
             return Err(format!("name of {} bytes, at most {NAME_BYTES_MAX}", name.len()));
         }
         match &signature {
+            Some(text) if text.is_empty() => Err("the signature is empty: omit it, or sign the image".to_owned()),
             Some(text) if text.len() > SIGNATURE_TEXT_BYTES_MAX => {
                 Err(format!("signature of {} bytes, at most {SIGNATURE_TEXT_BYTES_MAX}", text.len()))
             }
@@ -77,12 +78,19 @@ where
 
 /// Adds an image whose file is complete to the store; `by`: who uploaded it.
 ///
+/// Errors: the file is removed.
+///
 /// # Cancel safety
 ///
 /// If the future is dropped, the image may have been added or not.
 pub async fn keep(app: &App, label: Label, by: &str, stored: StoredImage) -> Result<Image, StoreError> {
     let Label { name, signature } = label;
     let image = Image { id: stored.id, name, size_bytes: stored.size_bytes, sha256: stored.sha256, signature };
-    app.store.add_image(&image, by).await?;
-    Ok(image)
+    match app.store.add_image(&image, by).await {
+        Ok(()) => Ok(image),
+        Err(error) => {
+            app.files.remove(&image.id)?;
+            Err(error)
+        }
+    }
 }
