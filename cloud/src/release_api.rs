@@ -105,9 +105,12 @@ pub struct RevertRequest {
 pub struct RevertResponse {
     /// The new releases, one for each image that devices had before.
     pub releases: Vec<RevertingRelease>,
-    /// Devices that had no image before, as far as the service has records: name one to get it to them.
+    /// Devices whose images before are not known: name one to get it to them.
     #[serde(default)]
     pub without: Vec<String>,
+    /// Devices that get none because they are pinned: another revert includes them once they are not.
+    #[serde(default)]
+    pub pinned: Vec<String>,
     /// Whether an image is older than that of the release: devices that accept newer versions only reject it.
     #[serde(default)]
     pub older: bool,

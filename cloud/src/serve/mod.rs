@@ -133,7 +133,19 @@ impl Service {
         let url_limit = UrlLimit::new(connections_max() / URL_CONNECTIONS_SHARE);
         let console = ConsoleState::new(config.tls.is_some(), broker.shown.clone());
         let aws = AwsState::new(key_ring, broker.shown.clone(), &base);
-        let app = App { store: store.clone(), files, jobs, signer, url_limit, access, console, aws, log: log.clone() };
+        let reverting = tokio::sync::Mutex::default();
+        let app = App {
+            store: store.clone(),
+            files,
+            jobs,
+            reverting,
+            signer,
+            url_limit,
+            access,
+            console,
+            aws,
+            log: log.clone(),
+        };
         serve_http(&mut tasks, listener, config.tls.as_ref(), http::router(Arc::new(app)))?;
         Ok(Self {
             mqtt: broker.shown,

@@ -38,6 +38,8 @@ impl Store {
             "DELETE FROM executions WHERE job_id = $1",
             "DELETE FROM waiting WHERE job_id = $1",
             "DELETE FROM job_groups WHERE job_id = $1",
+            // Another job may be created under this id: no release takes that back.
+            "UPDATE releases SET reverts = NULL WHERE reverts = $1",
             "DELETE FROM stream_files WHERE stream = (SELECT stream FROM jobs WHERE id = $1)",
             "DELETE FROM jobs WHERE id = $1",
         ] {

@@ -292,12 +292,16 @@ async fn insert_job(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Makes a new job a release.
+/// Makes a new job a release; the one that it takes back is marked.
 async fn insert_release(tx: &mut Tx<'_>, job_id: &str, plan: &ReleasePlan) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO releases (job_id, mode, halt, reverts) VALUES ($1, $2, $3, $4)")
         .bind(job_id)
         .bind(plan.mode.as_str())
         .bind(serde_json::to_string(&plan.halt).expect("numbers"))
+        .bind(plan.reverts.as_deref())
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query("UPDATE releases SET reverted = 1 WHERE job_id = $1")
         .bind(plan.reverts.as_deref())
         .execute(&mut **tx)
         .await?;

@@ -30,6 +30,7 @@ pub use jobs::{JobSummary, NewJobRecord};
 pub use paged::{PageNumber, Paged};
 pub use registry::ThingFilter;
 pub use releases::ReleaseRecord;
+pub use reverts::Reached;
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};

@@ -17,18 +17,14 @@ pub struct ReleaseRecord {
     pub plan: ReleasePlan,
     /// Why it was halted.
     pub halted: Option<String>,
-    /// Whether another release took it back.
+    /// Whether another release took it back, also if that was deleted since.
     pub is_reverted: bool,
 }
 
 /// Columns of a release, in the order that [`release`] reads them.
 macro_rules! select {
     ($rest:literal) => {
-        concat!(
-            "SELECT job_id, mode, halt, halted, reverts, ",
-            "EXISTS (SELECT 1 FROM releases other WHERE other.reverts = releases.job_id) FROM releases ",
-            $rest
-        )
+        concat!("SELECT job_id, mode, halt, halted, reverts, reverted FROM releases ", $rest)
     };
 }
 

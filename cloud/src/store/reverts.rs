@@ -1,4 +1,4 @@
-//! What a revert reads: which things have the image of a release, and what each had before.
+//! What a revert reads: which things have the image of a release, and what each had before and after it.
 
 use sqlx::Row;
 
@@ -6,36 +6,49 @@ use super::{Store, StoreError, int, uint};
 use crate::limits::EARLIER_JOBS_MAX;
 use crate::model::Image;
 
+/// A thing that has the image of a release, or may have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Its name.
+    pub thing: String,
+    /// Jobs with images that it got after the release, and that succeeded, the newest first, at most [`EARLIER_JOBS_MAX`].
+    /// Releases that were taken back are left out.
+    pub later: Vec<String>,
+    /// Those that it got before the release.
+    pub earlier: Vec<String>,
+}
+
 impl Store {
     /// Returns the things that have the image of a job, or may have it, sorted: those whose execution succeeded, timed out, is in
-    /// progress, or was cancelled while it was. With each come the jobs that succeeded on it before, the newest first, at most
-    /// [`EARLIER_JOBS_MAX`], except custom jobs and releases that were taken back.
-    pub async fn reached(&self, job_id: &str) -> Result<Vec<(String, Vec<String>)>, StoreError> {
+    /// progress, or was cancelled while it was, or during a retry. Things that a revert of this job includes are left out.
+    pub async fn reached(&self, job_id: &str) -> Result<Vec<Reached>, StoreError> {
         let rows = sqlx::query(
-            "SELECT a.thing, before.job_id FROM executions a LEFT JOIN
+            "SELECT a.thing, other.job_id, other.seq > a.seq FROM executions a LEFT JOIN
              (SELECT e.thing, e.job_id, e.seq,
-              ROW_NUMBER() OVER (PARTITION BY e.thing ORDER BY e.seq DESC) AS place
-              FROM executions e JOIN executions own ON own.job_id = $1 AND own.thing = e.thing AND e.seq < own.seq
+              ROW_NUMBER() OVER (PARTITION BY e.thing, e.seq > own.seq ORDER BY e.seq DESC) AS place
+              FROM executions e JOIN executions own ON own.job_id = $1 AND own.thing = e.thing AND e.seq <> own.seq
               JOIN jobs j ON j.id = e.job_id AND j.stream IS NOT NULL
-              WHERE e.status = 'SUCCEEDED' AND e.job_id NOT IN (SELECT reverts FROM releases WHERE reverts IS NOT NULL)
-             ) before ON before.thing = a.thing AND before.place <= $2
+              WHERE e.status = 'SUCCEEDED' AND e.job_id NOT IN (SELECT job_id FROM releases WHERE reverted)
+             ) other ON other.thing = a.thing AND other.place <= $2
              WHERE a.job_id = $1 AND (a.status IN ('SUCCEEDED', 'TIMED_OUT', 'IN_PROGRESS')
-              OR a.status = 'CANCELED' AND a.started_at_s IS NOT NULL)
-             ORDER BY a.thing, before.seq DESC",
+              OR a.status = 'CANCELED' AND (a.started_at_s IS NOT NULL OR a.number > 1))
+             AND a.thing NOT IN (SELECT e.thing FROM executions e JOIN releases r ON r.job_id = e.job_id AND r.reverts = $1
+              UNION ALL SELECT w.thing FROM waiting w JOIN releases r ON r.job_id = w.job_id AND r.reverts = $1)
+             ORDER BY a.thing, other.seq DESC",
         )
         .bind(job_id)
         .bind(int(EARLIER_JOBS_MAX))
         .fetch_all(&self.pool)
         .await?;
-        let mut reached: Vec<(String, Vec<String>)> = Vec::new();
+        let mut reached: Vec<Reached> = Vec::new();
         for row in &rows {
             let thing: String = row.try_get(0)?;
-            if reached.last().is_none_or(|(last, _)| *last != thing) {
-                reached.push((thing, Vec::new()));
+            if reached.last().is_none_or(|last| last.thing != thing) {
+                reached.push(Reached { thing, later: Vec::new(), earlier: Vec::new() });
             }
-            let before: Option<String> = row.try_get(1)?;
-            if let (Some(before), Some((_, jobs))) = (before, reached.last_mut()) {
-                jobs.push(before);
+            let (other, is_later): (Option<String>, Option<bool>) = (row.try_get(1)?, row.try_get(2)?);
+            if let (Some(other), Some(last)) = (other, reached.last_mut()) {
+                if is_later == Some(true) { last.later.push(other) } else { last.earlier.push(other) }
             }
         }
         Ok(reached)

@@ -20,13 +20,14 @@ ALTER TABLE waiting ADD COLUMN due INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX due_things ON waiting (thing) WHERE due = 1;
 
 -- Jobs that are releases. mode: on_session or immediate. halt: JSON of `HaltRule`. halted: why it was halted.
--- reverts: the release that this one takes back.
+-- reverts: the release that this one takes back. reverted: 1 once another release took it back.
 CREATE TABLE releases (
     seq              INTEGER PRIMARY KEY AUTOINCREMENT,
     job_id           TEXT NOT NULL UNIQUE REFERENCES jobs(id) ON DELETE CASCADE,
     mode             TEXT NOT NULL,
     halt             TEXT NOT NULL,
     halted           TEXT,
-    reverts          TEXT
+    reverts          TEXT,
+    reverted         INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX reverting_releases ON releases (reverts) WHERE reverts IS NOT NULL;

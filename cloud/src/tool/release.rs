@@ -161,6 +161,9 @@ impl RevertRelease {
         for thing in &reverted.without {
             print_note(format_args!("thing {thing} had no image before that the service has: name one with --to"));
         }
+        for thing in &reverted.pinned {
+            print_note(format_args!("thing {thing} is pinned: revert the release again once it is not"));
+        }
         if reverted.older {
             print_note(
                 "an image is older: devices that accept newer versions only reject it; sign it as a later version",

@@ -161,7 +161,7 @@ async fn release_page(app: &App, session: &Session, id: &str) -> Result<ReleaseP
         rule: rule_words(&release.halt),
         reverts: release.reverts.clone().unwrap_or_default(),
         can_halt: may_change && panel.is_pending && release.status != HALTED,
-        can_revert: may_change && release.status != REVERTED,
+        can_revert: may_change,
         panel: render(&panel),
         note: String::new(),
         error: String::new(),
@@ -249,6 +249,9 @@ fn words(done: &RevertResponse) -> String {
     let mut words = format!("Taken back: {} get the image that they had before.", counted(devices, "device"));
     if !done.without.is_empty() {
         words += &format!(" {} had none that the service has.", counted(done.without.len() as u64, "device"));
+    }
+    if !done.pinned.is_empty() {
+        words += &format!(" Passed over: {}.", counted(done.pinned.len() as u64, "pinned device"));
     }
     if done.older {
         words += " The image is older: devices that accept newer versions only reject it.";

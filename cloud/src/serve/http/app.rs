@@ -18,6 +18,8 @@ pub struct App {
     pub files: Files,
     /// Job service.
     pub jobs: JobsHandle,
+    /// Held by a revert: of two at once, each would create releases for the same devices.
+    pub reverting: tokio::sync::Mutex<()>,
     /// Checks signed URLs.
     pub signer: Signer,
     /// Limits the responses of a signed URL.
@@ -44,6 +46,7 @@ impl App {
             store,
             files: Files::open(dir.path()).unwrap(),
             jobs: JobsHandle::new(tokio::sync::mpsc::channel(1).0, SeenThings::default()),
+            reverting: tokio::sync::Mutex::default(),
             signer: Signer::new(&[1; 32], String::new(), std::time::Duration::from_secs(60)),
             url_limit: UrlLimit::new(1),
             console: ConsoleState::new(false, String::new()),

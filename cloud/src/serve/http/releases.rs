@@ -12,7 +12,7 @@ use super::app::App;
 use super::failure::{refused, store_failure};
 use super::new_job::prepare;
 use super::parts::Body;
-use crate::api::CreateResponse;
+use crate::api::{CreateResponse, NewJob};
 use crate::clock::now_s;
 use crate::limits::NAME_BYTES_MAX;
 use crate::release_api::{
@@ -127,33 +127,66 @@ pub async fn halt(app: &App, id: &str, reason: &str, by: &str) -> Result<(), Adm
 }
 
 /// Cancels a release by force for the account or token `by`, and creates releases with the images that its devices get instead,
-/// at once.
+/// at once. Of a release that was taken back already, the devices that are left.
 ///
-/// Errors: see [`decide`] and [`job_admin::validate`]; then nothing was changed.
-pub async fn revert(app: &App, id: &str, request: &RevertRequest, by: &str) -> Result<RevertResponse, AdminError> {
-    for (index, job) in decided(app, id, request).await?.jobs.iter().enumerate() {
-        job_admin::validate(&app.store, &revert_id(id, index), job).await?;
-    }
+/// Errors: see [`decide`] and [`job_admin::validate`]; then nothing was changed. If the releases cannot be created after the
+/// cancellation, a further call creates those that are missing.
+///
+/// # Cancel safety
+///
+/// Dropping the future does not stop the revert.
+pub async fn revert(app: &Arc<App>, id: &str, request: &RevertRequest, by: &str) -> Result<RevertResponse, AdminError> {
+    let (app, id, request, by) = (app.clone(), id.to_owned(), request.clone(), by.to_owned());
+    // A client that disconnects drops the handler: devices would keep the image of a release that is cancelled.
+    let task = tokio::spawn(async move { cancel_and_create(&app, &id, &request, &by).await });
+    task.await.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Err(AdminError::Stopping),
+    })
+}
+
+async fn cancel_and_create(
+    app: &App,
+    id: &str,
+    request: &RevertRequest,
+    by: &str,
+) -> Result<RevertResponse, AdminError> {
+    let _only = app.reverting.lock().await;
+    decided(app, id, request).await?;
     match app.jobs.cancel(id.to_owned(), true, by).await {
         Ok(_) | Err(AdminError::Ended { .. }) => {}
         Err(error) => return Err(error),
     }
     // Again: devices may have begun meanwhile.
-    let Revert { jobs, without, is_older } = decided(app, id, request).await?;
+    let (jobs, revert) = decided(app, id, request).await?;
     let mut releases = Vec::new();
-    for (index, job) in jobs.into_iter().enumerate() {
-        let (id_of_new, devices) = (revert_id(id, index), job.things.len() as u64);
+    for (id_of_new, job) in jobs {
+        let devices = job.things.len() as u64;
         let plan = ReleasePlan { mode: Mode::Immediate, halt: HaltRule::none(), reverts: Some(id.to_owned()) };
         app.jobs.release(id_of_new.clone(), job, plan, by).await?;
         releases.push(RevertingRelease { id: id_of_new, devices });
     }
-    Ok(RevertResponse { releases, without, older: is_older })
+    let Revert { without, pinned, is_older, .. } = revert;
+    Ok(RevertResponse { releases, without, pinned, older: is_older })
 }
 
-async fn decided(app: &App, id: &str, request: &RevertRequest) -> Result<Revert, AdminError> {
+/// Decides a revert; returns its jobs, which are valid, each with an id that is free, and the rest of it.
+async fn decided(app: &App, id: &str, request: &RevertRequest) -> Result<(Vec<(String, NewJob)>, Revert), AdminError> {
     let mut revert = decide(&app.store, &app.files, id, &request.files).await?;
-    for job in &mut revert.jobs {
-        prepare(app, job).await?;
+    let (mut jobs, mut index) = (Vec::new(), 0);
+    for mut job in std::mem::take(&mut revert.jobs) {
+        prepare(app, &mut job).await?;
+        // Ends, as the stored jobs are finitely many.
+        while app.store.job(&revert_id(id, index)).await?.is_some() {
+            index += 1;
+        }
+        let free = revert_id(id, index);
+        job_admin::validate(&app.store, &free, &job).await?;
+        jobs.push((free, job));
+        index += 1;
     }
-    Ok(revert)
+    Ok((jobs, revert))
 }
+
+#[cfg(test)]
+mod tests;

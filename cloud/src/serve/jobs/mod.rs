@@ -20,6 +20,7 @@ mod halt;
 pub mod handle;
 pub mod job_actor;
 pub mod job_admin;
+mod job_copy;
 pub mod messages;
 mod notify_queue;
 mod releases;

@@ -1,97 +1,148 @@
 //! Taking a release back: which images the devices that it reached get instead. Reads and decides; `http` and `console` cancel
-//! the release, and create what is decided here.
+//! the release, and create what is decided here. Copying an earlier job is in `job_copy.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ota_jobs::limits::JOB_ID_BYTES_MAX;
 use ota_pal::{Component, Header, Version};
-use serde::Deserialize;
-use serde_json::Value;
 
 use super::admin_error::AdminError;
 use super::file_types;
-use crate::api::{NewFile, NewJob, Protocol};
+use super::job_copy::{like, new_files};
+use crate::api::{NewFile, NewJob};
 use crate::device::Device;
-use crate::model::Job;
+use crate::model::{Image, Job};
+use crate::release_api::REVERTED;
 use crate::serve::files::Files;
-use crate::store::{Store, StoreError};
+use crate::store::{Reached, Store};
 
 /// What a revert does.
 #[derive(Clone, Debug, Default)]
 pub struct Revert {
     /// A job for each set of images that devices get.
     pub jobs: Vec<NewJob>,
-    /// Things that have the image and had none before, as far as the service has records.
+    /// Things whose images before are not known: none was recorded, or only some components were updated since.
     pub without: Vec<String>,
+    /// Things that get none because they are pinned.
+    pub pinned: Vec<String>,
     /// Whether an image is older than the one that it replaces: devices that accept newer versions only reject it.
     pub is_older: bool,
 }
 
 /// The images of a job.
 struct Images {
-    ids: Vec<String>,
+    /// The SHA-256 of each, sorted: an image that was uploaded twice has two ids.
+    digests: Vec<String>,
     heads: Vec<(String, Option<Header>)>,
 }
 
-/// Decides what the devices of a release get instead: the images in `to`, or those that each had before.
+/// What a thing that a release reached gets instead.
+enum Instead {
+    /// Nothing: it has later images of all components.
+    Nothing,
+    /// The images of this job.
+    Job(String),
+    /// No job is known to have the images that it had.
+    Unknown,
+}
+
+/// Decides what the devices of a release get instead: the images in `to`, or those that each had before. Devices that are part of
+/// an earlier revert of this release, and those that have a later release, get nothing.
 ///
 /// Errors: `NoRelease`; `Bad` if an image has a lower security counter than the release, or than a device reported, and for an
-/// image that does not exist, or a release without images; `Ended` if the release was taken back already; `Store`.
+/// image that does not exist, or a release without images; `Ended` if the release was taken back and nothing is left to do; `Store`.
 pub async fn decide(store: &Store, files: &Files, id: &str, to: &[NewFile]) -> Result<Revert, AdminError> {
     let release = store.release(id).await?.ok_or_else(|| AdminError::NoRelease(id.to_owned()))?;
-    if release.is_reverted {
-        return Err(AdminError::Ended { id: id.to_owned(), status: crate::release_api::REVERTED });
-    }
     let bad = job(store, id).await?;
     if bad.stream.is_none() {
         return Err(AdminError::Bad(format!("{id} has a document of its own: no image is to be taken back")));
     }
-    let reached = store.reached(id).await?;
     let images = images(store, files, id).await?;
+    let reached = instead(store, files, &images, store.reached(id).await?).await?;
     let revert = match to {
-        [] => earlier(store, files, &images, &bad, reached).await?,
+        [] => earlier(store, &bad, reached).await?,
         to => {
-            let things: Vec<String> = reached.into_iter().map(|(thing, _)| thing).collect();
-            let job = NewJob { things, files: to.to_vec(), ..like(&bad)? };
-            Revert { jobs: Some(job).filter(|job| !job.things.is_empty()).into_iter().collect(), ..Revert::default() }
+            let things = reached.into_iter().map(|(thing, _)| thing).collect();
+            Revert { jobs: vec![NewJob { things, files: to.to_vec(), ..like(&bad)? }], ..Revert::default() }
         }
     };
+    let revert = pass_over_pinned(store, revert).await?;
+    if release.is_reverted && revert.jobs.is_empty() {
+        return Err(AdminError::Ended { id: id.to_owned(), status: REVERTED });
+    }
     check(store, files, &images, revert).await
 }
 
-/// Each thing gets what it had before.
-async fn earlier(
+/// Finds what each thing gets instead, without those that get nothing.
+async fn instead(
     store: &Store,
     files: &Files,
     bad: &Images,
-    bad_job: &Job,
-    reached: Vec<(String, Vec<String>)>,
-) -> Result<Revert, AdminError> {
-    let mut fitting = BTreeSet::new();
-    for id in reached.iter().flat_map(|(_, before)| before).collect::<BTreeSet<_>>() {
-        let earlier = images(store, files, id).await?;
-        if earlier.ids != bad.ids && earlier.components() == bad.components() {
-            fitting.insert(id.clone());
+    reached: Vec<Reached>,
+) -> Result<Vec<(String, Instead)>, AdminError> {
+    let mut images_of = BTreeMap::new();
+    for id in reached.iter().flat_map(|thing| thing.later.iter().chain(&thing.earlier)).collect::<BTreeSet<_>>() {
+        images_of.insert(id.clone(), images(store, files, id).await?);
+    }
+    let found = reached.into_iter().map(|thing| {
+        let instead = thing_instead(&images_of, bad, &thing);
+        (thing.thing, instead)
+    });
+    Ok(found.filter(|(_, instead)| !matches!(instead, Instead::Nothing)).collect())
+}
+
+/// Decides by the newest job that has a component of the bad images: an older one has images that were replaced.
+fn thing_instead(images_of: &BTreeMap<String, Images>, bad: &Images, thing: &Reached) -> Instead {
+    let components = bad.components();
+    let with_component = |id: &String| {
+        let images = images_of.get(id).filter(|images| !images.components().is_disjoint(&components))?;
+        Some((id.clone(), images))
+    };
+    let later = thing.later.iter().find_map(with_component);
+    if let Some((_, later)) = later.filter(|(_, later)| later.digests != bad.digests) {
+        return if later.components().is_superset(&components) { Instead::Nothing } else { Instead::Unknown };
+    }
+    let mut others =
+        thing.earlier.iter().filter_map(with_component).filter(|(_, images)| images.digests != bad.digests);
+    match others.next() {
+        Some((id, images)) if images.components() == components => Instead::Job(id),
+        _ => Instead::Unknown,
+    }
+}
+
+/// Each thing gets what it had before.
+async fn earlier(store: &Store, bad: &Job, reached: Vec<(String, Instead)>) -> Result<Revert, AdminError> {
+    let mut revert = Revert::default();
+    let mut things_of = BTreeMap::<String, Vec<String>>::new();
+    for (thing, instead) in reached {
+        match instead {
+            Instead::Job(job_id) => things_of.entry(job_id).or_default().push(thing),
+            Instead::Nothing | Instead::Unknown => revert.without.push(thing),
         }
     }
-    let (mut things_of, mut without) = (BTreeMap::<String, Vec<String>>::new(), Vec::new());
-    for (thing, before) in reached {
-        match before.into_iter().find(|id| fitting.contains(id)) {
-            Some(job_id) => things_of.entry(job_id).or_default().push(thing),
-            None => without.push(thing),
-        }
-    }
-    let mut jobs: Vec<NewJob> = Vec::new();
     for (job_id, things) in things_of {
-        let before = job(store, &job_id).await?;
-        let new = NewJob { files: new_files(store, &before).await?, things, ..like(bad_job)? };
+        let files = new_files(store, &job(store, &job_id).await?).await?;
+        // The image ran on these things already, whatever hardware they report.
+        let new = NewJob { files, things, any_hardware: true, ..like(bad)? };
         // Jobs for the same images become one.
-        match jobs.iter_mut().find(|job| job.files == new.files) {
+        match revert.jobs.iter_mut().find(|job| job.files == new.files) {
             Some(job) => job.things.extend(new.things),
-            None => jobs.push(new),
+            None => revert.jobs.push(new),
         }
     }
-    Ok(Revert { jobs, without, is_older: false })
+    Ok(revert)
+}
+
+/// Takes the pinned things out of the jobs, and drops the jobs that are left without things.
+async fn pass_over_pinned(store: &Store, mut revert: Revert) -> Result<Revert, AdminError> {
+    for job in &mut revert.jobs {
+        let pinned = store.pinned_of(&job.things).await?;
+        job.things.retain(|thing| pinned.binary_search(thing).is_err());
+        revert.pinned.extend(pinned);
+    }
+    revert.jobs.retain(|job| !job.things.is_empty());
+    revert.pinned.sort();
+    Ok(revert)
 }
 
 /// Checks the security counters, and whether a version is older.
@@ -129,14 +180,10 @@ fn check_counter(name: &str, header: &Header, bad: &Images, highest: Option<(&st
 }
 
 impl Images {
-    /// The components, each once, sorted.
-    fn components(&self) -> Vec<String> {
+    fn components(&self) -> BTreeSet<String> {
         let name =
             |(_, header): &(String, Option<Header>)| header.map_or("none".to_owned(), |h| format!("{:?}", h.component));
-        let mut names: Vec<String> = self.heads.iter().map(name).collect();
-        names.sort();
-        names.dedup();
-        names
+        self.heads.iter().map(name).collect()
     }
 
     fn of(&self, component: Component) -> Option<(&str, &Header)> {
@@ -158,9 +205,11 @@ async fn job(store: &Store, id: &str) -> Result<Job, AdminError> {
 }
 
 async fn images(store: &Store, files: &Files, job_id: &str) -> Result<Images, AdminError> {
-    let ids: Vec<String> = store.job_files(job_id).await?.into_iter().map(|(_, image)| image.id).collect();
-    let heads = heads(store, files, ids.iter().map(String::as_str)).await?;
-    Ok(Images { ids, heads })
+    let images: Vec<Image> = store.job_files(job_id).await?.into_iter().map(|(_, image)| image).collect();
+    let heads = heads(store, files, images.iter().map(|image| image.id.as_str())).await?;
+    let mut digests: Vec<String> = images.into_iter().map(|image| image.sha256).collect();
+    digests.sort();
+    Ok(Images { digests, heads })
 }
 
 /// Name and header of each image.
@@ -178,72 +227,6 @@ async fn heads(
     Ok(heads)
 }
 
-/// What is read of a job document that this service wrote.
-#[derive(Deserialize)]
-struct Document {
-    afr_ota: AfrOta,
-}
-
-#[derive(Deserialize)]
-struct AfrOta {
-    protocols: Vec<Protocol>,
-    files: Vec<DocumentFile>,
-}
-
-#[derive(Deserialize)]
-struct DocumentFile {
-    filepath: String,
-    fileid: u8,
-    #[serde(default)]
-    certfile: Option<String>,
-    #[serde(default, rename = "fileType")]
-    file_type: Option<u32>,
-    #[serde(flatten)]
-    others: BTreeMap<String, Value>,
-}
-
-impl DocumentFile {
-    /// The signature, whose member is named by its kind.
-    fn signature(&self) -> Option<String> {
-        let (_, signature) = self.others.iter().find(|(name, _)| name.starts_with("sig-"))?;
-        signature.as_str().map(str::to_owned)
-    }
-}
-
-fn document(job: &Job) -> Result<AfrOta, StoreError> {
-    let document: Result<Document, _> = serde_json::from_str(&job.document);
-    document.map(|document| document.afr_ota).map_err(|_| StoreError::Damaged { column: "document" })
-}
-
-/// A job without things and files that is otherwise as this one.
-fn like(job: &Job) -> Result<NewJob, AdminError> {
-    Ok(NewJob {
-        protocols: document(job)?.protocols,
-        timeout_minutes: job.timeout_s.map(|timeout_s| timeout_s / 60),
-        ..NewJob::default()
-    })
-}
-
-/// The files of a job, for another one.
-async fn new_files(store: &Store, job: &Job) -> Result<Vec<NewFile>, AdminError> {
-    let images = store.job_files(&job.id).await?;
-    let document = document(job)?;
-    let mut files = Vec::new();
-    for (file_id, image) in images {
-        let file = document.files.iter().find(|file| u32::from(file.fileid) == file_id);
-        let file = file.ok_or(StoreError::Damaged { column: "document" })?;
-        files.push(NewFile {
-            image: image.id,
-            file_id: Some(file.fileid),
-            file_path: Some(file.filepath.clone()),
-            key_name: file.certfile.clone(),
-            signature: file.signature(),
-            file_type: file.file_type,
-        });
-    }
-    Ok(files)
-}
-
 /// The id of the release number `index` that takes back `id`.
 pub fn revert_id(id: &str, index: usize) -> String {
     let end = if index == 0 { "-revert".to_owned() } else { format!("-revert-{}", index + 1) };
@@ -252,13 +235,4 @@ pub fn revert_id(id: &str, index: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_id_of_a_revert_is_one_of_a_job() {
-        assert_eq!((revert_id("v3", 0).as_str(), revert_id("v3", 1).as_str()), ("v3-revert", "v3-revert-2"));
-        let long = revert_id(&"j".repeat(JOB_ID_BYTES_MAX), 11);
-        assert!(ota_jobs::JobId::new(&long).is_ok() && long.ends_with("j-revert-12"), "{long}");
-    }
-}
+mod tests;
