@@ -15,7 +15,8 @@ pub struct Health {
     pub silent: u64,
     /// Executions that began before that time, ended or not.
     pub begun: u64,
-    /// Of those that are not ended: those whose application postpones the update, or that are not available.
+    /// Of those that are not ended, or have no execution yet: those whose application postpones the update, or that are not
+    /// available.
     pub on_hold: u64,
 }
 

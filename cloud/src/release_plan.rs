@@ -80,6 +80,11 @@ impl HaltRule {
         Self { failed_percent: None, self_test_percent: None, silent_percent: None, ..Self::default() }
     }
 
+    /// Returns whether it stops nothing.
+    pub fn is_none(&self) -> bool {
+        self.failed_percent.or(self.self_test_percent).or(self.silent_percent).is_none()
+    }
+
     /// Checks all values.
     ///
     /// Errors: the reason.

@@ -6,15 +6,15 @@ use sqlx::Row;
 
 use super::{Store, StoreError, int, uint};
 use crate::health::Health;
+use crate::model::Counts;
 
 /// The family of the reasons why an image was left again: its self-test failed, or the device went back.
 const SELF_TEST_FAMILY: u16 = 0x06;
 
 impl Store {
-    /// Returns how the devices of a job are. One in progress that reported nothing since `silent_s`,
+    /// Returns how the devices of a job with these counts are. One in progress that reported nothing since `silent_s`,
     /// in seconds since 1970, is silent.
-    pub async fn health(&self, job_id: &str, silent_s: u64) -> Result<Health, StoreError> {
-        let counts = self.counts(job_id).await?;
+    pub async fn health(&self, job_id: &str, counts: Counts, silent_s: u64) -> Result<Health, StoreError> {
         let codes: Vec<String> = Reason::all()
             .filter(|reason| reason.code() >> 8 == SELF_TEST_FAMILY)
             .map(|reason| reason.code_text().as_str().to_owned())
@@ -23,7 +23,8 @@ impl Store {
             "SELECT
              COALESCE(SUM(status = 'FAILED' AND code IN (SELECT value FROM json_each($2))), 0),
              COALESCE(SUM(status = 'IN_PROGRESS' AND postpones IS NULL AND updated_at_s <= $3), 0),
-             COALESCE(SUM(status IN ('IN_PROGRESS', 'QUEUED') AND (postpones IS NOT NULL OR held)), 0),
+             COALESCE(SUM(status IN ('IN_PROGRESS', 'QUEUED') AND (postpones IS NOT NULL OR held)), 0)
+             + (SELECT COUNT(*) FROM waiting w JOIN reports r ON r.thing = w.thing AND NOT r.available WHERE w.job_id = $1),
              (SELECT COUNT(*) FROM executions WHERE job_id = $1 AND started_at_s <= $3)
              FROM (SELECT e.status, e.updated_at_s, json_extract(e.details, '$.' || $4) AS code,
               json_extract(e.details, '$.' || $5) AS postpones, COALESCE(NOT r.available, 0) AS held

@@ -102,7 +102,10 @@ impl Store {
         let note = AuditNote::new("job", text).by(created.by).of_job(&job.id);
         let mut newest = events::add(&mut tx, &note).await?;
         match has_waiting {
-            true => insert_waiting(&mut tx, created).await?,
+            true => {
+                insert_waiting(&mut tx, created).await?;
+                newest = pass_over_pinned(&mut tx, &job.id).await?.max(newest);
+            }
             false => newest = insert_executions(&mut tx, &job.id, created.things, job.created_at_s).await?.max(newest),
         }
         tx.commit().await?;
@@ -346,7 +349,7 @@ async fn insert_waiting(tx: &mut Tx<'_>, created: &NewJobRecord<'_>) -> Result<(
 }
 
 /// Removes the pinned things of a job that wait, with an event for each; returns the number of the last one, or 0.
-async fn pass_over_pinned(tx: &mut Tx<'_>, job_id: &str) -> Result<i64, StoreError> {
+pub(super) async fn pass_over_pinned(tx: &mut Tx<'_>, job_id: &str) -> Result<i64, StoreError> {
     let rows = sqlx::query(
         "SELECT w.thing FROM waiting w JOIN things t ON t.name = w.thing AND t.pinned_at_s IS NOT NULL WHERE w.job_id = $1",
     )

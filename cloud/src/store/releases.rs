@@ -3,7 +3,7 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::jobs::{insert_executions, mark_canceled};
+use super::jobs::{insert_executions, mark_canceled, pass_over_pinned};
 use super::{PageNumber, Paged, Store, StoreError, int};
 use crate::limits::RELEASES_LISTED_MAX;
 use crate::release_plan::{Mode, ReleasePlan};
@@ -52,27 +52,36 @@ impl Store {
         Ok(Paged::new(rows.iter().map(release).collect::<Result<_, _>>()?))
     }
 
-    /// Marks a release as halted for the reason in `text`, and its job as cancelled; `by`: the account or token that did it, if
+    /// Marks a release as halted for the reason in `text`, unless it has one, and its job as cancelled; `by`: the account or token that did it, if
     /// not the service. Its things that wait get no execution; returns their number. Its executions are cancelled by the caller.
     pub async fn mark_halted(&self, id: &str, text: &str, by: Option<&str>) -> Result<u64, StoreError> {
         let mut tx = self.pool.begin().await?;
-        sqlx::query("UPDATE releases SET halted = $2 WHERE job_id = $1").bind(id).bind(text).execute(&mut *tx).await?;
+        sqlx::query("UPDATE releases SET halted = COALESCE(halted, $2) WHERE job_id = $1")
+            .bind(id)
+            .bind(text)
+            .execute(&mut *tx)
+            .await?;
         let (waiting, seq) = mark_canceled(&mut tx, id, false, &format!("halted: {text}"), by).await?;
         tx.commit().await?;
         self.announce(seq);
         Ok(waiting)
     }
 
-    /// Lets the next things of a job that wait get it with their next session, at most `max`.
+    /// Lets the next things of a job that wait get it with their next session, at most `max`. Those that were pinned meanwhile
+    /// wait no longer.
     pub async fn make_due(&self, job_id: &str, max: usize) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let passed_over = pass_over_pinned(&mut tx, job_id).await?;
         sqlx::query(
             "UPDATE waiting SET due = 1 WHERE job_id = $1 AND position IN
              (SELECT position FROM waiting WHERE job_id = $1 AND due = 0 ORDER BY position LIMIT $2)",
         )
         .bind(job_id)
         .bind(int(max as u64))
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
+        tx.commit().await?;
+        self.announce(passed_over);
         Ok(())
     }
 

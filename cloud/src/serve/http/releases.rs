@@ -110,7 +110,8 @@ pub async fn view(app: &App, release: &ReleaseRecord) -> Result<ReleaseView, Sto
     let job = app.store.job(&release.id).await?.ok_or(StoreError::Damaged { column: "job_id" })?;
     let now_s = now_s();
     let silent_s = now_s.saturating_sub(release.plan.halt.silent_minutes * 60);
-    let health = app.store.health(&release.id, silent_s).await?;
+    let counts = app.store.counts(&release.id).await?;
+    let health = app.store.health(&release.id, counts, silent_s).await?;
     Ok(ReleaseView::new(release, &job, &health, now_s))
 }
 

@@ -1,12 +1,17 @@
 //! Whether a release is halted by its rule, and why. A pure function; no store, no clock.
 
+use std::time::Duration;
+
 use ota_jobs::Status;
 
 use crate::health::Health;
 use crate::release_plan::HaltRule;
 
 /// Returns why the release is halted, if it is.
-pub fn reason(rule: &HaltRule, health: &Health) -> Option<String> {
+///
+/// `contact`: how long devices have been able to report. Silence counts only if this is the time of the rule at least: during an
+/// outage every device is silent.
+pub fn reason(rule: &HaltRule, health: &Health, contact: Duration) -> Option<String> {
     let ended = health.counts.ended();
     let failed: u64 =
         [Status::Failed, Status::Rejected, Status::TimedOut].map(|status| health.counts.of(status)).iter().sum();
@@ -23,6 +28,9 @@ pub fn reason(rule: &HaltRule, health: &Health) -> Option<String> {
         return Some(format!("{failed} of {ended} devices failed, the limit is {percent} %"));
     }
     let (silent, begun) = (health.silent, health.begun);
+    if contact.as_secs() < rule.silent_minutes * 60 {
+        return None;
+    }
     let percent = is_over(rule.silent_percent, silent, begun)?;
     let minutes = rule.silent_minutes;
     Some(format!("{silent} of {begun} devices reported nothing for {minutes} minutes, the limit is {percent} %"))
@@ -32,6 +40,8 @@ pub fn reason(rule: &HaltRule, health: &Health) -> Option<String> {
 mod tests {
     use super::*;
     use crate::model::Counts;
+
+    const CONTACT: Duration = Duration::from_secs(30 * 60);
 
     fn health(succeeded: u64, failed: u64, self_test_failed: u64, silent: u64) -> Health {
         let executions = [("SUCCEEDED", succeeded), ("FAILED", failed), ("IN_PROGRESS", silent)].into_iter().collect();
@@ -55,15 +65,23 @@ mod tests {
             (health(91, 0, 0, 9), None),
             (health(90, 0, 0, 10), Some("10 of 100 devices reported nothing for 30 minutes, the limit is 10 %")),
         ] {
-            assert_eq!(reason(&rule, &health).as_deref(), halted, "{health:?}");
+            assert_eq!(reason(&rule, &health, CONTACT).as_deref(), halted, "{health:?}");
         }
     }
 
     #[test]
+    fn silence_counts_only_while_devices_were_able_to_report() {
+        let (rule, silent) = (HaltRule::default(), health(0, 0, 0, 100));
+        assert_eq!(reason(&rule, &silent, CONTACT - Duration::from_secs(1)), None);
+        assert!(reason(&rule, &silent, CONTACT).is_some());
+        assert!(reason(&rule, &health(0, 100, 0, 0), Duration::ZERO).is_some(), "a report counts");
+    }
+
+    #[test]
     fn few_devices_halt_nothing_and_neither_does_a_share_that_is_absent() {
-        assert_eq!(reason(&HaltRule::default(), &health(0, 19, 19, 0)), None);
-        assert!(reason(&HaltRule::default(), &health(0, 20, 0, 0)).is_some());
-        assert_eq!(reason(&HaltRule::none(), &health(0, 100, 100, 100)), None);
-        assert_eq!(reason(&HaltRule::default(), &health(100, 0, 0, 0)), None);
+        assert_eq!(reason(&HaltRule::default(), &health(0, 19, 19, 0), CONTACT), None);
+        assert!(reason(&HaltRule::default(), &health(0, 20, 0, 0), CONTACT).is_some());
+        assert_eq!(reason(&HaltRule::none(), &health(0, 100, 100, 100), CONTACT), None);
+        assert_eq!(reason(&HaltRule::default(), &health(100, 0, 0, 0), CONTACT), None);
     }
 }

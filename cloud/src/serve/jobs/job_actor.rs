@@ -10,6 +10,7 @@ use super::admin_error::AdminError;
 use super::changes::{Applied, RolloutChange};
 use super::codec;
 use super::command::{Answer, Command};
+use super::contact::Contact;
 use super::expiry_gate::ExpiryGate;
 use super::messages::{IncomingRequest, Notification};
 use super::notify_queue::{NotifyQueue, PendingNotify};
@@ -36,6 +37,7 @@ pub struct JobActor {
     failed_cancellations: Vec<Cancellation>,
     subscribed: watch::Receiver<bool>,
     expiry_gate: ExpiryGate,
+    contact: Contact,
     wall_clock: WallClock,
     rollouts: Rollouts,
     /// When the rollouts were advanced last.
@@ -51,6 +53,7 @@ impl JobActor {
     pub fn new(jobs: JobService, outbox: Outbox, subscribed: watch::Receiver<bool>) -> Self {
         let notify_queue = NotifyQueue::new(subscribed.clone());
         let expiry_gate = ExpiryGate::new(*subscribed.borrow(), Instant::now());
+        let contact = Contact::new(*subscribed.borrow(), Instant::now());
         let wall_clock = WallClock::new(Instant::now(), now_s());
         Self {
             jobs,
@@ -60,6 +63,7 @@ impl JobActor {
             failed_cancellations: Vec::new(),
             subscribed,
             expiry_gate,
+            contact,
             wall_clock,
             rollouts: Rollouts::default(),
             advanced_at: None,
@@ -123,7 +127,10 @@ impl JobActor {
             return;
         }
         self.advanced_at = Some(now);
-        let Advanced { due, canceled } = self.rollouts.advance(&self.jobs, now, now_s).await;
+        self.follow_broker(now);
+        self.follow_wall_clock(now, now_s).await;
+        let contact = self.contact.lasts(now);
+        let Advanced { due, canceled } = self.rollouts.advance(&self.jobs, contact, now, now_s).await;
         self.notify_queue.add(due);
         self.cancellations.extend(canceled.into_iter().map(|cancellation| (cancellation, None)));
     }
@@ -291,10 +298,7 @@ impl JobActor {
 
     /// Ends overdue executions if devices had time to report; returns whether more may be overdue.
     async fn expire_timers(&mut self, now: Instant, now_s: u64) -> bool {
-        // The loop may select the tick before a change of the connection that came first.
-        if self.subscribed.has_changed().unwrap_or(false) {
-            self.broker_changed(now);
-        }
+        self.follow_broker(now);
         if !self.follow_wall_clock(now, now_s).await || !self.expiry_gate.is_open(now) {
             return false;
         }
@@ -312,6 +316,7 @@ impl JobActor {
     async fn follow_wall_clock(&mut self, now: Instant, now_s: u64) -> bool {
         if let Some(step_s) = self.wall_clock.step_s(now, now_s) {
             report_error(format_args!("the clock was set by {step_s} s: the timers of executions are moved"));
+            self.contact.clock_was_set(now);
             if let Err(error) = self.jobs.move_timers(step_s).await {
                 report_error(format_args!("timers: {error}"));
                 return false;
@@ -321,10 +326,18 @@ impl JobActor {
         true
     }
 
+    /// The loop may select the tick before a change of the connection that came first.
+    fn follow_broker(&mut self, now: Instant) {
+        if self.subscribed.has_changed().unwrap_or(false) {
+            self.broker_changed(now);
+        }
+    }
+
     /// Messages may be lost when a connection ends: after a reconnect all things with pending executions are notified.
     fn broker_changed(&mut self, now: Instant) {
         let subscribed = *self.subscribed.borrow_and_update();
         self.expiry_gate.broker_changed(subscribed, now);
+        self.contact.broker_changed(subscribed, now);
         if subscribed {
             self.notify_queue.add_all();
         }

@@ -4,12 +4,13 @@
 //! uses `codec` for messages, `service` and `job_admin` over the store, and the pure functions of `rules` and `rollout`.
 //! `rollouts` creates the executions of a job over time, and aborts it; for a release it also waits for `sessions` of the
 //! devices, and halts it by the rule in `halt`. `fit` compares images with the hardware of the devices.
-//! Timers expire while `expiry_gate` is open, and follow the steps that `wall_clock` detects.
+//! A rule counts the silence of devices only in the time of `contact`. Timers expire while `expiry_gate` is open, and follow the steps that `wall_clock` detects.
 
 pub mod admin_error;
 pub mod changes;
 pub mod codec;
 pub mod command;
+mod contact;
 pub mod device_reports;
 pub mod document;
 mod expiry_gate;

@@ -5,6 +5,7 @@ use super::admin_error::AdminError;
 use super::notify_queue::{NextChange, PendingNotify};
 use super::service::{Cancellation, JobService};
 use crate::health::Health;
+use crate::model::Counts;
 use crate::release_plan::HaltRule;
 use crate::store::StoreError;
 
@@ -23,9 +24,9 @@ impl JobService {
         self.store.make_due(id, max).await
     }
 
-    /// Returns how the devices of a release are.
-    pub async fn health(&self, id: &str, rule: &HaltRule, now_s: u64) -> Result<Health, StoreError> {
-        self.store.health(id, now_s.saturating_sub(rule.silent_minutes * 60)).await
+    /// Returns how the devices of a release with these counts are.
+    pub async fn health(&self, id: &str, rule: &HaltRule, counts: Counts, now_s: u64) -> Result<Health, StoreError> {
+        self.store.health(id, counts, now_s.saturating_sub(rule.silent_minutes * 60)).await
     }
 
     /// Starts to halt a release for the reason in `text`: no further thing gets it, and its queued executions are cancelled.

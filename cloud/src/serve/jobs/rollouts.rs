@@ -1,6 +1,8 @@
 //! Releases, and jobs that are rolled out at a rate, that failures may abort, or that have a schedule: advances them with time.
 //! The rules are in `rollout.rs` and `halt.rs`.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::halt;
@@ -66,14 +68,16 @@ impl Rollouts {
 
     /// Cancels the jobs that reached a criterion or their end, and creates the executions that are due of the others.
     ///
+    /// `contact`: how long devices have been able to report.
+    ///
     /// # Cancel safety
     ///
     /// Notifications of executions that were created may be lost; things see them with their next request.
-    pub async fn advance(&mut self, jobs: &JobService, now: Instant, now_s: u64) -> Advanced {
+    pub async fn advance(&mut self, jobs: &JobService, contact: Duration, now: Instant, now_s: u64) -> Advanced {
         let mut advanced = Advanced::default();
         let mut ended = Vec::new();
         for job in &mut self.jobs {
-            match job.advance(jobs, now, now_s).await {
+            match job.advance(jobs, contact, now, now_s).await {
                 Ok(Progress::Running(due)) => advanced.due.extend(due),
                 Ok(Progress::Canceled(cancellation)) => {
                     advanced.canceled.push(cancellation);
@@ -91,7 +95,13 @@ impl Rollouts {
 
 impl RunningJob {
     /// Errors: nothing was changed; the next advance does it.
-    async fn advance(&mut self, jobs: &JobService, now: Instant, now_s: u64) -> Result<Progress, StoreError> {
+    async fn advance(
+        &mut self,
+        jobs: &JobService,
+        contact: Duration,
+        now: Instant,
+        now_s: u64,
+    ) -> Result<Progress, StoreError> {
         let counts = jobs.counts(&self.id).await?;
         let has_rules = self.config.abort.is_some() || self.config.schedule.is_some() || self.release.is_some();
         let is_rolled_out = counts.waiting == 0 && !has_rules;
@@ -101,9 +111,9 @@ impl RunningJob {
         if let Some(reason) = self.config.abort.as_ref().and_then(|config| rollout::abort_reason(config, &counts)) {
             return Ok(Progress::Canceled(jobs.start_cancel(&self.id, false, &reason).await?));
         }
-        if let Some(rule) = self.release.as_ref().map(|release| &release.halt) {
-            let health = jobs.health(&self.id, rule, now_s).await?;
-            if let Some(reason) = halt::reason(rule, &health) {
+        if let Some(rule) = self.release.as_ref().map(|release| &release.halt).filter(|rule| !rule.is_none()) {
+            let health = jobs.health(&self.id, rule, counts.clone(), now_s).await?;
+            if let Some(reason) = halt::reason(rule, &health, contact) {
                 return Ok(Progress::Canceled(jobs.start_halt(&self.id, &reason).await?));
             }
         }

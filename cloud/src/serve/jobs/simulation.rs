@@ -65,7 +65,7 @@ fn run(seed: u64, config: &RolloutConfig, rule: &HaltRule, bad: u64, fate: Fate)
     let (mut dice, mut pace, mut devices) = (Dice(seed), Pace::default(), Vec::<Device>::new());
     for now_s in 0..24 * 3600 {
         let health = health(&devices, rule, now_s);
-        if let Some(reason) = halt::reason(rule, &health) {
+        if let Some(reason) = halt::reason(rule, &health, Duration::from_secs(now_s)) {
             let harmed = devices.iter().filter(|device| device.fate != Fate::Succeeds && device.starts_s <= now_s);
             return Ended { reason: Some(reason), reached: devices.len() as u64, harmed: harmed.count() as u64 };
         }

@@ -8,6 +8,7 @@ use super::super::messages::{Reply, Request};
 use super::super::rules::{Change, StepTimer};
 use super::*;
 use crate::limits::{DATABASE_BYTES_MAX, EXPIRY_GRACE, PUBLISHES_QUEUED_MAX};
+use crate::release_plan::{HaltRule, Mode};
 use crate::serve::log::{Format, Log};
 use crate::serve::signed_url::Signer;
 use crate::serve::transport::{BrokerAddress, Connection, connect};
@@ -188,6 +189,28 @@ async fn a_step_of_the_wall_clock_ends_no_execution_and_a_timer_counts_real_time
     assert!(matches!(idle.update("between", Status::InProgress, begin_s).await, Reply::Updated { .. }));
     idle.actor.expire_timers(after(60), begin_s + 60 * 60).await;
     assert!(timed_out(idle.update("between", Status::Succeeded, begin_s).await));
+}
+
+#[tokio::test]
+async fn an_outage_and_a_step_of_the_wall_clock_are_no_silence_of_devices() {
+    let (begin, begin_s) = (Instant::now(), now_s());
+    let mut idle = Idle::new(true).await;
+    let halt = HaltRule { min_devices: 1, ..HaltRule::default() };
+    let plan = ReleasePlan { mode: Mode::Immediate, halt, reverts: None };
+    idle.actor.jobs.release("v2", &job(vec!["lamp".into()]), &plan, "ann").await.unwrap();
+    idle.update("v2", Status::InProgress, begin_s).await;
+    idle.actor.resume().await;
+    idle.broker.send_replace(false);
+    // Each is a tick, at these minutes of the monotonic clock and by how many minutes the wall clock is ahead of it then.
+    for (minutes, ahead, is_halted) in
+        [(31, 0, false), (60, 0, false), (61, 120, false), (90, 120, false), (91, 120, true)]
+    {
+        idle.broker.send_if_modified(|is_connected| !std::mem::replace(is_connected, true));
+        let (now, now_s) = (begin + Duration::from_secs(60 * minutes), begin_s + 60 * (minutes + ahead));
+        idle.actor.advance_rollouts(now, now_s).await;
+        let release = idle.actor.jobs.store.release("v2").await.unwrap().unwrap();
+        assert_eq!(release.halted.is_some(), is_halted, "{minutes}: {:?}", release.halted);
+    }
 }
 
 #[tokio::test]

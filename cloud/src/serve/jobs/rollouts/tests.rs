@@ -6,6 +6,7 @@ use super::super::messages::Request;
 use super::super::rules::{Change, StepTimer};
 use super::*;
 use crate::api::NewJob;
+use crate::device::DeviceReport;
 use crate::job_config::{AbortConfig, RolloutConfig};
 use crate::limits::DATABASE_BYTES_MAX;
 use crate::release_plan::{HaltRule, SILENT_MINUTES};
@@ -16,6 +17,8 @@ use crate::testing::TempDir;
 use ota_jobs::Status;
 
 const NOW_S: u64 = 1_700_000_000;
+/// Devices were able to report all the time.
+const CONTACT: Duration = Duration::MAX;
 
 async fn service(dir: &TempDir) -> JobService {
     let store = Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap();
@@ -55,7 +58,7 @@ async fn end(jobs: &JobService, thing: &str, status: Status) {
 
 /// Advances at this time after the begin; returns the things that are notified.
 async fn notified(rollouts: &mut Rollouts, jobs: &JobService, at: Instant) -> Vec<String> {
-    let advanced = rollouts.advance(jobs, at, NOW_S).await;
+    let advanced = rollouts.advance(jobs, CONTACT, at, NOW_S).await;
     assert!(advanced.canceled.is_empty());
     advanced.due.into_iter().map(|due| due.thing).collect()
 }
@@ -111,13 +114,13 @@ async fn a_scheduled_job_begins_and_ends_at_its_times() {
         let jobs = with_config(&dir, config.clone()).await;
         let mut rollouts = Rollouts::default();
         rollouts.add("one".into(), config, false, None, now);
-        let before = rollouts.advance(&jobs, now, start_s - 1).await;
+        let before = rollouts.advance(&jobs, CONTACT, now, start_s - 1).await;
         assert!(before.due.is_empty() && jobs.counts("one").await.unwrap().waiting == 5);
-        let begun = rollouts.advance(&jobs, now, start_s).await;
+        let begun = rollouts.advance(&jobs, CONTACT, now, start_s).await;
         assert_eq!(begun.due.len(), if rolls_out { 1 } else { 5 }, "all at once without a rate");
         end(&jobs, "t0", Status::InProgress).await;
-        assert!(rollouts.advance(&jobs, now, end_s - 1).await.canceled.is_empty());
-        let Advanced { canceled, .. } = rollouts.advance(&jobs, now, end_s).await;
+        assert!(rollouts.advance(&jobs, CONTACT, now, end_s - 1).await.canceled.is_empty());
+        let Advanced { canceled, .. } = rollouts.advance(&jobs, CONTACT, now, end_s).await;
         for mut cancellation in canceled {
             while jobs.cancel_batch(&mut cancellation, NOW_S).await.unwrap().is_some() {}
         }
@@ -125,7 +128,7 @@ async fn a_scheduled_job_begins_and_ends_at_its_times() {
         let in_progress = if behavior == EndBehavior::ForceCancel { 0 } else { 1 };
         assert_eq!((counts.waiting, counts.of(Status::InProgress)), (0, in_progress), "{behavior:?}");
         assert_eq!(counts.of(Status::Canceled), if behavior == EndBehavior::ForceCancel { 5 } else { 0 });
-        assert!(rollouts.advance(&jobs, now, end_s + 1).await.canceled.is_empty(), "once");
+        assert!(rollouts.advance(&jobs, CONTACT, now, end_s + 1).await.canceled.is_empty(), "once");
     }
 }
 
@@ -141,7 +144,7 @@ async fn a_job_that_fails_too_often_is_cancelled_before_others_get_it() {
     assert!(notified(&mut rollouts, &jobs, begin + Duration::from_secs(2)).await.is_empty());
     end(&jobs, "t2", Status::InProgress).await;
     end(&jobs, "t1", Status::Failed).await;
-    let Advanced { due, mut canceled } = rollouts.advance(&jobs, begin + Duration::from_secs(60), NOW_S).await;
+    let Advanced { due, mut canceled } = rollouts.advance(&jobs, CONTACT, begin + Duration::from_secs(60), NOW_S).await;
     assert!(due.is_empty() && rollouts.jobs.is_empty());
     let mut cancellation = canceled.pop().unwrap();
     while jobs.cancel_batch(&mut cancellation, NOW_S).await.unwrap().is_some() {}
@@ -215,12 +218,54 @@ async fn silence_halts_a_release_also_after_a_restart_and_a_hold_is_no_silence()
         rollouts
     };
     let silent_s = NOW_S + SILENT_MINUTES * 60;
-    assert!(rollouts().await.advance(&jobs, begin, silent_s - 1).await.canceled.is_empty());
-    let health = jobs.health("one", &plan.halt, silent_s).await.unwrap();
+    assert!(rollouts().await.advance(&jobs, CONTACT, begin, silent_s - 1).await.canceled.is_empty());
+    let counts = jobs.counts("one").await.unwrap();
+    let health = jobs.health("one", &plan.halt, counts, silent_s).await.unwrap();
     assert_eq!((health.silent, health.begun, health.on_hold), (1, 2, 1));
-    assert_eq!(rollouts().await.advance(&jobs, begin, silent_s).await.canceled.len(), 1);
+    let just_back = Duration::from_secs(SILENT_MINUTES * 60 - 1);
+    assert!(rollouts().await.advance(&jobs, just_back, begin, silent_s).await.canceled.is_empty(), "after an outage");
+    assert_eq!(rollouts().await.advance(&jobs, CONTACT, begin, silent_s).await.canceled.len(), 1);
     let release = jobs.store.release("one").await.unwrap().unwrap();
     let reason = "1 of 2 devices reported nothing for 30 minutes, the limit is 10 %";
     assert_eq!(release.halted.as_deref(), Some(reason));
+    jobs.begin_halt("one", "again", "ann").await.unwrap();
+    assert_eq!(jobs.store.release("one").await.unwrap(), Some(release), "the first reason stays");
     assert!(jobs.unfinished_rollouts().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn pinned_devices_do_not_wait_for_a_session_and_get_nothing_when_they_are_unpinned() {
+    for config in [JobConfig::default(), config()] {
+        let (dir, begin) = (TempDir::new(), Instant::now());
+        let store = service(&dir).await.store;
+        store.pin("t1", true, "ann", NOW_S).await.unwrap();
+        let jobs = with_release(&dir, config.clone(), &ReleasePlan::default()).await;
+        assert_eq!(jobs.counts("one").await.unwrap().waiting, 4);
+        let mut rollouts = Rollouts::default();
+        rollouts.add("one".into(), config.clone(), false, Some(ReleasePlan::default()), begin);
+        if config.has_waiting() {
+            store.pin("t0", true, "ann", NOW_S).await.unwrap();
+            notified(&mut rollouts, &jobs, begin).await;
+            assert_eq!(jobs.counts("one").await.unwrap().waiting, 3);
+            assert_eq!(jobs.begin_session("t2", NOW_S).await.unwrap().len(), 1, "its turn came instead");
+        }
+        for thing in ["t0", "t1"] {
+            store.pin(thing, false, "ann", NOW_S).await.unwrap();
+        }
+        assert!(jobs.begin_session("t1", NOW_S).await.unwrap().is_empty());
+        assert_eq!(jobs.begin_session("t0", NOW_S).await.unwrap().len(), usize::from(!config.has_waiting()));
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_waits_because_it_is_not_available_is_on_hold() {
+    let dir = TempDir::new();
+    let jobs = with_release(&dir, JobConfig::default(), &ReleasePlan::default()).await;
+    let report = |available| DeviceReport { available, ..DeviceReport::default() };
+    let reports = [("t0", report(false)), ("t1", report(true))].map(|(thing, report)| (thing.to_owned(), report));
+    jobs.store.save_reports(&reports).await.unwrap();
+    assert!(jobs.begin_session("t0", NOW_S).await.unwrap().is_empty());
+    let counts = jobs.counts("one").await.unwrap();
+    let health = jobs.health("one", &HaltRule::default(), counts, NOW_S).await.unwrap();
+    assert_eq!((health.on_hold, health.counts.waiting), (1, 5));
 }
