@@ -4,7 +4,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::jobs::{insert_executions, mark_canceled, pass_over_pinned};
-use super::{PageNumber, Paged, Store, StoreError, int};
+use super::{PageNumber, Paged, Store, StoreError};
 use crate::limits::RELEASES_LISTED_MAX;
 use crate::release_plan::{Mode, ReleasePlan};
 
@@ -67,37 +67,38 @@ impl Store {
         Ok(waiting)
     }
 
-    /// Lets the next things of a job that wait get it with their next session, at most `max`. Those that were pinned meanwhile
-    /// wait no longer.
-    pub async fn make_due(&self, job_id: &str, max: usize) -> Result<(), StoreError> {
+    /// Lets the things of a job that wait get it with their next sessions. Those that were pinned meanwhile wait no longer.
+    pub async fn make_due(&self, job_id: &str) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
         let passed_over = pass_over_pinned(&mut tx, job_id).await?;
-        sqlx::query(
-            "UPDATE waiting SET due = 1 WHERE job_id = $1 AND position IN
-             (SELECT position FROM waiting WHERE job_id = $1 AND due = 0 ORDER BY position LIMIT $2)",
-        )
-        .bind(job_id)
-        .bind(int(max as u64))
-        .execute(&mut *tx)
-        .await?;
+        sqlx::query("UPDATE waiting SET due = 1 WHERE job_id = $1 AND due = 0").bind(job_id).execute(&mut *tx).await?;
         tx.commit().await?;
         self.announce(passed_over);
         Ok(())
     }
 
-    /// Creates the executions that a thing gets with this session, unless it reported that it is not available; returns their
-    /// jobs, oldest first. A thing that was pinned meanwhile gets none, and waits no longer.
-    ///
-    /// Errors: nothing was changed.
-    pub async fn begin_session(&self, thing: &str, now_s: u64) -> Result<Vec<String>, StoreError> {
-        let due: Vec<(String, bool)> = sqlx::query_as(
+    /// Returns the jobs that a thing may get with this session, oldest first: none if it reported that it is not available.
+    pub async fn due_jobs(&self, thing: &str) -> Result<Vec<String>, StoreError> {
+        Ok(self.due(thing).await?.into_iter().map(|(job_id, _)| job_id).collect())
+    }
+
+    /// With each job, whether the thing is pinned.
+    async fn due(&self, thing: &str) -> Result<Vec<(String, bool)>, StoreError> {
+        let due = sqlx::query_as(
             "SELECT w.job_id, EXISTS (SELECT 1 FROM things WHERE name = $1 AND pinned_at_s IS NOT NULL)
              FROM waiting w JOIN jobs j ON j.id = w.job_id WHERE w.thing = $1 AND w.due = 1
              AND NOT EXISTS (SELECT 1 FROM reports WHERE thing = $1 AND available = 0) ORDER BY j.seq",
-        )
-        .bind(thing)
-        .fetch_all(&self.pool)
-        .await?;
+        );
+        Ok(due.bind(thing).fetch_all(&self.pool).await?)
+    }
+
+    /// Creates the executions of those of `jobs` that a thing may get with this session; returns their jobs, oldest first. A thing
+    /// that was pinned meanwhile gets none, and waits no longer.
+    ///
+    /// Errors: nothing was changed.
+    pub async fn begin_session(&self, thing: &str, jobs: &[String], now_s: u64) -> Result<Vec<String>, StoreError> {
+        let mut due = self.due(thing).await?;
+        due.retain(|(job_id, _)| jobs.contains(job_id));
         if due.is_empty() {
             return Ok(Vec::new());
         }

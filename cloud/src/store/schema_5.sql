@@ -15,7 +15,7 @@ CREATE TABLE reports (
 -- hardware: set by a person, for a device that reports none.
 ALTER TABLE things ADD COLUMN hardware TEXT;
 
--- due: 1 if the thing gets the job when its next session begins.
+-- due: 1 if the thing gets the job when its next session begins, and the rate allows it.
 ALTER TABLE waiting ADD COLUMN due INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX due_things ON waiting (thing) WHERE due = 1;
 

@@ -186,7 +186,11 @@ impl JobActor {
 
     /// What is not created now waits for the next session.
     async fn begin_session(&mut self, thing: &str) {
-        match self.jobs.begin_session(thing, now_s()).await {
+        if !self.has_resumed {
+            // The rates of the last run's releases hold for the first session, too.
+            self.resume().await;
+        }
+        match self.rollouts.begin_session(&self.jobs, thing, Instant::now(), now_s()).await {
             Ok(due) => self.notify_queue.add(due),
             Err(error) => report_error(format_args!("session of {thing}: {error}")),
         }

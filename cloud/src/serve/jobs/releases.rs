@@ -10,18 +10,28 @@ use crate::release_plan::HaltRule;
 use crate::store::StoreError;
 
 impl JobService {
-    /// Creates the executions that a thing gets with its session; returns the notifications owed.
+    /// Returns the jobs that a thing may get with its session.
+    pub async fn due_jobs(&self, thing: &str) -> Result<Vec<String>, StoreError> {
+        self.store.due_jobs(thing).await
+    }
+
+    /// Creates the executions of those of `due` that a thing may get with its session; returns the notifications owed.
     ///
     /// Errors: nothing was changed; the next session does it.
-    pub async fn begin_session(&self, thing: &str, now_s: u64) -> Result<Vec<PendingNotify>, StoreError> {
-        let created = self.store.begin_session(thing, now_s).await?;
+    pub async fn begin_session(
+        &self,
+        thing: &str,
+        due: &[String],
+        now_s: u64,
+    ) -> Result<Vec<PendingNotify>, StoreError> {
+        let created = self.store.begin_session(thing, due, now_s).await?;
         let owed = |job| PendingNotify { thing: thing.to_owned(), list: true, first: NextChange::If(job) };
         Ok(created.into_iter().map(owed).collect())
     }
 
-    /// Lets the next things of a release get it with their next session.
-    pub async fn make_due(&self, id: &str, max: usize) -> Result<(), StoreError> {
-        self.store.make_due(id, max).await
+    /// Lets the things of a release get it with their next sessions.
+    pub async fn make_due(&self, id: &str) -> Result<(), StoreError> {
+        self.store.make_due(id).await
     }
 
     /// Returns how the devices of a release with these counts are.

@@ -1,6 +1,7 @@
 //! Releases, and jobs that are rolled out at a rate, that failures may abort, or that have a schedule: advances them with time.
 //! The rules are in `rollout.rs` and `halt.rs`.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,6 +12,7 @@ use super::rollout::{self, Pace};
 use super::service::{Cancellation, JobService};
 use crate::job_config::JobConfig;
 use crate::limits::{CHANGES_PER_TRANSACTION_MAX, THINGS_MAX};
+use crate::model::Counts;
 use crate::release_plan::{Mode, ReleasePlan};
 use crate::schedule::EndBehavior;
 use crate::serve::log::report_error;
@@ -29,8 +31,14 @@ struct RunningJob {
     continuous: bool,
     release: Option<ReleasePlan>,
     pace: Pace,
-    /// When it was advanced last.
+    /// The rate when it was advanced last; used if it has one. Unit: things per minute.
+    per_minute: f64,
+    /// When the pace was asked last.
     at: Instant,
+    /// Whether its things may get it with their sessions.
+    is_due: bool,
+    /// Things whose session began while the rate was used up, in this order. Each is one of the job's, once.
+    in_session: VecDeque<String>,
 }
 
 /// What follows from one advance.
@@ -57,13 +65,32 @@ impl Rollouts {
         let is_new = self.jobs.iter().all(|job| job.id != id);
         let has_config = config.rollout.is_some() || config.abort.is_some() || config.schedule.is_some();
         if is_new && (has_config || release.is_some()) {
-            self.jobs.push(RunningJob { id, config, continuous, release, pace: Pace::default(), at: now });
+            self.jobs.push(RunningJob::new(id, config, continuous, release, now));
         }
     }
 
     /// Removes a job: it was cancelled.
     pub fn remove(&mut self, id: &str) {
         self.jobs.retain(|job| job.id != id);
+    }
+
+    /// Creates the executions that a thing gets with the session that begins now; returns the notifications owed. Of a release
+    /// whose rate is used up it gets one with a later advance.
+    ///
+    /// Errors: nothing was created; the next session does it.
+    pub async fn begin_session(
+        &mut self,
+        jobs: &JobService,
+        thing: &str,
+        now: Instant,
+        now_s: u64,
+    ) -> Result<Vec<PendingNotify>, StoreError> {
+        let mut due = jobs.due_jobs(thing).await?;
+        due.retain(|id| {
+            let job = self.jobs.iter_mut().find(|job| job.id == *id);
+            job.is_none_or(|job| job.has_turn(thing, now))
+        });
+        jobs.begin_session(thing, &due, now_s).await
     }
 
     /// Cancels the jobs that reached a criterion or their end, and creates the executions that are due of the others.
@@ -94,6 +121,37 @@ impl Rollouts {
 }
 
 impl RunningJob {
+    fn new(id: String, config: JobConfig, continuous: bool, release: Option<ReleasePlan>, now: Instant) -> Self {
+        let rate = config.rollout.as_ref().map(|config| rollout::rate_per_minute(config, &Counts::default()));
+        // Without a rate and a begin, all things of a release were due from the start.
+        let is_due = !config.has_waiting();
+        let (per_minute, pace, in_session) = (rate.unwrap_or_default(), Pace::default(), VecDeque::new());
+        Self { id, config, continuous, release, pace, per_minute, at: now, is_due, in_session }
+    }
+
+    fn is_on_session(&self) -> bool {
+        self.release.as_ref().is_some_and(|release| release.mode == Mode::OnSession)
+    }
+
+    /// Returns how many things may get an execution now, at most `max`.
+    fn turns(&mut self, max: usize, now: Instant) -> usize {
+        let elapsed = now.saturating_duration_since(self.at);
+        self.at = now;
+        self.pace.due(self.per_minute, elapsed, max)
+    }
+
+    /// Returns whether a thing gets an execution with its session now; otherwise it gets it when the rate allows it, after those
+    /// whose session began before.
+    fn has_turn(&mut self, thing: &str, now: Instant) -> bool {
+        if self.config.rollout.is_none() || self.in_session.is_empty() && self.turns(1, now) == 1 {
+            return true;
+        }
+        if !self.in_session.iter().any(|other| other == thing) {
+            self.in_session.push_back(thing.to_owned());
+        }
+        false
+    }
+
     /// Errors: nothing was changed; the next advance does it.
     async fn advance(
         &mut self,
@@ -120,30 +178,57 @@ impl RunningJob {
         if let Some(behavior) = self.config.schedule.as_ref().and_then(|schedule| rollout::end(schedule, now_s)) {
             return self.end(jobs, behavior, counts.waiting).await;
         }
-        let elapsed = now.saturating_duration_since(self.at);
-        self.at = now;
         if counts.waiting == 0 || self.config.start_s().is_some_and(|start_s| start_s > now_s) {
+            self.at = now;
             return Ok(Progress::Running(Vec::new()));
         }
-        let count = match &self.config.rollout {
-            Some(config) => {
-                self.pace.due(rollout::rate_per_minute(config, &counts), elapsed, CHANGES_PER_TRANSACTION_MAX)
-            }
-            None => THINGS_MAX,
+        if let Some(config) = &self.config.rollout {
+            self.per_minute = rollout::rate_per_minute(config, &counts);
+        }
+        let due = match self.is_on_session() {
+            true => self.continue_sessions(jobs, now, now_s).await?,
+            false => self.roll_out(jobs, now, now_s).await?,
         };
-        Ok(Progress::Running(self.roll_out(jobs, count, now_s).await?))
+        Ok(Progress::Running(due))
     }
 
-    /// Creates the next executions, at most `max`, or lets their things get them with their next session; returns the
-    /// notifications owed.
-    async fn roll_out(&self, jobs: &JobService, max: usize, now_s: u64) -> Result<Vec<PendingNotify>, StoreError> {
-        let is_on_session = self.release.as_ref().is_some_and(|release| release.mode == Mode::OnSession);
-        // Without a rate and a begin, all things of a release were due from the start.
-        if max == 0 || is_on_session && !self.config.has_waiting() {
-            return Ok(Vec::new());
+    /// Creates the executions of the next things whose session began already; returns the notifications owed.
+    ///
+    /// Errors: nothing was created.
+    async fn continue_sessions(
+        &mut self,
+        jobs: &JobService,
+        now: Instant,
+        now_s: u64,
+    ) -> Result<Vec<PendingNotify>, StoreError> {
+        if !self.is_due {
+            jobs.make_due(&self.id).await?;
+            self.is_due = true;
         }
-        if is_on_session {
-            jobs.make_due(&self.id, max).await?;
+        let mut due = Vec::new();
+        let max = self.in_session.len().min(CHANGES_PER_TRANSACTION_MAX);
+        let turns = self.turns(max, now);
+        for thing in self.in_session.drain(..turns) {
+            match jobs.begin_session(&thing, std::slice::from_ref(&self.id), now_s).await {
+                Ok(created) => due.extend(created),
+                Err(error) => report_error(format_args!("session of {thing}, which waits for the next one: {error}")),
+            }
+        }
+        Ok(due)
+    }
+
+    /// Creates the executions of the next things; returns the notifications owed.
+    async fn roll_out(
+        &mut self,
+        jobs: &JobService,
+        now: Instant,
+        now_s: u64,
+    ) -> Result<Vec<PendingNotify>, StoreError> {
+        let max = match self.config.rollout {
+            Some(_) => self.turns(CHANGES_PER_TRANSACTION_MAX, now),
+            None => THINGS_MAX,
+        };
+        if max == 0 {
             return Ok(Vec::new());
         }
         let things = jobs.roll_out(&self.id, max, now_s).await?;

@@ -164,28 +164,43 @@ async fn with_release(dir: &TempDir, config: JobConfig, plan: &ReleasePlan) -> J
     jobs
 }
 
+/// Begins a session of a thing; returns the number of its new executions.
+async fn session(rollouts: &mut Rollouts, jobs: &JobService, thing: &str, at: Instant) -> usize {
+    rollouts.begin_session(jobs, thing, at, NOW_S).await.unwrap().len()
+}
+
 #[tokio::test]
-async fn a_gradual_release_reaches_devices_at_the_rate_each_with_its_session() {
+async fn a_gradual_release_reaches_devices_at_the_rate_however_many_sessions_begin() {
     let (dir, begin, plan) = (TempDir::new(), Instant::now(), ReleasePlan::default());
     let jobs = with_release(&dir, config(), &plan).await;
-    let session = async |thing: &str| jobs.begin_session(thing, NOW_S).await.unwrap().len();
-    assert_eq!(session("t0").await, 0, "its turn has not come");
     let mut rollouts = Rollouts::default();
     rollouts.add("one".into(), config(), false, Some(plan), begin);
+    assert_eq!(session(&mut rollouts, &jobs, "t3", begin).await, 0, "it has not begun");
+    let after = |seconds| begin + Duration::from_secs(seconds);
     assert_eq!(notified(&mut rollouts, &jobs, begin).await, [""; 0]);
-    assert_eq!((session("t1").await, session("t0").await, session("t0").await), (0, 1, 0));
-    assert_eq!(notified(&mut rollouts, &jobs, begin + Duration::from_secs(2)).await, [""; 0]);
-    assert_eq!((session("t4").await, session("t2").await, session("t1").await), (0, 1, 1));
-    assert_eq!(jobs.counts("one").await.unwrap().waiting, 2);
+    // An hour passes in which no session begins: all of them begin at once.
+    assert_eq!(notified(&mut rollouts, &jobs, after(3600)).await, [""; 0]);
+    let mut created = Vec::new();
+    for thing in ["t4", "t1", "t2", "t1", "t0", "t3"] {
+        created.push(session(&mut rollouts, &jobs, thing, after(3600)).await);
+    }
+    assert_eq!(created, [1, 1, 1, 0, 0, 0], "what the rate makes up for after a delay");
+    assert_eq!(notified(&mut rollouts, &jobs, after(3601)).await, ["t0"], "in the order of their sessions");
+    assert_eq!(notified(&mut rollouts, &jobs, after(3601)).await, [""; 0]);
+    assert_eq!(notified(&mut rollouts, &jobs, after(3602)).await, ["t3"]);
+    assert_eq!(jobs.counts("one").await.unwrap().waiting, 0);
 }
 
 #[tokio::test]
 async fn a_release_without_a_rate_reaches_each_device_with_its_session_unless_it_is_pinned() {
-    let dir = TempDir::new();
+    let (dir, now) = (TempDir::new(), Instant::now());
     let jobs = with_release(&dir, JobConfig::default(), &ReleasePlan::default()).await;
     jobs.store.pin("t1", true, "ann", NOW_S).await.unwrap();
-    let session = async |thing: &str| jobs.begin_session(thing, NOW_S).await.unwrap().len();
-    assert_eq!((session("t4").await, session("t1").await, session("door").await), (1, 0, 0));
+    let mut rollouts = Rollouts::default();
+    rollouts.add("one".into(), JobConfig::default(), false, Some(ReleasePlan::default()), now);
+    for (thing, created) in [("t4", 1), ("t1", 0), ("door", 0)] {
+        assert_eq!(session(&mut rollouts, &jobs, thing, now).await, created);
+    }
     let counts = jobs.counts("one").await.unwrap();
     assert_eq!((counts.waiting, counts.of(Status::Queued)), (3, 1), "a pinned one waits no longer");
 }
@@ -247,13 +262,12 @@ async fn pinned_devices_do_not_wait_for_a_session_and_get_nothing_when_they_are_
             store.pin("t0", true, "ann", NOW_S).await.unwrap();
             notified(&mut rollouts, &jobs, begin).await;
             assert_eq!(jobs.counts("one").await.unwrap().waiting, 3);
-            assert_eq!(jobs.begin_session("t2", NOW_S).await.unwrap().len(), 1, "its turn came instead");
         }
         for thing in ["t0", "t1"] {
             store.pin(thing, false, "ann", NOW_S).await.unwrap();
         }
-        assert!(jobs.begin_session("t1", NOW_S).await.unwrap().is_empty());
-        assert_eq!(jobs.begin_session("t0", NOW_S).await.unwrap().len(), usize::from(!config.has_waiting()));
+        assert_eq!(session(&mut rollouts, &jobs, "t1", begin).await, 0);
+        assert_eq!(session(&mut rollouts, &jobs, "t0", begin).await, usize::from(!config.has_waiting()));
     }
 }
 
@@ -264,7 +278,7 @@ async fn a_device_that_waits_because_it_is_not_available_is_on_hold() {
     let report = |available| DeviceReport { available, ..DeviceReport::default() };
     let reports = [("t0", report(false)), ("t1", report(true))].map(|(thing, report)| (thing.to_owned(), report));
     jobs.store.save_reports(&reports).await.unwrap();
-    assert!(jobs.begin_session("t0", NOW_S).await.unwrap().is_empty());
+    assert_eq!(session(&mut Rollouts::default(), &jobs, "t0", Instant::now()).await, 0);
     let counts = jobs.counts("one").await.unwrap();
     let health = jobs.health("one", &HaltRule::default(), counts, NOW_S).await.unwrap();
     assert_eq!((health.on_hold, health.counts.waiting), (1, 5));
