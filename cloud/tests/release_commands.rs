@@ -68,10 +68,16 @@ async fn a_release_is_created_watched_halted_and_taken_back_on_the_command_line(
     assert_eq!(ota(&world, &dir, "release watch v3").await.0, 1, "it was halted");
     let again = ota(&world, &dir, "release halt v3").await;
     assert!(again.0 == 1 && again.2.contains("job v3 is CANCELED"), "{}", again.2);
+    done(&world, &dir, "device pin device-001").await;
     let (code, reverted, note) = ota(&world, &dir, "release revert v3").await;
-    assert_eq!((code, reverted.as_str()), (0, "v3-revert  2 devices\n"), "{note}");
-    assert!(note.contains("an image is older"), "{note}");
+    assert_eq!((code, reverted.as_str()), (0, "v3-revert  1 devices\n"), "{note}");
+    assert!(note.contains("an image is older") && note.contains("thing device-001 is pinned"), "{note}");
     done(&world, &dir, "release watch v3-revert").await;
+    done(&world, &dir, "device unpin device-001").await;
+    assert_eq!(done(&world, &dir, "release revert v3").await, "v3-revert-2  1 devices\n");
+    done(&world, &dir, "release watch v3-revert-2").await;
+    let (code, _, error) = ota(&world, &dir, "release revert v3").await;
+    assert!(code == 1 && error.contains("v3 is REVERTED"), "{error}");
     assert_eq!(versions.counts(), [("v2.img".to_owned(), 3)].into());
     let shown = done(&world, &dir, "release show v3 --json").await;
     assert!(shown.contains(r#""status":"REVERTED""#), "{shown}");
@@ -92,7 +98,7 @@ async fn a_release_is_taken_back_to_an_image_that_is_named() {
     done(&world, &dir, "release watch v3").await;
     let (code, printed, note) = ota(&world, &dir, "release revert v3").await;
     assert_eq!((code, printed.as_str()), (0, ""), "there is no earlier image: {note}");
-    assert!(note.contains("thing device-001 had no image before"), "{note}");
+    assert!(note.contains("no earlier image of thing device-001 is known"), "{note}");
     let reverted = done(&world, &dir, "release revert v3 --unsigned --to v4.img").await;
     assert_eq!(reverted, "v3-revert  2 devices\n");
     done(&world, &dir, "release watch v3-revert").await;

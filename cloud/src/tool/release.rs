@@ -159,7 +159,7 @@ impl RevertRelease {
         let path = format!("/api/releases/{}/revert", escape(&self.id));
         let reverted: RevertResponse = client.post_json(&path, &RevertRequest { files })?;
         for thing in &reverted.without {
-            print_note(format_args!("thing {thing} had no image before that the service has: name one with --to"));
+            print_note(format_args!("no earlier image of thing {thing} is known: name one with --to"));
         }
         for thing in &reverted.pinned {
             print_note(format_args!("thing {thing} is pinned: revert the release again once it is not"));

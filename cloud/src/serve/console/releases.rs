@@ -248,7 +248,7 @@ fn words(done: &RevertResponse) -> String {
     let devices = done.releases.iter().map(|release| release.devices).sum();
     let mut words = format!("Taken back: {} get the image that they had before.", counted(devices, "device"));
     if !done.without.is_empty() {
-        words += &format!(" {} had none that the service has.", counted(done.without.len() as u64, "device"));
+        words += &format!(" Without an earlier image that is known: {}.", counted(done.without.len() as u64, "device"));
     }
     if !done.pinned.is_empty() {
         words += &format!(" Passed over: {}.", counted(done.pinned.len() as u64, "pinned device"));

@@ -38,8 +38,6 @@ struct Images {
 
 /// What a thing that a release reached gets instead.
 enum Instead {
-    /// Nothing: it has later images of all components.
-    Nothing,
     /// The images of this job.
     Job(String),
     /// No job is known to have the images that it had.
@@ -84,15 +82,16 @@ async fn instead(
     for id in reached.iter().flat_map(|thing| thing.later.iter().chain(&thing.earlier)).collect::<BTreeSet<_>>() {
         images_of.insert(id.clone(), images(store, files, id).await?);
     }
-    let found = reached.into_iter().map(|thing| {
-        let instead = thing_instead(&images_of, bad, &thing);
-        (thing.thing, instead)
+    let found = reached.into_iter().filter_map(|thing| {
+        let instead = thing_instead(&images_of, bad, &thing)?;
+        Some((thing.thing, instead))
     });
-    Ok(found.filter(|(_, instead)| !matches!(instead, Instead::Nothing)).collect())
+    Ok(found.collect())
 }
 
-/// Decides by the newest job that has a component of the bad images: an older one has images that were replaced.
-fn thing_instead(images_of: &BTreeMap<String, Images>, bad: &Images, thing: &Reached) -> Instead {
+/// Decides by the newest job that has a component of the bad images: an older one has images that were replaced. `None` for a thing
+/// that has later images of all these components.
+fn thing_instead(images_of: &BTreeMap<String, Images>, bad: &Images, thing: &Reached) -> Option<Instead> {
     let components = bad.components();
     let with_component = |id: &String| {
         let images = images_of.get(id).filter(|images| !images.components().is_disjoint(&components))?;
@@ -100,14 +99,14 @@ fn thing_instead(images_of: &BTreeMap<String, Images>, bad: &Images, thing: &Rea
     };
     let later = thing.later.iter().find_map(with_component);
     if let Some((_, later)) = later.filter(|(_, later)| later.digests != bad.digests) {
-        return if later.components().is_superset(&components) { Instead::Nothing } else { Instead::Unknown };
+        return (!later.components().is_superset(&components)).then_some(Instead::Unknown);
     }
     let mut others =
         thing.earlier.iter().filter_map(with_component).filter(|(_, images)| images.digests != bad.digests);
-    match others.next() {
+    Some(match others.next() {
         Some((id, images)) if images.components() == components => Instead::Job(id),
         _ => Instead::Unknown,
-    }
+    })
 }
 
 /// Each thing gets what it had before.
@@ -117,7 +116,7 @@ async fn earlier(store: &Store, bad: &Job, reached: Vec<(String, Instead)>) -> R
     for (thing, instead) in reached {
         match instead {
             Instead::Job(job_id) => things_of.entry(job_id).or_default().push(thing),
-            Instead::Nothing | Instead::Unknown => revert.without.push(thing),
+            Instead::Unknown => revert.without.push(thing),
         }
     }
     for (job_id, things) in things_of {
