@@ -7,34 +7,13 @@ mod common;
 mod console;
 #[path = "common/image.rs"]
 mod image;
+#[path = "common/tool.rs"]
+mod tool;
 
-use std::process::Command;
-
-use common::{TIMEOUT, TempDir, TestService};
+use common::TempDir;
 use console::start;
 use ota_pal::{HardwareId, Header};
-
-/// Runs `ota` with these arguments, separated by spaces; returns its exit code and both outputs.
-async fn ota(world: &TestService, dir: &TempDir, arguments: &str) -> (i32, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ota"));
-    command.current_dir(dir.path()).args(arguments.split(' '));
-    command.args(["--server", &format!("http://{}", world.service.http), "--token-file", "token"]);
-    let run = tokio::task::spawn_blocking(move || command.output().unwrap());
-    let output = tokio::time::timeout(TIMEOUT, run).await.unwrap().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-}
-
-/// Runs `ota` with success; returns what it prints.
-async fn done(world: &TestService, dir: &TempDir, arguments: &str) -> String {
-    let (code, text, error) = ota(world, dir, arguments).await;
-    assert_eq!(code, 0, "ota {arguments}: {error}");
-    text
-}
-
-fn write(dir: &TempDir, name: &str, header: &Header) {
-    std::fs::write(dir.path().join(name), image::image(header)).unwrap();
-}
+use tool::{done, ota, write};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn devices_are_listed_and_an_image_for_other_hardware_is_refused_unless_it_is_asked_for() {
