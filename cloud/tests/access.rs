@@ -93,6 +93,8 @@ async fn pages_and_buttons_are_those_of_the_role() {
         assert_eq!(console.post("/access/tokens", &fields).await.status, allowed(administers, 201), "{role}");
         for kind in ["accounts", "tokens"] {
             let path = format!("/access/{kind}/new-{role}/remove");
+            let page = console.get("/access").await.text();
+            assert_eq!(page.contains(&format!("action=\"{path}\"")), administers, "{role}: {page}");
             assert_eq!(console.post(&path, "").await.status, allowed(administers, 303), "{role}");
         }
         let cancelled = console.post(&format!("/jobs/{role}/cancel"), "").await.status;
