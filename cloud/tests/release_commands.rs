@@ -12,9 +12,13 @@ mod image;
 #[path = "common/tool.rs"]
 mod tool;
 
-use common::{Device, TempDir};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use common::{Device, TIMEOUT, TempDir, TestService, config};
 use console::{Console, start};
 use fleet::{Fleet, Outcome, Versions, name};
+use ota_cloud::serve::Config;
 use tool::{done, ota, write};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,12 +79,39 @@ async fn a_release_is_taken_back_to_an_image_that_is_named() {
     done(&world, &dir, create).await;
     done(&world, &dir, "release watch v3").await;
     let (code, printed, note) = ota(&world, &dir, "release revert v3").await;
-    assert_eq!((code, printed.as_str()), (0, ""), "there is no earlier image: {note}");
+    assert_eq!((code, printed.as_str()), (1, ""), "there is no earlier image: {note}");
+    assert!(note.contains("no device was taken back from v3"), "{note}");
     assert!(note.contains("no earlier image of thing device-001 is known"), "{note}");
     let reverted = done(&world, &dir, "release revert v3 --unsigned --to v4.img").await;
     assert_eq!(reverted, "v3-revert  2 devices\n");
     done(&world, &dir, "release watch v3-revert").await;
     assert_eq!(versions.counts(), [("v4.img".to_owned(), 2)].into());
+    world.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_follows_a_release_outlives_a_restart_of_the_service() {
+    let dir = TempDir::new();
+    let world = start(&dir).await;
+    write(&dir, "v2.img", &image::header(2, 0));
+    done(&world, &dir, "release create --unsigned --id v2 --image v2.img --mode immediate --thing device-000").await;
+    let http = world.service.http;
+    let mut watch = Command::new(env!("CARGO_BIN_EXE_ota"));
+    watch.current_dir(dir.path()).args(["release", "watch", "v2", "--token-file", "token"]);
+    watch.args(["--server", &format!("http://{http}")]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut watch = watch.spawn().unwrap();
+    let mut error = BufReader::new(watch.stderr.take().unwrap());
+    let mut printed = BufReader::new(watch.stdout.take().unwrap());
+    printed.read_line(&mut String::new()).unwrap(); // the service has answered
+    world.service.stop().await;
+    let mut note = String::new();
+    error.read_line(&mut note).unwrap();
+    assert!(note.ends_with(": trying again\n"), "{note}");
+    let world = TestService::start(Config { http, ..config(dir.path()) }).await;
+    let _fleet =
+        Fleet::connect(world.port(), [name(0)].into_iter(), &Versions::default(), |_, _| Outcome::Succeeds).await;
+    let code = tokio::task::spawn_blocking(move || watch.wait().unwrap().code());
+    assert_eq!(tokio::time::timeout(TIMEOUT, code).await.unwrap().unwrap(), Some(0));
     world.service.stop().await;
 }
 
@@ -106,7 +137,7 @@ async fn a_person_halts_a_release_and_takes_it_back_with_the_console() {
     let again = console.post("/releases/v2/halt", "reason=").await;
     assert!(again.status == 409 && again.text().contains("nothing is left to cancel"), "{}", again.text());
     let reverted = console.post("/releases/v2/revert", "").await;
-    assert!(reverted.status == 200 && reverted.text().contains("Taken back: 0 devices"), "{}", reverted.text());
+    assert!(reverted.status == 200 && reverted.text().contains("No device was taken back."), "{}", reverted.text());
     assert_eq!(console.post("/releases/none/revert", "").await.status, 404);
     assert_eq!(console.get("/releases/none").await.status, 404);
     drop(lamp);

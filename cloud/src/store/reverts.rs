@@ -20,7 +20,8 @@ pub struct Reached {
 
 impl Store {
     /// Returns the things that have the image of a job, or may have it, sorted: those whose execution succeeded, timed out, is in
-    /// progress, or was cancelled while it was, or during a retry. Things that a revert of this job includes are left out.
+    /// progress, or was cancelled while it was, or during a retry. Things that a revert of this job includes are left out, unless it
+    /// ended there without success.
     pub async fn reached(&self, job_id: &str) -> Result<Vec<Reached>, StoreError> {
         let rows = sqlx::query(
             "SELECT a.thing, other.job_id, other.seq > a.seq FROM executions a LEFT JOIN
@@ -33,6 +34,7 @@ impl Store {
              WHERE a.job_id = $1 AND (a.status IN ('SUCCEEDED', 'TIMED_OUT', 'IN_PROGRESS')
               OR a.status = 'CANCELED' AND (a.started_at_s IS NOT NULL OR a.number > 1))
              AND a.thing NOT IN (SELECT e.thing FROM executions e JOIN releases r ON r.job_id = e.job_id AND r.reverts = $1
+              WHERE e.status IN ('QUEUED', 'IN_PROGRESS', 'SUCCEEDED')
               UNION ALL SELECT w.thing FROM waiting w JOIN releases r ON r.job_id = w.job_id AND r.reverts = $1)
              ORDER BY a.thing, other.seq DESC",
         )

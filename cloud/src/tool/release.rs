@@ -174,7 +174,10 @@ impl RevertRelease {
                 print_line(format_args!("{}  {} devices", release.id, release.devices));
             }
         });
-        Ok(())
+        match reverted.releases.is_empty() {
+            true => Err(ToolError::new(format!("no device was taken back from {}", self.id))),
+            false => Ok(()),
+        }
     }
 }
 

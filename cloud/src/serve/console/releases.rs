@@ -246,7 +246,10 @@ fn rule_words(rule: &HaltRule) -> String {
 
 fn words(done: &RevertResponse) -> String {
     let devices = done.releases.iter().map(|release| release.devices).sum();
-    let mut words = format!("Taken back: {} get the image that they had before.", counted(devices, "device"));
+    let mut words = match devices {
+        0 => "No device was taken back.".to_owned(),
+        devices => format!("Taken back: {} get the image that they had before.", counted(devices, "device")),
+    };
     if !done.without.is_empty() {
         words += &format!(" Without an earlier image that is known: {}.", counted(done.without.len() as u64, "device"));
     }

@@ -38,14 +38,14 @@ struct Images {
 
 /// What a thing that a release reached gets instead.
 enum Instead {
-    /// The images of this job.
-    Job(String),
+    /// The images of this job, with these digests.
+    Job { id: String, digests: Vec<String> },
     /// No job is known to have the images that it had.
     Unknown,
 }
 
-/// Decides what the devices of a release get instead: the images in `to`, or those that each had before. Devices that are part of
-/// an earlier revert of this release, and those that have a later release, get nothing.
+/// Decides what the devices of a release get instead: the images in `to`, or those that each had before. Devices that an earlier
+/// revert of this release reached, or will reach, and those that have a later release, get nothing.
 ///
 /// Errors: `NoRelease`; `Bad` if an image has a lower security counter than the release, or than a device reported, and for an
 /// image that does not exist, or a release without images; `Ended` if the release was taken back and nothing is left to do; `Store`.
@@ -104,7 +104,7 @@ fn thing_instead(images_of: &BTreeMap<String, Images>, bad: &Images, thing: &Rea
     let mut others =
         thing.earlier.iter().filter_map(with_component).filter(|(_, images)| images.digests != bad.digests);
     Some(match others.next() {
-        Some((id, images)) if images.components() == components => Instead::Job(id),
+        Some((id, images)) if images.components() == components => Instead::Job { id, digests: images.digests.clone() },
         _ => Instead::Unknown,
     })
 }
@@ -112,22 +112,18 @@ fn thing_instead(images_of: &BTreeMap<String, Images>, bad: &Images, thing: &Rea
 /// Each thing gets what it had before.
 async fn earlier(store: &Store, bad: &Job, reached: Vec<(String, Instead)>) -> Result<Revert, AdminError> {
     let mut revert = Revert::default();
-    let mut things_of = BTreeMap::<String, Vec<String>>::new();
+    // One job for the same content, whichever upload of it a thing had.
+    let mut jobs = BTreeMap::<Vec<String>, (String, Vec<String>)>::new();
     for (thing, instead) in reached {
         match instead {
-            Instead::Job(job_id) => things_of.entry(job_id).or_default().push(thing),
+            Instead::Job { id, digests } => jobs.entry(digests).or_insert_with(|| (id, Vec::new())).1.push(thing),
             Instead::Unknown => revert.without.push(thing),
         }
     }
-    for (job_id, things) in things_of {
+    for (job_id, things) in jobs.into_values() {
         let files = new_files(store, &job(store, &job_id).await?).await?;
         // The image ran on these things already, whatever hardware they report.
-        let new = NewJob { files, things, any_hardware: true, ..like(bad)? };
-        // Jobs for the same images become one.
-        match revert.jobs.iter_mut().find(|job| job.files == new.files) {
-            Some(job) => job.things.extend(new.things),
-            None => revert.jobs.push(new),
-        }
+        revert.jobs.push(NewJob { files, things, any_hardware: true, ..like(bad)? });
     }
     Ok(revert)
 }

@@ -127,6 +127,29 @@ async fn the_same_content_that_was_uploaded_twice_is_not_the_image_before() {
 }
 
 #[tokio::test]
+async fn devices_with_two_uploads_of_the_same_content_get_one_job() {
+    let world = World::new().await;
+    let (good, again) = (world.app(2).await, world.app(2).await);
+    world.release("v1", &good, &["lamp"]).await;
+    world.release("v2", &again, &["door"]).await;
+    world.release("v3", &world.app(3).await, &["door", "lamp"]).await;
+    let jobs = world.instead_of_v3().await;
+    assert_eq!((jobs.len(), &jobs[0].1), (1, &vec!["door".to_owned(), "lamp".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_device_that_rejected_its_revert_is_part_of_the_next_one() {
+    let world = World::new().await;
+    let good = world.app(2).await;
+    world.release("v2", &good, &["door", "lamp", "shed"]).await;
+    world.release("v3", &world.app(3).await, &["door", "lamp", "shed"]).await;
+    world.create("v3-revert", &good, &["door", "lamp", "shed"], JobConfig::default(), Some("v3")).await;
+    world.report("door", "v3-revert", Status::Rejected).await;
+    world.report("lamp", "v3-revert", Status::Succeeded).await;
+    assert_eq!(world.instead_of_v3().await, [(good[0].clone(), vec!["door".to_owned()])]);
+}
+
+#[tokio::test]
 async fn a_device_with_a_later_image_keeps_it_unless_that_is_the_bad_one_again() {
     let world = World::new().await;
     let (good, bad) = (world.app(2).await, world.app(3).await);
