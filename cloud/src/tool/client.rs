@@ -1,16 +1,17 @@
 //! Client of the admin requests: token, TLS, and error messages.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::de::DeserializeOwned;
-use ureq::http::Response;
+use ureq::http::{Response, StatusCode};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
-use super::ToolError;
+use super::{ToolError, print_note};
 use crate::api::ErrorBody;
 use crate::limits::EVENTS_WAIT_MAX;
 
@@ -18,6 +19,10 @@ use crate::limits::EVENTS_WAIT_MAX;
 const REQUEST_TIMEOUT: Duration = EVENTS_WAIT_MAX.saturating_add(Duration::from_secs(10));
 /// Timeout of an upload.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long a service that has answered is tried again when it does not any more: time for a restart.
+const RESTART_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause before each further attempt.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// Maximum size of a response. Unit: bytes.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -40,6 +45,8 @@ pub struct Client {
     agent: Agent,
     base: String,
     bearer: String,
+    /// Whether the service has answered.
+    answered: Cell<bool>,
 }
 
 impl Server {
@@ -60,7 +67,12 @@ impl Server {
             config = config.tls_config(self.tls()?);
         }
         let base = self.server.trim_end_matches('/').to_owned();
-        Ok(Client { agent: config.build().new_agent(), base, bearer: format!("Bearer {token}") })
+        Ok(Client {
+            agent: config.build().new_agent(),
+            base,
+            bearer: format!("Bearer {token}"),
+            answered: Cell::new(false),
+        })
     }
 
     fn tls(&self) -> Result<TlsConfig, ToolError> {
@@ -94,11 +106,26 @@ fn token(path: &Path) -> Result<String, ToolError> {
 }
 
 impl Client {
-    /// Sends a `GET` request.
+    /// Sends a `GET` request. If the service has answered before, the request is sent again, for a minute, until it does: what
+    /// follows a job to its end outlives a restart of the service.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ToolError> {
-        let request = self.agent.get(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
-        let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
-        parse(&self.accepted(request.call())?)
+        let begun = Instant::now();
+        let mut is_noted = false;
+        loop {
+            let request = self.agent.get(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
+            let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
+            let error = match self.received(request.call()) {
+                Ok((status, body)) => return parse(&success(status, body)?),
+                Err(error) => error,
+            };
+            if !self.answered.get() || begun.elapsed() >= RESTART_TIMEOUT {
+                return Err(error);
+            }
+            if !std::mem::replace(&mut is_noted, true) {
+                print_note(format_args!("{error}: trying again"));
+            }
+            std::thread::sleep(RETRY_PAUSE);
+        }
     }
 
     /// Sends a `PUT` request with a JSON body.
@@ -181,16 +208,33 @@ impl Client {
     }
 
     fn accepted(&self, sent: Result<Response<Body>, ureq::Error>) -> Result<Vec<u8>, ToolError> {
+        let (status, body) = self.received(sent)?;
+        success(status, body)
+    }
+
+    /// Status and body of a response.
+    ///
+    /// Errors: the service did not answer.
+    fn received(&self, sent: Result<Response<Body>, ureq::Error>) -> Result<(StatusCode, Vec<u8>), ToolError> {
         let mut response = sent.map_err(|error| ToolError::new(format!("{}: {error}", self.base)))?;
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
         let body = body.map_err(|error| ToolError::new(format!("{}: {error}", self.base)))?;
-        if response.status().is_success() {
-            return Ok(body);
-        }
-        let failure = serde_json::from_slice::<ErrorBody>(&body).map(|failure| failure.error);
-        let text = failure.unwrap_or_else(|_| String::from_utf8_lossy(&body).trim().to_owned());
-        Err(ToolError::new(format!("{}: {text}", response.status())))
+        self.answered.set(true);
+        Ok((response.status(), body))
     }
+}
+
+/// Returns the body of a response.
+///
+/// Errors: the service refused the request.
+fn success(status: StatusCode, body: Vec<u8>) -> Result<Vec<u8>, ToolError> {
+    if status.is_success() {
+        return Ok(body);
+    }
+    let failure = serde_json::from_slice::<ErrorBody>(&body).map(|failure| failure.error);
+    let text = failure.unwrap_or_else(|_| String::from_utf8_lossy(&body).trim().to_owned());
+    let text = if text.is_empty() { "the service has no such page" } else { &text };
+    Err(ToolError::new(format!("{status}: {text}")))
 }
 
 fn json(body: &impl serde::Serialize) -> Result<Vec<u8>, ToolError> {

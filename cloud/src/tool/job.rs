@@ -102,9 +102,9 @@ fn waiting(count: u64) -> Option<String> {
 fn line(execution: &ExecutionRow) -> String {
     let details = execution.details.as_ref().map_or("", |details| details.get());
     let meaning = meaning(details).map(|meaning| format!("  {meaning}")).unwrap_or_default();
-    let ExecutionRow { thing, status, number, version, .. } = execution;
+    let ExecutionRow { thing, status, number, .. } = execution;
     let attempt = if *number > 1 { format!("  attempt {number}") } else { String::new() };
-    format!("{thing}  {status}{attempt}  version {version}  {details}{meaning}")
+    format!("{thing}  {status}{attempt}  {details}{meaning}")
 }
 
 /// The meaning of the code in status details; `None` without a code, or with one that is not in the list.
