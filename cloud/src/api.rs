@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::job_config::JobConfig;
 use crate::model::{Counts, Execution, Job, JobDetails};
+use crate::object;
 use crate::store::JobSummary;
 
 /// Header of an image upload: the signature in base64; its kind is derived from its format. Absent: an unsigned image.
@@ -38,7 +39,7 @@ pub struct NewJob {
     #[serde(default)]
     pub timeout_minutes: Option<u64>,
     /// Rollout, abort criteria, retries and schedule.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::read")]
     pub config: JobConfig,
     /// Whether devices are asked not to postpone the update; theirs to decide. Not for a custom document.
     #[serde(default)]

@@ -25,6 +25,7 @@ mod ids;
 pub mod job_config;
 pub mod limits;
 pub mod model;
+mod object;
 mod reason;
 mod release;
 pub mod release_api;

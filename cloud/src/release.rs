@@ -68,6 +68,13 @@ pub enum ReleaseError {
         /// The slot.
         slot: SlotId,
     },
+    /// Two images of firmware are for the same component, whatever the slot: a device takes the first one.
+    SameComponent {
+        /// The name of the first one.
+        first: String,
+        /// The name of the other one.
+        second: String,
+    },
     /// An app and a system have no release id: nothing would bind them.
     IdMissing {
         /// The name of the first one.
@@ -101,6 +108,9 @@ impl fmt::Display for ReleaseError {
             }
             Self::IdMissing { first, second } => {
                 write!(f, "{first} and {second}, an app and a system, have no release id; both need the same one")
+            }
+            Self::SameComponent { first, second } => {
+                write!(f, "{first} and {second} are for the same component and any slot: one of them is never taken")
             }
             Self::SameLink { first, second, slot } => write!(f, "{first} and {second} are both linked for slot {slot}"),
             Self::Differs { first, second, field } => write!(f, "{first} and {second} are not one release: {field}"),
@@ -141,6 +151,10 @@ fn check_together(first: &Head, second: &Head) -> Result<(), ReleaseError> {
             return Err(ReleaseError::IdMissing { first, second });
         }
         _ if is_system(one) != is_system(other) => difference(of_both(one), of_both(other)),
+        (Link::Any, Link::Any) if one.component == other.component && one.component != Component::Data => {
+            let (first, second) = names();
+            return Err(ReleaseError::SameComponent { first, second });
+        }
         (Link::Any, Link::Any) => None,
         (Link::Any, Link::Only(_)) => return Err(ReleaseError::LinkMissing { name: first.name.clone() }),
         (Link::Only(_), Link::Any) => return Err(ReleaseError::LinkMissing { name: second.name.clone() }),
@@ -230,10 +244,17 @@ mod tests {
 
     #[test]
     fn images_that_run_from_any_slot_and_files_of_other_formats_have_no_type() {
-        let any = head("any", &header(Link::Any));
-        let images = [any.clone(), any, Head::read("raw", b"raw", 3)];
-        assert_eq!(file_types(&images), Ok(vec![None; 3]));
+        let data = || head("data", &Header { component: Component::Data, ..header(Link::Any) });
+        let images = [head("any", &header(Link::Any)), data(), data(), Head::read("raw", b"raw", 3)];
+        assert_eq!(file_types(&images), Ok(vec![None; 4]));
         assert_eq!(file_types(&[]), Ok(vec![]));
+    }
+
+    #[test]
+    fn of_two_programs_for_any_slot_a_device_would_never_take_one() {
+        let images = [head("old", &header(Link::Any)), head("new", &header(Link::Any))];
+        let refused = file_types(&images).unwrap_err().to_string();
+        assert_eq!(refused, "old and new are for the same component and any slot: one of them is never taken");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::api::{JobRow, NewFile, NewJob};
 use crate::health::{Health, HealthView};
 use crate::job_config::JobConfig;
 use crate::model::Job;
+use crate::object;
 use crate::release_plan::{HaltRule, Mode};
 use crate::store::ReleaseRecord;
 
@@ -24,7 +25,7 @@ pub struct NewRelease {
     #[serde(default)]
     pub mode: Mode,
     /// What halts it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::read")]
     pub halt: HaltRule,
 }
 

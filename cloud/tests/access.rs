@@ -215,6 +215,12 @@ async fn people_and_programs_get_access_on_the_command_line() {
     assert_eq!(run(&ci, "job list", ""), Ok(String::new()));
     let refused = run(&ci, "group create lights", "").unwrap_err();
     assert!(refused.contains("token ci has the role viewer, this needs the role operator"), "{refused}");
+    // More than a socket takes.
+    let image = dir.path().join("fw.img");
+    std::fs::write(&image, vec![0x5A; 16 << 20]).unwrap();
+    let flash = format!("flash lamp {} --raw --unsigned", image.display());
+    let refused = run(&ci, &flash, "").unwrap_err();
+    assert!(refused.contains("token ci has the role viewer, this needs the role operator"), "{refused}");
     assert_eq!(run(&root, "token list", ""), Ok("ci  viewer\n".to_owned()));
     assert_eq!(run(&root, "token remove ci", ""), Ok(String::new()));
     assert!(run(&ci, "job list", "").unwrap_err().contains("the bearer token is missing or wrong"));
@@ -241,6 +247,8 @@ async fn bad_names_roles_and_passwords_are_refused_by_name_and_nothing_is_stored
         ("/api/accounts/ann", r#"{"role":"viewer"}"#, "password"),
         ("/api/tokens/%3Cscript%3E", r#"{"role":"viewer"}"#, "a name has 1 to 256 bytes"),
         ("/api/tokens/ci", r#"{"role":"viewer","token":"mine"}"#, "token"),
+        ("/api/tokens/ci", r#"["viewer"]"#, "an object"),
+        ("/api/tokens/%2E%2E", r#"{"role":"viewer"}"#, "is not . or .."),
     ] {
         let refused = api(&world, &world.token, "PUT", path, body).await;
         assert!((400..=422).contains(&refused.status) && refused.text().contains(text), "{path}: {}", refused.text());

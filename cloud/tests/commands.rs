@@ -455,11 +455,12 @@ fn images_that_are_not_one_release_are_refused_before_anything_is_sent() {
         ("a.img a.img", "", "a.img and a.img are both linked for slot A"),
         ("a.img newer.img", "", "a.img and newer.img are not one release: version 2.1.0 and version 2.1.1"),
         ("fw.img b.img", "", "fw.img is linked for any slot"),
+        ("fw.img fw.img", "", "fw.img and fw.img are for the same component and any slot"),
         ("b.img body", "--raw --unsigned ", "body has no valid image header"),
         // These pass all checks and fail to connect.
         ("b.img a.img", "", "http://127.0.0.1:1: "),
         ("b.img", "", "http://127.0.0.1:1: "),
-        ("fw.img fw.img", "", "http://127.0.0.1:1: "),
+        ("fw.img", "", "http://127.0.0.1:1: "),
     ] {
         let images: Vec<String> = images.split(' ').map(|image| format!("{at}/{image}")).collect();
         let images = images.join(" ");

@@ -44,7 +44,13 @@ async fn the_first_thing_that_is_wrong_is_named_after_the_steps_that_work() {
         (format!("--endpoint 127.0.0.1:{free} --thing lamp {own}"), 1, "tcp: port"),
         (format!("--endpoint 127.0.0.1:{port} --thing lamp --ca {other}/ca.pem"), 2, "tls: invalid peer certificate"),
         (format!("--endpoint localhost:{port} --thing lamp {own}"), 2, "the name in its certificate localhost"),
-        (format!("--endpoint 127.0.0.1:{port} --thing lamp --ca {at}/ca.pem"), 3, "mqtt: "),
+        (
+            format!("--endpoint 127.0.0.1:{port} --thing lamp --ca {at}/ca.pem"),
+            3,
+            "mqtt: the broker requires a certificate",
+        ),
+        (format!("--endpoint 127.0.0.1:{port} --thing lamp"), 2, "or is it one for TLS, with --ca?"),
+        (format!("--endpoint {} --thing lamp", world.service.http), 2, "mqtt: the answer is not MQTT"),
         (format!("--endpoint 127.0.0.1:{port} --thing door --client-id lamp {own}"), 4, "subscription: "),
         (format!("--endpoint 127.0.0.1:{port} --thing lamp --client-id door {own}"), 3, "mqtt: "),
     ] {

@@ -36,6 +36,7 @@ async fn a_release_is_created_watched_halted_and_taken_back_on_the_command_line(
     let created = ota(&world, &dir, &format!("{create} --id v2 --image v2.img --mode immediate")).await;
     assert_eq!((created.0, created.1.as_str()), (0, "v2\n"), "{}", created.2);
     assert!(created.2.contains("the hardware of 3 things is unknown"), "{}", created.2);
+    assert!(created.2.contains("nothing halts a release for 3 devices: its rule needs 20"), "{}", created.2);
     assert!(done(&world, &dir, "release watch v2").await.contains("device-002  SUCCEEDED"));
 
     done(&world, &dir, &format!("{create} --id v3 --image v3.img --halt-failed 4.5")).await;
@@ -44,6 +45,8 @@ async fn a_release_is_created_watched_halted_and_taken_back_on_the_command_line(
     drop(fleet);
     let _fleet = Fleet::connect(world.port(), (0..2).map(name), &versions, |_, _| Outcome::Succeeds).await;
     while !done(&world, &dir, "release show v3").await.contains("SUCCEEDED 2") {}
+    let refused = ota(&world, &dir, "release halt v3 --reason smoke\u{1b}[31m").await;
+    assert!(refused.0 == 1 && refused.2.contains("without control characters"), "{}", refused.2);
     let halted = done(&world, &dir, "release halt v3 --reason smoke").await;
     assert!(halted.starts_with("v3  HALTED") && halted.contains("halted: smoke\n"), "{halted}");
     assert!(halted.contains(r#""failed_percent":4.5"#), "{halted}");

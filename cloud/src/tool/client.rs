@@ -153,7 +153,8 @@ impl Client {
         self.accepted(request.send_empty()).map(drop)
     }
 
-    /// Sends a `PUT` request with the bytes of a file and an optional header.
+    /// Sends a `PUT` request with the bytes of a file and an optional header. The bytes are sent once the service has accepted the
+    /// head of the request: a refusal is read also if they do not fit the socket.
     pub fn upload<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -161,6 +162,7 @@ impl Client {
         extra: Option<(&str, &str)>,
     ) -> Result<T, ToolError> {
         let mut request = self.agent.put(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
+        request = request.header("Expect", "100-continue");
         if let Some((name, value)) = extra {
             request = request.header(name, value);
         }

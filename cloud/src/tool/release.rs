@@ -146,9 +146,15 @@ impl CreateRelease {
         };
         let halt = self.halt.rule();
         halt.check().map_err(ToolError::new)?;
-        self.create.run_as(client, output, |id, job| -> Result<CreateResponse, ToolError> {
-            client.put(&format!("/api/releases/{}", escape(id)), &NewRelease { job, mode, halt })
+        let id = self.create.run_as(client, output, |id, job| -> Result<CreateResponse, ToolError> {
+            client.put(&format!("/api/releases/{}", escape(id)), &NewRelease { job, mode, halt: halt.clone() })
         })?;
+        let (devices, needed) = (view(client, &id)?.health.devices, halt.min_devices);
+        if devices < needed && !halt.is_none() {
+            print_note(format_args!(
+                "nothing halts a release for {devices} devices: its rule needs {needed}, see --halt-min"
+            ));
+        }
         Ok(())
     }
 }

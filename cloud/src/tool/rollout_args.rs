@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{ToolError, read};
 use crate::job_config::{AbortConfig, JobConfig, RetryConfig, RolloutConfig};
+use crate::object::Object;
 use crate::schedule::{EndBehavior, ScheduleConfig};
 
 /// Rollout, abort criterion, retries and schedule
@@ -42,7 +43,8 @@ impl RolloutArgs {
     /// Returns the configuration. Its values are checked with the job.
     pub fn config(&self) -> Result<JobConfig, ToolError> {
         if let Some(path) = &self.config {
-            return serde_json::from_slice(&read(path)?).map_err(|error| ToolError::file(path, &error));
+            let config = serde_json::from_slice(&read(path)?);
+            return config.map(|Object(config)| config).map_err(|error| ToolError::file(path, &error));
         }
         Ok(JobConfig {
             rollout: self.per_minute.map(RolloutConfig::constant),

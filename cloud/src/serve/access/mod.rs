@@ -190,8 +190,11 @@ impl Access {
 /// Errors: the reason.
 pub fn check_name(name: &str) -> Result<(), String> {
     let is_plain = |c: char| c.is_alphanumeric() || "._@+-".contains(c);
-    match name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(is_plain) {
-        true => Err(format!("a name has 1 to {NAME_BYTES_MAX} bytes: letters, digits and . _ @ + -")),
+    let is_dots = name == "." || name == ".."; // browsers remove them from a path
+    match name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(is_plain) || is_dots {
+        true => {
+            Err(format!("a name has 1 to {NAME_BYTES_MAX} bytes: letters, digits and . _ @ + -, and is not . or .."))
+        }
         false => Ok(()),
     }
 }

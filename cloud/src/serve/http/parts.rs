@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 
 use super::failure::failure;
+use crate::object::Object;
 
 /// The JSON body of a request.
 pub struct Body<T>(pub T);
@@ -16,13 +17,13 @@ pub struct Parameters<T>(pub T);
 
 impl<S: Send + Sync, T> FromRequest<S> for Body<T>
 where
-    Json<T>: FromRequest<S, Rejection = JsonRejection>,
+    Json<Object<T>>: FromRequest<S, Rejection = JsonRejection>,
 {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
         let read = Json::from_request(request, state).await;
-        read.map(|Json(body)| Self(body)).map_err(|refused| failure(refused.status(), &refused.body_text()))
+        read.map(|Json(Object(body))| Self(body)).map_err(|refused| failure(refused.status(), &refused.body_text()))
     }
 }
 

@@ -117,12 +117,15 @@ pub async fn view(app: &App, release: &ReleaseRecord) -> Result<ReleaseView, Sto
 
 /// Halts a release for the account or token `by`.
 ///
-/// Errors: `Bad` for a reason that is too long; `NoRelease`; `Ended`; `Store`.
+/// Errors: `Bad` for a reason that is too long or more than a line; `NoRelease`; `Ended`; `Store`.
 pub async fn halt(app: &App, id: &str, reason: &str, by: &str) -> Result<(), AdminError> {
     let by_whom = format!("by {by}");
     let reason = if reason.trim().is_empty() { by_whom.as_str() } else { reason.trim() };
     if reason.len() > NAME_BYTES_MAX {
         return Err(AdminError::Bad(format!("reason of {} bytes, at most {NAME_BYTES_MAX}", reason.len())));
+    }
+    if reason.chars().any(char::is_control) {
+        return Err(AdminError::Bad("a reason is one line, without control characters".to_owned()));
     }
     app.jobs.halt(id.to_owned(), reason.to_owned(), by).await.map(drop)
 }

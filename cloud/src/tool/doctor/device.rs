@@ -34,6 +34,7 @@ const CLOSED: &str =
 pub struct Device {
     client: AsyncClient,
     events: EventLoop,
+    is_encrypted: bool,
 }
 
 impl Device {
@@ -42,11 +43,12 @@ impl Device {
         let mut options = MqttOptions::new(client_id, place.host.as_str(), place.port);
         options.set_keep_alive(Duration::from_secs(KEEP_ALIVE_S)).set_clean_start(true);
         options.set_max_packet_size(Some(MQTT_PACKET_BYTES_MAX));
+        let is_encrypted = tls.is_some();
         if let Some(tls) = tls {
             options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls)));
         }
         let (client, events) = AsyncClient::new(options, QUEUE);
-        let mut device = Self { client, events };
+        let mut device = Self { client, events, is_encrypted };
         device
             .wait("mqtt", "no answer to CONNECT", |packet| matches!(packet, Packet::ConnAck(_)).then_some(()))
             .await?;
@@ -114,7 +116,7 @@ impl Device {
         loop {
             let event = timeout_at(until, self.events.poll()).await;
             let event = event.map_err(|_| step(name, format!("{missing} (after {} s)", STEP_TIMEOUT.as_secs())))?;
-            match event.map_err(|error| step(name, refusal(&error)))? {
+            match event.map_err(|error| step(name, refusal(&error, self.is_encrypted)))? {
                 Event::Incoming(packet) => match read(packet) {
                     Some(found) => return Ok(found),
                     None => continue,
@@ -125,8 +127,16 @@ impl Device {
     }
 }
 
-fn refusal(error: &ConnectionError) -> String {
+fn refusal(error: &ConnectionError, is_encrypted: bool) -> String {
+    let text = error.to_string();
     match error {
+        _ if text.contains("CertificateRequired") => {
+            format!("the broker requires a certificate of the device: --cert and --key ({text})")
+        }
+        ConnectionError::MqttState(StateError::Deserialization(_)) => {
+            let tls = if is_encrypted { "" } else { ", or is it one for TLS, with --ca" };
+            format!("the answer is not MQTT; is it the port of the broker{tls}? ({text})")
+        }
         ConnectionError::ConnectionRefused(code) => match code {
             ConnectReturnCode::ClientIdentifierNotValid => "the client id is refused".to_owned(),
             ConnectReturnCode::NotAuthorized | ConnectReturnCode::BadUserNamePassword => {
@@ -137,6 +147,6 @@ fn refusal(error: &ConnectionError) -> String {
         ConnectionError::MqttState(StateError::ConnectionAborted) | ConnectionError::Io(_) => {
             format!("{error}: {CLOSED}")
         }
-        other => other.to_string(),
+        _ => text,
     }
 }
