@@ -70,12 +70,10 @@ where
             Ok(Ok(mut connection)) => {
                 let mut subscribed_at = None;
                 let served = pump.serve(&mut connection, &mut subscribed_at, &mut http).await;
-                let over = subscribed_at.is_none() || pump.silence.is_over();
-                let timed_out = over && pump.agent.is_running();
                 pump.silence.reset();
                 match served {
                     Err(error) => pump.agent.application().on_disconnected(&error),
-                    Ok(()) if timed_out => pump.agent.application().on_disconnected(&TimeoutError),
+                    Ok(()) if pump.agent.is_running() => pump.agent.application().on_disconnected(&TimeoutError),
                     Ok(()) => {}
                 }
                 if let Some(at) = subscribed_at {
@@ -106,7 +104,8 @@ struct Pump<'a, 'b, P, A> {
 }
 
 impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
-    /// Serves one connection until it fails or is silent; `subscribed_at` is set once the broker accepted the subscriptions.
+    /// Serves one connection until it fails, is silent, or the agent ends; `subscribed_at` is set once the broker accepted the
+    /// subscriptions.
     async fn serve<M: Mqtt, H: HttpSource>(
         &mut self,
         connection: &mut M,
