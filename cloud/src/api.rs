@@ -117,6 +117,15 @@ pub struct CancelResponse {
     pub left_in_progress: u64,
 }
 
+/// Response to `POST /api/jobs/{id}/retry`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryResponse {
+    /// Number of executions that are queued again.
+    pub queued: u64,
+    /// Number of failed executions that stay because their thing is pinned.
+    pub pinned: u64,
+}
+
 /// Query of `GET /api/events`; the response is a list of [`crate::model::Event`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventQuery {
@@ -152,6 +161,9 @@ pub struct JobRow {
     /// Number of things that have no execution yet.
     #[serde(default)]
     pub waiting: u64,
+    /// Whether these wait until its rollout is resumed.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 impl JobRow {
@@ -160,8 +172,8 @@ impl JobRow {
         let terminal = |status: &str| ota_jobs::Status::parse(status).is_some_and(|status| status.is_terminal());
         let done = !job.continuous && job.waiting == 0 && job.counts.iter().all(|(status, _)| terminal(status));
         let status = job_status(job.canceled, done, job.config.start_s(), now_s).to_owned();
-        let executions = job.counts.iter().cloned().collect();
-        Self { id: job.id.clone(), status, created_at_s: job.created_at_s, executions, waiting: job.waiting }
+        let (executions, paused) = (job.counts.iter().cloned().collect(), job.paused);
+        Self { id: job.id.clone(), status, created_at_s: job.created_at_s, executions, waiting: job.waiting, paused }
     }
 
     /// The state of a job of which so much is done.
@@ -202,6 +214,9 @@ pub struct JobView {
     /// Whether things that join its groups get it.
     #[serde(default)]
     pub continuous: bool,
+    /// Whether its rollout is paused.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 /// Execution of a job for one thing.
@@ -252,6 +267,7 @@ impl JobView {
             executions: executions.iter().map(view).collect(),
             waiting,
             continuous: job.continuous,
+            paused: job.paused,
         }
     }
 }

@@ -162,6 +162,11 @@ impl Counts {
         self.executions.values().sum()
     }
 
+    /// Number of executions that have ended as FAILED, REJECTED or TIMED_OUT.
+    pub fn failed(&self) -> u64 {
+        [Status::Failed, Status::Rejected, Status::TimedOut].map(|status| self.of(status)).iter().sum()
+    }
+
     /// Number of executions that have ended.
     pub fn ended(&self) -> u64 {
         self.notified() - self.of(Status::Queued) - self.of(Status::InProgress)
@@ -187,6 +192,8 @@ pub struct Job {
     pub canceled: bool,
     /// Whether it was cancelled with its executions in progress.
     pub canceled_by_force: bool,
+    /// Whether its rollout is paused: no further thing gets it.
+    pub paused: bool,
     /// What it has beside what it does.
     pub details: JobDetails,
     /// Time of creation. Seconds since 1970.

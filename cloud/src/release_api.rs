@@ -55,6 +55,9 @@ pub struct ReleaseView {
     pub reverts: Option<String>,
     /// Seconds since 1970.
     pub created_at_s: u64,
+    /// Whether its rollout is paused.
+    #[serde(default)]
+    pub paused: bool,
     /// Rollout and schedule of the job.
     pub config: JobConfig,
     /// How its devices are.
@@ -77,6 +80,7 @@ impl ReleaseView {
             reason: release.halted.clone(),
             reverts: release.plan.reverts.clone(),
             created_at_s: job.created_at_s,
+            paused: job.paused,
             config: job.config.clone(),
             health: health.into(),
         }

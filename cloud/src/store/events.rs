@@ -91,8 +91,8 @@ impl Store {
     /// Returns why a job was cancelled or its rollout stopped, if not by a person.
     pub async fn end_of_job(&self, job_id: &str) -> Result<Option<String>, StoreError> {
         let row = sqlx::query(
-            "SELECT text FROM events WHERE job_id = $1 AND thing IS NULL AND kind = 'job' AND text <> 'cancelled'
-             AND text NOT LIKE 'created %' ORDER BY seq DESC LIMIT 1",
+            "SELECT text FROM events WHERE job_id = $1 AND thing IS NULL AND kind = 'job' AND text NOT IN ('cancelled', 'paused', 'resumed')
+             AND text NOT LIKE 'created %' AND text NOT LIKE 'retried %' ORDER BY seq DESC LIMIT 1",
         )
         .bind(job_id)
         .fetch_optional(&self.pool)

@@ -2,7 +2,7 @@
 
 use sqlx::Row;
 
-use super::jobs::{insert_executions, insert_things};
+use super::jobs::{add_waiting, insert_executions, insert_things};
 use super::{Store, StoreError, Tx, int, uint};
 
 impl Store {
@@ -53,7 +53,7 @@ impl Store {
     }
 
     /// Adds things to a group that exists, and gives those a queued execution of each continuous job of the group that have
-    /// none. Returns the new executions as thing and job.
+    /// none; of a paused job, they wait for one. Returns the new executions as thing and job.
     ///
     /// Errors: nothing was changed.
     pub async fn add_members(
@@ -70,15 +70,19 @@ impl Store {
             .bind(&list)
             .execute(&mut *tx)
             .await?;
-        let jobs: Vec<(String,)> = sqlx::query_as(
-            "SELECT j.id FROM job_groups g JOIN jobs j ON j.id = g.job_id WHERE g.group_name = $1 AND j.canceled = 0 ORDER BY j.seq",
+        let jobs: Vec<(String, bool)> = sqlx::query_as(
+            "SELECT j.id, j.paused FROM job_groups g JOIN jobs j ON j.id = g.job_id WHERE g.group_name = $1 AND j.canceled = 0 ORDER BY j.seq",
         )
         .bind(name)
         .fetch_all(&mut *tx)
         .await?;
         let (mut created, mut newest) = (Vec::new(), 0);
-        for (job,) in jobs {
+        for (job, paused) in jobs {
             let without = without_execution(&mut tx, &job, &list).await?;
+            if paused {
+                add_waiting(&mut tx, &job, &without).await?;
+                continue;
+            }
             newest = insert_executions(&mut tx, &job, &without, now_s).await?.max(newest);
             created.extend(without.into_iter().map(|thing| (thing, job.clone())));
         }

@@ -3,7 +3,7 @@
 use sqlx::Row;
 
 use super::groups::without_execution;
-use super::jobs::{add_groups, insert_executions, insert_things};
+use super::jobs::{add_groups, add_waiting, insert_executions, insert_things};
 use super::{Store, StoreError, events, int};
 use crate::model::{AuditNote, Execution, Job};
 
@@ -52,8 +52,8 @@ impl Store {
         Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
     }
 
-    /// Gives a continuous job further groups, and those of `things` that have none an execution; returns these. The details of
-    /// the job are replaced.
+    /// Gives a continuous job further groups, and those of `things` that have none an execution; returns these. Of a paused
+    /// job they wait for one, and none is returned. The details of the job are replaced.
     ///
     /// Errors: nothing was changed.
     pub async fn associate(
@@ -71,9 +71,12 @@ impl Store {
             .bind(job.id.as_str())
             .execute(&mut *tx)
             .await?;
-        let created = without_execution(&mut tx, &job.id, &serde_json::json!(things).to_string()).await?;
-        let newest = insert_executions(&mut tx, &job.id, &created, now_s).await?;
+        let mut created = without_execution(&mut tx, &job.id, &serde_json::json!(things).to_string()).await?;
         let text = format!("associated with {} further things", created.len());
+        if job.paused {
+            add_waiting(&mut tx, &job.id, &std::mem::take(&mut created)).await?;
+        }
+        let newest = insert_executions(&mut tx, &job.id, &created, now_s).await?;
         let seq = events::add(&mut tx, &note(&job.id, &text, by)).await?;
         tx.commit().await?;
         self.announce(newest.max(seq));

@@ -111,6 +111,7 @@ mod tests {
             timeout_s: None,
             canceled: false,
             canceled_by_force: false,
+            paused: false,
             details: JobDetails::default(),
             config,
             continuous,

@@ -49,6 +49,8 @@ pub struct JobSummary {
     pub canceled: bool,
     /// Whether things that join its groups get it.
     pub continuous: bool,
+    /// Whether its rollout is paused.
+    pub paused: bool,
     /// Rollout, abort criteria, retries and schedule.
     pub config: JobConfig,
     /// Seconds since 1970.
@@ -169,11 +171,12 @@ impl Store {
         Ok(Counts { waiting: uint(waiting, "waiting")?, executions })
     }
 
-    /// Returns the releases and the jobs with a configuration that have things or executions left, or may get some, oldest first.
+    /// Returns the releases, the jobs with a configuration, and those that were paused, that have things or executions left, or may get some, oldest first.
     pub async fn unfinished_rollouts(&self) -> Result<Vec<Job>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, document, stream, timeout_s, canceled, created_at_s, config, continuous, details FROM jobs
-             WHERE canceled = 0 AND (config <> '{}' OR id IN (SELECT job_id FROM releases)) AND
+            "SELECT id, document, stream, timeout_s, canceled, created_at_s, config, continuous, details, paused FROM jobs
+             WHERE canceled = 0 AND (config <> '{}' OR id IN (SELECT job_id FROM releases)
+              OR EXISTS (SELECT 1 FROM waiting WHERE job_id = jobs.id)) AND
              (continuous = 1 OR EXISTS (SELECT 1 FROM waiting WHERE job_id = jobs.id) OR
               EXISTS (SELECT 1 FROM executions WHERE job_id = jobs.id AND status IN ('IN_PROGRESS', 'QUEUED')))
              ORDER BY seq",
@@ -186,7 +189,7 @@ impl Store {
     /// Returns the job with this id.
     pub async fn job(&self, id: &str) -> Result<Option<Job>, StoreError> {
         let row = sqlx::query(
-            "SELECT id, document, stream, timeout_s, canceled, created_at_s, config, continuous, details FROM jobs WHERE id = $1",
+            "SELECT id, document, stream, timeout_s, canceled, created_at_s, config, continuous, details, paused FROM jobs WHERE id = $1",
         )
         .bind(id)
         .fetch_optional(&self.pool)
@@ -207,7 +210,7 @@ impl Store {
     async fn jobs_from(&self, offset: i64, limit: i64) -> Result<Vec<JobSummary>, StoreError> {
         let rows = sqlx::query(
             "SELECT j.id, j.canceled, j.created_at_s, e.status, e.count,
-             (SELECT COUNT(*) FROM waiting w WHERE w.job_id = j.id), j.continuous, j.config FROM
+             (SELECT COUNT(*) FROM waiting w WHERE w.job_id = j.id), j.continuous, j.config, j.paused FROM
              (SELECT * FROM jobs ORDER BY seq DESC LIMIT $1 OFFSET $2) j LEFT JOIN
              (SELECT job_id, status, COUNT(*) AS count FROM executions
               WHERE job_id IN (SELECT id FROM jobs ORDER BY seq DESC LIMIT $1 OFFSET $2) GROUP BY job_id, status) e
@@ -348,6 +351,19 @@ async fn insert_waiting(tx: &mut Tx<'_>, created: &NewJobRecord<'_>) -> Result<(
     Ok(())
 }
 
+/// Lets further things wait for a job, behind those that wait already.
+pub(super) async fn add_waiting(tx: &mut Tx<'_>, job_id: &str, things: &[String]) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO waiting (job_id, position, thing) SELECT $1, key + next, value FROM json_each($2),
+         (SELECT COALESCE(MAX(position) + 1, 0) AS next FROM waiting WHERE job_id = $1)",
+    )
+    .bind(job_id)
+    .bind(serde_json::json!(things).to_string())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Removes the pinned things of a job that wait, with an event for each; returns the number of the last one, or 0.
 pub(super) async fn pass_over_pinned(tx: &mut Tx<'_>, job_id: &str) -> Result<i64, StoreError> {
     let rows = sqlx::query(
@@ -415,6 +431,7 @@ fn job(row: &sqlx::sqlite::SqliteRow) -> Result<Job, StoreError> {
         created_at_s: uint(row.try_get(5)?, "created_at_s")?,
         config: config(row.try_get(6)?)?,
         continuous: row.try_get(7)?,
+        paused: row.try_get(9)?,
         details: serde_json::from_str(row.try_get(8)?).map_err(|_| StoreError::Damaged { column: "details" })?,
     })
 }
@@ -428,8 +445,9 @@ fn add_row(jobs: &mut Vec<JobSummary>, row: &sqlx::sqlite::SqliteRow) -> Result<
     if jobs.last().is_none_or(|last| last.id != id) {
         let created_at_s = uint(row.try_get(2)?, "created_at_s")?;
         let waiting = uint(row.try_get(5)?, "waiting")?;
-        let (canceled, continuous, config) = (row.try_get(1)?, row.try_get(6)?, config(row.try_get(7)?)?);
-        jobs.push(JobSummary { id, canceled, continuous, config, created_at_s, counts: Vec::new(), waiting });
+        let (canceled, continuous, paused) = (row.try_get(1)?, row.try_get(6)?, row.try_get(8)?);
+        let (config, counts) = (config(row.try_get(7)?)?, Vec::new());
+        jobs.push(JobSummary { id, canceled, continuous, paused, config, created_at_s, counts, waiting });
     }
     let status: Option<String> = row.try_get(3)?;
     if let (Some(status), Some(last)) = (status, jobs.last_mut()) {

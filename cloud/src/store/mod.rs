@@ -9,6 +9,7 @@ mod groups;
 mod health;
 mod images;
 mod job_changes;
+mod job_control;
 mod job_list;
 mod job_templates;
 mod jobs;
@@ -25,6 +26,7 @@ mod things;
 
 pub use accounts::{Account, HolderKind};
 pub use executions::ExecutionChange;
+pub use job_control::Retried;
 pub use job_list::{JobFilter, ListedJob};
 pub use jobs::{JobSummary, NewJobRecord};
 pub use paged::{PageNumber, Paged};
@@ -45,12 +47,13 @@ use tokio::sync::watch;
 /// The database in the data directory.
 const FILE: &str = "cloud.db";
 /// The scripts that make version 1 of the schema from an empty database, and each version from the one before.
-const SCRIPTS: [&str; 5] = [
+const SCRIPTS: [&str; 6] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
     include_str!("schema_5.sql"),
+    include_str!("schema_6.sql"),
 ];
 /// The version that they make.
 const SCHEMA_VERSION: i64 = SCRIPTS.len() as i64;

@@ -114,6 +114,7 @@ mod tests {
             timeout_s: None,
             canceled: false,
             canceled_by_force: false,
+            paused: false,
             details: JobDetails::default(),
             config: crate::job_config::JobConfig::default(),
             continuous: false,

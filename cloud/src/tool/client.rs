@@ -209,6 +209,13 @@ impl Client {
         parse(&self.accepted(request.send_empty())?)
     }
 
+    /// Sends a `POST` request without a body; the response has none.
+    pub fn post_empty(&self, path: &str) -> Result<(), ToolError> {
+        let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
+        let request = request.config().timeout_global(Some(REQUEST_TIMEOUT)).build();
+        self.accepted(request.send_empty()).map(drop)
+    }
+
     fn accepted(&self, sent: Result<Response<Body>, ureq::Error>) -> Result<Vec<u8>, ToolError> {
         let (status, body) = self.received(sent)?;
         success(status, body)

@@ -1,4 +1,4 @@
-//! `ota job`: list, show, watch and cancel, through the admin requests of the service. How a job is created is in `create.rs`.
+//! `ota job`: list, show, watch, cancel, pause, resume and retry, through the admin requests of the service. How a job is created is in `create.rs`.
 
 use clap::Subcommand;
 use ota_jobs::Reason;
@@ -6,7 +6,7 @@ use ota_jobs::Reason;
 use super::client::{Client, Server, escape};
 use super::create::Create;
 use super::{Output, ToolError, print_line};
-use crate::api::{CancelResponse, ExecutionRow, JobList, JobRow, JobView};
+use crate::api::{CancelResponse, ExecutionRow, JobList, JobRow, JobView, RetryResponse};
 use crate::job_config::JobConfig;
 use crate::limits::EVENTS_WAIT_MAX;
 use crate::model::Event;
@@ -28,10 +28,28 @@ pub enum JobCommand {
         /// Job id
         id: String,
     },
+    /// Let no further thing get a job; executions go on
+    Pause {
+        /// Job id
+        id: String,
+    },
+    /// Let a paused job go on
+    Resume {
+        /// Job id
+        id: String,
+    },
+    /// Queue the executions of a job again that failed, were rejected or timed out
+    Retry {
+        /// Job id
+        id: String,
+    },
     /// Cancel the queued executions of a job
     Cancel {
         /// Job id
         id: String,
+        /// Only the execution of this thing
+        #[arg(long)]
+        thing: Option<String>,
         /// Also cancel executions in progress
         #[arg(long)]
         force: bool,
@@ -47,7 +65,14 @@ impl JobCommand {
             Self::List => list(&client, output),
             Self::Show { id } => show(&client, &id, output),
             Self::Watch { id } => watch(&client, &id, output),
-            Self::Cancel { id, force } => cancel(&client, &id, force, output),
+            Self::Pause { id } => client.post_empty(&format!("/api/jobs/{}/pause", escape(&id))),
+            Self::Resume { id } => client.post_empty(&format!("/api/jobs/{}/resume", escape(&id))),
+            Self::Retry { id } => retry(&client, &id, output),
+            Self::Cancel { id, thing: Some(thing), force } => {
+                let (id, thing) = (escape(&id), escape(&thing));
+                client.post_empty(&format!("/api/jobs/{id}/things/{thing}/cancel?force={force}"))
+            }
+            Self::Cancel { id, thing: None, force } => cancel(&client, &id, force, output),
         }
     }
 }
@@ -63,6 +88,17 @@ fn cancel(client: &Client, id: &str, force: bool, output: Output) -> Result<(), 
     Ok(())
 }
 
+fn retry(client: &Client, id: &str, output: Output) -> Result<(), ToolError> {
+    let done: RetryResponse = client.post(&format!("/api/jobs/{}/retry", escape(id)))?;
+    output.print(&done, |done| {
+        print_line(format_args!("{} queued again", done.queued));
+        if done.pinned > 0 {
+            print_line(format_args!("{} pinned things are passed over", done.pinned));
+        }
+    });
+    Ok(())
+}
+
 fn list(client: &Client, output: Output) -> Result<(), ToolError> {
     let list: JobList = client.get("/api/jobs")?;
     output.print(&list, |list| list.jobs.iter().for_each(print_row));
@@ -71,7 +107,7 @@ fn list(client: &Client, output: Output) -> Result<(), ToolError> {
 
 fn print_row(job: &JobRow) {
     let counts = job.executions.iter().map(|(status, count)| format!("{status} {count}"));
-    let counts: Vec<String> = counts.chain(waiting(job.waiting)).collect();
+    let counts: Vec<String> = counts.chain(waiting(job.waiting, job.paused)).collect();
     print_line(format_args!("{}  {}  {}", job.id, job.status, counts.join(", ")));
 }
 
@@ -90,12 +126,13 @@ fn print_view(job: &JobView) {
     for execution in &job.executions {
         print_line(line(execution));
     }
-    waiting(job.waiting).into_iter().for_each(print_line);
+    waiting(job.waiting, job.paused).into_iter().for_each(print_line);
 }
 
 /// The things that have no execution yet, if there are any.
-fn waiting(count: u64) -> Option<String> {
-    (count > 0).then(|| format!("waiting {count}"))
+fn waiting(count: u64, paused: bool) -> Option<String> {
+    let paused = if paused { ", paused" } else { "" };
+    (count > 0).then(|| format!("waiting {count}{paused}"))
 }
 
 /// The execution in one line, with the meaning of the reason code that it reports.

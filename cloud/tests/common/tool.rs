@@ -1,5 +1,7 @@
 //! The command `ota` as a process, against a service whose token is in the folder that it runs in.
 
+#![allow(dead_code)] // each test program uses a part of it
+
 use std::process::Command;
 
 use ota_pal::Header;

@@ -54,6 +54,11 @@ impl Counts {
         self.0.ended()
     }
 
+    /// Number of executions that failed, were rejected or timed out.
+    pub fn failed(&self) -> u64 {
+        self.0.failed()
+    }
+
     /// Number of executions with this status.
     pub fn of(&self, status: Status) -> u64 {
         self.0.of(status)

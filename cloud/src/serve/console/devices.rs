@@ -7,17 +7,21 @@ use std::sync::Arc;
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use ota_jobs::Status;
 use serde::Deserialize;
 
-use super::page::{Failure, Frame, page};
+use super::form::Form;
+use super::page::{Failure, Frame, page, redirect, refusal};
 use super::report::Report;
 use super::sessions::Session;
 use super::text::{Pager, status_class, status_word, time};
 use crate::device::Device;
 use crate::model::Execution;
 use crate::serve::http::app::App;
+use crate::serve::http::job_control::cancel_execution;
+use crate::serve::jobs::changes::ExecutionName;
 use crate::store::PageNumber;
 
 /// Query of the list.
@@ -85,6 +89,14 @@ struct Row {
     report: Report,
     attempt: u64,
     updated: String,
+    /// What a cancellation takes: nothing for an execution that has ended.
+    cancel: Option<Cancel>,
+}
+
+/// How an execution is cancelled.
+struct Cancel {
+    /// Whether it is in progress.
+    force: bool,
 }
 
 impl Row {
@@ -97,6 +109,7 @@ impl Row {
             report: Report::read(execution.details.as_deref()),
             attempt: execution.number,
             updated: time(execution.updated_at_s),
+            cancel: execution.is_pending().then(|| Cancel { force: execution.status == Status::InProgress }),
         }
     }
 }
@@ -157,6 +170,7 @@ struct DevicePage {
     device: DeviceRow,
     rows: Vec<Row>,
     pager: Pager,
+    error: String,
 }
 
 /// `GET /devices/{name}`.
@@ -166,7 +180,29 @@ pub async fn history(
     Path(name): Path<String>,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Response, Failure> {
-    let number = PageNumber::new(query.page);
+    let shown = device_page(&app, &session, name, PageNumber::new(query.page)).await?;
+    Ok(page(StatusCode::OK, &shown))
+}
+
+/// `POST /devices/{name}/cancel`: the update in the field `job`.
+pub async fn cancel(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, Failure> {
+    let of = ExecutionName { thing: name.clone(), job_id: form.text("job").to_owned() };
+    match cancel_execution(&app, of, form.text("force") == "yes", &form.session.principal.name).await {
+        Ok(()) => Ok(redirect(&headers, &format!("/devices/{name}"))),
+        Err(error) => {
+            let error = refusal(error)?;
+            let shown = device_page(&app, &form.session, name, PageNumber::FIRST).await?;
+            Ok(page(StatusCode::CONFLICT, &DevicePage { error, ..shown }))
+        }
+    }
+}
+
+async fn device_page(app: &App, session: &Session, name: String, number: PageNumber) -> Result<DevicePage, Failure> {
     let executions = app.store.history_page(&name, number).await?;
     let is_seen = app.jobs.unseen(std::slice::from_ref(&name)).is_empty();
     let is_empty = executions.rows.is_empty() && number == PageNumber::FIRST;
@@ -177,6 +213,6 @@ pub async fn history(
     let rows = executions.rows.iter().map(Row::new).collect();
     let device = app.store.devices(std::slice::from_ref(&name)).await?.into_iter().next().unwrap_or_default();
     let device = DeviceRow::new(&device, None);
-    let frame = Frame::new("devices", &session);
-    Ok(page(StatusCode::OK, &DevicePage { frame, name, is_seen, device, rows, pager }))
+    let frame = Frame::new("devices", session);
+    Ok(DevicePage { frame, name, is_seen, device, rows, pager, error: String::new() })
 }

@@ -1,18 +1,17 @@
-//! The page of one job: state, devices, document, and its cancellation.
+//! The page of one job: state, devices, document. Its buttons are in `job_control.rs`.
 
 use std::sync::Arc;
 
 use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use ota_jobs::Status;
 use serde::Deserialize;
 
-use super::form::Form;
 use super::job_parts::{Parts, View, parts};
-use super::page::{Failure, Frame, page, redirect, refusal};
+use super::page::{Failure, Frame, page};
 use super::sessions::Session;
 use super::text::{counted, time};
 use crate::job_config::JobConfig;
@@ -31,6 +30,10 @@ pub struct JobQuery {
     canceled: Option<u64>,
     /// Number of executions that a cancellation left in progress.
     left: Option<u64>,
+    /// Number of executions that are queued again, for a note.
+    retried: Option<u64>,
+    /// Number of failed executions that stay because their device is pinned.
+    pinned: Option<u64>,
 }
 
 impl JobQuery {
@@ -43,16 +46,25 @@ impl JobQuery {
         let left = self.left.unwrap_or(0);
         let still = if left == 1 { "1 is still in progress".into() } else { format!("{left} are still in progress") };
         match self.canceled {
-            None => String::new(),
+            None => self.retried.map_or(String::new(), |count| self.retry_note(count)),
             Some(count) if left == 0 => format!("{} cancelled.", counted(count, "device")),
             Some(count) => format!("{} cancelled, {still}.", counted(count, "device")),
         }
     }
+
+    fn retry_note(&self, count: u64) -> String {
+        let retried = format!("{} queued again.", counted(count, "device"));
+        match self.pinned {
+            None | Some(0) => retried,
+            Some(pinned) => format!("{retried} Passed over: {}.", counted(pinned, "pinned device")),
+        }
+    }
 }
 
+/// The page.
 #[derive(Template)]
 #[template(path = "job.html")]
-struct JobPage {
+pub struct JobPage {
     frame: Frame,
     id: String,
     created: String,
@@ -62,7 +74,8 @@ struct JobPage {
     document: String,
     parts: Parts,
     note: String,
-    error: String,
+    /// Why the job service refused what was asked for.
+    pub error: String,
     live: String,
 }
 
@@ -79,33 +92,13 @@ pub async fn show(
     Ok(page(StatusCode::OK, &JobPage { note, ..shown }))
 }
 
-/// `POST /jobs/{id}/cancel`.
-pub async fn cancel(
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    form: Form,
-) -> Result<Response, Failure> {
-    match app.jobs.cancel(id.clone(), form.text("force") == "yes", &form.session.principal.name).await {
-        Ok(done) => {
-            let to = format!("/jobs/{id}?canceled={}&left={}", done.canceled, done.left_in_progress);
-            Ok(redirect(&headers, &to))
-        }
-        Err(error) => {
-            let error = refusal(error)?;
-            let job = find(&app, &id).await?;
-            let shown = job_page(&app, &form.session, &job, JobQuery::default().view()).await?;
-            Ok(page(StatusCode::CONFLICT, &JobPage { error, ..shown }))
-        }
-    }
-}
-
 /// The job with this id.
 pub async fn find(app: &App, id: &str) -> Result<Job, Failure> {
     app.store.job(id).await?.ok_or_else(|| Failure::not_found(format!("There is no job {id}.")))
 }
 
-async fn job_page(app: &App, session: &Session, job: &Job, view: View) -> Result<JobPage, Failure> {
+/// The page of a job, without a note.
+pub async fn job_page(app: &App, session: &Session, job: &Job, view: View) -> Result<JobPage, Failure> {
     // Read before the executions: an event between the two is sent again, and none is missed.
     let after = app.store.newest_event();
     let parts = parts(app, job, view, session).await?;

@@ -90,7 +90,11 @@ struct Devices {
 struct Actions {
     id: String,
     form_token: String,
-    may_cancel: bool,
+    may_change: bool,
+    can_pause: bool,
+    is_paused: bool,
+    /// Devices that failed and can be tried again.
+    failed: u64,
     has_queued: bool,
     has_in_progress: bool,
 }
@@ -105,7 +109,10 @@ pub async fn parts(app: &App, job: &Job, view: View, session: &Session) -> Resul
     let actions = Actions {
         id: job.id.clone(),
         form_token: session.form_token.clone(),
-        may_cancel: session.principal.role >= Role::Operator,
+        may_change: session.principal.role >= Role::Operator,
+        can_pause: !job.canceled && !job.paused && (counts.waiting() > 0 || is_open),
+        is_paused: is_paused(job, &counts),
+        failed: if job.canceled { 0 } else { counts.failed() },
         has_queued: counts.of(Status::Queued) > 0 || counts.waiting() > 0 || is_open,
         has_in_progress: counts.of(Status::InProgress) > 0,
     };
@@ -125,7 +132,8 @@ pub async fn parts(app: &App, job: &Job, view: View, session: &Session) -> Resul
 fn state(job: &Job, counts: &Counts, event: Option<String>) -> State {
     let (ended, total) = (counts.ended(), counts.total());
     let is_done = ended == total && !job.continuous;
-    let (word, class) = job_status(api::job_status(job.canceled, is_done, job.config.start_s(), now_s()));
+    let status = api::job_status(job.canceled, is_done, job.config.start_s(), now_s());
+    let (word, class) = job_status(status, job.paused);
     let results = match ended {
         0 => String::new(),
         _ => format!(": {}", counts.words(Status::is_terminal)),
@@ -138,11 +146,17 @@ fn state(job: &Job, counts: &Counts, event: Option<String>) -> State {
         true => " New members of its groups get it until it is cancelled.",
         false => "",
     };
+    let paused = if is_paused(job, counts) { " No further device gets it until it is resumed." } else { "" };
     let sentence = match total {
-        0 => format!("No device got it.{groups}"),
-        _ => format!("{ended} of {} ended{results}.{waiting}{groups}", counted(total, "device")),
+        0 => format!("No device got it.{groups}{paused}"),
+        _ => format!("{ended} of {} ended{results}.{waiting}{groups}{paused}", counted(total, "device")),
     };
     State { word, class, sentence, event: event.unwrap_or_default() }
+}
+
+/// Whether a device can get the job only after it is resumed.
+fn is_paused(job: &Job, counts: &Counts) -> bool {
+    job.paused && !job.canceled && (counts.waiting() > 0 || job.continuous)
 }
 
 fn bar(job: &Job, counts: &Counts, view: View) -> BarAndFilters {

@@ -16,6 +16,7 @@ mod guard;
 mod image_rows;
 mod images;
 mod job;
+mod job_control;
 mod job_parts;
 mod live;
 mod live_pages;
@@ -60,7 +61,11 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         // The upload enforces its own limit.
         .route("/images", post(images::upload).layer(DefaultBodyLimit::max(upload_form::BODY_BYTES_MAX)))
         .route("/new", get(create::begin).post(create::submit))
-        .route("/jobs/{id}/cancel", post(job::cancel))
+        .route("/jobs/{id}/cancel", post(job_control::cancel))
+        .route("/jobs/{id}/pause", post(job_control::pause))
+        .route("/jobs/{id}/resume", post(job_control::resume))
+        .route("/jobs/{id}/retry", post(job_control::retry))
+        .route("/devices/{name}/cancel", post(devices::cancel))
         .route("/releases/{id}/halt", post(releases::halt_pressed))
         .route("/releases/{id}/revert", post(releases::revert_pressed))
         .route_layer(from_fn(guard::require_operator));

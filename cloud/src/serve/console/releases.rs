@@ -169,7 +169,7 @@ async fn release_page(app: &App, session: &Session, id: &str) -> Result<ReleaseP
 }
 
 fn row(release: &ReleaseView) -> Row {
-    let (word, class) = status_words(&release.status);
+    let (word, class) = status_words(release);
     let counts = counts(release);
     Row {
         id: release.id.clone(),
@@ -183,7 +183,7 @@ fn row(release: &ReleaseView) -> Row {
 }
 
 fn panel(release: &ReleaseView) -> HealthPanel {
-    let (word, class) = status_words(&release.status);
+    let (word, class) = status_words(release);
     let (counts, health) = (counts(release), &release.health);
     let failed = ["FAILED", "REJECTED", "TIMED_OUT"].iter().filter_map(|status| health.executions.get(*status)).sum();
     let figure = |name, count, is_bad: bool| Figure { name, count, is_bad: is_bad && count > 0 };
@@ -213,11 +213,11 @@ fn counts(release: &ReleaseView) -> Counts {
     Counts::new(&crate::model::Counts { waiting: health.waiting, executions })
 }
 
-fn status_words(status: &str) -> (&'static str, &'static str) {
-    match status {
+fn status_words(release: &ReleaseView) -> (&'static str, &'static str) {
+    match release.status.as_str() {
         HALTED => ("Halted", "halted"),
         REVERTED => ("Reverted", "canceled"),
-        other => job_status(other),
+        other => job_status(other, release.paused),
     }
 }
 

@@ -45,9 +45,10 @@ pub fn status_class(status: Status) -> &'static str {
     }
 }
 
-/// Word and class for the status of a job.
-pub fn job_status(status: &str) -> (&'static str, &'static str) {
+/// Word and class for the status of a job whose rollout is paused or not.
+pub fn job_status(status: &str, paused: bool) -> (&'static str, &'static str) {
     match status {
+        "IN_PROGRESS" | "SCHEDULED" if paused => ("Paused", "paused"),
         "CANCELED" => ("Cancelled", "canceled"),
         "COMPLETED" => ("Completed", "completed"),
         "SCHEDULED" => ("Scheduled", "queued"),

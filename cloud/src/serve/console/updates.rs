@@ -60,7 +60,7 @@ pub async fn show(
 
 fn row(job: &JobSummary) -> Row {
     let counts = Counts::new(&job.counts());
-    let (word, class) = job_status(&JobRow::new(job, now_s()).status);
+    let (word, class) = job_status(&JobRow::new(job, now_s()).status, job.paused);
     let words = match counts.total() {
         0 => "no device".to_owned(),
         total => format!("{} of {total} ended: {}", counts.ended(), counts.label()),

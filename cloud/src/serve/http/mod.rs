@@ -9,6 +9,7 @@ mod authorize;
 mod failure;
 mod groups;
 pub mod images;
+pub mod job_control;
 pub mod listener;
 pub mod new_job;
 mod parts;
@@ -32,6 +33,7 @@ use crate::limits::{ADMIN_BODY_BYTES_MAX, HTTP_BODY_TIMEOUT};
 /// All routes.
 pub fn router(app: Arc<App>) -> Router {
     let api = admin::router()
+        .merge(job_control::router())
         .merge(groups::router())
         .merge(things::router())
         .merge(releases::router())

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use super::admin_error::AdminError;
 use super::changes::JobChange;
 use super::messages::{IncomingRequest, Reply, Request};
-use crate::api::{CancelResponse, NewJob};
+use crate::api::{CancelResponse, NewJob, RetryResponse};
 use crate::release_plan::ReleasePlan;
 
 /// A command to the job actor.
@@ -22,6 +22,10 @@ pub enum Command {
     Halt { id: String, text: String, by: String, done: Answer<CancelResponse> },
     /// Request of an account or token: cancel a job.
     Cancel { id: String, force: bool, by: String, done: Answer<CancelResponse> },
+    /// Request of an account or token: pause the rollout of a job, or resume it.
+    Pause { id: String, paused: bool, by: String, done: Answer<()> },
+    /// Request of an account or token: queue the executions of a job again that failed.
+    Retry { id: String, by: String, done: Answer<RetryResponse> },
     /// Admin request: delete a group; whether it existed.
     DeleteGroup { group: String, done: Answer<bool> },
     /// Admin request: add things to a group.

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use ota_jobs::Status;
-
 use crate::health::Health;
 use crate::release_plan::HaltRule;
 
@@ -13,8 +11,7 @@ use crate::release_plan::HaltRule;
 /// outage every device is silent.
 pub fn reason(rule: &HaltRule, health: &Health, contact: Duration) -> Option<String> {
     let ended = health.counts.ended();
-    let failed: u64 =
-        [Status::Failed, Status::Rejected, Status::TimedOut].map(|status| health.counts.of(status)).iter().sum();
+    let failed = health.counts.failed();
     let is_over = |percent: Option<f64>, count: u64, of: u64| {
         percent.filter(|percent| count > 0 && of >= rule.min_devices && count as f64 * 100.0 >= percent * of as f64)
     };

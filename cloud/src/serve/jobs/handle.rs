@@ -7,7 +7,7 @@ use super::changes::JobChange;
 use super::command::{Answer, Command};
 use super::messages::{Reply, Request};
 use super::seen_things::SeenThings;
-use crate::api::{CancelResponse, CreateResponse, NewJob};
+use crate::api::{CancelResponse, CreateResponse, NewJob, RetryResponse};
 use crate::clock::now_s;
 use crate::limits::UNSEEN_LISTED_MAX;
 use crate::release_plan::ReleasePlan;
@@ -85,6 +85,29 @@ impl JobsHandle {
     /// Dropping the future does not undo the cancellation.
     pub async fn cancel(&self, id: String, force: bool, by: &str) -> Result<CancelResponse, AdminError> {
         self.ask(|done| Command::Cancel { id, force, by: by.to_owned(), done }).await
+    }
+
+    /// Pauses the rollout of a job for the account or token `by`, or resumes it. This is stored when it returns.
+    ///
+    /// Errors: see [`AdminError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not undo it.
+    pub async fn set_paused(&self, id: String, paused: bool, by: &str) -> Result<(), AdminError> {
+        self.ask(|done| Command::Pause { id, paused, by: by.to_owned(), done }).await
+    }
+
+    /// Queues the executions of a job that failed again, for the account or token `by`. They are stored when this returns; things
+    /// are notified afterwards.
+    ///
+    /// Errors: see [`AdminError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not undo it.
+    pub async fn retry_failed(&self, id: String, by: &str) -> Result<RetryResponse, AdminError> {
+        self.ask(|done| Command::Retry { id, by: by.to_owned(), done }).await
     }
 
     /// Adds things to a group. They have the executions of its continuous jobs when this returns, and are notified afterwards.

@@ -12,6 +12,7 @@ use super::codec;
 use super::command::{Answer, Command};
 use super::contact::Contact;
 use super::expiry_gate::ExpiryGate;
+use super::job_control::Changed;
 use super::messages::{IncomingRequest, Notification};
 use super::notify_queue::{NotifyQueue, PendingNotify};
 use super::rollouts::{Advanced, Rollouts};
@@ -20,6 +21,7 @@ use super::wall_clock::WallClock;
 use crate::api::{CancelResponse, NewJob};
 use crate::clock::now_s;
 use crate::limits::{CHANGES_PER_TRANSACTION_MAX, NOTIFY_RETRY, TIMER_TICK};
+use crate::model::Job;
 use crate::release_plan::ReleasePlan;
 use crate::serve::log::{quote, report_error};
 use crate::serve::mqtt::outbox::Outbox;
@@ -112,9 +114,7 @@ impl JobActor {
         match left.await {
             Ok((cancellations, rollouts)) => {
                 self.cancellations.extend(cancellations.into_iter().map(|cancellation| (cancellation, None)));
-                for (job, release) in rollouts {
-                    self.rollouts.add(job.id, job.config, job.continuous, release, Instant::now());
-                }
+                rollouts.into_iter().for_each(|rollout| self.follow_job(rollout));
                 self.has_resumed = true;
             }
             Err(error) => report_error(format_args!("jobs of the last run, tried again: {error}")),
@@ -146,6 +146,18 @@ impl JobActor {
             Command::Release { id, job, plan, by, done } => {
                 let created = self.jobs.release(&id, &job, &plan, &by).await;
                 self.created(id, *job, Some(*plan), created, done);
+            }
+            Command::Pause { id, paused, by, done } => {
+                let changed = self.jobs.set_paused(&id, paused, &by).await;
+                let _ = done.send(changed.map(|changed| self.follow_job(changed)));
+            }
+            Command::Retry { id, by, done } => {
+                let retried = self.jobs.retry_failed(&id, &by, now_s()).await;
+                let _ = done.send(retried.map(|(changed, response, due)| {
+                    self.follow_job(changed);
+                    self.notify_queue.add(due);
+                    response
+                }));
             }
             Command::DeleteGroup { group, done } => {
                 let _ = done.send(self.jobs.delete_group(&group).await);
@@ -224,10 +236,17 @@ impl JobActor {
             }
             Some(RolloutChange::Replaced(job, plan)) => {
                 self.rollouts.remove(&job.id);
-                self.rollouts.add(job.id, job.config, job.continuous, plan, Instant::now());
+                self.follow_job((*job, plan));
             }
             None => {}
         }
+    }
+
+    /// Advances a job from now on, unless it is paused.
+    fn follow_job(&mut self, (job, release): Changed) {
+        let Job { id, config, continuous, paused, .. } = job;
+        self.rollouts.add(id.clone(), config, continuous, release, Instant::now());
+        self.rollouts.set_paused(&id, paused);
     }
 
     /// Ends the cancellations of a job that does not exist any more: another one may be created under its id.

@@ -105,6 +105,7 @@ async fn draft(store: &Store, id: &str, new: &NewJob) -> Result<Draft, AdminErro
         continuous: new.continuous,
         canceled: false,
         canceled_by_force: false,
+        paused: false,
         details,
         created_at_s: now_s(),
     };

@@ -30,6 +30,7 @@ struct RunningJob {
     config: JobConfig,
     continuous: bool,
     release: Option<ReleasePlan>,
+    is_paused: bool,
     pace: Pace,
     /// The rate when it was advanced last; used if it has one. Unit: things per minute.
     per_minute: f64,
@@ -37,7 +38,7 @@ struct RunningJob {
     at: Instant,
     /// Whether its things may get it with their sessions.
     is_due: bool,
-    /// Things whose session began while the rate was used up, in this order. Each is one of the job's, once.
+    /// Things whose session began while the rate was used up, or the job was paused, in this order. Each is one of the job's, once.
     in_session: VecDeque<String>,
 }
 
@@ -60,13 +61,18 @@ enum Progress {
 }
 
 impl Rollouts {
-    /// Adds a job, unless it is there: one that was created before the last run's jobs were read is among those.
+    /// Adds a job, unless it is there: one that was created before the last run's jobs were read is among those. One without a
+    /// thing that waits, or rules, is removed with the next advance.
     pub fn add(&mut self, id: String, config: JobConfig, continuous: bool, release: Option<ReleasePlan>, now: Instant) {
         let is_new = self.jobs.iter().all(|job| job.id != id);
-        let has_config = config.rollout.is_some() || config.abort.is_some() || config.schedule.is_some();
-        if is_new && (has_config || release.is_some()) {
+        if is_new {
             self.jobs.push(RunningJob::new(id, config, continuous, release, now));
         }
+    }
+
+    /// Pauses a job that is there, or lets it go on. Things whose session begins meanwhile get it when it goes on.
+    pub fn set_paused(&mut self, id: &str, paused: bool) {
+        self.jobs.iter_mut().filter(|job| job.id == id).for_each(|job| job.is_paused = paused);
     }
 
     /// Removes a job: it was cancelled.
@@ -126,7 +132,7 @@ impl RunningJob {
         // Without a rate and a begin, all things of a release were due from the start.
         let is_due = !config.has_waiting();
         let (per_minute, pace, in_session) = (rate.unwrap_or_default(), Pace::default(), VecDeque::new());
-        Self { id, config, continuous, release, pace, per_minute, at: now, is_due, in_session }
+        Self { id, config, continuous, release, is_paused: false, pace, per_minute, at: now, is_due, in_session }
     }
 
     fn is_on_session(&self) -> bool {
@@ -137,13 +143,16 @@ impl RunningJob {
     fn turns(&mut self, max: usize, now: Instant) -> usize {
         let elapsed = now.saturating_duration_since(self.at);
         self.at = now;
-        self.pace.due(self.per_minute, elapsed, max)
+        match self.config.rollout {
+            Some(_) => self.pace.due(self.per_minute, elapsed, max),
+            None => max,
+        }
     }
 
-    /// Returns whether a thing gets an execution with its session now; otherwise it gets it when the rate allows it, after those
-    /// whose session began before.
+    /// Returns whether a thing gets an execution with its session now; otherwise it gets it when the rate allows it and the job is
+    /// not paused, after those whose session began before.
     fn has_turn(&mut self, thing: &str, now: Instant) -> bool {
-        if self.config.rollout.is_none() || self.in_session.is_empty() && self.turns(1, now) == 1 {
+        if !self.is_paused && (self.config.rollout.is_none() || self.in_session.is_empty() && self.turns(1, now) == 1) {
             return true;
         }
         if !self.in_session.iter().any(|other| other == thing) {
@@ -178,7 +187,7 @@ impl RunningJob {
         if let Some(behavior) = self.config.schedule.as_ref().and_then(|schedule| rollout::end(schedule, now_s)) {
             return self.end(jobs, behavior, counts.waiting).await;
         }
-        if counts.waiting == 0 || self.config.start_s().is_some_and(|start_s| start_s > now_s) {
+        if counts.waiting == 0 || self.is_paused || self.config.start_s().is_some_and(|start_s| start_s > now_s) {
             self.at = now;
             return Ok(Progress::Running(Vec::new()));
         }

@@ -303,6 +303,7 @@ mod tests {
             continuous: false,
             canceled: false,
             canceled_by_force: false,
+            paused: false,
             details: crate::model::JobDetails::default(),
             created_at_s: 1,
         };
