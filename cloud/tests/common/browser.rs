@@ -1,5 +1,7 @@
 //! A headless Chromium, driven through its driver. Source: W3C WebDriver; `goog:` is of chromedriver.
 
+#![allow(dead_code)] // each test program uses a part of it
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -163,8 +165,23 @@ impl Browser {
     /// Writes a picture of the whole page.
     pub async fn picture(&self, path: &Path) {
         let taken = self.devtools("Page.captureScreenshot", json!({ "captureBeyondViewport": true })).await;
-        let bytes = base64::engine::general_purpose::STANDARD.decode(taken["data"].as_str().unwrap()).unwrap();
-        std::fs::write(path, bytes).unwrap();
+        write_picture(path, &taken["data"]);
+    }
+
+    /// Writes a picture of the upper part of the page, four fifths as large. Unit: CSS pixels.
+    pub async fn upper_part(&self, width: u32, height: u32, path: &Path) {
+        let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 0.8 });
+        let taken = self.devtools("Page.captureScreenshot", json!({ "clip": clip })).await;
+        write_picture(path, &taken["data"]);
+    }
+
+    /// Runs axe-core, whose source this is, on the page; returns each rule that the page violates, with the places and why.
+    pub async fn violations(&self, axe: &str) -> Vec<String> {
+        let run = "const end = arguments[arguments.length - 1];
+            axe.run({ resultTypes: ['violations'] }).then(({ violations }) => end(violations.map(({ id, nodes }) =>
+            id + ': ' + nodes.map(node => node.html + ' ' + node.failureSummary).join('; '))), error => end([String(error)]))";
+        let found = self.command("execute/async", json!({ "script": format!("{axe};{run}"), "args": [] })).await;
+        found.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
     }
 
     /// What the page wrote to the log of the browser since the last call: errors of scripts, refused loads.
@@ -185,6 +202,11 @@ impl Drop for Browser {
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
+}
+
+fn write_picture(path: &Path, base64: &Value) {
+    let bytes = base64::engine::general_purpose::STANDARD.decode(base64.as_str().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
 }
 
 /// The folder of the pictures, below `target`.

@@ -72,9 +72,10 @@ impl Counts {
         words.join(", ")
     }
 
-    /// All numbers, in words.
+    /// All numbers, in words; `no device` without any.
     pub fn label(&self) -> String {
         match (self.words(|_| true), self.waiting()) {
+            (words, 0) if words.is_empty() => "no device".to_owned(),
             (words, 0) => words,
             (words, waiting) if words.is_empty() => format!("{waiting} waiting"),
             (words, waiting) => format!("{words}, {waiting} waiting"),
@@ -111,7 +112,8 @@ mod tests {
         let parts = [r#"class="succeeded" x="0" width="333""#, r#"class="queued" x="333" width="333""#];
         assert!(parts.iter().all(|part| bar.contains(part)), "{bar}");
         assert!(bar.contains(r#"class="failed" x="666" width="334""#), "{bar}");
-        assert_eq!(counts(&[], 0).bar().matches("<rect").count(), 0);
+        let none = counts(&[], 0).bar();
+        assert!(none.contains(r#"aria-label="no device""#) && !none.contains("<rect"), "{none}");
         let waiting = counts(&[(Status::Succeeded, 1)], 3);
         assert_eq!((waiting.total(), waiting.label().as_str()), (4, "1 succeeded, 3 waiting"));
         assert!(waiting.bar().contains(r#"width="250""#), "{}", waiting.bar());
