@@ -1,11 +1,13 @@
 //! The console in a real browser: a person signs in, uploads, creates an update with clicks, watches it, and cancels the rest.
-//! The pictures of the pages are in `target/tmp/console`.
+//! The pictures of the pages are in `target/tmp/console`. With `UPDATE` set, those of the documentation are taken, too.
 
 #![allow(clippy::unwrap_used)]
 
 #[path = "common/browser.rs"]
 mod browser;
 mod common;
+
+use std::path::Path;
 
 use browser::{Browser, is_installed, pictures};
 use common::{Device, TempDir, TestService, config, pattern, skip};
@@ -68,6 +70,17 @@ async fn check_look(browser: &Browser, name: &str) {
             assert_eq!(browser.eval(inside).await, true, "{name}: a table is wider than its card at {width}");
             browser.picture(&pictures().join(format!("{name}-{width}-{scheme}.png"))).await;
         }
+    }
+}
+
+/// Takes a picture for the documentation of the upper part of the page, if that is asked for.
+async fn illustrate(browser: &Browser, name: &str, height: u32) {
+    const WIDTH: u32 = 1000;
+    if std::env::var_os("UPDATE").is_some() {
+        browser.look(WIDTH, "light").await;
+        browser.eval("document.activeElement.blur()").await;
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/images");
+        browser.upper_part(WIDTH, height, &folder.join(format!("{name}.png"))).await;
     }
 }
 
@@ -146,6 +159,7 @@ async fn create(browser: &Browser) {
     browser.shows("4 devices will be asked to install lamp-2.1.0.img (version 2.1.0)").await;
     browser.shows("2 of the devices sent no request since the service started; check the names: fan, shed").await;
     check_look(browser, "review").await;
+    illustrate(browser, "review", 560).await;
     // The refused form is the only line of the log.
     let log = browser.log().await;
     assert!(log.len() == 1 && log[0].contains("422"), "{log:?}");
@@ -179,6 +193,7 @@ async fn watch(browser: &Browser, lamp: &mut Device, door: &mut Device) {
     let shift = browser.eval("window.shift ?? 0").await.as_f64().unwrap();
     assert!(shift < SHIFT_MAX, "rows move while a person reads: {shift}");
     check_look(browser, "watch").await;
+    illustrate(browser, "update", 640).await;
 }
 
 async fn cancel_the_rest(browser: &Browser) {
