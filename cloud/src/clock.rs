@@ -1,6 +1,8 @@
-//! The wall clock in the two units that the service uses.
+//! The wall clock in the two units that the service uses, and as a date.
 
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use time::OffsetDateTime;
 
 /// Milliseconds since 1970; 0 if the clock is set before 1970.
 pub fn now_ms() -> u64 {
@@ -11,4 +13,10 @@ pub fn now_ms() -> u64 {
 /// Seconds since 1970, the unit of AWS's messages.
 pub fn now_s() -> u64 {
     now_ms() / 1000
+}
+
+/// Returns a time in seconds since 1970 as date and time in UTC; one beyond the year 9999 as 1970.
+pub fn date_time(at_s: u64) -> OffsetDateTime {
+    let at = i64::try_from(at_s).ok().and_then(|at_s| OffsetDateTime::from_unix_timestamp(at_s).ok());
+    at.unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }

@@ -4,6 +4,7 @@
 use ota_jobs::Status;
 use serde::{Deserialize, Serialize};
 
+use crate::maintenance::MaintenanceWindow;
 use crate::schedule::ScheduleConfig;
 
 /// Rollout, abort criteria, retries and schedule of a job. By default all things get an execution at once, nothing aborts the
@@ -148,7 +149,12 @@ impl JobConfig {
 
     /// Whether the things of a new job wait for their execution.
     pub fn has_waiting(&self) -> bool {
-        self.rollout.is_some() || self.start_s().is_some()
+        self.rollout.is_some() || self.start_s().is_some() || !self.windows().is_empty()
+    }
+
+    /// Returns the maintenance windows, in which alone things get an execution; at any time without windows.
+    pub fn windows(&self) -> &[MaintenanceWindow] {
+        self.schedule.as_ref().map_or(&[], |schedule| &schedule.maintenance_windows)
     }
 
     /// Returns when the first things get an execution, if that is not at once. Seconds since 1970.

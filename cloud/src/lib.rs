@@ -19,11 +19,13 @@
 pub mod access_key;
 pub mod api;
 mod clock;
+mod cron;
 pub mod device;
 pub mod health;
 mod ids;
 pub mod job_config;
 pub mod limits;
+pub mod maintenance;
 pub mod model;
 mod object;
 mod reason;

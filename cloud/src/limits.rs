@@ -276,5 +276,17 @@ pub const AWS_URI_BYTES_MAX: usize = 4096;
 /// Valid range of `maxResults` of a list of the AWS control API, which has the last of them by default.
 pub const AWS_PAGE_ROWS: std::ops::RangeInclusive<u64> = 1..=250;
 
+/// Maximum number of maintenance windows of a job.
+pub const MAINTENANCE_WINDOWS_MAX: usize = 20;
+
+/// Longest cron expression. Unit: bytes. Source: AWS IoT API, `CronExpression`.
+pub const CRON_BYTES_MAX: usize = 256;
+
+/// How far ahead maintenance windows are looked for; a job without one in this time is refused. Unit: days.
+pub const WINDOW_AHEAD_DAYS_MAX: i64 = 366;
+
+/// Number of next maintenance windows that the description of a job has. Source: AWS IoT API, `ScheduledJobRollout`.
+pub const WINDOWS_LISTED: usize = 7;
+
 /// Valid range of the timers of an execution. Unit: minutes. Source: AWS IoT Jobs, 1 minute to 7 days.
 pub const TIMER_MINUTES: std::ops::RangeInclusive<u64> = 1..=10_080;

@@ -1,9 +1,13 @@
-//! When a job begins and ends, in the JSON of the AWS IoT Jobs API.
+//! When a job begins and ends, and its maintenance windows, in the JSON of the AWS IoT Jobs API.
 
 use serde::{Deserialize, Serialize};
 use time::PrimitiveDateTime;
 use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
+
+use crate::clock::date_time;
+use crate::limits::{MAINTENANCE_WINDOWS_MAX, WINDOW_AHEAD_DAYS_MAX};
+use crate::maintenance::{self, MaintenanceWindow};
 
 /// What AWS documents, and with the separator of ISO 8601.
 const FORMATS: [StaticFormatDescription; 2] = [
@@ -16,7 +20,7 @@ const END_AHEAD_MAX_S: u64 = 2 * START_AHEAD_MAX_S;
 /// Shortest time from the start to the end. Source: as above.
 const DURATION_MIN_S: u64 = 30 * 60;
 
-/// Begin and end of a job. At least one of both times is given.
+/// Begin and end of a job, and when things get it in between. At least one of these is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScheduleConfig {
@@ -29,6 +33,9 @@ pub struct ScheduleConfig {
     /// What happens at the end; `STOP_ROLLOUT` if it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_behavior: Option<EndBehavior>,
+    /// Things get an execution in these windows only; at any time without windows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub maintenance_windows: Vec<MaintenanceWindow>,
 }
 
 /// What happens at the end of a job.
@@ -59,12 +66,17 @@ impl ScheduleConfig {
     ///
     /// Errors: the reason.
     pub fn check(&self) -> Result<(), String> {
-        let Self { start_time, end_time, end_behavior } = self;
+        let Self { start_time, end_time, end_behavior, maintenance_windows: windows } = self;
+        if windows.len() > MAINTENANCE_WINDOWS_MAX {
+            return Err(format!("{} maintenanceWindows, at most {MAINTENANCE_WINDOWS_MAX}", windows.len()));
+        }
         if let Some(bad) = start_time.iter().chain(end_time).find(|text| seconds(text).is_none()) {
             return Err(format!("time {bad:?}, YYYY-MM-DD HH:MM in UTC is taken"));
         }
         match (self.start_s(), self.end_s()) {
-            (None, None) => Err("a schedule has startTime or endTime".to_owned()),
+            (None, None) if windows.is_empty() => {
+                Err("a schedule has startTime, endTime or maintenanceWindows".to_owned())
+            }
             (_, None) if end_behavior.is_some() => Err("endBehavior without endTime".to_owned()),
             (Some(start_s), Some(end_s)) if end_s < start_s + DURATION_MIN_S => {
                 Err("endTime is less than 30 minutes after startTime".to_owned())
@@ -84,8 +96,19 @@ impl ScheduleConfig {
         if outside(self.end_s(), END_AHEAD_MAX_S) {
             return Err("endTime is in the past, or more than two years ahead".to_owned());
         }
+        let windows = &self.maintenance_windows;
+        let begin_s = self.start_s().unwrap_or(now_s);
+        if !maintenance::is_open(windows, begin_s) && maintenance::next_starts(windows, begin_s, 1).is_empty() {
+            return Err(format!("no maintenance window begins within {WINDOW_AHEAD_DAYS_MAX} days"));
+        }
         Ok(())
     }
+}
+
+/// Returns a time in seconds since 1970 as a schedule has it.
+pub fn written(at_s: u64) -> String {
+    let at = date_time(at_s);
+    format!("{} {:02}:{:02}", at.date(), at.hour(), at.minute())
 }
 
 fn seconds(text: &str) -> Option<u64> {
@@ -98,7 +121,8 @@ mod tests {
     use super::*;
 
     fn schedule(start: Option<&str>, end: Option<&str>, end_behavior: Option<EndBehavior>) -> ScheduleConfig {
-        ScheduleConfig { start_time: start.map(str::to_owned), end_time: end.map(str::to_owned), end_behavior }
+        let (start_time, end_time) = (start.map(str::to_owned), end.map(str::to_owned));
+        ScheduleConfig { start_time, end_time, end_behavior, maintenance_windows: Vec::new() }
     }
 
     #[test]
@@ -113,7 +137,26 @@ mod tests {
             ("soon", None),
         ] {
             assert_eq!(schedule(Some(text), None, None).start_s(), at_s, "{text}");
+            assert!(at_s.is_none_or(|at_s| written(at_s) == text.replace('T', " ")), "{text}");
         }
+    }
+
+    #[test]
+    fn a_job_whose_windows_never_open_is_refused() {
+        let windows = |start: &str| ScheduleConfig {
+            maintenance_windows: vec![MaintenanceWindow::new(start, 60).unwrap()],
+            ..ScheduleConfig::default()
+        };
+        let now_s = 1_709_209_800;
+        assert_eq!(windows("cron(0 2 ? * SUN *)").check(), Ok(()));
+        assert_eq!(
+            windows("cron(0 2 29 2 ? *)").check_at(now_s + 1),
+            Err("no maintenance window begins within 366 days".into())
+        );
+        assert_eq!(windows("cron(0 12 29 2 ? 2024)").check_at(now_s), Ok(()), "it is open");
+        let many = vec![MaintenanceWindow::new("cron(0 2 ? * SUN *)", 60).unwrap(); MAINTENANCE_WINDOWS_MAX + 1];
+        let many = ScheduleConfig { maintenance_windows: many, ..ScheduleConfig::default() };
+        assert!(many.check().unwrap_err().contains("at most 20"));
     }
 
     #[test]
@@ -122,7 +165,7 @@ mod tests {
         assert_eq!(schedule(start, later, Some(EndBehavior::Cancel)).check(), Ok(()));
         assert_eq!(schedule(None, later, None).check(), Ok(()));
         for (schedule, word) in [
-            (schedule(None, None, None), "startTime or endTime"),
+            (schedule(None, None, None), "startTime, endTime or"),
             (schedule(Some("x"), None, None), "\"x\""),
             (schedule(start, soon, None), "30 minutes"),
             (schedule(start, None, Some(EndBehavior::Cancel)), "endBehavior without"),

@@ -1,5 +1,5 @@
 //! What a person does with a job that runs, in the console, over HTTP and on the command line: pause, resume, another attempt,
-//! and the cancellation of one execution.
+//! and the cancellation of one execution; and the windows in which devices get it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use common::{Device, TIMEOUT, TempDir, TestService, request};
 use console::{Console, start, with_job};
 use serde_json::Value;
-use tool::{done, ota};
+use tool::{done, ota, ota_with};
 
 const JSON: &str = "Content-Type: application/json\r\n";
 
@@ -146,5 +146,42 @@ async fn the_command_line_pauses_resumes_and_retries_and_a_viewer_does_not() {
     for path in ["/jobs/one/pause", "/jobs/one/resume", "/jobs/one/retry", "/devices/lamp/cancel"] {
         assert_eq!(console.post(path, "job=one").await.status, 403, "{path}");
     }
+    world.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_maintenance_window_is_set_in_the_form_or_on_the_command_line_and_shown() {
+    let dir = TempDir::new();
+    let world = start(&dir).await;
+    let console = Console::sign_in(&world).await;
+    let image = world.upload(b"image").await;
+    // A minute on the last day of February: closed in all others.
+    let fields = |window: &str, minutes: &str| {
+        format!("step=create&id=one&image={image}&thing=lamp&protocols=MQTT&window={window}&window_minutes={minutes}")
+    };
+    let refused = console.post("/new", &fields("cron(0+2+*+*+*+*)", "60")).await;
+    let text = refused.text();
+    assert!(refused.status == 422 && text.contains("must be ?") && text.contains("cron(0 2 * * * *)"), "{text}");
+    let created = console.post("/new", &fields("cron(0+2+L+2+?+*)", "1")).await;
+    assert_eq!((created.status, created.header("location")), (303, Some("/jobs/one")), "{}", created.text());
+    let page = console.page("/jobs/one").await;
+    assert!(page.contains("The next maintenance window begins at 20"), "{page}");
+    let window = &job(&world).await["config"]["schedulingConfig"]["maintenanceWindows"][0];
+    assert_eq!((&window["startTime"], &window["durationInMinutes"]), (&"cron(0 2 L 2 ? *)".into(), &1.into()));
+    std::fs::write(dir.path().join("job.json"), "{}").unwrap();
+    let arguments = ["job", "create", "--id", "two", "--thing", "lamp", "--document", "job.json", "--window"];
+    for (start, minutes, word) in [
+        ("cron(0 2 * * * *)", "60", "must be ?"),
+        ("cron(0 2 ? * SUN *)", "1431", "durationInMinutes of 1431"),
+        ("cron(0 2 ? * SUN 1999)", "60", "no maintenance window begins"),
+    ] {
+        let (code, _, error) =
+            ota_with(&world, &dir, [&arguments[..], &[start, "--window-minutes", minutes]].concat()).await;
+        assert!(code == 1 && error.contains(word), "{error}");
+    }
+    let whole_day = [&arguments[..], &["cron(0 0/12 * * ? *)", "--window-minutes", "720"]].concat();
+    let (code, _, error) = ota_with(&world, &dir, whole_day).await;
+    assert_eq!(code, 0, "{error}");
+    Device::lamp(&world).await.next("/notify-next").await;
     world.service.stop().await;
 }

@@ -53,7 +53,7 @@ impl Store {
     }
 
     /// Adds things to a group that exists, and gives those a queued execution of each continuous job of the group that have
-    /// none; of a paused job, they wait for one. Returns the new executions as thing and job.
+    /// none; of a job that is paused or has maintenance windows, they wait for one. Returns the new executions as thing and job.
     ///
     /// Errors: nothing was changed.
     pub async fn add_members(
@@ -71,15 +71,15 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         let jobs: Vec<(String, bool)> = sqlx::query_as(
-            "SELECT j.id, j.paused FROM job_groups g JOIN jobs j ON j.id = g.job_id WHERE g.group_name = $1 AND j.canceled = 0 ORDER BY j.seq",
+            "SELECT j.id, j.paused OR json_extract(j.config, '$.schedulingConfig.maintenanceWindows') IS NOT NULL FROM job_groups g JOIN jobs j ON j.id = g.job_id WHERE g.group_name = $1 AND j.canceled = 0 ORDER BY j.seq",
         )
         .bind(name)
         .fetch_all(&mut *tx)
         .await?;
         let (mut created, mut newest) = (Vec::new(), 0);
-        for (job, paused) in jobs {
+        for (job, waits) in jobs {
             let without = without_execution(&mut tx, &job, &list).await?;
-            if paused {
+            if waits {
                 add_waiting(&mut tx, &job, &without).await?;
                 continue;
             }

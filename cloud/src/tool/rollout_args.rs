@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{ToolError, read};
 use crate::job_config::{AbortConfig, JobConfig, RetryConfig, RolloutConfig};
+use crate::maintenance::MaintenanceWindow;
 use crate::object::Object;
 use crate::schedule::{EndBehavior, ScheduleConfig};
 
@@ -33,9 +34,16 @@ pub struct RolloutArgs {
     /// What else happens at the end
     #[arg(long, value_enum, requires = "end")]
     at_end: Option<AtEnd>,
+    /// When things get the job, again and again, in UTC: `cron(minutes hours day-of-month month day-of-week year)`; by default at any
+    /// time
+    #[arg(long, value_name = "CRON", requires = "window_minutes")]
+    window: Vec<String>,
+    /// How long each of these maintenance windows is
+    #[arg(long, value_name = "MINUTES", requires = "window")]
+    window_minutes: Option<u64>,
     /// JSON file with jobExecutionsRolloutConfig, abortConfig, jobExecutionsRetryConfig and schedulingConfig, as in the AWS IoT
     /// Jobs API
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["per_minute", "abort_percent", "retries", "start", "end"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["per_minute", "abort_percent", "retries", "start", "end", "window"])]
     config: Option<PathBuf>,
 }
 
@@ -50,19 +58,23 @@ impl RolloutArgs {
             rollout: self.per_minute.map(RolloutConfig::constant),
             abort: self.abort_percent.map(|percent| AbortConfig::of_all(percent, self.abort_min)),
             retry: self.retries.map(RetryConfig::of_all),
-            schedule: self.schedule(),
+            schedule: self.schedule()?,
         })
     }
 
-    fn schedule(&self) -> Option<ScheduleConfig> {
-        let Self { start, end, at_end, .. } = self;
+    fn schedule(&self) -> Result<Option<ScheduleConfig>, ToolError> {
+        let Self { start, end, at_end, window, window_minutes, .. } = self;
+        let minutes = window_minutes.unwrap_or_default();
+        let windows = window.iter().map(|start| MaintenanceWindow::new(start, minutes).map_err(ToolError::new));
+        let maintenance_windows = windows.collect::<Result<Vec<_>, _>>()?;
         let end_behavior = at_end.map(|at_end| match at_end {
             AtEnd::Stop => EndBehavior::StopRollout,
             AtEnd::Cancel => EndBehavior::Cancel,
             AtEnd::ForceCancel => EndBehavior::ForceCancel,
         });
-        let is_there = start.is_some() || end.is_some();
-        is_there.then(|| ScheduleConfig { start_time: start.clone(), end_time: end.clone(), end_behavior })
+        let is_there = start.is_some() || end.is_some() || !maintenance_windows.is_empty();
+        let (start_time, end_time) = (start.clone(), end.clone());
+        Ok(is_there.then_some(ScheduleConfig { start_time, end_time, end_behavior, maintenance_windows }))
     }
 }
 

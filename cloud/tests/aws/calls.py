@@ -174,7 +174,7 @@ def invalid_jobs():
         create(targets=[thing_arn("nothing")])
     with refused("ResourceNotFoundException", 404):
         create(targets=[group_arn("nothing")])
-    windows = {"startTime": "2099-01-01 10:00", "maintenanceWindows": [{"startTime": "cron(0 0 * * ? *)", "durationInMinutes": 60}]}
+    windows = {"maintenanceWindows": [{"startTime": "cron(0 0 * * * *)", "durationInMinutes": 60}]}
     for other in [
         {"targets": ["lamp"]},
         {"targets": []},
@@ -274,6 +274,12 @@ def lists():
     )
     assert [job["jobId"] for job in iot.list_jobs(status="SCHEDULED")["jobs"]] == ["later"]
     assert iot.describe_job(jobId="later")["job"]["schedulingConfig"] == {"startTime": sys.argv[2]}
+    windows = {"maintenanceWindows": [{"startTime": "cron(30 2 ? * SUN *)", "durationInMinutes": 60}]}
+    iot.create_job(jobId="windows", targets=[thing_arn("t:0")], document="{}", schedulingConfig=windows)
+    job = iot.describe_job(jobId="windows")["job"]
+    assert job["schedulingConfig"] == windows and job["status"] == "IN_PROGRESS", job
+    starts = [rollout["startTime"] for rollout in job["scheduledJobRollouts"]]
+    assert len(starts) == 7 and all(start.endswith(" 02:30") for start in starts), starts
 
 
 def cancel():

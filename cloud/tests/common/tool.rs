@@ -11,8 +11,13 @@ use crate::image;
 
 /// Runs `ota` with these arguments, separated by spaces; returns its exit code and both outputs.
 pub async fn ota(world: &TestService, dir: &TempDir, arguments: &str) -> (i32, String, String) {
+    ota_with(world, dir, arguments.split(' ').collect()).await
+}
+
+/// As [`ota`], with arguments that may have spaces in them.
+pub async fn ota_with(world: &TestService, dir: &TempDir, arguments: Vec<&str>) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ota"));
-    command.current_dir(dir.path()).args(arguments.split(' '));
+    command.current_dir(dir.path()).args(arguments);
     command.args(["--server", &format!("http://{}", world.service.http), "--token-file", "token"]);
     let run = tokio::task::spawn_blocking(move || command.output().unwrap());
     let output = tokio::time::timeout(TIMEOUT, run).await.unwrap().unwrap();

@@ -7,7 +7,10 @@ use super::arn::arn;
 use super::job_settings::{TargetSelection, TimeoutConfig};
 use crate::api::job_status;
 use crate::job_config::JobConfig;
+use crate::limits::WINDOWS_LISTED;
+use crate::maintenance;
 use crate::model::{Counts, Job, JobTarget, PresignedUrlConfig};
+use crate::schedule;
 use crate::store::ListedJob;
 
 /// ListJobs.
@@ -84,6 +87,25 @@ struct JobView {
     #[serde(flatten)]
     config: JobConfig,
     job_process_details: ProcessDetails,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scheduled_job_rollouts: Vec<ScheduledRollout>,
+}
+
+/// Begin of a maintenance window.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ScheduledRollout {
+    /// `YYYY-MM-DD HH:MM` in UTC, as that of a schedule.
+    start_time: String,
+}
+
+/// The next maintenance windows of a job.
+fn scheduled(job: &Job, now_s: u64) -> Vec<ScheduledRollout> {
+    let starts_s = match job.canceled {
+        true => Vec::new(),
+        false => maintenance::next_starts(job.config.windows(), now_s, WINDOWS_LISTED),
+    };
+    starts_s.into_iter().map(|at_s| ScheduledRollout { start_time: schedule::written(at_s) }).collect()
 }
 
 /// Number of things per status.
@@ -119,6 +141,7 @@ impl DescribedJob {
     /// The view of a stored job. `updated_at_s`: the last change of an execution.
     pub fn new(region: &str, job: Job, counts: &Counts, updated_at_s: Option<u64>, now_s: u64) -> Self {
         let done = !job.continuous && counts.is_ended();
+        let scheduled_job_rollouts = scheduled(&job, now_s);
         let row = ListedJob {
             seq: 0,
             state: job_status(job.canceled, done, job.config.start_s(), now_s).to_owned(),
@@ -145,6 +168,7 @@ impl DescribedJob {
                 timeout_config: job.timeout_s.map(TimeoutConfig::of_seconds),
                 config: job.config,
                 job_process_details: counts.into(),
+                scheduled_job_rollouts,
             },
         }
     }

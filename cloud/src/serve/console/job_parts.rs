@@ -10,6 +10,7 @@ use super::sessions::Session;
 use super::text::{Pager, counted, job_status, status_class, status_word, time};
 use crate::api;
 use crate::clock::now_s;
+use crate::maintenance;
 use crate::model::{Execution, Job};
 use crate::role::Role;
 use crate::serve::http::app::App;
@@ -147,9 +148,10 @@ fn state(job: &Job, counts: &Counts, event: Option<String>) -> State {
         false => "",
     };
     let paused = if is_paused(job, counts) { " No further device gets it until it is resumed." } else { "" };
+    let window = next_window(job, counts).unwrap_or_default();
     let sentence = match total {
-        0 => format!("No device got it.{groups}{paused}"),
-        _ => format!("{ended} of {} ended{results}.{waiting}{groups}{paused}", counted(total, "device")),
+        0 => format!("No device got it.{groups}{paused}{window}"),
+        _ => format!("{ended} of {} ended{results}.{waiting}{groups}{paused}{window}", counted(total, "device")),
     };
     State { word, class, sentence, event: event.unwrap_or_default() }
 }
@@ -157,6 +159,17 @@ fn state(job: &Job, counts: &Counts, event: Option<String>) -> State {
 /// Whether a device can get the job only after it is resumed.
 fn is_paused(job: &Job, counts: &Counts) -> bool {
     job.paused && !job.canceled && (counts.waiting() > 0 || job.continuous)
+}
+
+/// When devices that wait, or may, get the job outside of its maintenance windows.
+fn next_window(job: &Job, counts: &Counts) -> Option<String> {
+    let (windows, now_s) = (job.config.windows(), now_s());
+    let is_over = job.canceled || counts.waiting() == 0 && !job.continuous;
+    if is_over || maintenance::is_open(windows, now_s) {
+        return None;
+    }
+    let next_s = maintenance::next_starts(windows, now_s, 1).first().copied()?;
+    Some(format!(" The next maintenance window begins at {} UTC.", time(next_s)))
 }
 
 fn bar(job: &Job, counts: &Counts, view: View) -> BarAndFilters {

@@ -1,9 +1,10 @@
-//! How an update is rolled out, as a person enters it: rate, abort criterion, retries and begin.
+//! How an update is rolled out, as a person enters it: rate, abort criterion, retries, begin and maintenance window.
 
 use std::str::FromStr;
 
 use super::form::Form;
 use crate::job_config::{AbortConfig, JobConfig, RetryConfig, RolloutConfig};
+use crate::maintenance::MaintenanceWindow;
 use crate::schedule::ScheduleConfig;
 
 /// The texts of the form; empty for what is not limited.
@@ -19,6 +20,10 @@ pub struct RolloutDraft {
     pub retries: String,
     /// Begin, `YYYY-MM-DD HH:MM` in UTC, or with a `T` as browsers send it.
     pub start: String,
+    /// Begin of a maintenance window, a cron expression.
+    pub window: String,
+    /// Its duration. Unit: minutes.
+    pub window_minutes: String,
 }
 
 impl RolloutDraft {
@@ -31,6 +36,8 @@ impl RolloutDraft {
             abort_min: text("abort_min"),
             retries: text("retries"),
             start: text("start"),
+            window: text("window"),
+            window_minutes: text("window_minutes"),
         }
     }
 
@@ -45,21 +52,35 @@ impl RolloutDraft {
         if percent.is_none() && min.is_some() {
             return Err("Enter the share of failures, too, or no minimum of ended devices.".to_owned());
         }
-        let start = Some(self.start.clone()).filter(|start| !start.is_empty());
+        let start_time = Some(self.start.clone()).filter(|start| !start.is_empty());
+        let maintenance_windows = self.window()?;
+        let is_scheduled = start_time.is_some() || !maintenance_windows.is_empty();
+        let schedule = ScheduleConfig { start_time, maintenance_windows, ..ScheduleConfig::default() };
         Ok(JobConfig {
             rollout: per_minute.map(RolloutConfig::constant),
             abort: percent.map(|percent| AbortConfig::of_all(percent, min.unwrap_or(1))),
             retry: retries.map(RetryConfig::of_all),
-            schedule: start.map(|start| ScheduleConfig { start_time: Some(start), ..ScheduleConfig::default() }),
+            schedule: is_scheduled.then_some(schedule),
         })
+    }
+
+    /// Errors: the reason, for the reader.
+    fn window(&self) -> Result<Vec<MaintenanceWindow>, String> {
+        match (self.window.as_str(), number("The duration of the window", &self.window_minutes)?) {
+            ("", None) => Ok(Vec::new()),
+            ("", Some(_)) => Err("Enter when the maintenance window begins, too, or no duration.".to_owned()),
+            (_, None) => Err("Enter how long the maintenance window is, too.".to_owned()),
+            (start, Some(minutes)) => Ok(vec![MaintenanceWindow::new(start, minutes)?]),
+        }
     }
 
     /// What the configuration does, a sentence each.
     pub fn sentences(&self) -> Vec<String> {
-        let Self { per_minute, abort_percent, abort_min, retries, start } = self;
+        let Self { per_minute, abort_percent, abort_min, retries, start, window, window_minutes } = self;
         let min = if abort_min.is_empty() { "1" } else { abort_min };
         let sentences = [
             (start, format!("It begins at {} UTC.", start.replace('T', " "))),
+            (window, format!("Devices get it only in the {window_minutes} minutes from each {window} on.")),
             (per_minute, format!("It reaches {per_minute} devices a minute.")),
             (
                 abort_percent,
@@ -91,8 +112,13 @@ mod tests {
             text.clone_into(field(&mut draft));
             draft
         };
-        let fields: [fn(&mut RolloutDraft) -> &mut String; 4] =
-            [|d| &mut d.per_minute, |d| &mut d.abort_percent, |d| &mut d.abort_min, |d| &mut d.retries];
+        let fields: [fn(&mut RolloutDraft) -> &mut String; 5] = [
+            |d| &mut d.per_minute,
+            |d| &mut d.abort_percent,
+            |d| &mut d.abort_min,
+            |d| &mut d.retries,
+            |d| &mut d.window_minutes,
+        ];
         for field in fields {
             assert!(of(field, "many").config().unwrap_err().contains("many"));
         }
@@ -100,5 +126,15 @@ mod tests {
         let config = of(|d| &mut d.start, "2027-01-04T02:00").config().unwrap();
         assert_eq!(config.check(), Ok(()));
         assert!(config.start_s().is_some());
+        let window = |start: &str, minutes: &str| {
+            let (window, window_minutes) = (start.to_owned(), minutes.to_owned());
+            RolloutDraft { window, window_minutes, ..RolloutDraft::default() }.config()
+        };
+        assert_eq!(window("cron(0 2 ? * SUN *)", "90").unwrap().windows().len(), 1);
+        for (start, minutes, word) in
+            [("", "90", "when the"), ("cron(0 2 ? * SUN *)", "", "how long"), ("sundays", "90", "cron(minutes")]
+        {
+            assert!(window(start, minutes).unwrap_err().contains(word));
+        }
     }
 }

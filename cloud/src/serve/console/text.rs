@@ -1,8 +1,8 @@
 //! Words, times and sizes as the pages show them.
 
 use ota_jobs::Status;
-use time::OffsetDateTime;
 
+use crate::clock::date_time;
 use crate::store::{PageNumber, Paged};
 
 /// All statuses in the order of the pages.
@@ -58,8 +58,7 @@ pub fn job_status(status: &str, paused: bool) -> (&'static str, &'static str) {
 
 /// A time in seconds since 1970 as `2026-11-30 07:18:05`, UTC; a time beyond the year 9999 as that of 1970.
 pub fn time(at_s: u64) -> String {
-    let at = i64::try_from(at_s).ok().and_then(|at_s| OffsetDateTime::from_unix_timestamp(at_s).ok());
-    let at = at.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let at = date_time(at_s);
     let (hour, minute, second) = at.to_hms();
     format!("{} {hour:02}:{minute:02}:{second:02}", at.date())
 }

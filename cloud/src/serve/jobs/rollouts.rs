@@ -12,6 +12,7 @@ use super::rollout::{self, Pace};
 use super::service::{Cancellation, JobService};
 use crate::job_config::JobConfig;
 use crate::limits::{CHANGES_PER_TRANSACTION_MAX, THINGS_MAX};
+use crate::maintenance;
 use crate::model::Counts;
 use crate::release_plan::{Mode, ReleasePlan};
 use crate::schedule::EndBehavior;
@@ -38,7 +39,7 @@ struct RunningJob {
     at: Instant,
     /// Whether its things may get it with their sessions.
     is_due: bool,
-    /// Things whose session began while the rate was used up, or the job was paused, in this order. Each is one of the job's, once.
+    /// Things whose session began while the rate was used up, or the job was held, in this order. Each is one of the job's, once.
     in_session: VecDeque<String>,
 }
 
@@ -55,8 +56,6 @@ pub struct Advanced {
 enum Progress {
     Running(Vec<PendingNotify>),
     Canceled(Cancellation),
-    /// The end has passed, and no further thing gets an execution.
-    Stopped,
     Ended,
 }
 
@@ -94,7 +93,7 @@ impl Rollouts {
         let mut due = jobs.due_jobs(thing).await?;
         due.retain(|id| {
             let job = self.jobs.iter_mut().find(|job| job.id == *id);
-            job.is_none_or(|job| job.has_turn(thing, now))
+            job.is_none_or(|job| job.has_turn(thing, now, now_s))
         });
         jobs.begin_session(thing, &due, now_s).await
     }
@@ -116,7 +115,6 @@ impl Rollouts {
                     advanced.canceled.push(cancellation);
                     ended.push(job.id.clone());
                 }
-                Ok(Progress::Stopped) => job.config.schedule = None,
                 Ok(Progress::Ended) => ended.push(job.id.clone()),
                 Err(error) => report_error(format_args!("rollout of {}: {error}", job.id)),
             }
@@ -149,10 +147,16 @@ impl RunningJob {
         }
     }
 
+    /// Returns whether no thing gets an execution now: the job is paused, or outside its maintenance windows.
+    fn is_held(&self, now_s: u64) -> bool {
+        self.is_paused || !maintenance::is_open(self.config.windows(), now_s)
+    }
+
     /// Returns whether a thing gets an execution with its session now; otherwise it gets it when the rate allows it and the job is
-    /// not paused, after those whose session began before.
-    fn has_turn(&mut self, thing: &str, now: Instant) -> bool {
-        if !self.is_paused && (self.config.rollout.is_none() || self.in_session.is_empty() && self.turns(1, now) == 1) {
+    /// not held, after those whose session began before.
+    fn has_turn(&mut self, thing: &str, now: Instant, now_s: u64) -> bool {
+        let has_rate = self.config.rollout.is_some();
+        if !self.is_held(now_s) && (!has_rate || self.in_session.is_empty() && self.turns(1, now) == 1) {
             return true;
         }
         if !self.in_session.iter().any(|other| other == thing) {
@@ -187,7 +191,12 @@ impl RunningJob {
         if let Some(behavior) = self.config.schedule.as_ref().and_then(|schedule| rollout::end(schedule, now_s)) {
             return self.end(jobs, behavior, counts.waiting).await;
         }
-        if counts.waiting == 0 || self.is_paused || self.config.start_s().is_some_and(|start_s| start_s > now_s) {
+        let is_early = self.config.start_s().is_some_and(|start_s| start_s > now_s);
+        if !is_early && self.is_on_session() && !self.is_due {
+            jobs.make_due(&self.id).await?;
+            self.is_due = true;
+        }
+        if counts.waiting == 0 || is_early || self.is_held(now_s) {
             self.at = now;
             return Ok(Progress::Running(Vec::new()));
         }
@@ -210,10 +219,6 @@ impl RunningJob {
         now: Instant,
         now_s: u64,
     ) -> Result<Vec<PendingNotify>, StoreError> {
-        if !self.is_due {
-            jobs.make_due(&self.id).await?;
-            self.is_due = true;
-        }
         let mut due = Vec::new();
         let max = self.in_session.len().min(CHANGES_PER_TRANSACTION_MAX);
         let turns = self.turns(max, now);
@@ -250,11 +255,10 @@ impl RunningJob {
     async fn end(&self, jobs: &JobService, behavior: EndBehavior, waiting: u64) -> Result<Progress, StoreError> {
         const REASON: &str = "its end time has passed";
         match behavior {
-            // After a restart, it was stopped before.
-            EndBehavior::StopRollout if waiting == 0 => Ok(Progress::Stopped),
+            EndBehavior::StopRollout if waiting == 0 => Ok(Progress::Running(Vec::new())),
             EndBehavior::StopRollout => {
                 jobs.stop_rollout(&self.id, REASON).await?;
-                Ok(Progress::Stopped)
+                Ok(Progress::Running(Vec::new()))
             }
             EndBehavior::Cancel => Ok(Progress::Canceled(jobs.start_cancel(&self.id, false, REASON).await?)),
             EndBehavior::ForceCancel => Ok(Progress::Canceled(jobs.start_cancel(&self.id, true, REASON).await?)),

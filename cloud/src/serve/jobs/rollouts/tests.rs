@@ -9,6 +9,7 @@ use crate::api::NewJob;
 use crate::device::DeviceReport;
 use crate::job_config::{AbortConfig, RolloutConfig};
 use crate::limits::DATABASE_BYTES_MAX;
+use crate::maintenance::MaintenanceWindow;
 use crate::release_plan::{HaltRule, SILENT_MINUTES};
 use crate::schedule::ScheduleConfig;
 use crate::serve::signed_url::Signer;
@@ -107,6 +108,7 @@ async fn a_scheduled_job_begins_and_ends_at_its_times() {
             start_time: Some("2023-11-14 22:15".into()),
             end_time: Some("2023-11-14 23:15".into()),
             end_behavior: Some(behavior),
+            maintenance_windows: Vec::new(),
         };
         assert_eq!((schedule.start_s(), schedule.end_s()), (Some(start_s), Some(end_s)));
         let rollout = rolls_out.then_some(RolloutConfig::constant(1));
@@ -130,6 +132,40 @@ async fn a_scheduled_job_begins_and_ends_at_its_times() {
         assert_eq!(counts.of(Status::Canceled), if behavior == EndBehavior::ForceCancel { 5 } else { 0 });
         assert!(rollouts.advance(&jobs, CONTACT, now, end_s + 1).await.canceled.is_empty(), "once");
     }
+}
+
+#[tokio::test]
+async fn things_get_a_job_in_its_maintenance_windows_only() {
+    // 2023-11-14 22:13:20 UTC is `NOW_S`, a Tuesday; the window is from 22:15 to 22:17.
+    let (dir, now, open_s) = (TempDir::new(), Instant::now(), NOW_S + 100);
+    let windows = vec![MaintenanceWindow::new("cron(15 22 ? * TUE *)", 2).unwrap()];
+    let schedule = ScheduleConfig { maintenance_windows: windows, ..ScheduleConfig::default() };
+    let config = JobConfig { schedule: Some(schedule), rollout: Some(RolloutConfig::constant(6)), ..config() };
+    let jobs = with_config(&dir, config.clone()).await;
+    let mut rollouts = Rollouts::default();
+    rollouts.add("one".into(), config, false, None, now);
+    let mut created = Vec::new();
+    for at_s in [NOW_S, open_s - 1, open_s, open_s + 119, open_s + 120, open_s + 7 * 24 * 3600] {
+        let at = now + Duration::from_secs(at_s - NOW_S);
+        created.push(rollouts.advance(&jobs, CONTACT, at, at_s).await.due.len());
+    }
+    assert_eq!(created, [0, 0, 1, 1, 0, 1], "at the rate");
+}
+
+#[tokio::test]
+async fn a_release_waits_for_sessions_and_its_maintenance_window() {
+    let (dir, now, open_s) = (TempDir::new(), Instant::now(), NOW_S + 100);
+    let windows = vec![MaintenanceWindow::new("cron(15 22 * * ? *)", 60).unwrap()];
+    let schedule = ScheduleConfig { maintenance_windows: windows, ..ScheduleConfig::default() };
+    let config = JobConfig { schedule: Some(schedule), ..JobConfig::default() };
+    let jobs = with_release(&dir, config.clone(), &ReleasePlan::default()).await;
+    let mut rollouts = Rollouts::default();
+    rollouts.add("one".into(), config, false, Some(ReleasePlan::default()), now);
+    assert_eq!(notified(&mut rollouts, &jobs, now).await, [""; 0]);
+    assert_eq!(session(&mut rollouts, &jobs, "t3", now).await, 0, "it waits for the window");
+    let due = rollouts.advance(&jobs, CONTACT, now, open_s).await.due;
+    assert_eq!(due.iter().map(|due| due.thing.as_str()).collect::<Vec<_>>(), ["t3"]);
+    assert_eq!(rollouts.begin_session(&jobs, "t1", now, open_s).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
