@@ -276,6 +276,12 @@ pub const AWS_URI_BYTES_MAX: usize = 4096;
 /// Valid range of `maxResults` of a list of the AWS control API, which has the last of them by default.
 pub const AWS_PAGE_ROWS: std::ops::RangeInclusive<u64> = 1..=250;
 
+/// Minimum time between two probes of the database for its readiness.
+pub const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Timeout of such a probe.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Maximum number of maintenance windows of a job.
 pub const MAINTENANCE_WINDOWS_MAX: usize = 20;
 

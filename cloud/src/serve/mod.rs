@@ -3,7 +3,7 @@
 //! `mqtt` connects to a broker (embedded or external); `router` distributes the messages of devices to `jobs` (job service)
 //! and `streams` (blocks of files); `http` serves images by signed URL and the admin requests, `console` the pages for people;
 //! `access` recognises who sends both.
-//! Shared modules are beside them: data directory, log, TLS, signed URLs, connection limit.
+//! Shared modules are beside them: data directory, log, metrics, readiness, TLS, signed URLs, connection limit.
 
 mod access;
 mod aws;
@@ -15,7 +15,9 @@ mod http;
 mod jobs;
 mod line_limit;
 mod log;
+mod metrics;
 mod mqtt;
+mod readiness;
 mod router;
 mod secret;
 mod signed_url;
@@ -52,9 +54,11 @@ use self::http::listener;
 use self::http::url_limit::UrlLimit;
 use self::jobs::sessions::Sessions;
 use self::log::{Log, report_error};
+use self::metrics::Metrics;
 use self::mqtt::transport::{self, BrokerAddress, Publisher};
 #[cfg(feature = "broker")]
 use self::mqtt::{acl, broker, tls_proxy};
+use self::readiness::Readiness;
 use self::signed_url::Signer;
 use crate::clock::now_s;
 use crate::limits::{START_TIMEOUT, STOP_TIMEOUT, TOKEN_BYTES, URL_CONNECTIONS_SHARE};
@@ -114,7 +118,8 @@ impl Service {
         let queue = router::queue();
         let broker = start_broker(&config, &mut tasks, Sessions::new(queue.0.clone())).await?;
         let (publisher, connection) = transport::connect(&broker.address, &router::FILTERS);
-        let subscribed = connection.subscribed();
+        let metrics = broker.metrics();
+        let (publisher, subscribed) = (publisher.with_metrics(metrics.clone()), connection.subscribed());
         let jobs = router::spawn(
             &mut tasks,
             connection,
@@ -134,6 +139,7 @@ impl Service {
         let console = ConsoleState::new(config.tls.is_some(), broker.shown.clone());
         let aws = AwsState::new(key_ring, broker.shown.clone(), &base);
         let reverting = tokio::sync::Mutex::default();
+        let readiness = Readiness::new(store.clone(), subscribed.clone());
         let app = App {
             store: store.clone(),
             files,
@@ -145,8 +151,10 @@ impl Service {
             console,
             aws,
             log: log.clone(),
+            metrics: metrics.clone(),
+            readiness,
         };
-        serve_http(&mut tasks, listener, config.tls.as_ref(), http::router(Arc::new(app)))?;
+        serve_http(&mut tasks, listener, config.tls.as_ref(), metrics, http::router(Arc::new(app)))?;
         Ok(Self {
             mqtt: broker.shown,
             http,
@@ -195,6 +203,22 @@ struct Broker {
     shown: String,
     #[cfg(feature = "broker")]
     embedded: Option<broker::EmbeddedBroker>,
+}
+
+impl Broker {
+    /// Numbers of the service, with those of the embedded broker.
+    #[cfg(feature = "broker")]
+    fn metrics(&self) -> Metrics {
+        match &self.embedded {
+            Some(embedded) => Metrics::default().with_clients(embedded.clients()),
+            None => Metrics::default(),
+        }
+    }
+
+    #[cfg(not(feature = "broker"))]
+    fn metrics(&self) -> Metrics {
+        Metrics::default()
+    }
 }
 
 async fn start_broker(config: &Config, tasks: &mut JoinSet<()>, sessions: Sessions) -> Result<Broker, ServeError> {
@@ -261,10 +285,11 @@ fn serve_http(
     tasks: &mut JoinSet<()>,
     listener: TcpListener,
     tls: Option<&TlsFiles>,
+    metrics: Metrics,
     router: axum::Router,
 ) -> Result<(), ServeError> {
     let acceptor = tls.map(tls::server_only).transpose()?.map(TlsAcceptor::from);
-    tasks.spawn(listener::serve(listener, acceptor, router));
+    tasks.spawn(listener::serve(listener, acceptor, metrics, router));
     Ok(())
 }
 

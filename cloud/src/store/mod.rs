@@ -17,6 +17,7 @@ mod objects;
 mod ota_updates;
 mod paged;
 mod pins;
+mod probe;
 mod registry;
 mod releases;
 mod reports;

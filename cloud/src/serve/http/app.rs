@@ -7,6 +7,8 @@ use crate::serve::console::state::ConsoleState;
 use crate::serve::files::Files;
 use crate::serve::jobs::handle::JobsHandle;
 use crate::serve::log::Log;
+use crate::serve::metrics::Metrics;
+use crate::serve::readiness::Readiness;
 use crate::serve::signed_url::Signer;
 use crate::store::Store;
 
@@ -32,6 +34,10 @@ pub struct App {
     pub aws: AwsState,
     /// Message log.
     pub log: Log,
+    /// Numbers for Prometheus.
+    pub metrics: Metrics,
+    /// Whether the service can work.
+    pub readiness: Readiness,
 }
 
 #[cfg(test)]
@@ -42,6 +48,8 @@ impl App {
         use crate::serve::jobs::seen_things::SeenThings;
         let store = Store::open(dir.path(), crate::limits::DATABASE_BYTES_MAX).await.unwrap();
         Self {
+            readiness: Readiness::new(store.clone(), tokio::sync::watch::channel(true).1),
+            metrics: Metrics::default(),
             access: Access::new(store.clone(), "token"),
             store,
             files: Files::open(dir.path()).unwrap(),

@@ -18,25 +18,26 @@ use tokio_rustls::TlsAcceptor;
 use crate::limits::{HTTP_HEAD_TIMEOUT, HTTP_WRITE_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
 use crate::serve::connection_limit::LimitedListener;
 use crate::serve::log::report_error;
+use crate::serve::metrics::Metrics;
 
 /// Accepts and serves connections; never returns.
 ///
 /// # Cancel safety
 ///
 /// Dropping the future closes the listener and all connections.
-pub async fn serve(listener: TcpListener, acceptor: Option<TlsAcceptor>, router: Router) {
+pub async fn serve(listener: TcpListener, acceptor: Option<TlsAcceptor>, metrics: Metrics, router: Router) {
     let mut listener = LimitedListener::new(listener, "http");
     let acceptor = acceptor.map(Arc::new);
     let mut open = JoinSet::new();
     loop {
         let (socket, permit) = listener.accept().await;
-        let (acceptor, router) = (acceptor.clone(), router.clone());
+        let (acceptor, router, counted) = (acceptor.clone(), router.clone(), metrics.http_connection());
         // Each connection has a task: a slow handshake or client does not delay others.
         open.spawn(async move {
             if let Err(error) = connection(socket, acceptor.as_deref(), router, HTTP_WRITE_TIMEOUT).await {
                 report_error(format_args!("https: {error}"));
             }
-            drop(permit);
+            drop((permit, counted));
         });
         while open.try_join_next().is_some() {}
     }

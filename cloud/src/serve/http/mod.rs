@@ -1,4 +1,4 @@
-//! Routes of the HTTP listener: images by signed URL, the admin requests, and the console. Requests that are signed in AWS's
+//! Routes of the HTTP listener: images by signed URL, the admin requests, health and metrics, and the console. Requests that are signed in AWS's
 //! manner have routes of their own.
 
 mod access;
@@ -12,6 +12,7 @@ pub mod images;
 pub mod job_control;
 pub mod listener;
 pub mod new_job;
+mod operation;
 mod parts;
 mod range;
 pub mod releases;
@@ -37,12 +38,14 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(groups::router())
         .merge(things::router())
         .merge(releases::router())
+        .merge(operation::metrics())
         .merge(access::router().route_layer(from_fn(authorize::require_admin)))
         .merge(access_keys::router().route_layer(from_fn(authorize::require_admin)))
         .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX));
     let api = api.route_layer(from_fn_with_state(Arc::clone(&app), authorize::authorize));
-    let routes = images::router().merge(api).merge(console::router(&app));
+    let routes = images::router().merge(operation::open()).merge(api).merge(console::router(&app));
     let routes = routes.layer(from_fn_with_state(aws::Services::new(&app), aws::route));
+    let routes = routes.layer(from_fn_with_state(Arc::clone(&app), operation::count));
     routes.layer(RequestBodyTimeoutLayer::new(HTTP_BODY_TIMEOUT)).with_state(app)
 }
 

@@ -214,7 +214,9 @@ impl JobActor {
         let IncomingRequest { thing, topic, payload, request } = received;
         let (answer, notifications) = match request {
             Ok(request) => {
+                let begin = Instant::now();
                 let (reply, notifications) = self.jobs.handle(&thing, request, now_s).await;
+                self.outbox.publisher.metrics().job_request(begin.elapsed());
                 (codec::answer(&topic, &payload, &reply, now_s), notifications)
             }
             Err(refusal) => (codec::refusal(&topic, &payload, &refusal, now_s), Vec::new()),

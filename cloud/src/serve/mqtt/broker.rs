@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mqtt5::broker::auth::{AuthProvider, AuthResult};
@@ -34,6 +35,7 @@ pub struct EmbeddedBroker {
     /// Address of its listener.
     pub address: SocketAddr,
     shutdown: BrokerShutdownHandle,
+    clients: Arc<dyn Fn() -> usize + Send + Sync>,
     task: JoinHandle<()>,
 }
 
@@ -52,14 +54,22 @@ impl EmbeddedBroker {
         let address = broker.local_addr().ok_or_else(|| ServeError::Broker("no listener".to_owned()))?;
         let shutdown = broker.shutdown_handle();
         let mut ready = broker.ready_receiver();
+        let stats = broker.stats();
+        let clients = Arc::new(move || stats.clients_connected.load(Ordering::Relaxed));
         let task = tokio::spawn(async move {
             if let Err(error) = broker.run().await {
                 report_error(format_args!("the broker stopped: {error}"));
             }
         });
-        let started = Self { address, shutdown, task };
+        let started = Self { address, shutdown, clients, task };
         ready.wait_for(|ready| *ready).await.map_err(|_| ServeError::Broker("it did not start".to_owned()))?;
         Ok(started)
+    }
+
+    /// Returns what counts the clients that are connected.
+    pub fn clients(&self) -> impl Fn() -> usize + Send + Sync + 'static {
+        let clients = Arc::clone(&self.clients);
+        move || clients()
     }
 
     /// Closes the listener and all connections.

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::limits::{BROKER_RETRY, MQTT_PACKET_BYTES_MAX, PUBLISH_TIMEOUT, PUBLISHES_QUEUED_MAX};
 use crate::serve::log::{quote, report_error};
+use crate::serve::metrics::Metrics;
 
 /// MQTT client id of the service, and its user name at the embedded broker.
 pub const SERVICE: &str = "ota-cloud";
@@ -97,9 +98,20 @@ impl PacketLimit {
 pub struct Publisher {
     client: AsyncClient,
     bound: PacketLimit,
+    metrics: Metrics,
 }
 
 impl Publisher {
+    /// Counts messages with these metrics.
+    pub fn with_metrics(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// The metrics of the service.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// Queues a message for the connection. Waits while the queue is full, at most [`PUBLISH_TIMEOUT`]; then the message is
     /// dropped with a log line.
     ///
@@ -110,12 +122,13 @@ impl Publisher {
         if !self.fits(&message) {
             return;
         }
-        let (qos, topic) = (qos(&message), quote(message.topic.as_bytes()));
-        let sent = self.client.publish_bytes(message.topic, qos, false, message.payload);
+        let (qos, Outgoing { topic, payload, .. }) = (qos(&message), message);
+        let (quoted, payload_bytes) = (quote(topic.as_bytes()), payload.len());
+        let sent = self.client.publish_bytes(topic.as_str(), qos, false, payload);
         match tokio::time::timeout(PUBLISH_TIMEOUT, sent).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => report_error(format_args!("publish to {topic}: {error}")),
-            Err(_) => report_error(format_args!("publish to {topic}: timed out, message dropped")),
+            Ok(Ok(())) => self.metrics.message(&topic, payload_bytes),
+            Ok(Err(error)) => report_error(format_args!("publish to {quoted}: {error}")),
+            Err(_) => report_error(format_args!("publish to {quoted}: timed out, message dropped")),
         }
     }
 
@@ -123,8 +136,16 @@ impl Publisher {
     /// with a log line.
     pub fn try_publish(&self, message: Outgoing) -> bool {
         let qos = qos(&message);
-        // A message that is too large counts as handled.
-        !self.fits(&message) || self.client.try_publish(message.topic, qos, false, message.payload).is_ok()
+        if !self.fits(&message) {
+            return true; // it counts as handled
+        }
+        let Outgoing { topic, payload, .. } = message;
+        let payload_bytes = payload.len();
+        let is_queued = self.client.try_publish(topic.as_str(), qos, false, payload).is_ok();
+        if is_queued {
+            self.metrics.message(&topic, payload_bytes);
+        }
+        is_queued
     }
 
     fn fits(&self, message: &Outgoing) -> bool {
@@ -179,7 +200,7 @@ pub fn connect(address: &BrokerAddress, filters: &[&str]) -> (Publisher, Connect
     events.options.set_network_options(network);
     let filters = filters.iter().map(|filter| own_filter(filter)).collect();
     let bound = PacketLimit::new();
-    let publisher = Publisher { client, bound: bound.clone() };
+    let publisher = Publisher { client, bound: bound.clone(), metrics: Metrics::default() };
     (publisher, Connection { events, filters, subscribed: watch::channel(false).0, bound })
 }
 
