@@ -1,5 +1,7 @@
 //! Certificates, made here.
 
+#![allow(dead_code)] // each test program uses a part of it
+
 use std::path::Path;
 
 use ota_cloud::serve::{Config, TlsFiles};

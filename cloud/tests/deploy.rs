@@ -1,0 +1,156 @@
+//! The files of `deploy` work: mosquitto runs with its configuration and keeps devices apart, systemd takes the unit, and the
+//! service has the options that they use.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "common/authority.rs"]
+mod authority;
+mod common;
+#[path = "common/device_tls.rs"]
+mod device_tls;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use authority::Authority;
+use common::{Device, TIMEOUT, TempDir, TestService, config, skip};
+use device_tls::options;
+use ota_cloud::serve::{Config, ExternalBroker};
+
+/// Debian installs it in a directory that is not in the PATH of ordinary users.
+const MOSQUITTO: [&str; 2] = ["mosquitto", "/usr/sbin/mosquitto"];
+const QUIET: Duration = Duration::from_millis(500);
+
+fn deployed(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)).unwrap()
+}
+
+/// A text in which each part that differs on this machine is there, and replaced.
+fn adapted(text: &str, parts: &[(&str, String)]) -> String {
+    parts.iter().fold(text.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "{from}");
+        text.replace(from, to)
+    })
+}
+
+struct Mosquitto(Child);
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts mosquitto with the configuration of `deploy`, in which paths and port are those of this test; `None` if it is not
+/// installed.
+async fn mosquitto(dir: &TempDir, authority: &Authority, port: u16) -> Option<Mosquitto> {
+    let at = |name: &str| dir.path().join(name);
+    let (cert, key) = authority.issue("broker", &["127.0.0.1"]);
+    std::fs::write(at("cert.pem"), cert).unwrap();
+    std::fs::write(at("key.pem"), key).unwrap();
+    std::fs::write(at("ca.pem"), authority.pem()).unwrap();
+    std::fs::write(at("mosquitto.acl"), deployed("mosquitto.acl")).unwrap();
+    let path = |path: PathBuf| path.display().to_string();
+    let text = adapted(
+        &deployed("mosquitto.conf"),
+        &[
+            ("/var/lib/mosquitto", path(dir.path().to_owned())),
+            ("/etc/mosquitto/certs", path(dir.path().to_owned())),
+            ("/etc/mosquitto/mosquitto.acl", path(at("mosquitto.acl"))),
+            // Root would become a user who cannot read this folder.
+            ("listener 8883\n", format!("listener {port} 127.0.0.1\nuser root\n")),
+        ],
+    );
+    std::fs::write(at("mosquitto.conf"), text).unwrap();
+    let broker = MOSQUITTO.iter().find_map(|program| {
+        let run = Command::new(program).arg("-c").arg(at("mosquitto.conf")).stdout(Stdio::null()).spawn();
+        run.ok().map(Mosquitto)
+    })?;
+    let listens = async {
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(TIMEOUT, listens).await.expect("mosquitto takes the configuration");
+    Some(broker)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_at_mosquitto_reach_their_own_topics_only() {
+    let (dir, authority) = (TempDir::new(), Authority::new());
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let Some(_broker) = mosquitto(&dir, &authority, port).await else {
+        return skip("mosquitto");
+    };
+    let at = |name: &str| dir.path().join(name);
+    let (cert, key) = authority.issue("ota-cloud", &[]);
+    std::fs::write(at("service.pem"), cert).unwrap();
+    std::fs::write(at("service.key"), key).unwrap();
+    let identity = Some((at("service.pem"), at("service.key")));
+    let external = ExternalBroker { url: format!("mqtts://127.0.0.1:{port}"), ca: Some(at("ca.pem")), identity };
+    let world = TestService::start(Config { broker: Some(external), ..config(dir.path()) }).await;
+    let device = async |name: &str, filter: &str| {
+        Device::with(options(port, name, &authority, Some(&authority.issue(name, &[]))), filter).await.0
+    };
+    let mut lamp = device("lamp", "$aws/things/lamp/#").await;
+    // Mosquitto grants the filters of others, and delivers nothing for them.
+    let mut eve = device("eve", "$aws/things/+/#").await;
+    let image = world.upload(b"image").await;
+    world.job("one", &image, r#"["MQTT"]"#).await;
+    assert_eq!(lamp.json("/notify-next").await["execution"]["jobId"], "one");
+    assert!(!eve.receives("/notify-next", QUIET).await, "the job of another device");
+    eve.publish("$aws/things/lamp/jobs/one/update", r#"{"status":"FAILED"}"#).await;
+    eve.publish("$aws/things/eve/jobs/get", "{}").await;
+    eve.next("$aws/things/eve/jobs/get/accepted").await;
+    lamp.publish("$aws/things/lamp/jobs/$next/get", "{}").await;
+    assert_eq!(lamp.json("/$next/get/accepted").await["execution"]["status"], "QUEUED", "no device ends another's job");
+    lamp.publish("ota/things/lamp/report", r#"{"available":true,"version":"2.1.0"}"#).await;
+    let end = std::time::Instant::now() + TIMEOUT;
+    while !String::from_utf8(world.admin("GET", "/api/things", "", b"").await).unwrap().contains("2.1.0") {
+        assert!(std::time::Instant::now() < end, "the report reaches the service");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (_, granted) = Device::with(options(port, "lamp", &authority, None), "$aws/things/lamp/#").await;
+    assert!(!granted, "no certificate");
+    world.service.stop().await;
+}
+
+/// Words that begin with `--`.
+fn used_options(text: &str) -> Vec<String> {
+    let words = text.lines().filter(|line| line.starts_with("ExecStart=") || line.starts_with("ENTRYPOINT"));
+    let words = words.flat_map(|line| line.split(|c: char| c.is_whitespace() || "\"[],".contains(c)));
+    words.filter(|word| word.starts_with("--")).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_service_has_the_options_that_unit_and_container_file_use() {
+    let help = Command::new(env!("CARGO_BIN_EXE_ota-cloud")).args(["serve", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for file in ["ota-cloud.service", "Containerfile"] {
+        let options = used_options(&deployed(file));
+        assert!(options.len() > 3, "{file}: {options:?}");
+        for option in options {
+            assert!(help.contains(&format!("{option} <")), "{file}: {option}");
+        }
+    }
+}
+
+#[test]
+fn systemd_takes_the_unit_and_finds_it_little_exposed() {
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        return skip("systemd-analyze");
+    }
+    let dir = TempDir::new();
+    let file = dir.path().join("ota-cloud.service");
+    let program = ("/usr/local/bin/ota-cloud", env!("CARGO_BIN_EXE_ota-cloud").to_owned());
+    std::fs::write(&file, adapted(&deployed("ota-cloud.service"), &[program])).unwrap();
+    // `verify` prints unknown settings and succeeds; the threshold is tenths of the exposure, of which 100 is the worst.
+    for arguments in [&["verify", "--man=no"][..], &["security", "--offline=true", "--threshold=15"]] {
+        let output = Command::new("systemd-analyze").args(arguments).arg(&file).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        let is_unknown = text.lines().any(|line| line.contains("ota-cloud.service:") && line.contains("Unknown"));
+        assert!(output.status.success() && !is_unknown, "{arguments:?}: {text}");
+    }
+}
