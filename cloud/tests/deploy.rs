@@ -8,18 +8,19 @@ mod authority;
 mod common;
 #[path = "common/device_tls.rs"]
 mod device_tls;
+#[path = "common/mosquitto.rs"]
+mod mosquitto;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use authority::Authority;
 use common::{Device, TIMEOUT, TempDir, TestService, config, skip};
 use device_tls::options;
+use mosquitto::{Mosquitto, free_port};
 use ota_cloud::serve::{Config, ExternalBroker};
 
-/// Debian installs it in a directory that is not in the PATH of ordinary users.
-const MOSQUITTO: [&str; 2] = ["mosquitto", "/usr/sbin/mosquitto"];
 const QUIET: Duration = Duration::from_millis(500);
 
 fn deployed(name: &str) -> String {
@@ -34,18 +35,9 @@ fn adapted(text: &str, parts: &[(&str, String)]) -> String {
     })
 }
 
-struct Mosquitto(Child);
-
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Starts mosquitto with the configuration of `deploy`, in which paths and port are those of this test; `None` if it is not
 /// installed.
-async fn mosquitto(dir: &TempDir, authority: &Authority, port: u16) -> Option<Mosquitto> {
+async fn start(dir: &TempDir, authority: &Authority, port: u16) -> Option<Mosquitto> {
     let at = |name: &str| dir.path().join(name);
     let (cert, key) = authority.issue("broker", &["127.0.0.1"]);
     std::fs::write(at("cert.pem"), cert).unwrap();
@@ -63,25 +55,14 @@ async fn mosquitto(dir: &TempDir, authority: &Authority, port: u16) -> Option<Mo
             ("listener 8883\n", format!("listener {port} 127.0.0.1\nuser root\n")),
         ],
     );
-    std::fs::write(at("mosquitto.conf"), text).unwrap();
-    let broker = MOSQUITTO.iter().find_map(|program| {
-        let run = Command::new(program).arg("-c").arg(at("mosquitto.conf")).stdout(Stdio::null()).spawn();
-        run.ok().map(Mosquitto)
-    })?;
-    let listens = async {
-        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(TIMEOUT, listens).await.expect("mosquitto takes the configuration");
-    Some(broker)
+    Mosquitto::start(dir, port, &text).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn devices_at_mosquitto_reach_their_own_topics_only() {
     let (dir, authority) = (TempDir::new(), Authority::new());
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let Some(_broker) = mosquitto(&dir, &authority, port).await else {
+    let port = free_port();
+    let Some(_broker) = start(&dir, &authority, port).await else {
         return skip("mosquitto");
     };
     let at = |name: &str| dir.path().join(name);

@@ -3,47 +3,37 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/mosquitto.rs"]
+mod mosquitto;
 
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use common::{Device, TempDir, TestService, config};
+use mosquitto::{Mosquitto, free_port};
 use ota_cloud::serve::{Config, ExternalBroker};
 
-/// Debian installs it in a directory that is not in the PATH of ordinary users.
-const PROGRAMS: [&str; 2] = ["mosquitto", "/usr/sbin/mosquitto"];
-
-struct Mosquitto(Child);
-
-impl Mosquitto {
-    /// Returns `None` if mosquitto is not installed.
-    fn start(dir: &TempDir, port: u16) -> Option<Self> {
-        let file = dir.path().join("mosquitto.conf");
-        std::fs::write(&file, format!("listener {port} 127.0.0.1\nallow_anonymous true\n")).unwrap();
-        PROGRAMS.iter().find_map(|program| {
-            let quiet = Command::new(program).arg("-c").arg(&file).stderr(Stdio::null()).stdout(Stdio::null()).spawn();
-            quiet.ok().map(Self)
-        })
+/// Starts it on this port for everybody; `None` if it is not installed.
+async fn start(dir: &TempDir, port: u16) -> Option<Mosquitto> {
+    let broker = Mosquitto::start(dir, port, &format!("listener {port} 127.0.0.1\nallow_anonymous true\n")).await;
+    if broker.is_none() {
+        common::skip("mosquitto");
     }
+    broker
 }
 
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// The service at this broker, and a device.
+async fn service(dir: &TempDir, port: u16) -> (TestService, Device) {
+    let url = format!("mqtt://127.0.0.1:{port}");
+    let external = Some(ExternalBroker { url, ca: None, identity: None });
+    let world = TestService::start(Config { broker: external, ..config(dir.path()) }).await;
+    (world, Device::connect(port, "lamp", "$aws/things/lamp/#").await.0)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_without_a_job_service_is_named() {
-    let dir = TempDir::new();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let Some(_broker) = Mosquitto::start(&dir, port) else {
-        return common::skip("mosquitto");
-    };
-    while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let (dir, port) = (TempDir::new(), free_port());
+    let Some(_broker) = start(&dir, port).await else { return };
     let endpoint = format!("127.0.0.1:{port}");
     let run = move || {
         let ota = Command::new(env!("CARGO_BIN_EXE_ota"))
@@ -60,21 +50,15 @@ async fn a_broker_without_a_job_service_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_service_works_at_mosquitto_and_comes_back_to_it() {
-    let dir = TempDir::new();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let Some(broker) = Mosquitto::start(&dir, port) else {
-        return common::skip("mosquitto");
-    };
-    let url = format!("mqtt://127.0.0.1:{port}");
-    let external = Some(ExternalBroker { url, ca: None, identity: None });
-    let world = TestService::start(Config { broker: external, ..config(dir.path()) }).await;
-    let (mut device, _) = Device::connect(port, "lamp", "$aws/things/lamp/#").await;
+    let (dir, port) = (TempDir::new(), free_port());
+    let Some(broker) = start(&dir, port).await else { return };
+    let (world, mut device) = service(&dir, port).await;
     let image = world.upload(b"image").await;
     world.job("one", &image, r#"["MQTT"]"#).await;
     assert_eq!(device.json("/notify-next").await["execution"]["jobId"], "one");
 
     drop(broker);
-    let _broker = Mosquitto::start(&dir, port).unwrap();
+    let _broker = start(&dir, port).await.unwrap();
     let mut answered = false;
     for _ in 0..50 {
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -94,15 +78,9 @@ async fn the_service_works_at_mosquitto_and_comes_back_to_it() {
 /// This broker passes on no connection of a device.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_at_mosquitto_begins_with_the_first_request_after_a_silence() {
-    let dir = TempDir::new();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let Some(_broker) = Mosquitto::start(&dir, port) else {
-        return common::skip("mosquitto");
-    };
-    let url = format!("mqtt://127.0.0.1:{port}");
-    let external = Some(ExternalBroker { url, ca: None, identity: None });
-    let world = TestService::start(Config { broker: external, ..config(dir.path()) }).await;
-    let (mut device, _) = Device::connect(port, "lamp", "$aws/things/lamp/#").await;
+    let (dir, port) = (TempDir::new(), free_port());
+    let Some(_broker) = start(&dir, port).await else { return };
+    let (world, mut device) = service(&dir, port).await;
     let image = world.upload(b"image").await;
     let release = format!(r#"{{"job":{{"things":["lamp"],"files":[{{"image":"{image}"}}]}}}}"#);
     let json = "Content-Type: application/json\r\n";
