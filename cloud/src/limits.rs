@@ -145,7 +145,10 @@ pub const PAGE_ROWS_MAX: i64 = 100;
 pub const SESSION_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 
 /// Maximum number of sessions of the console; a further sign-in ends the oldest one.
-pub const SESSIONS_MAX: usize = 64;
+pub const SESSIONS_MAX: usize = 512;
+
+/// Maximum number of sessions of one account or token; a further sign-in ends its oldest one.
+pub const SESSIONS_PER_NAME_MAX: usize = 16;
 
 /// Length of a token. Unit: random bytes.
 pub const TOKEN_BYTES: usize = 32;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use crate::limits::{SESSION_LIFETIME, SESSIONS_MAX};
+use crate::limits::{SESSION_LIFETIME, SESSIONS_MAX, SESSIONS_PER_NAME_MAX};
 use crate::serve::access::Principal;
 use crate::serve::files::random_hex;
 use crate::serve::secret::SecretDigest;
@@ -39,7 +39,7 @@ struct Entry {
     begun_at: Instant,
 }
 
-/// The open sessions, at most [`SESSIONS_MAX`].
+/// The open sessions, at most [`SESSIONS_MAX`], of them [`SESSIONS_PER_NAME_MAX`] of one account or token.
 #[derive(Debug)]
 pub struct Sessions {
     /// By the digest of the id: the time of the search reveals nothing about an id.
@@ -54,16 +54,15 @@ impl Default for Sessions {
 }
 
 impl Sessions {
-    /// Begins a session and returns its id; ends the oldest one if there are too many.
+    /// Begins a session and returns its id; ends the oldest one of the same name, or of all, if there are too many.
     pub fn begin(&self, principal: Principal, now: Instant) -> String {
         let id = random_hex::<ID_BYTES>();
         let entry = Entry { principal, form_token: random_hex::<ID_BYTES>(), begun_at: now };
         let mut open = self.open.lock().expect("lock poisoned");
         open.retain(|_, entry| is_open(entry, now));
-        if open.len() >= SESSIONS_MAX {
-            let oldest = open.iter().min_by_key(|(_, entry)| entry.begun_at).map(|(key, _)| *key);
-            oldest.and_then(|key| open.remove(&key));
-        }
+        let name = entry.principal.name.clone();
+        remove_oldest(&mut open, SESSIONS_PER_NAME_MAX, |other| other.principal.name == name);
+        remove_oldest(&mut open, SESSIONS_MAX, |_| true);
         open.insert(SecretDigest::of(&id), entry);
         drop(open);
         self.ended.send_replace(());
@@ -96,6 +95,15 @@ impl Sessions {
     }
 }
 
+/// Makes room for one more of these sessions, of which there are at most `max`.
+fn remove_oldest(open: &mut HashMap<SecretDigest, Entry>, max: usize, is_one: impl Fn(&Entry) -> bool) {
+    let ones = || open.iter().filter(|(_, entry)| is_one(entry));
+    if ones().count() >= max {
+        let oldest = ones().min_by_key(|(_, entry)| entry.begun_at).map(|(key, _)| *key);
+        oldest.and_then(|key| open.remove(&key));
+    }
+}
+
 fn is_open(entry: &Entry, now: Instant) -> bool {
     now.saturating_duration_since(entry.begun_at) < SESSION_LIFETIME
 }
@@ -108,7 +116,11 @@ mod tests {
     use std::time::Duration;
 
     fn ann() -> Principal {
-        Principal { name: "ann".into(), role: Role::Viewer, credential: Credential::DataToken }
+        named("ann")
+    }
+
+    fn named(name: &str) -> Principal {
+        Principal { name: name.into(), role: Role::Viewer, credential: Credential::DataToken }
     }
 
     #[test]
@@ -129,8 +141,19 @@ mod tests {
     fn a_sign_in_beyond_the_limit_ends_the_oldest_session() {
         let (sessions, begin) = (Sessions::default(), Instant::now());
         let at = |i: usize| begin + Duration::from_secs(i as u64);
-        let ids: Vec<String> = (0..=SESSIONS_MAX).map(|i| sessions.begin(ann(), at(i))).collect();
+        let ids: Vec<String> = (0..=SESSIONS_MAX).map(|i| sessions.begin(named(&i.to_string()), at(i))).collect();
         let open = ids.iter().filter(|id| sessions.find(id, at(SESSIONS_MAX)).is_some()).count();
         assert_eq!((open, sessions.find(&ids[0], begin).is_none()), (SESSIONS_MAX, true));
+    }
+
+    #[test]
+    fn many_sign_ins_of_one_end_no_session_of_another() {
+        let (sessions, begin) = (Sessions::default(), Instant::now());
+        let other = sessions.begin(ann(), begin);
+        let at = |i: usize| begin + Duration::from_secs(i as u64);
+        let ids: Vec<String> = (0..2 * SESSIONS_MAX).map(|i| sessions.begin(named("eve"), at(i))).collect();
+        assert!(sessions.find(&other, begin).is_some());
+        let open = ids.iter().filter(|id| sessions.find(id, begin).is_some()).count();
+        assert_eq!(open, SESSIONS_PER_NAME_MAX);
     }
 }
