@@ -299,7 +299,7 @@ pub struct Event {
     pub seq: i64,
     /// Time. Milliseconds since 1970.
     pub at_ms: u64,
-    /// Kind of object: `image`, `job`, `execution`, `thing`, `group`, `access`, `access key`.
+    /// Kind of object: `image`, `job`, `execution`, `thing`, `group`, `stream`, `access`.
     pub kind: String,
     /// The account or token that made the change; absent if a device or the service did.
     #[serde(skip_serializing_if = "Option::is_none", default)]

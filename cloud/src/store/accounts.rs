@@ -3,7 +3,7 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Store, StoreError, Tx, events, int, uint};
+use super::{Store, StoreError, int, uint};
 use crate::model::{AuditNote, Holder};
 use crate::role::Role;
 
@@ -170,13 +170,6 @@ impl Store {
         let text = format!("{} {name} removed", kind.as_str());
         self.commit_with_note(tx, &AuditNote::new("access", text).by(by)).await?;
         Ok(true)
-    }
-
-    async fn commit_with_note(&self, mut tx: Tx<'_>, note: &AuditNote) -> Result<(), StoreError> {
-        let seq = events::add(&mut tx, note).await?;
-        tx.commit().await?;
-        self.announce(seq);
-        Ok(())
     }
 }
 

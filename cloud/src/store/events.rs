@@ -48,6 +48,14 @@ impl Store {
         });
     }
 
+    /// Ends a transaction with an event about it.
+    pub(super) async fn commit_with_note(&self, mut tx: Tx<'_>, note: &AuditNote) -> Result<(), StoreError> {
+        let seq = add(&mut tx, note).await?;
+        tx.commit().await?;
+        self.announce(seq);
+        Ok(())
+    }
+
     /// Returns the events after number `after`, oldest first, at most [`EVENTS_PER_ANSWER_MAX`].
     ///
     /// `job_id`: only events of this job.

@@ -3,21 +3,19 @@
 use sqlx::Row;
 
 use super::jobs::{add_waiting, insert_executions, insert_things};
-use super::{Store, StoreError, Tx, int, uint};
+use super::{Store, StoreError, Tx, events, uint};
+use crate::model::{AuditNote, Group};
 
 impl Store {
-    /// Creates a group unless it exists.
-    pub async fn create_group(&self, name: &str, now_s: u64) -> Result<(), StoreError> {
-        sqlx::query("INSERT OR IGNORE INTO groups (name, created_at_s) VALUES ($1, $2)")
-            .bind(name)
-            .bind(int(now_s))
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+    /// Creates a group unless it exists; `by`: the account or token that does it.
+    pub async fn create_group(&self, name: &str, by: &str, now_s: u64) -> Result<(), StoreError> {
+        let group = Group { name: name.to_owned(), description: None, created_at_s: now_s };
+        self.create_group_with(&group, by).await.map(drop)
     }
 
-    /// Removes a group. Its things and their executions stay. Returns whether it existed.
-    pub async fn delete_group(&self, name: &str) -> Result<bool, StoreError> {
+    /// Removes a group. Its things and their executions stay. Returns whether it existed; `by`: the account or token that does
+    /// it.
+    pub async fn delete_group(&self, name: &str, by: &str) -> Result<bool, StoreError> {
         let mut tx = self.pool.begin().await?;
         for statement in
             ["DELETE FROM group_members WHERE group_name = $1", "DELETE FROM job_groups WHERE group_name = $1"]
@@ -25,8 +23,11 @@ impl Store {
             sqlx::query(statement).bind(name).execute(&mut *tx).await?;
         }
         let done = sqlx::query("DELETE FROM groups WHERE name = $1").bind(name).execute(&mut *tx).await?;
-        tx.commit().await?;
-        Ok(done.rows_affected() > 0)
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        self.commit_with_note(tx, &note(name, "deleted", by)).await?;
+        Ok(true)
     }
 
     /// Returns all groups, sorted by name, with the number of their members.
@@ -53,30 +54,33 @@ impl Store {
     }
 
     /// Adds things to a group that exists, and gives those a queued execution of each continuous job of the group that have
-    /// none; of a job that is paused or has maintenance windows, they wait for one. Returns the new executions as thing and job.
+    /// none; of a job that is paused or has maintenance windows, they wait for one. Returns the new executions as thing and job;
+    /// `by`: the account or token that does it.
     ///
     /// Errors: nothing was changed.
     pub async fn add_members(
         &self,
         name: &str,
         things: &[String],
+        by: &str,
         now_s: u64,
     ) -> Result<Vec<(String, String)>, StoreError> {
         let mut tx = self.pool.begin().await?;
         let list = serde_json::json!(things).to_string();
         insert_things(&mut tx, things, now_s).await?;
-        sqlx::query("INSERT OR IGNORE INTO group_members (group_name, thing) SELECT $1, value FROM json_each($2)")
-            .bind(name)
-            .bind(&list)
-            .execute(&mut *tx)
-            .await?;
+        let joined = "INSERT OR IGNORE INTO group_members (group_name, thing) SELECT $1, value FROM json_each($2)";
+        let joined = sqlx::query(joined).bind(name).bind(&list).execute(&mut *tx).await?.rows_affected();
+        let mut newest = match joined {
+            0 => 0,
+            _ => events::add(&mut tx, &note(name, &change("joined", joined, things), by)).await?,
+        };
         let jobs: Vec<(String, bool)> = sqlx::query_as(
             "SELECT j.id, j.paused OR json_extract(j.config, '$.schedulingConfig.maintenanceWindows') IS NOT NULL FROM job_groups g JOIN jobs j ON j.id = g.job_id WHERE g.group_name = $1 AND j.canceled = 0 ORDER BY j.seq",
         )
         .bind(name)
         .fetch_all(&mut *tx)
         .await?;
-        let (mut created, mut newest) = (Vec::new(), 0);
+        let mut created = Vec::new();
         for (job, waits) in jobs {
             let without = without_execution(&mut tx, &job, &list).await?;
             if waits {
@@ -91,17 +95,33 @@ impl Store {
         Ok(created)
     }
 
-    /// Removes things from a group. Their executions stay. Returns whether there is such a group.
-    pub async fn remove_members(&self, name: &str, things: &[String]) -> Result<bool, StoreError> {
+    /// Removes things from a group. Their executions stay. Returns whether there is such a group; `by`: the account or token that
+    /// does it.
+    pub async fn remove_members(&self, name: &str, things: &[String], by: &str) -> Result<bool, StoreError> {
         if self.members(name).await?.is_none() {
             return Ok(false);
         }
-        sqlx::query("DELETE FROM group_members WHERE group_name = $1 AND thing IN (SELECT value FROM json_each($2))")
-            .bind(name)
-            .bind(serde_json::json!(things).to_string())
-            .execute(&self.pool)
-            .await?;
+        let mut tx = self.pool.begin().await?;
+        let left = "DELETE FROM group_members WHERE group_name = $1 AND thing IN (SELECT value FROM json_each($2))";
+        let list = serde_json::json!(things).to_string();
+        let left = sqlx::query(left).bind(name).bind(list).execute(&mut *tx).await?.rows_affected();
+        if left > 0 {
+            self.commit_with_note(tx, &note(name, &change("left", left, things), by)).await?;
+        }
         Ok(true)
+    }
+}
+
+fn note(group: &str, text: &str, by: &str) -> AuditNote {
+    AuditNote::new("group", format!("{group}: {text}")).by(by)
+}
+
+/// `lamp joined`, `7 things joined`.
+fn change(what: &str, count: u64, things: &[String]) -> String {
+    match (count, things) {
+        (1, [thing]) => format!("{thing} {what}"),
+        (1, _) => format!("1 thing {what}"),
+        _ => format!("{count} things {what}"),
     }
 }
 

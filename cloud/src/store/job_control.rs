@@ -21,10 +21,7 @@ impl Store {
         let mut tx = self.pool.begin().await?;
         sqlx::query("UPDATE jobs SET paused = $1 WHERE id = $2").bind(paused).bind(id).execute(&mut *tx).await?;
         let text = if paused { "paused" } else { "resumed" };
-        let seq = events::add(&mut tx, &AuditNote::new("job", text).by(by).of_job(id)).await?;
-        tx.commit().await?;
-        self.announce(seq);
-        Ok(())
+        self.commit_with_note(tx, &AuditNote::new("job", text).by(by).of_job(id)).await
     }
 
     /// Replaces each execution of a job that is FAILED, REJECTED or TIMED_OUT by the next one of its thing, which is queued, unless

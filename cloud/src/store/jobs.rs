@@ -171,7 +171,8 @@ impl Store {
         Ok(Counts { waiting: uint(waiting, "waiting")?, executions })
     }
 
-    /// Returns the releases, the jobs with a configuration, and those that were paused, that have things or executions left, or may get some, oldest first.
+    /// Returns the releases, the jobs with a configuration, and those that were paused, that have things or executions left,
+    /// or may get some, oldest first.
     pub async fn unfinished_rollouts(&self) -> Result<Vec<Job>, StoreError> {
         let rows = sqlx::query(
             "SELECT id, document, stream, timeout_s, canceled, created_at_s, config, continuous, details, paused FROM jobs

@@ -58,8 +58,9 @@ impl Store {
         rows.iter().map(thing).collect()
     }
 
-    /// Creates a thing; returns false if it exists, and then changes nothing.
-    pub async fn create_thing(&self, created: &Thing, now_s: u64) -> Result<bool, StoreError> {
+    /// Creates a thing; returns false if it exists, and then changes nothing. `by`: the account or token that does it.
+    pub async fn create_thing(&self, created: &Thing, by: &str, now_s: u64) -> Result<bool, StoreError> {
+        let mut tx = self.pool.begin().await?;
         let done = sqlx::query(
             "INSERT OR IGNORE INTO things (name, created_at_s, attributes, version) VALUES ($1, $2, $3, $4)",
         )
@@ -67,22 +68,32 @@ impl Store {
         .bind(int(now_s))
         .bind(json(&created.attributes))
         .bind(int(created.version))
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
-        Ok(done.rows_affected() > 0)
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let note = AuditNote::new("thing", "created").by(by).of_thing(created.name.as_str());
+        self.commit_with_note(tx, &note).await?;
+        Ok(true)
     }
 
-    /// Replaces the attributes of a thing by those of its next version.
+    /// Replaces the attributes of a thing by those of its next version; `by`: the account or token that does it.
     ///
     /// Errors: `Stale` unless the stored version is the preceding one.
-    pub async fn update_thing(&self, next: &Thing) -> Result<(), StoreError> {
+    pub async fn update_thing(&self, next: &Thing, by: &str) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin().await?;
         let done = sqlx::query("UPDATE things SET attributes = $1, version = $2 WHERE name = $3 AND version = $2 - 1")
             .bind(json(&next.attributes))
             .bind(int(next.version))
             .bind(next.name.as_str())
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await?;
-        if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Stale) }
+        if done.rows_affected() != 1 {
+            return Err(StoreError::Stale);
+        }
+        let note = AuditNote::new("thing", "attributes changed").by(by).of_thing(next.name.as_str());
+        self.commit_with_note(tx, &note).await
     }
 
     /// Removes a thing with its executions and from its groups; its events stay.
@@ -119,15 +130,20 @@ impl Store {
         row.map(group).transpose()
     }
 
-    /// Creates a group; returns false if it exists, and then changes nothing.
-    pub async fn create_group_with(&self, group: &Group) -> Result<bool, StoreError> {
+    /// Creates a group; returns false if it exists, and then changes nothing. `by`: the account or token that does it.
+    pub async fn create_group_with(&self, group: &Group, by: &str) -> Result<bool, StoreError> {
+        let mut tx = self.pool.begin().await?;
         let done = sqlx::query("INSERT OR IGNORE INTO groups (name, description, created_at_s) VALUES ($1, $2, $3)")
             .bind(group.name.as_str())
             .bind(group.description.as_deref())
             .bind(int(group.created_at_s))
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await?;
-        Ok(done.rows_affected() > 0)
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        self.commit_with_note(tx, &AuditNote::new("group", format!("{}: created", group.name)).by(by)).await?;
+        Ok(true)
     }
 
     /// Returns names of groups after `after` that begin with `prefix`, sorted, at most `limit`; only those with `member`, if it
@@ -177,4 +193,49 @@ fn thing(row: &SqliteRow) -> Result<Thing, StoreError> {
         attributes: serde_json::from_str(&attributes).map_err(|_| StoreError::Damaged { column: "attributes" })?,
         version: uint(row.try_get(2)?, "version")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::DATABASE_BYTES_MAX;
+    use crate::model::Stream;
+    use crate::testing::TempDir;
+
+    #[tokio::test]
+    async fn each_change_of_a_thing_a_group_and_a_stream_names_who_made_it() {
+        let dir = TempDir::new();
+        let store = Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap();
+        let thing = Thing { name: "lamp".into(), attributes: BTreeMap::new(), version: 1 };
+        let (description, role_arn) = (None, String::new());
+        let stream = Stream { id: "s".into(), description, role_arn, created_at_s: 1 };
+        let (lamp, both) = (["lamp".to_owned()], ["lamp".to_owned(), "door".to_owned()]);
+        for _ in ["made", "without an effect"] {
+            store.create_thing(&thing, "ann", 1).await.unwrap();
+            store.create_group("lights", "ann", 1).await.unwrap();
+            store.add_members("lights", &both, "bob", 1).await.unwrap();
+            store.create_stream(&stream, &[], "ann").await.unwrap();
+        }
+        store.update_thing(&Thing { version: 2, ..thing }, "bob").await.unwrap();
+        for _ in ["made", "without an effect"] {
+            store.remove_members("lights", &lamp, "ann").await.unwrap();
+        }
+        for _ in ["made", "without an effect"] {
+            store.delete_group("lights", "bob").await.unwrap();
+            store.delete_stream("s", "bob").await.unwrap();
+        }
+        let events = store.events_after(0, None).await.unwrap();
+        let found: Vec<_> = events.iter().map(|e| (e.kind.as_str(), e.text.as_str(), e.by.as_deref())).collect();
+        let expected = [
+            ("thing", "created", "ann"),
+            ("group", "lights: created", "ann"),
+            ("group", "lights: 2 things joined", "bob"),
+            ("stream", "s: created", "ann"),
+            ("thing", "attributes changed", "bob"),
+            ("group", "lights: lamp left", "ann"),
+            ("group", "lights: deleted", "bob"),
+            ("stream", "s: deleted", "bob"),
+        ];
+        assert_eq!(found, expected.map(|(kind, text, by)| (kind, text, Some(by))));
+    }
 }

@@ -4,11 +4,12 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::{Store, StoreError, int, uint};
-use crate::model::{ObjectName, Stream, StreamObject};
+use crate::model::{AuditNote, ObjectName, Stream, StreamObject};
 
 impl Store {
-    /// Stores a stream with its files; returns false if there is one with this id, and then changes nothing.
-    pub async fn create_stream(&self, stream: &Stream, files: &[StreamObject]) -> Result<bool, StoreError> {
+    /// Stores a stream with its files; returns false if there is one with this id, and then changes nothing. `by`: the account or
+    /// token that does it.
+    pub async fn create_stream(&self, stream: &Stream, files: &[StreamObject], by: &str) -> Result<bool, StoreError> {
         let mut tx = self.pool.begin().await?;
         let done = sqlx::query(
             "INSERT OR IGNORE INTO streams (id, description, role_arn, created_at_s) VALUES ($1, $2, $3, $4)",
@@ -34,7 +35,7 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         }
-        tx.commit().await?;
+        self.commit_with_note(tx, &note(&stream.id, "created", by)).await?;
         Ok(true)
     }
 
@@ -77,15 +78,22 @@ impl Store {
         rows.iter().map(stream).collect()
     }
 
-    /// Removes a stream; returns whether it existed.
-    pub async fn delete_stream(&self, id: &str) -> Result<bool, StoreError> {
+    /// Removes a stream; returns whether it existed. `by`: the account or token that does it.
+    pub async fn delete_stream(&self, id: &str, by: &str) -> Result<bool, StoreError> {
         let mut tx = self.pool.begin().await?;
         sqlx::query("DELETE FROM stream_objects WHERE stream = $1").bind(id).execute(&mut *tx).await?;
         let done = sqlx::query("DELETE FROM streams WHERE id = $1").bind(id).execute(&mut *tx).await?;
-        tx.commit().await?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        self.commit_with_note(tx, &note(id, "deleted", by)).await?;
         self.streams_changed();
-        Ok(done.rows_affected() > 0)
+        Ok(true)
     }
+}
+
+fn note(id: &str, text: &str, by: &str) -> AuditNote {
+    AuditNote::new("stream", format!("{id}: {text}")).by(by)
 }
 
 fn stream(row: &SqliteRow) -> Result<Stream, StoreError> {
@@ -141,8 +149,8 @@ mod tests {
         create_job(&store, "twice", "lamp", names_it).await;
         create_job(&store, "other", "door", r#"{"afr_ota":{"streamname":"second"},"streamname":"first"}"#).await;
         assert!(store.stream_files("lamp", "first").await.unwrap().is_empty(), "it is created later");
-        assert!(store.create_stream(&stream, &files).await.unwrap());
-        assert!(!store.create_stream(&stream, &[]).await.unwrap());
+        assert!(store.create_stream(&stream, &files, "ann").await.unwrap());
+        assert!(!store.create_stream(&stream, &[], "ann").await.unwrap());
 
         let found = store.stream_files("lamp", "first").await.unwrap();
         assert_eq!((found.len(), found[0].file_id, found[0].size_bytes), (1, 3, 9));
@@ -151,7 +159,7 @@ mod tests {
         assert_eq!(store.delete_job(&job, "test").await.unwrap(), ["lamp"]);
         assert_ne!(store.stream_changes(), before);
         assert_eq!(store.stream_files("lamp", "first").await.unwrap().len(), 1, "of the other job");
-        assert!(store.delete_stream("first").await.unwrap());
+        assert!(store.delete_stream("first", "ann").await.unwrap());
         assert!(store.stream_files("lamp", "first").await.unwrap().is_empty());
     }
 }

@@ -108,7 +108,7 @@ async fn create(
     check_text("roleArn", Some(&request.role_arn))?;
     let files = objects(&app, request.files).await?;
     let stream = Stream { id, description: request.description, role_arn: request.role_arn, created_at_s: now_s() };
-    if !app.store.create_stream(&stream, &files).await? {
+    if !app.store.create_stream(&stream, &files, &caller.key_id).await? {
         return Err(AwsError::new(Code::ResourceAlreadyExists, format!("there is a stream {}", stream.id)));
     }
     Ok(Json(Row::new(&caller.region, stream)))
@@ -194,8 +194,12 @@ async fn list(
     Ok(Json(StreamPage { streams, next_token }))
 }
 
-async fn delete(State(app): State<Arc<App>>, Names(id): Names<String>) -> Result<Json<Empty>, AwsError> {
-    match app.store.delete_stream(&id).await? {
+async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Names(id): Names<String>,
+) -> Result<Json<Empty>, AwsError> {
+    match app.store.delete_stream(&id, &caller.key_id).await? {
         true => Ok(Json(Empty {})),
         false => Err(AwsError::not_found(format!("there is no stream {id}"))),
     }

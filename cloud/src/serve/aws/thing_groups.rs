@@ -79,7 +79,7 @@ async fn create(
     let description = request.thing_group_properties.thing_group_description;
     check_text("thingGroupDescription", description.as_deref())?;
     let group = Group { name, description, created_at_s: now_s() };
-    if !app.store.create_group_with(&group).await? {
+    if !app.store.create_group_with(&group, &caller.key_id).await? {
         // As at AWS, the same request again is not an error.
         let stored = app.store.group(&group.name).await?;
         if stored.is_none_or(|stored| stored.description != group.description) {
@@ -127,8 +127,12 @@ async fn describe(
 }
 
 /// As at AWS, a group that does not exist is no error.
-async fn delete(State(app): State<Arc<App>>, Names(name): Names<String>) -> Result<Json<Empty>, AwsError> {
-    app.jobs.delete_group(name).await?;
+async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Names(name): Names<String>,
+) -> Result<Json<Empty>, AwsError> {
+    app.jobs.delete_group(name, &caller.key_id).await?;
     Ok(Json(Empty {}))
 }
 
@@ -258,17 +262,25 @@ fn named(name: Option<String>, arn: Option<String>, kind: &str) -> Result<String
     }
 }
 
-async fn add(State(app): State<Arc<App>>, Body(request): Body<Membership>) -> Result<Json<Empty>, AwsError> {
+async fn add(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Body(request): Body<Membership>,
+) -> Result<Json<Empty>, AwsError> {
     let (group, thing) = request.names()?;
     let things = vec![thing];
     known_things(&app, &things).await?;
-    app.jobs.join(group, things).await?;
+    app.jobs.join(group, things, &caller.key_id).await?;
     Ok(Json(Empty {}))
 }
 
-async fn remove(State(app): State<Arc<App>>, Body(request): Body<Membership>) -> Result<Json<Empty>, AwsError> {
+async fn remove(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Body(request): Body<Membership>,
+) -> Result<Json<Empty>, AwsError> {
     let (group, thing) = request.names()?;
-    match app.store.remove_members(&group, &[thing]).await? {
+    match app.store.remove_members(&group, &[thing], &caller.key_id).await? {
         true => Ok(Json(Empty {})),
         false => Err(AdminError::NoGroup(group).into()),
     }

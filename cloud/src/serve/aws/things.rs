@@ -127,7 +127,7 @@ async fn create(
     ThingName::new(&name).map_err(|error| AwsError::invalid(format!("thing: {error}")))?;
     request.check()?;
     let thing = Thing { name, attributes: changed(BTreeMap::new(), request.attribute_payload)?, version: 1 };
-    if !app.store.create_thing(&thing, now_s()).await? {
+    if !app.store.create_thing(&thing, &caller.key_id, now_s()).await? {
         // As at AWS, the same request again is not an error.
         let stored = app.store.thing(&thing.name).await?;
         if stored.is_none_or(|stored| stored.attributes != thing.attributes) {
@@ -154,6 +154,7 @@ async fn describe(
 
 async fn update(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Names(name): Names<String>,
     Body(request): Body<ThingChange>,
 ) -> Result<Json<Empty>, AwsError> {
@@ -163,7 +164,8 @@ async fn update(
         return Err(AdminError::Version { expected, got: thing.version }.into());
     }
     let attributes = changed(thing.attributes, request.attribute_payload)?;
-    app.store.update_thing(&Thing { attributes, version: thing.version + 1, name: thing.name }).await?;
+    let next = Thing { attributes, version: thing.version + 1, name: thing.name };
+    app.store.update_thing(&next, &caller.key_id).await?;
     Ok(Json(Empty {}))
 }
 

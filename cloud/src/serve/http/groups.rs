@@ -6,13 +6,14 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 
 use super::app::App;
 use super::failure::{refused, store_failure};
 use super::parts::Body;
 use crate::api::{GroupList, GroupRow, GroupView, Members};
 use crate::clock::now_s;
+use crate::serve::access::Principal;
 use crate::serve::jobs::admin_error::AdminError;
 use crate::serve::jobs::groups::check_name;
 
@@ -42,33 +43,51 @@ async fn show(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response
     }
 }
 
-async fn create(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response {
+async fn create(
+    State(app): State<Arc<App>>,
+    Extension(sender): Extension<Principal>,
+    Path(name): Path<String>,
+) -> Response {
     if let Err(error) = check_name(&name) {
         return refused(&error);
     }
-    match app.store.create_group(&name, now_s()).await {
+    match app.store.create_group(&name, &sender.name, now_s()).await {
         Ok(()) => (StatusCode::CREATED, Json(GroupView { name, things: Vec::new() })).into_response(),
         Err(error) => store_failure(&error),
     }
 }
 
-async fn delete(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response {
-    match app.jobs.delete_group(name.clone()).await {
+async fn delete(
+    State(app): State<Arc<App>>,
+    Extension(sender): Extension<Principal>,
+    Path(name): Path<String>,
+) -> Response {
+    match app.jobs.delete_group(name.clone(), &sender.name).await {
         Ok(true) => StatusCode::NO_CONTENT.into_response(),
         Ok(false) => refused(&AdminError::NoGroup(name)),
         Err(error) => refused(&error),
     }
 }
 
-async fn add(State(app): State<Arc<App>>, Path(name): Path<String>, Body(members): Body<Members>) -> Response {
-    match app.jobs.join(name, members.things).await {
+async fn add(
+    State(app): State<Arc<App>>,
+    Extension(sender): Extension<Principal>,
+    Path(name): Path<String>,
+    Body(members): Body<Members>,
+) -> Response {
+    match app.jobs.join(name, members.things, &sender.name).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => refused(&error),
     }
 }
 
-async fn remove(State(app): State<Arc<App>>, Path(name): Path<String>, Body(members): Body<Members>) -> Response {
-    match app.store.remove_members(&name, &members.things).await {
+async fn remove(
+    State(app): State<Arc<App>>,
+    Extension(sender): Extension<Principal>,
+    Path(name): Path<String>,
+    Body(members): Body<Members>,
+) -> Response {
+    match app.store.remove_members(&name, &members.things, &sender.name).await {
         Ok(true) => StatusCode::NO_CONTENT.into_response(),
         Ok(false) => refused(&AdminError::NoGroup(name)),
         Err(error) => store_failure(&error),

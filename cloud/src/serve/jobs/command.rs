@@ -26,10 +26,10 @@ pub enum Command {
     Pause { id: String, paused: bool, by: String, done: Answer<()> },
     /// Request of an account or token: queue the executions of a job again that failed.
     Retry { id: String, by: String, done: Answer<RetryResponse> },
-    /// Admin request: delete a group; whether it existed.
-    DeleteGroup { group: String, done: Answer<bool> },
-    /// Admin request: add things to a group.
-    Join { group: String, things: Vec<String>, done: Answer<()> },
+    /// Request of an account or token: delete a group; whether it existed.
+    DeleteGroup { group: String, by: String, done: Answer<bool> },
+    /// Request of an account or token: add things to a group.
+    Join { group: String, things: Vec<String>, by: String, done: Answer<()> },
     /// Request of an access key: another change of a job or an execution.
     Change { change: JobChange, by: String, done: Answer<()> },
     /// Request of a device over HTTP.

@@ -110,26 +110,27 @@ impl JobsHandle {
         self.ask(|done| Command::Retry { id, by: by.to_owned(), done }).await
     }
 
-    /// Adds things to a group. They have the executions of its continuous jobs when this returns, and are notified afterwards.
+    /// Adds things to a group for the account or token `by`. They have the executions of its continuous jobs when this
+    /// returns, and are notified afterwards.
     ///
     /// Errors: see [`AdminError`].
     ///
     /// # Cancel safety
     ///
     /// Dropping the future does not undo it.
-    pub async fn join(&self, group: String, things: Vec<String>) -> Result<(), AdminError> {
-        self.ask(|done| Command::Join { group, things, done }).await
+    pub async fn join(&self, group: String, things: Vec<String>, by: &str) -> Result<(), AdminError> {
+        self.ask(|done| Command::Join { group, things, by: by.to_owned(), done }).await
     }
 
-    /// Deletes a group; returns whether it existed.
+    /// Deletes a group for the account or token `by`; returns whether it existed.
     ///
     /// Errors: see [`AdminError`].
     ///
     /// # Cancel safety
     ///
     /// Dropping the future does not undo it.
-    pub async fn delete_group(&self, group: String) -> Result<bool, AdminError> {
-        self.ask(|done| Command::DeleteGroup { group, done }).await
+    pub async fn delete_group(&self, group: String, by: &str) -> Result<bool, AdminError> {
+        self.ask(|done| Command::DeleteGroup { group, by: by.to_owned(), done }).await
     }
 
     /// Makes a change of a job or an execution for the access key `by`. It is stored when this returns; things are notified afterwards.

@@ -159,11 +159,11 @@ impl JobActor {
                     response
                 }));
             }
-            Command::DeleteGroup { group, done } => {
-                let _ = done.send(self.jobs.delete_group(&group).await);
+            Command::DeleteGroup { group, by, done } => {
+                let _ = done.send(self.jobs.delete_group(&group, &by).await);
             }
-            Command::Join { group, things, done } => {
-                let joined = self.jobs.join(&group, &things, now_s()).await;
+            Command::Join { group, things, by, done } => {
+                let joined = self.jobs.join(&group, &things, &by, now_s()).await;
                 let _ = done.send(joined.map(|due| self.notify_queue.add(due)));
             }
             Command::Change { change, by, done } => {

@@ -152,8 +152,8 @@ impl RunningJob {
         self.is_paused || !maintenance::is_open(self.config.windows(), now_s)
     }
 
-    /// Returns whether a thing gets an execution with its session now; otherwise it gets it when the rate allows it and the job is
-    /// not held, after those whose session began before.
+    /// Returns whether a thing gets an execution with its session now; otherwise it gets it when the rate allows it and the
+    /// job is not held, after those whose session began before.
     fn has_turn(&mut self, thing: &str, now: Instant, now_s: u64) -> bool {
         let has_rate = self.config.rollout.is_some();
         if !self.is_held(now_s) && (!has_rate || self.in_session.is_empty() && self.turns(1, now) == 1) {

@@ -274,9 +274,9 @@ impl JobService {
         Ok((due, pinned))
     }
 
-    /// Deletes a group; returns whether it existed. Its jobs stay.
-    pub async fn delete_group(&self, group: &str) -> Result<bool, AdminError> {
-        Ok(self.store.delete_group(group).await?)
+    /// Deletes a group for the account or token `by`; returns whether it existed. Its jobs stay.
+    pub async fn delete_group(&self, group: &str, by: &str) -> Result<bool, AdminError> {
+        Ok(self.store.delete_group(group, by).await?)
     }
 
     /// Makes a change of a job or an execution for the access key `by`.
@@ -286,16 +286,22 @@ impl JobService {
         changes::apply(&self.store, change, by, now_s).await
     }
 
-    /// Adds things to a group. Those without an execution of a continuous job of the group get one; returns the
-    /// notifications owed.
+    /// Adds things to a group for the account or token `by`. Those without an execution of a continuous job of the group get
+    /// one; returns the notifications owed.
     ///
     /// Errors: `NoGroup`; `Bad` for a name; `Store`, and then nothing was changed.
-    pub async fn join(&self, group: &str, things: &[String], now_s: u64) -> Result<Vec<PendingNotify>, AdminError> {
+    pub async fn join(
+        &self,
+        group: &str,
+        things: &[String],
+        by: &str,
+        now_s: u64,
+    ) -> Result<Vec<PendingNotify>, AdminError> {
         groups::check_things(things)?;
         if self.store.members(group).await?.is_none() {
             return Err(AdminError::NoGroup(group.to_owned()));
         }
-        let created = self.store.add_members(group, things, now_s).await?;
+        let created = self.store.add_members(group, things, by, now_s).await?;
         let owed = |(thing, job)| PendingNotify { thing, list: true, first: NextChange::If(job) };
         Ok(created.into_iter().map(owed).collect())
     }

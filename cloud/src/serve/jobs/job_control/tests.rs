@@ -97,32 +97,32 @@ async fn a_paused_job_reaches_no_further_thing_until_it_is_resumed_also_after_a_
 async fn things_that_join_a_paused_job_get_it_when_it_is_resumed() {
     let (dir, now) = (TempDir::new(), Instant::now());
     let jobs = service(&dir).await;
-    jobs.store.create_group("lights", NOW_S).await.unwrap();
+    jobs.store.create_group("lights", "ann", NOW_S).await.unwrap();
     let job = NewJob { groups: vec!["lights".into()], continuous: true, ..new_job(JobConfig::default()) };
     jobs.create("one", &NewJob { things: Vec::new(), ..job }, "ann").await.unwrap();
     let mut rollouts = restarted(&jobs, now).await;
     follow(&mut rollouts, jobs.set_paused("one", true, "ann").await.unwrap(), now);
-    assert!(jobs.join("lights", &["lamp".into(), "star".into()], NOW_S).await.unwrap().is_empty());
-    assert!(jobs.join("lights", &["lamp".into(), "moon".into()], NOW_S).await.unwrap().is_empty());
+    assert!(jobs.join("lights", &["lamp".into(), "star".into()], "ann", NOW_S).await.unwrap().is_empty());
+    assert!(jobs.join("lights", &["lamp".into(), "moon".into()], "ann", NOW_S).await.unwrap().is_empty());
     assert_eq!(notified(&mut rollouts, &jobs, now).await, [""; 0]);
     let mut rollouts = restarted(&jobs, now).await;
     follow(&mut rollouts, jobs.set_paused("one", false, "ann").await.unwrap(), now);
     assert_eq!(notified(&mut rollouts, &jobs, now).await, ["lamp", "star", "moon"]);
-    assert_eq!(jobs.join("lights", &["sun".into()], NOW_S).await.unwrap().len(), 1);
+    assert_eq!(jobs.join("lights", &["sun".into()], "ann", NOW_S).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn things_that_join_a_job_wait_for_its_maintenance_window() {
     let (dir, now) = (TempDir::new(), Instant::now());
     let jobs = service(&dir).await;
-    jobs.store.create_group("lights", NOW_S).await.unwrap();
+    jobs.store.create_group("lights", "ann", NOW_S).await.unwrap();
     // 2023-11-14 22:13:20 UTC is `NOW_S`.
     let maintenance_windows = vec![MaintenanceWindow::new("cron(15 22 * * ? *)", 60).unwrap()];
     let schedule = ScheduleConfig { maintenance_windows, ..ScheduleConfig::default() };
     let config = JobConfig { schedule: Some(schedule), ..JobConfig::default() };
     let job = NewJob { groups: vec!["lights".into()], continuous: true, ..new_job(config) };
     jobs.create("one", &NewJob { things: Vec::new(), ..job }, "ann").await.unwrap();
-    assert!(jobs.join("lights", &["lamp".into()], NOW_S).await.unwrap().is_empty());
+    assert!(jobs.join("lights", &["lamp".into()], "ann", NOW_S).await.unwrap().is_empty());
     let mut rollouts = restarted(&jobs, now).await;
     assert_eq!(notified(&mut rollouts, &jobs, now).await, [""; 0]);
     assert_eq!(rollouts.advance(&jobs, Duration::MAX, now, NOW_S + 100).await.due.len(), 1);

@@ -356,7 +356,7 @@ async fn a_change_of_a_version_that_is_gone_is_not_written() {
 #[tokio::test]
 async fn invalid_jobs_are_rejected_with_the_reason() {
     let world = TestService::new().await;
-    world.jobs.store.create_group("none", NOW_S).await.unwrap();
+    world.jobs.store.create_group("none", "ann", NOW_S).await.unwrap();
     let bad = [
         ("a b", new_job(), "jobId"),
         ("one", NewJob { things: vec![], ..new_job() }, "0 things"),
@@ -438,9 +438,9 @@ async fn an_execution_of_a_cancelled_job_is_not_retried() {
 async fn a_job_for_a_group_is_for_its_members_and_a_continuous_one_for_those_that_join() {
     let world = TestService::new().await;
     let (jobs, store) = (&world.jobs, &world.jobs.store);
-    assert!(matches!(jobs.join("lights", &["lamp".into()], NOW_S).await, Err(AdminError::NoGroup(_))));
-    store.create_group("lights", NOW_S).await.unwrap();
-    jobs.join("lights", &["lamp".into(), "bulb".into()], NOW_S).await.unwrap();
+    assert!(matches!(jobs.join("lights", &["lamp".into()], "ann", NOW_S).await, Err(AdminError::NoGroup(_))));
+    store.create_group("lights", "ann", NOW_S).await.unwrap();
+    jobs.join("lights", &["lamp".into(), "bulb".into()], "ann", NOW_S).await.unwrap();
     let of_group = |continuous| NewJob {
         things: vec!["lamp".into(), "door".into()],
         groups: vec!["lights".into()],
@@ -452,13 +452,13 @@ async fn a_job_for_a_group_is_for_its_members_and_a_continuous_one_for_those_tha
     assert_eq!(things, ["lamp", "door", "bulb"], "each once");
     jobs.create("continuous", &of_group(true), "ann").await.unwrap();
 
-    let due = jobs.join("lights", &["star".into(), "bulb".into(), "star".into()], NOW_S).await.unwrap();
+    let due = jobs.join("lights", &["star".into(), "bulb".into(), "star".into()], "ann", NOW_S).await.unwrap();
     assert_eq!(due.len(), 1, "only the new one, once");
     assert_eq!(summary(&world.notifications(&due).await), ["list 1", "first continuous"]);
-    store.remove_members("lights", &["star".into()]).await.unwrap();
+    store.remove_members("lights", &["star".into()], "ann").await.unwrap();
     assert_eq!(store.members("lights").await.unwrap().unwrap(), ["bulb", "lamp"]);
     assert!(store.execution("star", "continuous").await.unwrap().is_some(), "it stays");
-    assert!(jobs.join("lights", &["star".into()], NOW_S).await.unwrap().is_empty(), "and there is one");
+    assert!(jobs.join("lights", &["star".into()], "ann", NOW_S).await.unwrap().is_empty(), "and there is one");
 
     let ended: Vec<Execution> = store.executions_of("continuous").await.unwrap();
     for execution in ended {
@@ -475,8 +475,8 @@ async fn a_job_for_a_group_is_for_its_members_and_a_continuous_one_for_those_tha
         jobs.begin_cancel("continuous", false, "ann").await,
         Err(AdminError::Ended { status: "CANCELED", .. })
     ));
-    assert!(jobs.join("lights", &["moon".into()], NOW_S).await.unwrap().is_empty());
-    assert!(store.delete_group("lights").await.unwrap() && !store.delete_group("lights").await.unwrap());
+    assert!(jobs.join("lights", &["moon".into()], "ann", NOW_S).await.unwrap().is_empty());
+    assert!(store.delete_group("lights", "ann").await.unwrap() && !store.delete_group("lights", "ann").await.unwrap());
     assert!(store.members("lights").await.unwrap().is_none());
 }
 
@@ -497,10 +497,10 @@ async fn a_pinned_thing_is_passed_over_by_jobs_rollouts_and_groups_until_it_is_u
     jobs.create("slow", &NewJob { config, ..both.clone() }, "ann").await.unwrap();
     assert_eq!(jobs.roll_out("slow", 1, NOW_S).await.unwrap(), ["door"], "the pinned one does not use up the rate");
     assert_eq!(jobs.counts("slow").await.unwrap().waiting, 0);
-    store.create_group("lights", NOW_S).await.unwrap();
+    store.create_group("lights", "ann", NOW_S).await.unwrap();
     jobs.create("group", &NewJob { groups: vec!["lights".into()], continuous: true, ..both }, "ann").await.unwrap();
     for _ in 0..2 {
-        assert!(jobs.join("lights", &["lamp".into()], NOW_S).await.unwrap().is_empty());
+        assert!(jobs.join("lights", &["lamp".into()], "ann", NOW_S).await.unwrap().is_empty());
     }
     let of = async |thing: &str| -> BTreeSet<String> {
         store.pending(thing).await.unwrap().into_iter().map(|execution| execution.job_id).collect()
