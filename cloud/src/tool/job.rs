@@ -1,4 +1,5 @@
-//! `ota job`: list, show, watch, cancel, pause, resume and retry, through the admin requests of the service. How a job is created is in `create.rs`.
+//! `ota job`: list, show, watch, cancel, pause, resume and retry, through the admin requests of the service. How a job is
+//! created is in `create.rs`.
 
 use clap::Subcommand;
 use ota_jobs::Reason;

@@ -1,4 +1,5 @@
-//! The admin requests about a job that runs: pause, resume, another attempt where it failed, and the cancellation of one execution.
+//! The admin requests about a job that runs: pause, resume, another attempt where it failed, and the cancellation of one
+//! execution.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Routes of the HTTP listener: images by signed URL, the admin requests, health and metrics, and the console. Requests that are signed in AWS's
-//! manner have routes of their own.
+//! Routes of the HTTP listener: images by signed URL, the admin requests, health and metrics, and the console. Requests that
+//! are signed in AWS's manner have routes of their own.
 
 mod access;
 mod access_keys;
