@@ -20,3 +20,10 @@ pub fn date_time(at_s: u64) -> OffsetDateTime {
     let at = i64::try_from(at_s).ok().and_then(|at_s| OffsetDateTime::from_unix_timestamp(at_s).ok());
     at.unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
+
+/// A time in seconds since 1970 as `2026-11-30 07:18:05`, UTC; a time beyond the year 9999 as that of 1970.
+pub fn time(at_s: u64) -> String {
+    let at = date_time(at_s);
+    let (hour, minute, second) = at.to_hms();
+    format!("{} {hour:02}:{minute:02}:{second:02}", at.date())
+}

@@ -40,6 +40,13 @@ pub struct Device {
     /// Absent: the device sent none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<DeviceReport>,
+    /// Whether it is connected; absent with an external broker, which does not pass that on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connected: Option<bool>,
+    /// When its connection began or ended, or its last request arrived; absent if none did since the service started. Seconds since
+    /// 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_at_s: Option<u64>,
 }
 
 impl Device {

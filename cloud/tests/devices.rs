@@ -52,7 +52,7 @@ async fn the_console_shows_whether_a_device_is_available_and_why_not() {
     let page = shown(&console, "/devices", available).await;
     assert!(page.contains("board-7") && page.contains("1.2.3"), "{page}");
     report(&lamp, "lamp", r#"{"available":false,"reason":"<pump>"}"#).await;
-    let held = shown(&console, "/devices", "<span class=\"state held\">&#60;pump&#62;</span>").await;
+    let held = shown(&console, "/devices", "<span class=\"state held\">not available: &#60;pump&#62;</span>").await;
     assert!(!held.contains(available), "{held}");
     shown(&console, "/devices/lamp", "&#60;pump&#62;").await;
     // What is no report changes nothing, and neither does that of another device.
@@ -69,12 +69,37 @@ async fn the_console_shows_whether_a_device_is_available_and_why_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_is_gone_is_not_available() {
+    let dir = TempDir::new();
+    let world = start(&dir).await;
+    let console = Console::sign_in(&world).await;
+    let (lamp, _) = Device::connect(world.port(), "lamp", "$aws/things/lamp/#").await;
+    let (other, _) = Device::connect(world.port(), "lamp.probe", "$aws/things/lamp/#").await;
+    report(&lamp, "lamp", r#"{"available":true}"#).await;
+    shown(&console, "/devices", "<span class=\"state available\">").await;
+    let connected = async || {
+        let (_, text) = answer(&world, "GET", "/api/things/lamp", "").await;
+        let lamp: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(lamp["seen_at_s"].as_u64().unwrap() > 0, "{lamp}");
+        lamp["connected"].as_bool().unwrap()
+    };
+    drop(other);
+    assert!(connected().await, "one connection is left");
+    drop(lamp);
+    let page = shown(&console, "/devices", "<span class=\"state off\">not connected since 2").await;
+    assert!(!page.contains("state available"), "{page}");
+    assert!(!connected().await);
+    world.service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_device_shows_its_versions_and_a_pinned_one_is_passed_over_by_a_release() {
     let dir = TempDir::new();
     let world = start(&dir).await;
     let console = Console::sign_in(&world).await;
     let (lamp, _) = Device::connect(world.port(), "lamp", "$aws/things/lamp/#").await;
     report(&lamp, "lamp", r#"{"available":true,"version":"1.2.3","systemVersion":"4.5.6"}"#).await;
+    shown(&console, "/devices", "1.2.3").await; // it has a page of its own once the report is stored
     let page = shown(&console, "/devices/lamp", "<dt>System</dt><dd>4.5.6</dd>").await;
     assert!(page.contains("1.2.3") && !page.contains("It is pinned"), "{page}");
     world.admin("PUT", "/api/things/lamp/pin", "", b"").await;

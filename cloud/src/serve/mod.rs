@@ -52,6 +52,7 @@ use self::files::Files;
 use self::http::app::App;
 use self::http::listener;
 use self::http::url_limit::UrlLimit;
+use self::jobs::presence::Presence;
 use self::jobs::sessions::Sessions;
 use self::log::{Log, report_error};
 use self::metrics::Metrics;
@@ -116,7 +117,8 @@ impl Service {
 
         let mut tasks = JoinSet::new();
         let queue = router::queue();
-        let broker = start_broker(&config, &mut tasks, Sessions::new(queue.0.clone())).await?;
+        let presence = Presence::new(config.broker.is_none());
+        let broker = start_broker(&config, &mut tasks, Sessions::new(queue.0.clone()), presence.clone()).await?;
         let (publisher, connection) = transport::connect(&broker.address, &router::FILTERS);
         let metrics = broker.metrics();
         let (publisher, subscribed) = (publisher.with_metrics(metrics.clone()), connection.subscribed());
@@ -131,6 +133,7 @@ impl Service {
                 log: log.clone(),
                 aws_limits: config.aws_limits,
                 has_sessions: config.broker.is_none(),
+                presence,
             },
             queue,
         );
@@ -221,10 +224,15 @@ impl Broker {
     }
 }
 
-async fn start_broker(config: &Config, tasks: &mut JoinSet<()>, sessions: Sessions) -> Result<Broker, ServeError> {
+async fn start_broker(
+    config: &Config,
+    tasks: &mut JoinSet<()>,
+    sessions: Sessions,
+    presence: Presence,
+) -> Result<Broker, ServeError> {
     match &config.broker {
         Some(external) => external_broker(external),
-        None => embedded_broker(config, tasks, sessions).await,
+        None => embedded_broker(config, tasks, sessions, presence).await,
     }
 }
 
@@ -241,13 +249,18 @@ fn external_broker(external: &ExternalBroker) -> Result<Broker, ServeError> {
 
 /// With TLS the broker listens on a loopback port, and the proxy on the configured address.
 #[cfg(feature = "broker")]
-async fn embedded_broker(config: &Config, tasks: &mut JoinSet<()>, sessions: Sessions) -> Result<Broker, ServeError> {
+async fn embedded_broker(
+    config: &Config,
+    tasks: &mut JoinSet<()>,
+    sessions: Sessions,
+    presence: Presence,
+) -> Result<Broker, ServeError> {
     let acl = Arc::new(acl::Acl::new(config.tls.is_some()));
     let inside = match config.tls {
         Some(_) => SocketAddr::from(([127, 0, 0, 1], 0)),
         None => config.mqtt,
     };
-    let embedded = broker::EmbeddedBroker::start(inside, Arc::clone(&acl), sessions).await?;
+    let embedded = broker::EmbeddedBroker::start(inside, Arc::clone(&acl), sessions, presence).await?;
     let mut shown = embedded.address;
     if let Some(files) = &config.tls {
         let acceptor = TlsAcceptor::from(tls::mutual(files)?);
@@ -265,7 +278,7 @@ async fn embedded_broker(config: &Config, tasks: &mut JoinSet<()>, sessions: Ses
 }
 
 #[cfg(not(feature = "broker"))]
-async fn embedded_broker(_: &Config, _: &mut JoinSet<()>, _: Sessions) -> Result<Broker, ServeError> {
+async fn embedded_broker(_: &Config, _: &mut JoinSet<()>, _: Sessions, _: Presence) -> Result<Broker, ServeError> {
     Err(ServeError::Option("built without the embedded broker: --broker is needed".to_owned()))
 }
 

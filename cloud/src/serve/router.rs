@@ -16,8 +16,8 @@ use super::jobs::device_reports;
 use super::jobs::handle::JobsHandle;
 use super::jobs::job_actor::JobActor;
 use super::jobs::messages::IncomingRequest;
+use super::jobs::presence::Presence;
 use super::jobs::rules::Refusal;
-use super::jobs::seen_things::SeenThings;
 use super::jobs::service::JobService;
 use super::jobs::sessions::{Sessions, Silences};
 use super::log::{Direction, Log, quote, report_error};
@@ -56,6 +56,8 @@ pub struct Components {
     pub aws_limits: bool,
     /// Whether the broker passes on the begin of sessions; otherwise the router finds them.
     pub has_sessions: bool,
+    /// Where requests are noted.
+    pub presence: Presence,
 }
 
 /// The queue of the job actor, which exists before it: a broker begins sessions earlier.
@@ -73,14 +75,14 @@ pub fn spawn(
     let outbox = Outbox { publisher: parts.publisher, log: parts.log.clone() };
     let streams = Streams::new(parts.store.clone(), parts.files);
     let queues = StreamQueues::new(streams, outbox.publisher.clone(), parts.log.clone(), parts.aws_limits);
-    let (seen_things, subscribed) = (SeenThings::default(), connection.subscribed());
+    let subscribed = connection.subscribed();
     let (reports, reports_inbox) = mpsc::channel(REPORTS_QUEUED_MAX);
     let mut router = Router {
         commands: commands.clone(),
         queues,
         outbox: outbox.clone(),
         log: parts.log,
-        seen_things: seen_things.clone(),
+        presence: parts.presence.clone(),
         silences: (!parts.has_sessions).then(Silences::default),
         reports,
     };
@@ -88,7 +90,7 @@ pub fn spawn(
     tasks.spawn(device_reports::store(parts.store.clone(), sessions, reports_inbox));
     tasks.spawn(connection.run(move |message| router.route(message)));
     tasks.spawn(JobActor::new(JobService::new(parts.store, parts.signer), outbox, subscribed).run(inbox));
-    JobsHandle::new(commands, seen_things)
+    JobsHandle::new(commands, parts.presence)
 }
 
 /// Routes messages by topic; never blocks.
@@ -97,7 +99,7 @@ struct Router {
     queues: StreamQueues,
     outbox: Outbox,
     log: Log,
-    seen_things: SeenThings,
+    presence: Presence,
     /// With a broker that does not pass on the begin of sessions.
     silences: Option<Silences>,
     reports: mpsc::Sender<(String, DeviceReport)>,
@@ -138,7 +140,7 @@ impl Router {
     }
 
     fn job_request(&mut self, thing: &str, topic: JobsTopic<'_>, message: &Incoming) {
-        self.seen_things.add(thing);
+        self.presence.sent_request(thing, now_s());
         if self.silences.as_mut().is_some_and(|silences| silences.ends(thing, Instant::now())) {
             // If the queue is full, so it is for the request, which is refused.
             let _ = self.commands.try_send(Command::Session { thing: thing.to_owned() });

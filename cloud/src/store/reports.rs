@@ -120,7 +120,8 @@ fn device(row: &SqliteRow) -> Result<Device, StoreError> {
         Some(available) => Some(report(row, available)?),
         None => None,
     };
-    Ok(Device { thing: row.try_get(0)?, pinned: row.try_get(1)?, set_hardware: row.try_get(2)?, report })
+    let (thing, pinned, set_hardware) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    Ok(Device { thing, pinned, set_hardware, report, ..Device::default() })
 }
 
 fn report(row: &SqliteRow, available: bool) -> Result<DeviceReport, StoreError> {

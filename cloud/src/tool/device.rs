@@ -5,6 +5,7 @@ use clap::Subcommand;
 use super::client::{Client, Server, escape};
 use super::{Output, ToolError, print_line};
 use crate::api::Members;
+use crate::clock::time;
 use crate::device::{Device, DeviceList, SetHardware};
 
 #[derive(Debug, Subcommand)]
@@ -80,10 +81,18 @@ fn set(client: &Client, thing: &str, hardware: &str) -> Result<(), ToolError> {
     }
 }
 
+fn not_connected(seen_at_s: Option<u64>) -> String {
+    match seen_at_s {
+        Some(at_s) => format!("not connected since {} UTC", time(at_s)),
+        None => "not connected since the service started".to_owned(),
+    }
+}
+
 /// A device in one line.
 fn line(device: &Device) -> String {
     let report = device.report.as_ref();
     let availability = match report {
+        _ if device.connected == Some(false) => not_connected(device.seen_at_s),
         None => "not reported".to_owned(),
         Some(report) if report.available => "available".to_owned(),
         Some(report) => format!("not available: {}", report.reason.as_deref().unwrap_or("no reason")),

@@ -60,10 +60,13 @@ impl DeviceRow {
     fn new(device: &Device, last: Option<&Execution>) -> Self {
         let last = last.map(Row::new);
         let report = device.report.as_ref();
-        let (availability, words) = match report {
-            None => ("", String::new()),
-            Some(report) if report.available => ("available", "available".to_owned()),
-            Some(report) => ("held", report.reason.clone().unwrap_or_else(|| "not available".to_owned())),
+        let (availability, words) = match (device.connected, report) {
+            (Some(false), _) => ("off", not_connected(device.seen_at_s)),
+            (_, None) => ("", String::new()),
+            (_, Some(report)) if report.available => ("available", "available".to_owned()),
+            (_, Some(report)) => {
+                ("held", format!("not available: {}", report.reason.as_deref().unwrap_or("no reason")))
+            }
         };
         let reported = report.and_then(|report| report.version.clone());
         let version = reported.or_else(|| last.as_ref().map(|last| last.report.version.clone()));
@@ -77,6 +80,13 @@ impl DeviceRow {
             is_pinned: device.pinned,
             last,
         }
+    }
+}
+
+fn not_connected(seen_at_s: Option<u64>) -> String {
+    match seen_at_s {
+        Some(at_s) => format!("not connected since {}", time(at_s)),
+        None => "not connected since the service started".to_owned(),
     }
 }
 
@@ -135,7 +145,8 @@ pub async fn list(
     Query(query): Query<DevicesQuery>,
 ) -> Result<Response, Failure> {
     let number = PageNumber::new(query.page);
-    let devices = app.store.devices_page(&query.filter, number).await?;
+    let mut devices = app.store.devices_page(&query.filter, number).await?;
+    app.jobs.complete(&mut devices.rows);
     let names: Vec<String> = devices.rows.iter().map(|device| device.thing.clone()).collect();
     let last = app.store.last_executions(&names).await?;
     let last: HashMap<&str, &Execution> = last.iter().map(|execution| (execution.thing.as_str(), execution)).collect();
@@ -211,8 +222,9 @@ async fn device_page(app: &App, session: &Session, name: String, number: PageNum
     }
     let pager = Pager::new(&format!("/devices/{name}?"), number, &executions);
     let rows = executions.rows.iter().map(Row::new).collect();
-    let device = app.store.devices(std::slice::from_ref(&name)).await?.into_iter().next().unwrap_or_default();
-    let device = DeviceRow::new(&device, None);
+    let mut devices = app.store.devices(std::slice::from_ref(&name)).await?;
+    app.jobs.complete(&mut devices);
+    let device = DeviceRow::new(&devices.pop().unwrap_or_default(), None);
     let frame = Frame::new("devices", session);
     Ok(DevicePage { frame, name, is_seen, device, rows, pager, error: String::new() })
 }

@@ -2,7 +2,7 @@
 
 use ota_jobs::Status;
 
-use crate::clock::date_time;
+pub use crate::clock::time;
 use crate::store::{PageNumber, Paged};
 
 /// All statuses in the order of the pages.
@@ -54,13 +54,6 @@ pub fn job_status(status: &str, paused: bool) -> (&'static str, &'static str) {
         "SCHEDULED" => ("Scheduled", "queued"),
         _ => ("In progress", "in-progress"),
     }
-}
-
-/// A time in seconds since 1970 as `2026-11-30 07:18:05`, UTC; a time beyond the year 9999 as that of 1970.
-pub fn time(at_s: u64) -> String {
-    let at = date_time(at_s);
-    let (hour, minute, second) = at.to_hms();
-    format!("{} {hour:02}:{minute:02}:{second:02}", at.date())
 }
 
 /// A length: bytes below 10 KiB, then KiB and MiB with one digit.

@@ -45,7 +45,7 @@ impl App {
     /// An app with an empty store, the token `token` of the data directory, and one response at a time for each signed URL. Its job service
     /// returns no response.
     pub async fn for_tests(dir: &crate::testing::TempDir) -> Self {
-        use crate::serve::jobs::seen_things::SeenThings;
+        use crate::serve::jobs::presence::Presence;
         let store = Store::open(dir.path(), crate::limits::DATABASE_BYTES_MAX).await.unwrap();
         Self {
             readiness: Readiness::new(store.clone(), tokio::sync::watch::channel(true).1),
@@ -53,7 +53,7 @@ impl App {
             access: Access::new(store.clone(), "token"),
             store,
             files: Files::open(dir.path()).unwrap(),
-            jobs: JobsHandle::new(tokio::sync::mpsc::channel(1).0, SeenThings::default()),
+            jobs: JobsHandle::new(tokio::sync::mpsc::channel(1).0, Presence::new(true)),
             reverting: tokio::sync::Mutex::default(),
             signer: Signer::new(&[1; 32], String::new(), std::time::Duration::from_secs(60)),
             url_limit: UrlLimit::new(1),

@@ -32,7 +32,8 @@ pub fn router() -> Router<Arc<App>> {
 async fn list(State(app): State<Arc<App>>, Parameters(query): Parameters<DeviceQuery>) -> Response {
     let page = PageNumber::new(query.page);
     match app.store.devices_page(&query.filter, page).await {
-        Ok(devices) => {
+        Ok(mut devices) => {
+            app.jobs.complete(&mut devices.rows);
             let next = devices.has_next.then(|| page.number().saturating_add(1));
             Json(DeviceList { things: devices.rows, next }).into_response()
         }
@@ -41,9 +42,12 @@ async fn list(State(app): State<Arc<App>>, Parameters(query): Parameters<DeviceQ
 }
 
 async fn show(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response {
-    match app.store.devices(std::slice::from_ref(&name)).await.map(|found| found.into_iter().next()) {
-        Ok(Some(device)) => Json(device).into_response(),
-        Ok(None) => failure(StatusCode::NOT_FOUND, &format!("there is no thing {name}")),
+    match app.store.devices(std::slice::from_ref(&name)).await {
+        Ok(mut found) => {
+            app.jobs.complete(&mut found);
+            let device = found.into_iter().next().map(|device| Json(device).into_response());
+            device.unwrap_or_else(|| failure(StatusCode::NOT_FOUND, &format!("there is no thing {name}")))
+        }
         Err(error) => store_failure(&error),
     }
 }

@@ -6,9 +6,10 @@ use super::admin_error::AdminError;
 use super::changes::JobChange;
 use super::command::{Answer, Command};
 use super::messages::{Reply, Request};
-use super::seen_things::SeenThings;
+use super::presence::Presence;
 use crate::api::{CancelResponse, CreateResponse, NewJob, RetryResponse};
 use crate::clock::now_s;
+use crate::device::Device;
 use crate::limits::UNSEEN_LISTED_MAX;
 use crate::release_plan::ReleasePlan;
 
@@ -16,13 +17,13 @@ use crate::release_plan::ReleasePlan;
 #[derive(Clone, Debug)]
 pub struct JobsHandle {
     commands: mpsc::Sender<Command>,
-    seen_things: SeenThings,
+    presence: Presence,
 }
 
 impl JobsHandle {
-    /// Creates a handle that sends to `commands`; `seen_things` holds the things that sent a request.
-    pub fn new(commands: mpsc::Sender<Command>, seen_things: SeenThings) -> Self {
-        Self { commands, seen_things }
+    /// Creates a handle that sends to `commands`; `presence` has the things that sent a request.
+    pub fn new(commands: mpsc::Sender<Command>, presence: Presence) -> Self {
+        Self { commands, presence }
     }
 
     /// Creates a job for the account or token `by`. It is stored when this returns; things are notified afterwards, and again after each reconnect of the
@@ -157,12 +158,17 @@ impl JobsHandle {
 
     /// Returns the things of a job from which no request arrived since the start, at most `UNSEEN_LISTED_MAX` of them.
     pub fn unseen(&self, things: &[String]) -> Vec<String> {
-        self.seen_things.unseen(things)
+        self.presence.unseen(things)
     }
 
     /// Returns the names of all things that sent a request since the start, in no order.
     pub fn seen(&self) -> Vec<String> {
-        self.seen_things.names()
+        self.presence.names()
+    }
+
+    /// Sets whether these devices are connected, and when they were seen.
+    pub fn complete(&self, devices: &mut [Device]) {
+        devices.iter_mut().for_each(|device| self.presence.complete(device));
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, AdminError> {

@@ -26,12 +26,12 @@ mod job_control;
 mod job_copy;
 pub mod messages;
 mod notify_queue;
+pub mod presence;
 mod releases;
 pub mod revert;
 mod rollout;
 mod rollouts;
 pub mod rules;
-pub mod seen_things;
 pub mod service;
 pub mod sessions;
 #[cfg(test)]

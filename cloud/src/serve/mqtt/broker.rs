@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use mqtt5::broker::auth::{AuthProvider, AuthResult};
 use mqtt5::broker::config::StorageConfig;
+use mqtt5::broker::events::{BrokerEventHandler, ClientConnectEvent, ClientDisconnectEvent};
 use mqtt5::broker::{BrokerConfig, BrokerShutdownHandle, MqttBroker};
 use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
@@ -17,8 +18,10 @@ use tokio::task::JoinHandle;
 
 use super::acl::{Acl, Principal, is_allowed, thing_of_client};
 use super::transport::SERVICE;
+use crate::clock::now_s;
 use crate::limits::{CONNECTIONS_MAX, MQTT_PACKET_BYTES_MAX};
 use crate::serve::config::ServeError;
+use crate::serve::jobs::presence::Presence;
 use crate::serve::jobs::sessions::Sessions;
 use crate::serve::log::{quote, report_error};
 
@@ -40,16 +43,22 @@ pub struct EmbeddedBroker {
 }
 
 impl EmbeddedBroker {
-    /// Starts a broker; it accepts connections when this returns. Each connection of a device begins one of `sessions`.
+    /// Starts a broker; it accepts connections when this returns. Each connection of a device begins one of `sessions`, and is noted
+    /// in `presence`.
     ///
     /// Errors: `Broker` with the crate's message, for example an address in use.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future stops the broker.
-    pub async fn start(bind: SocketAddr, acl: Arc<Acl>, sessions: Sessions) -> Result<Self, ServeError> {
+    pub async fn start(
+        bind: SocketAddr,
+        acl: Arc<Acl>,
+        sessions: Sessions,
+        presence: Presence,
+    ) -> Result<Self, ServeError> {
         let failed = |error: mqtt5::MqttError| ServeError::Broker(error.to_string());
-        let broker = MqttBroker::with_config(config(bind)).await.map_err(failed)?;
+        let broker = MqttBroker::with_config(config(bind, presence)).await.map_err(failed)?;
         let mut broker = broker.with_auth_provider(Arc::new(AuthPolicy { acl, sessions }));
         let address = broker.local_addr().ok_or_else(|| ServeError::Broker("no listener".to_owned()))?;
         let shutdown = broker.shutdown_handle();
@@ -91,8 +100,9 @@ impl Drop for EmbeddedBroker {
     }
 }
 
-fn config(bind: SocketAddr) -> BrokerConfig {
+fn config(bind: SocketAddr, presence: Presence) -> BrokerConfig {
     BrokerConfig::default()
+        .with_event_handler(Arc::new(Connections(presence)))
         .with_bind_address(bind)
         .with_max_clients(CONNECTIONS_MAX)
         .with_max_packet_size(MQTT_PACKET_BYTES_MAX as usize)
@@ -101,6 +111,25 @@ fn config(bind: SocketAddr) -> BrokerConfig {
         .with_max_retained_messages(RETAINED_MAX)
         .with_sys_topics_enabled(false)
         .with_storage(StorageConfig::new().with_persistence(false))
+}
+
+/// Notes when connections of things begin and end; the broker passes on each end once.
+struct Connections(Presence);
+
+impl BrokerEventHandler for Connections {
+    fn on_client_connect<'a>(&'a self, event: ClientConnectEvent) -> BoxFuture<'a, ()> {
+        if let Some(thing) = event.user_id.filter(|user| **user != *SERVICE) {
+            self.0.connected(&thing, now_s());
+        }
+        Box::pin(async {})
+    }
+
+    fn on_client_disconnect<'a>(&'a self, event: ClientDisconnectEvent) -> BoxFuture<'a, ()> {
+        if let Some(thing) = event.user_id.filter(|user| **user != *SERVICE) {
+            self.0.disconnected(&thing, now_s());
+        }
+        Box::pin(async {})
+    }
 }
 
 /// Adapter from the broker crate's authentication interface to [`Acl`].
@@ -179,7 +208,8 @@ mod tests {
     async fn a_broker_that_is_no_longer_held_frees_its_port() {
         let sessions = Sessions::new(tokio::sync::mpsc::channel(1).0);
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let broker = EmbeddedBroker::start(any, Arc::new(Acl::new(false)), sessions).await.unwrap();
+        let broker =
+            EmbeddedBroker::start(any, Arc::new(Acl::new(false)), sessions, Presence::new(true)).await.unwrap();
         let address = broker.address;
         assert!(tokio::net::TcpStream::connect(address).await.is_ok());
         drop(broker);

@@ -11,8 +11,8 @@ use crate::model::Image;
 use crate::serve::jobs::command::{Answer, Command};
 use crate::serve::jobs::handle::JobsHandle;
 use crate::serve::jobs::messages::Request;
+use crate::serve::jobs::presence::Presence;
 use crate::serve::jobs::rules::{Change, StepTimer};
-use crate::serve::jobs::seen_things::SeenThings;
 use crate::serve::jobs::service::JobService;
 use crate::testing::TempDir;
 
@@ -63,7 +63,7 @@ async fn create(commands: &mut mpsc::Receiver<Command>) -> Answer<Vec<String>> {
 async fn a_client_that_disconnects_does_not_stop_a_revert_and_one_that_failed_is_finished_by_the_next() {
     let dir = TempDir::new();
     let (sender, mut commands) = mpsc::channel(1);
-    let app = App { jobs: JobsHandle::new(sender, SeenThings::default()), ..App::for_tests(&dir).await };
+    let app = App { jobs: JobsHandle::new(sender, Presence::new(true)), ..App::for_tests(&dir).await };
     let app = Arc::new(app);
     for id in ["v2", "v3"] {
         release(&app, id).await;
