@@ -16,11 +16,11 @@ document.addEventListener("keydown", (event) => {
 });
 
 // A part of the page whose request failed stays as it is.
-document.addEventListener("htmx:responseError", () => {
-  const note = document.getElementById("request-failed");
-  note.hidden = false;
+const requestFailed = () => {
+  document.getElementById("request-failed").hidden = false;
   show("request-failed", "The request failed. Reload the page; if it was long open, sign in again.");
-});
+};
+document.addEventListener("htmx:responseError", requestFailed);
 
 // A second click on the button of the review is not a second update.
 document.addEventListener("submit", (event) => {
@@ -68,5 +68,6 @@ document.addEventListener("htmx:xhr:progress", (event) => {
 });
 
 document.addEventListener("htmx:sendError", (event) => {
-  if (event.target.id === "upload-form") show("upload-note", "The connection ended; nothing was stored. Try again.");
+  if (event.target.id !== "upload-form") return requestFailed();
+  show("upload-note", "The connection ended; nothing was stored. Try again.");
 });

@@ -102,6 +102,10 @@ async fn a_device_shows_its_versions_and_a_pinned_one_is_passed_over_by_a_releas
     shown(&console, "/devices", "1.2.3").await; // it has a page of its own once the report is stored
     let page = shown(&console, "/devices/lamp", "<dt>System</dt><dd>4.5.6</dd>").await;
     assert!(page.contains("1.2.3") && !page.contains("It is pinned"), "{page}");
+    let job = br#"{"things":["lamp"],"document":{"blink":3}}"#;
+    world.admin("PUT", "/api/jobs/blink", "Content-Type: application/json\r\n", job).await;
+    let page = console.page("/jobs/blink").await;
+    assert!(page.contains("data-label=\"Runs version\">1.2.3<"), "not only what devices report with a job: {page}");
     world.admin("PUT", "/api/things/lamp/pin", "", b"").await;
     shown(&console, "/devices/lamp", "It is pinned").await;
     shown(&console, "/devices", "pinned").await;

@@ -1,5 +1,7 @@
 //! The parts of a job's page that change while devices report.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use ota_jobs::Status;
 
@@ -74,6 +76,8 @@ struct Row {
     class: &'static str,
     report: Report,
     attempt: u64,
+    /// What the device reported last: about itself, or else with this execution.
+    version: String,
     updated: String,
 }
 
@@ -121,7 +125,7 @@ pub async fn parts(app: &App, job: &Job, view: View, session: &Session) -> Resul
         state: render(&state(job, &counts, app.store.end_of_job(&job.id).await?)),
         bar: render(&bar(job, &counts, view)),
         devices: render(&Devices {
-            rows: executions.rows.iter().map(row).collect(),
+            rows: rows(app, &executions.rows).await?,
             pager,
             waiting: if view.status.is_none() { counts.waiting() } else { 0 },
         }),
@@ -191,12 +195,22 @@ fn bar(job: &Job, counts: &Counts, view: View) -> BarAndFilters {
     }
 }
 
-fn row(execution: &Execution) -> Row {
+async fn rows(app: &App, executions: &[Execution]) -> Result<Vec<Row>, StoreError> {
+    let things: Vec<String> = executions.iter().map(|execution| execution.thing.clone()).collect();
+    let devices = app.store.devices(&things).await?;
+    let reported = devices.into_iter().filter_map(|device| Some((device.thing, device.report?.version?)));
+    let mut versions: HashMap<String, String> = reported.collect();
+    Ok(executions.iter().map(|execution| row(execution, versions.remove(&execution.thing))).collect())
+}
+
+fn row(execution: &Execution, version: Option<String>) -> Row {
+    let report = Report::read(execution.details.as_deref());
     Row {
         thing: execution.thing.clone(),
         word: status_word(execution.status),
         class: status_class(execution.status),
-        report: Report::read(execution.details.as_deref()),
+        version: version.unwrap_or_else(|| report.version.clone()),
+        report,
         attempt: execution.number,
         updated: time(execution.updated_at_s),
     }
