@@ -54,6 +54,11 @@ pub enum ReleaseError {
         /// Its name.
         name: String,
     },
+    /// An image is linked for the factory slot.
+    FactoryLink {
+        /// Its name.
+        name: String,
+    },
     /// An image is linked for any slot, beside images that are linked for one slot.
     LinkMissing {
         /// Its name.
@@ -103,6 +108,9 @@ impl fmt::Display for ReleaseError {
             Self::HeaderMissing { name } => {
                 write!(f, "{name} has no valid image header; a release for several slots has an image for each of them")
             }
+            Self::FactoryLink { name } => {
+                write!(f, "{name} is linked for the factory slot, which no update writes")
+            }
             Self::LinkMissing { name } => {
                 write!(f, "{name} is linked for any slot; a release for several slots has an image for each of them")
             }
@@ -120,15 +128,24 @@ impl fmt::Display for ReleaseError {
 
 /// Returns the `fileType` of each image of a job; none for firmware of the app that runs from any slot, and for other files.
 ///
-/// Errors: [`ReleaseError`] if an image has another length than its header states, or if the images are for several slots or
-/// components, and are not one release.
+/// Errors: [`ReleaseError`] if an image has another length than its header states, if one is for the factory slot, or if the
+/// images are for several slots or components, and are not one release.
 pub fn file_types(images: &[Head]) -> Result<Vec<Option<u32>>, ReleaseError> {
     images.iter().try_for_each(Head::check_length)?;
+    images.iter().try_for_each(check_link)?;
     for (index, image) in images.iter().enumerate() {
         images[..index].iter().try_for_each(|earlier| check_together(earlier, image))?;
     }
     let is_plain = images.iter().all(|image| slot_of(image).is_none());
     Ok(images.iter().map(|image| type_of(image).filter(|number| !is_plain || *number > 0)).collect())
+}
+
+/// Checks that an update can write the image to a slot.
+fn check_link(image: &Head) -> Result<(), ReleaseError> {
+    match slot_of(image) {
+        Some(slot) if slot.is_factory() => Err(ReleaseError::FactoryLink { name: image.name.clone() }),
+        _ => Ok(()),
+    }
 }
 
 /// Checks whether two images can be in one job.
@@ -276,6 +293,12 @@ mod tests {
             assert_eq!(refused.to_string(), text);
         }
         assert_eq!(file_types(&[image]), Ok(vec![None]));
+    }
+
+    #[test]
+    fn an_image_for_the_factory_slot_is_in_no_job() {
+        let refused = file_types(&[linked("fw", SlotId::FACTORY)]).unwrap_err().to_string();
+        assert_eq!(refused, "fw is linked for the factory slot, which no update writes");
     }
 
     #[test]

@@ -442,6 +442,7 @@ fn release(dir: &Path) {
     sign_linked(dir, "body", "2.1.0", "a", "a.img");
     sign_linked(dir, "other", "2.1.0", "b", "b.img");
     sign_linked(dir, "body", "2.1.1", "b", "newer.img");
+    sign_linked(dir, "body", "2.1.0", "factory", "factory.img");
 }
 
 #[test]
@@ -456,6 +457,7 @@ fn images_that_are_not_one_release_are_refused_before_anything_is_sent() {
         ("a.img newer.img", "", "a.img and newer.img are not one release: version 2.1.0 and version 2.1.1"),
         ("fw.img b.img", "", "fw.img is linked for any slot"),
         ("fw.img fw.img", "", "fw.img and fw.img are for the same component and any slot"),
+        ("factory.img", "", "factory.img is linked for the factory slot"),
         ("b.img body", "--raw --unsigned ", "body has no valid image header"),
         // These pass all checks and fail to connect.
         ("b.img a.img", "", "http://127.0.0.1:1: "),

@@ -66,6 +66,7 @@ enum LinkName {
     B,
     C,
     D,
+    Factory,
 }
 
 fn version(text: &str) -> Result<Version, String> {
@@ -161,6 +162,7 @@ impl Sign {
                 LinkName::B => Link::Only(SlotId::B),
                 LinkName::C => Link::Only(SlotId::C),
                 LinkName::D => Link::Only(SlotId::D),
+                LinkName::Factory => Link::Only(SlotId::FACTORY),
             },
             hardware: self.hardware,
             version: self.version,
