@@ -1,5 +1,27 @@
-//! Firmware without its board: what is the same on every microcontroller.
+//! The firmware of a board with Ethernet, or another network that embassy-net drives: the agent over MQTT and HTTP, beside an
+//! application that has work of its own. A board brings drivers, and calls [`run`]; `examples/mps2` is one.
+//!
+//! * [`settings`]: what the factory writes to each device.
+//! * [`network`]: connections for the agent.
+//! * [`tls`]: the same, encrypted and verified.
+//! * `link`: the memory of a connection.
+//! * `controller`: the application, and what it does with updates.
+//! * `tick`: the work that no update should delay.
+//! * `run`: puts them together.
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(test)]
+extern crate std;
+
+mod controller;
+mod link;
+pub mod network;
+mod run;
+pub mod settings;
+mod tick;
 pub mod tls;
+
+pub use controller::Verdict;
+pub use run::{Board, Build, run};

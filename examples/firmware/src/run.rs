@@ -1,0 +1,153 @@
+//! Puts the firmware together: platform, agent, connections, application.
+
+use embassy_futures::select::{Either3, select3};
+use embassy_net::Stack;
+use minimq::{Buffers, ConfigBuilder};
+use ota_agent::blocking::prelude::*;
+use ota_pal::blocking::{Flash, ImageManagement, Native};
+use ota_pal::{
+    DeviceConfig, KeySet, Layout, Region, Reset, SIGNATURE_BYTES_MAX, Signature, SignatureKind, SlotId, Watchdog,
+};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+use crate::controller::{Controller, Shared, Verdict, print};
+use crate::link::{Identity, Link};
+use crate::settings::{self, Settings, hexadecimal};
+use crate::tick;
+use crate::tls::Date;
+
+const BLOCK_BYTES: usize = 4096;
+/// One block and the overhead of MQTT and CBOR.
+const RECEIVE_BYTES: usize = BLOCK_BYTES + 512;
+const SEND_BYTES: usize = 2048;
+/// The longest URL.
+const URL_BYTES: usize = 2048;
+const KEEP_ALIVE_S: u16 = 30;
+const CERTIFICATES: &str = "the certificates in the settings cannot be used";
+
+/// What a board brings.
+pub struct Board<F, R, W> {
+    /// `ota_pal::Blocking(driver)`.
+    pub flash: F,
+    /// Resets to the boot selector.
+    pub reset: R,
+    /// The watchdog that the boot selector started.
+    pub watchdog: W,
+    /// The network; another task runs it.
+    pub stack: Stack<'static>,
+    /// The layout of the flash.
+    pub layout: Layout,
+    /// Where the settings are.
+    pub settings: Region,
+    /// The slot that this program runs from.
+    pub running: SlotId,
+    /// Of a random number generator, at every boot another one: TLS depends on it.
+    pub seed: [u8; 32],
+    /// Returns the bytes of the stack that were used since the start.
+    pub deepest_stack_bytes: fn() -> u32,
+}
+
+/// What a build is.
+pub struct Build<'k> {
+    /// Hardware id, as in `ota sign --hardware`.
+    pub hardware: &'k str,
+    /// Version, as in `ota sign --version`.
+    pub version: &'k str,
+    /// How its self-test ends.
+    pub verdict: Verdict,
+    /// The key that images are signed with.
+    pub public_key: &'k [u8],
+    /// The date, for the server's certificate: of a clock, or else of the build.
+    pub date: fn() -> Date,
+}
+
+/// Runs the firmware; returns only if it cannot start.
+///
+/// # Errors
+/// What is wrong with the device.
+pub async fn run<F: Flash, R: Reset, W: Watchdog>(
+    mut board: Board<F, R, W>,
+    build: &Build<'_>,
+) -> Result<(), &'static str> {
+    print("start", "", format_args!("{}", build.version));
+    let mut lines = [0; settings::BYTES_MAX];
+    let settings = Settings::read(&mut board.flash, board.settings, &mut lines).ok_or("no settings in the flash")?;
+    let shared = Shared::default();
+    let update = update(board, build, settings, &shared);
+    match select3(update, tick::run(&shared.gap), operate(&shared)).await {
+        Either3::First(result) => result,
+        Either3::Second(()) | Either3::Third(()) => Ok(()),
+    }
+}
+
+/// Runs the agent.
+async fn update<F: Flash, R: Reset, W: Watchdog>(
+    board: Board<F, R, W>,
+    build: &Build<'_>,
+    settings: Settings<'_>,
+    shared: &Shared,
+) -> Result<(), &'static str> {
+    let Board { flash, reset, watchdog, stack, layout, running, seed, deepest_stack_bytes, .. } = board;
+    let config = DeviceConfig::new(layout, build.hardware).map_err(|_| "the hardware id is too long")?;
+    let keys = KeySet::single("release", build.public_key).map_err(|_| "the key is not one of P-256")?;
+    let platform =
+        Native::new(flash, keys, reset, config, running).map_err(|_| "the layout does not suit the flash")?;
+    let platform = platform.with_watchdog(watchdog);
+
+    let application = Controller::new(shared, settings.thing, build.verdict, deepest_stack_bytes);
+    let application = application.ok_or("the thing's name is too long")?;
+    let mut config = AgentConfig::new(settings.thing).map_err(|_| "the thing's name is too long")?;
+    config.prefer_http = settings.prefer_http;
+    let mut random = ChaCha20Rng::from_seed(seed);
+    let (mut url, start) = ([0; URL_BYTES], Start { seed: random.next_u64(), now: pump::now() });
+    let mut agent =
+        Agent::start(platform, application, config, &mut url, start).map_err(|_| "the flash is unreadable")?;
+    if running.is_factory() {
+        verify_factory(&mut agent, settings.factory_signature);
+    }
+
+    let mut identity = Identity::new();
+    let certificates = identity.read(&settings).ok_or(CERTIFICATES)?;
+    let (mut for_mqtt, mut for_http) = (Link::new(), Link::new());
+    let for_mqtt = for_mqtt.connector(stack, certificates, fork(&mut random), build.date).ok_or(CERTIFICATES)?;
+    let for_http = for_http.connector(stack, certificates, fork(&mut random), build.date).ok_or(CERTIFICATES)?;
+    let (mut receive, mut send, mut block) = ([0; RECEIVE_BYTES], [0; SEND_BYTES], [0; BLOCK_BYTES]);
+    let session = ConfigBuilder::new(Buffers::new(&mut receive, &mut send));
+    let session = session.client_id(settings.thing).map_err(|_| "the thing's name is too long")?;
+    let mut broker = Minimq::new(session, KEEP_ALIVE_S, for_mqtt, settings.host, settings.port);
+    let (activity, names) = (Activity::default(), [settings.host]);
+    let http = HttpClient::new(for_http, AllowedHosts { names: &names, plain: false }, &mut block, &activity);
+    pump::run_with_http(&mut agent, &mut broker, http).await;
+    Ok(())
+}
+
+/// A generator of its own for a connection.
+fn fork(random: &mut ChaCha20Rng) -> ChaCha20Rng {
+    let mut seed = [0; 32];
+    random.fill_bytes(&mut seed);
+    ChaCha20Rng::from_seed(seed)
+}
+
+/// Verifies the factory image, which allows a factory reset. It is done again whenever that image runs: it may be new.
+fn verify_factory<P: ImageManagement, A: Application>(agent: &mut Agent<'_, P, A>, digits: &str) {
+    let mut bytes = [0; SIGNATURE_BYTES_MAX];
+    let Some(bytes) = hexadecimal(digits, &mut bytes) else {
+        return print("notice", "", format_args!("the factory signature is unreadable"));
+    };
+    let signature = Signature { kind: SignatureKind::Sha256Ecdsa, key_id: None, bytes };
+    print("notice", "", format_args!("factory image verified: {:?}", agent.verify_factory(&signature)));
+}
+
+/// Operates the pump, which no update disturbs.
+///
+/// # Cancel safety
+/// Dropping the future stops the pump.
+async fn operate(shared: &Shared) {
+    let mut _hold = None;
+    loop {
+        let is_on = shared.pump.wait().await;
+        _hold = is_on.then(|| shared.holds.hold("pump"));
+        print("notice", "", format_args!("pump {}", if is_on { "on" } else { "off" }));
+    }
+}
