@@ -1,0 +1,15 @@
+//! Everything that touches registers. The only unsafe code of the firmware is in here, each block with its reason.
+#![allow(unsafe_code)]
+
+pub mod clock;
+pub mod console;
+pub mod ethernet;
+pub mod executor;
+mod interrupts;
+pub mod nor;
+pub mod number;
+pub mod random;
+mod registers;
+pub mod reset;
+pub mod stack;
+pub mod watchdog;

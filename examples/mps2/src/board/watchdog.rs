@@ -1,0 +1,36 @@
+//! The watchdog: the boot selector starts it, it survives the jump to the firmware, and only a reset stops it.
+
+use super::registers::watchdog;
+
+const UNLOCK: u32 = 0x1ACC_E551;
+const INTERRUPT: u32 = 1;
+const RESET: u32 = 1 << 1;
+const COUNTS_PER_MS: u32 = 25_000;
+/// Time without a feed after which the device is reset. The pump of the agent feeds every second.
+pub const PERIOD_MS: u32 = 4_000;
+
+/// The running watchdog.
+pub struct Watchdog;
+
+impl Watchdog {
+    /// Starts it.
+    pub fn start() -> Self {
+        watchdog::LOCK.write(UNLOCK);
+        // Half of the period: the first expiry is an interrupt, the second one the reset.
+        watchdog::LOAD.write(PERIOD_MS / 2 * COUNTS_PER_MS);
+        watchdog::CONTROL.write(INTERRUPT | RESET);
+        Self
+    }
+
+    /// The watchdog that the boot selector started.
+    pub fn started() -> Self {
+        Self
+    }
+}
+
+impl ota_pal::Watchdog for Watchdog {
+    fn feed(&mut self) {
+        watchdog::LOCK.write(UNLOCK);
+        watchdog::INTCLR.write(1);
+    }
+}
