@@ -2,7 +2,6 @@
 //! The output of the processes is shown; the results at the end are read from the service and from the flash.
 
 mod build;
-mod certificates;
 mod check;
 mod hints;
 mod interrupt;

@@ -87,3 +87,16 @@ impl Process {
         Err(Interrupted::ended(status).map_or_else(failed, Error::from))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn the_folder_is_for_its_owner_alone() -> Result<(), Error> {
+        let folder = Folder::new(&std::env::temp_dir())?;
+        assert_eq!(fs::metadata(folder.path())?.permissions().mode() & 0o777, 0o700);
+        Ok(())
+    }
+}

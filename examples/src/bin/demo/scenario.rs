@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ota_examples::certificates::{Authority, ImageInfo};
 use ota_examples::device::HARDWARE;
 
 use crate::build::{NEXT_RELEASE, Programs, RELEASES, Release};
-use crate::certificates::{Authority, ImageInfo};
 use crate::check;
 use crate::hints;
 use crate::processes::{Folder, Process};
@@ -75,7 +75,7 @@ impl Environment {
             Some(_) => None,
             None => {
                 let authority = Authority::new(folder.path())?;
-                let server = authority.server(folder.path())?;
+                let server = authority.server(folder.path(), &["localhost", "127.0.0.1"])?;
                 Some((authority, server))
             }
         };

@@ -1,4 +1,4 @@
-//! Certificates for one run of the demo: a CA, the server, and the devices.
+//! Certificates for one run of the demo or of the emulated board: a CA, the server, and the devices.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -9,7 +9,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 
-use crate::Error;
+/// Why a certificate could not be made.
+type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Certificate and key files of one endpoint.
 #[derive(Clone, Debug)]
@@ -40,9 +41,9 @@ impl Authority {
         Ok(Self { issuer: Issuer::new(params, key), certificate })
     }
 
-    /// Issues a server certificate for the host names of the service.
-    pub fn server(&self, folder: &Path) -> Result<ImageInfo, Error> {
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    /// Issues a server certificate for these names and addresses of the service.
+    pub fn server(&self, folder: &Path, names: &[&str]) -> Result<ImageInfo, Error> {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
         self.issue(folder, "server", names, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
@@ -79,18 +80,17 @@ fn write_secret(path: &Path, text: &str) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::processes::Folder;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn keys_are_for_their_owner_alone() -> Result<(), Error> {
-        let folder = Folder::new(&std::env::temp_dir())?;
-        let authority = Authority::new(folder.path())?;
-        let (server, device) = (authority.server(folder.path())?, authority.client(folder.path(), "kitchen")?);
+        let folder = std::env::temp_dir().join(format!("ota-certificates-{}", std::process::id()));
+        fs::create_dir_all(&folder)?;
+        let authority = Authority::new(&folder)?;
+        let (server, device) = (authority.server(&folder, &["localhost"])?, authority.client(&folder, "kitchen")?);
         for key in [server.key, device.key] {
             assert_eq!(fs::metadata(key)?.permissions().mode() & 0o777, 0o600);
         }
-        assert_eq!(fs::metadata(folder.path())?.permissions().mode() & 0o777, 0o700);
-        Ok(())
+        Ok(fs::remove_dir_all(folder)?)
     }
 }
