@@ -1,0 +1,26 @@
+//! The board of `examples/mps2` in QEMU, for the story of `emulator` and for tests.
+//!
+//! * [`programs`]: builds boot selector and firmware.
+//! * [`board`]: the emulated board, whose flash outlives it.
+//! * [`flash`]: the contents of that flash.
+//! * [`cable`]: the connection between board and service, which can be cut.
+//! * [`world`]: all of them, with a job service.
+
+use std::process::Command;
+
+pub mod board;
+pub mod cable;
+pub mod flash;
+#[path = "../../mps2/src/layout.rs"]
+pub mod layout;
+pub mod programs;
+pub mod world;
+
+/// What an emulated board needs and this machine lacks; `None` if it has all.
+pub fn missing() -> Option<&'static str> {
+    let works = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
+    if !works(Command::new(board::QEMU).arg("--version")) {
+        return Some("qemu-system-arm");
+    }
+    (!works(Command::new(programs::BUILD).arg("--check"))).then_some("rustup target add thumbv7m-none-eabi")
+}
