@@ -1,5 +1,5 @@
 //! Reads the firmware that `tests/size/run` builds and prints what agent and boot selector cost: flash by crate, RAM by part,
-//! and the feature set of AWS's C library beside its files. Compares every figure with tests/size/budget.toml, and fails if
+//! the feature set of AWS's C library beside its files, and the whole firmware of the emulated board. Compares every figure with tests/size/budget.toml, and fails if
 //! one grew by more than 1 % and 64 bytes while the file did not change; `--update` writes the file.
 //!
 //! Flash is shared out twice. By symbol: what was inlined into another crate's function counts there. By source: each
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use addr2line::Context;
 use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian};
-use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
+use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, SectionKind, SymbolKind};
 use ota_tests::rows;
 
 /// The firmware's own statics that hold sizes, and what they are.
@@ -77,8 +77,8 @@ type Figures = BTreeMap<String, u64>;
 fn main() -> Outcome<()> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let update = arguments.iter().position(|argument| argument == "--update").map(|at| arguments.remove(at)).is_some();
-    let [compiler, agent, selector, library] = &arguments[..] else {
-        return Err("size [--update] COMPILER AGENT.elf SELECTOR.elf LIBRARY.elf".into());
+    let [compiler, agent, selector, library, board @ ..] = &arguments[..] else {
+        return Err("size [--update] COMPILER AGENT.elf SELECTOR.elf LIBRARY.elf [SELECTOR.elf FIRMWARE.elf]".into());
     };
     let (agent, selector, library) = (fs::read(agent)?, fs::read(selector)?, fs::read(library)?);
     let agent = object::File::parse(&*agent)?;
@@ -101,10 +101,33 @@ fn main() -> Outcome<()> {
     print_library(&object::File::parse(&*library)?, &mut figures)?;
     println!("the same by crate");
     print_code("library", &object::File::parse(&*library)?, "with JSON", &mut figures)?;
+    if let [selector, firmware] = board {
+        print_board(selector, firmware, &mut figures)?;
+    }
     match update {
         true => Ok(fs::write(budget_file(), written(compiler, &figures))?),
         false => check(compiler, &figures),
     }
+}
+
+/// The programs of the emulated board: with drivers, executor, network, TLS and application.
+fn print_board(selector: &str, firmware: &str, figures: &mut Figures) -> Outcome<()> {
+    println!("thumbv7m-none-eabi, the emulated board of examples/mps2: its boot selector, whole");
+    for (name, path) in [("board_selector", selector), ("firmware", firmware)] {
+        let bytes = fs::read(path)?;
+        let elf = object::File::parse(&*bytes)?;
+        if name == "firmware" {
+            println!("its firmware, whole");
+        }
+        print_code(name, &elf, "with drivers", figures)?;
+        let flash: u64 = elf.segments().map(|segment| segment.file_range().1).sum();
+        let is_ram = |kind: SectionKind| matches!(kind, SectionKind::Data | SectionKind::UninitializedData);
+        let ram: u64 = elf.sections().filter(|section| is_ram(section.kind())).map(|section| section.size()).sum();
+        println!("{flash:>8}  bytes of flash; {ram} bytes of RAM for statics, buffers included");
+        figures.insert(format!("{name}.flash"), flash);
+        figures.insert(format!("{name}.static_ram"), ram);
+    }
+    Ok(())
 }
 
 /// The code of a program: its functions with their bytes, by symbol and by source.
