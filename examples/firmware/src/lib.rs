@@ -1,5 +1,6 @@
 //! The firmware of a board with Ethernet, or another network that embassy-net drives: the agent over MQTT and HTTP, beside an
-//! application that has work of its own. A board brings drivers, and calls [`run`]; `examples/mps2` is one.
+//! application that has work of its own. A board brings drivers, and calls [`run`]: `examples/mps2` and `examples/emcraft-sf2`
+//! are two.
 //!
 //! * [`settings`]: what the factory writes to each device.
 //! * [`network`]: connections for the agent.

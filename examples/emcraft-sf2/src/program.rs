@@ -1,0 +1,95 @@
+//! The firmware of this board: starts the drivers, the network and the application. Which version it is, and
+//! how its self-test ends, are settings of the build, as are the keys that it trusts.
+
+use embassy_executor::Spawner;
+use embassy_net::{Runner, Stack, StackResources};
+use ota_firmware::tls::Date;
+use ota_firmware::{Build, Verdict};
+use ota_pal::{Blocking, NoWatchdog};
+use static_cell::StaticCell;
+
+use crate::board::ethernet::Ethernet;
+use crate::board::nor::Nor;
+use crate::board::{clock, console, executor, handover, random, reset, stack};
+use crate::layout::{LAYOUT, SETTINGS};
+
+/// Hardware id of its images.
+const HARDWARE: &str = "emcraft-sf2";
+const VERSION: &str = match option_env!("OTA_DEVICE_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};
+/// Public key that verifies images: the file `public.der` of `ota keygen`.
+const PUBLIC_KEY: &[u8] = include_bytes!(env!("OTA_DEVICE_KEY", "the path of public.der, absolute: see `build`"));
+
+/// The board has no clock: certificates of servers must be valid when it was built, or later. Unit: seconds since 1970.
+const BUILT_S: u64 = match u64::from_str_radix(env!("OTA_DEVICE_DATE", "seconds since 1970: see `build`"), 10) {
+    Ok(date_s) => date_s,
+    Err(_) => panic!("checked by the compiler"),
+};
+
+/// DHCP, DNS, and the two connections.
+const SOCKETS: usize = 4;
+
+/// Runs the firmware.
+pub fn main() -> ! {
+    console::start_log();
+    clock::start();
+    executor::run(|spawner| {
+        if let Err(why) = start(spawner) {
+            stop(why);
+        }
+    })
+}
+
+fn start(spawner: Spawner) -> Result<(), &'static str> {
+    static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
+    const NO_RANDOM: &str = "no random numbers: semihosting is off";
+    let (for_network, seed) = (random::seed().ok_or(NO_RANDOM)?, random::seed().ok_or(NO_RANDOM)?);
+    let config = embassy_net::Config::dhcpv4(Default::default());
+    let resources = RESOURCES.init(StackResources::new());
+    let (stack, runner) = embassy_net::new(Ethernet::start(), config, resources, u64::from_le_bytes(for_network));
+    spawner.spawn(network(runner).map_err(|_| "spawned twice")?);
+    spawner.spawn(application(stack, seed).map_err(|_| "spawned twice")?);
+    Ok(())
+}
+
+#[embassy_executor::task]
+async fn network(mut runner: Runner<'static, Ethernet>) {
+    runner.run().await;
+}
+
+#[embassy_executor::task]
+async fn application(stack: Stack<'static>, seed: [u8; 32]) {
+    if let Err(why) = run(stack, seed).await {
+        stop(why);
+    }
+}
+
+async fn run(stack: Stack<'static>, seed: [u8; 32]) -> Result<(), &'static str> {
+    let board = ota_firmware::Board {
+        flash: Blocking(Nor::take().ok_or("the flash is taken")?),
+        reset: reset::Board,
+        watchdog: NoWatchdog, // the emulated board has none
+        stack,
+        layout: LAYOUT,
+        settings: SETTINGS,
+        running: handover::running().ok_or("not started by the boot selector")?,
+        seed,
+        deepest_stack_bytes: stack::deepest_bytes,
+    };
+    let verdict = match option_env!("OTA_DEVICE_SELF_TEST") {
+        Some("hang") => Verdict::Hang,
+        Some("fail") => Verdict::Fail,
+        _ => Verdict::Pass,
+    };
+    let date = || Date::AtLeast(BUILT_S);
+    ota_firmware::run(board, &Build { hardware: HARDWARE, version: VERSION, verdict, public_key: PUBLIC_KEY, date })
+        .await
+}
+
+/// Ends a program that cannot run: a reset, which a trial counts.
+fn stop(why: &str) -> ! {
+    console::boot(&[b"stopped: ", why.as_bytes()]);
+    reset::reset_later()
+}
