@@ -24,6 +24,8 @@ use ota_pal::{Fault, Header, Image, ImageStatus, Layout, Region, SlotId, Source,
 ///   [`VerifyLevel::Header`] relies on that, unless another slot has the same header. A copy is hashed after its header is
 ///   written: if the power fails in between, it is hashed at the next boot only with [`VerifyLevel::Whole`]. An image on
 ///   trial, and the image started after a trial, is always hashed.
+/// * If `executing` is RAM, the driver must erase the header in it before this call: RAM may keep the header through a loss
+///   of power and lose bytes behind it, and the image of a new device is trusted as it is in `executing`.
 /// * The image of a new device is first copied into its slot, and its row is stored: nothing is tried unless the running
 ///   image can be restored. A slot that lost its image is refilled from the running image.
 /// * An image that cannot be copied is treated as damaged.
