@@ -9,8 +9,9 @@ use std::process::Command;
 
 use ota_examples::device::Error;
 use ota_examples::emulator::flash::Flash;
-use ota_examples::emulator::layout::LAYOUT;
+use ota_examples::emulator::machine::MPS2;
 use ota_examples::emulator::missing;
+use ota_examples::emulator::mps2::LAYOUT;
 use ota_examples::emulator::programs::{Programs, RELEASES};
 use ota_examples::emulator::world::World;
 use ota_examples::lines::Kind;
@@ -25,7 +26,7 @@ fn can_run(name: &str) -> bool {
 }
 
 async fn world(name: &str) -> World {
-    World::start(name, Programs::build(&RELEASES).unwrap(), &RELEASES[0]).await.unwrap()
+    World::start(name, Programs::build(&MPS2, &RELEASES).unwrap(), &RELEASES[0]).await.unwrap()
 }
 
 /// A world whose board runs version 2.0.0 from slot A.

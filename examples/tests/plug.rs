@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ota_examples::device::Error;
 use ota_examples::emulator::board::Board;
 use ota_examples::emulator::flash::digest;
+use ota_examples::emulator::machine::MPS2;
 use ota_examples::emulator::missing;
 use ota_examples::emulator::programs::{Programs, RELEASES};
 use ota_examples::emulator::world::World;
@@ -73,7 +74,7 @@ impl Run {
     async fn start(name: &str) -> Result<Self, Error> {
         let seed = number("SEED").unwrap_or_else(now_ms);
         eprintln!("{name}: SEED={seed}");
-        let world = World::start(name, Programs::build(&RELEASES)?, &RELEASES[0]).await?;
+        let world = World::start(name, Programs::build(&MPS2, &RELEASES)?, &RELEASES[0]).await?;
         let (random, life) = (Random(seed | 1), UPDATE_WAIT);
         let mut run = Self { world, random, life, updates: 0, faults: 0, refetched_bytes: 0, stored_bytes: 0 };
         // The first update is not disturbed: it measures how long one takes on this machine.

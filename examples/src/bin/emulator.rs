@@ -1,16 +1,15 @@
 //! The story of the demo on real firmware: an emulated Cortex-M3 is updated over MQTT and HTTP, a version that hangs is rolled back
 //! by the watchdog, a tampered image is refused, and a factory reset returns to the first version.
 
-use std::fs;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use ota_examples::device::Error;
 use ota_examples::emulator::board::Board;
 use ota_examples::emulator::flash::digest;
+use ota_examples::emulator::machine::MPS2;
 use ota_examples::emulator::missing;
-use ota_examples::emulator::programs::{Programs, RELEASES, Release};
+use ota_examples::emulator::programs::{Programs, RELEASES};
 use ota_examples::emulator::world::World;
 use ota_examples::lines::{Kind, Line};
 use ota_pal::SlotId;
@@ -67,7 +66,7 @@ async fn run(options: &Options) -> Result<bool, Error> {
     println!("building the boot selector and three versions of the firmware ...");
     let mut outcomes = Vec::new();
     for protocol in ["mqtt", "http"].iter().filter(|name| options.protocol.as_ref().is_none_or(|one| one == *name)) {
-        let world = World::start("emulator", Programs::build(&RELEASES)?, &RELEASES[0]).await?;
+        let world = World::start("emulator", Programs::build(&MPS2, &RELEASES)?, &RELEASES[0]).await?;
         let done = chapter(&world, protocol, &mut outcomes).await;
         world.stop().await;
         done?;
@@ -93,7 +92,8 @@ async fn chapter(world: &World, protocol: &str, outcomes: &mut Vec<Outcome>) -> 
     world.release("v3", hanging, protocol)?;
     outcomes.push(settle(world, &mut board, "v3", HANGING).await?);
 
-    let forged = forge(world, hanging)?;
+    let forged = world.folder().join("forged.img");
+    world.programs.forge(hanging, "b", &forged)?; // the free slot
     world.job("forged", &[&forged], protocol)?;
     outcomes.push(settle(world, &mut board, "forged", FORGED).await?);
 
@@ -142,17 +142,6 @@ async fn settle(world: &World, board: &mut Board, job: &str, expected: Expected)
         && is_intact;
     outcome.status = format!("{} {}", execution.status, details);
     Ok(outcome)
-}
-
-/// An image of `release` for slot B, the free one, in which a bit differs from the signed one.
-fn forge(world: &World, release: &Release) -> Result<PathBuf, Error> {
-    let (image, forged) = (world.programs.image(release, "b"), world.folder().join("forged.img"));
-    let mut bytes = fs::read(&image)?;
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&forged, bytes)?;
-    fs::copy(image.with_extension("img.sig"), forged.with_extension("img.sig"))?;
-    Ok(forged)
 }
 
 async fn show_until(board: &mut Board, kind: Kind, text: &str) -> Result<Line, Error> {

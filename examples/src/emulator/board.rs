@@ -8,12 +8,12 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
+use super::machine::Machine;
 use crate::device::Error;
 use crate::lines::{Kind, Line, now_ms};
 
 /// The emulator.
 pub const QEMU: &str = "qemu-system-arm";
-const MACHINE: &str = "mps2-an385,memory-backend=nor";
 /// How long a line of the console is waited for: an emulated board on a busy machine, with a watchdog of 4 s and retries.
 const LINE_WAIT: Duration = Duration::from_secs(60);
 /// Lines that are kept for the message of a test that failed.
@@ -28,12 +28,10 @@ pub struct Board {
 
 impl Board {
     /// Switches on a board with this boot selector and this flash.
-    pub fn start(selector: &Path, flash: &Path) -> Result<Self, Error> {
-        let memory = format!("memory-backend-file,id=nor,size=16M,mem-path={},share=on", flash.display());
+    pub fn start(machine: &Machine, selector: &Path, flash: &Path) -> Result<Self, Error> {
         let mut qemu = Command::new(QEMU);
-        qemu.args(["-M", MACHINE, "-object", &memory, "-nic", "user,model=lan9118", "-kernel"]).arg(selector);
+        qemu.args((machine.qemu)(flash)).arg("-kernel").arg(selector);
         qemu.args(["-display", "none", "-serial", "stdio", "-monitor", "none", "-semihosting"]);
-        qemu.args(["-action", "watchdog=reset"]);
         qemu.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = qemu.spawn().map_err(|error| format!("{QEMU}: {error}"))?;
         let console = child.stdout.take().ok_or("a process without standard output")?;

@@ -6,25 +6,22 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use ota_boot::{Decision, ResetCause, select};
-use ota_pal::{
-    BootRecord, BootRecords, FileFlash, Flash as _, Region, SlotId, Trial, Version, poll_ready, read_header,
-};
+use ota_pal::{BootRecord, Header, Region, SlotId, Trial, Version};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
 
-use super::layout::{GEOMETRY, LAYOUT, SETTINGS};
+use super::machine::Machine;
 use super::programs::{Programs, Release};
 use crate::certificates::ImageInfo;
 use crate::device::Error;
 
 /// Address of the host, as the board reaches it.
 pub const HOST: &str = "10.0.2.2";
-const FILE: &str = "a file never waits";
-type Nor = FileFlash<{ GEOMETRY.word_bytes as usize }, { GEOMETRY.erase_bytes as usize }>;
 
 /// The flash of one board.
 pub struct Flash {
+    machine: &'static Machine,
     path: PathBuf,
 }
 
@@ -60,14 +57,15 @@ impl Flash {
         first: &Release,
         settings: Settings<'_>,
     ) -> Result<Self, Error> {
-        let image = programs.image(first, "factory");
+        let machine = programs.machine();
+        let image = programs.image(first, first.slots.first().ok_or("a release without a slot")?);
         let signature = fs::read_to_string(image.with_extension("img.sig"))?;
         let signature = decode(signature.trim()).ok_or("the signature is not base64")?;
         let lines = format!("{}factory-signature={}\n", settings.lines()?, digits(&signature));
-        fs::write(&path, vec![0xFF; GEOMETRY.capacity_bytes as usize])?;
-        let flash = Self { path };
-        flash.write(SETTINGS.offset_bytes(), lines.as_bytes())?;
-        flash.write(LAYOUT.slot(SlotId::FACTORY).offset_bytes(), &fs::read(image)?)?;
+        fs::write(&path, vec![0xFF; machine.geometry.capacity_bytes as usize])?;
+        let flash = Self { machine, path };
+        flash.write(machine.settings.offset_bytes(), lines.as_bytes())?;
+        flash.write(machine.layout.slot(SlotId::FACTORY).offset_bytes(), &fs::read(image)?)?;
         Ok(flash)
     }
 
@@ -88,7 +86,7 @@ impl Flash {
 
     /// The boot record.
     pub fn record(&self) -> Result<BootRecord, Error> {
-        Ok(poll_ready(BootRecords::new(&LAYOUT).load(&mut self.open()?)).ok_or(FILE)??)
+        (self.machine.record)(&self.path)
     }
 
     /// The image that the boot selector would start.
@@ -98,16 +96,11 @@ impl Flash {
             Decision::Try { counted: Trial::Started { slot, .. }, .. } => slot,
             _ => record.confirmed,
         };
-        let (mut flash, region) = (self.open()?, LAYOUT.slot(slot));
-        let header = poll_ready(read_header(&mut flash, region)).ok_or(FILE)???;
-        let mut bytes = vec![0; header.image_bytes() as usize];
-        let read = poll_ready(flash.read(region.offset_bytes(), &mut bytes)).ok_or(FILE)?;
-        read.map_err(|error| format!("{error:?}"))?;
-        Ok(Running { slot, version: header.version, digest: Sha256::digest(&bytes).into() })
-    }
-
-    fn open(&self) -> Result<Nor, Error> {
-        Ok(Nor::open(&self.path, GEOMETRY.capacity_bytes)?)
+        let bytes = fs::read(&self.path)?;
+        let bytes = bytes.get(self.machine.layout.slot(slot).offset_bytes() as usize..).ok_or("a short flash")?;
+        let header = Header::parse(bytes)?;
+        let image = bytes.get(..header.image_bytes() as usize).ok_or("a long image")?;
+        Ok(Running { slot, version: header.version, digest: Sha256::digest(image).into() })
     }
 }
 

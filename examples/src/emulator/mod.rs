@@ -1,5 +1,6 @@
-//! The board of `examples/mps2` in QEMU, for the story of `emulator` and for tests.
+//! The boards of `examples/mps2` and `examples/emcraft-sf2` in QEMU, for the story of `emulator` and for tests.
 //!
+//! * [`machine`]: what differs between them.
 //! * [`programs`]: builds boot selector and firmware.
 //! * [`board`]: the emulated board, whose flash outlives it.
 //! * [`flash`]: the contents of that flash.
@@ -10,9 +11,12 @@ use std::process::Command;
 
 pub mod board;
 pub mod cable;
+#[path = "../../emcraft-sf2/src/layout.rs"]
+pub mod emcraft_sf2;
 pub mod flash;
+pub mod machine;
 #[path = "../../mps2/src/layout.rs"]
-pub mod layout;
+pub mod mps2;
 pub mod programs;
 pub mod world;
 
@@ -22,5 +26,6 @@ pub fn missing() -> Option<&'static str> {
     if !works(Command::new(board::QEMU).arg("--version")) {
         return Some("qemu-system-arm");
     }
-    (!works(Command::new(programs::BUILD).arg("--check"))).then_some("rustup target add thumbv7m-none-eabi")
+    (!works(Command::new(programs::script(&machine::MPS2)).arg("--check")))
+        .then_some("rustup target add thumbv7m-none-eabi")
 }

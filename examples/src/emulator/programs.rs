@@ -1,4 +1,4 @@
-//! Builds the programs of the board by `examples/mps2/build`, and signs the images.
+//! Builds the programs of a board by the script `build` in its folder, and signs the images.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,14 +11,10 @@ use object::elf::{FileHeader32, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader};
 use ota_cloud::tool;
 
+use super::machine::Machine;
 use crate::device::Error;
 
-/// Hardware id of the images.
-pub const HARDWARE: &str = "mps2-an385";
-
-/// The script that builds programs.
-pub const BUILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/mps2/build");
-/// What programs are built from.
+/// What programs of every board are built from. Boards share files of that of `mps2`.
 const SOURCES: [&str; 6] = ["jobs", "pal", "agent", "boot", "examples/firmware", "examples/mps2"];
 
 /// A version of the firmware.
@@ -41,6 +37,7 @@ pub const RELEASES: [Release; 3] = [
 
 /// The programs and images of all releases, and the key that signs them.
 pub struct Programs {
+    machine: &'static Machine,
     folder: PathBuf,
 }
 
@@ -48,16 +45,16 @@ impl Programs {
     /// Builds what is missing or older than its sources. Programs that ask for it at once wait for each other.
     ///
     /// Errors: there is no compiler for the board, or it failed.
-    pub fn build(releases: &[Release]) -> Result<Self, Error> {
-        let folder = root().join("target").join("mps2");
+    pub fn build(machine: &'static Machine, releases: &[Release]) -> Result<Self, Error> {
+        let folder = root().join("target").join(machine.name);
         fs::create_dir_all(&folder)?;
-        let programs = Self { folder };
+        let programs = Self { machine, folder };
         let lock = File::create(programs.folder.join("lock"))?;
         lock.lock()?;
         if !programs.key().exists() {
             ota(&["keygen", "--out", &text(&programs.folder.join("keys"))])?;
         }
-        let mut newest = SystemTime::UNIX_EPOCH;
+        let mut newest = newest_change(&sources(machine))?;
         for source in SOURCES {
             newest = newest.max(newest_change(&root().join(source))?);
         }
@@ -74,11 +71,11 @@ impl Programs {
         {
             return Ok(());
         }
-        let mut build = Command::new(BUILD);
+        let mut build = Command::new(script(self.machine));
         build.arg(release.version).arg(self.folder.join("keys/public.der")).arg(&folder).arg(release.self_test);
         build.arg("boot-selector").args(release.slots.iter().map(|slot| format!("slot-{slot}")));
         if !build.status()?.success() {
-            return Err("examples/mps2/build failed".into());
+            return Err(format!("{} failed", script(self.machine).display()).into());
         }
         for slot in release.slots {
             let body = folder.join(format!("slot-{slot}.bin"));
@@ -90,7 +87,7 @@ impl Programs {
 
     /// Signs `body` as an image of `release` that is linked for `slot`.
     pub fn sign(&self, release: &Release, slot: &str, body: &Path, image: &Path) -> Result<(), Error> {
-        self.sign_for(HARDWARE, release, slot, body, image)
+        self.sign_for(self.machine.hardware, release, slot, body, image)
     }
 
     /// As [`Programs::sign`], for another hardware.
@@ -104,6 +101,11 @@ impl Programs {
     ) -> Result<(), Error> {
         let about = ["--version", release.version, "--hardware", hardware, "--link", slot];
         ota(&[&["sign", "--key", &text(&self.key())][..], &about, &[&text(body), &text(image)]].concat())
+    }
+
+    /// The board.
+    pub fn machine(&self) -> &'static Machine {
+        self.machine
     }
 
     /// The boot selector.
@@ -121,6 +123,17 @@ impl Programs {
         self.folder.join(release.version).join(format!("{slot}.img"))
     }
 
+    /// Writes an image in which a bit differs from the signed one of `release` for `slot`.
+    pub fn forge(&self, release: &Release, slot: &str, forged: &Path) -> Result<(), Error> {
+        let image = self.image(release, slot);
+        let mut bytes = fs::read(&image)?;
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(forged, bytes)?;
+        fs::copy(image.with_extension("img.sig"), forged.with_extension("img.sig"))?;
+        Ok(())
+    }
+
     fn key(&self) -> PathBuf {
         self.folder.join("keys").join("private.pem")
     }
@@ -135,6 +148,15 @@ fn ota(words: &[&str]) -> Result<(), Error> {
 /// A path as an argument.
 pub fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+/// The script that builds programs.
+pub fn script(machine: &Machine) -> PathBuf {
+    sources(machine).join("build")
+}
+
+fn sources(machine: &Machine) -> PathBuf {
+    root().join("examples").join(machine.name)
 }
 
 fn root() -> &'static Path {

@@ -25,7 +25,7 @@ use crate::device::Error;
 const NAMES: [&str; 2] = [LOOPBACK, HOST];
 const LOOPBACK: &str = "127.0.0.1";
 /// Name of the thing.
-pub const THING: &str = "mps2";
+pub const THING: &str = "lamp";
 /// Name of its operator, at the broker.
 const OPERATOR: &str = "operator";
 
@@ -85,7 +85,7 @@ impl World {
 
     /// Switches the board on.
     pub fn board(&self) -> Result<Board, Error> {
-        Board::start(&self.programs.selector(), self.flash.path())
+        Board::start(self.programs.machine(), &self.programs.selector(), self.flash.path())
     }
 
     /// The folder with its files.
@@ -95,8 +95,9 @@ impl World {
 
     /// Creates a job that brings `release`.
     pub fn release(&self, job: &str, release: &Release, protocol: &str) -> Result<(), Error> {
-        let images = ["a", "b"].map(|slot| self.programs.image(release, slot));
-        self.job(job, &[&images[0], &images[1]], protocol)
+        let images: Vec<PathBuf> = release.slots.iter().map(|slot| self.programs.image(release, slot)).collect();
+        let images: Vec<&Path> = images.iter().map(PathBuf::as_path).collect();
+        self.job(job, &images, protocol)
     }
 
     /// Creates a job with these images.
