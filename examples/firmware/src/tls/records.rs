@@ -1,10 +1,16 @@
 //! Reads whole records, so that embedded-tls waits only between two of them: its reads lose what they have of a record when they
-//! are dropped.
+//! are dropped. Records on which it panics are refused: they need no key, so that anybody on the way could reset the device.
 
 use embedded_io_async::{Error, ErrorKind, ErrorType, Read, Write};
 
 /// Type, version and length. Source: RFC 8446, 5.1.
 pub(super) const HEADER_BYTES: usize = 5;
+
+/// What encryption adds to a record: the type of its content, and the tag. Source: RFC 8446, 5.2.
+const ENCRYPTION_BYTES: usize = 1 + 16;
+/// Content types. Source: RFC 8446, 5.1.
+const HANDSHAKE: u8 = 22;
+const APPLICATION_DATA: u8 = 23;
 
 /// A socket of whole records.
 pub(super) struct Records<'b, S> {
@@ -14,6 +20,8 @@ pub(super) struct Records<'b, S> {
     arrived: usize,
     /// Bytes of them that were read.
     read: usize,
+    /// Whether the ServerHello arrived: what follows is encrypted.
+    has_hello: bool,
 }
 
 /// Why a record cannot be read.
@@ -21,6 +29,8 @@ pub(super) struct Records<'b, S> {
 pub(super) enum RecordError<E> {
     /// The record is larger than the buffer.
     TooLarge,
+    /// The record is not encrypted where it has to be, or holds nothing.
+    Invalid,
     /// The connection ended.
     Socket(E),
 }
@@ -29,6 +39,7 @@ impl<E: Error> Error for RecordError<E> {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::TooLarge => ErrorKind::OutOfMemory,
+            Self::Invalid => ErrorKind::InvalidData,
             Self::Socket(error) => error.kind(),
         }
     }
@@ -44,7 +55,7 @@ impl<E: Error> core::error::Error for RecordError<E> {}
 
 impl<'b, S> Records<'b, S> {
     pub(super) fn new(socket: S, buffer: &'b mut [u8]) -> Self {
-        Self { socket, buffer, arrived: 0, read: 0 }
+        Self { socket, buffer, arrived: 0, read: 0, has_hello: false }
     }
 
     /// Bytes of the record, as far as they are known.
@@ -53,6 +64,18 @@ impl<'b, S> Records<'b, S> {
             [_, _, _, high, low, ..] => HEADER_BYTES + usize::from(u16::from_be_bytes([high, low])),
             _ => HEADER_BYTES,
         }
+    }
+}
+
+impl<S> Records<'_, S> {
+    /// Checks a record that arrived.
+    fn check(&mut self) -> Result<(), ()> {
+        let is_valid = match self.buffer[0] {
+            HANDSHAKE => !core::mem::replace(&mut self.has_hello, true),
+            APPLICATION_DATA => self.arrived >= HEADER_BYTES + ENCRYPTION_BYTES,
+            _ => true,
+        };
+        if is_valid { Ok(()) } else { Err(()) }
     }
 }
 
@@ -73,6 +96,9 @@ impl<S: Read> Read for Records<'_, S> {
             match self.socket.read(room).await.map_err(RecordError::Socket)? {
                 0 => return Ok(0),
                 more => self.arrived += more,
+            }
+            if self.arrived == self.record_bytes() {
+                self.check().map_err(|()| RecordError::Invalid)?;
             }
         }
         let record = &self.buffer[self.read..self.arrived];
@@ -123,7 +149,7 @@ mod tests {
         }
     }
 
-    const RECORDS: [u8; 13] = [23, 3, 3, 0, 2, 10, 11, 23, 3, 3, 0, 1, 12];
+    const RECORDS: [u8; 13] = [20, 3, 3, 0, 2, 10, 11, 20, 3, 3, 0, 1, 12];
 
     #[test]
     fn a_read_that_is_dropped_at_every_byte_loses_none() {
@@ -140,6 +166,34 @@ mod tests {
         }
         assert_eq!(read, RECORDS);
         assert_eq!(waits, RECORDS.len(), "each byte was waited for");
+    }
+
+    /// Whether all of `bytes` can be read.
+    fn are_read(bytes: &[u8]) -> bool {
+        let (mut buffer, mut out) = ([0; 64], [0; 64]);
+        let mut records = Records::new(bytes, &mut buffer);
+        let mut len = 0;
+        while len < bytes.len() {
+            match pin!(records.read(&mut out)).poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Ok(more)) => len += more,
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    #[test]
+    fn after_the_server_hello_no_handshake_is_read_that_is_not_encrypted() {
+        let hello = [HANDSHAKE, 3, 3, 0, 1, 2];
+        assert!(are_read(&hello));
+        assert!(!are_read(&[hello, hello].concat()));
+    }
+
+    #[test]
+    fn an_encrypted_record_has_a_content() {
+        let encrypted = |len: u8| [&[APPLICATION_DATA, 3, 3, 0, len][..], &[0; 17][..len.into()]].concat();
+        assert!(are_read(&encrypted(17)));
+        assert!(!are_read(&encrypted(16)));
     }
 
     #[test]

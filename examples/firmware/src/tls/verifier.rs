@@ -3,6 +3,7 @@
 //! The verifier of embedded-tls is not used: it accepts any certificate of a chain as a CA, so that one device could act as the
 //! server for all others. Nor does embedded-tls require that the server sends a certificate: see [`Verifier::verdict`].
 
+use core::sync::atomic::{AtomicU8, Ordering};
 use core::time::Duration;
 
 use embedded_tls::{
@@ -19,6 +20,9 @@ use webpki::{EndEntityCert, Error, KeyUsage};
 
 /// Certificates of a chain below the CA; embedded-tls has the same limit.
 const CHAIN_MAX: usize = 16;
+/// Signatures that are verified for one server, of its certificates and of the handshake. A server that is not verified could make
+/// a device compute for longer than its watchdog waits.
+const SIGNATURES_MAX: u8 = 8;
 /// Size of a server's certificate.
 const SERVER_BYTES_MAX: usize = 2048;
 /// What is signed: 64 spaces, the context, and a digest. Source: RFC 8446, 4.4.3.
@@ -56,11 +60,12 @@ pub(super) struct Verifier<'v> {
     /// The server's verified certificate, and what its signature covers.
     server: Option<(Vec<u8, SERVER_BYTES_MAX>, Sha256)>,
     verdict: Result<(), Refused>,
+    algorithm: EcdsaP256Sha256,
 }
 
 impl<'v> Verifier<'v> {
     pub(super) fn new(ca: &'v [u8], name: ServerName<'v>, date: Date) -> Self {
-        Self { ca, name, date, server: None, verdict: Err(Refused::NotProven) }
+        Self { ca, name, date, server: None, verdict: Err(Refused::NotProven), algorithm: EcdsaP256Sha256::default() }
     }
 
     /// The result after the handshake: without it a server that sent no certificate at all would be accepted.
@@ -77,7 +82,7 @@ impl<'v> Verifier<'v> {
         let verify = |date_s| {
             let date = UnixTime::since_unix_epoch(Duration::from_secs(date_s));
             let usage = KeyUsage::server_auth();
-            server.verify_for_usage(&[&EcdsaP256Sha256], &anchor, intermediates, date, usage, None, None).map(|_| ())
+            server.verify_for_usage(&[&self.algorithm], &anchor, intermediates, date, usage, None, None).map(|_| ())
         };
         match self.date {
             Date::Exact(date_s) => verify(date_s)?,
@@ -111,7 +116,7 @@ impl<'v> Verifier<'v> {
         signed[64 + CONTEXT.len()..].copy_from_slice(&transcript.clone().finalize());
         let server = CertificateDer::from(&server[..]);
         let server = EndEntityCert::try_from(&server).map_err(Refused::Certificate)?;
-        server.verify_signature(&EcdsaP256Sha256, &signed, sent.signature).map_err(|_| Refused::Signature)
+        server.verify_signature(&self.algorithm, &signed, sent.signature).map_err(|_| Refused::Signature)
     }
 }
 
@@ -144,12 +149,20 @@ impl TlsVerifier<Aes128GcmSha256> for Verifier<'_> {
     }
 }
 
-/// Signatures of certificates, and of the handshake.
-#[derive(Debug)]
-struct EcdsaP256Sha256;
+/// Signatures of certificates, and of the handshake: at most [`SIGNATURES_MAX`].
+#[derive(Debug, Default)]
+struct EcdsaP256Sha256 {
+    verified: AtomicU8,
+}
 
 impl SignatureVerificationAlgorithm for EcdsaP256Sha256 {
     fn verify_signature(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
+        // Only one thread verifies for one server.
+        let verified = self.verified.load(Ordering::Relaxed);
+        if verified >= SIGNATURES_MAX {
+            return Err(InvalidSignature);
+        }
+        self.verified.store(verified + 1, Ordering::Relaxed);
         let key = VerifyingKey::from_sec1_bytes(public_key).map_err(|_| InvalidSignature)?;
         let signature = Signature::from_der(signature).map_err(|_| InvalidSignature)?;
         key.verify(message, &signature).map_err(|_| InvalidSignature)
@@ -173,6 +186,17 @@ mod tests {
         let name = ServerName::try_from("localhost").expect("a valid name");
         let verifier = Verifier::new(&[], name, Date::Exact(0));
         assert_eq!(verifier.verdict(), Err(Refused::NotProven));
+    }
+
+    #[test]
+    fn a_server_makes_a_device_verify_few_signatures() {
+        let key = p256_tls::ecdsa::SigningKey::from_slice(&[7; 32]).expect("a valid key");
+        let signature: p256_tls::ecdsa::DerSignature = p256_tls::ecdsa::signature::Signer::sign(&key, b"message");
+        let public_key = key.verifying_key().to_encoded_point(false);
+        let algorithm = EcdsaP256Sha256::default();
+        let verify = || algorithm.verify_signature(public_key.as_bytes(), b"message", signature.as_bytes());
+        assert!((0..SIGNATURES_MAX).all(|_| verify().is_ok()));
+        assert!(verify().is_err());
     }
 
     #[test]
