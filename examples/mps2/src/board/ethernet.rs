@@ -79,11 +79,11 @@ impl Driver for Ethernet {
     type TxToken<'a> = Sent;
 
     fn receive(&mut self, context: &mut Context<'_>) -> Option<(Received<'_>, Sent)> {
+        // Before it is known whether there is a frame: one that arrives from here on raises the interrupt.
+        lan::INT_STS.write(RECEIVED);
         if lan::RX_FIFO_INF.read() >> 16 & 0xFF == 0 {
             critical_section::with(|section| WAKER.borrow(section).set(Some(context.waker().clone())));
-            lan::INT_STS.write(RECEIVED);
             lan::INT_EN.write(RECEIVED);
-            // A frame that arrived in between raises the interrupt again.
             return None;
         }
         let len = (lan::RX_STATUS.read() >> 16 & 0x3FFF) as usize;

@@ -56,13 +56,11 @@ fn unexpected(number: i16) -> ! {
     }
 }
 
-/// The first expiry of the watchdog, also while interrupts are disabled. The second one resets.
+/// The first expiry of the watchdog, also while interrupts are disabled.
 #[cortex_m_rt::exception]
 unsafe fn NonMaskableInt() -> ! {
     console::boot(&[b"the watchdog expired: the program hangs"]);
-    loop {
-        core::hint::spin_loop();
-    }
+    super::reset::reset()
 }
 
 /// A fault, such as a store to the flash past the driver: as a panic.

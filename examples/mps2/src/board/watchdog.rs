@@ -6,7 +6,7 @@ const UNLOCK: u32 = 0x1ACC_E551;
 const INTERRUPT: u32 = 1;
 const RESET: u32 = 1 << 1;
 const COUNTS_PER_MS: u32 = 25_000;
-/// Time without a feed after which the device is reset. The pump of the agent feeds every second.
+/// Time without a feed after which the program is ended. The pump of the agent feeds every second.
 pub const PERIOD_MS: u32 = 4_000;
 
 /// The running watchdog.
@@ -16,8 +16,8 @@ impl Watchdog {
     /// Starts it.
     pub fn start() -> Self {
         watchdog::LOCK.write(UNLOCK);
-        // Half of the period: the first expiry is an interrupt, the second one the reset.
-        watchdog::LOAD.write(PERIOD_MS / 2 * COUNTS_PER_MS);
+        // The first expiry is an interrupt, whose handler resets; the second one resets if that does not run.
+        watchdog::LOAD.write(PERIOD_MS * COUNTS_PER_MS);
         watchdog::CONTROL.write(INTERRUPT | RESET);
         Self
     }
