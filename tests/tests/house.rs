@@ -11,13 +11,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Room, its package, and the packages of ours that it may import.
-const ROOMS: [(&str, &str, &[&str]); 8] = [
+const ROOMS: [(&str, &str, &[&str]); 9] = [
     ("jobs", "ota-jobs", &[]),
     ("pal", "ota-pal", &[]),
     ("agent", "ota-agent", &["ota-jobs", "ota-pal"]),
     ("boot", "ota-boot", &["ota-pal"]),
     ("cloud", "ota-cloud", &["ota-jobs", "ota-pal"]),
     ("examples", "ota-examples", &["ota-jobs", "ota-pal", "ota-agent", "ota-boot", "ota-cloud"]),
+    (
+        "examples/emulator",
+        "ota-emulator",
+        &["ota-jobs", "ota-pal", "ota-agent", "ota-boot", "ota-cloud", "ota-examples"],
+    ),
     ("examples/firmware", "ota-firmware", &["ota-jobs", "ota-pal", "ota-agent"]),
     ("tests", "ota-tests", &["ota-jobs", "ota-pal", "ota-agent", "ota-boot", "ota-cloud"]),
 ];

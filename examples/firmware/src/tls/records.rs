@@ -1,5 +1,5 @@
 //! Reads whole records, so that embedded-tls waits only between two of them: its reads lose what they have of a record when they
-//! are dropped. Records on which it panics are refused: they need no key, so that anybody on the way could reset the device.
+//! are dropped. Records on which it panics are refused: they need no key, so that anybody between device and server could reset it.
 
 use embedded_io_async::{Error, ErrorKind, ErrorType, Read, Write};
 

@@ -2,6 +2,8 @@
 //! The output of the processes is shown; the results at the end are read from the service and from the flash.
 
 mod build;
+#[path = "../../../emulator/src/certificates.rs"]
+mod certificates;
 mod check;
 mod hints;
 mod interrupt;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ota_examples::certificates::{Authority, ImageInfo};
+use crate::certificates::{Authority, ImageInfo};
 use ota_examples::device::HARDWARE;
 
 use crate::build::{NEXT_RELEASE, Programs, RELEASES, Release};

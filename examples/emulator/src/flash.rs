@@ -11,10 +11,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
 
-use super::machine::Machine;
-use super::programs::{Programs, Release};
 use crate::certificates::ImageInfo;
-use crate::device::Error;
+use crate::machine::Machine;
+use crate::programs::{Programs, Release};
+use ota_examples::device::Error;
 
 /// Address of the host, as the board reaches it.
 pub const HOST: &str = "10.0.2.2";

@@ -5,13 +5,13 @@
 
 use std::time::{Duration, Instant};
 
+use ota_emulator::board::Board;
+use ota_emulator::flash::digest;
+use ota_emulator::machine::MPS2;
+use ota_emulator::missing;
+use ota_emulator::programs::{Programs, RELEASES};
+use ota_emulator::world::World;
 use ota_examples::device::Error;
-use ota_examples::emulator::board::Board;
-use ota_examples::emulator::flash::digest;
-use ota_examples::emulator::machine::MPS2;
-use ota_examples::emulator::missing;
-use ota_examples::emulator::programs::{Programs, RELEASES};
-use ota_examples::emulator::world::World;
 use ota_examples::lines::{Kind, Line, now_ms};
 use ota_pal::SlotId;
 use tokio::time::{sleep_until, timeout_at};

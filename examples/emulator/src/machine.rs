@@ -4,8 +4,8 @@ use std::path::Path;
 
 use ota_pal::{BootRecord, BootRecords, FileFlash, Geometry, Layout, Region, poll_ready};
 
-use super::{emcraft_sf2, mps2};
-use crate::device::Error;
+use crate::{emcraft_sf2, mps2};
+use ota_examples::device::Error;
 
 /// An emulated board.
 #[derive(Debug)]

@@ -8,9 +8,9 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-use super::machine::Machine;
-use crate::device::Error;
-use crate::lines::{Kind, Line, now_ms};
+use crate::machine::Machine;
+use ota_examples::device::Error;
+use ota_examples::lines::{Kind, Line, now_ms};
 
 /// The emulator.
 pub const QEMU: &str = "qemu-system-arm";

@@ -13,13 +13,13 @@ use ota_cloud::serve::{Config, Service, TlsFiles};
 use ota_cloud::tool;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::board::Board;
-use super::cable::Cable;
-use super::flash::{Flash, HOST, Settings};
-use super::programs::{Programs, Release, text};
+use crate::board::Board;
+use crate::cable::Cable;
 use crate::certificates::{Authority, ImageInfo};
-use crate::connect::Network;
-use crate::device::Error;
+use crate::flash::{Flash, HOST, Settings};
+use crate::programs::{Programs, Release, text};
+use ota_examples::connect::Network;
+use ota_examples::device::Error;
 
 /// Addresses of the service: for its operator, and for the board.
 const NAMES: [&str; 2] = [LOOPBACK, HOST];

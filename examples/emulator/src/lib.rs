@@ -11,6 +11,7 @@ use std::process::Command;
 
 pub mod board;
 pub mod cable;
+pub mod certificates;
 #[path = "../../emcraft-sf2/src/layout.rs"]
 pub mod emcraft_sf2;
 pub mod flash;

@@ -11,8 +11,8 @@ use object::elf::{FileHeader32, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader};
 use ota_cloud::tool;
 
-use super::machine::Machine;
-use crate::device::Error;
+use crate::machine::Machine;
+use ota_examples::device::Error;
 
 /// What programs of every board are built from. Boards share files of that of `mps2`.
 const SOURCES: [&str; 6] = ["jobs", "pal", "agent", "boot", "examples/firmware", "examples/mps2"];
@@ -160,7 +160,7 @@ fn sources(machine: &Machine) -> PathBuf {
 }
 
 fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
 /// When the newest file below `folder` was changed, pages apart.

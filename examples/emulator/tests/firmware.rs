@@ -7,13 +7,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use ota_emulator::flash::Flash;
+use ota_emulator::machine::MPS2;
+use ota_emulator::missing;
+use ota_emulator::mps2::LAYOUT;
+use ota_emulator::programs::{Programs, RELEASES};
+use ota_emulator::world::World;
 use ota_examples::device::Error;
-use ota_examples::emulator::flash::Flash;
-use ota_examples::emulator::machine::MPS2;
-use ota_examples::emulator::missing;
-use ota_examples::emulator::mps2::LAYOUT;
-use ota_examples::emulator::programs::{Programs, RELEASES};
-use ota_examples::emulator::world::World;
 use ota_examples::lines::Kind;
 use ota_pal::{Region, SlotId};
 

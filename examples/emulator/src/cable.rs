@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::device::Error;
+use ota_examples::device::Error;
 
 const BUFFER_BYTES: usize = 4096;
 

@@ -3,12 +3,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-use ota_examples::emulator::board::Board;
-use ota_examples::emulator::flash::digest;
-use ota_examples::emulator::machine::EMCRAFT_SF2;
-use ota_examples::emulator::missing;
-use ota_examples::emulator::programs::{Programs, Release};
-use ota_examples::emulator::world::World;
+use ota_emulator::board::Board;
+use ota_emulator::flash::digest;
+use ota_emulator::machine::EMCRAFT_SF2;
+use ota_emulator::missing;
+use ota_emulator::programs::{Programs, Release};
+use ota_emulator::world::World;
 use ota_examples::lines::Kind;
 use ota_pal::{SlotId, TRIAL_ATTEMPTS_DEFAULT};
 

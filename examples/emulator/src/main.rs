@@ -4,13 +4,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use ota_emulator::board::Board;
+use ota_emulator::flash::digest;
+use ota_emulator::machine::MPS2;
+use ota_emulator::missing;
+use ota_emulator::programs::{Programs, RELEASES};
+use ota_emulator::world::World;
 use ota_examples::device::Error;
-use ota_examples::emulator::board::Board;
-use ota_examples::emulator::flash::digest;
-use ota_examples::emulator::machine::MPS2;
-use ota_examples::emulator::missing;
-use ota_examples::emulator::programs::{Programs, RELEASES};
-use ota_examples::emulator::world::World;
 use ota_examples::lines::{Kind, Line};
 use ota_pal::SlotId;
 
