@@ -1,5 +1,5 @@
-//! Which things are connected, and when each was seen last, since the start. It is shown, and a job that is created for a thing that
-//! sent no request gets a note, because its name may be a typing error; no decision depends on it.
+//! Which things are connected, and when each was seen last, since the start. It is shown, and a job that is created for a thing
+//! that sent no request gets a note, because its name may be a typing error; no decision depends on it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
