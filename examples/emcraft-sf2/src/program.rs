@@ -3,31 +3,17 @@
 
 use embassy_executor::Spawner;
 use embassy_net::{Runner, Stack, StackResources};
-use ota_firmware::tls::Date;
-use ota_firmware::{Build, Verdict};
+use ota_cortex_m::{executor, stack};
 use ota_pal::{Blocking, NoWatchdog};
 use static_cell::StaticCell;
 
 use crate::board::ethernet::Ethernet;
 use crate::board::nor::Nor;
-use crate::board::{clock, console, executor, handover, random, reset, stack};
+use crate::board::{clock, console, handover, random, reset};
 use crate::layout::{LAYOUT, SETTINGS};
 
 /// Hardware id of its images.
 const HARDWARE: &str = "emcraft-sf2";
-const VERSION: &str = match option_env!("OTA_DEVICE_VERSION") {
-    Some(version) => version,
-    None => env!("CARGO_PKG_VERSION"),
-};
-/// Public key that verifies images: the file `public.der` of `ota keygen`.
-const PUBLIC_KEY: &[u8] = include_bytes!(env!("OTA_DEVICE_KEY", "the path of public.der, absolute: see `build`"));
-
-/// The board has no clock: certificates of servers must be valid when it was built, or later. Unit: seconds since 1970.
-const BUILT_S: u64 = match u64::from_str_radix(env!("OTA_DEVICE_DATE", "seconds since 1970: see `build`"), 10) {
-    Ok(date_s) => date_s,
-    Err(_) => panic!("checked by the compiler"),
-};
-
 /// DHCP, DNS, and the two connections.
 const SOCKETS: usize = 4;
 
@@ -78,14 +64,7 @@ async fn run(stack: Stack<'static>, seed: [u8; 32]) -> Result<(), &'static str> 
         seed,
         deepest_stack_bytes: stack::deepest_bytes,
     };
-    let verdict = match option_env!("OTA_DEVICE_SELF_TEST") {
-        Some("hang") => Verdict::Hang,
-        Some("fail") => Verdict::Fail,
-        _ => Verdict::Pass,
-    };
-    let date = || Date::AtLeast(BUILT_S);
-    ota_firmware::run(board, &Build { hardware: HARDWARE, version: VERSION, verdict, public_key: PUBLIC_KEY, date })
-        .await
+    ota_firmware::run(board, &ota_firmware::build!(HARDWARE)).await
 }
 
 /// Ends a program that cannot run: a reset, which a trial counts.

@@ -2,6 +2,7 @@
 //! application that has work of its own. A board brings drivers, and calls [`run`]: `examples/mps2` and `examples/emcraft-sf2`
 //! are two.
 //!
+//! * [`Build`]: what a build is, from the environment of the compiler: [`build!`].
 //! * [`settings`]: what the factory writes to each device.
 //! * [`network`]: connections for the agent.
 //! * [`tls`]: the same, encrypted and verified.
@@ -16,6 +17,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod build;
 mod controller;
 mod link;
 pub mod network;
@@ -24,5 +26,6 @@ pub mod settings;
 mod tick;
 pub mod tls;
 
+pub use build::Build;
 pub use controller::Verdict;
-pub use run::{Board, Build, run};
+pub use run::{Board, run};

@@ -11,11 +11,11 @@ use ota_pal::{
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-use crate::controller::{Controller, Shared, Verdict, print};
+use crate::build::Build;
+use crate::controller::{Controller, Shared, print};
 use crate::link::{Identity, Link};
 use crate::settings::{self, Settings, hexadecimal};
 use crate::tick;
-use crate::tls::Date;
 
 const BLOCK_BYTES: usize = 4096;
 /// One block and the overhead of MQTT and CBOR.
@@ -46,20 +46,6 @@ pub struct Board<F, R, W> {
     pub seed: [u8; 32],
     /// Returns the bytes of the stack that were used since the start.
     pub deepest_stack_bytes: fn() -> u32,
-}
-
-/// What a build is.
-pub struct Build<'k> {
-    /// Hardware id, as in `ota sign --hardware`.
-    pub hardware: &'k str,
-    /// Version, as in `ota sign --version`.
-    pub version: &'k str,
-    /// How its self-test ends.
-    pub verdict: Verdict,
-    /// The key that images are signed with.
-    pub public_key: &'k [u8],
-    /// The date, for the server's certificate: of a clock, or else of the build.
-    pub date: fn() -> Date,
 }
 
 /// Runs the firmware; returns only if it cannot start.

@@ -4,19 +4,19 @@
 
 use emcraft_sf2::board::ddr::Executing;
 use emcraft_sf2::board::nor::Nor;
-use emcraft_sf2::board::number::Number;
 use emcraft_sf2::board::{console, handover, reset};
 use emcraft_sf2::layout::{EXECUTING, LAYOUT};
-use ota_boot::{Boot, BootError, BootReason, ResetCause, VerifyLevel, blocking};
+use ota_boot::{Boot, BootError, ResetCause, VerifyLevel, blocking};
+use ota_cortex_m::report;
 use ota_pal::blocking::ConcatFlash;
-use ota_pal::{Blocking, NoWatchdog, SlotId, Version};
+use ota_pal::{Blocking, NoWatchdog};
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
     let (Some(nor), Some(mut ddr)) = (Nor::take(), Executing::take()) else { fail("the flash is busy") };
     match select(nor, &mut ddr) {
         Ok(boot) => {
-            print(&boot);
+            report::boot(&boot, b"", console::boot);
             handover::leave(boot.slot);
             // SAFETY: the image was signed, or installed in the factory, and is linked for this region; its body begins with the
             // vector table.
@@ -37,29 +37,6 @@ fn select(nor: Nor, ddr: &mut Executing) -> Result<Boot, BootError> {
     // Without a watchdog, only the power ends a hang: boots after a power loss count, too.
     let cause = ResetCause::Other;
     blocking::boot_staged(&mut flash, &LAYOUT, EXECUTING, &mut NoWatchdog, VerifyLevel::Whole, cause)
-}
-
-fn print(boot: &Boot) {
-    let slot: &[u8] = match boot.slot {
-        SlotId::A => b"A",
-        SlotId::B => b"B",
-        _ => b"factory",
-    };
-    let Version { major, minor, patch } = boot.header.version;
-    let [major, minor, patch] = [major.into(), minor.into(), patch].map(Number::decimal);
-    let version: [&[u8]; 5] = [major.bytes(), b".", minor.bytes(), b".", patch.bytes()];
-    let cause: &[u8] = match boot.cause {
-        BootReason::Confirmed => b"confirmed",
-        BootReason::Trial => b"on trial",
-        BootReason::WithSystem => b"of the release of the system",
-        BootReason::TrialEnded => b"confirmed; a trial ended",
-        BootReason::NotStored(_) => b"confirmed; the record cannot be stored",
-        BootReason::FellBack { .. } => b"fell back: the confirmed image cannot be started",
-        BootReason::FactoryReset => b"factory reset",
-        BootReason::FactoryResetInPart(_) => b"factory reset; some sectors cannot be erased",
-    };
-    let [a, b, c, d, e] = version;
-    console::boot(&[b"boots slot ", slot, b", version ", a, b, c, d, e, b" (", cause, b")"]);
 }
 
 /// Repeats the selection after a second: a flash that was not readable may be readable then.

@@ -7,10 +7,11 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
 };
+use ota_cortex_m::program;
 use ota_pal::HEADER_BYTES;
 
+use super::console;
 use super::registers::mpu;
-use super::{console, executor};
 use crate::layout::{EXECUTING, GEOMETRY};
 
 const BASE: u32 = 0xA000_0000;
@@ -58,7 +59,7 @@ impl Executing {
         protect(EXECUTING_REGION, READ_ONLY | BUFFERED_MEMORY | EXECUTING_SIZE | REGION_ENABLE);
         barrier();
         // SAFETY: the caller's promise.
-        unsafe { executor::start(BASE + offset_bytes) }
+        unsafe { program::start(BASE + offset_bytes) }
     }
 }
 

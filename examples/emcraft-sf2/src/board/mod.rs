@@ -6,17 +6,11 @@ pub mod clock;
 pub mod console;
 pub mod ddr;
 pub mod ethernet;
-#[path = "../../../mps2/src/board/executor.rs"]
-pub mod executor;
 pub mod handover;
 mod interrupts;
 pub mod nor;
-#[path = "../../../mps2/src/board/number.rs"]
-pub mod number;
 #[path = "../../../mps2/src/board/random.rs"]
 pub mod random;
 mod registers;
 pub mod reset;
 mod spi;
-#[path = "../../../mps2/src/board/stack.rs"]
-pub mod stack;

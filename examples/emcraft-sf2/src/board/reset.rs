@@ -3,8 +3,9 @@
 
 use core::panic::PanicInfo;
 
+use ota_cortex_m::number::Number;
+
 use super::console;
-use super::number::Number;
 
 /// Processor cycles of a second.
 const SECOND_CYCLES: u32 = 142_000_000;

@@ -4,9 +4,9 @@
 use core::cell::Cell;
 
 use critical_section::Mutex;
+use ota_cortex_m::number::Number;
 
 use super::console;
-use super::number::Number;
 
 /// Interrupt of timer 1.
 pub const TIMER1: usize = 9;

@@ -4,12 +4,9 @@
 pub mod clock;
 pub mod console;
 pub mod ethernet;
-pub mod executor;
 mod interrupts;
 pub mod nor;
-pub mod number;
 pub mod random;
 mod registers;
 pub mod reset;
-pub mod stack;
 pub mod watchdog;

@@ -95,9 +95,3 @@ registers! {
     nvic:
     ISER0 = 0xE000_E100,
 }
-
-registers! {
-    /// The system control block.
-    scb:
-    VTOR = 0xE000_ED08,
-}

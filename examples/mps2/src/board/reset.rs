@@ -4,9 +4,9 @@ use core::panic::PanicInfo;
 use core::ptr::{addr_of, addr_of_mut};
 
 use ota_boot::ResetCause;
+use ota_cortex_m::number::Number;
 
 use super::console;
-use super::number::Number;
 
 /// In the word of RAM below while the power is on.
 const POWERED: u32 = 0x9CA1_F00D;
