@@ -70,6 +70,24 @@ fn a_signed_image_verifies_and_a_changed_one_does_not() {
     assert_eq!(output.status.code(), Some(1), "a key is never overwritten");
 }
 
+#[test]
+fn a_body_starts_where_its_vector_table_needs_it() {
+    let dir = TempDir::new();
+    let at = dir.path().display();
+    signed(dir.path());
+    let sign =
+        format!("sign --key {at}/private.pem --version 2.1.0 --hardware b {at}/body {at}/moved.img --body-offset");
+    done(&format!("{sign} 1024"));
+    assert!(done(&format!("image info {at}/moved.img")).contains("body: 50000 bytes at 1024"));
+    assert!(done(&format!("verify --key {at}/public.pem {at}/moved.img")).starts_with("good: version 2.1.0"));
+    assert!(std::fs::read(dir.path().join("moved.img")).unwrap()[1024..] == common::pattern(50_000));
+    for offset in ["63", "65537"] {
+        let output = ota(&format!("{sign} {offset}"));
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && text.contains("is not in 64..=65536"), "{text}");
+    }
+}
+
 /// Runs a command that must fail; returns its error message.
 fn failed(arguments: &str) -> String {
     let output = ota(arguments);

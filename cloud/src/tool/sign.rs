@@ -1,5 +1,6 @@
 //! `ota sign`: makes an image from any file (header, padding, file) and signs all of it.
 
+use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -7,12 +8,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, ValueEnum};
 use ota_pal::image::header::{BODY_OFFSET_DEFAULT_BYTES, Body};
-use ota_pal::{Component, HardwareId, Header, Link, MajorMinor, SlotId, Version};
+use ota_pal::{Component, HEADER_BYTES, HardwareId, Header, Link, MajorMinor, SlotId, Version};
 use ring::digest::{SHA256, digest};
 
 use super::private_key::PrivateKey;
 use super::{ToolError, is_image, print_line, read, signature_path, write};
 
+/// Starts of a body: behind the header, and not so far that a mistake fills a slot with padding.
+const BODY_OFFSETS: RangeInclusive<i64> = HEADER_BYTES as i64..=65_536;
 /// Fill byte between header and body.
 const PADDING: u8 = 0;
 
@@ -46,6 +49,10 @@ pub struct Sign {
     /// Slot that the image is linked for
     #[arg(long, value_enum, default_value = "any")]
     link: LinkName,
+    /// Where the body starts in the image, 64 to 65536 bytes: a program that runs in place has its vector table there, which needs
+    /// the alignment of its size
+    #[arg(long, default_value_t = BODY_OFFSET_DEFAULT_BYTES, value_parser = clap::value_parser!(u32).range(BODY_OFFSETS))]
+    body_offset: u32,
     /// Input file
     input: PathBuf,
     /// Output image; the signature is written to the same name with `.sig`
@@ -139,7 +146,7 @@ impl Sign {
     fn image(&self, body: &[u8]) -> Result<Vec<u8>, ToolError> {
         let len = u32::try_from(body.len());
         let len = len.map_err(|_| ToolError::file(&self.input, &format!("{} bytes, at most 4 GiB", body.len())))?;
-        let place = Body::new(BODY_OFFSET_DEFAULT_BYTES, len);
+        let place = Body::new(self.body_offset, len);
         let place =
             place.map_err(|_| ToolError::file(&self.input, &format!("{len} bytes are not a valid body length")))?;
         let header = self.header(place).emit();

@@ -12,7 +12,7 @@ use crate::print::print_by_name;
 /// Length of an emitted header.
 pub const HEADER_BYTES: usize = 64;
 
-/// Default start of the body in bytes: vector tables need an alignment of up to 512 bytes.
+/// Default start of the body in bytes: the alignment of a vector table of 128 entries. A longer table needs another start.
 pub const BODY_OFFSET_DEFAULT_BYTES: u32 = 512;
 
 const MAGIC: [u8; 4] = [0x9F, b'O', b'T', b'A'];
