@@ -1,0 +1,8 @@
+//! The firmware, linked for slot a.
+#![no_std]
+#![no_main]
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    nrf52840_dk::run()
+}

@@ -1,0 +1,8 @@
+//! The firmware, linked for the factory slot.
+#![no_std]
+#![no_main]
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    w5500_evb_pico::run()
+}
