@@ -46,6 +46,7 @@ use job::{Identity, Job};
 use notices::Notices;
 use ota_jobs::JobId;
 use poller::JobPoller;
+use resume::Interrupted;
 use service::NO_IMAGE;
 use state::{Input, State};
 use time::Rng;
@@ -93,7 +94,7 @@ pub struct Machine {
     polls: u32,
     statistics: Statistics,
     /// The job that a reset interrupted, until the service offers it or another one.
-    interrupted: Option<Record>,
+    interrupted: Option<Interrupted>,
     /// Of the last response about the next job; 0 before the first.
     delay_ms: u64,
     notices: Notices,
@@ -132,7 +133,7 @@ impl Machine {
     fn resume_job(&mut self, record: Record, boot: &Boot, trial_deadline: Instant, now: Instant) {
         match resume::resume(&record, boot, trial_deadline) {
             None => {
-                self.interrupted = Some(record);
+                self.interrupted = Some(Interrupted::new(record));
                 if boot.trial == Trial::Running {
                     self.slots_changed();
                 }
@@ -366,7 +367,7 @@ impl Machine {
                 active.identity.is_of(job)
                     && (active.is_requesting_file() || active.identity.plan.fingerprint == fingerprint)
             }
-            (None, Some(record)) => record.execution.job == *job && record.fingerprint == fingerprint,
+            (None, Some(interrupted)) => interrupted.is_of(job, fingerprint),
             (None, None) => false,
         }
     }

@@ -1,6 +1,6 @@
 //! Decides how to resume after a reset, from the journal and the boot record.
 
-use ota_jobs::Reason;
+use ota_jobs::{JobId, Reason};
 
 use super::journal::{Outcome, Phase, Record};
 use super::state::State;
@@ -39,6 +39,34 @@ pub enum Trial {
     },
     /// The trial of the running image ended without confirmation, for this reason, but the boot loader cannot revert it.
     Kept(Reason),
+}
+
+/// The journal's job, of a record of which [`resume`] returned `None`: what is compared with the job that the service offers.
+#[derive(Clone, Debug)]
+pub(super) struct Interrupted {
+    job: JobId,
+    /// Started by the application: the service does not offer it.
+    pub(super) local: bool,
+    /// Of the file; see [`Plan`](super::Plan).
+    pub(super) fingerprint: u32,
+    /// All bytes of the file before this one are in flash; 0 unless it was being received.
+    pub(super) frontier_bytes: u32,
+}
+
+impl Interrupted {
+    pub(super) fn new(record: Record) -> Self {
+        let Record { execution, local, fingerprint, phase, .. } = record;
+        let frontier_bytes = match phase {
+            Phase::Receiving { frontier_bytes } => frontier_bytes,
+            Phase::Activating { .. } | Phase::Concluded(_) => 0,
+        };
+        Self { job: execution.job, local, fingerprint, frontier_bytes }
+    }
+
+    /// Whether it is `job`, at the file with this fingerprint.
+    pub(super) fn is_of(&self, job: &JobId, fingerprint: u32) -> bool {
+        self.job == *job && self.fingerprint == fingerprint
+    }
 }
 
 /// The state in which the journal's job resumes; `None` when it resumes once the service offers it again. An image on trial is

@@ -6,7 +6,7 @@ use ota_jobs::{Reason, RejectCode, Status};
 use super::event::{Notice, Offer, Plan, Sources, Task};
 use super::execution::Execution;
 use super::job::{Identity, Job};
-use super::journal::{Outcome, Phase, Record};
+use super::journal::Outcome;
 use super::state::{Input, State};
 use super::status_reporter::ServiceState;
 use super::time::Instant;
@@ -137,12 +137,9 @@ impl Machine {
 
     /// Starts an update, or resumes it if the journal holds progress of the same file.
     pub(super) fn start(&mut self, identity: Identity, version: Option<u64>, now: Instant) {
-        let same_file = |record: &Record| {
-            record.execution.job == identity.id.job && record.fingerprint == identity.plan.fingerprint
-        };
         let keep_bytes = match &self.interrupted {
-            Some(record @ Record { phase: Phase::Receiving { frontier_bytes }, .. }) if same_file(record) => {
-                *frontier_bytes
+            Some(interrupted) if interrupted.is_of(&identity.id.job, identity.plan.fingerprint) => {
+                interrupted.frontier_bytes
             }
             _ => 0,
         };
@@ -173,9 +170,9 @@ impl Machine {
 
     /// What an interrupted download has in flash may be overwritten.
     pub(super) fn slots_changed(&mut self) {
-        if let Some(record) = &mut self.interrupted {
-            record.phase = Phase::Receiving { frontier_bytes: 0 };
-            record.fingerprint = 0; // nor is the first file of a release kept
+        if let Some(interrupted) = &mut self.interrupted {
+            interrupted.frontier_bytes = 0;
+            interrupted.fingerprint = 0; // nor is the first file of a release kept
         }
     }
 
@@ -186,7 +183,7 @@ impl Machine {
 
     /// Whether a download was interrupted whose job the service is to offer again.
     fn expects_offer(&self) -> bool {
-        self.interrupted.as_ref().is_some_and(|record| !record.local)
+        self.interrupted.as_ref().is_some_and(|interrupted| !interrupted.local)
     }
 
     /// Requests the next job, if a request is wanted.
