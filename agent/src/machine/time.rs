@@ -1,32 +1,42 @@
 //! Instants, which the caller passes in; back-off with jitter, and its random numbers. No clock is read here.
 
+use core::num::NonZeroU64;
+
 /// A point in time, in milliseconds since an origin that the caller chooses once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant {
-    ms: u64,
+    /// One more than the milliseconds, so that an optional instant takes no more memory.
+    after_ms: NonZeroU64,
 }
 
 impl Instant {
-    /// The instant `ms` milliseconds after the origin.
+    /// The instant `ms` milliseconds after the origin, `u64::MAX - 1` at most.
     pub const fn from_ms(ms: u64) -> Self {
-        Self { ms }
+        Self { after_ms: NonZeroU64::MIN.saturating_add(ms) }
     }
 
     /// Milliseconds since the origin.
     pub const fn as_ms(self) -> u64 {
-        self.ms
+        self.after_ms.get() - 1
     }
 
     /// The instant `ms` milliseconds later, saturating.
     #[inline(never)] // for size
     pub const fn plus_ms(self, ms: u64) -> Self {
-        Self { ms: self.ms.saturating_add(ms) }
+        Self { after_ms: self.after_ms.saturating_add(ms) }
     }
 
     /// Milliseconds since `earlier`; 0 if that is later.
     #[inline(never)] // for size
     pub const fn since(self, earlier: Instant) -> u64 {
-        self.ms.saturating_sub(earlier.ms)
+        self.after_ms.get().saturating_sub(earlier.after_ms.get())
+    }
+}
+
+impl Default for Instant {
+    /// The origin.
+    fn default() -> Self {
+        Self::from_ms(0)
     }
 }
 
