@@ -20,7 +20,7 @@ pub(crate) struct UpdateJob<'b> {
     stream: Option<StreamName>,
     file_id: u32,
     signature: FileSignature,
-    key_id: String<KEY_ID_BYTES_MAX>,
+    key_id: String<KEY_ID_BYTES_MAX, u8>,
     /// The signature of the file that the device would run if this release were installed, and the length of that file.
     installed: FileSignature,
     installed_bytes: u32,
@@ -32,7 +32,7 @@ pub(crate) struct UpdateJob<'b> {
 struct FileSignature {
     kind: Option<SignatureKind>,
     bytes: [u8; SIGNATURE_BYTES_MAX],
-    len: usize,
+    len: u16,
 }
 
 impl<'b> UpdateJob<'b> {
@@ -149,7 +149,7 @@ impl<'b> UpdateJob<'b> {
 
     fn of_key<'s>(&'s self, signature: &'s FileSignature) -> Option<Signature<'s>> {
         let key_id = Some(self.key_id.as_str()).filter(|id| !id.is_empty());
-        signature.kind.map(|kind| Signature { kind, key_id, bytes: &signature.bytes[..signature.len] })
+        signature.kind.map(|kind| Signature { kind, key_id, bytes: &signature.bytes[..signature.len.into()] })
     }
 }
 
@@ -162,7 +162,7 @@ impl FileSignature {
     fn read(&mut self, file: &File<'_>) -> Result<(), Reason> {
         self.kind = None;
         if let Some(signature) = &file.signature {
-            self.len = signature.base64.decode_base64(&mut self.bytes).map_err(|_| Reason::SignatureMalformed)?;
+            self.len = signature.base64.decode_base64(&mut self.bytes).map_err(|_| Reason::SignatureMalformed)? as u16;
             self.kind = signature_kind(file)?;
         }
         Ok(())
@@ -171,7 +171,7 @@ impl FileSignature {
     fn set_digest(&mut self, digest: &Digest) {
         self.kind = Some(SignatureKind::Digest);
         self.bytes[..digest.0.len()].copy_from_slice(&digest.0);
-        self.len = digest.0.len();
+        self.len = digest.0.len() as u16;
     }
 }
 

@@ -26,7 +26,7 @@ macro_rules! name {
     ($(#[doc = $doc:literal])+ $name:ident, $field:literal, $max:ident, $extra:literal) => {
         $(#[doc = $doc])+
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-        pub struct $name(String<$max>);
+        pub struct $name(String<$max, u8>);
 
         impl $name {
             /// Creates the name if `text` is valid.

@@ -26,7 +26,7 @@ pub const SIGNATURE_BYTES_MAX: usize = public::SIGNATURE_BYTES_MAX;
 /// algorithm.
 #[derive(Clone, Debug)]
 pub struct Key {
-    id: String<KEY_ID_BYTES_MAX>,
+    id: String<KEY_ID_BYTES_MAX, u8>,
     epoch: u32,
     public: Public,
 }
