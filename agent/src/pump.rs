@@ -48,45 +48,47 @@ pub async fn run<P: ImageManagement, A: Application, B: Broker>(agent: &mut Agen
 ///
 /// # Cancel safety
 /// As [`run`].
-pub async fn run_with_http<P, A, B, H>(agent: &mut Agent<'_, P, A>, broker: &mut B, mut http: H)
+pub fn run_with_http<P, A, B, H>(agent: &mut Agent<'_, P, A>, broker: &mut B, mut http: H) -> impl Future<Output = ()>
 where
     P: ImageManagement,
     A: Application,
     B: Broker,
     H: HttpSource,
 {
-    let (mut backoff, activity) = (Backoff::new(), Activity::default());
     let silence = Silence::new(broker.keep_alive_s());
-    agent.shutdown = None;
-    let mut pump = Pump { agent, activity: &activity, silence, awaits_acknowledgement: false };
-    while pump.agent.is_running() {
-        let mut connected = Err(TimeoutError);
-        {
-            let connect = pin!(broker.connect(&activity));
-            let connect = pin!(async { connected = activity.until_silent(CONNECT_TIMEOUT, connect).await });
-            pump.drive_while(connect).await;
-        }
-        match connected {
-            Ok(Ok(mut connection)) => {
-                let mut subscribed_at = None;
-                let served = pump.serve(&mut connection, &mut subscribed_at, &mut http).await;
-                pump.silence.reset();
-                match served {
-                    Err(error) => pump.agent.application().on_disconnected(&error),
-                    Ok(()) if pump.agent.is_running() => pump.agent.application().on_disconnected(&TimeoutError),
-                    Ok(()) => {}
-                }
-                if let Some(at) = subscribed_at {
-                    backoff.held(now().since(at));
-                }
-                wait!(pump.agent.on(Event::Disconnected, now()));
+    // Not an async fn, which would hold its arguments twice; as some below.
+    async move {
+        let (mut backoff, activity) = (Backoff::new(), Activity::default());
+        agent.shutdown = None;
+        let mut pump = Pump { agent, activity: &activity, silence, subscribed_at: None, awaits_acknowledgement: false };
+        while pump.agent.is_running() {
+            let mut connected = Err(TimeoutError);
+            {
+                let connect = pin!(broker.connect(&activity));
+                let connect = pin!(async { connected = activity.until_silent(CONNECT_TIMEOUT, connect).await });
+                pump.drive_while(connect).await;
             }
-            _ if !pump.agent.is_running() => {}
-            Ok(Err(error)) => pump.agent.application().on_disconnected(&error),
-            Err(timeout) => pump.agent.application().on_disconnected(&timeout),
+            match connected {
+                Ok(Ok(mut connection)) => {
+                    let served = pump.serve(&mut connection, &mut http).await;
+                    pump.silence.reset();
+                    match served {
+                        Err(error) => pump.agent.application().on_disconnected(&error),
+                        Ok(()) if pump.agent.is_running() => pump.agent.application().on_disconnected(&TimeoutError),
+                        Ok(()) => {}
+                    }
+                    if let Some(at) = pump.subscribed_at.take() {
+                        backoff.held(now().since(at));
+                    }
+                    wait!(pump.agent.on(Event::Disconnected, now()));
+                }
+                _ if !pump.agent.is_running() => {}
+                Ok(Err(error)) => pump.agent.application().on_disconnected(&error),
+                Err(timeout) => pump.agent.application().on_disconnected(&timeout),
+            }
+            let wait = backoff.next_wait_ms(Clock::now().as_ticks() as u32);
+            pump.drive_while(pin!(Timer::after_millis(wait))).await;
         }
-        let wait = backoff.next_wait_ms(Clock::now().as_ticks() as u32);
-        pump.drive_while(pin!(Timer::after_millis(wait))).await;
     }
 }
 
@@ -99,29 +101,29 @@ struct Pump<'a, 'b, P, A> {
     agent: &'a mut Agent<'b, P, A>,
     activity: &'a Activity,
     silence: Silence,
+    /// When the broker accepted the subscriptions of the connection.
+    subscribed_at: Option<Instant>,
     /// Nothing was acknowledged since the application's last message.
     awaits_acknowledgement: bool,
 }
 
 impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
-    /// Serves one connection until it fails, is silent, or the agent ends; `subscribed_at` is set once the broker accepted the
-    /// subscriptions.
-    async fn serve<M: Mqtt, H: HttpSource>(
-        &mut self,
-        connection: &mut M,
-        subscribed_at: &mut Option<Instant>,
-        http: &mut H,
-    ) -> Result<(), M::Error> {
+    /// Serves one connection until it fails, is silent, or the agent ends.
+    async fn serve<M: Mqtt, H: HttpSource>(&mut self, connection: &mut M, http: &mut H) -> Result<(), M::Error> {
         if !self.subscribe(connection).await? {
             return Ok(());
         }
-        *subscribed_at = Some(now());
+        self.subscribed_at = Some(now());
         self.awaits_acknowledgement = false;
         self.activity.take();
         wait!(self.agent.on(Event::Connected, now()));
         while self.is_up() {
             match self.agent.fetch(now()) {
-                Some(range) => self.fetch(connection, range, http).await?,
+                Some(range) => {
+                    if let Err(reason) = self.fetch(connection, range, http).await? {
+                        wait!(self.agent.on(Event::FetchFailed(reason), now()));
+                    }
+                }
                 None => _ = self.turn(connection, pin!(pending())).await?,
             }
         }
@@ -139,8 +141,7 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
     /// Subscribes to the agent's topics and the application's; returns false after a timeout.
     async fn subscribe<M: Mqtt>(&mut self, connection: &mut M) -> Result<bool, M::Error> {
         let mut buffer = [0; FILTERS_BYTES_MAX];
-        let filters = self.agent.filters(&mut buffer);
-        if !self.subscribe_to(connection, &filters).await? {
+        if !self.subscribe_to(connection, &self.agent.filters(&mut buffer)).await? {
             return Ok(false);
         }
         // Last: what the broker kept for these topics arrives next, and no other response is awaited then.
@@ -186,21 +187,9 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
         subscribed.map_or(Ok(false), |subscribed| subscribed.map(|()| true))
     }
 
-    /// Reads one HTTP body while the agent needs it.
+    /// Opens a body and reads it while the agent needs it. The outer result is that of the connection, the inner one that of the
+    /// body.
     async fn fetch<M: Mqtt, H: HttpSource>(
-        &mut self,
-        connection: &mut M,
-        range: Range,
-        http: &mut H,
-    ) -> Result<(), M::Error> {
-        if let Err(reason) = self.open(connection, range, http).await? {
-            wait!(self.agent.on(Event::FetchFailed(reason), now()));
-        }
-        Ok(())
-    }
-
-    /// Opens a body and reads it. The outer result is that of the connection, the inner one that of the body.
-    async fn open<M: Mqtt, H: HttpSource>(
         &mut self,
         connection: &mut M,
         range: Range,
@@ -380,18 +369,20 @@ impl<P: ImageManagement, A: Application> Pump<'_, '_, P, A> {
 }
 
 /// Waits for `future`, for `limit` at most, and feeds the watchdog meanwhile.
-async fn fed<P: ImageManagement, T>(
+fn fed<P: ImageManagement, T>(
     platform: &mut P,
     limit: Duration,
     mut future: Pin<&mut impl Future<Output = T>>,
-) -> Result<T, TimeoutError> {
+) -> impl Future<Output = Result<T, TimeoutError>> {
     let end = Clock::now() + limit;
-    loop {
-        let feed = platform.watchdog_ms().map(|ms| Clock::now() + Duration::from_millis(ms.into()));
-        match select(future.as_mut(), Timer::at(feed.map_or(end, |feed| feed.min(end)))).await {
-            Either::First(done) => return Ok(done),
-            Either::Second(()) if Clock::now() >= end => return Err(TimeoutError),
-            Either::Second(()) => platform.feed_watchdog(),
+    async move {
+        loop {
+            let feed = platform.watchdog_ms().map(|ms| Clock::now() + Duration::from_millis(ms.into()));
+            match select(future.as_mut(), Timer::at(feed.map_or(end, |feed| feed.min(end)))).await {
+                Either::First(done) => return Ok(done),
+                Either::Second(()) if Clock::now() >= end => return Err(TimeoutError),
+                Either::Second(()) => platform.feed_watchdog(),
+            }
         }
     }
 }

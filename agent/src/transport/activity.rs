@@ -34,20 +34,23 @@ impl Activity {
     ///
     /// # Cancel safety
     /// That of `future`.
-    pub async fn until_silent<F: Future>(
+    pub fn until_silent<F: Future>(
         &self,
         limit: Duration,
         mut future: Pin<&mut F>,
-    ) -> Result<F::Output, TimeoutError> {
-        let mut ended = Err(TimeoutError);
-        for _ in 0..=PROLONGED_MAX {
-            self.take();
-            ended = with_timeout(limit, future.as_mut()).await;
-            if ended.is_ok() || !self.take() {
-                break;
+    ) -> impl Future<Output = Result<F::Output, TimeoutError>> {
+        let mut prolonged = 0;
+        // Not an async fn, which would hold its arguments twice.
+        async move {
+            loop {
+                self.take();
+                let ended = with_timeout(limit, future.as_mut()).await;
+                if ended.is_ok() || !self.take() || prolonged == PROLONGED_MAX {
+                    return ended;
+                }
+                prolonged += 1;
             }
         }
-        ended
     }
 }
 

@@ -76,11 +76,13 @@ impl<IO: Read + Write> Mqtt for Connection<'_, '_, IO> {
     async fn subscribe(&mut self, filters: &[&str]) -> Result<(), Self::Error> {
         // The default of minimq is at most once, which would lose jobs.
         let options = SubscriptionOptions::default().maximum_qos(QoS::AtLeastOnce);
-        let mut wanted: Vec<TopicFilter<'_>, FILTERS_MAX> = Vec::new();
-        for filter in filters {
-            wanted.push(TopicFilter::new(filter).options(options)).map_err(|_| Error::InvalidRequest)?;
-        }
-        let subscription = Connection::subscribe(self, &wanted, &[]).await?;
+        let subscription = {
+            let mut wanted: Vec<TopicFilter<'_>, FILTERS_MAX> = Vec::new();
+            for filter in filters {
+                wanted.push(TopicFilter::new(filter).options(options)).map_err(|_| Error::InvalidRequest)?;
+            }
+            Connection::subscribe(self, &wanted, &[]).await?
+        };
         // A rejection does not name its operation: one that arrives while this operation is pending counts as its own.
         while self.is_pending(&subscription) {
             self.poll().await?;
