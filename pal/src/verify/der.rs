@@ -3,6 +3,8 @@
 //!
 //! Source: RFC 3279, section 2.2.3 (Ecdsa-Sig-Value); X.690, sections 8.3 and 10.1.
 
+use core::ops::RangeInclusive;
+
 use crate::verify::signature::SignatureRefusal;
 
 const TAG_SEQUENCE: u8 = 0x30;
@@ -17,64 +19,53 @@ pub(crate) const SCALAR_BYTES: usize = 32;
 /// [`SignatureRefusal::SignatureMalformed`] with the offset of the first invalid byte.
 pub(crate) fn scalars(der: &[u8]) -> Result<([u8; SCALAR_BYTES], [u8; SCALAR_BYTES]), SignatureRefusal> {
     let mut reader = Reader { der, at: 0 };
-    let body = reader.length_of(TAG_SEQUENCE)?;
-    if body != der.len() - reader.at {
-        return Err(reader.malformed());
-    }
-    let r = reader.positive_integer()?;
-    let s = reader.positive_integer()?;
-    match reader.at == der.len() {
-        true => Ok((r, s)),
-        false => Err(reader.malformed()),
-    }
+    reader.scalars().ok_or(SignatureRefusal::SignatureMalformed { at_bytes: reader.at })
 }
 
+/// Reads from the start to the end; where it returns `None`, it is at the first invalid byte.
 struct Reader<'a> {
     der: &'a [u8],
     at: usize,
 }
 
 impl Reader<'_> {
-    fn malformed(&self) -> SignatureRefusal {
-        SignatureRefusal::SignatureMalformed { at_bytes: self.at }
-    }
-
-    fn byte(&mut self) -> Result<u8, SignatureRefusal> {
-        let byte = *self.der.get(self.at).ok_or(self.malformed())?;
-        self.at += 1;
-        Ok(byte)
+    fn scalars(&mut self) -> Option<([u8; SCALAR_BYTES], [u8; SCALAR_BYTES])> {
+        let body = self.length_of(TAG_SEQUENCE)?;
+        if body != self.der.len() - self.at {
+            return None;
+        }
+        let scalars = (self.positive_integer()?, self.positive_integer()?);
+        (self.at == self.der.len()).then_some(scalars)
     }
 
     /// Reads a tag and its length. Two P-256 scalars need at most 70 bytes, so the long form of a length is never
     /// minimal.
-    fn length_of(&mut self, tag: u8) -> Result<usize, SignatureRefusal> {
-        if self.der.get(self.at) != Some(&tag) {
-            return Err(self.malformed());
-        }
-        self.at += 1;
-        match self.byte()? {
-            len @ 0..=0x7F => Ok(usize::from(len)),
-            _ => {
-                self.at -= 1;
-                Err(self.malformed())
-            }
-        }
+    fn length_of(&mut self, tag: u8) -> Option<usize> {
+        self.byte(tag..=tag)?;
+        self.byte(0..=0x7F).map(usize::from)
     }
 
-    fn positive_integer(&mut self) -> Result<[u8; SCALAR_BYTES], SignatureRefusal> {
+    /// Reads a byte in `allowed`.
+    fn byte(&mut self, allowed: RangeInclusive<u8>) -> Option<u8> {
+        let byte = *self.der.get(self.at).filter(|byte| allowed.contains(byte))?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    fn positive_integer(&mut self) -> Option<[u8; SCALAR_BYTES]> {
         let len = self.length_of(TAG_INTEGER)?;
-        let content = self.der.get(self.at..self.at + len).ok_or(self.malformed())?;
+        let content = self.der.get(self.at..self.at + len)?;
         let digits = match content {
             // A leading zero byte is allowed only before a set top bit.
             [0, rest @ ..] if rest.first().is_some_and(|byte| byte & 0x80 != 0) => rest,
             [1..=0x7F, ..] => content,
-            _ => return Err(self.malformed()),
+            _ => return None,
         };
         let mut scalar = [0; SCALAR_BYTES];
-        let start = SCALAR_BYTES.checked_sub(digits.len()).ok_or(self.malformed())?;
+        let start = SCALAR_BYTES.checked_sub(digits.len())?;
         scalar[start..].copy_from_slice(digits);
         self.at += len;
-        Ok(scalar)
+        Some(scalar)
     }
 }
 
