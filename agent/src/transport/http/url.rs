@@ -31,14 +31,14 @@ impl<'u> Url<'u> {
             Some(rest) => (true, rest),
             None => (false, strip(url, "http://")?),
         };
-        let (authority, target) = rest.split_at(end(rest, b"/?#"));
-        let target = &target[..end(target, b"#")];
+        let (authority, target) = rest.split_at(end(rest.as_bytes(), b"/?#"));
+        let target = &target[..end(target.as_bytes(), b"#")];
         let (host, port) = match authority.strip_prefix('[') {
-            Some(address) => address.split_at_checked(end(address, b"]")).and_then(|(host, rest)| {
+            Some(address) => address.split_at_checked(end(address.as_bytes(), b"]")).and_then(|(host, rest)| {
                 let is_address = host.contains(':') && host.bytes().all(|byte| b":.%".contains(&byte) || is_word(byte));
                 is_address.then_some((host, rest.strip_prefix(']')?))
             })?,
-            None => authority.split_at(end(authority, b":")),
+            None => authority.split_at(end(authority.as_bytes(), b":")),
         };
         let port = match port.strip_prefix(':') {
             None if port.is_empty() => Self::default_port(tls),
@@ -61,17 +61,21 @@ impl<'u> Url<'u> {
     ///
     /// Errors: [`Reason::HttpRedirectRefused`] for an empty location, and for one without a slash at a URL without a path.
     pub fn base_bytes(url: &str, location: &str) -> Result<usize, Reason> {
+        let (url, location) = (url.as_bytes(), location.as_bytes());
         let scheme = end(url, b":") + ":".len();
         let authority = scheme + "//".len();
         let origin = authority + end(&url[authority..], b"/?#");
         let path = origin + end(&url[origin..], b"?#");
-        match location.as_bytes() {
+        match location {
             [b'/', b'/', ..] => Ok(scheme),
             [b'/', ..] => Ok(origin),
             [b'?', ..] => Ok(path),
-            _ if location[end(location, b":/?#")..].starts_with(':') => Ok(0),
+            _ if location.get(end(location, b":/?#")) == Some(&b':') => Ok(0),
             [] => Err(Reason::HttpRedirectRefused),
-            _ => url[origin..path].rfind('/').map(|slash| origin + slash + 1).ok_or(Reason::HttpRedirectRefused),
+            _ => {
+                let slash = url[origin..path].iter().rposition(|byte| *byte == b'/');
+                slash.map(|slash| origin + slash + 1).ok_or(Reason::HttpRedirectRefused)
+            }
         }
     }
 }
@@ -87,8 +91,9 @@ fn strip<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {
 }
 
 /// The position of the first of these bytes; the length if there is none.
-fn end(text: &str, stops: &[u8]) -> usize {
-    text.bytes().position(|byte| stops.contains(&byte)).unwrap_or(text.len())
+#[inline(never)] // for size
+fn end(text: &[u8], stops: &[u8]) -> usize {
+    text.iter().position(|byte| stops.contains(byte)).unwrap_or(text.len())
 }
 
 /// The servers that a job document may name.
