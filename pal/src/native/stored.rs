@@ -16,7 +16,7 @@ use crate::platform::boot::{BootStatus, Change};
 use crate::platform::hooks::{Reset, Watchdog};
 use crate::refusal::Refusal;
 use crate::store::boot_record::Trial;
-use crate::store::images::{Image, ImageStatus, Images, ROWS_MAX};
+use crate::store::images::{Image, ImageStatus, Images};
 use crate::verify::signature::Signature;
 use crate::verify::signature::Verifier;
 
@@ -106,12 +106,11 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
         let BootStatus { running, mut record } = self.found().await?;
         let is_it = |image: &Image| image.version == version && image.status != ImageStatus::Receiving;
         let images = record.images;
-        let mut picked = images.iter().filter(|(_, image)| is_it(image)).map(|(slot, _)| slot);
-        let slots: [_; ROWS_MAX] = core::array::from_fn(|_| picked.next());
-        if slots.iter().flatten().next().is_none() {
+        let picked = || images.iter().filter(|(_, image)| is_it(image)).map(|(slot, _)| slot);
+        if picked().next().is_none() {
             return Err(Refusal::NoSuchImage { version });
         }
-        for slot in slots.into_iter().flatten() {
+        for slot in picked() {
             match record.trial {
                 _ if slot == running || slot == record.confirmed || slot.is_factory() => {
                     return Err(Refusal::SlotRuns { slot });
@@ -122,7 +121,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
                 _ => {}
             }
         }
-        for slot in slots.into_iter().flatten() {
+        for slot in picked() {
             self.erase_image(slot).await?;
             record.images.set(slot, None);
         }
