@@ -1,7 +1,6 @@
 //! The update that a job document asks for. The document is parsed once, when it arrives; what the download and the
 //! verification need is kept here, the URL in the caller's buffer.
 
-use heapless::String;
 use ota_jobs::document::{File, FileType, SignatureKind as WireKind};
 use ota_jobs::{Document, Reason, StreamName};
 use ota_pal::{Component, Digest, SIGNATURE_BYTES_MAX, Signature, SignatureKind, SlotId, Version};
@@ -20,7 +19,9 @@ pub(crate) struct UpdateJob<'b> {
     stream: Option<StreamName>,
     file_id: u32,
     signature: FileSignature,
-    key_id: String<KEY_ID_BYTES_MAX, u8>,
+    key_id: [u8; KEY_ID_BYTES_MAX],
+    /// 0 if the job names no key.
+    key_id_len: u8,
     /// The signature of the file that the device would run if this release were installed, and the length of that file.
     installed: FileSignature,
     installed_bytes: u32,
@@ -45,7 +46,8 @@ impl<'b> UpdateJob<'b> {
             stream: None,
             file_id: 0,
             signature: FileSignature::none(),
-            key_id: String::new(),
+            key_id: [0; KEY_ID_BYTES_MAX],
+            key_id_len: 0,
             installed: FileSignature::none(),
             installed_bytes: 0,
             version: None,
@@ -82,12 +84,8 @@ impl<'b> UpdateJob<'b> {
         self.installed_bytes = installed.file_size;
         // The file is not received, so an error in its signature does not matter.
         _ = self.installed.read(installed);
-        self.key_id.clear();
-        if let Some(name) = &file.cert_file
-            && name.chars().try_for_each(|char| self.key_id.push(char)).is_err()
-        {
-            self.key_id.clear();
-        }
+        let key_id = file.cert_file.as_ref().map(|name| name.unescape(&mut self.key_id));
+        self.key_id_len = key_id.and_then(Result::ok).map_or(0, str::len) as u8;
         let url = file.update_data_url.as_ref().map(|url| url.unescape(self.url));
         self.url_len = url.and_then(Result::ok).map_or(0, str::len);
         self.version = None;
@@ -109,7 +107,7 @@ impl<'b> UpdateJob<'b> {
         place.copy_from_slice(url.as_bytes());
         self.url_len = url.len();
         self.stream = None;
-        self.key_id.clear();
+        self.key_id_len = 0;
         self.signature.set_digest(digest);
         self.installed.set_digest(digest);
         self.installed_bytes = image_bytes;
@@ -148,7 +146,7 @@ impl<'b> UpdateJob<'b> {
     }
 
     fn of_key<'s>(&'s self, signature: &'s FileSignature) -> Option<Signature<'s>> {
-        let key_id = Some(self.key_id.as_str()).filter(|id| !id.is_empty());
+        let key_id = str::from_utf8(&self.key_id[..self.key_id_len.into()]).ok().filter(|id| !id.is_empty());
         signature.kind.map(|kind| Signature { kind, key_id, bytes: &signature.bytes[..signature.len.into()] })
     }
 }
