@@ -323,17 +323,16 @@ impl Window {
     }
 
     fn lost_blocks(&mut self) -> Option<BlockRequest> {
-        let mut missing = 0u128;
         let first = (self.frontier..self.requested).find(|&index| self.state(index).is_wanted())?;
-        let mut room = self.request_blocks_max();
+        let (mut missing, mut count, mut end) = (0u128, 0, first);
         for index in first..self.requested {
-            if room > 0 && self.state(index).is_wanted() {
+            if count < self.request_blocks_max() && self.state(index).is_wanted() {
                 missing |= 1 << (index - first);
-                room -= 1;
+                count += 1;
+                end = index + 1;
             }
         }
-        let count = missing.count_ones();
-        let in_a_row = missing.trailing_ones() == count;
+        let in_a_row = end - first == count;
         Some(BlockRequest { first, count, missing: if in_a_row { None } else { Some(missing) } })
     }
 
@@ -361,8 +360,8 @@ impl Window {
 impl BlockRequest {
     /// The requested blocks, lowest first.
     pub fn indices(self) -> impl Iterator<Item = u32> {
-        let wanted = self.missing.unwrap_or(if self.count >= 128 { u128::MAX } else { (1 << self.count) - 1 });
-        (0..WINDOW_BLOCKS).filter(move |bit| wanted >> bit & 1 == 1).map(move |bit| self.first + bit)
+        let is_wanted = move |bit: &u32| self.missing.map_or(*bit < self.count, |missing| missing >> bit & 1 == 1);
+        (0..WINDOW_BLOCKS).filter(is_wanted).map(move |bit| self.first + bit)
     }
 }
 
