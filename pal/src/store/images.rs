@@ -132,19 +132,23 @@ impl Images {
 
     /// Iterates over the rows from A on, with the factory row last.
     pub fn iter(&self) -> impl Iterator<Item = (SlotId, &Image)> {
-        let slots = [SlotId::A, SlotId::B, SlotId::C, SlotId::D, SlotId::FACTORY];
-        slots.into_iter().zip(&self.0).filter_map(|(slot, image)| Some((slot, image.as_ref()?)))
+        const SLOTS: [SlotId; ROWS_MAX] = [SlotId::A, SlotId::B, SlotId::C, SlotId::D, SlotId::FACTORY];
+        SLOTS.iter().zip(&self.0).filter_map(|(slot, image)| Some((*slot, image.as_ref()?)))
     }
 
     /// Returns the newest image, by version, that was once confirmed and has at least this security counter. Slots for
     /// which `passed_over` returns true, and the factory slot, are excluded.
     #[must_use]
     pub fn newest_confirmed(&self, security_counter_min: u32, passed_over: impl Fn(SlotId) -> bool) -> Option<SlotId> {
-        self.iter()
-            .filter(|(slot, image)| image.status.was_confirmed() && !slot.is_factory() && !passed_over(*slot))
-            .filter(|(_, image)| image.security_counter >= security_counter_min)
-            .max_by_key(|(_, image)| image.version)
-            .map(|(slot, _)| slot)
+        let mut newest: Option<(SlotId, Version)> = None;
+        for (slot, image) in self.iter() {
+            let is_usable = image.status.was_confirmed() && image.security_counter >= security_counter_min;
+            let is_newest = newest.is_none_or(|(_, version)| image.version >= version);
+            if is_usable && is_newest && !slot.is_factory() && !passed_over(slot) {
+                newest = Some((slot, image.version));
+            }
+        }
+        newest.map(|(slot, _)| slot)
     }
 }
 
