@@ -102,7 +102,7 @@ impl<'b> UpdateJob<'b> {
         digest: &Digest,
     ) -> Result<Plan, Reason> {
         let place = self.url.get_mut(..url.len()).ok_or(Reason::DocumentFieldTooLong)?;
-        let fingerprint = fnv(FNV_START, image_bytes.to_le_bytes().into_iter().chain(digest.0));
+        let fingerprint = fnv(fnv(FNV_START, &image_bytes.to_le_bytes()), &digest.0);
         let plan = Plan::new(image_bytes, fingerprint, Sources { stream: false, http: true })?;
         place.copy_from_slice(url.as_bytes());
         self.url_len = url.len();
@@ -234,15 +234,14 @@ pub(crate) fn signature_kind(file: &File<'_>) -> Result<Option<SignatureKind>, R
 /// Identifies a file: FNV-1a over its size, number and signature, or, if it is unsigned, over size, number and stream or URL;
 /// and over the component, if that is the system. The query of a URL does not count: it is another one in each document.
 fn fingerprint(document: &Document<'_>, component: Component, file: &File<'_>) -> u32 {
-    let numbers = file.file_size.to_le_bytes().into_iter().chain(file.file_id.to_le_bytes());
-    let system = (component == Component::System).then_some(1);
-    let hash = fnv(FNV_START, numbers.chain(system));
+    let numbers = fnv(fnv(FNV_START, &file.file_size.to_le_bytes()), &file.file_id.to_le_bytes());
+    let hash = if component == Component::System { fnv_byte(numbers, 1) } else { numbers };
     match (&file.signature, &document.stream_name) {
-        (Some(signature), _) => fnv(hash, signature.base64.base64()),
-        (None, Some(stream)) => fnv(hash, stream.as_str().bytes()),
+        (Some(signature), _) => signature.base64.base64().fold(hash, fnv_byte),
+        (None, Some(stream)) => fnv(hash, stream.as_str().as_bytes()),
         (None, None) => {
             let url = file.update_data_url.iter().flat_map(|url| url.chars());
-            fnv(hash, url.take_while(|char| *char != '?').map(|char| char as u8))
+            url.take_while(|char| *char != '?').map(|char| char as u8).fold(hash, fnv_byte)
         }
     }
 }
@@ -250,8 +249,12 @@ fn fingerprint(document: &Document<'_>, component: Component, file: &File<'_>) -
 const FNV_START: u32 = 0x811C_9DC5;
 
 /// Continues the FNV-1a hash with more bytes.
-fn fnv(hash: u32, bytes: impl Iterator<Item = u8>) -> u32 {
-    bytes.fold(hash, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+fn fnv(hash: u32, bytes: &[u8]) -> u32 {
+    bytes.iter().copied().fold(hash, fnv_byte)
+}
+
+fn fnv_byte(hash: u32, byte: u8) -> u32 {
+    (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
 }
 
 #[cfg(test)]
