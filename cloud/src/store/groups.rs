@@ -54,7 +54,7 @@ impl Store {
     }
 
     /// Adds things to a group that exists, and gives those a queued execution of each continuous job of the group that have
-    /// none; of a job that is paused or has maintenance windows, they wait for one. Returns the new executions as thing and job;
+    /// none; of a job that is paused or has a schedule, they wait for one. Returns the new executions as thing and job;
     /// `by`: the account or token that does it.
     ///
     /// Errors: nothing was changed.
@@ -75,7 +75,8 @@ impl Store {
             _ => events::add(&mut tx, &note(name, &change("joined", joined, things), by)).await?,
         };
         let jobs: Vec<(String, bool)> = sqlx::query_as(
-            "SELECT j.id, j.paused OR json_extract(j.config, '$.schedulingConfig.maintenanceWindows') IS NOT NULL FROM job_groups g JOIN jobs j ON j.id = g.job_id WHERE g.group_name = $1 AND j.canceled = 0 ORDER BY j.seq",
+            "SELECT j.id, j.paused OR json_extract(j.config, '$.schedulingConfig') IS NOT NULL FROM job_groups g
+             JOIN jobs j ON j.id = g.job_id WHERE g.group_name = $1 AND j.canceled = 0 ORDER BY j.seq",
         )
         .bind(name)
         .fetch_all(&mut *tx)

@@ -53,7 +53,7 @@ impl Store {
     }
 
     /// Gives a continuous job further groups, and those of `things` that have none an execution; returns these. Of a job
-    /// that is paused or has maintenance windows they wait for one, and none is returned. The details of the job are replaced.
+    /// that is paused or has a schedule they wait for one, and none is returned. The details of the job are replaced.
     ///
     /// Errors: nothing was changed.
     pub async fn associate(
@@ -73,7 +73,7 @@ impl Store {
             .await?;
         let mut created = without_execution(&mut tx, &job.id, &serde_json::json!(things).to_string()).await?;
         let text = format!("associated with {} further things", created.len());
-        if job.paused || !job.config.windows().is_empty() {
+        if job.paused || job.config.schedule.is_some() {
             add_waiting(&mut tx, &job.id, &std::mem::take(&mut created)).await?;
         }
         let newest = insert_executions(&mut tx, &job.id, &created, now_s).await?;

@@ -6,6 +6,7 @@ use ota_jobs::Status;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use super::super::changes::JobChange;
 use super::super::messages::Request;
 use super::super::rollouts::Rollouts;
 use super::super::rules::{Change, StepTimer};
@@ -126,6 +127,33 @@ async fn things_that_join_a_job_wait_for_its_maintenance_window() {
     let mut rollouts = restarted(&jobs, now).await;
     assert_eq!(notified(&mut rollouts, &jobs, now).await, [""; 0]);
     assert_eq!(rollouts.advance(&jobs, Duration::MAX, now, NOW_S + 100).await.due.len(), 1);
+}
+
+#[tokio::test]
+async fn things_that_join_a_scheduled_job_wait_for_its_start_and_get_nothing_after_its_end() {
+    let (dir, now) = (TempDir::new(), Instant::now());
+    let jobs = service(&dir).await;
+    jobs.store.create_group("lights", "ann", NOW_S).await.unwrap();
+    // 2023-11-14 22:13:20 UTC is `NOW_S`.
+    let (start_s, end_s) = (NOW_S + 100, NOW_S + 3_700);
+    let (start_time, end_time) = (Some("2023-11-14 22:15".into()), Some("2023-11-14 23:15".into()));
+    let schedule = ScheduleConfig { start_time, end_time, ..ScheduleConfig::default() };
+    let config = JobConfig { schedule: Some(schedule), ..JobConfig::default() };
+    let job = NewJob { groups: vec!["lights".into()], continuous: true, ..new_job(config) };
+    jobs.create("one", &NewJob { things: Vec::new(), ..job }, "ann").await.unwrap();
+    let join = async |thing: &str, at_s| jobs.join("lights", &[thing.into()], "ann", at_s).await.unwrap().len();
+    let associate = async |thing: &str, at_s| {
+        let change = JobChange::Associate { id: "one".into(), things: vec![thing.into()], groups: Vec::new() };
+        jobs.change(change, "ann", at_s).await.unwrap().due.len()
+    };
+    assert_eq!((join("lamp", NOW_S).await, associate("moon", NOW_S).await), (0, 0), "not begun");
+    let mut rollouts = restarted(&jobs, now).await;
+    assert_eq!(notified(&mut rollouts, &jobs, now).await, [""; 0]);
+    assert_eq!(rollouts.advance(&jobs, Duration::MAX, now, start_s).await.due.len(), 2);
+    assert_eq!((join("star", end_s).await, associate("sun", end_s).await), (0, 0), "at the end");
+    assert!(rollouts.advance(&jobs, Duration::MAX, now, end_s).await.due.is_empty());
+    let counts = jobs.counts("one").await.unwrap();
+    assert_eq!((counts.notified(), counts.waiting), (2, 0));
 }
 
 #[tokio::test]
