@@ -12,7 +12,7 @@ pub struct Reached {
     /// Its name.
     pub thing: String,
     /// Jobs with images that it got after the release, and that succeeded, the newest first, at most [`EARLIER_JOBS_MAX`].
-    /// Releases that were taken back are left out.
+    /// Releases that were taken back are left out. What was retried has the place of its last attempt.
     pub later: Vec<String>,
     /// Those that it got before the release.
     pub earlier: Vec<String>,
@@ -24,9 +24,10 @@ impl Store {
     /// ended there without success.
     pub async fn reached(&self, job_id: &str) -> Result<Vec<Reached>, StoreError> {
         let rows = sqlx::query(
-            "SELECT a.thing, other.job_id, other.seq > a.seq FROM executions a LEFT JOIN
-             (SELECT e.thing, e.job_id, e.seq,
-              ROW_NUMBER() OVER (PARTITION BY e.thing, e.seq > own.seq ORDER BY e.seq DESC) AS place
+            "SELECT a.thing, other.job_id, (other.queued_at_s, other.seq) > (a.queued_at_s, a.seq) FROM executions a LEFT JOIN
+             (SELECT e.thing, e.job_id, e.queued_at_s, e.seq, ROW_NUMBER() OVER
+               (PARTITION BY e.thing, (e.queued_at_s, e.seq) > (own.queued_at_s, own.seq)
+                ORDER BY e.queued_at_s DESC, e.seq DESC) AS place
               FROM executions e JOIN executions own ON own.job_id = $1 AND own.thing = e.thing AND e.seq <> own.seq
               JOIN jobs j ON j.id = e.job_id AND j.stream IS NOT NULL
               WHERE e.status = 'SUCCEEDED' AND e.job_id NOT IN (SELECT job_id FROM releases WHERE reverted)
@@ -36,7 +37,7 @@ impl Store {
              AND a.thing NOT IN (SELECT e.thing FROM executions e JOIN releases r ON r.job_id = e.job_id AND r.reverts = $1
               WHERE e.status IN ('QUEUED', 'IN_PROGRESS', 'SUCCEEDED')
               UNION ALL SELECT w.thing FROM waiting w JOIN releases r ON r.job_id = w.job_id AND r.reverts = $1)
-             ORDER BY a.thing, other.seq DESC",
+             ORDER BY a.thing, other.queued_at_s DESC, other.seq DESC",
         )
         .bind(job_id)
         .bind(int(EARLIER_JOBS_MAX))

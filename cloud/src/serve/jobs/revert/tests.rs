@@ -240,3 +240,25 @@ async fn a_release_stays_reverted_when_its_revert_is_deleted_and_its_id_can_be_u
     assert!(!is_reverted().await);
     assert_eq!(world.store.release("v3-revert-2").await.unwrap().unwrap().plan.reverts, None);
 }
+
+/// A retry begins after the releases that came between; the order is that of the device's queue.
+#[tokio::test]
+async fn a_release_that_was_retried_after_another_one_is_the_later_of_both() {
+    let world = World::new().await;
+    let (old, good) = (world.app(1).await, world.app(2).await);
+    let retry = async |thing: &str, id: &str| {
+        world.report(thing, id, Status::Failed).await;
+        world.jobs.retry_failed(id, "ann", now_s() + 60).await.unwrap();
+        for status in [Status::InProgress, Status::Succeeded] {
+            world.report(thing, id, status).await;
+        }
+    };
+    world.release("v1", &old, &["door", "lamp"]).await;
+    world.create("v2", &good, &["door"], JobConfig::default(), None).await;
+    world.create("v3", &world.app(3).await, &["door", "lamp"], JobConfig::default(), None).await;
+    world.report("door", "v3", Status::Succeeded).await;
+    retry("door", "v2").await;
+    world.release("v4", &good, &["lamp"]).await;
+    retry("lamp", "v3").await;
+    assert_eq!(world.instead_of_v3().await, [(good[0].clone(), vec!["lamp".to_owned()])], "door has v2 since");
+}
