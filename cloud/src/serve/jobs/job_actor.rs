@@ -199,8 +199,11 @@ impl JobActor {
     /// What is not created now waits for the next session.
     async fn begin_session(&mut self, thing: &str) {
         if !self.has_resumed {
-            // The rates of the last run's releases hold for the first session, too.
+            // The rates, pauses and windows of the last run's releases hold for the first session, too.
             self.resume().await;
+        }
+        if !self.has_resumed {
+            return; // the error was reported
         }
         match self.rollouts.begin_session(&self.jobs, thing, Instant::now(), now_s()).await {
             Ok(due) => self.notify_queue.add(due),

@@ -18,6 +18,8 @@ use ota_jobs::Status;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+mod sessions;
+
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An actor whose broker state is set by the test, and whose messages stay in the queue.
