@@ -240,7 +240,7 @@ impl JobActor {
                 self.end_cancellations(&id);
             }
             Some(RolloutChange::Replaced(job, plan)) => {
-                self.rollouts.remove(&job.id);
+                self.rollouts.set_config(&job.id, &job.config, Instant::now());
                 self.follow_job((*job, plan));
             }
             None => {}

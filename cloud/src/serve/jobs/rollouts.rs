@@ -69,6 +69,15 @@ impl Rollouts {
         }
     }
 
+    /// Gives a job that is there other settings. Its rate begins anew; things whose session began get it as before.
+    pub fn set_config(&mut self, id: &str, config: &JobConfig, now: Instant) {
+        for job in self.jobs.iter_mut().filter(|job| job.id == id) {
+            let (is_paused, in_session) = (job.is_paused, std::mem::take(&mut job.in_session));
+            let new = RunningJob::new(id.to_owned(), config.clone(), job.continuous, job.release.take(), now);
+            *job = RunningJob { is_paused, in_session, ..new };
+        }
+    }
+
     /// Pauses a job that is there, or lets it go on. Things whose session begins meanwhile get it when it goes on.
     pub fn set_paused(&mut self, id: &str, paused: bool) {
         self.jobs.iter_mut().filter(|job| job.id == id).for_each(|job| job.is_paused = paused);

@@ -3,7 +3,9 @@
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqlitePool;
 
+use super::super::super::changes::JobUpdate;
 use super::*;
+use crate::job_config::{JobConfig, RolloutConfig};
 use crate::testing::TempDir;
 
 impl Idle {
@@ -55,6 +57,20 @@ async fn a_session_that_begins_before_the_last_run_is_read_brings_no_paused_rele
     set_config(&idle.dir, "other", "{}").await;
     idle.actor.begin_session("lamp").await;
     assert_eq!((idle.actor.has_resumed, idle.advance(Instant::now()).await), (true, 0), "it is paused");
+    idle.pause(false).await;
+    assert_eq!(idle.advance(Instant::now() + TIMER_TICK).await, 1);
+}
+
+#[tokio::test]
+async fn a_new_rate_does_not_end_the_wait_of_a_device_whose_session_began() {
+    let mut idle = Idle::new(true).await;
+    idle.pause_release().await;
+    idle.actor.begin_session("lamp").await;
+    let config = JobConfig { rollout: Some(RolloutConfig::constant(60)), ..JobConfig::default() };
+    let update = Box::new(JobUpdate { config, ..JobUpdate::default() });
+    let change = JobChange::Update { id: "v2".into(), update };
+    idle.ask(|done| Command::Change { change, by: "ann".into(), done }).await;
+    assert_eq!(idle.advance(Instant::now()).await, 0, "it is paused");
     idle.pause(false).await;
     assert_eq!(idle.advance(Instant::now() + TIMER_TICK).await, 1);
 }
