@@ -98,10 +98,17 @@ impl ScheduleConfig {
         }
         let windows = &self.maintenance_windows;
         let begin_s = self.start_s().unwrap_or(now_s);
-        if !maintenance::is_open(windows, begin_s) && maintenance::next_starts(windows, begin_s, 1).is_empty() {
-            return Err(format!("no maintenance window begins within {WINDOW_AHEAD_DAYS_MAX} days"));
+        if maintenance::is_open(windows, begin_s) {
+            return Ok(());
         }
-        Ok(())
+        match (maintenance::next_starts(windows, begin_s, 1).first(), self.end_s()) {
+            (None, _) => Err(format!("no maintenance window begins within {WINDOW_AHEAD_DAYS_MAX} days")),
+            (Some(next_s), Some(end_s)) if *next_s >= end_s => Err(format!(
+                "the first maintenance window begins at {}, not before endTime: no thing would get the job",
+                written(*next_s)
+            )),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -157,6 +164,25 @@ mod tests {
         let many = vec![MaintenanceWindow::new("cron(0 2 ? * SUN *)", 60).unwrap(); MAINTENANCE_WINDOWS_MAX + 1];
         let many = ScheduleConfig { maintenance_windows: many, ..ScheduleConfig::default() };
         assert!(many.check().unwrap_err().contains("at most 20"));
+    }
+
+    #[test]
+    fn a_job_whose_windows_open_only_after_its_end_is_refused() {
+        // 2024-02-29 12:30:00 UTC.
+        let now_s = 1_709_209_800;
+        for (start, end, refused_at) in [
+            (None, "2024-02-29 14:01", None),
+            (None, "2024-02-29 14:00", Some("2024-02-29 14:00")),
+            (Some("2024-02-29 14:30"), "2024-02-29 15:00", None),
+            (Some("2024-02-29 15:00"), "2024-03-01 14:00", Some("2024-03-01 14:00")),
+        ] {
+            let maintenance_windows = vec![MaintenanceWindow::new("cron(0 14 * * ? *)", 60).unwrap()];
+            let schedule = ScheduleConfig { maintenance_windows, ..schedule(start, Some(end), None) };
+            let refused = refused_at.map(|at| {
+                format!("the first maintenance window begins at {at}, not before endTime: no thing would get the job")
+            });
+            assert_eq!((schedule.check(), schedule.check_at(now_s).err()), (Ok(()), refused), "{schedule:?}");
+        }
     }
 
     #[test]

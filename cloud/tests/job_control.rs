@@ -11,7 +11,7 @@ mod image;
 #[path = "common/tool.rs"]
 mod tool;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{Device, TIMEOUT, TempDir, TestService, request};
 use console::{Console, start, with_job};
@@ -179,6 +179,11 @@ async fn a_maintenance_window_is_set_in_the_form_or_on_the_command_line_and_show
             ota_with(&world, &dir, [&arguments[..], &[start, "--window-minutes", minutes]].concat()).await;
         assert!(code == 1 && error.contains(word), "{error}");
     }
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let soon = ota_cloud::schedule::written(now_s + 2 * 3600);
+    let late = [&arguments[..], &["cron(0 2 L 2 ? *)", "--window-minutes", "1", "--end", &soon]].concat();
+    let (code, _, error) = ota_with(&world, &dir, late).await;
+    assert!(code == 1 && error.contains("not before endTime"), "{error}");
     let whole_day = [&arguments[..], &["cron(0 0/12 * * ? *)", "--window-minutes", "720"]].concat();
     let (code, _, error) = ota_with(&world, &dir, whole_day).await;
     assert_eq!(code, 0, "{error}");

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+import time
 
 import boto3
 from botocore.config import Config
@@ -175,6 +176,9 @@ def invalid_jobs():
     with refused("ResourceNotFoundException", 404):
         create(targets=[group_arn("nothing")])
     windows = {"maintenanceWindows": [{"startTime": "cron(0 0 * * * *)", "durationInMinutes": 60}]}
+    soon = time.strftime("%Y-%m-%d %H:%M", time.gmtime(time.time() + 7200))
+    # A minute on the last day of February.
+    late = {"maintenanceWindows": [{"startTime": "cron(0 2 L 2 ? *)", "durationInMinutes": 1}], "endTime": soon}
     for other in [
         {"targets": ["lamp"]},
         {"targets": []},
@@ -185,6 +189,7 @@ def invalid_jobs():
         {"description": "d" * 2029},
         {"jobId": "no spaces"},
         {"schedulingConfig": windows},
+        {"schedulingConfig": late},
         {"schedulingConfig": {"startTime": "2020-01-01 10:00"}},
         {"timeoutConfig": {"inProgressTimeoutInMinutes": 10081}},
         {"jobExecutionsRolloutConfig": {"maximumPerMinute": 1001}},
