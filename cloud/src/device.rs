@@ -43,8 +43,8 @@ pub struct Device {
     /// Whether it is connected; absent with an external broker, which does not pass that on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connected: Option<bool>,
-    /// When its connection began or ended, or its last request arrived; absent if none did since the service started. Seconds since
-    /// 1970.
+    /// When its connection began or ended, or its last request arrived; absent if none did since the service started, or more things
+    /// than `SEEN_THINGS_MAX` were seen. Seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_at_s: Option<u64>,
 }

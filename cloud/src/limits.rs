@@ -75,7 +75,7 @@ pub const CHANGES_PER_TRANSACTION_MAX: usize = 100;
 /// Pause before a notification is retried after the send queue was full.
 pub const NOTIFY_RETRY: Duration = Duration::from_millis(10);
 
-/// Maximum number of recorded thing names; when it is reached, no thing is reported as unseen.
+/// Maximum number of recorded thing names beside those of connected things; when it is reached, no thing is reported as unseen.
 pub const SEEN_THINGS_MAX: usize = 65_536;
 
 /// Maximum number of devices whose reports are stored; reports of further ones are dropped.

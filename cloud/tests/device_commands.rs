@@ -23,7 +23,7 @@ async fn devices_are_listed_and_an_image_for_other_hardware_is_refused_unless_it
     done(&world, &dir, "device set lamp --hardware board-7").await;
     done(&world, &dir, "device pin door").await;
     let list = done(&world, &dir, "device list").await;
-    let absent = "not connected since the service started";
+    let absent = "not connected, no contact recorded since the service started";
     assert_eq!(list, format!("door  {absent}  -  -  pinned\nlamp  {absent}  board-7  -\n"));
     let create = "job create --unsigned --thing lamp --image v2.img --id v2";
     let refused = ota(&world, &dir, create).await;

@@ -84,7 +84,7 @@ fn set(client: &Client, thing: &str, hardware: &str) -> Result<(), ToolError> {
 fn not_connected(seen_at_s: Option<u64>) -> String {
     match seen_at_s {
         Some(at_s) => format!("not connected since {} UTC", time(at_s)),
-        None => "not connected since the service started".to_owned(),
+        None => "not connected, no contact recorded since the service started".to_owned(),
     }
 }
 

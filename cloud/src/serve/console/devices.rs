@@ -86,7 +86,7 @@ impl DeviceRow {
 fn not_connected(seen_at_s: Option<u64>) -> String {
     match seen_at_s {
         Some(at_s) => format!("not connected since {}", time(at_s)),
-        None => "not connected since the service started".to_owned(),
+        None => "not connected, no contact recorded since the service started".to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::device::Device;
 use crate::limits::{SEEN_THINGS_MAX, UNSEEN_LISTED_MAX};
 
-/// At most [`SEEN_THINGS_MAX`] things; clones share them.
+/// The connected things, and others up to [`SEEN_THINGS_MAX`] with them; clones share them.
 #[derive(Clone, Debug)]
 pub struct Presence {
     /// Whether the broker passes on connections.
@@ -32,19 +32,29 @@ impl Presence {
 
     /// This thing sent a request.
     pub fn sent_request(&self, thing: &str, now_s: u64) {
-        self.note(thing, now_s, |thing| thing.has_sent_request = true);
+        let mut things = self.lock();
+        if things.len() < SEEN_THINGS_MAX || things.contains_key(thing) {
+            note(things.entry(thing.to_owned()).or_default(), now_s, |thing| thing.has_sent_request = true);
+        }
     }
 
     /// A connection of this thing began.
     #[cfg(any(feature = "broker", test))]
     pub fn connected(&self, thing: &str, now_s: u64) {
-        self.note(thing, now_s, |thing| thing.connections += 1);
+        // Noted beyond the bound, too: there are as many as the broker has connections.
+        note(self.lock().entry(thing.to_owned()).or_default(), now_s, |thing| thing.connections += 1);
     }
 
     /// A connection of this thing ended.
     #[cfg(any(feature = "broker", test))]
     pub fn disconnected(&self, thing: &str, now_s: u64) {
-        self.note(thing, now_s, |thing| thing.connections = thing.connections.saturating_sub(1));
+        let mut things = self.lock();
+        let is_beyond = things.len() > SEEN_THINGS_MAX;
+        let Some(known) = things.get_mut(thing) else { return };
+        note(known, now_s, |thing| thing.connections = thing.connections.saturating_sub(1));
+        if is_beyond && known.connections == 0 {
+            things.remove(thing);
+        }
     }
 
     /// Returns the names of all things that sent a request, in no order.
@@ -71,19 +81,14 @@ impl Presence {
         device.seen_at_s = thing.map(|thing| thing.seen_at_s);
     }
 
-    fn note(&self, name: &str, now_s: u64, change: impl FnOnce(&mut Thing)) {
-        let mut things = self.lock();
-        if things.len() >= SEEN_THINGS_MAX && !things.contains_key(name) {
-            return;
-        }
-        let thing = things.entry(name.to_owned()).or_default();
-        thing.seen_at_s = now_s;
-        change(thing);
-    }
-
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Thing>> {
         self.things.lock().expect("lock poisoned")
     }
+}
+
+fn note(thing: &mut Thing, now_s: u64, change: impl FnOnce(&mut Thing)) {
+    thing.seen_at_s = now_s;
+    change(thing);
 }
 
 #[cfg(test)]
@@ -102,13 +107,28 @@ mod tests {
         assert_eq!(presence.unseen(&things), Vec::<String>::new(), "no further thing is noted");
     }
 
+    /// Whether the thing `lamp` is connected, and when it was seen.
+    fn seen(presence: &Presence) -> (Option<bool>, Option<u64>) {
+        let mut lamp = Device { thing: "lamp".to_owned(), ..Device::default() };
+        presence.complete(&mut lamp);
+        (lamp.connected, lamp.seen_at_s)
+    }
+
+    #[test]
+    fn a_thing_is_shown_as_connected_however_many_others_are_recorded() {
+        let presence = Presence::new(true);
+        (0..SEEN_THINGS_MAX).for_each(|i| presence.sent_request(&i.to_string(), 1));
+        for at_s in [2, 4] {
+            presence.connected("lamp", at_s);
+            assert_eq!(seen(&presence), (Some(true), Some(at_s)));
+            presence.disconnected("lamp", at_s + 1);
+            assert_eq!(seen(&presence), (Some(false), None), "when it was seen is not recorded");
+        }
+        assert_eq!(presence.lock().len(), SEEN_THINGS_MAX);
+    }
+
     #[test]
     fn a_thing_is_connected_until_its_last_connection_ends() {
-        let seen = |presence: &Presence| {
-            let mut lamp = Device { thing: "lamp".to_owned(), ..Device::default() };
-            presence.complete(&mut lamp);
-            (lamp.connected, lamp.seen_at_s)
-        };
         let presence = Presence::new(true);
         assert_eq!(seen(&presence), (Some(false), None));
         presence.connected("lamp", 1);
