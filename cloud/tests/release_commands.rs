@@ -52,7 +52,7 @@ async fn a_release_is_created_watched_halted_and_taken_back_on_the_command_line(
     assert!(halted.contains(r#""failed_percent":4.5"#), "{halted}");
     assert_eq!(ota(&world, &dir, "release watch v3").await.0, 1, "it was halted");
     let again = ota(&world, &dir, "release halt v3").await;
-    assert!(again.0 == 1 && again.2.contains("job v3 is CANCELED"), "{}", again.2);
+    assert!(again.0 == 1 && again.2.contains("release v3 is HALTED already: smoke"), "{}", again.2);
     done(&world, &dir, "device pin device-001").await;
     let (code, reverted, note) = ota(&world, &dir, "release revert v3").await;
     assert_eq!((code, reverted.as_str()), (0, "v3-revert  1 devices\n"), "{note}");
@@ -138,7 +138,7 @@ async fn a_person_halts_a_release_and_takes_it_back_with_the_console() {
         "{page}"
     );
     let again = console.post("/releases/v2/halt", "reason=").await;
-    assert!(again.status == 409 && again.text().contains("nothing is left to cancel"), "{}", again.text());
+    assert!(again.status == 409 && again.text().contains("is HALTED already: &#60;smoke&#62;"), "{}", again.text());
     let reverted = console.post("/releases/v2/revert", "").await;
     assert!(reverted.status == 200 && reverted.text().contains("No device was taken back."), "{}", reverted.text());
     assert_eq!(console.post("/releases/none/revert", "").await.status, 404);

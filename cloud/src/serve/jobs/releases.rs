@@ -53,10 +53,11 @@ impl JobService {
 
     /// As [`start_halt`](Self::start_halt), for the account or token `by`.
     ///
-    /// Errors: `NoRelease`; `Ended` if no execution is pending; `Store`, and then nothing was changed.
+    /// Errors: `NoRelease`; `State` if it is halted already; `Ended` if no execution is pending; `Store`, and then nothing was changed.
     pub async fn begin_halt(&self, id: &str, text: &str, by: &str) -> Result<Cancellation, AdminError> {
-        if self.store.release(id).await?.is_none() {
-            return Err(AdminError::NoRelease(id.to_owned()));
+        let release = self.store.release(id).await?.ok_or_else(|| AdminError::NoRelease(id.to_owned()))?;
+        if let Some(reason) = release.halted {
+            return Err(AdminError::State(format!("release {id} is HALTED already: {reason}")));
         }
         self.check_open(id).await?;
         Ok(self.mark_halted(id, text, Some(by)).await?)

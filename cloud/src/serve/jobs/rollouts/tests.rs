@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::admin_error::AdminError;
 use super::super::messages::Request;
 use super::super::rules::{Change, StepTimer};
 use super::*;
@@ -279,7 +280,10 @@ async fn silence_halts_a_release_also_after_a_restart_and_a_hold_is_no_silence()
     let release = jobs.store.release("one").await.unwrap().unwrap();
     let reason = "1 of 2 devices reported nothing for 30 minutes, the limit is 10 %";
     assert_eq!(release.halted.as_deref(), Some(reason));
-    jobs.begin_halt("one", "again", "ann").await.unwrap();
+    let again = jobs.begin_halt("one", "again", "ann").await;
+    assert!(
+        matches!(again, Err(AdminError::State(text)) if text == format!("release one is HALTED already: {reason}"))
+    );
     assert_eq!(jobs.store.release("one").await.unwrap(), Some(release), "the first reason stays");
     assert!(jobs.unfinished_rollouts().await.unwrap().is_empty());
 }
