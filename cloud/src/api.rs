@@ -297,11 +297,11 @@ pub struct GroupView {
     pub things: Vec<String>,
 }
 
-/// `POST` and `DELETE /api/groups/{name}/things`; `GET /api/pins`.
+/// `POST` and `DELETE /api/groups/{name}/things`; `GET /api/pins` and `GET /api/releases/{id}/unreached`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Members {
-    /// Things that join or leave the group, or are pinned.
+    /// Things that join or leave the group, are pinned, or were not reached.
     pub things: Vec<String>,
 }
 

@@ -138,6 +138,9 @@ pub const EARLIER_JOBS_MAX: u64 = 10;
 /// Number of releases that `GET /api/releases` returns, newest first.
 pub const RELEASES_LISTED_MAX: i64 = 100;
 
+/// Maximum number of devices on the page of a release that did not reach them.
+pub const UNREACHED_SHOWN_MAX: usize = 100;
+
 /// Maximum number of rows of a list on one page of the console.
 pub const PAGE_ROWS_MAX: i64 = 100;
 

@@ -62,11 +62,14 @@ pub struct ReleaseView {
     pub config: JobConfig,
     /// How its devices are.
     pub health: HealthView,
+    /// Number of devices that it did not reach before it was cancelled, or ended. They are in `GET /api/releases/{id}/unreached`.
+    #[serde(default)]
+    pub unreached: u64,
 }
 
 impl ReleaseView {
-    /// Creates the view of a stored release with its job.
-    pub fn new(release: &ReleaseRecord, job: &Job, health: &Health, now_s: u64) -> Self {
+    /// Creates the view of a stored release with its job, which did not reach this number of devices.
+    pub fn new(release: &ReleaseRecord, job: &Job, health: &Health, unreached: u64, now_s: u64) -> Self {
         let status = match (release.is_reverted, &release.halted) {
             (true, _) => REVERTED,
             (false, Some(_)) => HALTED,
@@ -83,6 +86,7 @@ impl ReleaseView {
             paused: job.paused,
             config: job.config.clone(),
             health: health.into(),
+            unreached,
         }
     }
 }

@@ -53,6 +53,8 @@ async fn a_release_is_created_watched_halted_and_taken_back_on_the_command_line(
     assert_eq!(ota(&world, &dir, "release watch v3").await.0, 1, "it was halted");
     let again = ota(&world, &dir, "release halt v3").await;
     assert!(again.0 == 1 && again.2.contains("release v3 is HALTED already: smoke"), "{}", again.2);
+    assert!(halted.contains("not reached 1") && halted.contains("not reached: device-002\n"), "{halted}");
+    assert_eq!(done(&world, &dir, "release show v3 --unreached").await, "device-002\n");
     done(&world, &dir, "device pin device-001").await;
     let (code, reverted, note) = ota(&world, &dir, "release revert v3").await;
     assert_eq!((code, reverted.as_str()), (0, "v3-revert  1 devices\n"), "{note}");
@@ -137,6 +139,9 @@ async fn a_person_halts_a_release_and_takes_it_back_with_the_console() {
         page.contains("Halted") && page.contains("&#60;smoke&#62;") && !page.contains("id=\"halt-confirm\""),
         "{page}"
     );
+    for name in ["door", "lamp"] {
+        assert!(page.contains(&format!("<li><a href=\"/devices/{name}\">")), "{name} did not begin it: {page}");
+    }
     let again = console.post("/releases/v2/halt", "reason=").await;
     assert!(again.status == 409 && again.text().contains("is HALTED already: &#60;smoke&#62;"), "{}", again.text());
     let reverted = console.post("/releases/v2/revert", "").await;

@@ -3,6 +3,7 @@
 use ota_jobs::Status;
 use sqlx::Row;
 
+use super::unreached::end_wait;
 use super::{PageNumber, Paged, Store, StoreError, Tx, events, int, uint, uint_opt};
 use crate::clock::now_ms;
 use crate::job_config::JobConfig;
@@ -145,8 +146,8 @@ impl Store {
     /// Errors: nothing was changed.
     pub async fn stop_rollout(&self, job_id: &str, text: &str) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
-        let done = sqlx::query("DELETE FROM waiting WHERE job_id = $1").bind(job_id).execute(&mut *tx).await?;
-        let text = format!("{text}: {} things get no execution", done.rows_affected());
+        let waiting = end_wait(&mut tx, job_id).await?;
+        let text = format!("{text}: {waiting} things get no execution");
         let note = AuditNote::new("job", text).of_job(job_id);
         let seq = events::add(&mut tx, &note).await?;
         tx.commit().await?;
@@ -271,9 +272,9 @@ pub(super) async fn mark_canceled(
         .bind(id)
         .execute(&mut **tx)
         .await?;
-    let waiting = sqlx::query("DELETE FROM waiting WHERE job_id = $1").bind(id).execute(&mut **tx).await?;
+    let waiting = end_wait(tx, id).await?;
     let note = AuditNote { by: by.map(str::to_owned), ..AuditNote::new("job", text).of_job(id) };
-    Ok((waiting.rows_affected(), events::add(tx, &note).await?))
+    Ok((waiting, events::add(tx, &note).await?))
 }
 
 async fn insert_job(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {

@@ -24,6 +24,7 @@ mod reports;
 mod reverts;
 mod streams;
 mod things;
+mod unreached;
 
 pub use accounts::{Account, HolderKind};
 pub use executions::ExecutionChange;
@@ -48,13 +49,14 @@ use tokio::sync::watch;
 /// The database in the data directory.
 const FILE: &str = "cloud.db";
 /// The scripts that make version 1 of the schema from an empty database, and each version from the one before.
-const SCRIPTS: [&str; 6] = [
+const SCRIPTS: [&str; 7] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
     include_str!("schema_5.sql"),
     include_str!("schema_6.sql"),
+    include_str!("schema_7.sql"),
 ];
 /// The version that they make.
 const SCHEMA_VERSION: i64 = SCRIPTS.len() as i64;

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::client::{Client, Server, escape};
 use super::create::{Create, UpdateOptions, upload_all};
 use super::{Output, ToolError, print_line, print_note};
-use crate::api::CreateResponse;
+use crate::api::{CreateResponse, Members};
 use crate::limits::EVENTS_WAIT_MAX;
 use crate::model::Event;
 use crate::release_api::{
@@ -15,16 +15,22 @@ use crate::release_api::{
 };
 use crate::release_plan::{HaltRule, Mode};
 
+/// Names of devices in the output for people; all are in that of `--unreached`.
+const NAMES_SHOWN_MAX: usize = 10;
+
 #[derive(Debug, Subcommand)]
 pub enum ReleaseCommand {
     /// Upload images and release them
     Create(Box<CreateRelease>),
     /// List the newest releases
     List,
-    /// Show how the devices of a release are, and why it was halted
+    /// Show how the devices of a release are, why it was halted, and which it did not reach then
     Show {
         /// Release id
         id: String,
+        /// Print only the devices that it did not reach before it was halted, cancelled, or ended, one a line
+        #[arg(long)]
+        unreached: bool,
     },
     /// Follow a release until nothing of it is pending; succeeds only if no device failed
     Watch {
@@ -122,16 +128,17 @@ impl ReleaseCommand {
                 output.print(&list, |list| list.releases.iter().for_each(|release| print_line(line(release))));
                 Ok(())
             }
-            Self::Show { id } => {
-                output.print(&view(&client, &id)?, print_view);
+            Self::Show { id, unreached: true } => {
+                let devices = unreached(&client, &id)?;
+                output.print(&devices, |devices| devices.things.iter().for_each(print_line));
                 Ok(())
             }
+            Self::Show { id, unreached: false } => print_view(&client, &view(&client, &id)?, output),
             Self::Watch { id } => watch(&client, &id, output),
             Self::Halt { id, reason } => {
                 let path = format!("/api/releases/{}/halt", escape(&id));
                 let view: ReleaseView = client.post_json(&path, &HaltRequest { reason })?;
-                output.print(&view, print_view);
-                Ok(())
+                print_view(&client, &view, output)
             }
             Self::Revert(revert) => revert.run(&client, output),
         }
@@ -200,21 +207,45 @@ fn line(release: &ReleaseView) -> String {
         ("failed self-test", health.self_test_failed),
         ("silent", health.silent),
         ("on hold", health.on_hold),
+        ("not reached", release.unreached),
     ];
     let others = others.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name} {count}"));
     let all: Vec<String> = counts.chain(others).collect();
     format!("{}  {}  {}  {}", release.id, release.status, release.mode.as_str(), all.join(", "))
 }
 
-fn print_view(release: &ReleaseView) {
-    print_line(line(release));
-    if let Some(reason) = &release.reason {
-        print_line(format_args!("halted: {reason}"));
+fn unreached(client: &Client, id: &str) -> Result<Members, ToolError> {
+    client.get(&format!("/api/releases/{}/unreached", escape(id)))
+}
+
+fn print_view(client: &Client, release: &ReleaseView, output: Output) -> Result<(), ToolError> {
+    let names = match release.unreached {
+        0 => Vec::new(),
+        _ => unreached(client, &release.id)?.things,
+    };
+    output.print(release, |release| {
+        print_line(line(release));
+        if let Some(reason) = &release.reason {
+            print_line(format_args!("halted: {reason}"));
+        }
+        if !names.is_empty() {
+            print_line(format_args!("not reached: {}", some_of(&names)));
+        }
+        if let Some(reverts) = &release.reverts {
+            print_line(format_args!("takes back {reverts}"));
+        }
+        print_line(format_args!("halt rule {}", serde_json::to_string(&release.halt).unwrap_or_default()));
+    });
+    Ok(())
+}
+
+/// The first names, and how many there are beside them.
+fn some_of(names: &[String]) -> String {
+    let shown = names[..names.len().min(NAMES_SHOWN_MAX)].join(", ");
+    match names.len().saturating_sub(NAMES_SHOWN_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more, see --unreached"),
     }
-    if let Some(reverts) = &release.reverts {
-        print_line(format_args!("takes back {reverts}"));
-    }
-    print_line(format_args!("halt rule {}", serde_json::to_string(&release.halt).unwrap_or_default()));
 }
 
 /// Prints the events of a release until nothing of it is pending.

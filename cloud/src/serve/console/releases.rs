@@ -14,6 +14,7 @@ use super::page::{Failure, Frame, page, redirect, refusal, render};
 use super::sessions::Session;
 use super::text::{Pager, counted, job_status, time};
 use super::updates::PageQuery;
+use crate::limits::UNREACHED_SHOWN_MAX;
 use crate::release_api::{HALTED, REVERTED, ReleaseView, RevertRequest, RevertResponse};
 use crate::release_plan::{HaltRule, Mode};
 use crate::role::Role;
@@ -73,6 +74,9 @@ struct ReleasePage {
     rule: String,
     reverts: String,
     panel: String,
+    /// The first devices that it did not reach, and how many there are beside them.
+    unreached: Vec<String>,
+    more_unreached: u64,
     can_halt: bool,
     can_revert: bool,
     note: String,
@@ -153,6 +157,8 @@ async fn found(app: &App, id: &str) -> Result<ReleaseView, Failure> {
 async fn release_page(app: &App, session: &Session, id: &str) -> Result<ReleasePage, Failure> {
     let release = found(app, id).await?;
     let (panel, may_change) = (panel(&release), session.principal.role >= Role::Operator);
+    let mut unreached = app.store.unreached(id).await?;
+    unreached.truncate(UNREACHED_SHOWN_MAX);
     Ok(ReleasePage {
         frame: Frame::new("releases", session),
         id: release.id.clone(),
@@ -163,6 +169,8 @@ async fn release_page(app: &App, session: &Session, id: &str) -> Result<ReleaseP
         can_halt: may_change && panel.is_pending && release.status != HALTED,
         can_revert: may_change,
         panel: render(&panel),
+        more_unreached: release.unreached.saturating_sub(unreached.len() as u64),
+        unreached,
         note: String::new(),
         error: String::new(),
     })
@@ -200,6 +208,7 @@ fn panel(release: &ReleaseView) -> HealthPanel {
             figure("Silent", health.silent, true),
             figure("Not started", health.waiting + health.executions.get("QUEUED").copied().unwrap_or_default(), false),
             figure("On hold", health.on_hold, false),
+            figure("Not reached", release.unreached, false),
         ],
         is_pending: counts.ended() < counts.total(),
     }

@@ -12,7 +12,7 @@ use super::app::App;
 use super::failure::{refused, store_failure};
 use super::new_job::prepare;
 use super::parts::Body;
-use crate::api::{CreateResponse, NewJob};
+use crate::api::{CreateResponse, Members, NewJob};
 use crate::clock::now_s;
 use crate::limits::NAME_BYTES_MAX;
 use crate::release_api::{
@@ -30,6 +30,7 @@ pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/api/releases", get(list))
         .route("/api/releases/{id}", get(show).put(create))
+        .route("/api/releases/{id}/unreached", get(unreached))
         .route("/api/releases/{id}/halt", post(halt_requested))
         .route("/api/releases/{id}/revert", post(revert_requested))
 }
@@ -73,6 +74,17 @@ async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
     }
 }
 
+async fn unreached(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
+    let things = async {
+        app.store.release(&id).await?.ok_or_else(|| AdminError::NoRelease(id.clone()))?;
+        Ok(app.store.unreached(&id).await?)
+    };
+    match things.await {
+        Ok(things) => Json(Members { things }).into_response(),
+        Err(error) => refused(&error),
+    }
+}
+
 async fn halt_requested(
     State(app): State<Arc<App>>,
     Extension(sender): Extension<Principal>,
@@ -112,12 +124,13 @@ pub async fn view(app: &App, release: &ReleaseRecord) -> Result<ReleaseView, Sto
     let silent_s = now_s.saturating_sub(release.plan.halt.silent_minutes * 60);
     let counts = app.store.counts(&release.id).await?;
     let health = app.store.health(&release.id, counts, silent_s).await?;
-    Ok(ReleaseView::new(release, &job, &health, now_s))
+    let unreached = app.store.unreached_count(&release.id).await?;
+    Ok(ReleaseView::new(release, &job, &health, unreached, now_s))
 }
 
 /// Halts a release for the account or token `by`.
 ///
-/// Errors: `Bad` for a reason that is too long or more than a line; `NoRelease`; `Ended`; `Store`.
+/// Errors: `Bad` for a reason that is too long or more than a line; `NoRelease`; `State`; `Ended`; `Store`.
 pub async fn halt(app: &App, id: &str, reason: &str, by: &str) -> Result<(), AdminError> {
     let by_whom = format!("by {by}");
     let reason = if reason.trim().is_empty() { by_whom.as_str() } else { reason.trim() };

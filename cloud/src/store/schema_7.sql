@@ -1,0 +1,9 @@
+-- Schema version 7: things that a job did not reach.
+
+-- The things that still waited for an execution of a job when it was cancelled, or at the end of its schedule.
+CREATE TABLE unreached (
+    job_id           TEXT NOT NULL REFERENCES jobs(id) ON DELETE CASCADE,
+    thing            TEXT NOT NULL REFERENCES things(name) ON DELETE CASCADE,
+    PRIMARY KEY (job_id, thing)
+) WITHOUT ROWID;
+CREATE INDEX unreached_things ON unreached (thing);
