@@ -6,10 +6,11 @@ use askama::Template;
 use ota_jobs::Status;
 
 use super::bar::Counts;
+use super::job_state::job_state;
 use super::page::render;
 use super::report::Report;
 use super::sessions::Session;
-use super::text::{Pager, counted, job_status, status_class, status_word, time};
+use super::text::{Pager, counted, status_class, status_word, time};
 use crate::api;
 use crate::clock::now_s;
 use crate::maintenance;
@@ -138,7 +139,7 @@ fn state(job: &Job, counts: &Counts, event: Option<String>) -> State {
     let (ended, total) = (counts.ended(), counts.total());
     let is_done = ended == total && !job.continuous;
     let status = api::job_status(job.canceled, is_done, job.config.start_s(), now_s());
-    let (word, class) = job_status(status, job.paused);
+    let (word, class) = job_state(status, job.paused, counts);
     let results = match ended {
         0 => String::new(),
         _ => format!(": {}", counts.words(Status::is_terminal)),

@@ -1,7 +1,8 @@
-//! The word and the colour for the state of an update, which say how it ended, too.
+//! The word and the colour for the state of an update; of one that has ended, by how its executions ended.
+
+use ota_jobs::Status;
 
 use super::bar::Counts;
-use ota_jobs::Status;
 
 /// Word and class in the style sheet for the status of a job with these counts, whose rollout is paused or not.
 pub fn job_state(status: &str, paused: bool, counts: &Counts) -> (&'static str, &'static str) {
@@ -18,7 +19,7 @@ pub fn job_state(status: &str, paused: bool, counts: &Counts) -> (&'static str, 
 fn end(counts: &Counts) -> (&'static str, &'static str) {
     let (succeeded, failed) = (counts.of(Status::Succeeded), counts.failed());
     match (succeeded, failed) {
-        (0, 0) if counts.total() > 0 => ("Completed, none succeeded", "canceled"),
+        (0, 0) => ("Completed, none succeeded", "canceled"),
         (_, 0) => ("Completed", "completed"),
         (0, _) => ("Failed", "failed"),
         _ => ("Partly failed", "partly-failed"),
@@ -33,7 +34,7 @@ mod tests {
     #[test]
     fn the_word_for_a_completed_job_says_how_it_ended() {
         for (succeeded, failed, timed_out, canceled, word) in [
-            (0, 0, 0, 0, "Completed"),
+            (0, 0, 0, 0, "Completed, none succeeded"),
             (2, 0, 0, 0, "Completed"),
             (2, 0, 0, 1, "Completed"),
             (0, 0, 0, 2, "Completed, none succeeded"),

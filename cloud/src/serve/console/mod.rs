@@ -18,6 +18,7 @@ mod images;
 mod job;
 mod job_control;
 mod job_parts;
+mod job_state;
 mod live;
 mod live_pages;
 mod page;

@@ -10,9 +10,10 @@ use axum::response::Response;
 
 use super::bar::Counts;
 use super::form::Form;
+use super::job_state::job_state;
 use super::page::{Failure, Frame, page, redirect, refusal, render};
 use super::sessions::Session;
-use super::text::{Pager, counted, job_status, time};
+use super::text::{Pager, counted, time};
 use super::updates::PageQuery;
 use crate::limits::UNREACHED_SHOWN_MAX;
 use crate::release_api::{HALTED, REVERTED, ReleaseView, RevertRequest, RevertResponse};
@@ -177,8 +178,8 @@ async fn release_page(app: &App, session: &Session, id: &str) -> Result<ReleaseP
 }
 
 fn row(release: &ReleaseView) -> Row {
-    let (word, class) = status_words(release);
     let counts = counts(release);
+    let (word, class) = status_words(release, &counts);
     Row {
         id: release.id.clone(),
         class,
@@ -191,8 +192,8 @@ fn row(release: &ReleaseView) -> Row {
 }
 
 fn panel(release: &ReleaseView) -> HealthPanel {
-    let (word, class) = status_words(release);
     let (counts, health) = (counts(release), &release.health);
+    let (word, class) = status_words(release, &counts);
     let failed = ["FAILED", "REJECTED", "TIMED_OUT"].iter().filter_map(|status| health.executions.get(*status)).sum();
     let figure = |name, count, is_bad: bool| Figure { name, count, is_bad: is_bad && count > 0 };
     HealthPanel {
@@ -222,11 +223,11 @@ fn counts(release: &ReleaseView) -> Counts {
     Counts::new(&crate::model::Counts { waiting: health.waiting, executions })
 }
 
-fn status_words(release: &ReleaseView) -> (&'static str, &'static str) {
+fn status_words(release: &ReleaseView, counts: &Counts) -> (&'static str, &'static str) {
     match release.status.as_str() {
         HALTED => ("Halted", "halted"),
         REVERTED => ("Reverted", "canceled"),
-        other => job_status(other, release.paused),
+        other => job_state(other, release.paused, counts),
     }
 }
 

@@ -45,17 +45,6 @@ pub fn status_class(status: Status) -> &'static str {
     }
 }
 
-/// Word and class for the status of a job whose rollout is paused or not.
-pub fn job_status(status: &str, paused: bool) -> (&'static str, &'static str) {
-    match status {
-        "IN_PROGRESS" | "SCHEDULED" if paused => ("Paused", "paused"),
-        "CANCELED" => ("Cancelled", "canceled"),
-        "COMPLETED" => ("Completed", "completed"),
-        "SCHEDULED" => ("Scheduled", "queued"),
-        _ => ("In progress", "in-progress"),
-    }
-}
-
 /// A length: bytes below 10 KiB, then KiB and MiB with one digit.
 pub fn size(bytes: u64) -> String {
     const KIB: u64 = 1024;

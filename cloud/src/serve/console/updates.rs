@@ -10,9 +10,10 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::bar::Counts;
+use super::job_state::job_state;
 use super::page::{Failure, Frame, page};
 use super::sessions::Session;
-use super::text::{Pager, job_status, time};
+use super::text::{Pager, time};
 use crate::api::JobRow;
 use crate::clock::now_s;
 use crate::serve::http::app::App;
@@ -60,7 +61,7 @@ pub async fn show(
 
 fn row(job: &JobSummary) -> Row {
     let counts = Counts::new(&job.counts());
-    let (word, class) = job_status(&JobRow::new(job, now_s()).status, job.paused);
+    let (word, class) = job_state(&JobRow::new(job, now_s()).status, job.paused, &counts);
     let words = match counts.total() {
         0 => "no device".to_owned(),
         total => format!("{} of {total} ended: {}", counts.ended(), counts.label()),
