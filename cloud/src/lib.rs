@@ -8,7 +8,7 @@
 //! - [`store`]: SQLite. Acknowledged changes are on disk.
 //! - `tool`: the command `ota`.
 //! - `release`: which image of a job is for which slot, by the images' own headers.
-//! - `reason`: which reason a code or a name means.
+//! - `reason`: which reason a code or a name means. `visible`: text of others as it is shown.
 //! - [`role`]: what an account or a token may do.
 //! - [`api`]: JSON types of the admin requests. [`model`]: stored records. [`limits`]: all limits.
 //!
@@ -41,3 +41,4 @@ pub mod store;
 mod testing;
 #[cfg(feature = "tool")]
 pub mod tool;
+mod visible;

@@ -7,6 +7,8 @@ mod common;
 mod console;
 #[path = "common/image.rs"]
 mod image;
+#[path = "common/tool.rs"]
+mod tool;
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,7 @@ use console::{Console, jobs, start};
 use ota_cloud::limits::PAGE_ROWS_MAX;
 use ota_pal::HardwareId;
 use rumqttc::v5::mqttbytes::QoS;
+use tool::done;
 
 async fn report(device: &Device, thing: &str, report: &str) {
     let topic = format!("ota/things/{thing}/report");
@@ -65,6 +68,30 @@ async fn the_console_shows_whether_a_device_is_available_and_why_not() {
     let (mut later, granted) = Device::connect(world.port(), "lamp.probe", "ota/things/lamp/report").await;
     assert!(granted);
     assert_eq!(later.json("/report").await["available"], true);
+    world.service.stop().await;
+}
+
+/// A device reports `invoice\u{202e}gmi.exe`, which reads as `invoiceexe.img` where the character acts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_of_a_device_cannot_change_how_it_reads() {
+    let dir = TempDir::new();
+    let world = start(&dir).await;
+    let console = Console::sign_in(&world).await;
+    let (lamp, _) = Device::connect(world.port(), "lamp", "$aws/things/lamp/#").await;
+    let text = "invoice\u{202e}gmi.exe";
+    report(&lamp, "lamp", &format!(r#"{{"available":false,"reason":"{text}"}}"#)).await;
+    let job = br#"{"things":["lamp"],"document":{"blink":3}}"#;
+    world.admin("PUT", "/api/jobs/blink", "Content-Type: application/json\r\n", job).await;
+    let update = format!(r#"{{"status":"IN_PROGRESS","statusDetails":{{"text":"{text}"}}}}"#);
+    lamp.publish("$aws/things/lamp/jobs/blink/update", &update).await;
+    for path in ["/devices", "/jobs/blink", "/audit"] {
+        let page = shown(&console, path, "invoice\\u202egmi.exe").await;
+        assert!(!page.contains('\u{202e}'), "{path}: {page}");
+    }
+    for command in ["device list", "job show blink", "job show blink --json"] {
+        let printed = done(&world, &dir, command).await;
+        assert!(printed.contains("invoice\\u202egmi.exe") && !printed.contains('\u{202e}'), "{command}: {printed}");
+    }
     world.service.stop().await;
 }
 

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::line_limit::{LineLimit, Verdict};
 use crate::clock::now_ms;
 use crate::limits::{LOG_LINES_QUEUED_MAX, QUOTE_CHARS_MAX};
+use crate::visible::visible;
 
 /// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,11 +131,13 @@ pub fn report_error(text: impl std::fmt::Display) {
     let _ = writeln!(out, "ota-cloud: {text}");
 }
 
-/// Returns untrusted text for a log line: control characters replaced, truncated to [`QUOTE_CHARS_MAX`].
+/// Returns untrusted text for a log line: control characters replaced, other hidden ones [`visible`], truncated to
+/// [`QUOTE_CHARS_MAX`] before.
 pub fn quote(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let plain = |c: char| if c.is_control() || c == '\u{FFFD}' { '.' } else { c };
-    let mut quoted: String = text.chars().take(QUOTE_CHARS_MAX).map(plain).collect();
+    let quoted: String = text.chars().take(QUOTE_CHARS_MAX).map(plain).collect();
+    let mut quoted = visible(&quoted, &[]).into_owned();
     if text.chars().nth(QUOTE_CHARS_MAX).is_some() {
         quoted.push_str("...");
     }
@@ -153,6 +156,7 @@ mod tests {
     #[test]
     fn a_quote_cannot_break_a_line_or_flood_it() {
         assert_eq!(quote(b"a\nb\x1b[2Jc\xff"), "a.b.[2Jc.");
+        assert_eq!(quote("a\u{202e}b".as_bytes()), "a\\u202eb");
         assert_eq!(quote(&[b'x'; 5000]).len(), QUOTE_CHARS_MAX + 3);
     }
 

@@ -6,7 +6,7 @@ use ota_jobs::Reason;
 
 use super::client::{Client, Server, escape};
 use super::create::Create;
-use super::{Output, ToolError, print_line};
+use super::{Output, ToolError, print_json, print_line};
 use crate::api::{CancelResponse, ExecutionRow, JobList, JobRow, JobView, RetryResponse};
 use crate::job_config::JobConfig;
 use crate::limits::EVENTS_WAIT_MAX;
@@ -120,7 +120,7 @@ fn show(client: &Client, id: &str, output: Output) -> Result<(), ToolError> {
 
 fn print_view(job: &JobView) {
     print_line(format_args!("{}  {}", job.id, job.status));
-    print_line(format_args!("document {}", job.document));
+    print_json("document ", job.document.get());
     if job.config != JobConfig::default() {
         print_line(format_args!("config {}", serde_json::to_string(&job.config).unwrap_or_default()));
     }

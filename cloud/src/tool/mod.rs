@@ -27,6 +27,8 @@ use clap::{Parser, Subcommand};
 use ota_pal::Header;
 use ota_pal::image::header::HeaderError;
 
+use crate::visible::{WHITE_SPACE, visible};
+
 /// Why a command failed, as a message for the user.
 #[derive(Debug)]
 pub struct ToolError(String);
@@ -44,7 +46,7 @@ impl ToolError {
 
 impl std::fmt::Display for ToolError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&visible(&self.0, &[]))
     }
 }
 
@@ -71,7 +73,7 @@ impl Output {
     /// Prints a result as JSON, or by `text`.
     fn print<T: serde::Serialize>(self, result: &T, text: impl FnOnce(&T)) {
         if self.json {
-            print_line(serde_json::to_string(result).expect("names, numbers and texts"));
+            print_json("", &serde_json::to_string(result).expect("names, numbers and texts"));
         } else {
             text(result);
         }
@@ -194,7 +196,7 @@ fn signature_path(image: &std::path::Path) -> PathBuf {
 /// Prints a note to stderr; the command continues.
 fn print_note(text: impl std::fmt::Display) {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "ota: note: {text}");
+    let _ = writeln!(std::io::stderr(), "ota: note: {}", visible(&text.to_string(), &[]));
 }
 
 /// Prints a result of many lines.
@@ -203,8 +205,14 @@ fn print_bytes(bytes: &[u8]) -> Result<(), ToolError> {
     std::io::stdout().write_all(bytes).map_err(|error| ToolError::new(format!("stdout: {error}")))
 }
 
-/// Prints a line of the result; errors of stdout are ignored.
+/// Prints a line of the result, with whatever a device or a person named [`visible`]; errors of stdout are ignored.
 fn print_line(text: impl std::fmt::Display) {
     use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = writeln!(std::io::stdout(), "{}", visible(&text.to_string(), &[]));
+}
+
+/// As [`print_line`], with JSON behind a name. The white space between its values is its own.
+fn print_json(name: &str, json: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{name}{}", visible(json, &WHITE_SPACE));
 }

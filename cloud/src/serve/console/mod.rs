@@ -11,6 +11,7 @@ mod cookie;
 mod create;
 mod devices;
 mod draft;
+mod escaper;
 mod form;
 mod guard;
 mod image_rows;
