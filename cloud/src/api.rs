@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::job_config::JobConfig;
-use crate::model::{Counts, Execution, Job, JobDetails};
+use crate::model::{Counts, Execution, Image, Job, JobDetails};
 use crate::object;
 use crate::store::JobSummary;
 
@@ -86,10 +86,10 @@ pub struct NewFile {
     pub file_type: Option<u32>,
 }
 
-/// Query of `POST /api/jobs/{id}/cancel`.
+/// Query of `POST /api/jobs/{id}/cancel`, and of `DELETE /api/jobs/{id}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelQuery {
-    /// Also cancel executions in progress.
+    /// Also cancel executions in progress; also delete a job that has not ended.
     #[serde(default)]
     pub force: bool,
 }
@@ -269,6 +269,40 @@ impl JobView {
             continuous: job.continuous,
             paused: job.paused,
         }
+    }
+}
+
+/// Query of `GET /api/images`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct ImageQuery {
+    /// Number of the page, from 1.
+    #[serde(default)]
+    pub page: u32,
+}
+
+/// `GET /api/images`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageList {
+    /// Newest first, at most `PAGE_ROWS_MAX`.
+    pub images: Vec<ImageRow>,
+    /// Number of the next page, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u32>,
+}
+
+/// One image of the list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRow {
+    /// As in the response to its upload.
+    #[serde(flatten)]
+    pub image: Image,
+    /// Time of the upload. Seconds since 1970.
+    pub created_at_s: u64,
+}
+
+impl From<(Image, u64)> for ImageRow {
+    fn from((image, created_at_s): (Image, u64)) -> Self {
+        Self { image, created_at_s }
     }
 }
 

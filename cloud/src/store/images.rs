@@ -6,6 +6,17 @@ use super::{PageNumber, Paged, Store, StoreError, events, int, uint};
 use crate::clock::now_s;
 use crate::model::{AuditNote, Image, StreamFile};
 
+/// What became of an image that is to be deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// It is deleted.
+    Done,
+    /// There is none with this id.
+    Unknown,
+    /// It stays: this job, stream, object or template uses it.
+    UsedBy(String),
+}
+
 impl Store {
     /// Adds an image whose file is complete; `by`: the account or token that uploaded it.
     pub async fn add_image(&self, image: &Image, by: &str) -> Result<(), StoreError> {
@@ -76,6 +87,32 @@ impl Store {
         tx.commit().await?;
         self.announce(seq);
         Ok(())
+    }
+
+    /// Removes an image that nothing uses; its file is removed by the caller. `by`: the account or token that does it.
+    pub async fn delete_image(&self, id: &str, by: &str) -> Result<Removed, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let user: Option<(String,)> = sqlx::query_as(
+            "SELECT 'job ' || j.id FROM stream_files f JOIN jobs j ON j.stream = f.stream WHERE f.image_id = $1
+             UNION ALL SELECT 'stream ' || stream FROM stream_objects WHERE image_id = $1
+             UNION ALL SELECT 'the object ' || key || ' in ' || bucket FROM objects WHERE image_id = $1
+             UNION ALL SELECT 'job ' || id FROM jobs WHERE stream IS NULL AND instr(document, $1) > 0
+             UNION ALL SELECT 'job template ' || id FROM job_templates WHERE instr(settings, $1) > 0 LIMIT 1",
+        )
+        .bind(id)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let name: Option<(String,)> =
+            sqlx::query_as("SELECT name FROM images WHERE id = $1").bind(id).fetch_optional(&mut *tx).await?;
+        match (name, user) {
+            (None, _) => Ok(Removed::Unknown),
+            (_, Some((user,))) => Ok(Removed::UsedBy(user)),
+            (Some((name,)), None) => {
+                sqlx::query("DELETE FROM images WHERE id = $1").bind(id).execute(&mut *tx).await?;
+                self.commit_with_note(tx, &AuditNote::new("image", format!("{name} ({id}) deleted")).by(by)).await?;
+                Ok(Removed::Done)
+            }
+        }
     }
 
     /// Returns the files of a stream if a job with it was created for this thing; none otherwise.

@@ -1,4 +1,4 @@
-//! `ota job`: list, show, watch, cancel, pause, resume and retry, through the admin requests of the service. How a job is
+//! `ota job`: list, show, watch, cancel, pause, resume, retry and delete, through the admin requests of the service. How a job is
 //! created is in `create.rs`.
 
 use clap::Subcommand;
@@ -44,6 +44,14 @@ pub enum JobCommand {
         /// Job id
         id: String,
     },
+    /// Delete a job with its executions; its events stay in the audit
+    Delete {
+        /// Job id
+        id: String,
+        /// Also if it has not ended
+        #[arg(long)]
+        force: bool,
+    },
     /// Cancel the queued executions of a job
     Cancel {
         /// Job id
@@ -69,6 +77,9 @@ impl JobCommand {
             Self::Pause { id } => client.post_empty(&format!("/api/jobs/{}/pause", escape(&id))),
             Self::Resume { id } => client.post_empty(&format!("/api/jobs/{}/resume", escape(&id))),
             Self::Retry { id } => retry(&client, &id, output),
+            Self::Delete { id, force } => {
+                client.delete(&format!("/api/jobs/{}?force={force}", escape(&id)), None::<&JobRow>)
+            }
             Self::Cancel { id, thing: Some(thing), force } => {
                 let (id, thing) = (escape(&id), escape(&thing));
                 client.post_empty(&format!("/api/jobs/{id}/things/{thing}/cancel?force={force}"))

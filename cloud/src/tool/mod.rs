@@ -11,6 +11,7 @@ mod doctor;
 mod explain;
 mod flash;
 mod group;
+mod image;
 mod info;
 mod job;
 mod keygen;
@@ -88,10 +89,10 @@ enum Command {
     Sign(sign::Sign),
     /// Verify the signature of an image
     Verify(verify::Verify),
-    /// Inspect images
+    /// Inspect images, and list and delete those of the service
     Image {
         #[command(subcommand)]
-        command: ImageCommand,
+        command: image::ImageCommand,
     },
     /// Print the meaning of a reason code
     Explain(explain::Explain),
@@ -139,15 +140,6 @@ enum Command {
     },
 }
 
-#[derive(Debug, Subcommand)]
-enum ImageCommand {
-    /// Print the header and the digest of an image
-    Info {
-        /// The image.
-        image: PathBuf,
-    },
-}
-
 /// Runs one command; results are printed to stdout.
 pub fn run(arguments: Arguments) -> Result<(), ToolError> {
     let output = Output { json: arguments.json };
@@ -155,7 +147,7 @@ pub fn run(arguments: Arguments) -> Result<(), ToolError> {
         Command::Keygen(keygen) => keygen.run(),
         Command::Sign(sign) => sign.run(),
         Command::Verify(verify) => verify.run(),
-        Command::Image { command: ImageCommand::Info { image } } => info::run(&image),
+        Command::Image { command } => command.run(&arguments.server, output),
         Command::Explain(explain) => explain.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Completion(completion) => completion.run(),

@@ -1,12 +1,12 @@
-//! The admin requests about a job that runs: pause, resume, another attempt where it failed, and the cancellation of one
-//! execution.
+//! The admin requests about a job that exists: pause, resume, another attempt where it failed, the cancellation of one
+//! execution, and deletion.
 
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{delete, post};
 use axum::{Extension, Json, Router};
 
 use super::app::App;
@@ -20,10 +20,20 @@ use crate::serve::jobs::changes::{ExecutionName, JobChange};
 /// The routes; the caller adds the check of the sender.
 pub fn router() -> Router<Arc<App>> {
     Router::new()
+        .route("/api/jobs/{id}", delete(remove))
         .route("/api/jobs/{id}/pause", post(pause))
         .route("/api/jobs/{id}/resume", post(resume))
         .route("/api/jobs/{id}/retry", post(retry))
         .route("/api/jobs/{id}/things/{thing}/cancel", post(cancel_one))
+}
+
+async fn remove(
+    State(app): State<Arc<App>>,
+    Extension(sender): Extension<Principal>,
+    Path(id): Path<String>,
+    Parameters(removal): Parameters<CancelQuery>,
+) -> Response {
+    empty(app.jobs.change(JobChange::Delete { id, force: removal.force }, &sender.name).await)
 }
 
 async fn pause(

@@ -16,6 +16,7 @@ mod operation;
 mod parts;
 mod range;
 pub mod releases;
+mod stored_images;
 mod things;
 pub mod upload;
 pub mod url_limit;
@@ -37,6 +38,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(job_control::router())
         .merge(groups::router())
         .merge(things::router())
+        .merge(stored_images::router())
         .merge(releases::router())
         .merge(operation::metrics())
         .merge(access::router().route_layer(from_fn(authorize::require_admin)))
