@@ -273,11 +273,14 @@ impl JobView {
 }
 
 /// Query of `GET /api/images`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct ImageQuery {
     /// Number of the page, from 1.
     #[serde(default)]
     pub page: u32,
+    /// Only images with this digest, in lower-case hexadecimal.
+    #[serde(default)]
+    pub sha256: Option<String>,
 }
 
 /// `GET /api/images`.

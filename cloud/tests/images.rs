@@ -1,4 +1,5 @@
-//! The images of the service on the command line and over HTTP: list, deletion, and the deletion of the jobs that use them.
+//! The images of the service on the command line and over HTTP: list, deletion, the deletion of the jobs that use them, and
+//! uploads that are not repeated.
 
 #![allow(clippy::unwrap_used)]
 
@@ -54,6 +55,32 @@ async fn an_image_is_deleted_once_no_job_uses_it() {
     for text in ["deleted with its executions".to_owned(), format!("v2.img ({id}) deleted")] {
         assert!(audit.contains(&text), "{text}: {audit}");
     }
+    world.service.stop().await;
+}
+
+/// Each name, content and signature is uploaded once.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_the_service_has_is_not_uploaded_again() {
+    let dir = TempDir::new();
+    let world = start(&dir).await;
+    let create = async |id: &str, image: &str| {
+        done(&world, &dir, &format!("job create --unsigned --raw --id {id} --thing lamp --image {image}")).await;
+        ids(&world, &dir).await.len()
+    };
+    write(&dir, "v2.img", &image::header(2, 0));
+    assert_eq!((create("one", "v2.img").await, create("two", "v2.img").await), (1, 1));
+    let image = async |id: &str| {
+        let job: Value = serde_json::from_str(&done(&world, &dir, &format!("job show {id} --json")).await).unwrap();
+        (job["document"]["afr_ota"]["files"][0].clone(), job["document"]["afr_ota"]["streamname"].clone())
+    };
+    let (one, two) = (image("one").await, image("two").await);
+    assert!(one.0 == two.0 && one.1 != two.1, "{one:?} {two:?}");
+    std::fs::copy(dir.path().join("v2.img"), dir.path().join("other.img")).unwrap();
+    assert_eq!(create("name", "other.img").await, 2);
+    std::fs::write(dir.path().join("v2.img.sig"), "MEUC").unwrap();
+    assert_eq!(create("signature", "v2.img").await, 3);
+    write(&dir, "other.img", &image::header(3, 0));
+    assert_eq!(create("content", "other.img").await, 4);
     world.service.stop().await;
 }
 

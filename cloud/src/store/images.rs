@@ -48,14 +48,16 @@ impl Store {
         row.as_ref().map(image).transpose()
     }
 
-    /// Returns a page of the images with the time of their upload in seconds since 1970, newest first.
-    pub async fn images_page(&self, page: PageNumber) -> Result<Paged<(Image, u64)>, StoreError> {
+    /// Returns a page of the images, of all or of those with this digest, with the time of their upload in seconds since 1970,
+    /// newest first.
+    pub async fn images_page(&self, page: PageNumber, sha256: Option<&str>) -> Result<Paged<(Image, u64)>, StoreError> {
         let rows = sqlx::query(
             "SELECT id, name, size_bytes, sha256, signature, created_at_s FROM images
-             ORDER BY created_at_s DESC, id LIMIT $1 OFFSET $2",
+             WHERE $3 IS NULL OR sha256 = $3 ORDER BY created_at_s DESC, id LIMIT $1 OFFSET $2",
         )
         .bind(PageNumber::limit())
         .bind(page.offset())
+        .bind(sha256)
         .fetch_all(&self.pool)
         .await?;
         let with_time = |row| Ok((image(row)?, uint(row.try_get(5)?, "created_at_s")?));

@@ -1,4 +1,4 @@
--- Schema version 7: things that a job did not reach.
+-- Schema version 7: things that a job did not reach, and images by their digest.
 
 -- The things that still waited for an execution of a job when it was cancelled, or at the end of its schedule.
 CREATE TABLE unreached (
@@ -7,3 +7,5 @@ CREATE TABLE unreached (
     PRIMARY KEY (job_id, thing)
 ) WITHOUT ROWID;
 CREATE INDEX unreached_things ON unreached (thing);
+
+CREATE INDEX images_by_digest ON images (sha256);

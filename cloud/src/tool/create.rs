@@ -1,4 +1,4 @@
-//! `ota job create`: checks and uploads images, and creates a job.
+//! `ota job create`: checks images, uploads those that the service does not have, and creates a job.
 
 use std::path::{Path, PathBuf};
 
@@ -7,11 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use clap::{Args, ValueEnum};
 use ota_jobs::document::SignatureKind;
 use p256::ecdsa::DerSignature;
+use ring::digest::{SHA256, digest};
 
 use super::client::{Client, escape};
 use super::rollout_args::RolloutArgs;
 use super::{Output, ToolError, is_image, print_line, print_note, read, signature_path};
-use crate::api::{CreateResponse, NewFile, NewJob, Protocol, SIGNATURE_HEADER};
+use crate::api::{CreateResponse, ImageList, ImageRow, NewFile, NewJob, Protocol, SIGNATURE_HEADER};
 use crate::model::Image;
 use crate::release::{self, Head};
 use crate::serve::check_job;
@@ -215,8 +216,14 @@ impl CheckedImage<'_> {
     }
 }
 
-/// Uploads an image; returns its id.
+/// Uploads an image, unless the service has it with this name and this signature; returns its id.
 fn upload(client: &Client, image: &CheckedImage<'_>) -> Result<String, ToolError> {
+    let sha256 = hex::encode(digest(&SHA256, &image.bytes));
+    let stored: ImageList = client.get(&format!("/api/images?sha256={sha256}"))?;
+    let is_same = |row: &ImageRow| row.image.name == image.name && row.image.signature == image.signature;
+    if let Some(row) = stored.images.into_iter().find(is_same) {
+        return Ok(row.image.id);
+    }
     let extra = image.signature.as_deref().map(|text| (SIGNATURE_HEADER, text));
     let stored: Image = client.upload(&format!("/api/images/{}", escape(image.name)), &image.bytes, extra)?;
     Ok(stored.id)

@@ -42,7 +42,7 @@ impl ImageRow {
 
 /// Reads a page of the images, newest first.
 pub async fn image_rows(app: &App, page: PageNumber) -> Result<Paged<ImageRow>, StoreError> {
-    let images = app.store.images_page(page).await?;
+    let images = app.store.images_page(page, None).await?;
     let mut rows = Vec::new();
     for (image, uploaded_at_s) in &images.rows {
         rows.push(row(app, image, *uploaded_at_s).await);

@@ -22,7 +22,7 @@ pub fn router() -> Router<Arc<App>> {
 
 async fn list(State(app): State<Arc<App>>, Parameters(query): Parameters<ImageQuery>) -> Response {
     let page = PageNumber::new(query.page);
-    match app.store.images_page(page).await {
+    match app.store.images_page(page, query.sha256.as_deref()).await {
         Ok(images) => {
             let next = images.has_next.then(|| page.number().saturating_add(1));
             Json(ImageList { images: images.rows.into_iter().map(Into::into).collect(), next }).into_response()
