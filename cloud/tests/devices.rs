@@ -17,7 +17,7 @@ use console::{Console, jobs, start};
 use ota_cloud::limits::PAGE_ROWS_MAX;
 use ota_pal::HardwareId;
 use rumqttc::v5::mqttbytes::QoS;
-use tool::done;
+use tool::{done, ota};
 
 async fn report(device: &Device, thing: &str, report: &str) {
     let topic = format!("ota/things/{thing}/report");
@@ -159,6 +159,8 @@ async fn an_image_for_other_hardware_is_refused_before_anything_is_queued() {
     let (lamp, _) = Device::connect(world.port(), "lamp", "$aws/things/lamp/#").await;
     report(&lamp, "lamp", r#"{"available":true,"hardware":"board-7"}"#).await;
     shown(&console, "/devices", "board-7").await;
+    let (code, _, note) = ota(&world, &dir, "device set lamp --hardware board-9").await;
+    assert!(code == 0 && note.contains("lamp reports hardware board-7, which holds: board-9 is used only"), "{note}");
     assert_eq!(answer(&world, "PUT", "/api/things/door/hardware", r#"{"hardware":"board-7"}"#).await.0, 204);
     assert_eq!(answer(&world, "PUT", "/api/things/door/hardware", r#"{"hardware":"a b"}"#).await.0, 400);
     let job = |image: &str, any: bool| {

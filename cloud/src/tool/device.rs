@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::client::{Client, Server, escape};
-use super::{Output, ToolError, print_line};
+use super::{Output, ToolError, print_line, print_note};
 use crate::api::Members;
 use crate::clock::time;
 use crate::device::{Device, DeviceList, SetHardware};
@@ -74,11 +74,19 @@ fn list(client: &Client, filter: &str, output: Output) -> Result<(), ToolError> 
 }
 
 fn set(client: &Client, thing: &str, hardware: &str) -> Result<(), ToolError> {
-    let path = format!("/api/things/{}/hardware", escape(thing));
-    match hardware {
-        "" => client.delete(&path, None::<&SetHardware>),
-        hardware => client.set(&path, &SetHardware { hardware: hardware.to_owned() }),
+    let path = format!("/api/things/{}", escape(thing));
+    let path_of_hardware = format!("{path}/hardware");
+    if hardware.is_empty() {
+        return client.delete(&path_of_hardware, None::<&SetHardware>);
     }
+    client.set(&path_of_hardware, &SetHardware { hardware: hardware.to_owned() })?;
+    let report = client.get::<Device>(&path)?.report;
+    if let Some(reported) = report.and_then(|report| report.hardware).filter(|reported| *reported != hardware) {
+        print_note(format_args!(
+            "{thing} reports hardware {reported}, which holds: {hardware} is used only while it reports none"
+        ));
+    }
+    Ok(())
 }
 
 fn not_connected(seen_at_s: Option<u64>) -> String {
