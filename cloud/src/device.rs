@@ -62,6 +62,45 @@ impl Device {
     }
 }
 
+/// `GET /api/things/{name}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceView {
+    /// As in the list.
+    #[serde(flatten)]
+    pub device: Device,
+    /// The pending jobs of the device; absent without any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<Queue>,
+}
+
+/// The pending jobs of a device, of which it gets the next one when the first has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queue {
+    /// Id of the first one.
+    pub first: String,
+    /// `QUEUED` or `IN_PROGRESS`.
+    pub status: String,
+    /// Since when it has this status. Seconds since 1970.
+    pub since_s: u64,
+    /// Whether its document has no `afr_ota`: the agent leaves such a job to the application.
+    pub custom: bool,
+    /// Number of jobs behind it.
+    pub behind: u64,
+}
+
+impl Queue {
+    /// What the jobs behind the first one wait for, in a sentence; empty without any.
+    pub fn hint(&self) -> &'static str {
+        match (self.behind, self.custom) {
+            (0, _) => "",
+            (_, false) => "The others begin when it has ended.",
+            (_, true) => {
+                "Its document has no afr_ota, so it is for the application of the device: the others wait until that reports its end, or it is cancelled."
+            }
+        }
+    }
+}
+
 /// `GET /api/things`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceList {

@@ -1,4 +1,4 @@
-//! `ota device`: list, hardware, pins.
+//! `ota device`: list, show, hardware, pins.
 
 use clap::Subcommand;
 
@@ -6,7 +6,7 @@ use super::client::{Client, Server, escape};
 use super::{Output, ToolError, print_line, print_note};
 use crate::api::Members;
 use crate::clock::time;
-use crate::device::{Device, DeviceList, SetHardware};
+use crate::device::{Device, DeviceList, DeviceView, Queue, SetHardware};
 
 #[derive(Debug, Subcommand)]
 pub enum DeviceCommand {
@@ -15,6 +15,11 @@ pub enum DeviceCommand {
         /// Part of the names
         #[arg(default_value = "")]
         filter: String,
+    },
+    /// Show a device, and which job is first in its queue
+    Show {
+        /// Its thing name
+        thing: String,
     },
     /// Set the hardware id of devices that report none, or forget it
     Set {
@@ -48,6 +53,11 @@ impl DeviceCommand {
         let path = |thing: &String| format!("/api/things/{}/pin", escape(thing));
         match self {
             Self::List { filter } => list(&client, &filter, output),
+            Self::Show { thing } => {
+                let view: DeviceView = client.get(&format!("/api/things/{}", escape(&thing)))?;
+                output.print(&view, print_view);
+                Ok(())
+            }
             Self::Set { things, hardware } => things.iter().try_for_each(|thing| set(&client, thing, &hardware)),
             Self::Pin { things } => things.iter().try_for_each(|thing| client.put_empty(&path(thing))),
             Self::Unpin { things } => things.iter().try_for_each(|thing| client.delete(&path(thing), None::<&Members>)),
@@ -71,6 +81,21 @@ fn list(client: &Client, filter: &str, output: Output) -> Result<(), ToolError> 
         next = list.next;
     }
     Ok(())
+}
+
+fn print_view(view: &DeviceView) {
+    print_line(line(&view.device));
+    if let Some(queue) = &view.queue {
+        let Queue { first, status, since_s, behind, .. } = queue;
+        let others = if *behind == 1 { "1 job".to_owned() } else { format!("{behind} jobs") };
+        print_line(format_args!(
+            "first in its queue: {first}, {status} since {} UTC; {others} behind it",
+            time(*since_s)
+        ));
+        if !queue.hint().is_empty() {
+            print_line(queue.hint());
+        }
+    }
 }
 
 fn set(client: &Client, thing: &str, hardware: &str) -> Result<(), ToolError> {

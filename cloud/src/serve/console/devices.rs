@@ -16,11 +16,12 @@ use super::form::Form;
 use super::page::{Failure, Frame, page, redirect, refusal};
 use super::report::Report;
 use super::sessions::Session;
-use super::text::{Pager, status_class, status_word, time};
-use crate::device::Device;
+use super::text::{Pager, counted, status_class, status_word, time};
+use crate::device::{Device, Queue};
 use crate::model::Execution;
 use crate::serve::http::app::App;
 use crate::serve::http::job_control::cancel_execution;
+use crate::serve::http::things::queue;
 use crate::serve::jobs::changes::ExecutionName;
 use crate::store::PageNumber;
 
@@ -172,6 +173,22 @@ fn base(filter: &str) -> String {
     form_urlencoded::Serializer::for_suffix(path, "/devices?".len()).append_pair("filter", filter).finish() + "&"
 }
 
+/// The job that is first in the queue of a device.
+struct First {
+    job: String,
+    /// Its status and since when, what is behind it, and what that waits for.
+    words: String,
+}
+
+impl First {
+    fn new(queue: Queue) -> Self {
+        let status = if queue.status == Status::Queued.as_str() { "queued" } else { "in progress" };
+        let (since, behind) = (time(queue.since_s), counted(queue.behind, "update"));
+        let words = format!("{status} since {since} UTC; {behind} behind it. {}", queue.hint());
+        Self { job: queue.first, words }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "device.html")]
 struct DevicePage {
@@ -179,6 +196,7 @@ struct DevicePage {
     name: String,
     is_seen: bool,
     device: DeviceRow,
+    queue: Option<First>,
     rows: Vec<Row>,
     pager: Pager,
     error: String,
@@ -226,5 +244,6 @@ async fn device_page(app: &App, session: &Session, name: String, number: PageNum
     app.jobs.complete(&mut devices);
     let device = DeviceRow::new(&devices.pop().unwrap_or_default(), None);
     let frame = Frame::new("devices", session);
-    Ok(DevicePage { frame, name, is_seen, device, rows, pager, error: String::new() })
+    let queue = queue(app, &name).await?.map(First::new);
+    Ok(DevicePage { frame, name, is_seen, device, queue, rows, pager, error: String::new() })
 }

@@ -17,7 +17,7 @@ mod parts;
 mod range;
 pub mod releases;
 mod stored_images;
-mod things;
+pub mod things;
 pub mod upload;
 pub mod url_limit;
 

@@ -14,10 +14,10 @@ use super::failure::{failure, refused, store_failure};
 use super::parts::{Body, Parameters};
 use crate::api::Members;
 use crate::clock::now_s;
-use crate::device::{DeviceList, DeviceQuery, SetHardware};
+use crate::device::{DeviceList, DeviceQuery, DeviceView, Queue, SetHardware};
 use crate::serve::access::Principal;
 use crate::serve::jobs::groups::check_things;
-use crate::store::PageNumber;
+use crate::store::{PageNumber, StoreError};
 
 /// The routes; the caller adds the check of the sender.
 pub fn router() -> Router<Arc<App>> {
@@ -42,14 +42,38 @@ async fn list(State(app): State<Arc<App>>, Parameters(query): Parameters<DeviceQ
 }
 
 async fn show(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response {
-    match app.store.devices(std::slice::from_ref(&name)).await {
-        Ok(mut found) => {
-            app.jobs.complete(&mut found);
-            let device = found.into_iter().next().map(|device| Json(device).into_response());
-            device.unwrap_or_else(|| failure(StatusCode::NOT_FOUND, &format!("there is no thing {name}")))
-        }
+    match find(&app, &name).await {
+        Ok(Some(view)) => Json(view).into_response(),
+        Ok(None) => failure(StatusCode::NOT_FOUND, &format!("there is no thing {name}")),
         Err(error) => store_failure(&error),
     }
+}
+
+async fn find(app: &App, name: &String) -> Result<Option<DeviceView>, StoreError> {
+    let mut found = app.store.devices(std::slice::from_ref(name)).await?;
+    app.jobs.complete(&mut found);
+    let Some(device) = found.pop() else { return Ok(None) };
+    Ok(Some(DeviceView { device, queue: queue(app, name).await? }))
+}
+
+/// Returns the pending jobs of a device.
+pub async fn queue(app: &App, name: &str) -> Result<Option<Queue>, StoreError> {
+    let pending = app.store.pending(name).await?;
+    let Some(first) = pending.first() else { return Ok(None) };
+    let job = app.store.job(&first.job_id).await?;
+    Ok(Some(Queue {
+        first: first.job_id.clone(),
+        status: first.status.as_str().to_owned(),
+        since_s: first.started_at_s.unwrap_or(first.queued_at_s),
+        custom: job.is_some_and(|job| is_custom(&job.document)),
+        behind: pending.len() as u64 - 1,
+    }))
+}
+
+/// Whether the agent leaves a job with this document to the application.
+fn is_custom(document: &str) -> bool {
+    let document: Option<serde_json::Value> = serde_json::from_str(document).ok();
+    document.is_none_or(|document| document.get("afr_ota").is_none())
 }
 
 async fn set_hardware(
