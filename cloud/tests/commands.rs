@@ -241,6 +241,10 @@ fn wrong_usage_and_a_missing_server_have_exit_codes_of_their_own() {
     assert_eq!(ota("sign --version x").status.code(), Some(2));
     assert_eq!(ota("nonsense").status.code(), Some(2));
     assert_eq!(ota("job list").status.code(), Some(1), "no token");
+    let mut without_id = Command::new(env!("CARGO_BIN_EXE_ota"));
+    without_id.args(["job", "cancel"]).env("OTA_SERVER", "http://127.0.0.1:1").env("OTA_TOKEN_FILE", "token");
+    let error = String::from_utf8(without_id.output().unwrap().stderr).unwrap();
+    assert!(error.contains("Usage: ota job cancel [OPTIONS] <ID>\n"), "{error}");
     let dir = TempDir::new();
     std::fs::write(dir.path().join("token"), "00").unwrap();
     let token = format!("--token-file {}/token", dir.path().display());

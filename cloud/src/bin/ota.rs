@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    match ota_cloud::tool::run(ota_cloud::tool::Arguments::parse()) {
+    match ota_cloud::tool::run(ota_cloud::tool::Arguments::read()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             eprintln!("ota: {failed}");

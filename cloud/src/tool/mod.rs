@@ -5,6 +5,7 @@
 mod access_key;
 mod account;
 mod client;
+mod command_line;
 mod create;
 mod device;
 mod doctor;
