@@ -138,6 +138,10 @@ pub const EARLIER_JOBS_MAX: u64 = 10;
 /// Number of releases that `GET /api/releases` returns, newest first.
 pub const RELEASES_LISTED_MAX: i64 = 100;
 
+/// Maximum size of the metadata of an object, names and values. Unit: bytes. Source: Amazon S3 user guide, "Working with object
+/// metadata".
+pub const OBJECT_METADATA_BYTES_MAX: usize = 2048;
+
 /// Maximum number of devices on the page of a release that did not reach them.
 pub const UNREACHED_SHOWN_MAX: usize = 100;
 

@@ -141,7 +141,7 @@ mod tests {
         let image = Image { id: "0a".into(), name: "v1".into(), size_bytes: 9, sha256: String::new(), signature: None };
         store.add_image(&image, "test").await.unwrap();
         let object = ObjectName { bucket: "images".into(), key: "v1".into() };
-        store.add_object(&object, "0a").await.unwrap();
+        store.add_object(&object, "0a", &Default::default()).await.unwrap();
         let stream = Stream { id: "first".into(), description: None, role_arn: "role".into(), created_at_s: 1 };
         let files = [StreamObject { file_id: 3, object, image_id: "0a".into() }];
         let names_it = r#"{"afr_ota":{"streamname":"first"}}"#;

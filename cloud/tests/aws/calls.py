@@ -348,7 +348,8 @@ def data_plane():
 
 
 def objects():
-    first = s3.put_object(Bucket="images", Key="a b/v1.img", Body=b"first", Metadata={"ota-signature": "MEUC"})
+    metadata = {"ota-signature": "MEUC", "build": "7 of 9"}
+    first = s3.put_object(Bucket="images", Key="a b/v1.img", Body=b"first", Metadata=metadata)
     second = s3.put_object(Bucket="images", Key="a b/v1.img", Body=b"second, and longer")
     assert first["VersionId"] != second["VersionId"], (first, second)
     assert s3.head_object(Bucket="images", Key="a b/v1.img")["ContentLength"] == 18
@@ -360,7 +361,8 @@ def objects():
         with refused("NoSuchKey", 404):
             s3.get_object(**{"Bucket": "images", "Key": "a b/v1.img", **other})
     s3.delete_object(Bucket="images", Key="a b/v1.img", VersionId=second["VersionId"])
-    assert s3.head_object(Bucket="images", Key="a b/v1.img")["VersionId"] == first["VersionId"]
+    head = s3.head_object(Bucket="images", Key="a b/v1.img")
+    assert head["VersionId"] == first["VersionId"] and head["Metadata"] == metadata, head
     s3.delete_object(Bucket="images", Key="a b/v1.img")
     s3.delete_object(Bucket="images", Key="a b/v1.img")
     with refused("NotImplemented", 501):
@@ -369,6 +371,8 @@ def objects():
         s3.list_buckets()
     with refused("InvalidRequestException", 400):
         s3.put_object(Bucket="images", Key="k" * 257, Body=b"")
+    with refused("MetadataTooLarge", 400):
+        s3.put_object(Bucket="images", Key="bad", Body=b"", Metadata={"long": "x" * 2048})
     with refused("BadDigest", 400):
         s3.put_object(Bucket="images", Key="bad", Body=b"abc", ChecksumCRC32="AAAAAA==")
     with refused("NoSuchKey", 404):

@@ -41,6 +41,8 @@ pub enum Code {
     NoSuchKey,
     /// The object is too large.
     EntityTooLarge,
+    /// The metadata of an object is too large.
+    MetadataTooLarge,
     /// The object has another checksum.
     BadDigest,
     /// A part of S3 that is not offered here.
@@ -68,6 +70,7 @@ impl Code {
             Self::TooLarge => "RequestEntityTooLargeException",
             Self::NoSuchKey => "NoSuchKey",
             Self::EntityTooLarge => "EntityTooLarge",
+            Self::MetadataTooLarge => "MetadataTooLarge",
             Self::BadDigest => "BadDigest",
             Self::NotImplemented => "NotImplemented",
             Self::UnknownOperation => "UnknownOperationException",
@@ -79,7 +82,9 @@ impl Code {
     /// Source: the service models of botocore, `iot` and `iot-jobs-data`.
     fn status(self) -> StatusCode {
         match self {
-            Self::InvalidRequest | Self::EntityTooLarge | Self::BadDigest => StatusCode::BAD_REQUEST,
+            Self::InvalidRequest | Self::EntityTooLarge | Self::MetadataTooLarge | Self::BadDigest => {
+                StatusCode::BAD_REQUEST
+            }
             Self::ResourceNotFound | Self::UnknownOperation | Self::NoSuchKey => StatusCode::NOT_FOUND,
             Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
             Self::ResourceAlreadyExists | Self::Conflict | Self::InvalidStateTransition | Self::VersionConflict => {

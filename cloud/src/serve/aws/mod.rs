@@ -18,6 +18,7 @@ mod job_views;
 mod jobs;
 pub mod key_ring;
 mod object_body;
+mod object_metadata;
 mod ota_shapes;
 mod ota_updates;
 mod paging;

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use super::authenticate::{Caller, Payload};
 use super::error::{AwsError, Code, Protocol};
 use super::object_body::ObjectBody;
+use super::object_metadata::{self, SIGNATURE};
 use super::request::{Names, Parameters};
 use crate::model::ObjectName;
 use crate::serve::files::UploadError;
@@ -27,8 +28,6 @@ use crate::store::StoreError;
 
 /// Header of a response: the version of the object.
 const VERSION: HeaderName = HeaderName::from_static("x-amz-version-id");
-/// Metadata of an upload: the signature of the image in base64.
-const SIGNATURE: &str = "x-amz-meta-ota-signature";
 /// Header that makes a PutObject a CopyObject.
 const COPY_SOURCE: &str = "x-amz-copy-source";
 
@@ -89,9 +88,8 @@ async fn upload(
     if headers.contains_key(COPY_SOURCE) {
         return Err(AwsError::new(Code::NotImplemented, "CopyObject is not offered here").into());
     }
-    let signature = headers.get(SIGNATURE).map(|value| value.to_str().map(str::to_owned)).transpose();
-    let signature = signature.map_err(|_| AwsError::invalid(format!("{SIGNATURE} is not base64: it is not ASCII")))?;
-    let label = Label::new(name.key.clone(), signature).map_err(AwsError::invalid)?;
+    let metadata = object_metadata::read(&headers)?;
+    let label = Label::new(name.key.clone(), metadata.get(SIGNATURE).cloned()).map_err(AwsError::invalid)?;
     let mut object = ObjectBody::new(payload, &headers);
     let decode = |piece: Result<Bytes, axum::Error>| Ok::<_, BoxError>(object.decode(piece?)?);
     let stored = upload::write(&app, body.into_data_stream().map(decode)).await.map_err(failed)?;
@@ -100,7 +98,7 @@ async fn upload(
         return Err(error.into());
     }
     let image = upload::keep(&app, label, &caller.key_id, stored).await?;
-    app.store.add_object(&name, &image.id).await?;
+    app.store.add_object(&name, &image.id, &metadata).await?;
     Ok([(VERSION, image.id), (header::ETAG, format!("\"{}\"", image.sha256))].into_response())
 }
 
@@ -128,9 +126,15 @@ async fn download(
         }
         file => file?,
     };
+    let mut metadata = app.store.object_metadata(&image.id).await?;
+    if let Some(signature) = &image.signature {
+        // Objects of earlier versions of the service have no other metadata.
+        metadata.entry(SIGNATURE.to_owned()).or_insert_with(|| signature.clone());
+    }
     let mut response = images::ranged(&image, (file, ()), &headers);
     let id = HeaderValue::from_str(&image.id).expect("hexadecimal");
     response.headers_mut().insert(VERSION, id);
+    object_metadata::write(&metadata, response.headers_mut())?;
     Ok(response)
 }
 
