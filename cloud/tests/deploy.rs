@@ -1,5 +1,5 @@
 //! The files of `deploy` work: mosquitto runs with its configuration and keeps devices apart, systemd takes the unit, and the
-//! service has the options that they use.
+//! service has the options that they use, and serves as in the container.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,11 +11,12 @@ mod device_tls;
 #[path = "common/mosquitto.rs"]
 mod mosquitto;
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use authority::Authority;
+use authority::{Authority, secured};
 use common::{Device, TIMEOUT, TempDir, TestService, config, skip};
 use device_tls::options;
 use mosquitto::{Mosquitto, free_port};
@@ -116,6 +117,46 @@ fn the_service_has_the_options_that_unit_and_container_file_use() {
             assert!(help.contains(&format!("{option} <")), "{file}: {option}");
         }
     }
+}
+
+/// The program of the container with its options and variables, whose folders are this one, and which selects its ports.
+fn container(dir: &TempDir) -> Command {
+    let text = adapted(
+        &deployed("Containerfile"),
+        &[
+            ("/data\"", format!("{}\"", dir.path().join("data").display())),
+            ("/tls/", format!("{}/", dir.path().display())),
+            ("0.0.0.0:8883", "127.0.0.1:0".to_owned()),
+            ("0.0.0.0:8443", "127.0.0.1:0".to_owned()),
+        ],
+    );
+    let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+    let entry: Vec<String> = serde_json::from_str(&line("ENTRYPOINT ")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ota-cloud"));
+    command.args(&entry[1..]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.envs(line("ENV ").split(' ').map(|variable| variable.split_once('=').unwrap()));
+    command
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_container_serves_with_tls_and_not_without_its_certificates() {
+    let (dir, authority) = (TempDir::new(), Authority::new());
+    let without = container(&dir).output().unwrap();
+    let error = String::from_utf8(without.stderr).unwrap();
+    assert!(!without.status.success() && error.contains("ca.pem: "), "{error}");
+    secured(dir.path(), &authority);
+    let mut service = container(&dir).spawn().unwrap();
+    let mut ready = String::new();
+    BufReader::new(service.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    let mqtt = ready.split("mqtt=").nth(1).unwrap().split(' ').next().unwrap();
+    let port = mqtt.rsplit_once(':').unwrap().1.parse().unwrap();
+    let lamp = authority.issue("lamp", &[]);
+    for (identity, is_served) in [(Some(&lamp), true), (None, false)] {
+        let (_, granted) = Device::with(options(port, "lamp", &authority, identity), "$aws/things/lamp/#").await;
+        assert_eq!(granted, is_served, "only with the certificate of a device");
+    }
+    service.kill().unwrap();
+    service.wait().unwrap();
 }
 
 #[test]

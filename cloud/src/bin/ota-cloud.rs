@@ -36,13 +36,13 @@ struct Serve {
     #[arg(long, default_value = "127.0.0.1:8080")]
     http: SocketAddr,
     /// Certificate chain of the service, PEM. Enables mutual TLS for MQTT: the client certificate's common name is the thing
-    #[arg(long, requires_all = ["tls_key", "tls_ca"])]
+    #[arg(long, env = "OTA_CLOUD_TLS_CERT", requires_all = ["tls_key", "tls_ca"])]
     tls_cert: Option<PathBuf>,
     /// Private key of the service, PEM
-    #[arg(long, requires = "tls_cert")]
+    #[arg(long, env = "OTA_CLOUD_TLS_KEY", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
     /// CA certificate of the devices, PEM
-    #[arg(long, requires = "tls_cert")]
+    #[arg(long, env = "OTA_CLOUD_TLS_CA", requires = "tls_cert")]
     tls_ca: Option<PathBuf>,
     /// External MQTT 5 broker to use instead of the embedded one: `mqtt://host:port` or `mqtts://host:port`
     #[arg(long)]
@@ -60,7 +60,7 @@ struct Serve {
     #[arg(long)]
     aws_limits: bool,
     /// URL of the image server as devices reach it, for example `https://updates.example:8443`
-    #[arg(long)]
+    #[arg(long, env = "OTA_CLOUD_PUBLIC_HTTP")]
     public_http: Option<String>,
     /// Validity of signed URLs. Seconds
     #[arg(long, default_value_t = URL_LIFETIME_DEFAULT.as_secs(), value_parser = clap::value_parser!(u64).range(1..=3600))]
