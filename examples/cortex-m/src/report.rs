@@ -5,7 +5,7 @@ use ota_pal::{SlotId, Version};
 
 use crate::number::Number;
 
-/// Has `print` print which slot is started, the version in it, and why, with `end` behind it.
+/// Prints with `print` which slot is started, the version in it, why, and `end`.
 pub fn boot(boot: &Boot, end: &[u8], print: fn(&[&[u8]])) {
     let slot: &[u8] = match boot.slot {
         SlotId::A => b"A",

@@ -1,78 +1,54 @@
-//! The flash, with words that a power cut tore. The error correction of an STM32H7 raises a bus fault where such a word is read; a
-//! selector that resets there never starts anything again. Here it reads as anything, and its check sum decides.
+//! The flash. The error correction of an STM32H7 raises a bus fault where a word is read that a power cut tore.
 
 use cortex_m::peripheral::SCB;
-use cortex_m::register::faultmask;
-use embassy_stm32::Peri;
-use embassy_stm32::flash::{self, Blocking, Error};
+use embassy_stm32::flash::{self, Blocking};
 use embassy_stm32::peripherals::FLASH;
-use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
-
-type Driver = flash::Flash<'static, Blocking>;
-/// Of the register CCR: handlers of negative priority, and code that masks faults, ignore bus faults of data.
-const BFHFNMIGN: u32 = 1 << 8;
+use embassy_stm32::{Peri, pac};
+use support::Tolerant;
 
 /// The driver.
-pub struct Flash(Driver);
+pub type Flash = Tolerant<flash::Flash<'static, Blocking>>;
 
-impl Flash {
-    /// The driver of the flash.
-    pub fn new(flash: Peri<'static, FLASH>) -> Self {
-        Self(Driver::new_blocking(flash))
-    }
+/// Of the register CCR: code that masks faults ignores bus faults of data.
+const BFHFNMIGN: u32 = 1 << 8;
+
+/// The driver of the flash.
+pub fn open(flash: Peri<'static, FLASH>) -> Flash {
+    Tolerant::new(flash::Flash::new_blocking(flash), ignoring_bus_faults, clear_errors)
 }
 
-impl ErrorType for Flash {
-    type Error = Error;
-}
-
-impl ReadNorFlash for Flash {
-    const READ_SIZE: usize = Driver::READ_SIZE;
-
-    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Error> {
-        ignoring_bus_faults(|| self.0.read(offset, bytes))
-    }
-
-    fn capacity(&self) -> usize {
-        self.0.capacity()
-    }
-}
-
-impl NorFlash for Flash {
-    const WRITE_SIZE: usize = Driver::WRITE_SIZE;
-    const ERASE_SIZE: usize = Driver::ERASE_SIZE;
-
-    fn erase(&mut self, from: u32, to: u32) -> Result<(), Error> {
-        self.0.erase(from, to)
-    }
-
-    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Error> {
-        self.0.write(offset, bytes)
+/// Clears the flags of errors in words that were read: the driver takes them for errors of its next erase or write, and clears flags
+/// in SR, where this part ignores it (RM0433, FLASH_CCR1).
+fn clear_errors() {
+    for bank in 0..2 {
+        pac::FLASH.bank(bank).ccr().write(|flags| {
+            flags.set_clr_sneccerr(true);
+            flags.set_clr_dbeccerr(true);
+        });
     }
 }
 
 /// Runs `read` with bus faults ignored, and with no interrupt in between.
-fn ignoring_bus_faults<T>(read: impl FnOnce() -> T) -> T {
-    let set = |faults_ignored: bool| {
-        // SAFETY: the bit concerns only code with masked faults, which is this.
-        unsafe {
-            (*SCB::PTR).ccr.modify(|ccr| if faults_ignored { ccr | BFHFNMIGN } else { ccr & !BFHFNMIGN });
-        }
+fn ignoring_bus_faults(read: &mut dyn FnMut()) {
+    let ignore = |ignored: bool| {
+        // SAFETY: the bit concerns only code with masked faults, which is the read below.
+        unsafe { (*SCB::PTR).ccr.modify(|ccr| if ignored { ccr | BFHFNMIGN } else { ccr & !BFHFNMIGN }) }
     };
-    set(true);
+    ignore(true);
     // SAFETY: unmasked below; nothing in between waits.
     unsafe { mask_faults(true) };
-    let result = read();
+    read();
     // SAFETY: they were not masked before.
     unsafe { mask_faults(false) };
-    set(false);
-    result
+    ignore(false);
 }
 
 /// Sets the register FAULTMASK.
+///
+/// # Safety
+/// Who masks faults unmasks them.
 unsafe fn mask_faults(masked: bool) {
-    debug_assert_ne!(faultmask::read().is_active(), masked);
-    // SAFETY: the caller unmasks what it masks.
+    // SAFETY: the caller's promise.
     unsafe {
         core::arch::asm!("msr FAULTMASK, {0}", "dsb", "isb", in(reg) u32::from(masked), options(preserves_flags, nostack));
     }

@@ -17,10 +17,9 @@ use ota_pal::{Geometry, RecordRegions, Region};
 use static_cell::StaticCell;
 use support::Place;
 
-use crate::flash::Flash;
-
 const SECTOR: u32 = 0x2_0000;
-/// Each bank has a slot: what runs in one is not delayed while a sector of the other is erased, which takes up to four seconds.
+/// Each bank has a slot: interrupts are served while a sector of the other one is erased. Tasks are not, for up to four seconds: the
+/// driver waits.
 const PLACE: Place = Place {
     base: 0x0800_0000,
     layout: support::layout(
@@ -35,6 +34,7 @@ const PLACE: Place = Place {
     ),
     settings: Region::new(3 * SECTOR, SECTOR),
 };
+const _: () = support::check_links(&PLACE, env!("LINKED_SLOT_A"), env!("LINKED_SLOT_B"));
 /// Longer than the erase of a sector takes, in which nothing feeds.
 const WATCHDOG_PERIOD_US: u32 = 10_000_000;
 /// Frames that wait in each direction.
@@ -70,7 +70,7 @@ pub fn select() -> ! {
     pac::RCC.rsr().modify(|flags| flags.set_rmvf(true));
     let cause = if was_off { ResetCause::PowerLoss } else { ResetCause::Other };
     // SAFETY: nothing else uses the flash while this program runs, and it enables no interrupt.
-    unsafe { support::select(Flash::new(FLASH::steal()), &PLACE, Feeder::start(), cause) }
+    unsafe { support::select(flash::open(FLASH::steal()), &PLACE, Feeder::start(), cause) }
 }
 
 /// The firmware.
@@ -85,7 +85,6 @@ async fn firmware() {
     let board = embassy_stm32::init(clocks());
     let mut seed = [0; 32];
     Rng::new(board.RNG, Interrupts).fill_bytes(&mut seed);
-    let [a, b, c, d, e, ..] = uid::uid();
     let ethernet = Ethernet::new(
         QUEUE.init(PacketQueue::new()),
         board.ETH,
@@ -97,14 +96,14 @@ async fn firmware() {
         board.PG13,
         board.PB13,
         board.PG11,
-        support::address([a, b, c, d, e]),
+        support::address(&uid::uid()),
         board.ETH_SMA,
         board.PA2,
         board.PC1,
     );
     let network = (ethernet, core::future::pending::<()>());
     let build = ota_firmware::build!("nucleo-h743zi");
-    support::run(network, Flash::new(board.FLASH), Feeder::start(), &PLACE, seed, &build).await
+    support::run(network, flash::open(board.FLASH), Feeder::start(), &PLACE, seed, &build).await
 }
 
 /// 400 MHz from the internal oscillator.

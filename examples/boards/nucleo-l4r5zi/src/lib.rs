@@ -3,9 +3,10 @@
 #![no_std]
 #![deny(missing_docs)]
 
+mod flash;
+
 use embassy_executor::Spawner;
 use embassy_stm32::exti::{self, ExtiInput};
-use embassy_stm32::flash::{Blocking, Flash};
 use embassy_stm32::gpio::{Level, Output, Pull, Speed};
 use embassy_stm32::peripherals::{DMA1_CH1, DMA1_CH2, FLASH, IWDG, RNG};
 use embassy_stm32::rcc::{Pll, PllMul, PllPreDiv, PllRDiv, PllSource, Sysclk};
@@ -22,7 +23,7 @@ use ota_pal::{Geometry, RecordRegions, Region};
 use support::{Place, wiznet};
 
 const PAGE: u32 = 0x1000;
-/// Each bank has a slot: what runs in one is not delayed while a page of the other is erased.
+/// Each bank has a slot: interrupts are served while a page of the other one is erased.
 const PLACE: Place = Place {
     base: 0x0800_0000,
     layout: support::layout(
@@ -37,6 +38,7 @@ const PLACE: Place = Place {
     ),
     settings: Region::new(0x1_6000, PAGE),
 };
+const _: () = support::check_links(&PLACE, env!("LINKED_SLOT_A"), env!("LINKED_SLOT_B"));
 const WATCHDOG_PERIOD_US: u32 = 8_000_000;
 
 bind_interrupts!(struct Interrupts {
@@ -45,14 +47,6 @@ bind_interrupts!(struct Interrupts {
     EXTI15_10 => exti::InterruptHandler<interrupt::typelevel::EXTI15_10>;
     RNG => rng::InterruptHandler<RNG>;
 });
-
-/// The error correction found a word of the flash that a power cut tore, and that a program reads. It reads as anything then, and its
-/// check sum decides.
-#[cortex_m_rt::exception]
-unsafe fn NonMaskableInt() {
-    // Each flag is cleared by writing it as it was read.
-    pac::FLASH.eccr().modify(|_| ());
-}
 
 /// The watchdog, which runs.
 struct Feeder(IndependentWatchdog<'static, IWDG>);
@@ -79,7 +73,7 @@ pub fn select() -> ! {
     pac::RCC.csr().modify(|flags| flags.set_rmvf(true));
     let cause = if was_off { ResetCause::PowerLoss } else { ResetCause::Other };
     // SAFETY: nothing else uses the flash while this program runs, and it enables no interrupt.
-    unsafe { support::select(Flash::new_blocking(FLASH::steal()), &PLACE, Feeder::start(), cause) }
+    unsafe { support::select(flash::open(FLASH::steal()), &PLACE, Feeder::start(), cause) }
 }
 
 /// The firmware.
@@ -101,11 +95,17 @@ async fn firmware() {
     let Ok(spi) = ExclusiveDevice::new(spi, Output::new(board.PD14, Level::High, Speed::VeryHigh), Delay);
     let interrupt = ExtiInput::new(board.PF12, board.EXTI12, Pull::Up, Interrupts);
     let reset = Output::new(board.PD15, Level::High, Speed::Low);
-    let [a, b, c, d, e, ..] = uid::uid();
-    let ethernet = wiznet::start(support::address([a, b, c, d, e]), spi, interrupt, reset).await;
+    let ethernet = wiznet::start(support::address(&uid::uid()), spi, interrupt, reset).await;
 
-    let flash = Flash::<Blocking>::new_blocking(board.FLASH);
-    support::run(ethernet, flash, Feeder::start(), &PLACE, seed, &ota_firmware::build!("nucleo-l4r5zi")).await
+    support::run(
+        ethernet,
+        flash::open(board.FLASH),
+        Feeder::start(),
+        &PLACE,
+        seed,
+        &ota_firmware::build!("nucleo-l4r5zi"),
+    )
+    .await
 }
 
 /// 80 MHz from the internal oscillator.

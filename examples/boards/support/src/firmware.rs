@@ -55,7 +55,7 @@ pub async fn run<D: Driver>(
     if let Either3::Third(Err(why)) = select3(network.run(), driver, application).await {
         log::error!("stopped: {why}");
     }
-    cortex_m::peripheral::SCB::sys_reset()
+    crate::stop()
 }
 
 /// The reset of the agent's platform.

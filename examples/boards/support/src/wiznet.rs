@@ -26,7 +26,7 @@ pub async fn start(
         Ok((device, runner)) => (device, runner.run()),
         Err(_) => {
             log::error!("stopped: the Ethernet controller does not answer");
-            cortex_m::peripheral::SCB::sys_reset()
+            crate::stop()
         }
     }
 }

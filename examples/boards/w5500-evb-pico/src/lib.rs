@@ -10,7 +10,7 @@ use embassy_rp::flash::{self, Flash};
 use embassy_rp::gpio::{Input, Level, Output, Pull};
 use embassy_rp::peripherals::{DMA_CH0, DMA_CH1, FLASH, WATCHDOG};
 use embassy_rp::spi::{self, Spi};
-use embassy_rp::watchdog::{ResetReason, Watchdog};
+use embassy_rp::watchdog::Watchdog;
 use embassy_time::{Delay, Duration};
 use embedded_hal_bus::spi::ExclusiveDevice;
 use ota_boot::ResetCause;
@@ -34,10 +34,15 @@ const PLACE: Place = Place {
     ),
     settings: Region::new(0x1_6000, 0x1000),
 };
+const _: () = support::check_links(&PLACE, env!("LINKED_SLOT_A"), env!("LINKED_SLOT_B"));
 /// The longest that the watchdog of an RP2040 can wait is 8.3 s.
 const WATCHDOG_PERIOD: Duration = Duration::from_secs(8);
-/// Frequency of the reference clock as the boot ROM leaves it: that of the ring oscillator, roughly.
-const REFERENCE_MHZ: u8 = 6;
+/// The highest frequency of the reference clock: of the crystal after a reset of the processor, of the ring oscillator otherwise. If it
+/// is lower, the watchdog waits longer.
+const REFERENCE_MHZ: u8 = 12;
+/// In a scratch register of the watchdog while the power is on: a reset of the processor, which resets nothing else here, changes
+/// neither it nor the chip's reason of the last reset.
+const POWERED: u32 = 0x9CA1_F00D;
 /// Bits of the ring oscillator for each bit of the seed: they are neither independent nor even.
 const OVERSAMPLING: usize = 16;
 
@@ -59,10 +64,8 @@ pub fn select() -> ! {
     // SAFETY: nothing else uses these peripherals while this program runs.
     let (watchdog, flash) = unsafe { (WATCHDOG::steal(), FLASH::steal()) };
     let mut watchdog = Watchdog::new(watchdog);
-    let cause = match watchdog.reset_reason() {
-        Some(ResetReason::TimedOut | ResetReason::Forced) => ResetCause::Other,
-        None => ResetCause::PowerLoss,
-    };
+    let cause = if watchdog.get_scratch(0) == POWERED { ResetCause::Other } else { ResetCause::PowerLoss };
+    watchdog.set_scratch(0, POWERED);
     watchdog.enable_tick_generation(REFERENCE_MHZ);
     watchdog.start(WATCHDOG_PERIOD);
     let flash = Flash::<_, flash::Blocking, FLASH_BYTES>::new_blocking(flash);
@@ -89,8 +92,7 @@ async fn firmware() {
     let spi = Spi::new(board.SPI0, clock, out, input, board.DMA_CH0, board.DMA_CH1, Interrupts, config);
     let Ok(spi) = ExclusiveDevice::new(spi, Output::new(board.PIN_17, Level::High), Delay);
     let (interrupt, reset) = (Input::new(board.PIN_21, Pull::Up), Output::new(board.PIN_20, Level::High));
-    let [.., a, b, c, d, e] = unique;
-    let ethernet = wiznet::start(support::address([a, b, c, d, e]), spi, interrupt, reset).await;
+    let ethernet = wiznet::start(support::address(&unique), spi, interrupt, reset).await;
 
     let watchdog = Feeder(Watchdog::new(board.WATCHDOG));
     support::run(ethernet, flash, watchdog, &PLACE, seed(), &ota_firmware::build!("w5500-evb-pico")).await
