@@ -81,6 +81,10 @@ async fn an_image_that_the_service_has_is_not_uploaded_again() {
     assert_eq!(create("signature", "v2.img").await, 3);
     write(&dir, "other.img", &image::header(3, 0));
     assert_eq!(create("content", "other.img").await, 4);
+    for id in ids(&world, &dir).await {
+        std::fs::remove_file(dir.path().join("images").join(id)).unwrap();
+    }
+    assert_eq!(create("lost", "other.img").await, 5, "the service has its row only");
     world.service.stop().await;
 }
 

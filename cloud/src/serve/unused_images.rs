@@ -15,7 +15,7 @@ pub async fn remove(store: &Store, files: &Files, now_s: u64) -> Result<(), Stor
     for id in store.unused_images(now_s.saturating_sub(UNUSED_IMAGE_AGE.as_secs())).await? {
         // The file first: while the store has the image, the removal is repeated.
         files.remove(&id)?;
-        store.remove_image(&id).await?;
+        store.remove_unused_image(&id).await?;
     }
     for id in files.image_ids()? {
         if store.image(&id).await?.is_none() {

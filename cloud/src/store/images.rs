@@ -6,9 +6,9 @@ use super::{PageNumber, Paged, Store, StoreError, events, int, uint};
 use crate::clock::now_s;
 use crate::model::{AuditNote, Image, StreamFile};
 
-/// What became of an image that is to be deleted.
+/// The outcome of a deletion of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Removed {
+pub enum Removal {
     /// It is deleted.
     Done,
     /// There is none with this id.
@@ -81,7 +81,7 @@ impl Store {
     /// Removes an image that no job refers to; its file is removed by the caller.
     ///
     /// Errors: `Database` if a stream refers to it.
-    pub async fn remove_image(&self, id: &str) -> Result<(), StoreError> {
+    pub async fn remove_unused_image(&self, id: &str) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
         sqlx::query("DELETE FROM images WHERE id = $1").bind(id).execute(&mut *tx).await?;
         let text = format!("{id} removed: no job refers to it");
@@ -92,7 +92,7 @@ impl Store {
     }
 
     /// Removes an image that nothing uses; its file is removed by the caller. `by`: the account or token that does it.
-    pub async fn delete_image(&self, id: &str, by: &str) -> Result<Removed, StoreError> {
+    pub async fn delete_image(&self, id: &str, by: &str) -> Result<Removal, StoreError> {
         let mut tx = self.pool.begin().await?;
         let user: Option<(String,)> = sqlx::query_as(
             "SELECT 'job ' || j.id FROM stream_files f JOIN jobs j ON j.stream = f.stream WHERE f.image_id = $1
@@ -107,12 +107,12 @@ impl Store {
         let name: Option<(String,)> =
             sqlx::query_as("SELECT name FROM images WHERE id = $1").bind(id).fetch_optional(&mut *tx).await?;
         match (name, user) {
-            (None, _) => Ok(Removed::Unknown),
-            (_, Some((user,))) => Ok(Removed::UsedBy(user)),
+            (None, _) => Ok(Removal::Unknown),
+            (_, Some((user,))) => Ok(Removal::UsedBy(user)),
             (Some((name,)), None) => {
                 sqlx::query("DELETE FROM images WHERE id = $1").bind(id).execute(&mut *tx).await?;
                 self.commit_with_note(tx, &AuditNote::new("image", format!("{name} ({id}) deleted")).by(by)).await?;
-                Ok(Removed::Done)
+                Ok(Removal::Done)
             }
         }
     }
@@ -157,4 +157,44 @@ fn stream_file(row: &sqlx::sqlite::SqliteRow) -> Result<StreamFile, StoreError> 
         image_id: row.try_get(1)?,
         size_bytes: uint(row.try_get(2)?, "size_bytes")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::DATABASE_BYTES_MAX;
+    use crate::testing::TempDir;
+
+    /// What may use an image beside a job, in the order in which it comes to be, and what the refusal names.
+    const USES: [(&str, &str); 3] = [
+        ("INSERT INTO objects (bucket, key, image_id) VALUES ('b', 'k', 'id-1')", "the object k in b"),
+        (
+            "DELETE FROM objects; INSERT INTO streams (id, role_arn, created_at_s) VALUES ('s', '', 0);
+             INSERT INTO stream_objects (stream, file_id, bucket, key, image_id) VALUES ('s', 0, 'b', 'k', 'id-1')",
+            "stream s",
+        ),
+        (
+            "DELETE FROM stream_objects; INSERT INTO job_templates (id, settings, created_at_s)
+             VALUES ('t', '{\"document\":\"${presigned-url:id-1}\"}', 0)",
+            "job template t",
+        ),
+    ];
+
+    #[tokio::test]
+    async fn an_image_stays_while_an_object_a_stream_or_a_template_uses_it() {
+        let dir = TempDir::new();
+        let store = Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap();
+        let name = || "id-1".to_owned();
+        let image = Image { id: name(), name: name(), size_bytes: 1, sha256: String::new(), signature: None };
+        store.add_image(&image, "ann").await.unwrap();
+        for (change, user) in USES {
+            sqlx::raw_sql(change).execute(&store.pool).await.unwrap();
+            assert_eq!(store.delete_image("id-1", "ann").await.unwrap(), Removal::UsedBy(user.to_owned()));
+            assert!(store.unused_images(u64::MAX >> 1).await.unwrap().is_empty(), "{user}");
+        }
+        sqlx::raw_sql("DELETE FROM job_templates").execute(&store.pool).await.unwrap();
+        assert_eq!(store.unused_images(u64::MAX >> 1).await.unwrap(), ["id-1"]);
+        assert_eq!(store.delete_image("id-1", "ann").await.unwrap(), Removal::Done);
+        assert_eq!(store.delete_image("id-1", "ann").await.unwrap(), Removal::Unknown);
+    }
 }

@@ -28,7 +28,7 @@ mod unreached;
 
 pub use accounts::{Account, HolderKind};
 pub use executions::ExecutionChange;
-pub use images::Removed;
+pub use images::Removal;
 pub use job_control::Retried;
 pub use job_list::{JobFilter, ListedJob};
 pub use jobs::{JobSummary, NewJobRecord};

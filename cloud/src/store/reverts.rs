@@ -24,20 +24,19 @@ impl Store {
     /// ended there without success.
     pub async fn reached(&self, job_id: &str) -> Result<Vec<Reached>, StoreError> {
         let rows = sqlx::query(
-            "SELECT a.thing, other.job_id, (other.queued_at_s, other.seq) > (a.queued_at_s, a.seq) FROM executions a LEFT JOIN
-             (SELECT e.thing, e.job_id, e.queued_at_s, e.seq, ROW_NUMBER() OVER
-               (PARTITION BY e.thing, (e.queued_at_s, e.seq) > (own.queued_at_s, own.seq)
-                ORDER BY e.queued_at_s DESC, e.seq DESC) AS place
-              FROM executions e JOIN executions own ON own.job_id = $1 AND own.thing = e.thing AND e.seq <> own.seq
-              JOIN jobs j ON j.id = e.job_id AND j.stream IS NOT NULL
-              WHERE e.status = 'SUCCEEDED' AND e.job_id NOT IN (SELECT job_id FROM releases WHERE reverted)
-             ) other ON other.thing = a.thing AND other.place <= $2
+            "SELECT thing, job_id, is_later FROM (
+             SELECT a.thing, e.job_id, (e.queued_at_s, e.seq) > (a.queued_at_s, a.seq) AS is_later, e.queued_at_s, e.seq,
+              ROW_NUMBER() OVER (PARTITION BY a.thing, (e.queued_at_s, e.seq) > (a.queued_at_s, a.seq)
+               ORDER BY e.queued_at_s DESC, e.seq DESC) AS place
+             FROM executions a LEFT JOIN executions e ON e.thing = a.thing AND e.status = 'SUCCEEDED' AND e.seq <> a.seq
+              AND e.job_id NOT IN (SELECT job_id FROM releases WHERE reverted)
+              AND e.job_id IN (SELECT id FROM jobs WHERE stream IS NOT NULL)
              WHERE a.job_id = $1 AND (a.status IN ('SUCCEEDED', 'TIMED_OUT', 'IN_PROGRESS')
               OR a.status = 'CANCELED' AND (a.started_at_s IS NOT NULL OR a.number > 1))
              AND a.thing NOT IN (SELECT e.thing FROM executions e JOIN releases r ON r.job_id = e.job_id AND r.reverts = $1
               WHERE e.status IN ('QUEUED', 'IN_PROGRESS', 'SUCCEEDED')
               UNION ALL SELECT w.thing FROM waiting w JOIN releases r ON r.job_id = w.job_id AND r.reverts = $1)
-             ORDER BY a.thing, other.queued_at_s DESC, other.seq DESC",
+             ) WHERE place <= $2 ORDER BY thing, queued_at_s DESC, seq DESC",
         )
         .bind(job_id)
         .bind(int(EARLIER_JOBS_MAX))

@@ -1,4 +1,4 @@
--- Schema version 7: things that a job did not reach, images by their digest, and metadata of objects.
+-- Schema version 7: things that a job did not reach, and metadata of objects.
 
 -- The things that still waited for an execution of a job when it was cancelled, or at the end of its schedule.
 CREATE TABLE unreached (
@@ -7,8 +7,6 @@ CREATE TABLE unreached (
     PRIMARY KEY (job_id, thing)
 ) WITHOUT ROWID;
 CREATE INDEX unreached_things ON unreached (thing);
-
-CREATE INDEX images_by_digest ON images (sha256);
 
 -- metadata: what an object was uploaded with, a JSON object of texts.
 ALTER TABLE objects ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}';

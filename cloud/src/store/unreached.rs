@@ -2,13 +2,13 @@
 
 use super::{Store, StoreError, Tx, uint};
 
-/// Things that waited for an execution to the end, and those whose execution was cancelled before it began.
+/// Things that waited for an execution to the end, and those whose execution was cancelled before it began. None is both.
 macro_rules! unreached {
     ($columns:literal, $rest:literal) => {
         concat!(
             "SELECT ",
             $columns,
-            " FROM (SELECT thing FROM unreached WHERE job_id = $1 UNION SELECT thing FROM executions
+            " FROM (SELECT thing FROM unreached WHERE job_id = $1 UNION ALL SELECT thing FROM executions
               WHERE job_id = $1 AND status = 'CANCELED' AND started_at_s IS NULL AND number = 1)",
             $rest
         )

@@ -50,12 +50,16 @@ mod tests {
         command().debug_assert();
     }
 
+    const EMPTY_THING: &str = "job cancel v2 --thing ";
+
     #[test]
     fn an_empty_name_is_refused_before_anything_is_asked_or_sent() {
-        for words in ["account set  --role admin", "job show ", "group add g ", "device pin ", "image delete "] {
+        for words in
+            ["account set  --role admin", "job show ", "group add g ", "device pin ", "image delete ", EMPTY_THING]
+        {
             let words = format!("ota {words}");
             let refused = command().try_get_matches_from(words.split(' ')).unwrap_err();
-            assert!(refused.to_string().contains("a value is required for '<"), "{words}: {refused}");
+            assert!(refused.to_string().contains("a value is required for '"), "{words}: {refused}");
         }
         assert!(command().try_get_matches_from(["ota", "device", "list", ""]).is_ok(), "all devices");
     }

@@ -2,6 +2,7 @@
 //! created is in `create.rs`.
 
 use clap::Subcommand;
+use clap::builder::NonEmptyStringValueParser;
 use ota_jobs::Reason;
 
 use super::client::{Client, Server, escape};
@@ -57,7 +58,7 @@ pub enum JobCommand {
         /// Job id
         id: String,
         /// Only the execution of this thing
-        #[arg(long)]
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
         thing: Option<String>,
         /// Also cancel executions in progress
         #[arg(long)]

@@ -221,6 +221,7 @@ fn unreached(client: &Client, id: &str) -> Result<Members, ToolError> {
 fn print_view(client: &Client, release: &ReleaseView, output: Output) -> Result<(), ToolError> {
     let names = match release.unreached {
         0 => Vec::new(),
+        _ if output.json => Vec::new(), // it has the count
         _ => unreached(client, &release.id)?.things,
     };
     output.print(release, |release| {

@@ -174,13 +174,13 @@ fn base(filter: &str) -> String {
 }
 
 /// The job that is first in the queue of a device.
-struct First {
+struct FirstInQueue {
     job: String,
     /// Its status and since when, what is behind it, and what that waits for.
     words: String,
 }
 
-impl First {
+impl FirstInQueue {
     fn new(queue: Queue) -> Self {
         let status = if queue.status == Status::Queued.as_str() { "queued" } else { "in progress" };
         let (since, behind) = (time(queue.since_s), counted(queue.behind, "update"));
@@ -196,7 +196,7 @@ struct DevicePage {
     name: String,
     is_seen: bool,
     device: DeviceRow,
-    queue: Option<First>,
+    queue: Option<FirstInQueue>,
     rows: Vec<Row>,
     pager: Pager,
     error: String,
@@ -244,6 +244,6 @@ async fn device_page(app: &App, session: &Session, name: String, number: PageNum
     app.jobs.complete(&mut devices);
     let device = DeviceRow::new(&devices.pop().unwrap_or_default(), None);
     let frame = Frame::new("devices", session);
-    let queue = queue(app, &name).await?.map(First::new);
+    let queue = queue(app, &name).await?.map(FirstInQueue::new);
     Ok(DevicePage { frame, name, is_seen, device, queue, rows, pager, error: String::new() })
 }

@@ -32,19 +32,26 @@ mod tests {
     use crate::model;
 
     #[test]
-    fn the_word_for_a_completed_job_says_how_it_ended() {
-        for (succeeded, failed, timed_out, canceled, word) in [
-            (0, 0, 0, 0, "Completed, none succeeded"),
-            (2, 0, 0, 0, "Completed"),
-            (2, 0, 0, 1, "Completed"),
-            (0, 0, 0, 2, "Completed, none succeeded"),
-            (2, 1, 0, 0, "Partly failed"),
-            (1, 0, 1, 1, "Partly failed"),
-            (0, 1, 1, 0, "Failed"),
-            (0, 0, 1, 2, "Failed"),
+    fn a_completed_job_is_named_by_how_it_ended() {
+        for (succeeded, failed, rejected, timed_out, canceled, word) in [
+            (0, 0, 0, 0, 0, "Completed, none succeeded"),
+            (2, 0, 0, 0, 0, "Completed"),
+            (2, 0, 0, 0, 1, "Completed"),
+            (0, 0, 0, 0, 2, "Completed, none succeeded"),
+            (2, 1, 0, 0, 0, "Partly failed"),
+            (1, 0, 0, 1, 1, "Partly failed"),
+            (1, 0, 1, 0, 0, "Partly failed"),
+            (0, 1, 0, 1, 0, "Failed"),
+            (0, 0, 0, 1, 2, "Failed"),
+            (0, 0, 2, 0, 0, "Failed"),
         ] {
-            let executions =
-                [("SUCCEEDED", succeeded), ("FAILED", failed), ("TIMED_OUT", timed_out), ("CANCELED", canceled)];
+            let executions = [
+                ("SUCCEEDED", succeeded),
+                ("FAILED", failed),
+                ("REJECTED", rejected),
+                ("TIMED_OUT", timed_out),
+                ("CANCELED", canceled),
+            ];
             let counts = Counts::new(&model::Counts { waiting: 0, executions: executions.into_iter().collect() });
             let (got, class) = job_state("COMPLETED", false, &counts);
             assert_eq!((got, class == "completed"), (word, word == "Completed"), "{counts:?}");

@@ -13,7 +13,8 @@ use super::failure::{failure, store_failure};
 use super::parts::Parameters;
 use crate::api::{ImageList, ImageQuery};
 use crate::serve::access::Principal;
-use crate::store::{PageNumber, Removed, StoreError};
+use crate::serve::log::report_error;
+use crate::store::{PageNumber, Removal, StoreError};
 
 /// The routes; the caller adds the check of the sender.
 pub fn router() -> Router<Arc<App>> {
@@ -23,7 +24,11 @@ pub fn router() -> Router<Arc<App>> {
 async fn list(State(app): State<Arc<App>>, Parameters(query): Parameters<ImageQuery>) -> Response {
     let page = PageNumber::new(query.page);
     match app.store.images_page(page, query.sha256.as_deref()).await {
-        Ok(images) => {
+        Ok(mut images) => {
+            if query.sha256.is_some() {
+                // Asked in order to use one: an image whose file is lost has to be uploaded again.
+                images.rows.retain(|(image, _)| app.files.image(&image.id).is_ok());
+            }
             let next = images.has_next.then(|| page.number().saturating_add(1));
             Json(ImageList { images: images.rows.into_iter().map(Into::into).collect(), next }).into_response()
         }
@@ -37,19 +42,21 @@ async fn remove(
     Path(id): Path<String>,
 ) -> Response {
     match delete_image(&app, &id, &sender.name).await {
-        Ok(Removed::Done) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Removed::Unknown) => failure(StatusCode::NOT_FOUND, &format!("there is no image {id}")),
-        Ok(Removed::UsedBy(user)) => failure(StatusCode::CONFLICT, &format!("image {id} is used by {user}")),
+        Ok(Removal::Done) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Removal::Unknown) => failure(StatusCode::NOT_FOUND, &format!("there is no image {id}")),
+        Ok(Removal::UsedBy(user)) => failure(StatusCode::CONFLICT, &format!("image {id} is used by {user}")),
         Err(error) => store_failure(&error),
     }
 }
 
 /// Removes an image that nothing uses, for the account or token `by`.
-async fn delete_image(app: &App, id: &str, by: &str) -> Result<Removed, StoreError> {
+async fn delete_image(app: &App, id: &str, by: &str) -> Result<Removal, StoreError> {
     let removed = app.store.delete_image(id, by).await?;
-    if matches!(removed, Removed::Done) {
-        // A file that stays after an error is removed at the next start: the store does not have its image.
-        app.files.remove(id)?;
+    if matches!(removed, Removal::Done)
+        && let Err(error) = app.files.remove(id)
+    {
+        // It is removed at the next start: the store does not have its image.
+        report_error(format_args!("file of image {id}: {error}"));
     }
     Ok(removed)
 }

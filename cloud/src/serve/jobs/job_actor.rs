@@ -1,7 +1,7 @@
 //! Single writer of executions. Handles requests in order; bulk work is interleaved in batches so that requests are not
 //! delayed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -20,7 +20,7 @@ use super::service::{Cancellation, JobService};
 use super::wall_clock::WallClock;
 use crate::api::{CancelResponse, NewJob};
 use crate::clock::now_s;
-use crate::limits::{CHANGES_PER_TRANSACTION_MAX, NOTIFY_RETRY, TIMER_TICK};
+use crate::limits::{CHANGES_PER_TRANSACTION_MAX, NOTIFY_RETRY, SEEN_THINGS_MAX, TIMER_TICK};
 use crate::model::Job;
 use crate::release_plan::ReleasePlan;
 use crate::serve::log::{quote, report_error};
@@ -46,6 +46,8 @@ pub struct JobActor {
     advanced_at: Option<Instant>,
     /// Whether the work that the last run of the service left was read.
     has_resumed: bool,
+    /// Things whose session began before.
+    early: BTreeSet<String>,
 }
 
 impl JobActor {
@@ -70,6 +72,7 @@ impl JobActor {
             rollouts: Rollouts::default(),
             advanced_at: None,
             has_resumed: false,
+            early: BTreeSet::new(),
         }
     }
 
@@ -89,6 +92,7 @@ impl JobActor {
                 },
                 _ = tick.tick() => {
                     self.resume().await;
+                    self.begin_early_sessions().await;
                     self.advance_rollouts(Instant::now(), now_s()).await;
                     if self.expire_timers(Instant::now(), now_s()).await {
                         tick.reset_immediately();
@@ -196,18 +200,32 @@ impl JobActor {
         }
     }
 
-    /// What is not created now waits for the next session.
+    /// What is not created now waits for the next session. A session that begins before the work of the last run was read is kept
+    /// until it is, if there are not too many.
     async fn begin_session(&mut self, thing: &str) {
         if !self.has_resumed {
             // The rates, pauses and windows of the last run's releases hold for the first session, too.
             self.resume().await;
         }
         if !self.has_resumed {
-            return; // the error was reported
+            // The error was reported.
+            if self.early.len() < SEEN_THINGS_MAX {
+                self.early.insert(thing.to_owned());
+            }
+            return;
         }
         match self.rollouts.begin_session(&self.jobs, thing, Instant::now(), now_s()).await {
             Ok(due) => self.notify_queue.add(due),
             Err(error) => report_error(format_args!("session of {thing}: {error}")),
+        }
+    }
+
+    /// Begins the sessions that were kept, once the work of the last run was read.
+    async fn begin_early_sessions(&mut self) {
+        if self.has_resumed {
+            for thing in std::mem::take(&mut self.early) {
+                self.begin_session(&thing).await;
+            }
         }
     }
 

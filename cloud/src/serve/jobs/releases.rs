@@ -53,7 +53,8 @@ impl JobService {
 
     /// As [`start_halt`](Self::start_halt), for the account or token `by`.
     ///
-    /// Errors: `NoRelease`; `State` if it is halted already; `Ended` if no execution is pending; `Store`, and then nothing was changed.
+    /// Errors: `NoRelease`; `State` if it is halted already; `Ended` if no execution is pending; `Store`, and then nothing was
+    /// changed.
     pub async fn begin_halt(&self, id: &str, text: &str, by: &str) -> Result<Cancellation, AdminError> {
         let release = self.store.release(id).await?.ok_or_else(|| AdminError::NoRelease(id.to_owned()))?;
         if let Some(reason) = release.halted {

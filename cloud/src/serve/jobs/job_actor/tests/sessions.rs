@@ -55,7 +55,8 @@ async fn a_session_that_begins_before_the_last_run_is_read_brings_no_paused_rele
     assert!(!idle.actor.has_resumed, "a row cannot be read");
     assert_eq!(idle.actor.jobs.counts("v2").await.unwrap().notified(), 0);
     set_config(&idle.dir, "other", "{}").await;
-    idle.actor.begin_session("lamp").await;
+    idle.actor.resume().await;
+    idle.actor.begin_early_sessions().await;
     assert_eq!((idle.actor.has_resumed, idle.advance(Instant::now()).await), (true, 0), "it is paused");
     idle.pause(false).await;
     assert_eq!(idle.advance(Instant::now() + TIMER_TICK).await, 1);
