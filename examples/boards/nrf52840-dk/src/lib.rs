@@ -8,14 +8,13 @@ use embassy_nrf::nvmc::Nvmc;
 use embassy_nrf::peripherals::{NVMC, SPI2, WDT};
 use embassy_nrf::rng::Rng;
 use embassy_nrf::spim::{self, Spim};
-use embassy_nrf::wdt::{self, Watchdog, WatchdogHandle};
-use embassy_nrf::{bind_interrupts, pac};
+use embassy_nrf::{bind_interrupts, pac, wdt};
 use embassy_time::Delay;
 use embedded_hal_bus::spi::ExclusiveDevice;
 use ota_boot::ResetCause;
 use ota_cortex_m::executor;
-use ota_pal::{Geometry, RecordRegions, Region};
-use support::{Place, wiznet};
+use ota_pal::{Geometry, RecordRegions, Region, Watchdog};
+use support::{Feeder, Place, wiznet};
 
 const PAGE: u32 = 0x1000;
 const PLACE: Place = Place {
@@ -40,25 +39,14 @@ bind_interrupts!(struct Interrupts {
     SPI2 => spim::InterruptHandler<SPI2>;
 });
 
-/// The watchdog, which runs.
-struct Feeder(WatchdogHandle);
-
-impl Feeder {
-    /// Starts it, or takes over the one that runs. Panics if that has other settings: then the boot selector is another one.
-    fn start() -> Self {
-        let mut config = wdt::Config::default();
-        config.timeout_ticks = WATCHDOG_TICKS;
-        // SAFETY: the boot selector and the firmware have one each.
-        let watchdog = Watchdog::try_new(unsafe { WDT::steal() }, config);
-        let Ok((_, [handle])) = watchdog else { panic!("the watchdog runs with other settings") };
-        Self(handle)
-    }
-}
-
-impl ota_pal::Watchdog for Feeder {
-    fn feed(&mut self) {
-        self.0.pet();
-    }
+/// Starts the watchdog, or takes over the one that runs. Panics if that has other settings: then the boot selector is another one.
+fn watchdog() -> impl Watchdog {
+    let mut config = wdt::Config::default();
+    config.timeout_ticks = WATCHDOG_TICKS;
+    // SAFETY: the boot selector and the firmware have one each.
+    let watchdog = wdt::Watchdog::try_new(unsafe { WDT::steal() }, config);
+    let Ok((_, [mut handle])) = watchdog else { panic!("the watchdog runs with other settings") };
+    Feeder(move || handle.pet())
 }
 
 /// The boot selector.
@@ -68,12 +56,12 @@ pub fn select() -> ! {
     pac::POWER.resetreas().write_value(causes);
     let cause = if causes.0 == 0 { ResetCause::PowerLoss } else { ResetCause::Other };
     // SAFETY: nothing else uses the flash while this program runs, and it enables no interrupt.
-    unsafe { support::select(Nvmc::new(NVMC::steal()), &PLACE, Feeder::start(), cause) }
+    unsafe { support::select(Nvmc::new(NVMC::steal()), &PLACE, watchdog(), cause) }
 }
 
 /// The firmware.
 pub fn run() -> ! {
-    support::start();
+    support::start_console();
     executor::run(|spawner: Spawner| spawner.spawn(firmware().expect("spawned once")))
 }
 
@@ -96,5 +84,5 @@ async fn firmware() {
     let ethernet = wiznet::start(support::address(unique.as_flattened()), spi, interrupt, reset).await;
 
     let flash = Nvmc::new(board.NVMC);
-    support::run(ethernet, flash, Feeder::start(), &PLACE, seed, &ota_firmware::build!("nrf52840-dk")).await
+    support::run(ethernet, flash, watchdog(), &PLACE, seed, &ota_firmware::build!("nrf52840-dk")).await
 }

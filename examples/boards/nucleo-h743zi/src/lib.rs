@@ -13,9 +13,9 @@ use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_stm32::{Config, bind_interrupts, pac, uid};
 use ota_boot::ResetCause;
 use ota_cortex_m::executor;
-use ota_pal::{Geometry, RecordRegions, Region};
+use ota_pal::{Geometry, RecordRegions, Region, Watchdog};
 use static_cell::StaticCell;
-use support::Place;
+use support::{Feeder, Place};
 
 const SECTOR: u32 = 0x2_0000;
 /// Each bank has a slot: interrupts are served while a sector of the other one is erased. Tasks are not, for up to four seconds: the
@@ -45,23 +45,12 @@ bind_interrupts!(struct Interrupts {
     RNG => rng::InterruptHandler<RNG>;
 });
 
-/// The watchdog, which runs.
-struct Feeder(IndependentWatchdog<'static, IWDG1>);
-
-impl Feeder {
-    /// Starts it, or takes over the one that runs.
-    fn start() -> Self {
-        // SAFETY: the boot selector and the firmware have one each.
-        let mut watchdog = IndependentWatchdog::new(unsafe { IWDG1::steal() }, WATCHDOG_PERIOD_US);
-        watchdog.unleash();
-        Self(watchdog)
-    }
-}
-
-impl ota_pal::Watchdog for Feeder {
-    fn feed(&mut self) {
-        self.0.pet();
-    }
+/// Starts the watchdog, or takes over the one that runs.
+fn watchdog() -> impl Watchdog {
+    // SAFETY: the boot selector and the firmware have one each.
+    let mut watchdog = IndependentWatchdog::new(unsafe { IWDG1::steal() }, WATCHDOG_PERIOD_US);
+    watchdog.unleash();
+    Feeder(move || watchdog.pet())
 }
 
 /// The boot selector.
@@ -70,12 +59,12 @@ pub fn select() -> ! {
     pac::RCC.rsr().modify(|flags| flags.set_rmvf(true));
     let cause = if was_off { ResetCause::PowerLoss } else { ResetCause::Other };
     // SAFETY: nothing else uses the flash while this program runs, and it enables no interrupt.
-    unsafe { support::select(flash::open(FLASH::steal()), &PLACE, Feeder::start(), cause) }
+    unsafe { support::select(flash::open(FLASH::steal()), &PLACE, watchdog(), cause) }
 }
 
 /// The firmware.
 pub fn run() -> ! {
-    support::start();
+    support::start_console();
     executor::run(|spawner: Spawner| spawner.spawn(firmware().expect("spawned once")))
 }
 
@@ -103,7 +92,7 @@ async fn firmware() {
     );
     let network = (ethernet, core::future::pending::<()>());
     let build = ota_firmware::build!("nucleo-h743zi");
-    support::run(network, flash::open(board.FLASH), Feeder::start(), &PLACE, seed, &build).await
+    support::run(network, flash::open(board.FLASH), watchdog(), &PLACE, seed, &build).await
 }
 
 /// 400 MHz from the internal oscillator.

@@ -19,8 +19,8 @@ use embassy_time::Delay;
 use embedded_hal_bus::spi::ExclusiveDevice;
 use ota_boot::ResetCause;
 use ota_cortex_m::executor;
-use ota_pal::{Geometry, RecordRegions, Region};
-use support::{Place, wiznet};
+use ota_pal::{Geometry, RecordRegions, Region, Watchdog};
+use support::{Feeder, Place, wiznet};
 
 const PAGE: u32 = 0x1000;
 /// Each bank has a slot: interrupts are served while a page of the other one is erased.
@@ -48,23 +48,12 @@ bind_interrupts!(struct Interrupts {
     RNG => rng::InterruptHandler<RNG>;
 });
 
-/// The watchdog, which runs.
-struct Feeder(IndependentWatchdog<'static, IWDG>);
-
-impl Feeder {
-    /// Starts it, or takes over the one that runs.
-    fn start() -> Self {
-        // SAFETY: the boot selector and the firmware have one each.
-        let mut watchdog = IndependentWatchdog::new(unsafe { IWDG::steal() }, WATCHDOG_PERIOD_US);
-        watchdog.unleash();
-        Self(watchdog)
-    }
-}
-
-impl ota_pal::Watchdog for Feeder {
-    fn feed(&mut self) {
-        self.0.pet();
-    }
+/// Starts the watchdog, or takes over the one that runs.
+fn watchdog() -> impl Watchdog {
+    // SAFETY: the boot selector and the firmware have one each.
+    let mut watchdog = IndependentWatchdog::new(unsafe { IWDG::steal() }, WATCHDOG_PERIOD_US);
+    watchdog.unleash();
+    Feeder(move || watchdog.pet())
 }
 
 /// The boot selector.
@@ -73,12 +62,12 @@ pub fn select() -> ! {
     pac::RCC.csr().modify(|flags| flags.set_rmvf(true));
     let cause = if was_off { ResetCause::PowerLoss } else { ResetCause::Other };
     // SAFETY: nothing else uses the flash while this program runs, and it enables no interrupt.
-    unsafe { support::select(flash::open(FLASH::steal()), &PLACE, Feeder::start(), cause) }
+    unsafe { support::select(flash::open(FLASH::steal()), &PLACE, watchdog(), cause) }
 }
 
 /// The firmware.
 pub fn run() -> ! {
-    support::start();
+    support::start_console();
     executor::run(|spawner: Spawner| spawner.spawn(firmware().expect("spawned once")))
 }
 
@@ -97,15 +86,8 @@ async fn firmware() {
     let reset = Output::new(board.PD15, Level::High, Speed::Low);
     let ethernet = wiznet::start(support::address(&uid::uid()), spi, interrupt, reset).await;
 
-    support::run(
-        ethernet,
-        flash::open(board.FLASH),
-        Feeder::start(),
-        &PLACE,
-        seed,
-        &ota_firmware::build!("nucleo-l4r5zi"),
-    )
-    .await
+    support::run(ethernet, flash::open(board.FLASH), watchdog(), &PLACE, seed, &ota_firmware::build!("nucleo-l4r5zi"))
+        .await
 }
 
 /// 80 MHz from the internal oscillator.

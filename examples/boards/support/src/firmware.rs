@@ -17,7 +17,7 @@ use crate::Place;
 const SOCKETS: usize = 4;
 
 /// Starts the console: `probe-rs attach`, or another reader of RTT, shows it.
-pub fn start() {
+pub fn start_console() {
     rtt_target::rtt_init_log!();
 }
 

@@ -8,14 +8,14 @@
 #![deny(missing_docs)]
 
 use cortex_m::peripheral::SCB;
-use ota_pal::{Geometry, Layout, RecordRegions, Region, SlotId};
+use ota_pal::{Geometry, Layout, RecordRegions, Region, SlotId, Watchdog};
 
 mod firmware;
 mod selector;
 mod tolerant;
 pub mod wiznet;
 
-pub use firmware::{run, start};
+pub use firmware::{run, start_console};
 pub use selector::select;
 pub use tolerant::Tolerant;
 
@@ -30,6 +30,15 @@ pub struct Place {
     pub layout: Layout,
     /// The settings, which the factory writes and no program changes.
     pub settings: Region,
+}
+
+/// A watchdog that runs, as the function that feeds it.
+pub struct Feeder<F>(pub F);
+
+impl<F: FnMut()> Watchdog for Feeder<F> {
+    fn feed(&mut self) {
+        (self.0)();
+    }
 }
 
 /// The layout of a flash; a constant that the compiler checks: panics if it does not suit the flash.

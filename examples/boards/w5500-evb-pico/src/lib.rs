@@ -17,7 +17,7 @@ use ota_boot::ResetCause;
 use ota_cortex_m::executor;
 use ota_pal::{Geometry, RecordRegions, Region};
 use sha2::{Digest, Sha256};
-use support::{Place, wiznet};
+use support::{Feeder, Place, wiznet};
 
 const FLASH_BYTES: usize = 2 << 20;
 const PLACE: Place = Place {
@@ -50,13 +50,9 @@ bind_interrupts!(struct Interrupts {
     DMA_IRQ_0 => InterruptHandler<DMA_CH0>, InterruptHandler<DMA_CH1>;
 });
 
-/// The watchdog, which runs.
-struct Feeder(Watchdog);
-
-impl ota_pal::Watchdog for Feeder {
-    fn feed(&mut self) {
-        self.0.feed(WATCHDOG_PERIOD);
-    }
+/// The watchdog, which runs, as its feeder.
+fn feeder(mut watchdog: Watchdog) -> impl ota_pal::Watchdog {
+    Feeder(move || watchdog.feed(WATCHDOG_PERIOD))
 }
 
 /// The boot selector.
@@ -70,12 +66,12 @@ pub fn select() -> ! {
     watchdog.start(WATCHDOG_PERIOD);
     let flash = Flash::<_, flash::Blocking, FLASH_BYTES>::new_blocking(flash);
     // SAFETY: this program enables no interrupt.
-    unsafe { support::select(flash, &PLACE, Feeder(watchdog), cause) }
+    unsafe { support::select(flash, &PLACE, feeder(watchdog), cause) }
 }
 
 /// The firmware.
 pub fn run() -> ! {
-    support::start();
+    support::start_console();
     executor::run(|spawner: Spawner| spawner.spawn(firmware().expect("spawned once")))
 }
 
@@ -94,7 +90,7 @@ async fn firmware() {
     let (interrupt, reset) = (Input::new(board.PIN_21, Pull::Up), Output::new(board.PIN_20, Level::High));
     let ethernet = wiznet::start(support::address(&unique), spi, interrupt, reset).await;
 
-    let watchdog = Feeder(Watchdog::new(board.WATCHDOG));
+    let watchdog = feeder(Watchdog::new(board.WATCHDOG));
     support::run(ethernet, flash, watchdog, &PLACE, seed(), &ota_firmware::build!("w5500-evb-pico")).await
 }
 
