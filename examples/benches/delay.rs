@@ -15,6 +15,7 @@ use ota_cloud::serve::{Config, Service};
 use ota_cloud::tool;
 use ota_examples::bench::Device;
 use ota_examples::device::{Error, HARDWARE};
+use ota_pal::image::header::BODY_OFFSET_DEFAULT_BYTES;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,8 +24,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 const DEVICE: &str = env!("CARGO_BIN_EXE_device");
 const IMAGE_BYTES: usize = 1 << 20;
-/// What `ota sign` puts in front.
-const HEADER_BYTES: usize = 512;
 const ROUND_TRIPS_MS: [u64; 5] = [0, 20, 100, 400, 800];
 /// Measurements for each delay, of which the middle one counts.
 const ROUNDS: usize = 3;
@@ -57,7 +56,7 @@ async fn download_ms(round_trip_ms: u64) -> Result<u64, Error> {
     let bench = Device::new("delay")?;
     let path = |name: &str| bench.folder().join(name).display().to_string();
     ota(&["keygen", "--out", &path("")])?;
-    fs::write(path("program"), vec![0xA5; IMAGE_BYTES - HEADER_BYTES])?;
+    fs::write(path("program"), vec![0xA5; IMAGE_BYTES - BODY_OFFSET_DEFAULT_BYTES as usize])?;
     let sign = ["sign", "--key", &path("private.pem"), "--version", "9.0.0", "--hardware", HARDWARE];
     ota(&[&sign[..], &[&path("program"), &path("v9.img")]].concat())?;
     let service = Service::start(Config::local(bench.folder())).await?;

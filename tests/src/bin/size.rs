@@ -381,7 +381,7 @@ mod tests {
     }
 
     /// What the pages state, `{}` in kB or `{bytes}`, and the figures of the budget that it is the sum of.
-    const STATED: [(&str, &str, &[&str]); 8] = [
+    const STATED: [(&str, &str, &[&str]); 9] = [
         ("README.md", "**{} kB**;", &["agent_sources.ours_together"]),
         ("README.md", "; {} kB with the C library's features alone", &["c_library.together"]),
         ("README.md", "a firmware of nothing but the agent has {} kB of code", &["agent.all_code"]),
@@ -389,6 +389,11 @@ mod tests {
         ("README.md", "{} kB are the agent's own", &["agent_sources.ours_together"]),
         ("README.md", "It takes {bytes} bytes of RAM, plus stack and buffers", &["ram.FUTURE_BYTES"]),
         ("README.md", "selector is a program of {} kB", &["selector.all_code", "selector.constants"]),
+        (
+            "docs/porting.md",
+            "| agent, platform, MQTT session, every await | {bytes} (`tests/size/run`)",
+            &["ram.FUTURE_BYTES"],
+        ),
         ("docs/board.md", "it takes {} kB (`tests/size/run`)", &["selector.all_code", "selector.constants"]),
     ];
 
