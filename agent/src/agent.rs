@@ -12,7 +12,7 @@ use crate::application::{Application, Direction, SelfTest, Shutdown};
 use crate::decode::{self, Decoded, FILTERS, FILTERS_BYTES_MAX};
 use crate::encode::{self, MESSAGE_BYTES_MAX, Outgoing};
 use crate::machine::{
-    self, AgentConfig, AgentState, Done, Event, Instant, Machine, Notice, Operation, Pending, Plan, Progress,
+    self, AgentConfig, AgentState, Done, Event, Instant, Machine, Notice, Operation, Pending, Plan, Progress, Ran,
     Statistics, Step, Task,
 };
 use crate::reason::{of_fault, of_refusal};
@@ -26,6 +26,8 @@ pub struct Agent<'b, P, A> {
     pub(crate) platform: P,
     pub(crate) application: A,
     pub(crate) update: UpdateJob<'b>,
+    /// See [`Ran::app`].
+    app_of_release: Option<u8>,
     connected: bool,
     reset: bool,
     /// The pump is to end.
@@ -62,10 +64,11 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
             application.on_notice(Notice::ImageRowsBroken(state.broken_rows));
         }
         Ok(Self {
+            update: UpdateJob::new(url, state.running),
+            app_of_release: boot.app_of_release,
             machine: Machine::at_boot(config, record, boot, seed, now),
             platform,
             application,
-            update: UpdateJob::new(url, state.running),
             connected: false,
             reset: false,
             shutdown: None,
@@ -396,7 +399,8 @@ impl<'b, P: Platform, A: Application> Agent<'b, P, A> {
                 platform.idle_step(frontier_bytes).await.map_or_else(fault, |more| Done::IdleStepped { more })
             }
             Operation::SaveJournal(phase) => {
-                let record = self.machine.record(phase, self.update.running.number());
+                let running = Ran { slot: self.update.running.number(), app: self.app_of_release };
+                let record = self.machine.record(phase, running);
                 let Some(record) = record else { return Some(Done::Failed(Reason::JournalFailed)) };
                 journal_saved(platform.store_journal(&record.encode()).await)
             }

@@ -2,7 +2,7 @@
 //! Compiled twice, for async platforms and in [`blocking`](crate::blocking): see lib.rs.
 
 use ota_jobs::Reason;
-use ota_pal::{BootState, Fault};
+use ota_pal::{BootState, Fault, SlotId};
 
 use super::{Platform, bisync};
 use crate::machine::{Boot, Phase, RECORD_BYTES, Record, Trial};
@@ -34,7 +34,7 @@ pub(super) async fn machine_boot<P: Platform>(
         }
         _ => None,
     };
-    Ok(Boot { running, digest, trial: trial(state) })
+    Ok(Boot { running, app_of_release: state.app_of_release.map(SlotId::number), digest, trial: trial(state) })
 }
 
 fn trial(state: &BootState) -> Trial {
@@ -56,7 +56,7 @@ fn trial(state: &BootState) -> Trial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ota_pal::{Digest, RollbackCounters, SlotId, Trial as Stored};
+    use ota_pal::{Digest, RollbackCounters, Trial as Stored};
 
     #[test]
     fn only_the_image_that_runs_is_on_trial() {
@@ -75,6 +75,7 @@ mod tests {
                     free: SlotId::A,
                     trial: stored,
                     running_image: None,
+                    app_of_release: None,
                     broken_rows: 0,
                     floor: Ok(RollbackCounters::default()),
                 };
@@ -95,6 +96,7 @@ mod tests {
                 free: SlotId::A,
                 trial: Stored::Ended { slot: SlotId::B, digest, reason: reason.code(), started: true },
                 running_image: None,
+                app_of_release: None,
                 broken_rows: 0,
                 floor: Ok(RollbackCounters::default()),
             };

@@ -173,6 +173,8 @@ reasons! {
     TrialImageCorrupt = 0x0604,
     /// The previous image is running again for an unknown reason.
     RolledBack = 0x0605,
+    /// The new system of a release was started without the app of the release, which is intact in flash.
+    AppNotStarted = 0x0606,
 
     /// A user of the device aborted the update.
     AbortedByUser = 0x0701,
@@ -310,6 +312,7 @@ mod tests {
             (Reason::DigestMismatch, 0x0504),
             (Reason::KeyRevoked, 0x0505),
             (Reason::RolledBack, 0x0605),
+            (Reason::AppNotStarted, 0x0606),
             (Reason::AbortedByUser, 0x0701),
         ] {
             assert_eq!(reason.code(), code);

@@ -1,7 +1,7 @@
 //! A job that updates app and system of a device: both are confirmed, or neither. Power cuts are in `cuts.rs`.
 
-use ota_agent::AgentState;
 use ota_agent::machine::Notice;
+use ota_agent::{AgentState, Command};
 use ota_jobs::{Reason, Status};
 use ota_pal::{Component, Link, SlotId, Trial};
 use ota_tests::fixtures::{WHILE_MS, order, run};
@@ -184,4 +184,26 @@ fn the_two_files_of_a_release_are_two_downloads_and_one_trial() {
     assert_eq!(count(|notice| *notice == Notice::SelfTestStarted), 1);
     assert_eq!(sim.boots, 2);
     assert!(sim.checks.states.contains(&AgentState::Preparing));
+}
+
+/// The command concerns the app alone. The connection is lost after the trial began, so that the outcome waits.
+#[test]
+fn a_release_whose_app_is_rolled_back_before_its_success_is_reported_has_failed() {
+    let mut sim = with_system();
+    sim.create_release(&of("job", Kind::Good, 2), &BOTH_COMPONENTS);
+    let (mut rollback, mut is_offline) = (Some(Act::Command(Command::RollBack)), false);
+    sim.run(WHILE_MS, |sim| {
+        if sim.boots > 1 && !std::mem::replace(&mut is_offline, true) {
+            sim.act(Act::Disconnect { ms: 60_000 });
+        }
+        if sim.checks.states.last() == Some(&AgentState::Reporting)
+            && let Some(rollback) = rollback.take()
+        {
+            sim.act(rollback);
+        }
+        Flow::Go
+    });
+    assert_eq!(sim.checks.violations, [""; 0]);
+    assert_eq!(confirmed(&sim), [(SlotId::A, 1), (SlotId::B, 2)]);
+    assert_eq!(sim.verdict("job"), (Status::Failed, Some(Reason::RolledBack)));
 }

@@ -81,7 +81,7 @@ mod tests {
     fn machine(discovery: Discovery) -> Machine {
         let mut config = AgentConfig::new("thing").expect("a plain name");
         config.discovery = discovery;
-        let mut machine = Machine::at_boot(config, None, Boot { running: 0, digest: None, trial: Trial::None }, 1, NOW);
+        let mut machine = Machine::at_boot(config, None, Boot::CONFIRMED, 1, NOW);
         machine.on(Event::Connected, NOW);
         machine
     }
@@ -292,8 +292,7 @@ mod tests {
         };
         let mut config = AgentConfig::new("thing").expect("a plain name");
         config.discovery = Discovery::OnDemand;
-        let boot = Boot { running: 0, digest: None, trial: Trial::None };
-        let mut machine = Machine::at_boot(config, Some(record), boot, 1, NOW);
+        let mut machine = Machine::at_boot(config, Some(record), Boot::CONFIRMED, 1, NOW);
         on(&mut machine, Event::Connected, NOW);
         assert!(machine.message(NOW).is_some());
         machine.discover(Discovery::OnDemand, NOW);

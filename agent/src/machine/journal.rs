@@ -9,7 +9,7 @@
 //! | 4..8, 8..12 | fingerprint, size of the image |
 //! | 12..16 | receiving: the frontier; else when the execution was queued |
 //! | 16, 17, 24..56 | activating: slot, boots, digest |
-//! | 16 | succeeded: the running slot and 1; 0 in records of agents that did not store it |
+//! | 16, 17 | succeeded: the slots that ran, each and 1: of the component, of the app if both are of one release; 0 if unknown |
 //! | 18..20 | failed: the reason |
 //! | 20..24 | the execution number |
 //! | 56..120 | the job id |
@@ -42,8 +42,17 @@ pub struct Record {
     pub digest: [u8; 32],
     /// The progress.
     pub phase: Phase,
-    /// The slot that ran when the update succeeded; `None` in another phase, or if it was not stored.
-    pub ran: Option<u8>,
+    /// What ran when the update succeeded; `None` in another phase, or if it was not stored.
+    pub ran: Option<Ran>,
+}
+
+/// The slots from which a device runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// That of the component of the job.
+    pub slot: u8,
+    /// That of the app, if the job updates a system and both are of one release.
+    pub app: Option<u8>,
 }
 
 /// The progress of a job that a reset must not lose.
@@ -100,7 +109,10 @@ impl Record {
                 ACTIVATING
             }
             Phase::Concluded(Outcome::Succeeded) => {
-                out[16] = self.ran.map_or(0, |slot| slot + 1);
+                if let Some(Ran { slot, app }) = self.ran {
+                    out[16] = slot + 1;
+                    out[17] = app.map_or(0, |app| app + 1);
+                }
                 SUCCEEDED
             }
             Phase::Concluded(Outcome::Failed(reason)) => {
@@ -129,7 +141,8 @@ impl Record {
             _ => return None,
         };
         let local = bytes[2] != 0;
-        let ran = bytes[16].checked_sub(1).filter(|_| bytes[1] == SUCCEEDED);
+        let slot = bytes[16].checked_sub(1).filter(|_| bytes[1] == SUCCEEDED);
+        let ran = slot.map(|slot| Ran { slot, app: bytes[17].checked_sub(1) });
         let name = core::str::from_utf8(bytes[56..].get(..usize::from(bytes[3]))?).ok()?;
         let queued_at = if matches!(phase, Phase::Receiving { .. }) { 0 } else { word(12) };
         let execution = ExecutionId { job: JobId::new(name).ok()?, number: word(20), queued_at };
@@ -175,7 +188,8 @@ mod tests {
                 assert_eq!(decoded, Some(record));
             }
         }
-        for ran in [None, Some(0), Some(1), Some(254)] {
+        let of = |slot, app| Some(Ran { slot, app });
+        for ran in [None, of(0, None), of(1, Some(0)), of(254, Some(254))] {
             let record = Record { ran, ..record(Phase::Concluded(Outcome::Succeeded)) };
             assert_eq!(Record::decode(&record.encode()), Some(record));
         }

@@ -35,7 +35,7 @@ pub use event::{
     WhyLater,
 };
 pub use execution::{Execution, ExecutionId};
-pub use journal::{Outcome, Phase, RECORD_BYTES, Record};
+pub use journal::{Outcome, Phase, RECORD_BYTES, Ran, Record};
 pub use rate::{RateEstimator, WINDOW_BLOCKS};
 pub use resume::{Boot, Trial};
 pub use statistics::Statistics;
@@ -344,8 +344,8 @@ impl Machine {
         self.job.as_ref().map_or([0; 32], |job| job.identity.digest)
     }
 
-    /// The journal record of the active job in `phase`, while slot `running` runs.
-    pub fn record(&self, phase: Phase, running: u8) -> Option<Record> {
+    /// The journal record of the active job in `phase`, while `running` runs.
+    pub fn record(&self, phase: Phase, running: Ran) -> Option<Record> {
         let ran = Some(running).filter(|_| phase == Phase::Concluded(Outcome::Succeeded));
         self.job.as_ref().map(|job| Record { ran, ..job.record(phase) })
     }

@@ -2,7 +2,7 @@
 
 use ota_jobs::{JobId, Reason};
 
-use super::journal::{Outcome, Phase, Record};
+use super::journal::{Outcome, Phase, Ran, Record};
 use super::state::State;
 use super::time::Instant;
 
@@ -15,10 +15,23 @@ const BOOTS_MAX: u8 = 5;
 pub struct Boot {
     /// The slot that runs.
     pub running: u8,
+    /// See [`Ran::app`].
+    pub app_of_release: Option<u8>,
     /// SHA-256 over as many bytes of it as the journal's image has; needed only while a job is activating.
     pub digest: Option<[u8; 32]>,
     /// The trial, according to the boot record.
     pub trial: Trial,
+}
+
+impl Boot {
+    /// Slot 0 runs, and there is no trial.
+    #[cfg(test)]
+    pub(super) const CONFIRMED: Self = Self { running: 0, app_of_release: None, digest: None, trial: Trial::None };
+
+    /// Whether what ran when an update succeeded still runs. An older agent did not store the app of a release.
+    fn still_runs(&self, ran: Ran) -> bool {
+        ran.slot == self.running && (ran.app.is_none() || ran.app == self.app_of_release)
+    }
 }
 
 /// The trial of the image that was activated last.
@@ -83,7 +96,7 @@ pub(super) fn resume(record: &Record, boot: &Boot, trial_deadline: Instant) -> O
         // The image of the job was confirmed before.
         Phase::Concluded(_) if boot.trial == Trial::Running => return None,
         Phase::Concluded(_) if record.local => return Some(State::ClearingJournal),
-        Phase::Concluded(Outcome::Succeeded) if record.ran.is_some_and(|slot| slot != boot.running) => {
+        Phase::Concluded(Outcome::Succeeded) if record.ran.is_some_and(|ran| !boot.still_runs(ran)) => {
             return Some(State::Reporting(Outcome::Failed(Reason::RolledBack)));
         }
         Phase::Concluded(outcome) => return Some(State::Reporting(outcome)),
@@ -121,20 +134,13 @@ mod tests {
     const UNTIL: Instant = Instant::from_ms(99);
 
     fn resumed(phase: Phase, running: u8, digest: [u8; 32], trial: Trial) -> Option<State> {
-        resumed_if(false, None, phase, running, digest, trial)
+        resumed_if(false, None, phase, &Boot { running, digest: Some(digest), trial, ..Boot::CONFIRMED })
     }
 
-    fn resumed_if(
-        local: bool,
-        ran: Option<u8>,
-        phase: Phase,
-        running: u8,
-        digest: [u8; 32],
-        trial: Trial,
-    ) -> Option<State> {
+    fn resumed_if(local: bool, ran: Option<Ran>, phase: Phase, boot: &Boot) -> Option<State> {
         let execution = ExecutionId::of(JobId::new("j").expect("a plain id"));
         let record = Record { execution, local, fingerprint: 1, image_bytes: 9, digest: DIGEST, phase, ran };
-        resume(&record, &Boot { running, digest: Some(digest), trial }, UNTIL)
+        resume(&record, boot, UNTIL)
     }
 
     #[test]
@@ -178,20 +184,27 @@ mod tests {
     fn a_success_is_reported_only_while_its_image_runs_and_another_image_on_trial_is_tested_first() {
         let succeeded = Phase::Concluded(Outcome::Succeeded);
         let reported = |outcome| Some(State::Reporting(outcome));
-        for (ran, trial, want) in [
-            (None, Trial::None, reported(Outcome::Succeeded)), // stored by an older agent
-            (Some(0), Trial::None, reported(Outcome::Succeeded)),
-            (Some(1), Trial::None, reported(Outcome::Failed(Reason::RolledBack))),
-            (Some(0), Trial::Running, None),
+        let rolled_back = reported(Outcome::Failed(Reason::RolledBack));
+        let of = |slot, app| Some(Ran { slot, app });
+        for (ran, app_of_release, trial, want) in [
+            (None, None, Trial::None, reported(Outcome::Succeeded)), // stored by an older agent
+            (of(0, None), None, Trial::None, reported(Outcome::Succeeded)),
+            (of(1, None), None, Trial::None, rolled_back),
+            (of(0, None), None, Trial::Running, None),
+            (of(0, None), Some(1), Trial::None, reported(Outcome::Succeeded)), // stored by an older agent
+            (of(0, Some(1)), Some(1), Trial::None, reported(Outcome::Succeeded)),
+            (of(0, Some(1)), Some(0), Trial::None, rolled_back),
+            (of(0, Some(1)), None, Trial::None, rolled_back), // the app that runs is of another release
         ] {
-            assert_eq!(resumed_if(false, ran, succeeded, 0, DIGEST, trial), want, "{ran:?} {trial:?}");
+            let boot = Boot { app_of_release, trial, ..Boot::CONFIRMED };
+            assert_eq!(resumed_if(false, ran, succeeded, &boot), want, "{ran:?} {boot:?}");
         }
     }
 
     #[test]
     fn the_outcome_of_a_local_update_is_not_reported() {
         for outcome in [Outcome::Succeeded, Outcome::Failed(Reason::ImageTooShort)] {
-            let resumed = |local| resumed_if(local, None, Phase::Concluded(outcome), 0, DIGEST, Trial::None);
+            let resumed = |local| resumed_if(local, None, Phase::Concluded(outcome), &Boot::CONFIRMED);
             assert_eq!(resumed(true), Some(State::ClearingJournal));
             assert_eq!(resumed(false), Some(State::Reporting(outcome)));
         }

@@ -249,7 +249,7 @@ pub(super) const NO_IMAGE: Plan = Plan {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AgentConfig, Boot, Done, Event, ExecutionId, Message, Operation, Trial};
+    use super::super::{AgentConfig, Boot, Done, Event, ExecutionId, Message, Operation};
     use super::*;
     use ota_jobs::JobId;
 
@@ -273,7 +273,7 @@ mod tests {
     /// A machine that receives the file with fingerprint 1 over HTTP, and whose URL was refused.
     fn url_refused() -> Machine {
         let config = AgentConfig::new("thing").expect("a plain name");
-        let mut machine = Machine::at_boot(config, None, Boot { running: 0, digest: None, trial: Trial::None }, 1, NOW);
+        let mut machine = Machine::at_boot(config, None, Boot::CONFIRMED, 1, NOW);
         machine.on(Event::Connected, NOW);
         machine.on(offer(update(1)), NOW);
         while let Some(operation) = machine.consented(NOW) {

@@ -10,7 +10,7 @@ const DIGEST: [u8; 32] = [7; 32];
 
 fn booted(record: Option<Record>, trial: Trial) -> Machine {
     let config = AgentConfig::new("thing").expect("a plain name");
-    Machine::at_boot(config, record, Boot { running: 0, digest: None, trial }, 1, NOW)
+    Machine::at_boot(config, record, Boot { trial, ..Boot::CONFIRMED }, 1, NOW)
 }
 
 fn record(local: bool, phase: Phase) -> Record {
@@ -141,7 +141,7 @@ fn a_resumed_job_is_stored_again_as_the_journal_has_it() {
         let mut machine = booted(Some(found.clone()), Trial::None);
         let phase = Phase::Activating { slot: 1, boots: 1 };
         assert_eq!(machine.operation(NOW), Some(Operation::SaveJournal(phase)));
-        assert_eq!(machine.record(phase, 0), Some(Record { phase, ..found.clone() }));
+        assert_eq!(machine.record(phase, Ran { slot: 0, app: None }), Some(Record { phase, ..found.clone() }));
         assert_eq!((machine.job(), machine.image_bytes()), (Some(&found.execution.job), 4_096));
     }
 }
@@ -209,7 +209,7 @@ fn a_version_of_another_execution_is_not_used_for_the_outcome() {
     let execution = |number| ExecutionId { number, ..record(false, Phase::Receiving { frontier_bytes: 0 }).execution };
     let phase = Phase::Activating { slot: 0, boots: 0 };
     let record = Record { execution: execution(1), ..record(false, phase) };
-    let boot = Boot { running: 0, digest: Some(DIGEST), trial: Trial::Running };
+    let boot = Boot { digest: Some(DIGEST), trial: Trial::Running, ..Boot::CONFIRMED };
     let config = AgentConfig::new("thing").expect("a plain name");
     let mut machine = Machine::at_boot(config, Some(record), boot, 1, NOW);
     machine.on(Event::Connected, NOW);

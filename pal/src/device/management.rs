@@ -49,7 +49,7 @@ pub trait ImageManagement: Platform {
     ///
     /// # Errors
     /// [`Refusal::NoSuchImage`], [`Refusal::SlotRuns`] for the running, the confirmed and the factory image,
-    /// [`Refusal::TrialRunning`] for the image on trial, or a fault.
+    /// [`Refusal::TrialRunning`] for the image on trial and for one that waits for the system of its release, or a fault.
     async fn erase_images(&mut self, version: Version) -> Result<(), Refusal>;
 
     /// Verifies the image in the factory slot, as [`verify`](Platform::verify) does for a received one, and records the

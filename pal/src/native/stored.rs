@@ -115,7 +115,11 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
                 _ if slot == running || slot == record.confirmed || slot.is_factory() => {
                     return Err(Refusal::SlotRuns { slot });
                 }
-                Trial::Pending { slot: tried, .. } | Trial::Started { slot: tried, .. } if tried == slot => {
+                Trial::Pending { slot: tried, .. }
+                | Trial::Started { slot: tried, .. }
+                | Trial::WithSystem { slot: tried, .. }
+                    if tried == slot =>
+                {
                     return Err(Refusal::TrialRunning);
                 }
                 _ => {}

@@ -33,7 +33,7 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Native<F, V, 
             true => self.raise_floor(running_image).await,
             false => self.floors.load(&mut self.flash).await,
         };
-        Ok(BootState { running, confirmed, free, trial, running_image, broken_rows, floor })
+        Ok(BootState { running, confirmed, free, trial, running_image, app_of_release: None, broken_rows, floor })
     }
 
     /// See [`Platform::slots`](crate::Platform::slots).

@@ -30,6 +30,8 @@ pub struct BootState {
     pub trial: Trial,
     /// Information from the running image; `None` if its header is not valid.
     pub running_image: Option<ImageInfo>,
+    /// The slot that the app runs from, if this is the state of a system and both are of one release.
+    pub app_of_release: Option<SlotId>,
     /// Number of rows of the image database that could not be decoded. The images in those slots are unknown.
     pub broken_rows: u8,
     /// The monotonic record, raised to the values of the running image if that is confirmed; or the fault that
@@ -131,7 +133,16 @@ mod tests {
             (b, Trial::None, ImageState::RolledBack),
         ] {
             let floor = Ok(RollbackCounters::default());
-            let boot = BootState { running, confirmed: a, trial, running_image: None, broken_rows: 0, floor, free: c };
+            let boot = BootState {
+                running,
+                confirmed: a,
+                free: c,
+                trial,
+                running_image: None,
+                app_of_release: None,
+                broken_rows: 0,
+                floor,
+            };
             assert_eq!(boot.image_state(), state, "{running} runs, {trial:?}");
         }
     }

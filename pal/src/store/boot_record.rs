@@ -21,6 +21,9 @@ pub const REASON_ATTEMPTS_EXHAUSTED: u16 = 0x0603;
 /// The reason stored when the slot on trial does not hold the activated image.
 pub const REASON_TRIAL_IMAGE_CORRUPT: u16 = 0x0604;
 
+/// The reason of a trial whose system was started without the app of its release, although that is intact.
+pub(crate) const REASON_APP_NOT_STARTED: u16 = 0x0606;
+
 /// The state of the trial of a new image. A trial is always of a slot that is not confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trial {

@@ -68,7 +68,8 @@ impl Checks {
     }
 
     /// SUCCEEDED exactly when an image of the job runs and is confirmed, in each component that it updates; otherwise in none
-    /// of them. Of a job that is executed again, one component may still have the image of the earlier execution.
+    /// of them. Of a job that is executed again, one component may still have the image of the earlier execution; of one whose
+    /// app was rolled back on command, the system has its.
     pub(super) fn a_final_update_is_true(&mut self, update: &StatusUpdate, device: &Device) {
         let components = [Component::App, Component::System];
         let states = components.into_iter().filter_map(|component| self.state_of(component, update, device));
@@ -80,7 +81,8 @@ impl Checks {
         let succeeded = update.status == Status::Succeeded;
         let all_run = states.iter().all(|state| state.runs);
         let any_runs = states.iter().any(|state| state.runs);
-        let is_true = if succeeded || is_again { all_run == succeeded } else { !any_runs };
+        let may_be_partial = is_again || update.reason() == Some(Reason::RolledBack);
+        let is_true = if succeeded || may_be_partial { all_run == succeeded } else { !any_runs };
         if !is_true || states.iter().any(|state| state.is_on_trial) {
             self.violated("a final update is true", format!("{update:?}, {states:?}"));
         }

@@ -1,7 +1,7 @@
 //! Tests of what a job does in each of its states, by events and the operations that follow.
 
 use super::super::event::{Event, Offer, Report, Sources, Task};
-use super::super::{Boot, Execution, Machine, Outcome, Trial};
+use super::super::{Boot, Execution, Machine, Outcome, Ran, Trial};
 use super::*;
 use ota_jobs::Status;
 
@@ -53,8 +53,7 @@ fn offer(task: Task) -> Event {
 
 fn offered_plan(plan: Plan) -> Machine {
     let config = AgentConfig::new("thing").expect("a plain name");
-    let boot = Boot { running: 0, digest: None, trial: Trial::None };
-    let mut machine = Machine::at_boot(config, None, boot, 1, NOW);
+    let mut machine = Machine::at_boot(config, None, Boot::CONFIRMED, 1, NOW);
     on(&mut machine, Event::Connected);
     on(&mut machine, offer(Task::Update(plan)));
     machine
@@ -258,10 +257,9 @@ fn a_job_is_at_its_second_file_when_that_is_needed_received_or_in_the_journal() 
     on(&mut machine, offer(Task::Update(plan)));
     assert!(machine.is_at_second_file(&job(), 6));
     assert!(!machine.is_at_second_file(&job(), 5));
-    let record = machine.record(Phase::Receiving { frontier_bytes: 0 }, 0);
+    let record = machine.record(Phase::Receiving { frontier_bytes: 0 }, Ran { slot: 0, app: None });
     let config = AgentConfig::new("thing").expect("a plain name");
-    let boot = Boot { running: 0, digest: None, trial: Trial::None };
-    let machine = Machine::at_boot(config, record, boot, 1, NOW);
+    let machine = Machine::at_boot(config, record, Boot::CONFIRMED, 1, NOW);
     assert!(machine.is_at_second_file(&job(), 6));
     assert!(!machine.is_at_second_file(&job(), 5), "another file of the job was");
     assert!(!machine.is_at_second_file(&JobId::new("other").expect("a plain id"), 6));
@@ -272,7 +270,7 @@ fn a_trial_whose_job_is_over_reports_no_progress() {
     let phase = Phase::Activating { slot: 0, boots: 0 };
     let (execution, local, digest, ran) = (ExecutionId::of(job()), false, [7; 32], None);
     let record = Record { execution, local, fingerprint: 5, image_bytes: 8_192, digest, phase, ran };
-    let boot = Boot { running: 0, digest: Some(digest), trial: Trial::Running };
+    let boot = Boot { digest: Some(digest), trial: Trial::Running, ..Boot::CONFIRMED };
     for (status, sent) in [(Status::InProgress, true), (Status::Canceled, false)] {
         let config = AgentConfig::new("thing").expect("a plain name");
         let mut machine = Machine::at_boot(config, Some(record.clone()), boot, 1, NOW);

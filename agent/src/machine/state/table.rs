@@ -9,7 +9,7 @@ use std::vec::Vec;
 use std::{env, format, fs};
 
 use super::super::execution::{Execution, ExecutionId};
-use super::super::journal::Record;
+use super::super::journal::{Ran, Record};
 use super::super::window::Window;
 use super::super::{AgentConfig, Boot, Event, Machine, Offer, Plan, Sources, Task, Trial};
 use super::*;
@@ -179,7 +179,7 @@ fn journals() -> [(&'static str, Option<Phase>); 6] {
 
 /// The machine after a boot. The job in the journal was activated in `SLOT`, or succeeded there.
 fn booted(phase: Option<Phase>, running: u8, digest: [u8; 32], trial: Trial) -> Machine {
-    let ran = (phase == Some(Phase::Concluded(Outcome::Succeeded))).then_some(SLOT);
+    let ran = (phase == Some(Phase::Concluded(Outcome::Succeeded))).then_some(Ran { slot: SLOT, app: None });
     let execution = ExecutionId::of(JobId::new("job").expect("a plain id"));
     let record = phase.map(|phase| Record {
         execution,
@@ -191,7 +191,7 @@ fn booted(phase: Option<Phase>, running: u8, digest: [u8; 32], trial: Trial) -> 
         ran,
     });
     let config = AgentConfig::new("thing").expect("a plain name");
-    Machine::at_boot(config, record, Boot { running, digest: Some(digest), trial }, 1, NOW)
+    Machine::at_boot(config, record, Boot { running, digest: Some(digest), trial, ..Boot::CONFIRMED }, 1, NOW)
 }
 
 fn state_of(machine: &Machine) -> String {

@@ -16,7 +16,7 @@ use crate::platform::boot::Change;
 use crate::platform::hooks::{Reset, Watchdog};
 use crate::platform::{BootState, ImageState};
 use crate::refusal::Refusal;
-use crate::store::boot_record::{REASON_TRIAL_IMAGE_CORRUPT, Trial};
+use crate::store::boot_record::{REASON_APP_NOT_STARTED, REASON_TRIAL_IMAGE_CORRUPT, Trial};
 use crate::store::images::ImageStatus;
 use crate::verify::signature::{Signature, Verifier};
 
@@ -74,12 +74,17 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Components<F,
     pub(super) async fn both_states(&mut self) -> Result<(BootState, BootState), Fault> {
         let mut system = self.system.boot_state().await?;
         let mut app = self.app.boot_state().await?;
-        if let Trial::WithSystem { slot, .. } = app.trial {
+        if let Trial::WithSystem { slot, digest, image_bytes } = app.trial {
             if slot == app.running && system.is_settled() && self.app.confirm().await.is_ok() {
                 app = self.app.boot_state().await?;
             } else if slot != app.running && system.image_state() == ImageState::OnTrial {
-                system.trial = ended(system.trial);
+                let is_whole = self.app.hash(slot, image_bytes).await.is_ok_and(|found| found == digest);
+                system.trial = ended(system.trial, is_whole);
             }
+        }
+        let release = |image: Option<ImageInfo>| image.map_or(0, |image| image.release_id);
+        if release(system.running_image) != 0 && release(system.running_image) == release(app.running_image) {
+            system.app_of_release = Some(app.running);
         }
         self.app.config.system_version = match self.is_release {
             true => ANY_SYSTEM,
@@ -161,12 +166,11 @@ impl<F: Flash, V: Verifier, R: Reset, W: Watchdog, B: BootControl> Components<F,
     }
 }
 
-/// The trial of a system that runs without the app of its release: the selector found that damaged.
-fn ended(trial: Trial) -> Trial {
+/// The trial of a system that runs without the app of its release: that is damaged, or its boot selector got no release id.
+fn ended(trial: Trial, is_app_whole: bool) -> Trial {
+    let reason = if is_app_whole { REASON_APP_NOT_STARTED } else { REASON_TRIAL_IMAGE_CORRUPT };
     match trial {
-        Trial::Started { slot, digest, .. } => {
-            Trial::Ended { slot, digest, reason: REASON_TRIAL_IMAGE_CORRUPT, started: true }
-        }
+        Trial::Started { slot, digest, .. } => Trial::Ended { slot, digest, reason, started: true },
         trial => trial,
     }
 }

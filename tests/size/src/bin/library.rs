@@ -51,7 +51,7 @@ impl Platform for Interface {
         };
         let floor = Ok(RollbackCounters::default());
         let (running, confirmed, free) = (SlotId::A, SlotId::B, SlotId::B);
-        Ok(BootState { running, confirmed, free, trial, running_image: None, broken_rows: 0, floor })
+        Ok(BootState { running, confirmed, free, trial, running_image: None, app_of_release: None, broken_rows: 0, floor })
     }
 
     fn slots(&self, _component: Component) -> Option<Slots> {

@@ -95,17 +95,46 @@ fn an_app_that_could_not_be_confirmed_with_its_system_is_at_the_next_boot() {
 }
 
 #[test]
-fn the_trial_of_a_system_without_its_app_has_ended() {
+fn the_trial_of_a_system_without_its_app_has_ended_because_that_is_damaged_or_was_not_started() {
+    for (is_damaged, code) in [(true, 0x0604), (false, 0x0606)] {
+        let flash = activated();
+        start_trial(&flash);
+        if is_damaged {
+            let at = layouts(&flash.borrow())[APP].slot(SlotId::B).offset_bytes() as usize;
+            flash.borrow_mut().bytes[at + 500..at + 600].fill(0);
+        }
+        let mut device = device(&flash, [SlotId::A, SlotId::B]);
+        run(device.system.store_journal(&[1])).unwrap(); // as of the job
+        run(device.load_journal(&mut [0; 192])).unwrap();
+        let state = run(device.boot_state()).unwrap();
+        let Trial::Ended { slot: SlotId::B, reason, started: true, .. } = state.trial else { panic!("{state:?}") };
+        assert_eq!(reason, code);
+        run(device.roll_back(code)).unwrap();
+        assert!(matches!(record(&flash, SYSTEM).trial, Trial::Ended { reason, .. } if reason == code));
+        assert_eq!(record(&flash, APP).confirmed, SlotId::A);
+    }
+}
+
+#[test]
+fn an_app_that_waits_is_not_erased() {
+    let flash = flash();
+    let mut device = started(&flash, [SlotId::A; 2]);
+    receive(&mut device, APP, &part_of(APP, 1)).unwrap();
+    assert_eq!(run(device.erase_images(Version::new(1, 1, 0))), Err(Refusal::TrialRunning));
+    let system = part_of(SYSTEM, 1);
+    assert!(is_there(&mut device, APP, &part_of(APP, 1)) && receive(&mut device, SYSTEM, &system).is_ok());
+}
+
+#[test]
+fn the_state_of_a_system_names_the_app_that_runs_of_its_release() {
     let flash = activated();
     start_trial(&flash);
-    let mut device = device(&flash, [SlotId::A, SlotId::B]);
-    run(device.system.store_journal(&[1])).unwrap(); // as of the job
-    run(device.load_journal(&mut [0; 192])).unwrap();
-    let state = run(device.boot_state()).unwrap();
-    assert!(matches!(state.trial, Trial::Ended { slot: SlotId::B, reason: 0x0604, started: true, .. }), "{state:?}");
-    run(device.roll_back(0x0604)).unwrap();
-    assert!(matches!(record(&flash, SYSTEM).trial, Trial::Ended { reason: 0x0604, .. }));
-    assert_eq!(record(&flash, APP).confirmed, SlotId::A);
+    for (app, expected) in [(SlotId::B, Some(SlotId::B)), (SlotId::A, None)] {
+        // that of A is of another release
+        let mut device = device(&flash, [app, SlotId::B]);
+        let (app, system) = run(device.both_states()).unwrap();
+        assert_eq!((app.app_of_release, system.app_of_release), (None, expected));
+    }
 }
 
 #[test]
