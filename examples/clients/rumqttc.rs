@@ -103,11 +103,18 @@ fn client(error: ClientError) -> Error {
     Error::Client(Box::new(error))
 }
 
+fn quality(qos: QoS) -> Quality {
+    match qos {
+        QoS::AtMostOnce => Quality::AtMostOnce,
+        QoS::AtLeastOnce => Quality::AtLeastOnce,
+    }
+}
+
 impl Mqtt for Connection<'_> {
     type Error = Error;
 
     async fn subscribe(&mut self, filters: &[&str]) -> Result<(), Error> {
-        let filters = filters.iter().map(|filter| Filter::new(*filter, Quality::AtLeastOnce));
+        let filters = filters.iter().map(|filter| Filter::new(*filter, quality(QoS::of_subscription(filter))));
         self.client.subscribe_many(filters).await.map_err(client)?;
         let granted = self.packet_of(|packet| match packet {
             Packet::SubAck(answer) => Some(answer.return_codes.clone()),
@@ -141,11 +148,7 @@ impl Mqtt for Connection<'_> {
     }
 
     async fn publish(&mut self, topic: &str, payload: &[u8], qos: QoS, retain: bool) -> Result<(), Error> {
-        let qos = match qos {
-            QoS::AtMostOnce => Quality::AtMostOnce,
-            QoS::AtLeastOnce => Quality::AtLeastOnce,
-        };
-        self.client.publish(topic, qos, retain, payload.to_vec()).await.map_err(client)
+        self.client.publish(topic, quality(qos), retain, payload.to_vec()).await.map_err(client)
     }
 
     async fn receive(&mut self) -> Result<Option<Inbound<'_>>, Error> {

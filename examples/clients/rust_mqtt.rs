@@ -233,8 +233,12 @@ impl<'c, S: Read + Write> Mqtt for Connection<'c, S> {
 
     async fn subscribe(&mut self, filters: &[&str]) -> Result<(), Self::Error> {
         for filter in filters {
+            let options = match QoS::of_subscription(filter) {
+                QoS::AtMostOnce => SubscriptionOptions::new(),
+                QoS::AtLeastOnce => SubscriptionOptions::new().at_least_once(),
+            };
             let filter = MqttString::try_from(*filter).ok().and_then(TopicFilter::new).ok_or(Error::Name)?;
-            let id = now(self.client.subscribe(filter, &SubscriptionOptions::new().at_least_once()))?;
+            let id = now(self.client.subscribe(filter, &options))?;
             self.reason(|event| match event {
                 Event::Suback(answer) if answer.packet_identifier == id => Some(answer.reason_code),
                 _ => None,

@@ -233,6 +233,8 @@ fn an_image_arrives_over_mqtt_and_is_confirmed_by_the_image_itself() {
     assert_eq!(bench.run(&mut line, NoHttp), SlotId::A);
     assert_eq!(line.filters.len(), 6);
     assert!(line.filters.contains(&String::from("$aws/things/thing/jobs/notify-next")));
+    let at_most_once = line.filters.iter().filter(|filter| QoS::of_subscription(filter) == QoS::AtMostOnce);
+    assert_eq!(at_most_once.collect::<Vec<_>>(), ["$aws/things/thing/streams/+/data/cbor"]);
     assert!(line.published.contains(&QoS::AtMostOnce) && line.published.contains(&QoS::AtLeastOnce));
     assert_eq!(*bench.app.disconnections.borrow(), ["\"refused\"", "\"ended\""]);
     assert_eq!(bench.run_over_mqtt(&mut Line::new(&bench.service)), SlotId::B);

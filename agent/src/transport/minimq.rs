@@ -74,11 +74,11 @@ impl<IO: Read + Write> Mqtt for Connection<'_, '_, IO> {
     type Error = Error<IO::Error>;
 
     async fn subscribe(&mut self, filters: &[&str]) -> Result<(), Self::Error> {
-        // The default of minimq is at most once, which would lose jobs.
-        let options = SubscriptionOptions::default().maximum_qos(QoS::AtLeastOnce);
         let subscription = {
             let mut wanted: Vec<TopicFilter<'_>, FILTERS_MAX> = Vec::new();
             for filter in filters {
+                let qos = quality(super::QoS::of_subscription(filter));
+                let options = SubscriptionOptions::default().maximum_qos(qos);
                 wanted.push(TopicFilter::new(filter).options(options)).map_err(|_| Error::InvalidRequest)?;
             }
             Connection::subscribe(self, &wanted, &[]).await?
@@ -103,11 +103,7 @@ impl<IO: Read + Write> Mqtt for Connection<'_, '_, IO> {
     }
 
     async fn publish(&mut self, topic: &str, payload: &[u8], qos: super::QoS, retain: bool) -> Result<(), Self::Error> {
-        let qos = match qos {
-            super::QoS::AtLeastOnce => QoS::AtLeastOnce,
-            super::QoS::AtMostOnce => QoS::AtMostOnce,
-        };
-        let publication = Publication::bytes(topic, payload).qos(qos);
+        let publication = Publication::bytes(topic, payload).qos(quality(qos));
         let publication = if retain { publication.retain() } else { publication };
         let published = Connection::publish(self, publication).await;
         let in_flight = !self.session().is_publish_quiescent();
@@ -134,5 +130,12 @@ impl<IO: Read + Write> Mqtt for Connection<'_, '_, IO> {
             Err(Error::Peer(PeerError::Rejected(_))) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+fn quality(qos: super::QoS) -> QoS {
+    match qos {
+        super::QoS::AtLeastOnce => QoS::AtLeastOnce,
+        super::QoS::AtMostOnce => QoS::AtMostOnce,
     }
 }

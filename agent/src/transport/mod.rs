@@ -97,14 +97,22 @@ pub enum QoS {
     AtLeastOnce,
 }
 
+impl QoS {
+    /// The highest quality of service in which the messages of a subscription arrive: blocks at most once, all others at least
+    /// once. A broker sends only so many messages before it waits for their acknowledgement; and a lost block is requested again.
+    pub fn of_subscription(filter: &str) -> Self {
+        if filter.ends_with("/streams/+/data/cbor") { Self::AtMostOnce } else { Self::AtLeastOnce }
+    }
+}
+
 /// An MQTT connection.
 #[allow(async_fn_in_trait)]
 pub trait Mqtt {
     /// Why the connection ended.
     type Error: core::fmt::Debug;
 
-    /// Subscribes to all `filters`; an error if the broker rejects one. A message that arrives before the broker's response may
-    /// be lost.
+    /// Subscribes to all `filters`, each with its [`QoS::of_subscription`]; an error if the broker rejects one. A message that
+    /// arrives before the broker's response may be lost.
     ///
     /// # Cancel safety
     /// Not cancel-safe: close the connection after dropping the future.

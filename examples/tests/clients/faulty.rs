@@ -18,6 +18,7 @@ pub enum Defect {
     NoQualityOfService,
     ReturnsForWhatIsSent,
     NotAcknowledged,
+    AlwaysAcknowledged,
     StuckIfFull,
     LostIfDropped,
     NothingNoted,
@@ -29,12 +30,13 @@ pub enum Defect {
 }
 
 /// One defect for each clause.
-pub const DEFECTS: [Defect; 13] = [
+pub const DEFECTS: [Defect; 14] = [
     Defect::FirstFilterOnly,
     Defect::RejectionIgnored,
     Defect::NoQualityOfService,
     Defect::ReturnsForWhatIsSent,
     Defect::NotAcknowledged,
+    Defect::AlwaysAcknowledged,
     Defect::StuckIfFull,
     Defect::LostIfDropped,
     Defect::NothingNoted,
@@ -99,6 +101,11 @@ impl<M: Mqtt> Mqtt for Connection<M> {
             Defect::RejectionIgnored => {
                 _ = self.inner.subscribe(filters).await;
                 Ok(())
+            }
+            // The last level as a wildcard: the same messages, by a filter that is not that of blocks.
+            Defect::AlwaysAcknowledged => {
+                let filters: Vec<_> = filters.iter().map(|filter| filter.replace("/cbor", "/+")).collect();
+                self.inner.subscribe(&filters.iter().map(String::as_str).collect::<Vec<_>>()).await
             }
             _ => self.inner.subscribe(filters).await,
         }

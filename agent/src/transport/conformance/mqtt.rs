@@ -26,12 +26,13 @@ const PIECEMEAL: (u8, u8, usize) = (8, 2, 1_500);
 const IN_FLIGHT: (u8, usize) = (24, 900);
 
 /// The clauses, in the order in which they are checked.
-pub const MQTT_CLAUSES: [&str; 13] = [
+pub const MQTT_CLAUSES: [&str; 14] = [
     "several filters in one call: the messages of each are received",
     "a rejected filter is an error",
     "a message at least once is acknowledged, which `receive` returns as `None`",
     "`receive` returns for what arrives, and not for what is sent",
     "a received message at least once is acknowledged",
+    "a message of a subscription to blocks is not acknowledged",
     "while too many messages wait for their acknowledgement, others may be lost, and the connection stays",
     "`receive` may be dropped at any time: nothing is lost or torn",
     "bytes are noted as they arrive, before the packet is complete",
@@ -100,6 +101,7 @@ pub async fn check_mqtt_clauses<B: TestBroker>(bench: &mut B, only: &[&str]) -> 
         acknowledged,
         only_what_arrives,
         acknowledges,
+        at_most_once,
         too_many_in_flight,
         dropped_receive,
         activity_is_noted,
@@ -149,19 +151,32 @@ async fn only_what_arrives<B: TestBroker>(bench: &mut B) -> Result<(), Seen> {
 }
 
 async fn acknowledges<B: TestBroker>(bench: &mut B) -> Result<(), Seen> {
+    same("whether an acknowledgement was sent", is_acknowledged(bench, QoS::AtLeastOnce).await?, true)
+}
+
+async fn at_most_once<B: TestBroker>(bench: &mut B) -> Result<(), Seen> {
+    same("whether an acknowledgement was sent", is_acknowledged(bench, QoS::AtMostOnce).await?, false)
+}
+
+/// Whether the adapter sends something once it received a message of a subscription with this quality of service.
+async fn is_acknowledged<B: TestBroker>(bench: &mut B, qos: QoS) -> Result<bool, Seen> {
     let (activity, mut broker) = start(bench);
     let mut connection = connect(&mut broker, &activity).await?;
-    subscribe(&mut connection, &["acknowledges"]).await?;
+    let (filter, topic) = match qos {
+        QoS::AtLeastOnce => ("acknowledges", "acknowledges"),
+        QoS::AtMostOnce => ("blocks/streams/+/data/cbor", "blocks/streams/1/data/cbor"),
+    };
+    subscribe(&mut connection, &[filter]).await?;
     bench.set(Link::Held);
-    publish(&mut connection, "acknowledges", b"1", QoS::AtLeastOnce).await?;
+    publish(&mut connection, topic, b"1", QoS::AtLeastOnce).await?;
     is_quiet(&mut connection).await?;
     let sent_bytes = bench.sent_bytes();
     bench.set(Link::Open);
-    receives(&mut connection, "acknowledges", b"1").await?;
+    receives(&mut connection, topic, b"1").await?;
     while let Ok(received) = with_timeout(QUIET, connection.receive()).await {
         received.map_err(|error| seen(&error))?;
     }
-    same("whether an acknowledgement was sent", bench.sent_bytes() > sent_bytes, true)
+    Ok(bench.sent_bytes() > sent_bytes)
 }
 
 async fn too_many_in_flight<B: TestBroker>(bench: &mut B) -> Result<(), Seen> {
