@@ -10,3 +10,4 @@ pub mod embassy_boot;
 pub mod esp_idf;
 #[cfg(feature = "mcuboot")]
 pub mod mcuboot;
+pub mod ready;

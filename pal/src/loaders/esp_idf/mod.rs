@@ -16,7 +16,7 @@ pub mod loader;
 pub mod otadata;
 
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
 #[cfg(test)]
 mod tests;
 
