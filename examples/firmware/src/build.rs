@@ -34,10 +34,7 @@ macro_rules! build {
         };
         $crate::Build {
             hardware: $hardware,
-            version: match option_env!("OTA_DEVICE_VERSION") {
-                Some(version) => version,
-                None => env!("CARGO_PKG_VERSION"),
-            },
+            version: $crate::version!(),
             verdict: match option_env!("OTA_DEVICE_SELF_TEST") {
                 Some("hang") => $crate::Verdict::Hang,
                 Some("fail") => $crate::Verdict::Fail,
@@ -47,4 +44,15 @@ macro_rules! build {
             date: || $crate::tls::Date::AtLeast(BUILT_S),
         }
     }};
+}
+
+/// The version of a program, a constant: see [`build!`].
+#[macro_export]
+macro_rules! version {
+    () => {
+        match option_env!("OTA_DEVICE_VERSION") {
+            Some(version) => version,
+            None => env!("CARGO_PKG_VERSION"),
+        }
+    };
 }

@@ -1,6 +1,6 @@
 //! The firmware of a board with Ethernet, or another network that embassy-net drives: the agent over MQTT and HTTP, beside an
-//! application that has work of its own. A board brings drivers, and calls [`run`]: `examples/mps2` and `examples/emcraft-sf2`
-//! are two.
+//! application that has work of its own. A board brings drivers, and calls [`run`] (`examples/mps2` and `examples/emcraft-sf2` are
+//! two), or [`run_with`] for another boot loader than this project's.
 //!
 //! * [`Build`]: what a build is, from the environment of the compiler: [`build!`].
 //! * [`settings`]: what the factory writes to each device.
@@ -28,4 +28,4 @@ pub mod tls;
 
 pub use build::Build;
 pub use controller::Verdict;
-pub use run::{Board, run};
+pub use run::{Board, run, run_with};

@@ -4,7 +4,7 @@ use embassy_futures::select::{Either3, select3};
 use embassy_net::Stack;
 use minimq::{Buffers, ConfigBuilder};
 use ota_agent::blocking::prelude::*;
-use ota_pal::blocking::{Flash, ImageManagement, Native};
+use ota_pal::blocking::{BootControl, Flash, ImageManagement, Native, OwnSelector};
 use ota_pal::{
     DeviceConfig, KeySet, Layout, Region, Reset, SIGNATURE_BYTES_MAX, Signature, SignatureKind, SlotId, Watchdog,
 };
@@ -30,9 +30,9 @@ const CERTIFICATES: &str = "the certificates in the settings cannot be used";
 pub struct Board<F, R, W> {
     /// `ota_pal::Blocking(driver)`.
     pub flash: F,
-    /// Resets to the boot selector.
+    /// Resets to the boot loader.
     pub reset: R,
-    /// The watchdog that the boot selector started.
+    /// The watchdog, which runs.
     pub watchdog: W,
     /// The network; another task runs it.
     pub stack: Stack<'static>,
@@ -48,19 +48,32 @@ pub struct Board<F, R, W> {
     pub deepest_stack_bytes: fn() -> u32,
 }
 
-/// Runs the firmware; returns only if it cannot start.
+/// Runs the firmware on a board with this project's boot selector; returns only if it cannot start.
 ///
 /// # Errors
 /// What is wrong with the device.
 pub async fn run<F: Flash, R: Reset, W: Watchdog>(
+    board: Board<F, R, W>,
+    build: &Build<'_>,
+) -> Result<(), &'static str> {
+    let selector = OwnSelector::new(&board.layout, board.running);
+    run_with(board, selector, build).await
+}
+
+/// Runs the firmware on a board with another boot loader; returns only if it cannot start.
+///
+/// # Errors
+/// What is wrong with the device.
+pub async fn run_with<F: Flash, R: Reset, W: Watchdog, B: BootControl>(
     mut board: Board<F, R, W>,
+    boot: B,
     build: &Build<'_>,
 ) -> Result<(), &'static str> {
     print("start", "", format_args!("{}", build.version));
     let mut lines = [0; settings::BYTES_MAX];
     let settings = Settings::read(&mut board.flash, board.settings, &mut lines).ok_or("no settings in the flash")?;
     let shared = Shared::default();
-    let update = update(board, build, settings, &shared);
+    let update = update(board, boot, build, settings, &shared);
     match select3(update, tick::run(&shared.gap), operate(&shared)).await {
         Either3::First(result) => result,
         Either3::Second(()) | Either3::Third(()) => Ok(()),
@@ -68,8 +81,9 @@ pub async fn run<F: Flash, R: Reset, W: Watchdog>(
 }
 
 /// Runs the agent.
-async fn update<F: Flash, R: Reset, W: Watchdog>(
+async fn update<F: Flash, R: Reset, W: Watchdog, B: BootControl>(
     board: Board<F, R, W>,
+    boot: B,
     build: &Build<'_>,
     settings: Settings<'_>,
     shared: &Shared,
@@ -77,9 +91,8 @@ async fn update<F: Flash, R: Reset, W: Watchdog>(
     let Board { flash, reset, watchdog, stack, layout, running, seed, deepest_stack_bytes, .. } = board;
     let config = DeviceConfig::new(layout, build.hardware).map_err(|_| "the hardware id is too long")?;
     let keys = KeySet::single("release", build.public_key).map_err(|_| "the key is not one of P-256")?;
-    let platform =
-        Native::new(flash, keys, reset, config, running).map_err(|_| "the layout does not suit the flash")?;
-    let platform = platform.with_watchdog(watchdog);
+    let platform = Native::from_parts(flash, keys, reset, watchdog, config, boot);
+    let platform = platform.map_err(|_| "the layout does not suit the flash")?;
 
     let application = Controller::new(shared, settings.thing, build.verdict, deepest_stack_bytes);
     let application = application.ok_or("the thing's name is too long")?;

@@ -28,6 +28,10 @@ pub struct Settings<'s> {
     pub certificate: &'s str,
     /// Its key in PKCS #8, likewise.
     pub key: &'s str,
+    /// Name of the wireless network of a board with a radio; empty without.
+    pub ssid: &'s str,
+    /// Its passphrase; empty if the network has none.
+    pub passphrase: &'s str,
 }
 
 impl<'s> Settings<'s> {
@@ -49,6 +53,8 @@ impl<'s> Settings<'s> {
             ca: value("ca")?,
             certificate: value("certificate")?,
             key: value("key")?,
+            ssid: value("ssid").unwrap_or_default(),
+            passphrase: value("passphrase").unwrap_or_default(),
         })
     }
 }
@@ -83,10 +89,14 @@ mod tests {
             ca: "30",
             certificate: "31",
             key: "32",
+            ssid: "",
+            passphrase: "",
         };
         assert_eq!(Settings::parse(LINES), Some(lamp));
         let signed = format!("new=1\nfactory-signature=3045\n{LINES}");
         assert_eq!(Settings::parse(&signed), Some(Settings { factory_signature: "3045", ..lamp }));
+        let wireless = format!("ssid=Hall 2\npassphrase=a=b c\n{LINES}");
+        assert_eq!(Settings::parse(&wireless), Some(Settings { ssid: "Hall 2", passphrase: "a=b c", ..lamp }));
         for missing in ["thing", "host", "port", "ca", "certificate", "key"] {
             assert_eq!(Settings::parse(&LINES.replace(&format!("{missing}="), "x=")), None, "{missing}");
         }
