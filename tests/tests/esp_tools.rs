@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use elf::{CHIPS, Chip, Program};
-use ota_pal::loaders::esp_idf::{Entry, Image, ImageError, State};
+use ota_pal::loaders::esp_idf::{Descriptor, Entry, Image, ImageError, State};
 use ota_pal::{Refusal, Version, poll_ready};
 use ota_tests::rig::esp::Esp;
 use ota_tests::rig::{Rig, booted, update};
@@ -53,9 +53,13 @@ fn text(path: &Path) -> &str {
 
 /// The image that `esptool` makes of a program.
 fn made(name: &str, chip: Chip, program: &Program, options: &[&str]) -> Vec<u8> {
-    let elf = file(&format!("{name}.elf"), &program.elf(chip));
+    image_of(chip.name, &file(&format!("{name}.elf"), &program.elf(chip)), options)
+}
+
+/// The image that `esptool` makes of an ELF file, beside which it is written.
+fn image_of(chip: &str, elf: &Path, options: &[&str]) -> Vec<u8> {
     let image = elf.with_extension("bin");
-    let fixed = ["--chip", chip.name, "elf2image", "-o", text(&image), text(&elf)];
+    let fixed = ["--chip", chip, "elf2image", "-o", text(&image), text(elf)];
     tool("esptool", &[&fixed[..], options].concat()).expect("esptool makes an image");
     fs::read(image).expect("the image")
 }
@@ -76,12 +80,18 @@ impl Report {
 
 /// Reads an image with both, and compares every value that both report.
 fn both_say_the_same(name: &str, chip: Chip, program: &Program, options: &[&str]) {
-    let bytes = made(name, chip, program, options);
-    let report = Report::of(&format!("{name}.report"), &bytes).expect("esptool takes its own image");
-    let found = Image::parse(&bytes).expect("an image of esptool's is one");
+    let (about, report) = read_by_both(name, &made(name, chip, program, options));
+    assert_eq!(report.0.contains("Validation hash"), options.is_empty(), "{}", report.0);
+    assert_eq!((about.version, about.security_counter), (program.version, program.secure_version));
+    assert_eq!((about.project.as_str(), about.hardware.as_str()), (program.project, chip.name));
+}
+
+/// The description of an image, after a comparison with that of `esptool`.
+fn read_by_both(name: &str, bytes: &[u8]) -> (Descriptor, Report) {
+    let report = Report::of(&format!("{name}.report"), bytes).expect("esptool takes its own image");
+    let found = Image::parse(bytes).expect("an image of esptool's is one");
     let about = found.descriptor;
     assert_eq!(report.value("Checksum").split(' ').nth(1), Some("(valid)"), "{}", report.0);
-    assert_eq!(report.0.contains("Validation hash"), options.is_empty(), "{}", report.0);
     assert!(!report.0.contains("(invalid)"), "{}", report.0);
 
     assert_eq!(report.value("Image size"), format!("{} bytes", found.image_bytes), "{name}");
@@ -91,8 +101,7 @@ fn both_say_the_same(name: &str, chip: Chip, program: &Program, options: &[&str]
     assert_eq!(report.value("Project name"), about.project.as_str());
     let detected = report.value("Detected image type").to_lowercase().replace('-', "");
     assert_eq!(detected, about.hardware.as_str());
-    assert_eq!((about.version, about.security_counter), (program.version, program.secure_version));
-    assert_eq!((about.project.as_str(), about.hardware.as_str()), (program.project, chip.name));
+    (about, report)
 }
 
 #[test]
@@ -139,6 +148,22 @@ fn an_image_of_esptools_is_received_verified_tried_and_kept() {
     let other = made("other-chip", CHIPS[0], &PROGRAM, &[]);
     let refused = poll_ready(update(&mut booted(&esp), &other));
     assert!(matches!(refused, Some(Err(Refusal::WrongHardware { .. }))), "{refused:?}");
+}
+
+#[test]
+#[ignore = "needs the firmware of examples/boards: .ci/boards builds it, and runs this test"]
+fn firmware_of_a_board_reads_the_same_here_and_there() {
+    let elf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bare/boards/esp32c3-devkitm/firmware.elf");
+    let bytes = image_of("esp32c3", &file("board.elf", &fs::read(elf).expect(".ci/boards built it")), &[]);
+    let (about, _) = read_by_both("board", &bytes);
+    assert_eq!((about.version, about.hardware.as_str()), (Version::new(1, 0, 0), "esp32c3"));
+    assert_eq!((about.project.as_str(), about.security_counter), ("esp32c3-devkitm", 0));
+    let partitions = include_str!("../../examples/boards/esp32c3-devkitm/partitions.csv");
+    for slot in ["ota_0", "ota_1"] {
+        let line = partitions.lines().find(|line| line.starts_with(slot)).expect("a partition of the table");
+        let size = line.rsplit_once("0x").and_then(|(_, digits)| usize::from_str_radix(digits, 16).ok());
+        assert!(size.is_some_and(|size| bytes.len() <= size), "{} bytes: {line}", bytes.len());
+    }
 }
 
 #[test]
