@@ -46,7 +46,7 @@ impl Store {
         let rows = sqlx::query("SELECT id, label, created_at_s, role FROM access_keys ORDER BY created_at_s, id")
             .fetch_all(&self.pool)
             .await?;
-        let key = |row: &sqlx::sqlite::SqliteRow| {
+        let key = |row: &sqlx::any::AnyRow| {
             let created_at_s = uint(row.try_get(2)?, "created_at_s")?;
             Ok(AccessKey { id: row.try_get(0)?, label: row.try_get(1)?, role: role(row.try_get(3)?)?, created_at_s })
         };

@@ -1,7 +1,7 @@
 //! Accounts of people, and tokens of programs. Neither a password nor a token is stored, only what it is compared with.
 
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::{Store, StoreError, int, uint};
 use crate::model::{AuditNote, Holder};
@@ -109,7 +109,7 @@ impl Store {
             .bind(name)
             .fetch_optional(&self.pool)
             .await?;
-        let account = |row: SqliteRow| {
+        let account = |row: AnyRow| {
             Ok(Account { role: role(row.try_get(0)?)?, password: row.try_get(1)?, stamp: row.try_get(2)? })
         };
         row.map(account).transpose()
@@ -125,14 +125,15 @@ impl Store {
         now_s: u64,
     ) -> Result<bool, StoreError> {
         let mut tx = self.pool.begin().await?;
-        let done =
-            sqlx::query("INSERT OR IGNORE INTO tokens (name, role, digest, created_at_s) VALUES ($1, $2, $3, $4)")
-                .bind(name)
-                .bind(role.as_str())
-                .bind(digest)
-                .bind(int(now_s))
-                .execute(&mut *tx)
-                .await?;
+        let done = sqlx::query(
+            "INSERT INTO tokens (name, role, digest, created_at_s) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        )
+        .bind(name)
+        .bind(role.as_str())
+        .bind(digest)
+        .bind(int(now_s))
+        .execute(&mut *tx)
+        .await?;
         if done.rows_affected() == 0 {
             return Ok(false);
         }
@@ -153,7 +154,7 @@ impl Store {
     /// Returns all accounts or all tokens, sorted by name.
     pub async fn holders(&self, kind: HolderKind) -> Result<Vec<Holder>, StoreError> {
         let rows = sqlx::query(kind.list()).fetch_all(&self.pool).await?;
-        let holder = |row: &SqliteRow| {
+        let holder = |row: &AnyRow| {
             let created_at_s = uint(row.try_get(2)?, "created_at_s")?;
             Ok(Holder { name: row.try_get(0)?, role: role(row.try_get(1)?)?, created_at_s })
         };

@@ -11,17 +11,24 @@ use crate::model::{AuditNote, Event};
 
 /// Adds one event to the open transaction; returns its number for [`Store::announce`].
 pub(super) async fn add(tx: &mut Tx<'_>, note: &AuditNote) -> Result<i64, StoreError> {
-    let done =
-        sqlx::query("INSERT INTO events (at_ms, kind, job_id, thing, text, made_by) VALUES ($1, $2, $3, $4, $5, $6)")
-            .bind(int(now_ms()))
-            .bind(note.kind)
-            .bind(note.job_id.as_deref())
-            .bind(note.thing.as_deref())
-            .bind(note.text.as_str())
-            .bind(note.by.as_deref())
-            .execute(&mut **tx)
-            .await?;
-    Ok(done.last_insert_rowid())
+    let (seq,): (i64,) = sqlx::query_as(
+        "INSERT INTO events (at_ms, kind, job_id, thing, text, made_by) VALUES ($1, $2, $3, $4, $5, $6) RETURNING seq",
+    )
+    .bind(int(now_ms()))
+    .bind(note.kind)
+    .bind(note.job_id.as_deref())
+    .bind(note.thing.as_deref())
+    .bind(note.text.as_str())
+    .bind(note.by.as_deref())
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(seq)
+}
+
+/// Returns the number of the newest event, which the open transaction may have added; 0 if there is none.
+pub(super) async fn newest(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    let (seq,): (i64,) = sqlx::query_as("SELECT COALESCE(MAX(seq), 0) FROM events").fetch_one(&mut **tx).await?;
+    Ok(seq)
 }
 
 /// Removes the oldest events of an execution that has more than [`EVENTS_PER_EXECUTION_MAX`].
@@ -128,7 +135,7 @@ impl Store {
     }
 }
 
-fn event(row: &sqlx::sqlite::SqliteRow) -> Result<Event, StoreError> {
+fn event(row: &sqlx::any::AnyRow) -> Result<Event, StoreError> {
     Ok(Event {
         seq: row.try_get(0)?,
         at_ms: uint(row.try_get(1)?, "at_ms")?,

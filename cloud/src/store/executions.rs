@@ -2,7 +2,7 @@
 
 use ota_jobs::Status;
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::{PageNumber, Paged, Store, StoreError, Tx, events, int, uint, uint_opt};
 use crate::limits::EVENTS_PER_EXECUTION_MAX;
@@ -281,7 +281,7 @@ async fn replace(
     Ok(Some(seq))
 }
 
-fn execution(row: &SqliteRow) -> Result<Execution, StoreError> {
+fn execution(row: &AnyRow) -> Result<Execution, StoreError> {
     let status = Status::parse(row.try_get(4)?).ok_or(StoreError::Damaged { column: "status" })?;
     Ok(Execution {
         seq: row.try_get(0)?,

@@ -68,23 +68,24 @@ impl Store {
         let mut tx = self.pool.begin().await?;
         let list = serde_json::json!(things).to_string();
         insert_things(&mut tx, things, now_s).await?;
-        let joined = "INSERT OR IGNORE INTO group_members (group_name, thing) SELECT $1, value FROM json_each($2)";
+        let joined = "INSERT INTO group_members (group_name, thing) SELECT $1, value FROM json_each($2)
+             WHERE true ON CONFLICT DO NOTHING";
         let joined = sqlx::query(joined).bind(name).bind(&list).execute(&mut *tx).await?.rows_affected();
         let mut newest = match joined {
             0 => 0,
             _ => events::add(&mut tx, &note(name, &change("joined", joined, things), by)).await?,
         };
-        let jobs: Vec<(String, bool)> = sqlx::query_as(
-            "SELECT j.id, j.paused OR json_extract(j.config, '$.schedulingConfig') IS NOT NULL FROM job_groups g
+        let jobs: Vec<(String, i64, Option<String>)> = sqlx::query_as(
+            "SELECT j.id, j.paused, json_extract(j.config, '$.schedulingConfig') FROM job_groups g
              JOIN jobs j ON j.id = g.job_id WHERE g.group_name = $1 AND j.canceled = 0 ORDER BY j.seq",
         )
         .bind(name)
         .fetch_all(&mut *tx)
         .await?;
         let mut created = Vec::new();
-        for (job, waits) in jobs {
+        for (job, paused, schedule) in jobs {
             let without = without_execution(&mut tx, &job, &list).await?;
-            if waits {
+            if paused != 0 || schedule.is_some() {
                 add_waiting(&mut tx, &job, &without).await?;
                 continue;
             }

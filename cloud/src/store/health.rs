@@ -21,15 +21,15 @@ impl Store {
             .collect();
         let row = sqlx::query(
             "SELECT
-             COALESCE(SUM(status = 'FAILED' AND code IN (SELECT value FROM json_each($2))), 0),
-             COALESCE(SUM(status = 'IN_PROGRESS' AND postpones IS NULL AND updated_at_s <= $3), 0),
-             COALESCE(SUM(status IN ('IN_PROGRESS', 'QUEUED') AND (postpones IS NOT NULL OR held)), 0)
-             + (SELECT COUNT(*) FROM waiting w JOIN reports r ON r.thing = w.thing AND NOT r.available WHERE w.job_id = $1),
+             COUNT(*) FILTER (WHERE status = 'FAILED' AND code IN (SELECT value FROM json_each($2))),
+             COUNT(*) FILTER (WHERE status = 'IN_PROGRESS' AND postpones IS NULL AND updated_at_s <= $3),
+             COUNT(*) FILTER (WHERE status IN ('IN_PROGRESS', 'QUEUED') AND (postpones IS NOT NULL OR available = 0))
+             + (SELECT COUNT(*) FROM waiting w JOIN reports r ON r.thing = w.thing AND r.available = 0 WHERE w.job_id = $1),
              (SELECT COUNT(*) FROM executions WHERE job_id = $1 AND started_at_s <= $3)
              FROM (SELECT e.status, e.updated_at_s, json_extract(e.details, '$.' || $4) AS code,
-              json_extract(e.details, '$.' || $5) AS postpones, COALESCE(NOT r.available, 0) AS held
+              json_extract(e.details, '$.' || $5) AS postpones, r.available
               FROM executions e LEFT JOIN reports r ON r.thing = e.thing
-              WHERE e.job_id = $1 AND e.status IN ('FAILED', 'IN_PROGRESS', 'QUEUED'))",
+              WHERE e.job_id = $1 AND e.status IN ('FAILED', 'IN_PROGRESS', 'QUEUED')) AS counted",
         )
         .bind(job_id)
         .bind(serde_json::json!(codes).to_string())

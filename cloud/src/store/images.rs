@@ -140,7 +140,7 @@ impl Store {
 }
 
 /// Reads id, name, size, digest and signature from the first columns.
-pub(super) fn image(row: &sqlx::sqlite::SqliteRow) -> Result<Image, StoreError> {
+pub(super) fn image(row: &sqlx::any::AnyRow) -> Result<Image, StoreError> {
     Ok(Image {
         id: row.try_get(0)?,
         name: row.try_get(1)?,
@@ -150,7 +150,7 @@ pub(super) fn image(row: &sqlx::sqlite::SqliteRow) -> Result<Image, StoreError> 
     })
 }
 
-fn stream_file(row: &sqlx::sqlite::SqliteRow) -> Result<StreamFile, StoreError> {
+fn stream_file(row: &sqlx::any::AnyRow) -> Result<StreamFile, StoreError> {
     let file_id = u32::try_from(row.try_get::<i64, _>(0)?);
     Ok(StreamFile {
         file_id: file_id.map_err(|_| StoreError::Damaged { column: "file_id" })?,

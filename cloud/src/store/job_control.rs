@@ -19,7 +19,11 @@ impl Store {
     /// Pauses the rollout of a job, or resumes it; `by`: the account or token that does it.
     pub async fn set_paused(&self, id: &str, paused: bool, by: &str) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
-        sqlx::query("UPDATE jobs SET paused = $1 WHERE id = $2").bind(paused).bind(id).execute(&mut *tx).await?;
+        sqlx::query("UPDATE jobs SET paused = $1 WHERE id = $2")
+            .bind(i64::from(paused))
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
         let text = if paused { "paused" } else { "resumed" };
         self.commit_with_note(tx, &AuditNote::new("job", text).by(by).of_job(id)).await
     }
@@ -59,7 +63,7 @@ impl Store {
 async fn add_events(tx: &mut Tx<'_>, id: &str, things: &[String], by: &str) -> Result<i64, StoreError> {
     let text = format!("retried {} of the failed executions", things.len());
     let seq = events::add(tx, &AuditNote::new("job", text).by(by).of_job(id)).await?;
-    let done = sqlx::query(
+    sqlx::query(
         "INSERT INTO events (at_ms, kind, job_id, thing, text, made_by)
          SELECT $1, 'execution', $2, thing, 'QUEUED for attempt ' || number, $4 FROM executions
          WHERE job_id = $2 AND thing IN (SELECT value FROM json_each($3)) ORDER BY thing",
@@ -70,5 +74,5 @@ async fn add_events(tx: &mut Tx<'_>, id: &str, things: &[String], by: &str) -> R
     .bind(by)
     .execute(&mut **tx)
     .await?;
-    Ok(if things.is_empty() { seq } else { done.last_insert_rowid() })
+    Ok(if things.is_empty() { seq } else { events::newest(tx).await? })
 }

@@ -2,7 +2,8 @@
 
 use sqlx::Row;
 
-use super::{Store, StoreError, int, uint};
+use super::{Store, StoreError, flag, uint, uint_opt};
+use crate::schedule;
 
 /// Which jobs a list has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub struct ListedJob {
     pub continuous: bool,
     /// Seconds since 1970.
     pub created_at_s: u64,
-    /// Last change of an execution. Seconds since 1970.
+    /// Last change of an execution, or the creation. Seconds since 1970.
     pub updated_at_s: u64,
 }
 
@@ -48,19 +49,18 @@ impl Store {
               CASE WHEN canceled <> 0 THEN 'CANCELED'
               WHEN continuous = 0 AND NOT EXISTS (SELECT 1 FROM waiting WHERE job_id = jobs.id) AND NOT EXISTS
                (SELECT 1 FROM executions WHERE job_id = jobs.id AND status IN ('IN_PROGRESS', 'QUEUED')) THEN 'COMPLETED'
-              WHEN replace(json_extract(config, '$.schedulingConfig.startTime'), 'T', ' ')
-               > strftime('%Y-%m-%d %H:%M', $2, 'unixepoch') THEN 'SCHEDULED'
+              WHEN replace(json_extract(config, '$.schedulingConfig.startTime'), 'T', ' ') > $2 THEN 'SCHEDULED'
               ELSE 'IN_PROGRESS' END AS state,
-              MAX(created_at_s, COALESCE((SELECT MAX(updated_at_s) FROM executions WHERE job_id = jobs.id), 0)) AS updated_at_s
-              FROM jobs)
+              (SELECT MAX(updated_at_s) FROM executions WHERE job_id = jobs.id) AS updated_at_s
+              FROM jobs) AS listed
              WHERE seq < $1 AND ($3 IS NULL OR state = $3) AND ($4 IS NULL OR continuous = $4)
-             AND ($5 IS NULL OR EXISTS (SELECT 1 FROM json_each(details, '$.targets') WHERE json_extract(value, '$.group') = $5))
+             AND ($5 IS NULL OR EXISTS (SELECT 1 FROM json_each(json_extract(details, '$.targets')) WHERE json_extract(value, '$.group') = $5))
              ORDER BY seq DESC LIMIT $6",
         )
         .bind(before)
-        .bind(int(now_s))
+        .bind(schedule::written(now_s))
         .bind(filter.state)
-        .bind(filter.continuous)
+        .bind(filter.continuous.map(i64::from))
         .bind(filter.group)
         .bind(limit)
         .fetch_all(&self.pool)
@@ -78,14 +78,16 @@ impl Store {
     }
 }
 
-fn listed_job(row: &sqlx::sqlite::SqliteRow) -> Result<ListedJob, StoreError> {
+fn listed_job(row: &sqlx::any::AnyRow) -> Result<ListedJob, StoreError> {
+    let created_at_s = uint(row.try_get(4)?, "created_at_s")?;
+    let updated_at_s = uint_opt(row.try_get(5)?, "updated_at_s")?;
     Ok(ListedJob {
         seq: row.try_get(0)?,
         id: row.try_get(1)?,
         state: row.try_get(2)?,
-        continuous: row.try_get(3)?,
-        created_at_s: uint(row.try_get(4)?, "created_at_s")?,
-        updated_at_s: uint(row.try_get(5)?, "updated_at_s")?,
+        continuous: flag(row, 3)?,
+        created_at_s,
+        updated_at_s: updated_at_s.unwrap_or(0).max(created_at_s),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Job templates of the AWS control API: settings in JSON under a name.
 
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::{Store, StoreError, int, uint};
 use crate::model::JobTemplate;
@@ -9,12 +9,14 @@ use crate::model::JobTemplate;
 impl Store {
     /// Stores a job template; returns false if there is one with this id, and then changes nothing.
     pub async fn add_job_template(&self, template: &JobTemplate) -> Result<bool, StoreError> {
-        let done = sqlx::query("INSERT OR IGNORE INTO job_templates (id, settings, created_at_s) VALUES ($1, $2, $3)")
-            .bind(template.id.as_str())
-            .bind(template.settings.as_str())
-            .bind(int(template.created_at_s))
-            .execute(&self.pool)
-            .await?;
+        let done = sqlx::query(
+            "INSERT INTO job_templates (id, settings, created_at_s) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        )
+        .bind(template.id.as_str())
+        .bind(template.settings.as_str())
+        .bind(int(template.created_at_s))
+        .execute(&self.pool)
+        .await?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -45,7 +47,7 @@ impl Store {
     }
 }
 
-fn template(row: &SqliteRow) -> Result<JobTemplate, StoreError> {
+fn template(row: &AnyRow) -> Result<JobTemplate, StoreError> {
     Ok(JobTemplate {
         id: row.try_get(0)?,
         settings: row.try_get(1)?,

@@ -4,7 +4,7 @@ use ota_jobs::Status;
 use sqlx::Row;
 
 use super::unreached::end_wait;
-use super::{PageNumber, Paged, Store, StoreError, Tx, events, int, uint, uint_opt};
+use super::{PageNumber, Paged, Store, StoreError, Tx, events, flag, int, uint, uint_opt};
 use crate::clock::now_ms;
 use crate::job_config::JobConfig;
 use crate::limits::JOBS_LISTED_MAX;
@@ -254,7 +254,7 @@ impl Store {
         .bind(CANCELED)
         .fetch_all(&self.pool)
         .await?;
-        let job = |row: &sqlx::sqlite::SqliteRow| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? == CANCELED_BY_FORCE));
+        let job = |row: &sqlx::any::AnyRow| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? == CANCELED_BY_FORCE));
         rows.iter().map(job).collect()
     }
 }
@@ -267,7 +267,7 @@ pub(super) async fn mark_canceled(
     text: &str,
     by: Option<&str>,
 ) -> Result<(u64, i64), StoreError> {
-    sqlx::query("UPDATE jobs SET canceled = MAX(canceled, $1) WHERE id = $2")
+    sqlx::query("UPDATE jobs SET canceled = $1 WHERE id = $2 AND canceled < $1")
         .bind(if force { CANCELED_BY_FORCE } else { CANCELED })
         .bind(id)
         .execute(&mut **tx)
@@ -280,17 +280,18 @@ pub(super) async fn mark_canceled(
 async fn insert_job(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO jobs (id, document, stream, timeout_s, canceled, created_at_s, config, continuous, details, named_stream)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, CASE WHEN $3 IS NULL AND json_valid($2) THEN json_extract($2, '$.afr_ota.streamname') END)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(job.id.as_str())
     .bind(job.document.as_str())
     .bind(job.stream.as_deref())
     .bind(job.timeout_s.map(int))
-    .bind(job.canceled)
+    .bind(i64::from(job.canceled))
     .bind(int(job.created_at_s))
     .bind(serde_json::to_string(&job.config).expect("numbers and texts"))
-    .bind(job.continuous)
+    .bind(i64::from(job.continuous))
     .bind(serde_json::to_string(&job.details).expect("numbers and texts"))
+    .bind(named_stream(job))
     .execute(&mut **tx)
     .await
     .map_err(|error| match &error {
@@ -298,6 +299,12 @@ async fn insert_job(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
         _ => error.into(),
     })?;
     Ok(())
+}
+
+/// The stream that a custom document names.
+fn named_stream(job: &Job) -> Option<String> {
+    let document = job.stream.is_none().then(|| serde_json::from_str::<serde_json::Value>(&job.document).ok())??;
+    document["afr_ota"]["streamname"].as_str().map(str::to_owned)
 }
 
 /// Makes a new job a release; the one that it takes back is marked.
@@ -316,22 +323,24 @@ async fn insert_release(tx: &mut Tx<'_>, job_id: &str, plan: &ReleasePlan) -> Re
     Ok(())
 }
 
-// One statement per table, independent of the number of things: SQLite splits the JSON array, in its order. Pinned things
-// get no execution.
+// One statement per table, independent of the number of things: the database splits the JSON array, in its order. `WHERE true`
+// ends the list of tables: SQLite would take `ON CONFLICT` for the condition of a join. Pinned things get no execution.
 
 pub(super) async fn insert_things(tx: &mut Tx<'_>, things: &[String], now_s: u64) -> Result<(), StoreError> {
-    sqlx::query("INSERT OR IGNORE INTO things (name, created_at_s) SELECT value, $2 FROM json_each($1)")
-        .bind(serde_json::json!(things).to_string())
-        .bind(int(now_s))
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "INSERT INTO things (name, created_at_s) SELECT value, $2 FROM json_each($1) WHERE true ON CONFLICT DO NOTHING",
+    )
+    .bind(serde_json::json!(things).to_string())
+    .bind(int(now_s))
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
 /// Gives things that join these groups the job.
 pub(super) async fn add_groups(tx: &mut Tx<'_>, job_id: &str, groups: &[String]) -> Result<(), StoreError> {
     for group in groups {
-        sqlx::query("INSERT OR IGNORE INTO job_groups (group_name, job_id) VALUES ($1, $2)")
+        sqlx::query("INSERT INTO job_groups (group_name, job_id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
             .bind(group.as_str())
             .bind(job_id)
             .execute(&mut **tx)
@@ -347,7 +356,7 @@ async fn insert_waiting(tx: &mut Tx<'_>, created: &NewJobRecord<'_>) -> Result<(
     sqlx::query("INSERT INTO waiting (job_id, position, thing, due) SELECT $1, key, value, $3 FROM json_each($2)")
         .bind(job.id.as_str())
         .bind(serde_json::json!(things).to_string())
-        .bind(due)
+        .bind(i64::from(due))
         .execute(&mut **tx)
         .await?;
     Ok(())
@@ -357,7 +366,7 @@ async fn insert_waiting(tx: &mut Tx<'_>, created: &NewJobRecord<'_>) -> Result<(
 pub(super) async fn add_waiting(tx: &mut Tx<'_>, job_id: &str, things: &[String]) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO waiting (job_id, position, thing) SELECT $1, key + next, value FROM json_each($2),
-         (SELECT COALESCE(MAX(position) + 1, 0) AS next FROM waiting WHERE job_id = $1)",
+         (SELECT COALESCE(MAX(position) + 1, 0) AS next FROM waiting WHERE job_id = $1) AS behind",
     )
     .bind(job_id)
     .bind(serde_json::json!(things).to_string())
@@ -408,7 +417,7 @@ pub(super) async fn insert_executions(
     .bind(&list)
     .execute(&mut **tx)
     .await?;
-    let done = sqlx::query(
+    sqlx::query(
         "INSERT INTO events (at_ms, kind, job_id, thing, text)
          SELECT $1, 'execution', $2, value,
          CASE WHEN value IN (SELECT name FROM things WHERE pinned_at_s IS NOT NULL)
@@ -419,10 +428,10 @@ pub(super) async fn insert_executions(
     .bind(&list)
     .execute(&mut **tx)
     .await?;
-    Ok(done.last_insert_rowid())
+    events::newest(tx).await
 }
 
-fn job(row: &sqlx::sqlite::SqliteRow) -> Result<Job, StoreError> {
+fn job(row: &sqlx::any::AnyRow) -> Result<Job, StoreError> {
     Ok(Job {
         id: row.try_get(0)?,
         document: row.try_get(1)?,
@@ -432,8 +441,8 @@ fn job(row: &sqlx::sqlite::SqliteRow) -> Result<Job, StoreError> {
         canceled_by_force: row.try_get::<i64, _>(4)? == CANCELED_BY_FORCE,
         created_at_s: uint(row.try_get(5)?, "created_at_s")?,
         config: config(row.try_get(6)?)?,
-        continuous: row.try_get(7)?,
-        paused: row.try_get(9)?,
+        continuous: flag(row, 7)?,
+        paused: flag(row, 9)?,
         details: serde_json::from_str(row.try_get(8)?).map_err(|_| StoreError::Damaged { column: "details" })?,
     })
 }
@@ -442,12 +451,12 @@ fn config(text: &str) -> Result<JobConfig, StoreError> {
     serde_json::from_str(text).map_err(|_| StoreError::Damaged { column: "config" })
 }
 
-fn add_row(jobs: &mut Vec<JobSummary>, row: &sqlx::sqlite::SqliteRow) -> Result<(), StoreError> {
+fn add_row(jobs: &mut Vec<JobSummary>, row: &sqlx::any::AnyRow) -> Result<(), StoreError> {
     let id: String = row.try_get(0)?;
     if jobs.last().is_none_or(|last| last.id != id) {
         let created_at_s = uint(row.try_get(2)?, "created_at_s")?;
         let waiting = uint(row.try_get(5)?, "waiting")?;
-        let (canceled, continuous, paused) = (row.try_get(1)?, row.try_get(6)?, row.try_get(8)?);
+        let (canceled, continuous, paused) = (flag(row, 1)?, flag(row, 6)?, flag(row, 8)?);
         let (config, counts) = (config(row.try_get(7)?)?, Vec::new());
         jobs.push(JobSummary { id, canceled, continuous, paused, config, created_at_s, counts, waiting });
     }

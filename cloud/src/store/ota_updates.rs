@@ -1,7 +1,7 @@
 //! OTA updates of the AWS control API: each is a job, and the JSON of the request that created it.
 
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::{Store, StoreError, int, uint};
 use crate::model::OtaUpdate;
@@ -13,7 +13,7 @@ impl Store {
         let done = sqlx::query(
             "INSERT INTO ota_updates (id, job_id, request, created_at_s) VALUES ($1, $2, $3, $4)
              ON CONFLICT (id) DO UPDATE SET job_id = $2, request = $3, created_at_s = $4
-             WHERE job_id NOT IN (SELECT id FROM jobs)",
+             WHERE ota_updates.job_id NOT IN (SELECT id FROM jobs)",
         )
         .bind(update.id.as_str())
         .bind(update.job_id.as_str())
@@ -51,7 +51,7 @@ impl Store {
     }
 }
 
-fn update(row: &SqliteRow) -> Result<OtaUpdate, StoreError> {
+fn update(row: &AnyRow) -> Result<OtaUpdate, StoreError> {
     Ok(OtaUpdate {
         id: row.try_get(0)?,
         job_id: row.try_get(1)?,

@@ -5,7 +5,7 @@ use ota_jobs::Status;
 use super::{Store, StoreError, uint};
 
 /// Size of what is written: it needs pages of its own. Unit: bytes.
-const BYTES: i64 = 8192;
+const BYTES: usize = 8192;
 
 impl Store {
     /// Writes to the database, and removes it again.
@@ -13,7 +13,7 @@ impl Store {
     /// Errors: why nothing can be written now: `Full`, `Locked` and others.
     pub async fn probe(&self) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
-        sqlx::query("INSERT INTO probes (content) VALUES (zeroblob($1))").bind(BYTES).execute(&mut *tx).await?;
+        sqlx::query("INSERT INTO probes (content) VALUES ($1)").bind(vec![0; BYTES]).execute(&mut *tx).await?;
         sqlx::query("DELETE FROM probes").execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::{Store, StoreError, events, int, uint};
 use crate::model::{AuditNote, Group, Thing};
@@ -46,7 +46,8 @@ impl Store {
     ) -> Result<Vec<Thing>, StoreError> {
         let rows = sqlx::query(
             "SELECT name, attributes, version FROM things WHERE name > $1
-             AND ($2 IS NULL OR EXISTS (SELECT 1 FROM json_each(attributes) WHERE key = $2 AND ($3 IS NULL OR value = $3)))
+             AND ($2 IS NULL OR EXISTS
+              (SELECT 1 FROM json_each(attributes, '$') WHERE key = $2 AND ($3 IS NULL OR value = $3)))
              ORDER BY name LIMIT $4",
         )
         .bind(after)
@@ -62,7 +63,7 @@ impl Store {
     pub async fn create_thing(&self, created: &Thing, by: &str, now_s: u64) -> Result<bool, StoreError> {
         let mut tx = self.pool.begin().await?;
         let done = sqlx::query(
-            "INSERT OR IGNORE INTO things (name, created_at_s, attributes, version) VALUES ($1, $2, $3, $4)",
+            "INSERT INTO things (name, created_at_s, attributes, version) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
         )
         .bind(created.name.as_str())
         .bind(int(now_s))
@@ -123,7 +124,7 @@ impl Store {
             .bind(name)
             .fetch_optional(&self.pool)
             .await?;
-        let group = |row: SqliteRow| {
+        let group = |row: AnyRow| {
             let created_at_s = uint(row.try_get(2)?, "created_at_s")?;
             Ok(Group { name: row.try_get(0)?, description: row.try_get(1)?, created_at_s })
         };
@@ -133,12 +134,14 @@ impl Store {
     /// Creates a group; returns false if it exists, and then changes nothing. `by`: the account or token that does it.
     pub async fn create_group_with(&self, group: &Group, by: &str) -> Result<bool, StoreError> {
         let mut tx = self.pool.begin().await?;
-        let done = sqlx::query("INSERT OR IGNORE INTO groups (name, description, created_at_s) VALUES ($1, $2, $3)")
-            .bind(group.name.as_str())
-            .bind(group.description.as_deref())
-            .bind(int(group.created_at_s))
-            .execute(&mut *tx)
-            .await?;
+        let done = sqlx::query(
+            "INSERT INTO groups (name, description, created_at_s) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        )
+        .bind(group.name.as_str())
+        .bind(group.description.as_deref())
+        .bind(int(group.created_at_s))
+        .execute(&mut *tx)
+        .await?;
         if done.rows_affected() == 0 {
             return Ok(false);
         }
@@ -186,7 +189,7 @@ fn json(attributes: &BTreeMap<String, String>) -> String {
     serde_json::to_string(attributes).expect("texts")
 }
 
-fn thing(row: &SqliteRow) -> Result<Thing, StoreError> {
+fn thing(row: &AnyRow) -> Result<Thing, StoreError> {
     let attributes: String = row.try_get(1)?;
     Ok(Thing {
         name: row.try_get(0)?,

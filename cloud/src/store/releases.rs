@@ -1,10 +1,10 @@
 //! Releases: the jobs that are one, the things that get theirs with their next session, and halts.
 
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::jobs::{insert_executions, mark_canceled, pass_over_pinned};
-use super::{PageNumber, Paged, Store, StoreError};
+use super::{PageNumber, Paged, Store, StoreError, flag};
 use crate::limits::RELEASES_LISTED_MAX;
 use crate::release_plan::{Mode, ReleasePlan};
 
@@ -84,12 +84,13 @@ impl Store {
 
     /// With each job, whether the thing is pinned.
     async fn due(&self, thing: &str) -> Result<Vec<(String, bool)>, StoreError> {
-        let due = sqlx::query_as(
-            "SELECT w.job_id, EXISTS (SELECT 1 FROM things WHERE name = $1 AND pinned_at_s IS NOT NULL)
+        let due = sqlx::query(
+            "SELECT w.job_id, (SELECT COUNT(*) FROM things WHERE name = $1 AND pinned_at_s IS NOT NULL)
              FROM waiting w JOIN jobs j ON j.id = w.job_id WHERE w.thing = $1 AND w.due = 1
              AND NOT EXISTS (SELECT 1 FROM reports WHERE thing = $1 AND available = 0) ORDER BY j.seq",
         );
-        Ok(due.bind(thing).fetch_all(&self.pool).await?)
+        let rows = due.bind(thing).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, flag(row, 1)?))).collect()
     }
 
     /// Creates the executions of those of `jobs` that a thing may get with this session; returns their jobs, oldest first. A thing
@@ -114,13 +115,13 @@ impl Store {
     }
 }
 
-fn release(row: &SqliteRow) -> Result<ReleaseRecord, StoreError> {
+fn release(row: &AnyRow) -> Result<ReleaseRecord, StoreError> {
     let mode = Mode::parse(row.try_get(1)?).ok_or(StoreError::Damaged { column: "mode" })?;
     let halt = serde_json::from_str(row.try_get(2)?).map_err(|_| StoreError::Damaged { column: "halt" })?;
     Ok(ReleaseRecord {
         id: row.try_get(0)?,
         plan: ReleasePlan { mode, halt, reverts: row.try_get(4)? },
         halted: row.try_get(3)?,
-        is_reverted: row.try_get(5)?,
+        is_reverted: flag(row, 5)?,
     })
 }

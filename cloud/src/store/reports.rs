@@ -1,10 +1,10 @@
 //! Devices: their last reports, and the hardware that a person set.
 
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::jobs::insert_things;
-use super::{PageNumber, Paged, Store, StoreError, Tx, events, int, uint};
+use super::{PageNumber, Paged, Store, StoreError, Tx, events, flag, int, uint};
 use crate::device::{Device, DeviceReport};
 use crate::limits::REPORTS_MAX;
 use crate::model::AuditNote;
@@ -13,7 +13,7 @@ use crate::model::AuditNote;
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT t.name, t.pinned_at_s IS NOT NULL, t.hardware, r.available, r.reason, r.hardware, r.version, ",
+            "SELECT t.name, t.pinned_at_s, t.hardware, r.available, r.reason, r.hardware, r.version, ",
             "r.system_version, r.security_counter, r.at_s FROM things t LEFT JOIN reports r ON r.thing = t.name ",
             $rest
         )
@@ -89,7 +89,7 @@ enum Saved {
 
 async fn save(tx: &mut Tx<'_>, thing: &str, report: &DeviceReport) -> Result<Saved, StoreError> {
     let find = sqlx::query("SELECT available FROM reports WHERE thing = $1").bind(thing);
-    let before: Option<bool> = find.fetch_optional(&mut **tx).await?.map(|row| row.try_get(0)).transpose()?;
+    let before = find.fetch_optional(&mut **tx).await?.map(|row| flag(&row, 0)).transpose()?;
     if before.is_none() {
         let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM reports").fetch_one(&mut **tx).await?;
         if count >= REPORTS_MAX {
@@ -98,11 +98,12 @@ async fn save(tx: &mut Tx<'_>, thing: &str, report: &DeviceReport) -> Result<Sav
         insert_things(tx, &[thing.to_owned()], report.at_s).await?;
     }
     sqlx::query(
-        "INSERT OR REPLACE INTO reports (thing, available, reason, hardware, version, system_version, security_counter, at_s)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO reports (thing, available, reason, hardware, version, system_version, security_counter, at_s)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (thing) DO UPDATE SET available = $2, reason = $3,
+         hardware = $4, version = $5, system_version = $6, security_counter = $7, at_s = $8",
     )
     .bind(thing)
-    .bind(report.available)
+    .bind(i64::from(report.available))
     .bind(report.reason.as_deref())
     .bind(report.hardware.as_deref())
     .bind(report.version.as_deref())
@@ -114,17 +115,15 @@ async fn save(tx: &mut Tx<'_>, thing: &str, report: &DeviceReport) -> Result<Sav
     Ok(if before == Some(false) && report.available { Saved::AvailableAgain } else { Saved::Other })
 }
 
-fn device(row: &SqliteRow) -> Result<Device, StoreError> {
-    let available: Option<bool> = row.try_get(3)?;
-    let report = match available {
-        Some(available) => Some(report(row, available)?),
-        None => None,
-    };
-    let (thing, pinned, set_hardware) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+fn device(row: &AnyRow) -> Result<Device, StoreError> {
+    let available: Option<i64> = row.try_get(3)?;
+    let report = available.map(|available| report(row, available != 0)).transpose()?;
+    let pinned = row.try_get::<Option<i64>, _>(1)?.is_some();
+    let (thing, set_hardware) = (row.try_get(0)?, row.try_get(2)?);
     Ok(Device { thing, pinned, set_hardware, report, ..Device::default() })
 }
 
-fn report(row: &SqliteRow, available: bool) -> Result<DeviceReport, StoreError> {
+fn report(row: &AnyRow, available: bool) -> Result<DeviceReport, StoreError> {
     let counter: Option<i64> = row.try_get(8)?;
     let counter = counter.map(u32::try_from).transpose();
     Ok(DeviceReport {

@@ -2,7 +2,7 @@
 
 use sqlx::Row;
 
-use super::{Store, StoreError, int, uint};
+use super::{Store, StoreError, flag, int, uint};
 use crate::limits::EARLIER_JOBS_MAX;
 use crate::model::Image;
 
@@ -25,18 +25,19 @@ impl Store {
     pub async fn reached(&self, job_id: &str) -> Result<Vec<Reached>, StoreError> {
         let rows = sqlx::query(
             "SELECT thing, job_id, is_later FROM (
-             SELECT a.thing, e.job_id, (e.queued_at_s, e.seq) > (a.queued_at_s, a.seq) AS is_later, e.queued_at_s, e.seq,
+             SELECT a.thing, e.job_id, CASE WHEN (e.queued_at_s, e.seq) > (a.queued_at_s, a.seq) THEN 1 ELSE 0 END AS is_later,
+              e.queued_at_s, e.seq,
               ROW_NUMBER() OVER (PARTITION BY a.thing, (e.queued_at_s, e.seq) > (a.queued_at_s, a.seq)
                ORDER BY e.queued_at_s DESC, e.seq DESC) AS place
              FROM executions a LEFT JOIN executions e ON e.thing = a.thing AND e.status = 'SUCCEEDED' AND e.seq <> a.seq
-              AND e.job_id NOT IN (SELECT job_id FROM releases WHERE reverted)
+              AND e.job_id NOT IN (SELECT job_id FROM releases WHERE reverted = 1)
               AND e.job_id IN (SELECT id FROM jobs WHERE stream IS NOT NULL)
              WHERE a.job_id = $1 AND (a.status IN ('SUCCEEDED', 'TIMED_OUT', 'IN_PROGRESS')
               OR a.status = 'CANCELED' AND (a.started_at_s IS NOT NULL OR a.number > 1))
              AND a.thing NOT IN (SELECT e.thing FROM executions e JOIN releases r ON r.job_id = e.job_id AND r.reverts = $1
               WHERE e.status IN ('QUEUED', 'IN_PROGRESS', 'SUCCEEDED')
               UNION ALL SELECT w.thing FROM waiting w JOIN releases r ON r.job_id = w.job_id AND r.reverts = $1)
-             ) WHERE place <= $2 ORDER BY thing, queued_at_s DESC, seq DESC",
+             ) AS ranked WHERE place <= $2 ORDER BY thing, queued_at_s DESC, seq DESC",
         )
         .bind(job_id)
         .bind(int(EARLIER_JOBS_MAX))
@@ -48,9 +49,9 @@ impl Store {
             if reached.last().is_none_or(|last| last.thing != thing) {
                 reached.push(Reached { thing, later: Vec::new(), earlier: Vec::new() });
             }
-            let (other, is_later): (Option<String>, Option<bool>) = (row.try_get(1)?, row.try_get(2)?);
+            let (other, is_later): (Option<String>, bool) = (row.try_get(1)?, flag(row, 2)?);
             if let (Some(other), Some(last)) = (other, reached.last_mut()) {
-                if is_later == Some(true) { last.later.push(other) } else { last.earlier.push(other) }
+                if is_later { last.later.push(other) } else { last.earlier.push(other) }
             }
         }
         Ok(reached)
@@ -66,7 +67,7 @@ impl Store {
         .bind(job_id)
         .fetch_all(&self.pool)
         .await?;
-        let file = |row: &sqlx::sqlite::SqliteRow| {
+        let file = |row: &sqlx::any::AnyRow| {
             let file_id = u32::try_from(uint(row.try_get(5)?, "file_id")?);
             let file_id = file_id.map_err(|_| StoreError::Damaged { column: "file_id" })?;
             Ok((file_id, super::images::image(row)?))

@@ -1,7 +1,7 @@
 //! Streams that were created apart from a job: names, and files that are objects of the S3 API.
 
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 
 use super::{Store, StoreError, int, uint};
 use crate::model::{AuditNote, ObjectName, Stream, StreamObject};
@@ -12,7 +12,7 @@ impl Store {
     pub async fn create_stream(&self, stream: &Stream, files: &[StreamObject], by: &str) -> Result<bool, StoreError> {
         let mut tx = self.pool.begin().await?;
         let done = sqlx::query(
-            "INSERT OR IGNORE INTO streams (id, description, role_arn, created_at_s) VALUES ($1, $2, $3, $4)",
+            "INSERT INTO streams (id, description, role_arn, created_at_s) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
         )
         .bind(stream.id.as_str())
         .bind(stream.description.as_deref())
@@ -55,7 +55,7 @@ impl Store {
                 .bind(id)
                 .fetch_all(&self.pool)
                 .await?;
-        let object = |row: &SqliteRow| {
+        let object = |row: &AnyRow| {
             let file_id = u8::try_from(row.try_get::<i64, _>(0)?);
             Ok(StreamObject {
                 file_id: file_id.map_err(|_| StoreError::Damaged { column: "file_id" })?,
@@ -96,7 +96,7 @@ fn note(id: &str, text: &str, by: &str) -> AuditNote {
     AuditNote::new("stream", format!("{id}: {text}")).by(by)
 }
 
-fn stream(row: &SqliteRow) -> Result<Stream, StoreError> {
+fn stream(row: &AnyRow) -> Result<Stream, StoreError> {
     Ok(Stream {
         id: row.try_get(0)?,
         description: row.try_get(1)?,

@@ -7,14 +7,16 @@ use super::{PageNumber, Paged, Store, StoreError};
 impl Store {
     /// Returns a page of the names of things that contain `part`, sorted; an empty part is in each name.
     pub async fn things_page(&self, part: &str, page: PageNumber) -> Result<Paged<String>, StoreError> {
-        let rows =
-            sqlx::query("SELECT name FROM things WHERE name LIKE $1 ESCAPE '\\' ORDER BY name LIMIT $2 OFFSET $3")
-                .bind(containing(part))
-                .bind(PageNumber::limit())
-                .bind(page.offset())
-                .fetch_all(&self.pool)
-                .await?;
-        Ok(Paged::new(names(&rows)?))
+        let rows = sqlx::query(
+            "SELECT name FROM things WHERE instr(lower(name), lower($1)) > 0 ORDER BY name LIMIT $2 OFFSET $3",
+        )
+        .bind(part)
+        .bind(PageNumber::limit())
+        .bind(page.offset())
+        .fetch_all(&self.pool)
+        .await?;
+        let names = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        Ok(Paged::new(names))
     }
 
     /// Whether the store has this thing: it has a job, is in a group, or was pinned.
@@ -25,42 +27,38 @@ impl Store {
 
     /// Returns the first page of those of `names` that the store does not have and that contain `part`, sorted.
     pub async fn things_without_job(&self, names: &[String], part: &str) -> Result<Paged<String>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT value FROM json_each($1) WHERE value NOT IN (SELECT name FROM things)
-             AND value LIKE $2 ESCAPE '\\' ORDER BY value LIMIT $3",
-        )
-        .bind(serde_json::json!(names).to_string())
-        .bind(containing(part))
-        .bind(PageNumber::limit())
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(Paged::new(self::names(&rows)?))
+        let part = part.to_ascii_lowercase();
+        let mut missing = self.missing_things(names).await?;
+        missing.retain(|name| name.to_ascii_lowercase().contains(&part));
+        missing.sort_unstable();
+        Ok(Paged::new(missing))
     }
-}
-
-fn names(rows: &[sqlx::sqlite::SqliteRow]) -> Result<Vec<String>, StoreError> {
-    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
-}
-
-/// The pattern of `LIKE` for texts that contain `part`, whose own wildcards are escaped.
-fn containing(part: &str) -> String {
-    let mut pattern = String::from("%");
-    for char in part.chars() {
-        if matches!(char, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(char);
-    }
-    pattern.push('%');
-    pattern
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::DATABASE_BYTES_MAX;
+    use crate::testing::TempDir;
 
-    #[test]
-    fn a_wildcard_in_a_name_is_a_character() {
-        assert_eq!(containing("a_b%\\"), "%a\\_b\\%\\\\%");
+    #[tokio::test]
+    async fn a_part_of_a_name_is_found_in_either_case_and_a_wildcard_is_a_character() {
+        let dir = TempDir::new();
+        let store = Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap();
+        let names = ["a_b", "axb", "Lamp-10%", "lamp-2"].map(str::to_owned);
+        for part in ["", "a_b", "AMP", "%", "\\", "lamp-2"] {
+            let expected: Vec<&String> =
+                names.iter().filter(|name| name.to_lowercase().contains(&part.to_lowercase())).collect();
+            let without = store.things_without_job(&names, part).await.unwrap().rows;
+            assert_eq!(without.len(), expected.len(), "{part}");
+        }
+        store.create_group("all", "ann", 1).await.unwrap();
+        store.add_members("all", &names, "ann", 1).await.unwrap();
+        let page = async |part: &str| store.things_page(part, PageNumber::FIRST).await.unwrap().rows;
+        assert_eq!(page("").await, ["Lamp-10%", "a_b", "axb", "lamp-2"], "by their bytes");
+        assert_eq!(page("a_b").await, ["a_b"]);
+        assert_eq!(page("%").await, ["Lamp-10%"]);
+        assert_eq!(page("AMP").await, ["Lamp-10%", "lamp-2"]);
+        assert_eq!(store.things_without_job(&names, "").await.unwrap().rows, [""; 0]);
     }
 }

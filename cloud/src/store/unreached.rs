@@ -9,7 +9,7 @@ macro_rules! unreached {
             "SELECT ",
             $columns,
             " FROM (SELECT thing FROM unreached WHERE job_id = $1 UNION ALL SELECT thing FROM executions
-              WHERE job_id = $1 AND status = 'CANCELED' AND started_at_s IS NULL AND number = 1)",
+              WHERE job_id = $1 AND status = 'CANCELED' AND started_at_s IS NULL AND number = 1) AS missed",
             $rest
         )
     };
@@ -32,7 +32,7 @@ impl Store {
 
 /// Ends the wait of all things of a job: they get no execution, and are not reached. Returns their number.
 pub(super) async fn end_wait(tx: &mut Tx<'_>, job_id: &str) -> Result<u64, StoreError> {
-    let keep = "INSERT OR IGNORE INTO unreached (job_id, thing) SELECT job_id, thing FROM waiting WHERE job_id = $1";
+    let keep = "INSERT INTO unreached (job_id, thing) SELECT job_id, thing FROM waiting WHERE job_id = $1 ON CONFLICT DO NOTHING";
     sqlx::query(keep).bind(job_id).execute(&mut **tx).await?;
     let done = sqlx::query("DELETE FROM waiting WHERE job_id = $1").bind(job_id).execute(&mut **tx).await?;
     Ok(done.rows_affected())
