@@ -60,6 +60,15 @@ pub const SIGNATURE_TEXT_BYTES_MAX: usize = 1024;
 /// Default limit of the database. Unit: bytes.
 pub const DATABASE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 
+/// How long a query waits for the connection to a PostgreSQL database, which may have to be made again.
+pub const DATABASE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Interval in which an instance looks whether it is the one that serves.
+pub const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Size of the pieces in which an image is stored in a PostgreSQL database. Unit: bytes.
+pub const IMAGE_PIECE_BYTES: usize = 256 * 1024;
+
 /// Maximum number of queued job requests; further ones are rejected with `RequestThrottled`.
 pub const JOB_REQUESTS_QUEUED_MAX: usize = 1024;
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use sqlx::postgres::PgDatabaseError;
+
 /// SQLite's primary result codes, <https://www.sqlite.org/rescode.html>.
 mod sqlite {
     pub const BUSY: i64 = 5;
@@ -10,6 +12,16 @@ mod sqlite {
     /// A full disk or a reached page limit.
     pub const FULL: i64 = 13;
     pub const NOT_A_DATABASE: i64 = 26;
+}
+
+/// PostgreSQL's error codes, <https://www.postgresql.org/docs/15/errcodes-appendix.html>.
+mod postgres {
+    pub const DISK_FULL: &str = "53100";
+    pub const TOO_MANY_CONNECTIONS: &str = "53300";
+    /// U+0000, in a text and in JSON.
+    pub const UNSTORABLE: [&str; 2] = ["22021", "22P05"];
+    /// The classes of a lost connection, and of a server that starts or stops.
+    pub const UNAVAILABLE: [&str; 2] = ["08", "57P"];
 }
 
 /// Errors of the store.
@@ -50,7 +62,14 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
-    /// Another error of SQLite.
+    /// The database cannot be reached, or does not answer.
+    Unavailable {
+        /// What the attempt ended with.
+        why: String,
+    },
+    /// A text has the character U+0000, which PostgreSQL does not store; nothing was changed.
+    Unstorable,
+    /// Another error of the database.
     Database(sqlx::Error),
     /// I/O error of a file in the data directory.
     Io(std::io::Error),
@@ -74,6 +93,8 @@ impl std::fmt::Display for StoreError {
             Self::NotASecret { path } => {
                 write!(f, "{} is damaged: restore it, or remove it to get a new secret", path.display())
             }
+            Self::Unavailable { why } => write!(f, "the database is not available: {why}"),
+            Self::Unstorable => f.write_str("a text has the character U+0000, which the database does not store"),
             Self::Database(error) => write!(f, "database: {error}"),
             Self::Io(error) => write!(f, "file: {error}"),
         }
@@ -82,17 +103,46 @@ impl std::fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
+impl StoreError {
+    pub(super) fn unavailable(why: impl ToString) -> Self {
+        Self::Unavailable { why: why.to_string() }
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|e| e.code());
-        let code = code.and_then(|c| c.parse::<i64>().ok());
-        // The low byte of an extended result code is the primary one.
-        match code.map(|code| code & 0xFF) {
-            Some(sqlite::FULL) => Self::Full,
-            Some(sqlite::BUSY | sqlite::LOCKED) => Self::Locked,
-            Some(sqlite::CORRUPT | sqlite::NOT_A_DATABASE) => Self::Corrupt { found: error.to_string() },
+        match &error {
+            sqlx::Error::Io(why) => Self::unavailable(why),
+            sqlx::Error::Protocol(why) => Self::unavailable(why),
+            sqlx::Error::Tls(why) => Self::unavailable(why),
+            sqlx::Error::PoolTimedOut => Self::unavailable("no answer"),
+            sqlx::Error::Database(found) => match found.try_downcast_ref::<PgDatabaseError>() {
+                Some(found) => of_postgres(found).unwrap_or(Self::Database(error)),
+                None => of_sqlite(found.code().as_deref(), &error).unwrap_or(Self::Database(error)),
+            },
             _ => Self::Database(error),
         }
+    }
+}
+
+fn of_postgres(found: &PgDatabaseError) -> Option<StoreError> {
+    let (code, text) = (found.code(), found.message());
+    match code {
+        postgres::DISK_FULL => Some(StoreError::Full),
+        postgres::TOO_MANY_CONNECTIONS => Some(StoreError::unavailable(text)),
+        _ if postgres::UNSTORABLE.contains(&code) => Some(StoreError::Unstorable),
+        _ if postgres::UNAVAILABLE.iter().any(|class| code.starts_with(class)) => Some(StoreError::unavailable(text)),
+        _ => None,
+    }
+}
+
+fn of_sqlite(code: Option<&str>, error: &sqlx::Error) -> Option<StoreError> {
+    // The low byte of an extended result code is the primary one.
+    match code?.parse::<i64>().ok()? & 0xFF {
+        sqlite::FULL => Some(StoreError::Full),
+        sqlite::BUSY | sqlite::LOCKED => Some(StoreError::Locked),
+        sqlite::CORRUPT | sqlite::NOT_A_DATABASE => Some(StoreError::Corrupt { found: error.to_string() }),
+        _ => None,
     }
 }
 

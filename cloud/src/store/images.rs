@@ -162,8 +162,7 @@ fn stream_file(row: &sqlx::any::AnyRow) -> Result<StreamFile, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::DATABASE_BYTES_MAX;
-    use crate::testing::TempDir;
+    use crate::testing::on_each_database;
 
     /// What may use an image beside a job, in the order in which it comes to be, and what the refusal names.
     const USES: [(&str, &str); 3] = [
@@ -182,19 +181,20 @@ mod tests {
 
     #[tokio::test]
     async fn an_image_stays_while_an_object_a_stream_or_a_template_uses_it() {
-        let dir = TempDir::new();
-        let store = Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap();
-        let name = || "id-1".to_owned();
-        let image = Image { id: name(), name: name(), size_bytes: 1, sha256: String::new(), signature: None };
-        store.add_image(&image, "ann").await.unwrap();
-        for (change, user) in USES {
-            sqlx::raw_sql(change).execute(&store.pool).await.unwrap();
-            assert_eq!(store.delete_image("id-1", "ann").await.unwrap(), Removal::UsedBy(user.to_owned()));
-            assert!(store.unused_images(u64::MAX >> 1).await.unwrap().is_empty(), "{user}");
-        }
-        sqlx::raw_sql("DELETE FROM job_templates").execute(&store.pool).await.unwrap();
-        assert_eq!(store.unused_images(u64::MAX >> 1).await.unwrap(), ["id-1"]);
-        assert_eq!(store.delete_image("id-1", "ann").await.unwrap(), Removal::Done);
-        assert_eq!(store.delete_image("id-1", "ann").await.unwrap(), Removal::Unknown);
+        on_each_database(async |store| {
+            let name = || "id-1".to_owned();
+            let image = Image { id: name(), name: name(), size_bytes: 1, sha256: String::new(), signature: None };
+            store.add_image(&image, "ann").await.unwrap();
+            for (change, user) in USES {
+                sqlx::raw_sql(change).execute(&store.pool).await.unwrap();
+                assert_eq!(store.delete_image("id-1", "ann").await.unwrap(), Removal::UsedBy(user.to_owned()));
+                assert!(store.unused_images(u64::MAX >> 1).await.unwrap().is_empty(), "{user}");
+            }
+            sqlx::raw_sql("DELETE FROM job_templates").execute(&store.pool).await.unwrap();
+            assert_eq!(store.unused_images(u64::MAX >> 1).await.unwrap(), ["id-1"]);
+            assert_eq!(store.delete_image("id-1", "ann").await.unwrap(), Removal::Done);
+            assert_eq!(store.delete_image("id-1", "ann").await.unwrap(), Removal::Unknown);
+        })
+        .await;
     }
 }

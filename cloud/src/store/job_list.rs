@@ -96,11 +96,10 @@ mod tests {
     use super::*;
     use crate::api::JobRow;
     use crate::job_config::{JobConfig, RolloutConfig};
-    use crate::limits::DATABASE_BYTES_MAX;
     use crate::model::{Job, JobDetails};
     use crate::schedule::ScheduleConfig;
     use crate::store::NewJobRecord;
-    use crate::testing::TempDir;
+    use crate::testing::on_each_database;
 
     /// 2023-11-14 22:13:20 UTC.
     const NOW_S: u64 = 1_700_000_000;
@@ -123,40 +122,42 @@ mod tests {
 
     #[tokio::test]
     async fn the_states_of_a_list_are_those_of_each_job() {
-        let dir = TempDir::new();
-        let store = Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap();
-        let begin = |text: &str| {
-            let schedule = ScheduleConfig { start_time: Some(text.to_owned()), ..ScheduleConfig::default() };
-            JobConfig { schedule: Some(schedule), ..JobConfig::default() }
-        };
-        let rate = JobConfig { rollout: Some(RolloutConfig::constant(1)), ..JobConfig::default() };
-        let (lamp, none) = (["lamp".to_owned()], []);
-        for (job, things) in [
-            (job("queued", JobConfig::default(), false), &lamp[..]),
-            (job("waiting", rate, false), &lamp),
-            (job("ended", JobConfig::default(), false), &none),
-            (job("open", JobConfig::default(), true), &none),
-            (job("later", begin("2023-11-14T22:14"), false), &lamp),
-            (job("begun", begin("2023-11-14 22:13"), false), &lamp),
-            (job("canceled", begin("2023-11-15 22:14"), true), &lamp),
-        ] {
-            store
-                .create_job(&NewJobRecord { job: &job, things, files: &[], groups: &[], by: "test", release: None })
-                .await
-                .unwrap();
-        }
-        store.mark_canceled("canceled", false, "cancelled", None).await.unwrap();
+        on_each_database(async |store| {
+            let begin = |text: &str| {
+                let schedule = ScheduleConfig { start_time: Some(text.to_owned()), ..ScheduleConfig::default() };
+                JobConfig { schedule: Some(schedule), ..JobConfig::default() }
+            };
+            let rate = JobConfig { rollout: Some(RolloutConfig::constant(1)), ..JobConfig::default() };
+            let (lamp, none) = (["lamp".to_owned()], []);
+            for (job, things) in [
+                (job("queued", JobConfig::default(), false), &lamp[..]),
+                (job("waiting", rate, false), &lamp),
+                (job("ended", JobConfig::default(), false), &none),
+                (job("open", JobConfig::default(), true), &none),
+                (job("later", begin("2023-11-14T22:14"), false), &lamp),
+                (job("begun", begin("2023-11-14 22:13"), false), &lamp),
+                (job("canceled", begin("2023-11-15 22:14"), true), &lamp),
+            ] {
+                store
+                    .create_job(&NewJobRecord { job: &job, things, files: &[], groups: &[], by: "test", release: None })
+                    .await
+                    .unwrap();
+            }
+            store.mark_canceled("canceled", false, "cancelled", None).await.unwrap();
 
-        let listed = store.listed_jobs(JobFilter::default(), i64::MAX, 100, NOW_S).await.unwrap();
-        let states: Vec<(&str, &str)> = listed.iter().map(|job| (job.id.as_str(), job.state.as_str())).collect();
-        let of_each: Vec<JobRow> = store.jobs().await.unwrap().iter().map(|job| JobRow::new(job, NOW_S)).collect();
-        let expected: Vec<(&str, &str)> = of_each.iter().map(|job| (job.id.as_str(), job.status.as_str())).collect();
-        assert_eq!(states, expected);
-        for (state, count) in [("IN_PROGRESS", 4), ("SCHEDULED", 1), ("COMPLETED", 1), ("CANCELED", 1)] {
-            let filter = JobFilter { state: Some(state), ..JobFilter::default() };
-            assert_eq!(store.listed_jobs(filter, i64::MAX, 100, NOW_S).await.unwrap().len(), count, "{state}");
-        }
-        let continuous = JobFilter { continuous: Some(true), ..JobFilter::default() };
-        assert_eq!(store.listed_jobs(continuous, i64::MAX, 1, NOW_S).await.unwrap()[0].id, "canceled");
+            let listed = store.listed_jobs(JobFilter::default(), i64::MAX, 100, NOW_S).await.unwrap();
+            let states: Vec<(&str, &str)> = listed.iter().map(|job| (job.id.as_str(), job.state.as_str())).collect();
+            let of_each: Vec<JobRow> = store.jobs().await.unwrap().iter().map(|job| JobRow::new(job, NOW_S)).collect();
+            let expected: Vec<(&str, &str)> =
+                of_each.iter().map(|job| (job.id.as_str(), job.status.as_str())).collect();
+            assert_eq!(states, expected);
+            for (state, count) in [("IN_PROGRESS", 4), ("SCHEDULED", 1), ("COMPLETED", 1), ("CANCELED", 1)] {
+                let filter = JobFilter { state: Some(state), ..JobFilter::default() };
+                assert_eq!(store.listed_jobs(filter, i64::MAX, 100, NOW_S).await.unwrap().len(), count, "{state}");
+            }
+            let continuous = JobFilter { continuous: Some(true), ..JobFilter::default() };
+            assert_eq!(store.listed_jobs(continuous, i64::MAX, 1, NOW_S).await.unwrap()[0].id, "canceled");
+        })
+        .await;
     }
 }

@@ -3,11 +3,13 @@
 
 mod access_keys;
 mod accounts;
+mod database_url;
 mod error;
 mod events;
 mod executions;
 mod groups;
 mod health;
+mod image_pieces;
 mod images;
 mod job_changes;
 mod job_control;
@@ -18,6 +20,7 @@ mod objects;
 mod ota_updates;
 mod paged;
 mod pins;
+mod postgres;
 mod probe;
 mod registry;
 mod releases;
@@ -29,6 +32,7 @@ mod things;
 mod unreached;
 
 pub use accounts::{Account, HolderKind};
+pub use database_url::DatabaseUrl;
 pub use error::StoreError;
 pub use executions::ExecutionChange;
 pub use images::Removal;
@@ -36,6 +40,7 @@ pub use job_control::Retried;
 pub use job_list::{JobFilter, ListedJob};
 pub use jobs::{JobSummary, NewJobRecord};
 pub use paged::{PageNumber, Paged};
+pub use postgres::Candidate;
 pub use registry::ThingFilter;
 pub use releases::ReleaseRecord;
 pub use reverts::Reached;
@@ -60,12 +65,14 @@ pub struct Store {
     newest: watch::Sender<i64>,
     /// How often streams were removed.
     stream_changes: Arc<AtomicU64>,
+    /// Whether another instance serves; only with PostgreSQL.
+    taken_over: Option<watch::Receiver<bool>>,
 }
 
 impl Store {
     /// Creates the handle of a database with the newest schema.
     async fn over(pool: AnyPool) -> Result<Self, StoreError> {
-        let store = Self { pool, newest: watch::channel(0).0, stream_changes: Arc::default() };
+        let store = Self { pool, newest: watch::channel(0).0, stream_changes: Arc::default(), taken_over: None };
         let newest: (Option<i64>,) = sqlx::query_as("SELECT MAX(seq) FROM events").fetch_one(&store.pool).await?;
         store.newest.send_replace(newest.0.unwrap_or(0));
         Ok(store)

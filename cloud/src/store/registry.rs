@@ -201,44 +201,44 @@ fn thing(row: &AnyRow) -> Result<Thing, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::DATABASE_BYTES_MAX;
     use crate::model::Stream;
-    use crate::testing::TempDir;
+    use crate::testing::on_each_database;
 
     #[tokio::test]
     async fn each_change_of_a_thing_a_group_and_a_stream_names_who_made_it() {
-        let dir = TempDir::new();
-        let store = Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap();
-        let thing = Thing { name: "lamp".into(), attributes: BTreeMap::new(), version: 1 };
-        let (description, role_arn) = (None, String::new());
-        let stream = Stream { id: "s".into(), description, role_arn, created_at_s: 1 };
-        let (lamp, both) = (["lamp".to_owned()], ["lamp".to_owned(), "door".to_owned()]);
-        for _ in ["made", "without an effect"] {
-            store.create_thing(&thing, "ann", 1).await.unwrap();
-            store.create_group("lights", "ann", 1).await.unwrap();
-            store.add_members("lights", &both, "bob", 1).await.unwrap();
-            store.create_stream(&stream, &[], "ann").await.unwrap();
-        }
-        store.update_thing(&Thing { version: 2, ..thing }, "bob").await.unwrap();
-        for _ in ["made", "without an effect"] {
-            store.remove_members("lights", &lamp, "ann").await.unwrap();
-        }
-        for _ in ["made", "without an effect"] {
-            store.delete_group("lights", "bob").await.unwrap();
-            store.delete_stream("s", "bob").await.unwrap();
-        }
-        let events = store.events_after(0, None).await.unwrap();
-        let found: Vec<_> = events.iter().map(|e| (e.kind.as_str(), e.text.as_str(), e.by.as_deref())).collect();
-        let expected = [
-            ("thing", "created", "ann"),
-            ("group", "lights: created", "ann"),
-            ("group", "lights: 2 things joined", "bob"),
-            ("stream", "s: created", "ann"),
-            ("thing", "attributes changed", "bob"),
-            ("group", "lights: lamp left", "ann"),
-            ("group", "lights: deleted", "bob"),
-            ("stream", "s: deleted", "bob"),
-        ];
-        assert_eq!(found, expected.map(|(kind, text, by)| (kind, text, Some(by))));
+        on_each_database(async |store| {
+            let thing = Thing { name: "lamp".into(), attributes: BTreeMap::new(), version: 1 };
+            let (description, role_arn) = (None, String::new());
+            let stream = Stream { id: "s".into(), description, role_arn, created_at_s: 1 };
+            let (lamp, both) = (["lamp".to_owned()], ["lamp".to_owned(), "door".to_owned()]);
+            for _ in ["made", "without an effect"] {
+                store.create_thing(&thing, "ann", 1).await.unwrap();
+                store.create_group("lights", "ann", 1).await.unwrap();
+                store.add_members("lights", &both, "bob", 1).await.unwrap();
+                store.create_stream(&stream, &[], "ann").await.unwrap();
+            }
+            store.update_thing(&Thing { version: 2, ..thing }, "bob").await.unwrap();
+            for _ in ["made", "without an effect"] {
+                store.remove_members("lights", &lamp, "ann").await.unwrap();
+            }
+            for _ in ["made", "without an effect"] {
+                store.delete_group("lights", "bob").await.unwrap();
+                store.delete_stream("s", "bob").await.unwrap();
+            }
+            let events = store.events_after(0, None).await.unwrap();
+            let found: Vec<_> = events.iter().map(|e| (e.kind.as_str(), e.text.as_str(), e.by.as_deref())).collect();
+            let expected = [
+                ("thing", "created", "ann"),
+                ("group", "lights: created", "ann"),
+                ("group", "lights: 2 things joined", "bob"),
+                ("stream", "s: created", "ann"),
+                ("thing", "attributes changed", "bob"),
+                ("group", "lights: lamp left", "ann"),
+                ("group", "lights: deleted", "bob"),
+                ("stream", "s: deleted", "bob"),
+            ];
+            assert_eq!(found, expected.map(|(kind, text, by)| (kind, text, Some(by))));
+        })
+        .await;
     }
 }

@@ -140,30 +140,35 @@ fn report(row: &AnyRow, available: bool) -> Result<DeviceReport, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::TempDir;
+    use crate::testing::on_each_database;
 
     #[tokio::test]
     async fn the_last_report_counts_and_a_reported_hardware_more_than_one_that_was_set() {
-        let dir = TempDir::new();
-        let store = Store::open(dir.path(), 1 << 20).await.unwrap();
-        store.set_hardware("lamp", Some("set"), "ann", 1).await.unwrap();
-        let name = ["lamp".to_owned()];
-        assert_eq!(store.devices(&name).await.unwrap()[0].hardware(), Some("set"));
-        let held = DeviceReport { reason: Some("pump".into()), at_s: 5, ..DeviceReport::default() };
-        let save = async |report: &DeviceReport| {
-            store.save_reports(&[("lamp".to_owned(), report.clone())]).await.unwrap().0.len()
-        };
-        assert_eq!(save(&held).await, 0);
-        let free = DeviceReport {
-            available: true,
-            hardware: Some("reported".into()),
-            security_counter: Some(u32::MAX),
-            at_s: 6,
-            ..DeviceReport::default()
-        };
-        assert!(store.devices(&name).await.unwrap()[0].is_unavailable());
-        assert_eq!((save(&free).await, save(&free).await), (1, 0), "it was not available before the first one only");
-        let lamp = store.devices_page("am", PageNumber::FIRST).await.unwrap().rows.remove(0);
-        assert_eq!((lamp.hardware(), lamp.report.as_ref()), (Some("reported"), Some(&free)));
+        on_each_database(async |store| {
+            store.set_hardware("lamp", Some("set"), "ann", 1).await.unwrap();
+            let name = ["lamp".to_owned()];
+            assert_eq!(store.devices(&name).await.unwrap()[0].hardware(), Some("set"));
+            let held = DeviceReport { reason: Some("pump".into()), at_s: 5, ..DeviceReport::default() };
+            let save = async |report: &DeviceReport| {
+                store.save_reports(&[("lamp".to_owned(), report.clone())]).await.unwrap().0.len()
+            };
+            assert_eq!(save(&held).await, 0);
+            let free = DeviceReport {
+                available: true,
+                hardware: Some("reported".into()),
+                security_counter: Some(u32::MAX),
+                at_s: 6,
+                ..DeviceReport::default()
+            };
+            assert!(store.devices(&name).await.unwrap()[0].is_unavailable());
+            assert_eq!(
+                (save(&free).await, save(&free).await),
+                (1, 0),
+                "it was not available before the first one only"
+            );
+            let lamp = store.devices_page("am", PageNumber::FIRST).await.unwrap().rows.remove(0);
+            assert_eq!((lamp.hardware(), lamp.report.as_ref()), (Some("reported"), Some(&free)));
+        })
+        .await;
     }
 }

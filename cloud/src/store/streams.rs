@@ -108,10 +108,9 @@ fn stream(row: &AnyRow) -> Result<Stream, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::DATABASE_BYTES_MAX;
     use crate::model::{Image, Job, JobDetails};
     use crate::store::NewJobRecord;
-    use crate::testing::TempDir;
+    use crate::testing::on_each_database;
 
     /// A job for one thing, with this document.
     async fn create_job(store: &Store, id: &str, thing: &str, document: &str) -> Job {
@@ -136,30 +135,32 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_is_for_the_things_of_jobs_whose_document_names_it() {
-        let dir = TempDir::new();
-        let store = Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap();
-        let image = Image { id: "0a".into(), name: "v1".into(), size_bytes: 9, sha256: String::new(), signature: None };
-        store.add_image(&image, "test").await.unwrap();
-        let object = ObjectName { bucket: "images".into(), key: "v1".into() };
-        store.add_object(&object, "0a", &Default::default()).await.unwrap();
-        let stream = Stream { id: "first".into(), description: None, role_arn: "role".into(), created_at_s: 1 };
-        let files = [StreamObject { file_id: 3, object, image_id: "0a".into() }];
-        let names_it = r#"{"afr_ota":{"streamname":"first"}}"#;
-        let job = create_job(&store, "named", "lamp", names_it).await;
-        create_job(&store, "twice", "lamp", names_it).await;
-        create_job(&store, "other", "door", r#"{"afr_ota":{"streamname":"second"},"streamname":"first"}"#).await;
-        assert!(store.stream_files("lamp", "first").await.unwrap().is_empty(), "it is created later");
-        assert!(store.create_stream(&stream, &files, "ann").await.unwrap());
-        assert!(!store.create_stream(&stream, &[], "ann").await.unwrap());
+        on_each_database(async |store| {
+            let image =
+                Image { id: "0a".into(), name: "v1".into(), size_bytes: 9, sha256: String::new(), signature: None };
+            store.add_image(&image, "test").await.unwrap();
+            let object = ObjectName { bucket: "images".into(), key: "v1".into() };
+            store.add_object(&object, "0a", &Default::default()).await.unwrap();
+            let stream = Stream { id: "first".into(), description: None, role_arn: "role".into(), created_at_s: 1 };
+            let files = [StreamObject { file_id: 3, object, image_id: "0a".into() }];
+            let names_it = r#"{"afr_ota":{"streamname":"first"}}"#;
+            let job = create_job(&store, "named", "lamp", names_it).await;
+            create_job(&store, "twice", "lamp", names_it).await;
+            create_job(&store, "other", "door", r#"{"afr_ota":{"streamname":"second"},"streamname":"first"}"#).await;
+            assert!(store.stream_files("lamp", "first").await.unwrap().is_empty(), "it is created later");
+            assert!(store.create_stream(&stream, &files, "ann").await.unwrap());
+            assert!(!store.create_stream(&stream, &[], "ann").await.unwrap());
 
-        let found = store.stream_files("lamp", "first").await.unwrap();
-        assert_eq!((found.len(), found[0].file_id, found[0].size_bytes), (1, 3, 9));
-        assert!(store.stream_files("door", "first").await.unwrap().is_empty());
-        let before = store.stream_changes();
-        assert_eq!(store.delete_job(&job, "test").await.unwrap(), ["lamp"]);
-        assert_ne!(store.stream_changes(), before);
-        assert_eq!(store.stream_files("lamp", "first").await.unwrap().len(), 1, "of the other job");
-        assert!(store.delete_stream("first", "ann").await.unwrap());
-        assert!(store.stream_files("lamp", "first").await.unwrap().is_empty());
+            let found = store.stream_files("lamp", "first").await.unwrap();
+            assert_eq!((found.len(), found[0].file_id, found[0].size_bytes), (1, 3, 9));
+            assert!(store.stream_files("door", "first").await.unwrap().is_empty());
+            let before = store.stream_changes();
+            assert_eq!(store.delete_job(&job, "test").await.unwrap(), ["lamp"]);
+            assert_ne!(store.stream_changes(), before);
+            assert_eq!(store.stream_files("lamp", "first").await.unwrap().len(), 1, "of the other job");
+            assert!(store.delete_stream("first", "ann").await.unwrap());
+            assert!(store.stream_files("lamp", "first").await.unwrap().is_empty());
+        })
+        .await;
     }
 }

@@ -38,27 +38,27 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::DATABASE_BYTES_MAX;
-    use crate::testing::TempDir;
+    use crate::testing::on_each_database;
 
     #[tokio::test]
     async fn a_part_of_a_name_is_found_in_either_case_and_a_wildcard_is_a_character() {
-        let dir = TempDir::new();
-        let store = Store::open(dir.path(), DATABASE_BYTES_MAX).await.unwrap();
-        let names = ["a_b", "axb", "Lamp-10%", "lamp-2"].map(str::to_owned);
-        for part in ["", "a_b", "AMP", "%", "\\", "lamp-2"] {
-            let expected: Vec<&String> =
-                names.iter().filter(|name| name.to_lowercase().contains(&part.to_lowercase())).collect();
-            let without = store.things_without_job(&names, part).await.unwrap().rows;
-            assert_eq!(without.len(), expected.len(), "{part}");
-        }
-        store.create_group("all", "ann", 1).await.unwrap();
-        store.add_members("all", &names, "ann", 1).await.unwrap();
-        let page = async |part: &str| store.things_page(part, PageNumber::FIRST).await.unwrap().rows;
-        assert_eq!(page("").await, ["Lamp-10%", "a_b", "axb", "lamp-2"], "by their bytes");
-        assert_eq!(page("a_b").await, ["a_b"]);
-        assert_eq!(page("%").await, ["Lamp-10%"]);
-        assert_eq!(page("AMP").await, ["Lamp-10%", "lamp-2"]);
-        assert_eq!(store.things_without_job(&names, "").await.unwrap().rows, [""; 0]);
+        on_each_database(async |store| {
+            let names = ["a_b", "axb", "Lamp-10%", "lamp-2"].map(str::to_owned);
+            for part in ["", "a_b", "AMP", "%", "\\", "lamp-2"] {
+                let expected: Vec<&String> =
+                    names.iter().filter(|name| name.to_lowercase().contains(&part.to_lowercase())).collect();
+                let without = store.things_without_job(&names, part).await.unwrap().rows;
+                assert_eq!(without.len(), expected.len(), "{part}");
+            }
+            store.create_group("all", "ann", 1).await.unwrap();
+            store.add_members("all", &names, "ann", 1).await.unwrap();
+            let page = async |part: &str| store.things_page(part, PageNumber::FIRST).await.unwrap().rows;
+            assert_eq!(page("").await, ["Lamp-10%", "a_b", "axb", "lamp-2"], "by their bytes");
+            assert_eq!(page("a_b").await, ["a_b"]);
+            assert_eq!(page("%").await, ["Lamp-10%"]);
+            assert_eq!(page("AMP").await, ["Lamp-10%", "lamp-2"]);
+            assert_eq!(store.things_without_job(&names, "").await.unwrap().rows, [""; 0]);
+        })
+        .await;
     }
 }
