@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ota_cloud::limits::{DATABASE_BYTES_MAX, URL_LIFETIME_DEFAULT};
-use ota_cloud::serve::{Config, ExternalBroker, Format, Service, TlsFiles};
+use ota_cloud::serve::{Config, ExternalBroker, Format, ServeError, Service, TlsFiles};
+use ota_cloud::store::DatabaseUrl;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A job service for over-the-air updates, compatible with AWS IoT Jobs
@@ -29,6 +30,10 @@ struct Serve {
     /// Data directory; its file `token` is the credential for admin requests
     #[arg(long)]
     data: PathBuf,
+    /// PostgreSQL database of several instances, of which one serves: `postgres://user:password@host/name`. Without it the data
+    /// directory has a database
+    #[arg(long, env = "OTA_CLOUD_DATABASE", hide_env_values = true)]
+    database: Option<DatabaseUrl>,
     /// Address of the embedded broker; port 0 selects a free port. A client id is a thing name, or `name.suffix`
     #[arg(long, default_value = "127.0.0.1:1883")]
     mqtt: SocketAddr,
@@ -89,6 +94,7 @@ impl Serve {
         let (ca, identity) = (self.broker_ca, self.broker_cert.zip(self.broker_key));
         Config {
             data: self.data,
+            database: self.database,
             mqtt: self.mqtt,
             http: self.http,
             tls,
@@ -128,10 +134,11 @@ async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
         _ = interrupt.recv() => return Ok(()),
     };
     service.announce();
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let ended = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        () = service.wait_until_taken_over() => Err(ServeError::TakenOver.into()),
+    };
     service.stop().await;
-    Ok(())
+    ended
 }

@@ -9,13 +9,15 @@ use super::log::Format;
 use super::mqtt::transport::BrokerAddress;
 use super::tls::{self, TlsError, TlsFiles};
 use crate::limits::{DATABASE_BYTES_MAX, URL_LIFETIME_DEFAULT};
-use crate::store::StoreError;
+use crate::store::{DatabaseUrl, StoreError};
 
 /// Configuration of the service.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Data directory; created if missing.
     pub data: PathBuf,
+    /// PostgreSQL database to use instead of the one in the data directory, which then has copies only.
+    pub database: Option<DatabaseUrl>,
     /// Address of the embedded broker; port 0 selects a free port.
     pub mqtt: SocketAddr,
     /// Address of the image server, the admin requests and the console; port 0 selects a free port.
@@ -42,6 +44,7 @@ impl Config {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
             data: data.to_owned(),
+            database: None,
             mqtt: free,
             http: free,
             tls: None,
@@ -89,6 +92,10 @@ pub enum ServeError {
         /// The error.
         error: StoreError,
     },
+    /// The PostgreSQL database is not usable.
+    Database(StoreError),
+    /// Another instance serves: this one was out of touch with the database.
+    TakenOver,
     /// Another process uses this data directory.
     InUse {
         /// Its path.
@@ -104,6 +111,8 @@ impl std::fmt::Display for ServeError {
             Self::Bind { address, error } => write!(f, "cannot listen on {address}: {error}"),
             Self::Option(why) => f.write_str(why),
             Self::Data { dir, error } => write!(f, "data directory {}: {error}", dir.display()),
+            Self::Database(error) => write!(f, "--database: {error}"),
+            Self::TakenOver => f.write_str("another instance serves; started again, this one is its standby"),
             Self::InUse { dir } => write!(f, "data directory {} is in use by another ota-cloud serve", dir.display()),
         }
     }

@@ -1,4 +1,5 @@
-//! The data directory: image files and secrets. A file gets its final name only when it is complete on disk.
+//! The data directory: image files and secrets. A file gets its final name only when it is complete on disk. With a database that
+//! several instances share, the directory has copies.
 
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use ring::digest::{Context, SHA256};
 use ring::rand::{SecureRandom, SystemRandom};
 
+use super::shared_files::SharedFiles;
 use crate::limits::IMAGE_BYTES_MAX;
 use crate::store::StoreError;
 
@@ -22,6 +24,8 @@ const SECRET_MODE: u32 = 0o600;
 #[derive(Clone, Debug)]
 pub struct Files {
     dir: PathBuf,
+    /// Where other instances find them.
+    shared: Option<SharedFiles>,
 }
 
 /// A completed upload.
@@ -71,7 +75,7 @@ impl Files {
     /// Creates missing directories and removes the files of interrupted uploads.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         std::fs::create_dir_all(dir.join("images"))?;
-        let files = Self { dir: dir.to_owned() };
+        let files = Self { dir: dir.to_owned(), shared: None };
         for entry in std::fs::read_dir(dir.join("images"))? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "part") {
@@ -81,10 +85,15 @@ impl Files {
         Ok(files)
     }
 
+    /// Lets other instances find the files.
+    pub fn shared(self, shared: SharedFiles) -> Self {
+        Self { shared: Some(shared), ..self }
+    }
+
     /// Starts an upload.
     pub fn begin(&self) -> Result<Upload, StoreError> {
         let id = random_hex::<ID_BYTES>();
-        let path = self.dir.join("images").join(format!("{id}.part"));
+        let path = self.path(&id).with_extension("part");
         let file = File::create_new(&path)?;
         Ok(Upload { id, path, file, size_bytes: 0, digest: Context::new(&SHA256) })
     }
@@ -96,38 +105,71 @@ impl Files {
         Ok(names.into_iter().filter_map(|name| name.into_string().ok()).filter(|name| is_id(name)).collect())
     }
 
+    /// Lets other instances find the file of an upload.
+    pub async fn share(&self, stored: &StoredImage) -> Result<(), StoreError> {
+        match &self.shared {
+            Some(shared) => shared.put(&stored.id, &self.path(&stored.id)).await,
+            None => Ok(()),
+        }
+    }
+
     /// Opens the file of an image.
     ///
     /// `image_id` becomes part of a path: it must come from the store.
-    pub fn image(&self, image_id: &str) -> Result<Arc<File>, StoreError> {
-        Ok(Arc::new(File::open(self.dir.join("images").join(image_id))?))
+    pub async fn image(&self, image_id: &str) -> Result<Arc<File>, StoreError> {
+        let path = self.path(image_id);
+        if let (Some(shared), false) = (&self.shared, path.exists()) {
+            shared.fetch(image_id, &path).await?;
+        }
+        Ok(Arc::new(File::open(path)?))
     }
 
     /// Removes the file of an image; it may be missing.
     ///
     /// `image_id` becomes part of a path: it must come from the store.
-    pub fn remove(&self, image_id: &str) -> Result<(), StoreError> {
-        match std::fs::remove_file(self.dir.join("images").join(image_id)) {
+    pub async fn remove(&self, image_id: &str) -> Result<(), StoreError> {
+        if let Some(shared) = &self.shared {
+            shared.remove(image_id).await?;
+        }
+        match std::fs::remove_file(self.path(image_id)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
         }
     }
 
-    /// Returns a secret of `LEN` bytes, stored in hexadecimal in a file that only the owner can read; creates it if missing.
+    /// Removes the shared files of images that the store does not have. No upload may be in progress.
+    pub async fn remove_lost(&self) -> Result<(), StoreError> {
+        match &self.shared {
+            Some(shared) => shared.remove_lost().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Returns a secret of `LEN` bytes, stored in hexadecimal in a file that only the owner can read; creates it if missing. If
+    /// instances share one, it replaces that of the file.
     ///
     /// Errors: `NotASecret` if the file has other content.
-    pub fn secret<const LEN: usize>(&self, name: &str) -> Result<[u8; LEN], StoreError> {
+    pub async fn secret<const LEN: usize>(&self, name: &str) -> Result<[u8; LEN], StoreError> {
         let path = self.dir.join(name);
         if !path.exists() {
             write_secret(&path, &random_hex::<LEN>())?;
         }
-        let bytes = hex::decode(std::fs::read(&path)?.trim_ascii_end()).ok();
-        bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(StoreError::NotASecret { path })
+        let own = read_secret(path.clone())?;
+        let Some(shared) = &self.shared else { return Ok(own) };
+        let text = shared.secret(name, &hex::encode(own)).await?;
+        if text != hex::encode(own) {
+            write_secret(&path, &text)?;
+        }
+        read_secret(path)
     }
 
     /// Whether this secret was stored.
     pub fn has_secret(&self, name: &str) -> bool {
         self.dir.join(name).exists()
+    }
+
+    fn path(&self, image_id: &str) -> PathBuf {
+        self.dir.join("images").join(image_id)
     }
 }
 
@@ -181,6 +223,11 @@ fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
     file.write_all(b"\n")?;
     file.sync_all()?;
     std::fs::rename(&part, path)
+}
+
+fn read_secret<const LEN: usize>(path: PathBuf) -> Result<[u8; LEN], StoreError> {
+    let bytes = hex::decode(std::fs::read(&path)?.trim_ascii_end()).ok();
+    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(StoreError::NotASecret { path })
 }
 
 /// Reads exactly `len` bytes at `offset` on a blocking thread.
@@ -258,16 +305,16 @@ mod tests {
         assert!(lock(&dir.path().join("new")).unwrap().is_some());
     }
 
-    #[test]
-    fn a_secret_stays_and_is_the_owners_alone() {
+    #[tokio::test]
+    async fn a_secret_stays_and_is_the_owners_alone() {
         let dir = TempDir::new();
         let files = Files::open(dir.path()).unwrap();
-        let first: [u8; 32] = files.secret("token").unwrap();
-        assert_eq!(first, files.secret::<32>("token").unwrap());
+        let first: [u8; 32] = files.secret("token").await.unwrap();
+        assert_eq!(first, files.secret::<32>("token").await.unwrap());
         let mode = std::fs::metadata(dir.path().join("token")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, SECRET_MODE);
         std::fs::write(dir.path().join("token"), "something else").unwrap();
-        let refused = files.secret::<32>("token").unwrap_err();
+        let refused = files.secret::<32>("token").await.unwrap_err();
         assert!(matches!(&refused, StoreError::NotASecret { path } if *path == dir.path().join("token")), "{refused}");
     }
 }

@@ -20,7 +20,9 @@ mod mqtt;
 mod readiness;
 mod router;
 mod secret;
+mod shared_files;
 mod signed_url;
+mod standby;
 mod streams;
 mod tls;
 mod unused_images;
@@ -60,7 +62,9 @@ use self::mqtt::transport::{self, BrokerAddress, Publisher};
 #[cfg(feature = "broker")]
 use self::mqtt::{acl, broker, tls_proxy};
 use self::readiness::Readiness;
+use self::shared_files::SharedFiles;
 use self::signed_url::Signer;
+use self::standby::Standby;
 use crate::clock::now_s;
 use crate::limits::{START_TIMEOUT, STOP_TIMEOUT, TOKEN_BYTES, URL_CONNECTIONS_SHARE};
 use crate::store::{Store, StoreError};
@@ -97,23 +101,17 @@ impl Service {
         let unusable = |error| ServeError::Data { dir: config.data.clone(), error };
         let lock = files::lock(&config.data).map_err(unusable)?;
         let lock = lock.ok_or_else(|| ServeError::InUse { dir: config.data.clone() })?;
-        let files = Files::open(&config.data).map_err(unusable)?;
-        // The token is stored after the first database.
-        if files.has_secret(TOKEN) && Store::is_empty(&config.data).map_err(unusable)? {
-            return Err(unusable(StoreError::Emptied));
-        }
-        let store = Store::open(&config.data, config.database_bytes_max).await.map_err(unusable)?;
+        let (listener, log) = (bind(config.http).await?, Log::new(config.format));
+        let http = listener.local_addr().map_err(|error| ServeError::Bind { address: config.http, error })?;
+        let (store, files) = open(&config, &listener, &log).await?;
         if let Err(error) = unused_images::remove(&store, &files, now_s()).await {
             report_error(format_args!("unused images: {error}"));
         }
-        let listener = bind(config.http).await?;
-        let http = listener.local_addr().map_err(|error| ServeError::Bind { address: config.http, error })?;
         let base = public_base(&config, http)?;
-        let key_ring = KeyRing::new(&files.secret("access-key-secret").map_err(unusable)?);
-        let signer = Signer::new(&files.secret("url-key").map_err(unusable)?, base.clone(), config.url_lifetime);
-        let token: [u8; TOKEN_BYTES] = files.secret(TOKEN).map_err(unusable)?;
+        let key_ring = KeyRing::new(&files.secret("access-key-secret").await.map_err(unusable)?);
+        let signer = Signer::new(&files.secret("url-key").await.map_err(unusable)?, base.clone(), config.url_lifetime);
+        let token: [u8; TOKEN_BYTES] = files.secret(TOKEN).await.map_err(unusable)?;
         let access = Access::new(store.clone(), &hex::encode(token));
-        let log = Log::new(config.format);
 
         let mut tasks = JoinSet::new();
         let queue = router::queue();
@@ -177,6 +175,15 @@ impl Service {
         self.log.line(format!("ready mqtt={} http={}", self.mqtt, self.http));
     }
 
+    /// Returns when another instance serves, which can only be with a database that they share: this one has to be stopped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
+    pub async fn wait_until_taken_over(&self) {
+        self.store.wait_until_taken_over().await;
+    }
+
     /// Stops within a second. Every acknowledged change is on disk already.
     ///
     /// # Cancel safety
@@ -198,6 +205,35 @@ impl Service {
         let _ = tokio::time::timeout(STOP_TIMEOUT / 4, self.store.close()).await;
         self.log.finish();
     }
+}
+
+/// Opens the database and the files. If another instance serves, waits as its standby.
+async fn open(config: &Config, listener: &TcpListener, log: &Log) -> Result<(Store, Files), ServeError> {
+    let unusable = |error| ServeError::Data { dir: config.data.clone(), error };
+    let files = Files::open(&config.data).map_err(unusable)?;
+    let Some(url) = &config.database else {
+        // The token is stored after the first database.
+        if files.has_secret(TOKEN) && Store::is_empty(&config.data).map_err(unusable)? {
+            return Err(unusable(StoreError::Emptied));
+        }
+        let store = Store::open(&config.data, config.database_bytes_max).await.map_err(unusable)?;
+        return Ok((store, files));
+    };
+    let store = match Standby::open(url.clone()).await? {
+        Ok(store) => store,
+        Err(standby) => wait(standby, config, listener, log).await?,
+    };
+    Ok((store.clone(), files.shared(SharedFiles::new(store))))
+}
+
+async fn wait(standby: Standby, config: &Config, listener: &TcpListener, log: &Log) -> Result<Store, ServeError> {
+    let failed = |error| ServeError::Bind { address: config.http, error };
+    log.line(format!("standby http={}", listener.local_addr().map_err(failed)?));
+    // Its tasks end when it is dropped.
+    let mut tasks = JoinSet::new();
+    let listener = standby::again(listener).map_err(failed)?;
+    serve_http(&mut tasks, listener, config.tls.as_ref(), Metrics::default(), standby::router())?;
+    standby.wait().await
 }
 
 /// The broker in use and how it is reached.

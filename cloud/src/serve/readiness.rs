@@ -30,6 +30,11 @@ pub struct Ready {
 }
 
 impl Ready {
+    /// The state of an instance that waits for another one to end.
+    pub fn standby() -> Self {
+        Self { database: "standby".to_owned(), broker: "not connected".to_owned() }
+    }
+
     /// Whether all parts work.
     pub fn is_ok(&self) -> bool {
         self.database == OK && self.broker == OK

@@ -14,15 +14,15 @@ use crate::store::{Store, StoreError};
 pub async fn remove(store: &Store, files: &Files, now_s: u64) -> Result<(), StoreError> {
     for id in store.unused_images(now_s.saturating_sub(UNUSED_IMAGE_AGE.as_secs())).await? {
         // The file first: while the store has the image, the removal is repeated.
-        files.remove(&id)?;
+        files.remove(&id).await?;
         store.remove_unused_image(&id).await?;
     }
     for id in files.image_ids()? {
         if store.image(&id).await?.is_none() {
-            files.remove(&id)?;
+            files.remove(&id).await?;
         }
     }
-    Ok(())
+    files.remove_lost().await
 }
 
 #[cfg(test)]
@@ -52,8 +52,8 @@ mod tests {
         let lost = files.begin().unwrap().finish().unwrap().id;
         std::fs::write(dir.path().join("images/notes.txt"), "not an upload").unwrap();
         remove(&store, &files, now_s()).await.unwrap();
-        assert!(files.image(&kept).is_ok() && files.image("notes.txt").is_ok());
-        assert!(files.image(&lost).is_err());
+        assert!(files.image(&kept).await.is_ok() && files.image("notes.txt").await.is_ok());
+        assert!(files.image(&lost).await.is_err());
     }
 
     #[tokio::test]
@@ -84,13 +84,17 @@ mod tests {
 
         remove(&store, &files, begin_s + UNUSED_IMAGE_AGE.as_secs()).await.unwrap();
         for id in [&streamed, &named, &unused, &without_file] {
-            assert!(store.image(id).await.unwrap().is_some() && files.image(id).is_ok(), "younger than a day");
+            assert!(store.image(id).await.unwrap().is_some() && files.image(id).await.is_ok(), "younger than a day");
         }
         // A removal that was interrupted.
-        files.remove(&without_file).unwrap();
+        files.remove(&without_file).await.unwrap();
         remove(&store, &files, now_s() + UNUSED_IMAGE_AGE.as_secs() + 1).await.unwrap();
         for (id, there) in [(&streamed, true), (&named, true), (&unused, false), (&without_file, false)] {
-            assert_eq!((store.image(id).await.unwrap().is_some(), files.image(id).is_ok()), (there, there), "{id}");
+            assert_eq!(
+                (store.image(id).await.unwrap().is_some(), files.image(id).await.is_ok()),
+                (there, there),
+                "{id}"
+            );
         }
     }
 }

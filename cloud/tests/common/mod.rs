@@ -51,6 +51,7 @@ impl Drop for TempDir {
 pub fn config(dir: &Path) -> Config {
     Config {
         data: dir.to_owned(),
+        database: None,
         mqtt: "127.0.0.1:0".parse().unwrap(),
         http: "127.0.0.1:0".parse().unwrap(),
         tls: None,

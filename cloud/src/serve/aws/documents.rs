@@ -31,7 +31,7 @@ async fn object(app: &App, url: &str) -> Result<String, AwsError> {
     let Some(len_bytes) = len_bytes else {
         return Err(AwsError::invalid(format!("a document has at most {DOCUMENT_BYTES_MAX} bytes")));
     };
-    let bytes = read_at(&app.files.image(&image.id)?, 0, len_bytes).await?;
+    let bytes = read_at(&app.files.image(&image.id).await?, 0, len_bytes).await?;
     String::from_utf8(bytes.to_vec()).map_err(|_| AwsError::invalid("documentSource is not text"))
 }
 

@@ -94,7 +94,7 @@ async fn upload(
     let decode = |piece: Result<Bytes, axum::Error>| Ok::<_, BoxError>(object.decode(piece?)?);
     let stored = upload::write(&app, body.into_data_stream().map(decode)).await.map_err(failed)?;
     if let Err(error) = object.check(&stored.sha256) {
-        app.files.remove(&stored.id)?;
+        app.files.remove(&stored.id).await?;
         return Err(error.into());
     }
     let image = upload::keep(&app, label, &caller.key_id, stored).await?;
@@ -120,7 +120,7 @@ async fn download(
 ) -> Result<Response, S3Error> {
     let found = app.store.object(&name, version.as_deref()).await?;
     let image = found.ok_or_else(|| AwsError::new(Code::NoSuchKey, "there is no such object"))?;
-    let file = match app.files.image(&image.id) {
+    let file = match app.files.image(&image.id).await {
         Err(StoreError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(AwsError::new(Code::NoSuchKey, "the image file is missing").into());
         }

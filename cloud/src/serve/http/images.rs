@@ -60,7 +60,7 @@ async fn answer(app: &App, id: &str, permission: Option<Permission>, headers: &H
         let retry = [(header::RETRY_AFTER, BUSY_RETRY_S.to_string())];
         return (retry, plain(StatusCode::SERVICE_UNAVAILABLE, "too many downloads of this URL")).into_response();
     };
-    match app.files.image(&image.id) {
+    match app.files.image(&image.id).await {
         Ok(file) => ranged(&image, (file, permit), headers),
         Err(StoreError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
             plain(StatusCode::NOT_FOUND, "the image file is missing")

@@ -27,7 +27,11 @@ async fn list(State(app): State<Arc<App>>, Parameters(query): Parameters<ImageQu
         Ok(mut images) => {
             if query.sha256.is_some() {
                 // Asked in order to use one: an image whose file is lost has to be uploaded again.
-                images.rows.retain(|(image, _)| app.files.image(&image.id).is_ok());
+                let mut usable = Vec::new();
+                for row in images.rows {
+                    usable.extend(app.files.image(&row.0.id).await.is_ok().then_some(row));
+                }
+                images.rows = usable;
             }
             let next = images.has_next.then(|| page.number().saturating_add(1));
             Json(ImageList { images: images.rows.into_iter().map(Into::into).collect(), next }).into_response()
@@ -53,7 +57,7 @@ async fn remove(
 async fn delete_image(app: &App, id: &str, by: &str) -> Result<Removal, StoreError> {
     let removed = app.store.delete_image(id, by).await?;
     if matches!(removed, Removal::Done)
-        && let Err(error) = app.files.remove(id)
+        && let Err(error) = app.files.remove(id).await
     {
         // It is removed at the next start: the store does not have its image.
         report_error(format_args!("file of image {id}: {error}"));

@@ -73,7 +73,14 @@ where
         let written = tokio::task::spawn_blocking(move || upload.write(&piece).map(|()| upload));
         upload = written.await.map_err(std::io::Error::other)??;
     }
-    tokio::task::spawn_blocking(move || upload.finish()).await.map_err(std::io::Error::other)?
+    let stored = tokio::task::spawn_blocking(move || upload.finish()).await.map_err(std::io::Error::other)??;
+    match app.files.share(&stored).await {
+        Ok(()) => Ok(stored),
+        Err(error) => {
+            app.files.remove(&stored.id).await.map_err(UploadError::Store)?;
+            Err(UploadError::Store(error))
+        }
+    }
 }
 
 /// Adds an image whose file is complete to the store; `by`: who uploaded it.
@@ -89,7 +96,7 @@ pub async fn keep(app: &App, label: Label, by: &str, stored: StoredImage) -> Res
     match app.store.add_image(&image, by).await {
         Ok(()) => Ok(image),
         Err(error) => {
-            app.files.remove(&image.id)?;
+            app.files.remove(&image.id).await?;
             Err(error)
         }
     }

@@ -35,6 +35,6 @@ pub async fn set(store: &Store, files: &Files, job: &mut NewJob) -> Result<(), A
 /// Errors: `Io` if its file is missing or cannot be read.
 pub async fn head(files: &Files, image: &Image) -> Result<Head, StoreError> {
     let len_bytes = HEADER_BYTES.min(usize::try_from(image.size_bytes).unwrap_or(HEADER_BYTES));
-    let bytes = read_at(&files.image(&image.id)?, 0, len_bytes).await?;
+    let bytes = read_at(&files.image(&image.id).await?, 0, len_bytes).await?;
     Ok(Head::read(&image.name, &bytes, image.size_bytes))
 }

@@ -83,7 +83,7 @@ impl Streams {
         }
         let mut files = Vec::new();
         for file in self.store.stream_files(thing, stream).await? {
-            let open = self.files.image(&file.image_id)?;
+            let open = self.files.image(&file.image_id).await?;
             files.push(OpenFile { file_id: file.file_id, size_bytes: file.size_bytes, file: open });
         }
         let files = Arc::new(files);
