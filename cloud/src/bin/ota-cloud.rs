@@ -8,7 +8,6 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ota_cloud::limits::{DATABASE_BYTES_MAX, URL_LIFETIME_DEFAULT};
 use ota_cloud::serve::{Config, ExternalBroker, Format, ServeError, Service, TlsFiles};
-use ota_cloud::store::DatabaseUrl;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A job service for over-the-air updates, compatible with AWS IoT Jobs
@@ -33,7 +32,7 @@ struct Serve {
     /// PostgreSQL database of several instances, of which one serves: `postgres://user:password@host/name`. Without it the data
     /// directory has a database
     #[arg(long, env = "OTA_CLOUD_DATABASE", hide_env_values = true)]
-    database: Option<DatabaseUrl>,
+    database: Option<String>,
     /// Address of the embedded broker; port 0 selects a free port. A client id is a thing name, or `name.suffix`
     #[arg(long, default_value = "127.0.0.1:1883")]
     mqtt: SocketAddr,
@@ -86,15 +85,17 @@ enum LogFormat {
 }
 
 impl Serve {
-    fn config(self) -> Config {
+    /// Errors: `--database` is none; the message of the parser of options would have the password.
+    fn config(self) -> Result<Config, ServeError> {
         let tls = match (self.tls_cert, self.tls_key, self.tls_ca) {
             (Some(cert), Some(key), Some(ca)) => Some(TlsFiles { cert, key, ca }),
             _ => None,
         };
+        let database = self.database.map(|url| url.parse()).transpose();
         let (ca, identity) = (self.broker_ca, self.broker_cert.zip(self.broker_key));
-        Config {
+        Ok(Config {
             data: self.data,
-            database: self.database,
+            database: database.map_err(|why| ServeError::Option(format!("--database: {why}")))?,
             mqtt: self.mqtt,
             http: self.http,
             tls,
@@ -108,14 +109,14 @@ impl Serve {
             },
             database_bytes_max: self.database_bytes_max,
             url_lifetime: Duration::from_secs(self.url_seconds),
-        }
+        })
     }
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let Command::Serve(serve) = Arguments::parse().command;
-    match run(serve.config()).await {
+    match run(serve).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ota-cloud: {error}");
@@ -124,7 +125,8 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+async fn run(serve: Serve) -> Result<(), Box<dyn std::error::Error>> {
+    let config = serve.config()?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     // A signal during the start also ends the service.

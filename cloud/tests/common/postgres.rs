@@ -1,5 +1,7 @@
 //! A PostgreSQL server of this test program, if it is installed: one for all tests, each of which has a database of its own.
 
+#![allow(dead_code)] // each test program uses a part of it
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -59,6 +61,16 @@ impl Database {
     /// The URL with another password.
     pub fn url_with(&self, password: &str) -> String {
         format!("postgres://{USER}:{password}@localhost/{}?host={}", self.name, self.server.dir)
+    }
+
+    /// The URL with another path of the socket's directory.
+    pub fn url_at(&self, dir: &Path) -> String {
+        self.url().replace(&self.server.dir, &dir.display().to_string())
+    }
+
+    /// The directory of the server's socket.
+    pub fn socket_dir(&self) -> &Path {
+        Path::new(&self.server.dir)
     }
 
     /// Runs a query, and returns its rows as text.

@@ -49,7 +49,7 @@ pub enum Code {
     NotImplemented,
     /// The service does not have this operation.
     UnknownOperation,
-    /// The service is stopping.
+    /// The service is stopping, or its database is not available.
     ServiceUnavailable,
     /// The store failed.
     InternalFailure,
@@ -192,9 +192,11 @@ impl From<StoreError> for AwsError {
             StoreError::JobExists { .. } => Code::ResourceAlreadyExists,
             StoreError::Stale => Code::VersionConflict,
             StoreError::Full => Code::LimitExceeded,
+            StoreError::Unavailable { .. } => Code::ServiceUnavailable,
+            StoreError::Unstorable => Code::InvalidRequest,
             _ => Code::InternalFailure,
         };
-        if code == Code::InternalFailure {
+        if matches!(code, Code::InternalFailure | Code::ServiceUnavailable) {
             report_error(format_args!("AWS request: {error}"));
         }
         Self::new(code, error.to_string())

@@ -32,6 +32,8 @@ pub fn store_failure(error: &StoreError) -> Response {
     let status = match error {
         StoreError::JobExists { .. } => StatusCode::CONFLICT,
         StoreError::Full => StatusCode::INSUFFICIENT_STORAGE,
+        StoreError::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        StoreError::Unstorable => StatusCode::BAD_REQUEST,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     report_error(format_args!("admin request: {error}"));
