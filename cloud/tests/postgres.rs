@@ -1,4 +1,4 @@
-//! Instances of the service with a real PostgreSQL, if it is installed: one serves, one stands by.
+//! Instances of the service with a real PostgreSQL, if it is installed: one serves, one waits to take over.
 
 #![allow(clippy::unwrap_used)]
 

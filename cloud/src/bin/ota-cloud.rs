@@ -85,7 +85,8 @@ enum LogFormat {
 }
 
 impl Serve {
-    /// Errors: `--database` is none; the message of the parser of options would have the password.
+    /// Errors: `Option` if `--database` is no URL of PostgreSQL. It is parsed here, since the parser of options prints a value that
+    /// it refuses, with the password.
     fn config(self) -> Result<Config, ServeError> {
         let tls = match (self.tls_cert, self.tls_key, self.tls_ca) {
             (Some(cert), Some(key), Some(ca)) => Some(TlsFiles { cert, key, ca }),

@@ -50,7 +50,10 @@ impl SharedFiles {
     /// If the future is dropped, the rest is copied by the next call.
     pub async fn fetch(&self, image_id: &str, path: &Path) -> Result<(), StoreError> {
         let _copying = self.copying.lock().await;
-        let Some(mut piece) = self.store.piece(image_id, 0).await?.filter(|_| !path.exists()) else { return Ok(()) };
+        if path.exists() {
+            return Ok(());
+        }
+        let Some(mut piece) = self.store.piece(image_id, 0).await? else { return Ok(()) };
         let part = path.with_extension("part");
         let (mut file, mut position) = (File::create(&part).await?, 0);
         loop {

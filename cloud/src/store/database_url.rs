@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_in_no_text() {
+    fn the_password_of_a_database_is_in_no_debug_text() {
         let url: DatabaseUrl = "postgres://ota:pass-word@host:5432/ota?password=pass-word".parse().unwrap();
         assert_eq!(format!("{url:?}"), "postgres://host/ota");
         for bad in

@@ -54,7 +54,8 @@ impl Store {
               (SELECT MAX(updated_at_s) FROM executions WHERE job_id = jobs.id) AS updated_at_s
               FROM jobs) AS listed
              WHERE seq < $1 AND ($3 IS NULL OR state = $3) AND ($4 IS NULL OR continuous = $4)
-             AND ($5 IS NULL OR EXISTS (SELECT 1 FROM json_each(json_extract(details, '$.targets')) WHERE json_extract(value, '$.group') = $5))
+             AND ($5 IS NULL OR EXISTS
+              (SELECT 1 FROM json_each(json_extract(details, '$.targets')) WHERE json_extract(value, '$.group') = $5))
              ORDER BY seq DESC LIMIT $6",
         )
         .bind(before)

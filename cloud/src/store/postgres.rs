@@ -1,4 +1,4 @@
-//! A PostgreSQL database, which several instances know and one of them uses: opening it, its schema, and which instance serves.
+//! A PostgreSQL database that instances share and one of them uses: opening it, its schema, and which instance serves.
 //!
 //! The instance that serves holds an advisory lock on the one connection that all its queries go through. A new connection must
 //! take the lock again, and find that no other instance has served in between: what this one keeps in memory would be outdated.

@@ -12,6 +12,7 @@ use super::app::App;
 use super::failure::{failure, store_failure};
 use super::parts::Parameters;
 use crate::api::{ImageList, ImageQuery};
+use crate::model::Image;
 use crate::serve::access::Principal;
 use crate::serve::log::report_error;
 use crate::store::{PageNumber, Removal, StoreError};
@@ -27,17 +28,24 @@ async fn list(State(app): State<Arc<App>>, Parameters(query): Parameters<ImageQu
         Ok(mut images) => {
             if query.sha256.is_some() {
                 // Asked in order to use one: an image whose file is lost has to be uploaded again.
-                let mut usable = Vec::new();
-                for row in images.rows {
-                    usable.extend(app.files.image(&row.0.id).await.is_ok().then_some(row));
-                }
-                images.rows = usable;
+                images.rows = usable(&app, images.rows).await;
             }
             let next = images.has_next.then(|| page.number().saturating_add(1));
             Json(ImageList { images: images.rows.into_iter().map(Into::into).collect(), next }).into_response()
         }
         Err(error) => store_failure(&error),
     }
+}
+
+/// Those whose file is there.
+async fn usable(app: &App, rows: Vec<(Image, u64)>) -> Vec<(Image, u64)> {
+    let mut usable = Vec::new();
+    for row in rows {
+        if app.files.image(&row.0.id).await.is_ok() {
+            usable.push(row);
+        }
+    }
+    usable
 }
 
 async fn remove(

@@ -79,7 +79,7 @@ async fn both_databases_have_the_same_tables_columns_and_indexes() {
 }
 
 #[tokio::test]
-async fn a_newer_database_is_refused() {
+async fn a_newer_postgresql_database_is_refused() {
     let Some(database) = database() else { return };
     candidate(&database, "one").open().await.unwrap().unwrap().close().await;
     database.run("UPDATE service SET version = version + 1");
