@@ -246,6 +246,11 @@ pub const SHORTAGE_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Pause before a reconnect to the broker.
 pub const BROKER_RETRY: Duration = Duration::from_secs(1);
 
+/// How long a start waits for the lock of the data directory, and how often it tries.
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+/// See [`LOCK_TIMEOUT`].
+pub const LOCK_RETRY: Duration = Duration::from_millis(50);
+
 /// Timeout of the first subscription.
 pub const START_TIMEOUT: Duration = Duration::from_secs(20);
 

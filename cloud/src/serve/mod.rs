@@ -37,6 +37,7 @@ pub use log::Format;
 pub use tls::{TlsError, TlsFiles};
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -66,7 +67,7 @@ use self::shared_files::SharedFiles;
 use self::signed_url::Signer;
 use self::standby::Standby;
 use crate::clock::now_s;
-use crate::limits::{START_TIMEOUT, STOP_TIMEOUT, TOKEN_BYTES, URL_CONNECTIONS_SHARE};
+use crate::limits::{LOCK_RETRY, LOCK_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, TOKEN_BYTES, URL_CONNECTIONS_SHARE};
 use crate::store::{Store, StoreError};
 
 /// File of a token of role admin.
@@ -99,8 +100,7 @@ impl Service {
     /// Dropping the future stops everything that was started.
     pub async fn start(config: Config) -> Result<Self, ServeError> {
         let unusable = |error| ServeError::Data { dir: config.data.clone(), error };
-        let lock = files::lock(&config.data).map_err(unusable)?;
-        let lock = lock.ok_or_else(|| ServeError::InUse { dir: config.data.clone() })?;
+        let lock = lock(&config.data).await?;
         let (listener, log) = (bind(config.http).await?, Log::new(config.format));
         let http = listener.local_addr().map_err(|error| ServeError::Bind { address: config.http, error })?;
         let (store, files) = open(&config, &listener, &log).await?;
@@ -316,6 +316,22 @@ async fn embedded_broker(
 #[cfg(not(feature = "broker"))]
 async fn embedded_broker(_: &Config, _: &mut JoinSet<()>, _: Sessions, _: Presence) -> Result<Broker, ServeError> {
     Err(ServeError::Option("built without the embedded broker: --broker is needed".to_owned()))
+}
+
+/// Locks the data directory. The lock of an instance that ended outlives it for a moment if a child process was just started: until
+/// that runs its own program, it has the open files of its parent.
+async fn lock(dir: &Path) -> Result<std::fs::File, ServeError> {
+    let locked = async {
+        loop {
+            match files::lock(dir) {
+                Ok(Some(file)) => return Ok(file),
+                Ok(None) => tokio::time::sleep(LOCK_RETRY).await,
+                Err(error) => return Err(ServeError::Data { dir: dir.to_owned(), error }),
+            }
+        }
+    };
+    let in_use = |_| Err(ServeError::InUse { dir: dir.to_owned() });
+    tokio::time::timeout(LOCK_TIMEOUT, locked).await.unwrap_or_else(in_use)
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
