@@ -363,6 +363,15 @@ mod tests {
     use super::*;
     use crate::testing::TempDir;
 
+    #[tokio::test(start_paused = true)]
+    async fn a_start_waits_for_the_lock_of_an_instance_that_ends_and_not_for_one_that_runs() {
+        let dir = TempDir::new();
+        let held = files::lock(dir.path()).unwrap().unwrap();
+        assert!(matches!(lock(dir.path()).await, Err(ServeError::InUse { .. })));
+        let (locked, ()) = tokio::join!(lock(dir.path()), async { drop(held) });
+        assert!(locked.is_ok());
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn an_empty_database_is_new_only_before_the_first_start_is_complete() {
         let dir = TempDir::new();
