@@ -6,7 +6,8 @@
 //! * [`settings`]: what the factory writes to each device.
 //! * [`network`]: connections for the agent.
 //! * [`tls`]: the same, encrypted and verified.
-//! * `link`: the memory of a connection.
+//! * `link`: a connection over its memory.
+//! * `memory`: all buffers.
 //! * `controller`: the application, and what it does with updates.
 //! * `tick`: the work that no update should delay.
 //! * `run`: puts them together.
@@ -20,6 +21,7 @@ extern crate std;
 mod build;
 mod controller;
 mod link;
+mod memory;
 pub mod network;
 mod run;
 pub mod settings;

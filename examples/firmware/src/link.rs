@@ -1,4 +1,4 @@
-//! The memory of a connection, and the connector over it: TCP below TLS.
+//! A connection over its buffers: TCP below TLS. The buffers themselves are in `memory`.
 
 use embassy_net::Stack;
 use rand_chacha::ChaCha20Rng;
@@ -32,34 +32,39 @@ impl Identity {
     }
 }
 
-/// The buffers of a connection.
-pub struct Link {
-    socket: network::Buffers,
+/// The buffers of TLS for one connection.
+pub struct TlsBuffers {
     record: [u8; RECORD_BYTES_MAX],
     plain: [u8; RECORD_BYTES_MAX],
     send: [u8; SEND_BYTES],
 }
 
-impl Link {
+impl TlsBuffers {
     /// Empty buffers.
     pub const fn new() -> Self {
-        Self {
-            socket: network::Buffers::new(),
-            record: [0; RECORD_BYTES_MAX],
-            plain: [0; RECORD_BYTES_MAX],
-            send: [0; SEND_BYTES],
-        }
+        Self { record: [0; RECORD_BYTES_MAX], plain: [0; RECORD_BYTES_MAX], send: [0; SEND_BYTES] }
     }
+}
 
+/// The buffers of a connection.
+pub struct Link {
+    /// Below TLS.
+    pub socket: &'static mut network::Buffers,
+    /// Of TLS.
+    pub tls: &'static mut TlsBuffers,
+}
+
+impl Link {
     /// The connector; `None` if the certificates cannot be used.
-    pub fn connector<'l>(
-        &'l mut self,
-        stack: Stack<'l>,
-        certificates: Certificates<'l>,
+    pub fn connector(
+        self,
+        stack: Stack<'static>,
+        certificates: Certificates<'static>,
         random: ChaCha20Rng,
         date: fn() -> Date,
-    ) -> Option<Tls<'l, Network<'l>, ChaCha20Rng>> {
-        let Self { socket, record, plain, send } = self;
-        Tls::new(Network::new(stack, socket), certificates, random, date, tls::Buffers { record, plain, send }).ok()
+    ) -> Option<Tls<'static, Network<'static>, ChaCha20Rng>> {
+        let TlsBuffers { record, plain, send } = self.tls;
+        let network = Network::new(stack, self.socket);
+        Tls::new(network, certificates, random, date, tls::Buffers { record, plain, send }).ok()
     }
 }

@@ -13,16 +13,10 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use crate::build::Build;
 use crate::controller::{Controller, Shared, print};
-use crate::link::{Identity, Link};
-use crate::settings::{self, Settings, hexadecimal};
+use crate::memory::Memory;
+use crate::settings::{Settings, hexadecimal};
 use crate::tick;
 
-const BLOCK_BYTES: usize = 4096;
-/// One block and the overhead of MQTT and CBOR.
-const RECEIVE_BYTES: usize = BLOCK_BYTES + 512;
-const SEND_BYTES: usize = 2048;
-/// The longest URL.
-const URL_BYTES: usize = 2048;
 const KEEP_ALIVE_S: u16 = 30;
 const CERTIFICATES: &str = "the certificates in the settings cannot be used";
 
@@ -48,7 +42,8 @@ pub struct Board<F, R, W> {
     pub deepest_stack_bytes: fn() -> u32,
 }
 
-/// Runs the firmware on a board with this project's boot selector; returns only if it cannot start.
+/// Runs the firmware on a board with this project's boot selector; returns only if it cannot start. To be called once: the buffers
+/// are statics.
 ///
 /// # Errors
 /// What is wrong with the device.
@@ -60,20 +55,19 @@ pub async fn run<F: Flash, R: Reset, W: Watchdog>(
     run_with(board, selector, build).await
 }
 
-/// Runs the firmware on a board with another boot loader; returns only if it cannot start.
+/// Runs the firmware on a board with another boot loader; returns only if it cannot start. To be called once, as [`run`].
 ///
 /// # Errors
 /// What is wrong with the device.
 pub async fn run_with<F: Flash, R: Reset, W: Watchdog, B: BootControl>(
-    mut board: Board<F, R, W>,
+    board: Board<F, R, W>,
     boot: B,
     build: &Build<'_>,
 ) -> Result<(), &'static str> {
     print("start", "", format_args!("{}", build.version));
-    let mut lines = [0; settings::BYTES_MAX];
-    let settings = Settings::read(&mut board.flash, board.settings, &mut lines).ok_or("no settings in the flash")?;
     let shared = Shared::default();
-    let update = update(board, boot, build, settings, &shared);
+    let memory = Memory::take().ok_or("the buffers are taken")?;
+    let update = update(board, boot, build, memory, &shared);
     match select3(update, tick::run(&shared.gap), operate(&shared)).await {
         Either3::First(result) => result,
         Either3::Second(()) | Either3::Third(()) => Ok(()),
@@ -85,10 +79,11 @@ async fn update<F: Flash, R: Reset, W: Watchdog, B: BootControl>(
     board: Board<F, R, W>,
     boot: B,
     build: &Build<'_>,
-    settings: Settings<'_>,
+    memory: Memory,
     shared: &Shared,
 ) -> Result<(), &'static str> {
-    let Board { flash, reset, watchdog, stack, layout, running, seed, deepest_stack_bytes, .. } = board;
+    let Board { mut flash, reset, watchdog, stack, layout, settings, running, seed, deepest_stack_bytes } = board;
+    let settings = Settings::read(&mut flash, settings, memory.settings).ok_or("no settings in the flash")?;
     let config = DeviceConfig::new(layout, build.hardware).map_err(|_| "the hardware id is too long")?;
     let keys = KeySet::single("release", build.public_key).map_err(|_| "the key is not one of P-256")?;
     let platform = Native::from_parts(flash, keys, reset, watchdog, config, boot);
@@ -98,25 +93,24 @@ async fn update<F: Flash, R: Reset, W: Watchdog, B: BootControl>(
     let application = application.ok_or("the thing's name is too long")?;
     let mut config = AgentConfig::new(settings.thing).map_err(|_| "the thing's name is too long")?;
     config.prefer_http = settings.prefer_http;
+    let config =
+        config.with_block_bytes(settings.block_bytes).map_err(|_| "the block size is no multiple of 256 bytes")?;
     let mut random = ChaCha20Rng::from_seed(seed);
-    let (mut url, start) = ([0; URL_BYTES], Start { seed: random.next_u64(), now: pump::now() });
+    let start = Start { seed: random.next_u64(), now: pump::now() };
     let mut agent =
-        Agent::start(platform, application, config, &mut url, start).map_err(|_| "the flash is unreadable")?;
+        Agent::start(platform, application, config, memory.url, start).map_err(|_| "the flash is unreadable")?;
     if running.is_factory() {
         verify_factory(&mut agent, settings.factory_signature);
     }
 
-    let mut identity = Identity::new();
-    let certificates = identity.read(&settings).ok_or(CERTIFICATES)?;
-    let (mut for_mqtt, mut for_http) = (Link::new(), Link::new());
-    let for_mqtt = for_mqtt.connector(stack, certificates, fork(&mut random), build.date).ok_or(CERTIFICATES)?;
-    let for_http = for_http.connector(stack, certificates, fork(&mut random), build.date).ok_or(CERTIFICATES)?;
-    let (mut receive, mut send, mut block) = ([0; RECEIVE_BYTES], [0; SEND_BYTES], [0; BLOCK_BYTES]);
-    let session = ConfigBuilder::new(Buffers::new(&mut receive, &mut send));
+    let certificates = memory.identity.read(&settings).ok_or(CERTIFICATES)?;
+    let for_mqtt = memory.mqtt.connector(stack, certificates, fork(&mut random), build.date).ok_or(CERTIFICATES)?;
+    let for_http = memory.http.connector(stack, certificates, fork(&mut random), build.date).ok_or(CERTIFICATES)?;
+    let session = ConfigBuilder::new(Buffers::new(memory.receive, memory.send));
     let session = session.client_id(settings.thing).map_err(|_| "the thing's name is too long")?;
     let mut broker = Minimq::new(session, KEEP_ALIVE_S, for_mqtt, settings.host, settings.port);
     let (activity, names) = (Activity::default(), [settings.host]);
-    let http = HttpClient::new(for_http, AllowedHosts { names: &names, plain: false }, &mut block, &activity);
+    let http = HttpClient::new(for_http, AllowedHosts { names: &names, plain: false }, memory.block, &activity);
     pump::run_with_http(&mut agent, &mut broker, http).await;
     Ok(())
 }

@@ -8,6 +8,8 @@ use ota_pal::blocking::Flash;
 
 /// The most bytes of all lines.
 pub const BYTES_MAX: usize = 4096;
+/// The largest block, which the buffers of the firmware hold.
+pub const BLOCK_BYTES_MAX: u32 = 4096;
 
 /// The settings of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub struct Settings<'s> {
     pub port: u16,
     /// Whether an image is downloaded over HTTP if a job offers both.
     pub prefer_http: bool,
+    /// Bytes of a block, at most [`BLOCK_BYTES_MAX`], which is the default.
+    pub block_bytes: u32,
     /// Signature of the factory image, in hexadecimal digits; empty if there is none.
     pub factory_signature: &'s str,
     /// The CA that the server's certificate must end in, in hexadecimal digits of its DER.
@@ -49,6 +53,7 @@ impl<'s> Settings<'s> {
             host: value("host")?,
             port: value("port")?.parse().ok()?,
             prefer_http: value("prefer-http") == Some("yes"),
+            block_bytes: value("block-bytes").map_or(Some(BLOCK_BYTES_MAX), block_bytes)?,
             factory_signature: value("factory-signature").unwrap_or_default(),
             ca: value("ca")?,
             certificate: value("certificate")?,
@@ -57,6 +62,10 @@ impl<'s> Settings<'s> {
             passphrase: value("passphrase").unwrap_or_default(),
         })
     }
+}
+
+fn block_bytes(digits: &str) -> Option<u32> {
+    digits.parse().ok().filter(|bytes| *bytes <= BLOCK_BYTES_MAX)
 }
 
 /// Reads hexadecimal digits; `None` if there are other characters, or more digits than `out` has room for.
@@ -85,6 +94,7 @@ mod tests {
             host: "10.0.2.2",
             port: 8883,
             prefer_http: true,
+            block_bytes: BLOCK_BYTES_MAX,
             factory_signature: "",
             ca: "30",
             certificate: "31",
@@ -97,10 +107,15 @@ mod tests {
         assert_eq!(Settings::parse(&signed), Some(Settings { factory_signature: "3045", ..lamp }));
         let wireless = format!("ssid=Hall 2\npassphrase=a=b c\n{LINES}");
         assert_eq!(Settings::parse(&wireless), Some(Settings { ssid: "Hall 2", passphrase: "a=b c", ..lamp }));
+        let smaller = format!("block-bytes=1024\n{LINES}");
+        assert_eq!(Settings::parse(&smaller), Some(Settings { block_bytes: 1024, ..lamp }));
         for missing in ["thing", "host", "port", "ca", "certificate", "key"] {
             assert_eq!(Settings::parse(&LINES.replace(&format!("{missing}="), "x=")), None, "{missing}");
         }
         assert_eq!(Settings::parse(&LINES.replace("8883", "mqtt")), None);
+        for refused in ["4097", "-1", "", "1 kB"] {
+            assert_eq!(Settings::parse(&format!("block-bytes={refused}\n{LINES}")), None, "{refused}");
+        }
     }
 
     #[test]
