@@ -13,7 +13,9 @@ const HEADER_BYTES: u32 = 512;
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
-    program(&out, "boot-selector", SELECTOR);
+    for name in ["boot-selector", "instructions"] {
+        program(&out, name, SELECTOR);
+    }
     for (name, slot) in SLOTS {
         let (origin, length) = (slot + HEADER_BYTES, SLOT_BYTES - HEADER_BYTES);
         let flash = format!("FLASH : ORIGIN = {origin:#x}, LENGTH = {length}");

@@ -66,7 +66,9 @@ fn exceeded(figures: &Figures, budget: &Figures, percent: u64) -> Vec<String> {
 
 /// The budget as it is written, in TOML.
 fn written(compiler: &str, figures: &Figures) -> String {
-    let mut text = String::from("# Bytes: what tests/size/run printed when this file was written, with --update.\n");
+    let mut text = String::from(
+        "# Bytes, and instructions: what tests/size/run printed when this file was written, with --update.\n",
+    );
     let _ = writeln!(text, "compiler = \"{compiler}\"");
     let mut table = "";
     for (name, bytes) in figures {
@@ -134,8 +136,8 @@ mod tests {
         format!("{},{:03}", bytes / 1_000, bytes % 1_000)
     }
 
-    /// What the pages state, `{}` in kB or `{bytes}`, and the figures of the budget that it is the sum of.
-    const STATED: [(&str, &str, &[&str]); 9] = [
+    /// What the pages state, `{}` in kB, `{bytes}` or `{millions}`, and the figures of the budget that it is the sum of.
+    const STATED: [(&str, &str, &[&str]); 11] = [
         ("README.md", "**{} kB**;", &["agent_sources.ours_together"]),
         ("README.md", "; {} kB with the C library's features alone", &["c_library.together"]),
         ("README.md", "a firmware of nothing but the agent has {} kB of code", &["agent.all_code"]),
@@ -148,6 +150,8 @@ mod tests {
             "| agent, platform, MQTT session, every await | {bytes} (`tests/size/run`)",
             &["ram.FUTURE_BYTES"],
         ),
+        ("docs/porting.md", "SHA-256 takes {bytes} instructions for each KiB", &["instructions.sha256_KiB"]),
+        ("docs/porting.md", "an ECDSA signature {millions} million", &["instructions.ecdsa_p256"]),
         ("docs/board.md", "it takes {} kB (`tests/size/run`)", &["selector.all_code", "selector.constants"]),
     ];
 
@@ -158,6 +162,7 @@ mod tests {
         for (name, text, parts) in STATED {
             let bytes: u64 = parts.iter().map(|part| budget[*part]).sum();
             let stated = text.replace("{}", &kilobytes(bytes)).replace("{bytes}", &grouped(bytes));
+            let stated = stated.replace("{millions}", &kilobytes(bytes / 1_000));
             assert!(page(name).split_whitespace().collect::<Vec<_>>().join(" ").contains(&stated), "{name}: {stated}");
         }
     }

@@ -85,7 +85,8 @@ impl Code {
     }
 }
 
-fn demangle(name: &str) -> String {
+/// The name in the source.
+pub fn demangle(name: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(name))
 }
 

@@ -55,7 +55,10 @@ fn main() -> Outcome<()> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let update = arguments.iter().position(|argument| argument == "--update").map(|at| arguments.remove(at)).is_some();
     let [compiler, agent, selector, library, board @ ..] = &arguments[..] else {
-        return Err("size [--update] COMPILER AGENT.elf SELECTOR.elf LIBRARY.elf [SELECTOR.elf FIRMWARE.elf]".into());
+        return Err(
+            "size [--update] COMPILER AGENT.elf SELECTOR.elf LIBRARY.elf [SELECTOR.elf FIRMWARE.elf INSTRUCTIONS.txt]"
+                .into(),
+        );
     };
     let (agent, selector, library) = (fs::read(agent)?, fs::read(selector)?, fs::read(library)?);
     let agent = object::File::parse(&*agent)?;
@@ -78,8 +81,8 @@ fn main() -> Outcome<()> {
     print_library(&object::File::parse(&*library)?, &mut figures)?;
     println!("the same by crate");
     code::print("library", &object::File::parse(&*library)?, "with JSON", &mut figures)?;
-    if let [selector, firmware] = board {
-        board::print(selector, firmware, &mut figures)?;
+    if let [selector, firmware, measured] = board {
+        board::print(selector, firmware, measured, &mut figures)?;
     }
     match update {
         true => budget::store(compiler, &figures),
