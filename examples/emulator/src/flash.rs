@@ -32,6 +32,8 @@ pub struct Settings<'s> {
     pub thing: &'s str,
     /// Port of the broker on the host.
     pub port: u16,
+    /// Bytes of a block, unless they are the firmware's default.
+    pub block_bytes: Option<u32>,
     /// Certificate of the CA, PEM.
     pub ca: &'s Path,
     /// The device's certificate and key.
@@ -106,11 +108,12 @@ impl Flash {
 
 impl Settings<'_> {
     fn lines(&self) -> Result<String, Error> {
-        let Self { thing, port, ca, identity } = self;
+        let Self { thing, port, block_bytes, ca, identity } = self;
         let certificate = |path: &Path| -> Result<String, Error> { Ok(digits(&CertificateDer::from_pem_file(path)?)) };
         let (ca, own) = (certificate(ca)?, certificate(&identity.certificate)?);
         let key = digits(PrivatePkcs8KeyDer::from_pem_file(&identity.key)?.secret_pkcs8_der());
-        Ok(format!("thing={thing}\nhost={HOST}\nport={port}\nca={ca}\ncertificate={own}\nkey={key}\n"))
+        let blocks = block_bytes.map(|bytes| format!("block-bytes={bytes}\n")).unwrap_or_default();
+        Ok(format!("thing={thing}\nhost={HOST}\nport={port}\nca={ca}\ncertificate={own}\nkey={key}\n{blocks}"))
     }
 }
 

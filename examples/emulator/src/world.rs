@@ -70,15 +70,21 @@ impl World {
         let service = Service::start(config).await?;
         mqtt.lead_to(port(&service.mqtt)?);
         http.lead_to(service.http.port());
-        let settings = Settings { thing: THING, port: mqtt.port(), ca: &authority.certificate, identity: &board };
+        let (port, ca) = (mqtt.port(), &*authority.certificate);
+        let settings = Settings { thing: THING, port, block_bytes: None, ca, identity: &board };
         let flash = Flash::manufacture(folder.0.join("flash.bin"), &programs, first, settings)?;
         Ok(Self { programs, flash, mqtt, http, authority, board, operator, service, folder })
     }
 
     /// Replaces the board by a new one.
     pub fn replace_board(&mut self, first: &Release) -> Result<(), Error> {
-        let (port, ca) = (self.mqtt.port(), &self.authority.certificate);
-        let settings = Settings { thing: THING, port, ca, identity: &self.board };
+        self.replace_board_with(first, None)
+    }
+
+    /// Replaces the board by a new one that requests blocks of this many bytes, or of its default.
+    pub fn replace_board_with(&mut self, first: &Release, block_bytes: Option<u32>) -> Result<(), Error> {
+        let (port, ca) = (self.mqtt.port(), &*self.authority.certificate);
+        let settings = Settings { thing: THING, port, block_bytes, ca, identity: &self.board };
         self.flash = Flash::manufacture(self.folder.0.join("flash.bin"), &self.programs, first, settings)?;
         Ok(())
     }
