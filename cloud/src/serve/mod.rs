@@ -219,6 +219,11 @@ async fn open(config: &Config, listener: &TcpListener, log: &Log) -> Result<(Sto
         let store = Store::open(&config.data, config.database_bytes_max).await.map_err(unusable)?;
         return Ok((store, files));
     };
+    // Images that the other database does not have would be removed.
+    if Store::is_in(&config.data) {
+        let dir = config.data.display();
+        return Err(ServeError::Option(format!("--database: {dir} has a database of its own: use another --data")));
+    }
     let store = match Standby::open(url.clone()).await? {
         Ok(store) => store,
         Err(standby) => wait(standby, config, listener, log).await?,
@@ -370,6 +375,16 @@ mod tests {
         assert!(matches!(lock(dir.path()).await, Err(ServeError::InUse { .. })));
         let (locked, ()) = tokio::join!(lock(dir.path()), async { drop(held) });
         assert!(locked.is_ok());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_data_directory_of_another_database_is_refused_before_anything_in_it_is_removed() {
+        let dir = TempDir::new();
+        let config = Config::local(dir.path());
+        Service::start(config.clone()).await.unwrap().stop().await;
+        let database = Some("postgres://ota@127.0.0.1:1/ota".parse().unwrap());
+        let refused = Service::start(Config { database, ..config }).await.err();
+        assert!(matches!(&refused, Some(ServeError::Option(_))), "{:?}", refused.map(|error| error.to_string()));
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -49,6 +49,11 @@ impl Store {
         Self::over(pool(options, pages_max).await?).await
     }
 
+    /// Whether `dir` has a database.
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(FILE).exists()
+    }
+
     /// Whether `dir` has a database without content, as the start of a new service leaves it that was interrupted.
     pub fn is_empty(dir: &Path) -> Result<bool, StoreError> {
         match std::fs::metadata(dir.join(FILE)) {
