@@ -81,7 +81,7 @@ impl Database {
     /// Ends the connections of all programs to this database, and waits for their end; returns their number.
     pub fn disconnect(&self) -> usize {
         let ended = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
-            WHERE datname = current_database() AND pid <> pg_backend_pid()";
+            WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
         self.run(ended).lines().count()
     }
 }
